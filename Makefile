@@ -1,0 +1,104 @@
+# Habits of the house. `make demo` and `make test` each work by themselves in a fresh clone on Debian with
+# Python 3.11, make and gcc; everything they make lies in .venv, .cache and build.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+ifndef PYTHON
+PYTHON := $(shell command -v python3.11 || echo python3)
+endif
+SECONDS ?= 300
+LONGLINE_NO_COMPILE ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+STAMPS := .cache/stamps
+
+# The installed package is the compiled one; src/ put in front of it is the same code, interpreted.
+COMPILED := $(BIN)/python -m pytest
+INTERPRETED := PYTHONPATH=src $(BIN)/python -m pytest
+UVLOOP := LONGLINE_TEST_LOOP=uvloop
+ASYNCIO_DEBUG := LONGLINE_TEST_LOOP=asyncio PYTHONASYNCIODEBUG=1
+
+export PYTHON LONGLINE_NO_COMPILE
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help setup demo run check test test-all fuzz bench docs clean
+
+help: ## what there is
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+setup: $(STAMPS)/install ## a virtual environment with Longline in it, its hot path compiled where possible
+
+demo: setup ## a node, devices and pushes, from start to end
+	$(BIN)/longline demo
+
+run: setup ## a node on SQLite, its data in ./longline-data
+	$(BIN)/longline serve
+
+check: $(STAMPS)/dev ## style, types, import rules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	PYTHONPATH=src $(BIN)/lint-imports --cache-dir .cache/import-linter
+
+test: $(STAMPS)/test ## the suite, on the package as installed and on uvloop; minutes
+	$(UVLOOP) $(COMPILED) -m "not load"
+
+test-all: $(STAMPS)/test ## the suite four times: compiled and interpreted, on uvloop and on asyncio in debug mode
+	$(BIN)/longline doctor --require-compiled
+	$(UVLOOP) $(COMPILED) -m "not load"
+	$(ASYNCIO_DEBUG) $(COMPILED) -m "not load"
+	$(UVLOOP) $(INTERPRETED) -m "not load"
+	$(ASYNCIO_DEBUG) $(INTERPRETED) -m "not load"
+
+fuzz: $(STAMPS)/test ## random and mutated input for SECONDS seconds
+	LONGLINE_FUZZ_SECONDS=$(SECONDS) $(COMPILED) -m fuzz --timeout=0 tests/fuzz
+
+bench: $(STAMPS)/test ## the measurements of benchmarks/README.md, a peer beside us where there is one
+	$(BIN)/python benchmarks/compare.py
+
+docs: setup ## the pages that are written from the code
+	$(BIN)/longline config docs --output docs/settings.md
+
+clean: ## back to a fresh clone; data folders stay
+	rm -rf .venv .cache build dist
+
+# --- what the targets stand on -----------------------------------------------------------------------------
+
+$(STAMPS)/venv: requirements/build.txt requirements/run.txt tools/system-packages
+	tools/system-packages setup
+	rm -rf .venv && mkdir -p $(STAMPS)
+	$(PYTHON) -m venv .venv
+	$(PIP) install -r requirements/build.txt -r requirements/run.txt
+	touch $@
+
+# A prerequisite that was deleted makes nothing out of date, so the list of sources is itself a source. It also
+# holds the one switch that changes what is built from them.
+$(STAMPS)/sources: FORCE
+	@mkdir -p $(@D)
+	@{ echo "LONGLINE_NO_COMPILE=$(LONGLINE_NO_COMPILE)"; find src -type f -not -name '*.pyc' | sort; } > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+.PHONY: FORCE
+FORCE:
+
+# Never an editable install: it would put binaries into src/.
+$(STAMPS)/install: $(STAMPS)/venv $(STAMPS)/sources pyproject.toml setup.py $(shell find src -type f -not -name '*.pyc')
+	rm -f build/interpreted.txt
+	$(PIP) install --no-deps --no-build-isolation --force-reinstall .
+	@cat build/interpreted.txt 2>/dev/null || true
+	touch $@
+
+$(STAMPS)/test: $(STAMPS)/install requirements/test.txt tests/integration/clients/package.json
+	tools/system-packages test
+	$(PIP) install -r requirements/test.txt
+	mkdir -p .cache/clients && cp tests/integration/clients/package.json .cache/clients/
+	npm install --prefix .cache/clients --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel=error
+	touch $@
+
+$(STAMPS)/dev: $(STAMPS)/venv requirements/test.txt requirements/dev.txt
+	$(PIP) install -r requirements/test.txt -r requirements/dev.txt
+	touch $@
