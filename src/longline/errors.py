@@ -1,0 +1,223 @@
+"""Every error that Longline answers with, in one tree.
+
+An error class is the single place that knows how one failure is told to each kind of peer: `code`
+(stable, for programs and logs), `status` (HTTP), `reason` (MQTT 5 reason code, sections 2.4 and 3.x
+of the specification) and `retryable` (whether the same request may succeed later without change).
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class LonglineError(Exception):
+    """Base of all. `details` names the offending fields as (field, message) pairs."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    reason: ClassVar[int] = 0x80  # Unspecified error
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        details: Sequence[tuple[str, str]] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message or (self.__doc__ or self.code).splitlines()[0])
+        self.details = tuple(details)
+        self.retry_after = retry_after
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0])
+
+
+class SettingsError(LonglineError):
+    """The configuration has a mistake; nothing was started."""
+
+    code = "bad_setting"
+
+
+class DataDirInUse(LonglineError):
+    """Another process already serves this data directory."""
+
+    code = "data_dir_in_use"
+
+
+# --- what the caller got wrong -------------------------------------------------------------------
+
+
+class BadRequest(LonglineError):
+    """The request could not be read: malformed JSON, header or parameter."""
+
+    code = "bad_request"
+    status = 400
+    reason = 0x81  # Malformed packet
+
+
+class ValidationFailed(LonglineError):
+    """The request was read, but a field's value is not allowed; `details` says which."""
+
+    code = "invalid"
+    status = 422
+    reason = 0x99  # Payload format invalid
+
+
+class PayloadEmpty(ValidationFailed):
+    """A message needs a payload of at least one byte."""
+
+    code = "payload_empty"
+
+
+class PayloadTooLarge(LonglineError):
+    """The payload is over 256 KiB."""
+
+    code = "payload_too_large"
+    status = 413
+    reason = 0x95  # Packet too large
+
+
+class BodyTooLarge(LonglineError):
+    """The request's body is over the limit `center.max_body`."""
+
+    code = "body_too_large"
+    status = 413
+    reason = 0x95
+
+
+class IdempotencyMismatch(LonglineError):
+    """This Idempotency-Key was used before with another body."""
+
+    code = "idempotency_mismatch"
+    status = 422
+
+
+class IdempotencyInFlight(LonglineError):
+    """A request with this Idempotency-Key is still being worked on; ask again shortly."""
+
+    code = "idempotency_in_flight"
+    status = 409
+    retryable = True
+
+
+class NotSupported(LonglineError):
+    """The request is well-formed and this version does not do it."""
+
+    code = "not_supported"
+    status = 422
+    reason = 0x83  # Implementation specific error
+
+
+# --- who the caller is ---------------------------------------------------------------------------
+
+
+class Unauthorized(LonglineError):
+    """No key, or one that is not valid."""
+
+    code = "unauthorized"
+    status = 401
+    reason = 0x87  # Not authorized
+
+
+class Forbidden(LonglineError):
+    """The key is valid, but does not reach this."""
+
+    code = "forbidden"
+    status = 403
+    reason = 0x87
+
+
+class BadToken(LonglineError):
+    """The device's token is malformed, forged, expired or made for another device."""
+
+    code = "bad_token"
+    status = 401
+    reason = 0x86  # Bad user name or password
+
+
+class Banned(LonglineError):
+    """The device is banned for now."""
+
+    code = "banned"
+    status = 403
+    reason = 0x8A  # Banned
+
+
+# --- what is not there ---------------------------------------------------------------------------
+
+
+class NotFound(LonglineError):
+    """There is nothing at this address."""
+
+    code = "not_found"
+    status = 404
+
+
+class AppNotFound(NotFound):
+    """There is no app with this name."""
+
+    code = "app_not_found"
+    reason = 0x86
+
+
+class DeviceNotFound(NotFound):
+    """The app has no device with this name."""
+
+    code = "device_not_found"
+
+
+class MessageNotFound(NotFound):
+    """The app has no message with this id, or its ledger's retention is over."""
+
+    code = "message_not_found"
+
+
+class NoTarget(NotFound):
+    """Nobody in the audience exists."""
+
+    code = "no_target"
+
+
+class MethodNotAllowed(LonglineError):
+    """The address exists, but not for this method."""
+
+    code = "method_not_allowed"
+    status = 405
+
+
+class AppExists(LonglineError):
+    """An app with this name exists already."""
+
+    code = "app_exists"
+    status = 409
+
+
+# --- what the server cannot do now ---------------------------------------------------------------
+
+
+class RateLimited(LonglineError):
+    """Too many requests; come back after the time in Retry-After."""
+
+    code = "rate_limited"
+    status = 429
+    reason = 0x9F  # Connection rate exceeded
+    retryable = True
+
+
+class Overloaded(LonglineError):
+    """The server cannot take this now; it stored nothing of it."""
+
+    code = "overloaded"
+    status = 503
+    reason = 0x89  # Server busy
+    retryable = True
+
+
+class Unavailable(LonglineError):
+    """A store or a part of the server cannot be reached, or is shutting down."""
+
+    code = "unavailable"
+    status = 503
+    reason = 0x88  # Server unavailable
+    retryable = True

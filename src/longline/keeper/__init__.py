@@ -1,0 +1,1 @@
+"""Which nodes there are and who leads. `port.py` states the duties, `local.py` serves one process."""

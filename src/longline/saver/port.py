@@ -1,0 +1,333 @@
+"""The duties of a store of messages, and the values that pass through it.
+
+A push to named devices is one *inbox* entry per device. A push to everyone is one entry in the app's
+*broadcast log* with the frozen set of ordinals it was for; devices read the log from a cursor of
+their own. Both are read back as `Push`es, oldest first. The ledger is not a set of counters: it is
+derived from which device stands in which state, so it balances by construction and every change is
+safe to repeat.
+
+Methods take batches because every engine shares its dearest step (an fsync, a round trip) among
+everything that arrives together. A batch is answered in its order. Unless said otherwise a method
+that changes something returns after the change is durable: it survives the death of any process.
+`app` is always `App.number`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from longline.model import (
+    App,
+    Audience,
+    Binding,
+    DeliveryRecord,
+    Device,
+    Ledger,
+    Message,
+    Profile,
+    State,
+)
+
+# --- sending -------------------------------------------------------------------------------------
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """A message and whom it is for."""
+
+    message: Message
+    audience: Audience
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """Messages that one request brought, stored together or not at all.
+
+    With an `idempotency_key`, the first submission of that key to the app is remembered for
+    `idempotency_ttl` ms from its `now`, and a later one with the same `digest` of the request stores
+    nothing and repeats the first one's results.
+    """
+
+    app: int
+    envelopes: tuple[Envelope, ...]
+    now: int
+    idempotency_key: str | None = None
+    digest: bytes = b""
+    idempotency_ttl: int = 86_400_000
+
+
+class Accepted(msgspec.Struct, frozen=True, tag="accepted"):
+    """The message is stored. `targeted` counts devices, also those that do not exist."""
+
+    message_id: str
+    targeted: int
+
+
+class Refused(msgspec.Struct, frozen=True, tag="refused"):
+    """The message was not stored; `code` is the code of a `LonglineError`: `no_target`."""
+
+    code: str
+
+
+class Target(msgspec.Struct, frozen=True, gc=False):
+    """One device of a unicast: its place in that device's inbox and where the device is now.
+
+    `binding` was read after the commit, so whoever binds later finds the message in the inbox.
+    """
+
+    device: str
+    ordinal: int
+    position: int
+    binding: Binding | None
+
+
+class Unicast(msgspec.Struct, frozen=True):
+    """What is to be routed of a message to named devices (those of them that exist)."""
+
+    app: int
+    message: Message
+    targets: tuple[Target, ...]
+
+
+class Broadcast(msgspec.Struct, frozen=True):
+    """What is to be routed of a message to everyone. `audience`: a serialized roaring bitmap of ordinals."""
+
+    app: int
+    message: Message
+    position: int
+    audience: bytes
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """A submission's results in order, and what is to be routed now (nothing when `replayed`)."""
+
+    results: tuple[Accepted | Refused, ...]
+    routes: tuple[Unicast | Broadcast, ...]
+    replayed: bool = False
+
+
+class IdempotencyConflict(msgspec.Struct, frozen=True):
+    """The key was used for another request; nothing was stored."""
+
+
+# --- receiving -----------------------------------------------------------------------------------
+
+
+class Arrive(msgspec.Struct, frozen=True):
+    """A device with a valid token is at the door. It is registered when it is not yet."""
+
+    app: int
+    device: str
+    now: int
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """`pending`: False when there is certainly nothing to fetch. `log_after`: the cursor of the device.
+
+    `banned_until`: ms, 0 for never banned.
+    """
+
+    ordinal: int
+    pending: bool
+    log_after: int
+    banned_until: int
+
+
+class Fetch(msgspec.Struct, frozen=True):
+    """Asks for what a device has pending after two positions, at most `limit` pushes."""
+
+    app: int
+    ordinal: int
+    inbox_after: int
+    log_after: int
+    limit: int
+    now: int
+
+
+class Push(msgspec.Struct, frozen=True):
+    """A message waiting for one device. `position` counts in the log if `broadcast`, else in the inbox.
+
+    `sent_before`: it was written to a connection of this device earlier, but never acknowledged.
+    """
+
+    message: Message
+    position: int
+    broadcast: bool
+    sent_before: bool
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Pushes oldest first; when `complete`, nothing more was pending after the two positions.
+
+    `log_after`: how far the log has been read, which can be past the last push for this device.
+    """
+
+    pushes: tuple[Push, ...]
+    log_after: int
+    complete: bool
+
+
+class Receipt(msgspec.Struct, frozen=True, gc=False):
+    """One device's news of one push: written to its connection, or settled.
+
+    `state` is PENDING for "written", else the outcome; `reason` goes with DROPPED. Only what is
+    pending can be settled: any later receipt changes nothing. `sent_at` is 0 when it was not written.
+    """
+
+    app: int
+    ordinal: int
+    position: int
+    broadcast: bool
+    state: State
+    at: int
+    sent_at: int = 0
+    reason: str | None = None
+
+
+class Cursor(msgspec.Struct, frozen=True, gc=False):
+    """A device has nothing pending in the log up to and including `log_after`."""
+
+    app: int
+    ordinal: int
+    log_after: int
+
+
+# --- asking --------------------------------------------------------------------------------------
+
+
+class Registration(msgspec.Struct, frozen=True):
+    """A device to register, or whose profile to replace."""
+
+    device: str
+    profile: Profile
+
+
+class Status(msgspec.Struct, frozen=True):
+    """A message and where it stands. `open` is False once its TTL has run out or it was cancelled."""
+
+    message: Message
+    ledger: Ledger
+    open: bool
+
+
+class Saver(Protocol):
+    """The port. Every method raises `Unavailable` when the engine is closed or broken, and `Overloaded`
+    when its bounded queue is full; in both cases nothing of the call was stored."""
+
+    async def close(self) -> None:
+        """Finishes what was accepted, then releases the store."""
+        ...
+
+    # apps
+
+    async def create_app(self, app: App) -> App:
+        """Stores a new app under the next free number (the given number is ignored); `AppExists`."""
+        ...
+
+    async def find_app(self, name: str) -> App | None: ...
+
+    async def list_apps(self, after: str, limit: int) -> list[App]:
+        """Apps by name, those after `after` ("" for the first)."""
+        ...
+
+    async def update_app(self, app: App) -> None:
+        """Replaces name, pubsub, server_key_hash and device_secret; `AppNotFound`."""
+        ...
+
+    async def delete_app(self, app: int) -> None:
+        """Removes the app with its devices, messages and ledgers. Its number is not used again."""
+        ...
+
+    # devices
+
+    async def register(self, app: int, batch: Sequence[Registration], now: int) -> list[Device]:
+        """Registers devices or replaces their profiles, all together."""
+        ...
+
+    async def find_devices(self, app: int, names: Sequence[str]) -> list[Device | None]: ...
+
+    async def list_devices(
+        self, app: int, *, tag: str | None, alias: str | None, after: int, limit: int
+    ) -> list[Device]:
+        """Devices by ordinal, those after `after` (-1 for the first)."""
+        ...
+
+    async def count_devices(self, app: int) -> int: ...
+
+    async def count_pending(self, app: int, ordinals: Sequence[int], now: int) -> list[int]:
+        """How many messages, broadcasts included, wait for each device."""
+        ...
+
+    async def delete_device(self, app: int, device: str, now: int) -> bool:
+        """Forgets a device; what is pending for it becomes dropped, `device_deleted`.
+
+        False: no such device. Its ordinal is not used again, so a ledger goes on telling the two apart.
+        """
+        ...
+
+    async def ban(self, app: int, device: str, until: int) -> bool:
+        """Refuses the device until `until` (ms; 0 lifts the ban). False: no such device."""
+        ...
+
+    async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival]:
+        """Registers who is new, and says what a connection needs to know to start."""
+        ...
+
+    # messages
+
+    async def enqueue(self, batch: Sequence[Submission]) -> list[Outcome | IdempotencyConflict]:
+        """Stores submissions, each atomically: message, inbox or log entries, and idempotency key.
+
+        An `Everyone` audience is the set of devices registered at the commit. A message with a
+        collapse key makes older pending ones of the same key collapsed, for the devices of both.
+        Devices that do not exist count in the ledger as dropped, `device_not_found`. An
+        `online_only` message enters the ledger, but no inbox and no log.
+        Positions rise in the order of commits, and the results of one engine are delivered in that order.
+        """
+        ...
+
+    async def fetch(self, batch: Sequence[Fetch]) -> list[Page]:
+        """Reads what is pending and not expired."""
+        ...
+
+    async def settle(self, batch: Sequence[Receipt]) -> None:
+        """Moves deliveries out of pending (once each), and notes what was written to a connection."""
+        ...
+
+    async def settle_rest(self, app: int, position: int, reason: str, at: int) -> None:
+        """Drops an `online_only` broadcast for every device to which it was not written."""
+        ...
+
+    async def advance(self, batch: Sequence[Cursor]) -> None:
+        """Moves cursors into the log forward. A cursor never moves back."""
+        ...
+
+    async def status(self, app: int, message_id: str) -> Status | None: ...
+
+    async def deliveries(
+        self, app: int, message_id: str, after: int, limit: int
+    ) -> list[tuple[int, DeliveryRecord]] | None:
+        """Rows of a unicast's ledger with their ordinals, by ordinal, those after `after` (-1: first).
+
+        None: no such message. A broadcast has none: its ledger is made of sets.
+        """
+        ...
+
+    async def cancel(self, app: int, message_id: str, now: int) -> bool:
+        """Drops what is still pending, `cancelled`. False: no such message."""
+        ...
+
+    async def expire(self, now: int, limit: int) -> int:
+        """Ends messages whose time is over, at most `limit`; returns how many it ended or purged.
+
+        Pending becomes expired (`online_only`: dropped, `offline`, where it was never written).
+        Ended messages whose ledger retention is over, and old idempotency keys, are removed.
+        """
+        ...
+
+    async def next_expiry(self) -> int | None:
+        """When `expire` next has work, in ms; None: nothing is stored."""
+        ...
+
+    def statistics(self) -> Mapping[str, int]:
+        """Plain figures for the metrics: queue lengths, commits, rows, bytes."""
+        ...
