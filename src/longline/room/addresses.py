@@ -1,0 +1,114 @@
+"""Who may connect at all, by address: lists of networks, counts and rates. Decided before a byte is read."""
+
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from longline.room.connection import Connection
+from longline.room.counters import RoomCounters
+
+REMEMBERED = 65_536  # addresses whose rate is remembered
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Bucket:
+    """A token bucket that holds one second's worth."""
+
+    __slots__ = ("level", "seen")
+
+    def __init__(self, rate: float, now: float) -> None:
+        self.level = max(1.0, rate)
+        self.seen = now
+
+    def take(self, rate: float, now: float) -> bool:
+        self.level = min(max(1.0, rate), self.level + (now - self.seen) * rate)
+        self.seen = now
+        if self.level < 1.0:
+            return False
+        self.level -= 1.0
+        return True
+
+
+class Addresses:
+    """The admission of connections. An address is only asked of the socket where a rule needs it."""
+
+    def __init__(
+        self,
+        counters: RoomCounters,
+        *,
+        allow: Sequence[str],
+        deny: Sequence[str],
+        max_connections: int,
+        per_address: int,
+        rate: float,
+        rate_per_address: float,
+    ) -> None:
+        self._counters = counters
+        self._allow = [ipaddress.ip_network(network, strict=False) for network in allow]
+        self._deny = [ipaddress.ip_network(network, strict=False) for network in deny]
+        self._max_connections = max_connections
+        self._per_address = per_address
+        self._rate = rate
+        self._rate_per_address = rate_per_address
+        self._bucket: Bucket | None = None
+        self._held: dict[str, int] = {}
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+
+    def admit(self, connection: Connection) -> bool:
+        """Whether the connection may stay; counts why not."""
+        code = self._refusal(connection)
+        if code is None:
+            return True
+        refused = self._counters.refused
+        refused[code] = refused.get(code, 0) + 1
+        return False
+
+    def release(self, peer: str) -> None:
+        """A counted connection is gone."""
+        held = self._held.get(peer, 0) - 1
+        if held > 0:
+            self._held[peer] = held
+        else:
+            self._held.pop(peer, None)
+
+    def _refusal(self, connection: Connection) -> str | None:
+        if self._counters.connections > self._max_connections:
+            return "too_many_connections"
+        now = connection.broker.clock()
+        if self._rate:
+            if self._bucket is None:
+                self._bucket = Bucket(self._rate, now)
+            if not self._bucket.take(self._rate, now):
+                return "connect_rate"
+        if not (self._allow or self._deny or self._per_address or self._rate_per_address):
+            return None
+        transport = connection.transport
+        name = transport.get_extra_info("peername") if transport is not None else None
+        if name is None:
+            return "address_unknown"  # it has gone already
+        peer = str(name[0])
+        if self._allow or self._deny:
+            address = ipaddress.ip_address(peer)
+            if any(address in network for network in self._deny):
+                return "address_denied"
+            if self._allow and not any(address in network for network in self._allow):
+                return "address_not_allowed"
+        if self._rate_per_address and not self._within_rate(peer, now):
+            return "connect_rate_per_address"
+        if self._per_address:
+            held = self._held.get(peer, 0)
+            if held >= self._per_address:
+                return "too_many_connections_per_address"
+            self._held[peer] = held + 1
+            connection.peer = peer
+        return None
+
+    def _within_rate(self, peer: str, now: float) -> bool:
+        bucket = self._buckets.get(peer)
+        if bucket is None:
+            bucket = self._buckets[peer] = Bucket(self._rate_per_address, now)
+            if len(self._buckets) > REMEMBERED:
+                self._buckets.popitem(last=False)
+        self._buckets.move_to_end(peer)
+        return bucket.take(self._rate_per_address, now)

@@ -1,0 +1,224 @@
+"""From CONNECT to CONNACK: who is it, which app, and what is waiting for it.
+
+CONNECTs that arrive together are worked on together: one `bind` and one `arrive` for all. The order
+of the two, with the session put into the room's index in between, is what makes a push that is sent
+at this very moment arrive: either its commit comes first and `arrive` finds it, or its binding is
+read after `bind` and the room is told of it while the session is there.
+"""
+
+import asyncio
+import time
+import uuid
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from longline.errors import AppNotFound, BadToken, Banned, LonglineError, NotSupported, Overloaded
+from longline.model import App, valid_device_name
+from longline.mqtt.packets import MQTT_5_0, Connack, Connect
+from longline.mqtt.properties import AUTHENTICATION_METHOD, Properties, PropertyId, get_int
+from longline.mqtt.reasons import ReasonCode
+from longline.register.port import Bind, Register
+from longline.room.broker import Broker
+from longline.room.connection import Connection
+from longline.room.directory import Directory
+from longline.room.inbox import Inbox
+from longline.room.session import Session
+from longline.room.tokens import token_device
+from longline.saver.port import Arrival, Arrive, Saver
+from longline.settings import RoomSettings
+
+BATCH = 256  # CONNECTs worked on together
+YIELD_EVERY = 32  # tokens verified before the loop may serve others: under a millisecond
+
+
+class Caller(NamedTuple):
+    """A CONNECT whose token is good."""
+
+    connection: Connection
+    packet: Connect
+    app: App
+    device: str
+
+
+class Admission:
+    """Owned by the room, which runs `run` as a task. At most `connect_queue` CONNECTs wait here."""
+
+    def __init__(
+        self,
+        settings: RoomSettings,
+        node: str,
+        *,
+        broker: Broker,
+        saver: Saver,
+        register: Register,
+        directory: Directory,
+        inbox: Inbox,
+    ) -> None:
+        self._settings = settings
+        self._node = node
+        self._broker = broker
+        self._saver = saver
+        self._register = register
+        self._directory = directory
+        self._inbox = inbox
+        self._waiting: deque[tuple[Connection, Connect]] = deque()
+        self._wake = asyncio.Event()
+
+    def admit(self, connection: Connection, packet: Connect) -> None:
+        """Takes a CONNECT in; answers it at once only when too many wait."""
+        if len(self._waiting) >= self._settings.connect_queue:
+            refuse(connection, Overloaded("too many CONNECTs are waiting"))
+            return
+        self._waiting.append((connection, packet))
+        self._wake.set()
+
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    async def run(self) -> None:
+        """Answers CONNECTs for as long as the room lives."""
+        while True:
+            await self._wake.wait()
+            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            if not self._waiting:
+                self._wake.clear()
+            callers = []
+            for done, (connection, packet) in enumerate(batch, 1):
+                if connection.transport is not None:
+                    try:
+                        callers.append(await self._identify(connection, packet))
+                    except LonglineError as error:
+                        refuse(connection, error)
+                if done % YIELD_EVERY == 0:
+                    await asyncio.sleep(0)
+            if callers:
+                await self._welcome(callers)
+
+    async def _identify(self, connection: Connection, packet: Connect) -> Caller:
+        """Checks everything that CONNECT itself can tell."""
+        if packet.will is not None:
+            raise NotSupported("wills are not supported yet")
+        if packet.properties is not None and AUTHENTICATION_METHOD in packet.properties:
+            raise UnknownMethod("no authentication method but user name and password")
+        name = packet.username
+        anonymous = name is None and self._settings.anonymous_app is not None
+        if anonymous:
+            name = self._settings.anonymous_app
+        if not name:
+            raise BadToken("no app: the user name of CONNECT must be one")
+        app = self._directory.remembered(name) or await self._directory.find(name)
+        if app is None:
+            raise AppNotFound
+        device = packet.client_id
+        if anonymous:
+            device = device or f"anonymous-{uuid.uuid4().hex}"
+        else:
+            subject = token_device(app, packet.password)
+            device = device or subject
+            if device != subject:
+                raise BadToken("the token was made for another device than the client identifier")
+        if not valid_device_name(device):
+            raise BadDevice("the client identifier is not a valid device name")
+        return Caller(connection, packet, app, device)
+
+    async def _welcome(self, callers: Sequence[Caller]) -> None:
+        now = time.time_ns() // 1_000_000
+        sessions: list[Session] = []
+        try:
+            bounds = await self._register.bind(
+                [Bind(caller.app.number, caller.device, self._node, now) for caller in callers]
+            )
+            for caller, bound in zip(callers, bounds, strict=True):
+                sessions.append(self._open(caller, bound.binding.epoch))
+            arrivals = await self._saver.arrive(
+                [Arrive(caller.app.number, caller.device, now) for caller in callers]
+            )
+        except LonglineError as error:
+            for caller in callers:
+                refuse(caller.connection, error)
+            return
+        for caller, session, arrival in zip(callers, sessions, arrivals, strict=True):
+            # Gone meanwhile, or taken over by a later CONNECT of the same batch
+            if session.connection is not None:
+                self._answer(caller, session, arrival, now)
+
+    def _open(self, caller: Caller, epoch: int) -> Session:
+        """Puts the session into the index, in place of an older one of the same device."""
+        connection, packet = caller.connection, caller.packet
+        window = self._settings.inflight_window
+        receive_maximum = get_int(packet.properties, PropertyId.RECEIVE_MAXIMUM)
+        if receive_maximum is not None:
+            window = min(window, receive_maximum)
+        largest = get_int(packet.properties, PropertyId.MAXIMUM_PACKET_SIZE)
+        if largest is not None:
+            connection.max_outgoing = largest
+        tenant = self._broker.enter(caller.app.number, caller.app.app, caller.app.pubsub)
+        session = Session(tenant, caller.device, epoch, connection, window)
+        previous = self._broker.open(session)
+        if previous is not None and previous.connection is not None:
+            previous.connection.close(ReasonCode.SESSION_TAKEN_OVER, "taken_over")
+        if connection.transport is None:  # it went while we bound it
+            self._broker.close(session)
+        else:
+            connection.session = session
+            self._broker.counters.sessions += 1
+        return session
+
+    def _answer(self, caller: Caller, session: Session, arrival: Arrival, now: int) -> None:
+        connection = caller.connection
+        if arrival.banned_until > now:
+            refuse(connection, Banned())
+            return
+        session.ordinal = arrival.ordinal
+        session.log_position = session.log_cursor = arrival.log_after
+        session.more = arrival.pending or session.missed
+        granted, connack = self._connack(caller)
+        connection.accept(session, connack, granted)
+        if session.more:
+            self._inbox.want(session)
+
+    def _connack(self, caller: Caller) -> tuple[int, Connack]:
+        """The keep alive granted, in seconds, and the answer that says what we offer, section 3.2.2.3."""
+        packet, settings = caller.packet, self._settings
+        granted = min(packet.keep_alive or settings.default_keep_alive, settings.max_keep_alive)
+        if packet.version != MQTT_5_0:
+            return granted, Connack(False, ReasonCode.SUCCESS)
+        properties: Properties = {
+            PropertyId.RECEIVE_MAXIMUM: settings.receive_maximum,
+            PropertyId.MAXIMUM_QOS: 1,
+            PropertyId.RETAIN_AVAILABLE: 0,
+            PropertyId.MAXIMUM_PACKET_SIZE: settings.max_packet_size,
+            PropertyId.TOPIC_ALIAS_MAXIMUM: settings.topic_alias_maximum,
+            PropertyId.SUBSCRIPTION_IDENTIFIER_AVAILABLE: 0,
+            PropertyId.SHARED_SUBSCRIPTION_AVAILABLE: 0,
+        }
+        if packet.properties is not None and PropertyId.SESSION_EXPIRY_INTERVAL in packet.properties:
+            properties[PropertyId.SESSION_EXPIRY_INTERVAL] = (
+                0  # subscriptions end with the connection; pushes wait anyway
+            )
+        if granted != packet.keep_alive:
+            properties[PropertyId.SERVER_KEEP_ALIVE] = granted
+        if not packet.client_id:
+            properties[PropertyId.ASSIGNED_CLIENT_IDENTIFIER] = caller.device
+        return granted, Connack(False, ReasonCode.SUCCESS, properties)
+
+
+class UnknownMethod(NotSupported):
+    """Enhanced authentication is not offered."""
+
+    code = "bad_authentication_method"
+    reason = ReasonCode.BAD_AUTHENTICATION_METHOD
+
+
+class BadDevice(LonglineError):
+    """The client identifier is not a valid device name."""
+
+    code = "bad_device_name"
+    reason = ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
+
+
+def refuse(connection: Connection, error: LonglineError) -> None:
+    """Answers a CONNECT with an error's reason, if the connection is still there."""
+    if connection.transport is not None:
+        connection.refuse(ReasonCode(error.reason), error.code, error.message)

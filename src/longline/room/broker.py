@@ -1,0 +1,339 @@
+"""What the sessions of one room share, and how messages reach them.
+
+Nothing here waits: what needs a store is handed to the room's tasks through `Desk`. A message is
+encoded once for each protocol version; written bytes are gathered per connection and go to the
+kernel once a turn of the event loop. One turn does a bounded amount of work (`turn_budget`
+deliveries); a publisher that brought more is not read from until the rest of it is done.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol, final
+
+from longline.model import Message
+from longline.mqtt.codec import PublishFrame
+from longline.mqtt.packets import MQTT_5_0, Publish
+from longline.mqtt.properties import SUBSCRIPTION_IDENTIFIER, TOPIC_ALIAS, Properties, PropertyId
+from longline.room.counters import RoomCounters
+from longline.room.session import InFlight, Session, Tenant
+from longline.room.subscriptions import Subscriptions
+from longline.room.wheel import Wheel
+
+if TYPE_CHECKING:
+    from longline.mqtt.packets import Connect
+    from longline.room.connection import Connection
+
+PACKET_ID: Final = 2  # bytes that a packet identifier adds
+TURN_BUDGET: Final = 20_000  # deliveries in one turn of the loop: a few milliseconds
+
+
+class Desk(Protocol):
+    """Where the synchronous part leaves work that has to wait for a store. No call blocks or fails."""
+
+    def admit(self, connection: "Connection", packet: "Connect") -> None:
+        """A CONNECT came in: find out who it is, and answer it."""
+
+    def refill(self, session: Session) -> None:
+        """The session has room for pushes, and the store may have some."""
+
+    def acknowledged(self, entry: InFlight) -> None:
+        """The device has taken a push."""
+
+    def written(self, entry: InFlight) -> None:
+        """A push was written to the device's connection."""
+
+    def dropped(self, session: Session, position: int, broadcast: bool, reason: str) -> None:
+        """A push that is only for who can take it now could not be written."""
+
+    def departed(self, session: Session) -> None:
+        """The session is over; it is in no index any more."""
+
+    def refused(self, connection: "Connection", code: str, message: str) -> None:
+        """A peer did what it may not do, and was told."""
+
+
+@final
+class Frames:
+    """A push as it goes over the wire, encoded at most once for each protocol version."""
+
+    __slots__ = ("_frame4", "_frame5", "message")
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        self._frame4: PublishFrame | None = None
+        self._frame5: PublishFrame | None = None
+
+    def of(self, version: int, now_ms: int) -> PublishFrame:
+        message = self.message
+        if version == MQTT_5_0:
+            frame = self._frame5
+            if frame is None:
+                properties: Properties = {
+                    PropertyId.MESSAGE_EXPIRY_INTERVAL: max(0, (message.expires_at - now_ms + 999) // 1000),
+                    PropertyId.CONTENT_TYPE: message.content_type,
+                    PropertyId.USER_PROPERTY: [
+                        ("message-id", message.id),
+                        ("sent-at", str(message.created_at)),
+                    ],
+                }
+                frame = self._frame5 = PublishFrame(
+                    "push/" + message.id, message.payload, message.qos, False, properties, version
+                )
+            return frame
+        frame = self._frame4
+        if frame is None:
+            frame = self._frame4 = PublishFrame(
+                "push/" + message.id, message.payload, message.qos, False, None, version
+            )
+        return frame
+
+
+@final
+class Broker:
+    """The sessions of a room, by app and device, and the turn of the loop that they are served in."""
+
+    __slots__ = (
+        "_backlogged",
+        "_schedule",
+        "_touched",
+        "clock",
+        "counters",
+        "desk",
+        "now",
+        "outbox_bytes",
+        "session_queue",
+        "spent",
+        "tenants",
+        "wheel",
+    )
+
+    def __init__(
+        self,
+        desk: Desk,
+        schedule: Callable[[Callable[[], None]], object],
+        clock: Callable[[], float],
+        outbox_bytes: int,
+        session_queue: int,
+    ) -> None:
+        self.desk = desk
+        self.counters = RoomCounters()
+        self.wheel = Wheel()
+        self.clock = clock  # seconds, rising
+        self.now = clock()  # as of the last tick of the wheel
+        self.outbox_bytes = outbox_bytes
+        self.session_queue = session_queue
+        self.tenants: dict[int, Tenant] = {}
+        self.spent = 0  # deliveries in this turn
+        self._schedule = schedule  # loop.call_soon
+        self._touched: list[Connection] = []
+        self._backlogged: list[Connection] = []
+
+    # --- sessions ---------------------------------------------------------------------------------
+
+    def session(self, app: int, device: str) -> Session | None:
+        tenant = self.tenants.get(app)
+        return tenant.sessions.get(device) if tenant is not None else None
+
+    def enter(self, app: int, name: str, pubsub: bool) -> Tenant:
+        """The app's tenant, made on its first session."""
+        tenant = self.tenants.get(app)
+        if tenant is None:
+            tenant = self.tenants[app] = Tenant(app, name, pubsub, Subscriptions())
+        return tenant
+
+    def open(self, session: Session) -> Session | None:
+        """Puts a session into the index; returns the one that it takes over, still with its connection."""
+        sessions = session.tenant.sessions
+        previous = sessions.get(session.device)
+        sessions[session.device] = session
+        return previous
+
+    def close(self, session: Session) -> None:
+        """Ends a session: its connection is gone. A newer session of the device stays as it is."""
+        session.connection = None
+        tenant = session.tenant
+        if session.subscriptions is not None:
+            for filter in session.subscriptions:
+                tenant.subscriptions.remove(filter, session)
+            session.subscriptions = None
+        if tenant.sessions.get(session.device) is session:
+            del tenant.sessions[session.device]
+            if not tenant.sessions and self.tenants.get(tenant.app) is tenant:
+                del self.tenants[tenant.app]
+        session.queue = None
+        if session.inflight is not None:
+            for entry in session.inflight.values():
+                if entry is not None and entry.online_only:
+                    self.desk.dropped(session, entry.position, entry.broadcast, "disconnected")
+        self.desk.departed(session)
+
+    # --- the turn ---------------------------------------------------------------------------------
+
+    def touch(self, connection: "Connection") -> None:
+        """The connection has bytes to write: they go out at the end of this turn."""
+        if not self._touched and not self._backlogged:
+            self._schedule(self.turn)
+        self._touched.append(connection)
+
+    def postpone(self, connection: "Connection") -> None:
+        """The connection has packets left from this turn's chunk: they are worked on in the next."""
+        if not self._touched and not self._backlogged:
+            self._schedule(self.turn)
+        self._backlogged.append(connection)
+
+    def turn(self) -> None:
+        """Writes what was gathered, then goes on with the packets that were left over."""
+        touched = self._touched
+        backlogged = self._backlogged
+        self._touched = []
+        self._backlogged = []
+        self.spent = 0
+        for connection in touched:
+            connection.flush()
+        for connection in backlogged:
+            connection.work_off()
+
+    # --- pushes -----------------------------------------------------------------------------------
+
+    def offer(self, session: Session, frames: Frames, position: int, broadcast: bool, now_ms: int) -> None:
+        """Writes a push that has just been stored, or leaves it in the store to be read in its turn."""
+        if position <= (session.log_position if broadcast else session.inbox_position):
+            return  # read from the store already
+        message = frames.message
+        connection = session.connection
+        if message.online_only:
+            if session.more or connection is None or connection.blocked or session.free() <= 0:
+                self.desk.dropped(session, position, broadcast, "busy")
+            else:
+                self.write_push(session, connection, frames, position, broadcast, False, now_ms)
+            return
+        if session.more or connection is None or connection.blocked or session.free() <= 0:
+            session.more = True
+            session.missed = True
+            self.counters.pushes_left += 1
+            return
+        if broadcast:
+            session.log_position = position
+        else:
+            session.inbox_position = position
+        self.write_push(session, connection, frames, position, broadcast, False, now_ms)
+
+    def write_push(
+        self,
+        session: Session,
+        connection: "Connection",
+        frames: Frames,
+        position: int,
+        broadcast: bool,
+        duplicate: bool,
+        now_ms: int,
+    ) -> None:
+        """Writes a push into a window that has room for it."""
+        message = frames.message
+        frame = frames.of(connection.link.version, now_ms)
+        entry = InFlight(session, position, broadcast, message.online_only, now_ms)
+        if len(frame.at_most_once) + PACKET_ID > connection.max_outgoing:
+            # [MQTT-3.1.2-24] a packet over the client's limit is not sent; nor is it worth keeping
+            self.desk.dropped(session, position, broadcast, "too_large_for_client")
+            return
+        self.counters.pushes_sent += 1
+        if message.qos == 0:
+            connection.write(frame.at_most_once)
+            self.desk.acknowledged(entry)
+        else:
+            packet_id = session.take_id(entry)
+            connection.write(frame.with_id(packet_id, duplicate))
+            self.desk.written(entry)
+
+    def acknowledge(self, session: Session, packet_id: int) -> bool:
+        """A PUBACK: frees the window and uses the room. False when nothing had this identifier."""
+        inflight = session.inflight
+        if inflight is None or packet_id not in inflight:
+            return False
+        entry = inflight.pop(packet_id)
+        if not inflight:
+            session.inflight = None
+        if entry is not None:
+            self.counters.pushes_acked += 1
+            self.desk.acknowledged(entry)
+        if session.queue is not None:
+            self.drain(session)
+        elif session.more and not session.fetching and session.free() * 2 >= session.window:
+            self.desk.refill(session)
+        return True
+
+    # --- plain publish/subscribe ------------------------------------------------------------------
+
+    def publish(self, session: Session, packet: Publish) -> int:
+        """Hands a device's message to whom wants it in its app; returns how many."""
+        subscribers = session.tenant.subscriptions.match(packet.topic)
+        if not subscribers:
+            return 0
+        frames4: list[PublishFrame | None] = [None, None]
+        frames5: list[PublishFrame | None] = [None, None]
+        properties = forwarded(packet.properties)
+        reached = 0
+        for subscriber in subscribers:
+            receiver = subscriber.session
+            connection = receiver.connection
+            if connection is None or (subscriber.no_local and receiver is session):
+                continue
+            qos = packet.qos if packet.qos < subscriber.qos else subscriber.qos
+            frames = frames5 if connection.link.version == MQTT_5_0 else frames4
+            frame = frames[qos]
+            if frame is None:
+                version = connection.link.version
+                frame = frames[qos] = PublishFrame(
+                    packet.topic,
+                    packet.payload,
+                    qos,
+                    False,
+                    properties if version == MQTT_5_0 else None,
+                    version,
+                )
+            if self._deliver(receiver, connection, frame, qos):
+                reached += 1
+        self.spent += len(subscribers)
+        self.counters.messages_routed += reached
+        return reached
+
+    def _deliver(self, receiver: Session, connection: "Connection", frame: PublishFrame, qos: int) -> bool:
+        if len(frame.at_most_once) + PACKET_ID > connection.max_outgoing:
+            self.counters.messages_dropped_size += 1
+            return False
+        if qos == 0:
+            if connection.blocked:
+                self.counters.messages_dropped_slow += 1
+                return False
+            connection.write(frame.at_most_once)
+            return True
+        if receiver.queue is None and not connection.blocked and receiver.free() > 0:
+            connection.write(frame.with_id(receiver.take_id(None), False))
+            return True
+        queue = receiver.queue
+        if queue is None:
+            queue = receiver.queue = deque()
+        if len(queue) >= self.session_queue:
+            self.counters.messages_dropped_slow += 1
+            return False
+        queue.append(frame)
+        return True
+
+    def drain(self, session: Session) -> None:
+        """Writes plain QoS 1 messages that waited, as far as the window and the connection allow."""
+        queue = session.queue
+        connection = session.connection
+        if queue is None or connection is None:
+            return
+        while queue and not connection.blocked and session.free() > 0:
+            connection.write(queue.popleft().with_id(session.take_id(None), False))
+        if not queue:
+            session.queue = None
+
+
+def forwarded(properties: Properties | None) -> Properties | None:
+    """What of a publisher's properties goes on to subscribers: all but what is between it and us."""
+    if properties is None or not (TOPIC_ALIAS in properties or SUBSCRIPTION_IDENTIFIER in properties):
+        return properties
+    rest = {k: v for k, v in properties.items() if k not in (TOPIC_ALIAS, SUBSCRIPTION_IDENTIFIER)}
+    return rest or None

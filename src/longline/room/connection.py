@@ -1,0 +1,343 @@
+"""One socket: bytes between the transport and the link, and each packet to who deals with it.
+
+An asyncio protocol without an asyncio base class, so that it can be compiled. The transport is
+uvloop's or asyncio's. Nothing is ever awaited here: CONNECT, the only packet that needs a store, is
+handed to the room's desk while reading is paused, and comes back through `accept` or `refuse`.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Final, cast, final
+
+from longline.mqtt.link import Link, Phase, Role
+from longline.mqtt.packets import (
+    CONNECT,
+    DISCONNECT,
+    MQTT_5_0,
+    PINGREQ,
+    PUBACK,
+    PUBLISH,
+    SUBSCRIBE,
+    UNSUBSCRIBE,
+    Connack,
+    Connect,
+    Packet,
+    Pingresp,
+    Puback,
+    Publish,
+    Suback,
+    Subscribe,
+    Unsuback,
+    Unsubscribe,
+)
+from longline.mqtt.reasons import ReasonCode
+from longline.room.wheel import UNSET
+
+if TYPE_CHECKING:
+    from longline.room.broker import Broker
+    from longline.room.policy import Policy
+    from longline.room.session import Session
+
+CLOSE_GRACE: Final = 5  # ticks that a closed connection gets to take its last bytes
+NO_LIMIT: Final = 268_435_460  # bytes: the largest packet that the wire can express, section 2.1.4
+
+
+@final
+class Connection:
+    """The driver of one link. Idle, it owns no task, no timer and no buffer."""
+
+    __slots__ = (
+        "aliases",
+        "backlog",
+        "blocked",
+        "broker",
+        "ended",
+        "keep_alive",
+        "link",
+        "max_outgoing",
+        "peer",
+        "policy",
+        "session",
+        "slot",
+        "touched",
+        "transport",
+        "waiting",
+    )
+
+    def __init__(self, broker: "Broker", policy: "Policy") -> None:
+        self.broker = broker
+        self.policy = policy
+        self.link = Link(Role.SERVER, policy.max_packet_size, policy.connect_packet_size)
+        self.transport: asyncio.Transport | None = None
+        self.session: Session | None = None
+        self.ended = False  # we close: nothing more is taken or written
+        self.blocked = False  # the transport holds more than outbox_bytes
+        self.touched = False  # in the broker's list of connections to flush
+        self.waiting = 0  # bytes in link.output
+        self.max_outgoing = NO_LIMIT
+        self.keep_alive = 0  # ticks of silence that are allowed; 0: any
+        self.slot = UNSET  # where the wheel has it
+        self.peer: str | None = None  # the address, only where connections are counted by address
+        self.backlog: list[Packet] | None = None  # what a turn's budget left over
+        self.aliases: dict[int, str] | None = None  # the client's topic aliases
+
+    # --- what the transport calls -----------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self.broker.counters.connections += 1
+        if not self.policy.admits(self):
+            transport.abort()
+            return
+        transport.set_write_buffer_limits(high=self.broker.outbox_bytes)
+        self.broker.wheel.set(self, self.policy.connect_timeout)
+
+    def data_received(self, data: bytes) -> None:
+        broker = self.broker
+        broker.counters.bytes_in += len(data)
+        self._handle(self.link.feed(data, broker.now))
+
+    def eof_received(self) -> bool:
+        return False  # the transport closes itself: MQTT has no half-closed connections
+
+    def pause_writing(self) -> None:
+        # Who does not read what we write is not read from either, so answers cannot pile up.
+        self.blocked = True
+        self._pause_reading()
+
+    def resume_writing(self) -> None:
+        self.blocked = False
+        if self.backlog is None and self.link.phase != Phase.CONNECTING:
+            self._resume_reading()
+        session = self.session
+        if session is not None:
+            self.broker.drain(session)
+            if session.more and not session.fetching:
+                self.broker.desk.refill(session)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        broker = self.broker
+        broker.counters.connections -= 1
+        broker.wheel.clear(self)
+        self.link.closed()
+        self.transport = None
+        self.backlog = None
+        self.policy.released(self)
+        session = self.session
+        if session is not None:
+            self.session = None
+            broker.counters.sessions -= 1
+            broker.close(session)
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Adds an encoded PUBLISH to this turn's output; nothing, when the last word has been said."""
+        if self.link.phase != Phase.OPEN:
+            return
+        self.link.send_encoded(PUBLISH, data)
+        self.waiting += len(data)
+        if not self.touched:
+            self.touched = True
+            self.broker.touch(self)
+        elif self.waiting > self.broker.outbox_bytes:
+            self.flush()
+
+    def send(self, packet: Packet) -> None:
+        """Adds an answer to this turn's output; nothing, when the peer has said good-bye meanwhile."""
+        if self.link.phase >= Phase.CLOSING:
+            return
+        self.link.send(packet)
+        self._touch()
+
+    def _touch(self) -> None:
+        if not self.touched:
+            self.touched = True
+            self.broker.touch(self)
+
+    def flush(self) -> None:
+        """Gives this turn's output to the transport."""
+        self.touched = False
+        self.waiting = 0
+        output = self.link.take_output()
+        transport = self.transport
+        if not output or transport is None:
+            return
+        data = output[0] if len(output) == 1 else b"".join(output)
+        self.broker.counters.bytes_out += len(data)
+        try:
+            transport.write(data)
+        except RuntimeError:  # uvloop: the transport was closed under us; connection_lost follows
+            self.broker.counters.writes_too_late += 1
+
+    # --- ending -----------------------------------------------------------------------------------
+
+    def close(self, reason: ReasonCode, code: str) -> None:
+        """Ends the connection from our side, told to MQTT 5 clients by a DISCONNECT with the reason."""
+        if not self.ended:
+            self._count(code)
+            self.link.close(reason)
+            self._finish()
+
+    def _count(self, code: str) -> None:
+        closed = self.broker.counters.closed
+        closed[code] = closed.get(code, 0) + 1
+
+    def fault(self, reason: ReasonCode, code: str, message: str) -> None:
+        """Ends the connection because of what the peer did."""
+        self.broker.desk.refused(self, code, message)
+        self.close(reason, code)
+
+    def _finish(self) -> None:
+        self.ended = True
+        self.flush()
+        transport = self.transport
+        if transport is not None:
+            transport.close()
+            self.broker.wheel.set(self, CLOSE_GRACE)
+
+    def expired(self) -> None:
+        """The wheel has come to this connection's deadline."""
+        phase = self.link.phase
+        transport = self.transport
+        if transport is None:
+            return
+        if phase == Phase.OPEN:
+            # [MQTT-3.1.2-22] silence for one and a half times the keep alive: the peer is gone
+            left = self.keep_alive - int(self.broker.now - self.link.last_heard)
+            if left <= 0:
+                self.close(ReasonCode.KEEP_ALIVE_TIMEOUT, "keep_alive_timeout")
+            else:
+                self.broker.wheel.set(self, left)
+        elif phase == Phase.FRESH:
+            self.fault(ReasonCode.NOT_AUTHORIZED, "connect_timeout", "no CONNECT in time")
+        elif phase == Phase.CONNECTING:
+            self.broker.wheel.set(
+                self, self.policy.connect_timeout
+            )  # the stores answer, or fail, in bounded time
+        else:
+            transport.abort()
+
+    # --- connecting -------------------------------------------------------------------------------
+
+    def accept(self, session: "Session", connack: Connack, keep_alive: int) -> None:
+        """The CONNECT was good. `keep_alive` in seconds, 0 for none."""
+        self.keep_alive = (keep_alive * 3 + 1) // 2
+        if self.keep_alive:
+            self.broker.wheel.set(self, self.keep_alive)
+        else:
+            self.broker.wheel.clear(self)
+        self.send(connack)
+        self._resume_reading()
+        self._handle(self.link.resume())
+
+    def refuse(self, reason: ReasonCode, code: str, message: str) -> None:
+        """The CONNECT was not good: a CONNACK says why."""
+        self.fault(reason, code, message)
+
+    # --- packets ----------------------------------------------------------------------------------
+
+    def work_off(self) -> None:
+        """Goes on with the packets that an earlier turn left over."""
+        packets = self.backlog
+        self.backlog = None
+        if packets is not None and self.transport is not None:
+            if not self.blocked:
+                self._resume_reading()
+            self._handle(packets)
+
+    def _handle(self, packets: list[Packet]) -> None:
+        broker = self.broker
+        for done, packet in enumerate(packets, 1):
+            if self.ended:
+                return
+            kind = packet.kind
+            if kind == PUBLISH:
+                self._publish(cast(Publish, packet))
+                if broker.spent > self.policy.turn_budget and done < len(packets):
+                    self.backlog = packets[done:]
+                    self._pause_reading()
+                    broker.postpone(self)
+                    return
+            elif kind == PUBACK:
+                session = self.session
+                if session is not None and not broker.acknowledge(session, cast(Puback, packet).packet_id):
+                    # A client may answer late, for a connection before this one: told of, not punished.
+                    broker.desk.refused(self, "unknown_packet_id", "PUBACK for what was not sent")
+            elif kind == PINGREQ:
+                self.send(Pingresp())
+            elif kind == SUBSCRIBE:
+                self._subscribe(cast(Subscribe, packet))
+            elif kind == UNSUBSCRIBE:
+                self._unsubscribe(cast(Unsubscribe, packet))
+            elif kind == CONNECT:
+                self._pause_reading()
+                broker.desk.admit(self, cast(Connect, packet))
+            elif kind == DISCONNECT:
+                self._finish()
+        fault = self.link.fault
+        if fault is not None and not self.ended:
+            self._count(fault.code)
+            broker.desk.refused(self, fault.code, fault.message)
+            self._finish()
+
+    def _publish(self, packet: Publish) -> None:
+        session = self.session
+        if session is None:
+            return
+        broker = self.broker
+        broker.counters.messages_in += 1
+        refusal = self.policy.refusal(self, session, packet)
+        if refusal is not None:
+            if refusal.fatal or packet.qos == 0 or self.link.version != MQTT_5_0:
+                # [MQTT-3.3.5-2] 3.1.1 has no negative PUBACK, and QoS 0 has no answer at all
+                self.fault(refusal.reason, refusal.code, refusal.message)
+            else:
+                broker.desk.refused(self, refusal.code, refusal.message)
+                self.send(Puback(packet.packet_id, refusal.reason))
+            return
+        reached = broker.publish(session, packet)
+        if packet.qos == 1:
+            self.send(Puback(packet.packet_id, 0 if reached else ReasonCode.NO_MATCHING_SUBSCRIBERS))
+
+    def _subscribe(self, packet: Subscribe) -> None:
+        session = self.session
+        if session is None:
+            return
+        if packet.properties is not None:
+            self.fault(
+                ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
+                "subscription_identifiers_not_supported",
+                "CONNACK said that subscription identifiers are not available",
+            )
+            return
+        reasons = [self.policy.subscribe(self, session, wanted) for wanted in packet.subscriptions]
+        self.send(Suback(packet.packet_id, reasons))
+
+    def _unsubscribe(self, packet: Unsubscribe) -> None:
+        session = self.session
+        if session is None:
+            return
+        reasons: list[int] = []
+        for filter in packet.filters:
+            held = session.subscriptions
+            if held is not None and filter in held:
+                held.discard(filter)
+                session.tenant.subscriptions.remove(filter, session)
+                reasons.append(ReasonCode.SUCCESS)
+            else:
+                reasons.append(ReasonCode.NO_SUBSCRIPTION_EXISTED)
+        if session.subscriptions is not None and not session.subscriptions:
+            session.subscriptions = None
+        self.send(Unsuback(packet.packet_id, reasons))
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def _pause_reading(self) -> None:
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            transport.resume_reading()

@@ -1,0 +1,59 @@
+"""Takes sessions that are over out of the session table, and saves how far they had read the log."""
+
+import asyncio
+
+from longline.errors import LonglineError
+from longline.register.port import Register, Unbind
+from longline.room.session import UNKNOWN, Session
+from longline.saver.port import Cursor, Saver
+
+BATCH = 1000
+RETRY_AFTER = 0.5  # s
+
+
+class Departures:
+    """Owned by the room, which runs `run` as a task. Bounded by the number of connections that can end."""
+
+    def __init__(self, saver: Saver, register: Register) -> None:
+        self._saver = saver
+        self._register = register
+        self._gone: list[Session] = []
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def add(self, session: Session) -> None:
+        """The session has ended."""
+        self._gone.append(session)
+        self._wake.set()
+        self._idle.clear()
+
+    def waiting(self) -> int:
+        return len(self._gone)
+
+    async def finished(self) -> None:
+        """Returns when every session that ended so far is out of the table."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Works for as long as the room lives."""
+        while True:
+            if not self._gone:
+                self._idle.set()
+                self._wake.clear()
+            await self._wake.wait()
+            batch = self._gone[:BATCH]
+            try:
+                # The session's epoch fences both: a newer session of the device stays bound.
+                await self._register.unbind([Unbind(s.tenant.app, s.device, s.epoch) for s in batch])
+                cursors = [
+                    Cursor(s.tenant.app, s.ordinal, s.settled_log())
+                    for s in batch
+                    if s.ordinal != UNKNOWN and s.settled_log() > s.log_cursor
+                ]
+                if cursors:
+                    await self._saver.advance(cursors)
+            except LonglineError:
+                await asyncio.sleep(RETRY_AFTER)
+                continue
+            del self._gone[: len(batch)]

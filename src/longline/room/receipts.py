@@ -1,0 +1,130 @@
+"""Gathers what devices have taken, and tells the store in batches.
+
+A receipt waits at most `delay` for company. The bound is `limit` receipts; beyond it the newest are
+forgotten and counted, which costs a repeated delivery later and never a loss. "Written to the
+connection" is progress, not outcome: it waits a second, and is dropped when the acknowledgement
+overtakes it, so a device that acknowledges promptly costs one write and not two.
+"""
+
+import asyncio
+import time
+from collections import deque
+
+from longline.errors import LonglineError
+from longline.model import State
+from longline.room.counters import RoomCounters
+from longline.room.session import InFlight, Session
+from longline.saver.port import Receipt, Saver
+
+NOTE_AFTER = 1000  # ms until an unacknowledged push is noted as sent
+RETRY_AFTER = 0.2  # s, doubled up to RETRY_MOST
+RETRY_MOST = 5.0
+
+
+class Receipts:
+    """Owned by the room, which runs `run` as a task. Nothing else here waits, but `settled`."""
+
+    def __init__(self, saver: Saver, counters: RoomCounters, *, delay: float, limit: int) -> None:
+        self._saver = saver
+        self._counters = counters
+        self._delay = delay
+        self._limit = limit
+        self._gathered: list[Receipt] = []
+        self._unnoted: deque[InFlight] = deque()
+        self._wake = asyncio.Event()
+        self._rounds: list[asyncio.Future[None]] = []  # who waits for the next commit
+
+    def acknowledged(self, entry: InFlight) -> None:
+        """A device took a push."""
+        entry.noted = True
+        self._settle(entry, State.ACKED)
+
+    def written(self, entry: InFlight) -> None:
+        """A push was written; noted after a while unless it is acknowledged first."""
+        if len(self._unnoted) >= self._limit:
+            self._note(self._unnoted.popleft())
+        self._unnoted.append(entry)
+
+    def dropped(self, session: Session, position: int, broadcast: bool, reason: str) -> None:
+        """A push will not be written to this device."""
+        now = time.time_ns() // 1_000_000
+        self._add(
+            Receipt(session.tenant.app, session.ordinal, position, broadcast, State.DROPPED, now, 0, reason)
+        )
+
+    def note_all(self) -> None:
+        """Notes everything written so far, without waiting for its acknowledgement."""
+        while self._unnoted:
+            self._note(self._unnoted.popleft())
+
+    def tick(self) -> None:
+        """Notes what was written a while ago and is still unacknowledged. Once a second."""
+        now = time.time_ns() // 1_000_000
+        unnoted = self._unnoted
+        while unnoted and (unnoted[0].noted or unnoted[0].sent_at + NOTE_AFTER <= now):
+            self._note(unnoted.popleft())
+
+    async def settled(self) -> None:
+        """Returns when every receipt gathered so far is committed."""
+        if self._gathered or self._rounds:
+            waiter = asyncio.get_running_loop().create_future()
+            self._rounds.append(waiter)
+            self._wake.set()
+            await waiter
+
+    def waiting(self) -> int:
+        return len(self._gathered)
+
+    async def run(self) -> None:
+        """Commits what is gathered, for as long as the room lives."""
+        pause = RETRY_AFTER
+        while True:
+            await self._wake.wait()
+            if self._delay and not self._rounds:
+                await asyncio.sleep(self._delay)
+            self._wake.clear()
+            batch, self._gathered = self._gathered, []
+            waiters, self._rounds = self._rounds, []
+            try:
+                await self._saver.settle(batch)
+            except LonglineError:
+                # Nothing of the batch was stored: it goes first next time, within the bound.
+                room = self._limit - len(self._gathered)
+                self._counters.receipts_lost += max(0, len(batch) - room)
+                self._gathered = batch[: max(0, room)] + self._gathered
+                self._rounds = waiters + self._rounds
+                self._wake.set()
+                await asyncio.sleep(pause)
+                pause = min(RETRY_MOST, pause * 2)
+            else:
+                pause = RETRY_AFTER
+                for waiter in waiters:
+                    if not waiter.done():
+                        waiter.set_result(None)
+
+    def _note(self, entry: InFlight) -> None:
+        if not entry.noted:
+            entry.noted = True
+            self._settle(entry, State.PENDING)
+
+    def _settle(self, entry: InFlight, state: State) -> None:
+        session = entry.session
+        self._add(
+            Receipt(
+                session.tenant.app,
+                session.ordinal,
+                entry.position,
+                entry.broadcast,
+                state,
+                time.time_ns() // 1_000_000,
+                entry.sent_at,
+            )
+        )
+
+    def _add(self, receipt: Receipt) -> None:
+        if len(self._gathered) >= self._limit:
+            self._counters.receipts_lost += 1
+            return
+        self._gathered.append(receipt)
+        if len(self._gathered) == 1:
+            self._wake.set()

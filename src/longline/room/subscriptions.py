@@ -1,0 +1,180 @@
+"""Which sessions of one app want a topic.
+
+Filters without wildcards, nearly all in practice, are a dict from topic to subscribers. Filters with
+wildcards are a trie by level; a topic walks at most two branches a level (`+` and its own name). What
+a topic matched is remembered until a subscription that could change it comes or goes, so a busy
+topic is matched once. The memory is bounded: it is emptied when it holds `CACHE` topics.
+"""
+
+from typing import Final, final
+
+from longline.room.session import Session
+
+CACHE: Final = 4096
+
+
+@final
+class Subscriber:
+    """One session's interest, as one filter states it."""
+
+    __slots__ = ("no_local", "qos", "session")
+
+    def __init__(self, session: Session, qos: int, no_local: bool) -> None:
+        self.session = session
+        self.qos = qos
+        self.no_local = no_local
+
+
+@final
+class Level:
+    """A level of the trie: who ends here, who takes everything below (`#`), and the levels below."""
+
+    __slots__ = ("below", "ends", "tails")
+
+    def __init__(self) -> None:
+        self.ends: dict[Session, Subscriber] | None = None
+        self.tails: dict[Session, Subscriber] | None = None
+        self.below: dict[str, Level] | None = None
+
+    def empty(self) -> bool:
+        return not self.ends and not self.tails and not self.below
+
+
+@final
+class Subscriptions:
+    """The index of one app."""
+
+    __slots__ = ("_cache", "_exact", "_root", "size")
+
+    def __init__(self) -> None:
+        self._exact: dict[str, dict[Session, Subscriber]] = {}
+        self._root = Level()
+        self._cache: dict[str, list[Subscriber]] = {}
+        self.size = 0  # subscriptions, all filters of all sessions
+
+    def add(self, filter: str, session: Session, qos: int, no_local: bool) -> bool:
+        """Enters or replaces a session's subscription; True when it is new."""
+        entries = self._entries(filter)
+        new = session not in entries
+        entries[session] = Subscriber(session, qos, no_local)
+        self.size += new
+        return new
+
+    def remove(self, filter: str, session: Session) -> bool:
+        """Takes a session's subscription away; False when there was none."""
+        if not wild(filter):
+            self._cache.pop(filter, None)
+            entries = self._exact.get(filter)
+            if entries is None or entries.pop(session, None) is None:
+                return False
+            if not entries:
+                del self._exact[filter]
+        else:
+            self._cache.clear()
+            if not self._prune(self._root, filter.split("/"), 0, session):
+                return False
+        self.size -= 1
+        return True
+
+    def match(self, topic: str) -> list[Subscriber]:
+        """Who wants the topic: each session once, with the highest QoS of its filters.
+
+        [MQTT-3.3.4-2] leaves one delivery for overlapping filters to the server: one is what users expect.
+        The list belongs to the index: it must not be changed.
+        """
+        found = self._cache.get(topic)
+        if found is None:
+            found = self._search(topic)
+            if len(self._cache) >= CACHE:
+                self._cache.clear()
+            self._cache[topic] = found
+        return found
+
+    def _search(self, topic: str) -> list[Subscriber]:
+        exact = self._exact.get(topic)
+        if self._root.below is None and self._root.tails is None:
+            return list(exact.values()) if exact is not None else []
+        best: dict[Session, Subscriber] = {}
+        if exact is not None:
+            best.update(exact)
+        levels = topic.split("/")
+        # [MQTT-4.7.2-1] a leading wildcard does not match topics that begin with $
+        front: list[Level] = [self._root]
+        for depth, name in enumerate(levels):
+            reached: list[Level] = []
+            for level in front:
+                hidden = depth == 0 and name.startswith("$")
+                if level.tails is not None and not hidden:
+                    keep_best(best, level.tails)
+                if level.below is not None:
+                    own = level.below.get(name)
+                    if own is not None:
+                        reached.append(own)
+                    if not hidden:
+                        plus = level.below.get("+")
+                        if plus is not None:
+                            reached.append(plus)
+            front = reached
+        for level in front:
+            if level.ends is not None:
+                keep_best(best, level.ends)
+            if level.tails is not None:  # "a/#" matches "a" itself, section 4.7.1.2
+                keep_best(best, level.tails)
+        return list(best.values())
+
+    def _entries(self, filter: str) -> dict[Session, Subscriber]:
+        if not wild(filter):
+            self._cache.pop(filter, None)
+            entries = self._exact.get(filter)
+            if entries is None:
+                entries = self._exact[filter] = {}
+            return entries
+        self._cache.clear()
+        level = self._root
+        levels = filter.split("/")
+        tail = levels[-1] == "#"
+        for name in levels[:-1] if tail else levels:
+            if level.below is None:
+                level.below = {}
+            following = level.below.get(name)
+            if following is None:
+                following = level.below[name] = Level()
+            level = following
+        if tail:
+            if level.tails is None:
+                level.tails = {}
+            return level.tails
+        if level.ends is None:
+            level.ends = {}
+        return level.ends
+
+    def _prune(self, level: Level, levels: list[str], depth: int, session: Session) -> bool:
+        """Removes the session at the end of the path, and on the way back the levels left empty."""
+        if depth == len(levels):
+            return level.ends is not None and level.ends.pop(session, None) is not None
+        name = levels[depth]
+        if name == "#":
+            return level.tails is not None and level.tails.pop(session, None) is not None
+        if level.below is None:
+            return False
+        following = level.below.get(name)
+        if following is None or not self._prune(following, levels, depth + 1, session):
+            return False
+        if following.empty():
+            del level.below[name]
+            if not level.below:
+                level.below = None
+        return True
+
+
+def wild(filter: str) -> bool:
+    """Whether a filter has wildcards."""
+    return "+" in filter or "#" in filter
+
+
+def keep_best(best: dict[Session, Subscriber], found: dict[Session, Subscriber]) -> None:
+    """Adds subscribers, keeping the higher QoS where a session is there already."""
+    for session, subscriber in found.items():
+        known = best.get(session)
+        if known is None or known.qos < subscriber.qos:
+            best[session] = subscriber
