@@ -63,7 +63,7 @@ class Accepted(msgspec.Struct, frozen=True, tag="accepted"):
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
-    """The message was not stored; `code` is the code of a `LonglineError`: `no_target`."""
+    """The message was not stored; `code` is that of a `LonglineError`: `no_target`, `app_not_found`."""
 
     code: str
 
@@ -234,13 +234,16 @@ class Saver(Protocol):
         ...
 
     async def delete_app(self, app: int) -> None:
-        """Removes the app with its devices, messages and ledgers. Its number is not used again."""
+        """Removes the app with its devices, messages and ledgers. Its number is not used again.
+
+        Nothing finds it any more when this returns; what it takes up may be freed later, by `expire`.
+        """
         ...
 
     # devices
 
     async def register(self, app: int, batch: Sequence[Registration], now: int) -> list[Device]:
-        """Registers devices or replaces their profiles, all together."""
+        """Registers devices or replaces their profiles, all together; `AppNotFound`."""
         ...
 
     async def find_devices(self, app: int, names: Sequence[str]) -> list[Device | None]: ...
@@ -260,7 +263,8 @@ class Saver(Protocol):
     async def delete_device(self, app: int, device: str, now: int) -> bool:
         """Forgets a device; what is pending for it becomes dropped, `device_deleted`.
 
-        False: no such device. Its ordinal is not used again, so a ledger goes on telling the two apart.
+        False: no such device. Its ordinal is not used again. An `online_only` message to it by name, which
+        is over within seconds, may end by itself instead.
         """
         ...
 
@@ -269,7 +273,10 @@ class Saver(Protocol):
         ...
 
     async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival]:
-        """Registers who is new, and says what a connection needs to know to start."""
+        """Registers who is new, and says what a connection needs to know to start.
+
+        `AppNotFound` when the batch names an app that does not exist (any more); it registered nobody then.
+        """
         ...
 
     # messages
@@ -278,7 +285,8 @@ class Saver(Protocol):
         """Stores submissions, each atomically: message, inbox or log entries, and idempotency key.
 
         An `Everyone` audience is the set of devices registered at the commit. A message with a
-        collapse key makes older pending ones of the same key collapsed, for the devices of both.
+        collapse key makes older pending ones of the same key collapsed, for the devices of both;
+        `online_only` messages take no part in that, since a newer one may reach nobody.
         Devices that do not exist count in the ledger as dropped, `device_not_found`. An
         `online_only` message enters the ledger, but no inbox and no log.
         Positions rise in the order of commits, and the results of one engine are delivered in that order.

@@ -1,0 +1,134 @@
+-- The tables of the SQLite engine. Times are milliseconds since the Unix epoch.
+-- A column `device` is the device's key: app number << 32 | ordinal. One integer names a device, and the
+-- devices of an app are one range of keys.
+
+CREATE TABLE meta (
+  name  TEXT PRIMARY KEY,
+  value INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- `deleted` is set at once when an app is deleted; its rows then go in slices (see expiring.py).
+CREATE TABLE apps (
+  number          INTEGER PRIMARY KEY,
+  app             TEXT    NOT NULL,
+  name            TEXT    NOT NULL,
+  server_key_hash BLOB    NOT NULL,
+  device_secret   TEXT    NOT NULL,
+  pubsub          INTEGER NOT NULL,
+  created_at      INTEGER NOT NULL,
+  next_ordinal    INTEGER NOT NULL DEFAULT 0,
+  deleted         INTEGER NOT NULL DEFAULT 0
+);
+CREATE UNIQUE INDEX apps_by_name ON apps (app) WHERE NOT deleted;
+CREATE INDEX apps_deleted ON apps (number) WHERE deleted;
+
+-- `address` is "number/name": one text to look up whatever the app, so that the names of a whole group
+-- of requests are resolved by one statement. `log_from`: what was in the log when the device came.
+CREATE TABLE devices (
+  device       INTEGER PRIMARY KEY,
+  address      TEXT    NOT NULL UNIQUE,
+  profile      TEXT    NOT NULL,
+  created_at   INTEGER NOT NULL,
+  log_from     INTEGER NOT NULL,
+  banned_until INTEGER NOT NULL DEFAULT 0
+);
+
+-- Who left. All devices of an app are [0, next_ordinal) without these, so the audience of a broadcast
+-- is known without reading a row a device. The name is for the ledgers that still speak of the device.
+CREATE TABLE departed (
+  device INTEGER PRIMARY KEY,
+  name   TEXT NOT NULL
+);
+
+-- Cursors into the log, apart from `devices` because they move often: 300 of them share a page.
+CREATE TABLE cursors (
+  device    INTEGER PRIMARY KEY,
+  log_after INTEGER NOT NULL
+);
+
+CREATE TABLE labels (
+  app     INTEGER NOT NULL,
+  kind    INTEGER NOT NULL, -- 0 tag, 1 alias
+  value   TEXT    NOT NULL,
+  ordinal INTEGER NOT NULL,
+  PRIMARY KEY (app, kind, value, ordinal)
+) WITHOUT ROWID;
+
+-- `body` is the whole Message in msgpack; the columns are what statements must see of it.
+-- Unique by (app, id) rather than (id), because that index also finds the messages of a deleted app.
+CREATE TABLE messages (
+  position    INTEGER PRIMARY KEY,
+  app         INTEGER NOT NULL,
+  id          BLOB    NOT NULL,
+  expires_at  INTEGER NOT NULL,
+  online_only INTEGER NOT NULL,
+  missing     INTEGER NOT NULL, -- names of the audience that no device had
+  cancelled   INTEGER NOT NULL DEFAULT 0,
+  body        BLOB    NOT NULL
+);
+CREATE UNIQUE INDEX messages_by_id ON messages (app, id);
+
+-- What waits for a device, and nothing else: a device that has everything costs no row.
+CREATE TABLE inbox (
+  device   INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  collapse TEXT,
+  PRIMARY KEY (device, position)
+) WITHOUT ROWID;
+CREATE INDEX inbox_by_collapse ON inbox (collapse, device, position) WHERE collapse IS NOT NULL;
+
+-- The ledger of messages to named devices: it is summed up when asked for, so it cannot be out of balance.
+-- Keyed by position first: a busy second touches few pages, whichever devices it is for.
+CREATE TABLE deliveries (
+  position   INTEGER NOT NULL,
+  device     INTEGER NOT NULL,
+  state      INTEGER NOT NULL, -- model.State
+  routed     INTEGER NOT NULL,
+  sent_at    INTEGER,
+  settled_at INTEGER,
+  reason     TEXT,
+  PRIMARY KEY (position, device)
+) WITHOUT ROWID;
+
+-- Broadcasts that have not ended. `kept` is 0 for those that are for who is online only.
+CREATE TABLE log (
+  position   INTEGER PRIMARY KEY,
+  app        INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  kept       INTEGER NOT NULL,
+  collapse   TEXT
+);
+CREATE INDEX log_by_app ON log (app, kept, position, expires_at);
+CREATE INDEX log_by_collapse ON log (app, collapse, position) WHERE collapse IS NOT NULL;
+
+-- The ledger of broadcasts: sets of ordinals by label. Row 0 is the frozen audience; each commit appends
+-- what it added, and now and then the additions are merged (see standings.py).
+CREATE TABLE broadcast_sets (
+  position INTEGER NOT NULL,
+  n        INTEGER NOT NULL,
+  label    TEXT    NOT NULL,
+  ordinals BLOB    NOT NULL,
+  PRIMARY KEY (position, n)
+) WITHOUT ROWID;
+
+-- When runs of neighbouring messages end (kind 0) or are to be forgotten (kind 1).
+-- Messages that arrive together mostly end together, so a run is one row for hundreds of messages.
+CREATE TABLE expiry (
+  at    INTEGER NOT NULL,
+  kind  INTEGER NOT NULL,
+  first INTEGER NOT NULL,
+  last  INTEGER NOT NULL,
+  PRIMARY KEY (at, kind, first)
+) WITHOUT ROWID;
+
+CREATE TABLE idempotency (
+  app     INTEGER NOT NULL,
+  key     TEXT    NOT NULL,
+  digest  BLOB    NOT NULL,
+  results TEXT    NOT NULL,
+  ends_at INTEGER NOT NULL,
+  PRIMARY KEY (app, key)
+) WITHOUT ROWID;
+CREATE INDEX idempotency_by_end ON idempotency (ends_at);
+
+PRAGMA user_version = 1;

@@ -1,0 +1,140 @@
+"""A thread that serves what has gathered since it last looked, as one group.
+
+Group commit falls out of this: while one group is being synced the next one gathers, so the busier the
+node, the more requests share a sync. Futures of a group are resolved by one call into the loop.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from longline.errors import LonglineError, Overloaded, Unavailable
+
+logger = logging.getLogger(__name__)
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+# Serves the arguments of several calls at once; one result a call, in order. A `LonglineError` among the
+# results is that call's own failure. The queue mixes operations, so only `Worker.call` knows the types.
+Operation = Callable[[list[Any]], Sequence[Any]]
+
+
+class Job:
+    """One call on its way through the thread."""
+
+    __slots__ = ("argument", "future", "operation", "result", "weight")
+
+    def __init__(self, operation: Operation, argument: object, weight: int, future: asyncio.Future[Any]):
+        self.operation = operation
+        self.argument = argument
+        self.weight = weight
+        self.future = future
+        self.result: object = None
+
+
+class Worker:
+    """Owns one thread and its bounded queue.
+
+    `limit` bounds the sum of the weights of calls that wait or are being served; a call over it raises
+    `Overloaded`, except when nothing waits, so that a single large call can pass. `process` is called in
+    the thread and sets each job's `result`; it must not raise. `rest` is called after each group.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        limit: int,
+        group_limit: int,
+        process: Callable[[list[Job]], None],
+        rest: Callable[[], None] | None = None,
+    ) -> None:
+        self._name = name
+        self._limit = limit
+        self._group_limit = group_limit
+        self._process = process
+        self._rest = rest
+        self._loop = asyncio.get_running_loop()
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._closed = False
+        self.waiting = 0  # changed only by the loop's thread, so it needs no lock
+        self.groups = 0
+        self.served = 0
+        # A daemon, so that a program that dies without `close` is not held back by an idle thread.
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._thread.start()
+
+    def call(
+        self, operation: Callable[[list[A]], Sequence[R | LonglineError]], argument: A, weight: int = 1
+    ) -> "asyncio.Future[R]":
+        """Queues one call. Raises `Unavailable` when closed and `Overloaded` when the queue is full."""
+        if self._closed:
+            raise Unavailable("the store is closed")
+        if self.waiting and self.waiting + weight > self._limit:
+            raise Overloaded("the store's queue is full")
+        self.waiting += weight
+        future: asyncio.Future[R] = self._loop.create_future()
+        self._queue.put(Job(operation, argument, weight, future))
+        return future
+
+    async def close(self) -> None:
+        """Serves what was queued, then ends the thread."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _serve(self) -> None:
+        queue = self._queue
+        ended = False
+        while not ended:
+            jobs: list[Job] = []
+            weight = 0
+            job = queue.get()
+            while job is not None:
+                jobs.append(job)
+                weight += job.weight
+                if weight >= self._group_limit or queue.empty():
+                    break
+                job = queue.get()
+            ended = job is None
+            if jobs:
+                self._process(jobs)
+                self._loop.call_soon_threadsafe(self._resolve, jobs)
+                if self._rest is not None:
+                    self._rest()
+
+    def _resolve(self, jobs: list[Job]) -> None:
+        self.groups += 1
+        self.served += len(jobs)
+        for job in jobs:
+            self.waiting -= job.weight
+            if job.future.done():  # its caller was cancelled; what was asked for is done all the same
+                continue
+            if isinstance(job.result, Exception):
+                job.future.set_exception(job.result)
+            else:
+                job.future.set_result(job.result)
+
+
+def by_operation(jobs: list[Job]) -> dict[Operation, list[Job]]:
+    """Jobs of each operation, operations in the order of their first job.
+
+    Calls that wait at the same time are concurrent, so which operation goes first is free; calls of the
+    same operation keep their order.
+    """
+    grouped: dict[Operation, list[Job]] = {}
+    for job in jobs:
+        grouped.setdefault(job.operation, []).append(job)
+    return grouped
+
+
+def perform(jobs: list[Job]) -> None:
+    """Serves jobs operation by operation; whatever an operation raises comes out."""
+    for operation, group in by_operation(jobs).items():
+        results = operation([job.argument for job in group])
+        for job, result in zip(group, results, strict=True):
+            job.result = result
