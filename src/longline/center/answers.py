@@ -1,0 +1,228 @@
+"""What the API answers, as types; `openapi.py` documents them, msgspec encodes them."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+from starlette.responses import Response
+
+from longline.center.errors import ErrorInfo
+from longline.center.schemas import AnyJson
+
+Time = Annotated[
+    str,
+    Meta(
+        description="RFC 3339, UTC, milliseconds.",
+        extra_json_schema={"format": "date-time"},
+        examples=["2026-01-31T12:00:00.250Z"],
+    ),
+]
+Cursor = Annotated[str | None, Meta(description="For the next page; null: this was the last.")]
+MessageId = Annotated[str, Meta(description="A UUIDv7.", examples=["019c2b3e-8f00-7c11-9d3e-5a1f0c6b7e21"])]
+DeliveryState = Literal["pending", "acked", "expired", "collapsed", "dropped"]
+
+_encode = msgspec.json.Encoder().encode
+
+
+def answer(body: Struct, status: int = 200) -> Response:
+    """The body as the JSON of a response."""
+    return Response(_encode(body), status, media_type="application/json")
+
+
+# --- apps ----------------------------------------------------------------------------------------
+
+
+class AppView(Struct, frozen=True):
+    """An app, without its secrets."""
+
+    app: str
+    name: str
+    pubsub: bool
+    created_at: Time
+
+
+class AppList(Struct, frozen=True):
+    """A page of apps, by name."""
+
+    apps: list[AppView]
+    next_cursor: Cursor
+
+
+class AppKeys(Struct, frozen=True):
+    """An app's secrets. The server key is shown here and never again: only its hash is kept."""
+
+    app: str
+    server_key: Annotated[str | None, Meta(description="null when it was not made now.")]
+    device_secret: Annotated[str, Meta(description="Signs device tokens (HS256).")]
+
+
+# --- devices -------------------------------------------------------------------------------------
+
+
+class DeviceView(Struct, frozen=True):
+    """A registered device."""
+
+    device: str
+    aliases: tuple[str, ...]
+    tags: tuple[str, ...]
+    attributes: dict[str, AnyJson]
+    timezone: str | None
+    platform: str | None
+    created_at: Time
+
+
+class DeviceState(DeviceView, frozen=True):
+    """A registered device and where it is connected; `room`, `since` and `epoch` are null when it is not."""
+
+    online: bool
+    room: Annotated[str | None, Meta(description="The node that holds its connection.")]
+    since: Time | None
+    epoch: Annotated[int | None, Meta(description="Rises with every connection of the device.")]
+
+
+class DeviceDetail(DeviceState, frozen=True):
+    """A device, where it is connected, and how many messages wait for it."""
+
+    pending: int
+
+
+class DeviceList(Struct, frozen=True):
+    """A page of devices, in the order of their registration. It may be short while there are more pages."""
+
+    devices: list[DeviceState]
+    next_cursor: Cursor
+
+
+class Presence(Struct, frozen=True):
+    """Whether a device is connected, and since when."""
+
+    device: str
+    online: bool
+    since: Time | None
+
+
+class PresenceList(Struct, frozen=True):
+    """One row a device asked for, in the order asked."""
+
+    devices: list[Presence]
+
+
+class DeviceResult(Struct, frozen=True):
+    """One device of a batch: its name when it is registered, or why it is not."""
+
+    device: str | UnsetType = UNSET
+    error: ErrorInfo | UnsetType = UNSET
+
+
+class DeviceResults(Struct, frozen=True):
+    """One result a device, in the order of the request."""
+
+    results: list[DeviceResult]
+
+
+class Credentials(Struct, frozen=True):
+    """What the device gives in its MQTT CONNECT."""
+
+    client_id: str
+    username: str
+    password: str
+
+
+# --- messages ------------------------------------------------------------------------------------
+
+
+class MessageAccepted(Struct, frozen=True):
+    """The message is stored. `targeted` counts its devices, also those that do not exist."""
+
+    message_id: MessageId
+    status: Literal["accepted"]
+    targeted: int | None
+
+
+class MessageResult(Struct, frozen=True, gc=False):
+    """One message of a batch: its id when it is stored, or why it is not."""
+
+    message_id: MessageId | UnsetType = UNSET
+    error: ErrorInfo | UnsetType = UNSET
+
+
+class MessageResults(Struct, frozen=True):
+    """One result a message, in the order of the request."""
+
+    results: list[MessageResult]
+
+
+class LedgerView(Struct, frozen=True):
+    """`targeted = pending + acked + expired + collapsed + all of dropped`, at any moment."""
+
+    targeted: int
+    pending: int
+    acked: int
+    expired: int
+    collapsed: int
+    dropped: Annotated[dict[str, int], Meta(description="By reason.", examples=[{"device_not_found": 1}])]
+    routed: Annotated[int, Meta(description="Handed to the node of a connected device.")]
+    sent: Annotated[int, Meta(description="Written to a connection.")]
+
+
+class MessageView(Struct, frozen=True):
+    """Where a message stands.
+
+    `accepted`: stored, nothing sent yet. `delivering`: some of it is sent or settled. `done`: nothing is
+    pending.
+    """
+
+    message_id: MessageId
+    status: Literal["accepted", "delivering", "done"]
+    created_at: Time
+    ledger: LedgerView
+
+
+class Delivery(Struct, frozen=True):
+    """A message and one of its devices; null for what has not happened."""
+
+    device: str
+    state: DeliveryState
+    reason: Annotated[str | None, Meta(description="Why it was dropped.")]
+    accepted_at: Time
+    sent_at: Time | None
+    settled_at: Time | None
+
+
+class DeliveryList(Struct, frozen=True):
+    """A page of deliveries. A message to everyone has none: its ledger is made of sets."""
+
+    deliveries: list[Delivery]
+    next_cursor: Cursor
+
+
+class Estimate(Struct, frozen=True):
+    """How many devices an audience has, and how many of them are connected."""
+
+    devices: int
+    online: int
+
+
+# --- operators -----------------------------------------------------------------------------------
+
+
+class NodeView(Struct, frozen=True):
+    """A member of the cluster."""
+
+    node: str
+    roles: tuple[str, ...]
+    addresses: dict[str, str]
+    since: Time
+    version: str
+
+
+class NodeList(Struct, frozen=True):
+    """Who is a member now, by name."""
+
+    nodes: list[NodeView]
+
+
+class Health(Struct, frozen=True):
+    """The node is there (`ok`), or takes traffic (`ready`)."""
+
+    status: Literal["ok", "ready"]

@@ -1,0 +1,93 @@
+"""The ASGI application: every operation behind the gate, their description, and the page of it."""
+
+from collections import defaultdict
+from importlib.resources import files
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
+
+from longline.center import apps, devices, messages, operators
+from longline.center.errors import WrongMethod
+from longline.center.gate import Gate
+from longline.center.openapi import document
+from longline.center.operations import Endpoint, Operation
+from longline.center.service import Center
+from longline.errors import NotFound
+
+# The page shows our own document with our own script, and nothing from anywhere else.
+_PAGE_POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:"
+
+
+def operations(center: Center) -> list[Operation]:
+    """Every operation. The router tries them in this order, so what is called most comes first."""
+    return [
+        *messages.operations(center),
+        *devices.operations(center),
+        *apps.operations(center),
+        *operators.operations(center),
+    ]
+
+
+def application(center: Center) -> ASGIApp:
+    """The whole API as one ASGI application."""
+    rows = operations(center)
+    routes = [Route(row.path, row.endpoint, methods=[row.method]) for row in rows]
+    routes += _documentation(rows)
+    # Behind the routes that take a method, one for each address that takes all others.
+    methods: defaultdict[str, set[str]] = defaultdict(set)
+    for route in routes:
+        methods[route.path] |= route.methods or set()
+    routes += [Route(path, _Refusal(allowed)) for path, allowed in methods.items()]
+    return Gate(
+        Router(routes, redirect_slashes=False, default=_unknown_address),
+        max_requests=center.settings.max_requests,
+        max_body=center.settings.max_body,
+        counters=center.counters,
+        faults=center.faults,
+    )
+
+
+class _Refusal:
+    """Answers methods that an address does not take."""
+
+    def __init__(self, allowed: set[str]) -> None:
+        self._allowed = allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise WrongMethod(self._allowed)
+
+
+async def _unknown_address(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await WebSocketClose()(scope, receive, send)
+        return
+    raise NotFound
+
+
+def _documentation(rows: list[Operation]) -> list[Route]:
+    made: list[bytes] = []
+
+    async def openapi(request: Request) -> Response:
+        # Made when first asked for: a node that nobody asks starts faster and keeps the memory.
+        if not made:
+            made.append(msgspec.json.encode(document(rows)))
+        return Response(made[0], media_type="application/json")
+
+    return [
+        Route("/openapi.json", openapi),
+        Route("/docs", _file("docs.html", "text/html")),
+        Route("/docs.css", _file("docs.css", "text/css")),
+        Route("/docs.js", _file("docs.js", "text/javascript")),
+    ]
+
+
+def _file(name: str, media_type: str) -> Endpoint:
+    async def serve(request: Request) -> Response:
+        content = files("longline.center.page").joinpath(name).read_bytes()
+        return Response(content, media_type=media_type, headers={"Content-Security-Policy": _PAGE_POLICY})
+
+    return serve

@@ -1,0 +1,155 @@
+"""Operations on apps: who they are, and their keys."""
+
+import msgspec
+from msgspec import UNSET
+from starlette.requests import Request
+from starlette.responses import Response
+
+from longline.bus.port import Why
+from longline.center.answers import AppKeys, AppList, AppView, answer
+from longline.center.auth import digest, new_device_secret, new_server_key
+from longline.center.operations import Operation, for_admin, for_app
+from longline.center.paging import after_name, cursor_after
+from longline.center.reading import Body, Query
+from longline.center.schemas import AppChange, NewApp, PageQuery, Rotation
+from longline.center.service import Center
+from longline.center.times import rfc3339
+from longline.errors import AppExists, AppNotFound, ValidationFailed
+from longline.model import App
+
+
+def operations(center: Center) -> list[Operation]:
+    """The rows of apps and keys."""
+    keys, routes = center.keys, _Apps(center)
+    one = "/v1/apps/{app}"
+    return [
+        Operation(
+            "POST",
+            "/v1/apps",
+            for_admin(keys, routes.create),
+            "apps",
+            {201: AppKeys},
+            body=NewApp,
+            errors=(AppExists,),
+        ),
+        Operation("GET", "/v1/apps", for_admin(keys, routes.page), "apps", {200: AppList}, query=PageQuery),
+        Operation("GET", one, for_app(keys, routes.get), "apps", {200: AppView}),
+        Operation("PATCH", one, for_app(keys, routes.change), "apps", {200: AppView}, body=AppChange),
+        Operation("DELETE", one, for_admin(keys, routes.delete), "apps", {204: None}, errors=(AppNotFound,)),
+        Operation(
+            "POST",
+            f"{one}/keys:rotate",
+            for_app(keys, routes.rotate),
+            "apps",
+            {200: AppKeys},
+            body=Rotation,
+            body_required=False,
+        ),
+    ]
+
+
+class _Apps:
+    def __init__(self, center: Center) -> None:
+        self._center = center
+        self._new = Body(NewApp)
+        self._changes = Body(AppChange)
+        self._rotation = Body(Rotation, default=Rotation())
+        self._query = Query(PageQuery)
+
+    async def create(self, request: Request) -> Response:
+        """Create an app.
+
+        The server key is in this answer and nowhere else: the server keeps only its hash. Admin key only.
+        """
+        asked = await self._new.read(request)
+        key = new_server_key(asked.app)
+        app = await self._center.saver.create_app(
+            App(
+                app=asked.app,
+                number=0,
+                name=asked.app if asked.name is UNSET else asked.name,
+                server_key_hash=digest(key),
+                device_secret=new_device_secret(),
+                pubsub=asked.pubsub,
+                created_at=self._center.clock(),
+            )
+        )
+        await self._center.app_changed(app)  # an app of this name may have been here before
+        return answer(AppKeys(app.app, key, app.device_secret), 201)
+
+    async def page(self, request: Request) -> Response:
+        """List apps by name.
+
+        Admin key only.
+        """
+        query = self._query.read(request)
+        after = after_name(None if query.cursor is UNSET else query.cursor)
+        apps = await self._center.saver.list_apps(after, query.limit + 1)
+        shown = apps[: query.limit]
+        more = len(apps) > len(shown)
+        return answer(AppList([_view(app) for app in shown], cursor_after(shown[-1].app) if more else None))
+
+    async def get(self, request: Request, app: App) -> Response:
+        """Show an app."""
+        return answer(_view(app))
+
+    async def change(self, request: Request, app: App) -> Response:
+        """Change an app's display name or whether its devices may use plain MQTT topics."""
+        asked = await self._changes.read(request)
+        center = self._center
+        async with center.exclusive(app.app):
+            app = await self._current(app)
+            changed = msgspec.structs.replace(
+                app,
+                name=app.name if asked.name is UNSET else asked.name,
+                pubsub=app.pubsub if asked.pubsub is UNSET else asked.pubsub,
+            )
+            await center.saver.update_app(changed)
+        await center.app_changed(changed)
+        return answer(_view(changed))
+
+    async def delete(self, request: Request) -> Response:
+        """Delete an app with its devices and messages.
+
+        Its devices are disconnected. Admin key only.
+        """
+        center = self._center
+        app = await center.saver.find_app(request.path_params["app"])
+        if app is None:
+            raise AppNotFound
+        await center.saver.delete_app(app.number)
+        await center.app_changed(app, Why.APP_DELETED)
+        return Response(status_code=204)
+
+    async def rotate(self, request: Request, app: App) -> Response:
+        """Replace the app's server key, its device secret, or both.
+
+        The old one stops working at once. Without a body, the server key is replaced. A new device secret
+        makes every token made before worthless at its device's next CONNECT; connections that exist stay.
+        """
+        asked = await self._rotation.read(request)
+        if not (asked.server_key or asked.device_secret):
+            raise ValidationFailed("nothing to rotate", details=[("server_key", "this or device_secret")])
+        center = self._center
+        key = new_server_key(app.app) if asked.server_key else None
+        async with center.exclusive(app.app):
+            app = await self._current(app)
+            changed = msgspec.structs.replace(
+                app,
+                server_key_hash=app.server_key_hash if key is None else digest(key),
+                device_secret=new_device_secret() if asked.device_secret else app.device_secret,
+            )
+            await center.saver.update_app(changed)
+        await center.app_changed(changed)
+        return answer(AppKeys(app.app, key, changed.device_secret))
+
+    async def _current(self, app: App) -> App:
+        """The app as it is stored, since the one that authentication found may be a few seconds old."""
+        current = await self._center.saver.find_app(app.app)
+        if current is None or current.number != app.number:
+            raise AppNotFound
+        return current
+
+
+def _view(app: App) -> AppView:
+    return AppView(app.app, app.name, app.pubsub, rfc3339(app.created_at))

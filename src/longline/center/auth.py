@@ -1,0 +1,130 @@
+"""Who calls: the admin key, which does everything, and each app's server key, which reaches only its app.
+
+Keys are random and long, so a plain SHA-256 protects them at rest, and only digests are compared, in constant
+time. A server key names its app (`llk_news.…`): an operator who finds one knows whose it is, and a
+key of another app can be told from one that is worth nothing.
+"""
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from longline.errors import AppNotFound, Forbidden, Unauthorized
+from longline.model import App, valid_app_name
+from longline.saver.port import Saver
+
+KEY_PREFIX = "llk_"
+_CACHED_APPS = 10_000
+_MAX_KEY = 512  # characters; longer ones are not hashed
+
+
+def new_server_key(app: str) -> str:
+    """A key for the app: 256 random bits behind its name."""
+    return f"{KEY_PREFIX}{app}.{secrets.token_urlsafe(32)}"
+
+
+def new_device_secret() -> str:
+    """A secret to sign device tokens with: 256 random bits, what HS256 asks for (RFC 7518, section 3.2)."""
+    return secrets.token_urlsafe(32)
+
+
+def digest(key: str) -> bytes:
+    """What is kept of a key."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+class Apps:
+    """Apps by name, remembered for a short while.
+
+    A change made by this process is seen at once (`forget`). One made by another center process is seen
+    after at most `max_age` seconds: that long a rotated key still opens its app there.
+    """
+
+    def __init__(
+        self, saver: Saver, *, max_age: float = 5.0, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._saver = saver
+        self._max_age = max_age
+        self._monotonic = monotonic
+        self._known: OrderedDict[str, tuple[App, float]] = OrderedDict()
+        self._changes = 0
+
+    async def find(self, name: str) -> App | None:
+        known = self._known.get(name)
+        if known is not None and known[1] > self._monotonic():
+            return known[0]
+        if not valid_app_name(name):
+            return None
+        changes = self._changes
+        app = await self._saver.find_app(name)
+        # What was read before a change made here must not outlive that change.
+        if app is not None and changes == self._changes:
+            self._known[name] = (app, self._monotonic() + self._max_age)
+            self._known.move_to_end(name)
+            if len(self._known) > _CACHED_APPS:
+                self._known.popitem(last=False)
+        return app
+
+    def forget(self, name: str) -> None:
+        self._changes += 1
+        self._known.pop(name, None)
+
+
+class Keys:
+    """Checks the `Authorization` header of requests (RFC 6750, section 2.1)."""
+
+    def __init__(self, apps: Apps, admin_key_hash: bytes) -> None:
+        self._apps = apps
+        self._admin_key_hash = admin_key_hash
+
+    async def admin(self, authorization: str | None) -> None:
+        """Raises `Unauthorized`, or `Forbidden` for an app's key."""
+        key = _bearer(authorization)
+        if self._is_admin(key):
+            return
+        if await self._owner(key) is not None:
+            raise Forbidden("this needs the admin key")
+        raise Unauthorized
+
+    async def app(self, authorization: str | None, name: str) -> App:
+        """The app, for a caller that may reach it; `Unauthorized`, `Forbidden` or `AppNotFound`.
+
+        Only the admin key learns whether an app exists.
+        """
+        key = _bearer(authorization)
+        if self._is_admin(key):
+            app = await self._apps.find(name)
+            if app is None:
+                raise AppNotFound
+            return app
+        owner = await self._owner(key)
+        if owner is None:
+            raise Unauthorized
+        if owner.app != name:
+            raise Forbidden("this key is of another app")
+        return owner
+
+    def _is_admin(self, key: str) -> bool:
+        return hmac.compare_digest(digest(key), self._admin_key_hash)
+
+    async def _owner(self, key: str) -> App | None:
+        """The app whose current server key this is."""
+        if not key.startswith(KEY_PREFIX):
+            return None
+        app = await self._apps.find(key[len(KEY_PREFIX) :].partition(".")[0])
+        if app is None or not hmac.compare_digest(digest(key), app.server_key_hash):
+            return None
+        return app
+
+
+def _bearer(authorization: str | None) -> str:
+    if authorization is None:
+        raise Unauthorized("the request has no key: send `Authorization: Bearer KEY`")
+    scheme, _, key = authorization.partition(" ")
+    key = key.strip()
+    if scheme.lower() != "bearer" or not 0 < len(key) <= _MAX_KEY:
+        raise Unauthorized("the Authorization header is not `Bearer KEY`")
+    return key

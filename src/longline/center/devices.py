@@ -1,0 +1,315 @@
+"""Operations on devices: registration, profiles, presence, tokens, kicking."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from msgspec import UNSET
+from starlette.requests import Request
+from starlette.responses import Response
+
+from longline.bus.port import Why
+from longline.center.answers import (
+    Credentials,
+    DeviceDetail,
+    DeviceList,
+    DeviceResult,
+    DeviceResults,
+    DeviceState,
+    DeviceView,
+    Presence,
+    PresenceList,
+    answer,
+)
+from longline.center.errors import error_answer
+from longline.center.names import checked_name, checked_names
+from longline.center.operations import AppHandler, Operation, for_app
+from longline.center.paging import after_ordinal, cursor_after
+from longline.center.reading import Body, Query, read_bytes
+from longline.center.schemas import (
+    MAX_ATTRIBUTES,
+    MAX_ATTRIBUTES_BYTES,
+    BatchDevice,
+    DeviceBatch,
+    DeviceQuery,
+    KickQuery,
+    NewProfile,
+    ProfileChange,
+    RawDeviceBatch,
+    StatusRequest,
+    TokenRequest,
+)
+from longline.center.service import Center
+from longline.center.times import rfc3339
+from longline.center.tokens import device_token
+from longline.errors import DeviceNotFound, LonglineError, ValidationFailed
+from longline.model import App, Binding, Device, JsonObject, Profile
+from longline.saver.port import Registration
+
+_encode = msgspec.json.Encoder().encode
+
+
+def operations(center: Center) -> list[Operation]:
+    """The rows of devices."""
+    routes = _Devices(center)
+    every, one = "/v1/apps/{app}/devices", "/v1/apps/{app}/devices/{device}"
+    missing = (DeviceNotFound,)
+
+    def operation(
+        method: str,
+        path: str,
+        handler: AppHandler,
+        answers: Mapping[int, type[msgspec.Struct] | None],
+        *,
+        body: type[msgspec.Struct] | None = None,
+        body_required: bool = True,
+        query: type[msgspec.Struct] | None = None,
+        errors: tuple[type[LonglineError], ...] = (),
+    ) -> Operation:
+        endpoint = for_app(center.keys, handler)
+        return Operation(method, path, endpoint, "devices", answers, body, body_required, query, errors)
+
+    return [
+        operation("GET", every, routes.page, {200: DeviceList}, query=DeviceQuery),
+        operation("POST", f"{every}:batch", routes.register, {200: DeviceResults}, body=DeviceBatch),
+        operation("POST", f"{every}:status", routes.presence, {200: PresenceList}, body=StatusRequest),
+        operation("PUT", one, routes.put, {200: DeviceView, 201: DeviceView}, body=NewProfile),
+        operation("PATCH", one, routes.patch, {200: DeviceView}, body=ProfileChange, errors=missing),
+        operation("GET", one, routes.get, {200: DeviceDetail}, errors=missing),
+        operation("DELETE", one, routes.delete, {204: None}, errors=missing),
+        operation(
+            "POST", f"{one}/token", routes.token, {200: Credentials}, body=TokenRequest, body_required=False
+        ),
+        operation("DELETE", f"{one}/connection", routes.kick, {204: None}, query=KickQuery, errors=missing),
+    ]
+
+
+class _Devices:
+    def __init__(self, center: Center) -> None:
+        self._center = center
+        self._query = Query(DeviceQuery)
+        self._kick = Query(KickQuery)
+        self._profile = Body(NewProfile)
+        self._change = Body(ProfileChange)
+        self._batch = Body(DeviceBatch)
+        self._raw_batch = Body(RawDeviceBatch)
+        self._batch_item = Body(BatchDevice)
+        self._status = Body(StatusRequest)
+        self._token = Body(TokenRequest, default=TokenRequest())
+
+    async def page(self, request: Request, app: App) -> Response:
+        """List devices in the order of their registration.
+
+        `online` is looked at after a page was read, so with it a page may hold fewer devices than `limit`,
+        or none, while `next_cursor` leads on.
+        """
+        center, query = self._center, self._query.read(request)
+        devices = await center.saver.list_devices(
+            app.number,
+            tag=None if query.tag is UNSET else query.tag,
+            alias=None if query.alias is UNSET else query.alias,
+            after=after_ordinal(None if query.cursor is UNSET else query.cursor),
+            limit=query.limit + 1,
+        )
+        page = devices[: query.limit]
+        more = len(devices) > len(page)
+        bindings = await center.register.locate(app.number, [device.device for device in page])
+        shown = [
+            DeviceState(*_known(device), *_place(binding))
+            for device, binding in zip(page, bindings, strict=True)
+            if query.online is UNSET or query.online == (binding is not None)
+        ]
+        return answer(DeviceList(shown, cursor_after(page[-1].ordinal) if more else None))
+
+    async def register(self, request: Request, app: App) -> Response:
+        """Register many devices, or replace what is known of them.
+
+        One result for each, in order: its name, or the error for which it was left out. The others are
+        stored.
+        """
+        body = await read_bytes(request)
+        results: list[DeviceResult] = []
+        batch: list[Registration] = []
+        for asked in self._devices_in(body):
+            if isinstance(asked, LonglineError):
+                results.append(DeviceResult(error=error_answer(asked).error))
+                continue
+            try:
+                batch.append(Registration(checked_name(asked.device), _new_profile(asked)))
+                results.append(DeviceResult(device=asked.device))
+            except LonglineError as error:
+                results.append(DeviceResult(error=error_answer(error).error))
+        if batch:
+            await self._center.saver.register(app.number, batch, self._center.clock())
+        return answer(DeviceResults(results))
+
+    def _devices_in(self, body: bytes) -> Sequence[BatchDevice | LonglineError]:
+        try:
+            return self._batch.decode(body).devices
+        except ValidationFailed:
+            # Something in it is wrong. If it is the batch itself this raises again; else find out which.
+            return [_item(self._batch_item, raw) for raw in self._raw_batch.decode(body).devices]
+
+    async def presence(self, request: Request, app: App) -> Response:
+        """Say for each device whether it is connected, and since when.
+
+        A device that does not exist is not connected.
+        """
+        names = checked_names((await self._status.read(request)).devices, "devices")
+        bindings = await self._center.register.locate(app.number, names)
+        return answer(
+            PresenceList(
+                [
+                    Presence(name, binding is not None, None if binding is None else rfc3339(binding.since))
+                    for name, binding in zip(names, bindings, strict=True)
+                ]
+            )
+        )
+
+    async def put(self, request: Request, app: App) -> Response:
+        """Register a device, or replace what is known of it.
+
+        201 when it is new, 200 when it was there.
+        """
+        name = checked_name(request.path_params["device"])
+        profile = _new_profile(await self._profile.read(request))
+        center = self._center
+        async with center.exclusive(app.app, name):
+            (known,) = await center.saver.find_devices(app.number, [name])
+            (device,) = await center.saver.register(app.number, [Registration(name, profile)], center.clock())
+        return answer(DeviceView(*_known(device)), 201 if known is None else 200)
+
+    async def patch(self, request: Request, app: App) -> Response:
+        """Change what is known of a device.
+
+        Lists are replaced. Attributes are merged key by key. null deletes a key, the time zone or the
+        platform.
+        """
+        change = await self._change.read(request)
+        center = self._center
+        async with center.exclusive(app.app, request.path_params["device"]):
+            device = await self._find(request, app)
+            profile = _merged(device.profile, change)
+            (device,) = await center.saver.register(
+                app.number, [Registration(device.device, profile)], center.clock()
+            )
+        return answer(DeviceView(*_known(device)))
+
+    async def get(self, request: Request, app: App) -> Response:
+        """Show a device, where it is connected, and how many messages wait for it."""
+        center = self._center
+        device = await self._find(request, app)
+        (binding,) = await center.register.locate(app.number, [device.device])
+        (pending,) = await center.saver.count_pending(app.number, [device.ordinal], center.clock())
+        return answer(DeviceDetail(*_known(device), *_place(binding), pending))
+
+    async def delete(self, request: Request, app: App) -> Response:
+        """Forget a device and end its connection.
+
+        What waits for it is dropped as `device_deleted`. A later CONNECT with a valid token registers it
+        again.
+        """
+        center, name = self._center, request.path_params["device"]
+        if not await center.saver.delete_device(app.number, name, center.clock()):
+            raise DeviceNotFound
+        await center.end_connection(app, name, Why.DEVICE_DELETED)
+        return Response(status_code=204)
+
+    async def token(self, request: Request, app: App) -> Response:
+        """Make a token with which the device may connect.
+
+        The device need not be registered yet: its first CONNECT does that. Nothing is stored of a token.
+        """
+        name = checked_name(request.path_params["device"])
+        asked = await self._token.read(request)
+        expires_in = None if asked.expires_in is UNSET else asked.expires_in
+        return answer(device_token(app, name, self._center.clock(), expires_in))
+
+    async def kick(self, request: Request, app: App) -> Response:
+        """End a device's connection, and keep it out for a while if asked to.
+
+        Also 204 when the device is not connected. The device may come back at once unless it is banned.
+        """
+        query = self._kick.read(request)
+        center, device = self._center, await self._find(request, app)
+        why = Why.KICKED
+        if query.ban_seconds is not UNSET:
+            until = center.clock() + query.ban_seconds * 1000 if query.ban_seconds else 0
+            if not await center.saver.ban(app.number, device.device, until):
+                raise DeviceNotFound
+            why = Why.BANNED if until else Why.KICKED
+        await center.end_connection(app, device.device, why)
+        return Response(status_code=204)
+
+    async def _find(self, request: Request, app: App) -> Device:
+        (device,) = await self._center.saver.find_devices(app.number, [request.path_params["device"]])
+        if device is None:
+            raise DeviceNotFound
+        return device
+
+
+def _item(body: Body[BatchDevice], raw: msgspec.Raw) -> BatchDevice | LonglineError:
+    try:
+        return body.decode(raw)
+    except LonglineError as error:
+        return error
+
+
+_Known = tuple[str, tuple[str, ...], tuple[str, ...], JsonObject, str | None, str | None, str]
+
+
+def _known(device: Device) -> _Known:
+    """The fields of `DeviceView`."""
+    profile = device.profile
+    return (
+        device.device,
+        profile.aliases,
+        profile.tags,
+        profile.attributes,
+        profile.timezone,
+        profile.platform,
+        rfc3339(device.created_at),
+    )
+
+
+def _place(binding: Binding | None) -> tuple[bool, str | None, str | None, int | None]:
+    """The fields that `DeviceState` adds to them."""
+    if binding is None:
+        return False, None, None, None
+    return True, binding.node, rfc3339(binding.since), binding.epoch
+
+
+def _new_profile(asked: NewProfile) -> Profile:
+    return Profile(
+        aliases=_once(asked.aliases),
+        tags=_once(asked.tags),
+        attributes=_merged_attributes({}, asked.attributes),
+        timezone=asked.timezone,
+        platform=asked.platform,
+    )
+
+
+def _merged(profile: Profile, change: ProfileChange) -> Profile:
+    return Profile(
+        aliases=profile.aliases if change.aliases is UNSET else _once(change.aliases),
+        tags=profile.tags if change.tags is UNSET else _once(change.tags),
+        attributes=(
+            profile.attributes
+            if change.attributes is UNSET
+            else _merged_attributes(profile.attributes, change.attributes)
+        ),
+        timezone=profile.timezone if change.timezone is UNSET else change.timezone,
+        platform=profile.platform if change.platform is UNSET else change.platform,
+    )
+
+
+def _merged_attributes(known: JsonObject, change: JsonObject) -> JsonObject:
+    """RFC 7396 at the first level: null deletes. The result is within its bounds, or `ValidationFailed`."""
+    merged = {key: value for key, value in {**known, **change}.items() if value is not None}
+    if len(merged) > MAX_ATTRIBUTES or len(_encode(merged)) > MAX_ATTRIBUTES_BYTES:
+        limits = f"at most {MAX_ATTRIBUTES} keys and {MAX_ATTRIBUTES_BYTES} bytes of JSON"
+        raise ValidationFailed("the attributes are too large", details=[("attributes", limits)])
+    return merged
+
+
+def _once(labels: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(labels))

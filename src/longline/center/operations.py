@@ -1,0 +1,58 @@
+"""One row of the API: an address, who may call it, what it takes and what it answers."""
+
+import functools
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from longline.center.auth import Keys
+from longline.errors import LonglineError
+from longline.model import App
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+AppHandler = Callable[[Request, App], Awaitable[Response]]
+
+
+class Operation(NamedTuple):
+    """An endpoint with what `openapi.py` tells of it; the handler's docstring is the description.
+
+    `answers`: the type of the body by status, None for an answer without a JSON body. `errors`: what it
+    may raise beyond what every operation of its kind may. `idempotent`: it heeds an Idempotency-Key.
+    """
+
+    method: str
+    path: str
+    endpoint: Endpoint
+    tag: str
+    answers: Mapping[int, type[msgspec.Struct] | None]
+    body: type[msgspec.Struct] | None = None
+    body_required: bool = True
+    query: type[msgspec.Struct] | None = None
+    errors: tuple[type[LonglineError], ...] = ()
+    idempotent: bool = False
+    public: bool = False
+
+
+def for_app(keys: Keys, handler: AppHandler) -> Endpoint:
+    """An endpoint below `/v1/apps/{app}`: the handler gets the app, once the caller may reach it."""
+
+    @functools.wraps(handler)
+    async def endpoint(request: Request) -> Response:
+        app = await keys.app(request.headers.get("authorization"), request.path_params["app"])
+        return await handler(request, app)
+
+    return endpoint
+
+
+def for_admin(keys: Keys, handler: Endpoint) -> Endpoint:
+    """An endpoint for the admin key only."""
+
+    @functools.wraps(handler)
+    async def endpoint(request: Request) -> Response:
+        await keys.admin(request.headers.get("authorization"))
+        return await handler(request)
+
+    return endpoint

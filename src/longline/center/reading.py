@@ -1,0 +1,89 @@
+"""Reading a request: its JSON body and its query, into the types of `schemas.py`.
+
+Both are strict: unknown names and wrong types are refused, nothing is guessed. Bodies are decoded by
+one prepared msgspec decoder a type, straight from the bytes, and not by SpecTree, which parses with the
+standard library first, skips a body whose Content-Type is not literally `application/json`, and turns
+`"1"` into 1. SpecTree describes the API (`openapi.py`); it does not stand between a request and its handler.
+"""
+
+import asyncio
+from typing import Generic, TypeVar
+
+import msgspec
+from starlette.requests import Request
+
+from longline.center.errors import from_malformed, from_validation
+from longline.errors import BadRequest
+
+BODY_DEADLINE = 30.0  # seconds; a body that trickles in holds one of `center.max_requests`
+
+Model = TypeVar("Model")
+
+
+async def read_bytes(request: Request) -> bytes:
+    """The whole body; `BadRequest` when it does not arrive in time. Its size is bounded by the gate."""
+    try:
+        async with asyncio.timeout(BODY_DEADLINE):
+            return await request.body()
+    except TimeoutError:
+        raise BadRequest(f"the body did not arrive within {BODY_DEADLINE:.0f} s") from None
+
+
+class Body(Generic[Model]):
+    """A request's JSON body of one type. With `default`, no body at all means that value."""
+
+    __slots__ = ("_decoder", "default", "model")
+
+    def __init__(self, model: type[Model], default: Model | None = None) -> None:
+        self.model = model
+        self.default = default
+        self._decoder = msgspec.json.Decoder(model)
+
+    async def read(self, request: Request) -> Model:
+        """Reads and decodes; `BadRequest` for what is not JSON, `ValidationFailed` for what does not fit."""
+        return self.decode(await read_bytes(request))
+
+    def decode(self, data: bytes | msgspec.Raw) -> Model:
+        if isinstance(data, bytes):
+            if not data:
+                if self.default is not None:
+                    return self.default
+                raise BadRequest("the request has no body; JSON was expected")
+            check_utf8(data)
+        try:
+            return self._decoder.decode(data)
+        except msgspec.ValidationError as error:
+            raise from_validation(error) from None
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise from_malformed(error) from None
+
+
+def check_utf8(data: bytes) -> None:
+    """`BadRequest` unless the bytes are UTF-8 (RFC 8259, section 8.1).
+
+    msgspec does not look into what it passes through raw, and raw payloads reach devices.
+    """
+    if not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            raise BadRequest(f"the JSON is not UTF-8: {error.reason} at byte {error.start}") from None
+
+
+class Query(Generic[Model]):
+    """A request's query parameters, as the fields of one type."""
+
+    __slots__ = ("model",)
+
+    def __init__(self, model: type[Model]) -> None:
+        self.model = model
+
+    def read(self, request: Request) -> Model:
+        parameters = dict(request.query_params)
+        if len(parameters) != len(request.query_params.multi_items()):
+            raise BadRequest("a query parameter is given more than once")
+        try:
+            # Not strict about types: in a query everything is text, and `limit=10` means a number.
+            return msgspec.convert(parameters, self.model, strict=False)
+        except msgspec.ValidationError as error:
+            raise from_validation(error) from None

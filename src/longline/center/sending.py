@@ -1,0 +1,249 @@
+"""The way of a message: asked → `compose` → stored → routed to the nodes of its devices.
+
+A request is answered 202 only after `saver.enqueue` returned, which is after its commit was synced. From
+the moment the store has been asked, the rest runs in a task of its own: a client that hangs up,
+or a request that is cancelled, must not leave a stored message unrouted.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+import structlog
+
+from longline.bus.port import Bus, Command
+from longline.center.counters import CenterCounters
+from longline.center.errors import from_malformed
+from longline.center.ids import MessageIds
+from longline.center.names import checked_names
+from longline.center.schemas import DevicesAudience, MessageBody
+from longline.errors import (
+    IdempotencyInFlight,
+    IdempotencyMismatch,
+    LonglineError,
+    NotSupported,
+    PayloadEmpty,
+    PayloadTooLarge,
+    ValidationFailed,
+)
+from longline.model import (
+    MAX_PAYLOAD,
+    App,
+    Audience,
+    Devices,
+    Everyone,
+    Message,
+    State,
+)
+from longline.saver.port import (
+    Broadcast,
+    Envelope,
+    IdempotencyConflict,
+    Outcome,
+    Receipt,
+    Refused,
+    Saver,
+    Submission,
+    Unicast,
+)
+
+TEXT = "text/plain;charset=utf-8"
+JSON = "application/json"
+BYTES = "application/octet-stream"
+
+_EVERYONE = Everyone()
+_QUOTE = ord('"')
+_text = msgspec.json.Decoder(str)
+_log = structlog.get_logger("longline.center")
+
+
+class Sender:
+    """Turns requests into stored and routed messages, and counts them."""
+
+    def __init__(
+        self,
+        saver: Saver,
+        bus: Bus,
+        counters: CenterCounters,
+        *,
+        default_ttl: int,
+        idempotency_ttl: int,
+        online_grace: float,
+    ) -> None:
+        self._saver = saver
+        self._bus = bus
+        self._counters = counters
+        self._default_ttl = default_ttl
+        self._idempotency_ttl = idempotency_ttl * 1000
+        self._online_grace = int(online_grace * 1000)
+        self._ids = MessageIds()
+        # Bounded by the gate: no more sends than requests.
+        self._sends: set[asyncio.Task[Outcome]] = set()
+        self._in_flight: set[tuple[int, str]] = set()
+
+    async def close(self) -> None:
+        """Waits for the sends under way."""
+        await asyncio.gather(*self._sends, return_exceptions=True)
+
+    def compose(self, app: App, asked: MessageBody, now: int) -> Envelope:
+        """The message that was asked for, with its id. Raises what is wrong with it."""
+        options = asked.options
+        if options.qos > 2:
+            raise ValidationFailed("there is no such QoS", details=[("options.qos", "0 or 1")])
+        if options.qos == 2:
+            raise NotSupported("this version does not push with QoS 2", details=[("options.qos", "0 or 1")])
+        if options.send_at is not None:
+            raise NotSupported(
+                "this version does not send later", details=[("options.send_at", "not supported")]
+            )
+        if options.spread_over:
+            raise NotSupported(
+                "this version does not pace audiences", details=[("options.spread_over", "not supported")]
+            )
+        payload, content_type = _payload(asked)
+        ttl = self._default_ttl if options.ttl is msgspec.UNSET else options.ttl
+        online_only = options.online_only or ttl == 0
+        message = Message(
+            id=self._ids.make(now),
+            app=app.app,
+            payload=payload,
+            content_type=content_type,
+            created_at=now,
+            expires_at=now + (self._online_grace if online_only else ttl * 1000),
+            qos=options.qos,
+            priority=options.priority,
+            collapse_key=options.collapse_key,
+            online_only=online_only,
+        )
+        return Envelope(message, audience_of(asked.audience))
+
+    async def submit(
+        self, app: App, envelopes: Sequence[Envelope], now: int, key: str | None, digest: bytes
+    ) -> Outcome:
+        """Stores and routes the messages of one request.
+
+        `key` is its Idempotency-Key, `digest` what its body must be when the key comes again. Raises
+        `IdempotencyInFlight`, `IdempotencyMismatch`, and what the store raises. The answer waits until the
+        messages are in the nodes' queues, so that app servers feel a full queue; the gate bounds how many
+        wait.
+        """
+        flight = None if key is None else (app.number, key)
+        if flight in self._in_flight:
+            raise IdempotencyInFlight(retry_after=1.0)
+        submission = Submission(app.number, tuple(envelopes), now, key, digest, self._idempotency_ttl)
+        send = asyncio.create_task(self._send(submission), name="center.send")
+        self._sends.add(send)
+        self._counters.sends_running += 1
+        if flight is not None:
+            self._in_flight.add(flight)
+
+        def done(send: asyncio.Task[Outcome]) -> None:
+            self._sends.discard(send)
+            self._counters.sends_running -= 1
+            if flight is not None:
+                self._in_flight.discard(flight)
+            if not send.cancelled():
+                # Marks an error as seen, for when the request that would have raised it is gone.
+                send.exception()
+
+        send.add_done_callback(done)
+        return await asyncio.shield(send)
+
+    async def _send(self, submission: Submission) -> Outcome:
+        (outcome,) = await self._saver.enqueue([submission])
+        if isinstance(outcome, IdempotencyConflict):
+            raise IdempotencyMismatch
+        if outcome.replayed:
+            self._counters.replayed += 1
+            return outcome
+        refused = sum(isinstance(result, Refused) for result in outcome.results)
+        self._counters.messages_refused += refused
+        self._counters.messages_accepted += len(outcome.results) - refused
+        try:
+            await self._route(outcome, submission.now)
+        except LonglineError as error:
+            # The messages are stored, and that is what the answer says: rooms find them in the
+            # inboxes when the devices connect, and `online_only` ones end with their grace.
+            self._counters.routes_failed += 1
+            _log.warning("messages are stored but not routed", code=error.code, error=error.message)
+        return outcome
+
+    async def _route(self, outcome: Outcome, now: int) -> None:
+        commands, offline = await self._dispatch(outcome)
+        if len(commands) == 1:
+            ((node, batch),) = commands.items()
+            await self._bus.send(node, batch)
+        elif commands:
+            # A node whose queue is full holds up this request, but not the other nodes.
+            await asyncio.gather(*(self._bus.send(node, batch) for node, batch in commands.items()))
+        if offline:
+            await self._saver.settle(
+                [
+                    Receipt(app, ordinal, position, False, State.DROPPED, now, reason="offline")
+                    for app, ordinal, position in offline
+                ]
+            )
+
+    async def _dispatch(
+        self, outcome: Outcome
+    ) -> tuple[dict[str, list[Command]], list[tuple[int, int, int]]]:
+        """What goes to each node; and of `online_only` targets not connected: app, ordinal, position."""
+        commands: dict[str, list[Command]] = {}
+        offline: list[tuple[int, int, int]] = []
+        for route in outcome.routes:
+            if isinstance(route, Broadcast):
+                for node in await self._bus.nodes():
+                    commands.setdefault(node, []).append(route)
+                continue
+            nodes: dict[str, list[int]] = {}
+            for index, target in enumerate(route.targets):
+                if target.binding is not None:
+                    nodes.setdefault(target.binding.node, []).append(index)
+                elif route.message.online_only:
+                    offline.append((route.app, target.ordinal, target.position))
+            for node, indexes in nodes.items():
+                commands.setdefault(node, []).append(_part(route, indexes))
+        return commands, offline
+
+
+def audience_of(asked: str | DevicesAudience) -> Audience:
+    """The audience without repetition; `ValidationFailed` for names that no device can have."""
+    if not isinstance(asked, DevicesAudience):
+        return _EVERYONE
+    return Devices(tuple(dict.fromkeys(checked_names(asked.devices, "audience.devices"))))
+
+
+def _part(route: Unicast, indexes: Sequence[int]) -> Unicast:
+    if len(indexes) == len(route.targets):
+        return route
+    return Unicast(route.app, route.message, tuple(route.targets[index] for index in indexes))
+
+
+def _payload(asked: MessageBody) -> tuple[bytes, str]:
+    """The bytes that devices get, and their content type."""
+    raw, data = asked.payload, asked.payload_base64
+    if isinstance(raw, msgspec.Raw):
+        if data is not msgspec.UNSET:
+            raise ValidationFailed(
+                "a message has either a payload or a payload_base64",
+                details=[("payload_base64", "not together with payload")],
+            )
+        # The sender's own bytes: not encoded again, so numbers and key order stay as they were. Copied out of
+        # the request's body, which is then free.
+        payload = bytes(raw)
+        content_type = JSON
+        if payload[0] == _QUOTE:
+            try:
+                payload = _text.decode(payload).encode()
+            except msgspec.DecodeError as error:  # half a surrogate pair
+                raise from_malformed(error) from None
+            content_type = TEXT
+    elif data is not msgspec.UNSET:
+        payload, content_type = data, BYTES
+    else:
+        raise ValidationFailed("the message has no payload", details=[("payload", "required")])
+    if not payload:
+        raise PayloadEmpty
+    if len(payload) > MAX_PAYLOAD:
+        raise PayloadTooLarge(f"the payload has {len(payload)} bytes, over the limit of {MAX_PAYLOAD}")
+    return payload, content_type

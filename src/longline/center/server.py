@@ -1,0 +1,74 @@
+"""Puts the API on a port, inside the event loop of the node."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn as a guest: the node owns the signals of the process."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class HttpServer:
+    """Serves one ASGI application on one address.
+
+    `keep_alive`: seconds that an idle connection is kept. `grace`: seconds that `stop` waits for the requests
+    under way before it cancels them.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: str,
+        port: int,
+        *,
+        grace: float,
+        keep_alive: float = 75.0,
+        backlog: int = 1024,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._backlog = backlog
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=int(keep_alive),
+                timeout_graceful_shutdown=max(1, int(grace)),
+                backlog=backlog,
+            )
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> tuple[str, int]:
+        """Listens, and returns the address: the system chooses a port for 0. OSError when it cannot."""
+        # Bound here, because uvicorn ends the process when an address is taken.
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listener = socket.create_server(
+            (self._host, self._port), family=family, backlog=self._backlog, reuse_port=False
+        )
+        listener.setblocking(False)
+        host, port = listener.getsockname()[:2]
+        self._task = asyncio.create_task(self._server.serve([listener]), name="center.http")
+        return host, port
+
+    async def stop(self) -> None:
+        """Takes no more connections, lets the requests under way end, then closes."""
+        if self._task is None:
+            return
+        self._server.should_exit = True
+        await self._task
+        self._task = None

@@ -1,0 +1,98 @@
+"""What the API stands on: the ports, the settings, and what several operations share."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+from longline.bus.port import AppChanged, Bus, Close, Why
+from longline.center.auth import Apps, Keys
+from longline.center.counters import CenterCounters
+from longline.center.sending import Sender
+from longline.center.times import wall_clock
+from longline.keeper.port import Keeper
+from longline.model import App
+from longline.register.port import Register
+from longline.saver.port import Saver
+from longline.settings import CenterSettings
+from longline.telemetry.logs import OncePerPeer
+
+_STRIPES = 64
+
+
+class Metrics(NamedTuple):
+    """An exposition of the node's figures, and its Content-Type."""
+
+    body: bytes
+    content_type: str
+
+
+class Center:
+    """The role: its ports, its secrets' checks, its send pipeline, its figures.
+
+    `admin_key_hash` is SHA-256 of the admin key. `ready` says whether the node takes traffic. `metrics`
+    renders `/metrics`. `faults` keeps the log of refused requests short. `clock` gives ms since the Unix
+    epoch. `online_grace`: seconds within which an `online_only` message reaches who is connected.
+    """
+
+    def __init__(
+        self,
+        *,
+        saver: Saver,
+        register: Register,
+        bus: Bus,
+        keeper: Keeper,
+        settings: CenterSettings,
+        admin_key_hash: bytes,
+        ready: Callable[[], bool],
+        metrics: Callable[[], Metrics],
+        faults: OncePerPeer,
+        clock: Callable[[], int] = wall_clock,
+        online_grace: float = 30.0,
+    ) -> None:
+        self.saver = saver
+        self.register = register
+        self.bus = bus
+        self.keeper = keeper
+        self.settings = settings
+        self.ready = ready
+        self.metrics = metrics
+        self.faults = faults
+        self.clock = clock
+        self.counters = CenterCounters()
+        self.apps = Apps(saver)
+        self.keys = Keys(self.apps, admin_key_hash)
+        self.sender = Sender(
+            saver,
+            bus,
+            self.counters,
+            default_ttl=settings.default_ttl,
+            idempotency_ttl=settings.idempotency_ttl,
+            online_grace=online_grace,
+        )
+        self._stripes = tuple(asyncio.Lock() for _ in range(_STRIPES))
+
+    async def close(self) -> None:
+        """Waits for the messages that are being stored and routed. No request may come any more."""
+        await self.sender.close()
+
+    def exclusive(self, app: str, device: str = "") -> asyncio.Lock:
+        """A lock for reading, merging and writing back an app or a device.
+
+        It holds among the requests of this process. Some names share one, which costs a wait and no more.
+        """
+        name = hashlib.blake2b(f"{app}/{device}".encode(), digest_size=2).digest()
+        return self._stripes[int.from_bytes(name) % _STRIPES]
+
+    async def app_changed(self, app: App, why: Why | None = None) -> None:
+        """Lets this process and every node forget what they remember of the app."""
+        self.apps.forget(app.app)
+        command = AppChanged(app.number, app.app, why)
+        for node in await self.bus.nodes():
+            await self.bus.send(node, [command])
+
+    async def end_connection(self, app: App, device: str, why: Why) -> None:
+        """Ends the device's connection, if it has one."""
+        (binding,) = await self.register.locate(app.number, [device])
+        if binding is not None:
+            await self.bus.send(binding.node, [Close(app.number, device, binding.epoch, why)])

@@ -1,0 +1,19 @@
+"""Device tokens: what an app server gives a device so that it may connect.
+
+A token is a JWT (RFC 7519) signed with HS256 and the app's `device_secret`: `sub` is the device, `exp` its
+end if it has one. App servers may make tokens themselves; nothing is stored of one.
+"""
+
+import jwt
+
+from longline.center.answers import Credentials
+from longline.model import App
+
+
+def device_token(app: App, device: str, now: int, expires_in: int | None) -> Credentials:
+    """What `device` gives in its CONNECT. `now` in ms; `expires_in` in seconds, None for no end."""
+    issued = now // 1000
+    claims: dict[str, object] = {"sub": device, "iat": issued}
+    if expires_in is not None:
+        claims["exp"] = issued + expires_in
+    return Credentials(device, app.app, jwt.encode(claims, app.device_secret, algorithm="HS256"))

@@ -1,0 +1,77 @@
+"""`longline config`: check a file strictly, show the settings in force, write the reference page."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from longline.cli.flags import Config, Data, Json, Overrides, UsageError, load_settings
+from longline.cli.output import print_json
+from longline.settings import CATALOGUE, load, reference_page
+from longline.settings.reference import plain, text
+
+config = App(name="config", help="Check and show the settings, write their reference.")
+
+
+@config.command
+def check(
+    file: Annotated[Path | None, Parameter(help="TOML file; the same as --config.")] = None,
+    /,
+    *,
+    config: Config = None,
+    json: Json = False,
+) -> int:
+    """Check a file together with this environment; every mistake is reported, nothing is started."""
+    if file is not None and config is not None:
+        raise UsageError("give the file once: `longline config check FILE`")
+    chosen = file or config
+    loaded = load(chosen, os.environ)
+    changed = sum(source != "default" for source in loaded.sources.values())
+    if json:
+        print_json({"ok": True, "set": changed})
+    else:
+        print(f"{chosen or 'environment'}: good; {changed} of {len(CATALOGUE)} settings are set")
+    return 0
+
+
+@config.command
+def show(*settings: Overrides, config: Config = None, data: Data = None, json: Json = False) -> int:
+    """Print every setting in force and where it came from. Takes settings as flags: --room.port 1884."""
+    loaded = load_settings(config, data, settings)
+    values = {name: _value(loaded.settings, name) for name in CATALOGUE}
+    if json:
+        rows = {
+            name: {"value": plain(value), "source": loaded.sources[name]} for name, value in values.items()
+        }
+        print_json({"settings": rows})
+        return 0
+    width = max(map(len, CATALOGUE))
+    shown = {name: f"{text(value)} {CATALOGUE[name].unit}".strip() for name, value in values.items()}
+    value_width = max(map(len, shown.values()))
+    for name, value in shown.items():
+        print(f"{name:<{width}}  {value:<{value_width}}  {loaded.sources[name]}")
+    return 0
+
+
+@config.command
+def docs(
+    *, output: Annotated[Path | None, Parameter(help="File to write; standard output unless given.")] = None
+) -> int:
+    """Write the reference page of all settings, Markdown."""
+    if output is None:
+        sys.stdout.write(reference_page())
+        return 0
+    try:
+        output.write_text(reference_page(), encoding="utf-8")
+    except OSError as error:
+        print(f"longline: cannot write {output}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _value(tree: object, name: str) -> object:
+    for part in name.split("."):
+        tree = getattr(tree, part)
+    return tree

@@ -1,0 +1,67 @@
+"""Settings as flags: every setting is also `--SECTION.KEY VALUE` on commands that read the configuration."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from longline.errors import SettingsError
+from longline.settings import CATALOGUE, Loaded, load
+
+
+class UsageError(Exception):
+    """The command was called wrongly; its message says how to call it."""
+
+
+Config = Annotated[Path | None, Parameter(help="TOML file with settings.")]
+Data = Annotated[Path | None, Parameter(help="Folder for everything the node keeps; the setting data_dir.")]
+Overrides = Annotated[
+    str,
+    Parameter(
+        allow_leading_hyphen=True,
+        show=False,
+        help="Any setting as a flag, such as --room.port 1884.",
+    ),
+]
+Json = Annotated[bool, Parameter(negative=(), help="Print JSON.")]
+
+
+def load_settings(
+    config: Path | None, data: Path | None, overrides: Sequence[str], environ: Mapping[str, str] | None = None
+) -> Loaded:
+    """The settings in force for a command: its file, this process's environment, then its flags.
+
+    Raises `UsageError` when only flags are wrong, `SettingsError` when the file or the environment is.
+    """
+    flags: dict[str, object] = {**parse_overrides(overrides)}
+    if data is not None:
+        flags["data_dir"] = data
+    try:
+        return load(config, os.environ if environ is None else environ, flags)
+    except SettingsError as error:
+        # A flag overrides every other source, so a mistake in a setting given as a flag is the flag's.
+        if all(field in flags for field, _ in error.details):
+            raise UsageError(error.message) from None
+        raise
+
+
+def parse_overrides(tokens: Sequence[str]) -> dict[str, str]:
+    """`--room.port 1884` and `--room.port=1884` to {"room.port": "1884"}."""
+    flags: dict[str, str] = {}
+    remaining = iter(tokens)
+    for token in remaining:
+        if not token.startswith("--"):
+            raise UsageError(f"unexpected argument {token!r}")
+        flag, equals, value = token[2:].partition("=")
+        name = flag.replace("-", "_")
+        if name not in CATALOGUE:
+            raise UsageError(f"there is no flag --{flag}; `longline config docs` lists the settings")
+        if not equals:
+            following = next(remaining, None)
+            if following is None:
+                raise UsageError(f"--{flag} needs a value")
+            value = following
+        flags[name] = value
+    return flags

@@ -1,0 +1,187 @@
+"""Where settings come from: a TOML file, then the environment, then flags; each overrides the one before.
+
+Reading is strict. A name that does not exist, a value of the wrong type and a value out of bounds are all
+mistakes, and all of them are reported together, each with the place it came from: a mistyped limit that
+silently keeps its default is found on the day it was meant to help.
+"""
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from longline.errors import SettingsError
+from longline.settings.catalogue import CATALOGUE, ENV_PREFIX, SECTIONS, Entry
+from longline.settings.tree import RoomSettings, Secret, Settings
+
+_NOT_SETTINGS: Final = frozenset({"LONGLINE_NO_COMPILE"})
+
+
+class Loaded(Struct, frozen=True):
+    """A tree together with where each of its values came from, by dotted name."""
+
+    settings: Settings
+    sources: dict[str, str]
+
+
+class _Given(Struct, frozen=True):
+    """One value before it is checked.
+
+    `textual`: it comes from the environment or a flag, where text may stand for a number. In TOML, which has
+    types of its own, it may not.
+    """
+
+    name: str
+    value: object
+    source: str
+    textual: bool
+
+
+def load(
+    file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, object] | None = None,
+) -> Loaded:
+    """Read the settings in force.
+
+    `environ` is usually `os.environ`; of it only names that begin with `LONGLINE_` count. `flags` maps dotted
+    names to what was typed, or to values that are typed already. Raises `SettingsError` whose details are one
+    (dotted name, message) for each mistake.
+    """
+    problems: list[tuple[str, str]] = []
+    given: dict[str, _Given] = {}
+    for item in (
+        *_from_file(file, problems),
+        *_from_environment(environ or {}, problems),
+        *_from_flags(flags or {}),
+    ):
+        if item.name in CATALOGUE:
+            given[item.name] = item
+        else:
+            problems.append((item.name, f"unknown setting{_did_you_mean(item.name)} ({item.source})"))
+
+    values: dict[str, object] = {}
+    for name, item in given.items():
+        try:
+            values[name] = _convert(CATALOGUE[name], item)
+        except ValueError as error:
+            problems.append((name, f"{error} ({item.source})"))
+    if not problems:
+        settings = _build(values)
+        problems = list(_contradictions(settings))
+        if not problems:
+            sources = {name: given[name].source if name in given else "default" for name in CATALOGUE}
+            return Loaded(settings, sources)
+    listing = "; ".join(f"{name}: {message}" if name else message for name, message in problems)
+    raise SettingsError(listing, details=problems)
+
+
+def _from_file(file: Path | None, problems: list[tuple[str, str]]) -> Iterator[_Given]:
+    if file is None:
+        return
+    source = f"file {file}"
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        problems.append(("", f"cannot read {file}: {error.strerror}"))
+        return
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.append(("", f"{file} is not TOML: {error}"))
+        return
+    for key, value in tables.items():
+        if key not in SECTIONS:
+            # A whole unknown table is one mistake, not one for each of its keys.
+            yield _Given(key, value, source, textual=False)
+        elif isinstance(value, dict):
+            for inner, leaf in value.items():
+                yield _Given(f"{key}.{inner}", leaf, source, textual=False)
+        else:
+            problems.append((key, f"expected a table [{key}] ({source})"))
+
+
+def _from_environment(environ: Mapping[str, str], problems: list[tuple[str, str]]) -> Iterator[_Given]:
+    """An empty variable counts as not set, since compose files and unit files can hardly leave one out."""
+    for variable, text in sorted(environ.items()):
+        if not variable.startswith(ENV_PREFIX) or variable in _NOT_SETTINGS or not text:
+            continue
+        name = variable.removeprefix(ENV_PREFIX).lower().replace("__", ".")
+        # Without `__` a name is ours only if it is, or nearly is, a top-level setting: a container platform
+        # with a service called longline sets LONGLINE_PORT, LONGLINE_SERVICE_HOST and the like for its
+        # neighbours.
+        if "." in name or name in CATALOGUE:
+            yield _Given(name, text, f"environment {variable}", textual=True)
+        elif near := get_close_matches(name, _top_level(), n=1, cutoff=0.8):
+            problems.append((name, f"unknown setting; did you mean {near[0]}? (environment {variable})"))
+
+
+def _from_flags(flags: Mapping[str, object]) -> Iterator[_Given]:
+    for name, value in flags.items():
+        yield _Given(name, value, f"flag --{name}", textual=isinstance(value, str))
+
+
+def _top_level() -> list[str]:
+    return [entry.name for entry in CATALOGUE.values() if not entry.section]
+
+
+def _did_you_mean(name: str) -> str:
+    names = [*CATALOGUE, *SECTIONS]
+    # The key alone is compared too, because the right key in the wrong section is a common slip.
+    key = name.rpartition(".")[2]
+    near = get_close_matches(name, names, n=1, cutoff=0.7) or [
+        entry.name for entry in CATALOGUE.values() if entry.key == key
+    ]
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _convert(entry: Entry, given: _Given) -> object:
+    value = given.value
+    if given.textual and entry.repeated:
+        value = [part.strip() for part in str(value).split(",") if part.strip()]
+    try:
+        return msgspec.convert(value, entry.annotation, strict=not given.textual, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{entry.shape} wanted: {error}") from None
+
+
+def _decode(kind: type, value: object) -> object:
+    """What msgspec does not know: paths and secrets, both written as text."""
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, str) or not value:
+        raise ValueError("Expected `str` that is not empty")
+    return Secret(value) if kind is Secret else Path(value).expanduser()
+
+
+def _build(values: Mapping[str, object]) -> Settings:
+    sections: dict[str, dict[str, object]] = {section: {} for section in ("", *SECTIONS)}
+    for name, value in values.items():
+        entry = CATALOGUE[name]
+        sections[entry.section][entry.key] = value
+    return msgspec.convert({**sections.pop(""), **sections}, Settings, dec_hook=_decode)
+
+
+def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
+    """What is wrong although each value by itself is allowed."""
+    room = settings.room
+    yield from _bad_networks(room)
+    if (room.tls_cert is None) != (room.tls_key is None):
+        missing = "room.tls_key" if room.tls_key is None else "room.tls_cert"
+        yield missing, "a certificate and its key are set together or not at all"
+    if room.connect_packet_size > room.max_packet_size:
+        yield "room.connect_packet_size", "cannot be over room.max_packet_size"
+    if room.default_keep_alive > room.max_keep_alive:
+        yield "room.default_keep_alive", "cannot be over room.max_keep_alive"
+
+
+def _bad_networks(room: RoomSettings) -> Iterable[tuple[str, str]]:
+    for name, networks in (("room.allow", room.allow), ("room.deny", room.deny)):
+        for network in networks:
+            try:
+                ip_network(network)
+            except ValueError as error:
+                yield name, str(error)

@@ -1,0 +1,135 @@
+"""One Prometheus collector over all counters of a node.
+
+Nothing is registered when something is counted. A scrape walks the slots of each part's counter object: an
+integer becomes a counter or a gauge, a mapping becomes one series for each label, a `Histogram` a histogram.
+So a new counter is a new slot and nothing else.
+"""
+
+import platform
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Final
+
+from msgspec import Struct
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from longline.telemetry.counters import OTHER, Histogram
+from longline.version import VERSION
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+"""Of `NodeCollector.exposition`: the Prometheus text format."""
+
+MAX_LABELS: Final = 100
+"""Series of one metric in one scrape; the rarest labels beyond it are added up as `other`."""
+
+
+class _Part(Struct, frozen=True):
+    name: str
+    counters: object
+    gauges: frozenset[str]
+    labels: Mapping[str, str]
+    docs: Mapping[str, str]
+
+
+class NodeCollector(Collector):
+    """Everything a node exports, as `longline_{part}_{slot}`; counters get Prometheus's `_total`."""
+
+    def __init__(self, *, compiled: bool) -> None:
+        self._build = {
+            "version": VERSION,
+            "python": platform.python_version(),
+            "hot_path": "compiled" if compiled else "interpreted",
+        }
+        self._parts: list[_Part] = []
+        self._gauges: list[tuple[str, str, Callable[[], float]]] = []
+        self._figures: list[tuple[str, Callable[[], Mapping[str, float]]]] = []
+        # Not the library's global registry: tests and tools hold several nodes in one process.
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+
+    def add(
+        self,
+        part: str,
+        counters: object,
+        *,
+        gauges: Collection[str] = (),
+        labels: Mapping[str, str] | None = None,
+        docs: Mapping[str, str] | None = None,
+    ) -> None:
+        """Export the slots of `counters`.
+
+        `gauges` names the slots that go up and down; all others only rise. `labels` gives the label's name of
+        a slot that is a mapping (`kind` unless given), `docs` a slot's help text (its name in words unless
+        given).
+        """
+        self._parts.append(_Part(part, counters, frozenset(gauges), labels or {}, docs or {}))
+
+    def gauge(self, name: str, doc: str, read: Callable[[], float]) -> None:
+        """Export what `read` returns at the moment of a scrape, as `longline_{name}`."""
+        self._gauges.append((f"longline_{name}", doc, read))
+
+    def figures(self, part: str, read: Callable[[], Mapping[str, float]]) -> None:
+        """Export what `read` returns at the moment of a scrape, as gauges `longline_{part}_{name}`.
+
+        For parts behind a port, whose engines differ in what they have to tell.
+        """
+        self._figures.append((part, read))
+
+    def exposition(self) -> bytes:
+        """All metrics in the text format, for `/metrics`. To be called on the event loop's thread."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        yield InfoMetricFamily("longline_build", "What this node runs.", value=self._build)
+        for name, doc, read in self._gauges:
+            yield GaugeMetricFamily(name, doc, value=read())
+        for name, read_all in self._figures:
+            for figure, value in read_all().items():
+                doc = f"{name}: {figure.replace('_', ' ')}"
+                yield GaugeMetricFamily(f"longline_{name}_{figure}", doc, value=value)
+        for part in self._parts:
+            for slot in _slots(part.counters):
+                yield _family(part, slot, getattr(part.counters, slot))
+
+
+def _slots(counters: object) -> Iterator[str]:
+    for cls in reversed(type(counters).__mro__):
+        slots: str | Collection[str] = getattr(cls, "__slots__", ()) if "__slots__" in vars(cls) else ()
+        for slot in (slots,) if isinstance(slots, str) else slots:
+            if not slot.startswith("_"):
+                yield slot
+
+
+def _family(part: _Part, slot: str, value: object) -> Metric:
+    name = f"longline_{part.name}_{slot}"
+    doc = part.docs.get(slot) or f"{part.name}: {slot.replace('_', ' ')}"
+    if isinstance(value, Histogram):
+        return HistogramMetricFamily(name, doc, buckets=value.cumulative(), sum_value=value.total)
+    family = GaugeMetricFamily if slot in part.gauges else CounterMetricFamily
+    if isinstance(value, Mapping):
+        labelled = family(name, doc, labels=[part.labels.get(slot, "kind")])
+        for label, count in _bounded(value):
+            labelled.add_metric([label], count)
+        return labelled
+    if isinstance(value, (int, float)):
+        return family(name, doc, value=value)
+    raise TypeError(f"{name} is a {type(value).__name__}; it cannot be exported")
+
+
+def _bounded(counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    if len(counts) <= MAX_LABELS:
+        yield from counts.items()
+        return
+    ranked = sorted(counts.items(), key=lambda item: item[1], reverse=True)
+    common = dict(ranked[: MAX_LABELS - 1])
+    rest = sum(count for _, count in ranked[MAX_LABELS - 1 :])
+    common[OTHER] = common.get(OTHER, 0) + rest
+    yield from common.items()

@@ -1,0 +1,88 @@
+"""What holds up the event loop: its lag, the garbage collector's pauses, and how many tasks there are.
+
+Both are measured all the time and cheaply: a probe that wakes a few times a second, and two clock readings
+around each collection. A node that answers late looks here first.
+"""
+
+import asyncio
+import gc
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, final
+
+from longline.telemetry.counters import Histogram
+
+# Fine where it matters: no pause may be above 10 ms.
+BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+@final
+class LoopProbe:
+    """Sleeps for `interval` seconds, again and again, and notes how much later than that it was woken.
+
+    `clock` and `sleep` are arguments so that tests need no real time.
+    """
+
+    __slots__ = ("_clock", "_interval", "_sleep", "lag_seconds")
+
+    def __init__(
+        self,
+        interval: float,
+        clock: Callable[[], float] = time.perf_counter,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._interval = interval
+        self._clock = clock
+        self._sleep = sleep
+        self.lag_seconds = Histogram(BOUNDS)
+
+    async def run(self) -> None:
+        """Measure until cancelled. The node runs this as its one task `telemetry.loop-lag`."""
+        while True:
+            due = self._clock() + self._interval
+            await self._sleep(self._interval)
+            # A timer may fire early by the loop's own granularity of a millisecond; that is no lag.
+            self.lag_seconds.observe(max(0.0, self._clock() - due))
+
+
+def task_count() -> float:
+    """Tasks alive on the running loop. It does not grow with connections: an idle one owns no task."""
+    return float(len(asyncio.all_tasks()))
+
+
+@final
+class GcPauses:
+    """Times every run of the cyclic garbage collector while installed; the loop stands still meanwhile."""
+
+    __slots__ = ("_began", "_clock", "collected", "pause_seconds")
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._began = 0.0
+        self.pause_seconds = Histogram(BOUNDS)
+        self.collected = 0
+
+    def install(self) -> None:
+        gc.callbacks.append(self._on_gc)
+
+    def remove(self) -> None:
+        gc.callbacks.remove(self._on_gc)
+
+    def _on_gc(self, phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            self._began = self._clock()
+        else:
+            self.pause_seconds.observe(self._clock() - self._began)
+            self.collected += info["collected"]
+
+
+def quiet_gc() -> None:
+    """Take everything alive now out of the collector's sight, and make its oldest generation rare.
+
+    To be called once, after start-up. Our connections and sessions make no cycles, so scanning a million of
+    them finds nothing and stops the loop for as long as it takes. The youngest generation still runs, for
+    what others make.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 1000)

@@ -1,0 +1,2 @@
+MQTTv311: int
+MQTTv50: int
