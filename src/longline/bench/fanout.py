@@ -1,0 +1,309 @@
+"""`longline bench fanout`: topics, their subscribers, and publishers that wait for them.
+
+`topics=1, subscribers=1000` is fan-out; `topics=50, subscribers=1` is routing from one to one. The load
+is closed by a window, see `hot.pump`; latencies are therefore those of a server at work, from PUBLISH to
+receipt, queueing included.
+"""
+
+import socket
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from longline.bench.dialling import dial_all
+from longline.bench.fleet import Crew, Effort, Fleet, Order, limit_reached
+from longline.bench.hot.histogram import Histogram, load
+from longline.bench.hot.pump import NEVER, CreditLine, Publisher, Pump, Subscriber, Topic
+from longline.bench.hot.station import Station
+from longline.bench.hot.wire import Link, Tally
+from longline.bench.latencies import Latencies, latencies_of
+from longline.bench.servers import cpu_seconds_of
+from longline.bench.targets import Limits, Target, probe, resolve
+
+KEEP_ALIVE = 1800
+"""Seconds. Subscribers send nothing at QoS 0, and no run is this long: not a ping disturbs it."""
+
+WARM_UP = 0.5
+"""Seconds of load before the measurement begins."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What `fanout` shall do."""
+
+    topics: int = 1
+    subscribers: int = 1000
+    """Of each topic."""
+    publishers: int = 0
+    """Connections that publish, in all; 0 means one a topic."""
+    size: int = 128
+    """Bytes of payload."""
+    qos: int = 0
+    window: int = 8
+    """Messages of one topic, per publisher of it, not yet received by all its subscribers."""
+    seconds: float = 10.0
+    stall: float = 5.0
+    """Seconds without any progress after which what is missing counts as lost."""
+
+    def publishing(self) -> int:
+        """How many connections publish."""
+        return self.publishers or self.topics
+
+    def publishers_of(self, topic: int) -> list[int]:
+        """The publishing connections of a topic: one, or an equal share of a larger number."""
+        count = self.publishing()
+        return [topic % count] if count <= self.topics else list(range(topic, count, self.topics))
+
+    def home_of(self, topic: int, processes: int) -> int:
+        """The process that publishes a topic; topics that share a publisher share it."""
+        return topic % min(self.publishing(), self.topics) % processes
+
+    def shares(self, topic: int, processes: int) -> list[int]:
+        """How many of a topic's subscribers each process holds: all are at home when topics abound."""
+        home = self.home_of(topic, processes)
+        if self.topics >= processes:
+            return [self.subscribers if process == home else 0 for process in range(processes)]
+        each, more = divmod(self.subscribers, processes)
+        return [each + ((process - home) % processes < more) for process in range(processes)]
+
+    def topic_window(self, topic: int) -> int:
+        """How many messages of a topic may be on their way."""
+        return self.window * len(self.publishers_of(topic))
+
+
+class Share(msgspec.Struct, frozen=True):
+    """What one process has measured."""
+
+    seconds: float
+    received: int
+    published: int
+    cpu: float
+    latencies: list[int]
+    published_ever: list[int]
+    """Of each topic, the warm-up included."""
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """What one process lacks when nothing comes any more."""
+
+    lost: int
+    surplus: int
+    disordered: int
+    lost_links: int
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of `fanout`; rates are per second of the measured interval."""
+
+    seconds: float
+    delivered_per_second: float
+    published_per_second: float
+    latency: Latencies
+    lost: int
+    """Deliveries that never came."""
+    surplus: int
+    """Deliveries that nobody had published, or twice."""
+    disordered: int
+    """Of the sampled deliveries, those out of their order."""
+    lost_links: int
+    server_cpu: float | None
+    """Cores that the server used."""
+    delivered_per_server_core: float | None
+    generator_cpu: list[float]
+    generator_was_the_limit: bool
+
+    def sound(self) -> bool:
+        """Whether everything arrived, once and in order."""
+        return not (self.lost or self.surplus or self.disordered or self.lost_links)
+
+
+def run(plan: Plan, target: Target, crew: Crew, server_pids: Sequence[int]) -> Figures:
+    """Runs `plan`; raises BenchFailed when it cannot be carried out."""
+    limits = probe(target, "bench-probe", KEEP_ALIVE)
+    work = Work(plan, target, limits, crew.processes)
+    with Fleet(crew, work.run) as fleet:
+        work.leave_lines()
+        fleet.gather(lambda counters: f"connected {counters[2]:,} of {work.links:,}")
+        begin = time.monotonic_ns() + 50_000_000
+        measure = begin + int(WARM_UP * 1e9)
+        fleet.tell(msgspec.json.encode(Order(begin, measure, measure + int(plan.seconds * 1e9))))
+        time.sleep((measure - time.monotonic_ns()) / 1e9)
+        cpu_before = cpu_seconds_of(server_pids)
+        shares = [
+            msgspec.json.decode(report, type=Share)
+            for report in fleet.gather(lambda counters: f"delivered {counters[0]:,}")
+        ]
+        cpu = cpu_seconds_of(server_pids) - cpu_before
+        published = [sum(column) for column in zip(*(s.published_ever for s in shares), strict=True)]
+        fleet.tell(msgspec.json.encode(published))
+        expected = sum(published) * plan.subscribers
+        endings = [
+            msgspec.json.decode(report, type=Ending)
+            for report in fleet.gather(lambda counters: f"delivered {counters[0]:,} of {expected:,}")
+        ]
+    return figures_of(shares, endings, cpu if server_pids else None)
+
+
+def figures_of(shares: Sequence[Share], endings: Sequence[Ending], cpu: float | None) -> Figures:
+    """Adds up what the processes have measured; `cpu` is the server's, in seconds."""
+    latencies = Histogram()
+    for share in shares:
+        latencies.merge(load(share.latencies))
+    seconds = max(share.seconds for share in shares)
+    delivered = sum(share.received / share.seconds for share in shares)
+    cores = cpu / seconds if cpu is not None else None
+    efforts = [share.cpu for share in shares]
+    return Figures(
+        seconds=seconds,
+        delivered_per_second=delivered,
+        published_per_second=sum(share.published / share.seconds for share in shares),
+        latency=latencies_of(latencies),
+        lost=sum(ending.lost for ending in endings),
+        surplus=sum(ending.surplus for ending in endings),
+        disordered=sum(ending.disordered for ending in endings),
+        lost_links=sum(ending.lost_links for ending in endings),
+        server_cpu=cores,
+        delivered_per_server_core=delivered / cores if cores else None,
+        generator_cpu=efforts,
+        generator_was_the_limit=limit_reached(efforts),
+    )
+
+
+class Work:
+    """The part of a plan that one process carries out. Made before the processes part."""
+
+    def __init__(self, plan: Plan, target: Target, limits: Limits, processes: int) -> None:
+        self.plan = plan
+        self.target = target
+        self.limits = limits
+        self.address = resolve(target.host, target.port)
+        self.links = plan.topics * plan.subscribers + plan.publishing()
+        # Each two processes have a line, by which one tells the other how far its subscribers are.
+        self.lines = {(a, b): socket.socketpair() for a in range(processes) for b in range(a)}
+
+    def leave_lines(self) -> None:
+        """Closes the conductor's copies, without which a line ends when a worker at its end does."""
+        for ends in self.lines.values():
+            for end in ends:
+                end.close()
+
+    def run(self, station: Station) -> None:
+        """Connects, publishes and counts as ordered, reports."""
+        pump = Pump(station.poller, self.target.protocol)
+        tally = Tally()
+        topics = self.topics_of(station, pump)
+        links = self.links_of(station, pump, topics, tally)
+        dial_all(station, tally, self.address, links, self.links)
+
+        station.report(b"")
+        while not station.ordered():
+            pump.turn(0.05)
+        order = msgspec.json.decode(station.take(), type=Order)
+        station.report(msgspec.json.encode(measure(station, pump, topics, order)))
+        while not station.ordered():
+            pump.turn(0.05)
+        published = msgspec.json.decode(station.take(), type=list[int])
+        expected = sum(count * topic.subscribers for count, topic in zip(published, topics, strict=True))
+        drain(pump, expected, self.plan.stall)
+        station.report(msgspec.json.encode(ending_of(pump, links, published, tally.lost)))
+
+    def topics_of(self, station: Station, pump: Pump) -> list[Topic]:
+        """Every topic as this process sees it, joined to the other processes where they share it."""
+        plan = self.plan
+        topics: list[Topic] = []
+        lines: dict[int, CreditLine] = {}
+        for (a, b), ends in self.lines.items():
+            for end, owner, peer in ((ends[0], a, b), (ends[1], b, a)):
+                if owner == station.index:
+                    end.setblocking(False)
+                    lines[peer] = CreditLine(pump, topics)
+                    lines[peer].adopt(end, False)
+                else:
+                    end.close()
+        for number in range(plan.topics):
+            shares = plan.shares(number, station.of)
+            home = plan.home_of(number, station.of)
+            topic = Topic(pump, number, plan.topic_window(number), shares[station.index])
+            topic.process = station.index
+            topic.sequenced = len(plan.publishers_of(number)) == 1
+            topic.head, topic.tail = self.target.publish(topic_name(number), plan.qos, plan.size)
+            if home != station.index:
+                topic.home_line = lines[home]
+            else:
+                topic.parts = [0 if share else NEVER for share in shares]
+            topics.append(topic)
+        return topics
+
+    def links_of(self, station: Station, pump: Pump, topics: list[Topic], tally: Tally) -> list[Link]:
+        """This process's subscribers and publishers, not yet connected."""
+        plan, target = self.plan, self.target
+        links: list[Link] = []
+        for topic in topics:
+            then = target.subscribe(topic_name(topic.number), plan.qos)
+            for place in range(topic.subscribers):
+                client = f"bench-s{topic.number}-{station.index}-{place}"
+                links.append(Subscriber(pump, topic, tally, target.connect(client, KEEP_ALIVE), then))
+        publishers: dict[int, Publisher] = {}
+        for topic in topics:
+            if plan.home_of(topic.number, station.of) != station.index:
+                continue
+            for number in plan.publishers_of(topic.number):
+                if number not in publishers:
+                    hello = target.connect(f"bench-p{number}", KEEP_ALIVE)
+                    quota = self.limits.receive_maximum
+                    publishers[number] = Publisher(pump, tally, hello, plan.qos, quota)
+                publishers[number].topics.append(topic)
+                topic.publishers.append(publishers[number])
+        return links + list(publishers.values())
+
+
+def topic_name(number: int) -> str:
+    """The topic's name on the wire."""
+    return f"bench/t{number}"
+
+
+def measure(station: Station, pump: Pump, topics: list[Topic], order: Order) -> Share:
+    """Publishes from `begin` to `end` and counts from `measure` on."""
+    homes = [topic for topic in topics if topic.publishers]
+    while pump.turn(0.001) < order.begin:
+        pass
+    for topic in homes:
+        topic.mark()
+    counters = station.counters
+    while pump.turn(0.05) < order.measure:
+        pass
+    pump.latencies = Histogram()
+    effort, began = Effort(), time.monotonic()
+    received, published = pump.received, pump.published
+    while pump.turn(0.05) < order.end:
+        counters[0], counters[1] = pump.received, pump.published
+    for topic in homes:
+        topic.paused = True
+    return Share(
+        time.monotonic() - began,
+        pump.received - received,
+        pump.published - published,
+        effort.share(),
+        pump.latencies.dump(),
+        [topic.published for topic in topics],
+    )
+
+
+def ending_of(pump: Pump, links: list[Link], published: list[int], lost_links: int) -> Ending:
+    """What each subscriber has received, held against what was published to its topic."""
+    lost, surplus = 0, pump.surplus
+    for link in links:
+        if isinstance(link, Subscriber):
+            lacking = published[link.topic.number] - link.rows
+            lost += max(0, lacking)
+            surplus += max(0, -lacking)
+    return Ending(lost, surplus, pump.disordered, lost_links)
+
+
+def drain(pump: Pump, expected: int, stall: float) -> None:
+    """Waits for what is on its way, until `stall` seconds pass in which nothing comes."""
+    seen, since = pump.received, time.monotonic()
+    while pump.received - pump.surplus < expected and time.monotonic() - since < stall:
+        pump.turn(0.05)
+        if pump.received != seen:
+            seen, since = pump.received, time.monotonic()

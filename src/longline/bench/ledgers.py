@@ -1,0 +1,122 @@
+"""What the server itself says at the end of a run: nothing pending, every ledger balanced.
+
+Not hot: one request after the other over one connection.
+"""
+
+import http.client
+import time
+from collections.abc import Sequence
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from longline.bench.targets import BenchFailed
+
+REQUEST_SECONDS = 30.0
+
+
+class Ledger(msgspec.Struct, frozen=True):
+    """The columns of a message's ledger that balance."""
+
+    targeted: int | None
+    pending: int
+    acked: int
+    expired: int
+    collapsed: int
+    dropped: dict[str, int]
+
+    def balanced(self) -> bool:
+        """Whether every targeted device is accounted for."""
+        settled = self.acked + self.expired + self.collapsed + sum(self.dropped.values())
+        return self.targeted == settled + self.pending
+
+
+class MessageStatus(msgspec.Struct, frozen=True):
+    """What is read of `GET …/messages/{id}`."""
+
+    ledger: Ledger
+
+
+class DeviceStatus(msgspec.Struct, frozen=True):
+    """What is read of `GET …/devices/{device}`."""
+
+    pending: int
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What the server said when everything should have been over."""
+
+    devices_asked: int
+    pending: int
+    """Messages still pending at those devices."""
+    ledgers_asked: int
+    ledgers_open: int
+    """Of those, how many did not balance or had something pending."""
+
+    def clean(self) -> bool:
+        """Whether nothing is pending and all that was looked at balances."""
+        return not (self.pending or self.ledgers_open)
+
+
+class Api:
+    """The HTTP API of one app; raises BenchFailed for an address that is not plain HTTP."""
+
+    def __init__(self, url: str, app: str, key: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "http" or not parts.hostname:
+            raise BenchFailed(f"not an address of the HTTP API: {url}")
+        self.host = parts.hostname
+        self.port = parts.port or 80
+        self.base = f"{parts.path.rstrip('/')}/v1/apps/{quote(app, safe='')}"
+        self.key = key
+
+    def batch_head(self) -> bytes:
+        """A request for `messages:batch`, up to the value of its Content-Length."""
+        return (
+            f"POST {self.base}/messages:batch HTTP/1.1\r\n"
+            f"Host: {self.host}:{self.port}\r\n"
+            f"Authorization: Bearer {self.key}\r\n"
+            "Content-Type: application/json\r\n"
+            "Content-Length: "
+        ).encode()
+
+    def get(self, connection: http.client.HTTPConnection, path: str) -> bytes:
+        """The body of a GET below the app; raises BenchFailed for anything but 200."""
+        try:
+            connection.request("GET", self.base + path, headers={"Authorization": f"Bearer {self.key}"})
+            response = connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise BenchFailed(f"GET {path}: {error}") from error
+        if response.status != 200:
+            raise BenchFailed(f"GET {path}: status {response.status}: {body[:200].decode(errors='replace')}")
+        return body
+
+
+def verify(api: Api, devices: Sequence[str], message_ids: Sequence[str], patience: float) -> Verdict:
+    """Asks for each device's `pending` and each message's ledger.
+
+    Receipts are gathered for a moment before they are committed, so what is open is asked again for up to
+    `patience` seconds in all.
+    """
+    deadline = time.monotonic() + patience
+    connection = http.client.HTTPConnection(api.host, api.port, timeout=REQUEST_SECONDS)
+    try:
+        pending = still_open = 0
+        for device in devices:
+            path = f"/devices/{quote(device, safe='')}"
+            left = msgspec.json.decode(api.get(connection, path), type=DeviceStatus).pending
+            while left and time.monotonic() < deadline:
+                time.sleep(0.05)
+                left = msgspec.json.decode(api.get(connection, path), type=DeviceStatus).pending
+            pending += left
+        for message_id in message_ids:
+            path = f"/messages/{quote(message_id, safe='')}"
+            ledger = msgspec.json.decode(api.get(connection, path), type=MessageStatus).ledger
+            while ledger.pending and time.monotonic() < deadline:
+                time.sleep(0.05)
+                ledger = msgspec.json.decode(api.get(connection, path), type=MessageStatus).ledger
+            still_open += bool(ledger.pending) or not ledger.balanced()
+        return Verdict(len(devices), pending, len(message_ids), still_open)
+    finally:
+        connection.close()

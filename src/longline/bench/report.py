@@ -1,0 +1,105 @@
+"""Figures as a person reads them: one line each, units in words, what is wrong last and clearly."""
+
+from collections.abc import Sequence
+
+from longline.bench import connections, fanout, unicast
+from longline.bench.latencies import Latencies
+
+Line = tuple[str, str]
+
+
+def lines_of(figures: connections.Figures | fanout.Figures | unicast.Figures) -> list[Line]:
+    """A label and a value for each figure of a run."""
+    if isinstance(figures, connections.Figures):
+        lines = lines_of_connections(figures)
+    elif isinstance(figures, fanout.Figures):
+        lines = lines_of_fanout(figures)
+    else:
+        lines = lines_of_unicast(figures)
+    lines.append(("load generator, cores used", ", ".join(f"{share:.2f}" for share in figures.generator_cpu)))
+    if figures.generator_was_the_limit:
+        lines.append(("warning", "load generator was the limit"))
+    return lines
+
+
+def lines_of_connections(figures: connections.Figures) -> list[Line]:
+    """Of `connections`."""
+    lines = [
+        ("opened", f"{figures.opened:,} in {figures.seconds:.2f} s"),
+        ("connects per second", f"{figures.connects_per_second:,.0f}"),
+        ("handshake, ms", percentiles(figures.handshake)),
+        ("held", f"{figures.held_seconds:g} s, {figures.pings:,} pings"),
+    ]
+    if figures.memory_before is not None and figures.memory_after is not None:
+        before, after = figures.memory_before, figures.memory_after
+        lines += [
+            ("server resident, MB", f"{before.rss / 1e6:.1f} before, {after.rss / 1e6:.1f} after"),
+            ("server private, MB", f"{before.private / 1e6:.1f} before, {after.private / 1e6:.1f} after"),
+        ]
+    if figures.rss_bytes_per_connection is not None:
+        lines.append(("resident bytes per connection", f"{figures.rss_bytes_per_connection:,.0f}"))
+    if figures.private_bytes_per_connection is not None:
+        lines.append(("private bytes per connection", f"{figures.private_bytes_per_connection:,.0f}"))
+    lines += [("refused", f"{count:,} × {reason}") for reason, count in figures.refused.items()]
+    return lines + nonzero(("lost while held", figures.lost))
+
+
+def lines_of_fanout(figures: fanout.Figures) -> list[Line]:
+    """Of `fanout`."""
+    lines = [
+        ("delivered per second", f"{figures.delivered_per_second:,.0f}"),
+        ("published per second", f"{figures.published_per_second:,.0f}"),
+        ("latency, ms", percentiles(figures.latency)),
+    ]
+    if figures.server_cpu is not None:
+        lines.append(("server, cores used", f"{figures.server_cpu:.2f}"))
+    if figures.delivered_per_server_core is not None:
+        lines.append(("delivered per server core", f"{figures.delivered_per_server_core:,.0f} a second"))
+    return lines + nonzero(
+        ("lost", figures.lost),
+        ("surplus", figures.surplus),
+        ("out of order, of the sampled", figures.disordered),
+        ("connections lost", figures.lost_links),
+    )
+
+
+def lines_of_unicast(figures: unicast.Figures) -> list[Line]:
+    """Of `unicast`."""
+    verdict = figures.verdict
+    lines = [
+        ("acknowledged per second", f"{figures.acknowledged_per_second:,.0f}"),
+        ("POST to receipt, ms", percentiles(figures.receipt)),
+        ("POST to 202, ms", percentiles(figures.answer)),
+        ("accepted", f"{figures.accepted:,}"),
+        ("acknowledged", f"{figures.acknowledged:,}"),
+        ("pending at the server", f"{verdict.pending:,} at {verdict.devices_asked:,} devices"),
+        ("ledgers open or unbalanced", f"{verdict.ledgers_open:,} of {verdict.ledgers_asked:,}"),
+    ]
+    if figures.server_cpu is not None:
+        lines.append(("server, cores used", f"{figures.server_cpu:.2f}"))
+    lines += [("refused", f"{count:,} × {reason}") for reason, count in figures.refused.items()]
+    return lines + nonzero(
+        ("lost", figures.lost),
+        ("duplicates", figures.duplicates),
+        ("left by an earlier run", figures.foreign),
+        ("connections lost", figures.lost_links),
+    )
+
+
+def percentiles(latencies: Latencies) -> str:
+    """The latencies in one line."""
+    return (
+        f"p50 {latencies.p50:.3f}  p90 {latencies.p90:.3f}  p99 {latencies.p99:.3f}  "
+        f"p99.9 {latencies.p999:.3f}  max {latencies.max:.3f}"
+    )
+
+
+def nonzero(*counts: tuple[str, int]) -> list[Line]:
+    """Lines for what should be nothing, when it is something."""
+    return [(label, f"{count:,}") for label, count in counts if count]
+
+
+def aligned(lines: Sequence[Line]) -> str:
+    """The lines as two columns."""
+    width = max(len(label) for label, _ in lines)
+    return "\n".join(f"{label:<{width}}  {value}" for label, value in lines)

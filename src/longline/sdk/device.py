@@ -1,0 +1,425 @@
+"""`Device`: a device's end of Longline, on asyncio.
+
+    async with Device("127.0.0.1", 1883, app="news", device="d1", token=token) as device:
+        async for message in device:
+            print(message.text)
+
+A message is acknowledged when the next one is asked for, or by `await message.ack()`. So a handler that
+raises leaves its message unacknowledged, and the server sends it again on the next connection; so does a
+`break`, unless `ack` came before it. Delivery is at least once, and copies of what was handled are dropped.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random as random_module
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import TracebackType
+from typing import Final, Self
+
+from longline import errors
+from longline.sdk.backoff import Backoff, Random
+from longline.sdk.clock import Clock, LoopClock
+from longline.sdk.message import Message
+from longline.sdk.refusals import Verdict
+from longline.sdk.session import Answered, Ended, Event, Identity, Opened, Session, Statistics
+
+CHUNK: Final = 64 * 1024  # bytes read at once
+MAX_UNANSWERED: Final = 100  # publishes with QoS 1 at once; further ones wait
+STABLE_AFTER: Final = 10.0  # seconds a connection must live before the next failure counts as the first
+
+HANG_UP: Final = 1.0  # seconds for the last word and the end of the stream
+
+Token = str | Callable[[], Awaitable[str]]
+
+_log = logging.getLogger("longline.sdk")
+
+
+class Device:
+    """One device of an app, connected as long as the context lasts.
+
+    `token` is a token, or a coroutine function that gives one: it is asked again when the server refuses the
+    one at hand. `protocol` is 5 (MQTT 5.0) or 4 (3.1.1). `keep_alive` in seconds bounds how long a dead
+    connection goes unnoticed. At most `receive_maximum` messages wait for the consumer; then nothing more is
+    read from the network.
+
+    Whatever breaks the connection, the device comes back: after a wait drawn from [0, `backoff_base`)
+    seconds, then from twice that, up to `backoff_cap`. It stops for good, and iteration, `publish`,
+    `subscribe` and `wait_connected` raise, when coming back cannot help: `BadToken` (after one try with a
+    fresh token), `Banned`, `NotSupported`, and `TakenOver` when the same device connects elsewhere.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        app: str,
+        device: str,
+        token: Token,
+        protocol: int = 5,
+        keep_alive: int = 60,
+        receive_maximum: int = 100,
+        session_expiry: int = 86_400,
+        connect_timeout: float = 10.0,
+        backoff_base: float = 0.5,
+        backoff_cap: float = 60.0,
+        random: Random = random_module.random,
+        clock: Clock | None = None,
+    ) -> None:
+        if protocol not in (4, 5):
+            raise ValueError("protocol is 4 (MQTT 3.1.1) or 5 (MQTT 5.0)")
+        if not 0 < receive_maximum <= 65_535:
+            raise ValueError("receive_maximum is from 1 to 65535")
+        self._host = host
+        self._port = port
+        self._token = token
+        self._identity = Identity(
+            app, device, protocol, keep_alive, receive_maximum, session_expiry, connect_timeout
+        )
+        self._session = Session(self._identity, self._acknowledge)
+        self._backoff = Backoff(base=backoff_base, cap=backoff_cap, random=random)
+        self._clock: Clock = clock or LoopClock()
+        self._writer: asyncio.StreamWriter | None = None
+        self._owner: asyncio.Task[None] | None = None
+        self._dead: Ended | None = None  # set by the timer, for the reader whose connection it closed
+        self._over = False
+        self._failure: Exception | None = None
+        self._cached_token: str | None = None
+        self._inbox: deque[Message] = deque()
+        self._calls: dict[int, asyncio.Future[None]] = {}
+        self._publishing = asyncio.Semaphore(MAX_UNANSWERED)
+        # What tasks wait for: each is set when it may have come true, and whoever wakes looks again.
+        self._arrived = asyncio.Event()
+        self._room = asyncio.Event()
+        self._opened = asyncio.Event()
+
+    # --- life -------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        if self._owner is not None:
+            raise RuntimeError("a Device is entered once; make another one to connect again")
+        name = f"longline-device-{self._identity.app}/{self._identity.device}"
+        self._owner = asyncio.create_task(self._run(), name=name)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Says good-bye and stops. Whoever iterates is at the end; what was not acknowledged comes again."""
+        if self._owner is None:
+            return
+        self._session.disconnect()  # which the owner writes before it hangs up
+        self._owner.cancel()
+        await asyncio.wait([self._owner])
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server has let the device in, as far as is known."""
+        return self._session.open
+
+    @property
+    def closed(self) -> bool:
+        """Whether the device was closed, and did not stop because it had to."""
+        return self._over and self._failure is None
+
+    @property
+    def statistics(self) -> Statistics:
+        """Counters since the device was made, and the last error."""
+        return self._session.statistics
+
+    async def wait_connected(self) -> None:
+        """Returns once the device is connected; raises when it never will be."""
+        while not self._session.open:
+            self._check_alive()
+            self._opened.clear()
+            await self._opened.wait()
+
+    # --- messages ---------------------------------------------------------------------------------
+
+    def __aiter__(self) -> AsyncIterator[Message]:
+        return _Consumer(self)
+
+    async def receive(self) -> Message:
+        """The next message, to be acknowledged with `await message.ack()`.
+
+        Raises what stopped the device, or `Unavailable` when it was closed.
+        """
+        while True:
+            while not self._inbox:
+                self._check_alive()
+                self._arrived.clear()
+                await self._arrived.wait()
+            message = self._inbox.popleft()
+            self._room.set()
+            if self._session.handled(message):
+                # A copy that came while the consumer was still busy with the first.
+                self._session.statistics.duplicates += 1
+                await self._acknowledge(message)
+                continue
+            self._session.statistics.received += 1
+            return message
+
+    async def publish(self, topic: str, payload: bytes | str, *, qos: int = 1) -> None:
+        """Sends a message to a topic: `up/…` for the app server, others for the app's devices.
+
+        QoS 1 returns when the server has taken the message, across reconnects if need be; the server may then
+        get it more than once. QoS 0 returns when it is written. Raises the server's refusal.
+        """
+        if qos not in (0, 1):
+            raise ValueError("qos is 0 or 1")
+        data = payload.encode("utf-8") if isinstance(payload, str) else payload
+        if qos == 0:
+            await self.wait_connected()
+            self._session.publish(topic, data, 0, self._clock.now())
+            await self._flush()
+            return
+        async with self._publishing:
+            self._check_alive()
+            call = self._session.publish(topic, data, 1, self._clock.now())
+            answer = self._expect(call)
+            self._handle(self._session.pump(self._clock.now()))
+            await self._flush()
+            try:
+                await answer
+            finally:
+                self._calls.pop(call, None)
+                self._session.withdraw(call)
+
+    async def subscribe(self, filter: str, *, qos: int = 1) -> None:
+        """Asks for a topic filter, now and again after every reconnect; its messages come with the others.
+
+        Returns when the server has granted it, and raises its refusal.
+        """
+        if qos not in (0, 1):
+            raise ValueError("qos is 0 or 1")
+        self._check_alive()
+        call = self._session.subscribe(filter, qos, self._clock.now())
+        answer = self._expect(call)
+        await self._flush()
+        try:
+            await answer
+        finally:
+            self._calls.pop(call, None)
+
+    # --- what the calls share ---------------------------------------------------------------------
+
+    def _expect(self, call: int) -> asyncio.Future[None]:
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._calls[call] = answer
+        self._room.set()  # an answer must be read for: see _make_room
+        return answer
+
+    def _check_alive(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._over:
+            raise errors.Unavailable("this device is closed")
+        if self._owner is None:
+            raise RuntimeError("use `async with Device(…)`: nothing connects before that")
+
+    async def _acknowledge(self, message: Message) -> None:
+        self._session.ack(message, self._clock.now())
+        await self._flush()
+
+    async def _flush(self) -> None:
+        """Writes what the session has to say, and waits while the network is slower than we are."""
+        output = self._session.take_output()
+        writer = self._writer
+        if not output or writer is None or writer.is_closing():
+            return
+        # The reader learns that the connection is gone, and why; RuntimeError is uvloop's word for the same.
+        with contextlib.suppress(OSError, RuntimeError):
+            writer.writelines(output)
+            await writer.drain()
+
+    # --- the owner --------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        """Connects again and again. The only task that lives as long as the device."""
+        try:
+            while True:
+                await self._connect_once()
+        except Exception as error:
+            # It ends here and is raised to whoever uses the device; nobody awaits this task.
+            self._failure = error
+        finally:
+            self._over = True
+            self._inbox.clear()  # the server still has them, for the next connection or for who took over
+            self._arrived.set()
+            self._opened.set()
+            reason = errors.Unavailable("this device is closed") if self._failure is None else self._failure
+            for answer in self._calls.values():
+                if not answer.done():
+                    answer.set_exception(reason)
+
+    async def _connect_once(self) -> None:
+        """One connection from its token to its end, and the wait after it; raises when it was the last."""
+        fresh = callable(self._token) and self._cached_token is None
+        began = self._clock.now()
+        try:
+            token = await self._current_token()
+            ended = await self._converse(token)
+        except errors.LonglineError as error:  # from the token's source
+            ended = Ended(error, Verdict.RETRY if error.retryable else Verdict.STOP)
+        except TimeoutError:
+            ended = Ended(errors.Unavailable("the server did not let us in in time"), Verdict.RETRY)
+        except OSError as error:
+            ended = Ended(errors.Unavailable(f"{self._host}:{self._port}: {error}"), Verdict.RETRY)
+        self._session.statistics.failures += 1
+        self._session.statistics.last_error = ended.error
+        _log.info("the connection of %s ended: %s", self._identity.device, ended.error)
+        if ended.verdict is Verdict.STOP:
+            raise ended.error
+        if ended.verdict is Verdict.REFRESH:
+            if not callable(self._token) or fresh:
+                raise ended.error
+            self._cached_token = None
+            return
+        # A server that lets us in and throws us out at once is not a success: only a connection that lasted
+        # makes the next wait short again.
+        if self._clock.now() - began >= STABLE_AFTER:
+            self._backoff.reset()
+        await self._clock.sleep(self._backoff.next())
+
+    async def _current_token(self) -> str:
+        if not callable(self._token):
+            return self._token
+        if self._cached_token is None:
+            self._cached_token = await self._token()
+        return self._cached_token
+
+    async def _converse(self, token: str) -> Ended:
+        """Speaks with the server until the connection ends; says why it did."""
+        try:
+            async with asyncio.timeout(self._identity.connect_timeout):
+                reader, self._writer = await asyncio.open_connection(self._host, self._port)
+                self._session.connect(token, self._clock.now())
+                await self._flush()
+                while not self._session.open:
+                    ended = await self._read(reader, full=False)
+                    if ended is not None:
+                        return ended
+            async with asyncio.TaskGroup() as tasks:
+                timer = tasks.create_task(self._keep_time(self._writer), name="longline-device-timer")
+                ended = await self._listen(reader)
+                timer.cancel()
+            return self._dead or ended
+        finally:
+            self._dead = None
+            await self._hang_up()
+
+    async def _listen(self, reader: asyncio.StreamReader) -> Ended:
+        ended: Ended | None = None
+        while ended is None:
+            ended = await self._read(reader, full=await self._make_room())
+        return ended
+
+    async def _make_room(self) -> bool:
+        """Waits until the consumer has taken something, and says whether there is still no room.
+
+        While a publish or subscribe waits for its answer, reading must go on all the same: the one who waits
+        may be the consumer itself.
+        """
+        while len(self._inbox) >= self._identity.receive_maximum:
+            if self._calls:
+                return True
+            self._session.paused = True
+            self._room.clear()
+            await self._room.wait()
+        self._session.paused = False
+        return False
+
+    async def _read(self, reader: asyncio.StreamReader, *, full: bool) -> Ended | None:
+        """Reads once and acts on it; the end of the connection, if this was it."""
+        try:
+            data = await reader.read(CHUNK)
+        except OSError as error:
+            return Ended(errors.Unavailable(f"the connection broke: {error}"), Verdict.RETRY)
+        if not data:
+            return Ended(errors.Unavailable("the server closed the connection"), Verdict.RETRY)
+        ended = self._handle(self._session.feed(data, self._clock.now()), full=full)
+        await self._flush()
+        return ended
+
+    def _handle(self, events: list[Event], *, full: bool = False) -> Ended | None:
+        ended: Ended | None = None
+        for event in events:
+            if isinstance(event, Message):
+                if full and event.qos == 0:
+                    self._session.statistics.overflowed += 1  # at most once, and this is the other case
+                else:
+                    self._inbox.append(event)
+                    self._arrived.set()
+            elif isinstance(event, Answered):
+                self._answer(event)
+            elif isinstance(event, Opened):
+                self._opened.set()
+            else:
+                ended = ended or event  # what follows the first end only comes from it
+        return ended
+
+    def _answer(self, event: Answered) -> None:
+        answer = self._calls.get(event.call)
+        if answer is None or answer.done():
+            return
+        if event.error is None:
+            answer.set_result(None)
+        else:
+            answer.set_exception(event.error)
+
+    async def _keep_time(self, writer: asyncio.StreamWriter) -> None:
+        """Keep alive: sleeps until the session's deadline, which moves later with whatever happens."""
+        while (deadline := self._session.deadline) is not None:
+            now = self._clock.now()
+            if now < deadline:
+                await self._clock.sleep(deadline - now)
+                continue
+            self._dead = self._session.tick(now)
+            if self._dead is not None:
+                writer.transport.abort()  # nothing that waits to be written will ever be
+                return
+            await self._flush()
+
+    async def _hang_up(self) -> None:
+        writer = self._writer
+        if writer is None:
+            return
+        try:
+            # Bounded: a peer that is gone never takes the last word, and never confirms.
+            with contextlib.suppress(OSError):
+                async with asyncio.timeout(HANG_UP):
+                    await self._flush()
+                    writer.close()
+                    await writer.wait_closed()
+        finally:
+            writer.transport.abort()
+            self._writer = None
+            self._session.lost()
+
+
+class _Consumer:
+    """One `async for` over a device: asking for the next message acknowledges the one before it."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._current: Message | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message:
+        if self._current is not None:
+            await self._current.ack()
+            self._current = None
+        try:
+            self._current = await self._device.receive()
+        except errors.Unavailable:
+            if self._device.closed:
+                raise StopAsyncIteration from None
+            raise
+        return self._current

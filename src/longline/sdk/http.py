@@ -1,0 +1,186 @@
+"""One request of the HTTP API: a pooled connection, typed answer or typed error, and retries with a budget.
+
+Only a request that may be repeated without harm is repeated (`safe=True`): one that reads, one that
+replaces, or one that carries an Idempotency-Key. Anything else is tried once, because after a broken
+connection nobody can say whether the server has done it.
+"""
+
+import asyncio
+import random as random_module
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from longline import errors
+from longline.sdk.backoff import Backoff, Random, RetryBudget
+
+Answer = TypeVar("Answer")
+Sleep = Callable[[float], Awaitable[None]]
+
+LONGEST_WAIT = 30.0  # seconds: a server that asks for more is reported to the caller instead
+
+
+class _FieldFault(msgspec.Struct):
+    field: str = ""
+    message: str = ""
+
+
+class ErrorBody(msgspec.Struct):
+    """The inside of `{"error": {…}}`."""
+
+    code: str = ""
+    message: str = ""
+    details: list[_FieldFault] = []
+
+
+class _ErrorAnswer(msgspec.Struct):
+    error: ErrorBody
+
+
+def _every_class(base: type[errors.LonglineError]) -> dict[str, type[errors.LonglineError]]:
+    classes = {base.code: base}
+    for kind in base.__subclasses__():
+        classes.update(_every_class(kind))
+    return classes
+
+
+_BY_CODE = _every_class(errors.LonglineError)
+# A proxy before the server answers without our codes, and a newer server with ones we do not know:
+# the status still says which kind of failure it is.
+_BY_STATUS: dict[int, type[errors.LonglineError]] = {
+    400: errors.BadRequest,
+    401: errors.Unauthorized,
+    403: errors.Forbidden,
+    404: errors.NotFound,
+    405: errors.MethodNotAllowed,
+    413: errors.BodyTooLarge,
+    422: errors.ValidationFailed,
+    429: errors.RateLimited,
+    502: errors.Unavailable,
+    503: errors.Unavailable,
+    504: errors.Unavailable,
+}
+
+
+def error_of(body: ErrorBody, *, status: int = 0, retry_after: float | None = None) -> errors.LonglineError:
+    """The error that the API named, as an instance of the class with that code."""
+    kind = _BY_CODE.get(body.code) or _BY_STATUS.get(status, errors.LonglineError)
+    message = body.message or (f"the server answered {status}" if status else "")
+    if body.code and kind.code != body.code:
+        message = f"{body.code}: {message}"
+    details = [(fault.field, fault.message) for fault in body.details]
+    return kind(message, details=details, retry_after=retry_after)
+
+
+def _error_in(response: httpx.Response) -> errors.LonglineError:
+    try:
+        body = msgspec.json.decode(response.content, type=_ErrorAnswer).error
+    except msgspec.MsgspecError:
+        body = ErrorBody()
+    retry_after: float | None = None
+    value = response.headers.get("retry-after", "")
+    # [RFC 9110, 10.2.3] also allows a date; our server never sends one, and a proxy's is not worth a parser.
+    if value.isascii() and value.isdigit():
+        retry_after = float(value)
+    return error_of(body, status=response.status_code, retry_after=retry_after)
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+class Http:
+    """A bounded pool of connections to one server; `timeout` in seconds is for each try."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        timeout: float,
+        retries: int,
+        max_connections: int,
+        random: Random = random_module.random,
+        sleep: Sleep = asyncio.sleep,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._retries = retries
+        self._random = random
+        self._sleep = sleep
+        self._budget = RetryBudget()
+        self._encode = msgspec.json.Encoder().encode
+        self._client = httpx.AsyncClient(
+            base_url=url,
+            headers={"Authorization": f"Bearer {key}", "Accept": "application/json"},
+            timeout=timeout,
+            limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
+            # A proxy set in the environment is for the world outside, never for this host.
+            trust_env=not _is_loopback(url),
+            transport=transport,
+        )
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        answer: type[Answer],
+        *,
+        body: object = msgspec.UNSET,
+        params: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+        safe: bool,
+    ) -> Answer:
+        """Makes the request and decodes its answer.
+
+        Raises the class of `longline.errors` that the server named, or `Unavailable` when it could not
+        be reached or did not answer in time.
+        """
+        content = None if body is msgspec.UNSET else self._encode(body)
+        sent_headers = dict(headers or {})
+        if content is not None:
+            sent_headers["Content-Type"] = "application/json"
+        request = self._client.build_request(
+            method, path, content=content, params=params, headers=sent_headers
+        )
+        backoff = Backoff(base=0.1, cap=5.0, random=self._random)
+        while True:
+            try:
+                response = await self._once(request)
+            except errors.LonglineError as error:
+                asked = error.retry_after or 0.0
+                again = safe and error.retryable and backoff.attempt < self._retries and asked <= LONGEST_WAIT
+                if not again or not self._budget.take():
+                    raise
+                # The server's word is the least wait; jitter on top keeps a crowd from obeying in step.
+                await self._sleep(asked + backoff.next())
+            else:
+                self._budget.succeeded()
+                return _decoded(response, answer)
+
+    async def _once(self, request: httpx.Request) -> httpx.Response:
+        try:
+            response = await self._client.send(request)
+        except httpx.TimeoutException as error:
+            raise errors.Unavailable(f"{request.url} did not answer in time") from error
+        except httpx.TransportError as error:
+            raise errors.Unavailable(f"{request.url} cannot be reached: {error}") from error
+        if response.is_success:
+            return response
+        raise _error_in(response)
+
+
+def _decoded(response: httpx.Response, answer: type[Answer]) -> Answer:
+    # An answer without a body (204) decodes as null, which only `object` and optional types accept.
+    try:
+        return msgspec.json.decode(response.content or b"null", type=answer)
+    except msgspec.MsgspecError as error:
+        raise errors.LonglineError(
+            f"the answer of {response.url} is not what the API promises: {error}"
+        ) from error

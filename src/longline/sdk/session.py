@@ -1,0 +1,433 @@
+"""A device's side of its connections, without a socket or a clock: bytes and `now` (seconds) come in,
+events and bytes come out.
+
+A session outlives its connections. Each of them is one `Link`, from `connect` to `lost`; what must survive
+between them is kept here: which messages were handled, which publishes were not answered, which filters the
+device wants. `device` drives it with asyncio.
+
+Keep alive, section 3.1.2.10: something is sent at least every `interval`, and when nothing was heard for
+that long a PINGREQ asks for a sign of life. A peer that then stays silent for `grace` is dead, whatever TCP
+believes: a phone that changed networks would otherwise wait for minutes.
+"""
+
+import itertools
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from longline import errors
+from longline.mqtt.link import Link, Phase, Role
+from longline.mqtt.packets import (
+    Connack,
+    Connect,
+    Disconnect,
+    Packet,
+    Pingreq,
+    Puback,
+    Publish,
+    Suback,
+    Subscribe,
+    Subscription,
+)
+from longline.mqtt.properties import Properties, PropertyId, get_int, get_str, user_properties
+from longline.mqtt.reasons import ReasonCode
+from longline.sdk.message import Message
+from longline.sdk.refusals import Verdict, judge, refused
+
+MAX_PACKET_SIZE: Final = 1024 * 1024  # bytes we take: a push of 256 KiB and then some
+MAX_SENDS: Final = 5  # connections on which one publish may go unanswered before it is given up
+PUSH_PREFIX: Final = "push/"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The server has let the device in."""
+
+    session_present: bool
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A publish or a subscribe is settled: `error` is None when the server took it."""
+
+    call: int
+    error: errors.LonglineError | None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """This connection is over, and the transport is to be closed once the output is written."""
+
+    error: errors.LonglineError
+    verdict: Verdict
+
+
+Event = Opened | Answered | Ended | Message
+
+
+@dataclass
+class Statistics:
+    """What a device has seen since it was made. `duplicates` were dropped, `received` were handed out."""
+
+    connects: int = 0
+    failures: int = 0
+    received: int = 0
+    duplicates: int = 0
+    acked: int = 0
+    published: int = 0
+    overflowed: int = 0
+    last_error: errors.LonglineError | None = None
+
+
+@dataclass
+class _Outgoing:
+    """A publish with QoS 1 that the server has not answered."""
+
+    call: int
+    publish: Publish
+    sends: int = 0
+    abandoned: bool = False
+
+
+@dataclass
+class _Wanted:
+    """A filter that the device wants on every connection; `call` waits for its first answer."""
+
+    qos: int
+    call: int | None
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who connects and how. `protocol` is 5 or 4 (3.1.1), times are in seconds."""
+
+    app: str
+    device: str
+    protocol: int = 5
+    keep_alive: int = 60
+    receive_maximum: int = 100
+    session_expiry: int = 86_400
+    connect_timeout: float = 10.0
+
+
+class Session:
+    """See above. `remember` bounds how many handled message ids are known, for dropping duplicates."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        acknowledge: Callable[[Message], Awaitable[None]],
+        *,
+        remember: int = 1000,
+    ) -> None:
+        self.identity = identity
+        self.statistics = Statistics()
+        self.paused = False  # whether the driver has stopped reading: then silence is no sign of death
+        self._acknowledge = acknowledge
+        self._remember = remember
+        self._handled: OrderedDict[str, None] = OrderedDict()
+        self._wanted: dict[str, _Wanted] = {}
+        self._subscribing: dict[int, list[str]] = {}
+        self._waiting: deque[_Outgoing] = deque()
+        self._unanswered: dict[int, _Outgoing] = {}
+        self._calls = itertools.count(1)
+        self._next_packet_id = 0
+        self._link = self._fresh_link(0.0)
+        self._link.closed()
+        self._last_sent = 0.0
+        self._pinged_at: float | None = None
+        self._keep_alive = float(identity.keep_alive)
+        self._peer_window = 0
+        self._peer_max_packet = 0
+
+    # --- one connection ---------------------------------------------------------------------------
+
+    @property
+    def open(self) -> bool:
+        """Whether the server has let us in and neither side has said the last word."""
+        return self._link.phase is Phase.OPEN
+
+    def connect(self, token: str, now: float) -> None:
+        """A transport is there: begin on it, with CONNECT."""
+        identity = self.identity
+        self._link = self._fresh_link(now)
+        self._subscribing.clear()
+        self._last_sent = now
+        self._pinged_at = None
+        self._keep_alive = float(identity.keep_alive)
+        properties: Properties = {
+            PropertyId.SESSION_EXPIRY_INTERVAL: identity.session_expiry,
+            PropertyId.RECEIVE_MAXIMUM: identity.receive_maximum,
+            PropertyId.MAXIMUM_PACKET_SIZE: MAX_PACKET_SIZE,
+        }
+        self._link.send(
+            Connect(
+                identity.protocol,
+                identity.device,
+                clean_start=False,
+                keep_alive=identity.keep_alive,
+                username=identity.app,
+                password=token.encode("utf-8"),
+                properties=properties,
+            )
+        )
+
+    def feed(self, data: bytes, now: float) -> list[Event]:
+        """Bytes have arrived."""
+        link = self._link
+        self._pinged_at = None  # whatever it says, the peer is alive
+        events: list[Event] = []
+        for packet in link.feed(data, now):
+            self._on_packet(packet, now, events)
+        if link.fault is not None:
+            broken = errors.Unavailable(f"the server broke the protocol: {link.fault.message}")
+            events.append(Ended(broken, Verdict.RETRY))
+        return events
+
+    def tick(self, now: float) -> Ended | None:
+        """A deadline may have come: sends what keep alive asks for, or tells that the peer is dead."""
+        link = self._link
+        if link.phase is not Phase.OPEN or not self._keep_alive:
+            return None
+        if self.paused:
+            self._pinged_at = None
+        if self._pinged_at is not None and now >= self._pinged_at + self._grace:
+            link.close(ReasonCode.KEEP_ALIVE_TIMEOUT)
+            return Ended(errors.Unavailable("the server fell silent"), Verdict.RETRY)
+        if self._pinged_at is None and now >= self._quiet_since + self._interval:
+            self._send(Pingreq(), now)
+            self._pinged_at = now
+        return None
+
+    @property
+    def deadline(self) -> float | None:
+        """When `tick` is due, None when never; while the link is open it only moves later."""
+        if not self.open or not self._keep_alive:
+            return None
+        if self._pinged_at is not None:
+            return self._pinged_at + self._grace
+        return self._quiet_since + self._interval
+
+    def take_output(self) -> list[bytes]:
+        """What is to be written."""
+        return self._link.take_output()
+
+    def disconnect(self) -> None:
+        """Says good-bye, if there is anybody to say it to."""
+        self._link.close()
+
+    def lost(self) -> None:
+        """The transport is gone."""
+        self._link.closed()
+
+    # --- calls of the device ----------------------------------------------------------------------
+
+    def publish(self, topic: str, payload: bytes, qos: int, now: float) -> int:
+        """Sends a message, when the connection and the server's window allow.
+
+        Returns the number of the call, which `Answered` will name. QoS 0 is never answered and is written at
+        once: ask only while `open`.
+        """
+        call = next(self._calls)
+        publish = Publish(topic, payload, qos)
+        if qos == 0:
+            self._send(publish, now)
+            self.statistics.published += 1
+        else:
+            self._waiting.append(_Outgoing(call, publish))
+        return call
+
+    def pump(self, now: float) -> list[Event]:
+        """Writes what waited for the window; the events are publishes that can never be sent."""
+        events: list[Event] = []
+        while self._waiting and self.open and len(self._unanswered) < self._peer_window:
+            outgoing = self._waiting.popleft()
+            if outgoing.abandoned:
+                continue
+            publish = outgoing.publish
+            # Topic, payload, and at most 16 bytes of header, lengths and identifier.
+            size = len(publish.topic.encode("utf-8")) + len(publish.payload) + 16
+            if self._peer_max_packet and size > self._peer_max_packet:
+                too_large = errors.PayloadTooLarge(f"the server takes {self._peer_max_packet} bytes a packet")
+                events.append(Answered(outgoing.call, too_large))
+                continue
+            if outgoing.sends >= MAX_SENDS:
+                given_up = errors.Unavailable(f"sent {outgoing.sends} times and never answered")
+                events.append(Answered(outgoing.call, given_up))
+                continue
+            if not publish.packet_id:
+                publish.packet_id = self._take_packet_id()
+            outgoing.sends += 1
+            self._unanswered[publish.packet_id] = outgoing
+            self._send(publish, now)
+        return events
+
+    def withdraw(self, call: int) -> None:
+        """Nobody waits for this publish any more: it is not sent, or not again."""
+        for outgoing in (*self._waiting, *self._unanswered.values()):
+            if outgoing.call == call:
+                outgoing.abandoned = True
+
+    def subscribe(self, filter: str, qos: int, now: float) -> int:
+        """Wants a filter, now and on every later connection; `Answered` names the call."""
+        call = next(self._calls)
+        self._wanted[filter] = _Wanted(qos, call)
+        if self.open:
+            self._send_subscribe([filter], now)
+        return call
+
+    def handled(self, message: Message) -> bool:
+        """Whether the consumer was done with this push before."""
+        return message.id is not None and message.id in self._handled
+
+    def ack(self, message: Message, now: float) -> None:
+        """The consumer is done with a message: PUBACK, if the connection that brought it is still there.
+
+        PUBACKs leave in the order in which the consumer finishes. One consumer finishes in the order of
+        arrival, which is what [MQTT-4.6.0-2] asks for.
+        """
+        if message.id is not None:
+            self._handled[message.id] = None
+            self._handled.move_to_end(message.id)
+            if len(self._handled) > self._remember:
+                self._handled.popitem(last=False)
+        if message.packet_id and message.link is self._link and self.open:
+            self._send(Puback(message.packet_id), now)
+            self.statistics.acked += 1
+        message.packet_id = 0
+
+    # --- packets ----------------------------------------------------------------------------------
+
+    def _on_packet(self, packet: Packet, now: float, events: list[Event]) -> None:
+        if isinstance(packet, Publish):
+            self._on_publish(packet, now, events)
+        elif isinstance(packet, Puback):
+            self._on_puback(packet, events)
+            events.extend(self.pump(now))
+        elif isinstance(packet, Connack):
+            self._on_connack(packet, now, events)
+        elif isinstance(packet, Suback):
+            self._on_suback(packet, events)
+        elif isinstance(packet, Disconnect):
+            said = get_str(packet.properties, PropertyId.REASON_STRING)
+            events.append(Ended(*judge(packet.reason, said)))
+
+    def _on_connack(self, packet: Connack, now: float, events: list[Event]) -> None:
+        properties = packet.properties
+        if packet.reason:
+            events.append(Ended(*judge(packet.reason, get_str(properties, PropertyId.REASON_STRING))))
+            return
+        server_keep_alive = get_int(properties, PropertyId.SERVER_KEEP_ALIVE)
+        if server_keep_alive is not None:  # [MQTT-3.1.2-21]
+            self._keep_alive = float(server_keep_alive)
+        self._peer_window = get_int(properties, PropertyId.RECEIVE_MAXIMUM) or 65_535
+        self._peer_max_packet = get_int(properties, PropertyId.MAXIMUM_PACKET_SIZE) or 0
+        self.statistics.connects += 1
+        events.append(Opened(packet.session_present))
+        for outgoing in self._unanswered.values():
+            # [MQTT-3.3.1-1] a copy is marked; in a new session it is the first of its kind again.
+            outgoing.publish.dup = packet.session_present
+        self._waiting.extendleft(reversed(self._unanswered.values()))  # [MQTT-4.4.0-1], in their order
+        self._unanswered.clear()
+        if self._wanted:
+            self._send_subscribe(list(self._wanted), now)
+        events.extend(self.pump(now))
+
+    def _on_publish(self, packet: Publish, now: float, events: list[Event]) -> None:
+        if packet.qos > 1:
+            # We never ask for QoS 2, and pushes have 0 or 1.
+            self._link.close(ReasonCode.QOS_NOT_SUPPORTED)
+            events.append(Ended(errors.Unavailable("the server sent a message with QoS 2"), Verdict.RETRY))
+            return
+        message = self._message(packet)
+        if self.handled(message):
+            self.statistics.duplicates += 1
+            self.ack(message, now)
+        else:
+            events.append(message)
+
+    def _message(self, packet: Publish) -> Message:
+        # The id is taken from the topic, which only the server can choose. The user property says the same,
+        # but on a plain topic any other device could write one there, and have our pushes taken for copies.
+        is_push = packet.topic.startswith(PUSH_PREFIX)
+        sent_at = dict(user_properties(packet.properties)).get("sent-at", "")
+        return Message(
+            id=packet.topic.removeprefix(PUSH_PREFIX) if is_push else None,
+            topic=packet.topic,
+            payload=packet.payload,
+            qos=packet.qos,
+            duplicate=packet.dup,
+            content_type=get_str(packet.properties, PropertyId.CONTENT_TYPE),
+            sent_at=int(sent_at) if sent_at.isascii() and sent_at.isdigit() else None,
+            link=self._link,
+            packet_id=packet.packet_id,
+            acknowledge=self._acknowledge,
+        )
+
+    def _on_puback(self, packet: Puback, events: list[Event]) -> None:
+        outgoing = self._unanswered.pop(packet.packet_id, None)
+        if outgoing is None:
+            return  # the answer to a copy of what an earlier connection settled
+        error: errors.LonglineError | None = None
+        if packet.reason >= ReasonCode.UNSPECIFIED_ERROR:
+            said = get_str(packet.properties, PropertyId.REASON_STRING)
+            error = refused(f"publish to {outgoing.publish.topic!r}", packet.reason, said)
+        else:
+            self.statistics.published += 1
+        events.append(Answered(outgoing.call, error))
+
+    def _on_suback(self, packet: Suback, events: list[Event]) -> None:
+        filters = self._subscribing.pop(packet.packet_id, [])
+        for filter, reason in zip(filters, packet.reasons, strict=False):
+            wanted = self._wanted.get(filter)
+            if wanted is None:
+                continue
+            error: errors.LonglineError | None = None
+            if reason >= ReasonCode.UNSPECIFIED_ERROR:
+                # Asked again on every connection, it would be refused on every connection.
+                del self._wanted[filter]
+                error = refused(f"subscribe to {filter!r}", reason)
+            if wanted.call is not None:
+                events.append(Answered(wanted.call, error))
+                wanted.call = None
+            elif error is not None:
+                self.statistics.last_error = error
+
+    # --- sending ----------------------------------------------------------------------------------
+
+    def _send(self, packet: Packet, now: float) -> None:
+        self._link.send(packet)
+        self._last_sent = now
+
+    def _send_subscribe(self, filters: list[str], now: float) -> None:
+        packet_id = self._take_packet_id()
+        self._subscribing[packet_id] = filters
+        wanted = [Subscription(filter, self._wanted[filter].qos) for filter in filters]
+        self._send(Subscribe(packet_id, wanted), now)
+
+    def _take_packet_id(self) -> int:
+        """A packet identifier that is not in use, section 2.2.1."""
+        waiting = {outgoing.publish.packet_id for outgoing in self._waiting}
+        while True:
+            self._next_packet_id = self._next_packet_id % 65_535 + 1
+            packet_id = self._next_packet_id
+            used = packet_id in self._unanswered or packet_id in self._subscribing or packet_id in waiting
+            if not used:
+                return packet_id
+
+    def _fresh_link(self, now: float) -> Link:
+        return Link(Role.CLIENT, MAX_PACKET_SIZE, now=now)
+
+    @property
+    def _quiet_since(self) -> float:
+        return min(self._last_sent, self._link.last_heard)
+
+    @property
+    def _interval(self) -> float:
+        # Before the keep alive is over: the packet needs time to travel.
+        return self._keep_alive * 0.75
+
+    @property
+    def _grace(self) -> float:
+        return min(max(self._keep_alive * 0.5, 1.0), 20.0)
