@@ -1,0 +1,150 @@
+"""The promise of a 202 against SIGKILL: what was answered is delivered, whatever moment the node dies at."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from longline import Center
+from tests.adversity.fleet import Books, Fleet
+from tests.integration.server_process import ServerProcess
+
+pytestmark = [pytest.mark.adversity, pytest.mark.timeout(1500)]
+
+DEVICES = [f"d{number:02}" for number in range(20)]
+ONLINE, OFFLINE = DEVICES[:10], DEVICES[10:]
+DRAINED_WITHIN = 60.0  # s
+
+
+async def test_what_was_answered_202_is_delivered_though_the_node_is_killed_while_pushes_arrive(
+    tmp_path: Path, rounds: int, chance: random.Random, tell: Callable[[str], None]
+) -> None:
+    """Each round: pushes from four sides, SIGKILL, restart, and everything promised so far must arrive."""
+    books = Books()
+    async with ServerProcess(tmp_path / "data") as server:
+        secret = await prepare(server)
+        online = Fleet(ONLINE, server.mqtt_port, "news", secret, books)
+        await online.connect()
+        duplicates = 0
+        for number in range(rounds):
+            async with asyncio.TaskGroup() as group:
+                pushers = [group.create_task(push_on(server, books, chance)) for _ in range(4)]
+                await answers(books, chance.randrange(1, 60))
+                await asyncio.sleep(chance.random() / 100)  # a moment that no step of the node's own decides
+                await server.kill()
+                for pusher in pushers:
+                    pusher.cancel()
+            await server.start()
+            returning = Fleet(OFFLINE, server.mqtt_port, "news", secret, books)
+            await returning.connect()
+            missing = await books.settled(DRAINED_WITHIN)
+            await returning.close()
+            duplicates += returning.duplicates
+            assert not missing, f"round {number}: answered 202 and never delivered: {missing}\n{server.tail()}"
+        await online.close()
+        duplicates += online.duplicates
+        await expect_settled(server, books, chance)
+        tell(
+            f"{rounds} kills while pushes arrive, {len(books.messages)} messages answered 202, "
+            f"{sum(map(len, books.promised.values()))} deliveries promised, lost 0, duplicates {duplicates}"
+        )
+
+
+async def test_nothing_is_lost_though_the_node_is_killed_while_devices_acknowledge(
+    tmp_path: Path, rounds: int, chance: random.Random, tell: Callable[[str], None]
+) -> None:
+    """Each round: a backlog for devices that are away, and SIGKILL while they take it."""
+    books = Books()
+    async with ServerProcess(tmp_path / "data") as server:
+        secret = await prepare(server)
+        duplicates = 0
+        for number in range(rounds):
+            await backlog(server, books)
+            fleet = Fleet(DEVICES, server.mqtt_port, "news", secret, books)
+            connecting = asyncio.create_task(fleet.connect())
+            await books.arrivals(chance.randrange(1, 20 * len(DEVICES)))
+            await asyncio.sleep(chance.random() / 200)
+            await server.kill()
+            await server.start()
+            await connecting
+            missing = await books.settled(DRAINED_WITHIN)
+            await fleet.close()
+            duplicates += fleet.duplicates
+            assert not missing, f"round {number}: lost: {missing}\n{server.tail()}"
+        await expect_settled(server, books, chance)
+        tell(
+            f"{rounds} kills while devices acknowledge, {sum(map(len, books.promised.values()))} deliveries "
+            f"promised, lost 0, duplicates {duplicates}"
+        )
+
+
+async def prepare(server: ServerProcess) -> str:
+    """Makes the app and registers the devices; returns the app's device secret."""
+    async with server.center() as center:
+        keys = await center.create_app("news")
+        for device in DEVICES:
+            await center.put_device("news", device)
+        return keys.device_secret
+
+
+async def answers(books: Books, count: int) -> None:
+    """Waits until so many more messages were answered 202."""
+    goal = len(books.messages) + count
+    while len(books.messages) < goal:
+        await asyncio.sleep(0.001)
+
+
+async def push_on(server: ServerProcess, books: Books, chance: random.Random) -> None:
+    """Pushes without pause: to one device, to several, to all, one message or many in a request."""
+    headers = {"Authorization": f"Bearer {server.admin_key}"}
+    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30) as client:
+        while True:
+            audiences = [audience(chance) for _ in range(chance.choice([1, 1, 8]))]
+            messages = [{"audience": asked, "payload": {"n": chance.random()}} for asked, _ in audiences]
+            try:
+                answer = await client.post("/v1/apps/news/messages:batch", json={"messages": messages})
+            except httpx.TransportError:
+                continue  # no answer, no promise
+            if answer.status_code == 202:
+                for result, (_, devices) in zip(answer.json()["results"], audiences, strict=True):
+                    books.promise(result["message_id"], devices)
+
+
+def audience(chance: random.Random) -> tuple[object, list[str]]:
+    """An audience as the API wants it, and who is in it."""
+    if chance.random() < 0.1:
+        return "all", DEVICES
+    devices = chance.sample(DEVICES, chance.choice([1, 1, 1, 5]))
+    return {"devices": devices}, devices
+
+
+async def backlog(server: ServerProcess, books: Books) -> None:
+    """Twenty messages for each device."""
+    headers = {"Authorization": f"Bearer {server.admin_key}"}
+    messages = [
+        {"audience": {"devices": [device]}, "payload": str(number)}
+        for number in range(20)
+        for device in DEVICES
+    ]
+    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30) as client:
+        answer = await client.post("/v1/apps/news/messages:batch", json={"messages": messages})
+    assert answer.status_code == 202
+    for result, message in zip(answer.json()["results"], messages, strict=True):
+        books.promise(result["message_id"], message["audience"]["devices"])
+
+
+async def expect_settled(server: ServerProcess, books: Books, chance: random.Random) -> None:
+    """Every ledger looked at balances, and nothing is pending in it."""
+    async with server.center() as center:
+        for message_id in chance.sample(books.messages, min(500, len(books.messages))):
+            await expect_acked(center, message_id)
+
+
+async def expect_acked(center: Center, message_id: str) -> None:
+    ledger = (await center.wait("news", message_id, within=10)).ledger
+    assert ledger.targeted == ledger.acked > 0
+    assert ledger.pending == ledger.expired == ledger.collapsed == 0
+    assert not ledger.dropped

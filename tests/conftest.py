@@ -1,0 +1,43 @@
+"""The event loop that the suite runs on, chosen by LONGLINE_TEST_LOOP: `uvloop` (unless set) or `asyncio`.
+
+`asyncio` means its debug mode, in which slow callbacks, coroutines never awaited and calls from the wrong
+thread become visible.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+
+import pytest
+import uvloop
+
+LOOP = os.environ.get("LONGLINE_TEST_LOOP", "uvloop")
+
+
+def debug_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    loop.set_debug(True)
+    return loop
+
+
+LOOP_FACTORIES: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "uvloop": uvloop.new_event_loop,
+    "asyncio": debug_loop,
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if LOOP not in LOOP_FACTORIES:
+        raise pytest.UsageError(f"LONGLINE_TEST_LOOP={LOOP}: expected one of {', '.join(LOOP_FACTORIES)}")
+    # Nodes that tests start as processes of their own run on the same loop.
+    os.environ["LONGLINE_NODE__LOOP"] = LOOP
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"event loop: {LOOP}"
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {LOOP: LOOP_FACTORIES[LOOP]}

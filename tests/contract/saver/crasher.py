@@ -1,0 +1,64 @@
+"""A process that sends, broadcasts, acks and cancels until it is killed, and prints what it was promised.
+
+    python -m tests.contract.saver.crasher ENGINE PLACE ROUND
+
+Lines: `accepted ID DEVICE` and `acked ID DEVICE`; a broadcast's device is `*`.
+"""
+
+import asyncio
+import sys
+from uuid import UUID
+
+from tests.contract.engines import SAVERS
+from tests.contract.scene import START
+
+from longline.model import Devices, Everyone, Message, State
+from longline.saver.port import Broadcast, Envelope, Outcome, Receipt, Submission
+
+DEVICES = tuple(f"d{n}" for n in range(20))
+DAY = 86_400_000
+
+
+def a_message(number: int) -> Message:
+    return Message(
+        id=str(UUID(int=(START << 80) | (7 << 76) | (2 << 62) | number)),
+        app="news",
+        payload=b"x" * 200,
+        content_type="text/plain",
+        created_at=START,
+        expires_at=START + DAY,
+    )
+
+
+async def main(engine: str, place: str, round_number: int) -> None:
+    saver = await SAVERS[engine].open(place, lambda app, devices: [None] * len(devices))
+    app = await saver.find_app("news")
+    assert app is not None
+    number = app.number
+
+    async def sender(index: int) -> None:
+        count = 0
+        while True:
+            count += 1
+            message = a_message(round_number * 10_000_000 + index * 1_000_000 + count)
+            device = DEVICES[count % len(DEVICES)]
+            to_all = count % 10 == 0
+            audience = Everyone() if to_all else Devices((device,))
+            (outcome,) = await saver.enqueue([Submission(number, (Envelope(message, audience),), START)])
+            assert isinstance(outcome, Outcome)
+            print("accepted", message.id, "*" if to_all else device, flush=True)
+            (route,) = outcome.routes
+            if count % 3 == 0:
+                if isinstance(route, Broadcast):
+                    receipt = Receipt(number, index, route.position, True, State.ACKED, START)
+                else:
+                    target = route.targets[0]
+                    receipt = Receipt(number, target.ordinal, target.position, False, State.ACKED, START)
+                await saver.settle([receipt])
+                print("acked", message.id, DEVICES[index] if to_all else device, flush=True)
+
+    await asyncio.gather(*(sender(index) for index in range(8)))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))

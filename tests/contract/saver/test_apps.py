@@ -1,0 +1,117 @@
+"""Apps: names are unique, numbers are never used again, and a deleted app takes everything with it."""
+
+import msgspec
+import pytest
+from tests.contract.scene import Scene, an_app
+
+from longline.errors import AppExists, AppNotFound
+from longline.model import Devices, Everyone, Profile
+from longline.saver.port import Arrive, Envelope, Outcome, Refused, Registration, Submission
+
+
+async def test_an_app_is_found_by_name_with_all_that_was_said_of_it(scene: Scene) -> None:
+    created = await scene.saver.create_app(an_app("weather"))
+    assert await scene.saver.find_app("weather") == created
+    assert created == msgspec.structs.replace(an_app("weather"), number=created.number)
+
+
+async def test_an_app_that_was_never_made_is_not_found(scene: Scene) -> None:
+    assert await scene.saver.find_app("weather") is None
+
+
+async def test_a_second_app_of_one_name_is_refused(scene: Scene) -> None:
+    with pytest.raises(AppExists):
+        await scene.saver.create_app(an_app("news"))
+
+
+async def test_apps_are_listed_by_name_page_by_page(scene: Scene) -> None:
+    for name in ("weather", "chess", "maps"):
+        await scene.saver.create_app(an_app(name))
+    first = await scene.saver.list_apps("", 2)
+    rest = await scene.saver.list_apps(first[-1].app, 10)
+    assert [app.app for app in first + rest] == ["chess", "maps", "news", "weather"]
+
+
+async def test_an_update_replaces_what_may_change_and_nothing_else(scene: Scene) -> None:
+    app = await scene.saver.find_app("news")
+    assert app is not None
+    changed = msgspec.structs.replace(
+        app, name="The News", server_key_hash=b"k" * 32, device_secret="other", pubsub=True
+    )
+    await scene.saver.update_app(changed)
+    assert await scene.saver.find_app("news") == changed
+
+
+async def test_an_app_that_does_not_exist_cannot_be_updated(scene: Scene) -> None:
+    with pytest.raises(AppNotFound):
+        await scene.saver.update_app(msgspec.structs.replace(an_app("weather"), number=99))
+
+
+async def test_a_deleted_app_is_gone_with_its_devices_and_messages(scene: Scene) -> None:
+    await scene.register("phone", profile=Profile(tags=("red",)))
+    message_id = await scene.push("hello", "phone")
+    await scene.saver.delete_app(scene.app)
+    assert await scene.saver.find_app("news") is None
+    assert await scene.saver.list_apps("", 10) == []
+    assert await scene.saver.find_devices(scene.app, ["phone"]) == [None]
+    assert await scene.saver.list_devices(scene.app, tag=None, alias=None, after=-1, limit=10) == []
+    assert await scene.saver.count_devices(scene.app) == 0
+    assert await scene.saver.status(scene.app, message_id) is None
+    assert await scene.saver.deliveries(scene.app, message_id, -1, 10) is None
+    assert not await scene.saver.cancel(scene.app, message_id, scene.now)
+
+
+async def test_nothing_is_sent_to_nor_registered_in_a_deleted_app(scene: Scene) -> None:
+    await scene.register("phone")
+    await scene.saver.delete_app(scene.app)
+    envelopes = (
+        Envelope(scene.message(), Devices(("phone",))),
+        Envelope(scene.message(), Everyone()),
+    )
+    (outcome,) = await scene.submit(Submission(scene.app, envelopes, scene.now))
+    assert isinstance(outcome, Outcome)
+    assert outcome.results == (Refused("app_not_found"), Refused("app_not_found"))
+    with pytest.raises(AppNotFound):
+        await scene.saver.arrive([Arrive(scene.app, "phone", scene.now)])
+    with pytest.raises(AppNotFound):
+        await scene.saver.register(scene.app, [Registration("tablet", Profile())], scene.now)
+
+
+async def test_an_app_that_never_was_admits_no_device(scene: Scene) -> None:
+    with pytest.raises(AppNotFound):
+        await scene.saver.arrive([Arrive(99, "phone", scene.now)])
+
+
+async def test_the_name_of_a_deleted_app_is_free_and_its_number_is_not(scene: Scene) -> None:
+    await scene.register("phone")
+    await scene.saver.delete_app(scene.app)
+    await scene.pass_time(0)
+    again = await scene.saver.create_app(an_app("news"))
+    assert again.number > scene.app
+    assert await scene.saver.find_devices(again.number, ["phone"]) == [None]
+    assert await scene.saver.count_devices(again.number) == 0
+
+
+async def test_a_deleted_app_stays_deleted_after_a_restart(scene: Scene) -> None:
+    await scene.register("phone")
+    message_id = await scene.push("hello", "phone")
+    await scene.saver.delete_app(scene.app)
+    await scene.reopen()
+    assert await scene.saver.find_app("news") is None
+    assert await scene.saver.find_devices(scene.app, ["phone"]) == [None]
+    assert await scene.saver.status(scene.app, message_id) is None
+
+
+async def test_what_a_deleted_app_leaves_is_removed_in_bounded_slices(scene: Scene) -> None:
+    """However much an app holds, no single call has to remove all of it."""
+    await scene.register(*(f"d{n}" for n in range(50)), profile=Profile(tags=("red", "blue")))
+    for n in range(10):
+        await scene.push("hello", *(f"d{m}" for m in range(n * 5, n * 5 + 5)))
+    await scene.push("to all")
+    await scene.saver.delete_app(scene.app)
+    assert await scene.saver.next_expiry() is not None
+    removed = []
+    while done := await scene.saver.expire(scene.now, 20):
+        removed.append(done)
+    assert max(removed) <= 20
+    assert len(removed) > 5

@@ -1,0 +1,156 @@
+"""Expire: what is over is ended, what is old is forgotten, and nothing else is touched."""
+
+from tests.contract.engines import RETENTION
+from tests.contract.scene import MINUTE, Scene
+
+from longline.model import Devices, Everyone, State
+from longline.saver.port import Broadcast, Receipt, Unicast
+
+
+async def test_a_message_ends_when_its_time_is_over(scene: Scene) -> None:
+    await scene.register("a", "b")
+    ids = [await scene.push("one", "a", "b"), await scene.push("all")]
+    await scene.ack_all("b")
+    await scene.pass_time(MINUTE - 1)
+    for message_id in ids:
+        assert (await scene.ledger(message_id)).pending == 1
+        assert await scene.is_open(message_id)
+    await scene.pass_time(1)
+    for message_id in ids:
+        ledger = await scene.ledger(message_id)
+        assert (ledger.pending, ledger.acked, ledger.expired) == (0, 1, 1)
+        assert not await scene.is_open(message_id)
+    assert await scene.waiting("a") == []
+    assert not (await scene.arrive("a")).pending
+
+
+async def test_an_ack_after_the_end_changes_nothing(scene: Scene) -> None:
+    await scene.register("a")
+    ids = [await scene.push("one", "a"), await scene.push("all")]
+    pushes = (await scene.page("a")).pushes
+    await scene.pass_time(MINUTE)
+    for message_id, push in zip(ids, pushes, strict=True):
+        await scene.settle("a", push, State.ACKED, sent_at=scene.now)
+        ledger = await scene.ledger(message_id)
+        assert (ledger.expired, ledger.acked) == (1, 0)
+
+
+async def test_next_expiry_says_when_there_is_work(scene: Scene) -> None:
+    await scene.register("a")
+    assert await scene.saver.next_expiry() is None
+    await scene.push("late", "a", ttl=2 * MINUTE)
+    await scene.push("soon", "a", ttl=MINUTE)
+    await scene.push("later", "a", ttl=3 * MINUTE)
+    start = scene.now
+    seen = []
+    while (due := await scene.saver.next_expiry()) is not None:
+        assert await scene.saver.expire(due - 1, 100) == 0
+        assert await scene.saver.expire(due, 100) == 1
+        seen.append(due - start)
+    ends = [MINUTE, 2 * MINUTE, 3 * MINUTE]
+    assert seen == ends + [end + RETENTION for end in ends]
+
+
+async def test_no_call_does_more_than_it_was_allowed(scene: Scene) -> None:
+    await scene.register("a")
+    ids = [await scene.push(str(n), *(("a",) if n % 5 else ())) for n in range(20)]
+    scene.now += MINUTE
+    ended = []
+    while done := await scene.saver.expire(scene.now, 6):
+        ended.append(done)
+        open_now = [message_id for message_id in ids if await scene.is_open(message_id)]
+        assert open_now == ids[sum(ended) :], "the oldest end first"
+    assert ended == [6, 6, 6, 2]
+    assert sum([(await scene.ledger(message_id)).expired for message_id in ids]) == 20
+
+
+async def test_a_ledger_is_kept_for_its_retention_and_then_forgotten(scene: Scene) -> None:
+    await scene.register("a")
+    ids = [await scene.push("one", "a"), await scene.push("all"), await scene.push("gone", "a")]
+    await scene.saver.cancel(scene.app, ids[2], scene.now)
+    await scene.pass_time(MINUTE)
+    await scene.pass_time(RETENTION - 1)
+    for message_id in ids:
+        await scene.ledger(message_id)
+    await scene.pass_time(1)
+    for message_id in ids:
+        assert await scene.saver.status(scene.app, message_id) is None
+        assert await scene.saver.deliveries(scene.app, message_id, -1, 10) is None
+    assert await scene.saver.next_expiry() is None
+
+
+async def test_what_is_not_due_is_not_touched(scene: Scene) -> None:
+    await scene.register("a")
+    await scene.push("soon", "a", ttl=MINUTE)
+    await scene.push("late", "a", ttl=10 * MINUTE)
+    await scene.pass_time(MINUTE)
+    assert await scene.waiting("a") == ["late"]
+
+
+async def test_a_message_for_who_is_online_waits_for_nobody(scene: Scene) -> None:
+    await scene.register("a")
+    ids = [await scene.push(text, *to, online_only=True) for text, to in (("one", ("a",)), ("all", ()))]
+    assert await scene.waiting("a") == []
+    assert await scene.pending("a") == 0
+    assert not (await scene.arrive("a")).pending
+    for message_id in ids:
+        assert (await scene.ledger(message_id)).pending == 1
+
+
+async def test_a_message_for_who_is_online_ends_as_offline_where_it_was_not_written(scene: Scene) -> None:
+    ordinals = await scene.register("a", "b", "c")
+    ids, positions = [], []
+    for audience in (("a", "b", "c"), ()):
+        message = scene.message(online_only=True)
+        _, outcome = await scene.send(message, Devices(audience) if audience else Everyone())
+        (route,) = outcome.routes
+        ids.append(message.id)
+        if isinstance(route, Unicast):
+            positions.append((route.targets[0].position, False))
+        else:
+            positions.append((route.position, True))
+    for position, broadcast in positions:
+        await scene.saver.settle(
+            [
+                Receipt(scene.app, ordinals[0], position, broadcast, State.ACKED, scene.now, scene.now),
+                Receipt(scene.app, ordinals[1], position, broadcast, State.PENDING, scene.now, scene.now),
+            ]
+        )
+    await scene.pass_time(MINUTE)
+    for message_id in ids:
+        ledger = await scene.ledger(message_id)
+        assert (ledger.acked, ledger.expired, ledger.dropped, ledger.sent) == (1, 1, {"offline": 1}, 2)
+
+
+async def test_the_rest_of_an_online_broadcast_can_be_settled_at_once(scene: Scene) -> None:
+    ordinals = await scene.register("a", "b", "c")
+    message = scene.message(online_only=True)
+    _, outcome = await scene.send(message, Everyone())
+    (route,) = outcome.routes
+    assert isinstance(route, Broadcast)
+    await scene.saver.settle(
+        [Receipt(scene.app, ordinals[0], route.position, True, State.PENDING, scene.now, scene.now)]
+    )
+    for _ in range(2):
+        await scene.saver.settle_rest(scene.app, route.position, "offline", scene.now)
+        ledger = await scene.ledger(message.id)
+        assert (ledger.pending, ledger.dropped) == (1, {"offline": 2})
+    await scene.saver.settle(
+        [Receipt(scene.app, n, route.position, True, State.ACKED, scene.now, scene.now) for n in ordinals]
+    )
+    ledger = await scene.ledger(message.id)
+    assert (ledger.acked, ledger.dropped) == (1, {"offline": 2})
+
+
+async def test_settling_the_rest_of_what_is_over_or_of_another_app_is_nothing(scene: Scene) -> None:
+    await scene.register("a")
+    message = scene.message(online_only=True)
+    _, outcome = await scene.send(message, Everyone())
+    (route,) = outcome.routes
+    assert isinstance(route, Broadcast)
+    await scene.saver.settle_rest(scene.app + 1, route.position, "offline", scene.now)
+    assert (await scene.ledger(message.id)).pending == 1
+    await scene.saver.settle_rest(scene.app, route.position + 99, "offline", scene.now)
+    await scene.saver.cancel(scene.app, message.id, scene.now)
+    await scene.saver.settle_rest(scene.app, route.position, "offline", scene.now)
+    assert (await scene.ledger(message.id)).dropped == {"cancelled": 1}

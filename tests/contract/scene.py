@@ -1,0 +1,208 @@
+"""A store with an app and devices, in the words of the suites; time stands still until a test moves it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from tests.contract.engines import SaverEngine
+
+from longline.model import (
+    App,
+    Audience,
+    Binding,
+    Devices,
+    Everyone,
+    Ledger,
+    Message,
+    Profile,
+    State,
+)
+from longline.saver.port import (
+    Accepted,
+    Arrival,
+    Arrive,
+    Envelope,
+    Fetch,
+    IdempotencyConflict,
+    Outcome,
+    Page,
+    Push,
+    Receipt,
+    Refused,
+    Registration,
+    Saver,
+    Submission,
+)
+
+START = 1_800_000_000_000
+MINUTE = 60_000
+
+
+def an_app(name: str) -> App:
+    return App(
+        app=name,
+        number=0,
+        name=name.title(),
+        server_key_hash=name.encode().ljust(32, b"."),
+        device_secret="secret of " + name,
+        pubsub=False,
+        created_at=START,
+    )
+
+
+@dataclass
+class Scene:
+    """One engine in use. Every ledger that it is asked for is checked to balance."""
+
+    engine: SaverEngine
+    place: str
+    now: int = START
+    bindings: dict[str, Binding] = field(default_factory=dict)
+    _messages: int = 0
+    _saver: Saver | None = None
+    _app: App | None = None
+
+    @property
+    def saver(self) -> Saver:
+        assert self._saver is not None
+        return self._saver
+
+    @property
+    def app(self) -> int:
+        assert self._app is not None
+        return self._app.number
+
+    def locate(self, app: int, devices: Sequence[str]) -> list[Binding | None]:
+        return [self.bindings.get(device) for device in devices]
+
+    async def open(self) -> None:
+        self._saver = await self.engine.open(self.place, self.locate)
+
+    async def begin(self) -> None:
+        self._app = await self.saver.create_app(an_app("news"))
+
+    async def reopen(self) -> None:
+        await self.saver.close()
+        await self.open()
+
+    # --- devices ---
+
+    async def register(self, *names: str, profile: Profile | None = None) -> list[int]:
+        """Registers devices; their ordinals."""
+        batch = [Registration(name, profile or Profile()) for name in names]
+        return [device.ordinal for device in await self.saver.register(self.app, batch, self.now)]
+
+    async def ordinal(self, name: str) -> int:
+        (device,) = await self.saver.find_devices(self.app, [name])
+        assert device is not None, f"{name} is not registered"
+        return device.ordinal
+
+    async def arrive(self, name: str) -> Arrival:
+        (arrival,) = await self.saver.arrive([Arrive(self.app, name, self.now)])
+        return arrival
+
+    async def pending(self, name: str) -> int:
+        (count,) = await self.saver.count_pending(self.app, [await self.ordinal(name)], self.now)
+        return count
+
+    # --- sending ---
+
+    def message(
+        self,
+        text: str = "hello",
+        *,
+        ttl: int = MINUTE,
+        collapse: str | None = None,
+        online_only: bool = False,
+        qos: int = 1,
+    ) -> Message:
+        self._messages += 1
+        return Message(
+            id=str(UUID(int=(START << 80) | (7 << 76) | (2 << 62) | self._messages)),
+            app="news",
+            payload=text.encode(),
+            content_type="text/plain",
+            created_at=self.now,
+            expires_at=self.now + ttl,
+            qos=qos,
+            collapse_key=collapse,
+            online_only=online_only,
+        )
+
+    async def submit(self, *submissions: Submission) -> list[Outcome | IdempotencyConflict]:
+        return await self.saver.enqueue(submissions)
+
+    def submission(self, *envelopes: Envelope, key: str | None = None, digest: bytes = b"") -> Submission:
+        return Submission(self.app, envelopes, self.now, key, digest)
+
+    async def send(self, message: Message, audience: Audience) -> tuple[Accepted | Refused, Outcome]:
+        (outcome,) = await self.submit(self.submission(Envelope(message, audience)))
+        assert isinstance(outcome, Outcome)
+        (result,) = outcome.results
+        return result, outcome
+
+    async def push(
+        self,
+        text: str,
+        *devices: str,
+        ttl: int = MINUTE,
+        collapse: str | None = None,
+        online_only: bool = False,
+    ) -> str:
+        """Sends to devices, or to everyone when none is named; the message's id."""
+        message = self.message(text, ttl=ttl, collapse=collapse, online_only=online_only)
+        result, _ = await self.send(message, Devices(devices) if devices else Everyone())
+        assert isinstance(result, Accepted)
+        return result.message_id
+
+    # --- receiving ---
+
+    async def page(
+        self, name: str, *, inbox_after: int = 0, log_after: int | None = None, limit: int = 1000
+    ) -> Page:
+        if log_after is None:
+            log_after = (await self.arrive(name)).log_after
+        fetch = Fetch(self.app, await self.ordinal(name), inbox_after, log_after, limit, self.now)
+        (page,) = await self.saver.fetch([fetch])
+        return page
+
+    async def waiting(self, name: str) -> list[str]:
+        """The texts that wait for a device."""
+        return [push.message.payload.decode() for push in (await self.page(name)).pushes]
+
+    async def receipt(
+        self, name: str, push: Push, state: State, *, reason: str | None = None, sent_at: int = 0
+    ) -> Receipt:
+        ordinal = await self.ordinal(name)
+        return Receipt(self.app, ordinal, push.position, push.broadcast, state, self.now, sent_at, reason)
+
+    async def settle(
+        self, name: str, push: Push, state: State, *, reason: str | None = None, sent_at: int = 0
+    ) -> None:
+        await self.saver.settle([await self.receipt(name, push, state, reason=reason, sent_at=sent_at)])
+
+    async def ack_all(self, *names: str) -> None:
+        for name in names:
+            for push in (await self.page(name)).pushes:
+                await self.settle(name, push, State.ACKED, sent_at=self.now)
+
+    # --- ledgers ---
+
+    async def ledger(self, message_id: str) -> Ledger:
+        status = await self.saver.status(self.app, message_id)
+        assert status is not None
+        ledger = status.ledger
+        assert ledger.targeted == (
+            ledger.pending + ledger.acked + ledger.expired + ledger.collapsed + sum(ledger.dropped.values())
+        ), f"{ledger} does not balance"
+        return ledger
+
+    async def is_open(self, message_id: str) -> bool:
+        status = await self.saver.status(self.app, message_id)
+        assert status is not None
+        return status.open
+
+    async def pass_time(self, ms: int) -> int:
+        """Lets time pass, and ends what is over; how much that was."""
+        self.now += ms
+        return await self.saver.expire(self.now, 1_000_000)

@@ -1,0 +1,110 @@
+"""A node as a process of its own, so that it can be killed."""
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Self
+
+import httpx
+
+from longline import Center
+
+START_WITHIN = 30.0  # s
+STOP_WITHIN = 30.0  # s
+
+
+class ServerProcess:
+    """`longline serve` on free ports, with its data in a folder that outlives the process.
+
+    `start` and `kill` may alternate as often as a test likes; ports, admin key and data stay the same. What
+    the node writes to standard error is in `log`.
+    """
+
+    def __init__(self, data: Path, **settings: str) -> None:
+        self.data = data
+        self.admin_key = secrets.token_urlsafe(16)
+        self.http_port, self.mqtt_port = free_ports(2)
+        self.log = data.with_suffix(".log")
+        self._settings = {
+            "LONGLINE_ADMIN_KEY": self.admin_key,
+            "LONGLINE_CENTER__PORT": str(self.http_port),
+            "LONGLINE_ROOM__PORT": str(self.mqtt_port),
+            "LONGLINE_NODE__LOG_FORMAT": "json",
+            **settings,
+        }
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def center(self) -> Center:
+        """The API, with the admin key."""
+        return Center(self.url, self.admin_key)
+
+    async def start(self) -> None:
+        """Starts the node and returns when it takes traffic."""
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "longline", "serve", "--quiet", "--data", str(self.data)),
+                env={**os.environ, **self._settings},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        async with asyncio.timeout(START_WITHIN), httpx.AsyncClient() as client:
+            while True:
+                if self._process.returncode is not None:
+                    raise AssertionError(f"the node ended with {self._process.returncode}:\n{self.tail()}")
+                try:
+                    if (await client.get(f"{self.url}/readyz")).status_code == 200:
+                        return
+                except httpx.TransportError:
+                    await asyncio.sleep(0.02)
+
+    async def kill(self) -> None:
+        """SIGKILL: no chance to finish anything."""
+        await self._end(signal.SIGKILL)
+
+    async def terminate(self) -> int:
+        """SIGTERM, and the exit status."""
+        return await self._end(signal.SIGTERM)
+
+    async def _end(self, number: int) -> int:
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.send_signal(number)
+        async with asyncio.timeout(STOP_WITHIN):
+            return await self._process.wait()
+
+    def tail(self) -> str:
+        """The end of what the node has logged."""
+        return self.log.read_text()[-4000:] if self.log.exists() else ""
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._process is not None:
+            await self.kill()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago; all different."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [sock.getsockname()[1] for sock in sockets]
+    finally:
+        for sock in sockets:
+            sock.close()

@@ -1,0 +1,210 @@
+"""`longline bench` as a user runs it, against a broker that is right and against one that is wrong.
+
+The command runs in a process of its own: it forks its workers, which a process with threads may not.
+"""
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.unit.bench.peers import Broker, serving
+
+import longline
+from longline.bench import connections, fanout, unicast
+from longline.bench.ledgers import Verdict
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(longline.__file__).parents[1])}
+ACCOUNT = ("--app", "news", "--secret", "s" * 32, "--key", "server-key")
+
+
+def bench(*arguments: str | float) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "longline", "bench", *map(str, arguments)]
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
+
+
+def fanned_out(broker: Broker, *arguments: str | float) -> tuple[int, fanout.Figures]:
+    done = bench("fanout", "--port", broker.mqtt, "--seconds", 0.1, "--stall", 0.5, "--json", *arguments)
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode, msgspec.json.decode(done.stdout, type=fanout.Figures)
+
+
+def sent_unicasts(broker: Broker, *arguments: str | float) -> tuple[int, unicast.Figures]:
+    url = f"http://127.0.0.1:{broker.http}"
+    done = bench(
+        "unicast", *ACCOUNT, "--url", url, "--port", broker.mqtt, "--stall", 0.5, "--json", *arguments
+    )
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode, msgspec.json.decode(done.stdout, type=unicast.Figures)
+
+
+@pytest.mark.parametrize("protocol", [4, 5])
+@pytest.mark.parametrize("qos", [0, 1])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        ("--topics", 1, "--subscribers", 20),
+        ("--topics", 5, "--subscribers", 1, "--publishers", 2),
+        ("--topics", 1, "--subscribers", 7, "--publishers", 3, "--processes", 2),
+        ("--topics", 4, "--subscribers", 2, "--processes", 2),
+    ],
+)
+def test_everything_published_is_received_by_every_subscriber(
+    protocol: int, qos: int, shape: tuple[str | float, ...]
+) -> None:
+    with serving(Broker()) as broker:
+        status, figures = fanned_out(broker, "--protocol", protocol, "--qos", qos, *shape)
+    assert status == 0
+    assert figures.delivered_per_second > 0
+    assert figures.latency.samples > 0
+    assert (figures.lost, figures.surplus, figures.disordered) == (0, 0, 0)
+
+
+def test_a_lost_delivery_is_found() -> None:
+    with serving(Broker(lose=40)) as broker:
+        status, figures = fanned_out(broker, "--subscribers", 5)
+    assert status == 1
+    assert figures.lost > 0
+
+
+def test_a_delivery_made_twice_is_found() -> None:
+    with serving(Broker(repeat=40)) as broker:
+        status, figures = fanned_out(broker, "--subscribers", 5, "--window", 1)
+    assert status == 1
+    assert figures.surplus > 0
+
+
+def test_connections_are_opened_held_and_kept_alive() -> None:
+    with serving(Broker()) as broker:
+        done = bench(
+            "connections", "--port", broker.mqtt, "--connections", 50, "--hold", 1, "--keep-alive", 1,
+            "--processes", 2, "--server-pid", os.getpid(), "--json",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    figures = msgspec.json.decode(done.stdout, type=connections.Figures)
+    assert (figures.opened, figures.refused, figures.lost) == (50, {}, 0)
+    assert figures.handshake.samples == 50
+    assert figures.memory_before is not None
+    assert figures.rss_bytes_per_connection is not None
+    assert figures.pings >= 50
+    assert len({connect.client_id for connect in broker.connects}) == 51
+
+
+def test_refused_and_lost_connections_are_counted_by_reason() -> None:
+    with serving(Broker(refuse="bench-3", hang_up="bench-5")) as broker:
+        done = bench(
+            "connections",
+            "--port",
+            broker.mqtt,
+            "--connections",
+            10,
+            "--hold",
+            1,
+            "--keep-alive",
+            1,
+            "--json",
+        )
+    assert done.returncode == 1
+    figures = msgspec.json.decode(done.stdout, type=connections.Figures)
+    assert (figures.opened, figures.refused, figures.lost) == (9, {"connack 0x04": 1}, 1)
+
+
+@pytest.mark.parametrize("protocol", [4, 5])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_unicasts_are_followed_to_their_receipts(protocol: int, processes: int) -> None:
+    with serving(Broker()) as broker:
+        status, figures = sent_unicasts(
+            broker, "--devices", 10, "--messages", 203, "--batch", 20, "--window", 60,
+            "--processes", processes, "--protocol", protocol,
+        )  # fmt: skip
+    assert status == 0
+    assert (figures.accepted, figures.acknowledged, figures.lost, figures.duplicates) == (203, 203, 0, 0)
+    assert figures.verdict == Verdict(10, 0, figures.verdict.ledgers_asked, 0)
+    assert figures.verdict.ledgers_asked > 0
+    assert figures.receipt.samples == 203
+
+
+def test_unicasts_by_time_measure_a_rate() -> None:
+    with serving(Broker()) as broker:
+        status, figures = sent_unicasts(
+            broker, "--devices", 5, "--seconds", 0.2, "--batch", 10, "--window", 20
+        )
+    assert status == 0
+    assert figures.acknowledged_per_second > 0
+    assert figures.accepted == figures.acknowledged
+
+
+def test_a_unicast_that_is_lost_is_found_here_and_at_the_server() -> None:
+    with serving(Broker(lose=7)) as broker:
+        status, figures = sent_unicasts(broker, "--devices", 5, "--messages", 30, "--batch", 10)
+    assert status == 1
+    assert (figures.accepted, figures.lost) == (30, 1)
+    assert figures.verdict.pending == 1
+
+
+def test_a_unicast_that_comes_twice_is_found() -> None:
+    with serving(Broker(repeat=7)) as broker:
+        status, figures = sent_unicasts(broker, "--devices", 5, "--messages", 30, "--batch", 10)
+    assert status == 1
+    assert (figures.acknowledged, figures.lost, figures.duplicates) == (30, 0, 1)
+
+
+def test_refused_batches_are_counted_and_nothing_waits_for_them() -> None:
+    with serving(Broker(refuse_batches=2)) as broker:
+        status, figures = sent_unicasts(broker, "--devices", 5, "--messages", 50, "--batch", 10)
+    assert status == 1
+    assert figures.refused == {"429": 20}
+    assert (figures.accepted, figures.acknowledged, figures.lost) == (30, 30, 0)
+
+
+def test_a_broker_that_refuses_the_subscribers_ends_the_run_with_the_reason() -> None:
+    with serving(Broker(refuse="bench-s")) as broker:
+        done = bench("fanout", "--port", broker.mqtt, "--subscribers", 3)
+    assert done.returncode == 1
+    assert "3 × connack 0x04" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_broker_that_is_not_there_is_one_clear_line() -> None:
+    with serving(Broker()) as broker:
+        port = broker.mqtt
+    done = bench("fanout", "--port", port)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert f"127.0.0.1:{port}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("fanout", "--qos", 2),
+        ("fanout", "--protocol", 3),
+        ("fanout", "--topics", 0),
+        ("fanout", "--cpus", "one"),
+        ("fanout", "--app", "news"),
+        ("connections", "--connections", 0),
+    ],
+)
+def test_wrong_usage_has_status_2(arguments: tuple[str | float, ...]) -> None:
+    assert bench(*arguments).returncode == 2
+
+
+def test_progress_is_for_terminals_only() -> None:
+    with serving(Broker()) as broker:
+        arguments = ("fanout", "--port", str(broker.mqtt), "--subscribers", "3", "--seconds", "0.1")
+        piped = bench(*arguments)
+        controller, terminal = pty.openpty()
+        command = [sys.executable, "-m", "longline", "bench", *arguments]
+        shown = subprocess.run(
+            command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=terminal, timeout=60, check=False
+        )
+        os.close(terminal)
+        with os.fdopen(controller, "rb", buffering=0) as screen:
+            drawn = screen.read(65536)
+    assert (piped.returncode, shown.returncode) == (0, 0)
+    assert piped.stderr == ""
+    assert b"\r\x1b[K" in drawn
+    assert b"delivered per second" in shown.stdout

@@ -1,0 +1,66 @@
+import re
+from pathlib import Path
+from typing import cast
+
+import msgspec
+import pytest
+from tests.unit.center.conftest import House
+
+from longline import errors
+from longline.center.api import operations
+from longline.center.errors import error_response, from_validation
+from longline.center.openapi import document
+from longline.center.schemas import MessageBatch
+from longline.errors import LonglineError, Overloaded, RateLimited, Unavailable
+
+GUIDE = Path(__file__).parents[3] / "docs" / "api.md"
+
+
+async def test_the_guide_lists_every_error_that_the_api_answers(house: House) -> None:
+    rows = re.findall(r"^\| (\d{3}) \| `(\w+)` \| (.+) \|$", GUIDE.read_text(), re.MULTILINE)
+    assert rows == sorted(rows)
+    tree = {
+        value.code: value
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, LonglineError)
+    }
+    for status, code, meaning in rows:
+        if code != "internal":
+            assert tree[code].status == int(status)
+            assert (tree[code].__doc__ or "").splitlines()[0] == meaning
+    answered = {"not_found", "method_not_allowed", "internal"}
+    for methods in cast(dict[str, dict[str, object]], document(operations(house.center))["paths"]).values():
+        answered |= set(re.findall(r"`(\w+)`: ", msgspec.json.encode(methods).decode()))
+    assert {code for _, code, _ in rows} == answered
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"[]", "body"),
+        (b'{"messages":7}', "messages"),
+        (b'{"messages":[7]}', "messages.0"),
+        (b'{"messages":[{"audience":"all","options":{"ttl":null}}]}', "messages.0.options.ttl"),
+        (b'{"messages":[{"audience":{"devices":["a",1]}}]}', "messages.0.audience.devices.1"),
+        (b'{"messages":[{}]}', "messages.0.audience"),
+        (b'{"messages":[{"audience":{"tag":[]}}]}', "messages.0.audience.tag"),
+        (b'{"messages":[],"x` - at `$.y":1}', "messages"),
+    ],
+)
+def test_a_wrong_field_is_named_by_its_path(body: bytes, field: str) -> None:
+    with pytest.raises(msgspec.ValidationError) as caught:
+        msgspec.json.decode(body, type=MessageBatch)
+    assert [name for name, _ in from_validation(caught.value).details] == [field]
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (Overloaded(), "1"),
+        (Unavailable(retry_after=2.2), "3"),
+        (RateLimited(retry_after=0.0), "1"),
+        (RateLimited(retry_after=60), "60"),
+    ],
+)
+def test_retry_after_is_whole_seconds(error: LonglineError, seconds: str) -> None:
+    assert error_response(error).headers["retry-after"] == seconds

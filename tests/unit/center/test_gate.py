@@ -1,0 +1,172 @@
+"""What holds for every request, whatever it asks for."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import structlog
+from tests.unit.center.conftest import House
+
+from longline.settings import CenterSettings
+
+
+@pytest.fixture
+def settings() -> CenterSettings:
+    return CenterSettings(max_requests=2, max_body=2048)
+
+
+class Held:
+    """Requests that wait in the store until they are let go; `all_in` once `expected` of them wait."""
+
+    def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch, expected: int) -> None:
+        self._missing = expected
+        self.all_in = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self._find = house.saver.find_devices
+        monkeypatch.setattr(house.saver, "find_devices", self.find_devices)
+
+    async def find_devices(self, app: int, names: list[str]) -> object:
+        self._missing -= 1
+        if not self._missing:
+            self.all_in.set()
+        await self.go_on.wait()
+        return await self._find(app, names)
+
+
+async def test_one_request_too_many_is_refused_before_its_body_is_read(
+    house: House, news: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held(house, monkeypatch, expected=2)
+    first = [asyncio.create_task(house.http.get(f"{news}/devices/d{n}")) for n in range(2)]
+    await held.all_in.wait()
+    read = False
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal read
+        read = True
+        yield b"{}"
+
+    refused = await house.http.post(f"{news}/messages", content=body())
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
+    assert refused.headers["retry-after"] == "1"
+    assert not read
+    for probe in ("/healthz", "/readyz", "/metrics"):
+        assert (await house.http.get(probe)).status_code == 200
+    held.go_on.set()
+    for answer in await asyncio.gather(*first):
+        assert answer.status_code == 404
+    assert (await house.http.get(news)).status_code == 200
+    assert house.center.counters.requests_running == 0
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_body_over_the_limit_is_cut_off(house: House, news: str, streamed: bool) -> None:
+    chunks = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal chunks
+        for _ in range(100):
+            chunks += 1
+            yield b" " * 1024
+
+    content = body() if streamed else b" " * 4096
+    answer = await house.http.post(f"{news}/messages", content=content)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
+    assert answer.headers["connection"] == "close"
+    assert chunks <= 3
+
+
+async def test_a_body_of_exactly_the_limit_is_read(house: House, news: str) -> None:
+    await house.device(news, "d1")
+    message = b'{"audience":"all","payload":1}'
+    for content in (message.ljust(2048), message.ljust(2049)):
+        answer = await house.http.post(f"{news}/messages", content=content)
+        assert answer.status_code == (202 if len(content) == 2048 else 413)
+
+
+async def test_a_body_that_never_ends_is_given_up(
+    house: House, news: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("longline.center.reading.BODY_DEADLINE", 0.0)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    answer = await house.http.post(f"{news}/messages", content=body())
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/v1",
+        "/v1/apps/",
+        "/v2/apps",
+        "/v1/apps/news/groups/g1",
+        "/v1/apps/news/upstream",
+        "/v1/apps/news/webhook",
+        "/v1/apps/news/devices/a%2Fb",
+        "/v1/dispatch",
+        "/v1/config/room",
+    ],
+)
+async def test_an_unknown_address_is_not_found(house: House, news: str, path: str) -> None:
+    for method in ("GET", "POST"):
+        answer = await house.http.request(method, path)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("PUT", "/v1/apps", "GET, HEAD, POST"),
+        ("POST", "/v1/apps/news", "DELETE, GET, HEAD, PATCH"),
+        ("GET", "/v1/apps/news/messages", "POST"),
+        ("OPTIONS", "/v1/apps/news/messages", "POST"),
+        ("POST", "/healthz", "GET, HEAD"),
+        ("DELETE", "/docs", "GET, HEAD"),
+    ],
+)
+async def test_a_wrong_method_hears_the_right_ones(house: House, method: str, path: str, allow: str) -> None:
+    answer = await house.http.request(method, path)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
+    assert answer.headers["allow"] == allow
+
+
+async def test_a_fault_of_ours_tells_the_caller_nothing_and_the_log_everything(
+    house: House, news: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def find_devices(app: int, names: list[str]) -> object:
+        raise RuntimeError("the disk is on fire")
+
+    monkeypatch.setattr(house.saver, "find_devices", find_devices)
+    with structlog.testing.capture_logs() as logs:
+        answer = await house.http.get(f"{news}/devices/d1")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
+    assert "fire" not in answer.text
+    (entry,) = logs
+    assert "fire" in str(entry["exc_info"])
+    assert house.center.counters.errors["internal"] == 1
+
+
+async def test_a_mistake_is_counted_each_time_and_logged_once_a_peer(house: House) -> None:
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(3):
+            await house.http.get("/nowhere")
+    assert [entry["code"] for entry in logs] == ["not_found"]
+    assert house.center.counters.errors["not_found"] == 3
+
+
+async def test_every_answer_is_kept_from_caches_and_sniffers(house: House, news: str) -> None:
+    for path in (news, "/nowhere", "/healthz", "/docs"):
+        headers = (await house.http.get(path)).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-store"
+        assert "access-control-allow-origin" not in headers
+
+
+async def test_a_content_length_that_is_no_number_is_refused(house: House) -> None:
+    answer = await house.http.get("/healthz", headers={"Content-Length": "many"})
+    assert answer.status_code == 400

@@ -1,0 +1,232 @@
+from collections.abc import Sequence
+
+import pytest
+from tests.unit.center.conftest import House
+
+from longline.bus.port import Command
+from longline.model import MAX_PAYLOAD, JsonObject
+from longline.saver.port import Broadcast, Fetch, Unicast
+
+TO_D1: JsonObject = {"audience": {"devices": ["d1"]}, "payload": {"title": "Goal!"}}
+
+
+async def test_a_message_is_stored_and_routed_to_the_room_of_its_device(house: House, news: str) -> None:
+    await house.device(news, "d1")
+    await house.connect("news", "d1")
+    answer = await house.http.post(f"{news}/messages", json=TO_D1)
+    assert answer.status_code == 202
+    body = answer.json()
+    assert body == {"message_id": body["message_id"], "status": "accepted", "targeted": 1}
+    (command,) = await house.commands()
+    assert isinstance(command, Unicast)
+    assert [target.device for target in command.targets] == ["d1"]
+    assert command.message.id == body["message_id"]
+
+
+async def test_a_message_for_a_device_that_is_not_connected_waits_in_its_inbox(
+    house: House, news: str
+) -> None:
+    await house.device(news, "d1")
+    await house.http.post(f"{news}/messages", json=TO_D1)
+    assert await house.commands() == []
+    app = await house.saver.find_app("news")
+    assert app is not None
+    (page,) = await house.saver.fetch([Fetch(app.number, 0, -1, -1, 10, house.now)])
+    assert [push.message.payload for push in page.pushes] == [b'{"title":"Goal!"}']
+
+
+async def test_only_the_connected_targets_of_a_message_go_to_a_room(house: House, news: str) -> None:
+    for device in ("d1", "d2", "d3"):
+        await house.device(news, device)
+    await house.connect("news", "d1", "d3")
+    asked = {**TO_D1, "audience": {"devices": ["d1", "d2", "d3", "d1"]}}
+    answer = await house.http.post(f"{news}/messages", json=asked)
+    assert answer.json()["targeted"] == 3
+    (command,) = await house.commands()
+    assert isinstance(command, Unicast)
+    assert [target.device for target in command.targets] == ["d1", "d3"]
+
+
+async def test_a_message_to_everyone_goes_to_every_node_once(house: House, news: str) -> None:
+    await house.bus.open("room-2")
+    await house.device(news, "d1")
+    await house.device(news, "d2")
+    answer = await house.http.post(f"{news}/messages", json={"audience": "all", "payload": "hi"})
+    assert answer.json()["targeted"] == 2
+    for commands in (await house.commands(), await house.bus.receive("room-2")):
+        (command,) = commands
+        assert isinstance(command, Broadcast)
+
+
+@pytest.mark.parametrize(
+    ("sent", "payload", "content_type"),
+    [
+        (b'"payload":"gr\xc3\xbc\\u00df"', "grüß".encode(), "text/plain;charset=utf-8"),
+        (b'"payload":{"b": 1.50, "a":[1,\n2]}', b'{"b": 1.50, "a":[1,\n2]}', "application/json"),
+        (b'"payload":null', b"null", "application/json"),
+        (b'"payload":false', b"false", "application/json"),
+        (b'"payload":[]', b"[]", "application/json"),
+        (b'"payload_base64":"AAH/"', b"\x00\x01\xff", "application/octet-stream"),
+    ],
+)
+async def test_what_a_device_gets_of_a_payload(
+    house: House, news: str, sent: bytes, payload: bytes, content_type: str
+) -> None:
+    """A string is its text, other JSON is the sender's own bytes, base64 is what it encodes."""
+    await house.device(news, "d1")
+    await house.connect("news", "d1")
+    body = b'{"audience":{"devices":["d1"]},' + sent + b"}"
+    assert (await house.http.post(f"{news}/messages", content=body)).status_code == 202
+    (command,) = await house.commands()
+    assert isinstance(command, Unicast)
+    assert (command.message.payload, command.message.content_type) == (payload, content_type)
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code", "field"),
+    [
+        ({"payload": ""}, 422, "payload_empty", None),
+        ({"payload": ..., "payload_base64": ""}, 422, "payload_empty", None),
+        ({"payload": ...}, 422, "invalid", "payload"),
+        ({"payload_base64": "AA=="}, 422, "invalid", "payload_base64"),
+        ({"payload": ..., "payload_base64": "A"}, 422, "invalid", "payload_base64"),
+        ({"payload": "x" * (MAX_PAYLOAD + 1)}, 413, "payload_too_large", None),
+        ({"audience": {"devices": []}}, 422, "invalid", "audience.devices"),
+        ({"audience": {"devices": ["d"] * 1001}}, 422, "invalid", "audience.devices"),
+        ({"audience": {"devices": ["d1", "a/b"]}}, 422, "invalid", "audience.devices.1"),
+        ({"audience": {"devices": [1]}}, 422, "invalid", "audience.devices.0"),
+        ({"audience": "some"}, 422, "invalid", "audience"),
+        ({"audience": {}}, 422, "invalid", "audience.devices"),
+        ({"audience": ...}, 422, "invalid", "audience"),
+        ({"audience": {"aliases": ["a"]}}, 422, "not_supported", "audience.aliases"),
+        ({"audience": {"group": "g"}}, 422, "not_supported", "audience.group"),
+        ({"audience": {"tag": ["t"]}}, 422, "not_supported", "audience.tag"),
+        ({"audience": {"devices": ["d1"], "tag_not": ["t"]}}, 422, "not_supported", "audience.tag_not"),
+        ({"audience": {"any": []}}, 422, "not_supported", "audience.any"),
+        ({"audience": {"colour": "red"}}, 422, "invalid", "audience.colour"),
+        ({"options": {"ttl": -1}}, 422, "invalid", "options.ttl"),
+        ({"options": {"ttl": 2_419_201}}, 422, "invalid", "options.ttl"),
+        ({"options": {"ttl": "10"}}, 422, "invalid", "options.ttl"),
+        ({"options": {"qos": 2}}, 422, "not_supported", "options.qos"),
+        ({"options": {"qos": 3}}, 422, "invalid", "options.qos"),
+        ({"options": {"priority": "urgent"}}, 422, "invalid", "options.priority"),
+        ({"options": {"collapse_key": "k" * 65}}, 422, "invalid", "options.collapse_key"),
+        ({"options": {"send_at": "2030-01-01T00:00:00Z"}}, 422, "not_supported", "options.send_at"),
+        ({"options": {"spread_over": 60}}, 422, "not_supported", "options.spread_over"),
+        ({"options": {"tll": 60}}, 422, "invalid", "options.tll"),
+        ({"colour": "red"}, 422, "invalid", "colour"),
+    ],
+)
+async def test_each_mistake_in_a_message_has_its_own_answer(
+    house: House, news: str, change: dict[str, object], status: int, code: str, field: str | None
+) -> None:
+    """Alone it is refused; in a batch it takes only its own place, and the others are stored."""
+    await house.device(news, "d1")
+    wrong = {key: value for key, value in {**TO_D1, **change}.items() if value is not ...}
+    alone = await house.http.post(f"{news}/messages", json=wrong)
+    assert alone.status_code == status
+    error = alone.json()["error"]
+    assert error["code"] == code
+    assert [detail["field"] for detail in error["details"]] == ([field] if field else [])
+    batch = await house.http.post(f"{news}/messages:batch", json={"messages": [TO_D1, wrong, TO_D1]})
+    assert batch.status_code == 202
+    first, second, third = batch.json()["results"]
+    assert second == {"error": error}
+    assert first["message_id"] < third["message_id"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 400, "bad_request"),
+        (b"{", 400, "bad_request"),
+        (b"[]", 422, "invalid"),
+        (b'{"audience":"all","payload":' + b"[" * 100_000 + b"]" * 100_000 + b"}", 400, "bad_request"),
+        (b'{"audience":"all","payload":{"a":"\xff"}}', 400, "bad_request"),
+        (b'{"audience":"all","payload":"\\ud800"}', 400, "bad_request"),
+        (b'{"audience":"all","payload":NaN}', 400, "bad_request"),
+        (b'{"audience":"all","payload":1} x', 400, "bad_request"),
+        (b'{"messages":[]}', 422, "invalid"),
+    ],
+)
+async def test_a_body_that_is_no_message_is_refused(
+    house: House, news: str, body: bytes, status: int, code: str
+) -> None:
+    answer = await house.http.post(f"{news}/messages", content=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+async def test_the_largest_payload_is_taken(house: House, news: str) -> None:
+    await house.device(news, "d1")
+    answer = await house.http.post(f"{news}/messages", json={**TO_D1, "payload": "x" * MAX_PAYLOAD})
+    assert answer.status_code == 202
+
+
+async def test_nobody_in_the_audience_is_no_target(house: House, news: str) -> None:
+    answer = await house.http.post(f"{news}/messages", json=TO_D1)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "no_target")
+    everyone = await house.http.post(f"{news}/messages", json={**TO_D1, "audience": "all"})
+    assert (everyone.status_code, everyone.json()["error"]["code"]) == (404, "no_target")
+    batch = await house.http.post(f"{news}/messages:batch", json={"messages": [TO_D1]})
+    assert batch.json()["results"][0]["error"]["code"] == "no_target"
+
+
+async def test_some_of_the_audience_missing_is_in_the_ledger(house: House, news: str) -> None:
+    await house.device(news, "d1")
+    asked = {**TO_D1, "audience": {"devices": ["d1", "ghost"]}}
+    answer = (await house.http.post(f"{news}/messages", json=asked)).json()
+    ledger = await house.ledger(news, answer["message_id"])
+    assert (ledger["targeted"], ledger["pending"]) == (2, 1)
+    assert ledger["dropped"] == {"device_not_found": 1}
+
+
+@pytest.mark.parametrize("options", [{"online_only": True}, {"ttl": 0}])
+async def test_an_online_only_message_is_dropped_for_who_is_offline_before_the_answer(
+    house: House, news: str, options: dict[str, object]
+) -> None:
+    for device in ("d1", "d2"):
+        await house.device(news, device)
+    await house.connect("news", "d1")
+    asked = {**TO_D1, "audience": {"devices": ["d1", "d2"]}, "options": options}
+    answer = (await house.http.post(f"{news}/messages", json=asked)).json()
+    ledger = await house.ledger(news, answer["message_id"])
+    assert (ledger["pending"], ledger["dropped"]) == (1, {"offline": 1})
+    (command,) = await house.commands()
+    assert isinstance(command, Unicast)
+    assert command.message.online_only
+    assert command.message.expires_at == house.now + 30_000
+
+
+async def test_the_ttl_is_the_default_unless_given(house: House, news: str) -> None:
+    await house.device(news, "d1")
+    await house.connect("news", "d1")
+    await house.http.post(f"{news}/messages", json=TO_D1)
+    await house.http.post(f"{news}/messages", json={**TO_D1, "options": {"ttl": 10}})
+    lives = [
+        command.message.expires_at - house.now
+        for command in await house.commands()
+        if isinstance(command, Unicast)
+    ]
+    assert lives == [86_400_000, 10_000]
+
+
+async def test_the_messages_of_a_batch_reach_a_room_in_one_step_and_in_order(
+    house: House, news: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for device in ("d1", "d2"):
+        await house.device(news, device)
+    await house.connect("news", "d1", "d2")
+    sent: list[Sequence[Command]] = []
+    send = house.bus.send
+
+    async def recorded(node: str, commands: Sequence[Command]) -> None:
+        sent.append(commands)
+        await send(node, commands)
+
+    monkeypatch.setattr(house.bus, "send", recorded)
+    messages = [{**TO_D1, "audience": {"devices": [f"d{1 + i % 2}"]}, "payload": i} for i in range(10)]
+    answer = await house.http.post(f"{news}/messages:batch", json={"messages": messages})
+    ids = [result["message_id"] for result in answer.json()["results"]]
+    assert ids == sorted(ids)
+    (batch,) = sent
+    assert [command.message.id for command in batch if isinstance(command, Unicast)] == ids

@@ -1,0 +1,206 @@
+"""The room's tasks on a real loop, above a store that does what the test says.
+
+Nothing here takes time: `settle` gives every task as many turns as it needs, and a call to the store waits
+only where the test has closed its door.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from types import TracebackType
+from typing import cast
+
+import jwt
+from tests.unit.room.scene import NOW_MS, Peer, Scene
+
+from longline.bus.local import LocalBus
+from longline.errors import LonglineError
+from longline.model import App
+from longline.mqtt.packets import MQTT_5_0, Connect
+from longline.mqtt.properties import Properties
+from longline.register.memory import MemoryRegister
+from longline.room.admission import Admission
+from longline.room.commands import Commands
+from longline.room.departures import Departures
+from longline.room.directory import Directory
+from longline.room.inbox import Inbox
+from longline.room.receipts import Receipts
+from longline.saver.port import Arrival, Arrive, Cursor, Fetch, Page, Receipt, Saver
+from longline.settings import RoomSettings
+from longline.testing.clock import settle
+
+NODE = "n1"
+SECRET = "the device secret of an app for tests"
+
+
+def an_app(name: str = "news", number: int = 7, *, pubsub: bool = True) -> App:
+    return App(
+        app=name,
+        number=number,
+        name=name,
+        server_key_hash=b"",
+        device_secret=SECRET,
+        pubsub=pubsub,
+        created_at=NOW_MS,
+    )
+
+
+def a_token(device: str, secret: str = SECRET, **claims: object) -> bytes:
+    return jwt.encode({"sub": device, **claims}, secret, algorithm="HS256").encode()
+
+
+class Store:
+    """What the room asks of a saver. Every call is noted; `doors` holds calls up, `faults` fails them."""
+
+    def __init__(self) -> None:
+        self.apps = {"news": an_app()}
+        self.arrivals: dict[str, Arrival] = {}
+        self.pages: dict[int, list[Page]] = {}  # by ordinal, one for each fetch
+        self.doors: dict[str, asyncio.Event] = {}
+        self.faults: dict[str, list[LonglineError]] = {}
+        self.calls: list[str] = []
+        self.looked_up: list[str] = []
+        self.arrived: list[list[Arrive]] = []
+        self.fetched: list[list[Fetch]] = []
+        self.settled: list[list[Receipt]] = []
+        self.advanced: list[list[Cursor]] = []
+        self.rests: list[tuple[int, int, str]] = []
+
+    def close_door(self, method: str) -> asyncio.Event:
+        """Calls of this method wait until the event is set."""
+        return self.doors.setdefault(method, asyncio.Event())
+
+    async def _enter(self, method: str) -> None:
+        self.calls.append(method)
+        door = self.doors.get(method)
+        if door is not None:
+            await door.wait()
+        faults = self.faults.get(method)
+        if faults:
+            raise faults.pop(0)
+
+    async def find_app(self, name: str) -> App | None:
+        self.looked_up.append(name)
+        await self._enter("find_app")
+        return self.apps.get(name)
+
+    async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival]:
+        self.arrived.append(list(batch))
+        await self._enter("arrive")
+        return [self.arrivals.setdefault(a.device, Arrival(len(self.arrivals), False, 0, 0)) for a in batch]
+
+    async def fetch(self, batch: Sequence[Fetch]) -> list[Page]:
+        self.fetched.append(list(batch))
+        await self._enter("fetch")
+        nothing = Page((), 0, True)
+        return [self.pages[f.ordinal].pop(0) if self.pages.get(f.ordinal) else nothing for f in batch]
+
+    async def settle(self, batch: Sequence[Receipt]) -> None:
+        self.settled.append(list(batch))
+        await self._enter("settle")
+
+    async def advance(self, batch: Sequence[Cursor]) -> None:
+        self.advanced.append(list(batch))
+        await self._enter("advance")
+
+    async def settle_rest(self, app: int, position: int, reason: str, at: int) -> None:
+        self.rests.append((app, position, reason))
+        await self._enter("settle_rest")
+
+
+class House:
+    """A scene whose desk is answered by the room's own tasks."""
+
+    def __init__(self, settings: RoomSettings | None = None, *, limit: int = 100, fanout_slice: int = 10):
+        settings = settings or RoomSettings(ack_delay=0)
+        self.scene = Scene()
+        self.store = Store()
+        self.register = MemoryRegister()
+        self.bus = LocalBus(1000)
+        saver, broker = cast(Saver, self.store), self.scene.broker  # by shape: the part that a room uses
+        self.receipts = Receipts(saver, broker.counters, delay=settings.ack_delay / 1000, limit=limit)
+        self.inbox = Inbox(saver, broker, self.receipts)
+        self.directory = Directory(saver)
+        self.admission = Admission(
+            settings,
+            NODE,
+            broker=broker,
+            saver=saver,
+            register=self.register,
+            directory=self.directory,
+            inbox=self.inbox,
+        )
+        self.commands = Commands(
+            NODE,
+            self.bus,
+            broker=broker,
+            saver=saver,
+            directory=self.directory,
+            inbox=self.inbox,
+            receipts=self.receipts,
+            fanout_slice=fanout_slice,
+        )
+        self.departures = Departures(saver, self.register)
+        self.scene.desk.admission = self.admission.admit
+        self.scene.desk.inbox = self.inbox.want
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> "House":
+        await self.bus.open(NODE)
+        self.run(self.admission.run())
+        self.run(self.inbox.run())
+        self.run(self.receipts.run())
+        self.run(self.commands.receive())
+        self.run(self.commands.broadcast())
+        self.run(self.departures.run())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for result in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result  # no task of a room may end
+
+    def run(self, work: Coroutine[None, None, None]) -> None:
+        self._tasks.append(asyncio.create_task(work))
+
+    async def settle(self) -> None:
+        """Lets everything happen that can."""
+        for _ in range(3):
+            await settle()
+            self.scene.turns.settle()
+
+    def knock(
+        self,
+        device: str,
+        version: int = MQTT_5_0,
+        *,
+        username: str | None = "news",
+        password: bytes | None = None,
+        keep_alive: int = 0,
+        properties: Properties | None = None,
+    ) -> Peer:
+        """A CONNECT with a good token, unless told otherwise; the answer is yet to come."""
+        peer = self.scene.peer(version)
+        if password is None and username is not None:
+            password = a_token(device)
+        packet = Connect(
+            version,
+            device,
+            keep_alive=keep_alive,
+            username=username,
+            password=password,
+            properties=properties,
+        )
+        peer.send(packet)
+        return peer
+
+    async def client(self, device: str, version: int = MQTT_5_0, properties: Properties | None = None) -> Peer:
+        """A device that was let in and has got what waited for it."""
+        peer = self.knock(device, version, properties=properties)
+        await self.settle()
+        assert peer.connection.session is not None, peer.unread()
+        peer.unread()
+        return peer

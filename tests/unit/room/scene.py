@@ -1,0 +1,311 @@
+"""A room without sockets, stores or time: the test moves the bytes, the turns of the loop and the clock.
+
+The desk, the transport and the clock are plain objects, because the real connection, broker and policy may be
+compiled, and compiled classes can be neither subclassed nor patched.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import cast
+
+from longline.model import Message
+from longline.mqtt.codec import Decoder, encode
+from longline.mqtt.packets import MQTT_5_0, Connack, Connect, Packet
+from longline.mqtt.properties import Properties, PropertyId, get_int
+from longline.mqtt.reasons import ReasonCode
+from longline.room.broker import Broker, Frames
+from longline.room.connection import Connection
+from longline.room.policy import Policy
+from longline.room.session import InFlight, Session
+
+APP = 7
+NOW_MS = 1_800_000_000_000
+PEER = ("192.0.2.1", 50_000)
+
+
+class Turns:
+    """What `call_soon` has gathered. One `turn` runs what was there when it began, as a loop does."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Callable[[], object]] = deque()
+
+    def soon(self, callback: Callable[..., object], *args: object) -> None:
+        self.waiting.append(lambda: callback(*args))
+
+    def turn(self) -> None:
+        for _ in range(len(self.waiting)):
+            self.waiting.popleft()()
+
+    def settle(self) -> None:
+        while self.waiting:
+            self.turn()
+
+
+class Wire(asyncio.Transport):
+    """The server's end of a connection: what is written stays in `writes` until the test takes it.
+
+    `room` bytes are taken at once; what is beyond waits, and `pause_writing` is called when more than the
+    limit does. `read` takes what waits, as a peer that reads again.
+    """
+
+    def __init__(self, turns: Turns, peer: tuple[str, int] | None = PEER) -> None:
+        super().__init__()
+        self.turns = turns
+        self.peer = peer
+        self.protocol: Connection | None = None
+        self.writes: list[bytes] = []
+        self.reading = True
+        self.closing = False
+        self.aborted = False
+        self.high = 0
+        self.held = 0
+        self.slow = False  # the peer does not read
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return self.peer if name == "peername" else default
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self.high = high or 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self.closing:
+            raise RuntimeError("the handler is closed")  # as uvloop does
+        self.writes.append(bytes(data))
+        if self.slow:
+            before, self.held = self.held, self.held + len(data)
+            if before <= self.high < self.held and self.protocol is not None:
+                self.protocol.pause_writing()
+
+    def read(self) -> None:
+        """The peer has read everything."""
+        blocked, self.held, self.slow = self.held > self.high, 0, False
+        if blocked and self.protocol is not None:
+            self.protocol.resume_writing()
+
+    def pause_reading(self) -> None:
+        if self.closing:
+            raise RuntimeError("the handler is closed")
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        if self.closing:
+            raise RuntimeError("the handler is closed")
+        self.reading = True
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def close(self) -> None:
+        if not self.closing:
+            self.closing = True
+            if not self.held:  # else only once the peer has read
+                self.turns.soon(self._lose)
+
+    def abort(self) -> None:
+        self.closing = self.aborted = True
+        self.turns.soon(self._lose)
+
+    def _lose(self) -> None:
+        if self.protocol is not None:
+            protocol, self.protocol = self.protocol, None
+            protocol.connection_lost(None)
+
+
+@dataclass
+class Desk:
+    """Notes what the broker hands over, and passes on what a part of the room was put in for."""
+
+    admission: Callable[[Connection, Connect], None] | None = None
+    inbox: Callable[[Session], None] | None = None
+    admitted: list[tuple[Connection, Connect]] = field(default_factory=list)
+    refills: list[Session] = field(default_factory=list)
+    acks: list[InFlight] = field(default_factory=list)
+    sent: list[InFlight] = field(default_factory=list)
+    drops: list[tuple[str, int, bool, str]] = field(default_factory=list)
+    gone: list[Session] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+
+    def admit(self, connection: Connection, packet: Connect) -> None:
+        self.admitted.append((connection, packet))
+        if self.admission is not None:
+            self.admission(connection, packet)
+
+    def refill(self, session: Session) -> None:
+        self.refills.append(session)
+        if self.inbox is not None:
+            self.inbox(session)
+
+    def acknowledged(self, entry: InFlight) -> None:
+        self.acks.append(entry)
+
+    def written(self, entry: InFlight) -> None:
+        self.sent.append(entry)
+
+    def dropped(self, session: Session, position: int, broadcast: bool, reason: str) -> None:
+        self.drops.append((session.device, position, broadcast, reason))
+
+    def departed(self, session: Session) -> None:
+        self.gone.append(session)
+
+    def refused(self, connection: Connection, code: str, message: str) -> None:
+        self.refusals.append(code)
+
+
+class Peer:
+    """A client at the other end of a `Wire`."""
+
+    def __init__(self, scene: "Scene", version: int, address: tuple[str, int] | None = PEER) -> None:
+        self.scene = scene
+        self.version = version
+        self.connection = Connection(scene.broker, scene.policy)
+        self.wire = Wire(scene.turns, address)
+        self.wire.protocol = self.connection
+        self._decoder = Decoder(1 << 28, version, False)
+        self._read = 0
+        # A transport by shape: asyncio calls it the same way.
+        self.connection.connection_made(cast(asyncio.Transport, self.wire))
+
+    def bytes(self, data: bytes) -> None:
+        """Bytes arrive in one chunk."""
+        self.connection.data_received(data)
+
+    def send(self, *packets: Packet) -> None:
+        """Packets arrive in one chunk."""
+        self.bytes(b"".join(encode(packet, self.version) for packet in packets))
+
+    def unread(self) -> list[Packet]:
+        """What the server has written since the last look, without running the loop."""
+        packets: list[Packet] = []
+        for data in self.wire.writes[self._read :]:
+            packets += self._decoder.feed(data)
+        self._read = len(self.wire.writes)
+        assert self._decoder.fault is None, self._decoder.fault
+        return packets
+
+    def receive(self) -> list[Packet]:
+        """What the server has written by the time its loop has nothing to do."""
+        self.scene.turns.settle()
+        return self.unread()
+
+    @property
+    def session(self) -> Session:
+        session = self.connection.session
+        assert session is not None
+        return session
+
+    @property
+    def over(self) -> bool:
+        self.scene.turns.settle()
+        return self.connection.transport is None
+
+
+class Scene:
+    """A broker with its policy, and the world around it."""
+
+    def __init__(
+        self,
+        *,
+        outbox_bytes: int = 4096,
+        session_queue: int = 4,
+        turn_budget: int = 1000,
+        max_packet_size: int = 4096,
+        connect_packet_size: int = 512,
+        connect_timeout: int = 10,
+        max_subscriptions: int = 5,
+        max_topic_levels: int = 8,
+        topic_alias_maximum: int = 0,
+        admits: Callable[[Connection], bool] = lambda connection: True,
+        pubsub: bool = True,
+    ) -> None:
+        self.turns = Turns()
+        self.desk = Desk()
+        self.time = 1000.0
+        self.released: list[str] = []
+        self.pubsub = pubsub
+        self.broker = Broker(self.desk, self.turns.soon, lambda: self.time, outbox_bytes, session_queue)
+        self.policy = Policy(
+            admits,
+            self.released.append,
+            connect_packet_size,
+            connect_timeout,
+            max_packet_size,
+            max_subscriptions,
+            max_topic_levels,
+            topic_alias_maximum,
+            turn_budget,
+        )
+        self._epoch = 0
+
+    def peer(self, version: int = MQTT_5_0, address: tuple[str, int] | None = PEER) -> Peer:
+        """A connection that has said nothing yet."""
+        return Peer(self, version, address)
+
+    def client(
+        self,
+        device: str,
+        version: int = MQTT_5_0,
+        *,
+        keep_alive: int = 0,
+        window: int = 16,
+        properties: Properties | None = None,
+        ordinal: int = 1,
+        pending: bool = False,
+    ) -> Peer:
+        """A device that was let in."""
+        peer = self.peer(version)
+        peer.send(Connect(version, device, keep_alive=keep_alive, properties=properties))
+        self.let_in(peer, window=window, ordinal=ordinal, pending=pending)
+        assert isinstance(peer.receive()[0], Connack)
+        return peer
+
+    def let_in(self, peer: Peer, *, window: int = 16, ordinal: int = 1, pending: bool = False) -> None:
+        """Does for a CONNECT what admission does, without stores."""
+        connection, packet = self.desk.admitted.pop()
+        assert connection is peer.connection
+        largest = get_int(packet.properties, PropertyId.MAXIMUM_PACKET_SIZE)
+        if largest is not None:
+            connection.max_outgoing = largest
+        self._epoch += 1
+        tenant = self.broker.enter(APP, "news", self.pubsub)
+        session = Session(tenant, packet.client_id, self._epoch, connection, window)
+        session.ordinal = ordinal
+        session.more = pending
+        previous = self.broker.open(session)
+        if previous is not None and previous.connection is not None:
+            previous.connection.close(ReasonCode.SESSION_TAKEN_OVER, "taken_over")
+        connection.session = session
+        self.broker.counters.sessions += 1
+        connection.accept(session, Connack(), packet.keep_alive)
+
+    def tick(self, count: int = 1) -> None:
+        """Seconds pass."""
+        for _ in range(count):
+            self.time += 1
+            self.broker.now += 1
+            for connection in self.broker.wheel.advance():
+                connection.expired()
+            self.turns.settle()
+
+    def offer(
+        self, peer: Peer, position: int, *, broadcast: bool = False, message: Message | None = None
+    ) -> None:
+        """A push that has just been stored is routed to the device."""
+        frames = Frames(message or a_message(position))
+        self.broker.offer(peer.session, frames, position, broadcast, NOW_MS)
+
+
+def a_message(
+    number: int, *, qos: int = 1, online_only: bool = False, payload: bytes | None = None
+) -> Message:
+    return Message(
+        id=f"m{number}",
+        app="news",
+        payload=payload or b"payload %d" % number,
+        content_type="text/plain",
+        created_at=NOW_MS,
+        expires_at=NOW_MS + 60_000,
+        qos=qos,
+        online_only=online_only,
+    )

@@ -1,0 +1,95 @@
+import base64
+import hashlib
+import hmac
+import json
+
+import pytest
+from tests.unit.room.house import SECRET, a_token, an_app
+
+from longline.errors import BadToken
+from longline.room.tokens import token_device
+
+
+def b64(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def signed(header: bytes, claims: bytes) -> bytes:
+    """A token of any content that the app's secret has really signed."""
+    text = b64(header) + b"." + b64(claims)
+    return text + b"." + b64(hmac.new(SECRET.encode(), text, hashlib.sha256).digest())
+
+
+HS256 = b'{"alg":"HS256","typ":"JWT"}'
+
+
+def test_a_good_token_names_its_device() -> None:
+    assert token_device(an_app(), a_token("phone")) == "phone"
+    assert token_device(an_app(), a_token("phone", exp=9_999_999_999)) == "phone"
+
+
+@pytest.mark.parametrize(
+    ("token", "message"),
+    [
+        (None, "no token"),
+        (b"", "no token"),
+        (b"garbage", "not a valid token"),
+        (b"\xff\xfe.\x00.\x01", "not a valid token"),
+        (a_token("phone", exp=1), "the token has expired"),
+        (a_token("phone", "the device secret of another app, long"), "not signed with this app's"),
+    ],
+)
+def test_a_bad_token_is_refused_with_what_is_wrong_with_it(token: bytes | None, message: str) -> None:
+    with pytest.raises(BadToken, match=message) as caught:
+        token_device(an_app(), token)
+    assert "garbage" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {},
+        {"sub": None},
+        {"sub": 1},
+        {"sub": ["phone"]},
+        {"sub": "phone", "exp": None},
+        {"sub": "phone", "exp": []},
+        {"sub": "phone", "exp": "soon"},
+        {"sub": "phone", "exp": 1e400},
+        {"sub": "phone", "nbf": 9_999_999_999},
+        {"sub": "phone", "nbf": {}},
+        {"sub": "phone", "iat": None},
+        {"sub": "phone", "aud": "another service"},
+    ],
+)
+def test_no_claims_that_an_app_server_may_sign_by_mistake_do_more_than_refuse(
+    claims: dict[str, object],
+) -> None:
+    """A mistake of one app must not end the task that admits the devices of all."""
+    with pytest.raises(BadToken):
+        token_device(an_app(), signed(HS256, json.dumps(claims).encode()))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"alg":"none"}',
+        b'{"alg":"RS256"}',
+        b'{"alg":[]}',
+        b'{"alg":"HS256","b64":false}',
+        b'{"alg":"HS256","crit":["x"]}',
+        b"[]",
+        b"[" * 3000,
+        b"\xff",
+        b"1" * 5000,
+    ],
+)
+def test_no_header_that_a_stranger_may_send_does_more_than_refuse(header: bytes) -> None:
+    with pytest.raises(BadToken):
+        token_device(an_app(), signed(header, b'{"sub":"phone"}'))
+
+
+@pytest.mark.parametrize("claims", [b"[" * 3000, b"[]", b"\xff\xfe", b'"phone"', b"1" * 5000])
+def test_no_signed_body_does_more_than_refuse(claims: bytes) -> None:
+    with pytest.raises(BadToken):
+        token_device(an_app(), signed(HS256, claims))

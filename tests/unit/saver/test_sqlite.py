@@ -1,0 +1,312 @@
+"""What only the SQLite engine promises: files, locks, failures of the disk, plans without scans, bounds."""
+
+import asyncio
+import os
+import re
+import stat
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+import apsw
+import msgspec
+import pytest
+from tests.contract.engines import SAVERS
+from tests.contract.saver.test_ledger import check_any_sequence
+from tests.contract.scene import MINUTE, Scene
+
+from longline.errors import DataDirInUse, Unavailable
+from longline.model import Devices, Everyone, Profile, State
+from longline.saver import sqlite
+from longline.saver.port import Cursor, Envelope, Registration
+from longline.saver.sql import settling, standings
+from longline.saver.sql.database import Value
+from longline.saver.sqlite import SqliteSaver
+
+
+@pytest.fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    scene = Scene(SAVERS["sqlite"], str(tmp_path / "data" / "longline.db"))
+    await scene.open()
+    await scene.begin()
+    yield scene
+    await scene.saver.close()
+
+
+async def test_a_second_process_is_refused(scene: Scene) -> None:
+    with pytest.raises(DataDirInUse):
+        await SqliteSaver.open(scene.place, locate=scene.locate)
+    await scene.register("a")
+
+
+async def test_the_directory_is_free_again_after_close(scene: Scene) -> None:
+    await scene.reopen()
+    assert await scene.saver.find_app("news") is not None
+
+
+async def test_files_are_readable_by_their_owner_only(scene: Scene) -> None:
+    await scene.register("a")
+    directory = Path(scene.place).parent
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in directory.iterdir()}
+    assert set(modes.values()) == {0o600}
+    assert set(modes) == {f"longline.db{end}" for end in ("", "-wal", "-shm", ".lock")}
+
+
+async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "longline.db").write_bytes(b"not a database" * 1000)
+    with pytest.raises(Unavailable, match=r"longline\.db"):
+        await SqliteSaver.open(tmp_path / "longline.db", locate=lambda app, devices: [])
+
+
+async def test_a_database_of_another_version_is_refused(scene: Scene) -> None:
+    await scene.saver.close()
+    connection = apsw.Connection(scene.place)
+    connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    with pytest.raises(Unavailable, match="schema 999"):
+        await scene.open()
+    connection = apsw.Connection(scene.place)
+    connection.execute(f"PRAGMA user_version = {sqlite.SCHEMA_VERSION}")
+    connection.close()
+    await scene.open()
+
+
+async def test_a_closed_engine_says_so(scene: Scene) -> None:
+    await scene.saver.close()
+    with pytest.raises(Unavailable):
+        await scene.saver.find_app("news")
+    with pytest.raises(Unavailable):
+        await scene.register("a")
+    await scene.open()
+
+
+def writer_of(scene: Scene) -> sqlite.Connection:
+    assert isinstance(scene.saver, SqliteSaver)
+    return scene.saver._database
+
+
+async def test_a_full_disk_fails_what_it_fails_and_nothing_after(scene: Scene) -> None:
+    """Exactly the requests of that commit are refused, and none of what they brought is there."""
+    await scene.register("a")
+    kept = await scene.push("kept", "a")
+    connection = writer_of(scene)
+    connection.run(f"PRAGMA max_page_count = {connection.number('PRAGMA page_count')}")
+    lost = [scene.message("x" * 100_000) for _ in range(3)]
+    failures = await asyncio.gather(
+        *(scene.send(message, Devices(("a",))) for message in lost), return_exceptions=True
+    )
+    assert [type(failure) for failure in failures] == [Unavailable] * 3
+    assert [await scene.saver.status(scene.app, message.id) for message in lost] == [None] * 3
+    connection.run("PRAGMA max_page_count = 1000000")
+    await scene.push("after", "a")
+    to_all = await scene.push("to all")
+    assert await scene.waiting("a") == ["kept", "after", "to all"]
+    assert (await scene.ledger(kept)).pending == (await scene.ledger(to_all)).pending == 1
+    assert scene.saver.statistics()["failed_transactions"] >= 1
+
+
+async def test_a_failed_commit_leaves_no_trace_in_memory(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ordinals, positions and sets that a failed transaction touched are as they were."""
+    await scene.register("a")
+    broadcast = await scene.push("to all")
+    (push,) = (await scene.page("a")).pushes
+    run = sqlite.Connection.run
+
+    def broken(self: sqlite.Connection, sql: str, /, *values: Value) -> int:
+        if sql == "COMMIT":
+            raise apsw.IOError("disk I/O error")
+        return run(self, sql, *values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite.Connection, "run", broken)
+        for attempt in (
+            scene.register("b"),
+            scene.settle("a", push, State.ACKED),
+            scene.push("lost"),
+            scene.saver.delete_device(scene.app, "a", scene.now),
+            scene.saver.cancel(scene.app, broadcast, scene.now),
+        ):
+            with pytest.raises(Unavailable):
+                await attempt
+    assert (await scene.ledger(broadcast)).pending == 1
+    assert await scene.waiting("a") == ["to all"]
+    assert await scene.register("b") == [1]
+    assert (await scene.ledger(await scene.push("again"))).targeted == 2
+
+
+async def test_an_impossible_request_does_not_fail_its_neighbours(scene: Scene) -> None:
+    """Requests of one group are tried one by one when the group cannot be committed."""
+    await scene.register("a")
+    good = [scene.message(f"good {n}") for n in range(3)]
+    twice = msgspec.structs.replace(scene.message("twice"), id=good[0].id)
+    answers = await asyncio.gather(
+        *(scene.send(message, Devices(("a",))) for message in [*good, twice]), return_exceptions=True
+    )
+    assert [isinstance(answer, Unavailable) for answer in answers] == [False, False, False, True]
+    assert await scene.waiting("a") == ["good 0", "good 1", "good 2"]
+
+
+Method = Callable[..., object]
+
+
+def recording(method: Method, seen: dict[str, tuple[Value, ...]]) -> Method:
+    def record(self: sqlite.Connection, sql: str, /, *values: Value) -> object:
+        seen[sql] = values
+        return method(self, sql, *values)
+
+    return record
+
+
+async def test_no_statement_scans_a_table(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is stored, the work of a request is what it speaks of: every plan searches by a key."""
+    seen: dict[str, tuple[Value, ...]] = {}
+    for name in ("run", "text", "number"):
+        method = getattr(sqlite.Connection, name)
+
+        monkeypatch.setattr(sqlite.Connection, name, recording(method, seen))
+    await everything(scene)
+    monkeypatch.undo()
+    assert len(seen) > 50
+    scans = []
+    for sql, values in seen.items():
+        if sql in ("BEGIN IMMEDIATE", "COMMIT"):
+            continue
+        plan = apsw.Connection(scene.place, flags=apsw.SQLITE_OPEN_READONLY)
+        steps = [
+            str(row[3])
+            for row in plan.execute("EXPLAIN QUERY PLAN " + sql, [sqlite._bound(value) for value in values])
+        ]
+        plan.close()
+        scans += [
+            f"{step}: {sql}" for step in steps if re.match(r"SCAN (?!CONSTANT)", step) and not small(step)
+        ]
+    assert scans == [], "\n".join(scans)
+
+
+def small(step: str) -> bool:
+    """Whether a step walks through what the request brought, a page of rows, or the apps being removed."""
+    return (
+        re.search(r"VIRTUAL TABLE|SCAN (\(subquery|page\b|apps USING INDEX apps_deleted)", step) is not None
+    )
+
+
+async def everything(scene: Scene) -> None:
+    """Each method of the port at least once."""
+    saver = scene.saver
+    await scene.register("a", "b", "c", profile=Profile(tags=("red",), aliases=("ann",)))
+    await scene.register("a", profile=Profile(tags=("blue",)))
+    await scene.arrive("d")
+    for online_only in (False, True):
+        for collapse in (None, "k"):
+            for names in (("a", "b"), ()):
+                message = scene.message(collapse=collapse, online_only=online_only)
+                envelope = Envelope(message, Devices(names) if names else Everyone())
+                await scene.submit(scene.submission(envelope, key=message.id, digest=b"d"))
+                await saver.status(scene.app, message.id)
+                await saver.deliveries(scene.app, message.id, -1, 10)
+    await saver.settle_rest(scene.app, 8, "offline", scene.now)
+    page = await scene.page("a")
+    await scene.ack_all("a")
+    await saver.advance([Cursor(scene.app, 0, page.log_after)])
+    await scene.pending("b")
+    await saver.cancel(scene.app, await scene.push("taken back"), scene.now)
+    await saver.list_devices(scene.app, tag="red", alias="ann", after=-1, limit=10)
+    await saver.list_devices(scene.app, tag=None, alias=None, after=-1, limit=10)
+    await saver.count_devices(scene.app)
+    await saver.ban(scene.app, "a", 1)
+    await saver.delete_device(scene.app, "c", scene.now)
+    app = await saver.find_app("news")
+    assert app is not None
+    await saver.update_app(app)
+    await saver.list_apps("", 10)
+    await scene.pass_time(MINUTE)
+    await scene.pass_time(10**9)
+    await scene.push("left behind", "a")
+    await saver.delete_app(scene.app)
+    await scene.pass_time(0)
+    await saver.next_expiry()
+
+
+async def test_the_write_ahead_log_is_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "CHECKPOINT_PAGES", 64)
+    await scene.register("a")
+    for _ in range(40):
+        await scene.push("x" * 50_000, "a")
+    wal = os.stat(scene.place + "-wal").st_size
+    assert wal < 2 * 64 * 4096
+    assert scene.saver.statistics()["checkpoints"] > 5
+
+
+async def test_additions_to_a_broadcast_are_merged(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading a broadcast's sets stays cheap however many commits added to them."""
+    monkeypatch.setattr(standings, "MERGE_AT", 8)
+    names = [f"d{n}" for n in range(40)]
+    await scene.register(*names)
+    message_id = await scene.push("to all")
+    for name in names[:30]:
+        await scene.ack_all(name)
+    rows = writer_of(scene).number("SELECT count(*) FROM broadcast_sets")
+    assert rows is not None
+    assert rows <= 10
+    await scene.reopen()
+    assert (await scene.ledger(message_id)).acked == 30
+    assert [await scene.waiting(name) for name in names[28:32]] == [[], [], ["to all"], ["to all"]]
+
+
+def test_any_sequence_is_right_also_with_merges_and_without_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standings, "MERGE_AT", 2)
+
+    class Forgetful(standings.Standings):
+        def __init__(self, limit: int) -> None:
+            super().__init__(1)
+
+    monkeypatch.setattr(sqlite, "Standings", Forgetful)
+    check_any_sequence(SAVERS["sqlite"], examples=10)
+
+
+async def test_memory_for_broadcasts_is_bounded(tmp_path: Path) -> None:
+    scene = Scene(SAVERS["sqlite"], str(tmp_path / "longline.db"))
+    saver = await SqliteSaver.open(scene.place, locate=scene.locate, cache_bytes=4 * 65536)
+    scene._saver = saver
+    await scene.begin()
+    names = [f"d{n}" for n in range(1000)]
+    await saver.register(scene.app, [Registration(name, Profile()) for name in names], scene.now)
+    for n in range(150):
+        await scene.push(str(n))
+    assert saver.statistics()["broadcast_cache_bytes"] <= 65536
+    assert len(await scene.waiting("d7")) == 150
+    assert saver.statistics()["broadcast_cache_bytes"] <= 65536
+    await saver.close()
+
+
+async def test_an_old_position_is_never_given_again_after_a_crash(scene: Scene) -> None:
+    """The block of positions that was in use is skipped, whatever of it was used."""
+
+    async def newest() -> int:
+        await scene.push("m", "a")
+        return (await scene.page("a")).pushes[-1].position
+
+    await scene.register("a")
+    before = await newest()
+    await scene.reopen()
+    assert await newest() > before
+
+
+def test_records_read_back_as_they_were_packed() -> None:
+    """The widths of a record and of the SQL that takes it apart are the same."""
+    connection = apsw.Connection(":memory:")
+    record = settling.RECEIPT % (2**62, 2**61, State.DROPPED, 10**13, 10**14, "grün".encode())
+    (row,) = connection.execute(settling.GIVEN, (apsw.carray((record,)),))
+    assert row == (2**62, 2**61, int(State.DROPPED), 10**13, 10**14, "grün")
+    connection.close()
+
+
+def test_bound_arrays_are_seen_whole() -> None:
+    connection = apsw.Connection(":memory:")
+    arrays: Sequence[Value] = [(1, 2**62), ("a", "é"), (b"\x00", b"x")]
+    for values in arrays:
+        rows = connection.execute("SELECT value FROM carray(?)", (sqlite._bound(values),)).fetchall()
+        assert tuple(row[0] for row in rows) == values
+    connection.close()

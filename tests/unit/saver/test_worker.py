@@ -1,0 +1,131 @@
+"""The thread that serves what has gathered: groups, bounds, failures of one and of all, closing."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from longline.errors import AppNotFound, Overloaded, Unavailable
+from longline.saver.sql.worker import Job, Worker, by_operation, perform
+
+
+def double(calls: list[int]) -> list[int]:
+    return [2 * n for n in calls]
+
+
+class Gate:
+    """Holds the thread between groups, so that a test decides what gathers."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.opened = threading.Event()
+        self.groups: list[int] = []
+
+    def process(self, jobs: list[Job]) -> None:
+        self.groups.append(len(jobs))
+        self.entered.set()
+        self.opened.wait()
+        perform(jobs)
+
+
+async def held(gate: Gate, limit: int = 100, group_limit: int = 100) -> tuple[Worker, "asyncio.Future[int]"]:
+    """A worker whose thread is inside its first group."""
+    worker = Worker("test", limit, group_limit, gate.process)
+    first = worker.call(double, 0)
+    await asyncio.to_thread(gate.entered.wait)
+    return worker, first
+
+
+async def test_what_gathers_while_a_group_is_served_becomes_the_next_group() -> None:
+    gate = Gate()
+    worker, first = await held(gate)
+    rest = [worker.call(double, n) for n in range(1, 11)]
+    gate.opened.set()
+    assert await asyncio.gather(first, *rest) == [2 * n for n in range(11)]
+    assert gate.groups == [1, 10]
+    await worker.close()
+
+
+async def test_a_group_is_closed_when_it_is_heavy_enough() -> None:
+    gate = Gate()
+    worker, first = await held(gate, group_limit=4)
+    rest = [worker.call(double, n, weight=2) for n in range(6)]
+    gate.opened.set()
+    await asyncio.gather(first, *rest)
+    assert gate.groups == [1, 2, 2, 2]
+    await worker.close()
+
+
+async def test_a_full_queue_refuses_and_goes_on() -> None:
+    gate = Gate()
+    worker, first = await held(gate, limit=10)
+    taken = worker.call(double, 1, weight=9)
+    with pytest.raises(Overloaded):
+        worker.call(double, 2)
+    gate.opened.set()
+    await asyncio.gather(first, taken)
+    assert worker.waiting == 0
+    assert await worker.call(double, 3) == 6
+    await worker.close()
+
+
+async def test_a_call_heavier_than_the_queue_passes_when_nothing_waits() -> None:
+    worker = Worker("test", 10, 100, perform)
+    assert await worker.call(double, 1, weight=1000) == 2
+    await worker.close()
+
+
+async def test_closing_serves_what_was_accepted_and_takes_no_more() -> None:
+    gate = Gate()
+    worker, first = await held(gate)
+    rest = [worker.call(double, n) for n in range(5)]
+    closing = asyncio.create_task(worker.close(), name="close")
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        worker.call(double, 1)
+    gate.opened.set()
+    await closing
+    assert await asyncio.gather(first, *rest) == [0, 0, 2, 4, 6, 8]
+    assert "test" not in [thread.name for thread in threading.enumerate()]
+    await worker.close()
+
+
+async def test_a_result_that_is_an_error_is_that_calls_alone() -> None:
+    def pick(calls: list[int]) -> list[int | AppNotFound]:
+        return [AppNotFound("odd") if n % 2 else n for n in calls]
+
+    worker = Worker("test", 100, 100, perform)
+    results = await asyncio.gather(*(worker.call(pick, n) for n in range(3)), return_exceptions=True)
+    assert results[0::2] == [0, 2]
+    assert isinstance(results[1], AppNotFound)
+    await worker.close()
+
+
+async def test_a_caller_that_gave_up_does_not_disturb_the_others() -> None:
+    gate = Gate()
+    worker, first = await held(gate)
+    given_up, patient = worker.call(double, 1), worker.call(double, 2)
+    given_up.cancel()
+    gate.opened.set()
+    assert (await first, await patient) == (0, 4)
+    assert worker.waiting == 0
+    await worker.close()
+
+
+async def test_what_is_to_be_done_between_groups_is_done_after_each() -> None:
+    rests: list[str] = []
+    worker = Worker("test", 100, 100, perform, lambda: rests.append(threading.current_thread().name))
+    for n in range(3):
+        await worker.call(double, n)
+    await worker.close()
+    assert rests == ["test"] * 3
+
+
+def test_calls_of_one_operation_are_served_together_in_their_order() -> None:
+    loop = asyncio.new_event_loop()
+    operations: list[Callable[[list[int]], list[int]]] = [double, sorted, double]
+    jobs = [Job(operation, n, 1, loop.create_future()) for n, operation in enumerate(operations)]
+    grouped = by_operation(jobs)
+    assert [[job.argument for job in group] for group in grouped.values()] == [[0, 2], [1]]
+    loop.close()

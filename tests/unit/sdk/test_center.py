@@ -1,0 +1,279 @@
+"""The client of the HTTP API, against a server made of prepared answers."""
+
+import asyncio
+import base64
+from collections.abc import Callable
+
+import httpx
+import msgspec
+import pytest
+
+from longline import Center, errors
+from longline.sdk.answers import Push, Receipt
+
+Answerer = Callable[[httpx.Request], httpx.Response]
+LEDGER = {"targeted": 2, "pending": 0, "acked": 1, "expired": 0, "collapsed": 0, "dropped": {"kicked": 1}} | {
+    "routed": 2,
+    "sent": 2,
+}
+
+
+class Server:
+    """Answers from a list, the last for ever after, and keeps the requests and the waits between them."""
+
+    def __init__(self, *answers: httpx.Response | Exception) -> None:
+        self._answers = list(answers)
+        self.requests: list[httpx.Request] = []
+        self.waits: list[float] = []
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        await asyncio.sleep(0)
+
+    def center(self, *, retries: int = 3) -> Center:
+        return Center(
+            "http://center.test",
+            "the-key",
+            retries=retries,
+            random=lambda: 0.5,
+            sleep=self.sleep,
+            transport=httpx.MockTransport(self.answer),
+        )
+
+    def body(self, index: int = 0) -> dict[str, object]:
+        return msgspec.json.decode(self.requests[index].content, type=dict[str, object])
+
+
+def ok(body: object, status: int = 200) -> httpx.Response:
+    return httpx.Response(status, content=msgspec.json.encode(body))
+
+
+def failed(status: int, code: str, **headers: str) -> httpx.Response:
+    body = {"error": {"code": code, "message": "the server's words", "details": []}}
+    return httpx.Response(status, content=msgspec.json.encode(body), headers=headers)
+
+
+ACCEPTED = ok({"message_id": "m1", "status": "accepted", "targeted": 2}, 202)
+BUSY = failed(503, "overloaded")
+
+
+async def test_a_push_names_its_audience_its_payload_and_only_the_options_given() -> None:
+    server = Server(ACCEPTED)
+    async with server.center() as center:
+        receipt = await center.send("news", {"title": "Goal"}, devices=["d1", "d2"], ttl=60)
+    assert receipt == Receipt(message_id="m1", status="accepted", targeted=2)
+    request = server.requests[0]
+    assert (request.method, request.url.path) == ("POST", "/v1/apps/news/messages")
+    assert request.headers["authorization"] == "Bearer the-key"
+    assert request.headers["content-type"] == "application/json"
+    assert server.body() == {
+        "audience": {"devices": ["d1", "d2"]},
+        "payload": {"title": "Goal"},
+        "options": {"ttl": 60},
+    }
+
+
+async def test_bytes_travel_as_base64_and_everyone_is_spelt_all() -> None:
+    server = Server(ACCEPTED)
+    async with server.center() as center:
+        await center.send("news", b"\x00\xff", everyone=True)
+    assert server.body() == {"audience": "all", "payload_base64": base64.b64encode(b"\x00\xff").decode()}
+
+
+async def test_a_push_without_exactly_one_audience_is_never_sent() -> None:
+    server = Server(ACCEPTED)
+    async with server.center() as center:
+        with pytest.raises(ValueError, match="exactly one"):
+            await center.send("news", "hello")
+        with pytest.raises(ValueError, match="exactly one"):
+            await center.send("news", "hello", devices=["d1"], everyone=True)
+        with pytest.raises(ValueError, match="list of names"):
+            await center.send("news", "hello", devices="d1")
+    assert server.requests == []
+
+
+async def test_a_push_that_is_tried_again_carries_the_same_idempotency_key() -> None:
+    server = Server(BUSY, httpx.ReadTimeout("silence"), ACCEPTED)
+    async with server.center() as center:
+        await center.send("news", "hello", everyone=True)
+        await center.send("news", "hello", everyone=True)
+    keys = [request.headers["idempotency-key"] for request in server.requests]
+    assert len(keys) == 4
+    assert len(set(keys[:3])) == 1
+    assert keys[3] != keys[0]
+
+
+async def test_the_callers_own_idempotency_key_is_used() -> None:
+    server = Server(ACCEPTED)
+    async with server.center() as center:
+        await center.send("news", "hello", everyone=True, idempotency_key="order-7")
+    assert server.requests[0].headers["idempotency-key"] == "order-7"
+
+
+async def test_retries_wait_with_jitter_and_double_and_then_tell_the_error() -> None:
+    server = Server(BUSY)
+    async with server.center(retries=3) as center:
+        with pytest.raises(errors.Overloaded, match="the server's words"):
+            await center.app("news")
+    assert len(server.requests) == 4
+    assert server.waits == pytest.approx([0.05, 0.1, 0.2])
+
+
+async def test_the_wait_the_server_asks_for_is_kept_and_jitter_comes_on_top() -> None:
+    server = Server(failed(429, "rate_limited", **{"Retry-After": "7"}), ACCEPTED)
+    async with server.center() as center:
+        await center.send("news", "hello", everyone=True)
+    assert server.waits == pytest.approx([7.05])
+
+
+async def test_a_server_that_asks_for_a_long_wait_is_reported_at_once() -> None:
+    server = Server(failed(429, "rate_limited", **{"Retry-After": "3600"}))
+    async with server.center() as center:
+        with pytest.raises(errors.RateLimited) as refusal:
+            await center.send("news", "hello", everyone=True)
+    assert refusal.value.retry_after == 3600
+    assert server.waits == []
+
+
+@pytest.mark.parametrize("answer", [BUSY, httpx.ConnectError("refused")])
+async def test_what_may_not_be_done_twice_is_tried_once(answer: httpx.Response | Exception) -> None:
+    server = Server(answer)
+    async with server.center() as center:
+        for call in (
+            center.create_app("news"),
+            center.rotate_keys("news"),
+            center.delete_app("news"),
+            center.patch_device("news", "d1", {"tags": ["a"]}),
+            center.kick("news", "d1"),
+            center.cancel("news", "m1"),
+        ):
+            with pytest.raises((errors.Overloaded, errors.Unavailable)):
+                await call
+    assert len(server.requests) == 6
+    assert server.waits == []
+
+
+async def test_a_lasting_failure_spends_the_budget_and_then_each_call_is_tried_once() -> None:
+    server = Server(BUSY)
+    async with server.center(retries=3) as center:
+        for _ in range(10):
+            with pytest.raises(errors.Overloaded):
+                await center.app("news")
+    assert len(server.requests) == 10 + 10  # ten calls, and the ten retries that a full budget holds
+
+
+def every_error() -> list[type[errors.LonglineError]]:
+    found = [errors.LonglineError]
+    for kind in found:  # which grows as it goes
+        found += [sub for sub in kind.__subclasses__() if sub.__module__ == errors.__name__]
+    return found
+
+
+@pytest.mark.parametrize("kind", every_error())
+async def test_every_code_of_the_api_is_raised_as_its_class(kind: type[errors.LonglineError]) -> None:
+    server = Server(failed(kind.status, kind.code))
+    async with server.center(retries=0) as center:
+        with pytest.raises(kind) as raised:
+            await center.app("news")
+    assert type(raised.value) is kind
+
+
+async def test_details_name_the_fields() -> None:
+    body = {
+        "error": {"code": "invalid", "message": "no", "details": [{"field": "ttl", "message": "too long"}]}
+    }
+    server = Server(ok(body, 422))
+    async with server.center() as center:
+        with pytest.raises(errors.ValidationFailed) as raised:
+            await center.send("news", "hello", everyone=True, ttl=1)
+    assert raised.value.details == (("ttl", "too long"),)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (502, b"<html>Bad Gateway</html>", errors.Unavailable),
+        (404, b"", errors.NotFound),
+        (429, b'{"error": {"code": "quota_of_a_newer_server", "message": "x"}}', errors.RateLimited),
+        (418, b"{}", errors.LonglineError),
+    ],
+)
+async def test_an_answer_without_a_code_we_know_is_told_by_its_status(
+    status: int, body: bytes, kind: type[errors.LonglineError]
+) -> None:
+    server = Server(httpx.Response(status, content=body))
+    async with server.center(retries=0) as center:
+        with pytest.raises(kind) as raised:
+            await center.app("news")
+    assert type(raised.value) is kind
+
+
+async def test_an_answer_that_is_not_what_the_api_promises_is_an_error_of_ours() -> None:
+    server = Server(httpx.Response(200, content=b'{"unexpected": true}'))
+    async with server.center() as center:
+        with pytest.raises(errors.LonglineError, match="not what the API promises"):
+            await center.app("news")
+
+
+async def test_lists_follow_their_cursors_to_the_end() -> None:
+    server = Server(
+        ok({"devices": [{"device": "d1", "online": True}, {"device": "d2"}], "next_cursor": "c2"}),
+        ok({"devices": [{"device": "d3"}], "next_cursor": None}),
+    )
+    async with server.center() as center:
+        found = [device.device async for device in center.devices("news", tag="beta", online=True)]
+    assert found == ["d1", "d2", "d3"]
+    assert dict(server.requests[0].url.params) == {"tag": "beta", "online": "true"}
+    assert dict(server.requests[1].url.params) == {"tag": "beta", "online": "true", "cursor": "c2"}
+
+
+async def test_names_are_escaped_in_addresses() -> None:
+    server = Server(ok({"device": "a/b c"}))
+    async with server.center() as center:
+        await center.device("my app", "a/b c")
+    assert server.requests[0].url.raw_path == b"/v1/apps/my%20app/devices/a%2Fb%20c"
+
+
+async def test_a_batch_tells_each_push_its_own_outcome_in_order() -> None:
+    server = Server(
+        ok({"results": [{"message_id": "m1"}, {"error": {"code": "no_target", "message": "nobody"}}]}, 202)
+    )
+    async with server.center() as center:
+        results = await center.send_batch(
+            "news", [Push(payload="a", devices=["d1"]), Push(payload="b", devices=["ghost"])]
+        )
+    assert results[0] == Receipt(message_id="m1")
+    assert isinstance(results[1], errors.NoTarget)
+    assert server.requests[0].headers["idempotency-key"]
+
+
+async def test_waiting_follows_the_ledger_until_nothing_is_pending() -> None:
+    def status(pending: int) -> httpx.Response:
+        ledger = LEDGER | {"pending": pending}
+        return ok({"message_id": "m1", "status": "x", "created_at": "2030-01-02T03:04:05Z", "ledger": ledger})
+
+    server = Server(status(2), status(1), status(0))
+    async with server.center() as center:
+        settled = await center.wait("news", "m1", within=60)
+    assert settled.ledger.pending == 0
+    assert settled.ledger.dropped == {"kicked": 1}
+    assert settled.created_at.isoformat() == "2030-01-02T03:04:05+00:00"
+    assert len(server.requests) == 3
+    assert server.waits == sorted(server.waits)
+
+
+async def test_waiting_for_a_message_that_stays_pending_gives_up() -> None:
+    ledger = LEDGER | {"pending": 1}
+    server = Server(
+        ok({"message_id": "m1", "status": "x", "created_at": "2030-01-02T03:04:05Z", "ledger": ledger})
+    )
+    async with server.center() as center:
+        with pytest.raises(TimeoutError):
+            await center.wait("news", "m1", within=0)

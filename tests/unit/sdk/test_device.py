@@ -1,0 +1,409 @@
+"""The device against a room that misbehaves on purpose, on real sockets and in virtual time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from tests.unit.sdk.scripted import ScriptedRoom
+
+from longline import Device, errors
+from longline.mqtt.packets import (
+    Connack,
+    Connect,
+    Disconnect,
+    Pingreq,
+    Puback,
+    Publish,
+    Suback,
+    Subscribe,
+)
+from longline.sdk.refusals import TakenOver
+from longline.testing.clock import VirtualClock, settle
+
+Token = str | Callable[[], Awaitable[str]]
+
+
+def device_of(
+    room: ScriptedRoom,
+    *,
+    token: Token = "the-token",
+    clock: VirtualClock | None = None,
+    receive_maximum: int = 100,
+    protocol: int = 5,
+    keep_alive: int = 60,
+) -> Device:
+    return Device(
+        "127.0.0.1",
+        room.port,
+        app="news",
+        device="d1",
+        token=token,
+        protocol=protocol,
+        keep_alive=keep_alive,
+        receive_maximum=receive_maximum,
+        backoff_base=1.0,
+        backoff_cap=8.0,
+        random=lambda: 1.0,
+        clock=clock or VirtualClock(),
+    )
+
+
+@pytest.mark.parametrize("protocol", [4, 5])
+async def test_a_message_is_acknowledged_when_the_next_is_asked_for(protocol: int) -> None:
+    async with ScriptedRoom() as room, device_of(room, protocol=protocol) as device:
+        peer = await room.accept()
+        connect = await peer.let_in()
+        assert (connect.version, connect.username, connect.password) == (protocol, "news", b"the-token")
+        await peer.push("m1", 1)
+        await peer.push("m2", 2)
+        messages = aiter(device)
+        assert (await anext(messages)).id == "m1"
+        await settle()
+        assert device.statistics.acked == 0
+        assert (await anext(messages)).id == "m2"
+        assert (await peer.expect(Puback)).packet_id == 1
+        assert device.statistics.received == 2
+
+
+async def test_a_handler_that_raises_leaves_its_message_for_the_next_connection() -> None:
+    clock = VirtualClock()
+    async with ScriptedRoom() as room, device_of(room, clock=clock) as device:
+        peer = await room.accept()
+        await peer.let_in()
+        await peer.push("m1", 1)
+
+        async def handle_all() -> None:
+            async for message in device:
+                raise RuntimeError(f"cannot handle {message.id}")
+
+        with pytest.raises(RuntimeError, match="m1"):
+            await handle_all()
+        assert device.statistics.acked == 0
+        peer.close()
+        await clock.until_sleeping(1.0)
+        await clock.advance(1.0)
+        peer = await room.accept()
+        await peer.let_in(session_present=True)
+        await peer.push("m1", 1, dup=True)
+        again = await device.receive()
+        assert again.duplicate
+        await again.ack()
+        assert (await peer.expect(Puback)).packet_id == 1
+
+
+async def test_a_handler_slower_than_a_reconnect_gets_its_message_once() -> None:
+    clock = VirtualClock()
+    async with ScriptedRoom() as room, device_of(room, clock=clock) as device:
+        peer = await room.accept()
+        await peer.let_in()
+        await peer.push("m1", 1)
+        messages = aiter(device)
+        await anext(messages)
+        peer.reset()
+        await clock.until_sleeping(1.0)
+        await clock.advance(1.0)
+        peer = await room.accept()
+        await peer.let_in(session_present=True)
+        await peer.push("m1", 1, dup=True)
+        await peer.push("m2", 2)
+        assert (await anext(messages)).id == "m2"  # which also says that m1 is done
+        assert (await peer.expect(Puback)).packet_id == 1
+        assert device.statistics.duplicates == 1
+
+
+async def test_waits_between_connections_grow_until_one_of_them_lasts() -> None:
+    clock = VirtualClock()
+    async with ScriptedRoom() as room, device_of(room, clock=clock) as device:
+        for wait in (1.0, 2.0, 4.0, 8.0, 8.0):
+            peer = await room.accept()
+            await peer.let_in()
+            await device.wait_connected()
+            peer.reset()  # being let in is not enough
+            await clock.until_sleeping(wait)
+            await clock.advance(wait)
+        peer = await room.accept()
+        await peer.let_in()
+        await device.wait_connected()
+        await clock.advance(10.0)
+        peer.reset()
+        await clock.until_sleeping(1.0)
+        assert device.statistics.failures == 6
+        assert device.statistics.connects == 6
+        assert isinstance(device.statistics.last_error, errors.Unavailable)
+
+
+async def test_a_server_that_is_not_there_is_tried_again() -> None:
+    clock = VirtualClock()
+    room = ScriptedRoom()
+    async with room:
+        pass  # its port is free again
+    async with device_of(room, clock=clock) as device:
+        await clock.until_sleeping(1.0)
+        assert not device.connected
+        await clock.advance(1.0)
+        await clock.until_sleeping(2.0)
+        assert device.statistics.failures == 2
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        (0x84, errors.NotSupported),
+        (0x86, errors.BadToken),
+        (0x87, errors.BadToken),
+        (0x8A, errors.Banned),
+    ],
+)
+async def test_a_refusal_for_good_is_raised_to_everyone_who_waits(
+    reason: int, kind: type[errors.LonglineError]
+) -> None:
+    async with ScriptedRoom() as room, device_of(room) as device:
+        waiting = [
+            asyncio.create_task(device.wait_connected()),
+            asyncio.create_task(device.publish("up/x", b"x")),
+            asyncio.create_task(device.publish("up/x", b"x", qos=0)),
+            asyncio.create_task(device.subscribe("chat/+")),
+            asyncio.create_task(device.receive()),
+        ]
+        peer = await room.accept()
+        await peer.expect(Connect)
+        await peer.say(Connack(False, reason))
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {kind}
+        assert room.connections == 1
+        with pytest.raises(kind):
+            await device.receive()
+
+
+async def test_a_refused_token_is_renewed_once_without_a_wait() -> None:
+    given: list[str] = []
+
+    async def fresh() -> str:
+        given.append(f"token-{len(given)}")
+        return given[-1]
+
+    clock = VirtualClock()
+    async with ScriptedRoom() as room, device_of(room, token=fresh, clock=clock) as device:
+        peer = await room.accept()
+        assert (await peer.let_in()).password == b"token-0"
+        peer.reset()
+        await clock.until_sleeping(1.0)
+        await clock.advance(1.0)
+        peer = await room.accept()
+        assert (await peer.expect(Connect)).password == b"token-0"
+        await peer.say(Connack(False, 0x87))  # it ran out meanwhile
+        peer = await room.accept()
+        assert (await peer.expect(Connect)).password == b"token-1"
+        await peer.say(Connack(False, 0x87))
+        with pytest.raises(errors.BadToken):
+            await device.receive()
+        assert given == ["token-0", "token-1"]
+
+
+async def test_a_token_that_cannot_be_had_now_is_asked_for_again() -> None:
+    outcomes: list[str | Exception] = [errors.Overloaded(), "the-token"]
+
+    async def source() -> str:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    clock = VirtualClock()
+    async with ScriptedRoom() as room, device_of(room, token=source, clock=clock):
+        await clock.until_sleeping(1.0)
+        await clock.advance(1.0)
+        peer = await room.accept()
+        await peer.let_in()
+
+
+@pytest.mark.parametrize("failure", [errors.Unauthorized(), ZeroDivisionError()])
+async def test_a_token_source_that_is_broken_stops_the_device(failure: Exception) -> None:
+    async def source() -> str:
+        raise failure
+
+    async with ScriptedRoom() as room, device_of(room, token=source) as device:
+        with pytest.raises(type(failure)):
+            await device.receive()
+
+
+async def test_a_takeover_is_not_fought() -> None:
+    async with ScriptedRoom() as room, device_of(room) as device:
+        peer = await room.accept()
+        await peer.let_in()
+        await peer.push("m1", 1)
+        await device.receive()
+        await peer.say(Disconnect(0x8E))
+        with pytest.raises(TakenOver):
+            await device.receive()
+        assert room.connections == 1
+
+
+async def test_closing_says_good_bye_and_ends_the_iteration() -> None:
+    async with ScriptedRoom() as room:
+        async with device_of(room) as device:
+            peer = await room.accept()
+            await peer.let_in()
+            await device.wait_connected()
+            iterating = asyncio.create_task(ids(device))
+            await settle()
+        assert await iterating == []
+        assert (await peer.expect(Disconnect)).reason == 0
+        await peer.ended()
+        with pytest.raises(errors.Unavailable, match="closed"):
+            await device.publish("up/x", b"x")
+
+
+async def test_a_device_leaves_no_task_behind() -> None:
+    before = asyncio.all_tasks()
+    async with ScriptedRoom() as room:
+        async with device_of(room):
+            peer = await room.accept()
+            await peer.let_in()
+        async with device_of(room) as stalled:
+            await room.accept()  # and never a CONNACK
+            await settle()
+            assert not stalled.connected
+    await settle()
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_device_that_was_not_entered_says_so() -> None:
+    device = Device("127.0.0.1", 1, app="news", device="d1", token="x")
+    with pytest.raises(RuntimeError, match="async with"):
+        await device.receive()
+    await device.close()
+
+
+async def test_a_publish_returns_when_the_server_has_taken_it() -> None:
+    async with ScriptedRoom() as room, device_of(room) as device:
+        publishing = asyncio.create_task(device.publish("up/seen", "ça va"))  # before it is connected
+        peer = await room.accept()
+        await peer.let_in()
+        publish = await peer.expect(Publish)
+        assert (publish.topic, publish.payload, publish.qos) == ("up/seen", "ça va".encode(), 1)
+        assert not publishing.done()
+        await peer.say(Puback(publish.packet_id))
+        await publishing
+
+
+async def test_a_publish_survives_its_connection() -> None:
+    clock = VirtualClock()
+    async with ScriptedRoom() as room, device_of(room, clock=clock) as device:
+        publishing = asyncio.create_task(device.publish("up/seen", b"x"))
+        peer = await room.accept()
+        await peer.let_in()
+        first = await peer.expect(Publish)
+        peer.reset()
+        await clock.until_sleeping(1.0)
+        await clock.advance(1.0)
+        peer = await room.accept()
+        await peer.let_in(session_present=True)
+        again = await peer.expect(Publish)
+        assert (again.packet_id, again.dup) == (first.packet_id, True)
+        await peer.say(Puback(again.packet_id))
+        await publishing
+
+
+async def test_a_refused_publish_and_a_refused_filter_raise_and_the_device_lives_on() -> None:
+    async with ScriptedRoom() as room, device_of(room) as device:
+        peer = await room.accept()
+        await peer.let_in()
+        publishing = asyncio.create_task(device.publish("forbidden", b"x"))
+        await peer.say(Puback((await peer.expect(Publish)).packet_id, 0x87))
+        with pytest.raises(errors.Forbidden):
+            await publishing
+        subscribing = asyncio.create_task(device.subscribe("forbidden"))
+        await peer.say(Suback((await peer.expect(Subscribe)).packet_id, [0x87]))
+        with pytest.raises(errors.Forbidden):
+            await subscribing
+        assert device.connected
+
+
+async def test_filters_are_wanted_again_after_a_reconnect() -> None:
+    clock = VirtualClock()
+    async with ScriptedRoom() as room, device_of(room, clock=clock) as device:
+        subscribing = asyncio.create_task(device.subscribe("chat/+", qos=1))
+        peer = await room.accept()
+        await peer.let_in()
+        await peer.say(Suback((await peer.expect(Subscribe)).packet_id, [1]))
+        await subscribing
+        peer.reset()
+        await clock.until_sleeping(1.0)
+        await clock.advance(1.0)
+        peer = await room.accept()
+        await peer.let_in()
+        assert (await peer.expect(Subscribe)).subscriptions[0].filter == "chat/+"
+        await peer.say(Publish("chat/a", b"hi"))
+        message = await device.receive()
+        assert (message.id, message.topic, message.text) == (None, "chat/a", "hi")
+
+
+async def test_with_its_queue_full_the_device_stops_reading_until_the_consumer_takes_one() -> None:
+    async with ScriptedRoom() as room, device_of(room, receive_maximum=2) as device:
+        peer = await room.accept()
+        await peer.let_in()
+        await device.wait_connected()
+        payload = bytes(100_000)  # more than one read each
+        sending = asyncio.create_task(send_many(peer.push, 100, payload))
+        first = await device.receive()
+        assert first.id == "m0"
+        for _ in range(20):
+            await settle()
+        assert not sending.done()  # ten megabytes do not fit into the socket's buffers
+        for number in range(1, 100):
+            assert (await device.receive()).id == f"m{number}"
+        await sending
+        assert device.statistics.overflowed == 0
+
+
+async def ids(device: Device) -> list[str | None]:
+    return [message.id async for message in device]
+
+
+async def send_many(push: Callable[..., Awaitable[None]], count: int, payload: bytes) -> None:
+    for number in range(count):
+        await push(f"m{number}", 0, payload=payload)
+
+
+async def test_a_handler_may_publish_while_its_queue_is_full() -> None:
+    async with ScriptedRoom() as room, device_of(room, receive_maximum=1) as device:
+        peer = await room.accept()
+        await peer.let_in()
+        await peer.push("m1", 1)
+        await device.receive()
+        await peer.push("m2", 2)
+        await settle()
+        await peer.push("m3", 0)
+        publishing = asyncio.create_task(device.publish("up/seen", b"x"))
+        publish = await peer.expect(Publish)
+        await peer.push("m4", 3)
+        await peer.say(Puback(publish.packet_id))
+        await publishing
+        assert (await device.receive()).id == "m2"
+
+
+async def test_a_server_that_fell_silent_is_left_for_a_new_connection() -> None:
+    clock = VirtualClock()
+    async with ScriptedRoom() as room, device_of(room, clock=clock, keep_alive=60) as device:
+        peer = await room.accept()
+        await peer.let_in()
+        await device.wait_connected()
+        await clock.until_sleeping(45.0)
+        await clock.advance(45.0)
+        await peer.expect(Pingreq)
+        await clock.advance(20.0)
+        await clock.until_sleeping(1.0)
+        assert not device.connected
+        assert "silent" in str(device.statistics.last_error)
+        await clock.advance(1.0)
+        await (await room.accept()).let_in()
+
+
+@pytest.mark.parametrize("qos", [-1, 2])
+async def test_qos_2_is_refused_by_name(qos: int) -> None:
+    async with ScriptedRoom() as room, device_of(room) as device:
+        with pytest.raises(ValueError, match="0 or 1"):
+            await device.publish("x", b"", qos=qos)
+        with pytest.raises(ValueError, match="0 or 1"):
+            await device.subscribe("x", qos=qos)

@@ -1,0 +1,27 @@
+"""Counters stay bounded and distributions exact."""
+
+from longline.telemetry.counters import OTHER, Histogram, Tally
+
+
+def test_a_tally_counts_by_label() -> None:
+    tally = Tally()
+    tally.add("malformed_packet")
+    tally.add("malformed_packet", 2)
+    tally.add("bad_token")
+    assert tally == {"malformed_packet": 3, "bad_token": 1}
+
+
+def test_a_tally_counts_labels_beyond_its_limit_together() -> None:
+    tally = Tally(limit=2)
+    for label in ("a", "b", "c", "d", "a"):
+        tally.add(label)
+    assert tally == {"a": 2, "b": 1, OTHER: 2}
+
+
+def test_a_histogram_s_bounds_are_inclusive_upper_ends() -> None:
+    histogram = Histogram((0.25, 1.0))
+    for seconds in (0.0, 0.25, 0.5, 1.0, 8.0):
+        histogram.observe(seconds)
+    assert histogram.cumulative() == [("0.25", 2), ("1.0", 4), ("+Inf", 5)]
+    assert histogram.total == 9.75
+    assert histogram.highest == 8.0
