@@ -76,32 +76,37 @@ class Addresses:
         if self._counters.connections > self._max_connections:
             return "too_many_connections"
         now = connection.broker.clock()
-        if self._rate:
+        peer = None
+        if self._allow or self._deny or self._per_address or self._rate_per_address:
+            transport = connection.transport
+            name = transport.get_extra_info("peername") if transport is not None else None
+            if name is None:
+                return "address_unknown"  # it has gone already
+            peer = str(name[0])
+            code = self._address_refusal(peer, now)
+            if code is not None:
+                return code
+        if self._rate:  # last: whoever is refused for its own address takes nothing from the others
             if self._bucket is None:
                 self._bucket = Bucket(self._rate, now)
             if not self._bucket.take(self._rate, now):
                 return "connect_rate"
-        if not (self._allow or self._deny or self._per_address or self._rate_per_address):
-            return None
-        transport = connection.transport
-        name = transport.get_extra_info("peername") if transport is not None else None
-        if name is None:
-            return "address_unknown"  # it has gone already
-        peer = str(name[0])
+        if peer is not None and self._per_address:
+            self._held[peer] = self._held.get(peer, 0) + 1
+            connection.peer = peer
+        return None
+
+    def _address_refusal(self, peer: str, now: float) -> str | None:
         if self._allow or self._deny:
-            address = ipaddress.ip_address(peer)
+            address = address_of(peer)
             if any(address in network for network in self._deny):
                 return "address_denied"
             if self._allow and not any(address in network for network in self._allow):
                 return "address_not_allowed"
+        if self._per_address and self._held.get(peer, 0) >= self._per_address:
+            return "too_many_connections_per_address"
         if self._rate_per_address and not self._within_rate(peer, now):
             return "connect_rate_per_address"
-        if self._per_address:
-            held = self._held.get(peer, 0)
-            if held >= self._per_address:
-                return "too_many_connections_per_address"
-            self._held[peer] = held + 1
-            connection.peer = peer
         return None
 
     def _within_rate(self, peer: str, now: float) -> bool:
@@ -112,3 +117,11 @@ class Addresses:
                 self._buckets.popitem(last=False)
         self._buckets.move_to_end(peer)
         return bucket.take(self._rate_per_address, now)
+
+
+def address_of(peer: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """A peer's address; an IPv4 one also where a dual-stack listener shows it inside an IPv6 one (RFC 4291, 2.5.5.2)."""
+    address = ipaddress.ip_address(peer)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address

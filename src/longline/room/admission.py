@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from longline.errors import AppNotFound, BadToken, Banned, LonglineError, NotSupported, Overloaded
-from longline.model import App, valid_device_name
+from longline.model import App, valid_app_name, valid_device_name
 from longline.mqtt.packets import MQTT_5_0, Connack, Connect
 from longline.mqtt.properties import AUTHENTICATION_METHOD, Properties, PropertyId, get_int
 from longline.mqtt.reasons import ReasonCode
@@ -107,7 +107,9 @@ class Admission:
             name = self._settings.anonymous_app
         if not name:
             raise BadToken("no app: the user name of CONNECT must be one")
-        app = self._directory.remembered(name) or await self._directory.find(name)
+        app = self._directory.remembered(name)
+        if app is None and valid_app_name(name):  # else it is nobody's: not asked for, not remembered
+            app = await self._directory.find(name)
         if app is None:
             raise AppNotFound
         device = packet.client_id
@@ -139,8 +141,8 @@ class Admission:
                 refuse(caller.connection, error)
             return
         for caller, session, arrival in zip(callers, sessions, arrivals, strict=True):
-            # Gone meanwhile, or taken over by a later CONNECT of the same batch
-            if session.connection is not None:
+            # Gone meanwhile, taken over by a later CONNECT of the same batch, or kicked
+            if session.connection is not None and not caller.connection.ended:
                 self._answer(caller, session, arrival, now)
 
     def _open(self, caller: Caller, epoch: int) -> Session:

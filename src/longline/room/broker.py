@@ -49,7 +49,7 @@ class Desk(Protocol):
         """The session is over; it is in no index any more."""
 
     def refused(self, connection: "Connection", code: str, message: str) -> None:
-        """A peer did what it may not do, and was told."""
+        """A peer did what it may not do. Counted already; a repetition on the same connection is not told."""
 
 
 @final
@@ -202,12 +202,12 @@ class Broker:
         message = frames.message
         connection = session.connection
         if message.online_only:
-            if session.more or connection is None or connection.blocked or session.free() <= 0:
+            if session.more or connection is None or not connection.ready() or session.free() <= 0:
                 self.desk.dropped(session, position, broadcast, "busy")
             else:
                 self.write_push(session, connection, frames, position, broadcast, False, now_ms)
             return
-        if session.more or connection is None or connection.blocked or session.free() <= 0:
+        if session.more or connection is None or not connection.ready() or session.free() <= 0:
             session.more = True
             session.missed = True
             self.counters.pushes_left += 1
@@ -256,10 +256,10 @@ class Broker:
         if entry is not None:
             self.counters.pushes_acked += 1
             self.desk.acknowledged(entry)
+        if session.more and not session.fetching and session.free() * 2 >= session.window:
+            self.desk.refill(session)
         if session.queue is not None:
             self.drain(session)
-        elif session.more and not session.fetching and session.free() * 2 >= session.window:
-            self.desk.refill(session)
         return True
 
     # --- plain publish/subscribe ------------------------------------------------------------------
@@ -307,7 +307,7 @@ class Broker:
                 return False
             connection.write(frame.at_most_once)
             return True
-        if receiver.queue is None and not connection.blocked and receiver.free() > 0:
+        if receiver.queue is None and not connection.blocked and receiver.spare() > 0:
             connection.write(frame.with_id(receiver.take_id(None), False))
             return True
         queue = receiver.queue
@@ -325,7 +325,7 @@ class Broker:
         connection = session.connection
         if queue is None or connection is None:
             return
-        while queue and not connection.blocked and session.free() > 0:
+        while queue and not connection.blocked and session.spare() > 0:
             connection.write(queue.popleft().with_id(session.take_id(None), False))
         if not queue:
             session.queue = None

@@ -109,7 +109,8 @@ class Commands:
             for app in list(self._broker.tenants):
                 for session in self._sessions(app):
                     session.more = session.missed = True
-                    self._inbox.want(session)
+                    if session.ordinal != UNKNOWN:  # else its first read is still to come
+                        self._inbox.want(session)
 
     async def _pubsub(self, name: str) -> bool | None:
         """Whether the app allows plain publish/subscribe; None when that cannot be found out."""

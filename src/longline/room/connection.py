@@ -15,20 +15,27 @@ from longline.mqtt.packets import (
     MQTT_5_0,
     PINGREQ,
     PUBACK,
+    PUBCOMP,
     PUBLISH,
+    PUBREC,
+    PUBREL,
     SUBSCRIBE,
     UNSUBSCRIBE,
+    Acknowledgement,
     Connack,
     Connect,
     Packet,
     Pingresp,
     Puback,
+    Pubcomp,
     Publish,
+    Pubrel,
     Suback,
     Subscribe,
     Unsuback,
     Unsubscribe,
 )
+from longline.mqtt.properties import SUBSCRIPTION_IDENTIFIER
 from longline.mqtt.reasons import ReasonCode
 from longline.room.wheel import UNSET
 
@@ -38,6 +45,7 @@ if TYPE_CHECKING:
     from longline.room.session import Session
 
 CLOSE_GRACE: Final = 5  # ticks that a closed connection gets to take its last bytes
+UNDER_WAY: Final = 1  # tick: part of the one under way is over already, and no deadline may come early
 NO_LIMIT: Final = 268_435_460  # bytes: the largest packet that the wire can express, section 2.1.4
 
 
@@ -56,6 +64,7 @@ class Connection:
         "max_outgoing",
         "peer",
         "policy",
+        "reported",
         "session",
         "slot",
         "touched",
@@ -77,6 +86,7 @@ class Connection:
         self.keep_alive = 0  # ticks of silence that are allowed; 0: any
         self.slot = UNSET  # where the wheel has it
         self.peer: str | None = None  # the address, only where connections are counted by address
+        self.reported: str | None = None  # the code of the latest fault
         self.backlog: list[Packet] | None = None  # what a turn's budget left over
         self.aliases: dict[int, str] | None = None  # the client's topic aliases
 
@@ -89,7 +99,7 @@ class Connection:
             transport.abort()
             return
         transport.set_write_buffer_limits(high=self.broker.outbox_bytes)
-        self.broker.wheel.set(self, self.policy.connect_timeout)
+        self.broker.wheel.set(self, self.policy.connect_timeout + UNDER_WAY)
 
     def data_received(self, data: bytes) -> None:
         broker = self.broker
@@ -129,6 +139,10 @@ class Connection:
             broker.close(session)
 
     # --- writing ----------------------------------------------------------------------------------
+
+    def ready(self) -> bool:
+        """Whether a message written now goes out: the link is open and the client takes what it is sent."""
+        return not self.blocked and self.link.phase == Phase.OPEN
 
     def write(self, data: bytes) -> None:
         """Adds an encoded PUBLISH to this turn's output; nothing, when the last word has been said."""
@@ -184,8 +198,16 @@ class Connection:
 
     def fault(self, reason: ReasonCode, code: str, message: str) -> None:
         """Ends the connection because of what the peer did."""
-        self.broker.desk.refused(self, code, message)
+        self.report(code, message)
         self.close(reason, code)
+
+    def report(self, code: str, message: str) -> None:
+        """Counts what the peer may not do, and tells of it, but not again while it goes on doing the same."""
+        refused = self.broker.counters.refused
+        refused[code] = refused.get(code, 0) + 1
+        if code != self.reported:
+            self.reported = code
+            self.broker.desk.refused(self, code, message)
 
     def _finish(self) -> None:
         self.ended = True
@@ -221,8 +243,8 @@ class Connection:
 
     def accept(self, session: "Session", connack: Connack, keep_alive: int) -> None:
         """The CONNECT was good. `keep_alive` in seconds, 0 for none."""
-        self.keep_alive = (keep_alive * 3 + 1) // 2
-        if self.keep_alive:
+        self.keep_alive = (keep_alive * 3 + 1) // 2 + UNDER_WAY if keep_alive else 0
+        if keep_alive:
             self.broker.wheel.set(self, self.keep_alive)
         else:
             self.broker.wheel.clear(self)
@@ -253,16 +275,11 @@ class Connection:
             kind = packet.kind
             if kind == PUBLISH:
                 self._publish(cast(Publish, packet))
-                if broker.spent > self.policy.turn_budget and done < len(packets):
-                    self.backlog = packets[done:]
-                    self._pause_reading()
-                    broker.postpone(self)
-                    return
             elif kind == PUBACK:
                 session = self.session
                 if session is not None and not broker.acknowledge(session, cast(Puback, packet).packet_id):
                     # A client may answer late, for a connection before this one: told of, not punished.
-                    broker.desk.refused(self, "unknown_packet_id", "PUBACK for what was not sent")
+                    self.report("unknown_packet_id", "PUBACK for what was not sent")
             elif kind == PINGREQ:
                 self.send(Pingresp())
             elif kind == SUBSCRIBE:
@@ -274,10 +291,18 @@ class Connection:
                 broker.desk.admit(self, cast(Connect, packet))
             elif kind == DISCONNECT:
                 self._finish()
+            elif kind == PUBREC or kind == PUBREL or kind == PUBCOMP:
+                self._stray(cast(Acknowledgement, packet))
+            broker.spent += 1
+            if broker.spent > self.policy.turn_budget and done < len(packets) and not self.ended:
+                self.backlog = packets[done:]
+                self._pause_reading()
+                broker.postpone(self)
+                return
         fault = self.link.fault
         if fault is not None and not self.ended:
             self._count(fault.code)
-            broker.desk.refused(self, fault.code, fault.message)
+            self.report(fault.code, fault.message)
             self._finish()
 
     def _publish(self, packet: Publish) -> None:
@@ -292,24 +317,33 @@ class Connection:
                 # [MQTT-3.3.5-2] 3.1.1 has no negative PUBACK, and QoS 0 has no answer at all
                 self.fault(refusal.reason, refusal.code, refusal.message)
             else:
-                broker.desk.refused(self, refusal.code, refusal.message)
+                self.report(refusal.code, refusal.message)
                 self.send(Puback(packet.packet_id, refusal.reason))
             return
         reached = broker.publish(session, packet)
         if packet.qos == 1:
             self.send(Puback(packet.packet_id, 0 if reached else ReasonCode.NO_MATCHING_SUBSCRIBERS))
 
+    def _stray(self, packet: Acknowledgement) -> None:
+        """A step of QoS 2, left from a session that the client had elsewhere: answered, so that it ends."""
+        self.report("unknown_packet_id", "a step of QoS 2 for what was not sent")
+        if packet.kind == PUBREC:
+            self.send(Pubrel(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
+        elif packet.kind == PUBREL:
+            self.send(Pubcomp(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
+
     def _subscribe(self, packet: Subscribe) -> None:
         session = self.session
         if session is None:
             return
-        if packet.properties is not None:
+        if packet.properties is not None and SUBSCRIPTION_IDENTIFIER in packet.properties:
             self.fault(
                 ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
                 "subscription_identifiers_not_supported",
                 "CONNACK said that subscription identifiers are not available",
             )
             return
+        self.broker.spent += len(packet.subscriptions)
         reasons = [self.policy.subscribe(self, session, wanted) for wanted in packet.subscriptions]
         self.send(Suback(packet.packet_id, reasons))
 

@@ -57,3 +57,5 @@ class Departures:
                 await asyncio.sleep(RETRY_AFTER)
                 continue
             del self._gone[: len(batch)]
+            for session in batch:
+                session.inflight = None  # its entries point back: a cycle that only the collector would find

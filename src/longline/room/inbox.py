@@ -91,7 +91,7 @@ class Inbox:
     def _give(self, session: Session, page: Page, frames: dict[str, Frames], now: int) -> None:
         for push in page.pushes:
             connection = session.connection
-            if connection is None or connection.blocked or session.free() <= 0:
+            if connection is None or not connection.ready() or session.free() <= 0:
                 return  # `more` stays set, and the positions are those of what was written
             if push.broadcast:
                 session.log_position = push.position
@@ -105,5 +105,7 @@ class Inbox:
             )
         session.log_position = max(session.log_position, page.log_after)
         session.more = session.missed or not page.complete
-        if session.more and session.free() > 0:
+        if not session.more:
+            self._broker.drain(session)
+        elif session.free() > 0:
             self.want(session)

@@ -148,7 +148,7 @@ class Policy:
         version = connection.link.version
         refusal = self._subscription_refusal(session, wanted)
         if refusal is not None:
-            connection.broker.desk.refused(connection, refusal.code, refusal.message)
+            connection.report(refusal.code, refusal.message)
             # Section 3.9.3 of 3.1.1 knows one failure only
             return refusal.reason if version == MQTT_5_0 else ReasonCode.UNSPECIFIED_ERROR
         qos = min(wanted.qos, 1)

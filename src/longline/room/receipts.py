@@ -33,6 +33,7 @@ class Receipts:
         self._unnoted: deque[InFlight] = deque()
         self._wake = asyncio.Event()
         self._rounds: list[asyncio.Future[None]] = []  # who waits for the next commit
+        self._committing = False
 
     def acknowledged(self, entry: InFlight) -> None:
         """A device took a push."""
@@ -66,7 +67,7 @@ class Receipts:
 
     async def settled(self) -> None:
         """Returns when every receipt gathered so far is committed."""
-        if self._gathered or self._rounds:
+        if self._gathered or self._rounds or self._committing:
             waiter = asyncio.get_running_loop().create_future()
             self._rounds.append(waiter)
             self._wake.set()
@@ -85,9 +86,12 @@ class Receipts:
             self._wake.clear()
             batch, self._gathered = self._gathered, []
             waiters, self._rounds = self._rounds, []
+            self._committing = True
             try:
-                await self._saver.settle(batch)
+                if batch:  # empty when somebody only waited for the commit before
+                    await self._saver.settle(batch)
             except LonglineError:
+                self._committing = False
                 # Nothing of the batch was stored: it goes first next time, within the bound.
                 room = self._limit - len(self._gathered)
                 self._counters.receipts_lost += max(0, len(batch) - room)
@@ -97,6 +101,7 @@ class Receipts:
                 await asyncio.sleep(pause)
                 pause = min(RETRY_MOST, pause * 2)
             else:
+                self._committing = False
                 pause = RETRY_AFTER
                 for waiter in waiters:
                     if not waiter.done():

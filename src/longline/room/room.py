@@ -106,6 +106,7 @@ class Room:
 
     async def start(self) -> None:
         """Starts the tasks and opens the listener. Raises OSError when the port is not to be had."""
+        listener = listen(self._settings.host, self._settings.port) if self._settings.port else None
         await self._bus.open(self._node)
         for name, work in (
             ("admission", self.admission.run()),
@@ -117,8 +118,7 @@ class Room:
             ("clock", self._clock()),
         ):
             self._own(f"room.{name}", work)
-        if self._settings.port:
-            listener = listen(self._settings.host, self._settings.port)
+        if listener is not None:
             self._server = await self._loop.create_server(
                 cast(Callable[[], asyncio.BaseProtocol], self._connect),  # by shape: it is compiled
                 sock=listener,
@@ -134,6 +134,10 @@ class Room:
         """Says goodbye to every device, then commits what is still to be; at most `grace` seconds."""
         if self._server is not None:
             self._server.close()
+        # Who is not let in yet has no session, but a deadline.
+        for connection in self.broker.wheel.connections():
+            if connection.session is None:
+                connection.close(ReasonCode.SERVER_SHUTTING_DOWN, "server_shutting_down")
         for tenant in list(self.broker.tenants.values()):
             for done, session in enumerate(list(tenant.sessions.values()), 1):
                 if session.connection is not None:
@@ -149,7 +153,11 @@ class Room:
                 self.receipts.note_all()
                 await self.receipts.settled()
         except TimeoutError:
-            pass  # what was not committed is sent again: the store still has it
+            # What was not committed is sent again: the store still has it. Who has not taken its last bytes
+            # by now gets no more time for it.
+            for connection in self.broker.wheel.connections():
+                connection.expired()
+            await asyncio.sleep(0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -162,13 +170,13 @@ class Room:
         return Connection(self.broker, self._policy)
 
     async def _clock(self) -> None:
-        """Turns the wheel: once a second, or as often as it takes to catch up."""
+        """Turns the wheel once a second. Time in which the loop stood still is no peer's silence: it is left out."""
         broker = self.broker
         due = self._loop.time() + TICK
         while True:
-            await asyncio.sleep(max(0.0, due - self._loop.time()))
-            due += TICK
-            broker.now = self._loop.time()
+            await asyncio.sleep(due - self._loop.time())
+            due = max(due + TICK, self._loop.time())
+            broker.now += TICK
             for done, connection in enumerate(broker.wheel.advance(), 1):
                 connection.expired()
                 if done % SLICE == 0:
@@ -198,8 +206,6 @@ class Room:
             self._empty.set()
 
     def refused(self, connection: Connection, code: str, message: str) -> None:
-        refused = self.broker.counters.refused
-        refused[code] = refused.get(code, 0) + 1
         transport = connection.transport
         peer = transport.get_extra_info("peername") if transport is not None else None
         self._report(code, str(peer[0]) if peer else "gone", message)

@@ -98,6 +98,10 @@ class Session:
         inflight = self.inflight
         return self.window if inflight is None else self.window - len(inflight)
 
+    def spare(self) -> int:
+        """The same for plain publish/subscribe: while pushes wait in the store, half of the window is theirs."""
+        return self.free() - (self.window + 1) // 2 if self.more else self.free()
+
     def take_id(self, entry: InFlight | None) -> int:
         """A packet identifier that was not in use [MQTT-2.2.1-4] and now stands for `entry`.
 

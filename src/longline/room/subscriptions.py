@@ -3,14 +3,15 @@
 Filters without wildcards, nearly all in practice, are a dict from topic to subscribers. Filters with
 wildcards are a trie by level; a topic walks at most two branches a level (`+` and its own name). What
 a topic matched is remembered until a subscription that could change it comes or goes, so a busy
-topic is matched once. The memory is bounded: it is emptied when it holds `CACHE` topics.
+topic is matched once. The memory is bounded: it is emptied when it takes `CACHE` words.
 """
 
 from typing import Final, final
 
 from longline.room.session import Session
 
-CACHE: Final = 4096
+CACHE: Final = 262_144  # words of 8 bytes, about: a topic's text, and a word for each subscriber
+ENTRY: Final = 16  # words that a remembered topic takes besides
 
 
 @final
@@ -44,12 +45,13 @@ class Level:
 class Subscriptions:
     """The index of one app."""
 
-    __slots__ = ("_cache", "_exact", "_root", "size")
+    __slots__ = ("_cache", "_exact", "_root", "remembered", "size")
 
     def __init__(self) -> None:
         self._exact: dict[str, dict[Session, Subscriber]] = {}
         self._root = Level()
         self._cache: dict[str, list[Subscriber]] = {}
+        self.remembered = 0  # words in the cache, at most
         self.size = 0  # subscriptions, all filters of all sessions
 
     def add(self, filter: str, session: Session, qos: int, no_local: bool) -> bool:
@@ -70,7 +72,7 @@ class Subscriptions:
             if not entries:
                 del self._exact[filter]
         else:
-            self._cache.clear()
+            self._forget()
             if not self._prune(self._root, filter.split("/"), 0, session):
                 return False
         self.size -= 1
@@ -85,10 +87,17 @@ class Subscriptions:
         found = self._cache.get(topic)
         if found is None:
             found = self._search(topic)
-            if len(self._cache) >= CACHE:
-                self._cache.clear()
-            self._cache[topic] = found
+            words = ENTRY + len(topic) // 4 + len(found)
+            if self.remembered + words > CACHE:
+                self._forget()
+            if words <= CACHE:
+                self.remembered += words
+                self._cache[topic] = found
         return found
+
+    def _forget(self) -> None:
+        self._cache.clear()
+        self.remembered = 0
 
     def _search(self, topic: str) -> list[Subscriber]:
         exact = self._exact.get(topic)
@@ -129,7 +138,7 @@ class Subscriptions:
             if entries is None:
                 entries = self._exact[filter] = {}
             return entries
-        self._cache.clear()
+        self._forget()
         level = self._root
         levels = filter.split("/")
         tail = levels[-1] == "#"

@@ -41,6 +41,10 @@ class Wheel:
             connection.slot = UNSET
             self.size -= 1
 
+    def connections(self) -> "list[Connection]":
+        """Every connection with a deadline: among them all that are not let in yet, and all that we closed."""
+        return [connection for slot in self._slots for connection in slot]
+
     def advance(self) -> "list[Connection]":
         """Moves one tick on and hands out whose deadline it is; they have none any more."""
         self._tick += 1
