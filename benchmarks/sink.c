@@ -94,14 +94,16 @@ static void serve(int fd, int batch)
         }
         if (!whole || body + length > size)
             break;
-        int end = body + length;
-        if (data[at] >> 4 == 1) {
+        int end = body + length, kind = data[at] >> 4;
+        if (run_topic >= 0 && kind != 3)
+            deliver(run_topic, data + run, at - run), run_topic = -1;
+        if (kind == 1) {
             send_all(fd, (const unsigned char *)"\x20\x02\0\0", 4);
-        } else if (data[at] >> 4 == 8) {
+        } else if (kind == 8) {
             int topic = topic_named(data + body + 4, data[body + 2] << 8 | data[body + 3]);
             topics[topic].members[topics[topic].count++] = fd;
             send_all(fd, (unsigned char[]){0x90, 3, data[body], data[body + 1], 0}, 5);
-        } else if (data[at] >> 4 == 3) {
+        } else if (kind == 3) {
             int topic = topic_named(data + body + 2, data[body] << 8 | data[body + 1]);
             if (run_topic >= 0 && (topic != run_topic || !batch))
                 deliver(run_topic, data + run, at - run), run_topic = -1;

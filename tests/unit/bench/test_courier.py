@@ -28,13 +28,14 @@ def courier(devices: int, size: int) -> Courier:
     return made
 
 
+def messages_of(body: bytes) -> list[dict[str, object]]:
+    return msgspec.json.decode(body, type=dict[str, list[dict[str, object]]])["messages"]
+
+
 @pytest.mark.parametrize("size", [STAMP_BYTES, 128, 1000])
 def test_a_batch_is_json_for_the_next_devices_in_turn(size: int) -> None:
     sender = courier(3, size)
-    bodies = [
-        msgspec.json.decode(sender.body(4, 99), type=dict[str, list[dict[str, object]]]) for _ in range(2)
-    ]
-    messages = [message for body in bodies for message in body["messages"]]
+    messages = messages_of(sender.body(4, 99)) + messages_of(sender.body(4, 99))
     assert [message["audience"] for message in messages] == [
         {"devices": [device_name(number % 3)]} for number in range(8)
     ]
@@ -46,8 +47,7 @@ def test_a_batch_is_json_for_the_next_devices_in_turn(size: int) -> None:
 
 def test_each_message_counts_once_and_only_those_of_this_run() -> None:
     sender = courier(1, STAMP_BYTES)
-    body = msgspec.json.decode(sender.body(2, 100), type=dict[str, list[dict[str, object]]])
-    first, second = (str(message["payload"]).encode() for message in body["messages"])
+    first, second = (str(message["payload"]).encode() for message in messages_of(sender.body(2, 100)))
     for payload in (first, first, second, b"ffffffff" + first[MARK_BYTES:]):
         sender.receive(b"??" + payload, 2, 350)
     assert (sender.received, sender.duplicates, sender.foreign) == (2, 1, 1)
