@@ -22,8 +22,8 @@ MAX_NAMES = 1000  # devices in one audience, messages or devices in one batch
 APP_NAME = r"[a-z0-9][a-z0-9_-]{0,63}"
 
 # A device's name is an MQTT client id, a level of topics and a segment of URLs. So it has no `/`, `+` or `#`
-# (topic separator and wildcards), does not begin with `$` or `@` (reserved topics, other apps' topics), is not
-# `.` or `..` (which HTTP clients resolve away, RFC 3986, section 5.2.4), and has no control character
+# (topic separator and wildcards), does not begin with `$` or `@` (reserved topics, other apps' topics), is
+# not `.` or `..` (which HTTP clients resolve away, RFC 3986, section 5.2.4), and has no control character
 # [MQTT5 1.5.4].
 DEVICE_NAME = r"(?!\.{1,2}$)[^$@/+#\x00-\x1f\x7f-\x9f][^/+#\x00-\x1f\x7f-\x9f]{0,127}"
 
@@ -32,7 +32,7 @@ _DEVICE_NAME = re.compile(DEVICE_NAME)
 
 
 def valid_app_name(name: str) -> bool:
-    """Whether an app may have this name: 1 to 64 of `a-z`, `0-9`, `_` and `-`, not beginning with the last two."""
+    """Whether an app may have this name: 1 to 64 of `a-z`, `0-9`, `_`, `-`, the last two not in front."""
     return _APP_NAME.fullmatch(name) is not None
 
 

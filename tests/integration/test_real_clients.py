@@ -21,6 +21,16 @@ def free_port() -> int:
         return port
 
 
+async def listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True
+
+
 @asynccontextmanager
 async def mosquitto(folder: Path, *, anonymous: bool = True) -> AsyncIterator[int]:
     """A broker on a free port, as long as the context lasts."""
@@ -32,14 +42,8 @@ async def mosquitto(folder: Path, *, anonymous: bool = True) -> AsyncIterator[in
     )
     try:
         async with asyncio.timeout(10):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                    break
-                except OSError:
-                    await asyncio.sleep(0.02)
-        writer.close()
-        await writer.wait_closed()
+            while not await listens(port):
+                await asyncio.sleep(0.02)
         yield port
     finally:
         broker.terminate()

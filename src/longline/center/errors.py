@@ -79,13 +79,12 @@ def error_response(error: LonglineError) -> Response:
     return response
 
 
-def from_validation(error: msgspec.ValidationError, *, within: str = "") -> LonglineError:
-    """A well-formed value that does not fit its schema. `within` is put before the path of the field."""
+def from_validation(error: msgspec.ValidationError) -> LonglineError:
+    """A well-formed value that does not fit its schema."""
     text = str(error)
     where = _WHERE.search(text)
     reason = text[: where.start()] if where else text
-    path = _dotted(where["path"]) if where else ""
-    field = ".".join(part for part in (within, path) if part)
+    field = _dotted(where["path"]) if where else ""
     unknown = _UNKNOWN_FIELD.fullmatch(reason)
     if unknown:
         name = unknown["field"]

@@ -120,7 +120,7 @@ class Addresses:
 
 
 def address_of(peer: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """A peer's address; an IPv4 one also where a dual-stack listener shows it inside an IPv6 one (RFC 4291, 2.5.5.2)."""
+    """A peer's address; a dual-stack listener shows an IPv4 one inside an IPv6 one (RFC 4291, 2.5.5.2)."""
     address = ipaddress.ip_address(peer)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped

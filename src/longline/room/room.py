@@ -170,7 +170,7 @@ class Room:
         return Connection(self.broker, self._policy)
 
     async def _clock(self) -> None:
-        """Turns the wheel once a second. Time in which the loop stood still is no peer's silence: it is left out."""
+        """Turns the wheel once a second. Time in which the loop stood still is left out: it is no peer's silence."""
         broker = self.broker
         due = self._loop.time() + TICK
         while True:

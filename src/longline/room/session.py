@@ -99,7 +99,7 @@ class Session:
         return self.window if inflight is None else self.window - len(inflight)
 
     def spare(self) -> int:
-        """The same for plain publish/subscribe: while pushes wait in the store, half of the window is theirs."""
+        """The same for plain messages: while pushes wait in the store, half of the window is theirs."""
         return self.free() - (self.window + 1) // 2 if self.more else self.free()
 
     def take_id(self, entry: InFlight | None) -> int:

@@ -42,7 +42,7 @@ class Wheel:
             self.size -= 1
 
     def connections(self) -> "list[Connection]":
-        """Every connection with a deadline: among them all that are not let in yet, and all that we closed."""
+        """Every connection with a deadline: among them all not let in yet, and all that we closed."""
         return [connection for slot in self._slots for connection in slot]
 
     def advance(self) -> "list[Connection]":

@@ -123,6 +123,7 @@ class SqliteSaver:
         reading: Connection,
         locate: Callable[[int, Sequence[str]], list[Binding | None]],
         queue_limit: int,
+        queue_bytes: int,
         cache_bytes: int,
         ledger_retention_ms: int,
     ) -> None:
@@ -141,8 +142,8 @@ class SqliteSaver:
         self._deleted = set(self._reading.deleted_apps())
         self._failures = 0
         self._checkpoints = 0
-        self._writer = Worker("saver-writer", queue_limit, GROUP, self._write, self._checkpoint)
-        self._reader = Worker("saver-reader", queue_limit, GROUP, self._read)
+        self._writer = Worker("saver-writer", queue_limit, queue_bytes, GROUP, self._write, self._checkpoint)
+        self._reader = Worker("saver-reader", queue_limit, queue_bytes, GROUP, self._read)
 
     @classmethod
     async def open(
@@ -151,14 +152,16 @@ class SqliteSaver:
         *,
         locate: Callable[[int, Sequence[str]], list[Binding | None]],
         queue_limit: int = 100_000,
+        queue_bytes: int = 256 * 1024 * 1024,
         cache_bytes: int = 256 * 1024 * 1024,
         ledger_retention_ms: int = 7 * 86_400_000,
     ) -> "SqliteSaver":
         """Opens the database at `path`, or makes it; files are readable by their owner only.
 
         `locate` says where devices are bound now; it is called by the writer's thread too and must not
-        wait. `queue_limit`: items that may wait for each of the two threads. `cache_bytes`: memory for
-        pages and for the sets of open broadcasts. `ledger_retention_ms`: how long a ledger is kept after
+        wait. `queue_limit`: items (messages, receipts, devices) that may wait for each of the two threads;
+        `queue_bytes`: what the payloads among them may add up to. `cache_bytes`: memory for pages and for
+        the sets of open broadcasts. `ledger_retention_ms`: how long a ledger is kept after
         its message's end. Raises `DataDirInUse`, and `Unavailable` when the file cannot be used.
         """
         path = Path(path)
@@ -171,7 +174,7 @@ class SqliteSaver:
                 raise
         except (OSError, apsw.Error) as error:
             raise Unavailable(f"cannot use {path}: {error}") from error
-        return cls(lock, *connections, locate, queue_limit, cache_bytes, ledger_retention_ms)
+        return cls(lock, *connections, locate, queue_limit, queue_bytes, cache_bytes, ledger_retention_ms)
 
     async def close(self) -> None:
         if self._lock < 0:
@@ -209,10 +212,10 @@ class SqliteSaver:
             self._database.run("COMMIT")
         except BaseException:
             self._failures += 1
-            self._database.roll_back()
             self._standings.rolled_back()
             self._registry.forget()
             self._positions.rolled_back()
+            self._database.roll_back()  # last: on a broken disk it may fail too
             raise
         self._standings.committed()
 
@@ -310,8 +313,8 @@ class SqliteSaver:
     # --- messages ---
 
     async def enqueue(self, batch: Sequence[Submission]) -> list[Outcome | IdempotencyConflict]:
-        weight = sum([len(submission.envelopes) for submission in batch])
-        drafts = await self._writer.call(self._sending.enqueue, batch, weight)
+        sizes = [len(envelope.message.payload) for submission in batch for envelope in submission.envelopes]
+        drafts = await self._writer.call(self._sending.enqueue, batch, len(sizes), sum(sizes))
         return [
             draft if isinstance(draft, IdempotencyConflict) else draft.outcome(self._locate)
             for draft in drafts
@@ -355,6 +358,7 @@ class SqliteSaver:
     def statistics(self) -> Mapping[str, int]:
         return {
             "write_queue": self._writer.waiting,
+            "write_queue_bytes": self._writer.waiting_bytes,
             "read_queue": self._reader.waiting,
             "commits": self._writer.groups,
             "writes": self._writer.served,

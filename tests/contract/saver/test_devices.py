@@ -103,7 +103,7 @@ async def test_devices_are_counted_without_those_that_left(scene: Scene) -> None
 
 
 async def test_names_may_hold_any_text(scene: Scene) -> None:
-    names = ["a/b", "a'b", 'a"b', "日本", "x" * 500, " ", "a\\b", "%", "1/2"]
+    names = ["a/b", "a'b", 'a"b', "日本", "x" * 500, " ", "a\\b", "%", "1/2", "a", "a\0b"]
     await scene.register(*names)
     found = await scene.saver.find_devices(scene.app, names)
     assert [device.device if device else None for device in found] == names

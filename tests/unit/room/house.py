@@ -197,7 +197,9 @@ class House:
         peer.send(packet)
         return peer
 
-    async def client(self, device: str, version: int = MQTT_5_0, properties: Properties | None = None) -> Peer:
+    async def client(
+        self, device: str, version: int = MQTT_5_0, properties: Properties | None = None
+    ) -> Peer:
         """A device that was let in and has got what waited for it."""
         peer = self.knock(device, version, properties=properties)
         await self.settle()

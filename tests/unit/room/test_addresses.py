@@ -118,7 +118,11 @@ def test_a_rate_below_one_lets_one_through_now_and_then() -> None:
 
 def test_the_rate_of_one_address_is_its_own() -> None:
     gate = Gate(rate_per_address=1)
-    assert [gate.admits("192.0.2.1"), gate.admits("192.0.2.1"), gate.admits("192.0.2.2")] == [True, False, True]
+    assert [gate.admits("192.0.2.1"), gate.admits("192.0.2.1"), gate.admits("192.0.2.2")] == [
+        True,
+        False,
+        True,
+    ]
     gate.scene.time += 1
     assert gate.admits("192.0.2.1")
     assert gate.refused == {"connect_rate_per_address": 1}

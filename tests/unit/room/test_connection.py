@@ -154,7 +154,7 @@ def test_a_publish_with_a_good_bye_right_behind_it_is_routed(version: int) -> No
     assert scene.broker.counters.closed == {}
 
 
-# --- connecting and refusing -------------------------------------------------------------------------
+# --- connecting and refusing ---------------------------------------------------------------------------
 
 
 def test_a_connection_that_may_not_stay_is_dropped_before_a_byte_is_read() -> None:
@@ -175,9 +175,7 @@ def test_a_connection_that_may_not_stay_is_dropped_before_a_byte_is_read() -> No
         (MQTT_3_1_1, ReasonCode.SERVER_BUSY, ReasonCode.SERVER_UNAVAILABLE),  # return code 3
     ],
 )
-def test_a_refused_connect_is_told_why_and_closed(
-    version: int, reason: ReasonCode, told: ReasonCode
-) -> None:
+def test_a_refused_connect_is_told_why_and_closed(version: int, reason: ReasonCode, told: ReasonCode) -> None:
     scene = Scene()
     peer = scene.peer(version)
     peer.send(Connect(version, "phone"), Pingreq())
@@ -208,7 +206,7 @@ def test_the_address_of_a_counted_connection_is_given_back() -> None:
     assert scene.released == ["192.0.2.1"]
 
 
-# --- time --------------------------------------------------------------------------------------------
+# --- time ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("sent", [b"", b"\x10", b"\x10\x20\x00\x04MQ"])
@@ -297,7 +295,7 @@ def test_a_closed_connection_whose_peer_does_not_take_its_last_bytes_is_aborted(
     assert peer.over
 
 
-# --- the end ------------------------------------------------------------------------------------------
+# --- the end -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
@@ -363,7 +361,7 @@ def test_a_transport_that_was_closed_under_us_is_no_error() -> None:
     assert peer.over
 
 
-# --- steps of QoS 2 that belong to no message -----------------------------------------------------------
+# --- steps of QoS 2 that belong to no message ----------------------------------------------------------
 
 
 @VERSIONS

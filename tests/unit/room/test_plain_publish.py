@@ -128,7 +128,7 @@ def test_after_unsubscribing_nothing_comes_any_more(version: int) -> None:
     assert peer.session.tenant.subscriptions.size == 0
 
 
-# --- writing ------------------------------------------------------------------------------------------
+# --- writing -------------------------------------------------------------------------------------------
 
 
 def test_a_fan_out_is_encoded_once_for_each_version_and_qos() -> None:
@@ -164,7 +164,7 @@ def test_the_answers_to_one_chunk_go_out_in_one_write() -> None:
     assert len(sender.wire.writes) == before + 1
 
 
-# --- bounds -------------------------------------------------------------------------------------------
+# --- bounds --------------------------------------------------------------------------------------------
 
 
 def test_qos_0_for_a_blocked_subscriber_is_dropped_and_counted() -> None:
@@ -237,7 +237,7 @@ def test_a_message_larger_than_the_subscriber_takes_is_dropped_and_counted(qos: 
     assert scene.broker.counters.messages_dropped_size == 1
 
 
-# --- the turn's budget ----------------------------------------------------------------------------------
+# --- the turn's budget ---------------------------------------------------------------------------------
 
 
 def test_a_publisher_over_the_turns_budget_is_not_read_from_until_the_rest_is_done() -> None:

@@ -98,7 +98,7 @@ def test_a_topic_with_too_many_levels_is_refused() -> None:
     ]
 
 
-# --- topic aliases --------------------------------------------------------------------------------------
+# --- topic aliases -------------------------------------------------------------------------------------
 
 
 def test_a_topic_alias_stands_for_its_topic_until_it_is_given_another() -> None:
@@ -133,7 +133,7 @@ def test_an_alias_that_was_not_offered_or_not_defined_closes_the_connection(
     assert_closed(peer, ReasonCode.TOPIC_ALIAS_INVALID, "topic_alias_invalid")
 
 
-# --- subscribing ----------------------------------------------------------------------------------------
+# --- subscribing ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -123,9 +123,7 @@ def test_a_push_of_qos_0_needs_no_window_and_is_taken_when_it_is_written() -> No
 
 @pytest.mark.parametrize("qos", [0, 1])
 @pytest.mark.parametrize("broadcast", [False, True])
-def test_a_connection_that_is_closing_takes_no_push_and_the_store_keeps_it(
-    qos: int, broadcast: bool
-) -> None:
+def test_a_connection_that_is_closing_takes_no_push_and_the_store_keeps_it(qos: int, broadcast: bool) -> None:
     """Otherwise a push of QoS 0 would count as taken without having been written."""
     scene = Scene()
     peer = scene.client("phone")
@@ -158,7 +156,7 @@ def test_no_packet_is_larger_than_the_client_said(limit: int) -> None:
     assert len(scene.desk.sent) + len(scene.desk.drops) == 1
 
 
-# --- online only ----------------------------------------------------------------------------------------
+# --- online only ---------------------------------------------------------------------------------------
 
 
 def test_an_online_only_push_that_cannot_be_written_now_is_dropped() -> None:
@@ -191,7 +189,7 @@ def test_an_online_only_push_does_not_move_the_position_in_the_inbox() -> None:
     assert pushes(peer) == ["push/m9", "push/m8"]
 
 
-# --- slow readers ---------------------------------------------------------------------------------------
+# --- slow readers --------------------------------------------------------------------------------------
 
 
 def test_a_blocked_transport_leaves_pushes_in_the_store_and_asks_for_them_when_it_flows() -> None:
@@ -239,7 +237,7 @@ def test_pushes_are_not_starved_by_plain_messages() -> None:
     assert peer.session.free() >= 2  # kept for what the store has
 
 
-# --- encoding -------------------------------------------------------------------------------------------
+# --- encoding ------------------------------------------------------------------------------------------
 
 
 def test_a_push_is_encoded_once_for_each_version() -> None:

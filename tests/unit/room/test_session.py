@@ -7,9 +7,7 @@ from longline.room.session import MAX_PACKET_ID, InFlight, Session
 
 def a_session(window: int = 16) -> Session:
     scene = Scene()
-    session = Session(
-        scene.broker.enter(7, "news", True), "phone", 1, scene.peer().connection, window
-    )
+    session = Session(scene.broker.enter(7, "news", True), "phone", 1, scene.peer().connection, window)
     session.more = False
     return session
 

@@ -15,7 +15,8 @@ FILTERS = (
 )
 SESSIONS = st.integers(0, 3)
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["add", "add", "add", "remove"]), FILTERS, SESSIONS, st.integers(0, 1)), max_size=25
+    st.tuples(st.sampled_from(["add", "add", "add", "remove"]), FILTERS, SESSIONS, st.integers(0, 1)),
+    max_size=25,
 )
 
 
@@ -30,7 +31,7 @@ def some_sessions(count: int = 4) -> list[Session]:
 def test_the_index_agrees_with_comparing_every_filter(
     steps: list[tuple[str, str, int, int]], topics: list[str]
 ) -> None:
-    """After any adding and removing, a topic reaches whom `topics.matches` says, once each, at the best QoS."""
+    """After any adding and removing, whom `topics.matches` says, once each, at the best QoS."""
     index, sessions = Subscriptions(), some_sessions()
     held: dict[tuple[str, int], int] = {}
     for step, filter, who, qos in steps:

@@ -305,7 +305,7 @@ def test_records_read_back_as_they_were_packed() -> None:
 
 def test_bound_arrays_are_seen_whole() -> None:
     connection = apsw.Connection(":memory:")
-    arrays: Sequence[Value] = [(1, 2**62), ("a", "é"), (b"\x00", b"x")]
+    arrays: Sequence[Value] = [(1, 2**62), (b"\x00", b"", b"x")]
     for values in arrays:
         rows = connection.execute("SELECT value FROM carray(?)", (sqlite._bound(values),)).fetchall()
         assert tuple(row[0] for row in rows) == values

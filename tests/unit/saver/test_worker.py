@@ -29,9 +29,11 @@ class Gate:
         perform(jobs)
 
 
-async def held(gate: Gate, limit: int = 100, group_limit: int = 100) -> tuple[Worker, "asyncio.Future[int]"]:
+async def held(
+    gate: Gate, limit: int = 100, byte_limit: int = 1000, group_limit: int = 100
+) -> tuple[Worker, "asyncio.Future[int]"]:
     """A worker whose thread is inside its first group."""
-    worker = Worker("test", limit, group_limit, gate.process)
+    worker = Worker("test", limit, byte_limit, group_limit, gate.process)
     first = worker.call(double, 0)
     await asyncio.to_thread(gate.entered.wait)
     return worker, first
@@ -70,8 +72,21 @@ async def test_a_full_queue_refuses_and_goes_on() -> None:
     await worker.close()
 
 
+async def test_a_queue_full_of_bytes_refuses_too() -> None:
+    gate = Gate()
+    worker, first = await held(gate, byte_limit=1000)
+    taken = worker.call(double, 1, size=1000)
+    with pytest.raises(Overloaded):
+        worker.call(double, 2, size=1)
+    assert worker.waiting_bytes == 1000
+    gate.opened.set()
+    await asyncio.gather(first, taken)
+    assert worker.waiting_bytes == 0
+    await worker.close()
+
+
 async def test_a_call_heavier_than_the_queue_passes_when_nothing_waits() -> None:
-    worker = Worker("test", 10, 100, perform)
+    worker = Worker("test", 10, 1000, 100, perform)
     assert await worker.call(double, 1, weight=1000) == 2
     await worker.close()
 
@@ -95,7 +110,7 @@ async def test_a_result_that_is_an_error_is_that_calls_alone() -> None:
     def pick(calls: list[int]) -> list[int | AppNotFound]:
         return [AppNotFound("odd") if n % 2 else n for n in calls]
 
-    worker = Worker("test", 100, 100, perform)
+    worker = Worker("test", 100, 1000, 100, perform)
     results = await asyncio.gather(*(worker.call(pick, n) for n in range(3)), return_exceptions=True)
     assert results[0::2] == [0, 2]
     assert isinstance(results[1], AppNotFound)
@@ -115,7 +130,7 @@ async def test_a_caller_that_gave_up_does_not_disturb_the_others() -> None:
 
 async def test_what_is_to_be_done_between_groups_is_done_after_each() -> None:
     rests: list[str] = []
-    worker = Worker("test", 100, 100, perform, lambda: rests.append(threading.current_thread().name))
+    worker = Worker("test", 100, 1000, 100, perform, lambda: rests.append(threading.current_thread().name))
     for n in range(3):
         await worker.call(double, n)
     await worker.close()
@@ -125,7 +140,7 @@ async def test_what_is_to_be_done_between_groups_is_done_after_each() -> None:
 def test_calls_of_one_operation_are_served_together_in_their_order() -> None:
     loop = asyncio.new_event_loop()
     operations: list[Callable[[list[int]], list[int]]] = [double, sorted, double]
-    jobs = [Job(operation, n, 1, loop.create_future()) for n, operation in enumerate(operations)]
+    jobs = [Job(operation, n, 1, 0, loop.create_future()) for n, operation in enumerate(operations)]
     grouped = by_operation(jobs)
     assert [[job.argument for job in group] for group in grouped.values()] == [[0, 2], [1]]
     loop.close()

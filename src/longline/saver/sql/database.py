@@ -4,14 +4,14 @@ The connection gives the interpreter lock back around every step of a statement,
 loop it costs up to milliseconds to get it again (docs/adr/0005). So a group of requests is served by few
 statements over many rows, never by a statement a row:
 
-- rows go in as one bound *array* (a tuple), of integers, of texts, or of fixed-width records that `substr`
-  takes apart: the engine reads it without the interpreter lock;
+- rows go in as one bound *array* (a tuple), either of integers or of byte strings: texts in UTF-8, or
+  records of fixed-width fields that `substr` takes apart. It is read without the interpreter lock;
 - rows come out as one JSON text, made by `json_group_array`.
 """
 
 from typing import Protocol
 
-Value = int | str | bytes | None | tuple[int, ...] | tuple[str, ...] | tuple[bytes, ...]
+Value = int | str | bytes | None | tuple[int, ...] | tuple[bytes, ...]
 
 
 class Database(Protocol):

@@ -30,7 +30,7 @@ SELECT json_group_array(iif(d.device IS NULL, NULL, json_array(
          coalesce(c.log_after, d.log_from),
          d.banned_until)))
   FROM carray(?1) AS door
-  LEFT JOIN devices AS d ON d.address = door.value
+  LEFT JOIN devices AS d ON d.address = CAST(door.value AS TEXT)
   LEFT JOIN cursors AS c ON c.device = d.device"""
 
 # Per fetch the inbox after its cursor; beside it, once, the open log of all apps that are asked about.
@@ -88,7 +88,7 @@ class Fetching:
 
     def arrive(self, calls: list[Sequence[Arrive]]) -> list[list[Arrival | None]]:
         """None for a device that is not registered."""
-        addresses = tuple([f"{item.app}/{item.device}" for call in calls for item in call])
+        addresses = tuple([f"{item.app}/{item.device}".encode() for call in calls for item in call])
         if not addresses:
             return [[] for _ in calls]
         rows = iter(_doors.decode(self._database.text(ARRIVE, addresses)))

@@ -35,8 +35,8 @@ _unpack = msgspec.msgpack.Decoder(Message).decode
 
 APP = "json_array(number, app, name, hex(server_key_hash), device_secret, pubsub, created_at)"
 
-DEVICE = """json_array((SELECT app FROM apps WHERE number = {0}.device >> 32), {0}.device,
-  substr({0}.address, instr({0}.address, '/') + 1), json({0}.profile), {0}.created_at)"""
+DEVICE = """json_array((SELECT app FROM apps WHERE number = {0}.device >> 32), {0}.device, {0}.address,
+  json({0}.profile), {0}.created_at)"""
 
 STATUS = f"""
 SELECT json_array(m.position, hex(m.body), m.missing,
@@ -52,9 +52,10 @@ SELECT json_array(m.position, hex(m.body), m.missing,
 
 DELIVERIES = """
 SELECT json_array(hex(m.body),
-         json((SELECT json_group_array(json_array(ordinal, name, state, reason, sent_at, settled_at)) FROM (
+         json((SELECT json_group_array(json_array(ordinal, address, state, reason, sent_at, settled_at))
+           FROM (
             SELECT d.device & 0xFFFFFFFF AS ordinal, state, reason, sent_at, settled_at,
-                   coalesce(substr(address, instr(address, '/') + 1), departed.name, '') AS name
+                   coalesce(devices.address, departed.address, '') AS address
               FROM deliveries AS d
               LEFT JOIN devices ON devices.device = d.device
               LEFT JOIN departed ON departed.device = d.device
@@ -79,8 +80,9 @@ class Reading:
 
     def find_apps(self, calls: list[str]) -> list[App | None]:
         found = self._apps(
-            f"SELECT json_group_array({APP}) FROM carray(?1) CROSS JOIN apps ON app = value AND NOT deleted",
-            tuple(calls),
+            f"SELECT json_group_array({APP}) FROM carray(?1)"
+            " CROSS JOIN apps ON app = CAST(value AS TEXT) AND NOT deleted",
+            tuple([name.encode() for name in calls]),
         )
         by_name = {app.app: app for app in found}
         return [by_name.get(name) for name in calls]
@@ -96,7 +98,7 @@ class Reading:
             for after, limit in calls
         ]
 
-    def _apps(self, sql: str, *values: int | str | tuple[str, ...]) -> list[App]:
+    def _apps(self, sql: str, *values: int | str | tuple[bytes, ...]) -> list[App]:
         return [
             App(
                 app=app,
@@ -118,12 +120,12 @@ class Reading:
 
     def find_devices(self, calls: list[tuple[int, Sequence[str]]]) -> list[list[Device | None]]:
         """(app, names)."""
-        addresses = tuple(f"{app}/{name}" for app, names in calls for name in names)
+        addresses = tuple(f"{app}/{name}".encode() for app, names in calls for name in names)
         if not addresses:
             return [[] for _ in calls]
         found = self._database.text(
             f"SELECT json_group_array(iif(d.device IS NULL, NULL, {DEVICE.format('d')}))"
-            " FROM carray(?1) AS asked LEFT JOIN devices AS d ON d.address = asked.value",
+            " FROM carray(?1) AS asked LEFT JOIN devices AS d ON d.address = CAST(asked.value AS TEXT)",
             addresses,
         )
         rows = iter(_found.decode(found))
@@ -199,7 +201,7 @@ class Reading:
             (
                 ordinal,
                 DeliveryRecord(
-                    device=name,
+                    device=_name(address),
                     state=state,
                     reason=reason,
                     accepted_at=accepted_at,
@@ -207,7 +209,7 @@ class Reading:
                     settled_at=settled_at,
                 ),
             )
-            for ordinal, name, state, reason, sent_at, settled_at in records
+            for ordinal, address, state, reason, sent_at, settled_at in records
         ]
 
     def next_expiry(self, calls: list[None]) -> list[int | None]:
@@ -215,9 +217,15 @@ class Reading:
         return [due] * len(calls)
 
 
+def _name(address: str) -> str:
+    return address.partition("/")[2]
+
+
 def _device(row: _DeviceRow) -> Device:
-    app, key, name, profile, created_at = row
-    return Device(app=app, device=name, ordinal=key & 0xFFFF_FFFF, profile=profile, created_at=created_at)
+    app, key, address, profile, created_at = row
+    return Device(
+        app=app, device=_name(address), ordinal=key & 0xFFFF_FFFF, profile=profile, created_at=created_at
+    )
 
 
 def _ledger_of_rows(counts: list[tuple[State, str | None, int, int, int]], missing: int) -> Ledger:

@@ -21,7 +21,7 @@ _departed = msgspec.json.Decoder(list[int])
 # In every statement the array comes first and is the outer loop: CROSS JOIN keeps the planner to it.
 FIND = """
 SELECT json_group_array(devices.device)
-  FROM carray(?1) AS address LEFT JOIN devices ON devices.address = address.value"""
+  FROM carray(?1) AS address LEFT JOIN devices ON devices.address = CAST(address.value AS TEXT)"""
 
 INSERT = f"""
 INSERT INTO devices (device, created_at, log_from, address, profile)
@@ -132,7 +132,9 @@ class Registry:
 
     def find(self, addresses: Sequence[str]) -> list[int | None]:
         """The keys of the devices at "app number/name"."""
-        return _keys.decode(self._database.text(FIND, tuple(addresses))) if addresses else []
+        if not addresses:
+            return []
+        return _keys.decode(self._database.text(FIND, tuple([address.encode() for address in addresses])))
 
     def _add(self, app: int, door: Door, batch: Sequence[tuple[str, Profile, int]]) -> list[int]:
         """Inserts devices (name, profile, created at), which must be new; returns their keys."""
@@ -274,7 +276,7 @@ class Registry:
         self._unlabel([key])
         run("DELETE FROM cursors WHERE device = ?1", key)
         run("DELETE FROM devices WHERE device = ?1", key)
-        run("INSERT INTO departed VALUES (?1, ?2)", key, name)
+        run("INSERT INTO departed VALUES (?1, ?2)", key, f"{app}/{name}")
         if door.departed is not None:
             door.departed.add(ordinal)
         return True

@@ -34,10 +34,10 @@ CREATE TABLE devices (
 );
 
 -- Who left. All devices of an app are [0, next_ordinal) without these, so the audience of a broadcast
--- is known without reading a row a device. The name is for the ledgers that still speak of the device.
+-- is known without reading a row a device. The address is for the ledgers that still speak of the device.
 CREATE TABLE departed (
-  device INTEGER PRIMARY KEY,
-  name   TEXT NOT NULL
+  device  INTEGER PRIMARY KEY,
+  address TEXT NOT NULL
 );
 
 -- Cursors into the log, apart from `devices` because they move often: 300 of them share a page.

@@ -334,8 +334,11 @@ class Sending:
             newer = tuple(group.collapsing)
             run(COLLAPSE_DELIVERIES, newer, group.now)
             run(COLLAPSE_INBOX, newer)
+            older: dict[int, list[int]] = {}
             for position, ordinal in _pairs.decode(self._database.text(OLDER_BROADCASTS, newer)):
-                self._standings.settle(position, COLLAPSED, BitMap([ordinal]), self._database)
+                older.setdefault(position, []).append(ordinal)
+            for position, ordinals in older.items():
+                self._standings.settle(position, COLLAPSED, BitMap(ordinals), self._database)
         for position, app, message in group.broadcasts:
             self._collapse_before(position, app, message)
 

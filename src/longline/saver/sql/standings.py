@@ -47,7 +47,7 @@ class Standing:
         self.fresh: dict[str, BitMap] = {}
         self.fresh_settled = BitMap()
         self.rows = 0  # of additions on disk; the next one's number is one more
-        self.size = 512  # bytes in memory, estimated
+        self.size = 0  # bytes in memory when it was last measured
 
     def waits(self, ordinal: int) -> bool:
         """Whether the device is in the audience and nothing committed has settled it."""
@@ -65,10 +65,19 @@ class Standing:
         """Targets to whose connection the message was written, the transaction at work included."""
         return self.sets.get(SENT, BitMap()) | self.fresh.get(SENT, BitMap())
 
+    def measure(self) -> int:
+        """Bytes in memory, at most: a set takes two an ordinal, or 8 KiB for each 65,536 of its range."""
+        self.size = 512
+        for ordinals in (self.targets, self.settled, *self.sets.values()):
+            if ordinals:
+                self.size += min(2 * len(ordinals), 8192 * ((ordinals.max() >> 16) + 1))
+        return self.size
+
     def add(self, label: str, ordinals: BitMap) -> None:
+        # A new set rather than a changed one: the reader may be looking at the old.
         self.sets[label] = self.sets.get(label, BitMap()) | ordinals
         if label != SENT:
-            self.settled |= ordinals
+            self.settled = self.settled | ordinals
 
 
 class Standings:
@@ -111,15 +120,14 @@ class Standings:
         """Starts a broadcast; returns its serialized audience."""
         frozen = targets.serialize()
         database.run("INSERT INTO broadcast_sets VALUES (?1, 0, ?2, ?3)", position, TARGETS, frozen)
-        standing = Standing(position, targets)
-        standing.size += len(frozen)
-        self._dirty[position] = standing
+        self._dirty[position] = Standing(position, targets)
         return frozen
 
     def settle(self, position: int, label: str, ordinals: BitMap, database: Database) -> int:
         """Moves those of `ordinals` that are pending to an outcome; returns how many those were."""
         standing = self.get(position, database)
-        moved = ordinals & standing.pending()
+        # What is asked for comes first: it is mostly small, and the sets can have a million ordinals.
+        moved = (ordinals & standing.targets) - standing.settled - standing.fresh_settled
         if moved:
             standing.fresh[label] = standing.fresh.get(label, BitMap()) | moved
             standing.fresh_settled |= moved
@@ -151,8 +159,6 @@ class Standings:
             for standing in self._dirty.values():
                 for label, ordinals in standing.fresh.items():
                     standing.add(label, ordinals)
-                    standing.size += 2 * len(ordinals)  # twice: in its set and in `settled`
-                    self._size += 2 * len(ordinals) if standing.position in self._cache else 0
                 standing.fresh = {}
                 standing.fresh_settled = BitMap()
                 self._remember(standing)
@@ -190,9 +196,7 @@ class Standings:
         )
         standing = Standing(position, BitMap())
         for n, label, digits in _rows.decode(loaded):
-            frozen = bytes.fromhex(digits)
-            ordinals = BitMap.deserialize(frozen)
-            standing.size += 2 * len(frozen)
+            ordinals = BitMap.deserialize(bytes.fromhex(digits))
             standing.rows = max(standing.rows, n)
             if label == TARGETS:
                 standing.targets = ordinals
@@ -201,10 +205,10 @@ class Standings:
         return standing
 
     def _remember(self, standing: Standing) -> None:
-        if standing.position not in self._cache:
-            self._cache[standing.position] = standing
-            self._size += standing.size
-        self._cache.move_to_end(standing.position)
+        known = self._cache.pop(standing.position, None)
+        self._size -= known.size if known is not None else 0
+        self._cache[standing.position] = standing
+        self._size += standing.measure()
         while self._size > self._limit and len(self._cache) > 1:
             _, forgotten = self._cache.popitem(last=False)
             self._size -= forgotten.size

@@ -26,12 +26,15 @@ Operation = Callable[[list[Any]], Sequence[Any]]
 class Job:
     """One call on its way through the thread."""
 
-    __slots__ = ("argument", "future", "operation", "result", "weight")
+    __slots__ = ("argument", "future", "operation", "result", "size", "weight")
 
-    def __init__(self, operation: Operation, argument: object, weight: int, future: asyncio.Future[Any]):
+    def __init__(
+        self, operation: Operation, argument: object, weight: int, size: int, future: asyncio.Future[Any]
+    ) -> None:
         self.operation = operation
         self.argument = argument
         self.weight = weight
+        self.size = size
         self.future = future
         self.result: object = None
 
@@ -39,28 +42,32 @@ class Job:
 class Worker:
     """Owns one thread and its bounded queue.
 
-    `limit` bounds the sum of the weights of calls that wait or are being served; a call over it raises
-    `Overloaded`, except when nothing waits, so that a single large call can pass. `process` is called in
-    the thread and sets each job's `result`; it must not raise. `rest` is called after each group.
+    `limit` bounds the sum of the weights (in items) of calls that wait or are being served, `byte_limit` that
+    of their sizes; a call over it raises `Overloaded`, except when nothing waits, so that a single large
+    call can pass. A group is closed when it weighs `group_limit`. `process` is called in the thread and sets
+    each job's `result`; it must not raise. `rest` is called after each group.
     """
 
     def __init__(
         self,
         name: str,
         limit: int,
+        byte_limit: int,
         group_limit: int,
         process: Callable[[list[Job]], None],
         rest: Callable[[], None] | None = None,
     ) -> None:
         self._name = name
         self._limit = limit
+        self._byte_limit = byte_limit
         self._group_limit = group_limit
         self._process = process
         self._rest = rest
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._closed = False
-        self.waiting = 0  # changed only by the loop's thread, so it needs no lock
+        self.waiting = 0  # changed only by the loop's thread, as the next is, so they need no lock
+        self.waiting_bytes = 0
         self.groups = 0
         self.served = 0
         # A daemon, so that a program that dies without `close` is not held back by an idle thread.
@@ -68,16 +75,23 @@ class Worker:
         self._thread.start()
 
     def call(
-        self, operation: Callable[[list[A]], Sequence[R | LonglineError]], argument: A, weight: int = 1
+        self,
+        operation: Callable[[list[A]], Sequence[R | LonglineError]],
+        argument: A,
+        weight: int = 1,
+        size: int = 0,
     ) -> "asyncio.Future[R]":
         """Queues one call. Raises `Unavailable` when closed and `Overloaded` when the queue is full."""
         if self._closed:
             raise Unavailable("the store is closed")
-        if self.waiting and self.waiting + weight > self._limit:
-            raise Overloaded("the store's queue is full")
+        if self.waiting and (
+            self.waiting + weight > self._limit or self.waiting_bytes + size > self._byte_limit
+        ):
+            raise Overloaded("the store's queue is full", retry_after=1.0)
         self.waiting += weight
+        self.waiting_bytes += size
         future: asyncio.Future[R] = self._loop.create_future()
-        self._queue.put(Job(operation, argument, weight, future))
+        self._queue.put(Job(operation, argument, weight, size, future))
         return future
 
     async def close(self) -> None:
@@ -112,6 +126,7 @@ class Worker:
         self.served += len(jobs)
         for job in jobs:
             self.waiting -= job.weight
+            self.waiting_bytes -= job.size
             if job.future.done():  # its caller was cancelled; what was asked for is done all the same
                 continue
             if isinstance(job.result, Exception):

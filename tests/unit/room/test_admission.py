@@ -1,0 +1,440 @@
+"""From CONNECT to CONNACK, and the races on the way."""
+
+import pytest
+from tests.unit.room.house import NODE, House, a_token, an_app
+from tests.unit.room.scene import Peer, a_message
+
+from longline.bus.port import Close, Why
+from longline.errors import LonglineError, Overloaded, Unavailable
+from longline.model import Binding
+from longline.mqtt.packets import (
+    MQTT_3_1_1,
+    MQTT_5_0,
+    Connack,
+    Connect,
+    Packet,
+    Pingreq,
+    Pingresp,
+    Puback,
+    Publish,
+    Will,
+)
+from longline.mqtt.properties import PropertyId
+from longline.mqtt.reasons import ReasonCode
+from longline.saver.port import Arrival, Page, Push, Target, Unicast
+from longline.settings import RoomSettings
+
+VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
+FOREVER = 9_999_999_999_999
+
+
+def push(position: int, *, broadcast: bool = False, sent_before: bool = False, qos: int = 1) -> Push:
+    return Push(a_message(position, qos=qos), position, broadcast, sent_before)
+
+
+def unicast(device: str, position: int, ordinal: int = 0, *, online_only: bool = False) -> Unicast:
+    target = Target(device, ordinal, position, Binding(NODE, 1, 0))
+    return Unicast(7, a_message(position, online_only=online_only), (target,))
+
+
+def topics(packets: list[Packet]) -> list[str]:
+    return [packet.topic for packet in packets if isinstance(packet, Publish)]
+
+
+def answer(peer: Peer) -> Connack:
+    connack, *_ = peer.unread()
+    assert isinstance(connack, Connack)
+    return connack
+
+
+# --- who gets in ---------------------------------------------------------------------------------------
+
+
+@VERSIONS
+async def test_a_good_token_is_let_in_bound_and_registered(version: int) -> None:
+    async with House() as house:
+        peer = house.knock("phone", version)
+        await house.settle()
+        assert answer(peer).reason == 0
+        session = house.scene.broker.session(7, "phone")
+        assert session is peer.session
+        (binding,) = await house.register.locate(7, ["phone"])
+        assert binding is not None
+        assert (binding.node, binding.epoch) == (NODE, session.epoch)
+        assert house.store.calls == ["find_app", "arrive"]  # nothing waited: nothing was fetched
+        assert house.scene.broker.counters.sessions == 1
+
+
+@pytest.mark.parametrize(
+    ("username", "password", "code", "reason"),
+    [
+        ("news", b"garbage", "bad_token", 0x86),
+        ("news", b"", "bad_token", 0x86),
+        ("news", a_token("phone", exp=1), "bad_token", 0x86),
+        ("news", a_token("phone", "the device secret of another app, long"), "bad_token", 0x86),
+        ("news", a_token("tablet"), "bad_token", 0x86),
+        ("nobody", a_token("phone"), "app_not_found", 0x86),
+        ("", a_token("phone"), "bad_token", 0x86),
+        (None, None, "bad_token", 0x86),
+    ],
+)
+@VERSIONS
+async def test_bad_credentials_are_refused_as_such(
+    version: int, username: str | None, password: bytes | None, code: str, reason: int
+) -> None:
+    """Reason 0x86; return code 4 in 3.1.1."""
+    async with House() as house:
+        peer = house.knock("phone", version, username=username, password=password)
+        await house.settle()
+        assert answer(peer).reason == reason
+        assert peer.wire.writes[-1][3] == (reason if version == MQTT_5_0 else 4)
+        assert peer.over
+        assert house.scene.desk.refusals == [code]
+        assert "arrive" not in house.store.calls
+        assert await house.register.count(7) == 0
+
+
+async def test_a_name_that_no_app_can_have_is_not_even_asked_for() -> None:
+    async with House() as house:
+        peer = house.knock("phone", username="N" * 300, password=a_token("phone"))
+        await house.settle()
+        assert answer(peer).reason == 0x86
+        assert house.store.calls == []
+
+
+async def test_an_unknown_app_is_asked_for_once_while_it_is_remembered() -> None:
+    async with House() as house:
+        for _ in range(5):
+            house.knock("phone", username="nobody")
+            await house.settle()
+        assert house.store.looked_up == ["nobody"]
+
+
+@VERSIONS
+async def test_a_client_without_a_name_is_the_device_of_its_token(version: int) -> None:
+    async with House() as house:
+        peer = house.knock("", version, password=a_token("phone"))
+        await house.settle()
+        connack = answer(peer)
+        assert peer.session.device == "phone"
+        if version == MQTT_5_0:
+            assert connack.properties is not None
+            assert connack.properties[PropertyId.ASSIGNED_CLIENT_IDENTIFIER] == "phone"
+
+
+@VERSIONS
+@pytest.mark.parametrize("device", ["a/b", "$x", "a#", "+", "@a", "..", "x" * 129])
+async def test_a_client_identifier_that_is_no_device_name_is_refused(version: int, device: str) -> None:
+    async with House() as house:
+        peer = house.knock(device, version)
+        await house.settle()
+        assert answer(peer).reason == ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
+        assert peer.wire.writes[-1][3] == (0x85 if version == MQTT_5_0 else 2)
+        assert house.scene.desk.refusals == ["bad_device_name"]
+
+
+@VERSIONS
+async def test_a_will_is_refused_until_there_are_wills(version: int) -> None:
+    async with House() as house:
+        peer = house.scene.peer(version)
+        peer.send(
+            Connect(version, "phone", username="news", password=a_token("phone"), will=Will("a", b"gone"))
+        )
+        await house.settle()
+        answered = answer(peer).reason
+        assert answered == (
+            ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR if version == MQTT_5_0 else ReasonCode.SERVER_UNAVAILABLE
+        )
+        assert house.scene.desk.refusals == ["not_supported"]
+
+
+async def test_another_authentication_method_is_refused() -> None:
+    async with House() as house:
+        peer = house.knock("phone", properties={PropertyId.AUTHENTICATION_METHOD: "SCRAM-SHA-256"})
+        await house.settle()
+        assert answer(peer).reason == ReasonCode.BAD_AUTHENTICATION_METHOD
+        assert peer.over
+
+
+@pytest.mark.parametrize(("version", "told"), [(MQTT_3_1_1, 5), (MQTT_5_0, 0x8A)])
+async def test_a_banned_device_is_told_and_leaves_no_session(version: int, told: int) -> None:
+    async with House() as house:
+        house.store.arrivals["phone"] = Arrival(3, True, 0, FOREVER)
+        peer = house.knock("phone", version)
+        await house.settle()
+        assert peer.wire.writes[-1][3] == told
+        assert peer.over
+        assert house.scene.broker.tenants == {}
+        assert [session.device for session in house.scene.desk.gone] == ["phone"]
+        assert house.store.fetched == []
+
+
+async def test_a_ban_that_is_over_lets_in() -> None:
+    async with House() as house:
+        house.store.arrivals["phone"] = Arrival(3, False, 0, 1000)
+        await house.client("phone")
+
+
+@VERSIONS
+async def test_without_credentials_there_is_the_anonymous_app_where_one_is_set(version: int) -> None:
+    async with House(RoomSettings(ack_delay=0, anonymous_app="open")) as house:
+        house.store.apps["open"] = an_app("open", 8)
+        named = house.knock("sensor", version, username=None)
+        nameless = house.knock("", version, username=None)
+        await house.settle()
+        assert answer(named).reason == 0
+        assert answer(nameless).reason == 0
+        assert (named.session.tenant.app, named.session.device) == (8, "sensor")
+        assert nameless.session.device.startswith("anonymous-")
+        wrong = house.knock("phone", version, password=b"garbage")
+        await house.settle()
+        assert answer(wrong).reason == 0x86  # who shows credentials is held to them
+
+
+# --- what is granted -----------------------------------------------------------------------------------
+
+
+async def test_connack_says_what_there_is_and_what_there_is_not() -> None:
+    settings = RoomSettings(ack_delay=0, receive_maximum=9, max_packet_size=5000, topic_alias_maximum=3)
+    async with House(settings) as house:
+        peer = house.knock("phone", keep_alive=60, properties={PropertyId.SESSION_EXPIRY_INTERVAL: 3600})
+        await house.settle()
+        connack = answer(peer)
+        assert not connack.session_present
+        assert connack.properties == {
+            PropertyId.RECEIVE_MAXIMUM: 9,
+            PropertyId.MAXIMUM_QOS: 1,
+            PropertyId.RETAIN_AVAILABLE: 0,
+            PropertyId.MAXIMUM_PACKET_SIZE: 5000,
+            PropertyId.TOPIC_ALIAS_MAXIMUM: 3,
+            PropertyId.SUBSCRIPTION_IDENTIFIER_AVAILABLE: 0,
+            PropertyId.SHARED_SUBSCRIPTION_AVAILABLE: 0,
+            PropertyId.SESSION_EXPIRY_INTERVAL: 0,
+        }
+
+
+@pytest.mark.parametrize(
+    ("asked", "default", "granted", "told"),
+    [(60, 0, 60, None), (0, 0, 0, None), (0, 300, 300, 300), (60000, 0, 600, 600), (600, 0, 600, None)],
+)
+async def test_the_keep_alive_granted_is_told_when_it_is_not_the_one_asked_for(
+    asked: int, default: int, granted: int, told: int | None
+) -> None:
+    settings = RoomSettings(ack_delay=0, max_keep_alive=600, default_keep_alive=default)
+    async with House(settings) as house:
+        peer = house.knock("phone", keep_alive=asked)
+        await house.settle()
+        properties = answer(peer).properties
+        assert properties is not None
+        assert properties.get(PropertyId.SERVER_KEEP_ALIVE) == told
+        if granted:
+            house.scene.tick(granted + granted // 2 + 1)
+            assert peer.over
+        else:
+            assert house.scene.broker.wheel.size == 0
+
+
+@pytest.mark.parametrize(("asked", "window"), [(None, 16), (3, 3), (65535, 16)])
+async def test_the_window_is_the_smaller_of_ours_and_the_clients(asked: int | None, window: int) -> None:
+    async with House() as house:
+        peer = await house.client("phone", properties={PropertyId.RECEIVE_MAXIMUM: asked} if asked else None)
+        assert peer.session.window == window
+
+
+# --- together ------------------------------------------------------------------------------------------
+
+
+async def test_connects_that_arrive_together_share_one_bind_and_one_arrive() -> None:
+    async with House() as house:
+        peers = [house.knock(f"d{n}") for n in range(100)]
+        await house.settle()
+        assert all(answer(peer).reason == 0 for peer in peers)
+        assert [len(batch) for batch in house.store.arrived] == [100]
+
+
+async def test_one_bad_connect_does_not_spoil_the_batch() -> None:
+    async with House() as house:
+        peers = [house.knock(f"d{n}", password=b"bad" if n % 3 == 0 else None) for n in range(30)]
+        await house.settle()
+        assert [answer(peer).reason for peer in peers] == [0x86 if n % 3 == 0 else 0 for n in range(30)]
+
+
+@pytest.mark.parametrize(("version", "told"), [(MQTT_3_1_1, 3), (MQTT_5_0, 0x89)])
+async def test_when_too_many_connects_wait_the_next_is_refused_at_once(version: int, told: int) -> None:
+    async with House(RoomSettings(ack_delay=0, connect_queue=2)) as house:
+        door = house.store.close_door("arrive")
+        inside = house.knock("d0")
+        await house.settle()
+        waiting = [house.knock("d1"), house.knock("d2")]
+        refused = house.knock("d3", version)
+        house.scene.turns.settle()
+        assert refused.wire.writes[-1][3] == told
+        assert refused.over
+        assert house.admission.waiting() == 2
+        door.set()
+        await house.settle()
+        assert [answer(peer).reason for peer in (inside, *waiting)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("method", ["find_app", "arrive"])
+@pytest.mark.parametrize(
+    ("error", "version", "told"),
+    [
+        (Unavailable(), MQTT_5_0, 0x88),
+        (Unavailable(), MQTT_3_1_1, 3),
+        (Overloaded(), MQTT_5_0, 0x89),
+        (Overloaded(), MQTT_3_1_1, 3),
+    ],
+)
+async def test_a_store_that_fails_is_told_and_the_next_connect_is_served(
+    method: str, error: LonglineError, version: int, told: int
+) -> None:
+    async with House() as house:
+        house.store.faults[method] = [error]
+        peer = house.knock("phone", version)
+        await house.settle()
+        assert peer.wire.writes[-1][3] == told
+        assert peer.over
+        await house.settle()
+        assert house.scene.broker.tenants == {}
+        assert house.scene.broker.counters.sessions == 0
+        await house.client("phone", version)
+
+
+# --- races ---------------------------------------------------------------------------------------------
+
+
+async def test_a_connection_that_dies_before_bind_costs_the_stores_nothing() -> None:
+    async with House() as house:
+        peer = house.knock("phone")
+        peer.wire.abort()
+        assert peer.over
+        await house.settle()
+        assert house.store.calls == []
+
+
+async def test_a_connection_that_dies_while_its_app_is_looked_up_leaves_no_session() -> None:
+    async with House() as house:
+        door = house.store.close_door("find_app")
+        peer = house.knock("phone")
+        await house.settle()
+        peer.wire.abort()
+        await house.settle()
+        door.set()
+        await house.settle()
+        assert house.scene.broker.tenants == {}
+        assert house.scene.broker.counters.sessions == 0
+        assert [session.device for session in house.scene.desk.gone] in ([], ["phone"])
+
+
+async def test_a_connection_that_dies_between_bind_and_arrive_is_unbound_again() -> None:
+    async with House() as house:
+        door = house.store.close_door("arrive")
+        house.store.arrivals["phone"] = Arrival(1, True, 0, 0)
+        peer = house.knock("phone")
+        await house.settle()
+        assert await house.register.count(7) == 1
+        peer.wire.abort()
+        await house.settle()
+        door.set()
+        await house.settle()
+        (gone,) = house.scene.desk.gone
+        house.departures.add(gone)
+        await house.settle()
+        assert await house.register.count(7) == 0
+        assert house.store.fetched == []
+        assert house.scene.broker.tenants == {}
+        assert house.scene.broker.counters.sessions == 0
+
+
+@VERSIONS
+async def test_of_two_connects_of_one_device_in_one_batch_the_later_wins(version: int) -> None:
+    async with House() as house:
+        house.store.arrivals["phone"] = Arrival(1, True, 0, 0)
+        house.store.pages[1] = [Page((push(1, qos=0), push(2)), 0, True)]
+        first, second = house.knock("phone", version), house.knock("phone", version)
+        await house.settle()
+        assert first.over
+        assert [type(packet) for packet in first.unread()] == []  # 0x8E is no word for CONNACK
+        got = second.unread()
+        assert isinstance(got[0], Connack)
+        assert topics(got) == ["push/m1", "push/m2"]
+        assert house.scene.broker.session(7, "phone") is second.session
+        assert house.scene.broker.counters.sessions == 1
+        (binding,) = await house.register.locate(7, ["phone"])
+        assert binding is not None
+        assert binding.epoch == second.session.epoch
+        # The loser must not have taken the push of QoS 0 in the winner's place.
+        assert len(house.scene.desk.acks) == 1
+        assert len(house.store.fetched) == 1
+
+
+async def test_a_takeover_ends_the_connection_that_was_there() -> None:
+    async with House() as house:
+        old = await house.client("phone")
+        new = await house.client("phone")
+        assert old.over
+        assert house.scene.broker.counters.closed == {"taken_over": 1}
+        assert house.scene.broker.session(7, "phone") is new.session
+
+
+async def test_a_connection_kicked_between_bind_and_arrive_is_not_let_in() -> None:
+    async with House() as house:
+        door = house.store.close_door("arrive")
+        peer = house.knock("phone")
+        peer.wire.held = 1  # its socket is full, so that it lingers
+        await house.settle()
+        (binding,) = await house.register.locate(7, ["phone"])
+        assert binding is not None
+        await house.bus.send(NODE, [Close(7, "phone", binding.epoch, Why.KICKED)])
+        await house.settle()
+        door.set()
+        await house.settle()
+        assert not any(isinstance(packet, Connack) and packet.reason == 0 for packet in peer.unread())
+        house.scene.tick(5)
+        assert peer.over
+
+
+async def test_a_push_that_arrives_between_bind_and_arrive_is_read_from_the_store() -> None:
+    """It was committed before `arrive` looked, or is told of here: either way it is fetched."""
+    async with House() as house:
+        door = house.store.close_door("arrive")
+        house.store.arrivals["phone"] = Arrival(1, False, 0, 0)  # `arrive` looked before the commit
+        house.store.pages[1] = [Page((push(5),), 0, True)]
+        peer = house.knock("phone")
+        await house.settle()
+        await house.bus.send(NODE, [unicast("phone", 5, ordinal=1)])
+        await house.settle()
+        door.set()
+        await house.settle()
+        assert topics(peer.unread()) == ["push/m5"]
+
+
+async def test_what_was_pending_comes_right_behind_connack_and_marked_when_sent_before() -> None:
+    async with House() as house:
+        house.store.arrivals["phone"] = Arrival(1, True, 4, 0)
+        house.store.pages[1] = [Page((push(1, sent_before=True), push(2), push(9, broadcast=True)), 12, True)]
+        peer = house.knock("phone")
+        await house.settle()
+        connack, *published = peer.unread()
+        assert isinstance(connack, Connack)
+        assert [(p.topic, p.dup) for p in published if isinstance(p, Publish)] == [
+            ("push/m1", True),
+            ("push/m2", False),
+            ("push/m9", False),
+        ]
+        (fetch,) = house.store.fetched[0]
+        assert (fetch.app, fetch.ordinal, fetch.inbox_after, fetch.log_after, fetch.limit) == (7, 1, 0, 4, 16)
+        session = peer.session
+        assert (session.inbox_position, session.log_position, session.more) == (2, 12, False)
+
+
+async def test_what_a_client_sends_behind_connect_is_served_when_it_is_in() -> None:
+    async with House() as house:
+        peer = house.scene.peer()
+        packet = Connect(MQTT_5_0, "phone", username="news", password=a_token("phone"))
+        peer.send(packet, Pingreq(), Publish("a", b"x", 1, packet_id=1))
+        await house.settle()
+        connack, *rest = peer.unread()
+        assert isinstance(connack, Connack)
+        assert rest == [Pingresp(), Puback(1, ReasonCode.NO_MATCHING_SUBSCRIBERS)]
