@@ -22,7 +22,17 @@ ROOT = Path(__file__).resolve().parent
 
 # What runs per packet or per delivery and has no coroutine in it (mypyc makes those no faster).
 # Globs below src/longline; one that matches nothing is no mistake.
-HOT_MODULES = ("mqtt/*.py", "bench/hot/*.py")
+HOT_MODULES = (
+    "mqtt/*.py",
+    "room/broker.py",
+    "room/connection.py",
+    "room/counters.py",
+    "room/policy.py",
+    "room/session.py",
+    "room/subscriptions.py",
+    "room/wheel.py",
+    "bench/hot/*.py",
+)
 
 
 def hot_sources() -> list[str]:

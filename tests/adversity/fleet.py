@@ -23,6 +23,7 @@ class Books:
         self.messages.append(message_id)
         for device in devices:
             self.promised[device].add(message_id)
+        self._changed.set()
 
     def arrive(self, device: str, message_id: str) -> None:
         self.arrived[device].add(message_id)
@@ -43,6 +44,13 @@ class Books:
         except TimeoutError:
             pass
         return self.missing()
+
+    async def promises(self, count: int) -> None:
+        """Waits until so many more messages were answered 202."""
+        goal = len(self.messages) + count
+        while len(self.messages) < goal:
+            self._changed.clear()
+            await self._changed.wait()
 
     async def arrivals(self, count: int) -> None:
         """Waits until so many more messages have arrived."""

@@ -99,6 +99,7 @@ class Scene:
 
     async def arrive(self, name: str) -> Arrival:
         (arrival,) = await self.saver.arrive([Arrive(self.app, name, self.now)])
+        assert arrival is not None
         return arrival
 
     async def pending(self, name: str) -> int:

@@ -67,7 +67,7 @@ class Attack:
         self._secret = secret
         self._report = report
         self._pool = corpus()
-        self._lingering: deque[asyncio.StreamWriter] = deque()
+        self._lingering: deque[socket.socket] = deque()
         self._over = False
 
     async def keep_on(self, dice: random.Random) -> None:
@@ -78,47 +78,42 @@ class Attack:
                     await self._visit(dice)
             except TimeoutError:
                 self._report.failures.append("a connection was neither answered nor closed")
-            except (OSError, RuntimeError):  # uvloop's word for a closed transport is RuntimeError
+            except OSError:
                 pass  # the node has closed while we were speaking
 
     async def _visit(self, dice: random.Random) -> None:
         version = dice.choice((4, 5))
         known = dice.random() < 0.7
         conversation = self._device(dice, version) if known else self._stranger(dice)
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         self._report.connections += 1
+        loop = asyncio.get_running_loop()
+        peer = socket.socket()
         try:
+            peer.setblocking(False)
+            await loop.sock_connect(peer, ("127.0.0.1", self._port))
             cut = len(conversation) < 2000 and dice.random() < 0.3
             for piece in pieces(dice, conversation) if cut else [conversation]:
-                if writer.is_closing():
-                    return
-                writer.write(piece)
-                await asyncio.sleep(0)
+                await loop.sock_sendall(peer, piece)
                 self._report.sent += len(piece)
             if dice.random() < 0.2:
-                self._linger(writer)
-                return
-            if dice.random() < 0.2:
-                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-                writer.transport.abort()
-                return
-            writer.write_eof()
-            decoder = Decoder(1 << 20, version, False)
-            while data := await reader.read(1 << 16):
-                if known:
-                    self._report.answers += len(decoder.feed(data))
-            if decoder.fault is not None:
-                self._report.failures.append(
-                    f"bad MQTT from the node: {decoder.fault} for {conversation.hex()}"
-                )
+                peer = self._linger(peer)
+            elif dice.random() < 0.2:
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            else:
+                peer.shutdown(socket.SHUT_WR)
+                decoder = Decoder(1 << 20, version, False)
+                while data := await loop.sock_recv(peer, 1 << 16):
+                    if known:
+                        self._report.answers += len(decoder.feed(data))
+                if decoder.fault is not None:
+                    self._report.failures.append(f"bad MQTT from the node: {decoder.fault}")
         finally:
-            if writer not in self._lingering:
-                writer.transport.abort()
+            peer.close()
 
-    def _linger(self, writer: asyncio.StreamWriter) -> None:
-        self._lingering.append(writer)
-        if len(self._lingering) > LINGERING:
-            self._lingering.popleft().transport.abort()
+    def _linger(self, peer: socket.socket) -> socket.socket:
+        """Keeps a connection open without reading from it; returns the one whose time is over."""
+        self._lingering.append(peer)
+        return self._lingering.popleft() if len(self._lingering) > LINGERING else socket.socket()
 
     def _stranger(self, dice: random.Random) -> bytes:
         """Somebody without credentials, or whose CONNECT has come to harm."""
@@ -154,7 +149,7 @@ class Attack:
         """Makes no more connections, and drops those that linger."""
         self._over = True
         while self._lingering:
-            self._lingering.pop().transport.abort()
+            self._lingering.pop().close()
 
 
 class Witness:

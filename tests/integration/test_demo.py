@@ -15,10 +15,10 @@ class Shown(msgspec.Struct):
     ledgers: dict[str, Ledger]
 
 
-def demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def demo(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "longline", "demo", *arguments],
-        env=os.environ | {"TMPDIR": str(folder)},
+        env=os.environ | {"TMPDIR": str(folder)} | environ,
         capture_output=True,
         text=True,
         timeout=60,
@@ -51,9 +51,9 @@ def test_people_see_each_push_arrive(tmp_path: Path) -> None:
 
 
 def test_a_node_that_cannot_start_is_a_failure_with_its_reason(tmp_path: Path) -> None:
-    # A folder that nobody can write to would not stop root; a file in its place stops everybody.
-    (tmp_path / "file").write_text("")
-    done = demo(tmp_path / "file")
+    done = demo(tmp_path, LONGLINE_NODE__LOOP="no such loop")
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr
+    assert "the node ended with status 1" in done.stderr
+    assert "node.loop" in done.stderr
+    assert list(tmp_path.iterdir()) == []

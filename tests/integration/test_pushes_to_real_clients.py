@@ -1,16 +1,16 @@
-"""Clients that we did not write, as devices of a real node: each gets each push once, and the ledger says so."""
+"""Clients that we did not write, as devices of a node: each gets each push once, and the ledger says so."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-
-from longline import Center
 from tests.integration.clients.real import KINDS, RealClient, Refused, missing
 from tests.integration.server_process import ServerProcess
 
-FINAL = "final"  # the payload of a push that follows all others, so that a copy too many would be seen before it
+from longline import Center
+
+FINAL = "final"  # follows all others, so a copy too many would be seen before it
 
 
 @pytest_asyncio.fixture
@@ -31,9 +31,7 @@ async def device(kind: str, server: ServerProcess, center: Center, *, persistent
     if lacking is not None:
         pytest.skip(lacking)
     token = (await center.token("news", "d1")).password
-    return RealClient(
-        kind, server.mqtt_port, app="news", device="d1", token=token, persistent=persistent
-    )
+    return RealClient(kind, server.mqtt_port, app="news", device="d1", token=token, persistent=persistent)
 
 
 @pytest.mark.parametrize("persistent", [True, False])
@@ -62,9 +60,7 @@ async def test_a_push_arrives_once_online_and_once_on_return(
     async with await device(kind, server, center, persistent=persistent) as client:
         await client.ready()
         waited = await client.receive(2)
-        assert [message.topic for message in waited] == [
-            f"push/{receipt.message_id}" for receipt in sent[2:]
-        ]
+        assert [message.topic for message in waited] == [f"push/{receipt.message_id}" for receipt in sent[2:]]
         assert {message.payload for message in waited} == {away.encode()}
         sent.append(await center.send("news", FINAL, devices=["d1"]))
         [last] = await client.receive(1)

@@ -42,7 +42,9 @@ async def mosquitto(folder: Path, *, anonymous: bool = True) -> AsyncIterator[in
     )
     try:
         async with asyncio.timeout(10):
-            while not await listens(port):
+            while True:
+                if await listens(port):
+                    break
                 await asyncio.sleep(0.02)
         yield port
     finally:

@@ -17,7 +17,7 @@ class _Queue:
 
 
 class LocalBus:
-    """Fulfils `Bus` for one process. A queue holds at most `limit` commands; a full one makes senders wait."""
+    """Fulfils `Bus` for one process. A queue holds at most `limit` commands; senders wait for room."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

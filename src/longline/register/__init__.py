@@ -1,1 +1,1 @@
-"""Who is online, where, and under which epoch. `port.py` states the duties, `memory.py` is the engine of one process."""
+"""Who is online, where, under which epoch. `port.py` states the duties; `memory.py` serves one process."""

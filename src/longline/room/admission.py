@@ -142,7 +142,12 @@ class Admission:
             return
         for caller, session, arrival in zip(callers, sessions, arrivals, strict=True):
             # Gone meanwhile, taken over by a later CONNECT of the same batch, or kicked
-            if session.connection is not None and not caller.connection.ended:
+            if session.connection is None or caller.connection.ended:
+                continue
+            if arrival is None:
+                self._directory.forget(caller.app.app)
+                refuse(caller.connection, AppNotFound())
+            else:
                 self._answer(caller, session, arrival, now)
 
     def _open(self, caller: Caller, epoch: int) -> Session:
@@ -173,6 +178,7 @@ class Admission:
             refuse(connection, Banned())
             return
         session.ordinal = arrival.ordinal
+        session.lost_before = self._broker.counters.receipts_lost
         session.log_position = session.log_cursor = arrival.log_after
         session.more = arrival.pending or session.missed
         granted, connack = self._connack(caller)

@@ -291,7 +291,7 @@ class Connection:
                 broker.desk.admit(self, cast(Connect, packet))
             elif kind == DISCONNECT:
                 self._finish()
-            elif kind == PUBREC or kind == PUBREL or kind == PUBCOMP:
+            elif kind in (PUBREC, PUBREL, PUBCOMP):
                 self._stray(cast(Acknowledgement, packet))
             broker.spent += 1
             if broker.spent > self.policy.turn_budget and done < len(packets) and not self.ended:

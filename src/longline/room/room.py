@@ -57,7 +57,7 @@ class Room:
         counters = self.broker.counters
         self.receipts = Receipts(saver, counters, delay=settings.ack_delay / 1000, limit=RECEIPTS)
         self.inbox = Inbox(saver, self.broker, self.receipts)
-        self.departures = Departures(saver, register)
+        self.departures = Departures(saver, register, self.receipts, counters)
         self._directory = Directory(saver)
         self.admission = Admission(
             settings,
@@ -170,7 +170,7 @@ class Room:
         return Connection(self.broker, self._policy)
 
     async def _clock(self) -> None:
-        """Turns the wheel once a second. Time in which the loop stood still is left out: it is no peer's silence."""
+        """Turns the wheel once a second. Time in which the loop stood still counts for no peer as silence."""
         broker = self.broker
         due = self._loop.time() + TICK
         while True:

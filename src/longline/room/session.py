@@ -63,6 +63,7 @@ class Session:
         "inflight",
         "log_cursor",
         "log_position",
+        "lost_before",
         "missed",
         "more",
         "next_id",
@@ -85,6 +86,7 @@ class Session:
         self.inbox_position = 0
         self.log_position = 0
         self.log_cursor = 0  # what the store knows of log_position
+        self.lost_before = 0  # receipts that the room had lost when this session began
         self.more = True  # until the first read says otherwise
         self.missed = False
         self.fetching = False

@@ -272,10 +272,10 @@ class Saver(Protocol):
         """Refuses the device until `until` (ms; 0 lifts the ban). False: no such device."""
         ...
 
-    async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival]:
+    async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival | None]:
         """Registers who is new, and says what a connection needs to know to start.
 
-        `AppNotFound` when the batch names an app that does not exist (any more); it registered nobody then.
+        None for a device whose app does not exist (any more).
         """
         ...
 

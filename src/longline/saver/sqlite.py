@@ -16,7 +16,7 @@ from pathlib import Path
 
 import apsw
 
-from longline.errors import AppNotFound, DataDirInUse, Unavailable
+from longline.errors import DataDirInUse, Unavailable
 from longline.model import App, Binding, DeliveryRecord, Device
 from longline.saver.port import (
     Arrival,
@@ -291,24 +291,20 @@ class SqliteSaver:
     async def ban(self, app: int, device: str, until: int) -> bool:
         return await self._writer.call(self._registry.ban, (app, device, until))
 
-    async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival]:
+    async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival | None]:
         # Those who come back, nearly all of them, cost a read; only who is new waits for a commit.
-        if any(item.app in self._deleted for item in batch):
-            raise AppNotFound
-        arrivals: dict[tuple[int, str], Arrival] = {}
-        missing: Sequence[Arrive] = batch
+        arrivals: dict[tuple[int, str], Arrival | None] = {}
+        missing: Sequence[Arrive] = [item for item in batch if item.app not in self._deleted]
         while missing:
             found = await self._reader.call(self._fetching.arrive, missing, len(missing))
             for item, arrival in zip(missing, found, strict=True):
                 if arrival is not None:
                     arrivals[item.app, item.device] = arrival
-            missing = [item for item in batch if (item.app, item.device) not in arrivals]
+            missing = [item for item in missing if (item.app, item.device) not in arrivals]
             if missing:
-                await self._admit(missing)
-        return [arrivals[item.app, item.device] for item in batch]
-
-    async def _admit(self, batch: Sequence[Arrive]) -> None:
-        await self._writer.call(self._registry.admit, batch, len(batch))
+                admitted = await self._writer.call(self._registry.admit, missing, len(missing))
+                missing = [item for item in missing if item.app in admitted]
+        return [arrivals.get((item.app, item.device)) for item in batch]
 
     # --- messages ---
 

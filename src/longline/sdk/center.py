@@ -148,9 +148,7 @@ class Center:
         """Deletes the app with its devices and messages."""
         await self._http.call("DELETE", _app(app), object, safe=False)
 
-    async def rotate_keys(
-        self, app: str, *, server_key: bool = True, device_secret: bool = False
-    ) -> AppKeys:
+    async def rotate_keys(self, app: str, *, server_key: bool = True, device_secret: bool = False) -> AppKeys:
         """Replaces the server key, the secret that device tokens are signed with, or both.
 
         What is replaced stops working at once: without the old secret no device gets in with an old token.

@@ -71,15 +71,16 @@ async def test_nothing_is_sent_to_nor_registered_in_a_deleted_app(scene: Scene) 
     (outcome,) = await scene.submit(Submission(scene.app, envelopes, scene.now))
     assert isinstance(outcome, Outcome)
     assert outcome.results == (Refused("app_not_found"), Refused("app_not_found"))
-    with pytest.raises(AppNotFound):
-        await scene.saver.arrive([Arrive(scene.app, "phone", scene.now)])
+    assert await scene.saver.arrive([Arrive(scene.app, "phone", scene.now)]) == [None]
     with pytest.raises(AppNotFound):
         await scene.saver.register(scene.app, [Registration("tablet", Profile())], scene.now)
 
 
-async def test_an_app_that_never_was_admits_no_device(scene: Scene) -> None:
-    with pytest.raises(AppNotFound):
-        await scene.saver.arrive([Arrive(99, "phone", scene.now)])
+async def test_a_device_of_an_app_that_never_was_holds_up_nobody_else(scene: Scene) -> None:
+    batch = [Arrive(99, "phone", scene.now), Arrive(scene.app, "phone", scene.now)]
+    stranger, known = await scene.saver.arrive(batch)
+    assert stranger is None
+    assert known is not None
 
 
 async def test_the_name_of_a_deleted_app_is_free_and_its_number_is_not(scene: Scene) -> None:

@@ -124,6 +124,8 @@ async def test_one_batch_of_arrivals_may_name_a_device_twice(scene: Scene) -> No
     await scene.register("old")
     batch = [Arrive(scene.app, name, scene.now) for name in ("new", "old", "new")]
     first, old, second = await scene.saver.arrive(batch)
+    assert first is not None
+    assert old is not None
     assert first == second
     assert first.ordinal != old.ordinal
     assert await scene.saver.count_devices(scene.app) == 2

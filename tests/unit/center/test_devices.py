@@ -234,6 +234,7 @@ async def test_a_kick_ends_the_connection_and_bans_if_asked(
     assert isinstance(command, Close)
     assert (command.device, command.why) == ("d1", why)
     (arrival,) = await house.saver.arrive([Arrive(1, "d1", house.now)])
+    assert arrival is not None
     assert arrival.banned_until == (house.now + ban if ban else 0)
 
 
@@ -243,9 +244,11 @@ async def test_a_ban_can_be_lifted_and_a_plain_kick_leaves_it(house: House, news
     await house.http.delete(path, params={"ban_seconds": 60})
     await house.http.delete(path)
     (arrival,) = await house.saver.arrive([Arrive(1, "d1", house.now)])
+    assert arrival is not None
     assert arrival.banned_until == house.now + 60_000
     await house.http.delete(path, params={"ban_seconds": 0})
     (arrival,) = await house.saver.arrive([Arrive(1, "d1", house.now)])
+    assert arrival is not None
     assert arrival.banned_until == 0
 
 

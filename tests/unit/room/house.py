@@ -139,7 +139,7 @@ class House:
             receipts=self.receipts,
             fanout_slice=fanout_slice,
         )
-        self.departures = Departures(saver, self.register)
+        self.departures = Departures(saver, self.register, self.receipts, broker.counters)
         self.scene.desk.admission = self.admission.admit
         self.scene.desk.inbox = self.inbox.want
         self._tasks: list[asyncio.Task[None]] = []

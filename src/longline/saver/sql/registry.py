@@ -215,29 +215,29 @@ class Registry:
             tuple(keys),
         )
 
-    def admit(self, calls: list[Sequence[Arrive]]) -> list[AppNotFound | None]:
-        """Registers those of the devices at the door that are new."""
+    def admit(self, calls: list[Sequence[Arrive]]) -> list[set[int]]:
+        """Registers those of the devices at the door that are new; which of their apps exist."""
         return [self._admit(call) for call in calls]
 
-    def _admit(self, batch: Sequence[Arrive]) -> AppNotFound | None:
+    def _admit(self, batch: Sequence[Arrive]) -> set[int]:
         devices: dict[int, dict[str, int]] = {}
         for item in batch:
             devices.setdefault(item.app, {}).setdefault(item.device, item.now)
-        doors = {app: self.door(app) for app in devices}
-        for app, door in doors.items():
+        existing = set()
+        for app, names in devices.items():
+            door = self.door(app)
             if door is None:
-                return AppNotFound(f"there is no app {app}")
-        for app, door in doors.items():
-            if door is not None:
-                found = self.find([f"{app}/{name}" for name in devices[app]])
-                new = [
-                    (name, Profile(), now)
-                    for (name, now), key in zip(devices[app].items(), found, strict=True)
-                    if key is None
-                ]
-                if new:
-                    self._add(app, door, new)
-        return None
+                continue
+            existing.add(app)
+            found = self.find([f"{app}/{name}" for name in names])
+            new = [
+                (name, Profile(), now)
+                for (name, now), key in zip(names.items(), found, strict=True)
+                if key is None
+            ]
+            if new:
+                self._add(app, door, new)
+        return existing
 
     def ban(self, calls: list[tuple[int, str, int]]) -> list[bool]:
         return [
