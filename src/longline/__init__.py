@@ -7,11 +7,12 @@ HTTP. `longline.Device` and `longline.Center` are the client side; the server st
 
 from typing import TYPE_CHECKING
 
+from longline.version import VERSION as __version__
+
 if TYPE_CHECKING:
     from longline.sdk.center import Center
     from longline.sdk.device import Device
 
-__version__ = "0.1.0"
 __all__ = ["Center", "Device", "__version__"]
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.adversity.fleet import Books, Fleet
-from tests.integration.server_process import ServerProcess
 
 from longline import Center
+from tests.adversity.fleet import Books, Fleet
+from tests.integration.server_process import ServerProcess
 
 pytestmark = [pytest.mark.adversity, pytest.mark.timeout(1500)]
 

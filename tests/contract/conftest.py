@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.engines import BUSES, KEEPERS, REGISTERS, SAVERS, SaverEngine
-from tests.contract.scene import Scene
 
 from longline.bus.port import Bus
 from longline.keeper.port import Keeper
 from longline.register.port import Register
+from tests.contract.engines import BUSES, KEEPERS, REGISTERS, SAVERS, SaverEngine
+from tests.contract.scene import Scene
 
 
 @pytest.fixture(params=sorted(SAVERS))

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from tests.contract.engines import SaverEngine
-
 from longline.model import (
     App,
     Audience,
@@ -33,6 +31,7 @@ from longline.saver.port import (
     Saver,
     Submission,
 )
+from tests.contract.engines import SaverEngine
 
 START = 1_800_000_000_000
 MINUTE = 60_000

@@ -26,12 +26,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import jwt
-from tests.fuzz.codec_fuzz import corpus, mutate, pieces
-from tests.integration.server_process import ServerProcess
 
 from longline import Center, Device
 from longline.mqtt.codec import Decoder, encode
 from longline.mqtt.packets import Connect, Packet, Pingreq, Publish, Subscribe, Subscription
+from tests.fuzz.codec_fuzz import corpus, mutate, pieces
+from tests.integration.server_process import ServerProcess
 
 ATTACKERS = 8  # connections that are made at once
 LINGERING = 40  # connections that stay open and read nothing

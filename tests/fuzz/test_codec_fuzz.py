@@ -4,6 +4,7 @@ import os
 import random
 
 import pytest
+
 from tests.fuzz.codec_fuzz import run
 
 

@@ -9,13 +9,13 @@ from types import TracebackType
 from typing import Self
 
 import httpx
-from tests.integration.server_process import free_ports
 
 from longline import Center
 from longline.mqtt.codec import Decoder, encode
 from longline.mqtt.packets import MQTT_5_0, Connack, Connect, Packet
 from longline.node.embedded import EmbeddedNode
 from longline.settings import load
+from tests.integration.server_process import free_ports
 
 WITHIN = 20.0  # s: how long anything may take before a test gives up
 

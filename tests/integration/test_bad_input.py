@@ -9,8 +9,6 @@ from pathlib import Path
 
 import jwt
 import pytest
-from tests.integration.live_node import WITHIN, LiveNode, RawClient, refused
-from tests.integration.server_process import ServerProcess
 
 from longline import Center, Device
 from longline.mqtt.codec import encode
@@ -29,6 +27,8 @@ from longline.mqtt.packets import (
     Will,
 )
 from longline.mqtt.properties import PropertyId
+from tests.integration.live_node import WITHIN, LiveNode, RawClient, refused
+from tests.integration.server_process import ServerProcess
 
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import jwt
 import pytest
 import pytest_asyncio
-from tests.integration.server_process import ServerProcess
 
 from longline import Center, Device
+from tests.integration.server_process import ServerProcess
 
 CONNECTED = 5000
 AWAY = 1000

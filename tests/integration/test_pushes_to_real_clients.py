@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from tests.integration.clients.real import KINDS, RealClient, Refused, missing
-from tests.integration.server_process import ServerProcess
 
 from longline import Center
+from tests.integration.clients.real import KINDS, RealClient, Refused, missing
+from tests.integration.server_process import ServerProcess
 
 FINAL = "final"  # follows all others, so a copy too many would be seen before it
 

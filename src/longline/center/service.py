@@ -32,7 +32,7 @@ class Center:
 
     `admin_key_hash` is SHA-256 of the admin key. `ready` says whether the node takes traffic. `metrics`
     renders `/metrics`. `faults` keeps the log of refused requests short. `clock` gives ms since the Unix
-    epoch. `online_grace`: seconds within which an `online_only` message reaches who is connected.
+    epoch.
     """
 
     def __init__(
@@ -48,7 +48,6 @@ class Center:
         metrics: Callable[[], Metrics],
         faults: OncePerPeer,
         clock: Callable[[], int] = wall_clock,
-        online_grace: float = 30.0,
     ) -> None:
         self.saver = saver
         self.register = register
@@ -68,7 +67,7 @@ class Center:
             self.counters,
             default_ttl=settings.default_ttl,
             idempotency_ttl=settings.idempotency_ttl,
-            online_grace=online_grace,
+            online_grace=settings.online_grace,
         )
         self._stripes = tuple(asyncio.Lock() for _ in range(_STRIPES))
 

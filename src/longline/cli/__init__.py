@@ -75,5 +75,5 @@ def _failure(
         for field, text in details:
             print(f"longline: {field}: {text}" if field else f"longline: {text}", file=sys.stderr)
     else:
-        print(f"longline: {message}", file=sys.stderr)
+        print(f"longline: {message} ({code})", file=sys.stderr)
     return status

@@ -14,9 +14,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -26,8 +24,7 @@ from msgspec import Struct
 from longline.cli.flags import Config, Data, Json, Overrides, load_settings
 from longline.cli.output import print_json
 from longline.settings import Settings
-
-HOT_MODULE: Final = "longline.mqtt.codec"
+from longline.telemetry.build import hot_path_compiled
 
 SPARE_FILES: Final = 1000
 """Descriptors a node needs beside its connections: listeners, database, HTTP clients."""
@@ -88,12 +85,6 @@ def examine(settings: Settings, proc: Path = Path("/proc")) -> Iterator[Finding]
     yield from data_folder(settings.data_dir, proc)
     yield open_files(settings.room.max_connections)
     yield from kernel(settings, proc)
-
-
-def hot_path_compiled() -> bool:
-    """Whether the modules that handle each packet are the extension that mypyc made, or plain Python."""
-    spec = find_spec(HOT_MODULE)
-    return spec is not None and spec.origin is not None and spec.origin.endswith(tuple(EXTENSION_SUFFIXES))
 
 
 def hot_path() -> Finding:

@@ -90,6 +90,7 @@ class EmbeddedNode:
             settings.database,
             locate=register.locate_now,
             queue_limit=settings.saver.queue,
+            queue_bytes=settings.saver.queue_bytes,
             cache_bytes=settings.saver.cache_bytes,
             ledger_retention_ms=settings.saver.ledger_retention * 1000,
         )
@@ -115,7 +116,6 @@ class EmbeddedNode:
             ready=lambda: self._ready,
             metrics=lambda: Metrics(self._collector.exposition(), CONTENT_TYPE),
             faults=self._once,
-            online_grace=settings.center.online_grace,
         )
         opened.push_async_callback(center.close)
         if settings.center.port:
@@ -214,8 +214,12 @@ class EmbeddedNode:
 
     def _say_what_is_not_opened(self) -> None:
         room = self.settings.room
-        if room.tls_cert is not None:
-            log.warning("not_opened", listener="tls", reason="TLS is not supported yet")
+        ports = {"ws": room.ws_port}
+        if room.tls_cert is not None and room.tls_key is not None:
+            ports |= {"tls": room.tls_port, "wss": room.wss_port}
+        for listener, port in ports.items():
+            if port:
+                log.info("not_opened", listener=listener, port=port, reason="not supported by this version")
 
 
 async def run(settings: Settings, started: Callable[[EmbeddedNode], None]) -> int:

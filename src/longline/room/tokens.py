@@ -19,6 +19,15 @@ def token_device(app: App, token: bytes | None) -> str:
     except jwt.InvalidTokenError as error:
         raise BadToken(f"not a valid token: {type(error).__name__}") from None
     device = claims["sub"]
-    if not isinstance(device, str):
+    if not isinstance(device, str) or not is_text(device):
         raise BadToken("the token's sub is not a device name")
     return device
+
+
+def is_text(text: str) -> bool:
+    """Whether UTF-8 can say it: JSON can escape half of a surrogate pair, which no store or packet holds."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

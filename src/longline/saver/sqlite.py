@@ -300,10 +300,9 @@ class SqliteSaver:
             for item, arrival in zip(missing, found, strict=True):
                 if arrival is not None:
                     arrivals[item.app, item.device] = arrival
-            missing = [item for item in missing if (item.app, item.device) not in arrivals]
-            if missing:
-                admitted = await self._writer.call(self._registry.admit, missing, len(missing))
-                missing = [item for item in missing if item.app in admitted]
+            new: Sequence[Arrive] = [item for item in missing if (item.app, item.device) not in arrivals]
+            apps = await self._writer.call(self._registry.admit, new, len(new)) if new else set()
+            missing = [item for item in new if item.app in apps]
         return [arrivals.get((item.app, item.device)) for item in batch]
 
     # --- messages ---

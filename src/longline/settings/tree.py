@@ -236,16 +236,6 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
     max_topic_levels: Annotated[
         int, about("Levels in a topic or a topic filter.", unit="levels", low=1, high=128)
     ] = 16
-    publish_rate: Annotated[
-        float,
-        about(
-            "Publications taken from one client; beyond it we stop reading from it until it is within the "
-            "rate again. 0 is without limit.",
-            unit="messages/s",
-            low=0,
-            high=10_000_000,
-        ),
-    ] = 0.0
 
     # Delivery to one device
     inflight_window: Annotated[
@@ -349,14 +339,26 @@ class SaverSettings(Struct, frozen=True, forbid_unknown_fields=True):
     queue: Annotated[
         int,
         about(
-            "Writes waiting for the writer thread; one beyond it is refused as overloaded.",
-            unit="requests",
+            "Messages, receipts and devices that may wait to be written, and as many to be read; beyond it "
+            "requests are refused as overloaded.",
+            unit="items",
             low=1,
             high=10_000_000,
         ),
-    ] = 10_000
+    ] = 100_000
+    queue_bytes: Annotated[
+        int,
+        about("What the payloads among them may add up to.", unit="bytes", low=MIB, high=64 * GIB),
+    ] = 256 * MIB
     cache_bytes: Annotated[
-        int, about("Memory for SQLite's page cache.", unit="bytes", low=MIB, high=64 * GIB)
+        int,
+        about(
+            "Memory for what is read often: database pages (half of it), the sets of open broadcasts (a "
+            "quarter), and their messages.",
+            unit="bytes",
+            low=MIB,
+            high=64 * GIB,
+        ),
     ] = 64 * MIB
     ledger_retention: Annotated[
         int,

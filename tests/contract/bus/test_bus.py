@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
-from tests.contract.engines import BUS_LIMIT
 
 from longline.bus.port import AppChanged, Bus, Close, Command, Resync, Why
 from longline.model import Binding, Message
 from longline.saver.port import Broadcast, Target, Unicast
+from tests.contract.engines import BUS_LIMIT
 
 MESSAGE = Message(
     id="01890a5d-ac96-774b-bcce-b302099a8057",

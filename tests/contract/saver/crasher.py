@@ -9,11 +9,10 @@ import asyncio
 import sys
 from uuid import UUID
 
-from tests.contract.engines import SAVERS
-from tests.contract.scene import START
-
 from longline.model import Devices, Everyone, Message, State
 from longline.saver.port import Broadcast, Envelope, Outcome, Receipt, Submission
+from tests.contract.engines import SAVERS
+from tests.contract.scene import START
 
 DEVICES = tuple(f"d{n}" for n in range(20))
 DAY = 86_400_000

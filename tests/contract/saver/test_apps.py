@@ -2,11 +2,11 @@
 
 import msgspec
 import pytest
-from tests.contract.scene import Scene, an_app
 
 from longline.errors import AppExists, AppNotFound
 from longline.model import Devices, Everyone, Profile
 from longline.saver.port import Arrive, Envelope, Outcome, Refused, Registration, Submission
+from tests.contract.scene import Scene, an_app
 
 
 async def test_an_app_is_found_by_name_with_all_that_was_said_of_it(scene: Scene) -> None:

@@ -2,10 +2,9 @@
 
 import asyncio
 
-from tests.contract.scene import Scene, an_app
-
 from longline.model import Audience, Devices, Everyone, Profile, State
 from longline.saver.port import Envelope, Registration, Submission
+from tests.contract.scene import Scene, an_app
 
 
 async def test_a_newer_message_collapses_an_older_one_of_its_key(scene: Scene) -> None:

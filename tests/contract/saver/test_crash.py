@@ -8,12 +8,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from longline.model import State
+from longline.saver.port import Fetch
 from tests.contract.engines import SAVERS, SaverEngine
 from tests.contract.saver.crasher import DEVICES
 from tests.contract.scene import Scene
-
-from longline.model import State
-from longline.saver.port import Fetch
 
 ROOT = Path(__file__).parents[3]
 ROUNDS = 5

@@ -1,9 +1,8 @@
 """Devices: ordinals are given once, profiles are replaced, labels find them."""
 
-from tests.contract.scene import Scene, an_app
-
 from longline.model import Profile, State
 from longline.saver.port import Arrive, Registration
+from tests.contract.scene import Scene, an_app
 
 
 async def listed(scene: Scene, *, tag: str | None = None, alias: str | None = None) -> list[str]:

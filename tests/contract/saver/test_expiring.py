@@ -1,10 +1,9 @@
 """Expire: what is over is ended, what is old is forgotten, and nothing else is touched."""
 
-from tests.contract.engines import RETENTION
-from tests.contract.scene import MINUTE, Scene
-
 from longline.model import Devices, Everyone, State
 from longline.saver.port import Broadcast, Receipt, Unicast
+from tests.contract.engines import RETENTION
+from tests.contract.scene import MINUTE, Scene
 
 
 async def test_a_message_ends_when_its_time_is_over(scene: Scene) -> None:

@@ -2,10 +2,9 @@
 
 import asyncio
 
-from tests.contract.scene import MINUTE, Scene, an_app
-
 from longline.model import Everyone, Profile, State
 from longline.saver.port import Cursor, Envelope, Fetch, Registration, Submission
+from tests.contract.scene import MINUTE, Scene, an_app
 
 
 async def test_unicasts_and_broadcasts_come_in_the_order_of_acceptance(scene: Scene) -> None:

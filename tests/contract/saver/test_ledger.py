@@ -18,11 +18,11 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tests.contract.engines import RETENTION, SaverEngine
-from tests.contract.scene import MINUTE, Scene
 
 from longline.model import Devices, Everyone, State
 from longline.saver.port import Accepted, Broadcast, Envelope, Outcome, Receipt, Refused
+from tests.contract.engines import RETENTION, SaverEngine
+from tests.contract.scene import MINUTE, Scene
 
 T = TypeVar("T")
 

@@ -3,7 +3,6 @@
 import asyncio
 
 import msgspec
-from tests.contract.scene import MINUTE, Scene, an_app
 
 from longline.model import Binding, Devices, Everyone
 from longline.saver.port import (
@@ -16,6 +15,7 @@ from longline.saver.port import (
     Submission,
     Unicast,
 )
+from tests.contract.scene import MINUTE, Scene, an_app
 
 
 def results(outcome: Outcome | IdempotencyConflict) -> tuple[Accepted | Refused, ...]:

@@ -1,10 +1,10 @@
 """Settle and cancel: each device of each message once, whatever is repeated, late or unknown."""
 
 import pytest
-from tests.contract.scene import MINUTE, Scene
 
 from longline.model import Ledger, State
 from longline.saver.port import Push, Receipt
+from tests.contract.scene import MINUTE, Scene
 
 
 async def both(scene: Scene) -> list[tuple[str, Push]]:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.unit.bench.peers import Broker, serving
 
 import longline
 from longline.bench import connections, fanout, unicast
 from longline.bench.ledgers import Verdict
+from tests.unit.bench.peers import Broker, serving
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(longline.__file__).parents[1])}
 ACCOUNT = ("--app", "news", "--secret", "s" * 32, "--key", "server-key")

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 from tests.unit.bench.test_command import ENVIRONMENT
 
 SCRIPT = """

@@ -2,12 +2,12 @@
 
 import jwt
 import pytest
-from tests.unit.bench.peers import Broker, serving
 
 from longline.bench.hot.pump import GAP, STAMP
 from longline.bench.targets import BenchFailed, Target, probe, source_of
 from longline.mqtt.codec import Decoder
 from longline.mqtt.packets import Connect, Packet, Publish, Subscribe
+from tests.unit.bench.peers import Broker, serving
 
 SECRET = "s" * 32
 

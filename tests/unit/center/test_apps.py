@@ -1,8 +1,8 @@
 import pytest
-from tests.unit.center.conftest import ADMIN, House
 
 from longline.bus.port import AppChanged, Why
 from longline.center.auth import digest
+from tests.unit.center.conftest import ADMIN, House
 
 
 def key(value: str) -> dict[str, str]:

@@ -1,10 +1,10 @@
 import jwt
 import pytest
-from tests.unit.center.conftest import ROOM, House
 
 from longline.bus.port import Close, Why
 from longline.model import JsonObject
 from longline.saver.port import Arrive
+from tests.unit.center.conftest import ROOM, House
 
 PROFILE: JsonObject = {
     "aliases": ["ann"],

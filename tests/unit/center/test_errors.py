@@ -4,7 +4,6 @@ from typing import cast
 
 import msgspec
 import pytest
-from tests.unit.center.conftest import House
 
 from longline import errors
 from longline.center.api import operations
@@ -12,6 +11,7 @@ from longline.center.errors import error_response, from_validation
 from longline.center.openapi import document
 from longline.center.schemas import MessageBatch
 from longline.errors import LonglineError, Overloaded, RateLimited, Unavailable
+from tests.unit.center.conftest import House
 
 GUIDE = Path(__file__).parents[3] / "docs" / "api.md"
 

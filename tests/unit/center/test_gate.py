@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 import structlog
-from tests.unit.center.conftest import House
 
 from longline.settings import CenterSettings
+from tests.unit.center.conftest import House
 
 
 @pytest.fixture

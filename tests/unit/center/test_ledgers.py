@@ -1,10 +1,10 @@
 """What can be asked about a message once it is sent."""
 
 import pytest
-from tests.unit.center.conftest import House
 
 from longline.model import JsonObject, State
 from longline.saver.port import Receipt
+from tests.unit.center.conftest import House
 
 
 async def sent(house: House, path: str, *devices: str) -> str:

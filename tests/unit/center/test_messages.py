@@ -1,11 +1,11 @@
 from collections.abc import Sequence
 
 import pytest
-from tests.unit.center.conftest import House
 
 from longline.bus.port import Command
 from longline.model import MAX_PAYLOAD, JsonObject
 from longline.saver.port import Broadcast, Fetch, Unicast
+from tests.unit.center.conftest import House
 
 TO_D1: JsonObject = {"audience": {"devices": ["d1"]}, "payload": {"title": "Goal!"}}
 

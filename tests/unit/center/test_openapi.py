@@ -3,11 +3,11 @@ from collections.abc import Callable
 from typing import cast
 
 import pytest
-from tests.unit.center.conftest import House
 
 from longline.center.api import operations
 from longline.center.openapi import document
 from longline.model import APP_NAME, DEVICE_NAME, JsonObject, valid_app_name, valid_device_name
+from tests.unit.center.conftest import House
 
 
 async def test_every_operation_is_described(house: House) -> None:

@@ -1,6 +1,5 @@
-from tests.unit.center.conftest import START, House
-
 from longline.keeper.port import Node
+from tests.unit.center.conftest import START, House
 
 
 async def test_the_members_of_the_cluster_are_listed(house: House) -> None:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import httpx
 import pytest
-from tests.unit.center.conftest import House
 
 from longline.bus.port import Command
 from longline.errors import Unavailable
 from longline.model import JsonObject
 from longline.saver.port import IdempotencyConflict, Outcome, Submission
+from tests.unit.center.conftest import House
 
 MESSAGE: JsonObject = {"audience": {"devices": ["d1"]}, "payload": "hi"}
 

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from tests.unit.center.conftest import House
 
 from longline.center.api import application
 from longline.center.server import HttpServer
 from longline.settings import CenterSettings
+from tests.unit.center.conftest import House
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 from longline.cli import doctor
 from longline.cli.doctor import Finding, data_folder, filesystem_of, kernel, open_files, sync_time
 from longline.settings import Settings
+from longline.telemetry import build
 
 GENEROUS = {
     "fs.file-max": "9223372036854775807",
@@ -132,7 +133,7 @@ def test_the_hot_path_is_compiled_when_its_module_is_an_extension(
 
     spec = Spec()
     spec.__dict__["origin"] = f"/x/longline/mqtt/{origin}"
-    monkeypatch.setattr(doctor, "find_spec", lambda _: spec)
+    monkeypatch.setattr(build, "find_spec", lambda _: spec)
     assert doctor.hot_path_compiled() is compiled
     assert doctor.hot_path().status == ("ok" if compiled else "warn")
 

@@ -4,8 +4,6 @@ import mqtt5
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.mqtt.strategies import connects, packets
-from tests.unit.mqtt.vectors import GOOD, Good
 
 from longline.mqtt.codec import Decoder, encode
 from longline.mqtt.packets import (
@@ -26,6 +24,8 @@ from longline.mqtt.packets import (
 )
 from longline.mqtt.properties import Properties
 from longline.mqtt.properties import PropertyId as P
+from tests.unit.mqtt.strategies import connects, packets
+from tests.unit.mqtt.vectors import GOOD, Good
 
 LIMIT = 1 << 20
 

@@ -15,8 +15,6 @@ from paho.mqtt import _packet, properties, reasoncodes
 from paho.mqtt.client import Client, MQTTMessageInfo
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
-from tests.unit.mqtt import strategies
-from tests.unit.mqtt.vectors import GOOD, Good
 
 from longline.mqtt.codec import Decoder, encode
 from longline.mqtt.packets import (
@@ -38,6 +36,8 @@ from longline.mqtt.packets import (
 )
 from longline.mqtt.properties import PROPERTY_TABLE, Properties
 from longline.mqtt.properties import PropertyId as P
+from tests.unit.mqtt import strategies
+from tests.unit.mqtt.vectors import GOOD, Good
 
 LIMIT = 1 << 20
 WILL = 99  # the other package's packet type for the properties of a will

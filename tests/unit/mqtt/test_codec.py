@@ -1,13 +1,13 @@
 """The decoder as a stream: how it cuts, what it holds, when it gives up."""
 
 import pytest
-from tests.unit.mqtt.vectors import GOOD
 
 from longline.mqtt.codec import Decoder, Fault, encode, payload_is_as_declared
 from longline.mqtt.packets import Connect, Packet, Pingreq, Publish, Subscribe, Subscription, Unsubscribe
 from longline.mqtt.properties import Properties, PropertyId
 from longline.mqtt.reading import MAX_FILTERS
 from longline.mqtt.reasons import ReasonCode
+from tests.unit.mqtt.vectors import GOOD
 
 KIB = 1024
 STREAM = [vector for vector in GOOD if vector.version == 5 and vector.from_client and vector.packet.kind != 1]

@@ -1,7 +1,6 @@
 """Packets as values."""
 
 import pytest
-from tests.unit.mqtt.vectors import GOOD
 
 from longline.mqtt.packets import (
     Auth,
@@ -19,6 +18,7 @@ from longline.mqtt.packets import (
 )
 from longline.mqtt.properties import Properties
 from longline.mqtt.properties import PropertyId as P
+from tests.unit.mqtt.vectors import GOOD
 
 
 def test_packets_are_equal_when_all_their_fields_are() -> None:

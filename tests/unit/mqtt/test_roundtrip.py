@@ -2,12 +2,12 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.mqtt.strategies import connects, packets
-from tests.unit.mqtt.vectors import GOOD
 
 from longline.mqtt.codec import Decoder, encode
 from longline.mqtt.link import Link, Role
 from longline.mqtt.packets import Connack, Connect, Packet
+from tests.unit.mqtt.strategies import connects, packets
+from tests.unit.mqtt.vectors import GOOD
 
 LIMIT = 1 << 20
 SENDERS = st.tuples(st.sampled_from([4, 5]), st.booleans())

@@ -1,10 +1,10 @@
 """The table of vectors, driven through the decoder and the encoder."""
 
 import pytest
-from tests.unit.mqtt.vectors import BAD, GOOD, LENIENT, Bad, Good
 
 from longline.mqtt.codec import Decoder, encode
 from longline.mqtt.packets import CONNECT, Packet
+from tests.unit.mqtt.vectors import BAD, GOOD, LENIENT, Bad, Good
 
 READ = [*GOOD, *LENIENT]
 SMALL = [vector for vector in READ if len(vector.raw) < 20_000]

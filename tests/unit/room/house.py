@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import cast
 
 import jwt
-from tests.unit.room.scene import NOW_MS, Peer, Scene
 
 from longline.bus.local import LocalBus
 from longline.errors import LonglineError
@@ -27,6 +26,7 @@ from longline.room.receipts import Receipts
 from longline.saver.port import Arrival, Arrive, Cursor, Fetch, Page, Receipt, Saver
 from longline.settings import RoomSettings
 from longline.testing.clock import settle
+from tests.unit.room.scene import NOW_MS, Peer, Scene
 
 NODE = "n1"
 SECRET = "the device secret of an app for tests"
@@ -53,7 +53,7 @@ class Store:
 
     def __init__(self) -> None:
         self.apps = {"news": an_app()}
-        self.arrivals: dict[str, Arrival] = {}
+        self.arrivals: dict[str, Arrival | None] = {}  # None: the app was deleted
         self.pages: dict[int, list[Page]] = {}  # by ordinal, one for each fetch
         self.doors: dict[str, asyncio.Event] = {}
         self.faults: dict[str, list[LonglineError]] = {}
@@ -83,7 +83,7 @@ class Store:
         await self._enter("find_app")
         return self.apps.get(name)
 
-    async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival]:
+    async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival | None]:
         self.arrived.append(list(batch))
         await self._enter("arrive")
         return [self.arrivals.setdefault(a.device, Arrival(len(self.arrivals), False, 0, 0)) for a in batch]

@@ -1,9 +1,9 @@
 from collections.abc import Sequence
 
 import pytest
-from tests.unit.room.scene import Peer, Scene
 
 from longline.room.addresses import Addresses
+from tests.unit.room.scene import Peer, Scene
 
 
 class Gate:

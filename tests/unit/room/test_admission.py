@@ -1,8 +1,6 @@
 """From CONNECT to CONNACK, and the races on the way."""
 
 import pytest
-from tests.unit.room.house import NODE, House, a_token, an_app
-from tests.unit.room.scene import Peer, a_message
 
 from longline.bus.port import Close, Why
 from longline.errors import LonglineError, Overloaded, Unavailable
@@ -23,6 +21,8 @@ from longline.mqtt.properties import PropertyId
 from longline.mqtt.reasons import ReasonCode
 from longline.saver.port import Arrival, Page, Push, Target, Unicast
 from longline.settings import RoomSettings
+from tests.unit.room.house import NODE, House, a_token, an_app
+from tests.unit.room.scene import Peer, a_message
 
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
 FOREVER = 9_999_999_999_999
@@ -167,6 +167,19 @@ async def test_a_banned_device_is_told_and_leaves_no_session(version: int, told:
         assert house.scene.broker.tenants == {}
         assert [session.device for session in house.scene.desk.gone] == ["phone"]
         assert house.store.fetched == []
+
+
+async def test_an_app_that_was_deleted_meanwhile_is_told_and_forgotten() -> None:
+    """The room remembered it, the store knows better; others of the batch are let in."""
+    async with House() as house:
+        house.store.arrivals["phone"] = None
+        peers = [house.knock("phone"), house.knock("tablet")]
+        await house.settle()
+        assert [answer(peer).reason for peer in peers] == [0x86, 0]
+        assert house.scene.desk.refusals == ["app_not_found"]
+        house.knock("phone")
+        await house.settle()
+        assert house.store.looked_up == ["news", "news"]
 
 
 async def test_a_ban_that_is_over_lets_in() -> None:

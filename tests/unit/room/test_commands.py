@@ -4,9 +4,6 @@ import asyncio
 
 import pytest
 from pyroaring import BitMap
-from tests.unit.room.house import NODE, House, an_app
-from tests.unit.room.scene import a_message
-from tests.unit.room.test_admission import topics, unicast
 
 from longline.bus.port import AppChanged, Close, Why
 from longline.errors import Unavailable
@@ -14,6 +11,9 @@ from longline.model import State
 from longline.mqtt.packets import Disconnect, Puback, Publish
 from longline.mqtt.reasons import ReasonCode
 from longline.saver.port import Arrival, Broadcast
+from tests.unit.room.house import NODE, House, an_app
+from tests.unit.room.scene import a_message
+from tests.unit.room.test_admission import topics, unicast
 
 
 def broadcast(position: int, *ordinals: int, online_only: bool = False) -> Broadcast:

@@ -1,7 +1,6 @@
 """The life of one connection: its first packet, its keep alive, its end, and what it is told at each."""
 
 import pytest
-from tests.unit.room.scene import Scene
 
 from longline.mqtt.codec import encode
 from longline.mqtt.packets import (
@@ -24,6 +23,7 @@ from longline.mqtt.packets import (
 )
 from longline.mqtt.reasons import ReasonCode
 from longline.room.wheel import UNSET
+from tests.unit.room.scene import Scene
 
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
 

@@ -1,11 +1,12 @@
 import pytest
-from tests.unit.room.house import NODE, House
-from tests.unit.room.scene import NOW_MS
 
 from longline.errors import Unavailable
+from longline.mqtt.packets import Puback
 from longline.register.port import Bind
 from longline.room.session import InFlight
 from longline.saver.port import Arrival, Cursor
+from tests.unit.room.house import NODE, House
+from tests.unit.room.scene import NOW_MS
 
 
 async def test_a_session_that_ended_is_unbound() -> None:
@@ -60,6 +61,35 @@ async def test_a_session_that_was_never_let_in_has_no_cursor() -> None:
         assert house.store.advanced == []
         assert await house.register.count(7) == 0
         door.set()
+
+
+async def test_a_cursor_is_not_kept_before_the_receipts_of_what_it_has_passed() -> None:
+    async with House() as house:
+        peer = await house.client("phone")
+        house.scene.offer(peer, 9, broadcast=True)
+        peer.receive()
+        session = peer.session
+        peer.send(Puback(1))
+        door = house.store.close_door("settle")
+        house.receipts.acknowledged(house.scene.desk.acks[0])
+        house.departures.add(session)
+        await house.settle()
+        assert house.store.advanced == []
+        door.set()
+        await house.departures.finished()
+        assert house.store.calls[-2:] == ["settle", "advance"]
+
+
+async def test_a_session_that_lost_a_receipt_keeps_its_cursor_where_it_was() -> None:
+    """Its pushes are sent again: that is better than a ledger that never hears of them."""
+    async with House() as house:
+        session = (await house.client("phone")).session
+        session.log_position = 9
+        house.scene.broker.counters.receipts_lost += 1
+        house.departures.add(session)
+        await house.departures.finished()
+        assert house.store.advanced == []
+        assert await house.register.count(7) == 0
 
 
 async def test_what_a_store_failed_to_take_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,15 +3,15 @@
 import asyncio
 
 import pytest
-from tests.unit.room.house import House
-from tests.unit.room.scene import Peer, a_message
-from tests.unit.room.test_admission import push, topics, unicast
 
 from longline.bus.port import Resync
 from longline.errors import Unavailable
 from longline.mqtt.packets import Puback, Publish, Subscribe, Subscription
 from longline.mqtt.properties import PropertyId
 from longline.saver.port import Arrival, Page
+from tests.unit.room.house import House
+from tests.unit.room.scene import Peer, a_message
+from tests.unit.room.test_admission import push, topics, unicast
 
 
 def ack_all(peer: Peer) -> list[str]:

@@ -1,7 +1,6 @@
 """Plain publish/subscribe inside an app: who gets what, in which order, and what a slow subscriber costs."""
 
 import pytest
-from tests.unit.room.scene import Peer, Scene
 
 from longline.mqtt.packets import (
     MQTT_3_1_1,
@@ -20,6 +19,7 @@ from longline.mqtt.properties import Properties, PropertyId
 from longline.mqtt.reasons import ReasonCode
 from longline.room.session import Session
 from longline.room.subscriptions import Subscriptions
+from tests.unit.room.scene import Peer, Scene
 
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
 

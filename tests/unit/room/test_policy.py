@@ -1,7 +1,6 @@
 """What devices may not do, and the words in which each version is told."""
 
 import pytest
-from tests.unit.room.scene import Peer, Scene
 
 from longline.mqtt.packets import (
     MQTT_3_1_1,
@@ -15,6 +14,7 @@ from longline.mqtt.packets import (
 )
 from longline.mqtt.properties import PropertyId
 from longline.mqtt.reasons import ReasonCode
+from tests.unit.room.scene import Peer, Scene
 
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
 FAILURE = ReasonCode.UNSPECIFIED_ERROR  # all that a SUBACK of 3.1.1 knows

@@ -1,7 +1,6 @@
 """Pushes on their way to one device: the window, the order, and who hears what became of them."""
 
 import pytest
-from tests.unit.room.scene import NOW_MS, Peer, Scene, a_message
 
 from longline.mqtt.packets import (
     MQTT_3_1_1,
@@ -16,6 +15,7 @@ from longline.mqtt.packets import (
 from longline.mqtt.properties import PropertyId
 from longline.mqtt.reasons import ReasonCode
 from longline.room.broker import Frames
+from tests.unit.room.scene import NOW_MS, Peer, Scene, a_message
 
 
 def pushes(peer: Peer) -> list[str]:

@@ -3,8 +3,6 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from tests.unit.room.house import Store
-from tests.unit.room.scene import Scene
 
 from longline.errors import Unavailable
 from longline.model import State
@@ -14,6 +12,8 @@ from longline.room.receipts import Receipts
 from longline.room.session import InFlight, Session
 from longline.saver.port import Saver
 from longline.testing.clock import settle
+from tests.unit.room.house import Store
+from tests.unit.room.scene import Scene
 
 
 class Office:

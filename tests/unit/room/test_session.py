@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.room.scene import NOW_MS, Scene
 
 from longline.room.session import MAX_PACKET_ID, InFlight, Session
+from tests.unit.room.scene import NOW_MS, Scene
 
 
 def a_session(window: int = 16) -> Session:

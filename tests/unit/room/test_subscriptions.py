@@ -1,10 +1,10 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.room.scene import Scene
 
 from longline.mqtt.topics import matches, valid_filter
 from longline.room.session import Session
 from longline.room.subscriptions import CACHE, Subscriptions
+from tests.unit.room.scene import Scene
 
 LEVELS = st.sampled_from(["", "a", "b", "c", "$x"])
 TOPICS = st.lists(LEVELS, min_size=1, max_size=4).map("/".join).filter(bool)

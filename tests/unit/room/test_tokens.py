@@ -4,10 +4,10 @@ import hmac
 import json
 
 import pytest
-from tests.unit.room.house import SECRET, a_token, an_app
 
 from longline.errors import BadToken
 from longline.room.tokens import token_device
+from tests.unit.room.house import SECRET, a_token, an_app
 
 
 def b64(data: bytes) -> bytes:
@@ -52,6 +52,7 @@ def test_a_bad_token_is_refused_with_what_is_wrong_with_it(token: bytes | None, 
         {"sub": None},
         {"sub": 1},
         {"sub": ["phone"]},
+        {"sub": "\ud800"},
         {"sub": "phone", "exp": None},
         {"sub": "phone", "exp": []},
         {"sub": "phone", "exp": "soon"},

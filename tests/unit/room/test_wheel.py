@@ -1,9 +1,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.room.scene import Scene
 
 from longline.room.connection import Connection
 from longline.room.wheel import SLOTS, UNSET, Wheel
+from tests.unit.room.scene import Scene
 
 
 def a_connection(scene: Scene) -> Connection:

@@ -10,9 +10,6 @@ from pathlib import Path
 import apsw
 import msgspec
 import pytest
-from tests.contract.engines import SAVERS
-from tests.contract.saver.test_ledger import check_any_sequence
-from tests.contract.scene import MINUTE, Scene
 
 from longline.errors import DataDirInUse, Unavailable
 from longline.model import Devices, Everyone, Profile, State
@@ -21,6 +18,9 @@ from longline.saver.port import Cursor, Envelope, Registration
 from longline.saver.sql import settling, standings
 from longline.saver.sql.database import Value
 from longline.saver.sqlite import SqliteSaver
+from tests.contract.engines import SAVERS
+from tests.contract.saver.test_ledger import check_any_sequence
+from tests.contract.scene import MINUTE, Scene
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from tests.unit.sdk.scripted import ScriptedRoom
 
 from longline import Device, errors
 from longline.mqtt.packets import (
@@ -19,6 +18,7 @@ from longline.mqtt.packets import (
 )
 from longline.sdk.refusals import TakenOver
 from longline.testing.clock import VirtualClock, settle
+from tests.unit.sdk.scripted import ScriptedRoom
 
 Token = str | Callable[[], Awaitable[str]]
 
