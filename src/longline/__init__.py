@@ -7,12 +7,13 @@ HTTP. `longline.Device` and `longline.Center` are the client side; the server st
 
 from typing import TYPE_CHECKING
 
-from longline.version import VERSION as __version__
+from longline.version import VERSION
 
 if TYPE_CHECKING:
     from longline.sdk.center import Center
     from longline.sdk.device import Device
 
+__version__ = VERSION
 __all__ = ["Center", "Device", "__version__"]
 
 
