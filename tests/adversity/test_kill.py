@@ -81,6 +81,48 @@ async def test_nothing_is_lost_though_the_node_is_killed_while_devices_acknowled
         )
 
 
+async def test_a_request_repeated_after_a_crash_is_stored_once(
+    tmp_path: Path, rounds: int, chance: random.Random, tell: Callable[[str], None]
+) -> None:
+    """Each round: requests with an Idempotency-Key, SIGKILL among them, restart, and all ask again."""
+    answered_twice = 0
+    ids: dict[str, str] = {}  # payload → message id
+    async with ServerProcess(tmp_path / "data") as server:
+        await prepare(server)
+        headers = {"Authorization": f"Bearer {server.admin_key}"}
+        for number in range(rounds):
+            keys = [f"{number}-{index}" for index in range(40)]
+            async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30) as client:
+                answers = [asyncio.create_task(push_once(client, key)) for key in keys]
+                await asyncio.sleep(chance.random() / 10)  # before, among and after the commits
+                await server.kill()
+                first = await asyncio.gather(*answers, return_exceptions=True)
+            await server.start()
+            async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30) as client:
+                second = await asyncio.gather(*(push_once(client, key) for key in keys))
+            for key, before, after in zip(keys, first, second, strict=True):
+                if isinstance(before, str):
+                    answered_twice += 1
+                    assert before == after, "the first answer is replayed, also by the node that came after"
+                ids[key] = after
+        async with server.center() as center:
+            waiting = (await center.device("news", DEVICES[0])).pending
+        assert waiting == len(ids) == len(set(ids.values())) == rounds * 40
+    tell(f"{rounds} kills, {len(ids)} requests, {answered_twice} answered before and after, doubled 0")
+
+
+async def push_once(client: httpx.AsyncClient, key: str) -> str:
+    """A push under an Idempotency-Key; returns its message id."""
+    answer = await client.post(
+        "/v1/apps/news/messages",
+        json={"audience": {"devices": DEVICES[:1]}, "payload": key},
+        headers={"Idempotency-Key": key},
+    )
+    assert answer.status_code == 202
+    message_id: str = answer.json()["message_id"]
+    return message_id
+
+
 async def prepare(server: ServerProcess) -> str:
     """Makes the app and registers the devices; returns the app's device secret."""
     async with server.center() as center:

@@ -7,6 +7,7 @@ So a new counter is a new slot and nothing else.
 
 import platform
 from collections.abc import Callable, Collection, Iterator, Mapping
+from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Final
 
 from msgspec import Struct
@@ -101,11 +102,11 @@ class NodeCollector(Collector):
 
 
 def _slots(counters: object) -> Iterator[str]:
+    # By their descriptors, because a compiled class has its slots but no `__slots__` to list them.
     for cls in reversed(type(counters).__mro__):
-        slots: str | Collection[str] = getattr(cls, "__slots__", ()) if "__slots__" in vars(cls) else ()
-        for slot in (slots,) if isinstance(slots, str) else slots:
-            if not slot.startswith("_"):
-                yield slot
+        for name, member in vars(cls).items():
+            if isinstance(member, (MemberDescriptorType, GetSetDescriptorType)) and not name.startswith("_"):
+                yield name
 
 
 def _family(part: _Part, slot: str, value: object) -> Metric:

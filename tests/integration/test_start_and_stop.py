@@ -1,0 +1,47 @@
+"""A node that starts or stops leaves nothing half open."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+from longline.mqtt.packets import MQTT_3_1_1, MQTT_5_0, Disconnect
+from tests.integration.live_node import WITHIN, LiveNode, RawClient
+from tests.integration.test_bad_input import token
+
+
+async def test_a_node_that_stops_says_so_to_devices_and_closes_whoever_is_there(tmp_path: Path) -> None:
+    """Also strangers that have said nothing: they have no session, and must not hold up the end."""
+    async with LiveNode(tmp_path / "data", {"node.shutdown_grace": 60}) as node, asyncio.timeout(WITHIN):
+        async with node.center() as center:
+            secret = (await center.create_app("news")).device_secret
+        clients: list[RawClient] = []
+        for version in (MQTT_3_1_1, MQTT_5_0):
+            client = await node.connect(version)
+            assert (await client.enter(f"d{version}", "news", token(f"d{version}", secret))).reason == 0
+            clients.append(client)
+        stranger = await node.connect()
+        stranger.bytes(b"\x10")
+        while (await node.metrics())["longline_room_connections"] < 3:
+            pass
+        await node.embedded.stop()
+        assert await clients[0].rest() == []
+        assert await clients[1].rest() == [Disconnect(0x8B)]
+        assert await stranger.rest() == []
+        for client in (*clients, stranger):
+            await client.close()
+    async with LiveNode(tmp_path / "data") as again, again.center() as center:
+        assert [app.app async for app in center.apps()] == ["news"]
+
+
+@pytest.mark.parametrize("taken", ["room.port", "center.port"])
+async def test_a_node_that_cannot_have_its_port_leaves_nothing_open(tmp_path: Path, taken: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        node = LiveNode(tmp_path / "data", {taken: other.getsockname()[1]})
+        tasks = asyncio.all_tasks()
+        with pytest.raises(OSError, match="in use"):
+            await node.embedded.start()
+        assert asyncio.all_tasks() == tasks
+    async with LiveNode(tmp_path / "data"):  # the store is not held by what failed
+        pass
