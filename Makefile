@@ -64,6 +64,7 @@ bench: $(STAMPS)/test ## the measurements of benchmarks/README.md, a peer beside
 
 docs: setup ## the pages that are written from the code
 	$(BIN)/longline config docs --output docs/settings.md
+	$(BIN)/longline demo | tools/picture '$$ make demo' > docs/demo.svg
 
 clean: ## back to a fresh clone; data folders stay
 	rm -rf .venv .cache build dist

@@ -152,6 +152,27 @@ async def test_a_connect_that_never_gets_whole_ends_with_its_deadline(town: Town
     await town.assert_counted("connect_timeout")
 
 
+@pytest.mark.parametrize(
+    ("node", "code"),
+    [
+        ({"room.deny": "127.0.0.0/8"}, "address_denied"),
+        ({"room.allow": "192.0.2.0/24"}, "address_not_allowed"),
+        ({"room.max_connections_per_address": 1}, "too_many_connections_per_address"),
+        ({"room.max_connections": 1}, "too_many_connections"),
+        ({"room.connect_rate": 0.001}, "connect_rate"),
+        ({"room.connect_rate_per_address": 0.001}, "connect_rate_per_address"),
+    ],
+    indirect=["node"],
+)
+async def test_who_may_not_connect_is_closed_before_a_byte_is_read(node: LiveNode, code: str) -> None:
+    async with await node.connect() as first, await node.connect() as second:
+        assert await second.rest() == []
+        denied = code.startswith("address")
+        assert await node.refused() == {code: 2 if denied else 1}
+        if not denied:  # the first one had room
+            assert (await first.enter("d", "nobody", "")).reason == 0x86
+
+
 # --- credentials ---------------------------------------------------------------------------------------
 
 
@@ -292,6 +313,16 @@ async def test_what_came_whole_before_a_bad_packet_was_done(town: Town, version:
         await client.rest()
     await town.assert_counted("malformed_packet")
     assert (await town.node.metrics())["longline_room_messages_in_total"] == 1
+
+
+@VERSIONS
+async def test_a_packet_that_is_too_large_is_not_gathered_to_its_end(town: Town, version: int) -> None:
+    """It is refused at its header, while the device is still sending."""
+    async with await town.enter(version) as client:
+        client.send(Publish("a", b"x" * 2_000_000))
+        await client.rest()
+    await town.assert_counted("packet_too_large")
+    assert (await town.node.metrics())["longline_room_bytes_in_total"] < 1_000_000
 
 
 async def test_a_packet_that_ends_in_the_middle_leaves_nothing_behind(town: Town) -> None:

@@ -7,6 +7,7 @@ store has more. Bounded by the number of sessions: each is in the list at most o
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Sequence
 
 from longline.errors import LonglineError
@@ -26,7 +27,7 @@ class Inbox:
         self._saver = saver
         self._broker = broker
         self._receipts = receipts
-        self._wanted: list[Session] = []
+        self._wanted: deque[Session] = deque()
         self._wake = asyncio.Event()
 
     def want(self, session: Session) -> None:
@@ -43,7 +44,7 @@ class Inbox:
         """Reads for whoever asks, for as long as the room lives."""
         while True:
             await self._wake.wait()
-            sessions, self._wanted = self._wanted[:BATCH], self._wanted[BATCH:]
+            sessions = [self._wanted.popleft() for _ in range(min(BATCH, len(self._wanted)))]
             if not self._wanted:
                 self._wake.clear()
             await self._read([session for session in sessions if session.connection is not None])
