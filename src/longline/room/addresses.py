@@ -60,8 +60,7 @@ class Addresses:
         code = self._refusal(connection)
         if code is None:
             return True
-        refused = self._counters.refused
-        refused[code] = refused.get(code, 0) + 1
+        connection.report(code, "refused before a byte was read")
         return False
 
     def release(self, peer: str) -> None:

@@ -83,6 +83,7 @@ class Admission:
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
             if not self._waiting:
                 self._wake.clear()
+            await self._look_up_apps(batch)
             callers = []
             for done, (connection, packet) in enumerate(batch, 1):
                 if connection.transport is not None:
@@ -94,6 +95,16 @@ class Admission:
                     await asyncio.sleep(0)
             if callers:
                 await self._welcome(callers)
+
+    async def _look_up_apps(self, batch: Sequence[tuple[Connection, Connect]]) -> None:
+        """Has the directory learn of apps it does not know, in one read for all that the batch names."""
+        names = {packet.username or "" for _, packet in batch}
+        unknown = [
+            name for name in names if valid_app_name(name) and self._directory.remembered(name) is None
+        ]
+        if len(unknown) > 1:
+            # What fails here fails again, and is answered, in `_identify`.
+            await asyncio.gather(*map(self._directory.find, unknown), return_exceptions=True)
 
     async def _identify(self, connection: Connection, packet: Connect) -> Caller:
         """Checks everything that CONNECT itself can tell."""

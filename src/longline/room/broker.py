@@ -16,15 +16,18 @@ from longline.mqtt.packets import MQTT_5_0, Publish
 from longline.mqtt.properties import SUBSCRIPTION_IDENTIFIER, TOPIC_ALIAS, Properties, PropertyId
 from longline.room.counters import RoomCounters
 from longline.room.session import InFlight, Session, Tenant
-from longline.room.subscriptions import Subscriptions
+from longline.room.subscriptions import Subscriber, Subscriptions
 from longline.room.wheel import Wheel
 
 if TYPE_CHECKING:
     from longline.mqtt.packets import Connect
     from longline.room.connection import Connection
 
+NOT_YET: Final = -1
+REFUSED: Final = 0x80  # reason codes from here on are failures, section 2.4
 PACKET_ID: Final = 2  # bytes that a packet identifier adds
-TURN_BUDGET: Final = 20_000  # deliveries in one turn of the loop: a few milliseconds
+TURN_BUDGET: Final = 20_000  # packets and deliveries in one turn of the loop: a few milliseconds
+TURN_WRITES: Final = 1500  # connections written to in one turn: each is a system call
 
 
 class Desk(Protocol):
@@ -89,12 +92,31 @@ class Frames:
 
 
 @final
+class Fanout:
+    """A message with more subscribers than one turn may serve. Those of the moment it came get it."""
+
+    __slots__ = ("connection", "packet", "reached", "served", "session", "subscribers")
+
+    def __init__(
+        self, connection: "Connection", session: Session, packet: Publish, subscribers: list[Subscriber]
+    ) -> None:
+        self.connection = connection
+        self.session = session
+        self.packet = packet
+        self.subscribers = subscribers
+        self.served = 0
+        self.reached = 0
+
+
+@final
 class Broker:
     """The sessions of a room, by app and device, and the turn of the loop that they are served in."""
 
     __slots__ = (
         "_backlogged",
+        "_fanouts",
         "_schedule",
+        "_scheduled",
         "_touched",
         "clock",
         "counters",
@@ -104,6 +126,8 @@ class Broker:
         "session_queue",
         "spent",
         "tenants",
+        "turn_budget",
+        "turn_writes",
         "wheel",
     )
 
@@ -114,6 +138,8 @@ class Broker:
         clock: Callable[[], float],
         outbox_bytes: int,
         session_queue: int,
+        turn_budget: int = TURN_BUDGET,
+        turn_writes: int = TURN_WRITES,
     ) -> None:
         self.desk = desk
         self.counters = RoomCounters()
@@ -122,11 +148,15 @@ class Broker:
         self.now = clock()  # as of the last tick of the wheel
         self.outbox_bytes = outbox_bytes
         self.session_queue = session_queue
+        self.turn_budget = turn_budget
+        self.turn_writes = turn_writes
         self.tenants: dict[int, Tenant] = {}
         self.spent = 0  # deliveries in this turn
         self._schedule = schedule  # loop.call_soon
-        self._touched: list[Connection] = []
-        self._backlogged: list[Connection] = []
+        self._scheduled = False
+        self._touched: deque[Connection] = deque()  # each connection at most once
+        self._backlogged: list[Connection] = []  # the same
+        self._fanouts: deque[Fanout] = deque()  # at most one a connection
 
     # --- sessions ---------------------------------------------------------------------------------
 
@@ -171,27 +201,35 @@ class Broker:
 
     def touch(self, connection: "Connection") -> None:
         """The connection has bytes to write: they go out at the end of this turn."""
-        if not self._touched and not self._backlogged:
-            self._schedule(self.turn)
         self._touched.append(connection)
+        self._wake()
 
     def postpone(self, connection: "Connection") -> None:
         """The connection has packets left from this turn's chunk: they are worked on in the next."""
-        if not self._touched and not self._backlogged:
-            self._schedule(self.turn)
         self._backlogged.append(connection)
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._schedule(self.turn)
 
     def turn(self) -> None:
-        """Writes what was gathered, then goes on with the packets that were left over."""
-        touched = self._touched
-        backlogged = self._backlogged
-        self._touched = []
-        self._backlogged = []
+        """Writes what was gathered; when all of that is out, goes on with what earlier turns left over."""
         self.spent = 0
-        for connection in touched:
-            connection.flush()
-        for connection in backlogged:
-            connection.work_off()
+        touched = self._touched
+        for _ in range(min(len(touched), self.turn_writes)):
+            touched.popleft().flush()
+        if not touched:
+            if self._fanouts:
+                self._go_on(self._fanouts.popleft())
+            backlogged = self._backlogged
+            self._backlogged = []
+            for connection in backlogged:
+                connection.work_off()
+        self._scheduled = bool(touched or self._fanouts or self._backlogged)
+        if self._scheduled:
+            self._schedule(self.turn)
 
     # --- pushes -----------------------------------------------------------------------------------
 
@@ -201,6 +239,8 @@ class Broker:
             return  # read from the store already
         message = frames.message
         connection = session.connection
+        if message.expires_at <= now_ms:
+            return  # it was on its way for too long: the store ends it
         if message.online_only:
             if session.more or connection is None or not connection.ready() or session.free() <= 0:
                 self.desk.dropped(session, position, broadcast, "busy")
@@ -245,7 +285,7 @@ class Broker:
             connection.write(frame.with_id(packet_id, duplicate))
             self.desk.written(entry)
 
-    def acknowledge(self, session: Session, packet_id: int) -> bool:
+    def acknowledge(self, session: Session, packet_id: int, reason: int) -> bool:
         """A PUBACK: frees the window and uses the room. False when nothing had this identifier."""
         inflight = session.inflight
         if inflight is None or packet_id not in inflight:
@@ -254,8 +294,12 @@ class Broker:
         if not inflight:
             session.inflight = None
         if entry is not None:
-            self.counters.pushes_acked += 1
-            self.desk.acknowledged(entry)
+            if reason < REFUSED:
+                self.counters.pushes_acked += 1
+                self.desk.acknowledged(entry)
+            else:
+                entry.noted = True
+                self.desk.dropped(session, entry.position, entry.broadcast, "refused_by_client")
         if session.more and not session.fetching and session.free() * 2 >= session.window:
             self.desk.refill(session)
         if session.queue is not None:
@@ -264,11 +308,33 @@ class Broker:
 
     # --- plain publish/subscribe ------------------------------------------------------------------
 
-    def publish(self, session: Session, packet: Publish) -> int:
-        """Hands a device's message to whom wants it in its app; returns how many."""
+    def publish(self, connection: "Connection", session: Session, packet: Publish) -> int:
+        """Hands a device's message to whom wants it in its app; returns how many.
+
+        NOT_YET when there are too many for one turn: `connection.published` is told when all are served.
+        """
         subscribers = session.tenant.subscriptions.match(packet.topic)
         if not subscribers:
             return 0
+        if len(subscribers) > self.turn_budget:
+            self._fanouts.append(Fanout(connection, session, packet, subscribers))
+            self._wake()
+            return NOT_YET
+        return self._fan_out(session, packet, subscribers)
+
+    def _go_on(self, fanout: "Fanout") -> None:
+        """Serves the next slice of a large fan-out."""
+        end = fanout.served + self.turn_budget
+        fanout.reached += self._fan_out(
+            fanout.session, fanout.packet, fanout.subscribers[fanout.served : end]
+        )
+        fanout.served = end
+        if end < len(fanout.subscribers):
+            self._fanouts.append(fanout)
+        else:
+            fanout.connection.published(fanout.packet, fanout.reached)
+
+    def _fan_out(self, session: Session, packet: Publish, subscribers: list[Subscriber]) -> int:
         frames4: list[PublishFrame | None] = [None, None]
         frames5: list[PublishFrame | None] = [None, None]
         properties = forwarded(packet.properties)

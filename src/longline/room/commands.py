@@ -98,8 +98,10 @@ class Commands:
             if tenant is None:
                 return
             if command.why is not None:
-                for session in self._sessions(command.app):
+                for done, session in enumerate(self._sessions(command.app), 1):
                     close(session, command.why)
+                    if done % self._slice == 0:
+                        await asyncio.sleep(0)
             else:
                 pubsub = await self._pubsub(command.name)
                 if pubsub is not None:

@@ -37,10 +37,10 @@ from longline.mqtt.packets import (
 )
 from longline.mqtt.properties import SUBSCRIPTION_IDENTIFIER
 from longline.mqtt.reasons import ReasonCode
+from longline.room.broker import NOT_YET, Broker
 from longline.room.wheel import UNSET
 
 if TYPE_CHECKING:
-    from longline.room.broker import Broker
     from longline.room.policy import Policy
     from longline.room.session import Session
 
@@ -64,6 +64,7 @@ class Connection:
         "max_outgoing",
         "peer",
         "policy",
+        "publishing",
         "reported",
         "session",
         "slot",
@@ -72,7 +73,7 @@ class Connection:
         "waiting",
     )
 
-    def __init__(self, broker: "Broker", policy: "Policy") -> None:
+    def __init__(self, broker: Broker, policy: "Policy") -> None:
         self.broker = broker
         self.policy = policy
         self.link = Link(Role.SERVER, policy.max_packet_size, policy.connect_packet_size)
@@ -80,6 +81,7 @@ class Connection:
         self.session: Session | None = None
         self.ended = False  # we close: nothing more is taken or written
         self.blocked = False  # the transport holds more than outbox_bytes
+        self.publishing = False  # a fan-out of this connection's is still under way
         self.touched = False  # in the broker's list of connections to flush
         self.waiting = 0  # bytes in link.output
         self.max_outgoing = NO_LIMIT
@@ -170,6 +172,7 @@ class Connection:
 
     def flush(self) -> None:
         """Gives this turn's output to the transport."""
+        self.publishing = False  # a fan-out of this connection's is still under way
         self.touched = False
         self.waiting = 0
         output = self.link.take_output()
@@ -276,10 +279,7 @@ class Connection:
             if kind == PUBLISH:
                 self._publish(cast(Publish, packet))
             elif kind == PUBACK:
-                session = self.session
-                if session is not None and not broker.acknowledge(session, cast(Puback, packet).packet_id):
-                    # A client may answer late, for a connection before this one: told of, not punished.
-                    self.report("unknown_packet_id", "PUBACK for what was not sent")
+                self._acknowledge(cast(Puback, packet))
             elif kind == PINGREQ:
                 self.send(Pingresp())
             elif kind == SUBSCRIBE:
@@ -294,7 +294,11 @@ class Connection:
             elif kind in (PUBREC, PUBREL, PUBCOMP):
                 self._stray(cast(Acknowledgement, packet))
             broker.spent += 1
-            if broker.spent > self.policy.turn_budget and done < len(packets) and not self.ended:
+            if self.publishing:  # nothing may overtake it
+                self.backlog = packets[done:]
+                self._pause_reading()
+                return
+            if broker.spent > broker.turn_budget and done < len(packets) and not self.ended:
                 self.backlog = packets[done:]
                 self._pause_reading()
                 broker.postpone(self)
@@ -320,9 +324,26 @@ class Connection:
                 self.report(refusal.code, refusal.message)
                 self.send(Puback(packet.packet_id, refusal.reason))
             return
-        reached = broker.publish(session, packet)
+        reached = broker.publish(self, session, packet)
+        if reached == NOT_YET:
+            self.publishing = True
+        elif packet.qos == 1:
+            self.send(Puback(packet.packet_id, 0 if reached else ReasonCode.NO_MATCHING_SUBSCRIBERS))
+
+    def published(self, packet: Publish, reached: int) -> None:
+        """A publication with very many subscribers has reached them: the packets behind it are next."""
+        self.publishing = False
+        if self.transport is None:
+            return
         if packet.qos == 1:
             self.send(Puback(packet.packet_id, 0 if reached else ReasonCode.NO_MATCHING_SUBSCRIBERS))
+        self.work_off()
+
+    def _acknowledge(self, packet: Puback) -> None:
+        session = self.session
+        if session is not None and not self.broker.acknowledge(session, packet.packet_id, packet.reason):
+            # A client may answer late, for a connection before this one: told of, not punished.
+            self.report("unknown_packet_id", "PUBACK for what was not sent")
 
     def _stray(self, packet: Acknowledgement) -> None:
         """A step of QoS 2, left from a session that the client had elsewhere: answered, so that it ends."""

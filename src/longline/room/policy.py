@@ -69,7 +69,6 @@ class Policy:
         "max_topic_levels",
         "release_address",
         "topic_alias_maximum",
-        "turn_budget",
     )
 
     def __init__(
@@ -82,7 +81,6 @@ class Policy:
         max_subscriptions: int,
         max_topic_levels: int,
         topic_alias_maximum: int,
-        turn_budget: int,
     ) -> None:
         self.admit_address = admit_address
         self.release_address = release_address
@@ -92,7 +90,6 @@ class Policy:
         self.max_subscriptions = max_subscriptions
         self.max_topic_levels = max_topic_levels
         self.topic_alias_maximum = topic_alias_maximum
-        self.turn_budget = turn_budget
 
     def admits(self, connection: "Connection") -> bool:
         """Whether a new connection may stay."""

@@ -12,7 +12,7 @@ from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Register
 from longline.room.addresses import Addresses
 from longline.room.admission import Admission
-from longline.room.broker import TURN_BUDGET, Broker
+from longline.room.broker import Broker
 from longline.room.commands import Commands
 from longline.room.connection import Connection
 from longline.room.departures import Departures
@@ -96,7 +96,6 @@ class Room:
             settings.max_subscriptions,
             settings.max_topic_levels,
             settings.topic_alias_maximum,
-            TURN_BUDGET,
         )
         self._server: asyncio.Server | None = None
         self._empty = asyncio.Event()  # set whenever the last session has ended

@@ -210,6 +210,7 @@ class Scene:
         outbox_bytes: int = 4096,
         session_queue: int = 4,
         turn_budget: int = 1000,
+        turn_writes: int = 1000,
         max_packet_size: int = 4096,
         connect_packet_size: int = 512,
         connect_timeout: int = 10,
@@ -224,7 +225,15 @@ class Scene:
         self.time = 1000.0
         self.released: list[str] = []
         self.pubsub = pubsub
-        self.broker = Broker(self.desk, self.turns.soon, lambda: self.time, outbox_bytes, session_queue)
+        self.broker = Broker(
+            self.desk,
+            self.turns.soon,
+            lambda: self.time,
+            outbox_bytes,
+            session_queue,
+            turn_budget,
+            turn_writes,
+        )
         self.policy = Policy(
             admits,
             self.released.append,
@@ -234,7 +243,6 @@ class Scene:
             max_subscriptions,
             max_topic_levels,
             topic_alias_maximum,
-            turn_budget,
         )
         self._epoch = 0
 

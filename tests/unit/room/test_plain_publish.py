@@ -322,3 +322,46 @@ def test_a_tenant_goes_with_its_last_session() -> None:
     second.wire.abort()
     assert second.over
     assert scene.broker.tenants == {}
+
+
+# --- more subscribers than a turn may serve ------------------------------------------------------------
+
+
+def test_a_message_with_very_many_subscribers_is_served_in_slices_and_then_acknowledged() -> None:
+    scene = Scene(turn_budget=3)
+    peers = [subscriber(scene, f"d{n}") for n in range(8)]
+    sender = scene.client("sender")
+    sender.send(Publish("a", b"one", 1, packet_id=1), Publish("a", b"two", 1, packet_id=2))
+    assert not sender.wire.reading
+    scene.turns.turn()
+    scene.turns.turn()
+    early = [payloads(peer.unread()) for peer in peers]
+    assert [b"one"] in early
+    assert [] in early
+    scene.turns.settle()
+    late = [payloads(peer.receive()) for peer in peers]
+    assert [first + rest for first, rest in zip(early, late, strict=True)] == [[b"one", b"two"]] * len(peers)
+    assert sender.receive() == [Puback(1), Puback(2)]
+    assert sender.wire.reading
+
+
+def test_a_message_with_very_many_subscribers_outlives_its_publisher() -> None:
+    scene = Scene(turn_budget=3)
+    peers = [subscriber(scene, f"d{n}") for n in range(8)]
+    sender = scene.client("sender")
+    sender.send(Publish("a", b"last words"))
+    sender.wire.abort()
+    scene.turns.settle()
+    assert [payloads(peer.receive()) for peer in peers] == [[b"last words"]] * len(peers)
+
+
+def test_one_turn_writes_to_a_bounded_number_of_connections() -> None:
+    scene = Scene(turn_writes=3)
+    peers = [subscriber(scene, f"d{n}") for n in range(8)]
+    scene.client("sender").send(Publish("a", b"m"))
+    scene.turns.turn()
+    early = [payloads(peer.unread()) for peer in peers]
+    assert early.count([b"m"]) == 3
+    scene.turns.settle()
+    late = [payloads(peer.receive()) for peer in peers]
+    assert late.count([b"m"]) == len(peers) - 3

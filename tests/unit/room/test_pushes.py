@@ -248,7 +248,7 @@ def test_a_push_is_encoded_once_for_each_version() -> None:
     assert frames.of(MQTT_3_1_1, NOW_MS) is not first
 
 
-def test_the_remaining_life_of_a_push_is_rounded_up_and_never_negative() -> None:
+def test_the_remaining_life_of_a_push_is_rounded_up() -> None:
     def expiry(now_ms: int) -> object:
         scene = Scene()
         peer = scene.client("phone")
@@ -259,7 +259,26 @@ def test_the_remaining_life_of_a_push_is_rounded_up_and_never_negative() -> None
         return publish.properties[PropertyId.MESSAGE_EXPIRY_INTERVAL]
 
     assert expiry(NOW_MS + 59_001) == 1
-    assert expiry(NOW_MS + 70_000) == 0
+    assert expiry(NOW_MS + 59_999) == 1
+
+
+def test_a_push_that_was_on_its_way_for_longer_than_its_life_is_left_to_the_store() -> None:
+    scene = Scene()
+    peer = scene.client("phone")
+    scene.broker.offer(peer.session, Frames(a_message(1)), 1, False, NOW_MS + 60_000)
+    assert peer.receive() == []
+
+
+def test_a_push_that_the_client_refuses_is_dropped_and_frees_the_window() -> None:
+    scene = Scene()
+    peer = scene.client("phone")
+    scene.broker.offer(peer.session, Frames(a_message(1)), 1, False, NOW_MS)
+    (publish,) = peer.receive()
+    assert isinstance(publish, Publish)
+    peer.send(Puback(publish.packet_id, ReasonCode.QUOTA_EXCEEDED))
+    assert scene.desk.acks == []
+    assert scene.desk.drops == [("phone", 1, False, "refused_by_client")]
+    assert peer.session.inflight is None
 
 
 def test_pushes_of_one_turn_go_to_the_transport_in_one_write() -> None:
