@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from longline.errors import SettingsError
 from longline.mqtt.packets import MQTT_3_1_1, MQTT_5_0, Disconnect
 from tests.integration.live_node import WITHIN, LiveNode, RawClient
 from tests.integration.test_bad_input import token
@@ -40,7 +41,7 @@ async def test_a_node_that_cannot_have_its_port_leaves_nothing_open(tmp_path: Pa
     with socket.create_server(("127.0.0.1", 0)) as other:
         node = LiveNode(tmp_path / "data", {taken: other.getsockname()[1]})
         tasks = asyncio.all_tasks()
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(SettingsError, match="in use"):
             await node.embedded.start()
         assert asyncio.all_tasks() == tasks
     async with LiveNode(tmp_path / "data"):  # the store is not held by what failed

@@ -44,7 +44,9 @@ class HttpServer:
                 ws="none",
                 lifespan="off",
                 log_config=None,
+                log_level="warning",
                 access_log=False,
+                proxy_headers=False,  # a peer is who connects, whatever it says
                 server_header=False,
                 timeout_keep_alive=int(keep_alive),
                 timeout_graceful_shutdown=max(1, int(grace)),

@@ -5,8 +5,8 @@ import hashlib
 import secrets
 import signal
 import time
-from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ from longline.center.counters import GAUGES, LABELS
 from longline.center.server import HttpServer
 from longline.center.service import Center, Metrics
 from longline.coordinator.expiry import Expiry
-from longline.errors import AppExists, Unavailable
+from longline.errors import AppExists, SettingsError, Unavailable
 from longline.keeper.local import LocalKeeper
 from longline.keeper.port import Node
 from longline.model import App
@@ -55,7 +55,7 @@ class EmbeddedNode:
     async def start(self) -> None:
         """Opens the store, then the room, then the API.
 
-        Raises LonglineError or OSError; nothing is left open then.
+        Raises LonglineError; nothing is left open then.
         """
         async with AsyncExitStack() as opened:
             await self._open(opened)
@@ -103,7 +103,8 @@ class EmbeddedNode:
 
         room = Room(settings.room, self._name, saver=saver, register=register, bus=bus, report=self._report)
         opened.push_async_callback(room.stop, grace)
-        await room.start()
+        with listening("room.port", settings.room.host, settings.room.port):
+            await room.start()
         self._tasks += room.tasks
 
         center = Center(
@@ -120,7 +121,8 @@ class EmbeddedNode:
         opened.push_async_callback(center.close)
         if settings.center.port:
             server = HttpServer(application(center), settings.center.host, settings.center.port, grace=grace)
-            await server.start()
+            with listening("center.port", settings.center.host, settings.center.port):
+                await server.start()
             opened.push_async_callback(server.stop)
 
         await keeper.join(
@@ -220,6 +222,16 @@ class EmbeddedNode:
         for listener, port in ports.items():
             if port:
                 log.info("not_opened", listener=listener, port=port, reason="not supported by this version")
+
+
+@contextmanager
+def listening(setting: str, host: str, port: int) -> Iterator[None]:
+    """Says of a listener that cannot be opened which setting it comes from."""
+    try:
+        yield
+    except OSError as error:
+        problem = f"cannot listen on {host}:{port}: {error.strerror or error}"
+        raise SettingsError(problem, details=[(setting, problem)]) from None
 
 
 async def run(settings: Settings, started: Callable[[EmbeddedNode], None]) -> int:
