@@ -162,7 +162,8 @@ class Scene:
     ) -> Page:
         if log_after is None:
             log_after = (await self.arrive(name)).log_after
-        fetch = Fetch(self.app, await self.ordinal(name), inbox_after, log_after, limit, self.now)
+        ordinal = await self.ordinal(name)
+        fetch = Fetch(self.app, ordinal, inbox_after, log_after, limit, self.now, 64 * 1024 * 1024)
         (page,) = await self.saver.fetch([fetch])
         return page
 

@@ -71,6 +71,7 @@ class Inbox:
                     session.log_position,
                     free,
                     now,
+                    self._broker.outbox_bytes,
                 )
             )
         if not fetches:

@@ -133,7 +133,11 @@ class Arrival(msgspec.Struct, frozen=True):
 
 
 class Fetch(msgspec.Struct, frozen=True):
-    """Asks for what a device has pending after two positions, at most `limit` pushes."""
+    """Asks for what a device has pending after two positions.
+
+    At most `limit` pushes, and of those from the inbox no more than `limit_bytes` in all, but one always.
+    (A broadcast is one object in memory for all devices that read it.)
+    """
 
     app: int
     ordinal: int
@@ -141,6 +145,7 @@ class Fetch(msgspec.Struct, frozen=True):
     log_after: int
     limit: int
     now: int
+    limit_bytes: int = 1024 * 1024
 
 
 class Push(msgspec.Struct, frozen=True):

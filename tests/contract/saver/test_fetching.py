@@ -153,3 +153,24 @@ async def test_large_messages_fit_into_a_page(scene: Scene) -> None:
     for text in texts:
         await scene.push(text, "a")
     assert await scene.waiting("a") == texts
+
+
+async def test_a_page_has_a_bounded_number_of_bytes_but_always_one_message(scene: Scene) -> None:
+    await scene.register("a")
+    texts = [letter * size for letter, size in zip("abcdef", (900, 900, 900, 5000, 900, 900), strict=True)]
+    for text in texts:
+        await scene.push(text, "a")
+    await scene.push("to all")
+    ordinal = await scene.ordinal("a")
+    log_after = (await scene.arrive("a")).log_after
+    got: list[list[str]] = []
+    inbox_after = 0
+    complete = False
+    while not complete:
+        fetch = Fetch(scene.app, ordinal, inbox_after, log_after, 10, scene.now, 2500)
+        (page,) = await scene.saver.fetch([fetch])
+        got.append([push.message.payload.decode() for push in page.pushes])
+        inbox_after = max([inbox_after, *(push.position for push in page.pushes if not push.broadcast)])
+        log_after, complete = page.log_after, page.complete
+    assert [text for page_texts in got for text in page_texts] == [*texts, "to all"]
+    assert got[:3] == [texts[:2], texts[2:3], texts[3:4]]

@@ -174,9 +174,10 @@ class Fetching:
                 found += 1
             read = position
         entries.sort()
-        if len(entries) <= fetch.limit:
+        fitting = _fitting(fetch, entries, {position: length for position, _, length in inbox})
+        if len(entries) <= fitting:
             return entries, read, True
-        entries = entries[: fetch.limit]
+        entries = entries[:fitting]
         last = entries[-1][0] if entries else fetch.log_after
         passed = [position for position in log if fetch.log_after < position <= last]
         return entries, max(passed, default=fetch.log_after), False
@@ -202,6 +203,17 @@ class Fetching:
                 if wanted[position]:
                     self._broadcasts.put(position, message)
         return messages
+
+
+def _fitting(fetch: Fetch, entries: list[tuple[int, bool, bool]], lengths: dict[int, int]) -> int:
+    """How many of the entries one page may have."""
+    size = 0
+    for count, (position, broadcast, _) in enumerate(entries[: fetch.limit]):
+        if not broadcast:
+            size += lengths[position]
+            if size > fetch.limit_bytes and size > lengths[position]:
+                return count
+    return fetch.limit
 
 
 def _arrival(row: tuple[int, int, int, int] | None) -> Arrival | None:
