@@ -5,22 +5,38 @@ from collections import deque
 from collections.abc import Sequence
 
 from longline.bus.port import Command
+from longline.saver.port import Broadcast, Unicast
 
 
 class _Queue:
-    __slots__ = ("arrived", "commands", "taken")
+    __slots__ = ("arrived", "commands", "size", "taken")
 
     def __init__(self) -> None:
         self.commands: deque[Command] = deque()
+        self.size = 0  # bytes of payload and audience
         self.arrived = asyncio.Event()
         self.taken = asyncio.Event()
 
 
-class LocalBus:
-    """Fulfils `Bus` for one process. A queue holds at most `limit` commands; senders wait for room."""
+def size_of(command: Command) -> int:
+    """What a command holds in memory beside itself, in bytes."""
+    if isinstance(command, Unicast):
+        return len(command.message.payload)
+    if isinstance(command, Broadcast):
+        return len(command.message.payload) + len(command.audience)
+    return 0
 
-    def __init__(self, limit: int) -> None:
+
+class LocalBus:
+    """Fulfils `Bus` for one process.
+
+    A queue holds at most `limit` commands of `limit_bytes` in all; senders wait for room. One command always
+    fits into an empty queue.
+    """
+
+    def __init__(self, limit: int, limit_bytes: int = 256 * 1024 * 1024) -> None:
         self._limit = limit
+        self._limit_bytes = limit_bytes
         self._queues: dict[str, _Queue] = {}
 
     async def open(self, node: str) -> None:
@@ -35,19 +51,21 @@ class LocalBus:
         return list(self._queues)
 
     async def send(self, node: str, commands: Sequence[Command]) -> None:
-        sent = 0
-        while sent < len(commands):
-            queue = self._queues.get(node)
-            if queue is None:
-                return
-            room = self._limit - len(queue.commands)
-            if room <= 0:
+        for command in commands:
+            size = size_of(command)
+            while (queue := self._queues.get(node)) is not None and not self._fits(queue, size):
                 queue.taken.clear()
                 await queue.taken.wait()
-                continue
-            queue.commands.extend(commands[sent : sent + room])
+            if queue is None:
+                return
+            queue.commands.append(command)
+            queue.size += size
             queue.arrived.set()
-            sent += room
+
+    def _fits(self, queue: _Queue, size: int) -> bool:
+        return not queue.commands or (
+            len(queue.commands) < self._limit and queue.size + size <= self._limit_bytes
+        )
 
     async def receive(self, node: str) -> list[Command]:
         queue = self._queues[node]
@@ -56,6 +74,7 @@ class LocalBus:
             await queue.arrived.wait()
         commands = list(queue.commands)
         queue.commands.clear()
+        queue.size = 0
         queue.taken.set()
         return commands
 

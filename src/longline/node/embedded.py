@@ -84,7 +84,7 @@ class EmbeddedNode:
         make_data_dir(settings.data_dir)
         key = admin_key(settings.data_dir, settings.admin_key.reveal() if settings.admin_key else None)
         register = MemoryRegister()
-        bus = LocalBus(settings.bus.queue)
+        bus = LocalBus(settings.bus.queue, settings.bus.queue_bytes)
         keeper = LocalKeeper()
         saver = await SqliteSaver.open(
             settings.database,

@@ -377,13 +377,16 @@ class BusSettings(Struct, frozen=True, forbid_unknown_fields=True):
     queue: Annotated[
         int,
         about(
-            "Commands waiting for one node. Beyond it they are dropped, and the node reads the inboxes of "
-            "its devices again.",
+            "Commands that may wait for one node; beyond it their senders wait.",
             unit="commands",
             low=1,
             high=100_000_000,
         ),
     ] = 100_000
+    queue_bytes: Annotated[
+        int,
+        about("What the payloads among them may add up to.", unit="bytes", low=MIB, high=64 * GIB),
+    ] = 256 * MIB
 
 
 class TelemetrySettings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,7 +1,11 @@
 """What only the bus of one process promises."""
 
+import asyncio
+
 from longline.bus.local import LocalBus
 from longline.bus.port import Resync
+from longline.model import Message
+from longline.saver.port import Unicast
 
 
 async def test_the_length_of_a_queue_can_be_watched() -> None:
@@ -11,4 +15,18 @@ async def test_the_length_of_a_queue_can_be_watched() -> None:
     await bus.send("n", [Resync()] * 3)
     assert bus.waiting("n") == 3
     await bus.receive("n")
+    assert bus.waiting("n") == 0
+
+
+async def test_a_queue_is_bounded_by_bytes_but_takes_one_command_always() -> None:
+    message = Message(
+        id="m", app="news", payload=b"x" * 600, content_type="text/plain", created_at=0, expires_at=1
+    )
+    bus = LocalBus(limit=10, limit_bytes=1000)
+    await bus.open("n")
+    large = Unicast(1, message, ())
+    sending = asyncio.create_task(bus.send("n", [large, large, large]))
+    for expected in (1, 1, 1):
+        assert len(await bus.receive("n")) == expected
+    await sending
     assert bus.waiting("n") == 0
