@@ -47,14 +47,14 @@ check: $(STAMPS)/dev ## style, types, import rules
 	PYTHONPATH=src $(BIN)/lint-imports --cache-dir .cache/import-linter
 
 test: $(STAMPS)/test ## the suite, on the package as installed and on uvloop; minutes
-	$(UVLOOP) $(COMPILED) -m "not load"
+	$(UVLOOP) $(COMPILED)
 
 test-all: $(STAMPS)/test ## the suite four times: compiled and interpreted, on uvloop and on asyncio in debug mode
 	$(BIN)/longline doctor --require-compiled
-	$(UVLOOP) $(COMPILED) -m "not load"
-	$(ASYNCIO_DEBUG) $(COMPILED) -m "not load"
-	$(UVLOOP) $(INTERPRETED) -m "not load"
-	$(ASYNCIO_DEBUG) $(INTERPRETED) -m "not load"
+	$(UVLOOP) $(COMPILED)
+	$(ASYNCIO_DEBUG) $(COMPILED)
+	$(UVLOOP) $(INTERPRETED)
+	$(ASYNCIO_DEBUG) $(INTERPRETED)
 
 fuzz: $(STAMPS)/test ## random and mutated input for SECONDS seconds
 	LONGLINE_FUZZ_SECONDS=$(SECONDS) $(COMPILED) -m fuzz --timeout=0 tests/fuzz
