@@ -10,6 +10,14 @@ from collections.abc import Callable, Mapping
 
 import pytest
 import uvloop
+from hypothesis import HealthCheck, settings
+
+# Generated tests have no deadline: a busy machine is no failure. They draw the same examples in every run, so
+# that a change is judged by what it changed; `--hypothesis-profile=explore` draws new ones.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", settings.get_profile("steady"), derandomize=False)
 
 LOOP = os.environ.get("LONGLINE_TEST_LOOP", "uvloop")
 

@@ -36,6 +36,7 @@ from longline.mqtt.packets import (
 )
 from longline.mqtt.properties import PROPERTY_TABLE, Properties
 from longline.mqtt.properties import PropertyId as P
+from longline.mqtt.reasons import ReasonCode
 from tests.unit.mqtt import strategies
 from tests.unit.mqtt.vectors import GOOD, Good
 
@@ -232,6 +233,11 @@ def has_byte_order_mark(packet: Packet) -> bool:
     return "\\ufeff" in repr(packet)
 
 
+def is_unknown_to_paho(packet: Packet) -> bool:
+    """Its table lacks one of CONNACK's reasons, Payload format invalid (section 3.2.2.2)."""
+    return isinstance(packet, Connack) and packet.reason == ReasonCode.PAYLOAD_FORMAT_INVALID
+
+
 BY_CLIENT = [vector for vector in GOOD if vector.from_client and can_be_written_by_paho(vector.packet)]
 BY_SERVER = [
     vector
@@ -278,5 +284,5 @@ def test_what_a_client_writes_we_read(case: tuple[int, Packet], unconnected: soc
 def test_what_we_write_a_client_reads(case: tuple[int, Packet]) -> None:
     version, packet = case
     assume(isinstance(packet, Publish | Acknowledgement | Connack | Suback | Unsuback | Disconnect))
-    assume(not has_byte_order_mark(packet))
+    assume(not has_byte_order_mark(packet) and not is_unknown_to_paho(packet))
     check_read_by_paho(packet, version)
