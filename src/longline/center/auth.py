@@ -28,7 +28,8 @@ def new_server_key(app: str) -> str:
 
 def new_device_secret() -> str:
     """A secret to sign device tokens with: 256 random bits, what HS256 asks for (RFC 7518, section 3.2)."""
-    return secrets.token_urlsafe(32)
+    # The prefix also keeps it from beginning with a dash, which commands take for an option.
+    return "lls_" + secrets.token_urlsafe(32)
 
 
 def digest(key: str) -> bytes:

@@ -179,7 +179,7 @@ class EmbeddedNode:
             number=0,
             name=name,
             server_key_hash=hashlib.sha256(secrets.token_bytes(32)).digest(),
-            device_secret=secrets.token_urlsafe(32),
+            device_secret="lls_" + secrets.token_urlsafe(32),
             pubsub=True,
             created_at=time.time_ns() // 1_000_000,
         )
