@@ -23,6 +23,11 @@ async def test_an_app_is_made_with_a_key_and_a_secret(house: House) -> None:
     }
 
 
+async def test_no_secret_looks_like_an_option_of_a_command(house: House, news: str) -> None:
+    assert house.secrets["news"].startswith("lls_")
+    assert house.keys["news"].startswith("llk_")
+
+
 async def test_only_the_hash_of_a_server_key_is_kept(house: House, news: str) -> None:
     app = await house.saver.find_app("news")
     assert app is not None
