@@ -57,7 +57,7 @@ test-all: $(STAMPS)/test ## the suite four times: compiled and interpreted, on u
 	$(ASYNCIO_DEBUG) $(INTERPRETED)
 
 fuzz: $(STAMPS)/test ## random and mutated input for SECONDS seconds
-	LONGLINE_FUZZ_SECONDS=$(SECONDS) $(COMPILED) -m fuzz --timeout=0 tests/fuzz
+	LONGLINE_FUZZ_SECONDS=$(SECONDS) $(COMPILED) -m fuzz --timeout=0 -s tests/fuzz
 
 bench: $(STAMPS)/test ## the measurements of benchmarks/README.md, a peer beside us where there is one
 	$(BIN)/python benchmarks/compare.py

@@ -14,6 +14,7 @@ async def test_no_bytes_disturb_a_node_or_stay_in_its_memory(tmp_path: Path) -> 
     seconds = float(os.environ.get("LONGLINE_FUZZ_SECONDS", "3"))
     seed = random.randrange(1 << 32)
     report = await attack(seconds, seed, tmp_path / "data")
+    print(report)
     assert not report.failures, (seed, report.failures)
     assert not report.grown, (seed, report.memory_before, report.memory_after)
     assert report.connections
