@@ -7,6 +7,7 @@ ever grows, for one device as for one app.
 """
 
 import re
+import time
 from collections.abc import Mapping
 from enum import IntEnum
 
@@ -29,6 +30,11 @@ DEVICE_NAME = r"(?!\.{1,2}$)[^$@/+#\x00-\x1f\x7f-\x9f][^/+#\x00-\x1f\x7f-\x9f]{0
 
 _APP_NAME = re.compile(APP_NAME)
 _DEVICE_NAME = re.compile(DEVICE_NAME)
+
+
+def wall_clock() -> int:
+    """Milliseconds since the Unix epoch."""
+    return time.time_ns() // 1_000_000
 
 
 def valid_app_name(name: str) -> bool:

@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import socket
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,15 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.clients.real import KINDS, RealClient, Received, Refused, missing
+from tests.integration.server_process import free_ports
 
 pytestmark = pytest.mark.skipif(shutil.which("mosquitto") is None, reason="mosquitto is not installed")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def listens(port: int) -> bool:
@@ -35,7 +28,7 @@ async def listens(port: int) -> bool:
 @asynccontextmanager
 async def mosquitto(folder: Path, *, anonymous: bool = True) -> AsyncIterator[int]:
     """A broker on a free port, as long as the context lasts."""
-    port = free_port()
+    (port,) = free_ports(1)
     config = folder / f"mosquitto-{port}.conf"
     config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous {str(anonymous).lower()}\n")
     broker = await asyncio.create_subprocess_exec(

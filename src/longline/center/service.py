@@ -9,9 +9,8 @@ from longline.bus.port import AppChanged, Bus, Close, Why
 from longline.center.auth import Apps, Keys
 from longline.center.counters import CenterCounters
 from longline.center.sending import Sender
-from longline.center.times import wall_clock
 from longline.keeper.port import Keeper
-from longline.model import App
+from longline.model import App, wall_clock
 from longline.register.port import Register
 from longline.saver.port import Saver
 from longline.settings import CenterSettings

@@ -1,12 +1,6 @@
 """Times as the API writes them: RFC 3339, UTC, milliseconds."""
 
-import time
 from datetime import UTC, datetime
-
-
-def wall_clock() -> int:
-    """Milliseconds since the Unix epoch."""
-    return time.time_ns() // 1_000_000
 
 
 def rfc3339(at: int) -> str:

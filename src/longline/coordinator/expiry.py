@@ -4,12 +4,12 @@ The store knows what ends next, so a look costs one index entry; nothing scans m
 """
 
 import asyncio
-import time
 
 import structlog
 
 from longline.errors import LonglineError
 from longline.keeper.port import Keeper
+from longline.model import wall_clock
 from longline.saver.port import Saver
 
 LOOK_EVERY = 0.5  # s: how late an end may be noticed
@@ -39,7 +39,7 @@ class Expiry:
 
     async def _round(self) -> bool:
         """Ends what is due, a batch at most; True when there may be more."""
-        now = time.time_ns() // 1_000_000
+        now = wall_clock()
         due = await self._saver.next_expiry()
         if due is None or due > now:
             return False

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from longline.errors import SettingsError
 
-FILE = "admin.key"
+KEY_FILE = "admin.key"
 
 
 def make_data_dir(path: Path) -> None:
@@ -23,7 +23,7 @@ def admin_key(data_dir: Path, given: str | None) -> str:
     """The key in force. A key from the settings wins and is not written anywhere."""
     if given is not None:
         return given
-    path = data_dir / FILE
+    path = data_dir / KEY_FILE
     try:
         return path.read_text("ascii").strip()
     except FileNotFoundError:

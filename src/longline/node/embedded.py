@@ -1,8 +1,6 @@
 """A whole Longline in one process: every role on one event loop, the embedded engines below them."""
 
 import asyncio
-import hashlib
-import secrets
 import signal
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -14,6 +12,7 @@ import structlog
 
 from longline.bus.local import LocalBus
 from longline.center.api import application
+from longline.center.auth import digest, new_device_secret, new_server_key
 from longline.center.counters import GAUGES, LABELS
 from longline.center.server import HttpServer
 from longline.center.service import Center, Metrics
@@ -21,8 +20,8 @@ from longline.coordinator.expiry import Expiry
 from longline.errors import AppExists, SettingsError, Unavailable
 from longline.keeper.local import LocalKeeper
 from longline.keeper.port import Node
-from longline.model import App
-from longline.node.admin_key import admin_key, make_data_dir
+from longline.model import App, wall_clock
+from longline.node.admin_key import KEY_FILE, admin_key, make_data_dir
 from longline.register.memory import MemoryRegister
 from longline.room.room import Room
 from longline.saver.port import Saver
@@ -113,7 +112,7 @@ class EmbeddedNode:
             bus=bus,
             keeper=keeper,
             settings=settings.center,
-            admin_key_hash=hashlib.sha256(key.encode()).digest(),
+            admin_key_hash=digest(key),
             ready=lambda: self._ready,
             metrics=lambda: Metrics(self._collector.exposition(), CONTENT_TYPE),
             faults=self._once,
@@ -130,7 +129,7 @@ class EmbeddedNode:
                 node=self._name,
                 roles=ROLES,
                 addresses=self.addresses(),
-                since=time.time_ns() // 1_000_000,
+                since=wall_clock(),
                 version=VERSION,
             )
         )
@@ -158,7 +157,7 @@ class EmbeddedNode:
     @property
     def key_file(self) -> Path | None:
         """Where the admin key is; None when the settings gave it."""
-        return None if self.settings.admin_key else self.settings.data_dir / "admin.key"
+        return None if self.settings.admin_key else self.settings.data_dir / KEY_FILE
 
     async def failed(self) -> None:
         """Returns when a part has ended that should run for as long as the node does."""
@@ -178,10 +177,10 @@ class EmbeddedNode:
             app=name,
             number=0,
             name=name,
-            server_key_hash=hashlib.sha256(secrets.token_bytes(32)).digest(),
-            device_secret="lls_" + secrets.token_urlsafe(32),
+            server_key_hash=digest(new_server_key(name)),
+            device_secret=new_device_secret(),
             pubsub=True,
-            created_at=time.time_ns() // 1_000_000,
+            created_at=wall_clock(),
         )
         try:
             await saver.create_app(app)

@@ -7,14 +7,13 @@ read after `bind` and the room is told of it while the session is there.
 """
 
 import asyncio
-import time
 import uuid
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from longline.errors import AppNotFound, BadToken, Banned, LonglineError, NotSupported, Overloaded
-from longline.model import App, valid_app_name, valid_device_name
+from longline.model import App, valid_app_name, valid_device_name, wall_clock
 from longline.mqtt.packets import MQTT_5_0, Connack, Connect
 from longline.mqtt.properties import AUTHENTICATION_METHOD, Properties, PropertyId, get_int
 from longline.mqtt.reasons import ReasonCode
@@ -136,7 +135,7 @@ class Admission:
         return Caller(connection, packet, app, device)
 
     async def _welcome(self, callers: Sequence[Caller]) -> None:
-        now = time.time_ns() // 1_000_000
+        now = wall_clock()
         sessions: list[Session] = []
         try:
             bounds = await self._register.bind(

@@ -7,13 +7,13 @@ new connections in between. Broadcasts run one after the other, so each device s
 """
 
 import asyncio
-import time
 
 import structlog
 from pyroaring import BitMap
 
 from longline.bus.port import AppChanged, Bus, Close, Command, Resync, Why
 from longline.errors import LonglineError
+from longline.model import wall_clock
 from longline.mqtt.reasons import ReasonCode
 from longline.room.broker import Broker, Frames
 from longline.room.directory import Directory
@@ -66,7 +66,7 @@ class Commands:
         """Takes commands for as long as the room lives."""
         while True:
             commands = await self._bus.receive(self._node)
-            now = time.time_ns() // 1_000_000
+            now = wall_clock()
             for done, command in enumerate(commands, 1):
                 if isinstance(command, Unicast):
                     self._unicast(command, now)
@@ -140,7 +140,7 @@ class Commands:
         audience = BitMap.deserialize(command.audience)
         frames = Frames(command.message)
         for start in range(0, len(sessions), self._slice):
-            now = time.time_ns() // 1_000_000
+            now = wall_clock()
             for session in sessions[start : start + self._slice]:
                 if session.ordinal == UNKNOWN:
                     session.missed = True
@@ -153,9 +153,7 @@ class Commands:
         self._receipts.note_all()
         await self._receipts.settled()
         try:
-            await self._saver.settle_rest(
-                command.app, command.position, "offline", time.time_ns() // 1_000_000
-            )
+            await self._saver.settle_rest(command.app, command.position, "offline", wall_clock())
         except LonglineError as error:
             log.warning("settle_rest_failed", code=error.code, message_id=command.message.id)
 

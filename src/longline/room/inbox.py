@@ -6,11 +6,11 @@ store has more. Bounded by the number of sessions: each is in the list at most o
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Sequence
 
 from longline.errors import LonglineError
+from longline.model import wall_clock
 from longline.room.broker import Broker, Frames
 from longline.room.receipts import Receipts
 from longline.room.session import Session
@@ -53,7 +53,7 @@ class Inbox:
         if any(session.inbox_position == 0 for session in sessions):
             # The first read of a connection: what the one before it acknowledged must not come again.
             await self._receipts.settled()
-        now = time.time_ns() // 1_000_000
+        now = wall_clock()
         asking = []
         fetches = []
         for session in sessions:

@@ -7,11 +7,10 @@ overtakes it, so a device that acknowledges promptly costs one write and not two
 """
 
 import asyncio
-import time
 from collections import deque
 
 from longline.errors import LonglineError
-from longline.model import State
+from longline.model import State, wall_clock
 from longline.room.counters import RoomCounters
 from longline.room.session import InFlight, Session
 from longline.saver.port import Receipt, Saver
@@ -48,7 +47,7 @@ class Receipts:
 
     def dropped(self, session: Session, position: int, broadcast: bool, reason: str) -> None:
         """A push will not be written to this device."""
-        now = time.time_ns() // 1_000_000
+        now = wall_clock()
         self._add(
             Receipt(session.tenant.app, session.ordinal, position, broadcast, State.DROPPED, now, 0, reason)
         )
@@ -60,7 +59,7 @@ class Receipts:
 
     def tick(self) -> None:
         """Notes what was written a while ago and is still unacknowledged. Once a second."""
-        now = time.time_ns() // 1_000_000
+        now = wall_clock()
         unnoted = self._unnoted
         while unnoted and (unnoted[0].noted or unnoted[0].sent_at + NOTE_AFTER <= now):
             self._note(unnoted.popleft())
@@ -121,7 +120,7 @@ class Receipts:
                 entry.position,
                 entry.broadcast,
                 state,
-                time.time_ns() // 1_000_000,
+                wall_clock(),
                 entry.sent_at,
             )
         )

@@ -1,5 +1,4 @@
 import asyncio
-from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -27,8 +26,7 @@ class Office:
         scene = Scene()
         self.session = Session(scene.broker.enter(7, "news", True), "d", 1, scene.peer().connection, 16)
         self.session.ordinal = 3
-        clock = SimpleNamespace(time_ns=lambda: self.now * 1_000_000)
-        monkeypatch.setattr(module, "time", clock)
+        monkeypatch.setattr(module, "wall_clock", lambda: self.now)
         monkeypatch.setattr(module, "RETRY_AFTER", 0)
 
     def entry(self, position: int) -> InFlight:
