@@ -186,6 +186,14 @@ class MethodNotAllowed(LonglineError):
     status = 405
 
 
+class Conflict(LonglineError):
+    """Somebody else has changed this meanwhile; read it again."""
+
+    code = "conflict"
+    status = 409
+    retryable = True
+
+
 class AppExists(LonglineError):
     """An app with this name exists already."""
 
@@ -221,3 +229,11 @@ class Unavailable(LonglineError):
     status = 503
     reason = 0x88  # Server unavailable
     retryable = True
+
+
+class Fenced(LonglineError):
+    """This node was declared dead by the others: it must leave, and come back under a new name."""
+
+    code = "fenced"
+    status = 503
+    reason = 0x88

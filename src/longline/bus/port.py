@@ -40,11 +40,46 @@ class AppChanged(msgspec.Struct, frozen=True):
     why: Why | None = None
 
 
+class Forward(msgspec.Struct, frozen=True):
+    """A message of plain publish/subscribe, for the subscribers on this node.
+
+    `properties` are those that go on to subscribers, encoded as in an MQTT 5 PUBLISH (section 2.2.2) without
+    their length; empty for none.
+    """
+
+    app: int
+    topic: str
+    payload: bytes
+    qos: int
+    properties: bytes = b""
+
+
+class Routes(msgspec.Struct, frozen=True):
+    """Which topic filters have subscribers on `node`: `added` and `removed`, as (app, filter).
+
+    A `whole` table replaces what was known of the node. `wanted`: the node asks for the whole table of
+    the one that it sends this to.
+    """
+
+    node: str
+    added: tuple[tuple[int, str], ...] = ()
+    removed: tuple[tuple[int, str], ...] = ()
+    whole: bool = False
+    wanted: bool = False
+
+
+class Cancelled(msgspec.Struct, frozen=True):
+    """A message was cancelled: stop writing it."""
+
+    app: int
+    message_id: str
+
+
 class Resync(msgspec.Struct, frozen=True):
     """Commands were lost: read again what is pending for every connected device."""
 
 
-Command = Unicast | Broadcast | Close | AppChanged | Resync
+Command = Unicast | Broadcast | Close | AppChanged | Forward | Routes | Cancelled | Resync
 
 
 class Bus(Protocol):
@@ -56,6 +91,10 @@ class Bus(Protocol):
     async def send(self, node: str, commands: Sequence[Command]) -> None:
         """Puts commands into a node's queue; waits while the queue is full.
 
+        How long, the engine decides: one whose nodes are other processes does not let a node that is
+        stuck hold up its senders for long, but drops the oldest commands, which the node is told by a
+        `Resync`.
+
         A node that does not exist has no queue: its commands are dropped, since no device is bound
         to it and whatever they speak of is in the store.
         """
@@ -66,7 +105,7 @@ class Bus(Protocol):
         ...
 
     async def nodes(self) -> list[str]:
-        """Nodes that have a queue: whom a broadcast goes to."""
+        """Nodes that have a queue, at this moment and not a moment ago: whom a broadcast goes to."""
         ...
 
     async def open(self, node: str) -> None:

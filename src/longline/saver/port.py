@@ -88,13 +88,24 @@ class Unicast(msgspec.Struct, frozen=True):
     targets: tuple[Target, ...]
 
 
+class Part(msgspec.Struct, frozen=True):
+    """A broadcast's entry in one part of the app's log, and whom of that part it is for."""
+
+    position: int
+    audience: bytes
+
+
 class Broadcast(msgspec.Struct, frozen=True):
-    """What is to be routed of a message to everyone. `audience`: a serialized roaring bitmap of ordinals."""
+    """What is to be routed of a message to everyone.
+
+    An engine may keep the log in parts, each with positions of its own; a device stays in one part. Of `n`
+    parts, the device with ordinal `o` is in `parts[o % n]`, whose `audience`, a serialized roaring bitmap,
+    has `o // n` when the broadcast is for it.
+    """
 
     app: int
     message: Message
-    position: int
-    audience: bytes
+    parts: tuple[Part, ...]
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -176,6 +187,9 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 
     `state` is PENDING for "written", else the outcome; `reason` goes with DROPPED. Only what is
     pending can be settled: any later receipt changes nothing. `sent_at` is 0 when it was not written.
+
+    `epoch` is that of the session it speaks for, 0 for none. When another session owns the device by now,
+    the receipt changes nothing, unless it is ACKED: that the device took the push stays true.
     """
 
     app: int
@@ -186,14 +200,19 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     at: int
     sent_at: int = 0
     reason: str | None = None
+    epoch: int = 0
 
 
 class Cursor(msgspec.Struct, frozen=True, gc=False):
-    """A device has nothing pending in the log up to and including `log_after`."""
+    """A device has nothing pending in the log up to and including `log_after`.
+
+    `epoch` as in `Receipt`: a session that does not own its device any more moves no cursor.
+    """
 
     app: int
     ordinal: int
     log_after: int
+    epoch: int = 0
 
 
 # --- asking --------------------------------------------------------------------------------------
@@ -214,9 +233,45 @@ class Status(msgspec.Struct, frozen=True):
     open: bool
 
 
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """Something that happened to a device, for its app server. `kind`: `presence`; `data`: a JSON object.
+
+    `source` and `sequence` name it: a source's sequences rise, and one that is not above the highest
+    recorded of its source has been recorded before.
+    """
+
+    app: int
+    kind: str
+    device: str
+    at: int
+    data: bytes
+    source: str
+    sequence: int
+
+
+class Durability(msgspec.Struct, frozen=True):
+    """What an accepted message survives at the moment of its 202, as far as the engine makes sure of it.
+
+    `level`: `memory` (the store's process must live), `fsync` (on its disk), `replicated` (also in the memory
+    of `copies` replicas).
+    """
+
+    level: str
+    copies: int = 0
+
+
 class Saver(Protocol):
     """The port. Every method raises `Unavailable` when the engine is closed or broken, and `Overloaded`
-    when its bounded queue is full; in both cases nothing of the call was stored."""
+    when its bounded queue is full; in both cases nothing of the call was stored.
+
+    An engine on the other side of a network may not know whether a call was carried out when its connection
+    breaks. It repeats the call, which every method bears, and raises `Unavailable` when it still does not
+    know after its deadline; then the call may have been stored. An interrupted `enqueue` is completed by
+    `complete`, or it never happened."""
+
+    def durability(self) -> Durability:
+        """What `enqueue` and `settle` promise on their return."""
+        ...
 
     async def close(self) -> None:
         """Finishes what was accepted, then releases the store."""
@@ -234,8 +289,11 @@ class Saver(Protocol):
         """Apps by name, those after `after` ("" for the first)."""
         ...
 
-    async def update_app(self, app: App) -> None:
-        """Replaces name, pubsub, server_key_hash and device_secret; `AppNotFound`."""
+    async def update_app(self, app: App, before: App) -> bool:
+        """Replaces name, pubsub, server_key_hash and device_secret; `AppNotFound`.
+
+        False, and nothing is changed, when the stored app is not `before`: somebody else was faster.
+        """
         ...
 
     async def delete_app(self, app: int) -> None:
@@ -306,8 +364,36 @@ class Saver(Protocol):
         """Moves deliveries out of pending (once each), and notes what was written to a connection."""
         ...
 
-    async def settle_rest(self, app: int, position: int, reason: str, at: int) -> None:
-        """Drops an `online_only` broadcast for every device to which it was not written."""
+    async def assign(self, app: int, message_id: str, nodes: Sequence[str]) -> None:
+        """Notes which nodes have a broadcast's sub-task: to write it to their own devices.
+
+        Until then, the broadcast is among those that `unrouted` returns. Nodes that finished already stay so.
+        """
+        ...
+
+    async def finish(self, app: int, message_id: str, node: str, at: int) -> None:
+        """A node's sub-task is done: written to all of its devices that it could be written to.
+
+        When the last one is, an `online_only` broadcast is dropped, `offline`, for every device to which
+        it was not written. A node without a sub-task of it changes nothing.
+        """
+        ...
+
+    async def unrouted(self, before: int, limit: int) -> list[Unicast | Broadcast]:
+        """Messages stored before `before` (ms) that are pending for connected devices, though nobody said
+        they were written: whoever was to route them may have died.
+
+        Each is returned once in a while only. An engine whose centers and rooms die together has none.
+        """
+        ...
+
+    async def complete(self, before: int, limit: int) -> list[Unicast | Broadcast]:
+        """Carries out submissions that were begun before `before` (ms) and interrupted; what is to be "
+        "routed."""
+        ...
+
+    async def unfinished(self, node: str, limit: int) -> list[tuple[int, str]]:
+        """App and message id of broadcasts whose sub-task a node still has; for one that is dead."""
         ...
 
     async def advance(self, batch: Sequence[Cursor]) -> None:
@@ -339,6 +425,19 @@ class Saver(Protocol):
 
     async def next_expiry(self) -> int | None:
         """When `expire` next has work, in ms; None: nothing is stored."""
+        ...
+
+    # events for app servers
+
+    async def record(self, batch: Sequence[Event]) -> None:
+        """Appends events to their apps' queues, those of one source in the order given, each once."""
+        ...
+
+    async def events(self, app: int, after: str, limit: int) -> list[tuple[str, Event]]:
+        """Events with their cursors, those behind the cursor `after` ("" for the oldest kept).
+
+        The queue of an app is bounded; the oldest events go first.
+        """
         ...
 
     def statistics(self) -> Mapping[str, int]:

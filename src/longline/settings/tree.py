@@ -56,6 +56,20 @@ def about(doc: str, *, unit: str = "", low: float | None = None, high: float | N
 class NodeSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """This process: its name, its event loop, its log."""
 
+    region: Annotated[str, about("Where this node is, such as a data centre; clients are sent near.")] = ""
+    networks: Annotated[
+        tuple[str, ...], about("Networks, such as carriers, that this node is well connected to.")
+    ] = ()
+    weight: Annotated[
+        float, about("Share of clients that this node gets, beside others'.", low=0, high=1000)
+    ] = 1.0
+    pool: Annotated[
+        str,
+        about(
+            "Pool that this room belongs to; clients of apps on the white list are sent to theirs. Empty: "
+            "the common one."
+        ),
+    ] = ""
     name: Annotated[
         str, Meta(pattern="^[A-Za-z0-9._-]{1,64}$", description="Name of this node; the host's unless set.")
     ] = field(default_factory=lambda: re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:64] or "node")
@@ -103,6 +117,20 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 8084
     tls_cert: Annotated[Path | None, about("PEM file with the certificate chain.")] = None
     tls_key: Annotated[Path | None, about("PEM file with the certificate's private key.")] = None
+    reuse_port: Annotated[
+        bool,
+        about(
+            "Share the ports with other processes of this host that ask for it too (`SO_REUSEPORT`): the "
+            "kernel spreads new connections over them."
+        ),
+    ] = False
+    advertise: Annotated[
+        str | None,
+        about(
+            "Host name or address under which clients reach this room's listeners; the dispatcher tells it "
+            "to them. Unset: `host`."
+        ),
+    ] = None
     accept_backlog: Annotated[
         int,
         about(
@@ -237,6 +265,17 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
         int, about("Levels in a topic or a topic filter.", unit="levels", low=1, high=128)
     ] = 16
 
+    linger: Annotated[
+        float,
+        about(
+            "How long a device whose connection broke still counts as there, so that one that comes right "
+            "back has not been away. 0: it is away at once, as after a DISCONNECT.",
+            unit="s",
+            low=0,
+            high=3600,
+        ),
+    ] = 10.0
+
     # Delivery to one device
     inflight_window: Annotated[
         int,
@@ -370,6 +409,122 @@ class SaverSettings(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 604_800
 
+    event_limit: Annotated[
+        int,
+        about(
+            "Events for its app server that are kept for each app (`GET …/upstream`); beyond it the oldest "
+            "go.",
+            unit="events",
+            low=1000,
+            high=100_000_000,
+        ),
+    ] = 100_000
+
+
+class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Redis or Valkey, where a cluster keeps sessions, messages, ledgers and queues."""
+
+    url: Annotated[
+        str,
+        about(
+            "`redis://HOST:PORT`, `rediss://HOST:PORT` (TLS) or `unix:///PATH`. Several, separated by "
+            "commas, are first contacts of a Cluster, which is recognised by itself."
+        ),
+    ] = "redis://127.0.0.1:6379"
+    username: Annotated[str | None, about("User name of an ACL user.")] = None
+    password: Annotated[Secret | None, about("Password of the user, or of the server.")] = None
+    partitions: Annotated[
+        int,
+        about(
+            "Into how many parts devices are divided; they spread over the masters of a Cluster. Fixed when "
+            "the store is first used.",
+            unit="partitions",
+            low=1,
+            high=1024,
+        ),
+    ] = 64
+    timeout: Annotated[
+        float,
+        about(
+            "How long a call may take, repetitions after a broken connection or a failover included, before "
+            "it fails as unavailable.",
+            unit="s",
+            low=0.1,
+            high=120,
+        ),
+    ] = 5.0
+    queue: Annotated[
+        int,
+        about(
+            "Calls that may wait for one server of the store; beyond it requests are refused as overloaded.",
+            unit="calls",
+            low=16,
+            high=10_000_000,
+        ),
+    ] = 50_000
+    queue_bytes: Annotated[
+        int,
+        about("What these calls may add up to.", unit="bytes", low=MIB, high=64 * GIB),
+    ] = 256 * MIB
+    wait_replicas: Annotated[
+        int,
+        about(
+            "Replicas that must have a message before it is answered 202 (`WAIT`). 0: the master alone.",
+            unit="replicas",
+            low=0,
+            high=16,
+        ),
+    ] = 0
+    wait_fsync: Annotated[
+        bool,
+        about(
+            "Whether a message must be on the disk of its master before it is answered 202 (`WAITAOF`, Redis "
+            "7.2 or Valkey). Unneeded with `appendfsync always`."
+        ),
+    ] = False
+    wait_timeout: Annotated[
+        float,
+        about(
+            "How long to wait for them; beyond it the request is answered 503, though the message may be "
+            "stored.",
+            unit="s",
+            low=0.01,
+            high=60,
+        ),
+    ] = 1.0
+
+
+class KeeperSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Membership, leadership and settings that change at run time."""
+
+    engine: Annotated[
+        Literal["zookeeper", "redis"],
+        about(
+            "Who keeps them: a ZooKeeper ensemble, or the store itself, which is enough for the processes of "
+            "one host."
+        ),
+    ] = "zookeeper"
+    hosts: Annotated[str, about("The ZooKeeper ensemble: `HOST:PORT`, several separated by commas.")] = (
+        "127.0.0.1:2181"
+    )
+    root: Annotated[
+        str,
+        Meta(pattern="^(/[A-Za-z0-9._-]+)+$", description="The ZooKeeper node below which everything is."),
+    ] = "/longline"
+    session_timeout: Annotated[
+        float,
+        about(
+            "How long a node may be out of touch before the others take it for dead.",
+            unit="s",
+            low=1,
+            high=300,
+        ),
+    ] = 10.0
+    report_interval: Annotated[
+        float,
+        about("How often a node tells the others its load.", unit="s", low=0.1, high=60),
+    ] = 2.0
+
 
 class BusSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The queues of commands between the parts."""
@@ -387,6 +542,70 @@ class BusSettings(Struct, frozen=True, forbid_unknown_fields=True):
         int,
         about("What the payloads among them may add up to.", unit="bytes", low=MIB, high=64 * GIB),
     ] = 256 * MIB
+    patience: Annotated[
+        float,
+        about(
+            "In a cluster, how long senders wait for a node whose queue is full before its oldest commands "
+            "are dropped; the node is told, and reads its devices' inboxes again.",
+            unit="s",
+            low=0,
+            high=60,
+        ),
+    ] = 1.0
+
+
+class DispatcherSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who tells clients where to connect."""
+
+    endpoints: Annotated[
+        int, about("Rooms named in one answer, best first.", unit="rooms", low=1, high=64)
+    ] = 3
+    expires_in: Annotated[
+        int, about("How long a client may go by an answer.", unit="s", low=1, high=86_400)
+    ] = 300
+    pools: Annotated[
+        tuple[str, ...],
+        about(
+            "White list for gray release, as `APP=POOL`: clients of these apps are sent to the rooms of that "
+            "pool, clients of all others to the common one."
+        ),
+    ] = ()
+    reconnect_rate: Annotated[
+        float,
+        about(
+            "New connections that one room takes in good order; when many clients ask at once, they are told "
+            "to spread their attempts over as long as this needs.",
+            unit="connections/s",
+            low=1,
+            high=1_000_000,
+        ),
+    ] = 1000.0
+    heartbeat: Annotated[int, about("Keep alive recommended to clients.", unit="s", low=5, high=65535)] = 240
+
+
+class CoordinatorSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Work that one process does for all: what is over, who is dead, what was left undone."""
+
+    grace: Annotated[
+        float,
+        about(
+            "How long the devices of a node that died count as there, so that those that come back elsewhere "
+            "have not been away.",
+            unit="s",
+            low=0,
+            high=3600,
+        ),
+    ] = 15.0
+    unrouted_after: Annotated[
+        float,
+        about(
+            "Age at which a message that nobody has said to be written to its connected device is routed "
+            "again.",
+            unit="s",
+            low=0.5,
+            high=3600,
+        ),
+    ] = 5.0
 
 
 class TelemetrySettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -433,7 +652,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     room: RoomSettings = RoomSettings()
     center: CenterSettings = CenterSettings()
     saver: SaverSettings = SaverSettings()
+    store: StoreSettings = StoreSettings()
+    keeper: KeeperSettings = KeeperSettings()
     bus: BusSettings = BusSettings()
+    dispatcher: DispatcherSettings = DispatcherSettings()
+    coordinator: CoordinatorSettings = CoordinatorSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
     @property
