@@ -1,0 +1,129 @@
+"""WAIT and WAITAOF: when a write must be copied or synced before it is answered.
+
+Both block the connection that they are sent on, so they have one of their own for each server. A small write
+goes ahead of them there; since replicas and the append-only file take writes in order, what was carried out
+before that write is safe when it is. Everything that waits shares one round, and what comes meanwhile shares
+the next.
+
+A write is only vouched for by the same run of the server that carried it out. When that is gone, the write
+may be gone with it: the call is repeated.
+"""
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from longline.errors import LonglineError, Unavailable
+from longline.settings.tree import StoreSettings
+from longline.store.addresses import Address
+from longline.store.calls import Call, Reply, StoreError
+from longline.store.dial import Dial, Facts
+from longline.store.link import Link
+
+if TYPE_CHECKING:
+    from longline.store.server import Server
+
+_MARK_SECONDS: Final = 60
+
+
+class _Entry(NamedTuple):
+    call: Call
+    reply: Reply
+    run: bytes
+
+
+class Securer:
+    """The calls of one server that were carried out and wait to be copied or synced."""
+
+    def __init__(self, server: "Server", dial: Dial, settings: StoreSettings) -> None:
+        self._server = server
+        self._dial = dial
+        self._replicas = settings.wait_replicas
+        self._fsync = settings.wait_fsync
+        self._wait_ms = max(1, round(settings.wait_timeout * 1000))
+        self._entries: list[_Entry] = []
+        self._round: list[_Entry] = []
+        self._link: Link | None = None
+        self._facts: Facts | None = None
+        self._address: Address | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        return len(self._entries) + len(self._round)
+
+    def calls(self) -> deque[Call]:
+        """What is waiting, to look for deadlines that passed."""
+        return deque(entry.call for entry in [*self._round, *self._entries])
+
+    def add(self, call: Call, reply: Reply, run: bytes) -> None:
+        """Answers a call with `reply` when the write is safe; `run` is the server's that carried it out."""
+        self._entries.append(_Entry(call, reply, run))
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._work(), name="store securing")
+
+    def close(self) -> None:
+        self._closed = True
+        if self._task is not None:
+            self._task.cancel()
+        if self._link is not None:
+            self._link.abort()
+        for entry in [*self._round, *self._entries]:
+            entry.call.fail(Unavailable("the store is closed"))
+        self._round, self._entries = [], []
+
+    async def closed(self) -> None:
+        """Waits until nothing of it is running any more."""
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while self._entries:
+            self._round, self._entries = self._entries, []
+            try:
+                safe = await self._secure(self._round[0].call.tag)
+            except (OSError, LonglineError, StoreError, TimeoutError):
+                # Whether it is safe cannot be said: carry it out again, and ask again.
+                self._drop()
+                self._server.repeat([entry.call for entry in self._round])
+            else:
+                self._settle(safe)
+            finally:
+                self._round = []
+
+    def _settle(self, safe: bool) -> None:
+        run = self._facts.run if self._facts else b""
+        self._server.repeat([entry.call for entry in self._round if entry.run != run])
+        for entry in self._round:
+            if entry.run == run and safe:
+                entry.call.answer(entry.reply)
+            elif entry.run == run:
+                entry.call.fail(Unavailable("stored, but not copied or synced in time"))
+
+    async def _secure(self, tag: bytes) -> bool:
+        if self._link is None or not self._link.open or self._address != self._server.address:
+            self._drop()
+            self._address = self._server.address
+            self._link, self._facts = await self._dial.open(self._address)
+        link = self._link
+        async with asyncio.timeout(self._wait_ms / 1000 + self._dial.patience):
+            asked = [link.ask("SET", b"{" + tag + b"}secured", 1, "EX", _MARK_SECONDS)]
+            if self._replicas:
+                asked.append(link.ask("WAIT", self._replicas, self._wait_ms))
+            if self._fsync:
+                asked.append(link.ask("WAITAOF", 1, 0, self._wait_ms))
+            _, *results = await asyncio.gather(*asked)
+        if self._replicas:
+            copies = results.pop(0)
+            if not isinstance(copies, int) or copies < self._replicas:
+                return False
+        match results:
+            case [[int() as synced, *_]]:
+                return synced > 0
+        return not results
+
+    def _drop(self) -> None:
+        if self._link is not None:
+            self._link.abort()
+            self._link = None

@@ -1,0 +1,403 @@
+"""One server of the store: the queue of calls for it, its connection, and what must be repeated.
+
+A call is in exactly one place: in the queue; in the link's `sent`; in the lane of its tag, when the server
+refused one of the tag's calls for the moment; or with the securer, when it was carried out and is to be
+copied or synced before it is answered. Calls of one tag keep their order through all of this:
+
+- What a broken connection left unanswered goes back to the front of the queue.
+- While a tag has a lane, all its calls go there. One is sent as a probe, and when it is answered the others
+  follow. A link answers in order, so that by then all earlier calls of the tag have come back too.
+- A slot goes to another server only when no call of it is out: `leave` holds its calls back, sends a PING
+  as a fence behind those that are out, and hands over when that is answered, or when the link broke.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from typing import Protocol
+
+import structlog
+
+from longline.errors import Overloaded, Unavailable
+from longline.settings.tree import StoreSettings
+from longline.store.addresses import Address
+from longline.store.calls import Call, Reply, StoreError, Verdict, judge
+from longline.store.dial import Dial, Facts
+from longline.store.figures import Figures
+from longline.store.lanes import Lane
+from longline.store.link import Link
+from longline.store.script import Script
+from longline.store.securing import Securer
+from longline.store.slots import read_target, slot_of
+from longline.store.upkeep import Upkeep
+
+logger = structlog.get_logger(__name__)
+
+_TRIES_AT_ONCE = 3  # a call that is sent to and fro waits before it goes again
+
+
+class Owner(Protocol):
+    """Who knows all servers."""
+
+    scripts: dict[Script, None]
+
+    def moved(self, server: "Server", slot: int, address: Address) -> None:
+        """A server said that a slot is at another address."""
+        ...
+
+    def assign(self, slot: int, server: "Server") -> None:
+        """From now on, calls of the slot are given to this server."""
+        ...
+
+    def troubled(self, server: "Server") -> None:
+        """The server does not answer, or says that the Cluster is changing."""
+        ...
+
+
+class Server:
+    """See the module. `addresses` are tried in turn: those of a single server may be several."""
+
+    def __init__(
+        self,
+        addresses: Sequence[Address],
+        dial: Dial,
+        settings: StoreSettings,
+        owner: Owner,
+        figures: Figures,
+    ) -> None:
+        self.link: Link | None = None
+        self.securer: Securer | None = None
+        if settings.wait_replicas or settings.wait_fsync:
+            self.securer = Securer(self, dial, settings)
+        self._owner = owner
+        self._figures = figures
+        self._limit = settings.queue
+        self._limit_bytes = settings.queue_bytes
+        self._patience = dial.patience
+        self._period = min(max(settings.timeout / 20, 0.01), 0.25)
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[Call] = deque()
+        self._lanes: dict[bytes, Lane] = {}
+        self._leaving: dict[int, Server] = {}
+        self._waiting = 0  # calls in the queue and in lanes
+        self._bytes = 0  # and what they add up to
+        self._closed = False
+        self._flushing = False
+        self._ticker: asyncio.TimerHandle | None = None
+        self._ticked = 0.0
+        self._late = False
+        troubled = partial(owner.troubled, self)
+        self._upkeep = Upkeep(addresses, dial, owner.scripts, figures, self._adopt, troubled)
+
+    @property
+    def address(self) -> Address:
+        """Where it is, or is looked for now."""
+        return self._upkeep.address
+
+    @property
+    def facts(self) -> Facts | None:
+        """What it said of itself when it was last connected."""
+        return self._upkeep.facts
+
+    # --- taking calls
+
+    def put(self, call: Call) -> None:
+        """Takes a new call; `Overloaded` when as many or as much as may wait are waiting."""
+        if self._closed:
+            call.fail(Unavailable("the store is closed"))
+            return
+        size = len(call.payload)
+        waiting, waiting_bytes = self.counts()
+        if waiting >= self._limit or waiting_bytes + size > self._limit_bytes:
+            call.fail(Overloaded("too much is waiting for the store"))
+            return
+        self._queue.append(call)
+        self._waiting += 1
+        self._bytes += size
+        self._flush_soon()
+
+    def take(self, calls: Collection[Call]) -> None:
+        """Takes calls that were accepted before, from a server that has lost their slot."""
+        self._queue.extend(calls)
+        self._count(calls)
+        self._flush_soon()
+
+    def repeat(self, calls: Iterable[Call]) -> None:
+        """Takes calls back that this server has carried out once, to be carried out again."""
+        for call in calls:
+            if not call.future.done():
+                self._hold(call)
+
+    def counts(self) -> tuple[int, int]:
+        """Calls that are waiting here, and their bytes."""
+        waiting, size = self._waiting, self._bytes
+        if self.link is not None:
+            waiting += len(self.link.sent)
+            size += self.link.sent_bytes
+        if self.securer is not None:
+            waiting += self.securer.waiting
+        return waiting, size
+
+    def _count(self, calls: Iterable[Call], sign: int = 1) -> None:
+        """Adds calls to what is in the queue and in lanes, or with `sign` -1 takes them off."""
+        for call in calls:
+            self._waiting += sign
+            self._bytes += sign * len(call.payload)
+
+    def successors(self) -> Iterable["Server"]:
+        """Servers that get slots of this one as soon as no call of them is out."""
+        return self._leaving.values()
+
+    def _flush_soon(self) -> None:
+        if not self._flushing and not self._closed:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if self._ticker is None and not self._closed:
+            self._ticked = self._loop.time()
+            self._ticker = self._loop.call_later(self._period, self._tick)
+        link = self.link
+        if link is None or not link.writable:
+            return
+        if self._lanes or self._leaving:
+            self._sift()
+        before = len(self._queue)
+        self._bytes -= link.send(self._queue)
+        self._waiting -= before - len(self._queue)
+        if self._queue:
+            self._flush_soon()
+
+    def _sift(self) -> None:
+        """Moves what must be held back from the queue to its lanes."""
+        lanes, leaving = self._lanes, self._leaving
+        rest: deque[Call] = deque()
+        for call in self._queue:
+            if call.tag in lanes or (leaving and slot_of(call.tag) in leaving):
+                self._lane(call.tag).add(call)
+            else:
+                rest.append(call)
+        self._queue = rest
+
+    # --- calls held back
+
+    def _lane(self, tag: bytes) -> Lane:
+        lane = self._lanes.get(tag)
+        if lane is None:
+            lane = self._lanes[tag] = Lane()
+            lane.wait(self._patience, partial(self._probe, tag))
+        return lane
+
+    def _hold(self, call: Call, verdict: Verdict = Verdict.AGAIN) -> Lane:
+        """Puts a call that was sent back into its lane, and sees to it that the lane is probed."""
+        call.refusals += 1
+        self._figures.repeated += 1
+        self._count((call,))
+        tag = call.tag
+        lane = self._lane(tag)
+        lane.add(call)
+        if lane.probe is call or not lane.delay:
+            lane.probe = None
+            if verdict is Verdict.LOAD and call.refusals <= _TRIES_AT_ONCE:
+                lane.wait(0, partial(self._probe, tag))
+            else:
+                lane.back_off(partial(self._probe, tag))
+        if self._ticker is None:
+            self._flush_soon()
+        return lane
+
+    def _probe(self, tag: bytes) -> None:
+        lane = self._lanes[tag]
+        lane.stop()
+        while lane.calls and lane.calls[0].future.done():
+            self._count((lane.calls.popleft(),), -1)
+        if not lane.calls:
+            del self._lanes[tag]
+        elif self.link is None or not self.link.writable or slot_of(tag) in self._leaving:
+            lane.wait(self._period, partial(self._probe, tag))
+        else:
+            call = lane.calls.popleft()
+            call.plain = False
+            lane.probe = call
+            self._count((call,), -1)
+            self.link.send(deque((call,)))
+
+    def _release(self, tag: bytes) -> None:
+        lane = self._lanes.pop(tag)
+        lane.stop()
+        self._queue.extendleft(reversed(lane.calls))
+        self._flush_soon()
+
+    # --- answers that need thought
+
+    def _special(self, link: Link, call: Call, reply: Reply | StoreError) -> None:
+        lane = self._lanes.get(call.tag)
+        probe = lane is not None and lane.probe is call
+        if isinstance(reply, StoreError):
+            verdict = judge(reply)
+            if verdict is Verdict.LOAD and call.script in link.broken:
+                reply, verdict = link.broken[call.script], Verdict.ANSWER
+            if verdict not in (Verdict.ANSWER, Verdict.FULL):
+                self._refused(link, call, reply, verdict)
+                return
+            call.fail(Overloaded("the store has no memory left") if verdict is Verdict.FULL else reply)
+        elif call.durable and self.securer is not None and self.facts is not None:
+            self.securer.add(call, reply, self.facts.run)
+        else:
+            call.answer(reply)
+        if probe:
+            self._release(call.tag)
+
+    def _refused(self, link: Link, call: Call, error: StoreError, verdict: Verdict) -> None:
+        lane = self._hold(call, verdict)
+        match verdict:
+            case Verdict.MOVED:
+                self._figures.moved += 1
+                found = read_target(error.message, self.address)
+                if found is not None and call.refusals <= _TRIES_AT_ONCE and slot_of(call.tag) == found[0]:
+                    lane.wait(self._patience, partial(self._probe, call.tag))
+                    self._owner.moved(self, *found)
+                else:
+                    self._owner.troubled(self)
+            case Verdict.LOAD:
+                if call.script is not None:
+                    link.loaded.discard(call.script)
+            case Verdict.ELSEWHERE:
+                logger.warning("store server does not take writes", server=str(self.address), code=error.code)
+                link.abort()
+            case _:
+                self._owner.troubled(self)
+
+    # --- slots that leave
+
+    def leave(self, slots: Mapping[int, "Server"]) -> None:
+        """Hands slots over to other servers, each when no call of it is out any more."""
+        fresh = {slot: server for slot, server in slots.items() if self._leaving.get(slot) is not server}
+        if not fresh:
+            return
+        self._leaving.update(fresh)
+        link = self.link
+        if link is None:
+            self._hand_over(self._leaving)
+        elif link.silent() > self._patience / 4:
+            link.abort()  # whoever has lost its slots and says nothing is not waited for
+        else:
+            link.ask("PING").add_done_callback(partial(self._fenced, list(fresh)))
+
+    def _fenced(self, slots: list[int], pong: "asyncio.Future[Reply]") -> None:
+        if pong.exception() is None:  # else the link broke, and `_link_lost` has seen to it
+            self._hand_over(slots)
+
+    def _hand_over(self, slots: Iterable[int]) -> None:
+        self._sift()
+        leaving = {slot: self._leaving.pop(slot) for slot in list(slots) if slot in self._leaving}
+        for slot, server in leaving.items():
+            self._owner.assign(slot, server)
+        for tag in [tag for tag in self._lanes if slot_of(tag) in leaving]:
+            lane = self._lanes.pop(tag)
+            lane.stop()
+            self._count(lane.calls, -1)
+            leaving[slot_of(tag)].take(lane.calls)
+        self._owner.troubled(self)  # it may have nothing left to do
+        self._flush_soon()
+
+    # --- the connection
+
+    def _adopt(self, link: Link) -> None:
+        link.on_special = self._special
+        link.on_lost = self._link_lost
+        link.on_writable = self._flush_soon
+        self.link = link
+        self._flush_soon()
+
+    def _link_lost(self, link: Link) -> None:
+        self._figures.bytes_in += link.bytes_in
+        self._figures.bytes_out += link.bytes_out
+        self.link = None
+        if not self._closed:
+            logger.warning("store connection lost", server=str(self.address), unanswered=len(link.sent))
+        front = []
+        for call in link.sent:
+            if call.future.done():
+                continue
+            if call.tag in self._lanes:
+                self._hold(call)
+            else:
+                front.append(call)
+        self._figures.repeated += len(front)
+        self._count(front)
+        self._queue.extendleft(reversed(front))
+        for tag, lane in self._lanes.items():
+            if lane.probe is not None:  # nobody waited for it any more
+                lane.probe = None
+                lane.wait(0, partial(self._probe, tag))
+        if self._leaving:
+            self._hand_over(self._leaving)
+
+    # --- time
+
+    def _tick(self) -> None:
+        self._ticker = None
+        now = self._loop.time()
+        # When this process was stopped or held up, answers may be waiting to be read. They get one tick.
+        late = not self._late and now - self._ticked > 3 * self._period
+        self._late = late
+        self._ticked = now
+        link = self.link
+        if link is not None and late:
+            link.heard = now
+        elif link is not None and link.silent() > self._patience:
+            logger.warning("store server silent", server=str(self.address), seconds=round(link.silent(), 2))
+            link.abort()
+        elif link is not None and link.silent() > self._patience / 4:
+            self._owner.troubled(self)
+        if not late:
+            self._expire(now)
+        if self.counts()[0] and not self._closed:
+            self._ticker = self._loop.call_later(self._period, self._tick)
+
+    def _expire(self, now: float) -> None:
+        """Ends calls whose deadline has passed. One that is out stays in `sent` until its answer comes."""
+        places = [self._queue, *(lane.calls for lane in self._lanes.values())]
+        if self.link is not None:
+            places.append(self.link.sent)
+        if self.securer is not None:
+            places.append(self.securer.calls())
+        for place in places:
+            for call in place:
+                if call.deadline <= now and call.sequence:
+                    call.fail(Unavailable("the store did not answer in time"))
+        for place in places[: 1 + len(self._lanes)]:
+            over = [call for call in place if call.future.done()]
+            if over:
+                kept = [call for call in place if not call.future.done()]
+                place.clear()
+                place.extend(kept)
+                self._count(over, -1)
+
+    def close(self) -> None:
+        """Ends the connection and every call with `Unavailable`."""
+        self._closed = True
+        self._upkeep.close()
+        if self._ticker is not None:
+            self._ticker.cancel()
+        if self.link is not None:
+            self.link.abort()
+        if self.securer is not None:
+            self.securer.close()
+        for lane in self._lanes.values():
+            lane.stop()
+        for call in chain(self._queue, *(lane.calls for lane in self._lanes.values())):
+            call.fail(Unavailable("the store is closed"))
+        self._queue.clear()
+        self._lanes.clear()
+        self._waiting = self._bytes = 0
+
+    async def closed(self) -> None:
+        """Waits until nothing of it is running any more."""
+        await self._upkeep.closed()
+        if self.securer is not None:
+            await self.securer.closed()

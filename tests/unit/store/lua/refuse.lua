@@ -1,0 +1,3 @@
+-- include: words.lua
+-- include: more.lua
+return redis.error_reply(word .. ' ' .. ARGV[1])

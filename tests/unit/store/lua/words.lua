@@ -1,0 +1,2 @@
+-- include: more.lua
+local word = 'FENCED'

@@ -1,0 +1,95 @@
+"""A server that says what a test tells it to, and remembers what came together."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from hiredis import Reader
+
+Words = list[bytes]
+INFO = b"run_id:1\r\nredis_version:7.0.15\r\nrole:master\r\ncluster_enabled:0\r\nloading:0\r\n"
+
+
+def bulk(text: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(text), text)
+
+
+class ScriptedServer:
+    """Answers each command with what `answer` returns, or not at all when that is None.
+
+    When it raises a `ConnectionError`, the connection breaks after the replies before it.
+
+    The greeting, PING and loading scripts are answered as any server does. `chunks` are the commands that
+    were read at once; `said` all but the greeting.
+    """
+
+    def __init__(self, answer: Callable[[Words], bytes | None]) -> None:
+        self.answer = answer
+        self.chunks: list[list[Words]] = []
+        self.said: list[Words] = []
+        self.connections = 0
+        self.seen: Counter[bytes] = Counter()
+        self._writers: list[asyncio.StreamWriter] = []
+        self._server: asyncio.Server | None = None
+
+    @property
+    def url(self) -> str:
+        assert self._server is not None
+        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 24)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.cut()
+        await self._server.wait_closed()
+
+    def cut(self) -> None:
+        """Breaks all connections."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._writers.append(writer)
+        parser = Reader()
+        try:
+            while data := await reader.read(1 << 20):
+                parser.feed(data)
+                chunk = []
+                while isinstance(words := parser.gets(), list):
+                    chunk.append(words)
+                    writer.write(self._reply(words) or b"")
+                self.chunks.append(chunk)
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    def _reply(self, words: Words) -> bytes | None:
+        self.seen[words[0]] += 1
+        match words:
+            case [b"CLIENT", b"ID"]:
+                return b":%d\r\n" % self.connections
+            case [b"CLIENT" | b"AUTH", *_]:
+                return b"+OK\r\n"
+            case [b"INFO"]:
+                return bulk(INFO)
+            case [b"CONFIG", *_]:
+                return b"*0\r\n"
+            case [b"PING"]:
+                return b"+PONG\r\n"
+            case [b"SCRIPT", b"LOAD", _]:
+                return bulk(b"0" * 40)
+            case [_, b"{meta}partitions", *_]:
+                return bulk(b"64")
+        self.said.append(words)
+        return self.answer(words)

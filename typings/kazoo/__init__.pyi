@@ -1,0 +1,1 @@
+# What Longline uses of kazoo, which comes without types.
