@@ -4,7 +4,8 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
-from longline.bus.port import Command
+from longline.bus.port import Command, Forward, Routes
+from longline.errors import Fenced
 from longline.saver.port import Broadcast, Unicast
 
 
@@ -13,17 +14,21 @@ class _Queue:
 
     def __init__(self) -> None:
         self.commands: deque[Command] = deque()
-        self.size = 0  # bytes of payload and audience
+        self.size = 0  # bytes, as `size_of` counts them
         self.arrived = asyncio.Event()
         self.taken = asyncio.Event()
 
 
 def size_of(command: Command) -> int:
-    """What a command holds in memory beside itself, in bytes."""
+    """What a command holds in memory beside itself, in bytes; topic filters have as many as characters."""
     if isinstance(command, Unicast):
         return len(command.message.payload)
     if isinstance(command, Broadcast):
-        return len(command.message.payload) + len(command.audience)
+        return len(command.message.payload) + sum(len(part.audience) for part in command.parts)
+    if isinstance(command, Forward):
+        return len(command.payload) + len(command.properties)
+    if isinstance(command, Routes):
+        return sum(len(filter) for _, filter in (*command.added, *command.removed))
     return 0
 
 
@@ -46,6 +51,7 @@ class LocalBus:
         queue = self._queues.pop(node, None)
         if queue is not None:
             queue.taken.set()
+            queue.arrived.set()
 
     async def nodes(self) -> list[str]:
         return list(self._queues)
@@ -68,10 +74,11 @@ class LocalBus:
         )
 
     async def receive(self, node: str) -> list[Command]:
-        queue = self._queues[node]
-        while not queue.commands:
+        while (queue := self._queues.get(node)) is not None and not queue.commands:
             queue.arrived.clear()
             await queue.arrived.wait()
+        if queue is None:
+            raise Fenced
         commands = list(queue.commands)
         queue.commands.clear()
         queue.size = 0

@@ -57,8 +57,9 @@ class Forward(msgspec.Struct, frozen=True):
 class Routes(msgspec.Struct, frozen=True):
     """Which topic filters have subscribers on `node`: `added` and `removed`, as (app, filter).
 
-    A `whole` table replaces what was known of the node. `wanted`: the node asks for the whole table of
-    the one that it sends this to.
+    A `whole` table replaces what was known of the node: it begins with this command, goes on with what the
+    next ones add, and ends with one that says nothing. `wanted`: the node asks for the whole table of the one
+    that it sends this to.
     """
 
     node: str
@@ -101,7 +102,11 @@ class Bus(Protocol):
         ...
 
     async def receive(self, node: str) -> list[Command]:
-        """Waits for commands to the node and takes all there are, at most a queue's length."""
+        """Waits for commands to the node and takes all there are, at most a queue's length.
+
+        An engine that cannot be reached is waited for. Raises `Fenced` when the node has no queue (any more):
+        others shut it, because they take the node for dead.
+        """
         ...
 
     async def nodes(self) -> list[str]:
@@ -114,4 +119,8 @@ class Bus(Protocol):
 
     async def shut(self, node: str) -> None:
         """Takes the node's queue away with what is in it."""
+        ...
+
+    def waiting(self, node: str) -> int:
+        """How many commands a node of this process has not taken, as far as is known; for the metrics."""
         ...

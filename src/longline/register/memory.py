@@ -1,45 +1,92 @@
 """The session table of a node that is a whole cluster by itself."""
 
+import heapq
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
+from itertools import islice
 
+from longline.errors import Fenced
 from longline.model import Binding
-from longline.register.port import Bind, Bound, Unbind
+from longline.register.port import Bind, Bound, Transition, Unbind
+
+SOURCE = "memory"
+SPARE = 1024  # entries of sessions that came back which the heap may hold beside as many as still linger
 
 
 class MemoryRegister:
     """Fulfils `Register` in a dict. `locate_now` serves an engine of the same process without a task switch.
 
-    Epochs start at the clock's microseconds, so they rise across restarts too: no node binds more than
-    a session a microsecond for its whole life.
+    Epochs and sequences are one row of numbers. It starts at the clock's microseconds, so both rise across
+    restarts too: no node binds more than a session a microsecond for its whole life. Of transitions that
+    nobody forgets, the latest `outbox` are kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, outbox: int = 100_000) -> None:
         self._apps: dict[int, dict[str, Binding]] = {}
         self._epoch = time.time_ns() // 1_000
+        # Epoch → when the session is over, app, device
+        self._lingering: dict[int, tuple[int, int, str]] = {}
+        self._due: list[tuple[int, int]] = []  # a heap of (when, epoch), also of some that linger no more
+        self._dead: set[str] = set()
+        # What makes a Transition, but for its source: most are forgotten unread, or read once.
+        self._outbox: deque[tuple[int, str, str, int, str, int, int]] = deque(maxlen=outbox)
+        self._told = 0
+        self._forgotten = 0
 
     async def bind(self, batch: Sequence[Bind]) -> list[Bound]:
+        if self._dead and not self._dead.isdisjoint(item.node for item in batch):
+            raise Fenced
         bound = []
         for item in batch:
             bindings = self._apps.setdefault(item.app, {})
-            self._epoch += 1
-            binding = Binding(item.node, self._epoch, item.now)
-            bound.append(Bound(binding, bindings.get(item.device)))
-            bindings[item.device] = binding
+            self._epoch = epoch = self._epoch + 1
+            device, node, now = item.device, item.node, item.now
+            binding = Binding(node, epoch, now)
+            previous = bindings.get(device)
+            bound.append(Bound(binding, previous))
+            bindings[device] = binding
+            if previous is None:
+                self._tell((item.app, device, "online", epoch, node, now, epoch))
+                continue
+            self._lingering.pop(previous.epoch, None)
+            if previous.node != node:
+                self._tell((item.app, device, "moved", epoch, node, now, epoch))
         return bound
 
     async def unbind(self, batch: Sequence[Unbind]) -> list[bool]:
-        return [self._remove(item) for item in batch]
+        return [self._unbind(item) for item in batch]
 
-    def _remove(self, item: Unbind) -> bool:
-        bindings = self._apps.get(item.app, {})
-        binding = bindings.get(item.device)
+    def _unbind(self, item: Unbind) -> bool:
+        binding = self._apps.get(item.app, {}).get(item.device)
         if binding is None or binding.epoch != item.epoch:
             return False
-        del bindings[item.device]
-        if not bindings:
-            del self._apps[item.app]
+        if item.linger > 0:
+            self._linger(item.app, item.device, item.epoch, item.now + item.linger)
+        else:
+            self._end(item.app, item.device, binding, item.now)
         return True
+
+    def _linger(self, app: int, device: str, epoch: int, due: int) -> None:
+        self._lingering[epoch] = (due, app, device)
+        heapq.heappush(self._due, (due, epoch))
+        if len(self._due) > 2 * len(self._lingering) + SPARE:
+            # Clients that come and go faster than their time runs out would fill it without end.
+            self._due = [(entry[0], epoch) for epoch, entry in self._lingering.items()]
+            heapq.heapify(self._due)
+
+    def _end(self, app: int, device: str, binding: Binding, at: int) -> None:
+        self._lingering.pop(binding.epoch, None)
+        bindings = self._apps[app]
+        del bindings[device]
+        if not bindings:
+            del self._apps[app]
+        self._epoch += 1
+        self._tell((app, device, "offline", binding.epoch, binding.node, at, self._epoch))
+
+    def _tell(self, transition: tuple[int, str, str, int, str, int, int]) -> None:
+        self._outbox.append(transition)  # a full one drops its oldest
+        self._told += 1
 
     async def locate(self, app: int, devices: Sequence[str]) -> list[Binding | None]:
         return self.locate_now(app, devices)
@@ -50,3 +97,52 @@ class MemoryRegister:
 
     async def count(self, app: int) -> int:
         return len(self._apps.get(app, {}))
+
+    async def end_lingering(self, now: int, limit: int) -> int:
+        ended = 0
+        while self._due and self._due[0][0] <= now and ended < limit:
+            due, epoch = heapq.heappop(self._due)
+            entry = self._lingering.get(epoch)
+            if entry is not None and entry[0] == due:
+                _, app, device = entry
+                self._end(app, device, self._apps[app][device], due)
+                ended += 1
+        return ended
+
+    async def declare_dead(self, node: str) -> None:
+        self._dead.add(node)
+
+    async def release(self, node: str, now: int, linger: int, limit: int) -> int:
+        """Looks at every session: the one node of a process is there for as long as its register is."""
+        found = [
+            (app, device, binding)
+            for app, bindings in self._apps.items()
+            for device, binding in bindings.items()
+            if binding.node == node and binding.epoch not in self._lingering
+        ][:limit]
+        for app, device, binding in found:
+            if linger > 0:
+                self._linger(app, device, binding.epoch, now + linger)
+            else:
+                self._end(app, device, binding, now)
+        return len(found)
+
+    async def transitions(self, limit: int) -> list[Transition]:
+        return [
+            Transition(app, device, state, epoch, node, at, SOURCE, sequence)
+            for app, device, state, epoch, node, at, sequence in islice(self._outbox, limit)
+        ]
+
+    async def forget(self, transitions: Sequence[Transition]) -> None:
+        latest = max((item.sequence for item in transitions if item.source == SOURCE), default=0)
+        while self._outbox and self._outbox[0][-1] <= latest:
+            self._outbox.popleft()
+            self._forgotten += 1
+
+    def statistics(self) -> Mapping[str, int]:
+        """Sessions that linger, transitions that wait to be read, and those that nobody read in time."""
+        return {
+            "lingering": len(self._lingering),
+            "transitions": len(self._outbox),
+            "transitions_lost": self._told - self._forgotten - len(self._outbox),
+        }

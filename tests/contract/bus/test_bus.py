@@ -1,13 +1,17 @@
 """Command queues: in order, each once, bounded; a node that is not there costs its senders nothing."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
-from longline.bus.port import AppChanged, Bus, Close, Command, Resync, Why
+from longline.bus.port import AppChanged, Bus, Cancelled, Close, Command, Forward, Resync, Routes, Why
+from longline.errors import Fenced
 from longline.model import Binding, Message
-from longline.saver.port import Broadcast, Target, Unicast
-from tests.contract.engines import BUS_LIMIT
+from longline.saver.port import Broadcast, Part, Target, Unicast
+from tests.contract.engines import BUS_LIMIT, BusEngine
+
+WITHIN = 30.0  # s: a busy machine is no failure
 
 MESSAGE = Message(
     id="01890a5d-ac96-774b-bcce-b302099a8057",
@@ -23,14 +27,31 @@ def numbered(count: int, first: int = 0) -> list[Close]:
     return [Close(1, f"d{n}", n, Why.KICKED) for n in range(first, first + count)]
 
 
+def tell_what_is_missing(received: Sequence[Command]) -> int:
+    """The number after the last command. Nothing came twice, and every gap has a Resync in it."""
+    expected, gap = 0, False
+    for command in received:
+        if isinstance(command, Resync):
+            gap = True
+            continue
+        assert isinstance(command, Close)
+        assert command.epoch >= expected, "a command came twice, or late"
+        assert gap or command.epoch == expected, "a gap that nobody told of"
+        expected, gap = command.epoch + 1, False
+    return expected
+
+
 @pytest.mark.parametrize(
     "command",
     [
         Unicast(1, MESSAGE, (Target("a", 0, 7, Binding("n", 3, 4)), Target("b", 1, 7, None))),
-        Broadcast(1, MESSAGE, 8, b"\x00\xffset"),
+        Broadcast(1, MESSAGE, (Part(8, b"\x00\xffset"), Part(9, b""))),
         Close(1, "a", 3, Why.TAKEN_OVER),
         AppChanged(1, "news"),
         AppChanged(1, "news", Why.APP_DELETED),
+        Forward(1, "a/b", b"\x00\xff", 2, b"\x26"),
+        Routes("other", added=((1, "a/+"), (2, "#")), removed=((1, "ä"),), whole=True, wanted=True),
+        Cancelled(1, MESSAGE.id),
         Resync(),
     ],
     ids=lambda command: type(command).__name__,
@@ -66,6 +87,83 @@ async def test_senders_wait_while_the_queue_is_full_and_lose_nothing(bus: Bus) -
         received += part
     await sending
     assert received == numbered(3 * BUS_LIMIT)
+
+
+async def test_a_node_that_is_stuck_is_told_what_it_lost(bus_engine: BusEngine, bus: Bus) -> None:
+    """An engine of many processes does not let it hold up its senders for long."""
+    await bus.open("n")
+    sending = asyncio.create_task(bus.send("n", numbered(5 * BUS_LIMIT)), name="sender")
+    received: list[Command] = []
+    if bus_engine.patience is None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not sending.done()
+        while len(received) < 5 * BUS_LIMIT:
+            received += await bus.receive("n")
+        assert received == numbered(5 * BUS_LIMIT)
+    else:
+        await asyncio.wait_for(sending, WITHIN)
+        await asyncio.wait_for(bus.send("n", numbered(1, 5 * BUS_LIMIT)), bus_engine.patience * 0.9)
+        while tell_what_is_missing(received) < 5 * BUS_LIMIT + 1:
+            received += await bus.receive("n")
+        assert Resync() in received
+    await bus.send("n", numbered(1, 99))
+    assert await bus.receive("n") == numbered(1, 99)
+
+
+async def test_a_node_that_was_stuck_in_the_middle_gets_what_it_had_taken_once(
+    bus_engine: BusEngine, bus: Bus
+) -> None:
+    if bus_engine.patience is None:
+        pytest.skip("senders wait for ever")
+    await bus.open("n")
+    await bus.send("n", numbered(2))
+    received = await bus.receive("n")
+    await asyncio.wait_for(bus.send("n", numbered(3 * BUS_LIMIT, 2)), WITHIN)
+    while tell_what_is_missing(received) < 2 + 3 * BUS_LIMIT:
+        received += await bus.receive("n")
+    assert received[:3] == [*numbered(2), Resync()]
+
+
+async def test_a_store_that_lost_everything_makes_a_node_read_again(bus_engine: BusEngine, bus: Bus) -> None:
+    if bus_engine.lose is None:
+        pytest.skip("it is lost with the process that it serves")
+    await bus.open("n")
+    await bus.send("n", numbered(2))
+    assert await bus.receive("n") == numbered(2)
+    waiting = asyncio.create_task(bus.receive("n"), name="receiver")
+    bus_engine.lose()
+    assert await asyncio.wait_for(waiting, WITHIN) == [Resync()]
+    assert await bus.nodes() == ["n"]
+    await bus.send("n", numbered(3))
+    assert await bus.receive("n") == numbered(3)
+
+
+async def test_a_command_that_is_larger_than_a_queue_fits_into_an_empty_one(bus: Bus) -> None:
+    await bus.open("n")
+    large = [Broadcast(1, MESSAGE, (Part(n, bytes(3 << 19)),)) for n in range(3)]
+    sending = asyncio.create_task(bus.send("n", large), name="sender")
+    received: list[Command] = []
+    while len(received) < 3:
+        received += await bus.receive("n")
+    await sending
+    assert received == large
+
+
+async def test_what_is_sent_at_the_same_time_arrives_each_once_and_in_its_senders_order(bus: Bus) -> None:
+    await bus.open("n")
+
+    async def send(sender: int) -> None:
+        for n in range(20):
+            await bus.send("n", [Close(sender, "d", n, Why.KICKED)])
+
+    senders = [asyncio.create_task(send(n), name=f"s{n}") for n in range(10)]
+    received: list[Close] = []
+    while len(received) < 200:
+        received += [command for command in await bus.receive("n") if isinstance(command, Close)]
+    await asyncio.gather(*senders)
+    for sender in range(10):
+        assert [command.epoch for command in received if command.app == sender] == list(range(20))
 
 
 async def test_several_senders_that_wait_are_all_served(bus: Bus) -> None:
@@ -134,3 +232,31 @@ async def test_shutting_a_queue_twice_is_harmless(bus: Bus) -> None:
     await bus.shut("n")
     await bus.shut("n")
     assert await bus.nodes() == []
+
+
+async def test_a_node_whose_queue_was_shut_by_others_is_told(bus: Bus) -> None:
+    """It was taken for dead, and is not."""
+    await bus.open("n")
+    waiting = asyncio.create_task(bus.receive("n"), name="receiver")
+    await asyncio.sleep(0)
+    await bus.shut("n")
+    with pytest.raises(Fenced):
+        await asyncio.wait_for(waiting, WITHIN)
+    with pytest.raises(Fenced):
+        await bus.receive("n")
+
+
+async def test_a_queue_can_be_opened_after_it_was_shut(bus: Bus) -> None:
+    await bus.open("n")
+    await bus.send("n", numbered(3))
+    await bus.shut("n")
+    await bus.open("n")
+    assert await bus.nodes() == ["n"]
+    await bus.send("n", numbered(1, 7))
+    assert await bus.receive("n") == numbered(1, 7)
+
+
+async def test_sending_nothing_is_nothing(bus: Bus) -> None:
+    await bus.send("n", [])
+    await bus.open("n")
+    await bus.send("n", [])

@@ -28,23 +28,23 @@ async def test_epochs_rise_also_after_an_unbind(register: Register) -> None:
     for _ in range(5):
         (bound,) = await register.bind([Bind(1, "phone", "node-a", NOW)])
         epochs.append(bound.binding.epoch)
-        assert await register.unbind([Unbind(1, "phone", bound.binding.epoch)]) == [True]
+        assert await register.unbind([Unbind(1, "phone", bound.binding.epoch, NOW)]) == [True]
     assert epochs == sorted(set(epochs))
 
 
 async def test_a_late_close_of_an_old_session_does_not_unbind_the_new_one(register: Register) -> None:
     (old,) = await register.bind([Bind(1, "phone", "node-a", NOW)])
     (new,) = await register.bind([Bind(1, "phone", "node-a", NOW)])
-    assert await register.unbind([Unbind(1, "phone", old.binding.epoch)]) == [False]
+    assert await register.unbind([Unbind(1, "phone", old.binding.epoch, NOW)]) == [False]
     assert await register.locate(1, ["phone"]) == [new.binding]
 
 
 async def test_an_unbind_works_once(register: Register) -> None:
     (bound,) = await register.bind([Bind(1, "phone", "node-a", NOW)])
-    gone = Unbind(1, "phone", bound.binding.epoch)
+    gone = Unbind(1, "phone", bound.binding.epoch, NOW)
     assert await register.unbind([gone, gone]) == [True, False]
     assert await register.locate(1, ["phone"]) == [None]
-    assert await register.unbind([Unbind(9, "nobody", 1)]) == [False]
+    assert await register.unbind([Unbind(9, "nobody", 1, NOW)]) == [False]
 
 
 async def test_a_batch_is_answered_in_its_order(register: Register) -> None:
@@ -60,7 +60,7 @@ async def test_apps_are_apart(register: Register) -> None:
     assert two.previous is None
     assert await register.locate(1, ["phone"]) == [one.binding]
     assert await register.locate(2, ["phone"]) == [two.binding]
-    assert await register.unbind([Unbind(2, "phone", two.binding.epoch)]) == [True]
+    assert await register.unbind([Unbind(2, "phone", two.binding.epoch, NOW)]) == [True]
     assert await register.locate(1, ["phone"]) == [one.binding]
 
 
@@ -68,7 +68,7 @@ async def test_bound_devices_are_counted_per_app(register: Register) -> None:
     assert await register.count(1) == 0
     bounds = await register.bind([Bind(1, name, "node-a", NOW) for name in ("a", "b", "a")])
     assert await register.count(1) == 2
-    await register.unbind([Unbind(1, "b", bounds[1].binding.epoch)])
+    await register.unbind([Unbind(1, "b", bounds[1].binding.epoch, NOW)])
     assert (await register.count(1), await register.count(2)) == (1, 0)
 
 

@@ -1,0 +1,158 @@
+"""The sending half of a node's queue in the store: gathers what this process has for the node."""
+
+import asyncio
+import itertools
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from typing import Final, Self, TypeAlias
+
+import structlog
+
+from longline.bus.wire import MAX_BATCH, join
+from longline.errors import LonglineError, Unavailable
+from longline.store.redis import Script, Store, StoreError
+
+BATCH: Final = 500  # commands
+BATCH_BYTES: Final = 512 * 1024
+REMEMBERED: Final = 600_000  # ms: a repetition comes within `store.timeout`, which is at most two minutes
+FIRST_DELAY: Final = 0.002  # s
+LAST_DELAY: Final = 0.1  # s
+
+_SEND: Final = Script("longline.bus.lua", "send.lua")
+_FULL: Final = 0
+
+# A packed command, whoever waits for it, and whether it is the last one of its call.
+_Waiting: TypeAlias = tuple[bytes, "asyncio.Future[None]", bool]
+
+log = structlog.get_logger("longline.bus")
+
+
+class Sender:
+    """What all queues that this process sends to have in common. See `RedisBus` for the limits."""
+
+    def __init__(self, store: Store, limit: int, limit_bytes: int, patience: float) -> None:
+        self.store = store
+        self.limit = limit
+        self.limit_bytes = limit_bytes
+        self.patience = patience
+        self.name = os.urandom(9)
+        self.numbers: Iterator[int] = itertools.count(1)  # of batches; no number is used twice
+        self.batch = min(limit, BATCH, MAX_BATCH)
+        self.batch_bytes = min(limit_bytes, BATCH_BYTES)
+        self.dropped = 0  # commands, because a node was stuck
+
+
+class Outgoing:
+    """Commands on their way to one node.
+
+    One batch is under way at a time, so they arrive in order; what is sent meanwhile goes with the next.
+    What waits is bounded by the callers, each of which waits for its own. It takes itself out of `all_nodes`
+    when nothing is left that must be remembered of the node.
+    """
+
+    def __init__(self, sender: Sender, node: str, all_nodes: MutableMapping[str, Self]) -> None:
+        self._sender = sender
+        self._node = node
+        self._all = all_nodes
+        self._tag = b"n:" + node.encode()
+        prefix = b"{%b}" % self._tag
+        self._keys = [prefix + b"open", prefix + b"q", b"%bfrom:%b" % (prefix, sender.name)]
+        self._waiting: deque[_Waiting] = deque()
+        self._work: asyncio.Task[None] | None = None
+        # What had been read when commands were dropped last: until more is, no batch waits for `patience`.
+        self._stuck_at: int | None = None
+
+    async def send(self, packed: Sequence[bytes]) -> None:
+        """Returns when all of them are in the queue, or dropped because there is none."""
+        done = asyncio.get_running_loop().create_future()
+        last = len(packed) - 1
+        self._waiting.extend((command, done, n == last) for n, command in enumerate(packed))
+        if self._work is None:
+            self._work = asyncio.create_task(self._run(), name=f"bus.send {self._node}")
+        await done
+
+    def waiting(self) -> int:
+        """How many commands are still in this process."""
+        return len(self._waiting)
+
+    async def close(self) -> None:
+        """Ends every call that waits with `Unavailable`."""
+        if self._work is not None:
+            self._work.cancel()
+            await asyncio.gather(self._work, return_exceptions=True)
+        self._give_up(())  # for work that was cancelled before it began
+
+    async def _run(self) -> None:
+        batch: list[_Waiting] = []
+        try:
+            while batch := self._next():
+                try:
+                    await self._deliver(join([command for command, _, _ in batch]), len(batch))
+                except (LonglineError, StoreError) as error:
+                    for _, caller, _ in batch:
+                        if not caller.done():
+                            caller.set_exception(error)
+                else:
+                    for _, caller, last in batch:
+                        if last and not caller.done():
+                            caller.set_result(None)
+        finally:
+            self._work = None
+            self._give_up(batch)
+            if self._stuck_at is None:
+                self._all.pop(self._node, None)
+
+    def _give_up(self, batch: Iterable[_Waiting]) -> None:
+        """Who still waits when the work ends waits in vain."""
+        for _, caller, _ in (*batch, *self._waiting):
+            if not caller.done():
+                caller.set_exception(Unavailable("the bus is closed"))
+        self._waiting.clear()
+
+    def _next(self) -> list[_Waiting]:
+        """The next batch. Whose caller has failed or given up is left out: the rest of a call has no use."""
+        batch: list[_Waiting] = []
+        size = 0
+        waiting = self._waiting
+        while waiting and len(batch) < self._sender.batch:
+            command, caller, _ = waiting[0]
+            if not caller.done():
+                size += len(command)
+                if batch and size > self._sender.batch_bytes:
+                    break
+                batch.append(waiting[0])
+            waiting.popleft()
+        return batch
+
+    async def _deliver(self, batch: bytes, commands: int) -> None:
+        sender = self._sender
+        loop = asyncio.get_running_loop()
+        number = next(sender.numbers)
+        give_up: float | None = None
+        delay = FIRST_DELAY
+        without_room: str | int = "wait" if self._stuck_at is None else self._stuck_at
+        while True:
+            reply = await sender.store.run(
+                self._tag,
+                _SEND,
+                self._keys,
+                [number, commands, sender.limit, sender.limit_bytes, REMEMBERED, without_room, batch],
+            )
+            match reply:
+                case [int() as answer, int() as read]:
+                    pass
+                case _:
+                    raise Unavailable(f"the store answered {reply!r} instead of a queue's state")
+            if answer != _FULL:
+                break
+            if give_up is None:
+                give_up = loop.time() + sender.patience
+            await asyncio.sleep(min(delay, max(0.0, give_up - loop.time())))
+            delay = min(2 * delay, LAST_DELAY)
+            without_room = "wait" if loop.time() < give_up else "drop"
+        dropped = max(0, answer - 1)
+        sender.dropped += dropped
+        if dropped and self._stuck_at is None:
+            log.warning("node_stuck", node=self._node, reason="its queue is full: the oldest commands go")
+        self._stuck_at = read if dropped else None

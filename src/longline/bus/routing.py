@@ -1,0 +1,87 @@
+"""From the store to the nodes: who gets what of the messages that were just stored, or found undone."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+
+import structlog
+
+from longline.bus.port import Bus, Command
+from longline.errors import LonglineError
+from longline.model import State
+from longline.saver.port import Broadcast, Receipt, Saver, Unicast
+
+log = structlog.get_logger("longline.bus")
+
+
+async def route(bus: Bus, saver: Saver, routes: Sequence[Unicast | Broadcast], now: int) -> int:
+    """Hands messages to the nodes of their devices; how many commands could not be handed over.
+
+    Each node gets the unicasts of the devices bound to it, in the order of `routes`. Broadcasts go to all
+    nodes, after the store was told that these have them to do. `online_only` unicasts are dropped, `offline`,
+    for devices that are bound nowhere. It waits while a node's queue is full; that holds up no other node.
+    `now` in ms.
+
+    A failure of the bus or the store is logged and raises nothing: the messages are stored, rooms find
+    them when devices connect, `unrouted` finds them for connected ones, and `online_only` ones end with
+    their time.
+    """
+    broadcasts = [item for item in routes if isinstance(item, Broadcast)]
+    nodes, unassigned = await _assign(bus, saver, broadcasts) if broadcasts else ((), frozenset())
+    commands: dict[str, list[Command]] = {}
+    offline: list[Receipt] = []
+    for item in routes:
+        if isinstance(item, Unicast):
+            _divide(item, now, commands, offline)
+        elif item.message.id not in unassigned:
+            for node in nodes:
+                commands.setdefault(node, []).append(item)
+    sends = [_tried(bus.send(node, batch)) for node, batch in commands.items()]
+    handed = [await sends[0]] if len(sends) == 1 else await asyncio.gather(*sends)
+    if offline:
+        await _tried(saver.settle(offline))
+    lost = [batch for batch, done in zip(commands.values(), handed, strict=True) if not done]
+    return len(unassigned) + sum(map(len, lost))
+
+
+async def _assign(
+    bus: Bus, saver: Saver, broadcasts: Sequence[Broadcast]
+) -> tuple[Sequence[str], frozenset[str]]:
+    """The nodes that have the broadcasts to do; and the ids of those that nobody could be given."""
+    ids = [item.message.id for item in broadcasts]
+    try:
+        nodes = await bus.nodes()
+    except LonglineError as error:
+        log.warning("not_routed", code=error.code, error=error.message)
+        return (), frozenset(ids)
+    # First the note, then the command: a node that is done before it was noted would be waited for in vain.
+    noted = await asyncio.gather(
+        *(_tried(saver.assign(item.app, item.message.id, nodes)) for item in broadcasts)
+    )
+    return nodes, frozenset(name for name, done in zip(ids, noted, strict=True) if not done)
+
+
+def _divide(item: Unicast, now: int, commands: dict[str, list[Command]], offline: list[Receipt]) -> None:
+    nodes: dict[str, list[int]] = {}
+    for index, target in enumerate(item.targets):
+        if target.binding is not None:
+            nodes.setdefault(target.binding.node, []).append(index)
+        elif item.message.online_only:
+            offline.append(
+                Receipt(
+                    item.app, target.ordinal, target.position, False, State.DROPPED, now, reason="offline"
+                )
+            )
+    for node, indexes in nodes.items():
+        whole = len(indexes) == len(item.targets)
+        part = item if whole else Unicast(item.app, item.message, tuple(item.targets[i] for i in indexes))
+        commands.setdefault(node, []).append(part)
+
+
+async def _tried(work: Awaitable[None]) -> bool:
+    """Whether it was done; a failure of an engine is logged."""
+    try:
+        await work
+    except LonglineError as error:
+        log.warning("not_routed", code=error.code, error=error.message)
+        return False
+    return True

@@ -1,0 +1,88 @@
+-- Sessions of one partition, "{p}" in the names of its keys:
+--   {p}w:<app>      HASH device -> binding "<epoch> <since> <due> <node>"; due is 0 while it is connected, else
+--                   the time (ms) at which its lingering ends
+--   {p}at:<node>    SET of "<app>/<device>": who is connected to the node
+--   {p}linger       ZSET due -> "<app>/<device>": who lingers
+--   {p}moves        STREAM of transitions, ids "<sequence>-0", device -> "<app> <state> <epoch> <at> <node>"
+--   {p}epoch        the last number given: epochs and sequences are one row of them
+--   {p}dead:<node>  there when the node was declared dead
+--   {p}bound:<token> what a bind has answered, for as long as it may be repeated
+-- Every script has {p}epoch, {p}linger and {p}moves as its first three keys. Other keys it may know only after
+-- it has read some; while a Cluster moves their slot away, touching such a key can fail. So scripts read
+-- all that they need, by `look` and `reach`, before they write anything: a script that failed has done nothing.
+
+local OUTBOX = 32768 -- transitions that a partition keeps, about, for a reader that does not come
+
+local prefix = string.match(KEYS[1], '^{[^}]*}')
+local last -- number given
+local reached = {}
+
+-- Numbers rise faster than the clock only while there is more than one a microsecond, and they rise above those
+-- that a store which lost its latest writes had given. `given`: what {p}epoch has, `time`: what TIME says.
+local function start_numbers(given, time)
+  last = math.max(tonumber(given or 0), time[1] * 1000000 + time[2])
+end
+
+local function next_number()
+  if not last then
+    start_numbers(redis.call('GET', KEYS[1]), redis.call('TIME'))
+  end
+  last = last + 1
+  return last
+end
+
+-- Keeps what was counted.
+local function close()
+  if last then
+    redis.call('SET', KEYS[1], string.format('%.0f', last))
+  end
+end
+
+local function reach(node)
+  if not reached[node] then
+    redis.call('EXISTS', prefix .. 'at:' .. node)
+    reached[node] = true
+  end
+end
+
+-- A session in the table, or nil. `epoch`, `since` and `due` are strings.
+local function look(app, device)
+  local binding = redis.call('HGET', prefix .. 'w:' .. app, device)
+  if not binding then
+    return nil
+  end
+  local epoch, since, due, node = string.match(binding, '^(%d+) (%d+) (%d+) (.*)$')
+  if due == '0' then
+    reach(node)
+  end
+  return { app = app, device = device, epoch = epoch, since = since, due = due, node = node, text = binding }
+end
+
+local function tell(session, state, sequence, at)
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', OUTBOX, string.format('%.0f-0', sequence), session.device,
+    session.app .. ' ' .. state .. ' ' .. session.epoch .. ' ' .. at .. ' ' .. session.node)
+end
+
+-- Takes a session out of everything but the table itself.
+local function detach(session)
+  local member = session.app .. '/' .. session.device
+  if session.due == '0' then
+    redis.call('SREM', prefix .. 'at:' .. session.node, member)
+  else
+    redis.call('ZREM', KEYS[2], member)
+  end
+end
+
+-- Ends a session at `at` (ms), or lets it linger until `due` (ms) when that is not 0.
+local function part(session, at, due)
+  local w = prefix .. 'w:' .. session.app
+  detach(session)
+  if due == '0' then
+    redis.call('HDEL', w, session.device)
+    tell(session, 'offline', next_number(), at)
+  else
+    redis.call('HSET', w, session.device,
+      session.epoch .. ' ' .. session.since .. ' ' .. due .. ' ' .. session.node)
+    redis.call('ZADD', KEYS[2], due, session.app .. '/' .. session.device)
+  end
+end

@@ -1,0 +1,198 @@
+"""The session table of a cluster, in Redis or Valkey.
+
+Where everything is, `lua/sessions.lua` says. A device's session lives in its partition, so what is done to a
+device is atomic. What is for all partitions (a dead node, a count) is done in each by itself.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from longline.model import Binding
+from longline.register.binding import Binder
+from longline.register.layout import Partition, binding, items, number, script, transition
+from longline.register.port import Bind, Bound, Transition, Unbind
+from longline.store.redis import Reply, Store, Word
+
+SLICE: Final = 500  # sessions that one call of a script ends: the store serves nobody else meanwhile
+REMEMBERED_DEATH: Final = 86_400  # s: keepers let go of a node that is out of touch within minutes
+OUTBOX: Final = 32_768  # transitions that a partition keeps, see `lua/sessions.lua`
+
+_UNBIND: Final = script("unbind.lua")
+_END_LINGERING: Final = script("end_lingering.lua")
+_RELEASE: Final = script("release.lua")
+
+log = structlog.get_logger("longline.register")
+
+
+class RedisRegister:
+    """Fulfils `Register` for many processes. `give_up`: seconds a call of the store takes at most.
+
+    A call may be carried out twice, or late. A bind is recognised when it is repeated, and refused when its
+    caller has given up by then: it must not take the device from the session that came after it. Where binds
+    end as `Unavailable`, those that were carried out nevertheless are withdrawn as soon as the store answers.
+    An unbind that is repeated may answer False for a session that it ended itself.
+    """
+
+    def __init__(self, store: Store, *, give_up: float = 5.0) -> None:
+        self._store = store
+        self._partitions = [Partition(number) for number in range(store.partitions)]
+        self._binder = Binder(store, self._partitions, int(give_up * 1000), self.unbind)
+        self._turn = 0
+        self._waiting = 0  # transitions, when they were last read
+
+    async def close(self) -> None:
+        """Stops withdrawing. What is not withdrawn yet ends with this node, when that is declared dead."""
+        await self._binder.close()
+
+    # --- sessions ---------------------------------------------------------------------------------
+
+    async def bind(self, batch: Sequence[Bind]) -> list[Bound]:
+        return await self._binder.bind(batch)
+
+    async def unbind(self, batch: Sequence[Unbind]) -> list[bool]:
+        parts: dict[int, list[int]] = {}
+        for i, item in enumerate(batch):
+            parts.setdefault(self._store.partition_of(item.app, item.device), []).append(i)
+        replies = await asyncio.gather(
+            *(self._unbind(self._partitions[p], [batch[i] for i in part]) for p, part in parts.items())
+        )
+        owned = [False] * len(batch)
+        for part, reply in zip(parts.values(), replies, strict=True):
+            for i, answer in zip(part, items(reply), strict=True):
+                owned[i] = answer == 1
+        return owned
+
+    def _unbind(self, partition: Partition, batch: Sequence[Unbind]) -> Awaitable[Reply]:
+        args: list[Word] = []
+        for item in batch:
+            due = item.now + item.linger if item.linger > 0 else 0
+            args += item.app, item.device, item.epoch, item.now, due
+        keys = [*partition.keys, *map(partition.sessions, {item.app for item in batch})]
+        return self._store.run(partition.tag, _UNBIND, keys, args)
+
+    async def end_lingering(self, now: int, limit: int) -> int:
+        return await self._in_turns(
+            limit,
+            lambda partition: (b"ZCOUNT", partition.linger, b"-inf", now),
+            lambda partition, share: self._store.run(
+                partition.tag, _END_LINGERING, partition.keys, [now, share]
+            ),
+        )
+
+    async def declare_dead(self, node: str) -> None:
+        await self._everywhere(lambda partition: (b"SET", partition.dead(node), 1, b"EX", REMEMBERED_DEATH))
+
+    async def release(self, node: str, now: int, linger: int, limit: int) -> int:
+        due = now + linger if linger > 0 else 0
+        return await self._in_turns(
+            limit,
+            lambda partition: (b"SCARD", partition.at(node)),
+            lambda partition, share: self._store.run(
+                partition.tag, _RELEASE, [*partition.keys, partition.at(node)], [now, due, share]
+            ),
+        )
+
+    # --- asking -----------------------------------------------------------------------------------
+
+    async def locate(self, app: int, devices: Sequence[str]) -> list[Binding | None]:
+        parts: dict[int, list[int]] = {}
+        for i, device in enumerate(devices):
+            parts.setdefault(self._store.partition_of(app, device), []).append(i)
+        replies = await asyncio.gather(
+            *(
+                self._store.call(
+                    self._partitions[p].tag,
+                    b"HMGET",
+                    self._partitions[p].sessions(app),
+                    *(devices[i] for i in part),
+                )
+                for p, part in parts.items()
+            )
+        )
+        bindings: list[Binding | None] = [None] * len(devices)
+        for part, reply in zip(parts.values(), replies, strict=True):
+            for i, text in zip(part, items(reply), strict=True):
+                bindings[i] = binding(text)
+        return bindings
+
+    async def count(self, app: int) -> int:
+        return sum(await self._everywhere(lambda partition: (b"HLEN", partition.sessions(app))))
+
+    def statistics(self) -> Mapping[str, int]:
+        """Binds that may have to be withdrawn, and transitions that waited when they were last read."""
+        return {"unsure": self._binder.unsure(), "transitions": self._waiting}
+
+    # --- transitions ------------------------------------------------------------------------------
+
+    async def transitions(self, limit: int) -> list[Transition]:
+        lengths = await self._everywhere(lambda partition: (b"XLEN", partition.moves))
+        if max(lengths) >= OUTBOX:
+            log.warning("transitions_lost", reason="nobody read them for so long that the oldest go")
+        self._waiting = sum(lengths)
+        shares = self._shares(lengths, limit)
+        replies = await asyncio.gather(
+            *(
+                self._store.call(partition.tag, b"XRANGE", partition.moves, b"-", b"+", b"COUNT", share)
+                for partition, share in shares
+            )
+        )
+        return [
+            transition(partition.source, entry)
+            for (partition, _), reply in zip(shares, replies, strict=True)
+            for entry in items(reply)
+        ]
+
+    async def forget(self, transitions: Sequence[Transition]) -> None:
+        latest: dict[str, int] = {}
+        for item in transitions:
+            latest[item.source] = max(latest.get(item.source, 0), item.sequence)
+        await asyncio.gather(
+            *(
+                self._store.call(
+                    partition.tag, b"XTRIM", partition.moves, b"MINID", latest[partition.source] + 1
+                )
+                for partition in self._partitions
+                if partition.source in latest
+            )
+        )
+
+    # --- partitions -------------------------------------------------------------------------------
+
+    async def _everywhere(self, command: Callable[[Partition], tuple[Word, ...]]) -> list[int]:
+        """What each partition answers to a command, 0 for what is no number. All go out in one write."""
+        replies = await asyncio.gather(
+            *(self._store.call(partition.tag, *command(partition)) for partition in self._partitions)
+        )
+        return [reply if isinstance(reply, int) else 0 for reply in replies]
+
+    async def _in_turns(
+        self,
+        limit: int,
+        count: Callable[[Partition], tuple[Word, ...]],
+        work: Callable[[Partition, int], Awaitable[Reply]],
+    ) -> int:
+        """Shares `limit` among the partitions by how much each has to do; how much of it was done."""
+        done = 0
+        while done < limit:
+            shares = self._shares(await self._everywhere(count), limit - done)
+            replies = await asyncio.gather(
+                *(work(partition, min(share, SLICE)) for partition, share in shares)
+            )
+            done += sum(map(number, replies))
+            if all(share <= SLICE for _, share in shares) or not any(replies):
+                break
+        return done
+
+    def _shares(self, counts: Sequence[int], limit: int) -> list[tuple[Partition, int]]:
+        """What each partition that has something to do gets of `limit`: as much as others, or all it has."""
+        first = self._turn = (self._turn + 1) % len(counts)  # where there is not enough for all
+        waiting = [n for n in (*range(first, len(counts)), *range(first)) if counts[n]][:limit]
+        shares = []
+        for left, n in zip(range(len(waiting), 0, -1), sorted(waiting, key=counts.__getitem__), strict=True):
+            share = min(counts[n], -(-limit // left))
+            shares.append((self._partitions[n], share))
+            limit -= share
+        return shares

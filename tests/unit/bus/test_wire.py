@@ -1,0 +1,35 @@
+"""Commands as bytes, also between processes of different releases."""
+
+import msgspec
+import pytest
+
+from longline.bus.port import AppChanged, Close, Resync, Why
+from longline.bus.wire import MAX_BATCH, join, pack, unpack
+
+CLOSE = Close(1, "phone", 7, Why.KICKED)
+
+
+@pytest.mark.parametrize("count", [0, 1, 500, MAX_BATCH])
+def test_a_batch_comes_out_as_it_went_in(count: int) -> None:
+    assert unpack(join([pack(CLOSE)] * count)) == [CLOSE] * count
+
+
+def test_fields_of_a_later_release_are_passed_over() -> None:
+    later = msgspec.msgpack.encode((4, {"app": 1, "name": "news", "mood": "good"}))
+    assert unpack(join([later])) == [AppChanged(1, "news")]
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        msgspec.msgpack.encode((99, {"app": 1})),
+        msgspec.msgpack.encode((3, {"app": 1, "device": "d", "epoch": 1, "why": "boredom"})),
+        msgspec.msgpack.encode((3, {"app": 1})),
+    ],
+)
+def test_a_command_that_nobody_can_read_was_lost_where_it_stood(unknown: bytes) -> None:
+    assert unpack(join([pack(CLOSE), unknown, pack(CLOSE)])) == [CLOSE, Resync(), CLOSE]
+
+
+def test_a_batch_that_nobody_can_read_was_lost() -> None:
+    assert unpack(b"\xc1") == [Resync()]
