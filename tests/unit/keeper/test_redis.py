@@ -1,0 +1,146 @@
+"""A store that goes away, comes back or forgets: what a keeper in it makes of that."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from longline.errors import Fenced, Unavailable
+from longline.keeper.port import Kept
+from longline.keeper.redis import RedisKeeper
+from longline.settings.tree import StoreSettings
+from longline.store.redis import Reply, Script, Store, Word
+from tests.contract.keeper.scene import a_node, until, until_leads, until_members
+from tests.servers.redis_server import RedisServer
+from tests.servers.shared import shared
+
+DUTY = "expiry"
+SESSION = 1.0  # s
+TIMEOUT = 0.5  # s, of the store
+
+
+@asynccontextmanager
+async def a_keeper(url: str, session: float = SESSION) -> AsyncIterator[RedisKeeper]:
+    store = await Store.open(StoreSettings(url=url, timeout=TIMEOUT))
+    keeper = await RedisKeeper.open(store, session_timeout=session)
+    try:
+        yield keeper
+    finally:
+        await keeper.close()
+        await store.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    """One for this test, whose data outlives its process."""
+    with RedisServer(tmp_path / "r", config={"appendonly": "yes", "appendfsync": "always"}) as server:
+        yield server
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with shared("redis") as server:
+        yield server.url
+
+
+async def until_touch(keeper: RedisKeeper, there: bool) -> None:
+    async def so() -> bool:
+        return keeper.in_touch() is there
+
+    await until(keeper, so)
+
+
+async def test_nobody_dies_while_the_store_is_away(server: RedisServer) -> None:
+    async with a_keeper(server.url) as keeper, a_keeper(server.url) as other:
+        await keeper.join(a_node("a"))
+        await other.join(a_node("b"))
+        assert await keeper.leads(DUTY, "a")
+        await keeper.write("a", b"x")
+        await until_members(keeper, "a", "b")
+        seen = time.monotonic()
+        server.kill()
+        for one in (keeper, other):
+            await until_touch(one, False)
+        assert time.monotonic() - seen < SESSION
+        assert not await keeper.leads(DUTY, "a")
+        with pytest.raises(Unavailable):
+            await keeper.write("a", b"y")
+        assert await keeper.read("a") == Kept(b"x", 1), "reads go on"
+        assert [member.node for member in await keeper.members()] == ["a", "b"]
+        await asyncio.sleep(max(0.0, 1.5 * SESSION - (time.monotonic() - seen)))  # longer than a session
+        server.start()
+        for one in (keeper, other):
+            await until_touch(one, True)
+        await until_leads(keeper, DUTY, "a")
+        for _ in range(4):
+            await keeper.write("a", b"z")
+        assert [member.node for member in await keeper.members()] == ["a", "b"]
+
+
+async def test_a_store_that_forgot_everything_has_members_join_anew(server: RedisServer) -> None:
+    async with a_keeper(server.url) as keeper:
+        await keeper.join(a_node("a"))
+        assert await keeper.leads(DUTY, "a")
+        term = await keeper.term(DUTY)
+        await keeper.write("a", b"x")
+        server.flush()
+        await until_members(keeper)
+        assert await keeper.read_all("") == {}
+        assert not await keeper.leads(DUTY, "a")
+        with pytest.raises(Fenced):
+            await keeper.join(a_node("a"))
+        await keeper.join(a_node("a2"))
+        assert await keeper.leads(DUTY, "a2")
+        assert await keeper.term(DUTY) > term
+
+
+async def test_calls_that_are_carried_out_twice_are_done_once(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Store.run
+
+    async def twice(
+        store: Store,
+        tag: bytes,
+        script: Script,
+        keys: list[bytes],
+        args: list[Word],
+        *,
+        durable: bool = False,
+    ) -> Reply:
+        await run(store, tag, script, keys, args, durable=durable)
+        return await run(store, tag, script, keys, args, durable=durable)
+
+    monkeypatch.setattr(Store, "run", twice)
+    async with a_keeper(url) as keeper:
+        await keeper.join(a_node("a"))
+        assert await keeper.leads(DUTY, "a")
+        term = await keeper.term(DUTY)
+        assert await keeper.write("a", b"x", version=0) == 1
+        assert await keeper.write("a", b"y") == 2
+        assert await keeper.write("a", None, version=2) == 0
+        assert await keeper.write("a", b"z", version=0) == 3
+        assert await keeper.term(DUTY) == term
+        await keeper.leave("a")
+        assert await keeper.members() == []
+
+
+async def test_a_process_that_is_quiet_writes_little(url: str) -> None:
+    """A third of the session's timeout lies between two heartbeats, which are all that is written."""
+    async with a_keeper(url, session=30.0) as keeper:
+        await keeper.join(a_node("a"))
+        store = keeper._store
+        before = await _writes(store)
+        for _ in range(8):
+            await keeper._look()
+        assert await _writes(store) == before
+
+
+async def _writes(store: Store) -> int:
+    info = await store.call(b"keeper", "INFO", "persistence")
+    assert isinstance(info, bytes)
+    (line,) = [line for line in info.splitlines() if line.startswith(b"rdb_changes_since_last_save:")]
+    return int(line.partition(b":")[2])
