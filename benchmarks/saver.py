@@ -186,7 +186,10 @@ class Bench:
         for first in range(0, len(self.devices), 500):
             ordinals = range(first, min(first + 500, len(self.devices)))
             await self.saver.settle(
-                [Receipt(self.app, n, route.position, True, State.ACKED, now(), now()) for n in ordinals]
+                [
+                    Receipt(self.app, n, route.parts[0].position, True, State.ACKED, now(), now())
+                    for n in ordinals
+                ]
             )
         took = time.perf_counter() - stored
         status = await self.saver.status(self.app, envelope.message.id)

@@ -1,14 +1,13 @@
 """Fresh engines for the suites."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from longline.bus.port import Bus
-from longline.keeper.port import Keeper
 from longline.register.port import Register
-from tests.contract.engines import BUSES, KEEPERS, REGISTERS, SAVERS, SaverEngine
+from tests.contract.engines import BUSES, REGISTERS, SAVERS, BusEngine, SaverEngine
 from tests.contract.scene import Scene
 
 
@@ -25,22 +24,21 @@ async def scene(saver_engine: SaverEngine, tmp_path: Path) -> AsyncIterator[Scen
         await scene.open()
         await scene.begin()
         yield scene
-        await scene.saver.close()
+        await scene.close()
 
 
 @pytest.fixture(params=sorted(REGISTERS))
-def register(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Register]:
-    with REGISTERS[request.param](tmp_path) as register:
+async def register(request: pytest.FixtureRequest) -> AsyncIterator[Register]:
+    async with REGISTERS[request.param]() as register:
         yield register
 
 
 @pytest.fixture(params=sorted(BUSES))
-def bus(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bus]:
-    with BUSES[request.param](tmp_path) as bus:
+def bus_engine(request: pytest.FixtureRequest) -> BusEngine:
+    return BUSES[request.param]
+
+
+@pytest.fixture
+async def bus(bus_engine: BusEngine) -> AsyncIterator[Bus]:
+    async with bus_engine.open() as bus:
         yield bus
-
-
-@pytest.fixture(params=sorted(KEEPERS))
-def keeper(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Keeper]:
-    with KEEPERS[request.param](tmp_path) as keeper:
-        yield keeper

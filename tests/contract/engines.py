@@ -4,36 +4,64 @@ An engine is added by one entry below. The suites know nothing of engines; they 
 `conftest.py` for a fresh one.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 from longline.bus.local import LocalBus
 from longline.bus.port import Bus
+from longline.bus.redis import RedisBus
 from longline.keeper.local import LocalKeeper
 from longline.keeper.port import Keeper
-from longline.model import Binding
+from longline.keeper.redis import RedisKeeper
+from longline.keeper.zookeeper import ZooKeeper
 from longline.register.memory import MemoryRegister
 from longline.register.port import Register
+from longline.register.redis import RedisRegister
 from longline.saver.port import Saver
+from longline.saver.redis import RedisSaver
 from longline.saver.sqlite import SqliteSaver
-
-Locate = Callable[[int, Sequence[str]], list[Binding | None]]
+from longline.settings.tree import KeeperSettings, StoreSettings
+from longline.store.redis import Store
+from tests.contract.twice import TwiceStore
+from tests.servers.shared import KINDS, shared
+from tests.servers.zookeeper import shared_zookeeper
 
 RETENTION = 3_600_000  # ms: how long ledgers are kept after a message's end
+EVENTS = 100  # events kept for each app
+PARTITIONS = 4  # few, so that the devices of a test share some
 BUS_LIMIT = 4  # commands in a node's queue
+BUS_PATIENCE = 1.0  # s that an engine of many processes waits for a node that is stuck
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A saver, the register whose bindings it sees, and how both are closed."""
+
+    saver: Saver
+    register: Register
+    close: Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class SaverEngine:
     """`place` makes an empty store for the time of a test, given a directory, and says where it is.
 
-    `open` opens the store at such a place, also after a crash, and in another process.
+    `open` opens the store at such a place, also after a crash, and in another process. `shared`: it serves
+    centers and rooms of many processes, so what some of them leave undone must be found by others.
     """
 
     place: Callable[[Path], AbstractContextManager[str]]
-    open: Callable[[str, Locate], Awaitable[Saver]]
+    open: Callable[[str], Awaitable[Opened]]
+    shared: bool = False
 
 
 @contextmanager
@@ -41,28 +69,169 @@ def _sqlite_place(directory: Path) -> Iterator[str]:
     yield str(directory / "data" / "longline.db")
 
 
-async def _sqlite(place: str, locate: Locate) -> Saver:
-    return await SqliteSaver.open(
-        place, locate=locate, queue_limit=100_000, cache_bytes=1 << 24, ledger_retention_ms=RETENTION
+async def _sqlite(place: str) -> Opened:
+    register = MemoryRegister()
+    saver = await SqliteSaver.open(
+        place,
+        locate=register.locate_now,
+        queue_limit=100_000,
+        cache_bytes=1 << 24,
+        ledger_retention_ms=RETENTION,
+        event_limit=EVENTS,
     )
+    return Opened(saver, register, saver.close)
 
 
 @contextmanager
-def _memory_register(directory: Path) -> Iterator[Register]:
+def _store_place(kind: str, directory: Path) -> Iterator[str]:
+    with shared(kind) as server:
+        yield server.url
+
+
+async def _redis(store_class: type[Store], place: str) -> Opened:
+    settings = StoreSettings(url=place, partitions=PARTITIONS)
+    store = await Store.open(settings)
+    saver_store = await store_class.open(settings)
+    for partition in range(PARTITIONS):  # so that nobody gets away with a position of another partition
+        await store.call(b"p%d" % partition, "SET", b"{p%d}pos" % partition, 1000 * partition, "NX")
+    register = RedisRegister(store)
+    saver = await RedisSaver.open(
+        saver_store, ledger_retention_ms=RETENTION, event_limit=EVENTS, cache_bytes=1 << 24
+    )
+
+    async def close() -> None:
+        await saver.close()
+        await saver_store.close()
+        await register.close()
+        await store.close()
+
+    return Opened(saver, register, close)
+
+
+@dataclass(frozen=True)
+class BusEngine:
+    """`open` makes a bus for the time of a test, without any queue.
+
+    `patience`: seconds that its senders wait for a node that is stuck, None for ever. `lose` takes all of its
+    data away, as a store does that is started again without them. None: it has no life apart from the process
+    that it serves.
+    """
+
+    open: Callable[[], AbstractAsyncContextManager[Bus]]
+    patience: float | None = None
+    lose: Callable[[], None] | None = None
+
+
+@asynccontextmanager
+async def _store(kind: str, store_class: type[Store] = Store) -> AsyncIterator[Store]:
+    with shared(kind) as server:
+        store = await store_class.open(StoreSettings(url=server.url))
+        try:
+            yield store
+        finally:
+            await store.close()
+
+
+def _lose_store(kind: str) -> None:
+    with shared(kind):  # which makes it empty
+        pass
+
+
+@asynccontextmanager
+async def _memory_register() -> AsyncIterator[Register]:
     yield MemoryRegister()
 
 
-@contextmanager
-def _local_bus(directory: Path) -> Iterator[Bus]:
+@asynccontextmanager
+async def _redis_register(kind: str) -> AsyncIterator[Register]:
+    async with _store(kind) as store:
+        register = RedisRegister(store)
+        yield register
+        await register.close()
+
+
+@asynccontextmanager
+async def _local_bus() -> AsyncIterator[Bus]:
     yield LocalBus(BUS_LIMIT)
 
 
+@asynccontextmanager
+async def _redis_bus(kind: str, store_class: type[Store] = Store) -> AsyncIterator[Bus]:
+    async with _store(kind, store_class) as store:
+        bus = RedisBus(store, limit=BUS_LIMIT, limit_bytes=1 << 20, patience=BUS_PATIENCE)
+        yield bus
+        await bus.close()
+
+
+@dataclass(frozen=True)
+class KeeperEngine:
+    """`place` makes an empty one for the time of a test, given a directory, and says where it is.
+
+    `open` opens it at such a place with a session timeout in seconds, and closes it in the end. `shared`: it
+    can be opened several times at once, also by several processes.
+    """
+
+    place: Callable[[Path], AbstractContextManager[str]]
+    open: Callable[[str, float], AbstractAsyncContextManager[Keeper]]
+    shared: bool = True
+
+
 @contextmanager
-def _local_keeper(directory: Path) -> Iterator[Keeper]:
-    yield LocalKeeper()
+def _local_keeper_place(directory: Path) -> Iterator[str]:
+    yield str(directory / "keeper.json")
 
 
-SAVERS: dict[str, SaverEngine] = {"sqlite": SaverEngine(_sqlite_place, _sqlite)}
-REGISTERS: dict[str, Callable[[Path], AbstractContextManager[Register]]] = {"memory": _memory_register}
-BUSES: dict[str, Callable[[Path], AbstractContextManager[Bus]]] = {"local": _local_bus}
-KEEPERS: dict[str, Callable[[Path], AbstractContextManager[Keeper]]] = {"local": _local_keeper}
+@asynccontextmanager
+async def _local_keeper(place: str, session_timeout: float) -> AsyncIterator[Keeper]:
+    keeper = await LocalKeeper.open(Path(place))
+    yield keeper
+    await keeper.close()
+
+
+@asynccontextmanager
+async def _redis_keeper(place: str, session_timeout: float) -> AsyncIterator[Keeper]:
+    store = await Store.open(StoreSettings(url=place))
+    keeper = await RedisKeeper.open(store, session_timeout=session_timeout)
+    yield keeper
+    await keeper.close()
+    await store.close()
+
+
+@contextmanager
+def _zookeeper_place(directory: Path) -> Iterator[str]:
+    yield f"{shared_zookeeper().host}/test-{uuid4().hex}"
+
+
+@asynccontextmanager
+async def _zookeeper(place: str, session_timeout: float) -> AsyncIterator[Keeper]:
+    host, _, root = place.partition("/")
+    keeper = await ZooKeeper.open(
+        KeeperSettings(hosts=host, root=f"/{root}", session_timeout=session_timeout)
+    )
+    yield keeper
+    await keeper.close()
+
+
+SAVERS: dict[str, SaverEngine] = {
+    "sqlite": SaverEngine(_sqlite_place, _sqlite),
+    **{kind: SaverEngine(partial(_store_place, kind), partial(_redis, Store), shared=True) for kind in KINDS},
+    # A store whose connections break all the time: whatever it is asked, it carries out twice.
+    "twice": SaverEngine(partial(_store_place, "redis"), partial(_redis, TwiceStore), shared=True),
+}
+REGISTERS: dict[str, Callable[[], AbstractAsyncContextManager[Register]]] = {
+    "memory": _memory_register,
+    **{kind: partial(_redis_register, kind) for kind in KINDS},
+}
+BUSES: dict[str, BusEngine] = {
+    "local": BusEngine(_local_bus),
+    "twice": BusEngine(partial(_redis_bus, "redis", TwiceStore), BUS_PATIENCE, partial(_lose_store, "redis")),
+    **{
+        kind: BusEngine(partial(_redis_bus, kind), BUS_PATIENCE, partial(_lose_store, kind)) for kind in KINDS
+    },
+}
+KEEPERS = {
+    "local": KeeperEngine(_local_keeper_place, _local_keeper, shared=False),
+    "redis": KeeperEngine(partial(_store_place, "redis"), _redis_keeper),
+    "valkey": KeeperEngine(partial(_store_place, "valkey"), _redis_keeper),
+    "zookeeper": KeeperEngine(_zookeeper_place, _zookeeper),
+}

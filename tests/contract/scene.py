@@ -1,7 +1,6 @@
 """A store with an app and devices, in the words of the suites; time stands still until a test moves it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from uuid import UUID
 
 from longline.model import (
@@ -15,6 +14,7 @@ from longline.model import (
     Profile,
     State,
 )
+from longline.register.port import Bind, Register, Unbind
 from longline.saver.port import (
     Accepted,
     Arrival,
@@ -31,7 +31,7 @@ from longline.saver.port import (
     Saver,
     Submission,
 )
-from tests.contract.engines import SaverEngine
+from tests.contract.engines import Opened, SaverEngine
 
 START = 1_800_000_000_000
 MINUTE = 60_000
@@ -56,32 +56,32 @@ class Scene:
     engine: SaverEngine
     place: str
     now: int = START
-    bindings: dict[str, Binding] = field(default_factory=dict)
     _messages: int = 0
-    _saver: Saver | None = None
+    _opened: Opened | None = None
     _app: App | None = None
 
     @property
     def saver(self) -> Saver:
-        assert self._saver is not None
-        return self._saver
+        assert self._opened is not None
+        return self._opened.saver
 
     @property
     def app(self) -> int:
         assert self._app is not None
         return self._app.number
 
-    def locate(self, app: int, devices: Sequence[str]) -> list[Binding | None]:
-        return [self.bindings.get(device) for device in devices]
-
     async def open(self) -> None:
-        self._saver = await self.engine.open(self.place, self.locate)
+        self._opened = await self.engine.open(self.place)
+
+    async def close(self) -> None:
+        assert self._opened is not None
+        await self._opened.close()
 
     async def begin(self) -> None:
         self._app = await self.saver.create_app(an_app("news"))
 
     async def reopen(self) -> None:
-        await self.saver.close()
+        await self.close()
         await self.open()
 
     # --- devices ---
@@ -104,6 +104,22 @@ class Scene:
     async def pending(self, name: str) -> int:
         (count,) = await self.saver.count_pending(self.app, [await self.ordinal(name)], self.now)
         return count
+
+    # --- sessions ---
+
+    @property
+    def sessions(self) -> Register:
+        assert self._opened is not None
+        return self._opened.register
+
+    async def bind(self, name: str, node: str = "node-1") -> Binding:
+        """The device connects to a node."""
+        (bound,) = await self.sessions.bind([Bind(self.app, name, node, self.now)])
+        return bound.binding
+
+    async def unbind(self, name: str, binding: Binding) -> None:
+        """The device's session is over."""
+        assert await self.sessions.unbind([Unbind(self.app, name, binding.epoch, self.now)]) == [True]
 
     # --- sending ---
 

@@ -21,7 +21,10 @@ from longline.model import App, Binding, DeliveryRecord, Device
 from longline.saver.port import (
     Arrival,
     Arrive,
+    Broadcast,
     Cursor,
+    Durability,
+    Event,
     Fetch,
     IdempotencyConflict,
     Outcome,
@@ -30,9 +33,12 @@ from longline.saver.port import (
     Registration,
     Status,
     Submission,
+    Unicast,
 )
 from longline.saver.sql.database import Value
+from longline.saver.sql.events import Queues, Recording
 from longline.saver.sql.expiring import Expiring
+from longline.saver.sql.fencing import Fence
 from longline.saver.sql.fetching import Fetching
 from longline.saver.sql.positions import Positions
 from longline.saver.sql.reading import Reading
@@ -40,6 +46,7 @@ from longline.saver.sql.registry import Registry
 from longline.saver.sql.sending import Sending
 from longline.saver.sql.settling import Settling
 from longline.saver.sql.standings import Standings
+from longline.saver.sql.subtasks import SubTasks
 from longline.saver.sql.worker import Job, Worker, perform
 
 logger = logging.getLogger(__name__)
@@ -126,6 +133,7 @@ class SqliteSaver:
         queue_bytes: int,
         cache_bytes: int,
         ledger_retention_ms: int,
+        event_limit: int,
     ) -> None:
         self._lock = lock
         self._connections = (writing, reading)
@@ -135,7 +143,10 @@ class SqliteSaver:
         self._positions = Positions(writing)
         self._registry = Registry(writing, self._positions, self._standings)
         self._sending = Sending(writing, self._registry, self._positions, self._standings, locate)
-        self._settling = Settling(writing, self._standings)
+        self._settling = Settling(writing, self._standings, Fence(writing, locate))
+        self._subtasks = SubTasks()
+        self._recording = Recording(writing, event_limit)
+        self._queues = Queues(reading)
         self._expiring = Expiring(writing, self._standings, ledger_retention_ms)
         self._reading = Reading(reading, self._standings)
         self._fetching = Fetching(reading, self._standings, cache_bytes // 8)
@@ -155,6 +166,7 @@ class SqliteSaver:
         queue_bytes: int = 256 * 1024 * 1024,
         cache_bytes: int = 256 * 1024 * 1024,
         ledger_retention_ms: int = 7 * 86_400_000,
+        event_limit: int = 100_000,
     ) -> "SqliteSaver":
         """Opens the database at `path`, or makes it; files are readable by their owner only.
 
@@ -162,7 +174,8 @@ class SqliteSaver:
         wait. `queue_limit`: items (messages, receipts, devices) that may wait for each of the two threads;
         `queue_bytes`: what the payloads among them may add up to. `cache_bytes`: memory for pages and for
         the sets of open broadcasts. `ledger_retention_ms`: how long a ledger is kept after
-        its message's end. Raises `DataDirInUse`, and `Unavailable` when the file cannot be used.
+        its message's end. `event_limit`: events kept for each app. Raises `DataDirInUse`, and `Unavailable`
+        when the file cannot be used.
         """
         path = Path(path)
         try:
@@ -174,7 +187,11 @@ class SqliteSaver:
                 raise
         except (OSError, apsw.Error) as error:
             raise Unavailable(f"cannot use {path}: {error}") from error
-        return cls(lock, *connections, locate, queue_limit, queue_bytes, cache_bytes, ledger_retention_ms)
+        bounds = (queue_limit, queue_bytes, cache_bytes, ledger_retention_ms, event_limit)
+        return cls(lock, *connections, locate, *bounds)
+
+    def durability(self) -> Durability:
+        return Durability("fsync")
 
     async def close(self) -> None:
         if self._lock < 0:
@@ -253,8 +270,8 @@ class SqliteSaver:
     async def list_apps(self, after: str, limit: int) -> list[App]:
         return await self._reader.call(self._reading.list_apps, (after, limit))
 
-    async def update_app(self, app: App) -> None:
-        await self._writer.call(self._registry.update_apps, app)
+    async def update_app(self, app: App, before: App) -> bool:
+        return await self._writer.call(self._registry.update_apps, (app, before))
 
     async def delete_app(self, app: int) -> None:
         await self._writer.call(self._registry.delete_apps, app)
@@ -321,8 +338,22 @@ class SqliteSaver:
     async def settle(self, batch: Sequence[Receipt]) -> None:
         await self._writer.call(self._settling.settle, batch, len(batch))
 
-    async def settle_rest(self, app: int, position: int, reason: str, at: int) -> None:
-        await self._writer.call(self._settling.settle_rest, (app, position, reason))
+    async def assign(self, app: int, message_id: str, nodes: Sequence[str]) -> None:
+        self._subtasks.assign(app, message_id, nodes)
+
+    async def finish(self, app: int, message_id: str, node: str, at: int) -> None:
+        if self._subtasks.is_last(app, message_id, node):
+            await self._writer.call(self._settling.settle_unwritten, (app, message_id))
+        self._subtasks.finish(app, message_id, node)
+
+    async def unfinished(self, node: str, limit: int) -> list[tuple[int, str]]:
+        return self._subtasks.unfinished(node, limit)
+
+    async def unrouted(self, before: int, limit: int) -> list[Unicast | Broadcast]:
+        return []  # who was to route them has died with the sessions of all devices, which read their inboxes
+
+    async def complete(self, before: int, limit: int) -> list[Unicast | Broadcast]:
+        return []  # a submission is one transaction
 
     async def advance(self, batch: Sequence[Cursor]) -> None:
         await self._writer.call(self._settling.advance, batch, len(batch))
@@ -349,6 +380,16 @@ class SqliteSaver:
 
     async def next_expiry(self) -> int | None:
         return await self._reader.call(self._reading.next_expiry, None)
+
+    # --- events ---
+
+    async def record(self, batch: Sequence[Event]) -> None:
+        await self._writer.call(self._recording.record, batch, len(batch))
+
+    async def events(self, app: int, after: str, limit: int) -> list[tuple[str, Event]]:
+        if app in self._deleted:
+            return []
+        return await self._reader.call(self._queues.events, (app, after, limit))
 
     def statistics(self) -> Mapping[str, int]:
         return {

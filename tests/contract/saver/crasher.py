@@ -9,9 +9,12 @@ import asyncio
 import sys
 from uuid import UUID
 
+import structlog
+
 from longline.model import Devices, Everyone, Message, State
 from longline.saver.port import Broadcast, Envelope, Outcome, Receipt, Submission
 from tests.contract.engines import SAVERS
+from tests.contract.saver.positions import position_of
 from tests.contract.scene import START
 
 DEVICES = tuple(f"d{n}" for n in range(20))
@@ -30,10 +33,11 @@ def a_message(number: int) -> Message:
 
 
 async def main(engine: str, place: str, round_number: int) -> None:
-    saver = await SAVERS[engine].open(place, lambda app, devices: [None] * len(devices))
+    saver = (await SAVERS[engine].open(place)).saver
     app = await saver.find_app("news")
     assert app is not None
     number = app.number
+    ordinals = [device.ordinal for device in await saver.find_devices(number, DEVICES) if device is not None]
 
     async def sender(index: int) -> None:
         count = 0
@@ -48,11 +52,8 @@ async def main(engine: str, place: str, round_number: int) -> None:
             print("accepted", message.id, "*" if to_all else device, flush=True)
             (route,) = outcome.routes
             if count % 3 == 0:
-                if isinstance(route, Broadcast):
-                    receipt = Receipt(number, index, route.position, True, State.ACKED, START)
-                else:
-                    target = route.targets[0]
-                    receipt = Receipt(number, target.ordinal, target.position, False, State.ACKED, START)
+                ordinal = ordinals[index] if isinstance(route, Broadcast) else route.targets[0].ordinal
+                receipt = Receipt(number, ordinal, position_of(route, ordinal), to_all, State.ACKED, START)
                 await saver.settle([receipt])
                 print("acked", message.id, DEVICES[index] if to_all else device, flush=True)
 
@@ -60,4 +61,5 @@ async def main(engine: str, place: str, round_number: int) -> None:
 
 
 if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))

@@ -1,5 +1,7 @@
 """Apps: names are unique, numbers are never used again, and a deleted app takes everything with it."""
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -38,13 +40,34 @@ async def test_an_update_replaces_what_may_change_and_nothing_else(scene: Scene)
     changed = msgspec.structs.replace(
         app, name="The News", server_key_hash=b"k" * 32, device_secret="other", pubsub=True
     )
-    await scene.saver.update_app(changed)
+    assert await scene.saver.update_app(changed, app)
     assert await scene.saver.find_app("news") == changed
 
 
+async def test_an_update_of_what_somebody_else_has_changed_is_refused(scene: Scene) -> None:
+    app = await scene.saver.find_app("news")
+    assert app is not None
+    for change in ({"name": "x"}, {"server_key_hash": b"x"}, {"device_secret": "x"}, {"pubsub": True}):
+        theirs, mine = msgspec.structs.replace(app, **change), msgspec.structs.replace(app, name="mine")
+        assert await scene.saver.update_app(theirs, app)
+        assert not await scene.saver.update_app(mine, app)
+        assert await scene.saver.find_app("news") == theirs
+        assert await scene.saver.update_app(app, theirs)
+
+
+async def test_of_updates_that_race_from_one_state_one_is_done(scene: Scene) -> None:
+    app = await scene.saver.find_app("news")
+    assert app is not None
+    changes = [msgspec.structs.replace(app, name=f"name {n}") for n in range(20)]
+    done = await asyncio.gather(*(scene.saver.update_app(change, app) for change in changes))
+    assert done.count(True) == 1
+    assert await scene.saver.find_app("news") == changes[done.index(True)]
+
+
 async def test_an_app_that_does_not_exist_cannot_be_updated(scene: Scene) -> None:
+    missing = msgspec.structs.replace(an_app("weather"), number=99)
     with pytest.raises(AppNotFound):
-        await scene.saver.update_app(msgspec.structs.replace(an_app("weather"), number=99))
+        await scene.saver.update_app(msgspec.structs.replace(missing, pubsub=True), missing)
 
 
 async def test_a_deleted_app_is_gone_with_its_devices_and_messages(scene: Scene) -> None:

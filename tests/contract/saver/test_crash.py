@@ -48,7 +48,7 @@ async def test_whatever_was_answered_is_there_after_a_kill(saver_engine: SaverEn
         accepted: dict[str, str] = {}
         acked: set[tuple[str, str]] = set()
         for round_number in range(ROUNDS):
-            await scene.saver.close()
+            await scene.close()
             for word, message_id, device in run_and_kill(name, place, round_number, chance.randrange(1, 400)):
                 if word == "accepted":
                     accepted[message_id] = device
@@ -56,19 +56,20 @@ async def test_whatever_was_answered_is_there_after_a_kill(saver_engine: SaverEn
                     acked.add((message_id, device))
             await scene.open()
             await check(scene, app, accepted, acked, seed)
-        await scene.saver.close()
+        await scene.close()
 
 
 async def check(
     scene: Scene, app: int, accepted: dict[str, str], acked: set[tuple[str, str]], seed: int
 ) -> None:
     waiting: Counter[str] = Counter()
-    for ordinal, device in enumerate(DEVICES):
-        (page,) = await scene.saver.fetch([Fetch(app, ordinal, 0, 0, 1_000_000, scene.now)])
+    for known in await scene.saver.find_devices(app, DEVICES):
+        assert known is not None
+        (page,) = await scene.saver.fetch([Fetch(app, known.ordinal, 0, 0, 1_000_000, scene.now)])
         assert page.complete
         for push in page.pushes:
             waiting[push.message.id] += 1
-            assert (push.message.id, device) not in acked, f"acked, and waits again (seed {seed})"
+            assert (push.message.id, known.device) not in acked, f"acked, and waits again (seed {seed})"
     for message_id, device in accepted.items():
         ledger = await scene.ledger(message_id)
         assert ledger.targeted == (len(DEVICES) if device == "*" else 1)

@@ -6,8 +6,9 @@ from tests.contract.scene import Scene, an_app
 
 
 async def listed(scene: Scene, *, tag: str | None = None, alias: str | None = None) -> list[str]:
-    devices = await scene.saver.list_devices(scene.app, tag=tag, alias=alias, after=-1, limit=100)
-    return [device.device for device in devices]
+    """The names of who has these labels, in alphabetical order."""
+    devices = await scene.saver.list_devices(scene.app, tag=tag, alias=alias, after=-1, limit=1000)
+    return sorted(device.device for device in devices)
 
 
 async def test_registered_devices_are_found_with_their_profiles(scene: Scene) -> None:
@@ -23,13 +24,15 @@ async def test_registered_devices_are_found_with_their_profiles(scene: Scene) ->
     assert made[0].created_at == scene.now
 
 
-async def test_ordinals_rise_and_are_not_given_again_after_a_deletion(scene: Scene) -> None:
-    first = await scene.register("a", "b", "c")
-    assert first == sorted(set(first))
-    await scene.saver.delete_device(scene.app, "c", scene.now)
+async def test_ordinals_are_small_and_not_given_again_after_a_deletion(scene: Scene) -> None:
+    given = await scene.register(*(f"d{n}" for n in range(40)))
+    for n in range(40):
+        await scene.saver.delete_device(scene.app, f"d{n}", scene.now)
     await scene.reopen()
-    (again,) = await scene.register("c")
-    assert again > max(first)
+    given += await scene.register(*(f"d{n}" for n in range(40)))
+    assert len(set(given)) == 80
+    assert min(given) >= 0
+    assert max(given) < 1000
 
 
 async def test_registering_again_replaces_the_profile_and_keeps_the_ordinal(scene: Scene) -> None:
@@ -67,14 +70,37 @@ async def test_an_empty_batch_is_nothing(scene: Scene) -> None:
 
 
 async def test_devices_are_listed_by_ordinal_page_by_page(scene: Scene) -> None:
-    names = [f"d{n:02}" for n in range(25)]
+    names = [f"d{n:02}" for n in range(100)]
+    ordinals = dict(zip(names, await scene.register(*names, profile=Profile(tags=("red",))), strict=True))
+    for name in names[::3]:
+        await scene.saver.delete_device(scene.app, name, scene.now)
+        del ordinals[name]
+    for tag in (None, "red"):
+        for limit in (1, 7, 10, 1000):
+            seen: list[tuple[str, int]] = []
+            after = -1
+            while page := await scene.saver.list_devices(
+                scene.app, tag=tag, alias=None, after=after, limit=limit
+            ):
+                assert len(page) <= limit
+                seen += [(device.device, device.ordinal) for device in page]
+                after = page[-1].ordinal
+            assert seen == sorted(ordinals.items(), key=lambda item: item[1])
+
+
+async def test_of_many_devices_those_few_with_a_label_are_listed(scene: Scene) -> None:
+    names = [f"d{n}" for n in range(3000)]
     await scene.register(*names)
-    seen: list[str] = []
-    after = -1
-    while page := await scene.saver.list_devices(scene.app, tag=None, alias=None, after=after, limit=10):
-        seen += [device.device for device in page]
-        after = page[-1].ordinal
-    assert seen == names
+    rare = names[::599]
+    await scene.register(*rare, profile=Profile(tags=("rare", "x:y"), aliases=("{p1}",)))
+    assert await listed(scene, tag="rare") == sorted(rare)
+    assert await listed(scene, tag="x:y", alias="{p1}") == sorted(rare)
+    first = await scene.saver.list_devices(scene.app, tag="rare", alias=None, after=-1, limit=2)
+    rest = await scene.saver.list_devices(
+        scene.app, tag="rare", alias=None, after=first[-1].ordinal, limit=100
+    )
+    assert len(first) == 2
+    assert sorted(device.device for device in first + rest) == sorted(rare)
 
 
 async def test_tag_and_alias_narrow_a_list_together(scene: Scene) -> None:

@@ -1,8 +1,9 @@
 """Expire: what is over is ended, what is old is forgotten, and nothing else is touched."""
 
 from longline.model import Devices, Everyone, State
-from longline.saver.port import Broadcast, Receipt, Unicast
+from longline.saver.port import Receipt
 from tests.contract.engines import RETENTION
+from tests.contract.saver.positions import position_of
 from tests.contract.scene import MINUTE, Scene
 
 
@@ -98,58 +99,21 @@ async def test_a_message_for_who_is_online_waits_for_nobody(scene: Scene) -> Non
 
 async def test_a_message_for_who_is_online_ends_as_offline_where_it_was_not_written(scene: Scene) -> None:
     ordinals = await scene.register("a", "b", "c")
-    ids, positions = [], []
+    ids = []
     for audience in (("a", "b", "c"), ()):
         message = scene.message(online_only=True)
         _, outcome = await scene.send(message, Devices(audience) if audience else Everyone())
         (route,) = outcome.routes
         ids.append(message.id)
-        if isinstance(route, Unicast):
-            positions.append((route.targets[0].position, False))
-        else:
-            positions.append((route.position, True))
-    for position, broadcast in positions:
         await scene.saver.settle(
             [
-                Receipt(scene.app, ordinals[0], position, broadcast, State.ACKED, scene.now, scene.now),
-                Receipt(scene.app, ordinals[1], position, broadcast, State.PENDING, scene.now, scene.now),
+                Receipt(
+                    scene.app, ordinal, position_of(route, ordinal), not audience, state, scene.now, scene.now
+                )
+                for ordinal, state in zip(ordinals, (State.ACKED, State.PENDING), strict=False)
             ]
         )
     await scene.pass_time(MINUTE)
     for message_id in ids:
         ledger = await scene.ledger(message_id)
         assert (ledger.acked, ledger.expired, ledger.dropped, ledger.sent) == (1, 1, {"offline": 1}, 2)
-
-
-async def test_the_rest_of_an_online_broadcast_can_be_settled_at_once(scene: Scene) -> None:
-    ordinals = await scene.register("a", "b", "c")
-    message = scene.message(online_only=True)
-    _, outcome = await scene.send(message, Everyone())
-    (route,) = outcome.routes
-    assert isinstance(route, Broadcast)
-    await scene.saver.settle(
-        [Receipt(scene.app, ordinals[0], route.position, True, State.PENDING, scene.now, scene.now)]
-    )
-    for _ in range(2):
-        await scene.saver.settle_rest(scene.app, route.position, "offline", scene.now)
-        ledger = await scene.ledger(message.id)
-        assert (ledger.pending, ledger.dropped) == (1, {"offline": 2})
-    await scene.saver.settle(
-        [Receipt(scene.app, n, route.position, True, State.ACKED, scene.now, scene.now) for n in ordinals]
-    )
-    ledger = await scene.ledger(message.id)
-    assert (ledger.acked, ledger.dropped) == (1, {"offline": 2})
-
-
-async def test_settling_the_rest_of_what_is_over_or_of_another_app_is_nothing(scene: Scene) -> None:
-    await scene.register("a")
-    message = scene.message(online_only=True)
-    _, outcome = await scene.send(message, Everyone())
-    (route,) = outcome.routes
-    assert isinstance(route, Broadcast)
-    await scene.saver.settle_rest(scene.app + 1, route.position, "offline", scene.now)
-    assert (await scene.ledger(message.id)).pending == 1
-    await scene.saver.settle_rest(scene.app, route.position + 99, "offline", scene.now)
-    await scene.saver.cancel(scene.app, message.id, scene.now)
-    await scene.saver.settle_rest(scene.app, route.position, "offline", scene.now)
-    assert (await scene.ledger(message.id)).dropped == {"cancelled": 1}

@@ -132,12 +132,13 @@ async def test_many_devices_are_read_in_one_batch_each_with_its_own(scene: Scene
 
 
 async def test_a_batch_may_ask_for_devices_of_several_apps(scene: Scene) -> None:
-    await scene.register("a")
+    (mine,) = await scene.register("a")
     other = (await scene.saver.create_app(an_app("weather"))).number
-    await scene.saver.register(other, [Registration("a", Profile())], scene.now)
+    (theirs,) = await scene.saver.register(other, [Registration("a", Profile())], scene.now)
     await scene.push("news")
     await scene.submit(Submission(other, (Envelope(scene.message("rain"), Everyone()),), scene.now))
-    pages = await scene.saver.fetch([Fetch(app, 0, 0, 0, 9, scene.now) for app in (scene.app, other)])
+    asked = ((scene.app, mine), (other, theirs.ordinal))
+    pages = await scene.saver.fetch([Fetch(app, ordinal, 0, 0, 9, scene.now) for app, ordinal in asked])
     assert [[push.message.payload for push in page.pushes] for page in pages] == [[b"news"], [b"rain"]]
 
 

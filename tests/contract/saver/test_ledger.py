@@ -20,8 +20,9 @@ from hypothesis.stateful import (
 )
 
 from longline.model import Devices, Everyone, State
-from longline.saver.port import Accepted, Broadcast, Envelope, Outcome, Receipt, Refused
+from longline.saver.port import Accepted, Broadcast, Envelope, Outcome, Receipt, Refused, Unicast
 from tests.contract.engines import RETENTION, SaverEngine
+from tests.contract.saver.positions import position_of
 from tests.contract.scene import MINUTE, Scene
 
 T = TypeVar("T")
@@ -38,7 +39,7 @@ class Sent:
 
     message_id: str
     text: str
-    position: int
+    route: Unicast | Broadcast
     broadcast: bool
     online_only: bool
     collapse: str | None
@@ -71,7 +72,7 @@ class Ledgers(RuleBasedStateMachine):
         return self.runner.run(coroutine)
 
     def teardown(self) -> None:
-        self.do(self.scene.saver.close())
+        self.do(self.scene.close())
         self.stack.close()
 
     # --- devices ---
@@ -109,7 +110,7 @@ class Ledgers(RuleBasedStateMachine):
         online_only: bool,
         together: bool,
     ) -> None:
-        """In one request or in several that arrive at the same time."""
+        """In one request, or in several that arrive at the same time, whose order each partition decides."""
         envelopes = [
             Envelope(
                 self.scene.message(str(n), ttl=ttl, collapse=key, online_only=online_only),
@@ -120,6 +121,7 @@ class Ledgers(RuleBasedStateMachine):
         outcomes = self.do(self._submit(envelopes, together))
         results = [result for outcome in outcomes for result in outcome.results]
         routes = iter([route for outcome in outcomes for route in outcome.routes])
+        stored: list[Sent] = []
         for envelope, names, result in zip(envelopes, audiences, results, strict=True):
             known = (
                 self.ordinals if names is None else {n: self.ordinals[n] for n in names if n in self.ordinals}
@@ -130,25 +132,31 @@ class Ledgers(RuleBasedStateMachine):
             missing = 0 if names is None else len(names) - len(known)
             assert result == Accepted(envelope.message.id, len(known) + missing)
             route = next(routes)
-            sent = Sent(
-                message_id=envelope.message.id,
-                text=envelope.message.payload.decode(),
-                position=route.position if isinstance(route, Broadcast) else route.targets[0].position,
-                broadcast=names is None,
-                online_only=online_only,
-                collapse=key,
-                expires_at=envelope.message.expires_at,
-                missing=missing,
-                states=dict.fromkeys(known.values(), "pending"),
-                written=set(),
+            stored.append(
+                Sent(
+                    message_id=envelope.message.id,
+                    text=envelope.message.payload.decode(),
+                    route=route,
+                    broadcast=names is None,
+                    online_only=online_only,
+                    collapse=key,
+                    expires_at=envelope.message.expires_at,
+                    missing=missing,
+                    states=dict.fromkeys(known.values(), "pending"),
+                    written=set(),
+                )
             )
-            if key is not None and not online_only:
-                for old in self.sent:
-                    if old.collapse == key and not old.online_only:
-                        for ordinal in sent.states:
-                            old.settle(ordinal, "collapsed")
-            self.sent.append(sent)
         assert next(routes, None) is None
+        for ordinal in self.ordinals.values():
+            mine = [sent for sent in stored if ordinal in sent.states]
+            in_order = sorted(mine, key=lambda sent: position_of(sent.route, ordinal))
+            assert in_order == mine or not together, "the messages of one request are stored in their order"
+            if key is not None and not online_only:
+                for newest in range(len(in_order)):
+                    for old in (*self.sent, *in_order[:newest]):
+                        if old.collapse == key and not old.online_only:
+                            old.settle(ordinal, "collapsed")
+        self.sent += stored
 
     async def _submit(self, envelopes: list[Envelope], together: bool) -> list[Outcome]:
         requests = [tuple(envelopes)] if together else [(envelope,) for envelope in envelopes]
@@ -165,13 +173,15 @@ class Ledgers(RuleBasedStateMachine):
         receipts = []
         for _ in range(data.draw(st.integers(1, 4))):
             sent = data.draw(st.sampled_from(self.sent))
-            ordinal = data.draw(st.integers(0, 8))
+            # Anybody may speak of a broadcast; only who is spoken to knows the position of a unicast.
+            anybody = st.integers(0, 8)
+            ordinal = data.draw(anybody if sent.broadcast else st.sampled_from(sorted(sent.states)))
             sent_at = self.scene.now if written or state == State.PENDING else 0
             receipts.append(
                 Receipt(
                     self.scene.app,
                     ordinal,
-                    sent.position,
+                    position_of(sent.route, ordinal),
                     sent.broadcast,
                     state,
                     self.scene.now,
@@ -196,9 +206,12 @@ class Ledgers(RuleBasedStateMachine):
 
     @precondition(lambda self: any(sent.broadcast and sent.online_only for sent in self.sent))
     @rule(data=st.data())
-    def the_rest_is_settled(self, data: st.DataObject) -> None:
+    def all_nodes_are_done_with_a_broadcast(self, data: st.DataObject) -> None:
         sent = data.draw(st.sampled_from([s for s in self.sent if s.broadcast and s.online_only]))
-        self.do(self.scene.saver.settle_rest(self.scene.app, sent.position, "offline", self.scene.now))
+        nodes = [f"{sent.message_id}-{n}" for n in range(data.draw(st.integers(1, 2)))]
+        self.do(self.scene.saver.assign(self.scene.app, sent.message_id, nodes))
+        for node in nodes:
+            self.do(self.scene.saver.finish(self.scene.app, sent.message_id, node, self.scene.now))
         for ordinal in sent.states.keys() - sent.written:
             sent.settle(ordinal, "offline")
 
@@ -246,13 +259,13 @@ class Ledgers(RuleBasedStateMachine):
     @invariant()
     def every_device_is_given_what_waits_for_it(self) -> None:
         for name, ordinal in self.ordinals.items():
-            expected = [
-                (sent.position, sent.message_id)
+            expected = sorted(
+                (position_of(sent.route, ordinal), sent.message_id)
                 for sent in self.sent
                 if sent.states.get(ordinal) == "pending"
                 and not sent.online_only
                 and sent.expires_at > self.scene.now
-            ]
+            )
             page = self.do(self.scene.page(name))
             assert [(push.position, push.message.id) for push in page.pushes] == expected
             assert self.do(self.scene.pending(name)) == len(expected)

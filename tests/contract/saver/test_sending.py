@@ -4,10 +4,9 @@ import asyncio
 
 import msgspec
 
-from longline.model import Binding, Devices, Everyone
+from longline.model import Devices, Everyone
 from longline.saver.port import (
     Accepted,
-    Broadcast,
     Envelope,
     IdempotencyConflict,
     Outcome,
@@ -15,6 +14,7 @@ from longline.saver.port import (
     Submission,
     Unicast,
 )
+from tests.contract.saver.positions import position_of
 from tests.contract.scene import MINUTE, Scene, an_app
 
 
@@ -25,7 +25,7 @@ def results(outcome: Outcome | IdempotencyConflict) -> tuple[Accepted | Refused,
 
 async def test_a_message_to_devices_is_routed_to_those_that_exist(scene: Scene) -> None:
     ordinals = await scene.register("a", "b")
-    scene.bindings["b"] = Binding("node-1", 7, scene.now)
+    binding = await scene.bind("b")
     message = scene.message()
     result, outcome = await scene.send(message, Devices(("b", "nobody", "a")))
     (route,) = outcome.routes
@@ -34,7 +34,7 @@ async def test_a_message_to_devices_is_routed_to_those_that_exist(scene: Scene) 
     assert route.message == message
     assert route.app == scene.app
     assert [(target.device, target.ordinal, target.binding) for target in route.targets] == [
-        ("b", ordinals[1], scene.bindings["b"]),
+        ("b", ordinals[1], binding),
         ("a", ordinals[0], None),
     ]
 
@@ -69,26 +69,23 @@ async def test_a_refused_message_does_not_stop_the_others_of_its_request(scene: 
 
 
 async def test_positions_rise_with_the_order_of_acceptance(scene: Scene) -> None:
-    await scene.register("a")
+    (ordinal,) = await scene.register("a")
     positions = []
     for audience in (Devices(("a",)), Everyone(), Devices(("a",))):
         _, outcome = await scene.send(scene.message(), audience)
         (route,) = outcome.routes
-        positions.append(route.position if isinstance(route, Broadcast) else route.targets[0].position)
+        positions.append(position_of(route, ordinal))
     assert positions == sorted(set(positions))
 
 
 async def test_positions_are_not_given_again_after_everything_was_purged(scene: Scene) -> None:
-    await scene.register("a")
+    (ordinal,) = await scene.register("a")
     _, before = await scene.send(scene.message(), Everyone())
     await scene.pass_time(10**9)
     await scene.pass_time(10**9)
     await scene.reopen()
     _, after = await scene.send(scene.message(), Everyone())
-    old, new = before.routes[0], after.routes[0]
-    assert isinstance(old, Broadcast)
-    assert isinstance(new, Broadcast)
-    assert new.position > old.position
+    assert position_of(after.routes[0], ordinal) > position_of(before.routes[0], ordinal)
 
 
 async def test_enqueues_that_arrive_together_are_all_stored(scene: Scene) -> None:
@@ -135,7 +132,7 @@ async def test_everything_is_there_after_a_restart(scene: Scene) -> None:
 
 async def test_the_ledger_counts_who_was_bound_as_routed(scene: Scene) -> None:
     await scene.register("a", "b", "c")
-    scene.bindings["a"] = Binding("node-1", 1, scene.now)
+    await scene.bind("a")
     message_id = await scene.push("hello", "a", "b", "c")
     assert (await scene.ledger(message_id)).routed == 1
     await scene.ack_all("b")

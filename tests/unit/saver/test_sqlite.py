@@ -13,12 +13,13 @@ import pytest
 
 from longline.errors import DataDirInUse, Unavailable
 from longline.model import Devices, Everyone, Profile, State
+from longline.register.memory import MemoryRegister
 from longline.saver import sqlite
-from longline.saver.port import Cursor, Envelope, Registration
-from longline.saver.sql import settling, standings
+from longline.saver.port import Cursor, Durability, Envelope, Event, Registration
+from longline.saver.sql import events, settling, standings, subtasks
 from longline.saver.sql.database import Value
 from longline.saver.sqlite import SqliteSaver
-from tests.contract.engines import SAVERS
+from tests.contract.engines import SAVERS, Opened
 from tests.contract.saver.test_ledger import check_any_sequence
 from tests.contract.scene import MINUTE, Scene
 
@@ -29,12 +30,12 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
     await scene.open()
     await scene.begin()
     yield scene
-    await scene.saver.close()
+    await scene.close()
 
 
 async def test_a_second_process_is_refused(scene: Scene) -> None:
     with pytest.raises(DataDirInUse):
-        await SqliteSaver.open(scene.place, locate=scene.locate)
+        await SqliteSaver.open(scene.place, locate=MemoryRegister().locate_now)
     await scene.register("a")
 
 
@@ -206,10 +207,17 @@ async def everything(scene: Scene) -> None:
                 await scene.submit(scene.submission(envelope, key=message.id, digest=b"d"))
                 await saver.status(scene.app, message.id)
                 await saver.deliveries(scene.app, message.id, -1, 10)
-    await saver.settle_rest(scene.app, 8, "offline", scene.now)
+    broadcast = await scene.push("for who is online", online_only=True)
+    await saver.assign(scene.app, broadcast, ["node-1"])
+    await saver.finish(scene.app, broadcast, "node-1", scene.now)
+    binding = await scene.bind("a")
     page = await scene.page("a")
+    receipt = await scene.receipt("a", page.pushes[0], State.PENDING)
+    await saver.settle([msgspec.structs.replace(receipt, epoch=binding.epoch)])
     await scene.ack_all("a")
-    await saver.advance([Cursor(scene.app, 0, page.log_after)])
+    await saver.advance([Cursor(scene.app, 0, page.log_after, binding.epoch)])
+    await saver.record([Event(scene.app, "presence", "a", scene.now, b"{}", "s", n) for n in (1, 2)])
+    await saver.events(scene.app, "", 10)
     await scene.pending("b")
     await saver.cancel(scene.app, await scene.push("taken back"), scene.now)
     await saver.list_devices(scene.app, tag="red", alias="ann", after=-1, limit=10)
@@ -219,7 +227,7 @@ async def everything(scene: Scene) -> None:
     await saver.delete_device(scene.app, "c", scene.now)
     app = await saver.find_app("news")
     assert app is not None
-    await saver.update_app(app)
+    await saver.update_app(app, app)
     await saver.list_apps("", 10)
     await scene.pass_time(MINUTE)
     await scene.pass_time(10**9)
@@ -267,9 +275,11 @@ def test_any_sequence_is_right_also_with_merges_and_without_a_cache(monkeypatch:
 
 
 async def test_memory_for_broadcasts_is_bounded(tmp_path: Path) -> None:
-    scene = Scene(SAVERS["sqlite"], str(tmp_path / "longline.db"))
-    saver = await SqliteSaver.open(scene.place, locate=scene.locate, cache_bytes=4 * 65536)
-    scene._saver = saver
+    register = MemoryRegister()
+    saver = await SqliteSaver.open(
+        tmp_path / "longline.db", locate=register.locate_now, cache_bytes=4 * 65536
+    )
+    scene = Scene(SAVERS["sqlite"], "", _opened=Opened(saver, register, saver.close))
     await scene.begin()
     names = [f"d{n}" for n in range(1000)]
     await saver.register(scene.app, [Registration(name, Profile()) for name in names], scene.now)
@@ -279,6 +289,61 @@ async def test_memory_for_broadcasts_is_bounded(tmp_path: Path) -> None:
     assert len(await scene.waiting("d7")) == 150
     assert saver.statistics()["broadcast_cache_bytes"] <= 65536
     await saver.close()
+
+
+async def test_an_accepted_message_is_on_the_disk(scene: Scene) -> None:
+    assert scene.saver.durability() == Durability("fsync")
+
+
+async def test_tasks_of_broadcasts_are_forgotten_beyond_a_bound(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broadcast whose nodes are forgotten ends with its time, as after a restart."""
+    monkeypatch.setattr(subtasks, "BROADCASTS", 3)
+    await scene.register("a")
+    ids = [await scene.push(str(n), online_only=True) for n in range(5)]
+    for message_id in ids:
+        await scene.saver.assign(scene.app, message_id, ["n"])
+    assert await scene.saver.unfinished("n", 10) == [(scene.app, message_id) for message_id in ids[2:]]
+    for message_id in ids:
+        await scene.saver.finish(scene.app, message_id, "n", scene.now)
+    assert [(await scene.ledger(message_id)).pending for message_id in ids] == [1, 1, 0, 0, 0]
+    await scene.pass_time(MINUTE)
+    assert [(await scene.ledger(message_id)).dropped for message_id in ids] == [{"offline": 1}] * 5
+
+
+async def test_a_task_that_could_not_be_ended_is_still_there(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scene.register("a")
+    message_id = await scene.push("all", online_only=True)
+    await scene.saver.assign(scene.app, message_id, ["n"])
+
+    def broken(self: sqlite.Connection, sql: str, /, *values: Value) -> int:
+        raise apsw.IOError("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite.Connection, "run", broken)
+        with pytest.raises(Unavailable):
+            await scene.saver.finish(scene.app, message_id, "n", scene.now)
+    assert await scene.saver.unfinished("n", 10) == [(scene.app, message_id)]
+    await scene.saver.finish(scene.app, message_id, "n", scene.now)
+    assert (await scene.ledger(message_id)).dropped == {"offline": 1}
+
+
+async def test_sources_of_events_are_forgotten_beyond_a_bound(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "SOURCES", 3)
+    for n in range(10):
+        await scene.saver.record([Event(scene.app, "presence", "a", scene.now, b"{}", f"s{n}", 1)])
+    assert writer_of(scene).number("SELECT count(*) FROM sources") == 3
+
+
+async def test_what_is_no_cursor_counts_as_the_beginning(scene: Scene) -> None:
+    await scene.saver.record([Event(scene.app, "presence", "a", scene.now, b"{}", "s", 1)])
+    for cursor in ("nonsense", "-1", "²", "9" * 40, "1 OR 1"):
+        assert len(await scene.saver.events(scene.app, cursor, 10)) == 1
 
 
 async def test_an_old_position_is_never_given_again_after_a_crash(scene: Scene) -> None:
@@ -300,6 +365,9 @@ def test_records_read_back_as_they_were_packed() -> None:
     record = settling.RECEIPT % (2**62, 2**61, State.DROPPED, 10**13, 10**14, "grün".encode())
     (row,) = connection.execute(settling.GIVEN, (apsw.carray((record,)),))
     assert row == (2**62, 2**61, int(State.DROPPED), 10**13, 10**14, "grün")
+    record = events.EVENT % (2**32, 2**62, b"\x00\xff")
+    sql = events.INSERT.replace("INSERT INTO events (app, n, body)", "")
+    assert list(connection.execute(sql, (apsw.carray((record,)),))) == [(2**32, 2**62, b"\x00\xff")]
     connection.close()
 
 

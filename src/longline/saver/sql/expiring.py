@@ -161,7 +161,11 @@ class Expiring:
                     *device_range(app),
                     limit - done,
                 )
-        for table, row in (("labels", "app, kind, value, ordinal"), ("idempotency", "app, key")):
+        for table, row in (
+            ("labels", "app, kind, value, ordinal"),
+            ("idempotency", "app, key"),
+            ("events", "app, n"),
+        ):
             if done < limit:
                 done += self._database.run(
                     f"DELETE FROM {table} WHERE ({row}) IN"

@@ -80,20 +80,22 @@ class Registry:
         )
         return msgspec.structs.replace(app, number=number)
 
-    def update_apps(self, calls: list[App]) -> list[AppNotFound | None]:
-        return [self._update_app(app) for app in calls]
+    def update_apps(self, calls: list[tuple[App, App]]) -> list[bool | AppNotFound]:
+        """(the app as it shall be, as it must be stored before)."""
+        return [self._update_app(*call) for call in calls]
 
-    def _update_app(self, app: App) -> AppNotFound | None:
+    def _update_app(self, app: App, before: App) -> bool | AppNotFound:
         changed = self._database.run(
             "UPDATE apps SET name = ?2, server_key_hash = ?3, device_secret = ?4, pubsub = ?5"
-            " WHERE number = ?1 AND NOT deleted",
+            " WHERE number = ?1 AND NOT deleted"
+            " AND name = ?6 AND server_key_hash = ?7 AND device_secret = ?8 AND pubsub = ?9",
             app.number,
-            app.name,
-            app.server_key_hash,
-            app.device_secret,
-            app.pubsub,
+            *(app.name, app.server_key_hash, app.device_secret, app.pubsub),
+            *(before.name, before.server_key_hash, before.device_secret, before.pubsub),
         )
-        return None if changed else AppNotFound(f"there is no app {app.app!r}")
+        if changed or self.door(app.number) is not None:
+            return changed > 0
+        return AppNotFound(f"there is no app {app.app!r}")
 
     def delete_apps(self, calls: list[int]) -> list[None]:
         """Marks apps deleted, so that nothing finds them any more.

@@ -131,4 +131,20 @@ CREATE TABLE idempotency (
 ) WITHOUT ROWID;
 CREATE INDEX idempotency_by_end ON idempotency (ends_at);
 
+-- Events for app servers, one queue an app. `n` counts within it and leaves nothing out, so the length of a
+-- queue is known without counting it. `body` is the whole Event in msgpack.
+CREATE TABLE events (
+  app  INTEGER NOT NULL,
+  n    INTEGER NOT NULL,
+  body BLOB    NOT NULL,
+  PRIMARY KEY (app, n)
+) WITHOUT ROWID;
+
+-- The highest sequence recorded of each source of events: what is not above it was recorded before.
+CREATE TABLE sources (
+  id       INTEGER PRIMARY KEY, -- rises with every new source
+  source   TEXT    NOT NULL UNIQUE,
+  sequence INTEGER NOT NULL
+);
+
 PRAGMA user_version = 1;

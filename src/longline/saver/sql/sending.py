@@ -13,6 +13,7 @@ from longline.saver.port import (
     Envelope,
     IdempotencyConflict,
     Outcome,
+    Part,
     Refused,
     Submission,
     Target,
@@ -296,7 +297,7 @@ class Sending:
         )
         if message.collapse_key and not message.online_only:
             group.broadcasts.append((position, app, message))
-        return Broadcast(app, message, position, frozen)
+        return Broadcast(app, message, (Part(position, frozen),))
 
     def _add_message(self, app: int, message: Message, missing: int, group: _Group) -> int:
         position = self._positions.take()

@@ -7,6 +7,8 @@ from pyroaring import BitMap
 from longline.model import State
 from longline.saver.port import Cursor, Receipt
 from longline.saver.sql.database import Database, device_key, id_bytes, integer
+from longline.saver.sql.expiring import OFFLINE
+from longline.saver.sql.fencing import Fence
 from longline.saver.sql.standings import ACKED, COLLAPSED, DROPPED, EXPIRED, Standings
 
 CANCELLED = "cancelled"
@@ -54,29 +56,47 @@ def _label(state: State, reason: str | None) -> str:
 class Settling:
     """Operations that settle, for the writer's thread."""
 
-    def __init__(self, database: Database, standings: Standings) -> None:
+    def __init__(self, database: Database, standings: Standings, fence: Fence) -> None:
         self._database = database
         self._standings = standings
+        self._fence = fence
 
     def settle(self, calls: list[Sequence[Receipt]]) -> list[None]:
         # "Written" and "acked" of one push often meet in one group: one row each, the first outcome and
         # the first time count.
         unicasts: dict[tuple[int, int], Receipt] = {}
         broadcasts: dict[int, list[Receipt]] = {}
-        for call in calls:
-            for receipt in call:
-                if receipt.broadcast:
-                    broadcasts.setdefault(receipt.position, []).append(receipt)
-                    continue
-                key = (receipt.position, device_key(receipt.app, receipt.ordinal))
-                before = unicasts.setdefault(key, receipt)
-                if before is not receipt:
-                    unicasts[key] = _merged(before, receipt)
+        for receipt in self._heard([receipt for call in calls for receipt in call]):
+            if receipt.broadcast:
+                broadcasts.setdefault(receipt.position, []).append(receipt)
+                continue
+            key = (receipt.position, device_key(receipt.app, receipt.ordinal))
+            before = unicasts.setdefault(key, receipt)
+            if before is not receipt:
+                unicasts[key] = _merged(before, receipt)
         if unicasts:
             self._settle_unicasts(unicasts)
         for position, receipts in broadcasts.items():
             self._settle_broadcast(position, receipts)
         return [None] * len(calls)
+
+    def _heard(self, receipts: list[Receipt]) -> list[Receipt]:
+        """Without those of sessions that do not own their device any more."""
+        claims = {
+            device_key(receipt.app, receipt.ordinal)
+            for receipt in receipts
+            if receipt.epoch and receipt.state != State.ACKED
+        }
+        if not claims:
+            return receipts
+        owners = self._fence.owners(claims)
+        return [
+            receipt
+            for receipt in receipts
+            if receipt.epoch == 0
+            or receipt.state == State.ACKED
+            or owners.get(device_key(receipt.app, receipt.ordinal), receipt.epoch) == receipt.epoch
+        ]
 
     def _settle_unicasts(self, receipts: dict[tuple[int, int], Receipt]) -> None:
         rows = tuple(
@@ -112,20 +132,31 @@ class Settling:
         for label, ordinals in sets.items():
             self._standings.settle(position, label, BitMap(ordinals), self._database)
 
-    def settle_rest(self, calls: list[tuple[int, int, str]]) -> list[None]:
-        """(app, position, reason): drops a broadcast for every device to which it was not written."""
-        for app, position, reason in calls:
-            if self._database.number("SELECT 1 FROM log WHERE position = ?1 AND app = ?2", position, app):
+    def settle_unwritten(self, calls: list[tuple[int, str]]) -> list[None]:
+        """(app, message id): ends an `online_only` broadcast for every device to which it was not written."""
+        for app, message_id in calls:
+            position = self._database.number(
+                "SELECT log.position FROM messages CROSS JOIN log ON log.position = messages.position"
+                " WHERE messages.app = ?1 AND messages.id = ?2 AND NOT log.kept",
+                app,
+                id_bytes(message_id),
+            )
+            if position is not None:
                 standing = self._standings.get(position, self._database)
                 unwritten = standing.pending() - standing.written()
-                self._standings.settle(position, DROPPED + reason, unwritten, self._database)
+                self._standings.settle(position, DROPPED + OFFLINE, unwritten, self._database)
         return [None] * len(calls)
 
     def advance(self, calls: list[Sequence[Cursor]]) -> list[None]:
+        cursors = [cursor for call in calls for cursor in call]
+        owners = self._fence.owners(
+            device_key(cursor.app, cursor.ordinal) for cursor in cursors if cursor.epoch
+        )
         rows = [
             CURSOR % (device_key(cursor.app, cursor.ordinal), cursor.log_after)
-            for call in calls
-            for cursor in call
+            for cursor in cursors
+            if not cursor.epoch
+            or owners.get(device_key(cursor.app, cursor.ordinal), cursor.epoch) == cursor.epoch
         ]
         if rows:
             self._database.run(ADVANCE, tuple(rows))

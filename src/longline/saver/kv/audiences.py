@@ -1,0 +1,38 @@
+"""For whom a broadcast is, as routes have it: a roaring bitmap of places for each partition."""
+
+from pyroaring import BitMap
+
+from longline.saver.port import Part
+from longline.store.redis import Reply
+
+NOBODY = Part(0, BitMap().serialize())
+
+
+def part_of(reply: Reply) -> tuple[Part, int]:
+    """The part that a script tells, and how many devices it was for when it was stored.
+
+    {position, how many places there are, how many of them were deleted, bitmap of those it is not for}; or
+    0 for none.
+    """
+    if not isinstance(reply, list):
+        return NOBODY, 0
+    position, places, deleted, without = reply
+    assert isinstance(position, int)
+    assert isinstance(places, int)
+    assert isinstance(deleted, int)
+    assert isinstance(without, bytes)
+    if places == 0:
+        return NOBODY, 0
+    audience = BitMap(range(places))  # one run
+    audience -= BitMap(_bits(without))
+    audience.run_optimize()
+    return Part(position, audience.serialize()), places - deleted
+
+
+def _bits(bitmap: bytes) -> list[int]:
+    """The set bits of a Redis bitmap, in which bit 0 is the highest of the first byte."""
+    found: list[int] = []
+    for index, byte in enumerate(bitmap):
+        if byte:
+            found += [8 * index + bit for bit in range(8) if byte & 0x80 >> bit]
+    return found

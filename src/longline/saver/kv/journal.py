@@ -1,0 +1,105 @@
+"""Submissions that are more than one step: begun, carried out, finished.
+
+What several partitions have to store, and what comes with an idempotency key, is written into the journal
+before anything else, with the decision on each of its messages: from then on it is accepted. Carrying it out
+can be repeated by anybody, since every message is stored once by its id; so whoever finds an entry that is
+not finished, be it a second request with the key or `Saver.complete`, carries it out as the first one would.
+
+An entry is a HASH: `d` digest of the request, `s` the submission while there is work to do, `r` results, `e`
+when it is forgotten (ms; 0 for one without a key, which goes when it is finished).
+"""
+
+import asyncio
+from binascii import crc32
+
+import msgspec
+
+from longline.saver.kv import layout
+from longline.saver.port import Accepted, IdempotencyConflict, Refused, Submission
+from longline.store.redis import Script, Store
+
+BEGIN = Script("longline.saver.lua", "begin.lua")
+FINISH = Script("longline.saver.lua", "finish.lua")
+INTERRUPTED = Script("longline.saver.lua", "interrupted.lua")
+
+CONFLICT, BEGUN, FINISHED = -1, 0, 1
+
+Results = tuple[Accepted | Refused, ...]
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A submission, and what was decided of its messages; for how many a broadcast is, its storing tells."""
+
+    submission: Submission
+    results: Results
+
+    def accepted(self) -> bool:
+        """Whether there is anything to store."""
+        return any(isinstance(result, Accepted) for result in self.results)
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(Plan).decode
+_unpack_results = msgspec.msgpack.Decoder(Results).decode
+
+
+class Journal:
+    """The journal's entries; each is in the partition that its name falls into."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def begin(self, plan: Plan) -> Plan | Results | IdempotencyConflict:
+        """The plan to carry out: this one, or an earlier one of the key; or the results of an earlier one."""
+        submission = plan.submission
+        name = _name(submission)
+        home = self._home(name)
+        begun = await self._store.run(
+            layout.tag(home),
+            BEGIN,
+            [layout.prefix(home)],
+            [
+                name,
+                submission.digest,
+                _pack(plan),
+                b"" if plan.accepted() else _pack(plan.results),
+                submission.now,
+                submission.now + submission.idempotency_ttl if submission.idempotency_key else 0,
+            ],
+            durable=True,
+        )
+        step, *stored = msgspec.convert(begun, list[int | bytes])
+        if step == CONFLICT:
+            return IdempotencyConflict()
+        if step == BEGUN:
+            return plan
+        (packed,) = stored
+        assert isinstance(packed, bytes)
+        return _unpack_results(packed) if step == FINISHED else _unpack(packed)
+
+    async def finish(self, plan: Plan, results: Results) -> None:
+        """Keeps the results for as long as the key is remembered, or forgets the entry."""
+        name = _name(plan.submission)
+        home = self._home(name)
+        await self._store.run(layout.tag(home), FINISH, [layout.prefix(home)], [name, _pack(results)])
+
+    async def interrupted(self, before: int, limit: int) -> list[Plan]:
+        """Plans that were begun before `before` (ms) and not finished."""
+        replies = await asyncio.gather(
+            *(
+                self._store.run(layout.tag(home), INTERRUPTED, [layout.prefix(home)], [before, limit])
+                for home in range(self._store.partitions)
+            )
+        )
+        return [_unpack(packed) for reply in replies for packed in msgspec.convert(reply, list[bytes])][
+            :limit
+        ]
+
+    def _home(self, name: bytes) -> int:
+        return crc32(name) % self._store.partitions
+
+
+def _name(submission: Submission) -> bytes:
+    if submission.idempotency_key is not None:
+        return b"%d:k%b" % (submission.app, submission.idempotency_key.encode())
+    return b"%d:i%b" % (submission.app, layout.id_bytes(submission.envelopes[0].message.id))

@@ -1,0 +1,87 @@
+-- A broadcast in one partition: sets of places, never a row a device. A place is pending when it is below
+-- `next` and not in the set `o` (over, or deleted before the broadcast).
+-- include: ledger.lua
+
+local function set_key(tag, id, label)
+  return tag .. 's:' .. id .. ':' .. label
+end
+
+-- The id and the row of the open broadcast at a position of the log.
+local function broadcast_at(tag, app, position)
+  for _, log in ipairs({ 'b:', 'bo:' }) do
+    local id = redis.call('ZRANGEBYSCORE', tag .. log .. app, position, position)[1]
+    if id then return id, redis.call('HGET', ledger_key(tag, app, id), id) end
+  end
+  return nil
+end
+
+-- The set of an outcome, whose reason is noted.
+local function outcome_key(tag, id, state, reason)
+  if state == ACKED then return set_key(tag, id, 'a') end
+  if state == EXPIRED then return set_key(tag, id, 'e') end
+  if state == COLLAPSED then return set_key(tag, id, 'c') end
+  if reason == '' then reason = 'unknown' end
+  redis.call('SADD', tag .. 'r:' .. id, reason)
+  return set_key(tag, id, 'd' .. reason)
+end
+
+-- Settles one place, or notes that it was written to. Changes nothing for who is not pending.
+local function stand_in_broadcast(tag, id, row, place, state, reason, written)
+  place = tonumber(place)
+  local over = set_key(tag, id, 'o')
+  if place >= struct.unpack('>I4', row, NEXT_AT) or redis.call('GETBIT', over, place) == 1 then return end
+  if written or state == ACKED then redis.call('SETBIT', set_key(tag, id, 'w'), place, 1) end
+  if state == PENDING then return end
+  redis.call('SETBIT', over, place, 1)
+  redis.call('SETBIT', outcome_key(tag, id, state, reason), place, 1)
+end
+
+-- Settles all that are pending, or those of them to which it was not written.
+local function settle_rest(tag, id, row, state, reason, unwritten)
+  local places = struct.unpack('>I4', row, NEXT_AT)
+  if places == 0 then return end
+  local over, rest, aside = set_key(tag, id, 'o'), set_key(tag, id, 'rest'), set_key(tag, id, 'aside')
+  local last = math.floor((places - 1) / 8)
+  if redis.call('STRLEN', over) <= last then redis.call('SETRANGE', over, last, '\0') end
+  redis.call('BITOP', 'NOT', rest, over)
+  local beyond = 8 * (last + 1) - places -- bits of the last byte that stand for no place
+  if beyond > 0 then
+    local byte = string.byte(redis.call('GETRANGE', rest, last, last))
+    redis.call('SETRANGE', rest, last, string.char(byte - byte % 2 ^ beyond))
+  end
+  if unwritten then
+    redis.call('BITOP', 'AND', aside, rest, set_key(tag, id, 'w'))
+    redis.call('BITOP', 'XOR', rest, rest, aside)
+  end
+  if redis.call('BITCOUNT', rest) > 0 then
+    local outcome = outcome_key(tag, id, state, reason)
+    redis.call('BITOP', 'OR', over, over, rest)
+    redis.call('BITOP', 'OR', outcome, outcome, rest)
+  end
+  redis.call('DEL', rest, aside)
+end
+
+-- Takes a broadcast out of the log, and forgets what is only needed while it is open.
+local function close_broadcast(tag, app, id, row)
+  local _, flags, _, position = struct.unpack(ROW, row)
+  redis.call('ZREM', tag .. (has(flags, ONLINE_ONLY) and 'bo:' or 'b:') .. app, id)
+  local collapse = string.sub(row, COLLAPSE_AT)
+  if collapse ~= '' and redis.call('HGET', tag .. 'bk:' .. app, collapse) == id then
+    redis.call('HDEL', tag .. 'bk:' .. app, collapse)
+  end
+  if not has(flags, HOME) then return end
+  local member = app .. ':' .. id
+  redis.call('ZREM', tag .. 'br', member)
+  local tasks = redis.call('HGETALL', tag .. 'k:' .. id)
+  for i = 1, #tasks, 2 do redis.call('SREM', tag .. 'kn:' .. tasks[i], member) end
+  redis.call('DEL', tag .. 'm:' .. id, tag .. 'k:' .. id)
+end
+
+local function forget_broadcast(tag, id)
+  local keys = { tag .. 'r:' .. id }
+  for _, label in ipairs({ 'o', 'w', 'a', 'e', 'c' }) do keys[#keys + 1] = set_key(tag, id, label) end
+  for _, reason in ipairs(redis.call('SMEMBERS', tag .. 'r:' .. id)) do
+    keys[#keys + 1] = set_key(tag, id, 'd' .. reason)
+  end
+  redis.call('DEL', unpack(keys))
+end

@@ -1,0 +1,37 @@
+-- Receipts. KEYS: beginning of the keys. ARGV, for each: 1 for a broadcast, app, place, position, state,
+-- at, sent at, reason, epoch ("0": heard in any case).
+-- include: inbox.lua
+-- include: fence.lua
+
+local tag = KEYS[1]
+
+-- Made when it is needed: every call of a script makes its functions anew.
+local function make_settle_broadcast()
+-- include: broadcast.lua
+  local log = {}
+  return function(app, place, position, state, reason, sent_at)
+    local key = app .. ':' .. position
+    if log[key] == nil then log[key] = { broadcast_at(tag, app, position) } end
+    local id, row = log[key][1], log[key][2]
+    if id then stand_in_broadcast(tag, id, row, place, state, reason, state == PENDING or sent_at > 0) end
+  end
+end
+
+local settle_broadcast
+for i = 1, #ARGV, 9 do
+  local app, place, position, state = ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4])
+  local at, sent_at, reason, epoch = tonumber(ARGV[i + 5]), tonumber(ARGV[i + 6]), ARGV[i + 7], ARGV[i + 8]
+  if epoch == '0' or owns(tag, app, place, epoch) then
+    if ARGV[i] == '1' then
+      settle_broadcast = settle_broadcast or make_settle_broadcast()
+      settle_broadcast(app, place, position, state, reason, sent_at)
+    else
+      local box, entry = find_box(tag, app, place, tonumber(position))
+      if box then
+        if state == PENDING and sent_at == 0 then sent_at = at end
+        settle_entry(box, entry, state, reason, at, sent_at)
+      end
+    end
+  end
+end
+close_boxes()

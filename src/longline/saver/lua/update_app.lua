@@ -1,0 +1,6 @@
+-- KEYS: directory. ARGV: name, stored before, stored afterwards. 0 when something else is stored.
+local stored = redis.call('HGET', KEYS[1], ARGV[1])
+if stored == ARGV[3] then return 1 end -- this call is carried out again
+if stored ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+return 1

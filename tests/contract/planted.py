@@ -1,0 +1,136 @@
+"""Faults that can be planted into any engine, to see whether its contract suite notices: a pytest plugin.
+
+    LONGLINE_PLANTED_FAULT=lost-receipt python -m pytest -p tests.contract.planted tests/contract/saver
+
+Each fault forgets one duty of a port and does everything else as before.
+"""
+
+import os
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import pytest
+
+from longline.bus.port import Bus, Command, Resync
+from longline.keeper.port import Keeper
+from longline.register.port import Register, Unbind
+from longline.saver.port import IdempotencyConflict, Outcome, Receipt, Saver, Submission
+from tests.contract.scene import Scene
+
+VARIABLE = "LONGLINE_PLANTED_FAULT"
+
+
+def lost_receipt(saver: Saver) -> None:
+    """Answers as if it had taken all receipts, and forgets the last of them."""
+    settle = saver.settle
+
+    async def settle_but_one(batch: Sequence[Receipt]) -> None:
+        await settle(batch[:-1])
+
+    replace(saver, "settle", settle_but_one)
+
+
+def lost_key(saver: Saver) -> None:
+    """Stores a request that is repeated under one Idempotency-Key once more."""
+    enqueue = saver.enqueue
+
+    async def enqueue_again(batch: Sequence[Submission]) -> list[Outcome | IdempotencyConflict]:
+        return await enqueue(
+            [msgspec.structs.replace(submission, idempotency_key=None) for submission in batch]
+        )
+
+    replace(saver, "enqueue", enqueue_again)
+
+
+def stale_word(saver: Saver) -> None:
+    """Believes what a session says of a device that another owns by now."""
+    settle = saver.settle
+
+    async def settle_for_anybody(batch: Sequence[Receipt]) -> None:
+        await settle([msgspec.structs.replace(receipt, epoch=0) for receipt in batch])
+
+    replace(saver, "settle", settle_for_anybody)
+
+
+def late_unbind(register: Register) -> None:
+    """Ends whatever session a device has, without a look at the epoch."""
+    unbind = register.unbind
+
+    async def unbind_anybody(batch: Sequence[Unbind]) -> list[bool]:
+        done = []
+        for item in batch:
+            (binding,) = await register.locate(item.app, [item.device])
+            epoch = item.epoch if binding is None else binding.epoch
+            done += await unbind([msgspec.structs.replace(item, epoch=epoch)])
+        return done
+
+    replace(register, "unbind", unbind_anybody)
+
+
+def silent_gap(bus: Bus) -> None:
+    """Tells nobody that commands were lost."""
+    receive = bus.receive
+
+    async def receive_on(node: str) -> list[Command]:
+        return [command for command in await receive(node) if not isinstance(command, Resync)]
+
+    replace(bus, "receive", receive_on)
+
+
+def two_leaders(keeper: Keeper) -> None:
+    """Lets every member lead."""
+
+    async def leads(duty: str, node: str) -> bool:
+        return any(member.node == node for member in await keeper.members())
+
+    replace(keeper, "leads", leads)
+
+
+def replace(engine: object, name: str, method: Callable[..., Awaitable[object]]) -> None:
+    """Puts another method in the place of one of this object's."""
+    setattr(engine, name, method)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault, where the duty's tests are, and the test that must notice."""
+
+    plant: Callable[..., None]
+    suite: str
+    test: str
+
+
+FAULTS = {
+    "lost-receipt": Fault(
+        lost_receipt, "saver/test_settling.py", "test_a_receipt_moves_a_device_out_of_pending"
+    ),
+    "lost-key": Fault(
+        lost_key, "saver/test_sending.py", "test_a_repeated_request_stores_nothing_and_repeats_its_results"
+    ),
+    "stale-word": Fault(
+        stale_word, "saver/test_routing.py", "test_a_session_that_lost_its_device_is_not_heard"
+    ),
+    "late-unbind": Fault(
+        late_unbind,
+        "register/test_register.py",
+        "test_a_late_close_of_an_old_session_does_not_unbind_the_new_one",
+    ),
+    "silent-gap": Fault(silent_gap, "bus/test_bus.py", "test_a_receiver_waits_until_something_comes"),
+    "two-leaders": Fault(two_leaders, "keeper/test_keeper.py", "test_exactly_one_member_leads_a_duty"),
+}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    engine = yield
+    name = os.environ.get(VARIABLE)
+    if name is not None:
+        fault = FAULTS[name]
+        if isinstance(engine, Scene) and fault.suite.startswith("saver/"):
+            fault.plant(engine.saver)
+        elif fault.suite.startswith(f"{fixturedef.argname}/"):
+            fault.plant(engine)
+    return engine

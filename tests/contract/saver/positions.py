@@ -1,0 +1,10 @@
+"""Where a routed message stands for a device, whatever engine gave it its positions."""
+
+from longline.saver.port import Broadcast, Unicast
+
+
+def position_of(route: Unicast | Broadcast, ordinal: int) -> int:
+    """The message's position for the device with this ordinal, in its inbox or its part of the log."""
+    if isinstance(route, Broadcast):
+        return route.parts[ordinal % len(route.parts)].position
+    return next(target.position for target in route.targets if target.ordinal == ordinal)

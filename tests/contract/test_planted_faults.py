@@ -1,0 +1,52 @@
+"""An engine that forgets a duty fails the suite of its port, whichever engine it is."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from tests.contract.engines import BUSES, KEEPERS, REGISTERS, SAVERS
+from tests.contract.planted import FAULTS, VARIABLE
+
+ROOT = Path(__file__).parents[2]
+SUITES = Path("tests/contract")
+# What an engine is asked does not depend on how many servers there are.
+ENGINES = ("sqlite", "memory", "local", "redis")
+PORTS: dict[str, Iterable[str]] = {"saver": SAVERS, "register": REGISTERS, "bus": BUSES, "keeper": KEEPERS}
+
+
+def failures(fault: str | None, suites: Iterable[str], directory: Path) -> set[str]:
+    """Which tests of these files fail, as `test[engine]`, with a fault planted or without one."""
+    environment = {key: value for key, value in os.environ.items() if key != VARIABLE}
+    if fault is not None:
+        environment[VARIABLE] = fault
+    options = ["-p", "tests.contract.planted", "-o", f"cache_dir={directory}", "-q"]
+    options += ["-k", " or ".join(ENGINES), "--timeout=30", "--timeout-method=signal"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *(str(SUITES / suite) for suite in suites)],
+        cwd=ROOT,
+        env=environment | {"PYTHONPATH": os.pathsep.join(["src", *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert ran.returncode == (0 if fault is None else 1), ran.stdout + ran.stderr
+    return set(re.findall(r"^FAILED .*::(\S+\[\S+\])", ran.stdout, re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_found(name: str, tmp_path: Path) -> None:
+    fault = FAULTS[name]
+    found = failures(name, [fault.suite], tmp_path)
+    for engine in set(ENGINES).intersection(PORTS[fault.suite.partition("/")[0]]):
+        noticed = re.compile(rf"{fault.test}\[(.*-)?{engine}(-.*)?\]")
+        assert any(map(noticed.fullmatch, found)), f"on {engine} not: {found}"
+
+
+def test_without_a_fault_nothing_is_found(tmp_path: Path) -> None:
+    assert failures(None, {fault.suite for fault in FAULTS.values()}, tmp_path) == set()
