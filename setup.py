@@ -27,6 +27,8 @@ HOT_MODULES = (
     "room/broker.py",
     "room/connection.py",
     "room/counters.py",
+    "room/desk.py",
+    "room/frames.py",
     "room/policy.py",
     "room/session.py",
     "room/subscriptions.py",

@@ -282,6 +282,20 @@ def read_properties(reader: Reader, place: int, from_client: bool) -> Properties
     return properties
 
 
+def unpack_message_properties(data: bytes) -> Properties | None:
+    """What `pack_message_properties` has packed; None for nothing.
+
+    Raises ValueError for what it cannot have packed.
+    """
+    if not data:
+        return None
+    framed = write_varint(len(data)) + data
+    try:
+        return read_properties(Reader(framed, 0, len(framed)), IN_PUBLISH, False)
+    except Violation as violation:
+        raise ValueError(violation.message) from None
+
+
 def _read_row(reader: Reader, place: int, from_client: bool) -> PropertyRow:
     """Read an identifier and find its row, if the property may stand here."""
     id = reader.varint()
@@ -350,6 +364,17 @@ def write_properties(properties: Properties | None, place: int) -> bytes:
             parts += (row.head, _write_value(row, value))
     body = b"".join(parts)
     return write_varint(len(body)) + body
+
+
+def pack_message_properties(properties: Properties | None) -> bytes:
+    """The properties of a PUBLISH as on the wire, but without their length before them; empty for none."""
+    if not properties:
+        return b""
+    framed = write_properties(properties, IN_PUBLISH)
+    start = 1
+    while framed[start - 1] & 0x80:  # the length, section 1.5.5
+        start += 1
+    return framed[start:]
 
 
 def _write_value(row: PropertyRow, value: int | str | bytes | tuple[str, str]) -> bytes:

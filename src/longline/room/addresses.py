@@ -31,7 +31,10 @@ class Bucket:
 
 
 class Addresses:
-    """The admission of connections. An address is only asked of the socket where a rule needs it."""
+    """The admission of connections. An address is only asked of the socket where a rule needs it.
+
+    `rate` and `rate_per_address` in connections a second, 0 for any; they and `max_connections` may be set.
+    """
 
     def __init__(
         self,
@@ -47,10 +50,10 @@ class Addresses:
         self._counters = counters
         self._allow = [ipaddress.ip_network(network, strict=False) for network in allow]
         self._deny = [ipaddress.ip_network(network, strict=False) for network in deny]
-        self._max_connections = max_connections
+        self.max_connections = max_connections
         self._per_address = per_address
-        self._rate = rate
-        self._rate_per_address = rate_per_address
+        self.rate = rate
+        self.rate_per_address = rate_per_address
         self._bucket: Bucket | None = None
         self._held: dict[str, int] = {}
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
@@ -72,11 +75,11 @@ class Addresses:
             self._held.pop(peer, None)
 
     def _refusal(self, connection: Connection) -> str | None:
-        if self._counters.connections > self._max_connections:
+        if self._counters.connections > self.max_connections:
             return "too_many_connections"
         now = connection.broker.clock()
         peer = None
-        if self._allow or self._deny or self._per_address or self._rate_per_address:
+        if self._allow or self._deny or self._per_address or self.rate_per_address:
             transport = connection.transport
             name = transport.get_extra_info("peername") if transport is not None else None
             if name is None:
@@ -85,10 +88,10 @@ class Addresses:
             code = self._address_refusal(peer, now)
             if code is not None:
                 return code
-        if self._rate:  # last: whoever is refused for its own address takes nothing from the others
+        if self.rate:  # last: whoever is refused for its own address takes nothing from the others
             if self._bucket is None:
-                self._bucket = Bucket(self._rate, now)
-            if not self._bucket.take(self._rate, now):
+                self._bucket = Bucket(self.rate, now)
+            if not self._bucket.take(self.rate, now):
                 return "connect_rate"
         if peer is not None and self._per_address:
             self._held[peer] = self._held.get(peer, 0) + 1
@@ -104,18 +107,18 @@ class Addresses:
                 return "address_not_allowed"
         if self._per_address and self._held.get(peer, 0) >= self._per_address:
             return "too_many_connections_per_address"
-        if self._rate_per_address and not self._within_rate(peer, now):
+        if self.rate_per_address and not self._within_rate(peer, now):
             return "connect_rate_per_address"
         return None
 
     def _within_rate(self, peer: str, now: float) -> bool:
         bucket = self._buckets.get(peer)
         if bucket is None:
-            bucket = self._buckets[peer] = Bucket(self._rate_per_address, now)
+            bucket = self._buckets[peer] = Bucket(self.rate_per_address, now)
             if len(self._buckets) > REMEMBERED:
                 self._buckets.popitem(last=False)
         self._buckets.move_to_end(peer)
-        return bucket.take(self._rate_per_address, now)
+        return bucket.take(self.rate_per_address, now)
 
 
 def address_of(peer: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

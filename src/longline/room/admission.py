@@ -12,7 +12,16 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from longline.errors import AppNotFound, BadToken, Banned, LonglineError, NotSupported, Overloaded
+from longline.errors import (
+    AppNotFound,
+    BadToken,
+    Banned,
+    Fenced,
+    LonglineError,
+    NotSupported,
+    Overloaded,
+    Unavailable,
+)
 from longline.model import App, valid_app_name, valid_device_name, wall_clock
 from longline.mqtt.packets import MQTT_5_0, Connack, Connect
 from longline.mqtt.properties import AUTHENTICATION_METHOD, Properties, PropertyId, get_int
@@ -22,7 +31,9 @@ from longline.room.broker import Broker
 from longline.room.connection import Connection
 from longline.room.directory import Directory
 from longline.room.inbox import Inbox
-from longline.room.session import Session
+from longline.room.policy import ANONYMOUS
+from longline.room.session import Gone, Session
+from longline.room.takeovers import Takeovers
 from longline.room.tokens import token_device
 from longline.saver.port import Arrival, Arrive, Saver
 from longline.settings import RoomSettings
@@ -41,7 +52,10 @@ class Caller(NamedTuple):
 
 
 class Admission:
-    """Owned by the room, which runs `run` as a task. At most `connect_queue` CONNECTs wait here."""
+    """Owned by the room, which runs `run` as a task. At most `connect_queue` CONNECTs wait here.
+
+    `fenced` is set when this node turns out to have been declared dead.
+    """
 
     def __init__(
         self,
@@ -53,6 +67,8 @@ class Admission:
         register: Register,
         directory: Directory,
         inbox: Inbox,
+        takeovers: Takeovers,
+        fenced: asyncio.Event,
     ) -> None:
         self._settings = settings
         self._node = node
@@ -61,16 +77,40 @@ class Admission:
         self._register = register
         self._directory = directory
         self._inbox = inbox
+        self._takeovers = takeovers
+        self._fenced = fenced
         self._waiting: deque[tuple[Connection, Connect]] = deque()
         self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._suspended = False
 
     def admit(self, connection: Connection, packet: Connect) -> None:
-        """Takes a CONNECT in; answers it at once only when too many wait."""
-        if len(self._waiting) >= self._settings.connect_queue:
+        """Takes a CONNECT in; answers it at once only when it cannot be served."""
+        if self._suspended:
+            refuse(connection, Unavailable("this node takes no clients now"))
+        elif self._broker.pressed:
+            refuse(connection, Overloaded("the stores do not keep up"))
+        elif len(self._waiting) >= self._settings.connect_queue:
             refuse(connection, Overloaded("too many CONNECTs are waiting"))
-            return
-        self._waiting.append((connection, packet))
-        self._wake.set()
+        else:
+            self._waiting.append((connection, packet))
+            self._wake.set()
+            self._idle.clear()
+
+    def configure(self, settings: RoomSettings) -> None:
+        """Goes by other settings from now on."""
+        self._settings = settings
+
+    async def suspend(self) -> None:
+        """Refuses CONNECTs from now on as unavailable; returns when those taken in before are answered."""
+        self._suspended = True
+        await self._idle.wait()
+
+    def resume(self, node: str) -> None:
+        """Takes CONNECTs in again, for sessions of this node."""
+        self._node = node
+        self._suspended = False
 
     def waiting(self) -> int:
         return len(self._waiting)
@@ -78,6 +118,8 @@ class Admission:
     async def run(self) -> None:
         """Answers CONNECTs for as long as the room lives."""
         while True:
+            if not self._waiting:
+                self._idle.set()
             await self._wake.wait()
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
             if not self._waiting:
@@ -124,7 +166,7 @@ class Admission:
             raise AppNotFound
         device = packet.client_id
         if anonymous:
-            device = device or f"anonymous-{uuid.uuid4().hex}"
+            device = device or ANONYMOUS + uuid.uuid4().hex
         else:
             subject = token_device(app, packet.password)
             device = device or subject
@@ -143,10 +185,15 @@ class Admission:
             )
             for caller, bound in zip(callers, bounds, strict=True):
                 sessions.append(self._open(caller, bound.binding.epoch))
+                if bound.previous is not None and bound.previous.node != self._node:
+                    self._takeovers.add(caller.app.number, caller.device, bound.previous)
             arrivals = await self._saver.arrive(
                 [Arrive(caller.app.number, caller.device, now) for caller in callers]
             )
         except LonglineError as error:
+            if isinstance(error, Fenced):
+                self._fenced.set()
+                error = Unavailable("this node was taken for dead and is about to come back")
             for caller in callers:
                 refuse(caller.connection, error)
             return
@@ -156,6 +203,7 @@ class Admission:
                 continue
             if arrival is None:
                 self._directory.forget(caller.app.app)
+                session.gone = Gone.CLOSED
                 refuse(caller.connection, AppNotFound())
             else:
                 self._answer(caller, session, arrival, now)
@@ -171,10 +219,15 @@ class Admission:
         if largest is not None:
             connection.max_outgoing = largest
         tenant = self._broker.enter(caller.app.number, caller.app.app, caller.app.pubsub)
+        known = self._directory.remembered(caller.app.app)
+        if known is not None:
+            tenant.pubsub = known.pubsub  # it may have been changed without our hearing of it
         session = Session(tenant, caller.device, epoch, connection, window)
         previous = self._broker.open(session)
-        if previous is not None and previous.connection is not None:
-            previous.connection.close(ReasonCode.SESSION_TAKEN_OVER, "taken_over")
+        if previous is not None:
+            previous.gone = Gone.TAKEN_OVER
+            if previous.connection is not None:
+                previous.connection.close(ReasonCode.SESSION_TAKEN_OVER, "taken_over")
         if connection.transport is None:  # it went while we bound it
             self._broker.close(session)
         else:
@@ -185,12 +238,13 @@ class Admission:
     def _answer(self, caller: Caller, session: Session, arrival: Arrival, now: int) -> None:
         connection = caller.connection
         if arrival.banned_until > now:
+            session.gone = Gone.CLOSED
             refuse(connection, Banned())
             return
         session.ordinal = arrival.ordinal
         session.lost_before = self._broker.counters.receipts_lost
-        session.log_position = session.log_cursor = arrival.log_after
-        session.more = arrival.pending or session.missed
+        session.log_position = session.log_read = session.log_cursor = arrival.log_after
+        session.more = session.gap = arrival.pending or session.missed
         granted, connack = self._connack(caller)
         connection.accept(session, connack, granted)
         if session.more:

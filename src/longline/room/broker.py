@@ -8,102 +8,43 @@ deliveries); a publisher that brought more is not read from until the rest of it
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol, final
+from typing import TYPE_CHECKING, Final, final
 
-from longline.model import Message
 from longline.mqtt.codec import PublishFrame
 from longline.mqtt.packets import MQTT_5_0, Publish
-from longline.mqtt.properties import SUBSCRIPTION_IDENTIFIER, TOPIC_ALIAS, Properties, PropertyId
 from longline.room.counters import RoomCounters
+from longline.room.desk import LATER, NOT_YET, Desk, Rooms
+from longline.room.frames import Frames, forwarded
 from longline.room.session import InFlight, Session, Tenant
 from longline.room.subscriptions import Subscriber, Subscriptions
 from longline.room.wheel import Wheel
 
 if TYPE_CHECKING:
-    from longline.mqtt.packets import Connect
     from longline.room.connection import Connection
 
-NOT_YET: Final = -1
 REFUSED: Final = 0x80  # reason codes from here on are failures, section 2.4
 PACKET_ID: Final = 2  # bytes that a packet identifier adds
 TURN_BUDGET: Final = 20_000  # packets and deliveries in one turn of the loop: a few milliseconds
 TURN_WRITES: Final = 1500  # connections written to in one turn: each is a system call
 
 
-class Desk(Protocol):
-    """Where the synchronous part leaves work that has to wait for a store. No call blocks or fails."""
-
-    def admit(self, connection: "Connection", packet: "Connect") -> None:
-        """A CONNECT came in: find out who it is, and answer it."""
-
-    def refill(self, session: Session) -> None:
-        """The session has room for pushes, and the store may have some."""
-
-    def acknowledged(self, entry: InFlight) -> None:
-        """The device has taken a push."""
-
-    def written(self, entry: InFlight) -> None:
-        """A push was written to the device's connection."""
-
-    def dropped(self, session: Session, position: int, broadcast: bool, reason: str) -> None:
-        """A push that is only for who can take it now could not be written."""
-
-    def departed(self, session: Session) -> None:
-        """The session is over; it is in no index any more."""
-
-    def refused(self, connection: "Connection", code: str, message: str) -> None:
-        """A peer did what it may not do. Counted already; a repetition on the same connection is not told."""
-
-
-@final
-class Frames:
-    """A push as it goes over the wire, encoded at most once for each protocol version."""
-
-    __slots__ = ("_frame4", "_frame5", "message")
-
-    def __init__(self, message: Message) -> None:
-        self.message = message
-        self._frame4: PublishFrame | None = None
-        self._frame5: PublishFrame | None = None
-
-    def of(self, version: int, now_ms: int) -> PublishFrame:
-        message = self.message
-        if version == MQTT_5_0:
-            frame = self._frame5
-            if frame is None:
-                properties: Properties = {
-                    PropertyId.MESSAGE_EXPIRY_INTERVAL: max(0, (message.expires_at - now_ms + 999) // 1000),
-                    PropertyId.CONTENT_TYPE: message.content_type,
-                    PropertyId.USER_PROPERTY: [
-                        ("message-id", message.id),
-                        ("sent-at", str(message.created_at)),
-                    ],
-                }
-                frame = self._frame5 = PublishFrame(
-                    "push/" + message.id, message.payload, message.qos, False, properties, version
-                )
-            return frame
-        frame = self._frame4
-        if frame is None:
-            frame = self._frame4 = PublishFrame(
-                "push/" + message.id, message.payload, message.qos, False, None, version
-            )
-        return frame
-
-
 @final
 class Fanout:
     """A message with more subscribers than one turn may serve. Those of the moment it came get it."""
 
-    __slots__ = ("connection", "packet", "reached", "served", "session", "subscribers")
+    __slots__ = ("done", "packet", "reached", "sender", "served", "subscribers")
 
     def __init__(
-        self, connection: "Connection", session: Session, packet: Publish, subscribers: list[Subscriber]
+        self,
+        sender: Session | None,
+        packet: Publish,
+        subscribers: list[Subscriber[Session]],
+        done: Callable[[int], None],
     ) -> None:
-        self.connection = connection
-        self.session = session
+        self.sender = sender
         self.packet = packet
         self.subscribers = subscribers
+        self.done = done  # called with how many it has reached
         self.served = 0
         self.reached = 0
 
@@ -115,6 +56,7 @@ class Broker:
     __slots__ = (
         "_backlogged",
         "_fanouts",
+        "_held",
         "_schedule",
         "_scheduled",
         "_touched",
@@ -123,6 +65,8 @@ class Broker:
         "desk",
         "now",
         "outbox_bytes",
+        "pressed",
+        "rooms",
         "session_queue",
         "spent",
         "tenants",
@@ -151,11 +95,14 @@ class Broker:
         self.turn_budget = turn_budget
         self.turn_writes = turn_writes
         self.tenants: dict[int, Tenant] = {}
+        self.rooms: Rooms | None = None  # while there are others
         self.spent = 0  # deliveries in this turn
         self._schedule = schedule  # loop.call_soon
         self._scheduled = False
         self._touched: deque[Connection] = deque()  # each connection at most once
         self._backlogged: list[Connection] = []  # the same
+        self.pressed = False  # the stores do not keep up: who publishes is not read from
+        self._held: list[Connection] = []  # for that reason; each connection at most once
         self._fanouts: deque[Fanout] = deque()  # at most one a connection
 
     # --- sessions ---------------------------------------------------------------------------------
@@ -184,7 +131,7 @@ class Broker:
         tenant = session.tenant
         if session.subscriptions is not None:
             for filter in session.subscriptions:
-                tenant.subscriptions.remove(filter, session)
+                self.unsubscribe(session, filter)
             session.subscriptions = None
         if tenant.sessions.get(session.device) is session:
             del tenant.sessions[session.device]
@@ -208,6 +155,19 @@ class Broker:
         """The connection has packets left from this turn's chunk: they are worked on in the next."""
         self._backlogged.append(connection)
         self._wake()
+
+    def hold(self, connection: "Connection") -> None:
+        """The connection is not read from, and its packets wait, until the stores keep up again."""
+        self.counters.publishers_paused += 1
+        self._held.append(connection)
+
+    def relieve(self) -> None:
+        """The stores keep up again."""
+        self.pressed = False
+        if self._held:
+            self._backlogged += self._held
+            self._held = []
+            self._wake()
 
     def _wake(self) -> None:
         if not self._scheduled:
@@ -234,23 +194,36 @@ class Broker:
     # --- pushes -----------------------------------------------------------------------------------
 
     def offer(self, session: Session, frames: Frames, position: int, broadcast: bool, now_ms: int) -> None:
-        """Writes a push that has just been stored, or leaves it in the store to be read in its turn."""
-        if position <= (session.log_position if broadcast else session.inbox_position):
-            return  # read from the store already
+        """Writes a push that has just been stored, or leaves it in the store to be read in its turn.
+
+        One that comes twice is written once, but for `online_only` ones, which no store can be asked about.
+        """
         message = frames.message
         connection = session.connection
-        if message.expires_at <= now_ms:
-            return  # it was on its way for too long: the store ends it
         if message.online_only:
+            if message.expires_at <= now_ms:
+                return
             if session.more or connection is None or not connection.ready() or session.free() <= 0:
                 self.desk.dropped(session, position, broadcast, "busy")
             else:
                 self.write_push(session, connection, frames, position, broadcast, False, now_ms)
             return
-        if session.more or connection is None or not connection.ready() or session.free() <= 0:
+        if position <= (session.log_position if broadcast else session.inbox_position):
+            if position <= (session.log_read if broadcast else session.inbox_read):
+                return  # read from the store already
+            if session.in_flight(position, broadcast):
+                return
+            # Written and acknowledged already, or late: what came before it was stored after it.
+            session.gap = True
+            self.counters.pushes_late += 1
+        elif message.expires_at <= now_ms:
+            return  # it was on its way for too long: the store ends it
+        if session.gap or session.more or connection is None or not connection.ready() or session.free() <= 0:
             session.more = True
             session.missed = True
             self.counters.pushes_left += 1
+            if session.gap and not session.fetching:
+                self.desk.refill(session)
             return
         if broadcast:
             session.log_position = position
@@ -308,41 +281,110 @@ class Broker:
 
     # --- plain publish/subscribe ------------------------------------------------------------------
 
+    def subscribe(self, session: Session, filter: str, qos: int, no_local: bool) -> None:
+        """Enters or replaces a session's subscription."""
+        tenant = session.tenant
+        held = session.subscriptions
+        if held is None:
+            held = session.subscriptions = set()
+        held.add(filter)
+        rooms = self.rooms
+        if rooms is not None and not tenant.subscriptions.wanted(filter):
+            rooms.wanted(tenant.app, filter)
+        tenant.subscriptions.add(filter, session, qos, no_local)
+
+    def unsubscribe(self, session: Session, filter: str) -> None:
+        """Takes a subscription out of the index; the session's own list is the caller's."""
+        tenant = session.tenant
+        rooms = self.rooms
+        had = tenant.subscriptions.remove(filter, session)
+        if had and rooms is not None and not tenant.subscriptions.wanted(filter):
+            rooms.unwanted(tenant.app, filter)
+
     def publish(self, connection: "Connection", session: Session, packet: Publish) -> int:
         """Hands a device's message to whom wants it in its app; returns how many.
 
         NOT_YET when there are too many for one turn: `connection.published` is told when all are served.
+        With other rooms, also what `Rooms.relay` says.
         """
-        subscribers = session.tenant.subscriptions.match(packet.topic)
-        if not subscribers:
-            return 0
+        tenant = session.tenant
+        subscribers = tenant.subscriptions.match(packet.topic)
+        reached = 0
+        if subscribers:
+            if len(subscribers) > self.turn_budget:
+                self._publish_in_slices(connection, session, packet, subscribers)
+                return NOT_YET
+            reached = self._fan_out(session, packet, subscribers)
+        rooms = self.rooms
+        if rooms is None:
+            return reached
+        return rooms.relay(connection, tenant.app, packet, reached)
+
+    def _publish_in_slices(
+        self,
+        connection: "Connection",
+        session: Session,
+        packet: Publish,
+        subscribers: list[Subscriber[Session]],
+    ) -> None:
+        def done(reached: int) -> None:
+            rooms = self.rooms
+            if rooms is not None:
+                reached = rooms.relay(connection, session.tenant.app, packet, reached)
+            if reached == LATER:
+                connection.go_on()
+            elif reached != NOT_YET:
+                connection.published(packet, reached)
+
+        self._slice(session, packet, subscribers, done)
+
+    def distribute(self, app: int, packet: Publish, done: Callable[[int], None]) -> bool:
+        """Hands another room's message to the subscribers here.
+
+        False when there are too many for one turn: `done` is called when all are served.
+        """
+        tenant = self.tenants.get(app)
+        if tenant is None:
+            return True
+        subscribers = tenant.subscriptions.match(packet.topic)
         if len(subscribers) > self.turn_budget:
-            self._fanouts.append(Fanout(connection, session, packet, subscribers))
-            self._wake()
-            return NOT_YET
-        return self._fan_out(session, packet, subscribers)
+            self._slice(None, packet, subscribers, done)
+            return False
+        if subscribers:
+            self._fan_out(None, packet, subscribers)
+        return True
+
+    def _slice(
+        self,
+        sender: Session | None,
+        packet: Publish,
+        subscribers: list[Subscriber[Session]],
+        done: Callable[[int], None],
+    ) -> None:
+        self._fanouts.append(Fanout(sender, packet, subscribers, done))
+        self._wake()
 
     def _go_on(self, fanout: "Fanout") -> None:
         """Serves the next slice of a large fan-out."""
         end = fanout.served + self.turn_budget
-        fanout.reached += self._fan_out(
-            fanout.session, fanout.packet, fanout.subscribers[fanout.served : end]
-        )
+        fanout.reached += self._fan_out(fanout.sender, fanout.packet, fanout.subscribers[fanout.served : end])
         fanout.served = end
         if end < len(fanout.subscribers):
             self._fanouts.append(fanout)
         else:
-            fanout.connection.published(fanout.packet, fanout.reached)
+            fanout.done(fanout.reached)
 
-    def _fan_out(self, session: Session, packet: Publish, subscribers: list[Subscriber]) -> int:
+    def _fan_out(
+        self, sender: Session | None, packet: Publish, subscribers: list[Subscriber[Session]]
+    ) -> int:
         frames4: list[PublishFrame | None] = [None, None]
         frames5: list[PublishFrame | None] = [None, None]
         properties = forwarded(packet.properties)
         reached = 0
         for subscriber in subscribers:
-            receiver = subscriber.session
+            receiver = subscriber.who
             connection = receiver.connection
-            if connection is None or (subscriber.no_local and receiver is session):
+            if connection is None or (subscriber.no_local and receiver is sender):
                 continue
             qos = packet.qos if packet.qos < subscriber.qos else subscriber.qos
             frames = frames5 if connection.link.version == MQTT_5_0 else frames4
@@ -395,11 +437,3 @@ class Broker:
             connection.write(queue.popleft().with_id(session.take_id(None), False))
         if not queue:
             session.queue = None
-
-
-def forwarded(properties: Properties | None) -> Properties | None:
-    """What of a publisher's properties goes on to subscribers: all but what is between it and us."""
-    if properties is None or not (TOPIC_ALIAS in properties or SUBSCRIPTION_IDENTIFIER in properties):
-        return properties
-    rest = {k: v for k, v in properties.items() if k not in (TOPIC_ALIAS, SUBSCRIPTION_IDENTIFIER)}
-    return rest or None

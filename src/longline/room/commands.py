@@ -1,29 +1,27 @@
-"""Carries out what other parts tell this room through the bus.
-
-Pushes to devices are written as they come. A broadcast is a task of its own, because it visits every
-session of its app: it goes through them in slices and lets the loop serve heartbeats, unicasts and
-new connections in between. Broadcasts run one after the other, so each device sees them in order;
-`BROADCASTS` may wait, and then the room stops taking commands, which makes their senders wait.
-"""
+"""Carries out what other parts tell this room through the bus."""
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
-from pyroaring import BitMap
 
-from longline.bus.port import AppChanged, Bus, Close, Command, Resync, Why
+from longline.bus.port import AppChanged, Bus, Cancelled, Close, Command, Forward, Resync, Routes, Why
 from longline.errors import LonglineError
 from longline.model import wall_clock
 from longline.mqtt.reasons import ReasonCode
-from longline.room.broker import Broker, Frames
+from longline.room.broadcasts import Broadcasts
+from longline.room.broker import Broker
 from longline.room.directory import Directory
+from longline.room.frames import Frames
 from longline.room.inbox import Inbox
-from longline.room.receipts import Receipts
-from longline.room.session import UNKNOWN, Session
-from longline.saver.port import Broadcast, Saver, Unicast
+from longline.room.recent import Recent
+from longline.room.routes import RouteTable
+from longline.room.session import UNKNOWN, Gone, Session
+from longline.saver.port import Broadcast, Unicast
 
-BROADCASTS = 64
-SLICE = 500  # commands carried out before the loop may serve others
+SLICE = 500  # commands carried out, or sessions gone through, before the loop may serve others
+REMEMBERED = 16_384  # deliveries of online_only unicasts that are known when they come again
+RETRY_AFTER = 0.5  # s, after a bus that could not be read
 
 REASONS = {
     Why.TAKEN_OVER: ReasonCode.SESSION_TAKEN_OVER,
@@ -38,7 +36,7 @@ log = structlog.get_logger()
 
 
 class Commands:
-    """Owned by the room, which runs `receive` and `broadcast` as tasks."""
+    """Owned by the room, which runs `receive` as a task."""
 
     def __init__(
         self,
@@ -46,119 +44,139 @@ class Commands:
         bus: Bus,
         *,
         broker: Broker,
-        saver: Saver,
         directory: Directory,
         inbox: Inbox,
-        receipts: Receipts,
-        fanout_slice: int,
+        broadcasts: Broadcasts,
+        routes: RouteTable,
     ) -> None:
         self._node = node
         self._bus = bus
         self._broker = broker
-        self._saver = saver
         self._directory = directory
         self._inbox = inbox
-        self._receipts = receipts
-        self._slice = fanout_slice
-        self._broadcasts: asyncio.Queue[Broadcast] = asyncio.Queue(BROADCASTS)
+        self._broadcasts = broadcasts
+        self._routes = routes
+        self._seen = Recent(REMEMBERED)
+        self._listening = asyncio.Event()
+        self._listening.set()
+        self._stay: asyncio.Timeout | None = None
+
+    # --- receiving --------------------------------------------------------------------------------
 
     async def receive(self) -> None:
         """Takes commands for as long as the room lives."""
         while True:
-            commands = await self._bus.receive(self._node)
+            await self._listening.wait()
+            stay = self._stay = asyncio.timeout(None)  # until `leave` sets it to now
+            try:
+                async with stay:
+                    await self._take()
+            except TimeoutError:
+                if not stay.expired():
+                    raise
+
+    def leave(self) -> None:
+        """Takes no more commands, until `listen`."""
+        self._listening.clear()
+        if self._stay is not None:
+            self._stay.reschedule(asyncio.get_running_loop().time())
+            self._stay = None
+
+    def listen(self, node: str) -> None:
+        """Takes commands from this node's queue."""
+        self._node = node
+        self._listening.set()
+
+    async def _take(self) -> None:
+        while True:
+            try:
+                commands = await self._bus.receive(self._node)
+            except LonglineError as error:
+                log.warning("bus_unread", code=error.code, reason=error.message)
+                await asyncio.sleep(RETRY_AFTER)
+                continue
             now = wall_clock()
             for done, command in enumerate(commands, 1):
                 if isinstance(command, Unicast):
                     self._unicast(command, now)
                 elif isinstance(command, Broadcast):
-                    await self._broadcasts.put(command)
+                    await self._broadcasts.add(command)
+                elif isinstance(command, Forward):
+                    await self._routes.forward(command)
                 else:
                     await self._carry_out(command)
                 if done % SLICE == 0:
                     await asyncio.sleep(0)
 
+    # --- carrying out -----------------------------------------------------------------------------
+
     def _unicast(self, command: Unicast, now: int) -> None:
         frames = Frames(command.message)
         for target in command.targets:
             session = self._broker.session(command.app, target.device)
-            if session is not None:
-                if session.ordinal == UNKNOWN:
-                    session.missed = True  # it is just connecting: it reads this from the store
-                else:
-                    self._broker.offer(session, frames, target.position, False, now)
+            if session is None:
+                continue
+            if session.ordinal == UNKNOWN:
+                session.missed = True  # it is just connecting: it reads this from the store
+            elif not command.message.online_only or self._seen.add((command.message.id, target.ordinal)):
+                self._broker.offer(session, frames, target.position, False, now)
 
     async def _carry_out(self, command: Command) -> None:
         if isinstance(command, Close):
             session = self._broker.session(command.app, command.device)
             if session is not None and session.epoch == command.epoch:
                 close(session, command.why)
+        elif isinstance(command, Routes):
+            await self._routes.changed(command)
+        elif isinstance(command, Cancelled):
+            self._broadcasts.cancel(command.app, command.message_id)
         elif isinstance(command, AppChanged):
-            self._directory.forget(command.name)
-            tenant = self._broker.tenants.get(command.app)
-            if tenant is None:
-                return
-            if command.why is not None:
-                for done, session in enumerate(self._sessions(command.app), 1):
-                    close(session, command.why)
-                    if done % self._slice == 0:
-                        await asyncio.sleep(0)
-            else:
-                pubsub = await self._pubsub(command.name)
-                if pubsub is not None:
-                    tenant.pubsub = pubsub
+            await self._change(command)
         elif isinstance(command, Resync):
-            log.warning("resync", reason="commands to this node were lost")
-            for app in list(self._broker.tenants):
-                for session in self._sessions(app):
-                    session.more = session.missed = True
-                    if session.ordinal != UNKNOWN:  # else its first read is still to come
-                        self._inbox.want(session)
+            await self._resync()
 
-    async def _pubsub(self, name: str) -> bool | None:
-        """Whether the app allows plain publish/subscribe; None when that cannot be found out."""
+    async def _change(self, command: AppChanged) -> None:
+        self._directory.forget(command.name)
+        tenant = self._broker.tenants.get(command.app)
+        if tenant is None:
+            return
+        why = command.why
+        if why is not None:
+            await self._each(command.app, lambda session: close(session, why))
+            return
         try:
-            app = await self._directory.find(name)
+            app = await self._directory.find(command.name)
         except LonglineError:
-            return None
-        return app.pubsub if app is not None else None
+            return  # who connects next finds out
+        if app is not None:
+            tenant.pubsub = app.pubsub
 
-    def _sessions(self, app: int) -> list[Session]:
+    async def _resync(self) -> None:
+        """Commands were lost: whatever they may have said is found out in other ways."""
+        log.warning("resync", reason="commands to this node were lost")
+        self._broker.counters.resyncs += 1
+        self._directory.clear()
+        await self._routes.rebuild()
+        for app in list(self._broker.tenants):
+            await self._each(app, self._read_again)
+
+    def _read_again(self, session: Session) -> None:
+        if session.ordinal == UNKNOWN:
+            session.missed = True  # its first read is still to come
+        else:
+            self._inbox.again(session)
+
+    async def _each(self, app: int, act: Callable[[Session], None]) -> None:
+        """Acts on every session of an app, a slice at a time."""
         tenant = self._broker.tenants.get(app)
-        return list(tenant.sessions.values()) if tenant is not None else []
-
-    async def broadcast(self) -> None:
-        """Writes broadcasts to the sessions they are for, for as long as the room lives."""
-        while True:
-            command = await self._broadcasts.get()
-            tenant = self._broker.tenants.get(command.app)
-            if tenant is not None:
-                await self._fan_out(command, list(tenant.sessions.values()))
-            if command.message.online_only:
-                await self._end(command)
-
-    async def _fan_out(self, command: Broadcast, sessions: list[Session]) -> None:
-        audience = BitMap.deserialize(command.audience)
-        frames = Frames(command.message)
-        for start in range(0, len(sessions), self._slice):
-            now = wall_clock()
-            for session in sessions[start : start + self._slice]:
-                if session.ordinal == UNKNOWN:
-                    session.missed = True
-                elif session.ordinal in audience:
-                    self._broker.offer(session, frames, command.position, True, now)
-            await asyncio.sleep(0)
-
-    async def _end(self, command: Broadcast) -> None:
-        """An online-only broadcast is over for whoever it was not written to."""
-        self._receipts.note_all()
-        await self._receipts.settled()
-        try:
-            await self._saver.settle_rest(command.app, command.position, "offline", wall_clock())
-        except LonglineError as error:
-            log.warning("settle_rest_failed", code=error.code, message_id=command.message.id)
+        for done, session in enumerate(list(tenant.sessions.values()) if tenant is not None else (), 1):
+            act(session)
+            if done % SLICE == 0:
+                await asyncio.sleep(0)
 
 
 def close(session: Session, why: Why) -> None:
     """Ends a session's connection."""
+    session.gone = Gone.TAKEN_OVER if why == Why.TAKEN_OVER else Gone.CLOSED
     if session.connection is not None:
         session.connection.close(REASONS[why], why.value)

@@ -6,9 +6,11 @@ handed to the room's desk while reading is paused, and comes back through `accep
 """
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Final, cast, final
 
 from longline.mqtt.link import Link, Phase, Role
+from longline.mqtt.moving import MOVED_TOPIC, moved_notice, moved_properties
 from longline.mqtt.packets import (
     CONNECT,
     DISCONNECT,
@@ -37,7 +39,9 @@ from longline.mqtt.packets import (
 )
 from longline.mqtt.properties import SUBSCRIPTION_IDENTIFIER
 from longline.mqtt.reasons import ReasonCode
-from longline.room.broker import NOT_YET, Broker
+from longline.room.broker import Broker
+from longline.room.desk import NOT_YET
+from longline.room.session import Gone
 from longline.room.wheel import UNSET
 
 if TYPE_CHECKING:
@@ -46,7 +50,21 @@ if TYPE_CHECKING:
 
 CLOSE_GRACE: Final = 5  # ticks that a closed connection gets to take its last bytes
 UNDER_WAY: Final = 1  # tick: part of the one under way is over already, and no deadline may come early
+NO_SUBSCRIBERS: Final = 0x10  # as a number: in compiled code a member of an enum costs a look-up
+MOVED_SIZE: Final = 64  # bytes that a DISCONNECT takes which names a server, besides that name
+OWED: Final = -1
 NO_LIMIT: Final = 268_435_460  # bytes: the largest packet that the wire can express, section 2.1.4
+
+
+@final
+class Answer:
+    """The PUBACK of a publication that is not yet everyone's: `reason` is OWED until then."""
+
+    __slots__ = ("packet_id", "reason")
+
+    def __init__(self, packet_id: int, reason: int) -> None:
+        self.packet_id = packet_id
+        self.reason = reason
 
 
 @final
@@ -55,6 +73,7 @@ class Connection:
 
     __slots__ = (
         "aliases",
+        "answers",
         "backlog",
         "blocked",
         "broker",
@@ -81,7 +100,7 @@ class Connection:
         self.session: Session | None = None
         self.ended = False  # we close: nothing more is taken or written
         self.blocked = False  # the transport holds more than outbox_bytes
-        self.publishing = False  # a fan-out of this connection's is still under way
+        self.publishing = False  # the latest publication must be dealt with before the next is looked at
         self.touched = False  # in the broker's list of connections to flush
         self.waiting = 0  # bytes in link.output
         self.max_outgoing = NO_LIMIT
@@ -91,6 +110,7 @@ class Connection:
         self.reported: str | None = None  # the code of the latest fault
         self.backlog: list[Packet] | None = None  # what a turn's budget left over
         self.aliases: dict[int, str] | None = None  # the client's topic aliases
+        self.answers: deque[Answer] | None = None  # PUBACKs that wait for other rooms, and those behind them
 
     # --- what the transport calls -----------------------------------------------------------------
 
@@ -133,6 +153,7 @@ class Connection:
         self.link.closed()
         self.transport = None
         self.backlog = None
+        self.answers = None
         self.policy.released(self)
         session = self.session
         if session is not None:
@@ -172,7 +193,6 @@ class Connection:
 
     def flush(self) -> None:
         """Gives this turn's output to the transport."""
-        self.publishing = False  # a fan-out of this connection's is still under way
         self.touched = False
         self.waiting = 0
         output = self.link.take_output()
@@ -191,13 +211,26 @@ class Connection:
     def close(self, reason: ReasonCode, code: str) -> None:
         """Ends the connection from our side, told to MQTT 5 clients by a DISCONNECT with the reason."""
         if not self.ended:
-            self._count(code)
+            self.broker.counters.closed.add(code)
             self.link.close(reason)
             self._finish()
 
-    def _count(self, code: str) -> None:
-        closed = self.broker.counters.closed
-        closed[code] = closed.get(code, 0) + 1
+    def move(self, reason: ReasonCode, server: str | None, after_ms: int) -> None:
+        """Sends the client to another server, as `host:port`, and ends the connection.
+
+        None is where it came from. `after_ms` is when it is asked to be there, in milliseconds from now.
+        """
+        if self.ended:
+            return
+        self.broker.counters.closed.add("moved")
+        if self.link.version == MQTT_5_0:
+            fits = len(server or "") + MOVED_SIZE <= self.max_outgoing
+            self.link.close(reason, moved_properties(server, after_ms) if fits else None)
+        else:
+            if self.link.phase == Phase.OPEN:
+                self.link.send(Publish(MOVED_TOPIC, moved_notice(server, after_ms)))
+            self.link.close(reason)
+        self._finish()
 
     def fault(self, reason: ReasonCode, code: str, message: str) -> None:
         """Ends the connection because of what the peer did."""
@@ -206,8 +239,7 @@ class Connection:
 
     def report(self, code: str, message: str) -> None:
         """Counts what the peer may not do, and tells of it, but not again while it goes on doing the same."""
-        refused = self.broker.counters.refused
-        refused[code] = refused.get(code, 0) + 1
+        self.broker.counters.refused.add(code)
         if code != self.reported:
             self.reported = code
             self.broker.desk.refused(self, code, message)
@@ -229,7 +261,9 @@ class Connection:
         if phase == Phase.OPEN:
             # [MQTT-3.1.2-22] silence for one and a half times the keep alive: the peer is gone
             left = self.keep_alive - int(self.broker.now - self.link.last_heard)
-            if left <= 0:
+            if self.backlog is not None:  # we do not listen now
+                self.broker.wheel.set(self, self.keep_alive)
+            elif left <= 0:
                 self.close(ReasonCode.KEEP_ALIVE_TIMEOUT, "keep_alive_timeout")
             else:
                 self.broker.wheel.set(self, left)
@@ -266,6 +300,7 @@ class Connection:
         packets = self.backlog
         self.backlog = None
         if packets is not None and self.transport is not None:
+            self.link.last_heard = self.broker.now  # who was not read from could not be heard
             if not self.blocked:
                 self._resume_reading()
             self._handle(packets)
@@ -287,27 +322,48 @@ class Connection:
             elif kind == UNSUBSCRIBE:
                 self._unsubscribe(cast(Unsubscribe, packet))
             elif kind == CONNECT:
-                self._pause_reading()
-                broker.desk.admit(self, cast(Connect, packet))
+                self._connect(cast(Connect, packet))
             elif kind == DISCONNECT:
+                if self.session is not None:
+                    self.session.gone = Gone.LEFT
                 self._finish()
             elif kind in (PUBREC, PUBREL, PUBCOMP):
                 self._stray(cast(Acknowledgement, packet))
             broker.spent += 1
-            if self.publishing:  # nothing may overtake it
+            if (self.publishing or broker.pressed or broker.spent > broker.turn_budget) and self._has_to_wait(
+                kind, done < len(packets)
+            ):
                 self.backlog = packets[done:]
                 self._pause_reading()
-                return
-            if broker.spent > broker.turn_budget and done < len(packets) and not self.ended:
-                self.backlog = packets[done:]
-                self._pause_reading()
-                broker.postpone(self)
                 return
         fault = self.link.fault
         if fault is not None and not self.ended:
-            self._count(fault.code)
+            self.broker.counters.closed.add(fault.code)
             self.report(fault.code, fault.message)
             self._finish()
+
+    def _has_to_wait(self, kind: int, more: bool) -> bool:
+        """Whether what comes behind a packet of this kind has to wait; `more`: some of it is here already."""
+        broker = self.broker
+        if self.publishing:  # nothing may overtake it
+            return True
+        if self.ended:
+            return False
+        if broker.pressed and kind == PUBLISH:
+            broker.hold(self)
+            return True
+        if more and broker.spent > broker.turn_budget:
+            broker.postpone(self)
+            return True
+        return False
+
+    def _connect(self, packet: Connect) -> None:
+        self._pause_reading()
+        elsewhere = self.policy.elsewhere
+        if elsewhere is None:
+            self.broker.desk.admit(self, packet)
+        else:
+            self.move(ReasonCode.USE_ANOTHER_SERVER, elsewhere(packet.username or "", packet.client_id), 0)
 
     def _publish(self, packet: Publish) -> None:
         session = self.session
@@ -322,22 +378,56 @@ class Connection:
                 self.fault(refusal.reason, refusal.code, refusal.message)
             else:
                 self.report(refusal.code, refusal.message)
-                self.send(Puback(packet.packet_id, refusal.reason))
+                self._puback(packet.packet_id, refusal.reason)
             return
         reached = broker.publish(self, session, packet)
-        if reached == NOT_YET:
+        if reached >= 0:
+            if packet.qos == 1:
+                self._puback(packet.packet_id, 0 if reached else NO_SUBSCRIBERS)
+        elif reached == NOT_YET:
             self.publishing = True
-        elif packet.qos == 1:
-            self.send(Puback(packet.packet_id, 0 if reached else ReasonCode.NO_MATCHING_SUBSCRIBERS))
 
     def published(self, packet: Publish, reached: int) -> None:
         """A publication with very many subscribers has reached them: the packets behind it are next."""
+        if packet.qos == 1 and self.transport is not None:
+            self._puback(packet.packet_id, 0 if reached else NO_SUBSCRIBERS)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """What the packets behind a publication had to wait for is done."""
         self.publishing = False
-        if self.transport is None:
+        if self.transport is not None:
+            self.work_off()
+
+    def owe(self, packet_id: int) -> Answer:
+        """A PUBACK that `settle` sends."""
+        answer = Answer(packet_id, OWED)
+        if self.answers is None:
+            self.answers = deque()
+        self.answers.append(answer)
+        return answer
+
+    def owing(self) -> int:
+        """How many PUBACKs the client waits for."""
+        return len(self.answers) if self.answers is not None else 0
+
+    def settle(self, answer: Answer, reason: int) -> None:
+        """Sends a PUBACK that was owed, once those before it are out [MQTT-4.6.0-2]."""
+        answer.reason = reason
+        answers = self.answers
+        if answers is None:
             return
-        if packet.qos == 1:
-            self.send(Puback(packet.packet_id, 0 if reached else ReasonCode.NO_MATCHING_SUBSCRIBERS))
-        self.work_off()
+        while answers and answers[0].reason != OWED:
+            first = answers.popleft()
+            self.send(Puback(first.packet_id, first.reason))
+        if not answers:
+            self.answers = None
+
+    def _puback(self, packet_id: int, reason: int) -> None:
+        if self.answers is None:
+            self.send(Puback(packet_id, reason))
+        else:
+            self.answers.append(Answer(packet_id, reason))
 
     def _acknowledge(self, packet: Puback) -> None:
         session = self.session
@@ -366,7 +456,10 @@ class Connection:
             return
         self.broker.spent += len(packet.subscriptions)
         reasons = [self.policy.subscribe(self, session, wanted) for wanted in packet.subscriptions]
-        self.send(Suback(packet.packet_id, reasons))
+        suback = Suback(packet.packet_id, reasons)
+        rooms = self.broker.rooms
+        if rooms is None or not rooms.told_first(self, suback):
+            self.send(suback)
 
     def _unsubscribe(self, packet: Unsubscribe) -> None:
         session = self.session
@@ -377,7 +470,7 @@ class Connection:
             held = session.subscriptions
             if held is not None and filter in held:
                 held.discard(filter)
-                session.tenant.subscriptions.remove(filter, session)
+                self.broker.unsubscribe(session, filter)
                 reasons.append(ReasonCode.SUCCESS)
             else:
                 reasons.append(ReasonCode.NO_SUBSCRIPTION_EXISTED)

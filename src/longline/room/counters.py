@@ -2,6 +2,8 @@
 
 from typing import final
 
+from longline.telemetry.counters import Tally
+
 
 @final
 class RoomCounters:
@@ -16,12 +18,17 @@ class RoomCounters:
         "messages_dropped_slow",
         "messages_in",
         "messages_routed",
+        "pressed",
+        "publishers_paused",
         "pushes_acked",
+        "pushes_late",
         "pushes_left",
         "pushes_sent",
         "receipts_lost",
         "refused",
+        "resyncs",
         "sessions",
+        "takeovers_lost",
         "writes_too_late",
     )
 
@@ -37,7 +44,12 @@ class RoomCounters:
         self.pushes_sent = 0
         self.pushes_acked = 0
         self.pushes_left = 0  # left in the store because the window was full
+        self.pushes_late = 0  # came behind what was stored after them: the store was read again
         self.receipts_lost = 0  # forgotten for want of room: these pushes will be sent again
         self.writes_too_late = 0  # to a connection that had just gone
-        self.refused: dict[str, int] = {}  # peers' faults and refusals, by code
-        self.closed: dict[str, int] = {}  # connections ended by us, by reason
+        self.takeovers_lost = 0  # rooms that were not told that a device has come to us
+        self.resyncs = 0  # times that commands to us were lost
+        self.pressed = 0  # times that the stores did not keep up with us
+        self.publishers_paused = 0  # connections not read from for that reason
+        self.refused = Tally()  # peers' faults and refusals, by code
+        self.closed = Tally()  # connections ended by us, by reason

@@ -3,10 +3,11 @@
 import asyncio
 
 from longline.errors import LonglineError
+from longline.model import wall_clock
 from longline.register.port import Register, Unbind
 from longline.room.counters import RoomCounters
 from longline.room.receipts import Receipts
-from longline.room.session import UNKNOWN, Session
+from longline.room.session import UNKNOWN, Gone, Session
 from longline.saver.port import Cursor, Saver
 
 BATCH = 1000
@@ -14,21 +15,27 @@ RETRY_AFTER = 0.5  # s
 
 
 class Departures:
-    """Owned by the room, which runs `run` as a task. Bounded by the number of connections that can end."""
+    """Owned by the room, which runs `run` as a task. Bounded by the number of connections that can end.
 
-    def __init__(self, saver: Saver, register: Register, receipts: Receipts, counters: RoomCounters) -> None:
+    `linger` in ms: how long a device whose connection broke still counts as there.
+    """
+
+    def __init__(
+        self, saver: Saver, register: Register, receipts: Receipts, counters: RoomCounters, *, linger: int
+    ) -> None:
         self._saver = saver
         self._receipts = receipts
         self._counters = counters
         self._register = register
-        self._gone: list[Session] = []
+        self.linger = linger
+        self._gone: list[tuple[Session, int]] = []  # and when, in ms
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
     def add(self, session: Session) -> None:
         """The session has ended."""
-        self._gone.append(session)
+        self._gone.append((session, wall_clock()))
         self._wake.set()
         self._idle.clear()
 
@@ -47,27 +54,34 @@ class Departures:
                 self._wake.clear()
             await self._wake.wait()
             batch = self._gone[:BATCH]
+            # Who was taken over owns nothing any more: neither the binding nor the cursor is its to change.
+            ended = [(session, at) for session, at in batch if session.gone != Gone.TAKEN_OVER]
             try:
-                # The session's epoch fences both: a newer session of the device stays bound.
-                await self._register.unbind([Unbind(s.tenant.app, s.device, s.epoch) for s in batch])
-                cursors = [
-                    Cursor(s.tenant.app, s.ordinal, s.settled_log()) for s in batch if self._has_read(s)
-                ]
+                cursors = [cursor for session, _ in ended if (cursor := self._cursor(session)) is not None]
                 if cursors:
-                    # A cursor must not be on disk before the receipts of what it has passed.
+                    # A cursor must not be on disk before the receipts of what it has passed, and it is only
+                    # taken from a session that still owns its device.
                     await self._receipts.settled()
                     await self._saver.advance(cursors)
+                if ended:
+                    # The session's epoch fences this: a newer session of the device stays bound.
+                    await self._register.unbind([self._unbind(session, at) for session, at in ended])
             except LonglineError:
                 await asyncio.sleep(RETRY_AFTER)
                 continue
             del self._gone[: len(batch)]
-            for session in batch:
+            for session, _ in batch:
                 session.inflight = None  # its entries point back: a cycle that only the collector would find
 
-    def _has_read(self, session: Session) -> bool:
-        """Whether the session got further in the log than the store knows, and lost no receipt on the way."""
-        return (
-            session.ordinal != UNKNOWN
-            and session.settled_log() > session.log_cursor
-            and session.lost_before == self._counters.receipts_lost
-        )
+    def _unbind(self, session: Session, at: int) -> Unbind:
+        linger = self.linger if session.gone == Gone.BROKEN else 0
+        return Unbind(session.tenant.app, session.device, session.epoch, at, linger)
+
+    def _cursor(self, session: Session) -> Cursor | None:
+        """None unless the session got further in the log than the store knows, and lost no receipt."""
+        if session.ordinal == UNKNOWN or session.lost_before != self._counters.receipts_lost:
+            return None
+        position = session.settled_log()
+        if position <= session.log_cursor:
+            return None
+        return Cursor(session.tenant.app, session.ordinal, position, session.epoch)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from longline.room.connection import Connection
     from longline.room.session import Session
 
+ANONYMOUS: Final = "anonymous-"  # how the device names begin that we give to clients without one
 RESERVED: Final = ("push", "up", "group", "event")  # first levels that belong to the platform
 
 
@@ -64,6 +65,7 @@ class Policy:
         "admit_address",
         "connect_packet_size",
         "connect_timeout",
+        "elsewhere",
         "max_packet_size",
         "max_subscriptions",
         "max_topic_levels",
@@ -90,6 +92,9 @@ class Policy:
         self.max_subscriptions = max_subscriptions
         self.max_topic_levels = max_topic_levels
         self.topic_alias_maximum = topic_alias_maximum
+        # While nobody is let in: names the server (`host:port`) for a client of this app and device, or
+        # None where it should come back by the address that it knows.
+        self.elsewhere: Callable[[str, str], str | None] | None = None
 
     def admits(self, connection: "Connection") -> bool:
         """Whether a new connection may stay."""
@@ -153,11 +158,7 @@ class Policy:
         end = filter.find("/")
         if (filter if end < 0 else filter[:end]) in RESERVED:
             return qos  # a device gets what is its own there without asking; asking does no harm
-        held = session.subscriptions
-        if held is None:
-            held = session.subscriptions = set()
-        held.add(filter)
-        session.tenant.subscriptions.add(filter, session, qos, wanted.no_local)
+        connection.broker.subscribe(session, filter, qos, wanted.no_local)
         return qos
 
     def _subscription_refusal(self, session: "Session", wanted: Subscription) -> Refusal | None:

@@ -21,12 +21,15 @@ RETRY_MOST = 5.0
 
 
 class Receipts:
-    """Owned by the room, which runs `run` as a task. Nothing else here waits, but `settled`."""
+    """Owned by the room, which runs `run` as a task. Nothing else here waits, but `settled`.
+
+    `delay` in seconds.
+    """
 
     def __init__(self, saver: Saver, counters: RoomCounters, *, delay: float, limit: int) -> None:
         self._saver = saver
         self._counters = counters
-        self._delay = delay
+        self.delay = delay
         self._limit = limit
         self._gathered: list[Receipt] = []
         self._unnoted: deque[InFlight] = deque()
@@ -47,9 +50,9 @@ class Receipts:
 
     def dropped(self, session: Session, position: int, broadcast: bool, reason: str) -> None:
         """A push will not be written to this device."""
-        now = wall_clock()
+        app, ordinal = session.tenant.app, session.ordinal
         self._add(
-            Receipt(session.tenant.app, session.ordinal, position, broadcast, State.DROPPED, now, 0, reason)
+            Receipt(app, ordinal, position, broadcast, State.DROPPED, wall_clock(), 0, reason, session.epoch)
         )
 
     def note_all(self) -> None:
@@ -80,8 +83,8 @@ class Receipts:
         pause = RETRY_AFTER
         while True:
             await self._wake.wait()
-            if self._delay and not self._rounds:
-                await asyncio.sleep(self._delay)
+            if self.delay and not self._rounds:
+                await asyncio.sleep(self.delay)
             self._wake.clear()
             batch, self._gathered = self._gathered, []
             waiters, self._rounds = self._rounds, []
@@ -122,6 +125,8 @@ class Receipts:
                 state,
                 wall_clock(),
                 entry.sent_at,
+                None,
+                session.epoch,
             )
         )
 

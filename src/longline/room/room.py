@@ -4,29 +4,37 @@ import asyncio
 import math
 import socket
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import cast
 
 from longline.bus.port import Bus
+from longline.errors import LonglineError
 from longline.mqtt.packets import Connect
 from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Register
 from longline.room.addresses import Addresses
 from longline.room.admission import Admission
+from longline.room.broadcasts import Broadcasts
 from longline.room.broker import Broker
 from longline.room.commands import Commands
 from longline.room.connection import Connection
 from longline.room.departures import Departures
 from longline.room.directory import Directory
+from longline.room.draining import Draining
 from longline.room.inbox import Inbox
 from longline.room.policy import Policy
+from longline.room.pressure import Pressure
 from longline.room.receipts import Receipts
+from longline.room.routes import RouteTable
 from longline.room.session import InFlight, Session
+from longline.room.takeovers import Takeovers
 from longline.saver.port import Saver
 from longline.settings import RoomSettings
 
 TICK = 1.0  # s: the wheel's step, and how exact deadlines are
 SLICE = 1000  # connections looked at before the loop may serve others
 RECEIPTS = 200_000  # receipts that may wait for the store
+RESTART_GRACE = 5.0  # s
 KEEPALIVE_IDLE = (
     600  # s until the kernel probes a silent peer: finds the dead ones that have no MQTT keep alive
 )
@@ -35,7 +43,11 @@ Report = Callable[[str, str, str], None]  # code, peer's address, message
 
 
 class Room:
-    """Serves devices on one listener until it is stopped. Fulfils `Desk` for its broker."""
+    """Serves devices on one listener until it is stopped. Fulfils `Desk` for its broker.
+
+    `fenced` is set when a bind shows that the node was declared dead. Whoever started the room then has it
+    go on under a new name, by `restart_as`.
+    """
 
     def __init__(
         self,
@@ -46,10 +58,12 @@ class Room:
         register: Register,
         bus: Bus,
         report: Report,
+        fenced: asyncio.Event,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._settings = settings
         self._node = node
+        self._register = register
         self._bus = bus
         self._report = report
         self._loop = loop
@@ -57,7 +71,10 @@ class Room:
         counters = self.broker.counters
         self.receipts = Receipts(saver, counters, delay=settings.ack_delay / 1000, limit=RECEIPTS)
         self.inbox = Inbox(saver, self.broker, self.receipts)
-        self.departures = Departures(saver, register, self.receipts, counters)
+        self.departures = Departures(
+            saver, register, self.receipts, counters, linger=int(settings.linger * 1000)
+        )
+        self.takeovers = Takeovers(bus, counters)
         self._directory = Directory(saver)
         self.admission = Admission(
             settings,
@@ -67,16 +84,30 @@ class Room:
             register=register,
             directory=self._directory,
             inbox=self.inbox,
+            takeovers=self.takeovers,
+            fenced=fenced,
         )
+        self._broadcasts = Broadcasts(
+            node,
+            broker=self.broker,
+            saver=saver,
+            receipts=self.receipts,
+            fanout_slice=settings.fanout_slice,
+        )
+        self.routes = RouteTable(node, bus, self.broker)
         self._commands = Commands(
             node,
             bus,
             broker=self.broker,
-            saver=saver,
             directory=self._directory,
             inbox=self.inbox,
-            receipts=self.receipts,
-            fanout_slice=settings.fanout_slice,
+            broadcasts=self._broadcasts,
+            routes=self.routes,
+        )
+        self._pressure = Pressure(
+            self.broker,
+            [(self.receipts.waiting, RECEIPTS), (self.admission.waiting, settings.connect_queue)],
+            self.inbox.failing,
         )
         self._addresses = Addresses(
             counters,
@@ -87,7 +118,7 @@ class Room:
             rate=settings.connect_rate,
             rate_per_address=settings.connect_rate_per_address,
         )
-        self._policy = Policy(
+        self.policy = Policy(
             self._addresses.admit,
             self._addresses.release,
             settings.connect_packet_size,
@@ -105,15 +136,24 @@ class Room:
 
     async def start(self) -> None:
         """Starts the tasks and opens the listener. Raises OSError when the port is not to be had."""
-        listener = listen(self._settings.host, self._settings.port) if self._settings.port else None
+        settings = self._settings
+        listener = None
+        if settings.port:
+            listener = listen(settings.host, settings.port, reuse_port=settings.reuse_port)
         await self._bus.open(self._node)
+        await self.routes.rebuild()
         for name, work in (
             ("admission", self.admission.run()),
             ("inbox", self.inbox.run()),
+            ("inbox-again", self.inbox.run_again()),
             ("receipts", self.receipts.run()),
             ("departures", self.departures.run()),
+            ("takeovers", self.takeovers.run()),
             ("commands", self._commands.receive()),
-            ("broadcasts", self._commands.broadcast()),
+            ("broadcasts", self._broadcasts.run()),
+            ("broadcasts-done", self._broadcasts.tell()),
+            ("routes", self.routes.run()),
+            ("pressure", self._pressure.run()),
             ("clock", self._clock()),
         ):
             self._own(f"room.{name}", work)
@@ -121,7 +161,7 @@ class Room:
             self._server = await self._loop.create_server(
                 cast(Callable[[], asyncio.BaseProtocol], self._connect),  # by shape: it is compiled
                 sock=listener,
-                backlog=self._settings.accept_backlog,
+                backlog=settings.accept_backlog,
             )
 
     @property
@@ -129,10 +169,85 @@ class Room:
         """The room's tasks: each runs until `stop`; one that ends earlier has failed."""
         return self._tasks
 
-    async def stop(self, grace: float) -> None:
-        """Says goodbye to every device, then commits what is still to be; at most `grace` seconds."""
+    @property
+    def connections(self) -> int:
+        """How many there are now."""
+        return self.broker.counters.connections
+
+    @property
+    def capacity(self) -> int:
+        """How many connections the room takes."""
+        return self._settings.max_connections
+
+    def configure(self, settings: RoomSettings) -> None:
+        """Goes by other settings from now on: by those that can change at run time."""
+        self._settings = settings
+        self.admission.configure(settings)
+        self.receipts.delay = settings.ack_delay / 1000
+        self.departures.linger = int(settings.linger * 1000)
+        self._broadcasts.fanout_slice = settings.fanout_slice
+        self._addresses.max_connections = settings.max_connections
+        self._addresses.rate = settings.connect_rate
+        self._addresses.rate_per_address = settings.connect_rate_per_address
+
+    def draining(self, others: Callable[[], bool], where: Callable[[str, str], str | None]) -> Draining:
+        """What moves this room's clients elsewhere; `others` and `where` as `Draining` wants them."""
+        return Draining(
+            lambda: self._node,
+            broker=self.broker,
+            policy=self.policy,
+            register=self._register,
+            others=others,
+            where=where,
+        )
+
+    def close_listener(self) -> None:
+        """Takes no new connections; those that are there stay."""
         if self._server is not None:
             self._server.close()
+
+    async def suspend(self) -> None:
+        """Takes no new clients, who are told that the server is unavailable, and goes on serving the others.
+
+        For a node that cannot be sure that the others do not take it for dead. Returns when the CONNECTs
+        that were taken in before are answered.
+        """
+        await self.admission.suspend()
+
+    def resume(self) -> None:
+        """Takes clients again."""
+        self.admission.resume(self._node)
+
+    async def restart_as(self, node: str, grace: float = RESTART_GRACE) -> None:
+        """Ends all connections and goes on as another node: this one was declared dead.
+
+        What was written is committed within `grace` seconds, as far as the stores can be reached. Raises what
+        the bus raises when the new node cannot be given a queue; the room is suspended then, and this can be
+        called again.
+        """
+        await self.suspend()
+        self._commands.leave()
+        self._broadcasts.rename(node)
+        await self._say_goodbye(grace)
+        with suppress(LonglineError):  # whoever declared it dead has shut the queue, or will
+            await self._bus.shut(self._node)
+        await self._bus.open(node)
+        self._node = node
+        self._commands.listen(node)
+        await self.routes.rename(node)
+        self.resume()
+
+    async def stop(self, grace: float) -> None:
+        """Says goodbye to every device, then commits what is still to be; at most `grace` seconds."""
+        self.close_listener()
+        await self._say_goodbye(grace)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with suppress(LonglineError):  # then whoever finds this node gone does it
+            await self._bus.shut(self._node)
+
+    async def _say_goodbye(self, grace: float) -> None:
         # Who is not let in yet has no session, but a deadline.
         for connection in self.broker.wheel.connections():
             if connection.session is None:
@@ -155,18 +270,15 @@ class Room:
             # What was not committed is sent again: the store still has it. Who has not taken its last bytes
             # by now gets no more time for it.
             for connection in self.broker.wheel.connections():
-                connection.expired()
+                if connection.ended:
+                    connection.expired()
             await asyncio.sleep(0)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._bus.shut(self._node)
 
     def _own(self, name: str, work: Coroutine[None, None, None]) -> None:
         self._tasks.append(self._loop.create_task(work, name=name))
 
     def _connect(self) -> Connection:
-        return Connection(self.broker, self._policy)
+        return Connection(self.broker, self.policy)
 
     async def _clock(self) -> None:
         """Turns the wheel once a second. Time in which the loop stood still counts for no peer as silence."""
@@ -210,14 +322,19 @@ class Room:
         self._report(code, str(peer[0]) if peer else "gone", message)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A bound TCP socket whose connections the kernel probes when they are silent for long."""
+def listen(host: str, port: int, *, reuse_port: bool) -> socket.socket:
+    """A bound TCP socket whose connections the kernel probes when they are silent for long.
+
+    With `reuse_port`, other processes that ask for it too get a share of the port's connections.
+    """
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
         listener.bind(address)

@@ -21,6 +21,7 @@ from typing import Final, Self
 from longline import errors
 from longline.sdk.backoff import Backoff, Random
 from longline.sdk.clock import Clock, LoopClock
+from longline.sdk.endpoints import Endpoints
 from longline.sdk.message import Message
 from longline.sdk.refusals import Verdict
 from longline.sdk.session import Answered, Ended, Event, Identity, Opened, Session, Statistics
@@ -45,9 +46,11 @@ class Device:
     read from the network.
 
     Whatever breaks the connection, the device comes back: after a wait drawn from [0, `backoff_base`)
-    seconds, then from twice that, up to `backoff_cap`. It stops for good, and iteration, `publish`,
-    `subscribe` and `wait_connected` raise, when coming back cannot help: `BadToken` (after one try with a
-    fresh token), `Banned`, `NotSupported`, and `TakenOver` when the same device connects elsewhere.
+    seconds, then from twice that, up to `backoff_cap`. A server that wants the device elsewhere says where
+    and when; if nobody lets it in there, it comes back to its `endpoints`: `host` and `port`, until others
+    are fed to it. It stops for good, and iteration, `publish`, `subscribe` and `wait_connected` raise, when
+    coming back cannot help: `BadToken` (after one try with a fresh token), `Banned`, `NotSupported`, and
+    `TakenOver` when the same device connects elsewhere.
     """
 
     def __init__(
@@ -72,8 +75,7 @@ class Device:
             raise ValueError("protocol is 4 (MQTT 3.1.1) or 5 (MQTT 5.0)")
         if not 0 < receive_maximum <= 65_535:
             raise ValueError("receive_maximum is from 1 to 65535")
-        self._host = host
-        self._port = port
+        self.endpoints = Endpoints([(host, port)])
         self._token = token
         self._identity = Identity(
             app, device, protocol, keep_alive, receive_maximum, session_expiry, connect_timeout
@@ -87,6 +89,7 @@ class Device:
         self._over = False
         self._failure: Exception | None = None
         self._cached_token: str | None = None
+        self._moved = False  # sent elsewhere by the server, and no connection has lasted since
         self._inbox: deque[Message] = deque()
         self._calls: dict[int, asyncio.Future[None]] = {}
         self._publishing = asyncio.Semaphore(MAX_UNANSWERED)
@@ -261,18 +264,30 @@ class Device:
         """One connection from its token to its end, and the wait after it; raises when it was the last."""
         fresh = callable(self._token) and self._cached_token is None
         began = self._clock.now()
+        connects = self._session.statistics.connects
+        host, port = self.endpoints.current
+        token = None
         try:
             token = await self._current_token()
-            ended = await self._converse(token)
+            ended = await self._converse(token, host, port)
         except errors.LonglineError as error:  # from the token's source
             ended = Ended(error, Verdict.RETRY if error.retryable else Verdict.STOP)
         except TimeoutError:
             ended = Ended(errors.Unavailable("the server did not let us in in time"), Verdict.RETRY)
         except OSError as error:
-            ended = Ended(errors.Unavailable(f"{self._host}:{self._port}: {error}"), Verdict.RETRY)
-        self._session.statistics.failures += 1
+            ended = Ended(errors.Unavailable(f"{host}:{port}: {error}"), Verdict.RETRY)
         self._session.statistics.last_error = ended.error
         _log.info("the connection of %s ended: %s", self._identity.device, ended.error)
+        # A server that lets us in and throws us out at once is not a success: only a connection that lasted
+        # makes the next wait short again.
+        let_in = self._session.statistics.connects > connects
+        if let_in and self._clock.now() - began >= STABLE_AFTER:
+            self._backoff.reset()
+            self._moved = False
+        if ended.verdict is Verdict.MOVE:
+            await self._move(ended)
+            return
+        self._session.statistics.failures += 1
         if ended.verdict is Verdict.STOP:
             raise ended.error
         if ended.verdict is Verdict.REFRESH:
@@ -280,11 +295,19 @@ class Device:
                 raise ended.error
             self._cached_token = None
             return
-        # A server that lets us in and throws us out at once is not a success: only a connection that lasted
-        # makes the next wait short again.
-        if self._clock.now() - began >= STABLE_AFTER:
-            self._backoff.reset()
+        if token is not None and not let_in:
+            self.endpoints.failed()
         await self._clock.sleep(self._backoff.next())
+
+    async def _move(self, ended: Ended) -> None:
+        """Goes where the server wants this device, at the time it wants it there."""
+        self._session.statistics.moves += 1
+        self.endpoints.send_to(ended.endpoints)
+        wait = ended.after
+        if self._moved:  # servers that send it to and fro are not worth a hurry
+            wait = max(wait, self._backoff.next())
+        self._moved = True
+        await self._clock.sleep(wait)
 
     async def _current_token(self) -> str:
         if not callable(self._token):
@@ -293,11 +316,12 @@ class Device:
             self._cached_token = await self._token()
         return self._cached_token
 
-    async def _converse(self, token: str) -> Ended:
+    async def _converse(self, token: str, host: str, port: int) -> Ended:
         """Speaks with the server until the connection ends; says why it did."""
         try:
             async with asyncio.timeout(self._identity.connect_timeout):
-                reader, self._writer = await asyncio.open_connection(self._host, self._port)
+                reader, self._writer = await asyncio.open_connection(host, port)
+                self._session.port = port
                 self._session.connect(token, self._clock.now())
                 await self._flush()
                 while not self._session.open:

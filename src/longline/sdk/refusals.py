@@ -14,6 +14,7 @@ class Verdict(Enum):
     """What to do after an end."""
 
     RETRY = auto()  # come back, after a wait
+    MOVE = auto()  # come back elsewhere, at the time that was asked for
     REFRESH = auto()  # come back with another token, if there can be one
     STOP = auto()  # never come back by itself
 
@@ -38,6 +39,7 @@ _STOPPING: Final[dict[int, type[errors.LonglineError]]] = {
     ReasonCode.BAD_AUTHENTICATION_METHOD: errors.NotSupported,
     ReasonCode.SESSION_TAKEN_OVER: TakenOver,
 }
+_MOVING: Final = frozenset([ReasonCode.USE_ANOTHER_SERVER, ReasonCode.SERVER_MOVED])
 _REFRESHING: Final = frozenset([ReasonCode.BAD_USER_NAME_OR_PASSWORD, ReasonCode.NOT_AUTHORIZED])
 _ANSWERS: Final[dict[int, type[errors.LonglineError]]] = {
     ReasonCode.NOT_AUTHORIZED: errors.Forbidden,
@@ -59,6 +61,8 @@ def reason_name(reason: int) -> str:
 def judge(reason: int, said: str | None) -> tuple[errors.LonglineError, Verdict]:
     """Why the server let nobody in, or closed the link, by its reason code and its reason string."""
     message = f"the server said {reason_name(reason)}" + (f": {said}" if said else "")
+    if reason in _MOVING:
+        return errors.Unavailable(message), Verdict.MOVE
     if reason in _REFRESHING:
         return errors.BadToken(message), Verdict.REFRESH
     stopping = _STOPPING.get(reason)

@@ -18,6 +18,7 @@ from typing import Final
 
 from longline import errors
 from longline.mqtt.link import Link, Phase, Role
+from longline.mqtt.moving import MOVED_TOPIC, Endpoint, read_moved_notice, read_moved_properties
 from longline.mqtt.packets import (
     Connack,
     Connect,
@@ -38,6 +39,7 @@ from longline.sdk.refusals import Verdict, judge, refused
 MAX_PACKET_SIZE: Final = 1024 * 1024  # bytes we take: a push of 256 KiB and then some
 MAX_SENDS: Final = 5  # connections on which one publish may go unanswered before it is given up
 PUSH_PREFIX: Final = "push/"
+LINK_PREFIX: Final = "$link/"  # what the server has to say to the SDK, not to the application
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,16 @@ class Answered:
 
 @dataclass(frozen=True)
 class Ended:
-    """This connection is over, and the transport is to be closed once the output is written."""
+    """This connection is over, and the transport is to be closed once the output is written.
+
+    With the verdict `MOVE`, the device is wanted at one of `endpoints` (anywhere, when there are none) in
+    `after` seconds.
+    """
 
     error: errors.LonglineError
     verdict: Verdict
+    endpoints: tuple[Endpoint, ...] = ()
+    after: float = 0.0
 
 
 Event = Opened | Answered | Ended | Message
@@ -68,10 +76,15 @@ Event = Opened | Answered | Ended | Message
 
 @dataclass
 class Statistics:
-    """What a device has seen since it was made. `duplicates` were dropped, `received` were handed out."""
+    """What a device has seen since it was made. `duplicates` were dropped, `received` were handed out.
+
+    `failures` are connections that broke or were never made; `moves` are those that the server ended in order
+    to have the device elsewhere.
+    """
 
     connects: int = 0
     failures: int = 0
+    moves: int = 0
     received: int = 0
     duplicates: int = 0
     acked: int = 0
@@ -122,6 +135,7 @@ class Session:
         remember: int = 1000,
     ) -> None:
         self.identity = identity
+        self.port = 0  # that this connection was made to: a server that is named without one means the same
         self.statistics = Statistics()
         self.paused = False  # whether the driver has stopped reading: then silence is no sign of death
         self._acknowledge = acknowledge
@@ -310,13 +324,12 @@ class Session:
         elif isinstance(packet, Suback):
             self._on_suback(packet, events)
         elif isinstance(packet, Disconnect):
-            said = get_str(packet.properties, PropertyId.REASON_STRING)
-            events.append(Ended(*judge(packet.reason, said)))
+            events.append(self._ended(packet.reason, packet.properties))
 
     def _on_connack(self, packet: Connack, now: float, events: list[Event]) -> None:
         properties = packet.properties
         if packet.reason:
-            events.append(Ended(*judge(packet.reason, get_str(properties, PropertyId.REASON_STRING))))
+            events.append(self._ended(packet.reason, properties))
             return
         server_keep_alive = get_int(properties, PropertyId.SERVER_KEEP_ALIVE)
         if server_keep_alive is not None:  # [MQTT-3.1.2-21]
@@ -334,11 +347,27 @@ class Session:
             self._send_subscribe(list(self._wanted), now)
         events.extend(self.pump(now))
 
+    def _ended(self, reason: int, properties: Properties | None) -> Ended:
+        error, verdict = judge(reason, get_str(properties, PropertyId.REASON_STRING))
+        if verdict is not Verdict.MOVE:
+            return Ended(error, verdict)
+        endpoints, after = read_moved_properties(properties, self.port)
+        return Ended(error, verdict, tuple(endpoints), after)
+
     def _on_publish(self, packet: Publish, now: float, events: list[Event]) -> None:
         if packet.qos > 1:
             # We never ask for QoS 2, and pushes have 0 or 1.
             self._link.close(ReasonCode.QOS_NOT_SUPPORTED)
             events.append(Ended(errors.Unavailable("the server sent a message with QoS 2"), Verdict.RETRY))
+            return
+        if packet.topic.startswith(LINK_PREFIX):
+            if packet.qos:
+                self._send(Puback(packet.packet_id), now)
+            if packet.topic == MOVED_TOPIC:
+                # How MQTT 3.1.1 is told; the server closes the connection behind it.
+                endpoints, after = read_moved_notice(packet.payload)
+                moved = errors.Unavailable("the server wants this device elsewhere")
+                events.append(Ended(moved, Verdict.MOVE, tuple(endpoints), after))
             return
         message = self._message(packet)
         if self.handled(message):

@@ -24,8 +24,10 @@ from longline.mqtt.properties import (
     get_bytes,
     get_int,
     get_str,
+    pack_message_properties,
     read_properties,
     subscription_identifiers,
+    unpack_message_properties,
     user_properties,
     without_secrets,
     write_properties,
@@ -217,3 +219,23 @@ def test_secrets_are_left_out_of_what_is_shown() -> None:
     assert shown == {PropertyId.AUTHENTICATION_DATA: b"***", PropertyId.AUTHENTICATION_METHOD: "m"}
     assert properties[PropertyId.AUTHENTICATION_DATA] == b"s"
     assert without_secrets(None) is None
+
+
+@pytest.mark.parametrize("count", [0, 1, 10, 200])
+def test_the_properties_of_a_message_travel_without_their_length(count: int) -> None:
+    given: Properties = {PropertyId.CONTENT_TYPE: "x" * count}
+    if count:
+        given[PropertyId.USER_PROPERTY] = [("name", "value")] * count
+    packed = pack_message_properties(given)
+    assert write_properties(given, IN_PUBLISH) == write_varint(len(packed)) + packed
+    assert unpack_message_properties(packed) == given
+
+
+def test_no_properties_are_no_bytes() -> None:
+    assert pack_message_properties(None) == pack_message_properties({}) == b""
+    assert unpack_message_properties(b"") is None
+
+
+def test_bytes_that_are_no_properties_are_refused() -> None:
+    with pytest.raises(ValueError, match="does not belong"):
+        unpack_message_properties(b"\x7f\x00")

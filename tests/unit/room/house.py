@@ -12,17 +12,21 @@ from typing import cast
 import jwt
 
 from longline.bus.local import LocalBus
+from longline.bus.port import Forward, Routes
 from longline.errors import LonglineError
 from longline.model import App
 from longline.mqtt.packets import MQTT_5_0, Connect
 from longline.mqtt.properties import Properties
 from longline.register.memory import MemoryRegister
 from longline.room.admission import Admission
+from longline.room.broadcasts import Broadcasts
 from longline.room.commands import Commands
 from longline.room.departures import Departures
 from longline.room.directory import Directory
 from longline.room.inbox import Inbox
 from longline.room.receipts import Receipts
+from longline.room.routes import RouteTable
+from longline.room.takeovers import Takeovers
 from longline.saver.port import Arrival, Arrive, Cursor, Fetch, Page, Receipt, Saver
 from longline.settings import RoomSettings
 from longline.testing.clock import settle
@@ -63,7 +67,7 @@ class Store:
         self.fetched: list[list[Fetch]] = []
         self.settled: list[list[Receipt]] = []
         self.advanced: list[list[Cursor]] = []
-        self.rests: list[tuple[int, int, str]] = []
+        self.finished: list[tuple[int, str, str]] = []
 
     def close_door(self, method: str) -> asyncio.Event:
         """Calls of this method wait until the event is set."""
@@ -102,24 +106,51 @@ class Store:
         self.advanced.append(list(batch))
         await self._enter("advance")
 
-    async def settle_rest(self, app: int, position: int, reason: str, at: int) -> None:
-        self.rests.append((app, position, reason))
-        await self._enter("settle_rest")
+    async def finish(self, app: int, message_id: str, node: str, at: int) -> None:
+        self.finished.append((app, message_id, node))
+        await self._enter("finish")
+
+
+class Roads:
+    """Notes what the commands hand to the table of routes."""
+
+    def __init__(self) -> None:
+        self.changes: list[Routes] = []
+        self.forwards: list[Forward] = []
+        self.rebuilt = 0
+
+    async def changed(self, command: Routes) -> None:
+        self.changes.append(command)
+
+    async def forward(self, command: Forward) -> None:
+        self.forwards.append(command)
+
+    async def rebuild(self) -> None:
+        self.rebuilt += 1
 
 
 class House:
     """A scene whose desk is answered by the room's own tasks."""
 
-    def __init__(self, settings: RoomSettings | None = None, *, limit: int = 100, fanout_slice: int = 10):
-        settings = settings or RoomSettings(ack_delay=0)
+    def __init__(
+        self,
+        settings: RoomSettings | None = None,
+        *,
+        limit: int = 100,
+        fanout_slice: int = 10,
+        store: Store | None = None,
+    ) -> None:
+        settings = settings or RoomSettings(ack_delay=0, linger=0)
         self.scene = Scene()
-        self.store = Store()
+        self.store = store or Store()
         self.register = MemoryRegister()
         self.bus = LocalBus(1000)
         saver, broker = cast(Saver, self.store), self.scene.broker  # by shape: the part that a room uses
         self.receipts = Receipts(saver, broker.counters, delay=settings.ack_delay / 1000, limit=limit)
         self.inbox = Inbox(saver, broker, self.receipts)
-        self.directory = Directory(saver)
+        self.directory = Directory(saver, lambda: self.scene.time)
+        self.takeovers = Takeovers(self.bus, broker.counters)
+        self.fenced = asyncio.Event()
         self.admission = Admission(
             settings,
             NODE,
@@ -128,18 +159,25 @@ class House:
             register=self.register,
             directory=self.directory,
             inbox=self.inbox,
+            takeovers=self.takeovers,
+            fenced=self.fenced,
         )
+        self.broadcasts = Broadcasts(
+            NODE, broker=broker, saver=saver, receipts=self.receipts, fanout_slice=fanout_slice
+        )
+        self.roads = Roads()
         self.commands = Commands(
             NODE,
             self.bus,
             broker=broker,
-            saver=saver,
             directory=self.directory,
             inbox=self.inbox,
-            receipts=self.receipts,
-            fanout_slice=fanout_slice,
+            broadcasts=self.broadcasts,
+            routes=cast(RouteTable, self.roads),
         )
-        self.departures = Departures(saver, self.register, self.receipts, broker.counters)
+        self.departures = Departures(
+            saver, self.register, self.receipts, broker.counters, linger=int(settings.linger * 1000)
+        )
         self.scene.desk.admission = self.admission.admit
         self.scene.desk.inbox = self.inbox.want
         self._tasks: list[asyncio.Task[None]] = []
@@ -148,9 +186,12 @@ class House:
         await self.bus.open(NODE)
         self.run(self.admission.run())
         self.run(self.inbox.run())
+        self.run(self.inbox.run_again())
         self.run(self.receipts.run())
         self.run(self.commands.receive())
-        self.run(self.commands.broadcast())
+        self.run(self.broadcasts.run())
+        self.run(self.broadcasts.tell())
+        self.run(self.takeovers.run())
         self.run(self.departures.run())
         return self
 

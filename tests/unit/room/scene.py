@@ -15,9 +15,12 @@ from longline.mqtt.codec import Decoder, encode
 from longline.mqtt.packets import MQTT_5_0, Connack, Connect, Packet
 from longline.mqtt.properties import Properties, PropertyId, get_int
 from longline.mqtt.reasons import ReasonCode
-from longline.room.broker import Broker, Frames
+from longline.room.broker import Broker
 from longline.room.connection import Connection
+from longline.room.departures import Departures
+from longline.room.frames import Frames
 from longline.room.policy import Policy
+from longline.room.receipts import Receipts
 from longline.room.session import InFlight, Session
 
 APP = 7
@@ -119,6 +122,8 @@ class Desk:
 
     admission: Callable[[Connection, Connect], None] | None = None
     inbox: Callable[[Session], None] | None = None
+    receipts: Receipts | None = None
+    departures: Departures | None = None
     admitted: list[tuple[Connection, Connect]] = field(default_factory=list)
     refills: list[Session] = field(default_factory=list)
     acks: list[InFlight] = field(default_factory=list)
@@ -139,15 +144,23 @@ class Desk:
 
     def acknowledged(self, entry: InFlight) -> None:
         self.acks.append(entry)
+        if self.receipts is not None:
+            self.receipts.acknowledged(entry)
 
     def written(self, entry: InFlight) -> None:
         self.sent.append(entry)
+        if self.receipts is not None:
+            self.receipts.written(entry)
 
     def dropped(self, session: Session, position: int, broadcast: bool, reason: str) -> None:
         self.drops.append((session.device, position, broadcast, reason))
+        if self.receipts is not None:
+            self.receipts.dropped(session, position, broadcast, reason)
 
     def departed(self, session: Session) -> None:
         self.gone.append(session)
+        if self.departures is not None:
+            self.departures.add(session)
 
     def refused(self, connection: Connection, code: str, message: str) -> None:
         self.refusals.append(code)
@@ -279,7 +292,7 @@ class Scene:
         tenant = self.broker.enter(APP, "news", self.pubsub)
         session = Session(tenant, packet.client_id, self._epoch, connection, window)
         session.ordinal = ordinal
-        session.more = pending
+        session.more = session.gap = pending
         previous = self.broker.open(session)
         if previous is not None and previous.connection is not None:
             previous.connection.close(ReasonCode.SESSION_TAKEN_OVER, "taken_over")

@@ -1,8 +1,11 @@
 """From CONNECT to CONNACK, and the races on the way."""
 
+import asyncio
+from collections.abc import Sequence
+
 import pytest
 
-from longline.bus.port import Close, Why
+from longline.bus.port import Close, Command, Why
 from longline.errors import LonglineError, Overloaded, Unavailable
 from longline.model import Binding
 from longline.mqtt.packets import (
@@ -19,10 +22,11 @@ from longline.mqtt.packets import (
 )
 from longline.mqtt.properties import PropertyId
 from longline.mqtt.reasons import ReasonCode
+from longline.register.port import Bind
 from longline.saver.port import Arrival, Page, Push, Target, Unicast
 from longline.settings import RoomSettings
 from tests.unit.room.house import NODE, House, a_token, an_app
-from tests.unit.room.scene import Peer, a_message
+from tests.unit.room.scene import NOW_MS, Peer, a_message
 
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
 FOREVER = 9_999_999_999_999
@@ -451,3 +455,100 @@ async def test_what_a_client_sends_behind_connect_is_served_when_it_is_in() -> N
         connack, *rest = peer.unread()
         assert isinstance(connack, Connack)
         assert rest == [Pingresp(), Puback(1, ReasonCode.NO_MATCHING_SUBSCRIBERS)]
+
+
+# --- other rooms ---------------------------------------------------------------------------------------
+
+
+async def bind_elsewhere(house: House, *devices: str, node: str = "n2") -> list[int]:
+    """The epochs of sessions that another room has."""
+    bounds = await house.register.bind([Bind(7, device, node, NOW_MS) for device in devices])
+    return [bound.binding.epoch for bound in bounds]
+
+
+async def test_the_room_that_had_the_device_is_told() -> None:
+    async with House() as house:
+        await house.bus.open("n2")
+        epochs = await bind_elsewhere(house, "d0", "d1")
+        peers = [house.knock(device) for device in ("d0", "d1", "d2")]
+        await house.settle()
+        assert [answer(peer).reason for peer in peers] == [0, 0, 0]
+        assert await house.bus.receive("n2") == [
+            Close(7, f"d{n}", epoch, Why.TAKEN_OVER) for n, epoch in enumerate(epochs)
+        ]
+
+
+async def test_a_device_that_comes_back_to_the_same_room_is_nobody_elses_business() -> None:
+    async with House() as house:
+        await house.client("phone")
+        await house.client("phone")
+        assert house.takeovers.waiting() == 0
+        assert house.bus.waiting(NODE) == 0
+
+
+async def test_no_connack_waits_for_the_room_that_had_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with House() as house:
+        stuck = asyncio.Event()
+
+        async def send(node: str, commands: Sequence[Command]) -> None:
+            await stuck.wait()
+
+        monkeypatch.setattr(house.bus, "send", send)
+        await bind_elsewhere(house, "phone")
+        peer = house.knock("phone")
+        await house.settle()
+        assert answer(peer).reason == 0
+
+
+@pytest.mark.parametrize(("version", "told"), [(MQTT_3_1_1, 3), (MQTT_5_0, 0x88)])
+async def test_a_room_that_was_declared_dead_lets_nobody_in_and_says_so(version: int, told: int) -> None:
+    async with House() as house:
+        inside = await house.client("inside", version)
+        await house.register.declare_dead(NODE)
+        assert not house.fenced.is_set()
+        peer = house.knock("phone", version)
+        await house.settle()
+        assert peer.wire.writes[-1][3] == told
+        assert peer.over
+        assert house.fenced.is_set()
+        assert not inside.over
+
+
+async def test_a_suspended_room_refuses_clients_and_keeps_those_it_has() -> None:
+    async with House() as house:
+        inside = await house.client("inside")
+        await house.admission.suspend()
+        refused = house.knock("phone")
+        assert answer(refused).reason == ReasonCode.SERVER_UNAVAILABLE
+        await house.bus.send(NODE, [unicast("inside", 1)])
+        await house.settle()
+        assert topics(inside.unread()) == ["push/m1"]
+        house.admission.resume("n1-again")
+        await house.client("phone")
+        (binding,) = await house.register.locate(7, ["phone"])
+        assert binding is not None
+        assert binding.node == "n1-again"
+
+
+async def test_a_room_is_suspended_when_the_last_connect_under_way_is_answered() -> None:
+    async with House() as house:
+        door = house.store.close_door("arrive")
+        peer = house.knock("phone")
+        await house.settle()
+        suspending = asyncio.create_task(house.admission.suspend())
+        await house.settle()
+        assert not suspending.done()
+        door.set()
+        await suspending
+        await house.settle()
+        assert answer(peer).reason == 0
+
+
+async def test_while_the_stores_do_not_keep_up_clients_are_refused_as_busy() -> None:
+    async with House() as house:
+        inside = await house.client("inside")
+        house.scene.broker.pressed = True
+        assert answer(house.knock("phone")).reason == ReasonCode.SERVER_BUSY
+        assert not inside.over
+        house.scene.broker.relieve()
+        await house.client("phone")

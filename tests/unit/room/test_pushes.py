@@ -14,7 +14,7 @@ from longline.mqtt.packets import (
 )
 from longline.mqtt.properties import PropertyId
 from longline.mqtt.reasons import ReasonCode
-from longline.room.broker import Frames
+from longline.room.frames import Frames
 from tests.unit.room.scene import NOW_MS, Peer, Scene, a_message
 
 
@@ -86,8 +86,8 @@ def test_while_the_store_has_more_a_new_push_does_not_overtake_it() -> None:
 def test_a_push_that_was_read_from_the_store_already_is_not_written_again() -> None:
     scene = Scene()
     peer = scene.client("phone")
-    peer.session.inbox_position = 5
-    peer.session.log_position = 7
+    peer.session.inbox_position = peer.session.inbox_read = 5
+    peer.session.log_position = peer.session.log_read = 7
     scene.offer(peer, 5)
     scene.offer(peer, 7, broadcast=True)
     assert pushes(peer) == []

@@ -211,3 +211,20 @@ async def test_who_stops_waiting_does_not_disturb_the_others(office: Office) -> 
     assert second.done()
     assert not second.cancelled()
     task.cancel()
+
+
+async def test_a_receipt_names_the_session_that_it_speaks_for(office: Office) -> None:
+    task = await running(office)
+    office.session.epoch = 77
+    office.receipts.acknowledged(office.entry(1))
+    office.receipts.written(office.entry(2))
+    office.receipts.dropped(office.session, 3, False, "busy")
+    office.receipts.note_all()
+    await settle()
+    receipts = [receipt for batch in office.store.settled for receipt in batch]
+    assert [(receipt.state, receipt.epoch) for receipt in receipts] == [
+        (State.ACKED, 77),
+        (State.DROPPED, 77),
+        (State.PENDING, 77),
+    ]
+    task.cancel()

@@ -32,7 +32,8 @@ def test_the_index_agrees_with_comparing_every_filter(
     steps: list[tuple[str, str, int, int]], topics: list[str]
 ) -> None:
     """After any adding and removing, whom `topics.matches` says, once each, at the best QoS."""
-    index, sessions = Subscriptions(), some_sessions()
+    index: Subscriptions[Session] = Subscriptions()
+    sessions = some_sessions()
     held: dict[tuple[str, int], int] = {}
     for step, filter, who, qos in steps:
         if step == "add":
@@ -48,20 +49,25 @@ def test_the_index_agrees_with_comparing_every_filter(
                     session = sessions[number]
                     wanted[session] = max(wanted.get(session, 0), granted)
             found = index.match(topic)
-            assert len(found) == len({subscriber.session for subscriber in found})
-            assert {subscriber.session: subscriber.qos for subscriber in found} == wanted
+            assert len(found) == len({subscriber.who for subscriber in found})
+            assert {subscriber.who: subscriber.qos for subscriber in found} == wanted
         assert index.size == len(held)
+        filters = {known for known, _ in held}
+        assert sorted(index.filters()) == sorted(filters)
+        assert index.wanted(filter) == (filter in filters)
 
 
 def test_subscribers_come_in_the_order_in_which_they_subscribed() -> None:
-    index, sessions = Subscriptions(), some_sessions()
+    index: Subscriptions[Session] = Subscriptions()
+    sessions = some_sessions()
     for session in sessions:
         index.add("a/b", session, 1, False)
-    assert [subscriber.session for subscriber in index.match("a/b")] == sessions
+    assert [subscriber.who for subscriber in index.match("a/b")] == sessions
 
 
 def test_subscribing_again_replaces_the_options() -> None:
-    index, (session, *_) = Subscriptions(), some_sessions()
+    index: Subscriptions[Session] = Subscriptions()
+    session, *_ = some_sessions()
     assert index.add("a/+", session, 1, False)
     assert not index.add("a/+", session, 0, True)
     (subscriber,) = index.match("a/b")
@@ -71,7 +77,8 @@ def test_subscribing_again_replaces_the_options() -> None:
 
 def test_what_is_remembered_of_topics_is_bounded() -> None:
     """A publisher that never uses a topic twice does not fill our memory, however long the topics."""
-    index, (session, *_) = Subscriptions(), some_sessions()
+    index: Subscriptions[Session] = Subscriptions()
+    session, *_ = some_sessions()
     index.add("t/+", session, 0, False)
     for number in range(200):
         topic = f"t/{number:060000d}"
@@ -80,7 +87,8 @@ def test_what_is_remembered_of_topics_is_bounded() -> None:
 
 
 def test_a_topic_with_very_many_subscribers_is_still_matched() -> None:
-    index, scene = Subscriptions(), Scene()
+    index: Subscriptions[Session] = Subscriptions()
+    scene = Scene()
     tenant, connection = scene.broker.enter(7, "news", True), scene.peer().connection
     for number in range(300_000):
         index.add("t", Session(tenant, str(number), number, connection, 1), 0, False)

@@ -16,6 +16,7 @@ from longline.mqtt.packets import (
     Suback,
     Subscribe,
 )
+from longline.mqtt.properties import Properties, PropertyId
 from longline.sdk.refusals import TakenOver
 from longline.testing.clock import VirtualClock, settle
 from tests.unit.sdk.scripted import ScriptedRoom
@@ -407,3 +408,141 @@ async def test_qos_2_is_refused_by_name(qos: int) -> None:
             await device.publish("x", b"", qos=qos)
         with pytest.raises(ValueError, match="0 or 1"):
             await device.subscribe("x", qos=qos)
+
+
+# --- being sent elsewhere ---------------------------------------------------------------------------
+
+
+def reference(room: ScriptedRoom, after_ms: int = 0) -> Properties:
+    return {
+        PropertyId.SERVER_REFERENCE: f"127.0.0.1:{room.port}",
+        PropertyId.USER_PROPERTY: [("after-ms", str(after_ms))],
+    }
+
+
+async def test_a_device_goes_where_it_is_sent_at_the_time_it_was_told() -> None:
+    clock = VirtualClock()
+    async with ScriptedRoom() as old, ScriptedRoom() as new, device_of(old, clock=clock) as device:
+        peer = await old.accept()
+        await peer.let_in()
+        await device.wait_connected()
+        await peer.say(Disconnect(0x9C, reference(new, after_ms=500)))
+        await clock.until_sleeping(0.5)
+        assert new.connections == 0
+        await clock.advance(0.5)
+        peer = await new.accept()
+        await peer.let_in()
+        await device.wait_connected()
+        assert (device.statistics.moves, device.statistics.failures) == (1, 0)
+        assert device.endpoints.current == ("127.0.0.1", new.port)
+
+
+async def test_a_device_of_3_1_1_goes_where_a_message_sends_it() -> None:
+    clock = VirtualClock()
+    async with (
+        ScriptedRoom() as old,
+        ScriptedRoom() as new,
+        device_of(old, clock=clock, protocol=4) as device,
+    ):
+        peer = await old.accept()
+        await peer.let_in()
+        await peer.push("m1")
+        assert (await device.receive()).id == "m1"
+        notice = b'{"endpoints":[{"host":"127.0.0.1","port":%d}],"after_ms":250}' % new.port
+        await peer.say(Publish("$link/moved", notice))
+        peer.close()
+        await clock.until_sleeping(0.25)
+        await clock.advance(0.25)
+        peer = await new.accept()
+        await peer.let_in()
+        await peer.push("m2")
+        assert (await device.receive()).id == "m2"  # and nothing of `$link/` before it
+
+
+async def test_a_device_that_is_not_let_in_goes_where_it_is_sent() -> None:
+    async with ScriptedRoom() as shut, ScriptedRoom() as new, device_of(shut) as device:
+        peer = await shut.accept()
+        await peer.expect(Connect)
+        await peer.say(Connack(False, 0x9C, reference(new)))
+        await (await new.accept()).let_in()
+        await device.wait_connected()
+
+
+async def test_where_nobody_lets_the_device_in_it_comes_back_to_where_it_came_from() -> None:
+    clock = VirtualClock()
+    gone = ScriptedRoom()
+    async with gone:
+        pass  # its port is free again
+    async with ScriptedRoom() as old, device_of(old, clock=clock) as device:
+        await (peer := await old.accept()).let_in()
+        await device.wait_connected()
+        await peer.say(Disconnect(0x9D, reference(gone)))
+        await clock.until_sleeping(1.0)
+        await clock.advance(1.0)
+        await (await old.accept()).let_in()
+        await device.wait_connected()
+
+
+async def test_a_device_stays_where_it_was_sent_for_as_long_as_that_works() -> None:
+    clock = VirtualClock()
+    async with ScriptedRoom() as old, ScriptedRoom() as new, device_of(old, clock=clock):
+        await (peer := await old.accept()).let_in()
+        await peer.say(Disconnect(0x9C, reference(new)))
+        await (peer := await new.accept()).let_in()
+        peer.reset()
+        await clock.until_sleeping(1.0)
+        await clock.advance(1.0)
+        await (await new.accept()).let_in()
+        assert old.connections == 1
+
+
+async def test_servers_that_send_a_device_to_and_fro_make_it_wait() -> None:
+    clock = VirtualClock()
+    async with ScriptedRoom() as a, ScriptedRoom() as b, device_of(a, clock=clock) as device:
+        for here, there, wait in ((a, b, 0.0), (b, a, 1.0), (a, b, 2.0)):
+            await (peer := await here.accept()).let_in()
+            await peer.say(Disconnect(0x9C, reference(there)))
+            if wait:
+                await clock.until_sleeping(wait)
+                await clock.advance(wait)
+        await (await b.accept()).let_in()
+        assert device.statistics.moves == 3
+
+
+async def test_endpoints_that_were_fed_are_tried_in_their_order() -> None:
+    clock = VirtualClock()
+    gone = ScriptedRoom()
+    async with gone:
+        pass
+    async with ScriptedRoom() as first, ScriptedRoom() as second, device_of(first, clock=clock) as device:
+        await (peer := await first.accept()).let_in()
+        await device.wait_connected()
+        device.endpoints.feed([("127.0.0.1", gone.port), ("127.0.0.1", second.port)])
+        peer.reset()
+        await clock.until_sleeping(1.0)
+        await clock.advance(1.0)
+        await clock.until_sleeping(2.0)
+        await clock.advance(2.0)
+        await (await second.accept()).let_in()
+        await device.wait_connected()
+
+
+async def test_a_server_that_never_answers_is_tried_ever_more_rarely() -> None:
+    clock = VirtualClock()
+    async with ScriptedRoom() as room:
+        device = Device(
+            "127.0.0.1",
+            room.port,
+            app="news",
+            device="d1",
+            token="the-token",
+            connect_timeout=0.01,
+            backoff_base=1.0,
+            random=lambda: 1.0,
+            clock=clock,
+        )
+        async with device:
+            for wait in (1.0, 2.0, 4.0):
+                await room.accept()
+                await clock.until_sleeping(wait)
+                await clock.advance(20.0 if wait == 1.0 else wait)

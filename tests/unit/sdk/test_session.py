@@ -396,7 +396,8 @@ def test_the_return_codes_of_3_1_1_are_judged_alike(reason: int) -> None:
         (0x8E, Verdict.STOP, TakenOver),
         (0x8B, Verdict.RETRY, errors.Unavailable),
         (0x98, Verdict.RETRY, errors.Unavailable),
-        (0x9C, Verdict.RETRY, errors.Unavailable),
+        (0x9C, Verdict.MOVE, errors.Unavailable),
+        (0x9D, Verdict.MOVE, errors.Unavailable),
     ],
 )
 def test_a_disconnect_is_judged_by_its_reason(
@@ -426,3 +427,48 @@ def test_a_message_with_qos_2_which_was_never_asked_for_ends_the_connection() ->
     [disconnect] = room.heard()
     assert isinstance(disconnect, Disconnect)
     assert disconnect.reason == 0x9B
+
+
+# --- being sent elsewhere ---------------------------------------------------------------------------
+
+THERE: Properties = {
+    PropertyId.SERVER_REFERENCE: "10.0.0.2:1884 room-3",
+    PropertyId.USER_PROPERTY: [("after-ms", "1500")],
+}
+
+
+@pytest.mark.parametrize("reason", [0x9C, 0x9D])
+def test_a_server_that_wants_the_device_elsewhere_says_where_and_when(reason: int) -> None:
+    room = Room()
+    room.session.port = 1883
+    room.let_in()
+    [ended] = room.say(Disconnect(reason, THERE))
+    assert isinstance(ended, Ended)
+    assert ended.verdict is Verdict.MOVE
+    assert (ended.endpoints, ended.after) == ((("10.0.0.2", 1884), ("room-3", 1883)), 1.5)
+
+
+def test_a_server_that_lets_nobody_in_says_where_to_go() -> None:
+    room = Room()
+    room.session.port = 1883
+    room.session.connect("the-token", room.now)
+    room.heard()
+    [ended] = room.say(Connack(False, 0x9C, THERE))
+    assert isinstance(ended, Ended)
+    assert (ended.verdict, ended.endpoints[0]) == (Verdict.MOVE, ("10.0.0.2", 1884))
+
+
+def test_in_3_1_1_it_says_so_by_a_message() -> None:
+    room = Room(protocol=4)
+    room.let_in()
+    notice = b'{"endpoints":[{"host":"10.0.0.2","port":1884}],"after_ms":250}'
+    [ended] = room.say(Publish("$link/moved", notice))
+    assert isinstance(ended, Ended)
+    assert (ended.verdict, ended.endpoints, ended.after) == (Verdict.MOVE, (("10.0.0.2", 1884),), 0.25)
+
+
+def test_what_the_server_says_to_the_sdk_is_not_for_the_application() -> None:
+    room = Room()
+    room.let_in()
+    assert room.say(Publish("$link/other", b"x"), Publish("$link/other", b"x", 1, packet_id=4)) == []
+    assert room.heard() == [Puback(4)]

@@ -1,0 +1,127 @@
+"""Writes broadcasts to the sessions that they are for.
+
+A broadcast visits every session of its app: it goes through them in slices and lets the loop serve
+heartbeats, unicasts and new connections in between. Broadcasts run one after the other, so each device sees
+them in order; `WAITING` may wait, and then the room stops taking commands, which makes their senders wait.
+
+What is written is this room's sub-task of the broadcast; the store is told when it is done. A store that does
+not answer delays that, but not the broadcasts behind it, up to `UNTOLD` of them.
+"""
+
+import asyncio
+
+from pyroaring import BitMap
+
+from longline.errors import LonglineError
+from longline.model import wall_clock
+from longline.room.broker import Broker
+from longline.room.frames import Frames
+from longline.room.receipts import Receipts
+from longline.room.recent import Recent
+from longline.room.session import UNKNOWN
+from longline.saver.port import Broadcast, Saver
+
+WAITING = 64
+UNTOLD = 10_000
+TOLD_TOGETHER = 64  # sub-tasks that the store is told of at a time
+REMEMBERED = 10_000  # online_only broadcasts that are known when they come again
+RETRY_AFTER = 0.2  # s, doubled up to RETRY_MOST
+RETRY_MOST = 5.0
+
+
+class Broadcasts:
+    """Owned by the room, which runs `run` and `tell` as tasks."""
+
+    def __init__(
+        self, node: str, *, broker: Broker, saver: Saver, receipts: Receipts, fanout_slice: int
+    ) -> None:
+        self._node = node
+        self._broker = broker
+        self._saver = saver
+        self._receipts = receipts
+        self.fanout_slice = fanout_slice
+        self._waiting: asyncio.Queue[tuple[str, Broadcast]] = asyncio.Queue(WAITING)  # and whose sub-task
+        self._cancelled: dict[tuple[int, str], bool] = {}  # of those that wait or run
+        self._done: asyncio.Queue[tuple[str, Broadcast]] = asyncio.Queue(UNTOLD)
+        self._seen = Recent(REMEMBERED)
+
+    async def add(self, command: Broadcast) -> None:
+        """Takes a broadcast in; waits while too many are waiting."""
+        self._cancelled.setdefault((command.app, command.message.id), False)
+        await self._waiting.put((self._node, command))
+
+    def cancel(self, app: int, message_id: str) -> None:
+        """Writes no more of it; nothing when it is not waiting or under way here."""
+        if (app, message_id) in self._cancelled:
+            self._cancelled[app, message_id] = True
+
+    def rename(self, node: str) -> None:
+        """Leaves everything that came for the former node: its sub-tasks are not this one's."""
+        self._node = node
+
+    async def run(self) -> None:
+        """Writes broadcasts for as long as the room lives."""
+        while True:
+            node, command = await self._waiting.get()
+            # One that is only for who is connected cannot be asked about afterwards: it is not written twice.
+            if not command.message.online_only or self._seen.add((command.app, command.message.id)):
+                await self._write(node, command)
+            self._cancelled.pop((command.app, command.message.id), None)
+            if node == self._node:
+                await self._done.put((node, command))
+
+    async def _write(self, node: str, command: Broadcast) -> None:
+        tenant = self._broker.tenants.get(command.app)
+        if tenant is None:
+            return
+        sessions = list(tenant.sessions.values())  # who comes later reads the log
+        name = (command.app, command.message.id)
+        parts = command.parts
+        count = len(parts)
+        audiences: list[BitMap | None] = [
+            None
+        ] * count  # each read when the first device of its part comes up
+        frames = Frames(command.message)
+        for start in range(0, len(sessions), self.fanout_slice):
+            if node != self._node or self._cancelled.get(name):
+                return
+            now = wall_clock()
+            for session in sessions[start : start + self.fanout_slice]:
+                ordinal = session.ordinal
+                if ordinal == UNKNOWN:
+                    session.missed = True  # it is just connecting: it reads this from the log
+                    continue
+                part = ordinal % count
+                audience = audiences[part]
+                if audience is None:
+                    audience = audiences[part] = BitMap.deserialize(parts[part].audience)
+                if ordinal // count in audience:
+                    self._broker.offer(session, frames, parts[part].position, True, now)
+            await asyncio.sleep(0)
+
+    async def tell(self) -> None:
+        """Tells the store which sub-tasks are done, for as long as the room lives."""
+        while True:
+            batch = [await self._done.get()]
+            while len(batch) < TOLD_TOGETHER and not self._done.empty():
+                batch.append(self._done.get_nowait())
+            if any(command.message.online_only for _, command in batch):
+                # What was not noted as written by then is over for its devices.
+                self._receipts.note_all()
+                await self._receipts.settled()
+            pause = RETRY_AFTER
+            while True:
+                told = await asyncio.gather(*(self._tell(node, command) for node, command in batch))
+                batch = [item for item, done in zip(batch, told, strict=True) if not done]
+                if not batch:
+                    break
+                await asyncio.sleep(pause)
+                pause = min(RETRY_MOST, pause * 2)
+
+    async def _tell(self, node: str, command: Broadcast) -> bool:
+        now = wall_clock()
+        try:
+            await self._saver.finish(command.app, command.message.id, node, now)
+        except LonglineError:
+            return now > command.message.expires_at  # over by itself
+        return True

@@ -1,0 +1,48 @@
+"""Where a device may connect, and where it tries next.
+
+There is a list, in the order to try it, and there may be a place that the device was sent to by the server.
+That comes first, and stays first for as long as it works; when a connection cannot be made there, it is
+forgotten, and the list is next.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from longline.mqtt.moving import Endpoint
+
+LONGEST: Final = 64  # endpoints in the list
+
+__all__ = ["Endpoint", "Endpoints"]
+
+
+class Endpoints:
+    """Hosts and ports. At least one is in the list."""
+
+    def __init__(self, listed: Sequence[Endpoint]) -> None:
+        self._listed: list[Endpoint] = []
+        self._sent_to: list[Endpoint] = []
+        self.feed(listed)
+
+    @property
+    def current(self) -> Endpoint:
+        """Where to connect now."""
+        return (self._sent_to or self._listed)[0]
+
+    def feed(self, listed: Sequence[Endpoint]) -> None:
+        """Replaces the list, best first."""
+        if not listed:
+            raise ValueError("a device needs at least one endpoint")
+        self._listed = list(listed[:LONGEST])
+
+    def send_to(self, endpoints: Sequence[Endpoint]) -> None:
+        """The server wants the device there; with none, anywhere but where it is, if there is a choice."""
+        self._sent_to = list(endpoints)
+        if not endpoints:
+            self.failed()
+
+    def failed(self) -> None:
+        """The current endpoint cannot be reached, or lets nobody in: the next one is tried."""
+        if self._sent_to:
+            self._sent_to.pop(0)
+        else:
+            self._listed.append(self._listed.pop(0))

@@ -1,0 +1,182 @@
+"""Broadcasts, from the queue to the sessions, and the store's being told."""
+
+import asyncio
+
+import pytest
+from pyroaring import BitMap
+
+from longline.bus.port import Cancelled
+from longline.errors import Unavailable
+from longline.model import State
+from longline.saver.port import Arrival, Broadcast, Part
+from tests.unit.room.house import NODE, House
+from tests.unit.room.scene import a_message
+from tests.unit.room.test_admission import topics, unicast
+
+
+def broadcast(position: int, *ordinals: int, online_only: bool = False) -> Broadcast:
+    message = a_message(position, online_only=online_only)
+    return Broadcast(7, message, (Part(position, BitMap(ordinals).serialize()),))
+
+
+async def begun(house: House) -> None:
+    """Returns when the first device was written to."""
+    async with asyncio.timeout(5):
+        for _ in iter(lambda: bool(house.scene.desk.sent), True):
+            await asyncio.sleep(0)
+
+
+async def test_a_broadcast_goes_to_its_audience_only() -> None:
+    async with House() as house:
+        peers = [await house.client(f"d{n}") for n in range(6)]
+        await house.bus.send(NODE, [broadcast(1, 0, 2, 4)])
+        await house.settle()
+        assert [topics(peer.unread()) for peer in peers] == [["push/m1"], []] * 3
+        assert [peer.session.log_position for peer in peers] == [1, 0] * 3
+
+
+async def test_a_broadcast_lets_the_loop_serve_others_between_its_slices() -> None:
+    """30 devices in slices of 10: a unicast sent after the broadcast began does not wait for its end."""
+    async with House(fanout_slice=10) as house:
+        peers = [await house.client(f"d{n}") for n in range(30)]
+        last = peers[-1]
+        await house.bus.send(NODE, [broadcast(1, *range(30))])
+        await house.bus.send(NODE, [unicast("d29", 2, ordinal=29)])
+        await house.settle()
+        assert topics(last.unread()) == ["push/m2", "push/m1"]
+        assert all(topics(peer.unread()) == ["push/m1"] for peer in peers[:-1])
+
+
+async def test_broadcasts_arrive_in_their_order() -> None:
+    async with House(fanout_slice=1) as house:
+        peers = [await house.client(f"d{n}") for n in range(5)]
+        await house.bus.send(NODE, [broadcast(n, *range(5)) for n in range(1, 6)])
+        await house.settle()
+        assert [topics(peer.unread()) for peer in peers] == [[f"push/m{n}" for n in range(1, 6)]] * 5
+
+
+async def test_a_device_that_goes_during_a_broadcast_is_left_out() -> None:
+    async with House(fanout_slice=1) as house:
+        peers = [await house.client(f"d{n}") for n in range(3)]
+        await house.bus.send(NODE, [broadcast(1, 0, 1, 2)])
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        peers[2].wire.abort()
+        await house.settle()
+        assert topics(peers[1].unread()) == ["push/m1"]
+        assert len(house.scene.desk.sent) <= 3
+        assert house.scene.desk.drops == []
+
+
+async def test_a_device_that_is_just_connecting_reads_a_broadcast_from_the_log() -> None:
+    async with House() as house:
+        await house.client("other")
+        door = house.store.close_door("arrive")
+        house.store.arrivals["phone"] = Arrival(1, False, 0, 0)
+        house.knock("phone")
+        await house.settle()
+        await house.bus.send(NODE, [broadcast(1, 0, 1)])
+        await house.settle()
+        assert house.store.fetched == []
+        door.set()
+        await house.settle()
+        assert [fetch.ordinal for batch in house.store.fetched for fetch in batch] == [1]
+
+
+async def test_the_store_is_told_when_a_broadcast_is_written_to_all_who_are_here() -> None:
+    async with House(fanout_slice=1) as house:
+        for n in range(3):
+            await house.client(f"d{n}")
+        await house.bus.send(NODE, [broadcast(1, 0, 1, 2, 99)])
+        await begun(house)
+        assert house.store.finished == []
+        await house.settle()
+        assert house.store.finished == [(7, "m1", NODE)]
+
+
+async def test_a_broadcast_is_done_at_once_where_nobody_of_the_app_is_connected() -> None:
+    async with House() as house:
+        await house.bus.send(NODE, [broadcast(1, 0), broadcast(2, 0, online_only=True)])
+        await house.settle()
+        assert house.store.finished == [(7, "m1", NODE), (7, "m2", NODE)]
+
+
+async def test_what_was_written_of_an_online_only_broadcast_is_committed_before_it_is_done() -> None:
+    """The store ends it for everybody else then."""
+    async with House() as house:
+        peer = await house.client("phone")
+        house.scene.offer(peer, 9)
+        house.receipts.written(house.scene.desk.sent[0])
+        await house.bus.send(NODE, [broadcast(1, 0, online_only=True)])
+        await house.settle()
+        assert house.store.calls.index("settle") < house.store.calls.index("finish")
+        assert [receipt.state for receipt in house.store.settled[0]] == [State.PENDING]
+
+
+async def test_a_store_that_cannot_be_told_is_told_later_and_holds_up_no_broadcast(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("longline.room.broadcasts.RETRY_AFTER", 0)
+    async with House() as house:
+        peer = await house.client("phone")
+        house.store.faults["finish"] = [Unavailable(), Unavailable()]
+        door = house.store.close_door("finish")
+        await house.bus.send(NODE, [broadcast(1, 0), broadcast(2, 0), broadcast(3, 0)])
+        await house.settle()
+        assert topics(peer.unread()) == ["push/m1", "push/m2", "push/m3"]
+        door.set()
+        await house.settle()
+        told = [message_id for _, message_id, _ in house.store.finished]
+        assert set(told) == {"m1", "m2", "m3"}
+        assert len(told) == 5
+
+
+# --- parts ---------------------------------------------------------------------------------------------
+
+
+def in_parts(number: int, count: int, positions: list[int], *ordinals: int) -> Broadcast:
+    """A broadcast in a log of `count` parts."""
+    audiences = [BitMap(o // count for o in ordinals if o % count == part) for part in range(count)]
+    parts = (Part(p, a.serialize()) for p, a in zip(positions, audiences, strict=True))
+    return Broadcast(7, a_message(number), tuple(parts))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 64])
+async def test_a_log_may_have_parts_with_positions_of_their_own(count: int) -> None:
+    async with House() as house:
+        peers = [await house.client(f"d{n}") for n in range(12)]
+        positions = [100 + 10 * part for part in range(count)]
+        await house.bus.send(NODE, [in_parts(1, count, positions, *range(0, 12, 3), 1000)])
+        await house.settle()
+        for ordinal, peer in enumerate(peers):
+            assert peer.session.ordinal == ordinal
+            assert topics(peer.unread()) == (["push/m1"] if ordinal % 3 == 0 else [])
+            assert peer.session.log_position == (positions[ordinal % count] if ordinal % 3 == 0 else 0)
+
+
+# --- the end of one ------------------------------------------------------------------------------------
+
+
+async def test_a_cancelled_broadcast_is_written_no_further() -> None:
+    async with House(fanout_slice=1) as house:
+        peers = [await house.client(f"d{n}") for n in range(9)]
+        await house.bus.send(NODE, [broadcast(1, *range(9)), broadcast(2, *range(9)), broadcast(3, 0)])
+        await begun(house)
+        await house.bus.send(NODE, [Cancelled(7, "m1"), Cancelled(7, "m2"), Cancelled(7, "unknown")])
+        await house.settle()
+        got = [topics(peer.unread()) for peer in peers]
+        assert 0 < sum("push/m1" in one for one in got) < 9
+        assert not any("push/m2" in one for one in got)
+        assert "push/m3" in got[0]
+        assert [message_id for _, message_id, _ in house.store.finished] == ["m1", "m2", "m3"]
+
+
+async def test_a_node_that_gets_another_name_leaves_the_broadcasts_of_the_former() -> None:
+    async with House(fanout_slice=1) as house:
+        peers = [await house.client(f"d{n}") for n in range(9)]
+        await house.bus.send(NODE, [broadcast(1, *range(9)), broadcast(2, *range(9))])
+        await begun(house)
+        house.broadcasts.rename("n1-again")
+        await house.settle()
+        assert sum(len(topics(peer.unread())) for peer in peers) < 9
+        assert house.store.finished == []

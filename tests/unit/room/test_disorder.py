@@ -1,0 +1,307 @@
+"""Commands that come late, twice, out of order or not at all: a device gets each push once, and every push.
+
+Several centers store and send at the same time, the coordinator sends again what seems to have been lost,
+and a queue may lose commands, which it says. The store below is a small model of a real one.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyroaring import BitMap
+
+from longline.bus.port import Command, Resync
+from longline.model import Binding, State
+from longline.mqtt.packets import Disconnect, Packet, Puback, Publish
+from longline.mqtt.properties import PropertyId
+from longline.saver.port import (
+    Arrival,
+    Arrive,
+    Broadcast,
+    Cursor,
+    Fetch,
+    Page,
+    Part,
+    Push,
+    Receipt,
+    Target,
+    Unicast,
+)
+from tests.unit.room.house import NODE, House, Store
+from tests.unit.room.scene import Peer, a_message
+from tests.unit.room.test_admission import topics, unicast
+
+DEVICE = "phone"
+
+
+class OneDevice(Store):
+    """Keeps what waits for one device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pushes: list[tuple[bool, int, int]] = []  # broadcast, position, number
+        self.settled_pushes: set[tuple[bool, int]] = set()
+        self.cursor = 0
+
+    def pending(self, broadcast: bool, after: int) -> list[tuple[bool, int, int]]:
+        return [
+            push
+            for push in self.pushes
+            if push[0] == broadcast and push[1] > after and push[:2] not in self.settled_pushes
+        ]
+
+    async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival | None]:
+        pending = bool(self.pending(False, 0) or self.pending(True, self.cursor))
+        return [Arrival(0, pending, self.cursor, 0)]
+
+    async def fetch(self, batch: Sequence[Fetch]) -> list[Page]:
+        self.fetched.append(list(batch))
+        (asked,) = batch
+        waiting = self.pending(False, asked.inbox_after) + self.pending(True, asked.log_after)
+        waiting.sort(key=lambda push: push[2])
+        page = waiting[: asked.limit]
+        complete = len(page) == len(waiting)
+        read = [position for broadcast, position, _ in (self.pushes if complete else page) if broadcast]
+        await self._enter("fetch")  # the answer is on its way
+        return [
+            Page(
+                tuple(
+                    Push(a_message(number), position, broadcast, False)
+                    for broadcast, position, number in page
+                ),
+                max(read, default=asked.log_after),
+                complete,
+            )
+        ]
+
+    async def settle(self, batch: Sequence[Receipt]) -> None:
+        await self._enter("settle")
+        for receipt in batch:
+            if receipt.state != State.PENDING:
+                self.settled_pushes.add((receipt.broadcast, receipt.position))
+
+    async def advance(self, batch: Sequence[Cursor]) -> None:
+        self.cursor = max(self.cursor, *(cursor.log_after for cursor in batch))
+
+
+class Story:
+    """A device, its room, and what is on its way to it."""
+
+    def __init__(self) -> None:
+        self.store = OneDevice()
+        self.house = House(store=self.store)
+        self.house.scene.desk.receipts = self.house.receipts
+        self.house.scene.desk.departures = self.house.departures
+        self.commands: list[Command] = []  # sent, and not yet with the room
+        self.carried: list[Command] = []
+        self.lost = False
+        self.number = 0
+        self.got: list[str] = []
+        self.unacked: list[int] = []
+        self.peer: Peer | None = None
+
+    def store_one(self, broadcast: bool) -> None:
+        self.number += 1
+        position = 10 * self.number
+        self.store.pushes.append((broadcast, position, self.number))
+        message = a_message(self.number)
+        if broadcast:
+            self.commands.append(Broadcast(7, message, (Part(position, BitMap([0]).serialize()),)))
+        else:
+            target = Target(DEVICE, 0, position, Binding(NODE, 1, 0))
+            self.commands.append(Unicast(7, message, (target,)))
+
+    async def connect(self) -> None:
+        await self.leave()
+        self.got = []
+        self.peer = self.house.knock(DEVICE, properties={PropertyId.RECEIVE_MAXIMUM: 2})
+        await self.house.settle()
+        self.look()
+
+    async def leave(self) -> None:
+        if self.peer is not None:
+            self.look()
+            self.peer.send(Disconnect())
+            await self.house.settle()
+        self.peer, self.unacked = None, []
+
+    def look(self) -> None:
+        if self.peer is None:
+            return
+        packets: list[Packet] = self.peer.unread()
+        assert not any(isinstance(packet, Disconnect) for packet in packets)
+        for packet in packets:
+            if isinstance(packet, Publish):
+                self.got.append(packet.topic)
+                self.unacked.append(packet.packet_id)
+        assert len(self.got) == len(set(self.got)), "written twice to one connection"
+
+    def acknowledge(self, which: int) -> None:
+        self.look()
+        if self.peer is not None and self.unacked:
+            self.peer.send(Puback(self.unacked.pop(which % len(self.unacked))))
+
+    async def carry(self, command: Command) -> None:
+        self.carried.append(command)
+        await self.house.bus.send(NODE, [command])
+
+    async def step(self, kind: str, which: int) -> None:
+        if kind in ("unicast", "broadcast"):
+            self.store_one(kind == "broadcast")
+        elif kind == "carry" and self.commands:
+            await self.carry(self.commands.pop(which % len(self.commands)))
+        elif kind == "carry again" and self.carried:
+            await self.house.bus.send(NODE, [self.carried[which % len(self.carried)]])
+        elif kind == "lose" and self.commands:
+            self.commands.pop(which % len(self.commands))
+            self.lost = True
+        elif kind == "tell" and self.lost:
+            self.lost = False
+            await self.house.bus.send(NODE, [Resync()])
+        elif kind == "acknowledge":
+            self.acknowledge(which)
+        elif kind == "come back":
+            self.open()
+            await self.connect()
+        elif kind == "store is slow":
+            self.store.close_door(("settle", "fetch")[which % 2])
+        elif kind == "store answers":
+            self.open()
+        if which % 3:  # else the next step comes at the same moment
+            await self.house.settle()
+            self.look()
+
+    def open(self) -> None:
+        for door in self.store.doors.values():
+            door.set()
+        self.store.doors.clear()
+
+    async def end(self) -> None:
+        """Everything that is on its way arrives, and the device acknowledges what it gets."""
+        self.open()
+        while self.commands:
+            await self.carry(self.commands.pop())
+        if self.lost:
+            await self.house.bus.send(NODE, [Resync()])
+        if self.peer is None:
+            await self.connect()
+        for _ in range(self.number + 10):
+            await self.house.settle()
+            self.look()
+            while self.unacked:
+                self.acknowledge(0)
+        await self.house.settle()
+
+
+STEPS = [
+    "unicast", "broadcast", "unicast", "broadcast", "carry", "carry", "carry", "carry again", "lose", "tell",
+    "acknowledge", "acknowledge", "acknowledge", "come back", "store is slow", "store answers",
+]  # fmt: skip
+
+
+@settings(max_examples=150)
+@given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 8)), max_size=40))
+def test_whatever_happens_on_the_way_every_push_arrives_once(steps: list[tuple[str, int]]) -> None:
+    async def tell_story() -> None:
+        story = Story()
+        async with story.house:
+            await story.connect()
+            for kind, which in steps:
+                await story.step(kind, which)
+            await story.end()
+            everything = {(broadcast, position) for broadcast, position, _ in story.store.pushes}
+            assert story.store.settled_pushes == everything
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("longline.room.inbox.AGAIN_EVERY", 0)
+        asyncio.run(tell_story())
+
+
+@pytest.mark.parametrize("broadcast", [False, True])
+async def test_a_reading_that_began_behind_a_gap_does_not_hide_it(broadcast: bool) -> None:
+    """The second to fourth push come first; the fourth has to be read, and then the first comes."""
+    story = Story()
+    async with story.house:
+        await story.connect()
+        for _ in range(4):
+            story.store_one(broadcast)
+        first, *others = story.commands
+        story.commands = []
+        for command in others:
+            await story.carry(command)
+        await story.house.settle()
+        story.acknowledge(0)
+        story.acknowledge(0)
+        await story.house.settle()
+        story.look()
+        assert story.got == ["push/m2", "push/m3", "push/m4"]
+        assert story.house.scene.broker.counters.pushes_late == 0
+        await story.carry(first)
+        await story.house.settle()
+        story.look()
+        assert story.got == ["push/m2", "push/m3", "push/m4", "push/m1"]
+        assert story.house.scene.broker.counters.pushes_late == 1
+
+
+async def test_what_is_sent_again_though_it_is_on_its_way_costs_no_read() -> None:
+    async with House() as house:
+        peer = await house.client("phone")
+        await house.bus.send(NODE, [unicast("phone", 1), unicast("phone", 1)])
+        await house.settle()
+        assert topics(peer.unread()) == ["push/m1"]
+        assert house.store.fetched == []
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+async def test_an_online_only_push_that_is_sent_again_is_written_once(qos: int) -> None:
+    async with House() as house:
+        peer = await house.client("phone")
+        message = a_message(1, qos=qos, online_only=True)
+        target = Target("phone", 0, 10, Binding(NODE, 1, 0))
+        commands: list[Command] = [
+            Unicast(7, message, (target,)),
+            Broadcast(7, a_message(2, qos=qos, online_only=True), (Part(20, BitMap([0]).serialize()),)),
+        ]
+        for _ in range(2):
+            await house.bus.send(NODE, commands)
+            await house.settle()
+            for packet in peer.unread():
+                assert isinstance(packet, Publish)
+                if qos:
+                    peer.send(Puback(packet.packet_id))
+        assert house.scene.broker.counters.pushes_sent == 2
+        assert house.scene.desk.drops == []
+        assert [name for _, name, _ in house.store.finished] == ["m2", "m2"]
+
+
+async def test_an_online_only_push_that_comes_late_is_written() -> None:
+    """It can be read nowhere, so it must not be taken for one that was."""
+    async with House() as house:
+        peer = await house.client("phone")
+        await house.bus.send(NODE, [unicast("phone", 9), unicast("phone", 8, online_only=True)])
+        await house.settle()
+        assert topics(peer.unread()) == ["push/m9", "push/m8"]
+
+
+# --- lost commands -------------------------------------------------------------------------------------
+
+
+async def test_after_lost_commands_sessions_are_read_for_a_few_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("longline.room.inbox.AGAIN", 10)
+    monkeypatch.setattr("longline.room.inbox.AGAIN_EVERY", 3600)
+    async with House() as house:
+        peers = [await house.client(f"d{n}") for n in range(30)]
+        await house.bus.send(NODE, [Resync(), Resync()])
+        await house.settle()
+        assert [len(batch) for batch in house.store.fetched] == [10]
+        # Who is sent a push meanwhile does not wait for its turn, and the others' does not change.
+        house.store.pages[25] = [Page((Push(a_message(1), 1, False, False),), 0, True)]
+        await house.bus.send(NODE, [unicast("d25", 1, ordinal=25)])
+        await house.settle()
+        assert topics(peers[25].unread()) == ["push/m1"]
+        assert [len(batch) for batch in house.store.fetched] == [10, 1]
+        assert house.inbox.waiting() == 20
