@@ -173,6 +173,18 @@ class MessageNotFound(NotFound):
     code = "message_not_found"
 
 
+class NodeNotFound(NotFound):
+    """No member of the cluster has this name."""
+
+    code = "node_not_found"
+
+
+class SettingNotFound(NotFound):
+    """There is no setting with this name."""
+
+    code = "setting_not_found"
+
+
 class NoTarget(NotFound):
     """Nobody in the audience exists."""
 

@@ -108,7 +108,15 @@ def described(served: Served) -> schemathesis.BaseSchema:
                     doomed = (method, path) == ("delete", "/v1/apps/{app}")
                     parameter["schema"] = {"enum": ["doomed" if doomed else "news"]}
                 if parameter["name"] == "cursor":  # opaque: only one that a list gave is right
-                    parameter["schema"] = {"enum": [cursor_after(0)]}
+                    events = path.endswith("/upstream")
+                    parameter["schema"] = {"enum": [cursor_after('["","1"]' if events else 0)]}
+                if parameter["name"] == "name":  # what its value may be depends on the setting
+                    parameter["schema"] = {"enum": ["room.linger"]}
+                if parameter["name"] == "wait":  # nothing happens here, however long one waits
+                    parameter["schema"]["maximum"] = 0
+    value = document["components"]["schemas"]["ConfigValue"]["properties"]
+    value["value"] = {"type": "number", "minimum": 0, "maximum": 3600}
+    del value["nodes"]  # there is none
     schema = schemathesis.openapi.from_dict(document)
     schema.config.update(base_url=served.url)
     return schema

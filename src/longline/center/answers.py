@@ -203,23 +203,125 @@ class Estimate(Struct, frozen=True):
     online: int
 
 
+# --- events --------------------------------------------------------------------------------------
+
+_EVENT = {
+    "type": "object",
+    "required": ["cursor", "type", "device", "at"],
+    "properties": {
+        "cursor": {"type": "string", "description": "To go on behind this event."},
+        "type": {"type": "string", "description": "`presence`; more to come."},
+        "device": {"type": "string"},
+        "at": {"type": "string", "format": "date-time"},
+        "state": {"type": "string", "enum": ["online", "moved", "offline"]},
+        "epoch": {"type": "integer", "description": "Of the session that began or ended."},
+        "sequence": {"type": "integer", "description": "Rises with every transition of a device."},
+        "room": {"type": "string", "description": "The node of that session."},
+    },
+}
+
+
+class EventList(Struct, frozen=True):
+    """Events of an app's devices, oldest first."""
+
+    events: Annotated[list[dict[str, AnyJson]], Meta(extra_json_schema={"items": _EVENT})]
+    next_cursor: Annotated[str | None, Meta(description="Where to go on; null: there was no event yet.")]
+    gap: Annotated[bool, Meta(description="Events behind the cursor were removed before they were read.")]
+
+
 # --- operators -----------------------------------------------------------------------------------
+
+
+class LoadView(Struct, frozen=True):
+    """What a node has measured of itself lately."""
+
+    connections: int
+    capacity: Annotated[int, Meta(description="Connections that it takes.")]
+    cpu: Annotated[float, Meta(description="Share of one core in use.")]
+    lag: Annotated[float, Meta(description="How late its event loop is, in seconds.")]
+
+
+class DrainView(Struct, frozen=True):
+    """An order to move a node's clients elsewhere, and how far that has come."""
+
+    requested_at: Time
+    rate: float | None
+    deadline: float | None
+    dry_run: bool
+    progress: Annotated[
+        dict[str, AnyJson] | None, Meta(description="As the node tells it; null until it has begun.")
+    ]
 
 
 class NodeView(Struct, frozen=True):
     """A member of the cluster."""
 
     node: str
+    host: Annotated[str, Meta(description="Its machine, which stays the same when it starts again.")]
     roles: tuple[str, ...]
     addresses: dict[str, str]
     since: Time
     version: str
+    region: str
+    networks: tuple[str, ...]
+    pool: str
+    weight: float
+    load: LoadView
+    draining: Annotated[bool, Meta(description="It takes no new clients.")]
+    drain: DrainView | None
+    settings_version: Annotated[int, Meta(description="Of the dynamic settings in force there.")]
 
 
 class NodeList(Struct, frozen=True):
     """Who is a member now, by name."""
 
     nodes: list[NodeView]
+
+
+class GrayView(Struct, frozen=True):
+    """Settings on trial, and the members they are for."""
+
+    nodes: tuple[str, ...]
+    settings: dict[str, AnyJson]
+
+
+class FormerConfig(Struct, frozen=True):
+    """What a former version of the dynamic settings said."""
+
+    version: int
+    at: Time | None
+    settings: dict[str, AnyJson]
+    gray: GrayView | None
+
+
+class NodeVersion(Struct, frozen=True):
+    """Which version of the dynamic settings is in force on a member."""
+
+    node: str
+    settings_version: int
+
+
+class ConfigView(Struct, frozen=True):
+    """The dynamic settings of the cluster; what is not among them, each node has from its own sources."""
+
+    version: Annotated[int, Meta(description="Rises with every change; 0 when there was none.")]
+    at: Time | None
+    settings: dict[str, AnyJson]
+    gray: GrayView | None
+    history: Annotated[list[FormerConfig], Meta(description="The latest former versions, latest first.")]
+    nodes: list[NodeVersion]
+
+
+class SettingView(Struct, frozen=True):
+    """A setting that can be changed at run time."""
+
+    name: str
+    value: Annotated[AnyJson, Meta(description="For all nodes; null: each has its own.")]
+    gray: Annotated[AnyJson, Meta(description="For the nodes on trial; null: none.")]
+    default: AnyJson
+    type: Annotated[str, Meta(description="Type, bounds and unit in words.")]
+    meaning: str
+    version: Annotated[int, Meta(description="Of all dynamic settings.")]
 
 
 class Health(Struct, frozen=True):

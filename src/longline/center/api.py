@@ -10,7 +10,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from longline.center import apps, devices, messages, operators
+from longline.center import apps, config, devices, messages, operators, upstream
 from longline.center.errors import WrongMethod
 from longline.center.gate import Gate
 from longline.center.openapi import document
@@ -28,7 +28,9 @@ def operations(center: Center) -> list[Operation]:
         *messages.operations(center),
         *devices.operations(center),
         *apps.operations(center),
+        *upstream.operations(center),
         *operators.operations(center),
+        *config.operations(center),
     ]
 
 
@@ -44,8 +46,7 @@ def application(center: Center) -> ASGIApp:
     routes += [Route(path, _Refusal(allowed)) for path, allowed in methods.items()]
     return Gate(
         Router(routes, redirect_slashes=False, default=_unknown_address),
-        max_requests=center.settings.max_requests,
-        max_body=center.settings.max_body,
+        settings=lambda: center.settings,
         counters=center.counters,
         faults=center.faults,
     )

@@ -1,5 +1,7 @@
 """Operations on apps: who they are, and their keys."""
 
+from collections.abc import Mapping
+
 import msgspec
 from msgspec import UNSET
 from starlette.requests import Request
@@ -14,8 +16,10 @@ from longline.center.reading import Body, Query
 from longline.center.schemas import AppChange, NewApp, PageQuery, Rotation
 from longline.center.service import Center
 from longline.center.times import rfc3339
-from longline.errors import AppExists, AppNotFound, ValidationFailed
+from longline.errors import AppExists, AppNotFound, Conflict, ValidationFailed
 from longline.model import App
+
+_ATTEMPTS = 5  # to change an app that others change too
 
 
 def operations(center: Center) -> list[Operation]:
@@ -34,7 +38,15 @@ def operations(center: Center) -> list[Operation]:
         ),
         Operation("GET", "/v1/apps", for_admin(keys, routes.page), "apps", {200: AppList}, query=PageQuery),
         Operation("GET", one, for_app(keys, routes.get), "apps", {200: AppView}),
-        Operation("PATCH", one, for_app(keys, routes.change), "apps", {200: AppView}, body=AppChange),
+        Operation(
+            "PATCH",
+            one,
+            for_app(keys, routes.change),
+            "apps",
+            {200: AppView},
+            body=AppChange,
+            errors=(Conflict,),
+        ),
         Operation("DELETE", one, for_admin(keys, routes.delete), "apps", {204: None}, errors=(AppNotFound,)),
         Operation(
             "POST",
@@ -44,6 +56,7 @@ def operations(center: Center) -> list[Operation]:
             {200: AppKeys},
             body=Rotation,
             body_required=False,
+            errors=(Conflict,),
         ),
     ]
 
@@ -96,16 +109,8 @@ class _Apps:
     async def change(self, request: Request, app: App) -> Response:
         """Change an app's display name or whether its devices may use plain MQTT topics."""
         asked = await self._changes.read(request)
-        center = self._center
-        async with center.exclusive(app.app):
-            app = await self._current(app)
-            changed = msgspec.structs.replace(
-                app,
-                name=app.name if asked.name is UNSET else asked.name,
-                pubsub=app.pubsub if asked.pubsub is UNSET else asked.pubsub,
-            )
-            await center.saver.update_app(changed)
-        await center.app_changed(changed)
+        given = {"name": asked.name, "pubsub": asked.pubsub}
+        changed = await self._replace(app, {key: value for key, value in given.items() if value is not UNSET})
         return answer(_view(changed))
 
     async def delete(self, request: Request) -> Response:
@@ -130,25 +135,34 @@ class _Apps:
         asked = await self._rotation.read(request)
         if not (asked.server_key or asked.device_secret):
             raise ValidationFailed("nothing to rotate", details=[("server_key", "this or device_secret")])
-        center = self._center
         key = new_server_key(app.app) if asked.server_key else None
-        async with center.exclusive(app.app):
-            app = await self._current(app)
-            changed = msgspec.structs.replace(
-                app,
-                server_key_hash=app.server_key_hash if key is None else digest(key),
-                device_secret=new_device_secret() if asked.device_secret else app.device_secret,
-            )
-            await center.saver.update_app(changed)
-        await center.app_changed(changed)
+        secrets: dict[str, object] = {} if key is None else {"server_key_hash": digest(key)}
+        if asked.device_secret:
+            secrets["device_secret"] = new_device_secret()
+        changed = await self._replace(app, secrets)
         return answer(AppKeys(app.app, key, changed.device_secret))
 
-    async def _current(self, app: App) -> App:
-        """The app as it is stored, since the one that authentication found may be a few seconds old."""
-        current = await self._center.saver.find_app(app.app)
-        if current is None or current.number != app.number:
-            raise AppNotFound
-        return current
+    async def _replace(self, app: App, fields: Mapping[str, object]) -> App:
+        """Replaces fields of the app as it is stored, since the one that authentication found may be old.
+
+        Another center may change the app at the same moment: then the rest of what it wrote stays.
+        """
+        center = self._center
+        written: App | None = None
+        async with center.exclusive(app.app):
+            for _ in range(_ATTEMPTS):
+                current = await center.saver.find_app(app.app)
+                if current is None or current.number != app.number:
+                    raise AppNotFound
+                if current == written:
+                    break  # it was done, though the store lost its answer and was asked again
+                written = msgspec.structs.replace(current, **fields)
+                if await center.saver.update_app(written, current):
+                    break
+            else:
+                raise Conflict(retry_after=1.0)
+        await center.app_changed(written)
+        return written
 
 
 def _view(app: App) -> AppView:

@@ -3,7 +3,9 @@
 A plain ASGI layer, because each of these must hold before anything is read or built for a request.
 """
 
+import random
 import time
+from collections.abc import Callable
 
 import structlog
 from starlette.requests import ClientDisconnect
@@ -12,10 +14,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from longline.center.counters import CenterCounters
 from longline.center.errors import error_response
 from longline.errors import BadRequest, BodyTooLarge, LonglineError, Overloaded
+from longline.settings import CenterSettings
 from longline.telemetry.logs import OncePerPeer
 
 # Probes and figures are answered whatever the load: an overloaded node that looks dead gets restarted.
 ALWAYS_ADMITTED = frozenset({"/healthz", "/readyz", "/metrics"})
+
+SPREAD = 3.0  # s over which refused callers are told to come back
 
 _log = structlog.get_logger("longline.center")
 
@@ -26,7 +31,7 @@ _HEADERS = [
 
 
 class Gate:
-    """Admits at most `max_requests` at once, and bodies of at most `max_body` bytes.
+    """Admits at most `max_requests` at once, and bodies of at most `max_body` bytes, as `settings` say now.
 
     Every error is counted by its code, and logged the first time for each code and peer.
     """
@@ -35,14 +40,12 @@ class Gate:
         self,
         app: ASGIApp,
         *,
-        max_requests: int,
-        max_body: int,
+        settings: Callable[[], CenterSettings],
         counters: CenterCounters,
         faults: OncePerPeer,
     ) -> None:
         self._app = app
-        self._max_requests = max_requests
-        self._max_body = max_body
+        self._settings = settings
         self._counters = counters
         self._faults = faults
 
@@ -64,8 +67,10 @@ class Gate:
 
         counters.requests_running += 1
         try:
-            if counters.requests_running > self._max_requests and scope["path"] not in ALWAYS_ADMITTED:
-                raise Overloaded("too many requests at once", retry_after=1.0)
+            too_many = counters.requests_running > self._settings().max_requests
+            if too_many and scope["path"] not in ALWAYS_ADMITTED:
+                # Not all at the same moment again.
+                raise Overloaded("too many requests at once", retry_after=SPREAD * random.random())
             await self._app(scope, self._limited(scope, receive), answer)
         except ClientDisconnect:
             return  # nobody is left to answer
@@ -79,9 +84,10 @@ class Gate:
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         """The body's source, which raises `BodyTooLarge` once more than `max_body` bytes came."""
         length = _content_length(scope)
+        limit = self._settings().max_body
         if length is not None:
-            if length > self._max_body:
-                raise BodyTooLarge(f"the body has {length} bytes, over the limit of {self._max_body}")
+            if length > limit:
+                raise BodyTooLarge(f"the body has {length} bytes, over the limit of {limit}")
             return receive  # the HTTP parser sees to it that no more comes
         seen = 0
 
@@ -89,8 +95,8 @@ class Gate:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._max_body:
-                raise BodyTooLarge(f"the body is over the limit of {self._max_body} bytes")
+            if seen > limit:
+                raise BodyTooLarge(f"the body is over the limit of {limit} bytes")
             return message
 
         return counted

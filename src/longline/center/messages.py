@@ -9,6 +9,7 @@ from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
+from longline.bus.port import Cancelled
 from longline.center.answers import (
     Delivery,
     DeliveryList,
@@ -36,6 +37,7 @@ from longline.center.sending import audience_of
 from longline.center.service import Center
 from longline.center.times import rfc3339, rfc3339_or_none
 from longline.errors import (
+    AppNotFound,
     BadRequest,
     IdempotencyInFlight,
     IdempotencyMismatch,
@@ -51,7 +53,7 @@ from longline.model import App, DeliveryRecord, Everyone, State
 from longline.saver.port import Accepted, Envelope, Outcome, Refused, Status
 
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
-_REFUSALS: dict[str, type[LonglineError]] = {NoTarget.code: NoTarget}  # what `Refused.code` may be
+_REFUSALS: dict[str, type[LonglineError]] = {NoTarget.code: NoTarget}  # what one message of several may be
 _STATES: dict[State, DeliveryState] = {
     State.PENDING: "pending",
     State.ACKED: "acked",
@@ -136,9 +138,11 @@ class _Messages:
     async def send(self, request: Request, app: App) -> Response:
         """Push a message.
 
-        202 means stored: it survives the crash of any one process. `targeted` counts the devices of the
-        audience; those that do not exist are in the ledger as dropped, `device_not_found`.
+        202 means stored: it survives the crash of any one process, and of the store what the header
+        `Longline-Durability` says. `targeted` counts the devices of the audience; those that do not exist are
+        in the ledger as dropped, `device_not_found`.
         """
+        self._center.sender.circuit.check()
         key = _idempotency_key(request)
         body = await read_bytes(request)
         now = self._center.clock()
@@ -147,7 +151,7 @@ class _Messages:
         (result,) = outcome.results
         if isinstance(result, Accepted):
             accepted = MessageAccepted(result.message_id, "accepted", result.targeted)
-            return _marked(outcome, answer(accepted, 202))
+            return _marked(outcome, self._durable(answer(accepted, 202)))
         refusal = _refusal(result)
         self._center.counters.errors.add(refusal.code)
         return _marked(outcome, error_response(refusal))
@@ -158,6 +162,7 @@ class _Messages:
         One result for each, in order: its id, or the error for which it was left out. The others are stored,
         all of them or, if the request fails, none.
         """
+        self._center.sender.circuit.check()
         key = _idempotency_key(request)
         body = await read_bytes(request)
         now = self._center.clock()
@@ -166,7 +171,14 @@ class _Messages:
         if not envelopes:
             return answer(_results(slots, ()), 202)
         outcome = await self._submit(request, app, envelopes, now, key, body)
-        return _marked(outcome, answer(_results(slots, outcome.results), 202))
+        return _marked(outcome, self._durable(answer(_results(slots, outcome.results), 202)))
+
+    def _durable(self, response: Response) -> Response:
+        """The answer with what the messages survive from now on."""
+        durability = self._center.saver.durability()
+        copies = f";copies={durability.copies}" if durability.copies else ""
+        response.headers["Longline-Durability"] = durability.level + copies
+        return response
 
     def composed(self, app: App, body: bytes, now: int) -> list[Envelope | LonglineError]:
         """Each message of a batch, or what is wrong with it."""
@@ -202,7 +214,10 @@ class _Messages:
         if key is not None:
             what = f"{request.method} {request.scope['path']}\n".encode()
             digest = hashlib.sha256(what + body).digest()
-        return await self._center.sender.submit(app, envelopes, now, key, digest)
+        outcome = await self._center.sender.submit(app, envelopes, now, key, digest)
+        if Refused(AppNotFound.code) in outcome.results:
+            raise AppNotFound  # none of them was stored
+        return outcome
 
     async def status(self, request: Request, app: App) -> Response:
         """Show where a message stands, with its ledger."""
@@ -216,6 +231,9 @@ class _Messages:
         center, message_id = self._center, request.path_params["id"]
         if not await center.saver.cancel(app.number, message_id, center.clock()):
             raise MessageNotFound
+        if await center.saver.deliveries(app.number, message_id, -1, 1) == []:
+            # A broadcast: nodes may be on their way through their devices with it.
+            await center.to_all_nodes(Cancelled(app.number, message_id))
         return answer(_view(await self._find(request, app)))
 
     async def _find(self, request: Request, app: App) -> Status:

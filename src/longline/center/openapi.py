@@ -30,6 +30,7 @@ from longline.errors import (
     ValidationFailed,
 )
 from longline.model import DEVICE_NAME, JsonObject
+from longline.settings.dynamic import DYNAMIC
 from longline.version import VERSION
 
 _ABOUT = """Pushes messages to devices, and says of each what became of it.
@@ -45,6 +46,12 @@ _PARAMETERS: dict[str, JsonObject] = {
         "schema": {"type": "string", "pattern": f"^{DEVICE_NAME}$"},
         "example": "d1",
     },
+    "node": {"description": "A member's name.", "example": "room-1-6f2a90c1"},
+    "name": {
+        "description": "A setting that can be changed at run time.",
+        "schema": {"type": "string", "enum": sorted(DYNAMIC)},
+        "example": "room.linger",
+    },
     "id": {"description": "The message's id.", "example": "019c2b3e-8f00-7c11-9d3e-5a1f0c6b7e21"},
 }
 
@@ -55,6 +62,13 @@ _IDEMPOTENCY_KEY: JsonObject = {
     "description": "Makes the request safe to repeat for 24 h: the first answer is given again, marked with "
     "`Idempotent-Replayed: true`.",
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+}
+
+_DURABILITY: JsonObject = {
+    "description": "What the messages survive from now on: `memory` (the store's process must live), `fsync` "
+    "(on its disk), `replicated;copies=N` (also in the memory of N replicas). Absent: nothing was stored.",
+    "schema": {"type": "string", "pattern": "^(memory|fsync|replicated;copies=[0-9]+)$"},
+    "example": "fsync",
 }
 
 # What holds between the fields of a type, which types cannot say.
@@ -87,6 +101,8 @@ _EXAMPLES: dict[str, JsonObject] = {
         ]
     },
     "EstimateRequest": {"audience": "all"},
+    "DrainRequest": {"rate": 200, "deadline": 600},
+    "ConfigValue": {"value": 20, "nodes": ["host-3"]},
 }
 
 
@@ -158,6 +174,8 @@ def _complete(entry: JsonObject, operation: Operation) -> None:
             parameter.update(_PARAMETERS[str(parameter["name"])])
     if operation.idempotent:
         parameters.append(_IDEMPOTENCY_KEY)
+        accepted = cast(JsonObject, cast(JsonObject, entry["responses"])["202"])
+        accepted["headers"] = {"Longline-Durability": _DURABILITY}
     if operation.body is not None:
         body = cast(JsonObject, entry["requestBody"])
         body["required"] = operation.body_required

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from longline.center.auth import Keys
-from longline.errors import LonglineError
+from longline.errors import AppNotFound, LonglineError
 from longline.model import App
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -41,8 +41,16 @@ def for_app(keys: Keys, handler: AppHandler) -> Endpoint:
 
     @functools.wraps(handler)
     async def endpoint(request: Request) -> Response:
-        app = await keys.app(request.headers.get("authorization"), request.path_params["app"])
-        return await handler(request, app)
+        authorization, name = request.headers.get("authorization"), request.path_params["app"]
+        app = await keys.app(authorization, name)
+        try:
+            return await handler(request, app)
+        except AppNotFound:
+            # Remembered from before it was deleted, through another center, and made again?
+            present = await keys.app(authorization, name, fresh=True)
+            if present.number == app.number:
+                raise
+            return await handler(request, present)
 
     return endpoint
 

@@ -1,20 +1,65 @@
 """Operations for operators, and the probes and figures that machines read."""
 
+import msgspec
+from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import Health, NodeList, NodeView, answer
+from longline.center.answers import DrainView, Health, LoadView, NodeList, NodeView, answer
 from longline.center.operations import Operation, for_admin
+from longline.center.reading import Body
+from longline.center.schemas import DrainRequest
 from longline.center.service import Center
 from longline.center.times import rfc3339
-from longline.errors import Unavailable
+from longline.errors import NodeNotFound, Unavailable
+from longline.keeper.port import Kept, Node
+from longline.model import JsonObject
+
+DRAINS = "drains/"  # + node: the order, which the node reads
+PROGRESS = "drain-progress/"  # + node: how far it has come, which the node writes
+FORGET_AFTER = 86_400_000  # ms: orders to nodes that are no more
+
+
+class DrainOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is kept of an order to drain.
+
+    `rate`: clients moved in the first second. `deadline`: seconds for all of it. `requested_at` in ms.
+    """
+
+    requested_at: int
+    rate: float | None = None
+    deadline: float | None = None
+    dry_run: bool = False
+
+
+_order = msgspec.json.Decoder(DrainOrder)
+_progress = msgspec.json.Decoder(dict[str, object])
 
 
 def operations(center: Center) -> list[Operation]:
     """The rows of operators and machines."""
     routes = _Operators(center)
+    one = "/v1/nodes/{node}"
     return [
         Operation("GET", "/v1/nodes", for_admin(center.keys, routes.nodes), "operators", {200: NodeList}),
+        Operation(
+            "POST",
+            f"{one}:drain",
+            for_admin(center.keys, routes.drain),
+            "operators",
+            {202: NodeView},
+            body=DrainRequest,
+            body_required=False,
+            errors=(NodeNotFound,),
+        ),
+        Operation(
+            "POST",
+            f"{one}:undrain",
+            for_admin(center.keys, routes.undrain),
+            "operators",
+            {200: NodeView},
+            errors=(NodeNotFound,),
+        ),
         Operation("GET", "/healthz", routes.healthz, "operators", {200: Health}, public=True),
         Operation(
             "GET", "/readyz", routes.readyz, "operators", {200: Health}, errors=(Unavailable,), public=True
@@ -26,23 +71,69 @@ def operations(center: Center) -> list[Operation]:
 class _Operators:
     def __init__(self, center: Center) -> None:
         self._center = center
+        self._drain = Body(DrainRequest, default=DrainRequest())
 
     async def nodes(self, request: Request) -> Response:
         """List the members of the cluster.
 
         Admin key only.
         """
-        members = await self._center.keeper.members()
+        keeper = self._center.keeper
+        drains, progress = await keeper.read_all(DRAINS), await keeper.read_all(PROGRESS)
         return answer(
             NodeList(
                 [
-                    NodeView(
-                        member.node, member.roles, member.addresses, rfc3339(member.since), member.version
-                    )
-                    for member in members
+                    _view(member, drains.get(DRAINS + member.node), progress.get(PROGRESS + member.node))
+                    for member in await keeper.members()
                 ]
             )
         )
+
+    async def drain(self, request: Request) -> Response:
+        """Move a node's clients to other nodes.
+
+        202: the order is kept, and the node carries it out; `GET /v1/nodes` shows how far it has come. The
+        node takes no new clients until the order is taken back. A second order replaces the first. Admin key
+        only.
+        """
+        asked = await self._drain.read(request)
+        keeper, now = self._center.keeper, self._center.clock()
+        node = await self._member(request)
+        order = DrainOrder(
+            requested_at=now,
+            rate=None if asked.rate is UNSET else asked.rate,
+            deadline=None if asked.deadline is UNSET else asked.deadline,
+            dry_run=asked.dry_run,
+        )
+        kept = msgspec.json.encode(order)
+        version = await keeper.write(DRAINS + node.node, kept)
+        await self._forget_old_orders(now)
+        return answer(_view(node, Kept(kept, version), None), 202)
+
+    async def undrain(self, request: Request) -> Response:
+        """Take an order to drain back: the node takes new clients again.
+
+        Clients that were moved already stay where they are. Also 200 when there was no order. Admin key only.
+        """
+        node = await self._member(request)
+        await self._center.keeper.write(DRAINS + node.node, None)
+        return answer(_view(node, None, None))
+
+    async def _member(self, request: Request) -> Node:
+        for member in await self._center.keeper.members():
+            if member.node == request.path_params["node"]:
+                return member
+        raise NodeNotFound
+
+    async def _forget_old_orders(self, now: int) -> None:
+        keeper = self._center.keeper
+        members = {member.node for member in await keeper.members()}
+        for key, kept in (await keeper.read_all(DRAINS)).items():
+            node = key.removeprefix(DRAINS)
+            order = _decoded(kept)
+            if node not in members and (order is None or order.requested_at < now - FORGET_AFTER):
+                await keeper.write(key, None)
+                await keeper.write(PROGRESS + node, None)
 
     async def healthz(self, request: Request) -> Response:
         """Say that the process answers.
@@ -61,3 +152,46 @@ class _Operators:
         """Show the node's figures as Prometheus reads them."""
         metrics = self._center.metrics()
         return Response(metrics.body, media_type=metrics.content_type)
+
+
+def _view(node: Node, drain: Kept | None, progress: Kept | None) -> NodeView:
+    order = _decoded(drain)
+    return NodeView(
+        node=node.node,
+        host=node.host,
+        roles=node.roles,
+        addresses=node.addresses,
+        since=rfc3339(node.since),
+        version=node.version,
+        region=node.region,
+        networks=node.networks,
+        pool=node.pool,
+        weight=node.weight,
+        load=LoadView(node.load.connections, node.load.capacity, node.load.cpu, node.load.lag),
+        draining=node.draining,
+        drain=None
+        if order is None
+        else DrainView(
+            requested_at=rfc3339(order.requested_at),
+            rate=order.rate,
+            deadline=order.deadline,
+            dry_run=order.dry_run,
+            progress=_told(progress),
+        ),
+        settings_version=node.settings_version,
+    )
+
+
+def _decoded(kept: Kept | None) -> DrainOrder | None:
+    """The order; None for none, and for one that this version cannot read."""
+    try:
+        return None if kept is None else _order.decode(kept.value)
+    except msgspec.DecodeError:
+        return None
+
+
+def _told(kept: Kept | None) -> JsonObject | None:
+    try:
+        return None if kept is None else _progress.decode(kept.value)
+    except msgspec.DecodeError:
+        return None

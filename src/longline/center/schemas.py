@@ -185,6 +185,71 @@ class KickQuery(Strict, frozen=True):
     ban_seconds: BanSeconds | UnsetType = UNSET
 
 
+# --- events --------------------------------------------------------------------------------------
+
+
+class UpstreamQuery(PageQuery, frozen=True):
+    """From where to read events, and how long to wait for some."""
+
+    wait: Annotated[
+        int, Meta(ge=0, le=60, description="Seconds to hold the answer back while there are none.")
+    ] = 0
+
+
+# --- operators -----------------------------------------------------------------------------------
+
+
+class DrainRequest(Strict, frozen=True):
+    """How to move a node's clients elsewhere."""
+
+    rate: (
+        Annotated[
+            float,
+            Meta(
+                gt=0,
+                le=1_000_000,
+                description="Clients moved in the first second; then the pace follows how they get along.",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    deadline: (
+        Annotated[
+            float,
+            Meta(
+                gt=0,
+                le=86_400,
+                description="Seconds for all of it; who is left then is told that the server shuts down.",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    dry_run: Annotated[bool, Meta(description="Only say what would be done; nobody is moved.")] = False
+
+
+class ConfigValue(Strict, frozen=True):
+    """A value for a setting."""
+
+    value: AnyJson
+    nodes: (
+        Annotated[
+            list[Annotated[str, Meta(min_length=1, max_length=255)]],
+            Meta(
+                min_length=1,
+                max_length=MAX_NAMES,
+                description="Only for these members, by name or host, until it is promoted or rolled back.",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    version: (
+        Annotated[
+            int, Meta(ge=0, description="Change it only if the settings have this version; otherwise 409.")
+        ]
+        | UnsetType
+    ) = UNSET
+
+
 # --- messages ------------------------------------------------------------------------------------
 
 

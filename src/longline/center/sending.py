@@ -9,9 +9,10 @@ import asyncio
 from collections.abc import Sequence
 
 import msgspec
-import structlog
 
-from longline.bus.port import Bus, Command
+from longline.bus.port import Bus
+from longline.bus.routing import route
+from longline.center.circuit import Circuit
 from longline.center.counters import CenterCounters
 from longline.center.errors import from_malformed
 from longline.center.ids import MessageIds
@@ -20,7 +21,6 @@ from longline.center.schemas import DevicesAudience, MessageBody
 from longline.errors import (
     IdempotencyInFlight,
     IdempotencyMismatch,
-    LonglineError,
     NotSupported,
     PayloadEmpty,
     PayloadTooLarge,
@@ -33,18 +33,14 @@ from longline.model import (
     Devices,
     Everyone,
     Message,
-    State,
 )
 from longline.saver.port import (
-    Broadcast,
     Envelope,
     IdempotencyConflict,
     Outcome,
-    Receipt,
     Refused,
     Saver,
     Submission,
-    Unicast,
 )
 
 TEXT = "text/plain;charset=utf-8"
@@ -54,11 +50,10 @@ BYTES = "application/octet-stream"
 _EVERYONE = Everyone()
 _QUOTE = ord('"')
 _text = msgspec.json.Decoder(str)
-_log = structlog.get_logger("longline.center")
 
 
 class Sender:
-    """Turns requests into stored and routed messages, and counts them."""
+    """Turns requests into stored and routed messages, and counts them. `circuit` guards the store."""
 
     def __init__(
         self,
@@ -77,6 +72,7 @@ class Sender:
         self._idempotency_ttl = idempotency_ttl * 1000
         self._online_grace = int(online_grace * 1000)
         self._ids = MessageIds()
+        self.circuit = Circuit(counters)
         # Bounded by the gate: no more sends than requests.
         self._sends: set[asyncio.Task[Outcome]] = set()
         self._in_flight: set[tuple[int, str]] = set()
@@ -150,7 +146,8 @@ class Sender:
         return await asyncio.shield(send)
 
     async def _send(self, submission: Submission) -> Outcome:
-        (outcome,) = await self._saver.enqueue([submission])
+        with self.circuit.watched():
+            (outcome,) = await self._saver.enqueue([submission])
         if isinstance(outcome, IdempotencyConflict):
             raise IdempotencyMismatch
         if outcome.replayed:
@@ -159,51 +156,9 @@ class Sender:
         refused = sum(isinstance(result, Refused) for result in outcome.results)
         self._counters.messages_refused += refused
         self._counters.messages_accepted += len(outcome.results) - refused
-        try:
-            await self._route(outcome, submission.now)
-        except LonglineError as error:
-            # The messages are stored, and that is what the answer says: rooms find them in the
-            # inboxes when the devices connect, and `online_only` ones end with their grace.
-            self._counters.routes_failed += 1
-            _log.warning("messages are stored but not routed", code=error.code, error=error.message)
+        # Whatever cannot be routed is stored all the same, and that is what the answer says.
+        self._counters.routes_failed += await route(self._bus, self._saver, outcome.routes, submission.now)
         return outcome
-
-    async def _route(self, outcome: Outcome, now: int) -> None:
-        commands, offline = await self._dispatch(outcome)
-        if len(commands) == 1:
-            ((node, batch),) = commands.items()
-            await self._bus.send(node, batch)
-        elif commands:
-            # A node whose queue is full holds up this request, but not the other nodes.
-            await asyncio.gather(*(self._bus.send(node, batch) for node, batch in commands.items()))
-        if offline:
-            await self._saver.settle(
-                [
-                    Receipt(app, ordinal, position, False, State.DROPPED, now, reason="offline")
-                    for app, ordinal, position in offline
-                ]
-            )
-
-    async def _dispatch(
-        self, outcome: Outcome
-    ) -> tuple[dict[str, list[Command]], list[tuple[int, int, int]]]:
-        """What goes to each node; and of `online_only` targets not connected: app, ordinal, position."""
-        commands: dict[str, list[Command]] = {}
-        offline: list[tuple[int, int, int]] = []
-        for route in outcome.routes:
-            if isinstance(route, Broadcast):
-                for node in await self._bus.nodes():
-                    commands.setdefault(node, []).append(route)
-                continue
-            nodes: dict[str, list[int]] = {}
-            for index, target in enumerate(route.targets):
-                if target.binding is not None:
-                    nodes.setdefault(target.binding.node, []).append(index)
-                elif route.message.online_only:
-                    offline.append((route.app, target.ordinal, target.position))
-            for node, indexes in nodes.items():
-                commands.setdefault(node, []).append(_part(route, indexes))
-        return commands, offline
 
 
 def audience_of(asked: str | DevicesAudience) -> Audience:
@@ -211,12 +166,6 @@ def audience_of(asked: str | DevicesAudience) -> Audience:
     if not isinstance(asked, DevicesAudience):
         return _EVERYONE
     return Devices(tuple(dict.fromkeys(checked_names(asked.devices, "audience.devices"))))
-
-
-def _part(route: Unicast, indexes: Sequence[int]) -> Unicast:
-    if len(indexes) == len(route.targets):
-        return route
-    return Unicast(route.app, route.message, tuple(route.targets[index] for index in indexes))
 
 
 def _payload(asked: MessageBody) -> tuple[bytes, str]:

@@ -21,7 +21,7 @@ class HttpServer:
     """Serves one ASGI application on one address.
 
     `keep_alive`: seconds that an idle connection is kept. `grace`: seconds that `stop` waits for the requests
-    under way before it cancels them.
+    under way before it cancels them. `reuse_port`: the port is shared with other processes that ask for it.
     """
 
     def __init__(
@@ -33,8 +33,10 @@ class HttpServer:
         grace: float,
         keep_alive: float = 75.0,
         backlog: int = 1024,
+        reuse_port: bool = False,
     ) -> None:
         self._host = host
+        self._reuse_port = reuse_port
         self._port = port
         self._backlog = backlog
         self._server = _Server(
@@ -60,7 +62,7 @@ class HttpServer:
         # Bound here, because uvicorn ends the process when an address is taken.
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         listener = socket.create_server(
-            (self._host, self._port), family=family, backlog=self._backlog, reuse_port=False
+            (self._host, self._port), family=family, backlog=self._backlog, reuse_port=self._reuse_port
         )
         listener.setblocking(False)
         host, port = listener.getsockname()[:2]

@@ -5,13 +5,14 @@ import hashlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from longline.bus.port import AppChanged, Bus, Close, Why
+from longline.bus.port import AppChanged, Bus, Close, Command, Why
 from longline.center.auth import Apps, Keys
 from longline.center.counters import CenterCounters
 from longline.center.sending import Sender
+from longline.center.waiting import Waiting
 from longline.keeper.port import Keeper
 from longline.model import App, wall_clock
-from longline.register.port import Register
+from longline.register.port import Register, Unbind
 from longline.saver.port import Saver
 from longline.settings import CenterSettings
 from longline.telemetry.logs import OncePerPeer
@@ -68,7 +69,15 @@ class Center:
             idempotency_ttl=settings.idempotency_ttl,
             online_grace=settings.online_grace,
         )
+        # At most half of the requests may wait for events, so that the others still get their turn.
+        self.waiting = Waiting(
+            saver, self.counters, limit=lambda: max(1, self.settings.max_requests // 2), ready=ready
+        )
         self._stripes = tuple(asyncio.Lock() for _ in range(_STRIPES))
+
+    def reconfigure(self, settings: CenterSettings) -> None:
+        """Goes by other settings from now on, as far as they are dynamic."""
+        self.settings = settings
 
     async def close(self) -> None:
         """Waits for the messages that are being stored and routed. No request may come any more."""
@@ -86,11 +95,16 @@ class Center:
         """Lets this process and every node forget what they remember of the app."""
         self.apps.forget(app.app)
         command = AppChanged(app.number, app.app, why)
-        for node in await self.bus.nodes():
-            await self.bus.send(node, [command])
+        await self.to_all_nodes(command)
+
+    async def to_all_nodes(self, command: Command) -> None:
+        """Puts a command into every node's queue; a full one holds up no other."""
+        nodes = await self.bus.nodes()
+        await asyncio.gather(*(self.bus.send(node, [command]) for node in nodes))
 
     async def end_connection(self, app: App, device: str, why: Why) -> None:
-        """Ends the device's connection, if it has one."""
+        """Ends the device's connection, if it has one; also what lingers of one that broke."""
         (binding,) = await self.register.locate(app.number, [device])
         if binding is not None:
             await self.bus.send(binding.node, [Close(app.number, device, binding.epoch, why)])
+            await self.register.unbind([Unbind(app.number, device, binding.epoch, self.clock())])

@@ -8,6 +8,7 @@ from longline.settings.catalogue import CATALOGUE, Entry
 from longline.settings.reference import reference_page
 from longline.settings.sources import Loaded, load
 from longline.settings.tree import (
+    AgentSettings,
     BusSettings,
     CenterSettings,
     CoordinatorSettings,
@@ -24,6 +25,7 @@ from longline.settings.tree import (
 
 __all__ = [
     "CATALOGUE",
+    "AgentSettings",
     "BusSettings",
     "CenterSettings",
     "CoordinatorSettings",

@@ -65,6 +65,11 @@ class Entry(Struct, frozen=True):
         return str((self.meta.extra or {}).get("unit", ""))
 
     @property
+    def dynamic(self) -> bool:
+        """Whether it can be changed while nodes run."""
+        return bool((self.meta.extra or {}).get("dynamic", False))
+
+    @property
     def kind(self) -> str:
         """The type in words."""
         if get_origin(self.base) is Literal:

@@ -15,6 +15,9 @@ its flag. Names are strict everywhere: an unknown one is an error. In an environ
 separated by commas, and an empty variable counts as not set. `longline config show` prints what is in force
 and where each value came from; `longline config check FILE` checks a file without starting anything.
 
+Settings marked *Dynamic* can also be changed while nodes run, for all or for some of them, through the HTTP
+API (`PUT /v1/config/NAME`, [api.md](api.md)); such a value overrides all the others.
+
 ```toml
 data_dir = "/var/lib/longline"
 
@@ -69,5 +72,6 @@ def _row(entry: Entry) -> str:
     if entry.default in (None, ()) and not entry.computed:
         default = "not set"
     unit = f" {entry.unit}" if entry.unit else ""
-    cells = (f"`{entry.name}`<br>`{entry.env}`", entry.kind, f"{default}{unit}", entry.bounds, entry.doc)
+    doc = f"{entry.doc} *Dynamic.*" if entry.dynamic else entry.doc
+    cells = (f"`{entry.name}`<br>`{entry.env}`", entry.kind, f"{default}{unit}", entry.bounds, doc)
     return "| " + " | ".join(cells) + " |\n"

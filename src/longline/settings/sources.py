@@ -19,6 +19,7 @@ from longline.errors import SettingsError
 from longline.settings.catalogue import CATALOGUE, ENV_PREFIX, SECTIONS, Entry
 from longline.settings.tree import RoomSettings, Secret, Settings
 
+ROLES: Final = frozenset({"room", "center", "dispatcher", "coordinator"})
 _NOT_SETTINGS: Final = frozenset({"LONGLINE_NO_COMPILE"})
 
 
@@ -73,7 +74,7 @@ def load(
             problems.append((name, f"{error} ({item.source})"))
     if not problems:
         settings = _build(values)
-        problems = list(_contradictions(settings))
+        problems = list(contradictions(settings))
         if not problems:
             sources = {name: given[name].source if name in given else "default" for name in CATALOGUE}
             return Loaded(settings, sources)
@@ -165,7 +166,7 @@ def _build(values: Mapping[str, object]) -> Settings:
     return msgspec.convert({**sections.pop(""), **sections}, Settings, dec_hook=_decode)
 
 
-def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
+def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     """What is wrong although each value by itself is allowed."""
     room = settings.room
     yield from _bad_networks(room)
@@ -176,6 +177,16 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "room.connect_packet_size", "cannot be over room.max_packet_size"
     if room.default_keep_alive > room.max_keep_alive:
         yield "room.default_keep_alive", "cannot be over room.max_keep_alive"
+    for pool in settings.dispatcher.pools:
+        if not all(pool.partition("=")[::2]):
+            yield "dispatcher.pools", f"{pool!r} is not APP=POOL"
+    for processes in settings.agent.processes:
+        roles, _, count = processes.partition("=")
+        if not set(roles.split("+")) <= ROLES or not count.isdecimal() or not 0 < int(count) <= 1024:
+            yield (
+                "agent.processes",
+                f"{processes!r} is not ROLES=COUNT, with roles of {', '.join(sorted(ROLES))}",
+            )
 
 
 def _bad_networks(room: RoomSettings) -> Iterable[tuple[str, str]]:

@@ -48,9 +48,11 @@ class Secret:
         return hash(self._value)
 
 
-def about(doc: str, *, unit: str = "", low: float | None = None, high: float | None = None) -> Meta:
-    """What a setting means and may be: its doc, its unit, and inclusive bounds."""
-    return Meta(description=doc, ge=low, le=high, extra={"unit": unit})
+def about(
+    doc: str, *, unit: str = "", low: float | None = None, high: float | None = None, dynamic: bool = False
+) -> Meta:
+    """What a setting means and may be: doc, unit, inclusive bounds, and whether it can change at run time."""
+    return Meta(description=doc, ge=low, le=high, extra={"unit": unit, "dynamic": dynamic})
 
 
 class NodeSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,7 +63,7 @@ class NodeSettings(Struct, frozen=True, forbid_unknown_fields=True):
         tuple[str, ...], about("Networks, such as carriers, that this node is well connected to.")
     ] = ()
     weight: Annotated[
-        float, about("Share of clients that this node gets, beside others'.", low=0, high=1000)
+        float, about("Share of clients that this node gets, beside others'.", low=0, high=1000, dynamic=True)
     ] = 1.0
     pool: Annotated[
         str,
@@ -77,7 +79,7 @@ class NodeSettings(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["auto", "uvloop", "asyncio"], about("Event loop. `auto` is uvloop where it is installed.")
     ] = "auto"
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], about("The least severe events to log.")
+        Literal["debug", "info", "warning", "error"], about("The least severe events to log.", dynamic=True)
     ] = "info"
     log_format: Annotated[
         Literal["auto", "json", "console"], about("`auto` is console on a terminal and JSON lines elsewhere.")
@@ -90,6 +92,26 @@ class NodeSettings(Struct, frozen=True, forbid_unknown_fields=True):
             "pauses without gain."
         ),
     ] = True
+    status_host: Annotated[str, about("Address that `status_port` binds to.")] = "127.0.0.1"
+    status_port: Annotated[
+        int,
+        about(
+            "Probes and figures (`/healthz`, `/readyz`, `/metrics`) of a process that has no HTTP API. 0 is "
+            "off.",
+            low=0,
+            high=65535,
+        ),
+    ] = 0
+    drain_grace: Annotated[
+        float,
+        about(
+            "How long a stopping room of a cluster takes to move its clients to other rooms, before it "
+            "closes the rest.",
+            unit="s",
+            low=0,
+            high=86_400,
+        ),
+    ] = 30.0
     shutdown_grace: Annotated[
         float,
         about("How long a stopping node waits for requests and writes under way.", unit="s", low=0, high=600),
@@ -161,6 +183,7 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
             unit="connections",
             low=1,
             high=50_000_000,
+            dynamic=True,
         ),
     ] = 1_000_000
     max_connections_per_address: Annotated[
@@ -180,6 +203,7 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
             unit="connections/s",
             low=0,
             high=10_000_000,
+            dynamic=True,
         ),
     ] = 0.0
     connect_rate_per_address: Annotated[
@@ -189,6 +213,7 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
             unit="connections/s",
             low=0,
             high=10_000_000,
+            dynamic=True,
         ),
     ] = 0.0
     connect_queue: Annotated[
@@ -273,6 +298,7 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
             unit="s",
             low=0,
             high=3600,
+            dynamic=True,
         ),
     ] = 10.0
 
@@ -285,6 +311,7 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
             unit="messages",
             low=1,
             high=65535,
+            dynamic=True,
         ),
     ] = 16
     outbox_bytes: Annotated[
@@ -310,7 +337,11 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ack_delay: Annotated[
         float,
         about(
-            "How long receipts are gathered before they are committed together.", unit="ms", low=0, high=1000
+            "How long receipts are gathered before they are committed together.",
+            unit="ms",
+            low=0,
+            high=1000,
+            dynamic=True,
         ),
     ] = 5.0
     fanout_slice: Annotated[
@@ -321,6 +352,7 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
             unit="subscribers",
             low=1,
             high=1_000_000,
+            dynamic=True,
         ),
     ] = 500
 
@@ -329,7 +361,13 @@ class CenterSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The HTTP API for app servers and operators."""
 
     host: Annotated[str, about("Address the HTTP API binds to.")] = "127.0.0.1"
-    port: Annotated[int, about("HTTP API. 0 is off.", low=0, high=65535)] = 8080
+    port: Annotated[int, about("HTTP API and dispatcher. 0 is off.", low=0, high=65535)] = 8080
+    reuse_port: Annotated[
+        bool,
+        about(
+            "Share the port with other processes of this host that ask for it too (`SO_REUSEPORT`).",
+        ),
+    ] = False
     max_body: Annotated[
         int,
         about(
@@ -346,6 +384,7 @@ class CenterSettings(Struct, frozen=True, forbid_unknown_fields=True):
             unit="requests",
             low=1,
             high=1_000_000,
+            dynamic=True,
         ),
     ] = 1000
     idempotency_ttl: Annotated[
@@ -558,16 +597,17 @@ class DispatcherSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Who tells clients where to connect."""
 
     endpoints: Annotated[
-        int, about("Rooms named in one answer, best first.", unit="rooms", low=1, high=64)
+        int, about("Rooms named in one answer, best first.", unit="rooms", low=1, high=64, dynamic=True)
     ] = 3
     expires_in: Annotated[
-        int, about("How long a client may go by an answer.", unit="s", low=1, high=86_400)
+        int, about("How long a client may go by an answer.", unit="s", low=1, high=86_400, dynamic=True)
     ] = 300
     pools: Annotated[
         tuple[str, ...],
         about(
             "White list for gray release, as `APP=POOL`: clients of these apps are sent to the rooms of that "
-            "pool, clients of all others to the common one."
+            "pool, clients of all others to the common one.",
+            dynamic=True,
         ),
     ] = ()
     reconnect_rate: Annotated[
@@ -578,9 +618,12 @@ class DispatcherSettings(Struct, frozen=True, forbid_unknown_fields=True):
             unit="connections/s",
             low=1,
             high=1_000_000,
+            dynamic=True,
         ),
     ] = 1000.0
-    heartbeat: Annotated[int, about("Keep alive recommended to clients.", unit="s", low=5, high=65535)] = 240
+    heartbeat: Annotated[
+        int, about("Keep alive recommended to clients.", unit="s", low=5, high=65535, dynamic=True)
+    ] = 240
 
 
 class CoordinatorSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -594,6 +637,7 @@ class CoordinatorSettings(Struct, frozen=True, forbid_unknown_fields=True):
             unit="s",
             low=0,
             high=3600,
+            dynamic=True,
         ),
     ] = 15.0
     unrouted_after: Annotated[
@@ -604,8 +648,30 @@ class CoordinatorSettings(Struct, frozen=True, forbid_unknown_fields=True):
             unit="s",
             low=0.5,
             high=3600,
+            dynamic=True,
         ),
     ] = 5.0
+
+
+class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which processes an agent keeps running on its host."""
+
+    processes: Annotated[
+        tuple[str, ...],
+        about(
+            "`ROLES=COUNT`, roles joined by `+`: `room=4`, `center+dispatcher=2`, `coordinator=1`. Processes "
+            "of a kind share their ports (`room.reuse_port`, `center.reuse_port`)."
+        ),
+    ] = ("room=1", "center+dispatcher=1", "coordinator=1")
+    status_ports: Annotated[
+        int,
+        about(
+            "First of the ports that the processes get, one each, for probes and figures "
+            "(`node.status_port`). 0: none.",
+            low=0,
+            high=65000,
+        ),
+    ] = 0
 
 
 class TelemetrySettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -657,6 +723,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     bus: BusSettings = BusSettings()
     dispatcher: DispatcherSettings = DispatcherSettings()
     coordinator: CoordinatorSettings = CoordinatorSettings()
+    agent: AgentSettings = AgentSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
     @property

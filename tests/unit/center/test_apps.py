@@ -1,7 +1,9 @@
+import msgspec
 import pytest
 
 from longline.bus.port import AppChanged, Why
 from longline.center.auth import digest
+from longline.model import App
 from tests.unit.center.conftest import ADMIN, House
 
 
@@ -96,6 +98,74 @@ async def test_a_rotated_device_secret_leaves_the_server_key(house: House, news:
     assert answer.json()["server_key"] is None
     assert answer.json()["device_secret"] != house.secrets["news"]
     assert (await house.http.get(news, headers=key(house.keys["news"]))).status_code == 200
+
+
+class Rival:
+    """Another center, which changes the app whenever this one is about to write it."""
+
+    def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+        self._left = times
+        self._house = house
+        self._update = house.saver.update_app
+        monkeypatch.setattr(house.saver, "update_app", self.update_app)
+
+    async def update_app(self, app: App, before: App) -> bool:
+        if self._left:
+            self._left -= 1
+            current = await self._house.saver.find_app(app.app)
+            assert current is not None
+            theirs = msgspec.structs.replace(current, name=f"theirs {self._left}")
+            assert await self._update(theirs, current)
+        return await self._update(app, before)
+
+
+async def test_a_change_made_elsewhere_at_the_same_moment_is_kept(
+    house: House, news: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Rival(house, monkeypatch, times=2)
+    answer = await house.http.patch(news, json={"pubsub": True})
+    assert (answer.json()["name"], answer.json()["pubsub"]) == ("theirs 0", True)
+    Rival(house, monkeypatch, times=1)
+    rotated = await house.http.post(f"{news}/keys:rotate", json={"device_secret": True})
+    stored = await house.saver.find_app("news")
+    assert stored is not None
+    assert (stored.name, stored.pubsub) == ("theirs 0", True)
+    assert stored.device_secret == rotated.json()["device_secret"]
+    mine = key(rotated.json()["server_key"])
+    assert (await house.http.get(news, headers=mine)).status_code == 200
+
+
+async def test_who_is_too_late_again_and_again_is_told_so(
+    house: House, news: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Rival(house, monkeypatch, times=100)
+    for request in (
+        house.http.patch(news, json={"pubsub": True}),
+        house.http.post(f"{news}/keys:rotate"),
+    ):
+        answer = await request
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "conflict")
+    stored = await house.saver.find_app("news")
+    assert stored is not None
+    assert not stored.pubsub
+    assert (await house.http.get(news, headers=key(house.keys["news"]))).status_code == 200
+
+
+async def test_a_change_whose_answer_was_lost_is_done_once(
+    house: House, news: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that was asked again after a broken connection finds what it wrote itself, and says no."""
+    update = house.saver.update_app
+
+    async def twice(app: App, before: App) -> bool:
+        assert await update(app, before)
+        return await update(app, before)
+
+    monkeypatch.setattr(house.saver, "update_app", twice)
+    answer = await house.http.post(f"{news}/keys:rotate")
+    assert answer.status_code == 200
+    new = key(answer.json()["server_key"])
+    assert (await house.http.get(news, headers=new)).status_code == 200
 
 
 async def test_rotating_nothing_is_a_mistake(house: House, news: str) -> None:

@@ -2,7 +2,8 @@ import jwt
 import pytest
 
 from longline.bus.port import Close, Why
-from longline.model import JsonObject
+from longline.model import Binding, JsonObject
+from longline.register.port import Unbind
 from longline.saver.port import Arrive
 from tests.unit.center.conftest import ROOM, House
 
@@ -236,6 +237,41 @@ async def test_a_kick_ends_the_connection_and_bans_if_asked(
     (arrival,) = await house.saver.arrive([Arrive(1, "d1", house.now)])
     assert arrival is not None
     assert arrival.banned_until == (house.now + ban if ban else 0)
+
+
+async def test_a_device_whose_connection_broke_a_moment_ago_counts_as_online(house: House, news: str) -> None:
+    binding = await lingering(house, news)
+    shown = (await house.http.get(f"{news}/devices/d1")).json()
+    assert (shown["online"], shown["room"], shown["epoch"]) == (True, binding.node, binding.epoch)
+    answer = await house.http.post(f"{news}/devices:status", json={"devices": ["d1"]})
+    assert answer.json()["devices"][0]["online"] is True
+    assert [d["device"] for d in (await house.http.get(f"{news}/devices?online=true")).json()["devices"]] == [
+        "d1"
+    ]
+
+
+@pytest.mark.parametrize("tail", ["", "/connection", "/connection?ban_seconds=60"])
+async def test_what_lingers_of_a_device_is_over_when_it_is_kicked_or_deleted(
+    house: House, news: str, tail: str
+) -> None:
+    binding = await lingering(house, news)
+    assert (await house.http.delete(f"{news}/devices/d1{tail}")).status_code == 204
+    (command,) = await house.commands()
+    assert isinstance(command, Close)
+    assert command.epoch == binding.epoch
+    assert await house.register.locate(1, ["d1"]) == [None]
+    states = [transition.state for transition in await house.register.transitions(10)]
+    assert states == ["online", "offline"]
+
+
+async def lingering(house: House, news: str) -> Binding:
+    """A device whose connection broke, and which is expected back."""
+    await house.device(news, "d1")
+    await house.connect("news", "d1")
+    (binding,) = await house.register.locate(1, ["d1"])
+    assert binding is not None
+    await house.register.unbind([Unbind(1, "d1", binding.epoch, house.now, linger=60_000)])
+    return binding
 
 
 async def test_a_ban_can_be_lifted_and_a_plain_kick_leaves_it(house: House, news: str) -> None:

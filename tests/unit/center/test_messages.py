@@ -2,9 +2,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from longline.bus.port import Command
+from longline.bus.port import Cancelled, Command
 from longline.model import MAX_PAYLOAD, JsonObject
-from longline.saver.port import Broadcast, Fetch, Unicast
+from longline.saver.port import Broadcast, Durability, Fetch, Unicast
 from tests.unit.center.conftest import House
 
 TO_D1: JsonObject = {"audience": {"devices": ["d1"]}, "payload": {"title": "Goal!"}}
@@ -21,6 +21,41 @@ async def test_a_message_is_stored_and_routed_to_the_room_of_its_device(house: H
     assert isinstance(command, Unicast)
     assert [target.device for target in command.targets] == ["d1"]
     assert command.message.id == body["message_id"]
+
+
+async def test_the_answer_says_what_the_message_survives(
+    house: House, news: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.device(news, "d1")
+    for durability, told in (
+        (Durability("fsync"), "fsync"),
+        (Durability("memory"), "memory"),
+        (Durability("replicated", 2), "replicated;copies=2"),
+    ):
+        monkeypatch.setattr(house.saver, "durability", lambda durability=durability: durability)
+        for path, body in (("messages", TO_D1), ("messages:batch", {"messages": [TO_D1]})):
+            answer = await house.http.post(f"{news}/{path}", json=body)
+            assert answer.headers["longline-durability"] == told
+    refused = await house.http.post(f"{news}/messages", json={**TO_D1, "audience": {"devices": ["ghost"]}})
+    nothing = await house.http.post(f"{news}/messages:batch", json={"messages": [{}]})
+    for answer in (refused, nothing):
+        assert "longline-durability" not in answer.headers
+
+
+async def test_nodes_are_told_to_stop_writing_a_broadcast_that_is_cancelled(house: House, news: str) -> None:
+    await house.bus.open("room-2")
+    await house.device(news, "d1")
+    for audience, told in (("all", 1), ({"devices": ["d1"]}, 0)):
+        sent = await house.http.post(f"{news}/messages", json={**TO_D1, "audience": audience})
+        for node in ("room-1", "room-2"):
+            if house.bus.waiting(node):
+                await house.bus.receive(node)
+        message_id = sent.json()["message_id"]
+        answer = await house.http.delete(f"{news}/messages/{message_id}")
+        assert answer.json()["ledger"]["dropped"] == {"cancelled": 1}
+        for node in ("room-1", "room-2"):
+            commands = await house.bus.receive(node) if house.bus.waiting(node) else []
+            assert commands == [Cancelled(1, message_id)] * told
 
 
 async def test_a_message_for_a_device_that_is_not_connected_waits_in_its_inbox(

@@ -1,0 +1,132 @@
+"""What an app server reads of its devices: events, in order, from a cursor on."""
+
+import asyncio
+import time
+
+import msgspec
+from msgspec import UNSET
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from longline.center.answers import EventList, answer
+from longline.center.operations import Operation, for_app
+from longline.center.paging import after_name, cursor_after
+from longline.center.reading import Query
+from longline.center.schemas import UpstreamQuery
+from longline.center.service import Center
+from longline.center.times import rfc3339
+from longline.errors import BadRequest
+from longline.model import App, JsonObject
+from longline.saver.port import Event
+
+_object = msgspec.json.Decoder(dict[str, object])
+
+
+def operations(center: Center) -> list[Operation]:
+    """The row of events."""
+    routes = _Upstream(center)
+    return [
+        Operation(
+            "GET",
+            "/v1/apps/{app}/upstream",
+            for_app(center.keys, routes.read),
+            "events",
+            {200: EventList},
+            query=UpstreamQuery,
+        )
+    ]
+
+
+class _Place(msgspec.Struct, frozen=True, array_like=True):
+    """What a cursor of ours says: an event's cursor in the store, and that of the event before it.
+
+    Reading begins behind the one before. If the event itself does not come first then, it was
+    removed meanwhile, and perhaps more with it.
+    """
+
+    before: str
+    event: str
+
+
+_place = msgspec.json.Decoder(_Place)
+
+
+class _Upstream:
+    def __init__(self, center: Center) -> None:
+        self._center = center
+        self._query = Query(UpstreamQuery)
+
+    async def read(self, request: Request, app: App) -> Response:
+        """Read what happened to the app's devices, oldest first.
+
+        Presence: a device is `online`, has `moved` to another node, or is `offline`. Go on with
+        `next_cursor`. With `wait`, an answer without events is held back until there are some, or so many
+        seconds have passed. Of an app's events only the latest are kept; `gap` says that some behind the
+        cursor are gone.
+        """
+        query = self._query.read(request)
+        place = _Place("", "") if query.cursor is UNSET else _parsed(query.cursor)
+        deadline = time.monotonic() + query.wait
+        events = await self._events(app, place, query.limit)
+        left = float(query.wait)
+        while not events.events and left > 0 and self._center.ready():
+            await self._wait(request, app, place, left)
+            events = await self._events(app, place, query.limit)
+            left = deadline - time.monotonic()
+        return answer(events)
+
+    async def _events(self, app: App, place: _Place, limit: int) -> EventList:
+        found = await self._center.saver.events(app.number, place.before, limit + 1)
+        gap = False
+        if place.event:
+            gap = bool(found) and found[0][0] != place.event
+            if not gap:
+                found = found[1:]
+        events: list[JsonObject] = []
+        for cursor, event in found[:limit]:
+            place = _Place(place.event, cursor)
+            events.append(_view(event, _written(place)))
+        return EventList(events, _written(place) if place.event else None, gap)
+
+    async def _wait(self, request: Request, app: App, place: _Place, seconds: float) -> None:
+        """Waits for events; `ClientDisconnect` when the caller goes away meanwhile."""
+        gone = asyncio.create_task(_gone(request), name="center.caller-gone")
+        events = asyncio.create_task(
+            self._center.waiting.wait(app.number, place.event, seconds), name="center.wait"
+        )
+        try:
+            await asyncio.wait([gone, events], return_when=asyncio.FIRST_COMPLETED)
+            if not events.done():
+                raise ClientDisconnect
+            await events
+        finally:
+            gone.cancel()
+            events.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _parsed(cursor: str) -> _Place:
+    try:
+        return _place.decode(after_name(cursor))
+    except msgspec.DecodeError:
+        raise BadRequest(
+            "the cursor is not one of these events", details=[("cursor", "not a cursor of this list")]
+        ) from None
+
+
+def _written(place: _Place) -> str:
+    return cursor_after(msgspec.json.encode(place).decode())
+
+
+def _view(event: Event, cursor: str) -> JsonObject:
+    return {
+        **_object.decode(event.data),
+        "cursor": cursor,
+        "type": event.kind,
+        "device": event.device,
+        "at": rfc3339(event.at),
+    }

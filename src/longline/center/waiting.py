@@ -1,0 +1,89 @@
+"""Requests that wait for events: one look at the store serves all that wait for those of an app.
+
+Somebody looks only while somebody waits.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from longline.center.counters import CenterCounters
+from longline.errors import LonglineError, Overloaded
+from longline.saver.port import Saver
+
+LOOK_EVERY = 0.25  # s
+
+
+class _Lookout:
+    """The requests that wait for the events of one app, and the task that looks for them."""
+
+    def __init__(self) -> None:
+        self.waiting: set[asyncio.Future[None]] = set()
+        self.task: asyncio.Task[None] | None = None
+
+
+class Waiting:
+    """`wait` returns when there are events.
+
+    At most `limit()` requests wait. When `ready` is False, at shutdown, all waiting ends.
+    """
+
+    def __init__(
+        self, saver: Saver, counters: CenterCounters, *, limit: Callable[[], int], ready: Callable[[], bool]
+    ) -> None:
+        self._counters = counters
+        self._saver = saver
+        self._limit = limit
+        self._ready = ready
+        self._lookouts: dict[int, _Lookout] = {}
+
+    async def wait(self, app: int, after: str, seconds: float) -> None:
+        """Returns when the app may have events behind the cursor `after`, and at the latest after `seconds`.
+
+        Raises `Overloaded` when too many wait, and what the store raises.
+        """
+        if self._counters.events_waiting >= self._limit():
+            raise Overloaded("too many requests wait for events", retry_after=1.0)
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        lookout = self._lookouts.get(app)
+        if lookout is None:
+            lookout = self._lookouts[app] = _Lookout()
+            lookout.task = asyncio.create_task(self._look(app, after, lookout), name="center.events")
+        lookout.waiting.add(future)
+        self._counters.events_waiting += 1
+        try:
+            await asyncio.wait([future], timeout=seconds)
+            if future.done():
+                future.result()
+        finally:
+            self._counters.events_waiting -= 1
+            lookout.waiting.discard(future)
+            if not lookout.waiting:
+                self._dismiss(app, lookout)
+
+    async def _look(self, app: int, after: str, lookout: _Lookout) -> None:
+        # Whoever waits has seen the end of the queue, so one cursor stands for those of all.
+        failure: LonglineError | None = None
+        found = False
+        while self._ready() and not found and failure is None:
+            await asyncio.sleep(LOOK_EVERY)
+            try:
+                found = bool(await self._saver.events(app, after, 1))
+            except LonglineError as error:
+                failure = error
+        self._forget(app, lookout)
+        for future in lookout.waiting:
+            if future.done():
+                continue
+            if failure is None:
+                future.set_result(None)
+            else:
+                future.set_exception(failure)
+
+    def _dismiss(self, app: int, lookout: _Lookout) -> None:
+        self._forget(app, lookout)
+        if lookout.task is not None:
+            lookout.task.cancel()
+
+    def _forget(self, app: int, lookout: _Lookout) -> None:
+        if self._lookouts.get(app) is lookout:
+            del self._lookouts[app]
