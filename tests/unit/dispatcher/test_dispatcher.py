@@ -1,0 +1,55 @@
+"""What goes with the endpoints: hints that spread a stampede, and a view that outlives the keeper."""
+
+import asyncio
+
+from longline.settings import DispatcherSettings
+from tests.unit.dispatcher.rooms import Post, a_room, run_view
+
+
+def test_clients_that_come_in_good_order_may_connect_at_once() -> None:
+    post = Post([a_room(1), a_room(2)], DispatcherSettings(reconnect_rate=100))
+    for number in range(1000):
+        post.now += 1 / 150
+        answer = post.dispatcher.look_up("news", f"d{number}", transport="tcp", network="", region="")
+        assert answer.backoff.after_ms == 0
+    assert (answer.heartbeat.keep_alive, answer.expires_in) == (240, 300)
+
+
+def test_a_stampede_is_spread_over_the_time_that_the_rooms_need_for_it() -> None:
+    post = Post([a_room(1), a_room(2)], DispatcherSettings(reconnect_rate=100))
+    answers = [
+        post.dispatcher.look_up("news", f"d{number}", transport="tcp", network="", region="")
+        for number in range(15_000)
+    ]
+    # 15,000 clients at 200 a second take 75 s; the hand that draws always draws the middle.
+    assert 37_000 < answers[-1].backoff.after_ms < 38_000
+    assert answers[-1].backoff.initial_ms > answers[0].backoff.initial_ms
+    post.now += 80
+    calm = post.dispatcher.look_up("news", "late", transport="tcp", network="", region="")
+    assert calm.backoff.after_ms == 0
+
+
+async def test_the_view_follows_the_keeper() -> None:
+    post = Post([])
+    viewing = run_view(post)
+    await post.keeper.join(a_room(1))
+    for _ in range(500):
+        if post.dispatcher.statistics()["rooms"]:
+            break
+        await asyncio.sleep(0.01)
+    assert post.hosts("phone") == ["10.0.0.1"]
+    viewing.cancel()
+
+
+def test_the_last_view_is_kept_while_the_keeper_is_gone() -> None:
+    post = Post([a_room(1)])
+    post.keeper.gone = True
+    post.dispatcher.see([])
+    assert post.hosts("phone") == ["10.0.0.1"]
+
+
+def test_history_is_bounded() -> None:
+    post = Post([a_room(1)])
+    for number in range(100_050):
+        post.dispatcher.look_up("news", str(number), transport="tcp", network="", region="")
+    assert post.dispatcher.statistics()["history"] == 100_000
