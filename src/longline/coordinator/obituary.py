@@ -1,0 +1,84 @@
+"""Cleans up after nodes that died: their devices, their queues, their share of broadcasts.
+
+Rooms join before they open a queue and shut the queue before they leave, so a queue whose node is no member
+belongs to a node that died, or that the others take for dead. A node's name is never used again, which
+makes every step final and safe to repeat. First the node is fenced, so that it can bind no device any
+more even if it is alive after all; then its devices begin to linger, which gives them time to come back
+elsewhere without having been away.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+
+from longline.bus.port import Bus
+from longline.keeper.port import Keeper
+from longline.model import wall_clock
+from longline.register.port import Register
+from longline.saver.port import Saver
+
+BATCH = 1000
+# s: a node may open its queue a moment before the news that it has joined is here.
+NEWS = 3.0
+
+log = structlog.get_logger("longline.coordinator")
+
+
+class Obituary:
+    """`round` cleans up after one node at most. `grace`: ms that its devices linger."""
+
+    def __init__(
+        self,
+        saver: Saver,
+        register: Register,
+        bus: Bus,
+        keeper: Keeper,
+        *,
+        grace: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.buried = 0
+        self.grace = int(grace * 1000)
+        self._missing: dict[str, float] = {}  # nodes without membership, and since when
+        self._looked = 0.0
+        self._monotonic = monotonic
+        self._saver = saver
+        self._register = register
+        self._bus = bus
+        self._keeper = keeper
+
+    async def round(self) -> bool:
+        """True when there may be more."""
+        with_queue = await self._bus.nodes()
+        members = {member.node for member in await self._keeper.members()}
+        if not members or not self._keeper.in_touch():
+            return False  # what is known may be old news
+        now = self._monotonic()
+        if now - self._looked > 2 * NEWS:
+            self._missing.clear()  # somebody else led meanwhile, or this process stood still
+        self._looked = now
+        self._missing = {node: self._missing.get(node, now) for node in with_queue if node not in members}
+        for node, since in self._missing.items():
+            if now - since >= NEWS:
+                await self._bury(node)
+                return True
+        return False
+
+    async def _bury(self, node: str) -> None:
+        log.warning("node_died", died=node)
+        await self._register.declare_dead(node)
+        released = 0
+        while found := await self._register.release(node, wall_clock(), self.grace, BATCH):
+            released += found
+            await asyncio.sleep(0)
+        finished: set[tuple[int, str]] = set()
+        while unfinished := set(await self._saver.unfinished(node, BATCH)) - finished:
+            for app, message_id in unfinished:
+                await self._saver.finish(app, message_id, node, wall_clock())
+            finished = unfinished
+        await self._bus.shut(node)
+        self._looked = self._monotonic()
+        self.buried += 1
+        log.warning("node_buried", died=node, devices=released)

@@ -1,0 +1,59 @@
+"""Ends sessions that have lingered long enough, and tells app servers who came and went.
+
+The session table keeps every transition until it is in the event queue of its app. Both ends name a
+transition by its source and sequence, so a coordinator that dies in between leaves neither a gap nor a
+repetition.
+"""
+
+import msgspec
+
+from longline.model import wall_clock
+from longline.register.port import Register, Transition
+from longline.saver.port import Event, Saver
+
+BATCH = 1000
+
+
+class Lingering:
+    """`round` ends sessions whose grace is over, a batch at most."""
+
+    def __init__(self, register: Register) -> None:
+        self._register = register
+
+    async def round(self) -> bool:
+        """True when there may be more."""
+        return await self._register.end_lingering(wall_clock(), BATCH) >= BATCH
+
+
+class Presence:
+    """`round` carries transitions from the session table to the event queues, a batch at most."""
+
+    def __init__(self, register: Register, saver: Saver) -> None:
+        self._register = register
+        self._saver = saver
+
+    async def round(self) -> bool:
+        """True when there may be more."""
+        transitions = await self._register.transitions(BATCH)
+        if transitions:
+            await self._saver.record([_event(transition) for transition in transitions])
+            await self._register.forget(transitions)
+        return len(transitions) >= BATCH
+
+
+def _event(transition: Transition) -> Event:
+    data = {
+        "state": transition.state,
+        "epoch": transition.epoch,
+        "sequence": transition.sequence,
+        "room": transition.node,
+    }
+    return Event(
+        transition.app,
+        "presence",
+        transition.device,
+        transition.at,
+        msgspec.json.encode(data),
+        transition.source,
+        transition.sequence,
+    )

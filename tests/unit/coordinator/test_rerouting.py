@@ -1,0 +1,100 @@
+"""What others began and did not finish is routed."""
+
+from collections.abc import Sequence
+
+from longline.bus.local import LocalBus
+from longline.bus.port import Command
+from longline.coordinator.coordinator import Coordinator
+from longline.coordinator.rerouting import BATCH, Rerouting
+from longline.keeper.local import LocalKeeper
+from longline.model import Binding, Message, wall_clock
+from longline.register.memory import MemoryRegister
+from longline.saver.port import Broadcast, Target, Unicast
+from longline.saver.sqlite import SqliteSaver
+from longline.settings import CoordinatorSettings
+
+
+class Store(SqliteSaver):
+    """A store in which things lie that others left undone."""
+
+    def __init__(self) -> None:
+        self.interrupted: list[Unicast | Broadcast] = []
+        self.unsaid: list[Unicast | Broadcast] = []
+        self.asked: list[tuple[str, int]] = []
+
+    async def complete(self, before: int, limit: int) -> list[Unicast | Broadcast]:
+        self.asked.append(("complete", before))
+        return self.interrupted
+
+    async def unrouted(self, before: int, limit: int) -> list[Unicast | Broadcast]:
+        self.asked.append(("unrouted", before))
+        return self.unsaid
+
+    async def assign(self, app: int, message_id: str, nodes: Sequence[str]) -> None:
+        pass
+
+
+def a_unicast(number: int, node: str) -> Unicast:
+    return Unicast(1, a_message(number), (Target(f"d{number}", number, number, Binding(node, 1, 1)),))
+
+
+def a_message(number: int) -> Message:
+    return Message(
+        id=f"message-{number}",
+        app="news",
+        payload=b"x",
+        content_type="text/plain",
+        created_at=1,
+        expires_at=wall_clock() + 60_000,
+    )
+
+
+async def received(bus: LocalBus, node: str) -> Sequence[Command]:
+    return await bus.receive(node) if bus.waiting(node) else []
+
+
+async def test_what_was_interrupted_and_what_nobody_carried_is_routed_to_where_the_devices_are() -> None:
+    store, bus = Store(), LocalBus(100)
+    for node in ("room-1", "room-2"):
+        await bus.open(node)
+    store.interrupted = [a_unicast(1, "room-1"), Broadcast(1, a_message(2), ())]
+    store.unsaid = [a_unicast(3, "room-2")]
+    rerouting = Rerouting(store, bus, after=5.0)
+    assert not await rerouting.round()
+    assert list(await received(bus, "room-1")) == store.interrupted
+    assert list(await received(bus, "room-2")) == [store.interrupted[1], store.unsaid[0]]
+    assert rerouting.rerouted == 3
+
+
+async def test_only_what_is_old_enough_is_asked_for() -> None:
+    store = Store()
+    now = wall_clock()
+    rerouting = Rerouting(store, LocalBus(100), after=5.0)
+    await rerouting.round()
+    assert [name for name, _ in store.asked] == ["complete", "unrouted"]
+    assert all(now - 5000 <= before <= now - 4000 for _, before in store.asked)
+
+
+async def test_a_full_batch_says_that_there_may_be_more() -> None:
+    store, bus = Store(), LocalBus(10 * BATCH)
+    await bus.open("room-1")
+    store.unsaid = [a_unicast(number, "room-1") for number in range(BATCH)]
+    assert await Rerouting(store, bus, after=5.0).round()
+
+
+async def test_settings_change_what_is_old_and_how_long_devices_linger() -> None:
+    store = Store()
+    coordinator = Coordinator(
+        CoordinatorSettings(),
+        lambda: "c-1",
+        saver=store,
+        register=MemoryRegister(),
+        bus=LocalBus(100),
+        keeper=LocalKeeper(),
+    )
+    coordinator.configure(CoordinatorSettings(grace=1.5, unrouted_after=60.0))
+    assert coordinator.obituary.grace == 1500
+    now = wall_clock()
+    await coordinator.rerouting.round()
+    assert all(before <= now - 59_000 for _, before in store.asked)
+    assert coordinator.statistics() == {"rounds": 0, "failures": 0, "rerouted": 0, "buried": 0}
