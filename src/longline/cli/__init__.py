@@ -23,6 +23,8 @@ WRONG_USAGE: Final = 2
 # Help texts stand here and not only in the modules, so that `longline --help` imports none of them.
 _COMMANDS: Final = (
     ("serve", "longline.cli.serve:serve", "One node with every role and its own storage."),
+    ("run", "longline.cli.run:run", "One or several roles of a cluster in this process."),
+    ("agent", "longline.cli.agent:agent", "Keep this host's role processes running."),
     ("demo", "longline.cli.demo:demo", "Start a node, push to devices, show what arrives and the ledger."),
     ("app", "longline.cli.admin:app", "Create and list apps."),
     ("key", "longline.cli.admin:key", "Rotate an app's server key."),

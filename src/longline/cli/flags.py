@@ -35,9 +35,7 @@ def load_settings(
 
     Raises `UsageError` when only flags are wrong, `SettingsError` when the file or the environment is.
     """
-    flags: dict[str, object] = {**parse_overrides(overrides)}
-    if data is not None:
-        flags["data_dir"] = data
+    flags = given_flags(data, overrides)
     try:
         return load(config, os.environ if environ is None else environ, flags)
     except SettingsError as error:
@@ -45,6 +43,20 @@ def load_settings(
         if all(field in flags for field, _ in error.details):
             raise UsageError(error.message) from None
         raise
+
+
+def given_flags(data: Path | None, overrides: Sequence[str]) -> dict[str, str]:
+    """The settings that were given as flags, by dotted name."""
+    flags = parse_overrides(overrides)
+    if data is not None:
+        flags["data_dir"] = str(data)
+    return flags
+
+
+def split_overrides(tokens: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What stands before the first flag, and the rest."""
+    first = next((index for index, token in enumerate(tokens) if token.startswith("--")), len(tokens))
+    return list(tokens[:first]), list(tokens[first:])
 
 
 def parse_overrides(tokens: Sequence[str]) -> dict[str, str]:

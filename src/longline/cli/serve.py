@@ -1,14 +1,19 @@
 """`longline serve`: a whole node in this process."""
 
 import asyncio
-from collections.abc import Callable
+import functools
 from typing import Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
-from longline.cli.flags import Config, Data, Overrides, load_settings
-from longline.errors import SettingsError
-from longline.node.embedded import EmbeddedNode, run
+from longline.cli.flags import Config, Data, Overrides, given_flags, load_settings
+from longline.node.admin_key import KEY_FILE, admin_key, make_data_dir
+from longline.node.host import run_workers
+from longline.node.loop import loop_factory
+from longline.node.process import ROLES, addresses, run
+from longline.node.shapes import embedded
+from longline.settings import Settings
 from longline.telemetry import logs
 
 
@@ -16,6 +21,13 @@ def serve(
     *overrides: Overrides,
     config: Config = None,
     data: Data = None,
+    workers: Annotated[
+        int | None,
+        Parameter(
+            validator=Number(gte=1, lte=256),
+            help="Use so many cores: as many processes on the same ports, and a private Valkey below them.",
+        ),
+    ] = None,
     quiet: Annotated[
         bool, Parameter(negative=(), help="Do not print the addresses and what to try next.")
     ] = False,
@@ -26,33 +38,25 @@ def serve(
     """
     settings = load_settings(config, data, overrides).settings
     logs.configure(settings.node.log_level, settings.node.log_format)
+    if workers is not None:
+        if settings.admin_key is None:
+            make_data_dir(settings.data_dir)
+            admin_key(settings.data_dir)  # before the workers come, who share it
+        flags = given_flags(data, overrides)
+        say = functools.partial(silent if quiet else greet, settings)
+        return asyncio.run(run_workers(config, flags, settings, workers, say))
     with asyncio.Runner(loop_factory=loop_factory(settings.node.loop)) as runner:
-        return runner.run(run(settings, silent if quiet else greet))
+        return runner.run(run(embedded(settings), lambda _: (silent if quiet else greet)(settings)))
 
 
-def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    """The event loop that the settings ask for."""
-    if name != "asyncio":
-        try:
-            import uvloop
-        except ImportError:
-            if name == "uvloop":
-                raise SettingsError(
-                    "uvloop is not installed", details=[("node.loop", "uvloop is not installed")]
-                ) from None
-        else:
-            return uvloop.new_event_loop
-    return asyncio.new_event_loop
-
-
-def silent(_: EmbeddedNode) -> None:
+def silent(_: Settings) -> None:
     """Says nothing."""
 
 
-def greet(node: EmbeddedNode) -> None:
+def greet(settings: Settings) -> None:
     """Tells a person where the node listens and what to do next."""
-    for protocol, address in node.addresses().items():
+    for protocol, address in addresses(settings, ROLES).items():
         print(f"{protocol:5} {address}")
-    if node.key_file is not None:
-        print(f"admin key in {node.key_file}")
+    if settings.admin_key is None:
+        print(f"admin key in {settings.data_dir / KEY_FILE}")
     print("try:  longline app create news && longline listen news phone1", flush=True)

@@ -1,12 +1,17 @@
 """The first admin key: given by the settings, or made once and kept in a file that only its owner reads."""
 
+import asyncio
+import hashlib
 import os
 import secrets
 from pathlib import Path
 
-from longline.errors import SettingsError
+from longline.errors import Conflict, SettingsError
+from longline.keeper.port import Keeper
 
 KEY_FILE = "admin.key"
+SHARED = "admin/key-hash"
+NEWS = 0.1  # s
 
 
 def make_data_dir(path: Path) -> None:
@@ -19,22 +24,58 @@ def make_data_dir(path: Path) -> None:
         ) from None
 
 
-def admin_key(data_dir: Path, given: str | None) -> str:
-    """The key in force. A key from the settings wins and is not written anywhere."""
-    if given is not None:
-        return given
-    path = data_dir / KEY_FILE
+def admin_key(data_dir: Path) -> str:
+    """The key in the data directory, made when there is none."""
+    found = kept_key(data_dir)
+    return found if found is not None else _make(data_dir)
+
+
+def kept_key(data_dir: Path) -> str | None:
+    """The key in the data directory."""
     try:
-        return path.read_text("ascii").strip()
+        return (data_dir / KEY_FILE).read_text("ascii").strip()
     except FileNotFoundError:
-        pass
+        return None
+
+
+def _make(data_dir: Path) -> str:
+    path = data_dir / KEY_FILE
     key = "lla_" + secrets.token_urlsafe(32)
     # Written under another name first: a crash must not leave half a key behind.
-    draft = path.with_suffix(".new")
+    draft = path.with_suffix(f".{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "w", encoding="ascii") as file:
-        file.write(key + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
+    try:
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(key + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, path)
+    except FileExistsError:  # another process of this directory was faster
+        return path.read_text("ascii").strip()
+    finally:
+        draft.unlink()
     return key
+
+
+async def shared_key_hash(keeper: Keeper, data_dir: Path) -> bytes:
+    """SHA-256 of the key that all centers of a cluster go by: that of the first one that came.
+
+    Only that one's data directory has the key itself.
+    """
+    made: bytes | None = None
+    while (shared := await keeper.read(SHARED)) is None:
+        found = kept_key(data_dir)
+        # On disk before the others hear of it: a key that nobody has would shut everybody out.
+        key = _make(data_dir) if found is None else found
+        mine = hashlib.sha256(key.encode()).digest()
+        if found is None:
+            made = mine
+        try:
+            await keeper.write(SHARED, mine, version=0)
+        except Conflict:
+            await asyncio.sleep(NEWS)  # until the news of the other one's is here
+        else:
+            return mine
+    if made is not None and made != shared.value:
+        (data_dir / KEY_FILE).unlink(missing_ok=True)  # it opens nothing
+    return shared.value

@@ -52,6 +52,30 @@ def _redacted(name: str, value: object, depth: int) -> object:
     return value
 
 
+_node: dict[str, str] = {}
+_root: Final = logging.getLogger()
+
+
+def set_level(level: str) -> None:
+    """From now on nothing less severe than this is logged; as the setting `node.log_level`."""
+    _root.setLevel(level.upper())
+
+
+def _filtered(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    if logging.getLevelNamesMapping()[str(event["level"]).upper()] < _root.level:
+        raise structlog.DropEvent
+    return event
+
+
+def name_node(name: str) -> None:
+    """From now on every event of this process says which node it is of."""
+    _node["node"] = name
+
+
+def _add_node(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {**_node, **event}
+
+
 def configure(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:
     """Set up logging for this process.
 
@@ -59,17 +83,17 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
     unless given.
     """
     out = stream or sys.stderr
-    threshold = logging.getLevelNamesMapping()[level.upper()]
     console = form == "console" or (form == "auto" and out.isatty())
     finish: list[Processor] = [redact, _console(out)] if console else [_format_exception, redact, _as_json]
     shared: list[Processor] = [
         structlog.processors.add_log_level,
+        _add_node,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.processors.StackInfoRenderer(),
     ]
     structlog.configure(
-        processors=[*shared, *finish],
-        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        processors=[shared[0], _filtered, *shared[1:], *finish],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=True,
     )
@@ -80,7 +104,8 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *finish],
         )
     )
-    logging.basicConfig(handlers=[handler], level=threshold, force=True)
+    logging.basicConfig(handlers=[handler], force=True)
+    set_level(level)
 
 
 _format_exception: Final = structlog.processors.format_exc_info

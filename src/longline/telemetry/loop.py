@@ -23,7 +23,7 @@ class LoopProbe:
     `clock` and `sleep` are arguments so that tests need no real time.
     """
 
-    __slots__ = ("_clock", "_interval", "_sleep", "lag_seconds")
+    __slots__ = ("_clock", "_interval", "_sleep", "lag_seconds", "recent")
 
     def __init__(
         self,
@@ -35,6 +35,7 @@ class LoopProbe:
         self._clock = clock
         self._sleep = sleep
         self.lag_seconds = Histogram(BOUNDS)
+        self.recent = 0.0  # s: the mean of late, older samples counting ever less
 
     async def run(self) -> None:
         """Measure until cancelled. The node runs this as its one task `telemetry.loop-lag`."""
@@ -42,7 +43,9 @@ class LoopProbe:
             due = self._clock() + self._interval
             await self._sleep(self._interval)
             # A timer may fire early by the loop's own granularity of a millisecond; that is no lag.
-            self.lag_seconds.observe(max(0.0, self._clock() - due))
+            lag = max(0.0, self._clock() - due)
+            self.lag_seconds.observe(lag)
+            self.recent += (lag - self.recent) / 8
 
 
 def task_count() -> float:

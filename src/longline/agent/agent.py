@@ -1,0 +1,256 @@
+"""All processes of the host: as many of each kind as the settings say, whatever happens to them.
+
+A process that ends is started again, after a pause that doubles with each early end. A rolling restart starts
+the whole new generation first and sends SIGTERM to the old one process by process: each drains, and since the
+old ones that are still to come have stopped accepting, its clients land on new processes and are moved only
+once. A new generation that does not get ready is taken back, and the old one stays.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+import msgspec
+import structlog
+
+from longline.agent.child import Child
+from longline.agent.warm import WarmParent
+from longline.errors import LonglineError
+
+log = structlog.get_logger("longline.agent")
+
+FIRST_PAUSE = 0.2  # s before an early end is answered by a new start
+LONGEST_PAUSE = 30.0
+SETTLED = 30.0  # s: who has lived so long did not end early
+KILL_AFTER = 10.0  # s more than its drain and shutdown may take
+TRIES = 3  # starts of a process of a new generation before the generation is given up
+READY_WITHIN = 60.0  # s for a new generation
+TELL_EVERY = 0.5  # s
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """Processes that are alike: their roles, how many, and settings that only they have, by dotted name."""
+
+    roles: tuple[str, ...]
+    count: int
+    settings: Mapping[str, str] = {}
+
+    @property
+    def name(self) -> str:
+        return "+".join(self.roles)
+
+
+class ChildStatus(msgspec.Struct, frozen=True):
+    """A process as the status tells of it; `state` is `starting`, `ready`, `ending` or `pausing`."""
+
+    kind: str
+    node: str | None
+    pid: int
+    state: str
+    restarts: int
+
+
+Post = Callable[[Sequence[ChildStatus]], Awaitable[None]]
+
+
+class _Place:
+    """One of the processes that there should be; who fills it changes."""
+
+    def __init__(self, kind: Kind, number: int, parent: WarmParent) -> None:
+        self.kind = kind
+        self.number = number  # the lowest that no other place had
+        self.parent = parent
+        self.child: Child | None = None
+        self.restarts = 0
+        self.early = 0  # early ends in a row
+        self.leaving = False
+
+    @property
+    def ready(self) -> bool:
+        return self.child is not None and self.child.ready
+
+
+class Agent:
+    """`start` begins to keep everything running, `roll` replaces every process, `stop` ends them all.
+
+    `make_parent` gives each generation the parent that its processes are forked from. `patience`: seconds
+    that a process may take from SIGTERM to its end. `status_ports`: the first of the ports that processes
+    get, one each; 0: none. `post` is where the status goes. `ready_within`: seconds for a new generation.
+    """
+
+    def __init__(
+        self,
+        kinds: Sequence[Kind],
+        make_parent: Callable[[], WarmParent],
+        *,
+        patience: float,
+        status_ports: int = 0,
+        post: Post | None = None,
+        ready_within: float = READY_WITHIN,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._kinds = tuple(kinds)
+        self._make_parent = make_parent
+        self._parents: list[WarmParent] = []  # the latest generation's last
+        self._patience = patience
+        self._status_ports = status_ports
+        self._post = post
+        self._ready_within = ready_within
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._places: dict[_Place, asyncio.Task[None]] = {}
+        self._rolling = asyncio.Lock()
+        self._bell = asyncio.Event()  # replaced when it has rung: whoever holds it misses nothing
+
+    # --- life -------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begins to keep all processes running."""
+        parent = self._make_parent()
+        self._parents.append(parent)
+        for kind in self._kinds:
+            for _ in range(kind.count):
+                self._fill(kind, parent)
+
+    async def ready(self) -> None:
+        """Returns when every process takes traffic."""
+        while not all(place.ready for place in self._places):
+            await self._bell.wait()
+
+    async def stop(self) -> None:
+        """Ends all processes in good order."""
+        await asyncio.gather(*(self._empty(place) for place in list(self._places)))
+        await asyncio.gather(*(parent.close() for parent in self._parents))
+
+    async def report(self) -> None:
+        """Tells the status whenever it has changed; a task of its owner's."""
+        while self._post is not None:
+            bell = self._bell
+            try:
+                await self._post(self.status())
+            except LonglineError as error:
+                log.warning("status_not_told", code=error.code, error=error.message)
+                self._ring()  # there is something to tell, still
+            await self._sleep(TELL_EVERY)
+            await bell.wait()
+
+    def status(self) -> list[ChildStatus]:
+        """Every process there is or should be."""
+        return [self._status(place) for place in self._places]
+
+    def _status(self, place: _Place) -> ChildStatus:
+        child = place.child
+        if child is None:
+            return ChildStatus(place.kind.name, None, 0, "pausing", place.restarts)
+        state = "ending" if place.leaving else "ready" if child.ready else "starting"
+        return ChildStatus(place.kind.name, child.name, child.pid, state, place.restarts)
+
+    def _ring(self) -> None:
+        self._bell.set()
+        self._bell = asyncio.Event()
+
+    # --- places -----------------------------------------------------------------------------------
+
+    def _fill(self, kind: Kind, parent: WarmParent) -> _Place:
+        taken = {place.number for place in self._places}
+        place = _Place(kind, next(number for number in itertools.count() if number not in taken), parent)
+        self._places[place] = asyncio.create_task(self._keep(place), name=f"agent.{kind.name}")
+        return place
+
+    async def _keep(self, place: _Place) -> None:
+        """Starts the place's process, and again whenever it has ended."""
+        while True:
+            began = self._monotonic()
+            try:
+                child = await self._spawn(place)
+            except (LonglineError, OSError) as error:
+                log.error("process_not_started", kind=place.kind.name, error=str(error))
+            else:
+                await child.ended.wait()
+                place.child = None
+                tell = log.info if place.leaving else log.warning
+                tell("process_ended", kind=place.kind.name, process=child.name, pid=child.pid)
+            if place.leaving:
+                return
+            place.restarts += 1
+            place.early = 0 if self._monotonic() - began >= SETTLED else place.early + 1
+            self._ring()
+            await self._sleep(pause(place.early))
+
+    async def _spawn(self, place: _Place) -> Child:
+        settings = dict(place.kind.settings)
+        if self._status_ports:
+            settings["node.status_port"] = str(self._status_ports + place.number)
+        worker = await place.parent.fork(place.kind.roles, settings)
+        child = place.child = Child(worker, self._ring)
+        log.info("process_started", kind=place.kind.name, pid=child.pid)
+        self._ring()
+        return child
+
+    async def _empty(self, place: _Place) -> None:
+        """Ends the place's process in good order, or by force when that takes too long."""
+        place.leaving = True
+        self._ring()
+        child = place.child
+        if child is None:
+            self._places[place].cancel()
+        else:
+            child.terminate()
+            try:
+                async with asyncio.timeout(self._patience + KILL_AFTER):
+                    await child.ended.wait()
+            except TimeoutError:
+                log.error("process_killed", kind=place.kind.name, process=child.name, pid=child.pid)
+                child.kill()
+                await child.ended.wait()
+        await asyncio.gather(self._places[place], return_exceptions=True)
+        del self._places[place]
+        self._ring()
+
+    # --- rolling restart --------------------------------------------------------------------------
+
+    async def roll(self) -> bool:
+        """Replaces every process by a new one, without a moment in which nobody takes traffic.
+
+        False: the new ones did not get ready, and the old ones stay.
+        """
+        async with self._rolling:
+            old, old_parent = list(self._places), self._parents[-1]
+            parent = self._make_parent()
+            self._parents.append(parent)
+            fresh = [self._fill(place.kind, parent) for place in old]
+            done = await self._get_ready(fresh)
+            if done:
+                for place in old:
+                    place.leaving = True
+                    if place.child is not None:
+                        place.child.retire()
+                for place in old:
+                    await self._empty(place)
+                log.info("rolled", processes=len(fresh))
+            else:
+                log.error("roll_given_up", reason="the new processes did not get ready", kept=len(old))
+                await asyncio.gather(*(self._empty(place) for place in fresh))
+            spare = old_parent if done else parent
+            await spare.close()
+            self._parents.remove(spare)
+            return done
+
+    async def _get_ready(self, places: Iterable[_Place]) -> bool:
+        """Whether all take traffic, within the time for it and with few tries."""
+        try:
+            async with asyncio.timeout(self._ready_within):
+                while not all(place.ready for place in places):
+                    if any(place.restarts >= TRIES for place in places):
+                        return False
+                    await self._bell.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+def pause(early: int) -> float:
+    """Seconds before the next start, after so many early ends in a row."""
+    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (min(early, 20) - 1)) if early else 0.0

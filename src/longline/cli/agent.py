@@ -1,0 +1,41 @@
+"""`longline agent`: this host's role processes, kept running."""
+
+import asyncio
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from longline.agent.systemd import agent_unit
+from longline.cli.flags import Config, Data, Overrides, given_flags, load_settings
+from longline.node.host import run_agent
+from longline.telemetry import logs
+
+
+def agent(
+    *overrides: Overrides,
+    config: Config = None,
+    data: Data = None,
+    systemd: Annotated[
+        bool,
+        Parameter(negative=(), help="Print the systemd unit that runs this command, and do nothing else."),
+    ] = False,
+) -> int:
+    """Keep the processes of `agent.processes` running, until SIGINT or SIGTERM.
+
+    SIGHUP replaces them all, one after the other, by new ones: for an upgrade, or settings that changed.
+    """
+    settings = load_settings(config, data, overrides).settings
+    if systemd:
+        print(agent_unit(settings, executable(), config and config.absolute()), end="")
+        return 0
+    logs.configure(settings.node.log_level, settings.node.log_format)
+    return asyncio.run(run_agent(settings, config, given_flags(data, overrides)))
+
+
+def executable() -> Path:
+    """Where the `longline` command is."""
+    found = shutil.which("longline")
+    return Path(found) if found else Path(sys.argv[0]).absolute()

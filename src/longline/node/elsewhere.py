@@ -1,0 +1,44 @@
+"""Where this room's clients can go: the other rooms, in the order that the dispatcher would name them."""
+
+from collections.abc import Callable, Sequence
+
+from longline.dispatcher.ranking import Endpoint, endpoints, ranked
+from longline.keeper.port import Node
+
+
+class Elsewhere:
+    """Fed with the members by `see`; the rest is answered from memory. `node` gives this node's name."""
+
+    def __init__(self, node: Callable[[], str]) -> None:
+        self._node = node
+        self._own: Node | None = None
+        self._rooms: list[Node] = []
+        self._endpoints: list[Endpoint] = []
+
+    def see(self, members: Sequence[Node]) -> None:
+        """Takes a new list of members."""
+        name = self._node()
+        # When we are no member, which may be so for a while, what was known of us still holds.
+        mine = self._own = next((member for member in members if member.node == name), self._own)
+        self._rooms = [
+            member
+            for member in members
+            if "room" in member.roles
+            and not member.draining
+            and member.node != name
+            and (mine is None or member.pool == mine.pool)
+        ]
+        self._endpoints = endpoints(self._rooms, "tcp")
+
+    def others(self) -> bool:
+        """Whether another room takes clients."""
+        return bool(self._rooms)
+
+    def where(self, app: str, device: str) -> str | None:
+        """`host:port` for a client; None where that is the address that it knows, shared with other rooms."""
+        if not self._endpoints:
+            return None
+        best = ranked(self._endpoints, f"{app}/{device}".encode(), region="", network="", limit=1)[0]
+        address = best.seed.decode()
+        known = self._own.addresses.get("mqtt") if self._own is not None else None
+        return None if address == known else address

@@ -1,0 +1,143 @@
+"""All of Longline's processes on this host, under one agent."""
+
+import asyncio
+import functools
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from longline.agent.agent import Agent, ChildStatus, Kind
+from longline.agent.valkey import PrivateValkey
+from longline.agent.warm import WarmParent
+from longline.errors import LonglineError
+from longline.keeper.port import Keeper
+from longline.node.admin_key import admin_key, make_data_dir
+from longline.node.data_lock import held
+from longline.node.engines import open_keeper
+from longline.node.ports import until_free
+from longline.node.process import ROLES
+from longline.settings import Settings, load
+from longline.telemetry import logs
+
+STATUS = "agents/"  # + host: where the keeper has an agent's status
+WORK = "longline.node.worker:work"
+PRELOAD = ("uvloop",)
+SHARED_PORTS = {"room.reuse_port": "true", "center.reuse_port": "true"}
+PARTITIONS = 16  # of a store that is one process on one host
+
+log = structlog.get_logger("longline.agent")
+
+Flags = Mapping[str, str]
+
+
+def kinds(settings: Settings, flags: Flags) -> list[Kind]:
+    """What `agent.processes` asks for; `flags` are those of the agent itself."""
+    found = []
+    for entry in settings.agent.processes:
+        roles, _, count = entry.partition("=")
+        found.append(Kind(tuple(roles.split("+")), int(count), {**SHARED_PORTS, **flags}))
+    return found
+
+
+async def run_agent(settings: Settings, config: Path | None, flags: Flags) -> int:
+    """`longline agent`: the processes that the settings name, until SIGINT or SIGTERM."""
+    logs.name_node(f"agent-{settings.node.name}")
+    wanted = kinds(settings, flags)
+    async with AsyncExitStack() as opened:
+        await until_free(settings, {role for kind in wanted for role in kind.roles})
+        keeper = await open_keeper(settings, opened)
+        return await _run(settings, config, wanted, keeper, None, lambda: None)
+
+
+async def run_workers(
+    config: Path | None, flags: Flags, settings: Settings, workers: int, started: Callable[[], None]
+) -> int:
+    """`longline serve --workers N`: as many processes with every role, and a private Valkey below them."""
+    logs.name_node(f"agent-{settings.node.name}")
+    make_data_dir(settings.data_dir)
+    async with AsyncExitStack() as opened:
+        opened.enter_context(held(settings.data_dir))
+        valkey = PrivateValkey(settings.data_dir)
+        if settings.database.exists() and not valkey.directory.exists():
+            log.warning("other_data", reason="what was kept without --workers is not seen with it")
+        await until_free(settings, ROLES)
+        opened.push_async_callback(valkey.stop)
+        await valkey.start()
+        mine = {
+            **SHARED_PORTS,
+            "keeper.session_timeout": "5",
+            **flags,
+            "store.url": valkey.url,
+            "store.partitions": str(PARTITIONS),
+            "keeper.engine": "redis",
+        }
+        if settings.admin_key is None:  # all of them share the directory, and the key in it
+            mine["admin_key"] = admin_key(settings.data_dir)
+        settings = load(config, os.environ, mine).settings
+        keeper = await open_keeper(settings, opened)
+        return await _run(settings, config, [Kind(ROLES, workers, mine)], keeper, valkey, started)
+
+
+async def _run(
+    settings: Settings,
+    config: Path | None,
+    kinds: Sequence[Kind],
+    keeper: Keeper,
+    valkey: PrivateValkey | None,
+    started: Callable[[], None],
+) -> int:
+    """Keeps the processes running until told to end; SIGHUP restarts them one after the other."""
+    key = STATUS + settings.node.name
+
+    async def post(status: Sequence[ChildStatus]) -> None:
+        await keeper.write(key, msgspec.json.encode(status))
+
+    node = settings.node
+    agent = Agent(
+        kinds,
+        functools.partial(WarmParent, WORK, str(config) if config else None, PRELOAD),
+        patience=node.drain_grace + node.shutdown_grace,
+        status_ports=settings.agent.status_ports,
+        post=post,
+    )
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    roll = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked.set)
+    loop.add_signal_handler(signal.SIGHUP, roll.set)
+    agent.start()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            owned = [tasks.create_task(agent.report(), name="agent.report")]
+            owned.append(tasks.create_task(_roll(agent, roll), name="agent.roll"))
+            owned.append(tasks.create_task(_tell(agent, started), name="agent.ready"))
+            if valkey is not None:
+                owned.append(tasks.create_task(valkey.keep(), name="agent.valkey"))
+            await asked.wait()
+            for task in owned:
+                task.cancel()
+    finally:
+        log.info("agent_stopping")
+        await agent.stop()
+        with suppress(LonglineError):
+            await keeper.write(key, None)
+    return 0
+
+
+async def _roll(agent: Agent, asked: asyncio.Event) -> None:
+    while True:
+        await asked.wait()
+        asked.clear()
+        await agent.roll()
+
+
+async def _tell(agent: Agent, started: Callable[[], None]) -> None:
+    await agent.ready()
+    log.info("agent_ready")
+    started()

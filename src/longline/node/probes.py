@@ -1,0 +1,41 @@
+"""Liveness, readiness and figures of a process that has no HTTP API, as a plain ASGI application."""
+
+from collections.abc import Callable
+
+from starlette.types import Receive, Scope, Send
+
+from longline.center.service import Metrics
+
+JSON = "application/json"
+
+
+class Probes:
+    """Answers `/healthz`, `/readyz` and `/metrics`, in the words of the API (longline.center.operators)."""
+
+    def __init__(self, ready: Callable[[], bool], metrics: Callable[[], Metrics]) -> None:
+        self._ready = ready
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        status, content_type, body = self._answer(scope["path"])
+        headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _answer(self, path: str) -> tuple[int, str, bytes]:
+        if path == "/healthz":
+            return 200, JSON, b'{"status":"ok"}'
+        if path == "/readyz":
+            if self._ready():
+                return 200, JSON, b'{"status":"ready"}'
+            return 503, JSON, _error("unavailable", "the node is not ready")
+        if path == "/metrics":
+            metrics = self._metrics()
+            return 200, metrics.content_type, metrics.body
+        return 404, JSON, _error("not_found", "there is nothing at this address")
+
+
+def _error(code: str, message: str) -> bytes:
+    return b'{"error":{"code":"%s","message":"%s","details":[]}}' % (code.encode(), message.encode())

@@ -1,0 +1,376 @@
+"""One process of Longline: the roles it was asked for, on engines that are its own or a cluster's."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
+from typing import Final
+
+import structlog
+from starlette.types import ASGIApp
+
+from longline.center.api import application
+from longline.center.auth import digest, new_device_secret, new_server_key
+from longline.center.counters import GAUGES, LABELS
+from longline.center.server import HttpServer
+from longline.center.service import Center, Metrics
+from longline.coordinator.coordinator import Coordinator
+from longline.dispatcher.api import DispatcherApi
+from longline.dispatcher.dispatcher import Dispatcher
+from longline.errors import AppExists, SettingsError
+from longline.keeper.port import Load, Node
+from longline.model import App, wall_clock
+from longline.node.admin_key import admin_key, make_data_dir, shared_key_hash
+from longline.node.elsewhere import Elsewhere
+from longline.node.engines import Engines, OpenEngines
+from longline.node.membership import Cpu, Membership, describe_load
+from longline.node.probes import Probes
+from longline.node.room_metrics import room_metrics
+from longline.node.steering import Steering
+from longline.room.room import Room
+from longline.saver.port import Saver
+from longline.settings import Settings
+from longline.telemetry import logs
+from longline.telemetry.build import hot_path_compiled
+from longline.telemetry.collector import CONTENT_TYPE, NodeCollector
+from longline.telemetry.logs import OncePerPeer
+from longline.telemetry.loop import GcPauses, LoopProbe, quiet_gc, task_count
+from longline.version import VERSION
+
+ROLES: Final = ("room", "center", "dispatcher", "coordinator")
+
+log = structlog.get_logger("longline.node")
+
+
+class Process:
+    """Started by `start`, ended by `stop`; in between, `failed` waits for a part to fail.
+
+    `renamed` is called when it goes on under another name, because the others took it for dead.
+    `alone`: it is a whole cluster by itself, so its name lasts from one life to the next.
+    """
+
+    def __init__(
+        self, settings: Settings, roles: Sequence[str], open_engines: OpenEngines, *, alone: bool
+    ) -> None:
+        self.settings = settings
+        self.roles = tuple(role for role in ROLES if role in roles)
+        self._open_engines = open_engines
+        self._alone = alone
+        self._once = OncePerPeer(settings.telemetry.log_peers, settings.telemetry.log_repeat)
+        self._pauses = GcPauses()
+        self._probe = LoopProbe(settings.telemetry.loop_lag_interval)
+        self._collector = NodeCollector(compiled=hot_path_compiled())
+        self._cpu = Cpu()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._ready = False
+        self._room: Room | None = None
+        self._center: Center | None = None
+        self._dispatcher: Dispatcher | None = None
+        self._coordinator: Coordinator | None = None
+        self._retired = False
+        self._since = wall_clock()
+        self.renamed: Callable[[Process], None] = lambda _: None
+
+    # --- life -------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Opens the engines, then the roles. Raises LonglineError; nothing is left open then."""
+        async with AsyncExitStack() as opened:
+            await self._open(opened)
+            self._opened = opened.pop_all()
+        self._ready = True
+        await self.membership.tell()
+        log.info(
+            "node_started",
+            roles=self.roles,
+            version=VERSION,
+            compiled=hot_path_compiled(),
+            loop=type(asyncio.get_running_loop()).__module__,
+            **addresses(self.settings, self.roles),
+        )
+
+    async def stop(self) -> None:
+        """Moves clients elsewhere, refuses what is new, finishes what was accepted, closes the engines."""
+        if self._room is not None and not self._alone:
+            self.retire()
+            await self.membership.tell()
+            await self._steering.leave(self.settings.node.drain_grace)
+        self._ready = False
+        await self._opened.aclose()
+        log.info("node_stopped")
+
+    async def failed(self) -> None:
+        """Returns when a part has ended that should run for as long as the process does."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            log.critical("part_failed", part=task.get_name(), exc_info=task.exception())
+
+    @property
+    def name(self) -> str:
+        """The node's name now."""
+        return self.membership.name
+
+    # --- opening ----------------------------------------------------------------------------------
+
+    async def _open(self, opened: AsyncExitStack) -> None:
+        """Opens part after part; `opened` closes them in reverse order."""
+        settings = self.settings
+        engines = await self._open_engines(settings, opened)
+        fenced = asyncio.Event()
+        self.membership = Membership(
+            settings.node.name,
+            engines.keeper,
+            engines.bus,
+            describe=self._describe,
+            has_queue="room" in self.roles,
+            fallen=self._fallen,
+            renamed=self._renamed,
+            fenced=fenced,
+            interval=settings.keeper.report_interval,
+            lasting=self._alone,
+        )
+        logs.name_node(self.name)
+        elsewhere = Elsewhere(lambda: self.name)
+        room = self._make_room(engines, fenced) if "room" in self.roles else None
+        self._room = room
+        self._steering = Steering(
+            settings,
+            engines.keeper,
+            lambda: self.name,
+            apply=self._apply,
+            elsewhere=elsewhere,
+            draining=None if room is None else room.draining(elsewhere.others, elsewhere.where),
+        )
+        await self.membership.join()
+        opened.push_async_callback(self.membership.leave)
+        opened.push_async_callback(self._end_tasks)  # before: nobody joins again, or misses us, meanwhile
+        self._own("telemetry.loop-lag", self._probe.run())
+        self._own("node.membership", self.membership.run())
+        self._collector.figures("saver", engines.saver.statistics)
+        if "coordinator" in self.roles:
+            self._open_coordinator(engines)
+        if room is not None:
+            await self._open_room(room, engines, opened)
+        self._own("node.steering", self._steering.run())
+        await self._open_front(engines, opened)
+        if settings.node.gc_freeze:
+            quiet_gc()
+        self._pauses.install()
+        opened.callback(self._pauses.remove)
+        self._collector.add("gc", self._pauses)
+        self._collector.add("loop", self._probe)
+        self._collector.add("log", self._once)
+        self._collector.gauge("tasks", "Tasks alive on the event loop.", task_count)
+
+    def _open_coordinator(self, engines: Engines) -> None:
+        coordinator = Coordinator(
+            self.settings.coordinator,
+            lambda: self.name,
+            saver=engines.saver,
+            register=engines.register,
+            bus=engines.bus,
+            keeper=engines.keeper,
+        )
+        self._coordinator = coordinator
+        for duty in coordinator.duties:
+            self._own(f"coordinator.{duty.name}", duty.run())
+        self._collector.figures("coordinator", coordinator.statistics)
+
+    def _make_room(self, engines: Engines, fenced: asyncio.Event) -> Room:
+        return Room(
+            self.settings.room,
+            self.name,
+            saver=engines.saver,
+            register=engines.register,
+            bus=engines.bus,
+            report=self._report,
+            fenced=fenced,
+        )
+
+    async def _open_room(self, room: Room, engines: Engines, opened: AsyncExitStack) -> None:
+        settings = self.settings
+        await self._open_anonymous_app(engines.saver)
+        opened.push_async_callback(room.stop, settings.node.shutdown_grace)
+        with listening("room.port", settings.room.host, settings.room.port):
+            await room.start()
+        self._tasks += room.tasks
+        room_metrics(self._collector, room, engines.bus, lambda: self.name)
+
+    async def _open_front(self, engines: Engines, opened: AsyncExitStack) -> None:
+        """The HTTP side: the API, the dispatcher, or only the probes and figures."""
+        settings = self.settings
+        app: ASGIApp = Probes(lambda: self._ready, self._metrics)
+        host, port, setting = settings.node.status_host, settings.node.status_port, "node.status_port"
+        if "center" in self.roles:
+            center = Center(
+                saver=engines.saver,
+                register=engines.register,
+                bus=engines.bus,
+                keeper=engines.keeper,
+                settings=settings.center,
+                admin_key_hash=await self._admin_key_hash(engines),
+                ready=lambda: self._ready,
+                metrics=self._metrics,
+                faults=self._once,
+            )
+            opened.push_async_callback(center.close)
+            self._center = center
+            self._collector.add("center", center.counters, gauges=GAUGES, labels=LABELS)
+            app = application(center)
+        if "dispatcher" in self.roles:
+            dispatcher = self._dispatcher = Dispatcher(settings.dispatcher, engines.keeper)
+            self._own("dispatcher.view", dispatcher.run())
+            self._collector.figures("dispatcher", dispatcher.statistics)
+            app = DispatcherApi(dispatcher, app)
+        if "center" in self.roles or "dispatcher" in self.roles:
+            host, port, setting = settings.center.host, settings.center.port, "center.port"
+        if port:
+            server = HttpServer(
+                app, host, port, grace=settings.node.shutdown_grace, reuse_port=settings.center.reuse_port
+            )
+            with listening(setting, host, port):
+                await server.start()
+            opened.push_async_callback(server.stop)
+
+    async def _admin_key_hash(self, engines: Engines) -> bytes:
+        """SHA-256 of the admin key: the settings', the data directory's, or the one all centers share."""
+        given = self.settings.admin_key
+        if given is not None:
+            return digest(given.reveal())
+        make_data_dir(self.settings.data_dir)
+        if self._alone:
+            return digest(admin_key(self.settings.data_dir))
+        return await shared_key_hash(engines.keeper, self.settings.data_dir)
+
+    async def _open_anonymous_app(self, saver: Saver) -> None:
+        name = self.settings.room.anonymous_app
+        if name is None or await saver.find_app(name) is not None:
+            return
+        # Its server key is nobody's until an operator rotates it.
+        app = App(
+            app=name,
+            number=0,
+            name=name,
+            server_key_hash=digest(new_server_key(name)),
+            device_secret=new_device_secret(),
+            pubsub=True,
+            created_at=wall_clock(),
+        )
+        with suppress(AppExists):  # another room was faster
+            await saver.create_app(app)
+
+    # --- what it is to the others -------------------------------------------------------------------
+
+    def _describe(self, name: str) -> Node:
+        node = self.settings.node
+        room = self._room
+        return Node(
+            node=name,
+            roles=self.roles,
+            addresses=addresses(self.settings, self.roles),
+            since=self._since,
+            version=VERSION,
+            host=node.name,
+            region=node.region,
+            networks=node.networks,
+            weight=node.weight,
+            pool=node.pool,
+            draining=not self._ready or self._retired or self._steering.draining,
+            settings_version=self._steering.version,
+            load=Load()
+            if room is None
+            else describe_load(room.connections, room.capacity, self._cpu(), self._probe.recent),
+        )
+
+    def _apply(self, settings: Settings) -> None:
+        """Goes by other settings from now on: those that can change at run time."""
+        logs.set_level(settings.node.log_level)
+        if self._room is not None:
+            self._room.configure(settings.room)
+        if self._center is not None:
+            self._center.reconfigure(settings.center)
+        if self._dispatcher is not None:
+            self._dispatcher.configure(settings.dispatcher)
+        if self._coordinator is not None:
+            self._coordinator.configure(settings.coordinator)
+        self.settings = settings
+
+    def retire(self) -> None:
+        """Takes no new clients from now on; those that are here stay until `stop` moves them."""
+        self._retired = True
+        if self._room is not None:
+            self._room.close_listener()
+        log.info("retired")
+
+    async def _fallen(self) -> None:
+        self._ready = False
+        if self._room is not None:
+            await self._room.suspend()
+
+    async def _renamed(self, name: str) -> None:
+        logs.name_node(name)
+        if self._room is not None:
+            await self._room.restart_as(name)
+        self._ready = True
+        self.renamed(self)
+
+    # --- tasks, log, figures ------------------------------------------------------------------------
+
+    def _own(self, name: str, work: Coroutine[None, None, None]) -> None:
+        self._tasks.append(asyncio.create_task(work, name=name))
+
+    async def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _report(self, code: str, peer: str, message: str) -> None:
+        if self._once.first(code, peer, time.monotonic()):
+            log.warning("refused", code=code, peer=peer, reason=message)
+
+    def _metrics(self) -> Metrics:
+        return Metrics(self._collector.exposition(), CONTENT_TYPE)
+
+
+def addresses(settings: Settings, roles: Sequence[str]) -> dict[str, str]:
+    """Where a node is reached, by protocol."""
+    room, center = settings.room, settings.center
+    found = {}
+    if "room" in roles and room.port:
+        found["mqtt"] = f"{room.advertise or room.host}:{room.port}"
+    if center.port and ("center" in roles or "dispatcher" in roles):
+        found["http"] = f"http://{center.host}:{center.port}"
+    return found
+
+
+@contextmanager
+def listening(setting: str, host: str, port: int) -> Iterator[None]:
+    """Says of a listener that cannot be opened which setting it comes from."""
+    try:
+        yield
+    except OSError as error:
+        problem = f"cannot listen on {host}:{port}: {error.strerror or error}"
+        raise SettingsError(problem, details=[(setting, problem)]) from None
+
+
+async def run(process: Process, started: Callable[[Process], None]) -> int:
+    """Runs a process until SIGINT, SIGTERM or a failure; returns the exit status.
+
+    `started` is called when it takes traffic.
+    """
+    await process.start()
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked.set)
+    loop.add_signal_handler(signal.SIGUSR1, process.retire)
+    started(process)
+    waiting = asyncio.create_task(asked.wait(), name="node.signal")
+    failing = asyncio.create_task(process.failed(), name="node.failed")
+    await asyncio.wait([waiting, failing], return_when=asyncio.FIRST_COMPLETED)
+    status = 1 if failing.done() else 0
+    waiting.cancel()
+    failing.cancel()
+    await process.stop()
+    return status

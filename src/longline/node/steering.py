@@ -1,0 +1,141 @@
+"""What operators say at run time reaches this process: settings that change, and orders to drain.
+
+Both lie in the keeper. The settings in force are the file's with the document's on top
+(`longline.settings.dynamic`); the version that this process goes by is part of what it tells of itself. An
+order to drain a node is a value under the node's name; how far the drain has come is written beside it.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from longline.errors import LonglineError
+from longline.keeper.port import Keeper
+from longline.node.elsewhere import Elsewhere
+from longline.room.draining import Draining, DrainPlan
+from longline.settings import Settings, dynamic
+
+DRAINS = "drains/"  # + node: the order
+PROGRESS = "drain-progress/"  # + node: how far it has come
+TELL_EVERY = 1.0  # s
+RETRY_AFTER = 1.0
+
+log = structlog.get_logger("longline.node")
+
+
+class DrainOrder(msgspec.Struct, frozen=True):
+    """An operator's order. `rate`: clients a second to begin with. `deadline`: seconds for all of it."""
+
+    rate: float | None = None
+    dry_run: bool = False
+    deadline: float | None = None
+    requested_at: int = 0
+
+
+class Steering:
+    """Owned by the process, which runs `run` as a task. `apply` is given settings when they have changed."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        keeper: Keeper,
+        node: Callable[[], str],
+        *,
+        apply: Callable[[Settings], None],
+        elsewhere: Elsewhere,
+        draining: Draining | None,
+    ) -> None:
+        self.version = 0
+        self._named = node()  # the name that the settings in force are for
+        self._elsewhere = elsewhere
+        self._settings = settings
+        self._keeper = keeper
+        self._node = node
+        self._apply = apply
+        self._draining = draining
+        self._order: DrainOrder | None = None
+        self._drain: asyncio.Task[None] | None = None
+
+    @property
+    def draining(self) -> bool:
+        """Whether this process wants no new clients."""
+        return self._draining is not None and self._draining.draining
+
+    async def run(self) -> None:
+        """Works for as long as the process lives."""
+        seen = 0
+        try:
+            while True:
+                try:
+                    self._elsewhere.see(await self._keeper.members())
+                    await self._take_settings()
+                    if self._draining is not None:
+                        await self._take_order(self._draining)
+                    seen = await self._keeper.changed(seen)
+                except LonglineError as error:
+                    log.warning("steering_failed", code=error.code, error=error.message)
+                    await asyncio.sleep(RETRY_AFTER)
+        finally:
+            if self._drain is not None:
+                self._drain.cancel()
+
+    async def leave(self, within: float) -> None:
+        """Moves all clients elsewhere, in `within` seconds; who is left then is left to the room's end."""
+        if self._draining is not None:
+            await self._draining.run(DrainPlan(within=within, stopping=True))
+
+    async def _take_settings(self) -> None:
+        kept = await self._keeper.read(dynamic.KEY)
+        try:
+            document = dynamic.decode(kept.value if kept is not None else None)
+        except msgspec.DecodeError as error:
+            log.error("settings_unreadable", error=str(error))
+            return
+        name = self._node()
+        if document.version != self.version or (name != self._named and document.gray is not None):
+            self.version, self._named = document.version, name
+            settings = dynamic.effective(self._settings, document, name, self._settings.node.name)
+            self._apply(settings)
+            log.info("settings_changed", version=document.version)
+
+    async def _take_order(self, draining: Draining) -> None:
+        kept = await self._keeper.read(DRAINS + self._node())
+        order = None
+        if kept is not None:
+            try:
+                order = msgspec.json.decode(kept.value, type=DrainOrder)
+            except msgspec.DecodeError as error:
+                log.error("drain_order_unreadable", error=str(error))
+        if order == self._order:
+            return
+        self._order = order
+        if order is None:
+            draining.abort()
+            return
+        plan = DrainPlan(dry_run=order.dry_run, within=order.deadline)
+        if order.rate is not None:
+            plan = msgspec.structs.replace(plan, rate=order.rate)
+        if self._drain is not None:
+            self._drain.cancel()
+            await asyncio.gather(self._drain, return_exceptions=True)
+        self._drain = asyncio.create_task(self._carry_out(draining, plan), name="node.drain")
+
+    async def _carry_out(self, draining: Draining, plan: DrainPlan) -> None:
+        """Drains, and tells how far it has come until it is over."""
+        running = asyncio.create_task(draining.run(plan), name="node.drain-room")
+        try:
+            while not running.done():
+                await self._tell(draining)
+                await asyncio.wait([running], timeout=TELL_EVERY)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        await self._tell(draining)
+
+    async def _tell(self, draining: Draining) -> None:
+        try:
+            await self._keeper.write(PROGRESS + self._node(), msgspec.json.encode(draining.progress()))
+        except LonglineError as error:
+            log.warning("drain_progress_not_told", code=error.code, error=error.message)
