@@ -34,11 +34,36 @@ LOOP_FACTORIES: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--shape",
+        choices=("embedded", "workers", "cluster"),
+        default="embedded",
+        help="What end-to-end tests run against: one process, `serve --workers 2`, or a whole cluster.",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if LOOP not in LOOP_FACTORIES:
         raise pytest.UsageError(f"LONGLINE_TEST_LOOP={LOOP}: expected one of {', '.join(LOOP_FACTORIES)}")
     # Nodes that tests start as processes of their own run on the same loop.
     os.environ["LONGLINE_NODE__LOOP"] = LOOP
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of a shape other than the embedded one only end-to-end tests run; others would tell nothing new."""
+    shape = config.getoption("--shape")
+    chosen: list[pytest.Item] = []
+    others: list[pytest.Item] = []
+    for item in items:
+        only = item.get_closest_marker("shape")
+        if only is not None:
+            fits = shape in only.args
+        else:
+            fits = shape == "embedded" or "server" in getattr(item, "fixturenames", ())
+        (chosen if fits else others).append(item)
+    items[:] = chosen
+    config.hook.pytest_deselected(items=others)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -6,6 +6,7 @@ import secrets
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -24,8 +25,9 @@ class ServerProcess:
     the node writes to standard error is in `log`.
     """
 
-    def __init__(self, data: Path, **settings: str) -> None:
+    def __init__(self, data: Path, arguments: Sequence[str] = (), **settings: str) -> None:
         self.data = data
+        self._arguments = tuple(arguments)
         self.admin_key = secrets.token_urlsafe(16)
         self.http_port, self.mqtt_port = free_ports(2)
         self.log = data.with_suffix(".log")
@@ -56,7 +58,7 @@ class ServerProcess:
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "longline", "serve", "--quiet", "--data", str(self.data)),
+                *("-m", "longline", "serve", "--quiet", "--data", str(self.data), *self._arguments),
                 env={**os.environ, **self._settings},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,

@@ -2,16 +2,13 @@
 
 import asyncio
 import resource
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import jwt
 import pytest
-import pytest_asyncio
 
 from longline import Center, Device
-from tests.integration.server_process import ServerProcess
+from tests.integration.shapes import Server
 
 CONNECTED = 5000
 AWAY = 1000
@@ -21,18 +18,17 @@ WITHIN = 90.0  # s
 pytestmark = pytest.mark.timeout(300)
 
 
-@pytest_asyncio.fixture
-async def server(tmp_path: Path) -> AsyncIterator[ServerProcess]:
+@pytest.fixture(autouse=True)
+def many_files() -> None:
+    """Every connection is an open file; servers inherit the limit."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    async with ServerProcess(tmp_path / "data") as server:
-        yield server
 
 
 class Crowd:
     """Devices that count what they get, by payload."""
 
-    def __init__(self, server: ServerProcess, secret: str) -> None:
+    def __init__(self, server: Server, secret: str) -> None:
         self.counts: dict[str, dict[str, int]] = {}
         self._server = server
         self._secret = secret
@@ -83,7 +79,7 @@ async def register(center: Center, names: list[str]) -> None:
         await center.register_batch("news", [{"device": name} for name in names[start : start + 1000]])
 
 
-async def test_a_broadcast_reaches_each_device_exactly_once(server: ServerProcess) -> None:
+async def test_a_broadcast_reaches_each_device_exactly_once(server: Server) -> None:
     """5,000 connected and 1,000 away that then return; one whose TTL has run out reaches none of them."""
     connected = [f"on{number}" for number in range(CONNECTED)]
     away = [f"off{number}" for number in range(AWAY)]

@@ -1,32 +1,25 @@
 """Clients that we did not write, as devices of a node: each gets each push once, and the ledger says so."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from longline import Center
 from tests.integration.clients.real import KINDS, RealClient, Refused, missing
-from tests.integration.server_process import ServerProcess
+from tests.integration.shapes import Server
 
 FINAL = "final"  # follows all others, so a copy too many would be seen before it
 
 
 @pytest_asyncio.fixture
-async def server(tmp_path: Path) -> AsyncIterator[ServerProcess]:
-    async with ServerProcess(tmp_path / "data") as server:
-        yield server
-
-
-@pytest_asyncio.fixture
-async def center(server: ServerProcess) -> AsyncIterator[Center]:
+async def center(server: Server) -> AsyncIterator[Center]:
     async with server.center() as center:
         await center.create_app("news", pubsub=True)
         yield center
 
 
-async def device(kind: str, server: ServerProcess, center: Center, *, persistent: bool = True) -> RealClient:
+async def device(kind: str, server: Server, center: Center, *, persistent: bool = True) -> RealClient:
     lacking = missing(kind)
     if lacking is not None:
         pytest.skip(lacking)
@@ -37,7 +30,7 @@ async def device(kind: str, server: ServerProcess, center: Center, *, persistent
 @pytest.mark.parametrize("persistent", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_push_arrives_once_online_and_once_on_return(
-    kind: str, persistent: bool, server: ServerProcess, center: Center
+    kind: str, persistent: bool, server: Server, center: Center
 ) -> None:
     online, away = {"title": "online"}, "while you were away"
     sent = []
@@ -72,9 +65,7 @@ async def test_a_push_arrives_once_online_and_once_on_return(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_connection_that_breaks_loses_nothing(
-    kind: str, server: ServerProcess, center: Center
-) -> None:
+async def test_a_connection_that_breaks_loses_nothing(kind: str, server: Server, center: Center) -> None:
     client = await device(kind, server, center)
     async with client:
         await client.ready()
@@ -90,7 +81,7 @@ async def test_a_connection_that_breaks_loses_nothing(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_forged_token_is_refused(kind: str, server: ServerProcess, center: Center) -> None:
+async def test_a_forged_token_is_refused(kind: str, server: Server, center: Center) -> None:
     lacking = missing(kind)
     if lacking is not None:
         pytest.skip(lacking)

@@ -1,0 +1,60 @@
+"""The shapes of Longline that the end-to-end tests run against, chosen by `--shape`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from longline import Center
+from tests.cluster.cluster import Cluster
+from tests.integration.server_process import ServerProcess
+
+
+class Server(Protocol):
+    """What a test sees of a server, whatever its shape.
+
+    `url` and `mqtt_port` may name another process of it with each look.
+    """
+
+    admin_key: str
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def mqtt_port(self) -> int: ...
+
+    def center(self) -> Center:
+        """The API, with the admin key."""
+        ...
+
+    def tail(self) -> str:
+        """The end of what it has logged."""
+        ...
+
+
+@asynccontextmanager
+async def started(shape: str, directory: Path) -> AsyncIterator[ServerProcess]:
+    """A server of one host, of its own for one test."""
+    arguments = ("--workers", "2") if shape == "workers" else ()
+    async with ServerProcess(directory / "data", arguments) as server:
+        yield server
+
+
+@contextmanager
+def standing(directory: Path) -> Iterator[Cluster]:
+    """A whole cluster for many tests."""
+    cluster = Cluster(directory)
+    asyncio.run(cluster.start())
+    try:
+        yield cluster
+    finally:
+        asyncio.run(cluster.stop())
+
+
+async def emptied(server: Server) -> None:
+    """Deletes every app, so that the next test finds an empty server."""
+    async with server.center() as center:
+        for app in [app.app async for app in center.apps()]:
+            await center.delete_app(app)
