@@ -1,9 +1,9 @@
 """What devices and pending messages take up in Redis, in bytes: `python benchmarks/redis_memory.py [SERVER]`.
 
 Starts the Redis or Valkey server given by its path, `redis-server` by default, on a Unix socket and without
-files. Devices are registered; each is sent one message of 32 bytes while it is away; they connect; each is sent
-another one, of which no room has said yet that it was written. All at the speed of the engine, by the wall
-clock: how well ledgers pack depends on the time between messages.
+files. Devices are registered; each is sent one message of 32 bytes while it is away; they connect; each is
+sent another one, of which no room has said yet that it was written. All at the speed of the engine, by the
+wall clock: how well ledgers pack depends on the time between messages.
 """
 
 import asyncio

@@ -46,17 +46,13 @@ local function answer(position, places, bindings)
   return reply
 end
 
--- The answer to a message that is stored already: those for whom it is still pending.
+-- The answer to a message that is stored already, which is the same as the first time.
 local function stored_unicast(id, row, places, bindings)
   local kind, _, _, position = struct.unpack(ROW, row)
   for n, place in ipairs(places) do
-    local standing = nil
-    if place and kind == 'm' then
-      standing = redis.call('HGET', tag .. 'L:' .. id, place)
-    elseif place and kind == 'u' and tonumber(place) == struct.unpack('>I4', row, PLACE_AT) then
-      standing = string.sub(row, UNICAST_STANDING_AT)
-    end
-    if not standing or string.byte(standing) % CONNECTED ~= PENDING then places[n] = false end
+    local stored = place and kind == 'u' and tonumber(place) == struct.unpack('>I4', row, PLACE_AT)
+      or place and kind == 'm' and redis.call('HEXISTS', tag .. 'L:' .. id, place) == 1
+    if not stored then places[n] = false end
   end
   return answer(position, places, bindings)
 end
