@@ -27,7 +27,7 @@ export PYTHON LONGLINE_NO_COMPILE
 export LONGLINE_NODE_MODULES := $(CURDIR)/.cache/clients/node_modules
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo run check test test-all fuzz bench docs clean
+.PHONY: help setup demo run check test test-cluster test-workers test-all fuzz bench docs clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -49,9 +49,17 @@ check: $(STAMPS)/dev ## style, types, import rules
 test: $(STAMPS)/test ## the suite, on the package as installed and on uvloop; minutes
 	$(UVLOOP) $(COMPILED)
 
-test-all: $(STAMPS)/test ## the suite four times: compiled and interpreted, on uvloop and on asyncio in debug mode
+test-cluster: $(STAMPS)/test ## the end-to-end tests on Redis Cluster, ZooKeeper and ten processes of ours
+	$(UVLOOP) $(COMPILED) --shape=cluster tests/integration
+
+test-workers: $(STAMPS)/test ## the end-to-end tests on `longline serve --workers 2`
+	$(UVLOOP) $(COMPILED) --shape=workers tests/integration
+
+test-all: $(STAMPS)/test ## the suite four times (compiled, interpreted; uvloop, asyncio in debug mode), and every shape
 	$(BIN)/longline doctor --require-compiled
 	$(UVLOOP) $(COMPILED)
+	$(UVLOOP) $(COMPILED) --shape=cluster
+	$(UVLOOP) $(COMPILED) --shape=workers
 	$(ASYNCIO_DEBUG) $(COMPILED)
 	$(UVLOOP) $(INTERPRETED)
 	$(ASYNCIO_DEBUG) $(INTERPRETED)

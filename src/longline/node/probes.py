@@ -19,8 +19,15 @@ class Probes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        status, content_type, body = self._answer(scope["path"])
-        headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+        headers = []
+        if scope["method"] in ("GET", "HEAD"):
+            status, content_type, body = self._answer(scope["path"])
+        else:
+            status, content_type = 405, JSON
+            body = _error("method_not_allowed", "GET is the only method here")
+            headers.append((b"allow", b"GET, HEAD"))
+        headers.append((b"content-type", content_type.encode()))
+        headers.append((b"content-length", str(len(body)).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 

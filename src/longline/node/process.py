@@ -306,7 +306,7 @@ class Process:
     async def _fallen(self) -> None:
         self._ready = False
         if self._room is not None:
-            await self._room.suspend()
+            await self._room.evict()
 
     async def _renamed(self, name: str) -> None:
         logs.name_node(name)

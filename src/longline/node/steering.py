@@ -113,6 +113,7 @@ class Steering:
         self._order = order
         if order is None:
             draining.abort()
+            await self._tell(draining)
             return
         plan = DrainPlan(dry_run=order.dry_run, within=order.deadline)
         if order.rate is not None:
@@ -131,7 +132,9 @@ class Steering:
                 await asyncio.wait([running], timeout=TELL_EVERY)
         finally:
             running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            (result,) = await asyncio.gather(running, return_exceptions=True)
+            if isinstance(result, Exception):
+                log.error("drain_failed", exc_info=result)
         await self._tell(draining)
 
     async def _tell(self, draining: Draining) -> None:

@@ -7,6 +7,7 @@ read after `bind` and the room is told of it while the session is there.
 """
 
 import asyncio
+import select
 import uuid
 from collections import deque
 from collections.abc import Sequence
@@ -134,6 +135,7 @@ class Admission:
                         refuse(connection, error)
                 if done % YIELD_EVERY == 0:
                     await asyncio.sleep(0)
+            callers = still_there(callers)
             if callers:
                 await self._welcome(callers)
 
@@ -288,6 +290,29 @@ class BadDevice(LonglineError):
 
     code = "bad_device_name"
     reason = ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
+
+
+def still_there(callers: Sequence[Caller]) -> list[Caller]:
+    """Those who have not hung up, which the kernel knows before their transports do.
+
+    When this process has stood still for a while there are CONNECTs of clients that went elsewhere meanwhile.
+    To bind those now would take their sessions away from where they are.
+    """
+    poll = select.poll()
+    handles = []
+    for caller in callers:
+        transport = caller.connection.transport
+        peer = transport.get_extra_info("socket") if transport is not None else None
+        handle = peer.fileno() if peer is not None else -1
+        handles.append(handle)
+        if handle >= 0:
+            poll.register(handle, select.POLLRDHUP)
+    gone = {handle for handle, _ in poll.poll(0)}
+    return [
+        caller
+        for caller, handle in zip(callers, handles, strict=True)
+        if caller.connection.transport is not None and handle not in gone
+    ]
 
 
 def refuse(connection: Connection, error: LonglineError) -> None:

@@ -9,6 +9,7 @@ from typing import cast
 
 from longline.bus.port import Bus
 from longline.errors import LonglineError
+from longline.model import wall_clock
 from longline.mqtt.packets import Connect
 from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Register
@@ -218,6 +219,14 @@ class Room:
         """Takes clients again."""
         self.admission.resume(self._node)
 
+    async def evict(self, grace: float = RESTART_GRACE) -> None:
+        """Suspends the room and ends all connections: its devices are to go where somebody hears of them.
+
+        What was written is committed within `grace` seconds, as far as the stores can be reached.
+        """
+        await self.suspend()
+        await self._say_goodbye(grace)
+
     async def restart_as(self, node: str, grace: float = RESTART_GRACE) -> None:
         """Ends all connections and goes on as another node: this one was declared dead.
 
@@ -245,6 +254,10 @@ class Room:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with suppress(LonglineError):  # then whoever finds this node gone does it
+            linger = int(self._settings.linger * 1000)
+            # Binds that were under way when the tasks ended have no session here that could end.
+            while await self._register.release(self._node, wall_clock(), linger, SLICE):
+                await asyncio.sleep(0)
             await self._bus.shut(self._node)
 
     async def _say_goodbye(self, grace: float) -> None:
