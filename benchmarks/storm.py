@@ -4,11 +4,12 @@ Clients are not simulated one by one but as amounts: so many of them, at their n
 A random wait ("full jitter": anything between nothing and a limit) spreads an amount evenly over the steps up
 to the limit. So a run is exact in the mean, always the same, and as quick for 25 million as for a thousand.
 
-A client that dispatchers tell how fast to come asks one of them first, and is answered as `longline.dispatcher`
-does: a delay drawn from the time that the rooms need for all who asked of late, then back-off from a limit
-that depends on it. Each dispatcher goes by its own look-ups. Without them, clients go straight to an address that
-the rooms share, with the SDK's back-off. In both cases rooms refuse what their queue has no room for, and a
-client that waits for too long hangs up and tries again; what it waited for is not worked on.
+A client that dispatchers tell how fast to come asks one of them first. As `longline.dispatcher` does, it
+answers with a delay drawn from the time that the rooms need for all who asked of late, then back-off from a
+limit that depends on it; several dispatchers share the clients and the rate. Without them, clients go
+straight to an address that the rooms share, with the SDK's back-off. In both cases rooms refuse what their
+queue has no room for, and a client that waits for too long hangs up and tries again; what it waited for is
+not worked on.
 """
 
 from collections import deque
@@ -113,7 +114,7 @@ def simulate(crowd: Crowd) -> End:
     asking, connecting = Schedule(), Schedule()
     at_dispatchers, at_rooms = Line(), Line()
     first, cap = FIRST, CAP  # limits of the wait after a refusal
-    told = 0.0  # look-ups of one dispatcher that are not worth a connection yet
+    told = 0.0  # look-ups, of all dispatchers alike, that are not worth a connection yet
     back = attempts = peak_rate = peak_waiting = 0.0
     half = nearly_all = LONGEST
     (asking if crowd.hinted else connecting).spread(crowd.clients, 0, 0, max(FIRST, crowd.noticed_within))
@@ -124,7 +125,7 @@ def simulate(crowd: Crowd) -> End:
         for attempt, amount in at_dispatchers.leave(step):
             asking.spread(amount, attempt + 1, step, min(CAP, FIRST * 2.0 ** (attempt + 1)))
         answered = sum(amount for _, amount in at_dispatchers.serve(STEP * crowd.dispatchers / crowd.look_up))
-        told = max(0.0, told - STEP * crowd.hint_rate) + answered / max(1, crowd.dispatchers)
+        told = max(0.0, told - STEP * crowd.hint_rate) + answered
         if answered:
             behind = told / crowd.hint_rate
             delay = behind if behind > 1.0 else 0.0
