@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from longline import Center
+from tests.cluster.network import HERE, Network
 from tests.cluster.role_process import RoleProcess
 from tests.integration.server_process import free_ports
 from tests.servers.redis_server import RedisCluster
@@ -19,7 +20,8 @@ from tests.servers.zookeeper import Ensemble
 class Cluster:
     """As many processes of each role as asked for. Fulfils what the end-to-end tests want of a server.
 
-    `url` and `mqtt_port` name another center and another room with each look.
+    `url` and `mqtt_port` name another center and another room with each look. With a `network`, the
+    processes that it names, such as `room-4`, run in its namespaces, and the stores where these reach them.
     """
 
     def __init__(
@@ -31,13 +33,17 @@ class Cluster:
         dispatchers: int = 2,
         coordinators: int = 2,
         settings: Mapping[str, str] | None = None,
+        redis_config: Mapping[str, str] | None = None,
+        network: Network | None = None,
     ) -> None:
         self.directory = directory
         self.admin_key = secrets.token_urlsafe(16)
-        self.redis = RedisCluster(directory / "redis")
-        self.zookeeper = Ensemble(directory / "zookeeper")
+        address = HERE.address if network is None else network.address
+        self.redis = RedisCluster(directory / "redis", address=address, config=redis_config)
+        self.zookeeper = Ensemble(directory / "zookeeper", address=address)
+        self.network = network
         self.rooms: list[RoleProcess] = []
-        self.room_ports: list[int] = []
+        self.room_addresses: list[tuple[str, int]] = []
         self.centers: list[RoleProcess] = []
         self.dispatchers: list[RoleProcess] = []
         self.coordinators: list[RoleProcess] = []
@@ -56,6 +62,10 @@ class Cluster:
     @property
     def url(self) -> str:
         return self.centers[next(self._turn) % len(self.centers)].status
+
+    @property
+    def room_ports(self) -> list[int]:
+        return [port for _, port in self.room_addresses]
 
     @property
     def mqtt_port(self) -> int:
@@ -113,6 +123,10 @@ class Cluster:
         await asyncio.gather(*(process.ready() for process in self.processes))
 
     def _make(self, role: str, number: int, http_port: int, mqtt_port: int) -> RoleProcess:
+        name = f"{role}-{number}"
+        place = HERE
+        if self.network is not None and name in self.network.names:
+            place = self.network.place(name)
         settings = {
             "LONGLINE_ADMIN_KEY": self.admin_key,
             "LONGLINE_STORE__URL": self.redis.url,
@@ -121,16 +135,25 @@ class Cluster:
             "LONGLINE_KEEPER__REPORT_INTERVAL": "0.5",
             "LONGLINE_NODE__DRAIN_GRACE": "5",
             "LONGLINE_NODE__SHUTDOWN_GRACE": "2",
+            "LONGLINE_CENTER__HOST": place.address,
             "LONGLINE_CENTER__PORT": str(http_port),
             **self._settings,
         }
         if role == "room":
-            self.room_ports.append(mqtt_port)
+            self.room_addresses.append((place.address, mqtt_port))
+            settings["LONGLINE_ROOM__HOST"] = place.address
             settings["LONGLINE_ROOM__PORT"] = str(mqtt_port)
         if role in ("room", "coordinator"):
+            settings["LONGLINE_NODE__STATUS_HOST"] = place.address
             settings["LONGLINE_NODE__STATUS_PORT"] = str(http_port)
-        status = f"http://127.0.0.1:{http_port}"
-        return RoleProcess([role], f"{role}-{number}", self.directory, settings, status=status)
+        return RoleProcess(
+            [role],
+            name,
+            self.directory,
+            settings,
+            status=f"http://{place.address}:{http_port}",
+            prefix=place.prefix,
+        )
 
     async def _stop(self) -> None:
         running = [process for process in self.processes if process.running]

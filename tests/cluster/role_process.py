@@ -10,6 +10,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.servers.redis_server import DYING_WITH_US
+
 START_WITHIN = 60.0  # s
 STOP_WITHIN = 60.0
 
@@ -57,7 +59,7 @@ class RoleProcess:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("LONGLINE_")}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._prefix, sys.executable, "-m", "longline", "run", *self.roles],
+                [*DYING_WITH_US, *self._prefix, sys.executable, "-m", "longline", "run", *self.roles],
                 env={**inherited, **self._settings},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -13,7 +13,7 @@ import httpx
 from longline import Center
 from longline.mqtt.codec import Decoder, encode
 from longline.mqtt.packets import MQTT_5_0, Connack, Connect, Packet
-from longline.node.shapes import embedded
+from longline.node.embedded import embedded
 from longline.settings import load
 from tests.integration.server_process import free_ports
 

@@ -1,13 +1,14 @@
 """The shapes of Longline that the end-to-end tests run against, chosen by `--shape`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from longline import Center
 from tests.cluster.cluster import Cluster
+from tests.cluster.network import Network
 from tests.integration.server_process import ServerProcess
 
 
@@ -43,9 +44,11 @@ async def started(shape: str, directory: Path) -> AsyncIterator[ServerProcess]:
 
 
 @contextmanager
-def standing(directory: Path) -> Iterator[Cluster]:
+def standing(
+    directory: Path, *, settings: Mapping[str, str] | None = None, network: Network | None = None
+) -> Iterator[Cluster]:
     """A whole cluster for many tests."""
-    cluster = Cluster(directory)
+    cluster = Cluster(directory, settings=settings, network=network)
     asyncio.run(cluster.start())
     try:
         yield cluster

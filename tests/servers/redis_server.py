@@ -1,6 +1,7 @@
 """Redis and Valkey servers, alone or as a Cluster, that can be killed, paused and started again.
 
-Each runs on free ports of the loopback, with its data in a directory that outlives the process, and is ended
+Each runs on free ports, of the loopback unless told otherwise, with its data in a directory that outlives the
+process, and is ended
 by its process id. Use them as context managers, `with` or `async with`.
 """
 
@@ -25,6 +26,7 @@ DYING_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 READY_WITHIN = 30.0  # s
 LOOK_EVERY = 0.01  # s
 SLOTS = 16384
+LOOPBACK = "127.0.0.1"
 
 # What the engines ask of servers (deploy/), and what makes them quick to start and to replicate.
 CONFIG: Mapping[str, str] = {
@@ -85,6 +87,7 @@ class RedisServer(_Startable):
 
     `config` are lines of a redis.conf, on top of `CONFIG`. With `unix_socket` it listens there too, and
     `url` names the socket. `start` also starts a server again that was killed, on the same port and data.
+    `address` is one of this machine's.
     """
 
     def __init__(
@@ -93,20 +96,24 @@ class RedisServer(_Startable):
         *,
         program: str | None = None,
         unix_socket: bool = False,
+        address: str = LOOPBACK,
         port: int | None = None,
         config: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory
+        self.address = address
         self.port = free_ports(1)[0] if port is None else port
         self.socket = directory / "s" if unix_socket else None
         self.config = {**CONFIG, **(config or {})}
+        if address != LOOPBACK:
+            self.config["protected-mode"] = "no"
         self._program = program or "redis-server"
         self._process: subprocess.Popen[bytes] | None = None
         self._paused = False
 
     @property
     def url(self) -> str:
-        return f"unix://{self.socket}" if self.socket else f"redis://127.0.0.1:{self.port}"
+        return f"unix://{self.socket}" if self.socket else f"redis://{self.address}:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -130,7 +137,7 @@ class RedisServer(_Startable):
     def launch(self) -> None:
         """Starts the process."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        lines = {"port": str(self.port), "bind": "127.0.0.1", "dir": str(self.directory), **self.config}
+        lines = {"port": str(self.port), "bind": self.address, "dir": str(self.directory), **self.config}
         if self.socket:
             lines["unixsocket"] = str(self.socket)
         path = self.directory / "server.conf"
@@ -158,7 +165,7 @@ class RedisServer(_Startable):
 
     def command(self, *words: str | int | bytes) -> Any:
         """The reply to a command, over a connection of its own; `ReplyError` when it is one."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as sock:
+        with socket.create_connection((self.address, self.port), timeout=5) as sock:
             reader = Reader()
             if "requirepass" in self.config:
                 sock.sendall(pack_command(("AUTH", self.config["requirepass"])))
@@ -231,6 +238,7 @@ class RedisCluster(_Startable):
         masters: int = 3,
         replicas: int = 1,
         node_timeout: int = 1000,
+        address: str = LOOPBACK,
         program: str | None = None,
         config: Mapping[str, str] | None = None,
     ) -> None:
@@ -241,6 +249,7 @@ class RedisCluster(_Startable):
             RedisServer(
                 directory / f"node{index}",
                 program=program,
+                address=address,
                 port=ports[index],
                 config={
                     "cluster-enabled": "yes",
@@ -277,7 +286,7 @@ class RedisCluster(_Startable):
             begin, end = (SLOTS * place // self.masters for place in (index, index + 1))
             node.command("CLUSTER", "ADDSLOTSRANGE", begin, end - 1)
         for node in others:
-            first.command("CLUSTER", "MEET", "127.0.0.1", node.port, node.config["cluster-port"])
+            first.command("CLUSTER", "MEET", node.address, node.port, node.config["cluster-port"])
         wait_until(lambda: all(len(self._known(node)) == len(self.nodes) for node in self.nodes), "all met")
         for index, node in enumerate(self.nodes[self.masters :]):
             node.command("CLUSTER", "REPLICATE", self.id(self.nodes[index % self.masters]))
@@ -354,7 +363,7 @@ class RedisCluster(_Startable):
         source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
         while keys := source.command("CLUSTER", "GETKEYSINSLOT", slot, 1):
             each()
-            source.command("MIGRATE", "127.0.0.1", target.port, keys[0], 0, 5000)
+            source.command("MIGRATE", target.address, target.port, keys[0], 0, 5000)
         for node in [target, source, *self.nodes]:
             if node.is_serving and node.info()["role"] == "master":
                 node.command("CLUSTER", "SETSLOT", slot, "NODE", target_id)

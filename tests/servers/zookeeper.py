@@ -40,9 +40,16 @@ class ZooKeeperServer:
     """
 
     def __init__(
-        self, directory: Path, *, port: int | None = None, number: int = 1, peers: Sequence[str] = ()
+        self,
+        directory: Path,
+        *,
+        address: str = "127.0.0.1",
+        port: int | None = None,
+        number: int = 1,
+        peers: Sequence[str] = (),
     ) -> None:
         self.directory = directory
+        self.address = address
         self.port = port if port is not None else free_ports(1)[0]
         self._process: subprocess.Popen[bytes] | None = None
         data = directory / "data"
@@ -54,7 +61,7 @@ class ZooKeeperServer:
             "syncLimit=4",
             f"dataDir={data}",
             f"clientPort={self.port}",
-            "clientPortAddress=127.0.0.1",
+            f"clientPortAddress={address}",
             "admin.enableServer=false",
             "maxClientCnxns=0",
             "4lw.commands.whitelist=ruok,srvr",
@@ -66,7 +73,7 @@ class ZooKeeperServer:
 
     @property
     def host(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.address}:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -117,7 +124,7 @@ class ZooKeeperServer:
     def command(self, word: bytes) -> bytes:
         """The answer to a four-letter word; nothing when there is none within a second."""
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as sock:
+            with socket.create_connection((self.address, self.port), timeout=1) as sock:
                 sock.sendall(word)
                 answer = b""
                 while chunk := sock.recv(4096):
@@ -150,13 +157,15 @@ class ZooKeeperServer:
 
 
 class Ensemble:
-    """Three servers, or as many as are asked for."""
+    """Three servers, or as many as are asked for; clients reach them at `address`, one of this machine's."""
 
-    def __init__(self, directory: Path, size: int = 3) -> None:
+    def __init__(self, directory: Path, size: int = 3, *, address: str = "127.0.0.1") -> None:
         ports = free_ports(3 * size)
         peers = [f"127.0.0.1:{ports[3 * i + 1]}:{ports[3 * i + 2]}" for i in range(size)]
         self.servers = [
-            ZooKeeperServer(directory / f"zk{i + 1}", port=ports[3 * i], number=i + 1, peers=peers)
+            ZooKeeperServer(
+                directory / f"zk{i + 1}", address=address, port=ports[3 * i], number=i + 1, peers=peers
+            )
             for i in range(size)
         ]
 

@@ -24,6 +24,9 @@ COUNTED: Final[dict[str, type]] = {
 }
 TOLD: Final = {
     "saver": "store/redis.py",
+    "store": "store/redis.py",
+    "bus": "bus/redis.py",
+    "register": "register/redis.py",
     "coordinator": "coordinator/coordinator.py",
     "dispatcher": "dispatcher/dispatcher.py",
 }

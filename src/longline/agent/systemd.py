@@ -1,9 +1,16 @@
 """Units for systemd, written from the settings in force."""
 
-from collections.abc import Sequence
+import re
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from longline.settings import Settings
+
+STATE = Path("/var/lib/longline")
+HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
+SPARE_FILES = 65_536  # beside a connection's: stores, HTTP, logs
 
 UNIT = """\
 [Unit]
@@ -17,7 +24,7 @@ ExecStart={command}
 {reload}User=longline
 Group=longline
 StateDirectory=longline
-WorkingDirectory=/var/lib/longline
+WorkingDirectory={state}
 # Each connection is an open file.
 LimitNOFILE={files}
 Restart=always
@@ -27,49 +34,78 @@ KillMode=mixed
 TimeoutStopSec={stop}
 NoNewPrivileges=yes
 ProtectSystem=strict
-ProtectHome=yes
+ProtectHome={homes}
 PrivateTmp=yes
 PrivateDevices=yes
 ProtectKernelTunables=yes
 ProtectControlGroups=yes
 RestrictSUIDSGID=yes
-{ports}
+{more}
 [Install]
 WantedBy=multi-user.target
 """
 
-
-def agent_unit(settings: Settings, executable: Path, config: Path | None) -> str:
-    """The unit of a host's agent, which in turn runs all processes of the host."""
-    return _unit(settings, "all processes of this host", executable, ["agent"], config, reload=True)
+Flags = Mapping[str, str]
 
 
-def role_unit(settings: Settings, executable: Path, roles: Sequence[str], config: Path | None) -> str:
+def agent_unit(settings: Settings, config: Path | None, flags: Flags) -> str:
+    """The unit of a host's agent, which in turn runs all processes of the host.
+
+    `flags`: settings by dotted name that are to be on its command line.
+    """
+    reload = "# SIGHUP restarts every process, one after the other.\nExecReload=/bin/kill -HUP $MAINPID\n"
+    return _unit(settings, "all processes of this host", ["agent"], config, flags, reload)
+
+
+def role_unit(settings: Settings, roles: Sequence[str], config: Path | None, flags: Flags) -> str:
     """The unit of one role process, for hosts where systemd is the agent."""
-    return _unit(settings, ", ".join(roles), executable, ["run", *roles], config, reload=False)
+    return _unit(settings, ", ".join(roles), ["run", *roles], config, flags, "")
 
 
 def _unit(
-    settings: Settings,
-    what: str,
-    executable: Path,
-    command: Sequence[str],
-    config: Path | None,
-    *,
-    reload: bool,
+    settings: Settings, what: str, command: Sequence[str], config: Path | None, flags: Flags, reload: str
 ) -> str:
-    words = [str(executable), *command]
+    words = [*program(), *command]
+    paths = [Path(words[0])]
     if config is not None:
-        words += ["--config", str(config)]
+        paths.append(config.absolute())
+        words += ["--config", str(config.absolute())]
+    data = settings.data_dir
+    for name, value in flags.items():
+        if name == "data_dir":
+            data = Path(value).absolute()
+            value = str(data)
+        words += [f"--{name}", value]
     node, room = settings.node, settings.room
-    low = any(0 < port < 1024 for port in (room.port, room.tls_port, settings.center.port))
+    more = ""
+    if any(0 < port < 1024 for port in (room.port, room.tls_port, settings.center.port)):
+        more += "AmbientCapabilities=CAP_NET_BIND_SERVICE\n"
+    if data.is_absolute() and not data.is_relative_to(STATE):
+        paths.append(data)
+        more += f"ReadWritePaths={quoted(str(data))}\n"
+    at_home = any(path.is_relative_to(home) for path in paths for home in HOMES)
     return UNIT.format(
         what=what,
-        command=" ".join(words),
-        reload="# SIGHUP restarts every process, one after the other.\nExecReload=kill -HUP $MAINPID\n"
-        if reload
-        else "",
-        files=max(65_536, room.max_connections + 65_536),
+        command=" ".join(map(quoted, words)),
+        reload=reload,
+        state=STATE,
+        files=max(SPARE_FILES, room.max_connections + SPARE_FILES),
         stop=int(node.drain_grace + node.shutdown_grace + 30),
-        ports="AmbientCapabilities=CAP_NET_BIND_SERVICE\n" if low else "",
+        homes="read-only" if at_home else "yes",
+        more=more,
     )
+
+
+def quoted(word: str) -> str:
+    """A word of a command line as systemd reads it (systemd.service(5), systemd.unit(5))."""
+    word = word.replace("%", "%%").replace("$", "$$")
+    if re.fullmatch(r"[^\s\"'\\;]+", word):
+        return word
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def program() -> list[str]:
+    """What runs the `longline` command: itself, else the interpreter with its module."""
+    beside = Path(sys.executable).parent
+    found = shutil.which("longline") or shutil.which("longline", path=str(beside))
+    return [found] if found else [sys.executable, "-m", "longline"]

@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 
-from longline.bench import connections, fanout, unicast
+from longline.bench import broadcast, connections, fanout, unicast
 from longline.bench.latencies import Latencies
 
 Line = tuple[str, str]
+Figures = connections.Figures | fanout.Figures | unicast.Figures | broadcast.Figures
 
 
-def lines_of(figures: connections.Figures | fanout.Figures | unicast.Figures) -> list[Line]:
+def lines_of(figures: Figures) -> list[Line]:
     """A label and a value for each figure of a run."""
     if isinstance(figures, connections.Figures):
         lines = lines_of_connections(figures)
     elif isinstance(figures, fanout.Figures):
         lines = lines_of_fanout(figures)
+    elif isinstance(figures, broadcast.Figures):
+        lines = lines_of_broadcast(figures)
     else:
         lines = lines_of_unicast(figures)
     lines.append(("load generator, cores used", ", ".join(f"{share:.2f}" for share in figures.generator_cpu)))
@@ -81,6 +84,29 @@ def lines_of_unicast(figures: unicast.Figures) -> list[Line]:
     return lines + nonzero(
         ("lost", figures.lost),
         ("duplicates", figures.duplicates),
+        ("left by an earlier run", figures.foreign),
+        ("connections lost", figures.lost_links),
+    )
+
+
+def lines_of_broadcast(figures: broadcast.Figures) -> list[Line]:
+    """Of `broadcast`."""
+    verdict = figures.verdict
+    lines = [
+        ("delivered per second", f"{figures.delivered_per_second:,.0f}"),
+        ("broadcasts per second", f"{figures.broadcasts_per_second:,.1f}"),
+        ("POST to last device, ms", percentiles(figures.spread)),
+        ("delivered", f"{figures.delivered:,}"),
+        ("ledgers open or unbalanced", f"{verdict.ledgers_open:,} of {verdict.ledgers_asked:,}"),
+    ]
+    if figures.server_cpu is not None:
+        lines.append(("server, cores used", f"{figures.server_cpu:.2f}"))
+    if figures.delivered_per_server_core is not None:
+        lines.append(("delivered per server core", f"{figures.delivered_per_server_core:,.0f} a second"))
+    return lines + nonzero(
+        ("lost", figures.lost),
+        ("duplicates", figures.duplicates),
+        ("out of order", figures.disordered),
         ("left by an earlier run", figures.foreign),
         ("connections lost", figures.lost_links),
     )

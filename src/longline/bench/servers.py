@@ -1,7 +1,7 @@
 """What the server's processes use meanwhile, read from /proc."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -41,12 +41,22 @@ def fields_of(pid: int, name: str) -> dict[str, int]:
 
 def cpu_seconds_of(pids: Sequence[int]) -> float:
     """User and system time of some processes since their start, in seconds, to a hundredth."""
-    ticks = 0
+    return sum(cpu_seconds_by_pid(pids).values())
+
+
+def cpu_seconds_by_pid(pids: Sequence[int]) -> dict[int, float]:
+    """The same, of each process."""
+    ticks: dict[int, int] = {}
     for pid in pids:
         # The second field is the program's name in parentheses and may hold anything, so cut behind it.
         fields = read_proc(pid, "stat").rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+        ticks[pid] = int(fields[11]) + int(fields[12])
+    return {pid: count / os.sysconf("SC_CLK_TCK") for pid, count in ticks.items()}
+
+
+def cores_of(before: Mapping[int, float], after: Mapping[int, float], seconds: float) -> dict[int, float]:
+    """How many cores each process used between two looks that are `seconds` apart."""
+    return {pid: (after[pid] - before[pid]) / seconds for pid in before}
 
 
 def read_proc(pid: int, name: str) -> str:

@@ -19,7 +19,7 @@ from longline.bench.hot.station import Station
 from longline.bench.hot.wire import Link, Tally
 from longline.bench.latencies import Latencies, latencies_of
 from longline.bench.ledgers import Api, Verdict, verify
-from longline.bench.servers import cpu_seconds_of
+from longline.bench.servers import cores_of, cpu_seconds_by_pid
 from longline.bench.targets import BenchFailed, Target, probe, resolve
 
 KEEP_ALIVE = 1800
@@ -101,6 +101,9 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     lost_links: int
     verdict: Verdict
     server_cpu: float | None
+    """Cores that the server used."""
+    server_cpu_by_pid: dict[int, float] = {}
+    """The same, of each process."""
     generator_cpu: list[float]
     generator_was_the_limit: bool
 
@@ -127,12 +130,12 @@ def run(plan: Plan, target: Target, crew: Crew, server_pids: Sequence[int]) -> F
         end = UNLIMITED if plan.messages else measure + int(plan.seconds * 1e9)
         fleet.tell(msgspec.json.encode(Order(begin, measure, end)))
         time.sleep((measure - time.monotonic_ns()) / 1e9)
-        cpu_before = cpu_seconds_of(server_pids)
+        cpu_before = cpu_seconds_by_pid(server_pids)
         shares = [
             msgspec.json.decode(report, type=Share)
             for report in fleet.gather(lambda counters: f"accepted {counters[0]:,}, received {counters[1]:,}")
         ]
-        cpu = cpu_seconds_of(server_pids) - cpu_before
+        cpu_after = cpu_seconds_by_pid(server_pids)
         fleet.tell(b"")
         endings = [
             msgspec.json.decode(report, type=Ending)
@@ -142,13 +145,14 @@ def run(plan: Plan, target: Target, crew: Crew, server_pids: Sequence[int]) -> F
         names = [device_name(number) for number in range(min(plan.devices, DEVICES_ASKED))]
         verdict = verify(api, names, [name for ending in endings for name in ending.message_ids], plan.stall)
         fleet.tell(b"")
-    return figures_of(shares, endings, verdict, cpu if server_pids else None)
+    cores = cores_of(cpu_before, cpu_after, max(share.seconds for share in shares))
+    return figures_of(shares, endings, verdict, cores)
 
 
 def figures_of(
-    shares: Sequence[Share], endings: Sequence[Ending], verdict: Verdict, cpu: float | None
+    shares: Sequence[Share], endings: Sequence[Ending], verdict: Verdict, cores: dict[int, float]
 ) -> Figures:
-    """Adds up what the processes have measured; `cpu` is the server's, in seconds."""
+    """Adds up what the processes have measured; `cores` is what each of the server's used."""
     receipts, answers = Histogram(), Histogram()
     refused: dict[str, int] = {}
     for share in shares:
@@ -172,7 +176,8 @@ def figures_of(
         foreign=sum(ending.foreign for ending in endings),
         lost_links=sum(ending.lost_links for ending in endings),
         verdict=verdict,
-        server_cpu=cpu / seconds if cpu is not None else None,
+        server_cpu=sum(cores.values()) if cores else None,
+        server_cpu_by_pid=cores,
         generator_cpu=efforts,
         generator_was_the_limit=limit_reached(efforts),
     )

@@ -71,7 +71,9 @@ class Incoming:
                     break
                 log.warning("bus_out_of_reach", node=self._node, code=error.code)
                 self._look_at = 0.0
-                self._lost = True  # who sent in this time may have given up, and noted its command as handed over
+                self._lost = (
+                    True  # who sent in this time may have given up, and noted its command as handed over
+                )
                 await asyncio.sleep(RETRY_AFTER)
                 continue
             if commands := self._commands(reply):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from longline.bus.port import Command, Forward, Routes
 from longline.errors import Fenced
@@ -89,3 +89,7 @@ class LocalBus:
         """How many commands the node has not taken yet."""
         queue = self._queues.get(node)
         return len(queue.commands) if queue is not None else 0
+
+    def statistics(self) -> Mapping[str, int]:
+        """Commands that wait for all nodes; none is ever dropped."""
+        return {"waiting": sum(map(self.waiting, self._queues)), "dropped": 0}

@@ -1,6 +1,6 @@
 """The duties of the command queues, one a node, and the commands that go through them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -121,6 +121,6 @@ class Bus(Protocol):
         """Takes the node's queue away with what is in it."""
         ...
 
-    def waiting(self, node: str) -> int:
-        """How many commands a node of this process has not taken, as far as is known; for the metrics."""
+    def statistics(self) -> Mapping[str, int]:
+        """Plain figures for the metrics: commands that wait, and those that were dropped."""
         ...

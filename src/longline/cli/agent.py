@@ -1,9 +1,6 @@
 """`longline agent`: this host's role processes, kept running."""
 
 import asyncio
-import shutil
-import sys
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -28,14 +25,9 @@ def agent(
     SIGHUP replaces them all, one after the other, by new ones: for an upgrade, or settings that changed.
     """
     settings = load_settings(config, data, overrides).settings
+    flags = given_flags(data, overrides)
     if systemd:
-        print(agent_unit(settings, executable(), config and config.absolute()), end="")
+        print(agent_unit(settings, config, flags), end="")
         return 0
     logs.configure(settings.node.log_level, settings.node.log_format)
-    return asyncio.run(run_agent(settings, config, given_flags(data, overrides)))
-
-
-def executable() -> Path:
-    """Where the `longline` command is."""
-    found = shutil.which("longline")
-    return Path(found) if found else Path(sys.argv[0]).absolute()
+    return asyncio.run(run_agent(settings, config, flags))

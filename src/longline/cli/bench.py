@@ -8,9 +8,9 @@ from typing import Annotated
 import msgspec
 from cyclopts import App, Parameter
 
-from longline.bench import connections, fanout, unicast
+from longline.bench import broadcast, connections, fanout, unicast
 from longline.bench.fleet import Crew
-from longline.bench.report import aligned, lines_of
+from longline.bench.report import Figures, aligned, lines_of
 from longline.bench.targets import Target
 from longline.cli.flags import Json, UsageError
 
@@ -139,6 +139,44 @@ def send_unicasts(
     return show(unicast.run(plan, target, crew_of(processes, cpus), server_pid), json)
 
 
+@bench.command(name="broadcast")
+def send_broadcasts(
+    *,
+    app: AppName,
+    secret: Secret,
+    key: Annotated[str, Parameter(help="The app's server key.")],
+    url: Annotated[str, Parameter(help="Where the HTTP API is.")] = "http://127.0.0.1:8080",
+    devices: Annotated[int, Parameter(help="Connected devices; the app should have no others.")] = 1000,
+    messages: Annotated[int, Parameter(help="Broadcasts.")] = 50,
+    size: Annotated[int, Parameter(help="Bytes of payload.")] = 128,
+    qos: Annotated[int, Parameter(help="0 or 1.")] = 1,
+    window: Annotated[int, Parameter(help="Broadcasts that some device may still lack.")] = 4,
+    stall: Annotated[float, Parameter(help="Seconds without progress until what is missing is lost.")] = 10.0,
+    host: Host = "127.0.0.1",
+    port: Port = 1883,
+    protocol: Protocol = 4,
+    processes: Processes = 1,
+    cpus: Cpus = "",
+    server_pid: ServerPid = (),
+    json: Json = False,
+) -> int:
+    """Push to everybody through the HTTP API, and count what arrives at the connected devices."""
+    if qos not in (0, 1):
+        raise UsageError("--qos is 0 or 1")
+    target = target_of(host, port, protocol, app, secret, "", "")
+    plan = broadcast.Plan(
+        url=url,
+        key=key,
+        devices=positive("devices", devices),
+        messages=positive("messages", messages),
+        size=size,
+        qos=qos,
+        window=positive("window", window),
+        stall=stall,
+    )
+    return show(broadcast.run(plan, target, crew_of(processes, cpus), server_pid), json)
+
+
 def target_of(
     host: str, port: int, protocol: int, app: str, secret: str, username: str, password: str
 ) -> Target:
@@ -176,7 +214,7 @@ def positive(flag: str, value: int) -> int:
     return value
 
 
-def show(figures: connections.Figures | fanout.Figures | unicast.Figures, json: bool) -> int:
+def show(figures: Figures, json: bool) -> int:
     """Prints the figures and returns the exit status."""
     if json:
         print(msgspec.json.encode(figures).decode())

@@ -5,11 +5,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from longline.cli.flags import Config, Data, UsageError, load_settings, split_overrides
+from longline.agent.systemd import role_unit
+from longline.cli.flags import Config, Data, UsageError, given_flags, load_settings, split_overrides
+from longline.node.cluster import member
 from longline.node.loop import loop_factory
 from longline.node.process import ROLES
 from longline.node.process import run as run_process
-from longline.node.shapes import member
 from longline.telemetry import logs
 
 
@@ -22,6 +23,10 @@ def run(
     ],
     config: Config = None,
     data: Data = None,
+    systemd: Annotated[
+        bool,
+        Parameter(negative=(), help="Print the systemd unit that runs this command, and do nothing else."),
+    ] = False,
 ) -> int:
     """Run one or several roles on the cluster's stores, until SIGINT or SIGTERM.
 
@@ -31,6 +36,9 @@ def run(
     if not named or not set(named) <= set(ROLES):
         raise UsageError(f"name one or several roles: {', '.join(ROLES)}")
     settings = load_settings(config, data, overrides).settings
+    if systemd:
+        print(role_unit(settings, named, config, given_flags(data, overrides)), end="")
+        return 0
     logs.configure(settings.node.log_level, settings.node.log_format)
     with asyncio.Runner(loop_factory=loop_factory(settings.node.loop)) as runner:
         return runner.run(run_process(member(settings, named), lambda _: None))

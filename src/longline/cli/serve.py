@@ -9,10 +9,9 @@ from cyclopts.validators import Number
 
 from longline.cli.flags import Config, Data, Overrides, given_flags, load_settings
 from longline.node.admin_key import KEY_FILE, admin_key, make_data_dir
-from longline.node.host import run_workers
+from longline.node.embedded import embedded
 from longline.node.loop import loop_factory
 from longline.node.process import ROLES, addresses, run
-from longline.node.shapes import embedded
 from longline.settings import Settings
 from longline.telemetry import logs
 
@@ -39,6 +38,10 @@ def serve(
     settings = load_settings(config, data, overrides).settings
     logs.configure(settings.node.log_level, settings.node.log_format)
     if workers is not None:
+        from longline.node.host import (
+            run_workers,
+        )  # with the cluster's engines, which one process never needs
+
         if settings.admin_key is None:
             make_data_dir(settings.data_dir)
             admin_key(settings.data_dir)  # before the workers come, who share it

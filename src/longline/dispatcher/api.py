@@ -40,7 +40,7 @@ class DispatcherApi:
             body = _encode(self._answer(scope["query_string"]))
             await _send(send, 200, body, [])
         except LonglineError as error:
-            headers = []
+            headers = [(b"allow", b"GET, HEAD")] if isinstance(error, MethodNotAllowed) else []
             if error.retry_after is not None:
                 headers.append((b"retry-after", str(max(1, round(error.retry_after))).encode()))
             details = [{"field": field, "message": text} for field, text in error.details]

@@ -70,6 +70,7 @@ class Dispatcher:
         self._stampede = Stampede()
         self._history: OrderedDict[bytes, bytes] = OrderedDict()  # client → seed of its endpoint
         self._rooms: Mapping[str, Sequence[Node]] = {}
+        self._dispatchers = 1  # that share the clients
         self._endpoints: dict[tuple[str, str], list[Endpoint]] = {}
         self.configure(settings)
 
@@ -89,6 +90,7 @@ class Dispatcher:
     def see(self, members: Sequence[Node]) -> None:
         """Takes a new list of members. Rooms that drain are left out, unless there are no others."""
         rooms: dict[str, list[Node]] = {}
+        self._dispatchers = max(1, sum("dispatcher" in member.roles for member in members))
         for member in members:
             if "room" in member.roles:
                 rooms.setdefault(member.pool, []).append(member)
@@ -116,7 +118,7 @@ class Dispatcher:
         self._same_again(
             client, best, [each for each in candidates if distance(each, region, network) == nearest]
         )
-        rate = settings.reconnect_rate * len(rooms)
+        rate = settings.reconnect_rate * len(rooms) / self._dispatchers
         spread = self._stampede.spread(rate, self._monotonic())
         return Dispatch(
             [EndpointView(e.host, e.port, e.transport, round(e.share, 3)) for e in best],

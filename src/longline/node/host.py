@@ -17,8 +17,8 @@ from longline.agent.warm import WarmParent
 from longline.errors import LonglineError
 from longline.keeper.port import Keeper
 from longline.node.admin_key import admin_key, make_data_dir
+from longline.node.cluster import open_keeper
 from longline.node.data_lock import held
-from longline.node.engines import open_keeper
 from longline.node.ports import until_free
 from longline.node.process import ROLES
 from longline.settings import Settings, load

@@ -147,7 +147,8 @@ class Process:
         opened.push_async_callback(self._end_tasks)  # before: nobody joins again, or misses us, meanwhile
         self._own("telemetry.loop-lag", self._probe.run())
         self._own("node.membership", self.membership.run())
-        self._collector.figures("saver", engines.saver.statistics)
+        for part, read in engines.figures.items():
+            self._collector.figures(part, read)
         if "coordinator" in self.roles:
             self._open_coordinator(engines)
         if room is not None:
@@ -159,7 +160,7 @@ class Process:
         self._pauses.install()
         opened.callback(self._pauses.remove)
         self._collector.add("gc", self._pauses)
-        self._collector.add("loop", self._probe)
+        self._collector.add("loop", self._probe, gauges=("recent",))
         self._collector.add("log", self._once)
         self._collector.gauge("tasks", "Tasks alive on the event loop.", task_count)
 
@@ -195,13 +196,14 @@ class Process:
         with listening("room.port", settings.room.host, settings.room.port):
             await room.start()
         self._tasks += room.tasks
-        room_metrics(self._collector, room, engines.bus, lambda: self.name)
+        room_metrics(self._collector, room)
 
     async def _open_front(self, engines: Engines, opened: AsyncExitStack) -> None:
         """The HTTP side: the API, the dispatcher, or only the probes and figures."""
         settings = self.settings
-        app: ASGIApp = Probes(lambda: self._ready, self._metrics)
-        host, port, setting = settings.node.status_host, settings.node.status_port, "node.status_port"
+        app: ASGIApp = Probes(self._takes_traffic, self._metrics)
+        node = settings.node
+        await self._listen(app, node.status_host, node.status_port, "node.status_port", opened)
         if "center" in self.roles:
             center = Center(
                 saver=engines.saver,
@@ -210,7 +212,7 @@ class Process:
                 keeper=engines.keeper,
                 settings=settings.center,
                 admin_key_hash=await self._admin_key_hash(engines),
-                ready=lambda: self._ready,
+                ready=self._takes_traffic,
                 metrics=self._metrics,
                 faults=self._once,
             )
@@ -224,14 +226,20 @@ class Process:
             self._collector.figures("dispatcher", dispatcher.statistics)
             app = DispatcherApi(dispatcher, app)
         if "center" in self.roles or "dispatcher" in self.roles:
-            host, port, setting = settings.center.host, settings.center.port, "center.port"
+            await self._listen(app, settings.center.host, settings.center.port, "center.port", opened)
+
+    async def _listen(self, app: ASGIApp, host: str, port: int, setting: str, opened: AsyncExitStack) -> None:
+        """Serves an application, unless the port is off."""
         if port:
-            server = HttpServer(
-                app, host, port, grace=settings.node.shutdown_grace, reuse_port=settings.center.reuse_port
-            )
+            shared = setting == "center.port" and self.settings.center.reuse_port
+            server = HttpServer(app, host, port, grace=self.settings.node.shutdown_grace, reuse_port=shared)
             with listening(setting, host, port):
                 await server.start()
             opened.push_async_callback(server.stop)
+
+    def _takes_traffic(self) -> bool:
+        """Not while it starts, was taken for dead, or wants its clients to go elsewhere."""
+        return self._ready and not self._retired and not self._steering.draining
 
     async def _admin_key_hash(self, engines: Engines) -> bytes:
         """SHA-256 of the admin key: the settings', the data directory's, or the one all centers share."""

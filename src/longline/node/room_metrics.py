@@ -1,13 +1,10 @@
 """What a room has to tell, in the collector of its process."""
 
-from collections.abc import Callable
-
-from longline.bus.port import Bus
 from longline.room.room import Room
 from longline.telemetry.collector import NodeCollector
 
 
-def room_metrics(collector: NodeCollector, room: Room, bus: Bus, node: Callable[[], str]) -> None:
+def room_metrics(collector: NodeCollector, room: Room) -> None:
     """Exports a room's counters and the lengths of its queues."""
     collector.add("room", room.broker.counters, gauges=("connections", "sessions"))
     collector.add("routes", room.routes.counters, gauges=("neighbours", "filters"))
@@ -18,6 +15,5 @@ def room_metrics(collector: NodeCollector, room: Room, bus: Bus, node: Callable[
         ("room_departures_waiting", "Ended sessions still in the table.", room.departures.waiting),
         ("room_takeovers_waiting", "Rooms not told yet that a device is here now.", room.takeovers.waiting),
         ("routes_messages_waiting", "Messages on their way to other rooms.", room.routes.relayed.waiting),
-        ("bus_commands_waiting", "Commands the room has not taken.", lambda: bus.waiting(node())),
     ):
         collector.gauge(name, doc, read)

@@ -10,9 +10,9 @@ from pathlib import Path
 import structlog
 
 from longline.errors import LonglineError
+from longline.node.cluster import member
 from longline.node.loop import loop_factory
 from longline.node.process import Process, run
-from longline.node.shapes import member
 from longline.settings import Settings, load
 from longline.telemetry import logs
 

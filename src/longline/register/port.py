@@ -7,7 +7,7 @@ A session whose connection broke *lingers*: to everybody else the device is stil
 its time is over. What others see of all this is told by transitions, which are kept until they were read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -106,4 +106,8 @@ class Register(Protocol):
 
     async def forget(self, transitions: Sequence[Transition]) -> None:
         """Of each source named, forgets everything up to the latest of its transitions given."""
+        ...
+
+    def statistics(self) -> Mapping[str, int]:
+        """Plain figures for the metrics: transitions that wait to be read, and what else is kept."""
         ...

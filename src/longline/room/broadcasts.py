@@ -1,8 +1,9 @@
 """Writes broadcasts to the sessions that they are for.
 
 A broadcast visits every session of its app: it goes through them in slices and lets the loop serve
-heartbeats, unicasts and new connections in between. Broadcasts run one after the other, so each device sees
-them in order; `WAITING` may wait, and then the room stops taking commands, which makes their senders wait.
+heartbeats, unicasts and new connections in between. Broadcasts that have gathered meanwhile go through them
+together, so that a device gets what there is for it with one write; each device sees them in their order.
+`WAITING` may wait, and then the room stops taking commands, which makes their senders wait.
 
 What is written is this room's sub-task of the broadcast; the store is told when it is done. A store that does
 not answer delays that, but not the broadcasts behind it, up to `UNTOLD` of them.
@@ -22,6 +23,7 @@ from longline.room.session import UNKNOWN
 from longline.saver.port import Broadcast, Saver
 
 WAITING = 64
+TOGETHER = 16  # broadcasts that go through the sessions together
 UNTOLD = 10_000
 TOLD_TOGETHER = 64  # sub-tasks that the store is told of at a time
 REMEMBERED = 10_000  # online_only broadcasts that are known when they come again
@@ -62,41 +64,45 @@ class Broadcasts:
     async def run(self) -> None:
         """Writes broadcasts for as long as the room lives."""
         while True:
-            node, command = await self._waiting.get()
-            # One that is only for who is connected cannot be asked about afterwards: it is not written twice.
-            if not command.message.online_only or self._seen.add((command.app, command.message.id)):
-                await self._write(node, command)
-            self._cancelled.pop((command.app, command.message.id), None)
-            if node == self._node:
-                await self._done.put((node, command))
+            batch = [await self._waiting.get()]
+            while len(batch) < TOGETHER and not self._waiting.empty():
+                batch.append(self._waiting.get_nowait())
+            passes: dict[int, list[_Pass]] = {}
+            for node, command in batch:
+                # One that is only for who is connected cannot be asked about afterwards: it is not written
+                # twice.
+                name = (command.app, command.message.id)
+                if not command.message.online_only or self._seen.add(name):
+                    passes.setdefault(command.app, []).append(_Pass(node, command))
+            for app, together in passes.items():
+                await self._write(app, together)
+            for node, command in batch:
+                self._cancelled.pop((command.app, command.message.id), None)
+                if node == self._node:
+                    await self._done.put((node, command))
 
-    async def _write(self, node: str, command: Broadcast) -> None:
-        tenant = self._broker.tenants.get(command.app)
+    async def _write(self, app: int, passes: list["_Pass"]) -> None:
+        tenant = self._broker.tenants.get(app)
         if tenant is None:
             return
         sessions = list(tenant.sessions.values())  # who comes later reads the log
-        name = (command.app, command.message.id)
-        parts = command.parts
-        count = len(parts)
-        audiences: list[BitMap | None] = [
-            None
-        ] * count  # each read when the first device of its part comes up
-        frames = Frames(command.message)
-        for start in range(0, len(sessions), self.fanout_slice):
-            if node != self._node or self._cancelled.get(name):
+        step = max(1, self.fanout_slice // len(passes))
+        for start in range(0, len(sessions), step):
+            passes = [
+                each for each in passes if each.node == self._node and not self._cancelled.get(each.name)
+            ]
+            if not passes:
                 return
             now = wall_clock()
-            for session in sessions[start : start + self.fanout_slice]:
+            for session in sessions[start : start + step]:
                 ordinal = session.ordinal
                 if ordinal == UNKNOWN:
-                    session.missed = True  # it is just connecting: it reads this from the log
+                    session.missed = True  # it is just connecting: it reads these from the log
                     continue
-                part = ordinal % count
-                audience = audiences[part]
-                if audience is None:
-                    audience = audiences[part] = BitMap.deserialize(parts[part].audience)
-                if ordinal // count in audience:
-                    self._broker.offer(session, frames, parts[part].position, True, now)
+                for each in passes:
+                    position = each.position_for(ordinal)
+                    if position:
+                        self._broker.offer(session, each.frames, position, True, now)
             await asyncio.sleep(0)
 
     async def tell(self) -> None:
@@ -125,3 +131,25 @@ class Broadcasts:
         except LonglineError:
             return now > command.message.expires_at  # over by itself
         return True
+
+
+class _Pass:
+    """A broadcast on its way through the sessions."""
+
+    __slots__ = ("_audiences", "_parts", "frames", "name", "node")
+
+    def __init__(self, node: str, command: Broadcast) -> None:
+        self.node = node  # whose sub-task it is
+        self.name = (command.app, command.message.id)
+        self.frames = Frames(command.message)
+        self._parts = command.parts
+        # Each is read when the first device of its part comes up.
+        self._audiences: list[BitMap | None] = [None] * len(command.parts)
+
+    def position_for(self, ordinal: int) -> int:
+        """Where the broadcast stands in the log of a device; 0 when it is not for it."""
+        place, part = divmod(ordinal, len(self._parts))
+        audience = self._audiences[part]
+        if audience is None:
+            audience = self._audiences[part] = BitMap.deserialize(self._parts[part].audience)
+        return self._parts[part].position if place in audience else 0

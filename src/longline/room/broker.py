@@ -193,10 +193,19 @@ class Broker:
 
     # --- pushes -----------------------------------------------------------------------------------
 
-    def offer(self, session: Session, frames: Frames, position: int, broadcast: bool, now_ms: int) -> None:
+    def offer(
+        self,
+        session: Session,
+        frames: Frames,
+        position: int,
+        broadcast: bool,
+        now_ms: int,
+        before: int = 0,
+    ) -> None:
         """Writes a push that has just been stored, or leaves it in the store to be read in its turn.
 
         One that comes twice is written once, but for `online_only` ones, which no store can be asked about.
+        `before`: the position of a unicast that has to be written first; it may never come by itself.
         """
         message = frames.message
         connection = session.connection
@@ -218,11 +227,19 @@ class Broker:
             self.counters.pushes_late += 1
         elif message.expires_at <= now_ms:
             return  # it was on its way for too long: the store ends it
-        if session.gap or session.more or connection is None or not connection.ready() or session.free() <= 0:
+        early = before > session.inbox_position and not session.more
+        if (
+            early
+            or session.gap
+            or session.more
+            or connection is None
+            or not connection.ready()
+            or session.free() <= 0
+        ):
             session.more = True
             session.missed = True
             self.counters.pushes_left += 1
-            if session.gap and not session.fetching:
+            if (early or session.gap) and not session.fetching:
                 self.desk.refill(session)
             return
         if broadcast:

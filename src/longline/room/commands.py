@@ -6,7 +6,7 @@ from collections.abc import Callable
 import structlog
 
 from longline.bus.port import AppChanged, Bus, Cancelled, Close, Command, Forward, Resync, Routes, Why
-from longline.errors import LonglineError
+from longline.errors import Fenced, LonglineError
 from longline.model import wall_clock
 from longline.mqtt.reasons import ReasonCode
 from longline.room.broadcasts import Broadcasts
@@ -36,7 +36,7 @@ log = structlog.get_logger()
 
 
 class Commands:
-    """Owned by the room, which runs `receive` as a task."""
+    """Owned by the room, which runs `receive` as a task. `fenced` is set when the node's queue is gone."""
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class Commands:
         inbox: Inbox,
         broadcasts: Broadcasts,
         routes: RouteTable,
+        fenced: asyncio.Event,
     ) -> None:
         self._node = node
         self._bus = bus
@@ -56,6 +57,7 @@ class Commands:
         self._inbox = inbox
         self._broadcasts = broadcasts
         self._routes = routes
+        self._fenced = fenced
         self._seen = Recent(REMEMBERED)
         self._listening = asyncio.Event()
         self._listening.set()
@@ -92,6 +94,8 @@ class Commands:
             try:
                 commands = await self._bus.receive(self._node)
             except LonglineError as error:
+                if isinstance(error, Fenced):
+                    self._fenced.set()  # nothing reaches those who are here, though nobody new may come
                 log.warning("bus_unread", code=error.code, reason=error.message)
                 await asyncio.sleep(RETRY_AFTER)
                 continue
@@ -119,7 +123,7 @@ class Commands:
             if session.ordinal == UNKNOWN:
                 session.missed = True  # it is just connecting: it reads this from the store
             elif not command.message.online_only or self._seen.add((command.message.id, target.ordinal)):
-                self._broker.offer(session, frames, target.position, False, now)
+                self._broker.offer(session, frames, target.position, False, now, target.before)
 
     async def _carry_out(self, command: Command) -> None:
         if isinstance(command, Close):

@@ -46,8 +46,8 @@ Report = Callable[[str, str, str], None]  # code, peer's address, message
 class Room:
     """Serves devices on one listener until it is stopped. Fulfils `Desk` for its broker.
 
-    `fenced` is set when a bind shows that the node was declared dead. Whoever started the room then has it
-    go on under a new name, by `restart_as`.
+    `fenced` is set when a bind, or the bus, shows that the node was declared dead. Whoever started the room
+    then has it go on under a new name, by `restart_as`.
     """
 
     def __init__(
@@ -104,6 +104,7 @@ class Room:
             inbox=self.inbox,
             broadcasts=self._broadcasts,
             routes=self.routes,
+            fenced=fenced,
         )
         self._pressure = Pressure(
             self.broker,
@@ -256,8 +257,9 @@ class Room:
         with suppress(LonglineError):  # then whoever finds this node gone does it
             linger = int(self._settings.linger * 1000)
             # Binds that were under way when the tasks ended have no session here that could end.
-            while await self._register.release(self._node, wall_clock(), linger, SLICE):
-                await asyncio.sleep(0)
+            more = True
+            while more:
+                more = await self._register.release(self._node, wall_clock(), linger, SLICE) > 0
             await self._bus.shut(self._node)
 
     async def _say_goodbye(self, grace: float) -> None:

@@ -71,13 +71,17 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
 class Target(msgspec.Struct, frozen=True, gc=False):
     """One device of a unicast: its place in that device's inbox and where the device is now.
 
-    `binding` was read after the commit, so whoever binds later finds the message in the inbox.
+    `binding` was read after the commit, so whoever binds later finds the message in the inbox. `before` is
+    the position of what was put into the inbox before it and may still wait there, or any later one below
+    `position`; 0 when nothing waits, or where nothing is lost or late on the way to the room. Who has not
+    got that far has to read the inbox first.
     """
 
     device: str
     ordinal: int
     position: int
     binding: Binding | None
+    before: int = 0
 
 
 class Unicast(msgspec.Struct, frozen=True):

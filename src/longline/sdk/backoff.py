@@ -21,12 +21,16 @@ class Backoff:
     def __init__(
         self, *, base: float = 0.5, cap: float = 60.0, random: Random = random_module.random
     ) -> None:
+        self.bound(base, cap)
+        self._random = random
+        self.attempt = 0
+
+    def bound(self, base: float, cap: float) -> None:
+        """Goes by other bounds from now on; how often it was tried so far stands."""
         if base <= 0 or cap < base:
             raise ValueError("a back-off needs 0 < base <= cap, in seconds")
         self._base = base
         self._cap = cap
-        self._random = random
-        self.attempt = 0
 
     def next(self) -> float:
         """The next wait in seconds; the limit doubles with each call."""

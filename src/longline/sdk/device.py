@@ -4,6 +4,8 @@
         async for message in device:
             print(message.text)
 
+In a cluster, `Device(dispatchers=["https://push.example.org"], …)` asks there where to connect.
+
 A message is acknowledged when the next one is asked for, or by `await message.ack()`. So a handler that
 raises leaves its message unacknowledged, and the server sends it again on the next connection; so does a
 `break`, unless `ack` came before it. Delivery is at least once, and copies of what was handled are dropped.
@@ -14,16 +16,17 @@ import contextlib
 import logging
 import random as random_module
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from longline import errors
 from longline.sdk.backoff import Backoff, Random
 from longline.sdk.clock import Clock, LoopClock
-from longline.sdk.endpoints import Endpoints
+from longline.sdk.endpoints import Endpoint, Endpoints
 from longline.sdk.message import Message
-from longline.sdk.refusals import Verdict
+from longline.sdk.refusals import TakenOver, Verdict
 from longline.sdk.session import Answered, Ended, Event, Identity, Opened, Session, Statistics
 
 CHUNK: Final = 64 * 1024  # bytes read at once
@@ -31,6 +34,13 @@ MAX_UNANSWERED: Final = 100  # publishes with QoS 1 at once; further ones wait
 STABLE_AFTER: Final = 10.0  # seconds a connection must live before the next failure counts as the first
 
 HANG_UP: Final = 1.0  # seconds for the last word and the end of the stream
+# Seconds in which a room that was paused or cut off may still carry out a CONNECT that we gave up.
+HAUNTED: Final = 60.0
+KEEP_ALIVE: Final = 60  # seconds, unless the caller or a dispatcher says otherwise
+LONGEST_AFTER: Final = 3600.0  # seconds that a dispatcher may keep a device waiting
+
+if TYPE_CHECKING:
+    from longline.sdk.dispatch import Dispatch, Dispatchers
 
 Token = str | Callable[[], Awaitable[str]]
 
@@ -42,27 +52,31 @@ class Device:
 
     `token` is a token, or a coroutine function that gives one: it is asked again when the server refuses the
     one at hand. `protocol` is 5 (MQTT 5.0) or 4 (3.1.1). `keep_alive` in seconds bounds how long a dead
-    connection goes unnoticed. At most `receive_maximum` messages wait for the consumer; then nothing more is
-    read from the network.
+    connection goes unnoticed; None: what a dispatcher recommends, or 60. At most `receive_maximum` messages
+    wait for the consumer; then nothing more is read from the network.
 
     Whatever breaks the connection, the device comes back: after a wait drawn from [0, `backoff_base`)
     seconds, then from twice that, up to `backoff_cap`. A server that wants the device elsewhere says where
-    and when; if nobody lets it in there, it comes back to its `endpoints`: `host` and `port`, until others
-    are fed to it. It stops for good, and iteration, `publish`, `subscribe` and `wait_connected` raise, when
-    coming back cannot help: `BadToken` (after one try with a fresh token), `Banned`, `NotSupported`, and
-    `TakenOver` when the same device connects elsewhere.
+    and when; if nobody lets it in there, it comes back to its `endpoints`: `host` and `port`, those given,
+    and from then on whatever is fed to it. With `dispatchers` (URLs, see docs/api.md) it asks them before it
+    connects, again when what they said has expired or none of it works, and goes by their word on the waits
+    too; while none answers it goes on with what it has. It stops for good, and iteration, `publish`,
+    `subscribe` and `wait_connected` raise, when coming back cannot help: `BadToken` (after one try with a
+    fresh token), `Banned`, `NotSupported`, and `TakenOver` when the same device connects elsewhere.
     """
 
     def __init__(
         self,
-        host: str,
-        port: int,
+        host: str | None = None,
+        port: int = 1883,
         *,
         app: str,
         device: str,
         token: Token,
+        endpoints: Sequence[Endpoint] = (),
+        dispatchers: Sequence[str] = (),
         protocol: int = 5,
-        keep_alive: int = 60,
+        keep_alive: int | None = None,
         receive_maximum: int = 100,
         session_expiry: int = 86_400,
         connect_timeout: float = 10.0,
@@ -75,10 +89,21 @@ class Device:
             raise ValueError("protocol is 4 (MQTT 3.1.1) or 5 (MQTT 5.0)")
         if not 0 < receive_maximum <= 65_535:
             raise ValueError("receive_maximum is from 1 to 65535")
-        self.endpoints = Endpoints([(host, port)])
+        self.endpoints = Endpoints([*([(host, port)] if host else []), *endpoints])
+        if not self.endpoints.known and not dispatchers:
+            raise ValueError("a device needs a host, endpoints or dispatchers")
+        self._dispatchers = _dispatchers(dispatchers, app, device, random)
+        self._known_until = float("-inf")  # by the clock: until when to go by what a dispatcher said
+        self._recommended = keep_alive is None
         self._token = token
         self._identity = Identity(
-            app, device, protocol, keep_alive, receive_maximum, session_expiry, connect_timeout
+            app,
+            device,
+            protocol,
+            KEEP_ALIVE if keep_alive is None else keep_alive,
+            receive_maximum,
+            session_expiry,
+            connect_timeout,
         )
         self._session = Session(self._identity, self._acknowledge)
         self._backoff = Backoff(base=backoff_base, cap=backoff_cap, random=random)
@@ -90,6 +115,7 @@ class Device:
         self._failure: Exception | None = None
         self._cached_token: str | None = None
         self._moved = False  # sent elsewhere by the server, and no connection has lasted since
+        self._unanswered = float("-inf")  # when the last CONNECT was sent of which nothing was heard
         self._inbox: deque[Message] = deque()
         self._calls: dict[int, asyncio.Future[None]] = {}
         self._publishing = asyncio.Semaphore(MAX_UNANSWERED)
@@ -246,6 +272,7 @@ class Device:
         """Connects again and again. The only task that lives as long as the device."""
         try:
             while True:
+                await self._find()
                 await self._connect_once()
         except Exception as error:
             # It ends here and is raised to whoever uses the device; nobody awaits this task.
@@ -259,6 +286,33 @@ class Device:
             for answer in self._calls.values():
                 if not answer.done():
                     answer.set_exception(reason)
+
+    async def _find(self) -> None:
+        """Asks the dispatchers where to connect, if there are any and it is time to."""
+        dispatchers, now = self._dispatchers, self._clock.now()
+        if dispatchers is None or self.endpoints.sent:
+            return
+        if now < self._known_until and not self.endpoints.used_up:
+            return
+        answer: Dispatch | None = None
+        while answer is None:
+            try:
+                answer = await dispatchers.look_up()
+            except errors.Unavailable as error:
+                _log.info("%s: %s", self._identity.device, error)
+                self._session.statistics.last_error = error
+                if self.endpoints.known:
+                    return
+                self._session.statistics.failures += 1
+                await self._clock.sleep(max(self._backoff.next(), error.retry_after or 0.0))
+        self._known_until = now + answer.expires_in
+        self.endpoints.feed([(place.host, place.port) for place in answer.endpoints])
+        hints = answer.backoff
+        if 0 < hints.initial_ms <= hints.max_ms:
+            self._backoff.bound(hints.initial_ms / 1000, hints.max_ms / 1000)
+        if self._recommended and answer.heartbeat.keep_alive:
+            self._session.identity = replace(self._identity, keep_alive=answer.heartbeat.keep_alive)
+        await self._clock.sleep(min(hints.after_ms / 1000, LONGEST_AFTER))
 
     async def _connect_once(self) -> None:
         """One connection from its token to its end, and the wait after it; raises when it was the last."""
@@ -281,6 +335,8 @@ class Device:
         # A server that lets us in and throws us out at once is not a success: only a connection that lasted
         # makes the next wait short again.
         let_in = self._session.statistics.connects > connects
+        if let_in:
+            self.endpoints.worked()
         if let_in and self._clock.now() - began >= STABLE_AFTER:
             self._backoff.reset()
             self._moved = False
@@ -288,7 +344,7 @@ class Device:
             await self._move(ended)
             return
         self._session.statistics.failures += 1
-        if ended.verdict is Verdict.STOP:
+        if ended.verdict is Verdict.STOP and not self._was_us(ended.error):
             raise ended.error
         if ended.verdict is Verdict.REFRESH:
             if not callable(self._token) or fresh:
@@ -299,10 +355,19 @@ class Device:
             self.endpoints.failed()
         await self._clock.sleep(self._backoff.next())
 
+    def _was_us(self, error: errors.LonglineError) -> bool:
+        """Whether who took over may be a CONNECT of ours that we had given up. Each excuses one takeover."""
+        if not isinstance(error, TakenOver) or self._clock.now() - self._unanswered > HAUNTED:
+            return False
+        self._unanswered = float("-inf")
+        return True
+
     async def _move(self, ended: Ended) -> None:
         """Goes where the server wants this device, at the time it wants it there."""
         self._session.statistics.moves += 1
         self.endpoints.send_to(ended.endpoints)
+        if not ended.endpoints:
+            self._known_until = float("-inf")  # it came from there; where to, a dispatcher knows
         wait = ended.after
         if self._moved:  # servers that send it to and fro are not worth a hurry
             wait = max(wait, self._backoff.next())
@@ -322,12 +387,14 @@ class Device:
             async with asyncio.timeout(self._identity.connect_timeout):
                 reader, self._writer = await asyncio.open_connection(host, port)
                 self._session.port = port
+                unanswered, self._unanswered = self._unanswered, self._clock.now()
                 self._session.connect(token, self._clock.now())
                 await self._flush()
                 while not self._session.open:
                     ended = await self._read(reader, full=False)
                     if ended is not None:
                         return ended
+                self._unanswered = unanswered
             async with asyncio.TaskGroup() as tasks:
                 timer = tasks.create_task(self._keep_time(self._writer), name="longline-device-timer")
                 ended = await self._listen(reader)
@@ -424,6 +491,17 @@ class Device:
             writer.transport.abort()
             self._writer = None
             self._session.lost()
+
+
+def _dispatchers(urls: Sequence[str], app: str, device: str, random: Random) -> "Dispatchers | None":
+    if not urls:
+        return None
+    if isinstance(urls, str):
+        # A string is a sequence of strings too: each of its letters would be taken for a URL.
+        raise ValueError("dispatchers is a list of URLs, not one URL")
+    from longline.sdk.dispatch import Dispatchers  # whoever has none needs no HTTP client
+
+    return Dispatchers(urls, app, device, random=random)
 
 
 class _Consumer:

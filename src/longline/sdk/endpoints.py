@@ -16,23 +16,39 @@ __all__ = ["Endpoint", "Endpoints"]
 
 
 class Endpoints:
-    """Hosts and ports. At least one is in the list."""
+    """Hosts and ports. The list may be empty at first, until it is fed."""
 
-    def __init__(self, listed: Sequence[Endpoint]) -> None:
-        self._listed: list[Endpoint] = []
+    def __init__(self, listed: Sequence[Endpoint] = ()) -> None:
+        self._listed = list(listed[:LONGEST])
         self._sent_to: list[Endpoint] = []
-        self.feed(listed)
+        self._failed = 0  # of the list, since it is as it is or one of them worked
 
     @property
     def current(self) -> Endpoint:
-        """Where to connect now."""
+        """Where to connect now; IndexError when nothing is known."""
         return (self._sent_to or self._listed)[0]
+
+    @property
+    def known(self) -> bool:
+        """Whether there is anywhere to connect."""
+        return bool(self._sent_to or self._listed)
+
+    @property
+    def sent(self) -> bool:
+        """Whether the device is where the server sent it, or on its way."""
+        return bool(self._sent_to)
+
+    @property
+    def used_up(self) -> bool:
+        """Whether every endpoint of the list has failed."""
+        return self._failed >= len(self._listed)
 
     def feed(self, listed: Sequence[Endpoint]) -> None:
         """Replaces the list, best first."""
         if not listed:
             raise ValueError("a device needs at least one endpoint")
         self._listed = list(listed[:LONGEST])
+        self._failed = 0
 
     def send_to(self, endpoints: Sequence[Endpoint]) -> None:
         """The server wants the device there; with none, anywhere but where it is, if there is a choice."""
@@ -44,5 +60,10 @@ class Endpoints:
         """The current endpoint cannot be reached, or lets nobody in: the next one is tried."""
         if self._sent_to:
             self._sent_to.pop(0)
-        else:
+        elif self._listed:
             self._listed.append(self._listed.pop(0))
+            self._failed += 1
+
+    def worked(self) -> None:
+        """The current endpoint has let the device in."""
+        self._failed = 0

@@ -75,9 +75,10 @@ def error_of(body: ErrorBody, *, status: int = 0, retry_after: float | None = No
     return kind(message, details=details, retry_after=retry_after)
 
 
-def _error_in(response: httpx.Response) -> errors.LonglineError:
+def error_in(response: httpx.Response, content: bytes) -> errors.LonglineError:
+    """The error that an answer with this content stands for."""
     try:
-        body = msgspec.json.decode(response.content, type=_ErrorAnswer).error
+        body = msgspec.json.decode(content, type=_ErrorAnswer).error
     except msgspec.MsgspecError:
         body = ErrorBody()
     retry_after: float | None = None
@@ -88,7 +89,8 @@ def _error_in(response: httpx.Response) -> errors.LonglineError:
     return error_of(body, status=response.status_code, retry_after=retry_after)
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether a URL names this host."""
     host = urlsplit(url).hostname or ""
     return host in ("localhost", "::1") or host.startswith("127.")
 
@@ -119,7 +121,7 @@ class Http:
             timeout=timeout,
             limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
             # A proxy set in the environment is for the world outside, never for this host.
-            trust_env=not _is_loopback(url),
+            trust_env=not is_loopback(url),
             transport=transport,
         )
 
@@ -173,7 +175,7 @@ class Http:
             raise errors.Unavailable(f"{request.url} cannot be reached: {error}") from error
         if response.is_success:
             return response
-        raise _error_in(response)
+        raise error_in(response, response.content)
 
 
 def _decoded(response: httpx.Response, answer: type[Answer]) -> Answer:

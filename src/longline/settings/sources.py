@@ -19,6 +19,7 @@ from longline.errors import SettingsError
 from longline.settings.catalogue import CATALOGUE, ENV_PREFIX, SECTIONS, Entry
 from longline.settings.tree import RoomSettings, Secret, Settings
 
+MOST_PROCESSES: Final = 1024  # of a kind on one host
 ROLES: Final = frozenset({"room", "center", "dispatcher", "coordinator"})
 _NOT_SETTINGS: Final = frozenset({"LONGLINE_NO_COMPILE"})
 
@@ -180,13 +181,35 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     for pool in settings.dispatcher.pools:
         if not all(pool.partition("=")[::2]):
             yield "dispatcher.pools", f"{pool!r} is not APP=POOL"
+    yield from _bad_processes(settings)
+
+
+def _bad_processes(settings: Settings) -> Iterator[tuple[str, str]]:
+    fronts: set[frozenset[str]] = set()
+    total = 0
     for processes in settings.agent.processes:
-        roles, _, count = processes.partition("=")
-        if not set(roles.split("+")) <= ROLES or not count.isdecimal() or not 0 < int(count) <= 1024:
+        named, _, count = processes.partition("=")
+        roles = named.split("+")
+        if not set(roles) <= ROLES or len(set(roles)) < len(roles):
             yield (
                 "agent.processes",
                 f"{processes!r} is not ROLES=COUNT, with roles of {', '.join(sorted(ROLES))}",
             )
+        elif not count.isdecimal() or not 0 < int(count) <= MOST_PROCESSES:
+            yield "agent.processes", f"{processes!r}: COUNT is a number from 1 to {MOST_PROCESSES}"
+        else:
+            total += int(count)
+            front = frozenset(roles) & {"center", "dispatcher"}
+            if front:
+                fronts.add(front)
+    if len(fronts) > 1:
+        yield (
+            "agent.processes",
+            "centers and dispatchers share a port: put them together, center+dispatcher=COUNT",
+        )
+    # While all processes are replaced, there are twice as many.
+    if settings.agent.status_ports and settings.agent.status_ports + 2 * total > 65_536:
+        yield "agent.status_ports", f"too high for {total} processes and as many while they are replaced"
 
 
 def _bad_networks(room: RoomSettings) -> Iterable[tuple[str, str]]:

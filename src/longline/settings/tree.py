@@ -96,8 +96,8 @@ class NodeSettings(Struct, frozen=True, forbid_unknown_fields=True):
     status_port: Annotated[
         int,
         about(
-            "Probes and figures (`/healthz`, `/readyz`, `/metrics`) of a process that has no HTTP API. 0 is "
-            "off.",
+            "Probes and figures of this process (`/healthz`, `/readyz`, `/metrics`), also of one whose HTTP "
+            "API shares its port with others. 0 is off.",
             low=0,
             high=65535,
         ),

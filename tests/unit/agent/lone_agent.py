@@ -4,10 +4,12 @@ import asyncio
 import sys
 from pathlib import Path
 
+from longline.telemetry import logs
 from tests.unit.agent.scene import Scene
 
 
 async def main(directory: Path) -> None:
+    logs.configure()
     scene = Scene(directory)
     scene.agent.start()
     await scene.ready()

@@ -197,10 +197,12 @@ async def test_workers_end_in_good_order_when_their_agent_is_killed(tmp_path: Pa
         *(sys.executable, "-m", "tests.unit.agent.lone_agent", str(tmp_path)), stdout=asyncio.subprocess.PIPE
     )
     assert agent.stdout is not None
-    async with asyncio.timeout(WITHIN):
-        pids = [int(word) for word in (await agent.stdout.readline()).split()]
+    try:
+        async with asyncio.timeout(WITHIN):
+            pids = [int(word) for word in (await agent.stdout.readline()).split()]
         assert len(pids) == 2
         parent = parent_of(pids[0])
+    finally:
         agent.kill()
         await agent.wait()
     await until(lambda: not any(map(alive, [*pids, parent])))

@@ -65,8 +65,8 @@ class Broker:
         self.subscriptions: dict[str, list[tuple[Peer, int]]] = {}
         self.connects: list[Connect] = []
         self.pings = 0
-        self.messages: dict[str, str] = {}
-        """Device by message id, while it is pending."""
+        self.pending: list[tuple[str, str]] = []
+        """Message and device, until it is acknowledged."""
         self.selector = selectors.DefaultSelector()
         self.running = True
         self.mqtt = self.listen(False)
@@ -137,9 +137,9 @@ class Broker:
             for member, qos in self.subscriptions.get(packet.topic, []):
                 self.deliver(member, packet.topic, packet.payload, min(qos, packet.qos))
         elif isinstance(packet, Puback):
-            pending = [name for name, device in self.messages.items() if device == peer.client]
-            if pending:
-                del self.messages[pending[0]]
+            waiting = [each for each in self.pending if each[1] == peer.client]
+            if waiting:
+                self.pending.remove(waiting[0])
         elif isinstance(packet, Pingreq):
             self.pings += 1
             if peer.client == self.hang_up:
@@ -179,18 +179,34 @@ class Broker:
             if self.refuse_batches:
                 self.refuse_batches -= 1
                 return 429, {"error": {"code": "overloaded"}}
+            if parts[-1] == "messages":
+                return 202, self.push_to_all(msgspec.json.decode(body))
             return 202, {"results": [self.push(message) for message in msgspec.json.decode(body)["messages"]]}
         if parts[4] == "devices":
-            return 200, {"device": parts[5], "pending": list(self.messages.values()).count(parts[5])}
-        pending = parts[5] in self.messages
-        ledger = {"targeted": 1, "pending": int(pending), "acked": int(not pending), "routed": 1, "sent": 1}
+            return 200, {
+                "device": parts[5],
+                "pending": [device for _, device in self.pending].count(parts[5]),
+            }
+        pending = [message for message, _ in self.pending].count(parts[5])
+        targeted = len(self.clients)
+        ledger = {"targeted": targeted, "pending": pending, "acked": targeted - pending}
         return 200, {"ledger": {**ledger, "expired": 0, "collapsed": 0, "dropped": {}}}
 
     def push(self, message: dict[str, dict[str, list[str]]]) -> dict[str, str]:
         name = f"m{self.deliveries}"
         device = message["audience"]["devices"][0]
-        self.messages[name] = device
+        self.pending.append((name, device))
         self.deliver(self.clients[device], f"push/{name}", str(message["payload"]).encode(), 1)
+        return {"message_id": name}
+
+    def push_to_all(self, message: dict[str, object]) -> dict[str, str]:
+        assert message["audience"] == "all"
+        name = f"m{self.deliveries}"
+        qos = msgspec.convert(message["options"], dict[str, int])["qos"]
+        for device, peer in self.clients.items():
+            if qos:
+                self.pending.append((name, device))
+            self.deliver(peer, f"push/{name}", str(message["payload"]).encode(), qos)
         return {"message_id": name}
 
 

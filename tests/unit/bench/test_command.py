@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 import longline
-from longline.bench import connections, fanout, unicast
+from longline.bench import broadcast, connections, fanout, unicast
 from longline.bench.ledgers import Verdict
 from tests.unit.bench.peers import Broker, serving
 
@@ -39,6 +39,15 @@ def sent_unicasts(broker: Broker, *arguments: str | float) -> tuple[int, unicast
     )
     assert done.returncode in (0, 1), done.stderr
     return done.returncode, msgspec.json.decode(done.stdout, type=unicast.Figures)
+
+
+def sent_broadcasts(broker: Broker, *arguments: str | float) -> tuple[int, broadcast.Figures]:
+    url = f"http://127.0.0.1:{broker.http}"
+    done = bench(
+        "broadcast", *ACCOUNT, "--url", url, "--port", broker.mqtt, "--stall", 0.5, "--json", *arguments
+    )
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode, msgspec.json.decode(done.stdout, type=broadcast.Figures)
 
 
 @pytest.mark.parametrize("protocol", [4, 5])
@@ -160,6 +169,45 @@ def test_refused_batches_are_counted_and_nothing_waits_for_them() -> None:
     assert (figures.accepted, figures.acknowledged, figures.lost) == (30, 30, 0)
 
 
+@pytest.mark.parametrize("protocol", [4, 5])
+@pytest.mark.parametrize("qos", [0, 1])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_broadcasts_are_followed_to_every_device(protocol: int, qos: int, processes: int) -> None:
+    with serving(Broker()) as broker:
+        status, figures = sent_broadcasts(
+            broker, "--devices", 7, "--messages", 20, "--window", 3, "--qos", qos,
+            "--processes", processes, "--protocol", protocol,
+        )  # fmt: skip
+    assert status == 0
+    assert (figures.delivered, figures.lost, figures.duplicates, figures.disordered) == (7 * 21, 0, 0, 0)
+    assert figures.verdict == Verdict(0, 0, 21, 0)
+    assert figures.delivered_per_second > 0
+    assert figures.spread.samples == 20
+
+
+def test_a_broadcast_that_one_device_lacks_is_found_here_and_at_the_server() -> None:
+    with serving(Broker(lose=17)) as broker:
+        status, figures = sent_broadcasts(broker, "--devices", 5, "--messages", 10, "--window", 2)
+    assert status == 1
+    assert figures.lost == 1
+    assert figures.verdict.ledgers_open > 0
+
+
+def test_a_broadcast_that_comes_twice_is_found() -> None:
+    with serving(Broker(repeat=17)) as broker:
+        status, figures = sent_broadcasts(broker, "--devices", 5, "--messages", 10)
+    assert status == 1
+    assert (figures.lost, figures.duplicates) == (0, 1)
+
+
+def test_a_broadcast_that_is_refused_ends_the_run_with_the_reason() -> None:
+    with serving(Broker(refuse_batches=1)) as broker:
+        done = bench("broadcast", *ACCOUNT, "--url", f"http://127.0.0.1:{broker.http}", "--port", broker.mqtt)
+    assert done.returncode == 1
+    assert "answered 429" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_broker_that_refuses_the_subscribers_ends_the_run_with_the_reason() -> None:
     with serving(Broker(refuse="bench-s")) as broker:
         done = bench("fanout", "--port", broker.mqtt, "--subscribers", 3)
@@ -186,6 +234,7 @@ def test_a_broker_that_is_not_there_is_one_clear_line() -> None:
         ("fanout", "--cpus", "one"),
         ("fanout", "--app", "news"),
         ("connections", "--connections", 0),
+        ("broadcast", *ACCOUNT, "--qos", 2),
     ],
 )
 def test_wrong_usage_has_status_2(arguments: tuple[str | float, ...]) -> None:

@@ -2,8 +2,16 @@
 
 import asyncio
 
+import pytest
+
+from longline.keeper.port import Node
 from longline.settings import DispatcherSettings
 from tests.unit.dispatcher.rooms import Post, a_room, run_view
+
+
+def a_pair() -> list[Node]:
+    """Two dispatchers."""
+    return [Node(node=name, roles=("dispatcher",), addresses={}, since=1, version="1") for name in ("a", "b")]
 
 
 def test_clients_that_come_in_good_order_may_connect_at_once() -> None:
@@ -12,7 +20,7 @@ def test_clients_that_come_in_good_order_may_connect_at_once() -> None:
         post.now += 1 / 150
         answer = post.dispatcher.look_up("news", f"d{number}", transport="tcp", network="", region="")
         assert answer.backoff.after_ms == 0
-    assert (answer.heartbeat.keep_alive, answer.expires_in) == (240, 300)
+        assert (answer.heartbeat.keep_alive, answer.expires_in) == (240, 300)
 
 
 def test_a_stampede_is_spread_over_the_time_that_the_rooms_need_for_it() -> None:
@@ -27,6 +35,20 @@ def test_a_stampede_is_spread_over_the_time_that_the_rooms_need_for_it() -> None
     post.now += 80
     calm = post.dispatcher.look_up("news", "late", transport="tcp", network="", region="")
     assert calm.backoff.after_ms == 0
+
+
+def test_dispatchers_that_share_the_clients_share_what_the_rooms_take() -> None:
+    alone, one_of_two = (
+        Post([a_room(1), *others], DispatcherSettings(reconnect_rate=100)) for others in ([], a_pair())
+    )
+    waits = [
+        max(
+            post.dispatcher.look_up("news", f"d{n}", transport="tcp", network="", region="").backoff.after_ms
+            for n in range(1000)
+        )
+        for post in (alone, one_of_two)
+    ]
+    assert waits[1] == pytest.approx(2 * waits[0], rel=0.01)
 
 
 async def test_the_view_follows_the_keeper() -> None:

@@ -174,6 +174,7 @@ class House:
             inbox=self.inbox,
             broadcasts=self.broadcasts,
             routes=cast(RouteTable, self.roads),
+            fenced=self.fenced,
         )
         self.departures = Departures(
             saver, self.register, self.receipts, broker.counters, linger=int(settings.linger * 1000)

@@ -5,6 +5,7 @@ compiled, and compiled classes can be neither subclassed nor patched.
 """
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -65,9 +66,11 @@ class Wire(asyncio.Transport):
         self.high = 0
         self.held = 0
         self.slow = False  # the peer does not read
+        self.socket: socket.socket | None = None  # what would be below it
 
     def get_extra_info(self, name: str, default: object = None) -> object:
-        return self.peer if name == "peername" else default
+        known = {"peername": self.peer, "socket": self.socket}
+        return known.get(name) or default
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self.high = high or 0
@@ -310,11 +313,17 @@ class Scene:
             self.turns.settle()
 
     def offer(
-        self, peer: Peer, position: int, *, broadcast: bool = False, message: Message | None = None
+        self,
+        peer: Peer,
+        position: int,
+        *,
+        broadcast: bool = False,
+        message: Message | None = None,
+        before: int = 0,
     ) -> None:
         """A push that has just been stored is routed to the device."""
         frames = Frames(message or a_message(position))
-        self.broker.offer(peer.session, frames, position, broadcast, NOW_MS)
+        self.broker.offer(peer.session, frames, position, broadcast, NOW_MS, before)
 
 
 def a_message(

@@ -1,7 +1,9 @@
 """From CONNECT to CONNACK, and the races on the way."""
 
 import asyncio
+import socket
 from collections.abc import Sequence
+from contextlib import closing
 
 import pytest
 
@@ -328,6 +330,21 @@ async def test_a_connection_that_dies_before_bind_costs_the_stores_nothing() -> 
         assert peer.over
         await house.settle()
         assert house.store.calls == []
+
+
+async def test_who_hung_up_before_the_room_looked_takes_no_session_from_elsewhere() -> None:
+    """The kernel knows it, and the transport has not said so yet."""
+    async with House() as house:
+        ours, theirs = socket.socketpair()
+        staying, there = socket.socketpair()
+        with closing(ours), closing(staying), closing(there):
+            theirs.close()
+            gone, here = house.knock("phone"), house.knock("watch")
+            gone.wire.socket, here.wire.socket = ours, staying
+            await house.settle()
+            assert answer(here).reason == 0
+            assert not gone.unread()
+            assert await house.register.count(7) == 1
 
 
 async def test_a_connection_that_dies_while_its_app_is_looked_up_leaves_no_session() -> None:

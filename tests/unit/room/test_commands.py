@@ -1,5 +1,7 @@
 """What the bus tells a room to do."""
 
+import asyncio
+
 import pytest
 
 from longline.bus.port import AppChanged, Close, Command, Forward, Resync, Routes, Why
@@ -163,6 +165,15 @@ async def test_a_bus_that_cannot_be_read_for_a_moment_is_read_again(monkeypatch:
         await house.bus.send(NODE, [unicast("phone", 1)])
         await house.settle()
         assert topics(peer.unread()) == ["push/m1"]
+
+
+async def test_a_room_whose_queue_is_gone_learns_that_it_was_taken_for_dead() -> None:
+    """Though nobody connects who could be refused: those who are here would wait for pushes in vain."""
+    async with House() as house:
+        assert not house.fenced.is_set()
+        await house.bus.shut(NODE)
+        async with asyncio.timeout(5):
+            await house.fenced.wait()
 
 
 async def test_a_room_that_leaves_its_queue_takes_nothing_until_it_listens_to_another() -> None:

@@ -83,6 +83,19 @@ def test_while_the_store_has_more_a_new_push_does_not_overtake_it() -> None:
     assert pushes(peer) == ["push/m1", "push/m2"]
 
 
+def test_a_push_does_not_overtake_one_that_got_lost_on_its_way_here() -> None:
+    scene = Scene()
+    peer = scene.client("phone")
+    scene.offer(peer, 1)
+    scene.offer(peer, 4, before=1)
+    scene.offer(peer, 7, before=5)
+    scene.offer(peer, 8, before=7)
+    assert pushes(peer) == ["push/m1", "push/m4"]
+    session = peer.session
+    assert (session.more, session.missed, session.inbox_position) == (True, True, 4)
+    assert scene.desk.refills == [session], "asked for once, though nothing is acknowledged"
+
+
 def test_a_push_that_was_read_from_the_store_already_is_not_written_again() -> None:
     scene = Scene()
     peer = scene.client("phone")

@@ -392,3 +392,35 @@ async def test_the_body_of_a_broadcast_goes_with_its_end(world: World) -> None:
     await world.saver.cancel(world.app, route.message.id, world.now)
     assert "m" not in await world.keys()
     assert (await world.page("d0")).pushes == ()
+
+
+# --- the order of an inbox ---
+
+
+async def test_a_route_tells_what_was_put_into_the_inbox_before(world: World) -> None:
+    async def sent(*names: str) -> dict[str, tuple[int, int]]:
+        route = await world.send(world.message(), *names)
+        assert isinstance(route, Unicast)
+        return {target.device: (target.before, target.position) for target in route.targets}
+
+    nothing, first = (await sent("d0"))["d0"]
+    assert nothing == 0
+    before, second = (await sent("d0", "d1"))["d0"]
+    assert before == first
+    before, third = (await sent("d0"))["d0"]
+    assert before == second
+    assert [push.position for push in (await world.page("d0")).pushes] == [first, second, third]
+    await world.settle("d0", third)
+    before, fourth = (await sent("d0"))["d0"]
+    assert before == second, "what is acknowledged need not be waited for"
+    await world.settle("d0", first, second, fourth)
+    assert (await sent("d0"))["d0"][0] == 0
+
+
+async def test_a_message_that_is_given_again_is_not_said_to_be_the_next(world: World) -> None:
+    first = world.message()
+    await world.send(first, "d0")
+    route = await world.send(first, "d0")
+    assert isinstance(route, Unicast)
+    (target,) = route.targets
+    assert target.before == target.position - 1

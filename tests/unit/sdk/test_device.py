@@ -240,6 +240,29 @@ async def test_a_takeover_is_not_fought() -> None:
         assert room.connections == 1
 
 
+async def test_a_takeover_by_a_connect_of_its_own_that_it_had_given_up_is_answered_once() -> None:
+    """A room that was paused lets the device in when it is long elsewhere, which throws it out there."""
+    clock = VirtualClock()
+    async with ScriptedRoom() as room, device_of(room, clock=clock) as device:
+        peer = await room.accept()
+        await peer.expect(Connect)
+        peer.reset()
+        await clock.until_sleeping(1.0)
+        await clock.advance(1.0)
+        peer = await room.accept()
+        await peer.let_in()
+        await device.wait_connected()
+        await peer.say(Disconnect(0x8E))
+        await clock.until_sleeping(2.0)
+        await clock.advance(2.0)
+        peer = await room.accept()
+        await peer.let_in()
+        await device.wait_connected()
+        await peer.say(Disconnect(0x8E))
+        with pytest.raises(TakenOver):
+            await device.receive()
+
+
 async def test_closing_says_good_bye_and_ends_the_iteration() -> None:
     async with ScriptedRoom() as room:
         async with device_of(room) as device:

@@ -41,6 +41,33 @@ def test_a_new_list_leaves_it_where_it_was_sent() -> None:
     assert endpoints.current == B
 
 
-def test_an_empty_list_is_refused() -> None:
+def test_a_list_is_used_up_when_each_of_it_has_failed_since_one_worked() -> None:
+    endpoints = Endpoints([A, B])
+    endpoints.failed()
+    endpoints.worked()
+    endpoints.failed()
+    assert not endpoints.used_up
+    endpoints.failed()
+    assert endpoints.used_up
+    endpoints.feed([C])
+    assert not endpoints.used_up
+
+
+def test_where_the_server_sent_the_device_is_not_of_the_list() -> None:
+    endpoints = Endpoints([A])
+    endpoints.send_to([B])
+    assert endpoints.sent
+    endpoints.failed()
+    assert not endpoints.sent
+    assert not endpoints.used_up
+
+
+def test_it_may_know_nothing_at_first_but_is_never_fed_nothing() -> None:
+    endpoints = Endpoints()
+    assert not endpoints.known
+    assert endpoints.used_up
     with pytest.raises(ValueError, match="at least one"):
-        Endpoints([])
+        endpoints.feed([])
+    endpoints.send_to([])
+    endpoints.feed([A])
+    assert endpoints.known

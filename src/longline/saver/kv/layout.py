@@ -54,7 +54,8 @@ A *standing*: state (and whether the device was connected at the commit), when w
 both in ms since the creation plus 1 (0: not yet), and the reason.
 
 An inbox *entry*: its size in all, flags, position, expiry, id; then, if the flags say so, the collapse key
-with its length; then the body, or, if that is in `m:<id>`, the length of what is there.
+with its length; then the body, or, if that is in `m:<id>`, the length of what is there; then its position
+again, so that the end of an inbox tells what was last put into it.
 """
 
 import struct
@@ -85,6 +86,7 @@ KEPT_ELSEWHERE = 16  # the body is in `m:<id>` of this partition while something
 CONNECTED = 16  # in the state of a standing
 
 _ENTRY = struct.Struct(">HBHIHI16s")
+_POSITION = 6  # bytes
 _ROW = struct.Struct(">cBHHIHII")
 _STANDING = struct.Struct(">BII")
 _BODY = struct.Struct(">BHIB")
@@ -232,10 +234,11 @@ def unpack_entry(inbox: bytes, at: int) -> tuple[Entry, int]:
     """The entry of an inbox that begins there, and where the next one does."""
     size, flags, high, low, expires_high, expires_low, message_id = _ENTRY.unpack_from(inbox, at)
     start, end = at + _ENTRY.size, at + size
+    body_end = end - _POSITION
     collapse_key = None
     if flags & COLLAPSES:
         collapse_key, start = _read_text(inbox, start)
-    body = None if flags & ELSEWHERE else inbox[start:end]
+    body = None if flags & ELSEWHERE else inbox[start:body_end]
     expires_at = expires_high << 32 | expires_low
     return Entry(flags, high << 32 | low, expires_at, message_id, collapse_key, body), end
 

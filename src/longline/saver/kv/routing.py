@@ -121,6 +121,7 @@ class Routing:
             int(place) * self._store.partitions + partition,
             entry.position,
             layout.unpack_binding(binding),
+            entry.position - 1,  # what was before it is not known: it may be anything
         )
         return Unicast(int(app), message, (target,))
 

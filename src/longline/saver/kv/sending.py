@@ -134,15 +134,16 @@ class Sending:
         """Those for whom a message was stored, None in the place of the others."""
         position = reply[0]
         targets: list[Target | None] = []
-        for name, place, binding in zip(names, reply[1::2], reply[2::2], strict=True):
+        for name, place, binding, before in zip(names, reply[1::3], reply[2::3], reply[3::3], strict=True):
             assert isinstance(position, int)
             assert isinstance(place, int)
+            assert isinstance(before, int)
             if place < 0:
                 targets.append(None)
                 continue
             ordinal = place * self._partitions + partition
             bound = layout.unpack_binding(binding) if isinstance(binding, bytes) else None
-            targets.append(Target(name, ordinal, position, bound))
+            targets.append(Target(name, ordinal, position, bound, before))
         return targets
 
     # --- by way of the journal ---

@@ -1,7 +1,8 @@
 """Moving deliveries out of pending: receipts, cancelling, and the cursors of the log."""
 
 import asyncio
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterator, Sequence
 
 from longline.model import State
 from longline.saver.kv import layout
@@ -13,6 +14,7 @@ ADVANCE = Script("longline.saver.lua", "advance.lua")
 CANCEL = Script("longline.saver.lua", "cancel.lua")
 
 CANCELLED = "cancelled"
+PLACES = 1024  # devices of a broadcast in one receipt
 SLICE = 256  # receipts or cursors in one script, so that it holds up nobody for long
 
 
@@ -23,15 +25,27 @@ class Settling:
         self._store = store
 
     async def settle(self, batch: Sequence[Receipt]) -> None:
-        """The receipts of one partition are one script, in their order."""
+        """The receipts of one partition are one script. Devices that took the same broadcast are one of them.
+
+        The first outcome of a device counts, so they stay before whatever else became of one.
+        """
         partitions = self._store.partitions
         words: dict[int, list[Word]] = {}
+        taken: dict[int, _Taken] = {}
         for receipt in batch:
-            words.setdefault(receipt.ordinal % partitions, []).extend(
+            place, partition = divmod(receipt.ordinal, partitions)
+            if receipt.broadcast:
+                if receipt.state == State.ACKED:
+                    group = taken.setdefault(partition, {})
+                    group.setdefault((receipt.app, receipt.position, receipt.sent_at > 0), []).append(place)
+                    continue
+                if receipt.state != State.PENDING and partition in taken:
+                    words.setdefault(partition, []).extend(_together(taken.pop(partition)))
+            words.setdefault(partition, []).extend(
                 (
                     1 if receipt.broadcast else 0,
                     receipt.app,
-                    receipt.ordinal // partitions,
+                    place,
                     receipt.position,
                     int(receipt.state),
                     receipt.at,
@@ -41,6 +55,8 @@ class Settling:
                     0 if receipt.state == State.ACKED else receipt.epoch,
                 )
             )
+        for partition, group in taken.items():
+            words.setdefault(partition, []).extend(_together(group))
         await self._run(SETTLE, words, 9, durable=True)
 
     async def advance(self, batch: Sequence[Cursor]) -> None:
@@ -88,3 +104,16 @@ class Settling:
             )
         )
         return 1 in found
+
+
+_Taken = dict[tuple[int, int, bool], list[int]]  # app, position, whether it was written to: places
+
+
+def _together(taken: _Taken) -> Iterator[Word]:
+    """The receipts of devices that took broadcasts, as the script wants them."""
+    for (app, position, written), places in taken.items():
+        places.sort()
+        for start in range(0, len(places), PLACES):
+            some = places[start : start + PLACES]
+            packed: Word = some[0] if len(some) == 1 else struct.pack(f">{len(some)}I", *some)
+            yield from (len(some), app, packed, position, int(State.ACKED), 0, int(written), b"", 0)

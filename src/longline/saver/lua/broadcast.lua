@@ -36,6 +36,60 @@ local function stand_in_broadcast(tag, id, row, place, state, reason, written)
   redis.call('SETBIT', outcome_key(tag, id, state, reason), place, 1)
 end
 
+-- The bytes of a set from `first` on, as many as asked for.
+local function bytes_of(key, first, size)
+  local bytes = redis.call('GETRANGE', key, first, first + size - 1)
+  return bytes .. string.rep('\0', size - #bytes)
+end
+
+local BLOCK = 64 -- bytes of a set that are read and written at a time
+
+-- Sets bits: masks by the number of their word of four bytes. `size` is what the block may have of the set.
+local function add_words(key, first, masks, size)
+  local bytes = bytes_of(key, first, BLOCK)
+  local parts = {}
+  for word = 0, BLOCK / 4 - 1 do
+    local old = struct.unpack('>I4', bytes, 4 * word + 1)
+    parts[#parts + 1] = struct.pack('>I4', bit.bor(old, masks[word] or 0))
+  end
+  redis.call('SETRANGE', key, first, string.sub(table.concat(parts), 1, size))
+end
+
+-- The same as `stand_in_broadcast` for many places, packed in four bytes each, rising: block by block.
+local function stand_many(tag, id, row, places, state, reason, written)
+  local count, next_place = #places / 4, struct.unpack('>I4', row, NEXT_AT)
+  local over, i = set_key(tag, id, 'o'), 1
+  while i <= count do
+    local place = struct.unpack('>I4', places, 4 * i - 3)
+    local block = math.floor(place / (8 * BLOCK))
+    local first = block * BLOCK
+    local size = math.min(BLOCK, math.floor((next_place + 7) / 8) - first)
+    if size <= 0 then return end
+    local had, fresh, some = bytes_of(over, first, BLOCK), {}, false
+    while math.floor(place / (8 * BLOCK)) == block do
+      if place < next_place then
+        local word = math.floor(place / 32) % (BLOCK / 4)
+        fresh[word] = bit.bor(fresh[word] or 0, bit.lshift(1, 31 - place % 32))
+      end
+      i = i + 1
+      if i > count then break end
+      place = struct.unpack('>I4', places, 4 * i - 3)
+    end
+    for word, mask in pairs(fresh) do
+      mask = bit.band(mask, bit.bnot(struct.unpack('>I4', had, 4 * word + 1)))
+      fresh[word] = mask
+      some = some or mask ~= 0
+    end
+    if some then
+      if written or state == ACKED then add_words(set_key(tag, id, 'w'), first, fresh, size) end
+      if state ~= PENDING then
+        add_words(over, first, fresh, size)
+        add_words(outcome_key(tag, id, state, reason), first, fresh, size)
+      end
+    end
+  end
+end
+
 -- Settles all that are pending, or those of them to which it was not written.
 local function settle_rest(tag, id, row, state, reason, unwritten)
   local places = struct.unpack('>I4', row, NEXT_AT)

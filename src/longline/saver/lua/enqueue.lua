@@ -4,7 +4,7 @@
 --   how many names, names. The content is a body, or with KEPT_ELSEWHERE a whole message.
 --   b, app, id, flags of the row, now, created, TTL, collapse key.
 -- Returns for each: -1 when the app is deleted; 0 when it is for nobody here; else
---   u: {position, place or -1, binding or false, …} by name;
+--   u: {position, place or -1, binding or false, position of what was last in the inbox before, …} by name;
 --   b: {position, how many places, how many of them were deleted before, bitmap of those not pending}.
 -- include: formats.lua
 
@@ -37,16 +37,18 @@ local function get_rare()
 end
 
 -- The answer to a message to names; places that it is not for are false.
-local function answer(position, places, bindings)
+local function answer(position, places, bindings, before)
   local reply = { position }
   for n, place in ipairs(places) do
-    reply[2 * n] = place and tonumber(place) or -1
-    reply[2 * n + 1] = place and bindings[n]
+    reply[3 * n - 1] = place and tonumber(place) or -1
+    reply[3 * n] = place and bindings[n]
+    reply[3 * n + 1] = before[n] or 0
   end
   return reply
 end
 
--- The answer to a message that is stored already, which is the same as the first time.
+-- The answer to a message that is stored already: the same as the first time, but for what was before it,
+-- which nobody knows any more and which is said to be as late as can be.
 local function stored_unicast(id, row, places, bindings)
   local kind, _, _, position = struct.unpack(ROW, row)
   for n, place in ipairs(places) do
@@ -54,7 +56,9 @@ local function stored_unicast(id, row, places, bindings)
       or place and kind == 'm' and redis.call('HEXISTS', tag .. 'L:' .. id, place) == 1
     if not stored then places[n] = false end
   end
-  return answer(position, places, bindings)
+  local before = {}
+  for n in ipairs(places) do before[n] = position - 1 end
+  return answer(position, places, bindings, before)
 end
 
 -- A script that comes upon a key which was just moved to another server is cut short, and carried out again. So
@@ -103,7 +107,9 @@ local function enqueue_unicast(i)
     content = struct.pack('>I2', #collapse) .. collapse .. content
     entry_flags = entry_flags + COLLAPSES
   end
+  content = content .. struct.pack(ENTRY_END, position)
 
+  local before = {}
   for n, place in ipairs(places) do
     if place then
       local bound = bindings[n]
@@ -120,11 +126,16 @@ local function enqueue_unicast(i)
         redis.call('ZADD', tag .. 'unr', now, string.format('%s:%s:%.0f', app, place, position))
       end
       local head = struct.pack(ENTRY, ENTRY_SIZE + #content, entry_flags + routed, position, created + ttl, id)
-      redis.call('APPEND', tag .. inboxes .. app .. ':' .. place, head .. content)
+      local inbox = tag .. inboxes .. app .. ':' .. place
+      if not hidden then
+        local last = redis.call('GETRANGE', inbox, -ENTRY_END_SIZE, -1)
+        before[n] = last ~= '' and struct.unpack(ENTRY_END, last) or 0
+      end
+      redis.call('APPEND', inbox, head .. content)
     end
   end
   redis.call('HSET', ledger, id, row) -- last: by it a message that is given again is known
-  return answer(position, places, bindings)
+  return answer(position, places, bindings, before)
 end
 
 local replies, i = {}, 1

@@ -31,7 +31,7 @@ local function read_inbox(app, place, after, limit, now, limit_bytes)
     if position > after and expires > now and not has(flags, DEAD) then
       local body = at + ENTRY_SIZE
       if has(flags, COLLAPSES) then body = body + 2 + struct.unpack('>I2', inbox, body) end
-      local length = has(flags, ELSEWHERE) and struct.unpack('>I4', inbox, body) or at + size - body
+      local length = has(flags, ELSEWHERE) and struct.unpack('>I4', inbox, body) or at + size - ENTRY_END_SIZE - body
       if count == limit or (count > 0 and bytes + length > limit_bytes) then
         return table.concat(entries), position, bodies
       end

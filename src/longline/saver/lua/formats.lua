@@ -10,6 +10,7 @@ local CONNECTED = 16 -- added to the state of a standing
 
 local ENTRY, ENTRY_SIZE = '>I2BI6I6c16', 31
 local ENTRY_HEAD = '>I2BI6' -- size, flags, position
+local ENTRY_END, ENTRY_END_SIZE = '>I6', 6 -- position
 local WRITTEN, ELSEWHERE, COLLAPSES, ROUTED, HIDDEN, DEAD = 1, 2, 4, 8, 16, 32 -- flags of an entry
 
 local function has(flags, flag)

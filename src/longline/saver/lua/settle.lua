@@ -1,5 +1,6 @@
--- Receipts. KEYS: beginning of the keys. ARGV, for each: 1 for a broadcast, app, place, position, state,
--- at, sent at, reason, epoch ("0": heard in any case).
+-- Receipts. KEYS: beginning of the keys. ARGV, for each: how many devices of a broadcast, or 0, app, place,
+-- position, state, at, sent at, reason, epoch ("0": heard in any case). Several devices of a broadcast have
+-- their places packed, in four bytes each and rising, and epoch "0".
 -- include: inbox.lua
 -- include: fence.lua
 
@@ -9,11 +10,13 @@ local tag = KEYS[1]
 local function make_settle_broadcast()
 -- include: broadcast.lua
   local log = {}
-  return function(app, place, position, state, reason, sent_at)
+  return function(count, app, place, position, state, reason, sent_at)
     local key = app .. ':' .. position
     if log[key] == nil then log[key] = { broadcast_at(tag, app, position) } end
     local id, row = log[key][1], log[key][2]
-    if id then stand_in_broadcast(tag, id, row, place, state, reason, state == PENDING or sent_at > 0) end
+    if not id then return end
+    local stand = count == 1 and stand_in_broadcast or stand_many
+    stand(tag, id, row, place, state, reason, state == PENDING or sent_at > 0)
   end
 end
 
@@ -22,9 +25,10 @@ for i = 1, #ARGV, 9 do
   local app, place, position, state = ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4])
   local at, sent_at, reason, epoch = tonumber(ARGV[i + 5]), tonumber(ARGV[i + 6]), ARGV[i + 7], ARGV[i + 8]
   if epoch == '0' or owns(tag, app, place, epoch) then
-    if ARGV[i] == '1' then
+    local count = tonumber(ARGV[i])
+    if count > 0 then
       settle_broadcast = settle_broadcast or make_settle_broadcast()
-      settle_broadcast(app, place, position, state, reason, sent_at)
+      settle_broadcast(count, app, place, position, state, reason, sent_at)
     else
       local box, entry = find_box(tag, app, place, tonumber(position))
       if box then

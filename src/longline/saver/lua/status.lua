@@ -18,7 +18,7 @@ if kind == 'u' and not has(flags, KEPT_ELSEWHERE) then
     local size, entry_flags = struct.unpack(ENTRY_HEAD, box.inbox, at)
     local body = at + ENTRY_SIZE
     if has(entry_flags, COLLAPSES) then body = body + 2 + #collapse_key_at(box.inbox, at) end
-    found[2] = string.sub(box.inbox, body, at + size - 1)
+    found[2] = string.sub(box.inbox, body, at + size - ENTRY_END_SIZE - 1)
     found[4] = has(entry_flags, COLLAPSES) and collapse_key_at(box.inbox, at) or ''
   end
 elseif kind == 'm' then

@@ -1,0 +1,78 @@
+"""One process of a cluster: some roles, on the engines that all processes share."""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+import structlog
+
+from longline.bus.redis import RedisBus
+from longline.keeper.port import Keeper
+from longline.keeper.redis import RedisKeeper
+from longline.keeper.zookeeper import ZooKeeper
+from longline.node.engines import Engines
+from longline.node.process import Process
+from longline.register.redis import RedisRegister
+from longline.saver.redis import RedisSaver
+from longline.settings import Settings
+from longline.store.redis import Store
+
+log = structlog.get_logger("longline.node")
+
+
+def member(settings: Settings, roles: Sequence[str]) -> Process:
+    """The process, not started yet."""
+    return Process(settings, roles, open_engines, alone=False)
+
+
+async def open_engines(settings: Settings, opened: AsyncExitStack) -> Engines:
+    """Redis or Valkey, and ZooKeeper unless the settings have the store do its work."""
+    store = await _open_store(settings, opened)
+    saver = await RedisSaver.open(
+        store,
+        ledger_retention_ms=settings.saver.ledger_retention * 1000,
+        event_limit=settings.saver.event_limit,
+        cache_bytes=settings.saver.cache_bytes,
+    )
+    opened.push_async_callback(saver.close)
+    durability = saver.durability()
+    log.info("store_opened", durability=durability.level, copies=durability.copies)
+    if durability.level == "memory":
+        log.warning("store_forgets", reason="accepted messages do not survive a crash of the store itself")
+    bus = RedisBus(
+        store,
+        limit=settings.bus.queue,
+        limit_bytes=settings.bus.queue_bytes,
+        patience=settings.bus.patience,
+    )
+    opened.push_async_callback(bus.close)
+    register = RedisRegister(store, give_up=settings.store.timeout)
+    opened.push_async_callback(register.close)
+    figures = {
+        "store": store.statistics,
+        "saver": saver.statistics,
+        "register": register.statistics,
+        "bus": bus.statistics,
+    }
+    return Engines(saver, register, bus, await _open_keeper(settings, store, opened), figures)
+
+
+async def open_keeper(settings: Settings, opened: AsyncExitStack) -> Keeper:
+    """The cluster's keeper alone, for who has no other business with it."""
+    store = await _open_store(settings, opened) if settings.keeper.engine == "redis" else None
+    return await _open_keeper(settings, store, opened)
+
+
+async def _open_store(settings: Settings, opened: AsyncExitStack) -> Store:
+    store = await Store.open(settings.store)
+    opened.push_async_callback(store.close)
+    return store
+
+
+async def _open_keeper(settings: Settings, store: Store | None, opened: AsyncExitStack) -> Keeper:
+    keeper: Keeper
+    if settings.keeper.engine == "redis" and store is not None:
+        keeper = await RedisKeeper.open(store, session_timeout=settings.keeper.session_timeout)
+    else:
+        keeper = await ZooKeeper.open(settings.keeper)
+    opened.push_async_callback(keeper.close)
+    return keeper

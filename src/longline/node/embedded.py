@@ -1,0 +1,38 @@
+"""A whole cluster in one process: every role, on engines of its own. No other service is needed."""
+
+from contextlib import AsyncExitStack
+
+from longline.bus.local import LocalBus
+from longline.keeper.local import LocalKeeper
+from longline.node.admin_key import make_data_dir
+from longline.node.engines import Engines
+from longline.node.process import ROLES, Process
+from longline.register.memory import MemoryRegister
+from longline.saver.sqlite import SqliteSaver
+from longline.settings import Settings
+
+
+def embedded(settings: Settings) -> Process:
+    """The process, not started yet."""
+    return Process(settings, ROLES, open_engines, alone=True)
+
+
+async def open_engines(settings: Settings, opened: AsyncExitStack) -> Engines:
+    """SQLite, and memory: no service but this process. `opened` closes what was opened."""
+    make_data_dir(settings.data_dir)
+    register = MemoryRegister()
+    saver = await SqliteSaver.open(
+        settings.database,
+        locate=register.locate_now,
+        queue_limit=settings.saver.queue,
+        queue_bytes=settings.saver.queue_bytes,
+        cache_bytes=settings.saver.cache_bytes,
+        ledger_retention_ms=settings.saver.ledger_retention * 1000,
+        event_limit=settings.saver.event_limit,
+    )
+    opened.push_async_callback(saver.close)
+    keeper = await LocalKeeper.open(settings.data_dir / "keeper.json")
+    opened.push_async_callback(keeper.close)
+    bus = LocalBus(settings.bus.queue, settings.bus.queue_bytes)
+    figures = {"saver": saver.statistics, "register": register.statistics, "bus": bus.statistics}
+    return Engines(saver, register, bus, keeper, figures)

