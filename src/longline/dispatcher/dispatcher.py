@@ -68,7 +68,7 @@ class Dispatcher:
         self._monotonic = monotonic
         self._draw = draw
         self._stampede = Stampede()
-        self._history: OrderedDict[bytes, bytes] = OrderedDict()  # client → seed of its endpoint
+        self._history: OrderedDict[bytes, str] = OrderedDict()  # client → address of its endpoint
         self._rooms: Mapping[str, Sequence[Node]] = {}
         self._dispatchers = 1  # that share the clients
         self._endpoints: dict[tuple[str, str], list[Endpoint]] = {}
@@ -143,15 +143,15 @@ class Dispatcher:
         The client's session may linger there.
         """
         last = self._history.get(client)
-        if last is not None and best[0].seed != last:
+        if last is not None and best[0].address != last:
             for endpoint in candidates:
-                if endpoint.seed == last and endpoint.share >= BUSY * endpoint.weight:
+                if endpoint.address == last and endpoint.share >= BUSY * endpoint.weight:
                     if endpoint in best:
                         best.remove(endpoint)
                     elif len(best) >= self._settings.endpoints:
                         best.pop()
                     best.insert(0, endpoint)
-        self._history[client] = best[0].seed
+        self._history[client] = best[0].address
         self._history.move_to_end(client)
         if len(self._history) > HISTORY:
             self._history.popitem(last=False)

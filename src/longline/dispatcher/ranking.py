@@ -10,6 +10,8 @@ client that comes back finds the room it had.
 import math
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from heapq import nsmallest
+from operator import itemgetter
 
 import msgspec
 
@@ -35,7 +37,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     share: float
     region: str
     networks: tuple[str, ...]
-    seed: bytes
+    address: str
+    seed: int
 
 
 def endpoints(rooms: Iterable[Node], transport: str) -> list[Endpoint]:
@@ -58,7 +61,8 @@ def _endpoint(address: str, transport: str, rooms: Sequence[Node]) -> Endpoint:
         share=sum(room.weight * headroom(room) for room in rooms),
         region=rooms[0].region,
         networks=tuple(sorted({network for room in rooms for network in room.networks})),
-        seed=address.encode(),
+        address=address,
+        seed=_hash(address.encode()),
     )
 
 
@@ -82,10 +86,9 @@ def ranked(
 ) -> list[Endpoint]:
     """The best endpoints for a client: well connected to its network first, then near, then by its draw."""
 
-    def order(endpoint: Endpoint) -> tuple[int, float]:
-        return distance(endpoint, region, network), -_draw(endpoint, client)
-
-    return sorted(candidates, key=order)[:limit]
+    number = _hash(client)
+    drawn = [(distance(each, region, network), -_draw(each, number), each) for each in candidates]
+    return [each for _, _, each in nsmallest(limit, drawn, key=itemgetter(0, 1))]
 
 
 def distance(endpoint: Endpoint, region: str, network: str) -> int:
@@ -95,6 +98,14 @@ def distance(endpoint: Endpoint, region: str, network: str) -> int:
     return 2 * far_network + far_region
 
 
-def _draw(endpoint: Endpoint, client: bytes) -> float:
-    number = int.from_bytes(blake2b(client, digest_size=7, key=endpoint.seed[:64]).digest())
-    return endpoint.share / -math.log((number + 1) / (2**56 + 1))
+def _hash(data: bytes) -> int:
+    return int.from_bytes(blake2b(data, digest_size=8).digest())
+
+
+def _draw(endpoint: Endpoint, client: int) -> float:
+    # The two hashes mixed as SplitMix64 does it (Steele, Lea and Flood 2014), so that a client is hashed once
+    # and not again for every endpoint.
+    number = client ^ endpoint.seed
+    number = (number ^ number >> 30) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
+    number = (number ^ number >> 27) * 0x94D049BB133111EB & 0xFFFFFFFFFFFFFFFF
+    return endpoint.share / -math.log(((number ^ number >> 31) + 1) / (2**64 + 1))

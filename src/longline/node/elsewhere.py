@@ -39,6 +39,6 @@ class Elsewhere:
         if not self._endpoints:
             return None
         best = ranked(self._endpoints, f"{app}/{device}".encode(), region="", network="", limit=1)[0]
-        address = best.seed.decode()
+        address = best.address
         known = self._own.addresses.get("mqtt") if self._own is not None else None
         return None if address == known else address
