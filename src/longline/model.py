@@ -86,7 +86,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """One push as it travels; the same object for every device that gets it.
 
     `id` is a UUIDv7 in its 36-character form. `content_type` is a MIME type. An `online_only`
-    message is for who is connected at the moment of sending and is never kept for later.
+    message is for who is connected at the moment of sending and is never kept for later. One to everyone is
+    written to those who are connected over `spread_over` seconds, evenly.
     """
 
     id: str
@@ -99,6 +100,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     priority: str = "normal"
     collapse_key: str | None = None
     online_only: bool = False
+    spread_over: int = 0
 
 
 class Everyone(msgspec.Struct, frozen=True, tag="all"):

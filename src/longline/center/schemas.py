@@ -13,6 +13,7 @@ from longline.model import APP_NAME, DEVICE_NAME, MAX_NAMES, MAX_TTL
 MAX_LABELS = 100  # aliases, and tags, of one device
 MAX_ATTRIBUTES = 64  # keys
 MAX_ATTRIBUTES_BYTES = 4096  # as JSON
+MAX_SPREAD = 86_400  # seconds: a day
 MAX_COLLAPSE_KEY = 64  # characters
 MAX_TOKEN_LIFE = 315_360_000  # seconds: ten years
 MAX_BAN = 315_360_000  # seconds
@@ -282,9 +283,17 @@ class Options(Strict, frozen=True):
         Meta(description="A newer message of the same key replaces an older one that still waits."),
     ] = None
     online_only: Annotated[bool, Meta(description="Only who is connected now gets it.")] = False
-    # In the contract, and not done by this version: only the values that mean "no" are taken.
+    # In the contract, and not done by this version: only the value that means "no" is taken.
     send_at: Annotated[str | None, Meta(extra_json_schema={"enum": [None]})] = None
-    spread_over: Annotated[int, Meta(ge=0, extra_json_schema={"maximum": 0})] = 0
+    spread_over: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=MAX_SPREAD,
+            description="Seconds over which a message to everyone is written to who is connected, evenly. "
+            "Without effect on a list of devices.",
+        ),
+    ] = 0
 
 
 class MessageBody(Strict, frozen=True):

@@ -92,24 +92,27 @@ class Sender:
             raise NotSupported(
                 "this version does not send later", details=[("options.send_at", "not supported")]
             )
-        if options.spread_over:
-            raise NotSupported(
-                "this version does not pace audiences", details=[("options.spread_over", "not supported")]
-            )
         payload, content_type = _payload(asked)
         ttl = self._default_ttl if options.ttl is msgspec.UNSET else options.ttl
         online_only = options.online_only or ttl == 0
+        if not online_only and options.spread_over > ttl:
+            raise ValidationFailed(
+                "the message is over before it is spread",
+                details=[("options.spread_over", "at most the ttl")],
+            )
+        grace = self._online_grace + options.spread_over * 1000
         message = Message(
             id=self._ids.make(now),
             app=app.app,
             payload=payload,
             content_type=content_type,
             created_at=now,
-            expires_at=now + (self._online_grace if online_only else ttl * 1000),
+            expires_at=now + (grace if online_only else ttl * 1000),
             qos=options.qos,
             priority=options.priority,
             collapse_key=options.collapse_key,
             online_only=online_only,
+            spread_over=options.spread_over,
         )
         return Envelope(message, audience_of(asked.audience))
 

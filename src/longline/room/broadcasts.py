@@ -10,6 +10,7 @@ not answer delays that, but not the broadcasts behind it, up to `UNTOLD` of them
 """
 
 import asyncio
+from collections.abc import Sequence
 
 from pyroaring import BitMap
 
@@ -17,9 +18,10 @@ from longline.errors import LonglineError
 from longline.model import wall_clock
 from longline.room.broker import Broker
 from longline.room.frames import Frames
+from longline.room.pacing import Pacing
 from longline.room.receipts import Receipts
 from longline.room.recent import Recent
-from longline.room.session import UNKNOWN
+from longline.room.session import UNKNOWN, Session
 from longline.saver.port import Broadcast, Saver
 
 WAITING = 64
@@ -46,6 +48,7 @@ class Broadcasts:
         self._cancelled: dict[tuple[int, str], bool] = {}  # of those that wait or run
         self._done: asyncio.Queue[tuple[str, Broadcast]] = asyncio.Queue(UNTOLD)
         self._seen = Recent(REMEMBERED)
+        self.pacing = Pacing()
 
     async def add(self, command: Broadcast) -> None:
         """Takes a broadcast in; waits while too many are waiting."""
@@ -72,27 +75,45 @@ class Broadcasts:
                 # One that is only for who is connected cannot be asked about afterwards: it is not written
                 # twice.
                 name = (command.app, command.message.id)
-                if not command.message.online_only or self._seen.add(name):
+                if command.message.online_only and not self._seen.add(name):
+                    continue
+                if command.message.spread_over:
+                    await self._pace(node, command)
+                else:
                     passes.setdefault(command.app, []).append(_Pass(node, command))
             for app, together in passes.items():
-                await self._write(app, together)
+                await self._write(self._sessions(app), together)
             for node, command in batch:
-                self._cancelled.pop((command.app, command.message.id), None)
-                if node == self._node:
-                    await self._done.put((node, command))
+                if not command.message.spread_over:
+                    await self._over(node, command)
 
-    async def _write(self, app: int, passes: list["_Pass"]) -> None:
+    async def _pace(self, node: str, command: Broadcast) -> None:
+        """Has a broadcast written bit by bit over the time that its sender asked for."""
+        passes = [_Pass(node, command)]
+        await self.pacing.add(
+            self._sessions(command.app),
+            command.message.spread_over,
+            lambda sessions: self._write(sessions, passes),
+            lambda: self._over(node, command),
+        )
+
+    async def _over(self, node: str, command: Broadcast) -> None:
+        self._cancelled.pop((command.app, command.message.id), None)
+        if node == self._node:
+            await self._done.put((node, command))
+
+    def _sessions(self, app: int) -> list[Session]:
+        """All sessions of an app; who comes later reads the log."""
         tenant = self._broker.tenants.get(app)
-        if tenant is None:
-            return
-        sessions = list(tenant.sessions.values())  # who comes later reads the log
+        return [] if tenant is None else list(tenant.sessions.values())
+
+    async def _write(self, sessions: Sequence[Session], passes: list["_Pass"]) -> bool:
+        """Writes broadcasts to sessions; False when all of them were cancelled, or left to another node."""
         step = max(1, self.fanout_slice // len(passes))
+        passes = self._going_on(passes)
         for start in range(0, len(sessions), step):
-            passes = [
-                each for each in passes if each.node == self._node and not self._cancelled.get(each.name)
-            ]
             if not passes:
-                return
+                break
             now = wall_clock()
             for session in sessions[start : start + step]:
                 ordinal = session.ordinal
@@ -104,6 +125,11 @@ class Broadcasts:
                     if position:
                         self._broker.offer(session, each.frames, position, True, now)
             await asyncio.sleep(0)
+            passes = self._going_on(passes)
+        return bool(passes)
+
+    def _going_on(self, passes: list["_Pass"]) -> list["_Pass"]:
+        return [each for each in passes if each.node == self._node and not self._cancelled.get(each.name)]
 
     async def tell(self) -> None:
         """Tells the store which sub-tasks are done, for as long as the room lives."""

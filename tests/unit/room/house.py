@@ -139,11 +139,12 @@ class House:
         limit: int = 100,
         fanout_slice: int = 10,
         store: Store | None = None,
+        register: MemoryRegister | None = None,
     ) -> None:
         settings = settings or RoomSettings(ack_delay=0, linger=0)
         self.scene = Scene()
         self.store = store or Store()
-        self.register = MemoryRegister()
+        self.register = register or MemoryRegister()
         self.bus = LocalBus(1000)
         saver, broker = cast(Saver, self.store), self.scene.broker  # by shape: the part that a room uses
         self.receipts = Receipts(saver, broker.counters, delay=settings.ack_delay / 1000, limit=limit)
@@ -191,6 +192,7 @@ class House:
         self.run(self.receipts.run())
         self.run(self.commands.receive())
         self.run(self.broadcasts.run())
+        self.run(self.broadcasts.pacing.run())
         self.run(self.broadcasts.tell())
         self.run(self.takeovers.run())
         self.run(self.departures.run())

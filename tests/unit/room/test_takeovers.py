@@ -1,7 +1,7 @@
 """Telling other rooms that a device has come here."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -42,6 +42,9 @@ class Road:
         raise NotImplementedError
 
     def waiting(self, node: str) -> int:
+        raise NotImplementedError
+
+    def statistics(self) -> Mapping[str, int]:
         raise NotImplementedError
 
 

@@ -94,7 +94,8 @@ _MESSAGE = struct.Struct(">BHIH")
 
 _PRIORITIES = ("normal", "high")
 _TYPES = ("application/json", "text/plain;charset=utf-8", "application/octet-stream")
-_OTHER = 15
+_OTHER = 7
+_PACED = 8
 
 
 def prefix(partition: int) -> bytes:
@@ -142,8 +143,9 @@ def pack_body(message: Message) -> bytes:
     kind = _TYPES.index(message.content_type) if message.content_type in _TYPES else _OTHER
     rank = _PRIORITIES.index(message.priority) if message.priority in _PRIORITIES else 3
     app = message.app.encode()
+    paced = _PACED if message.spread_over else 0
     head = _BODY.pack(
-        message.qos << 6 | rank << 4 | kind,
+        message.qos << 6 | rank << 4 | paced | kind,
         message.created_at >> 32,
         message.created_at & 0xFFFF_FFFF,
         len(app),
@@ -153,6 +155,8 @@ def pack_body(message: Message) -> bytes:
         texts += _text(message.priority)
     if kind == _OTHER:
         texts += _text(message.content_type)
+    if paced:
+        texts += message.spread_over.to_bytes(4)
     return b"".join((head, app, texts, message.payload))
 
 
@@ -168,7 +172,7 @@ def unpack_body(
     head, high, low, length = _BODY.unpack_from(packed)
     at = _BODY.size + length
     app = packed[_BODY.size : at].decode()
-    rank, kind = head >> 4 & 3, head & 15
+    rank, paced, kind = head >> 4 & 3, head & _PACED, head & 7
     priority, content_type = "", ""
     if rank == 3:
         priority, at = _read_text(packed, at)
@@ -178,6 +182,9 @@ def unpack_body(
         content_type, at = _read_text(packed, at)
     else:
         content_type = _TYPES[kind]
+    spread_over = 0
+    if paced:
+        spread_over, at = int.from_bytes(packed[at : at + 4]), at + 4
     return Message(
         id=id_text(message_id),
         app=app,
@@ -189,6 +196,7 @@ def unpack_body(
         priority=priority,
         collapse_key=collapse_key,
         online_only=online_only,
+        spread_over=spread_over,
     )
 
 

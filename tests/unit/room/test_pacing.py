@@ -1,0 +1,103 @@
+"""Broadcasts that take their time: evenly, in full, and not in the way of others."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import msgspec
+
+from longline.bus.port import Cancelled
+from longline.room.pacing import TICK, Pacing
+from longline.room.session import Session
+from longline.saver.port import Broadcast
+from longline.testing.clock import VirtualClock
+from tests.unit.room.house import NODE, House
+from tests.unit.room.test_admission import topics
+from tests.unit.room.test_broadcasts import broadcast
+
+
+def paced(command: Broadcast, seconds: int) -> Broadcast:
+    message = msgspec.structs.replace(command.message, spread_over=seconds)
+    return msgspec.structs.replace(command, message=message)
+
+
+def numbered(count: int) -> list[Session]:
+    """Numbers that pass for sessions: `Pacing` does not look at them."""
+    return cast(list[Session], list(range(count)))
+
+
+class Writer:
+    """Takes sessions as `Pacing` hands them out; they are only numbers here."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.written: list[Session] = []
+        self.over = 0
+        self._stop_after = stop_after
+
+    async def write(self, sessions: Sequence[Session]) -> bool:
+        self.written += sessions
+        return self._stop_after is None or len(self.written) < self._stop_after
+
+    async def end(self) -> None:
+        self.over += 1
+
+
+async def test_a_broadcast_is_written_evenly_over_its_time() -> None:
+    clock = VirtualClock()
+    pacing = Pacing(clock.now, clock.sleep)
+    running = asyncio.create_task(pacing.run(), name="pacing")
+    writer = Writer()
+    await pacing.add(numbered(1000), 10, writer.write, writer.end)
+    for second in range(1, 10):
+        await clock.advance(1)
+        assert abs(len(writer.written) - second * 100) <= 100 * TICK + 1
+        assert writer.over == 0
+    await clock.advance(1 + TICK)
+    assert writer.written == numbered(1000)
+    assert writer.over == 1
+    running.cancel()
+
+
+async def test_several_go_side_by_side_and_one_that_is_cancelled_ends_at_once() -> None:
+    clock = VirtualClock()
+    pacing = Pacing(clock.now, clock.sleep)
+    running = asyncio.create_task(pacing.run(), name="pacing")
+    slow, quick, cancelled = Writer(), Writer(), Writer(stop_after=10)
+    for writer, seconds in ((slow, 100), (quick, 1), (cancelled, 10)):
+        await pacing.add(numbered(100), seconds, writer.write, writer.end)
+    await clock.advance(2)
+    assert (len(quick.written), quick.over) == (100, 1)
+    assert (slow.over, cancelled.over) == (0, 1)
+    assert len(cancelled.written) < 15
+    await clock.advance(99)
+    assert (len(slow.written), slow.over) == (100, 1)
+    running.cancel()
+
+
+async def test_a_paced_broadcast_reaches_everybody() -> None:
+    async with House() as house:
+        peers = [await house.client(f"d{n}") for n in range(20)]
+        await house.bus.send(NODE, [paced(broadcast(1, *range(20)), 1)])
+        await eventually(house, lambda: len(house.store.finished) == 1)
+        assert [topics(peer.unread()) for peer in peers] == [["push/m1"]] * 20
+
+
+async def test_a_paced_broadcast_that_is_cancelled_is_written_to_nobody_else() -> None:
+    async with House() as house:
+        peers = [await house.client(f"d{n}") for n in range(20)]
+        command = paced(broadcast(1, *range(20)), 3600)
+        await house.bus.send(NODE, [command])
+        await house.settle()
+        await house.bus.send(NODE, [Cancelled(7, command.message.id)])
+        await eventually(house, lambda: len(house.store.finished) == 1)
+        assert sum(topics(peer.unread()) == ["push/m1"] for peer in peers) <= 1
+
+
+async def eventually(house: House, holds: Callable[[], bool]) -> None:
+    """Lets the room go on until something holds, for ten seconds at most."""
+    for _ in range(1000):
+        await house.settle()
+        if holds():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never came to that")
