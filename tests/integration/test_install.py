@@ -59,7 +59,8 @@ def binaries(names: list[str]) -> list[str]:
     return [
         name
         for name in names
-        if not name.endswith((".py", ".typed", ".html", ".css", ".js", ".sql", ".lua")) and ".dist-info/" not in name
+        if not name.endswith((".py", ".typed", ".html", ".css", ".js", ".sql", ".lua"))
+        and ".dist-info/" not in name
     ]
 
 

@@ -1,5 +1,6 @@
 """The session table of a node that is a whole cluster by itself."""
 
+import asyncio
 import heapq
 import time
 from collections import deque
@@ -126,6 +127,10 @@ class MemoryRegister:
             else:
                 self._end(app, device, binding, now)
         return len(found)
+
+    async def doubted(self, seen: int) -> int:
+        never: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        return await never
 
     async def transitions(self, limit: int) -> list[Transition]:
         return [

@@ -100,6 +100,13 @@ class Register(Protocol):
         """Lets the sessions of a node that is dead linger, at most `limit`; how many it found."""
         ...
 
+    async def doubted(self, seen: int) -> int:
+        """Returns when sessions may have been forgotten since `seen`: 0, then the last answer.
+
+        An engine whose process lives as long as its nodes forgets none, and never returns.
+        """
+        ...
+
     async def transitions(self, limit: int) -> list[Transition]:
         """The oldest transitions that were not forgotten; those of one source in order."""
         ...

@@ -121,6 +121,9 @@ class RedisRegister:
     async def count(self, app: int) -> int:
         return sum(await self._everywhere(lambda partition: (b"HLEN", partition.sessions(app))))
 
+    async def doubted(self, seen: int) -> int:
+        return await self._store.doubted(seen)
+
     def statistics(self) -> Mapping[str, int]:
         """Binds that may have to be withdrawn, and transitions that waited when they were last read."""
         return {"unsure": self._binder.unsure(), "transitions": self._waiting}

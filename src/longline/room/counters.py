@@ -28,6 +28,7 @@ class RoomCounters:
         "refused",
         "resyncs",
         "sessions",
+        "sessions_forgotten",
         "takeovers_lost",
         "writes_too_late",
     )
@@ -49,6 +50,7 @@ class RoomCounters:
         self.writes_too_late = 0  # to a connection that had just gone
         self.takeovers_lost = 0  # rooms that were not told that a device has come to us
         self.resyncs = 0  # times that commands to us were lost
+        self.sessions_forgotten = 0  # ended because the session table had lost them
         self.pressed = 0  # times that the stores did not keep up with us
         self.publishers_paused = 0  # connections not read from for that reason
         self.refused = Tally()  # peers' faults and refusals, by code

@@ -15,6 +15,7 @@ from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Register
 from longline.room.addresses import Addresses
 from longline.room.admission import Admission
+from longline.room.audit import Audit
 from longline.room.broadcasts import Broadcasts
 from longline.room.broker import Broker
 from longline.room.commands import Commands
@@ -106,6 +107,7 @@ class Room:
             routes=self.routes,
             fenced=fenced,
         )
+        self._audit = Audit(register, self.broker)
         self._pressure = Pressure(
             self.broker,
             [(self.receipts.waiting, RECEIPTS), (self.admission.waiting, settings.connect_queue)],
@@ -153,8 +155,10 @@ class Room:
             ("takeovers", self.takeovers.run()),
             ("commands", self._commands.receive()),
             ("broadcasts", self._broadcasts.run()),
+            ("broadcasts-paced", self._broadcasts.pacing.run()),
             ("broadcasts-done", self._broadcasts.tell()),
             ("routes", self.routes.run()),
+            ("audit", self._audit.run()),
             ("pressure", self._pressure.run()),
             ("clock", self._clock()),
         ):

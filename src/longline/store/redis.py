@@ -86,6 +86,8 @@ class Store:
         self._replicas: list[Address] = []
         self._listeners: set[Listener] = set()
         self._stale = asyncio.Event()
+        self._doubts = 0  # see `doubted`
+        self._doubted = asyncio.Event()
         self._mapping: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -256,12 +258,32 @@ class Store:
 
     def assign(self, slot: int, server: Server) -> None:
         """See `server.Owner`."""
+        if self._table[slot] is not None:
+            self._doubt()
         self._table[slot] = server
         self._routes.clear()
 
     def troubled(self, server: Server) -> None:
         """See `server.Owner`."""
         self._stale.set()
+
+    def restarted(self, server: Server) -> None:
+        """See `server.Owner`."""
+        self._doubt()
+
+    def _doubt(self) -> None:
+        self._doubts += 1
+        self._doubted.set()
+
+    async def doubted(self, seen: int) -> int:
+        """Returns when writes that were answered may have been lost since `seen`: 0, then the last answer.
+
+        That is when a server was started again, or its slots have another one, and calls go there.
+        """
+        while self._doubts == seen:
+            self._doubted.clear()
+            await self._doubted.wait()
+        return self._doubts
 
     async def _keep_map(self) -> None:
         """Looks at the map again whenever somebody has a doubt, though not without a pause."""

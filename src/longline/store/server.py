@@ -55,6 +55,10 @@ class Owner(Protocol):
         """The server does not answer, or says that the Cluster is changing."""
         ...
 
+    def restarted(self, server: "Server") -> None:
+        """The server is back, and not the same process as before."""
+        ...
+
 
 class Server:
     """See the module. `addresses` are tried in turn: those of a single server may be several."""
@@ -88,6 +92,7 @@ class Server:
         self._ticker: asyncio.TimerHandle | None = None
         self._ticked = 0.0
         self._late = False
+        self._run = b""  # which process it was
         troubled = partial(owner.troubled, self)
         self._upkeep = Upkeep(addresses, dial, owner.scripts, figures, self._adopt, troubled)
 
@@ -311,6 +316,10 @@ class Server:
         link.on_lost = self._link_lost
         link.on_writable = self._flush_soon
         self.link = link
+        run = self.facts.run if self.facts is not None else b""
+        before, self._run = self._run, run
+        if before and before != run:
+            self._owner.restarted(self)
         self._flush_soon()
 
     def _link_lost(self, link: Link) -> None:

@@ -93,11 +93,14 @@ async def load(store: Store, *, durable: bool = False) -> AsyncIterator[Load]:
 async def test_a_server_that_is_killed_and_comes_back(directory: Path, open_store: Open) -> None:
     async with RedisServer(directory, config={"appendonly": "yes", "appendfsync": "always"}) as server:
         store = await open_store(server.url, timeout=TIMEOUT)
+        doubts = 0
         async with load(store) as calls:
             for _ in range(3):
                 server.kill()
                 await asyncio.to_thread(server.start)
                 await calls.some()
+                async with asyncio.timeout(TIMEOUT):
+                    doubts = await store.doubted(doubts)
 
         assert calls.unavailable == 0
         assert store.statistics()["reconnects"] >= 3
@@ -153,6 +156,8 @@ async def test_a_master_that_is_killed_and_replaced(directory: Path, open_store:
             master.kill()
             await asyncio.to_thread(cluster.failed_over, TAGS[0], master)
             await asyncio.to_thread(master.start)
+            async with asyncio.timeout(TIMEOUT):
+                await store.doubted(0)
 
         # A store that was idle meanwhile finds its way too.
         assert await quiet.call(TAGS[0], "EXISTS", keys(TAGS[0])[0]) == 1

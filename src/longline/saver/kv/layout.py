@@ -3,7 +3,7 @@
 A device lives in one partition; all keys of partition 17 begin with `{p17}`, so that one script may touch
 them. Scripts get that beginning as KEYS[1]. *place*: a device's local ordinal, a decimal number.
 
-- `pos`: counter; positions of inbox and log entries of all apps.
+- `pos`: the last position; positions of inbox and log entries of all apps rise above it.
 - `i:<app>:<place>` STRING: the inbox, entries one after the other, oldest first; there only while something
   waits.
 - `o:<app>:<place>` STRING: the same for `online_only` messages, which nobody fetches.

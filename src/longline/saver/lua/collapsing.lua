@@ -67,7 +67,7 @@ local function enqueue_broadcast(i)
   note_end(app, id, created + ttl)
   row = struct.pack('>I4I4', places, deleted) .. collapse
   if places > 0 then
-    position = redis.call('INCR', tag .. 'pos')
+    position = next_position(now)
     if deleted > 0 then redis.call('COPY', tag .. 'x:' .. app, set_key(tag, id, 'o'), 'REPLACE') end
     if collapse ~= '' and not hidden then collapse_before(app, id, collapse, now) end
   end
