@@ -84,6 +84,16 @@ class Ledger:
             await asyncio.sleep(0.1)
             self.books.read()
 
+    async def heard(self, since: int) -> None:
+        """Returns when a presence event was heard that happened after `since` (ms)."""
+        deadline = now() + int(QUIET_WITHIN * 1000)
+        while True:
+            self.books.read()
+            if any(event.at > since for event in self.books.heard.entries):
+                return
+            assert now() < deadline, f"no presence event is heard:\n{self.cluster.tail()}"
+            await asyncio.sleep(0.1)
+
     def stay(self) -> None:
         """From now on devices stay where they are."""
         self._tell("stay")

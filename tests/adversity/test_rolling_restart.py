@@ -22,7 +22,7 @@ from tests.adversity.crowd import Plan, Summary, name_of
 from tests.integration.server_process import free_ports
 from tests.servers.redis_server import DYING_WITH_US, RedisServer
 
-pytestmark = [pytest.mark.adversity, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.adversity, pytest.mark.shape("cluster"), pytest.mark.timeout(1200)]
 
 ROOT = Path(__file__).parents[2]
 DEVICES = int(os.environ.get("LONGLINE_DEVICES", "10000"))
