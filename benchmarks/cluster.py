@@ -32,6 +32,7 @@ STOP_SECONDS = 60.0
 DISPATCHER_CPU, LOAD_CPU = 0, 1
 CLIENTS = 64  # connections of the look-up load
 CROWD = 15_000  # clients that come at once
+SETTLE_SECONDS = 3.0  # until rooms no longer report the load of their own start
 WEIGHTS = (1.0, 2.0, 3.0, 4.0)
 STORE = {
     "save": '""',
@@ -235,9 +236,9 @@ def measure(case: Case) -> Outcome:
         watched = [part for pid in pids for part in ("--server-pid", str(pid))]
         command = longline("bench", case.mode, *case.flags, *deployment.flags, *watched, "--json")
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if not done.stdout:
-            sys.exit(f"{case.title}: {done.stderr}")
-        result = json.loads(done.stdout)
+        result = json.loads(done.stdout or "{}")
+        if "server_cpu_by_pid" not in result:
+            sys.exit(f"{case.title}: {done.stdout}{done.stderr}")
     used = {int(pid): cores for pid, cores in result["server_cpu_by_pid"].items()}
     cores = {kind: sum(used[pid] for pid in group) for kind, group in deployment.pids.items() if group}
     cores["load"] = sum(result["generator_cpu"])
@@ -302,7 +303,8 @@ def unicast(options: argparse.Namespace) -> None:
 def broadcast(options: argparse.Namespace) -> None:
     """A broadcast to connected devices, by one room and by four."""
     for qos in (0, 1):
-        flags = ["--devices", str(options.devices), "--messages", str(options.messages), "--qos", str(qos)]
+        flags = ["--devices", str(options.devices), "--messages", str(options.messages)]
+        flags += ["--window", str(options.window), "--qos", str(qos)]
         deployments = {"one process, SQLite": one_process, "1 room": cluster(), "4 rooms": cluster(rooms=4)}
         cases = [
             Case(f"{title}, {options.devices:,} devices", start, "broadcast", flags)
@@ -339,6 +341,7 @@ def dispatcher(options: argparse.Namespace) -> None:
                 "LONGLINE_ROOM__PORT": str(room),
                 "LONGLINE_NODE__STATUS_PORT": str(status),
                 "LONGLINE_NODE__WEIGHT": str(weight),
+                "LONGLINE_KEEPER__REPORT_INTERVAL": "0.5",
             }
             stack.enter_context(process(longline("run", "room"), folder, f"room-{number}", mine))
             ready(status, folder)
@@ -348,6 +351,7 @@ def dispatcher(options: argparse.Namespace) -> None:
         answered(port, folder, look_up(0), b'"endpoints"')
         while len(ask(port, CLIENTS, first=0).rooms) < len(rooms):  # each is known a moment after it is ready
             time.sleep(0.1)
+        time.sleep(SETTLE_SECONDS)
         os.sched_setaffinity(0, {LOAD_CPU})
         crowds = []
         for number in range(1, options.rounds + 1):
@@ -429,8 +433,9 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; default all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each measurement of unicasts")
-    parser.add_argument("--devices", type=int, default=4000, help="that a broadcast goes to")
-    parser.add_argument("--messages", type=int, default=200, help="broadcasts in each measurement")
+    parser.add_argument("--devices", type=int, default=8000, help="that a broadcast goes to")
+    parser.add_argument("--messages", type=int, default=150, help="broadcasts in each measurement")
+    parser.add_argument("--window", type=int, default=8, help="broadcasts on their way at once")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(unknown)}")

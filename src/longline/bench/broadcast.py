@@ -59,6 +59,18 @@ class Share(msgspec.Struct, frozen=True):
     cpu: float
 
 
+class Result(msgspec.Struct, frozen=True):
+    """What is read of one message's answer."""
+
+    message_id: str | None = None
+
+
+class Results(msgspec.Struct, frozen=True):
+    """What is read of the answer to a batch."""
+
+    results: list[Result]
+
+
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """The result of `broadcast`."""
 
@@ -163,42 +175,57 @@ class Caster:
         self.connection = http.client.HTTPConnection(api.host, api.port, timeout=REQUEST_SECONDS)
 
     def cast(self, count: int) -> None:
-        """Posts so many broadcasts and waits until all devices have them, or nothing moves."""
-        for _ in range(count):
-            self.wait(self.plan.window - 1)
-            self.post()
+        """Posts so many broadcasts and waits until all devices have them, or nothing moves.
+
+        Raises BenchFailed when nothing moves before all are posted.
+        """
+        while count:
+            free = self.plan.window - self.wait(self.plan.window - 1)
+            if free <= 0:
+                raise BenchFailed("broadcasts do not reach all devices")
+            self.post(min(free, count))
+            count -= min(free, count)
         self.wait(0)
 
-    def wait(self, window: int) -> None:
-        """Until at most `window` broadcasts are on their way."""
-        wanted = (len(self.posted_at) - window) * self.plan.devices
+    def wait(self, window: int) -> int:
+        """Until at most `window` broadcasts are on their way, or nothing moves; returns how many are."""
         seen, since = -1, time.monotonic()
-        while (received := sum(self.numbers[::COUNTERS])) < wanted:
+        while True:
+            received = sum(self.numbers[::COUNTERS])
+            # A broadcast counts until the last device has it.
+            left = len(self.posted_at) - received // self.plan.devices
+            if left <= window:
+                return left
             if received != seen:
                 seen, since = received, time.monotonic()
             elif time.monotonic() - since > self.plan.stall:
-                return
+                return left
             time.sleep(LOOK_SECONDS)
 
-    def post(self) -> None:
-        """Posts the next one; raises BenchFailed unless it is accepted."""
-        stamp = self.mark + len(self.posted_at).to_bytes(4, "big").hex().encode()
-        body = b'{"audience":"all","payload":"%b%b","options":{"qos":%d}}' % (
-            stamp,
-            b"x" * (self.plan.size - STAMP_BYTES),
-            self.plan.qos,
-        )
+    def post(self, count: int) -> None:
+        """Posts the next ones in one request; raises BenchFailed unless all are accepted."""
+        padding = b"x" * (self.plan.size - STAMP_BYTES)
+        first = len(self.posted_at)
+        messages = [
+            b'{"audience":"all","payload":"%b%b%b","options":{"qos":%d}}'
+            % (self.mark, number.to_bytes(4, "big").hex().encode(), padding, self.plan.qos)
+            for number in range(first, first + count)
+        ]
+        body = b'{"messages":[%b]}' % b",".join(messages)
         headers = {"Authorization": f"Bearer {self.api.key}", "Content-Type": "application/json"}
-        self.posted_at.append(time.monotonic_ns())
+        self.posted_at += [time.monotonic_ns()] * count
         try:
-            self.connection.request("POST", f"{self.api.base}/messages", body, headers)
+            self.connection.request("POST", f"{self.api.base}/messages:batch", body, headers)
             response = self.connection.getresponse()
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:
             raise BenchFailed(f"a broadcast could not be posted: {error}") from error
         if response.status != 202:
             raise BenchFailed(f"a broadcast was answered {response.status}: {answer[:200]!r}")
-        self.message_ids.append(msgspec.json.decode(answer)["message_id"])
+        for result in msgspec.json.decode(answer, type=Results).results:
+            if result.message_id is None:
+                raise BenchFailed(f"a broadcast was refused: {answer[:200]!r}")
+            self.message_ids.append(result.message_id)
 
 
 class Work:

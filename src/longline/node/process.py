@@ -80,6 +80,7 @@ class Process:
             await self._open(opened)
             self._opened = opened.pop_all()
         self._ready = True
+        self._cpu()  # what starting took says nothing of the load to come
         await self.membership.tell()
         log.info(
             "node_started",

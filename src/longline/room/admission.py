@@ -308,11 +308,14 @@ def still_there(callers: Sequence[Caller]) -> list[Caller]:
         if handle >= 0:
             poll.register(handle, select.POLLRDHUP)
     gone = {handle for handle, _ in poll.poll(0)}
-    return [
-        caller
-        for caller, handle in zip(callers, handles, strict=True)
-        if caller.connection.transport is not None and handle not in gone
-    ]
+    there = []
+    for caller, handle in zip(callers, handles, strict=True):
+        if handle in gone:
+            # Its transport is not read from meanwhile, and would not notice.
+            caller.connection.close(ReasonCode.SERVER_UNAVAILABLE, "hung_up")
+        elif caller.connection.transport is not None:
+            there.append(caller)
+    return there
 
 
 def refuse(connection: Connection, error: LonglineError) -> None:

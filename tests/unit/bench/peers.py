@@ -3,7 +3,7 @@
 import selectors
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import msgspec
@@ -179,8 +179,6 @@ class Broker:
             if self.refuse_batches:
                 self.refuse_batches -= 1
                 return 429, {"error": {"code": "overloaded"}}
-            if parts[-1] == "messages":
-                return 202, self.push_to_all(msgspec.json.decode(body))
             return 202, {"results": [self.push(message) for message in msgspec.json.decode(body)["messages"]]}
         if parts[4] == "devices":
             return 200, {
@@ -192,15 +190,16 @@ class Broker:
         ledger = {"targeted": targeted, "pending": pending, "acked": targeted - pending}
         return 200, {"ledger": {**ledger, "expired": 0, "collapsed": 0, "dropped": {}}}
 
-    def push(self, message: dict[str, dict[str, list[str]]]) -> dict[str, str]:
+    def push(self, message: Mapping[str, object]) -> dict[str, str]:
+        if message["audience"] == "all":
+            return self.push_to_all(message)
         name = f"m{self.deliveries}"
-        device = message["audience"]["devices"][0]
+        device = msgspec.convert(message["audience"], dict[str, list[str]])["devices"][0]
         self.pending.append((name, device))
         self.deliver(self.clients[device], f"push/{name}", str(message["payload"]).encode(), 1)
         return {"message_id": name}
 
-    def push_to_all(self, message: dict[str, object]) -> dict[str, str]:
-        assert message["audience"] == "all"
+    def push_to_all(self, message: Mapping[str, object]) -> dict[str, str]:
         name = f"m{self.deliveries}"
         qos = msgspec.convert(message["options"], dict[str, int])["qos"]
         for device, peer in self.clients.items():

@@ -193,6 +193,16 @@ def test_a_broadcast_that_one_device_lacks_is_found_here_and_at_the_server() -> 
     assert figures.verdict.ledgers_open > 0
 
 
+def test_a_broadcast_that_stops_all_others_ends_the_run() -> None:
+    with serving(Broker(lose=17)) as broker:
+        url = f"http://127.0.0.1:{broker.http}"
+        done = bench(
+            "broadcast", *ACCOUNT, "--url", url, "--port", broker.mqtt, "--stall", 0.2, "--window", 1
+        )
+    assert done.returncode == 1
+    assert "do not reach all devices" in done.stderr
+
+
 def test_a_broadcast_that_comes_twice_is_found() -> None:
     with serving(Broker(repeat=17)) as broker:
         status, figures = sent_broadcasts(broker, "--devices", 5, "--messages", 10)

@@ -343,7 +343,8 @@ async def test_who_hung_up_before_the_room_looked_takes_no_session_from_elsewher
             gone.wire.socket, here.wire.socket = ours, staying
             await house.settle()
             assert answer(here).reason == 0
-            assert not gone.unread()
+            assert answer(gone).reason == ReasonCode.SERVER_UNAVAILABLE
+            assert gone.over
             assert await house.register.count(7) == 1
 
 

@@ -69,7 +69,7 @@ class Load:
 
 
 @asynccontextmanager
-async def load(store: Store, *, durable: bool = False) -> AsyncIterator[Load]:
+async def load(store: Store, *, durable: bool = False, ordered: bool = True) -> AsyncIterator[Load]:
     """Calls all the time inside; judged at the end."""
     load = Load(store, durable)
     task = asyncio.create_task(load.calls())
@@ -85,7 +85,7 @@ async def load(store: Store, *, durable: bool = False) -> AsyncIterator[Load]:
     for tag in TAGS:
         arrived = await arrivals(store, tag)
         first = list(dict.fromkeys(arrived))
-        assert first == sorted(first)
+        assert first == sorted(first) or not ordered
         assert set(load.answered[tag]) <= set(arrived)
     assert store.statistics()["waiting"] == store.statistics()["waiting_bytes"] == 0
 
@@ -166,7 +166,8 @@ async def test_a_master_that_is_killed_and_replaced(directory: Path, open_store:
 async def test_a_master_that_hangs_is_replaced_and_comes_back(directory: Path, open_store: Open) -> None:
     async with RedisCluster(directory) as cluster:
         store = await open_store(cluster.url, timeout=TIMEOUT, wait_replicas=1, wait_timeout=WAIT)
-        async with load(store, durable=True):
+        # A call that is refused for the moment can be overtaken by those that are on their way already.
+        async with load(store, durable=True, ordered=False):
             master = cluster.master_of(TAGS[0])
             master.pause()
             try:
