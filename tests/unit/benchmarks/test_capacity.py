@@ -42,7 +42,7 @@ def test_a_page_without_a_place_for_a_table_is_told() -> None:
 
 def test_every_cost_says_whether_it_was_measured() -> None:
     kinds = {kind for _, _, _, kind, _ in capacity.INPUTS.costs.values()}
-    assert kinds == {"measured", "estimate", "required"}
+    assert {"measured", "estimate"} <= kinds <= {"measured", "estimate", "required"}
 
 
 @pytest.mark.parametrize("hinted", [True, False])
