@@ -33,8 +33,8 @@ class Coordinator:
             Duty(name, keeper, node, round, every=every)
             for name, round, every in (
                 ("expiry", Expiry(saver).round, 0.5),
-                ("lingering", Lingering(register).round, 0.25),
-                ("presence", Presence(register, saver).round, 0.1),
+                ("lingering", Lingering(register).round, 0.5),
+                ("presence", Presence(register, saver).round, 0.25),
                 ("rerouting", self.rerouting.round, 1.0),
                 ("obituary", self.obituary.round, 0.5),
             )
