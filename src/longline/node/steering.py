@@ -7,31 +7,22 @@ order to drain a node is a value under the node's name; how far the drain has co
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 import structlog
 
+from longline.center.operators import DRAINS, PROGRESS, DrainOrder
 from longline.errors import LonglineError
 from longline.keeper.port import Keeper
 from longline.node.elsewhere import Elsewhere
 from longline.room.draining import Draining, DrainPlan
 from longline.settings import Settings, dynamic
 
-DRAINS = "drains/"  # + node: the order
-PROGRESS = "drain-progress/"  # + node: how far it has come
 TELL_EVERY = 1.0  # s
 RETRY_AFTER = 1.0
 
 log = structlog.get_logger("longline.node")
-
-
-class DrainOrder(msgspec.Struct, frozen=True):
-    """An operator's order. `rate`: clients a second to begin with. `deadline`: seconds for all of it."""
-
-    rate: float | None = None
-    dry_run: bool = False
-    deadline: float | None = None
-    requested_at: int = 0
 
 
 class Steering:
@@ -85,6 +76,10 @@ class Steering:
         """Moves all clients elsewhere, in `within` seconds; who is left then is left to the room's end."""
         if self._draining is not None:
             await self._draining.run(DrainPlan(within=within, stopping=True))
+            for key in (DRAINS + self._node(), PROGRESS + self._node()):
+                with suppress(LonglineError):  # the next order to drain takes away what is a day old
+                    if await self._keeper.read(key) is not None:
+                        await self._keeper.write(key, None)
 
     async def _take_settings(self) -> None:
         kept = await self._keeper.read(dynamic.KEY)

@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
+from longline.center.operators import DRAINS, PROGRESS, DrainOrder
 from longline.node.elsewhere import Elsewhere
-from longline.node.steering import DRAINS, PROGRESS, DrainOrder, Steering
+from longline.node.steering import Steering
 from longline.room.draining import Draining, DrainPlan, DrainProgress, Phase
 from longline.settings import NodeSettings, Settings, dynamic
 from tests.unit.node.members import FickleKeeper, a_member
@@ -175,7 +176,7 @@ async def test_settings_that_cannot_be_read_change_nothing() -> None:
 
 async def test_an_order_to_drain_is_carried_out_and_its_progress_is_told() -> None:
     async with a_scene() as scene:
-        await scene.order(DrainOrder(rate=10.0, deadline=60.0))
+        await scene.order(DrainOrder(requested_at=0, rate=10.0, deadline=60.0))
         await scene.told(Phase.MOVING)
         assert scene.draining.plans == [DrainPlan(rate=10.0, within=60.0)]
         assert scene.steering.draining
@@ -186,15 +187,15 @@ async def test_an_order_to_drain_is_carried_out_and_its_progress_is_told() -> No
 
 async def test_an_order_to_another_node_is_none_of_ours() -> None:
     async with a_scene() as scene:
-        await scene.order(DrainOrder(), node="room-2")
-        await scene.order(DrainOrder(dry_run=True))
+        await scene.order(DrainOrder(requested_at=0), node="room-2")
+        await scene.order(DrainOrder(requested_at=0, dry_run=True))
         await until(lambda: bool(scene.draining.plans))
         assert [plan.dry_run for plan in scene.draining.plans] == [True]
 
 
 async def test_an_order_that_is_taken_back_ends_the_drain() -> None:
     async with a_scene() as scene:
-        await scene.order(DrainOrder())
+        await scene.order(DrainOrder(requested_at=0))
         await scene.told(Phase.MOVING)
         await scene.order(None)
         await scene.told(Phase.ABORTED)
@@ -203,7 +204,7 @@ async def test_an_order_that_is_taken_back_ends_the_drain() -> None:
 
 async def test_an_order_that_is_taken_back_when_all_is_over_opens_the_room_again() -> None:
     async with a_scene() as scene:
-        await scene.order(DrainOrder())
+        await scene.order(DrainOrder(requested_at=0))
         await scene.told(Phase.MOVING)
         scene.draining.over.set()
         await scene.told(Phase.FINISHED)
@@ -249,7 +250,7 @@ async def test_progress_that_cannot_be_told_holds_up_no_drain() -> None:
 
 async def test_a_process_without_a_room_has_nothing_to_drain() -> None:
     async with a_scene(room=False) as scene:
-        await scene.order(DrainOrder())
+        await scene.order(DrainOrder(requested_at=0))
         await scene.put(a_document(room__inflight_window=5))
         await until(lambda: scene.steering.version == 1)
         assert not scene.steering.draining
