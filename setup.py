@@ -25,14 +25,14 @@ ROOT = Path(__file__).resolve().parent
 HOT_MODULES = (
     "mqtt/*.py",
     "room/broker.py",
-    "room/connection.py",
+    "room/wire/connection.py",
     "room/counters.py",
     "room/desk.py",
-    "room/frames.py",
-    "room/policy.py",
-    "room/session.py",
-    "room/subscriptions.py",
-    "room/wheel.py",
+    "room/push/frames.py",
+    "room/wire/policy.py",
+    "room/session/session.py",
+    "room/pubsub/subscriptions.py",
+    "room/wire/wheel.py",
     "bench/hot/*.py",
 )
 

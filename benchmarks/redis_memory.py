@@ -15,10 +15,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from longline.center.ids import MessageIds
-from longline.model import App, Devices, Message, Profile, wall_clock
+from longline.model.apps import App
+from longline.model.audience import Devices
+from longline.model.devices import Profile
+from longline.model.messages import Envelope, Message
+from longline.model.times import wall_clock
 from longline.register.port import Bind
 from longline.register.redis import RedisRegister
-from longline.saver.port import Envelope, Registration, Submission
+from longline.saver.port.devices import Registration
+from longline.saver.port.messages import Submission
 from longline.saver.redis import RedisSaver
 from longline.settings.tree import StoreSettings
 from longline.store.redis import Store
@@ -71,7 +76,7 @@ async def measure(path: Path) -> None:
     """Prints bytes for each of the devices and messages."""
     store = await Store.open(StoreSettings(url=f"unix://{path}"))
     saver, register = await RedisSaver.open(store), RedisRegister(store)
-    app = await saver.create_app(
+    app = await saver.apps.create(
         App(
             app="bench",
             number=0,
@@ -88,7 +93,7 @@ async def measure(path: Path) -> None:
     before = await used(store)
     for batch in batches:
         registrations = [Registration(name, Profile()) for name in batch]
-        await saver.register(app.number, registrations, wall_clock())
+        await saver.devices.put(app.number, registrations, wall_clock())
     rehashed()
     registered = await used(store)
     print(f"registered device          {(registered - before) / DEVICES:6.0f} bytes")
@@ -96,7 +101,7 @@ async def measure(path: Path) -> None:
     ids = MessageIds()
     begin = time.perf_counter()
     for batch in batches:
-        await saver.enqueue(submissions(app.number, batch, ids))
+        await saver.messages.enqueue(submissions(app.number, batch, ids))
     rate = DEVICES / (time.perf_counter() - begin)
     rehashed()
     sent = await used(store)
@@ -111,7 +116,7 @@ async def measure(path: Path) -> None:
     print(f"  connected                {(bound - sent) / DEVICES:6.0f} bytes")
 
     for batch in batches:
-        await saver.enqueue(submissions(app.number, batch, ids))
+        await saver.messages.enqueue(submissions(app.number, batch, ids))
     rehashed()
     routed = await used(store)
     print(f"  another message, on its way {(routed - bound) / DEVICES:3.0f} bytes")

@@ -15,19 +15,15 @@ from pathlib import Path
 
 import msgspec
 
-from longline.model import App, Binding, Devices, Everyone, Message, Profile, State
-from longline.saver.port import (
-    Accepted,
-    Arrive,
-    Broadcast,
-    Envelope,
-    Fetch,
-    Outcome,
-    Receipt,
-    Registration,
-    Submission,
-    Unicast,
-)
+from longline.model.apps import App
+from longline.model.audience import Devices, Everyone
+from longline.model.commands import Broadcast, Unicast
+from longline.model.devices import Binding, Profile
+from longline.model.ledger import State
+from longline.model.messages import Envelope, Message
+from longline.saver.port.devices import Registration
+from longline.saver.port.inboxes import Arrive, Fetch, Receipt
+from longline.saver.port.messages import Accepted, Outcome, Submission
 from longline.saver.sqlite import SqliteSaver
 
 
@@ -108,7 +104,7 @@ class Bench:
                 device = self.devices[number * 7919 % len(self.devices)]
                 envelopes.append(Envelope(message(number), Devices((device,))))
             started = time.perf_counter()
-            (outcome,) = await self.saver.enqueue([Submission(self.app, tuple(envelopes), at)])
+            (outcome,) = await self.saver.messages.enqueue([Submission(self.app, tuple(envelopes), at)])
             self.latencies.append(time.perf_counter() - started)
             assert isinstance(outcome, Outcome)
             self.sent += len(outcome.routes)
@@ -127,7 +123,7 @@ class Bench:
             if isinstance(route, Unicast)
             for target in route.targets
         ]
-        await self.saver.settle(receipts)
+        await self.saver.inboxes.settle(receipts)
         self.acked += len(receipts)
 
     async def singles(self, clients: int) -> None:
@@ -142,7 +138,7 @@ class Bench:
                 number += 1
                 envelope = Envelope(message(number), Devices((self.devices[number % len(self.devices)],)))
                 before = time.perf_counter()
-                await self.saver.enqueue([Submission(self.app, (envelope,), now())])
+                await self.saver.messages.enqueue([Submission(self.app, (envelope,), now())])
                 self.latencies.append(time.perf_counter() - before)
             return number - first
 
@@ -160,13 +156,13 @@ class Bench:
         arrived = fetched = 0
         for first in range(0, len(self.devices), 500):
             part = self.devices[first : first + 500]
-            arrivals = await self.saver.arrive([Arrive(self.app, name, now()) for name in part])
+            arrivals = await self.saver.inboxes.arrive([Arrive(self.app, name, now()) for name in part])
             arrived += len(arrivals)
         middle = time.perf_counter()
         ordinals = range(len(self.devices))
         for first in range(0, len(ordinals), 500):
             fetches = [Fetch(self.app, ordinal, 0, 0, 16, now()) for ordinal in ordinals[first : first + 500]]
-            fetched += sum(len(page.pushes) for page in await self.saver.fetch(fetches))
+            fetched += sum(len(page.pushes) for page in await self.saver.inboxes.fetch(fetches))
         end = time.perf_counter()
         print(
             f"storm: {arrived / (middle - started):,.0f} arrivals/s,"
@@ -177,7 +173,7 @@ class Bench:
         """A broadcast to all devices, acked by each."""
         started = time.perf_counter()
         envelope = Envelope(message(7), Everyone())
-        (outcome,) = await self.saver.enqueue([Submission(self.app, (envelope,), now())])
+        (outcome,) = await self.saver.messages.enqueue([Submission(self.app, (envelope,), now())])
         assert isinstance(outcome, Outcome)
         assert isinstance(outcome.results[0], Accepted)
         stored = time.perf_counter()
@@ -185,14 +181,14 @@ class Bench:
         assert isinstance(route, Broadcast)
         for first in range(0, len(self.devices), 500):
             ordinals = range(first, min(first + 500, len(self.devices)))
-            await self.saver.settle(
+            await self.saver.inboxes.settle(
                 [
                     Receipt(self.app, n, route.parts[0].position, True, State.ACKED, now(), now())
                     for n in ordinals
                 ]
             )
         took = time.perf_counter() - stored
-        status = await self.saver.status(self.app, envelope.message.id)
+        status = await self.saver.ledgers.status(self.app, envelope.message.id)
         assert status is not None
         assert status.ledger.acked == len(self.devices)
         print(
@@ -209,14 +205,14 @@ async def run(options: argparse.Namespace, data: Path) -> None:
         return [binding] * len(devices)
 
     saver = await SqliteSaver.open(data / "bench.db", locate=locate)
-    app = await saver.create_app(
+    app = await saver.apps.create(
         App(app="bench", number=0, name="", server_key_hash=b"", device_secret="", pubsub=False, created_at=0)
     )
     devices = [f"device-{index:07}" for index in range(options.devices)]
     started = time.perf_counter()
     for first in range(0, len(devices), 1000):
         part = devices[first : first + 1000]
-        await saver.register(app.number, [Registration(name, Profile()) for name in part], now())
+        await saver.devices.put(app.number, [Registration(name, Profile()) for name in part], now())
     print(f"register: {len(devices) / (time.perf_counter() - started):,.0f} devices/s")
     bench = Bench(saver, app.number, devices, options.batch, options.seconds)
     await bench.unicasts(4, acks=True)

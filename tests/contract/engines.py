@@ -26,7 +26,7 @@ from longline.keeper.zookeeper import ZooKeeper
 from longline.register.memory import MemoryRegister
 from longline.register.port import Register
 from longline.register.redis import RedisRegister
-from longline.saver.port import Saver
+from longline.saver.bundle import Saver
 from longline.saver.redis import RedisSaver
 from longline.saver.sqlite import SqliteSaver
 from longline.settings.tree import KeeperSettings, StoreSettings

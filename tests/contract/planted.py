@@ -12,10 +12,13 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from longline.bus.port import Bus, Command, Resync
+from longline.bus.port import Bus
 from longline.keeper.port import Keeper
+from longline.model.commands import Command, Resync
 from longline.register.port import Register, Unbind
-from longline.saver.port import IdempotencyConflict, Outcome, Receipt, Saver, Submission
+from longline.saver.bundle import Saver
+from longline.saver.port.inboxes import Receipt
+from longline.saver.port.messages import IdempotencyConflict, Outcome, Submission
 from tests.contract.scene import Scene
 
 VARIABLE = "LONGLINE_PLANTED_FAULT"
@@ -23,7 +26,7 @@ VARIABLE = "LONGLINE_PLANTED_FAULT"
 
 def lost_receipt(saver: Saver) -> None:
     """Answers as if it had taken all receipts, and forgets the last of them."""
-    settle = saver.settle
+    settle = saver.inboxes.settle
 
     async def settle_but_one(batch: Sequence[Receipt]) -> None:
         await settle(batch[:-1])
@@ -33,7 +36,7 @@ def lost_receipt(saver: Saver) -> None:
 
 def lost_key(saver: Saver) -> None:
     """Stores a request that is repeated under one Idempotency-Key once more."""
-    enqueue = saver.enqueue
+    enqueue = saver.messages.enqueue
 
     async def enqueue_again(batch: Sequence[Submission]) -> list[Outcome | IdempotencyConflict]:
         return await enqueue(
@@ -45,7 +48,7 @@ def lost_key(saver: Saver) -> None:
 
 def stale_word(saver: Saver) -> None:
     """Believes what a session says of a device that another owns by now."""
-    settle = saver.settle
+    settle = saver.inboxes.settle
 
     async def settle_for_anybody(batch: Sequence[Receipt]) -> None:
         await settle([msgspec.structs.replace(receipt, epoch=0) for receipt in batch])

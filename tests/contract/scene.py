@@ -3,34 +3,16 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from longline.model import (
-    App,
-    Audience,
-    Binding,
-    Devices,
-    Everyone,
-    Ledger,
-    Message,
-    Profile,
-    State,
-)
+from longline.model.apps import App
+from longline.model.audience import Audience, Devices, Everyone
+from longline.model.devices import Binding, Profile
+from longline.model.ledger import Ledger, State
+from longline.model.messages import Envelope, Message
 from longline.register.port import Bind, Register, Unbind
-from longline.saver.port import (
-    Accepted,
-    Arrival,
-    Arrive,
-    Envelope,
-    Fetch,
-    IdempotencyConflict,
-    Outcome,
-    Page,
-    Push,
-    Receipt,
-    Refused,
-    Registration,
-    Saver,
-    Submission,
-)
+from longline.saver.bundle import Saver
+from longline.saver.port.devices import Registration
+from longline.saver.port.inboxes import Arrival, Arrive, Fetch, Page, Push, Receipt
+from longline.saver.port.messages import Accepted, IdempotencyConflict, Outcome, Refused, Submission
 from tests.contract.engines import Opened, SaverEngine
 
 START = 1_800_000_000_000
@@ -78,7 +60,7 @@ class Scene:
         await self._opened.close()
 
     async def begin(self) -> None:
-        self._app = await self.saver.create_app(an_app("news"))
+        self._app = await self.saver.apps.create(an_app("news"))
 
     async def reopen(self) -> None:
         await self.close()
@@ -89,20 +71,20 @@ class Scene:
     async def register(self, *names: str, profile: Profile | None = None) -> list[int]:
         """Registers devices; their ordinals."""
         batch = [Registration(name, profile or Profile()) for name in names]
-        return [device.ordinal for device in await self.saver.register(self.app, batch, self.now)]
+        return [device.ordinal for device in await self.saver.devices.put(self.app, batch, self.now)]
 
     async def ordinal(self, name: str) -> int:
-        (device,) = await self.saver.find_devices(self.app, [name])
+        (device,) = await self.saver.devices.find(self.app, [name])
         assert device is not None, f"{name} is not registered"
         return device.ordinal
 
     async def arrive(self, name: str) -> Arrival:
-        (arrival,) = await self.saver.arrive([Arrive(self.app, name, self.now)])
+        (arrival,) = await self.saver.inboxes.arrive([Arrive(self.app, name, self.now)])
         assert arrival is not None
         return arrival
 
     async def pending(self, name: str) -> int:
-        (count,) = await self.saver.count_pending(self.app, [await self.ordinal(name)], self.now)
+        (count,) = await self.saver.inboxes.count(self.app, [await self.ordinal(name)], self.now)
         return count
 
     # --- sessions ---
@@ -146,7 +128,7 @@ class Scene:
         )
 
     async def submit(self, *submissions: Submission) -> list[Outcome | IdempotencyConflict]:
-        return await self.saver.enqueue(submissions)
+        return await self.saver.messages.enqueue(submissions)
 
     def submission(self, *envelopes: Envelope, key: str | None = None, digest: bytes = b"") -> Submission:
         return Submission(self.app, envelopes, self.now, key, digest)
@@ -180,7 +162,7 @@ class Scene:
             log_after = (await self.arrive(name)).log_after
         ordinal = await self.ordinal(name)
         fetch = Fetch(self.app, ordinal, inbox_after, log_after, limit, self.now, 64 * 1024 * 1024)
-        (page,) = await self.saver.fetch([fetch])
+        (page,) = await self.saver.inboxes.fetch([fetch])
         return page
 
     async def waiting(self, name: str) -> list[str]:
@@ -196,7 +178,9 @@ class Scene:
     async def settle(
         self, name: str, push: Push, state: State, *, reason: str | None = None, sent_at: int = 0
     ) -> None:
-        await self.saver.settle([await self.receipt(name, push, state, reason=reason, sent_at=sent_at)])
+        await self.saver.inboxes.settle(
+            [await self.receipt(name, push, state, reason=reason, sent_at=sent_at)]
+        )
 
     async def ack_all(self, *names: str) -> None:
         for name in names:
@@ -206,7 +190,7 @@ class Scene:
     # --- ledgers ---
 
     async def ledger(self, message_id: str) -> Ledger:
-        status = await self.saver.status(self.app, message_id)
+        status = await self.saver.ledgers.status(self.app, message_id)
         assert status is not None
         ledger = status.ledger
         assert ledger.targeted == (
@@ -215,11 +199,11 @@ class Scene:
         return ledger
 
     async def is_open(self, message_id: str) -> bool:
-        status = await self.saver.status(self.app, message_id)
+        status = await self.saver.ledgers.status(self.app, message_id)
         assert status is not None
         return status.open
 
     async def pass_time(self, ms: int) -> int:
         """Lets time pass, and ends what is over; how much that was."""
         self.now += ms
-        return await self.saver.expire(self.now, 1_000_000)
+        return await self.saver.messages.expire(self.now, 1_000_000)

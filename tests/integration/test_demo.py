@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from longline.model import Ledger
+from longline.model.ledger import Ledger
 
 
 class Shown(msgspec.Struct):

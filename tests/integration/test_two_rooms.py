@@ -13,11 +13,14 @@ import pytest_asyncio
 from longline import Device
 from longline.bus.local import LocalBus
 from longline.bus.routing import route
-from longline.model import App, Devices, Message, wall_clock
+from longline.model.apps import App
+from longline.model.audience import Devices
+from longline.model.messages import Envelope, Message
+from longline.model.times import wall_clock
 from longline.register.memory import MemoryRegister
-from longline.room.draining import Draining, DrainPlan, Phase
+from longline.room.life.draining import Draining, DrainPlan, Phase
 from longline.room.room import Room
-from longline.saver.port import Envelope, Outcome, Submission
+from longline.saver.port.messages import Outcome, Submission
 from longline.saver.sqlite import SqliteSaver
 from longline.settings import RoomSettings
 from tests.integration.server_process import free_ports
@@ -81,7 +84,7 @@ class House:
             expires_at=now + 60_000,
         )
         envelope = Envelope(message, Devices(devices))
-        [outcome] = await self.saver.enqueue([Submission(self.app.number, (envelope,), now)])
+        [outcome] = await self.saver.messages.enqueue([Submission(self.app.number, (envelope,), now)])
         assert isinstance(outcome, Outcome)
         await route(self.bus, self.saver, outcome.routes, now)
 
@@ -92,7 +95,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         register = MemoryRegister()
         saver = await SqliteSaver.open(tmp_path / "test.db", locate=register.locate_now)
         opened.push_async_callback(saver.close)
-        app = await saver.create_app(
+        app = await saver.apps.create(
             App(
                 app="news",
                 number=0,

@@ -8,7 +8,7 @@ import pytest
 
 from longline.center.counters import CenterCounters
 from longline.room.counters import RoomCounters
-from longline.room.relay import RouteCounters
+from longline.room.pubsub.relay import RouteCounters
 from longline.settings.catalogue import CATALOGUE, SECTIONS
 from longline.telemetry.loop import GcPauses, LoopProbe
 

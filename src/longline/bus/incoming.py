@@ -6,9 +6,9 @@ from typing import Final
 
 import structlog
 
-from longline.bus.port import Command, Resync
 from longline.bus.wire import unpack
 from longline.errors import Fenced, LonglineError, Overloaded, Unavailable
+from longline.model.commands import Command, Resync
 from longline.store.redis import Listener, Reply, Script, Store
 
 AT_ONCE: Final = 64  # batches taken by one read

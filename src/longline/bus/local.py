@@ -4,9 +4,8 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from longline.bus.port import Command, Forward, Routes
 from longline.errors import Fenced
-from longline.saver.port import Broadcast, Unicast
+from longline.model.commands import Broadcast, Command, Forward, Routes, Unicast
 
 
 class _Queue:

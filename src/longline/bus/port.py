@@ -1,86 +1,9 @@
-"""The duties of the command queues, one a node, and the commands that go through them."""
+"""The duties of the command queues, one a node."""
 
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from typing import Protocol
 
-import msgspec
-
-from longline.saver.port import Broadcast, Unicast
-
-
-class Why(Enum):
-    """Why a connection is ended by the server."""
-
-    TAKEN_OVER = "taken_over"
-    KICKED = "kicked"
-    BANNED = "banned"
-    DEVICE_DELETED = "device_deleted"
-    APP_DELETED = "app_deleted"
-    KEY_ROTATED = "key_rotated"
-
-
-class Close(msgspec.Struct, frozen=True):
-    """End a device's connection, if it still is the one with this epoch."""
-
-    app: int
-    device: str
-    epoch: int
-    why: Why
-
-
-class AppChanged(msgspec.Struct, frozen=True):
-    """An app was changed or deleted: forget what is remembered of it.
-
-    `why` ends the app's connections too (it was deleted); None leaves them.
-    """
-
-    app: int
-    name: str
-    why: Why | None = None
-
-
-class Forward(msgspec.Struct, frozen=True):
-    """A message of plain publish/subscribe, for the subscribers on this node.
-
-    `properties` are those that go on to subscribers, encoded as in an MQTT 5 PUBLISH (section 2.2.2) without
-    their length; empty for none.
-    """
-
-    app: int
-    topic: str
-    payload: bytes
-    qos: int
-    properties: bytes = b""
-
-
-class Routes(msgspec.Struct, frozen=True):
-    """Which topic filters have subscribers on `node`: `added` and `removed`, as (app, filter).
-
-    A `whole` table replaces what was known of the node: it begins with this command, goes on with what the
-    next ones add, and ends with one that says nothing. `wanted`: the node asks for the whole table of the one
-    that it sends this to.
-    """
-
-    node: str
-    added: tuple[tuple[int, str], ...] = ()
-    removed: tuple[tuple[int, str], ...] = ()
-    whole: bool = False
-    wanted: bool = False
-
-
-class Cancelled(msgspec.Struct, frozen=True):
-    """A message was cancelled: stop writing it."""
-
-    app: int
-    message_id: str
-
-
-class Resync(msgspec.Struct, frozen=True):
-    """Commands were lost: read again what is pending for every connected device."""
-
-
-Command = Unicast | Broadcast | Close | AppChanged | Forward | Routes | Cancelled | Resync
+from longline.model.commands import Command
 
 
 class Bus(Protocol):

@@ -6,10 +6,9 @@ from typing import Final
 
 from longline.bus.incoming import NODES, Incoming
 from longline.bus.outgoing import Outgoing, Sender
-from longline.bus.port import Command
 from longline.bus.wire import pack
 from longline.errors import Fenced, Unavailable
-from longline.saver.port import Broadcast
+from longline.model.commands import Broadcast, Command
 from longline.store.redis import Script, Store
 
 TOLD: Final = 86_400  # s for which a reader is told that its queue was shut

@@ -5,10 +5,12 @@ from collections.abc import Awaitable, Sequence
 
 import structlog
 
-from longline.bus.port import Bus, Command
+from longline.bus.port import Bus
 from longline.errors import LonglineError
-from longline.model import State
-from longline.saver.port import Broadcast, Receipt, Saver, Unicast
+from longline.model.commands import Broadcast, Command, Unicast
+from longline.model.ledger import State
+from longline.saver.bundle import Saver
+from longline.saver.port.inboxes import Receipt
 
 log = structlog.get_logger("longline.bus")
 
@@ -38,7 +40,7 @@ async def route(bus: Bus, saver: Saver, routes: Sequence[Unicast | Broadcast], n
     sends = [_tried(bus.send(node, batch)) for node, batch in commands.items()]
     handed = [await sends[0]] if len(sends) == 1 else await asyncio.gather(*sends)
     if offline:
-        await _tried(saver.settle(offline))
+        await _tried(saver.inboxes.settle(offline))
     lost = [batch for batch, done in zip(commands.values(), handed, strict=True) if not done]
     return len(unassigned) + sum(map(len, lost))
 
@@ -55,7 +57,7 @@ async def _assign(
         return (), frozenset(ids)
     # First the note, then the command: a node that is done before it was noted would be waited for in vain.
     noted = await asyncio.gather(
-        *(_tried(saver.assign(item.app, item.message.id, nodes)) for item in broadcasts)
+        *(_tried(saver.routing.assign(item.app, item.message.id, nodes)) for item in broadcasts)
     )
     return nodes, frozenset(name for name, done in zip(ids, noted, strict=True) if not done)
 

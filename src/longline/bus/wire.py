@@ -9,16 +9,17 @@ from typing import Final
 
 import msgspec
 
-from longline.bus.port import (
+from longline.model.commands import (
     AppChanged,
+    Broadcast,
     Cancelled,
     Close,
     Command,
     Forward,
     Resync,
     Routes,
+    Unicast,
 )
-from longline.saver.port import Broadcast, Unicast
 
 MAX_BATCH: Final = 0xFFFF  # commands
 

@@ -7,7 +7,6 @@ from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.bus.port import Why
 from longline.center.answers import AppKeys, AppList, AppView, answer
 from longline.center.auth import digest, new_device_secret, new_server_key
 from longline.center.operations import Operation, for_admin, for_app
@@ -17,7 +16,8 @@ from longline.center.schemas import AppChange, NewApp, PageQuery, Rotation
 from longline.center.service import Center
 from longline.center.times import rfc3339
 from longline.errors import AppExists, AppNotFound, Conflict, ValidationFailed
-from longline.model import App
+from longline.model.apps import App
+from longline.model.commands import Why
 
 _ATTEMPTS = 5  # to change an app that others change too
 
@@ -76,7 +76,7 @@ class _Apps:
         """
         asked = await self._new.read(request)
         key = new_server_key(asked.app)
-        app = await self._center.saver.create_app(
+        app = await self._center.saver.apps.create(
             App(
                 app=asked.app,
                 number=0,
@@ -97,7 +97,7 @@ class _Apps:
         """
         query = self._query.read(request)
         after = after_name(None if query.cursor is UNSET else query.cursor)
-        apps = await self._center.saver.list_apps(after, query.limit + 1)
+        apps = await self._center.saver.apps.list(after, query.limit + 1)
         shown = apps[: query.limit]
         more = len(apps) > len(shown)
         return answer(AppList([_view(app) for app in shown], cursor_after(shown[-1].app) if more else None))
@@ -119,10 +119,10 @@ class _Apps:
         Its devices are disconnected. Admin key only.
         """
         center = self._center
-        app = await center.saver.find_app(request.path_params["app"])
+        app = await center.saver.apps.find(request.path_params["app"])
         if app is None:
             raise AppNotFound
-        await center.saver.delete_app(app.number)
+        await center.saver.apps.delete(app.number)
         await center.app_changed(app, Why.APP_DELETED)
         return Response(status_code=204)
 
@@ -151,13 +151,13 @@ class _Apps:
         written: App | None = None
         async with center.exclusive(app.app):
             for _ in range(_ATTEMPTS):
-                current = await center.saver.find_app(app.app)
+                current = await center.saver.apps.find(app.app)
                 if current is None or current.number != app.number:
                     raise AppNotFound
                 if current == written:
                     break  # it was done, though the store lost its answer and was asked again
                 written = msgspec.structs.replace(current, **fields)
-                if await center.saver.update_app(written, current):
+                if await center.saver.apps.update(written, current):
                     break
             else:
                 raise Conflict(retry_after=1.0)

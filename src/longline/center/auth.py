@@ -13,8 +13,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from longline.errors import AppNotFound, Forbidden, Unauthorized
-from longline.model import App, valid_app_name
-from longline.saver.port import Saver
+from longline.model.apps import App, valid_app_name
+from longline.saver.bundle import Saver
 
 KEY_PREFIX = "llk_"
 _CACHED_APPS = 10_000
@@ -63,7 +63,7 @@ class Apps:
         if not valid_app_name(name):
             return None
         changes = self._changes
-        app = await self._saver.find_app(name)
+        app = await self._saver.apps.find(name)
         # What was read before a change made here must not outlive that change.
         if app is not None and changes == self._changes:
             self._known[name] = (app, self._monotonic() + self._max_age)

@@ -7,7 +7,6 @@ from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.bus.port import Why
 from longline.center.answers import (
     Credentials,
     DeviceDetail,
@@ -42,8 +41,10 @@ from longline.center.service import Center
 from longline.center.times import rfc3339
 from longline.center.tokens import device_token
 from longline.errors import DeviceNotFound, LonglineError, ValidationFailed
-from longline.model import App, Binding, Device, JsonObject, Profile
-from longline.saver.port import Registration
+from longline.model.apps import App
+from longline.model.commands import Why
+from longline.model.devices import Binding, Device, JsonObject, Profile
+from longline.saver.port.devices import Registration
 
 _encode = msgspec.json.Encoder().encode
 
@@ -103,7 +104,7 @@ class _Devices:
         or none, while `next_cursor` leads on.
         """
         center, query = self._center, self._query.read(request)
-        devices = await center.saver.list_devices(
+        devices = await center.saver.devices.list(
             app.number,
             tag=None if query.tag is UNSET else query.tag,
             alias=None if query.alias is UNSET else query.alias,
@@ -139,7 +140,7 @@ class _Devices:
             except LonglineError as error:
                 results.append(DeviceResult(error=error_answer(error).error))
         if batch:
-            await self._center.saver.register(app.number, batch, self._center.clock())
+            await self._center.saver.devices.put(app.number, batch, self._center.clock())
         return answer(DeviceResults(results))
 
     def _devices_in(self, body: bytes) -> Sequence[BatchDevice | LonglineError]:
@@ -174,8 +175,10 @@ class _Devices:
         profile = _new_profile(await self._profile.read(request))
         center = self._center
         async with center.exclusive(app.app, name):
-            (known,) = await center.saver.find_devices(app.number, [name])
-            (device,) = await center.saver.register(app.number, [Registration(name, profile)], center.clock())
+            (known,) = await center.saver.devices.find(app.number, [name])
+            (device,) = await center.saver.devices.put(
+                app.number, [Registration(name, profile)], center.clock()
+            )
         return answer(DeviceView(*_known(device)), 201 if known is None else 200)
 
     async def patch(self, request: Request, app: App) -> Response:
@@ -189,7 +192,7 @@ class _Devices:
         async with center.exclusive(app.app, request.path_params["device"]):
             device = await self._find(request, app)
             profile = _merged(device.profile, change)
-            (device,) = await center.saver.register(
+            (device,) = await center.saver.devices.put(
                 app.number, [Registration(device.device, profile)], center.clock()
             )
         return answer(DeviceView(*_known(device)))
@@ -199,7 +202,7 @@ class _Devices:
         center = self._center
         device = await self._find(request, app)
         (binding,) = await center.register.locate(app.number, [device.device])
-        (pending,) = await center.saver.count_pending(app.number, [device.ordinal], center.clock())
+        (pending,) = await center.saver.inboxes.count(app.number, [device.ordinal], center.clock())
         return answer(DeviceDetail(*_known(device), *_place(binding), pending))
 
     async def delete(self, request: Request, app: App) -> Response:
@@ -209,7 +212,7 @@ class _Devices:
         again.
         """
         center, name = self._center, request.path_params["device"]
-        if not await center.saver.delete_device(app.number, name, center.clock()):
+        if not await center.saver.devices.delete(app.number, name, center.clock()):
             raise DeviceNotFound
         await center.end_connection(app, name, Why.DEVICE_DELETED)
         return Response(status_code=204)
@@ -234,14 +237,14 @@ class _Devices:
         why = Why.KICKED
         if query.ban_seconds is not UNSET:
             until = center.clock() + query.ban_seconds * 1000 if query.ban_seconds else 0
-            if not await center.saver.ban(app.number, device.device, until):
+            if not await center.saver.devices.ban(app.number, device.device, until):
                 raise DeviceNotFound
             why = Why.BANNED if until else Why.KICKED
         await center.end_connection(app, device.device, why)
         return Response(status_code=204)
 
     async def _find(self, request: Request, app: App) -> Device:
-        (device,) = await self._center.saver.find_devices(app.number, [request.path_params["device"]])
+        (device,) = await self._center.saver.devices.find(app.number, [request.path_params["device"]])
         if device is None:
             raise DeviceNotFound
         return device

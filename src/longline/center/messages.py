@@ -9,7 +9,6 @@ from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.bus.port import Cancelled
 from longline.center.answers import (
     Delivery,
     DeliveryList,
@@ -49,8 +48,13 @@ from longline.errors import (
     PayloadTooLarge,
     ValidationFailed,
 )
-from longline.model import App, DeliveryRecord, Everyone, State
-from longline.saver.port import Accepted, Envelope, Outcome, Refused, Status
+from longline.model.apps import App
+from longline.model.audience import Everyone
+from longline.model.commands import Cancelled
+from longline.model.ledger import DeliveryRecord, State
+from longline.model.messages import Envelope
+from longline.saver.port.ledgers import Status
+from longline.saver.port.messages import Accepted, Outcome, Refused
 
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 _REFUSALS: dict[str, type[LonglineError]] = {NoTarget.code: NoTarget}  # what one message of several may be
@@ -229,15 +233,15 @@ class _Messages:
         What is on its way to a device at this moment may still arrive.
         """
         center, message_id = self._center, request.path_params["id"]
-        if not await center.saver.cancel(app.number, message_id, center.clock()):
+        if not await center.saver.messages.cancel(app.number, message_id, center.clock()):
             raise MessageNotFound
-        if await center.saver.deliveries(app.number, message_id, -1, 1) == []:
+        if await center.saver.ledgers.deliveries(app.number, message_id, -1, 1) == []:
             # A broadcast: nodes may be on their way through their devices with it.
             await center.to_all_nodes(Cancelled(app.number, message_id))
         return answer(_view(await self._find(request, app)))
 
     async def _find(self, request: Request, app: App) -> Status:
-        status = await self._center.saver.status(app.number, request.path_params["id"])
+        status = await self._center.saver.ledgers.status(app.number, request.path_params["id"])
         if status is None:
             raise MessageNotFound
         return status
@@ -246,7 +250,7 @@ class _Messages:
         """Show the ledger device by device, in the order of their registration."""
         query = self._page.read(request)
         after = after_ordinal(None if query.cursor is UNSET else query.cursor)
-        rows = await self._center.saver.deliveries(
+        rows = await self._center.saver.ledgers.deliveries(
             app.number, request.path_params["id"], after, query.limit + 1
         )
         if rows is None:
@@ -264,10 +268,10 @@ class _Messages:
         if isinstance(audience, Everyone):
             return answer(
                 Estimate(
-                    await center.saver.count_devices(app.number), await center.register.count(app.number)
+                    await center.saver.devices.count(app.number), await center.register.count(app.number)
                 )
             )
-        devices = await center.saver.find_devices(app.number, audience.devices)
+        devices = await center.saver.devices.find(app.number, audience.devices)
         names = [device.device for device in devices if device is not None]
         bindings = await center.register.locate(app.number, names)
         return answer(Estimate(len(names), sum(binding is not None for binding in bindings)))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from longline.errors import ValidationFailed
-from longline.model import valid_device_name
+from longline.model.devices import valid_device_name
 
 
 def checked_name(name: str, field: str = "device") -> str:

@@ -29,7 +29,7 @@ from longline.errors import (
     Unavailable,
     ValidationFailed,
 )
-from longline.model import DEVICE_NAME, JsonObject
+from longline.model.devices import DEVICE_NAME, JsonObject
 from longline.settings.dynamic import DYNAMIC
 from longline.version import VERSION
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from longline.center.auth import Keys
 from longline.errors import AppNotFound, LonglineError
-from longline.model import App
+from longline.model.apps import App
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 AppHandler = Callable[[Request, App], Awaitable[Response]]

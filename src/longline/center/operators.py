@@ -13,7 +13,7 @@ from longline.center.service import Center
 from longline.center.times import rfc3339
 from longline.errors import NodeNotFound, Unavailable
 from longline.keeper.port import Kept, Node
-from longline.model import JsonObject
+from longline.model.devices import JsonObject
 
 DRAINS = "drains/"  # + node: the order, which the node reads
 PROGRESS = "drain-progress/"  # + node: how far it has come, which the node writes

@@ -8,7 +8,10 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from longline.model import APP_NAME, DEVICE_NAME, MAX_NAMES, MAX_TTL
+from longline.model.apps import APP_NAME
+from longline.model.audience import MAX_NAMES
+from longline.model.devices import DEVICE_NAME
+from longline.model.messages import MAX_TTL
 
 MAX_LABELS = 100  # aliases, and tags, of one device
 MAX_ATTRIBUTES = 64  # keys

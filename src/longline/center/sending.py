@@ -1,6 +1,6 @@
 """The way of a message: asked → `compose` → stored → routed to the nodes of its devices.
 
-A request is answered 202 only after `saver.enqueue` returned, which is after its commit was synced. From
+A request is answered 202 only after `saver.messages.enqueue` returned, which is after its commit was synced. From
 the moment the store has been asked, the rest runs in a task of its own: a client that hangs up,
 or a request that is cancelled, must not leave a stored message unrouted.
 """
@@ -26,22 +26,11 @@ from longline.errors import (
     PayloadTooLarge,
     ValidationFailed,
 )
-from longline.model import (
-    MAX_PAYLOAD,
-    App,
-    Audience,
-    Devices,
-    Everyone,
-    Message,
-)
-from longline.saver.port import (
-    Envelope,
-    IdempotencyConflict,
-    Outcome,
-    Refused,
-    Saver,
-    Submission,
-)
+from longline.model.apps import App
+from longline.model.audience import Audience, Devices, Everyone
+from longline.model.messages import MAX_PAYLOAD, Envelope, Message
+from longline.saver.bundle import Saver
+from longline.saver.port.messages import IdempotencyConflict, Outcome, Refused, Submission
 
 TEXT = "text/plain;charset=utf-8"
 JSON = "application/json"
@@ -150,7 +139,7 @@ class Sender:
 
     async def _send(self, submission: Submission) -> Outcome:
         with self.circuit.watched():
-            (outcome,) = await self._saver.enqueue([submission])
+            (outcome,) = await self._saver.messages.enqueue([submission])
         if isinstance(outcome, IdempotencyConflict):
             raise IdempotencyMismatch
         if outcome.replayed:

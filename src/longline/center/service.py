@@ -5,15 +5,17 @@ import hashlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from longline.bus.port import AppChanged, Bus, Close, Command, Why
+from longline.bus.port import Bus
 from longline.center.auth import Apps, Keys
 from longline.center.counters import CenterCounters
 from longline.center.sending import Sender
 from longline.center.waiting import Waiting
 from longline.keeper.port import Keeper
-from longline.model import App, wall_clock
+from longline.model.apps import App
+from longline.model.commands import AppChanged, Close, Command, Why
+from longline.model.times import wall_clock
 from longline.register.port import Register, Unbind
-from longline.saver.port import Saver
+from longline.saver.bundle import Saver
 from longline.settings import CenterSettings
 from longline.telemetry.logs import OncePerPeer
 

@@ -7,7 +7,7 @@ end if it has one. App servers may make tokens themselves; nothing is stored of 
 import jwt
 
 from longline.center.answers import Credentials
-from longline.model import App
+from longline.model.apps import App
 
 
 def device_token(app: App, device: str, now: int, expires_in: int | None) -> Credentials:

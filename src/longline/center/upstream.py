@@ -16,8 +16,9 @@ from longline.center.schemas import UpstreamQuery
 from longline.center.service import Center
 from longline.center.times import rfc3339
 from longline.errors import BadRequest
-from longline.model import App, JsonObject
-from longline.saver.port import Event
+from longline.model.apps import App
+from longline.model.devices import JsonObject
+from longline.model.events import Event
 
 _object = msgspec.json.Decoder(dict[str, object])
 
@@ -76,7 +77,7 @@ class _Upstream:
         return answer(events)
 
     async def _events(self, app: App, place: _Place, limit: int) -> EventList:
-        found = await self._center.saver.events(app.number, place.before, limit + 1)
+        found = await self._center.saver.events.read(app.number, place.before, limit + 1)
         gap = False
         if place.event:
             gap = bool(found) and found[0][0] != place.event

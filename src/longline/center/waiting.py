@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from longline.center.counters import CenterCounters
 from longline.errors import LonglineError, Overloaded
-from longline.saver.port import Saver
+from longline.saver.bundle import Saver
 
 LOOK_EVERY = 0.25  # s
 
@@ -67,7 +67,7 @@ class Waiting:
         while self._ready() and not found and failure is None:
             await asyncio.sleep(LOOK_EVERY)
             try:
-                found = bool(await self._saver.events(app, after, 1))
+                found = bool(await self._saver.events.read(app, after, 1))
             except LonglineError as error:
                 failure = error
         self._forget(app, lookout)

@@ -15,7 +15,8 @@ from cyclopts import App, Parameter
 from longline.cli.flags import Json, UsageError
 from longline.cli.output import print_json, print_pairs, print_table, remark
 from longline.errors import LonglineError
-from longline.model import JsonObject, Ledger
+from longline.model.devices import JsonObject
+from longline.model.ledger import Ledger
 from longline.sdk.answers import AppKeys, Audience, MessageStatus
 from longline.sdk.center import Center
 from longline.sdk.device import Device

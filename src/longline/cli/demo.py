@@ -24,7 +24,7 @@ from cyclopts import Parameter
 from longline.cli.flags import Json
 from longline.cli.output import print_json
 from longline.errors import LonglineError
-from longline.model import Ledger
+from longline.model.ledger import Ledger
 from longline.sdk.answers import AppKeys, Receipt
 from longline.sdk.center import Center
 from longline.sdk.device import Device

@@ -10,7 +10,7 @@ from longline.coordinator.presence import Lingering, Presence
 from longline.coordinator.rerouting import Rerouting
 from longline.keeper.port import Keeper
 from longline.register.port import Register
-from longline.saver.port import Saver
+from longline.saver.bundle import Saver
 from longline.settings import CoordinatorSettings
 
 

@@ -3,8 +3,8 @@
 The store knows what ends next, so a look costs one index entry; nothing scans messages or devices.
 """
 
-from longline.model import wall_clock
-from longline.saver.port import Saver
+from longline.model.times import wall_clock
+from longline.saver.bundle import Saver
 
 BATCH = 1000  # messages ended in one step, so that the store is never held long
 
@@ -18,7 +18,7 @@ class Expiry:
     async def round(self) -> bool:
         """True when there may be more."""
         now = wall_clock()
-        due = await self._saver.next_expiry()
+        due = await self._saver.messages.next_expiry()
         if due is None or due > now:
             return False
-        return await self._saver.expire(now, BATCH) > 0
+        return await self._saver.messages.expire(now, BATCH) > 0

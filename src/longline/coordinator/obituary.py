@@ -15,9 +15,9 @@ import structlog
 
 from longline.bus.port import Bus
 from longline.keeper.port import Keeper
-from longline.model import wall_clock
+from longline.model.times import wall_clock
 from longline.register.port import Register
-from longline.saver.port import Saver
+from longline.saver.bundle import Saver
 
 BATCH = 1000
 # s: a node may open its queue a moment before the news that it has joined is here.
@@ -74,9 +74,9 @@ class Obituary:
             released += found
             await asyncio.sleep(0)
         finished: set[tuple[int, str]] = set()
-        while unfinished := set(await self._saver.unfinished(node, BATCH)) - finished:
+        while unfinished := set(await self._saver.routing.unfinished(node, BATCH)) - finished:
             for app, message_id in unfinished:
-                await self._saver.finish(app, message_id, node, wall_clock())
+                await self._saver.routing.finish(app, message_id, node, wall_clock())
             finished = unfinished
         await self._bus.shut(node)
         self._looked = self._monotonic()

@@ -7,9 +7,10 @@ repetition.
 
 import msgspec
 
-from longline.model import wall_clock
+from longline.model.events import Event
+from longline.model.times import wall_clock
 from longline.register.port import Register, Transition
-from longline.saver.port import Event, Saver
+from longline.saver.bundle import Saver
 
 BATCH = 1000
 
@@ -36,7 +37,7 @@ class Presence:
         """True when there may be more."""
         transitions = await self._register.transitions(BATCH)
         if transitions:
-            await self._saver.record([_event(transition) for transition in transitions])
+            await self._saver.events.append([_event(transition) for transition in transitions])
             await self._register.forget(transitions)
         return len(transitions) >= BATCH
 

@@ -7,8 +7,8 @@ simply routed again; rooms tell a repetition by its position.
 
 from longline.bus.port import Bus
 from longline.bus.routing import route
-from longline.model import wall_clock
-from longline.saver.port import Saver
+from longline.model.times import wall_clock
+from longline.saver.bundle import Saver
 
 BATCH = 500
 
@@ -26,8 +26,8 @@ class Rerouting:
         """True when there may be more."""
         now = wall_clock()
         before = now - self.after
-        completed = await self._saver.complete(before, BATCH)
-        unrouted = await self._saver.unrouted(before, BATCH)
+        completed = await self._saver.routing.complete(before, BATCH)
+        unrouted = await self._saver.routing.unrouted(before, BATCH)
         routes = [*completed, *unrouted]
         if routes:
             self.rerouted += len(routes)

@@ -13,7 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from longline.dispatcher.dispatcher import Dispatcher
 from longline.dispatcher.ranking import TRANSPORTS
 from longline.errors import BadRequest, LonglineError, MethodNotAllowed, ValidationFailed
-from longline.model import valid_app_name, valid_device_name
+from longline.model.apps import valid_app_name
+from longline.model.devices import valid_device_name
 
 PATH = "/v1/dispatch"
 MAX_QUERY = 2048  # bytes

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from longline.bus.port import Bus
 from longline.keeper.port import Keeper
 from longline.register.port import Register
-from longline.saver.port import Saver
+from longline.saver.bundle import Saver
 from longline.settings import Settings
 
 

@@ -20,7 +20,8 @@ from longline.dispatcher.api import DispatcherApi
 from longline.dispatcher.dispatcher import Dispatcher
 from longline.errors import AppExists, SettingsError
 from longline.keeper.port import Load, Node
-from longline.model import App, wall_clock
+from longline.model.apps import App
+from longline.model.times import wall_clock
 from longline.node.admin_key import admin_key, make_data_dir, shared_key_hash
 from longline.node.elsewhere import Elsewhere
 from longline.node.engines import Engines, OpenEngines
@@ -29,7 +30,7 @@ from longline.node.probes import Probes
 from longline.node.room_metrics import room_metrics
 from longline.node.steering import Steering
 from longline.room.room import Room
-from longline.saver.port import Saver
+from longline.saver.bundle import Saver
 from longline.settings import Settings
 from longline.telemetry import logs
 from longline.telemetry.build import hot_path_compiled
@@ -254,7 +255,7 @@ class Process:
 
     async def _open_anonymous_app(self, saver: Saver) -> None:
         name = self.settings.room.anonymous_app
-        if name is None or await saver.find_app(name) is not None:
+        if name is None or await saver.apps.find(name) is not None:
             return
         # Its server key is nobody's until an operator rotates it.
         app = App(
@@ -267,7 +268,7 @@ class Process:
             created_at=wall_clock(),
         )
         with suppress(AppExists):  # another room was faster
-            await saver.create_app(app)
+            await saver.apps.create(app)
 
     # --- what it is to the others -------------------------------------------------------------------
 

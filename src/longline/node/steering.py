@@ -16,7 +16,7 @@ from longline.center.operators import DRAINS, PROGRESS, DrainOrder
 from longline.errors import LonglineError
 from longline.keeper.port import Keeper
 from longline.node.elsewhere import Elsewhere
-from longline.room.draining import Draining, DrainPlan
+from longline.room.life.draining import Draining, DrainPlan
 from longline.settings import Settings, dynamic
 
 TELL_EVERY = 1.0  # s

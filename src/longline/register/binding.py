@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
 from longline.errors import Fenced, LonglineError, Unavailable
-from longline.model import Binding, wall_clock
+from longline.model.devices import Binding
+from longline.model.times import wall_clock
 from longline.register.layout import Partition, binding, items, number, script
 from longline.register.port import Bind, Bound, Unbind
 from longline.store.redis import Reply, Store, StoreError, Word

@@ -3,7 +3,7 @@
 from typing import Final
 
 from longline.errors import Unavailable
-from longline.model import Binding
+from longline.model.devices import Binding
 from longline.register.port import Transition
 from longline.store.redis import Reply, Script
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 
 from longline.errors import Fenced
-from longline.model import Binding
+from longline.model.devices import Binding
 from longline.register.port import Bind, Bound, Transition, Unbind
 
 SOURCE = "memory"

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from longline.model import Binding
+from longline.model.devices import Binding
 
 
 class Bind(msgspec.Struct, frozen=True, gc=False):

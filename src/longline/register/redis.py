@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from longline.model import Binding
+from longline.model.devices import Binding
 from longline.register.binding import Binder
 from longline.register.layout import Partition, binding, items, number, script, transition
 from longline.register.port import Bind, Bound, Transition, Unbind

@@ -14,13 +14,13 @@ from longline.mqtt.codec import PublishFrame
 from longline.mqtt.packets import MQTT_5_0, Publish
 from longline.room.counters import RoomCounters
 from longline.room.desk import LATER, NOT_YET, Desk, Rooms
-from longline.room.frames import Frames, forwarded
-from longline.room.session import InFlight, Session, Tenant
-from longline.room.subscriptions import Subscriber, Subscriptions
-from longline.room.wheel import Wheel
+from longline.room.pubsub.subscriptions import Subscriber, Subscriptions
+from longline.room.push.frames import Frames, forwarded
+from longline.room.session.session import InFlight, Session, Tenant
+from longline.room.wire.wheel import Wheel
 
 if TYPE_CHECKING:
-    from longline.room.connection import Connection
+    from longline.room.wire.connection import Connection
 
 REFUSED: Final = 0x80  # reason codes from here on are failures, section 2.4
 PACKET_ID: Final = 2  # bytes that a packet identifier adds

@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING, Final, Protocol
 
 from longline.mqtt.packets import Publish, Suback
-from longline.room.session import InFlight, Session
+from longline.room.session.session import InFlight, Session
 
 if TYPE_CHECKING:
     from longline.mqtt.packets import Connect
-    from longline.room.connection import Connection
+    from longline.room.wire.connection import Connection
 
 # What is said of a publication instead of how many it has reached:
 NOT_YET: Final = -1  # its publisher has to wait, until `connection.published` or `go_on` is called

@@ -9,28 +9,28 @@ from typing import cast
 
 from longline.bus.port import Bus
 from longline.errors import LonglineError
-from longline.model import wall_clock
+from longline.model.times import wall_clock
 from longline.mqtt.packets import Connect
 from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Register
-from longline.room.addresses import Addresses
-from longline.room.admission import Admission
-from longline.room.audit import Audit
-from longline.room.broadcasts import Broadcasts
 from longline.room.broker import Broker
-from longline.room.commands import Commands
-from longline.room.connection import Connection
-from longline.room.departures import Departures
-from longline.room.directory import Directory
-from longline.room.draining import Draining
-from longline.room.inbox import Inbox
-from longline.room.policy import Policy
-from longline.room.pressure import Pressure
-from longline.room.receipts import Receipts
-from longline.room.routes import RouteTable
-from longline.room.session import InFlight, Session
-from longline.room.takeovers import Takeovers
-from longline.saver.port import Saver
+from longline.room.life.admission import Admission
+from longline.room.life.audit import Audit
+from longline.room.life.departures import Departures
+from longline.room.life.directory import Directory
+from longline.room.life.draining import Draining
+from longline.room.life.pressure import Pressure
+from longline.room.life.takeovers import Takeovers
+from longline.room.pubsub.routes import RouteTable
+from longline.room.push.broadcasts import Broadcasts
+from longline.room.push.commands import Commands
+from longline.room.push.inbox import Inbox
+from longline.room.push.receipts import Receipts
+from longline.room.session.session import InFlight, Session
+from longline.room.wire.addresses import Addresses
+from longline.room.wire.connection import Connection
+from longline.room.wire.policy import Policy
+from longline.saver.bundle import Saver
 from longline.settings import RoomSettings
 
 TICK = 1.0  # s: the wheel's step, and how exact deadlines are

@@ -7,7 +7,13 @@ keys.
 
 from collections.abc import Mapping, Sequence
 
-from longline.model import App, DeliveryRecord, Device
+from longline.model.apps import App
+from longline.model.commands import Broadcast, Unicast
+from longline.model.devices import Device
+from longline.model.events import Event
+from longline.model.ledger import DeliveryRecord
+from longline.saver.adapting import Ports
+from longline.saver.bundle import Durability
 from longline.saver.kv.apps import Apps
 from longline.saver.kv.arriving import Arriving
 from longline.saver.kv.bodies import Bodies
@@ -20,27 +26,14 @@ from longline.saver.kv.registry import Registry
 from longline.saver.kv.routing import Routing
 from longline.saver.kv.sending import Sending
 from longline.saver.kv.settling import Settling
-from longline.saver.port import (
-    Arrival,
-    Arrive,
-    Broadcast,
-    Cursor,
-    Durability,
-    Event,
-    Fetch,
-    IdempotencyConflict,
-    Outcome,
-    Page,
-    Receipt,
-    Registration,
-    Status,
-    Submission,
-    Unicast,
-)
+from longline.saver.port.devices import Registration
+from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, Page, Receipt
+from longline.saver.port.ledgers import Status
+from longline.saver.port.messages import IdempotencyConflict, Outcome, Submission
 from longline.store.redis import Store
 
 
-class RedisSaver:
+class RedisSaver(Ports):
     """Fulfils `Saver` for any number of processes that share a store. Made by `open`."""
 
     def __init__(self, store: Store, ledger_retention_ms: int, event_limit: int, cache_bytes: int) -> None:
@@ -57,6 +50,7 @@ class RedisSaver:
         self._routing = Routing(store, self._bodies)
         self._expiring = Expiring(store, ledger_retention_ms)
         self._reading = Reading(store, self._apps)
+        self.adapt()
 
     @classmethod
     async def open(
@@ -179,7 +173,7 @@ class RedisSaver:
     async def record(self, batch: Sequence[Event]) -> None:
         await self._events.record(batch)
 
-    async def events(self, app: int, after: str, limit: int) -> list[tuple[str, Event]]:
+    async def read_events(self, app: int, after: str, limit: int) -> list[tuple[str, Event]]:
         return await self._events.events(app, after, limit)
 
     def statistics(self) -> Mapping[str, int]:

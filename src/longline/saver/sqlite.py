@@ -17,24 +17,17 @@ from pathlib import Path
 import apsw
 
 from longline.errors import DataDirInUse, Unavailable
-from longline.model import App, Binding, DeliveryRecord, Device
-from longline.saver.port import (
-    Arrival,
-    Arrive,
-    Broadcast,
-    Cursor,
-    Durability,
-    Event,
-    Fetch,
-    IdempotencyConflict,
-    Outcome,
-    Page,
-    Receipt,
-    Registration,
-    Status,
-    Submission,
-    Unicast,
-)
+from longline.model.apps import App
+from longline.model.commands import Broadcast, Unicast
+from longline.model.devices import Binding, Device
+from longline.model.events import Event
+from longline.model.ledger import DeliveryRecord
+from longline.saver.adapting import Ports
+from longline.saver.bundle import Durability
+from longline.saver.port.devices import Registration
+from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, Page, Receipt
+from longline.saver.port.ledgers import Status
+from longline.saver.port.messages import IdempotencyConflict, Outcome, Submission
 from longline.saver.sql.database import Value
 from longline.saver.sql.events import Queues, Recording
 from longline.saver.sql.expiring import Expiring
@@ -120,7 +113,7 @@ def _bound(value: Value) -> "int | str | bytes | apsw.CArrayBinding | None":
     return value
 
 
-class SqliteSaver:
+class SqliteSaver(Ports):
     """Fulfils `Saver` for one process. Made by `open`."""
 
     def __init__(
@@ -155,6 +148,7 @@ class SqliteSaver:
         self._checkpoints = 0
         self._writer = Worker("saver-writer", queue_limit, queue_bytes, GROUP, self._write, self._checkpoint)
         self._reader = Worker("saver-reader", queue_limit, queue_bytes, GROUP, self._read)
+        self.adapt()
 
     @classmethod
     async def open(
@@ -386,7 +380,7 @@ class SqliteSaver:
     async def record(self, batch: Sequence[Event]) -> None:
         await self._writer.call(self._recording.record, batch, len(batch))
 
-    async def events(self, app: int, after: str, limit: int) -> list[tuple[str, Event]]:
+    async def read_events(self, app: int, after: str, limit: int) -> list[tuple[str, Event]]:
         if app in self._deleted:
             return []
         return await self._reader.call(self._queues.events, (app, after, limit))

@@ -10,7 +10,8 @@ from datetime import datetime
 
 import msgspec
 
-from longline.model import JsonObject, Ledger
+from longline.model.devices import JsonObject
+from longline.model.ledger import Ledger
 
 Audience = str | Mapping[str, object]
 """`"all"`, or an object of the contract: `{"devices": ["d1"]}`, `{"tag": ["beta"]}`, …"""

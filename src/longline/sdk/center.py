@@ -19,7 +19,7 @@ import httpx
 import msgspec
 
 from longline.errors import LonglineError
-from longline.model import JsonObject
+from longline.model.devices import JsonObject
 from longline.sdk.answers import (
     AppInfo,
     AppKeys,

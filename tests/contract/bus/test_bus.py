@@ -5,10 +5,24 @@ from collections.abc import Sequence
 
 import pytest
 
-from longline.bus.port import AppChanged, Bus, Cancelled, Close, Command, Forward, Resync, Routes, Why
+from longline.bus.port import Bus
 from longline.errors import Fenced
-from longline.model import Binding, Message
-from longline.saver.port import Broadcast, Part, Target, Unicast
+from longline.model.commands import (
+    AppChanged,
+    Broadcast,
+    Cancelled,
+    Close,
+    Command,
+    Forward,
+    Part,
+    Resync,
+    Routes,
+    Target,
+    Unicast,
+    Why,
+)
+from longline.model.devices import Binding
+from longline.model.messages import Message
 from tests.contract.engines import BUS_LIMIT, BusEngine
 
 WITHIN = 30.0  # s: a busy machine is no failure

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from longline.errors import Fenced
-from longline.model import Binding
+from longline.model.devices import Binding
 from longline.register.port import Bind, Register, Transition, Unbind
 
 NOW = 1_800_000_000_000

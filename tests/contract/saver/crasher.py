@@ -11,8 +11,12 @@ from uuid import UUID
 
 import structlog
 
-from longline.model import Devices, Everyone, Message, State
-from longline.saver.port import Broadcast, Envelope, Outcome, Receipt, Submission
+from longline.model.audience import Devices, Everyone
+from longline.model.commands import Broadcast
+from longline.model.ledger import State
+from longline.model.messages import Envelope, Message
+from longline.saver.port.inboxes import Receipt
+from longline.saver.port.messages import Outcome, Submission
 from tests.contract.engines import SAVERS
 from tests.contract.saver.positions import position_of
 from tests.contract.scene import START
@@ -34,10 +38,10 @@ def a_message(number: int) -> Message:
 
 async def main(engine: str, place: str, round_number: int) -> None:
     saver = (await SAVERS[engine].open(place)).saver
-    app = await saver.find_app("news")
+    app = await saver.apps.find("news")
     assert app is not None
     number = app.number
-    ordinals = [device.ordinal for device in await saver.find_devices(number, DEVICES) if device is not None]
+    ordinals = [device.ordinal for device in await saver.devices.find(number, DEVICES) if device is not None]
 
     async def sender(index: int) -> None:
         count = 0
@@ -47,14 +51,16 @@ async def main(engine: str, place: str, round_number: int) -> None:
             device = DEVICES[count % len(DEVICES)]
             to_all = count % 10 == 0
             audience = Everyone() if to_all else Devices((device,))
-            (outcome,) = await saver.enqueue([Submission(number, (Envelope(message, audience),), START)])
+            (outcome,) = await saver.messages.enqueue(
+                [Submission(number, (Envelope(message, audience),), START)]
+            )
             assert isinstance(outcome, Outcome)
             print("accepted", message.id, "*" if to_all else device, flush=True)
             (route,) = outcome.routes
             if count % 3 == 0:
                 ordinal = ordinals[index] if isinstance(route, Broadcast) else route.targets[0].ordinal
                 receipt = Receipt(number, ordinal, position_of(route, ordinal), to_all, State.ACKED, START)
-                await saver.settle([receipt])
+                await saver.inboxes.settle([receipt])
                 print("acked", message.id, DEVICES[index] if to_all else device, flush=True)
 
     await asyncio.gather(*(sender(index) for index in range(8)))

@@ -1,6 +1,6 @@
 """Where a routed message stands for a device, whatever engine gave it its positions."""
 
-from longline.saver.port import Broadcast, Unicast
+from longline.model.commands import Broadcast, Unicast
 
 
 def position_of(route: Unicast | Broadcast, ordinal: int) -> int:

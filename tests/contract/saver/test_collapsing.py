@@ -2,8 +2,12 @@
 
 import asyncio
 
-from longline.model import Audience, Devices, Everyone, Profile, State
-from longline.saver.port import Envelope, Registration, Submission
+from longline.model.audience import Audience, Devices, Everyone
+from longline.model.devices import Profile
+from longline.model.ledger import State
+from longline.model.messages import Envelope
+from longline.saver.port.devices import Registration
+from longline.saver.port.messages import Submission
 from tests.contract.scene import Scene, an_app
 
 
@@ -104,8 +108,8 @@ async def test_a_device_registered_later_is_not_concerned_by_an_older_broadcast(
 
 async def test_keys_of_one_app_do_not_collapse_those_of_another(scene: Scene) -> None:
     await scene.register("a")
-    other = (await scene.saver.create_app(an_app("weather"))).number
-    await scene.saver.register(other, [Registration("a", Profile())], scene.now)
+    other = (await scene.saver.apps.create(an_app("weather"))).number
+    await scene.saver.devices.put(other, [Registration("a", Profile())], scene.now)
     await scene.push("own", "a", collapse="k")
     await scene.push("all", collapse="k2")
     for key in ("k", "k2"):

@@ -8,8 +8,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from longline.model import State
-from longline.saver.port import Fetch
+from longline.model.ledger import State
+from longline.saver.port.inboxes import Fetch
 from tests.contract.engines import SAVERS, SaverEngine
 from tests.contract.saver.crasher import DEVICES
 from tests.contract.scene import Scene
@@ -63,9 +63,9 @@ async def check(
     scene: Scene, app: int, accepted: dict[str, str], acked: set[tuple[str, str]], seed: int
 ) -> None:
     waiting: Counter[str] = Counter()
-    for known in await scene.saver.find_devices(app, DEVICES):
+    for known in await scene.saver.devices.find(app, DEVICES):
         assert known is not None
-        (page,) = await scene.saver.fetch([Fetch(app, known.ordinal, 0, 0, 1_000_000, scene.now)])
+        (page,) = await scene.saver.inboxes.fetch([Fetch(app, known.ordinal, 0, 0, 1_000_000, scene.now)])
         assert page.complete
         for push in page.pushes:
             waiting[push.message.id] += 1
@@ -76,7 +76,7 @@ async def check(
         assert ledger.pending == waiting[message_id], f"lost or doubled (seed {seed})"
         if device != "*" and (message_id, device) in acked:
             assert ledger.acked == 1
-        rows = await scene.saver.deliveries(app, message_id, -1, 10)
+        rows = await scene.saver.ledgers.deliveries(app, message_id, -1, 10)
         assert rows is not None
         assert [row.state for _, row in rows if (message_id, row.device) in acked] == [
             State.ACKED for _, row in rows if (message_id, row.device) in acked

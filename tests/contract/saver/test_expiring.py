@@ -1,7 +1,8 @@
 """Expire: what is over is ended, what is old is forgotten, and nothing else is touched."""
 
-from longline.model import Devices, Everyone, State
-from longline.saver.port import Receipt
+from longline.model.audience import Devices, Everyone
+from longline.model.ledger import State
+from longline.saver.port.inboxes import Receipt
 from tests.contract.engines import RETENTION
 from tests.contract.saver.positions import position_of
 from tests.contract.scene import MINUTE, Scene
@@ -37,15 +38,15 @@ async def test_an_ack_after_the_end_changes_nothing(scene: Scene) -> None:
 
 async def test_next_expiry_says_when_there_is_work(scene: Scene) -> None:
     await scene.register("a")
-    assert await scene.saver.next_expiry() is None
+    assert await scene.saver.messages.next_expiry() is None
     await scene.push("late", "a", ttl=2 * MINUTE)
     await scene.push("soon", "a", ttl=MINUTE)
     await scene.push("later", "a", ttl=3 * MINUTE)
     start = scene.now
     seen = []
-    while (due := await scene.saver.next_expiry()) is not None:
-        assert await scene.saver.expire(due - 1, 100) == 0
-        assert await scene.saver.expire(due, 100) == 1
+    while (due := await scene.saver.messages.next_expiry()) is not None:
+        assert await scene.saver.messages.expire(due - 1, 100) == 0
+        assert await scene.saver.messages.expire(due, 100) == 1
         seen.append(due - start)
     ends = [MINUTE, 2 * MINUTE, 3 * MINUTE]
     assert seen == ends + [end + RETENTION for end in ends]
@@ -56,7 +57,7 @@ async def test_no_call_does_more_than_it_was_allowed(scene: Scene) -> None:
     ids = [await scene.push(str(n), *(("a",) if n % 5 else ())) for n in range(20)]
     scene.now += MINUTE
     ended = []
-    while done := await scene.saver.expire(scene.now, 6):
+    while done := await scene.saver.messages.expire(scene.now, 6):
         ended.append(done)
         open_now = [message_id for message_id in ids if await scene.is_open(message_id)]
         assert open_now == ids[sum(ended) :], "the oldest end first"
@@ -67,16 +68,16 @@ async def test_no_call_does_more_than_it_was_allowed(scene: Scene) -> None:
 async def test_a_ledger_is_kept_for_its_retention_and_then_forgotten(scene: Scene) -> None:
     await scene.register("a")
     ids = [await scene.push("one", "a"), await scene.push("all"), await scene.push("gone", "a")]
-    await scene.saver.cancel(scene.app, ids[2], scene.now)
+    await scene.saver.messages.cancel(scene.app, ids[2], scene.now)
     await scene.pass_time(MINUTE)
     await scene.pass_time(RETENTION - 1)
     for message_id in ids:
         await scene.ledger(message_id)
     await scene.pass_time(1)
     for message_id in ids:
-        assert await scene.saver.status(scene.app, message_id) is None
-        assert await scene.saver.deliveries(scene.app, message_id, -1, 10) is None
-    assert await scene.saver.next_expiry() is None
+        assert await scene.saver.ledgers.status(scene.app, message_id) is None
+        assert await scene.saver.ledgers.deliveries(scene.app, message_id, -1, 10) is None
+    assert await scene.saver.messages.next_expiry() is None
 
 
 async def test_what_is_not_due_is_not_touched(scene: Scene) -> None:
@@ -105,7 +106,7 @@ async def test_a_message_for_who_is_online_ends_as_offline_where_it_was_not_writ
         _, outcome = await scene.send(message, Devices(audience) if audience else Everyone())
         (route,) = outcome.routes
         ids.append(message.id)
-        await scene.saver.settle(
+        await scene.saver.inboxes.settle(
             [
                 Receipt(
                     scene.app, ordinal, position_of(route, ordinal), not audience, state, scene.now, scene.now

@@ -2,8 +2,13 @@
 
 import asyncio
 
-from longline.model import Everyone, Profile, State
-from longline.saver.port import Cursor, Envelope, Fetch, Registration, Submission
+from longline.model.audience import Everyone
+from longline.model.devices import Profile
+from longline.model.ledger import State
+from longline.model.messages import Envelope
+from longline.saver.port.devices import Registration
+from longline.saver.port.inboxes import Cursor, Fetch
+from longline.saver.port.messages import Submission
 from tests.contract.scene import MINUTE, Scene, an_app
 
 
@@ -98,9 +103,9 @@ async def test_a_cursor_moves_forward_and_never_back(scene: Scene) -> None:
     await scene.push("to all")
     page = await scene.page("a")
     ordinal = await scene.ordinal("a")
-    await scene.saver.advance([Cursor(scene.app, ordinal, page.log_after)])
+    await scene.saver.inboxes.advance([Cursor(scene.app, ordinal, page.log_after)])
     assert (await scene.arrive("a")).log_after == page.log_after
-    await scene.saver.advance(
+    await scene.saver.inboxes.advance(
         [Cursor(scene.app, ordinal, page.log_after - 1), Cursor(scene.app, ordinal, page.log_after - 2)]
     )
     assert (await scene.arrive("a")).log_after == page.log_after
@@ -112,7 +117,7 @@ async def test_one_batch_may_advance_a_cursor_twice_and_name_who_is_gone(scene: 
     ordinal = await scene.ordinal("a")
     start = (await scene.arrive("a")).log_after
     cursors = [Cursor(scene.app, ordinal, start + 9), Cursor(scene.app, ordinal, start + 7)]
-    await scene.saver.advance([*cursors, Cursor(scene.app, 4_000_000, 5)])
+    await scene.saver.inboxes.advance([*cursors, Cursor(scene.app, 4_000_000, 5)])
     assert (await scene.arrive("a")).log_after == start + 9
 
 
@@ -123,7 +128,9 @@ async def test_many_devices_are_read_in_one_batch_each_with_its_own(scene: Scene
         await scene.push("to " + name, name)
     await scene.push("to all")
     fetches = [Fetch(scene.app, ordinal, 0, 0, 1 + n % 2, scene.now) for n, ordinal in enumerate(ordinals)]
-    halves = await asyncio.gather(scene.saver.fetch(fetches[:20]), scene.saver.fetch(fetches[20:]))
+    halves = await asyncio.gather(
+        scene.saver.inboxes.fetch(fetches[:20]), scene.saver.inboxes.fetch(fetches[20:])
+    )
     pages = halves[0] + halves[1]
     for n, page in enumerate(pages):
         texts = [push.message.payload.decode() for push in page.pushes]
@@ -133,17 +140,19 @@ async def test_many_devices_are_read_in_one_batch_each_with_its_own(scene: Scene
 
 async def test_a_batch_may_ask_for_devices_of_several_apps(scene: Scene) -> None:
     (mine,) = await scene.register("a")
-    other = (await scene.saver.create_app(an_app("weather"))).number
-    (theirs,) = await scene.saver.register(other, [Registration("a", Profile())], scene.now)
+    other = (await scene.saver.apps.create(an_app("weather"))).number
+    (theirs,) = await scene.saver.devices.put(other, [Registration("a", Profile())], scene.now)
     await scene.push("news")
     await scene.submit(Submission(other, (Envelope(scene.message("rain"), Everyone()),), scene.now))
     asked = ((scene.app, mine), (other, theirs.ordinal))
-    pages = await scene.saver.fetch([Fetch(app, ordinal, 0, 0, 9, scene.now) for app, ordinal in asked])
+    pages = await scene.saver.inboxes.fetch(
+        [Fetch(app, ordinal, 0, 0, 9, scene.now) for app, ordinal in asked]
+    )
     assert [[push.message.payload for push in page.pushes] for page in pages] == [[b"news"], [b"rain"]]
 
 
 async def test_an_unknown_device_has_nothing(scene: Scene) -> None:
-    (page,) = await scene.saver.fetch([Fetch(scene.app, 77, 0, 0, 9, scene.now)])
+    (page,) = await scene.saver.inboxes.fetch([Fetch(scene.app, 77, 0, 0, 9, scene.now)])
     assert page.pushes == ()
     assert page.complete
 
@@ -169,7 +178,7 @@ async def test_a_page_has_a_bounded_number_of_bytes_but_always_one_message(scene
     complete = False
     while not complete:
         fetch = Fetch(scene.app, ordinal, inbox_after, log_after, 10, scene.now, 2500)
-        (page,) = await scene.saver.fetch([fetch])
+        (page,) = await scene.saver.inboxes.fetch([fetch])
         got.append([push.message.payload.decode() for push in page.pushes])
         inbox_after = max([inbox_after, *(push.position for push in page.pushes if not push.broadcast)])
         log_after, complete = page.log_after, page.complete

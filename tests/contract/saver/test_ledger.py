@@ -19,8 +19,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from longline.model import Devices, Everyone, State
-from longline.saver.port import Accepted, Broadcast, Envelope, Outcome, Receipt, Refused, Unicast
+from longline.model.audience import Devices, Everyone
+from longline.model.commands import Broadcast, Unicast
+from longline.model.ledger import State
+from longline.model.messages import Envelope
+from longline.saver.port.inboxes import Receipt
+from longline.saver.port.messages import Accepted, Outcome, Refused
 from tests.contract.engines import RETENTION, SaverEngine
 from tests.contract.saver.positions import position_of
 from tests.contract.scene import MINUTE, Scene
@@ -85,7 +89,7 @@ class Ledgers(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES))
     def a_device_is_deleted(self, name: str) -> None:
         known = self.ordinals.pop(name, None)
-        assert self.do(self.scene.saver.delete_device(self.scene.app, name, self.scene.now)) == (
+        assert self.do(self.scene.saver.devices.delete(self.scene.app, name, self.scene.now)) == (
             known is not None
         )
         for sent in self.sent:
@@ -194,13 +198,13 @@ class Ledgers(RuleBasedStateMachine):
                     sent.written.add(ordinal)
                 if state != State.PENDING:
                     sent.settle(ordinal, "why" if state == State.DROPPED else state.name.lower())
-        self.do(self.scene.saver.settle(receipts))
+        self.do(self.scene.saver.inboxes.settle(receipts))
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data())
     def a_message_is_cancelled(self, data: st.DataObject) -> None:
         sent = data.draw(st.sampled_from(self.sent))
-        assert self.do(self.scene.saver.cancel(self.scene.app, sent.message_id, self.scene.now))
+        assert self.do(self.scene.saver.messages.cancel(self.scene.app, sent.message_id, self.scene.now))
         for ordinal in sent.states:
             sent.settle(ordinal, "cancelled")
 
@@ -209,9 +213,9 @@ class Ledgers(RuleBasedStateMachine):
     def all_nodes_are_done_with_a_broadcast(self, data: st.DataObject) -> None:
         sent = data.draw(st.sampled_from([s for s in self.sent if s.broadcast and s.online_only]))
         nodes = [f"{sent.message_id}-{n}" for n in range(data.draw(st.integers(1, 2)))]
-        self.do(self.scene.saver.assign(self.scene.app, sent.message_id, nodes))
+        self.do(self.scene.saver.routing.assign(self.scene.app, sent.message_id, nodes))
         for node in nodes:
-            self.do(self.scene.saver.finish(self.scene.app, sent.message_id, node, self.scene.now))
+            self.do(self.scene.saver.routing.finish(self.scene.app, sent.message_id, node, self.scene.now))
         for ordinal in sent.states.keys() - sent.written:
             sent.settle(ordinal, "offline")
 
@@ -223,7 +227,7 @@ class Ledgers(RuleBasedStateMachine):
     )
     def time_passes(self, ms: int, limit: int) -> None:
         self.scene.now += ms
-        while self.do(self.scene.saver.expire(self.scene.now, limit)):
+        while self.do(self.scene.saver.messages.expire(self.scene.now, limit)):
             pass
         for sent in self.sent:
             if sent.expires_at <= self.scene.now:

@@ -4,16 +4,10 @@ import asyncio
 
 import msgspec
 
-from longline.model import Devices, Everyone
-from longline.saver.port import (
-    Accepted,
-    Envelope,
-    IdempotencyConflict,
-    Outcome,
-    Refused,
-    Submission,
-    Unicast,
-)
+from longline.model.audience import Devices, Everyone
+from longline.model.commands import Unicast
+from longline.model.messages import Envelope
+from longline.saver.port.messages import Accepted, IdempotencyConflict, Outcome, Refused, Submission
 from tests.contract.saver.positions import position_of
 from tests.contract.scene import MINUTE, Scene, an_app
 
@@ -50,8 +44,8 @@ async def test_an_audience_in_which_nobody_exists_is_refused(scene: Scene) -> No
     result, outcome = await scene.send(message, Devices(("x", "y")))
     assert result == Refused("no_target")
     assert outcome.routes == ()
-    assert await scene.saver.status(scene.app, message.id) is None
-    assert await scene.saver.next_expiry() is None
+    assert await scene.saver.ledgers.status(scene.app, message.id) is None
+    assert await scene.saver.messages.next_expiry() is None
 
 
 async def test_a_broadcast_in_an_app_without_devices_is_refused(scene: Scene) -> None:
@@ -112,7 +106,10 @@ async def test_a_message_comes_back_exactly_as_it_was_sent(scene: Scene) -> None
         scene.message(collapse="k€y", qos=0), payload=bytes(range(256)) * 1024, content_type="a/b; c=é"
     )
     await scene.send(message, Devices(("a",)))
-    ((push,), status) = ((await scene.page("a")).pushes, await scene.saver.status(scene.app, message.id))
+    ((push,), status) = (
+        (await scene.page("a")).pushes,
+        await scene.saver.ledgers.status(scene.app, message.id),
+    )
     assert push.message == message
     assert status is not None
     assert status.message == message
@@ -143,16 +140,16 @@ async def test_the_ledger_counts_who_was_bound_as_routed(scene: Scene) -> None:
 async def test_a_message_of_another_app_is_not_found(scene: Scene) -> None:
     await scene.register("a")
     message_id = await scene.push("hello", "a")
-    other = (await scene.saver.create_app(an_app("weather"))).number
-    assert await scene.saver.status(other, message_id) is None
-    assert await scene.saver.deliveries(other, message_id, -1, 10) is None
-    assert not await scene.saver.cancel(other, message_id, scene.now)
+    other = (await scene.saver.apps.create(an_app("weather"))).number
+    assert await scene.saver.ledgers.status(other, message_id) is None
+    assert await scene.saver.ledgers.deliveries(other, message_id, -1, 10) is None
+    assert not await scene.saver.messages.cancel(other, message_id, scene.now)
 
 
 async def test_what_is_not_a_message_id_is_not_found(scene: Scene) -> None:
     for nonsense in ("", "nonsense", "00", "é"):
-        assert await scene.saver.status(scene.app, nonsense) is None
-        assert not await scene.saver.cancel(scene.app, nonsense, scene.now)
+        assert await scene.saver.ledgers.status(scene.app, nonsense) is None
+        assert not await scene.saver.messages.cancel(scene.app, nonsense, scene.now)
 
 
 # --- idempotency ---
@@ -205,7 +202,7 @@ async def test_a_key_used_for_another_request_is_a_conflict(scene: Scene) -> Non
 async def test_keys_of_one_app_say_nothing_to_another(scene: Scene) -> None:
     await scene.register("a")
     await scene.submit(keyed(scene, "k", b"body", "a"))
-    other = (await scene.saver.create_app(an_app("weather"))).number
+    other = (await scene.saver.apps.create(an_app("weather"))).number
     (outcome,) = await scene.submit(msgspec.structs.replace(keyed(scene, "k", b"other", "a"), app=other))
     assert isinstance(outcome, Outcome)
 
@@ -224,6 +221,6 @@ async def test_a_key_is_remembered_across_a_restart_and_until_its_time(scene: Sc
 
 async def test_old_keys_are_swept(scene: Scene) -> None:
     await scene.submit(keyed(scene, "k", b"body", "a"))
-    assert await scene.saver.next_expiry() == scene.now + MINUTE
+    assert await scene.saver.messages.next_expiry() == scene.now + MINUTE
     assert await scene.pass_time(MINUTE) == 1
-    assert await scene.saver.next_expiry() is None
+    assert await scene.saver.messages.next_expiry() is None

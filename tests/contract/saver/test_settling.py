@@ -2,8 +2,8 @@
 
 import pytest
 
-from longline.model import Ledger, State
-from longline.saver.port import Push, Receipt
+from longline.model.ledger import Ledger, State
+from longline.saver.port.inboxes import Push, Receipt
 from tests.contract.scene import MINUTE, Scene
 
 
@@ -63,7 +63,7 @@ async def test_the_first_outcome_in_a_batch_counts(scene: Scene) -> None:
             await scene.receipt("b", other, State.ACKED),
             await scene.receipt("a", push, State.DROPPED, reason="x"),
         ]
-        await scene.saver.settle(batch)
+        await scene.saver.inboxes.settle(batch)
         ledger = await scene.ledger(message_id)
         assert outcome_of(ledger) == (0, 1, 0, 0, {"x": 1})
         assert ledger.sent == 1
@@ -91,7 +91,7 @@ async def test_receipts_for_what_does_not_exist_change_nothing(scene: Scene) -> 
     for _, push in pairs:
         for position in (push.position + 999, 0):
             for broadcast in (False, True):
-                await scene.saver.settle(
+                await scene.saver.inboxes.settle(
                     [Receipt(scene.app, ordinal, position, broadcast, State.ACKED, scene.now, scene.now)]
                 )
         strangers = [
@@ -99,7 +99,7 @@ async def test_receipts_for_what_does_not_exist_change_nothing(scene: Scene) -> 
             Receipt(scene.app + 1, ordinal, push.position, False, State.ACKED, scene.now),
             Receipt(scene.app, ordinal, push.position, not push.broadcast, State.ACKED, scene.now),
         ]
-        await scene.saver.settle(strangers)
+        await scene.saver.inboxes.settle(strangers)
     for message_id, _ in pairs:
         assert outcome_of(await scene.ledger(message_id)) == (2, 0, 0, 0, {})
 
@@ -108,7 +108,7 @@ async def test_cancelling_drops_what_is_pending_and_nothing_else(scene: Scene) -
     for message_id, _ in await both(scene):
         await scene.settle("b", await pending_for(scene, "b", message_id), State.ACKED)
         assert await scene.is_open(message_id)
-        assert await scene.saver.cancel(scene.app, message_id, scene.now)
+        assert await scene.saver.messages.cancel(scene.app, message_id, scene.now)
         assert outcome_of(await scene.ledger(message_id)) == (0, 1, 0, 0, {"cancelled": 1})
         assert not await scene.is_open(message_id)
     assert await scene.waiting("a") == []
@@ -117,23 +117,23 @@ async def test_cancelling_drops_what_is_pending_and_nothing_else(scene: Scene) -
 
 async def test_an_ack_of_what_was_cancelled_changes_nothing(scene: Scene) -> None:
     for message_id, push in await both(scene):
-        await scene.saver.cancel(scene.app, message_id, scene.now)
+        await scene.saver.messages.cancel(scene.app, message_id, scene.now)
         await scene.settle("a", push, State.ACKED, sent_at=scene.now)
         assert outcome_of(await scene.ledger(message_id)) == (0, 0, 0, 0, {"cancelled": 2})
 
 
 async def test_cancelling_twice_or_late_is_harmless(scene: Scene) -> None:
     for message_id, _ in await both(scene):
-        assert await scene.saver.cancel(scene.app, message_id, scene.now)
-        assert await scene.saver.cancel(scene.app, message_id, scene.now)
+        assert await scene.saver.messages.cancel(scene.app, message_id, scene.now)
+        assert await scene.saver.messages.cancel(scene.app, message_id, scene.now)
     late = await scene.push("late", "a")
     await scene.pass_time(MINUTE)
-    assert await scene.saver.cancel(scene.app, late, scene.now)
+    assert await scene.saver.messages.cancel(scene.app, late, scene.now)
     assert outcome_of(await scene.ledger(late)) == (0, 0, 1, 0, {})
 
 
 async def test_what_was_never_sent_cannot_be_cancelled(scene: Scene) -> None:
-    assert not await scene.saver.cancel(scene.app, scene.message().id, scene.now)
+    assert not await scene.saver.messages.cancel(scene.app, scene.message().id, scene.now)
 
 
 async def test_deliveries_tell_each_devices_times(scene: Scene) -> None:
@@ -147,7 +147,7 @@ async def test_deliveries_tell_each_devices_times(scene: Scene) -> None:
     scene.now += 5
     await scene.settle("a", push, State.ACKED, sent_at=scene.now)
     await scene.settle("b", other, State.DROPPED, reason="too_large")
-    rows = await scene.saver.deliveries(scene.app, message_id, -1, 10)
+    rows = await scene.saver.ledgers.deliveries(scene.app, message_id, -1, 10)
     assert rows is not None
     assert sorted(
         (row.device, row.state, row.reason, row.accepted_at, row.sent_at, row.settled_at) for _, row in rows
@@ -164,7 +164,7 @@ async def test_deliveries_are_read_page_by_page(scene: Scene) -> None:
     message_id = await scene.push("one", *reversed(names))
     seen: list[tuple[int, str]] = []
     after = -1
-    while rows := await scene.saver.deliveries(scene.app, message_id, after, 10):
+    while rows := await scene.saver.ledgers.deliveries(scene.app, message_id, after, 10):
         assert len(rows) <= 10
         seen += [(ordinal, row.device) for ordinal, row in rows]
         after = rows[-1][0]
@@ -174,16 +174,16 @@ async def test_deliveries_are_read_page_by_page(scene: Scene) -> None:
 async def test_deliveries_still_name_a_device_that_was_deleted(scene: Scene) -> None:
     await scene.register("a", "b")
     message_id = await scene.push("one", "a", "b")
-    await scene.saver.delete_device(scene.app, "a", scene.now)
-    rows = await scene.saver.deliveries(scene.app, message_id, -1, 10)
+    await scene.saver.devices.delete(scene.app, "a", scene.now)
+    rows = await scene.saver.ledgers.deliveries(scene.app, message_id, -1, 10)
     assert rows is not None
     assert {(row.device, row.reason) for _, row in rows} == {("a", "device_deleted"), ("b", None)}
 
 
 async def test_a_broadcast_has_no_rows(scene: Scene) -> None:
     await scene.register("a")
-    assert await scene.saver.deliveries(scene.app, await scene.push("all"), -1, 10) == []
+    assert await scene.saver.ledgers.deliveries(scene.app, await scene.push("all"), -1, 10) == []
 
 
 async def test_a_message_that_does_not_exist_has_no_deliveries(scene: Scene) -> None:
-    assert await scene.saver.deliveries(scene.app, scene.message().id, -1, 10) is None
+    assert await scene.saver.ledgers.deliveries(scene.app, scene.message().id, -1, 10) is None

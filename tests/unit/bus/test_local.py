@@ -3,9 +3,8 @@
 import asyncio
 
 from longline.bus.local import LocalBus
-from longline.bus.port import Resync
-from longline.model import Message
-from longline.saver.port import Unicast
+from longline.model.commands import Resync, Unicast
+from longline.model.messages import Message
 
 
 async def test_the_length_of_a_queue_can_be_watched() -> None:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 import structlog
 
 from longline.bus.local import LocalBus
-from longline.bus.port import Command
 from longline.bus.routing import route
 from longline.errors import Unavailable
-from longline.model import Binding, Message, State
-from longline.saver.port import Broadcast, Part, Receipt, Target, Unicast
+from longline.model.commands import Broadcast, Command, Part, Target, Unicast
+from longline.model.devices import Binding
+from longline.model.ledger import State
+from longline.model.messages import Message
+from longline.saver.port.inboxes import Receipt
 from longline.saver.sqlite import SqliteSaver
 
 NOW = 1_800_000_000_000

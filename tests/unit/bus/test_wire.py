@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from longline.bus.port import AppChanged, Close, Resync, Why
 from longline.bus.wire import MAX_BATCH, join, pack, unpack
+from longline.model.commands import AppChanged, Close, Resync, Why
 
 CLOSE = Close(1, "phone", 7, Why.KICKED)
 

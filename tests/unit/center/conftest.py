@@ -8,12 +8,12 @@ import httpx
 import pytest
 
 from longline.bus.local import LocalBus
-from longline.bus.port import Command
 from longline.center.api import application
 from longline.center.auth import digest
 from longline.center.service import Center, Metrics
 from longline.keeper.local import LocalKeeper
-from longline.model import JsonObject
+from longline.model.commands import Command
+from longline.model.devices import JsonObject
 from longline.register.memory import MemoryRegister
 from longline.register.port import Bind
 from longline.saver.sqlite import SqliteSaver
@@ -55,7 +55,7 @@ class House:
 
     async def connect(self, app: str, *devices: str) -> None:
         """Binds devices to the room, as their connections would."""
-        known = await self.saver.find_app(app)
+        known = await self.saver.apps.find(app)
         assert known is not None
         await self.register.bind([Bind(known.number, device, ROOM, self.now) for device in devices])
 

@@ -1,9 +1,9 @@
 import msgspec
 import pytest
 
-from longline.bus.port import AppChanged, Why
 from longline.center.auth import digest
-from longline.model import App
+from longline.model.apps import App
+from longline.model.commands import AppChanged, Why
 from tests.unit.center.conftest import ADMIN, House
 
 
@@ -31,7 +31,7 @@ async def test_no_secret_looks_like_an_option_of_a_command(house: House, news: s
 
 
 async def test_only_the_hash_of_a_server_key_is_kept(house: House, news: str) -> None:
-    app = await house.saver.find_app("news")
+    app = await house.saver.apps.find("news")
     assert app is not None
     assert app.server_key_hash == digest(house.keys["news"])
 
@@ -106,13 +106,13 @@ class Rival:
     def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
         self._left = times
         self._house = house
-        self._update = house.saver.update_app
+        self._update = house.saver.apps.update
         monkeypatch.setattr(house.saver, "update_app", self.update_app)
 
     async def update_app(self, app: App, before: App) -> bool:
         if self._left:
             self._left -= 1
-            current = await self._house.saver.find_app(app.app)
+            current = await self._house.saver.apps.find(app.app)
             assert current is not None
             theirs = msgspec.structs.replace(current, name=f"theirs {self._left}")
             assert await self._update(theirs, current)
@@ -127,7 +127,7 @@ async def test_a_change_made_elsewhere_at_the_same_moment_is_kept(
     assert (answer.json()["name"], answer.json()["pubsub"]) == ("theirs 0", True)
     Rival(house, monkeypatch, times=1)
     rotated = await house.http.post(f"{news}/keys:rotate", json={"device_secret": True})
-    stored = await house.saver.find_app("news")
+    stored = await house.saver.apps.find("news")
     assert stored is not None
     assert (stored.name, stored.pubsub) == ("theirs 0", True)
     assert stored.device_secret == rotated.json()["device_secret"]
@@ -145,7 +145,7 @@ async def test_who_is_too_late_again_and_again_is_told_so(
     ):
         answer = await request
         assert (answer.status_code, answer.json()["error"]["code"]) == (409, "conflict")
-    stored = await house.saver.find_app("news")
+    stored = await house.saver.apps.find("news")
     assert stored is not None
     assert not stored.pubsub
     assert (await house.http.get(news, headers=key(house.keys["news"]))).status_code == 200
@@ -155,7 +155,7 @@ async def test_a_change_whose_answer_was_lost_is_done_once(
     house: House, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that was asked again after a broken connection finds what it wrote itself, and says no."""
-    update = house.saver.update_app
+    update = house.saver.apps.update
 
     async def twice(app: App, before: App) -> bool:
         assert await update(app, before)
@@ -246,7 +246,7 @@ async def test_what_was_read_before_a_change_does_not_outlive_it(
 ) -> None:
     apps = house.center.apps
     apps.forget("news")
-    read = house.saver.find_app
+    read = house.saver.apps.find
 
     async def read_then_change(name: str) -> object:
         app = await read(name)

@@ -8,8 +8,8 @@ import pytest
 from longline.center.circuit import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, SPREAD, Circuit
 from longline.center.counters import CenterCounters
 from longline.errors import LonglineError, NoTarget, Overloaded, Unavailable
-from longline.model import JsonObject
-from longline.saver.port import IdempotencyConflict, Outcome, Submission
+from longline.model.devices import JsonObject
+from longline.saver.port.messages import IdempotencyConflict, Outcome, Submission
 from tests.unit.center.conftest import House
 
 MESSAGE: JsonObject = {"audience": {"devices": ["d1"]}, "payload": "hi"}

@@ -7,7 +7,7 @@ import pytest
 
 from longline.errors import Conflict, Unavailable
 from longline.keeper.port import Node
-from longline.model import JsonObject
+from longline.model.devices import JsonObject
 from longline.settings import Settings
 from longline.settings.dynamic import KEY, Document, decode, effective
 from tests.unit.center.conftest import START, House

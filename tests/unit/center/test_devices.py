@@ -1,10 +1,10 @@
 import jwt
 import pytest
 
-from longline.bus.port import Close, Why
-from longline.model import Binding, JsonObject
+from longline.model.commands import Close, Why
+from longline.model.devices import Binding, JsonObject
 from longline.register.port import Unbind
-from longline.saver.port import Arrive
+from longline.saver.port.inboxes import Arrive
 from tests.unit.center.conftest import ROOM, House
 
 PROFILE: JsonObject = {
@@ -234,7 +234,7 @@ async def test_a_kick_ends_the_connection_and_bans_if_asked(
     (command,) = await house.commands()
     assert isinstance(command, Close)
     assert (command.device, command.why) == ("d1", why)
-    (arrival,) = await house.saver.arrive([Arrive(1, "d1", house.now)])
+    (arrival,) = await house.saver.inboxes.arrive([Arrive(1, "d1", house.now)])
     assert arrival is not None
     assert arrival.banned_until == (house.now + ban if ban else 0)
 
@@ -279,11 +279,11 @@ async def test_a_ban_can_be_lifted_and_a_plain_kick_leaves_it(house: House, news
     path = f"{news}/devices/d1/connection"
     await house.http.delete(path, params={"ban_seconds": 60})
     await house.http.delete(path)
-    (arrival,) = await house.saver.arrive([Arrive(1, "d1", house.now)])
+    (arrival,) = await house.saver.inboxes.arrive([Arrive(1, "d1", house.now)])
     assert arrival is not None
     assert arrival.banned_until == house.now + 60_000
     await house.http.delete(path, params={"ban_seconds": 0})
-    (arrival,) = await house.saver.arrive([Arrive(1, "d1", house.now)])
+    (arrival,) = await house.saver.inboxes.arrive([Arrive(1, "d1", house.now)])
     assert arrival is not None
     assert arrival.banned_until == 0
 

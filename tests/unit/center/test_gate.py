@@ -22,7 +22,7 @@ class Held:
         self._missing = expected
         self.all_in = asyncio.Event()
         self.go_on = asyncio.Event()
-        self._find = house.saver.find_devices
+        self._find = house.saver.devices.find
         monkeypatch.setattr(house.saver, "find_devices", self.find_devices)
 
     async def find_devices(self, app: int, names: list[str]) -> object:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from longline.model import JsonObject, State
-from longline.saver.port import Receipt
+from longline.model.devices import JsonObject
+from longline.model.ledger import State
+from longline.saver.port.inboxes import Receipt
 from tests.unit.center.conftest import House
 
 
@@ -17,10 +18,10 @@ async def sent(house: House, path: str, *devices: str) -> str:
 
 
 async def settle(house: House, ordinal: int, state: State, sent_at: int = 0) -> None:
-    app = await house.saver.find_app("news")
+    app = await house.saver.apps.find("news")
     assert app is not None
     house.now += 250
-    await house.saver.settle([Receipt(app.number, ordinal, 1, False, state, house.now, sent_at)])
+    await house.saver.inboxes.settle([Receipt(app.number, ordinal, 1, False, state, house.now, sent_at)])
 
 
 async def test_a_message_tells_where_it_stands(house: House, news: str) -> None:

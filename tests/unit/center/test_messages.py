@@ -2,9 +2,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from longline.bus.port import Cancelled, Command
-from longline.model import MAX_PAYLOAD, JsonObject
-from longline.saver.port import Broadcast, Durability, Fetch, Unicast
+from longline.model.commands import Broadcast, Cancelled, Command, Unicast
+from longline.model.devices import JsonObject
+from longline.model.messages import MAX_PAYLOAD
+from longline.saver.bundle import Durability
+from longline.saver.port.inboxes import Fetch
 from tests.unit.center.conftest import House
 
 TO_D1: JsonObject = {"audience": {"devices": ["d1"]}, "payload": {"title": "Goal!"}}
@@ -64,9 +66,9 @@ async def test_a_message_for_a_device_that_is_not_connected_waits_in_its_inbox(
     await house.device(news, "d1")
     await house.http.post(f"{news}/messages", json=TO_D1)
     assert await house.commands() == []
-    app = await house.saver.find_app("news")
+    app = await house.saver.apps.find("news")
     assert app is not None
-    (page,) = await house.saver.fetch([Fetch(app.number, 0, -1, -1, 10, house.now)])
+    (page,) = await house.saver.inboxes.fetch([Fetch(app.number, 0, -1, -1, 10, house.now)])
     assert [push.message.payload for push in page.pushes] == [b'{"title":"Goal!"}']
 
 

@@ -1,6 +1,6 @@
 from longline.center.operators import FORGET_AFTER
 from longline.keeper.port import Load, Node
-from longline.model import JsonObject
+from longline.model.devices import JsonObject
 from tests.unit.center.conftest import START, House
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import httpx
 import pytest
 
-from longline.bus.port import Command
 from longline.errors import Unavailable
-from longline.model import JsonObject
-from longline.saver.port import IdempotencyConflict, Outcome, Submission
+from longline.model.commands import Command
+from longline.model.devices import JsonObject
+from longline.saver.port.messages import IdempotencyConflict, Outcome, Submission
 from tests.unit.center.conftest import House
 
 MESSAGE: JsonObject = {"audience": {"devices": ["d1"]}, "payload": "hi"}
@@ -21,7 +21,7 @@ class SlowStore:
     def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked = asyncio.Event()
         self.go_on = asyncio.Event()
-        self._enqueue = house.saver.enqueue
+        self._enqueue = house.saver.messages.enqueue
         monkeypatch.setattr(house.saver, "enqueue", self.enqueue)
 
     async def enqueue(self, batch: Sequence[Submission]) -> list[Outcome | IdempotencyConflict]:

@@ -77,7 +77,7 @@ async def test_stopping_lets_a_request_end(house: House, monkeypatch: pytest.Mon
     server = HttpServer(application(house.center), "127.0.0.1", 0, grace=5.0)
     host, port = await server.start()
     asked, go_on = asyncio.Event(), asyncio.Event()
-    find = house.saver.find_devices
+    find = house.saver.devices.find
 
     async def find_devices(app: int, names: list[str]) -> object:
         asked.set()

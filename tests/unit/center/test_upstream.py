@@ -10,8 +10,8 @@ import pytest
 
 from longline.center import waiting
 from longline.errors import Unavailable
-from longline.model import JsonObject
-from longline.saver.port import Event
+from longline.model.devices import JsonObject
+from longline.model.events import Event
 from longline.saver.sqlite import SqliteSaver
 from longline.settings import CenterSettings
 from tests.unit.center.conftest import START, House
@@ -25,7 +25,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def happen(house: House, *sequences: int, app: int = 1) -> None:
-    await house.saver.record(
+    await house.saver.events.append(
         [
             Event(
                 app,
@@ -172,7 +172,7 @@ async def test_however_many_wait_the_store_is_asked_for_all_of_them_together(
 ) -> None:
     sport = await house.app("sport")
     looks: list[int] = []
-    events = house.saver.events
+    events = house.saver.events.read
 
     async def counted(app: int, after: str, limit: int) -> list[tuple[str, Event]]:
         looks.append(app)

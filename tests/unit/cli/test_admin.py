@@ -9,7 +9,7 @@ import pytest
 
 from longline.cli import main
 from longline.cli.admin import ledger_rows
-from longline.model import Ledger
+from longline.model.ledger import Ledger
 
 NOWHERE = ("--url", "http://127.0.0.1:1", "--key", "k")  # nothing listens there
 

@@ -9,7 +9,9 @@ import msgspec
 from longline.bus.local import LocalBus
 from longline.keeper.local import LocalKeeper
 from longline.keeper.port import Node
-from longline.model import App, Binding, wall_clock
+from longline.model.apps import App
+from longline.model.devices import Binding
+from longline.model.times import wall_clock
 from longline.register.memory import MemoryRegister
 from longline.register.port import Bind, Transition, Unbind
 from longline.saver.sqlite import SqliteSaver
@@ -106,7 +108,7 @@ class Scene:
     async def presence(self) -> list[tuple[str, str]]:
         """Who came and went, as the app server is told."""
         found = []
-        for _, event in await self.saver.events(self.app.number, "", 1000):
+        for _, event in await self.saver.events.read(self.app.number, "", 1000):
             found.append((event.device, str(msgspec.json.decode(event.data)["state"])))
         return found
 
@@ -117,7 +119,7 @@ async def a_scene(directory: Path) -> AsyncIterator[Scene]:
     register = NotedRegister(diary)
     saver = await SqliteSaver.open(directory / "longline.db", locate=register.locate_now)
     try:
-        yield Scene(saver, register, diary, await saver.create_app(an_app("news")))
+        yield Scene(saver, register, diary, await saver.apps.create(an_app("news")))
     finally:
         await saver.close()
 

@@ -1,7 +1,7 @@
 """Messages end when their time is over, and nothing is asked of the store before."""
 
 from longline.coordinator.expiry import Expiry
-from longline.model import wall_clock
+from longline.model.times import wall_clock
 from longline.saver.sqlite import SqliteSaver
 
 

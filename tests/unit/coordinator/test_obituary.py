@@ -7,8 +7,12 @@ import pytest
 from longline.coordinator import obituary
 from longline.coordinator.obituary import NEWS, Obituary
 from longline.errors import Fenced, Unavailable
-from longline.model import Everyone, Message, Profile, wall_clock
-from longline.saver.port import Envelope, Registration, Submission
+from longline.model.audience import Everyone
+from longline.model.devices import Profile
+from longline.model.messages import Envelope, Message
+from longline.model.times import wall_clock
+from longline.saver.port.devices import Registration
+from longline.saver.port.messages import Submission
 from tests.unit.coordinator.scene import Scene, a_scene
 
 
@@ -153,7 +157,7 @@ async def test_the_share_of_a_broadcast_that_a_dead_node_had_is_done(tmp_path: P
         duty, now, app = an_obituary(scene), wall_clock(), scene.app.number
         await scene.a_node("room-1")
         await scene.a_node("room-2")
-        await scene.saver.register(app, [Registration("d1", Profile())], now)
+        await scene.saver.devices.put(app, [Registration("d1", Profile())], now)
         message = Message(
             id="01890000-0000-7000-8000-000000000001",
             app="news",
@@ -164,12 +168,12 @@ async def test_the_share_of_a_broadcast_that_a_dead_node_had_is_done(tmp_path: P
             expires_at=now + 60_000,
             online_only=True,
         )
-        await scene.saver.enqueue([Submission(app, (Envelope(message, Everyone()),), now)])
-        await scene.saver.assign(app, message.id, ["room-1", "room-2"])
-        await scene.saver.finish(app, message.id, "room-2", now)
+        await scene.saver.messages.enqueue([Submission(app, (Envelope(message, Everyone()),), now)])
+        await scene.saver.routing.assign(app, message.id, ["room-1", "room-2"])
+        await scene.saver.routing.finish(app, message.id, "room-2", now)
         await scene.dies("room-1")
         await looks_for(scene, duty, NEWS + 1)
-        status = await scene.saver.status(app, message.id)
+        status = await scene.saver.ledgers.status(app, message.id)
         assert status is not None
         assert status.ledger.dropped == {"offline": 1}
-        assert await scene.saver.unfinished("room-1", 10) == []
+        assert await scene.saver.routing.unfinished("room-1", 10) == []

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from longline.coordinator.presence import Lingering, Presence
-from longline.model import wall_clock
+from longline.model.times import wall_clock
 from tests.unit.coordinator.scene import Died, a_scene
 
 
@@ -43,7 +43,7 @@ async def test_what_an_event_says_is_what_the_session_table_said(tmp_path: Path)
         binding = await scene.bind("d1", "room-1")
         (transition,) = await scene.register.transitions(10)
         await Presence(scene.register, scene.saver).round()
-        ((_, event),) = await scene.saver.events(scene.app.number, "", 10)
+        ((_, event),) = await scene.saver.events.read(scene.app.number, "", 10)
         assert (event.kind, event.device, event.at) == ("presence", "d1", transition.at)
         assert event.data == (
             b'{"state":"online","epoch":%d,"sequence":%d,"room":"room-1"}'
@@ -54,7 +54,7 @@ async def test_what_an_event_says_is_what_the_session_table_said(tmp_path: Path)
 async def test_transitions_of_a_deleted_app_hold_up_nobody(tmp_path: Path) -> None:
     async with a_scene(tmp_path) as scene:
         await scene.bind("d1", "room-1")
-        await scene.saver.delete_app(scene.app.number)
+        await scene.saver.apps.delete(scene.app.number)
         await Presence(scene.register, scene.saver).round()
         assert await scene.register.transitions(10) == []
 

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 from longline.bus.local import LocalBus
-from longline.bus.port import Command
 from longline.coordinator.coordinator import Coordinator
 from longline.coordinator.rerouting import BATCH, Rerouting
 from longline.keeper.local import LocalKeeper
-from longline.model import Binding, Message, wall_clock
+from longline.model.commands import Broadcast, Command, Target, Unicast
+from longline.model.devices import Binding
+from longline.model.messages import Message
+from longline.model.times import wall_clock
 from longline.register.memory import MemoryRegister
-from longline.saver.port import Broadcast, Target, Unicast
 from longline.saver.sqlite import SqliteSaver
 from longline.settings import CoordinatorSettings
 

@@ -10,7 +10,7 @@ import pytest
 from longline.center.operators import DRAINS, PROGRESS, DrainOrder
 from longline.node.elsewhere import Elsewhere
 from longline.node.steering import Steering
-from longline.room.draining import Draining, DrainPlan, DrainProgress, Phase
+from longline.room.life.draining import Draining, DrainPlan, DrainProgress, Phase
 from longline.settings import NodeSettings, Settings, dynamic
 from tests.unit.node.members import FickleKeeper, a_member
 

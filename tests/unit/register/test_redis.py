@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from longline.errors import Fenced, Unavailable
-from longline.model import Binding
+from longline.model.devices import Binding
 from longline.register.port import Bind, Transition, Unbind
 from longline.register.redis import RedisRegister
 from longline.settings.tree import StoreSettings

@@ -6,10 +6,10 @@ from types import TracebackType
 from typing import Self
 
 from longline.bus.local import LocalBus
-from longline.bus.port import Command, Forward, Routes
 from longline.errors import LonglineError
+from longline.model.commands import Command, Forward, Routes
 from longline.mqtt.packets import MQTT_5_0, Packet, Publish, Suback, Subscribe, Subscription
-from longline.room.routes import GATHER, RouteTable
+from longline.room.pubsub.routes import GATHER, RouteTable
 from longline.testing.clock import VirtualClock, settle
 from tests.unit.room.scene import Peer, Scene
 

@@ -12,22 +12,24 @@ from typing import cast
 import jwt
 
 from longline.bus.local import LocalBus
-from longline.bus.port import Forward, Routes
 from longline.errors import LonglineError
-from longline.model import App
+from longline.model.apps import App
+from longline.model.commands import Forward, Routes
 from longline.mqtt.packets import MQTT_5_0, Connect
 from longline.mqtt.properties import Properties
 from longline.register.memory import MemoryRegister
-from longline.room.admission import Admission
-from longline.room.broadcasts import Broadcasts
-from longline.room.commands import Commands
-from longline.room.departures import Departures
-from longline.room.directory import Directory
-from longline.room.inbox import Inbox
-from longline.room.receipts import Receipts
-from longline.room.routes import RouteTable
-from longline.room.takeovers import Takeovers
-from longline.saver.port import Arrival, Arrive, Cursor, Fetch, Page, Receipt, Saver
+from longline.room.life.admission import Admission
+from longline.room.life.departures import Departures
+from longline.room.life.directory import Directory
+from longline.room.life.takeovers import Takeovers
+from longline.room.pubsub.routes import RouteTable
+from longline.room.push.broadcasts import Broadcasts
+from longline.room.push.commands import Commands
+from longline.room.push.inbox import Inbox
+from longline.room.push.receipts import Receipts
+from longline.saver.adapting import Ports
+from longline.saver.bundle import Saver
+from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, Page, Receipt
 from longline.settings import RoomSettings
 from longline.testing.clock import settle
 from tests.unit.room.scene import NOW_MS, Peer, Scene
@@ -52,11 +54,12 @@ def a_token(device: str, secret: str = SECRET, **claims: object) -> bytes:
     return jwt.encode({"sub": device, **claims}, secret, algorithm="HS256").encode()
 
 
-class Store:
+class Store(Ports):
     """What the room asks of a saver. Every call is noted; `doors` holds calls up, `faults` fails them."""
 
     def __init__(self) -> None:
-        self.apps = {"news": an_app()}
+        self.adapt()
+        self.known = {"news": an_app()}
         self.arrivals: dict[str, Arrival | None] = {}  # None: the app was deleted
         self.pages: dict[int, list[Page]] = {}  # by ordinal, one for each fetch
         self.doors: dict[str, asyncio.Event] = {}
@@ -85,7 +88,7 @@ class Store:
     async def find_app(self, name: str) -> App | None:
         self.looked_up.append(name)
         await self._enter("find_app")
-        return self.apps.get(name)
+        return self.known.get(name)
 
     async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival | None]:
         self.arrived.append(list(batch))

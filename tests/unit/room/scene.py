@@ -11,18 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-from longline.model import Message
+from longline.model.messages import Message
 from longline.mqtt.codec import Decoder, encode
 from longline.mqtt.packets import MQTT_5_0, Connack, Connect, Packet
 from longline.mqtt.properties import Properties, PropertyId, get_int
 from longline.mqtt.reasons import ReasonCode
 from longline.room.broker import Broker
-from longline.room.connection import Connection
-from longline.room.departures import Departures
-from longline.room.frames import Frames
-from longline.room.policy import Policy
-from longline.room.receipts import Receipts
-from longline.room.session import InFlight, Session
+from longline.room.life.departures import Departures
+from longline.room.push.frames import Frames
+from longline.room.push.receipts import Receipts
+from longline.room.session.session import InFlight, Session
+from longline.room.wire.connection import Connection
+from longline.room.wire.policy import Policy
 
 APP = 7
 NOW_MS = 1_800_000_000_000

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from longline.room.addresses import Addresses
+from longline.room.wire.addresses import Addresses
 from tests.unit.room.scene import Peer, Scene
 
 

@@ -7,9 +7,9 @@ from contextlib import closing
 
 import pytest
 
-from longline.bus.port import Close, Command, Why
 from longline.errors import LonglineError, Overloaded, Unavailable
-from longline.model import Binding
+from longline.model.commands import Close, Command, Target, Unicast, Why
+from longline.model.devices import Binding
 from longline.mqtt.packets import (
     MQTT_3_1_1,
     MQTT_5_0,
@@ -25,7 +25,7 @@ from longline.mqtt.packets import (
 from longline.mqtt.properties import PropertyId
 from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Bind
-from longline.saver.port import Arrival, Page, Push, Target, Unicast
+from longline.saver.port.inboxes import Arrival, Page, Push
 from longline.settings import RoomSettings
 from tests.unit.room.house import NODE, House, a_token, an_app
 from tests.unit.room.scene import NOW_MS, Peer, a_message
@@ -197,7 +197,7 @@ async def test_a_ban_that_is_over_lets_in() -> None:
 @VERSIONS
 async def test_without_credentials_there_is_the_anonymous_app_where_one_is_set(version: int) -> None:
     async with House(RoomSettings(ack_delay=0, anonymous_app="open")) as house:
-        house.store.apps["open"] = an_app("open", 8)
+        house.store.known["open"] = an_app("open", 8)
         named = house.knock("sensor", version, username=None)
         nameless = house.knock("", version, username=None)
         await house.settle()

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from longline.errors import Unavailable
-from longline.model import Binding
+from longline.model.devices import Binding
 from longline.mqtt.packets import Disconnect
 from longline.register.memory import MemoryRegister
 from longline.register.port import Bind, Unbind
-from longline.room.audit import Audit
+from longline.room.life.audit import Audit
 from longline.testing.clock import settle
 from tests.unit.room.house import House
 

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from pyroaring import BitMap
 
-from longline.bus.port import Cancelled
 from longline.errors import Unavailable
-from longline.model import State
-from longline.saver.port import Arrival, Broadcast, Part
+from longline.model.commands import Broadcast, Cancelled, Part
+from longline.model.ledger import State
+from longline.saver.port.inboxes import Arrival
 from tests.unit.room.house import NODE, House
 from tests.unit.room.scene import a_message
 from tests.unit.room.test_admission import topics, unicast
@@ -129,7 +129,7 @@ async def test_what_was_written_of_an_online_only_broadcast_is_committed_before_
 async def test_a_store_that_cannot_be_told_is_told_later_and_holds_up_no_broadcast(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("longline.room.broadcasts.RETRY_AFTER", 0)
+    monkeypatch.setattr("longline.room.push.broadcasts.RETRY_AFTER", 0)
     async with House() as house:
         peer = await house.client("phone")
         house.store.faults["finish"] = [Unavailable(), Unavailable()]

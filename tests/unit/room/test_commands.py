@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from longline.bus.port import AppChanged, Close, Command, Forward, Resync, Routes, Why
 from longline.errors import Unavailable
+from longline.model.commands import AppChanged, Close, Command, Forward, Resync, Routes, Why
 from longline.mqtt.packets import Disconnect, Puback, Publish
 from longline.mqtt.reasons import ReasonCode
 from tests.unit.room.house import NODE, House, an_app
@@ -65,7 +65,7 @@ async def test_a_close_that_was_meant_for_an_earlier_connection_leaves_the_new_o
 async def test_a_deleted_app_loses_its_connections_and_is_forgotten() -> None:
     async with House() as house:
         peers = [await house.client(f"d{n}") for n in range(3)]
-        del house.store.apps["news"]
+        del house.store.known["news"]
         await house.bus.send(NODE, [AppChanged(7, "news", Why.APP_DELETED)])
         await house.settle()
         assert all(peer.over for peer in peers)
@@ -78,7 +78,7 @@ async def test_a_deleted_app_loses_its_connections_and_is_forgotten() -> None:
 async def test_a_changed_app_is_looked_up_again_and_its_devices_stay() -> None:
     async with House() as house:
         peer = await house.client("phone")
-        house.store.apps["news"] = an_app(pubsub=False)
+        house.store.known["news"] = an_app(pubsub=False)
         await house.bus.send(NODE, [AppChanged(7, "news")])
         await house.settle()
         peer.send(Publish("a", b"x", 1, packet_id=1))
@@ -112,7 +112,7 @@ async def test_a_look_up_that_was_overtaken_by_a_change_is_not_remembered() -> N
 async def test_an_app_whose_change_was_not_heard_of_is_looked_up_again_after_a_minute() -> None:
     async with House() as house:
         phone = await house.client("phone")
-        house.store.apps["news"] = an_app(pubsub=False)
+        house.store.known["news"] = an_app(pubsub=False)
         house.scene.time += 59
         await house.client("tablet")
         assert phone.session.tenant.pubsub
@@ -149,7 +149,7 @@ async def test_after_lost_commands_routes_are_asked_for_and_apps_looked_up_again
 
 
 async def test_a_bus_that_cannot_be_read_for_a_moment_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("longline.room.commands.RETRY_AFTER", 0)
+    monkeypatch.setattr("longline.room.push.commands.RETRY_AFTER", 0)
     house = House()
     receive = house.bus.receive
     faults = [Unavailable(), Unavailable()]

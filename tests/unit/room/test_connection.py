@@ -22,7 +22,7 @@ from longline.mqtt.packets import (
     Subscription,
 )
 from longline.mqtt.reasons import ReasonCode
-from longline.room.wheel import UNSET
+from longline.room.wire.wheel import UNSET
 from tests.unit.room.scene import Scene
 
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])

@@ -1,13 +1,13 @@
 import pytest
 
-from longline.bus.port import Close, Why
 from longline.errors import Unavailable
-from longline.model import wall_clock
+from longline.model.commands import Close, Why
+from longline.model.times import wall_clock
 from longline.mqtt.packets import Disconnect, Puback
 from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Bind
-from longline.room.session import InFlight, Session
-from longline.saver.port import Arrival, Cursor
+from longline.room.session.session import InFlight, Session
+from longline.saver.port.inboxes import Arrival, Cursor
 from longline.settings import RoomSettings
 from tests.unit.room.house import NODE, House
 from tests.unit.room.scene import NOW_MS
@@ -98,7 +98,7 @@ async def test_a_session_that_lost_a_receipt_keeps_its_cursor_where_it_was() -> 
 
 
 async def test_what_a_store_failed_to_take_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("longline.room.departures.RETRY_AFTER", 0)
+    monkeypatch.setattr("longline.room.life.departures.RETRY_AFTER", 0)
     async with House() as house:
         session = (await house.client("phone")).session
         session.log_read = 9

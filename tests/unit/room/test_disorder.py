@@ -12,23 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from longline.bus.port import Command, Resync
-from longline.model import Binding, State
+from longline.model.commands import Broadcast, Command, Part, Resync, Target, Unicast
+from longline.model.devices import Binding
+from longline.model.ledger import State
 from longline.mqtt.packets import Disconnect, Packet, Puback, Publish
 from longline.mqtt.properties import PropertyId
-from longline.saver.port import (
-    Arrival,
-    Arrive,
-    Broadcast,
-    Cursor,
-    Fetch,
-    Page,
-    Part,
-    Push,
-    Receipt,
-    Target,
-    Unicast,
-)
+from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, Page, Push, Receipt
 from tests.unit.room.house import NODE, House, Store
 from tests.unit.room.scene import Peer, a_message
 from tests.unit.room.test_admission import topics, unicast
@@ -215,7 +204,7 @@ def test_whatever_happens_on_the_way_every_push_arrives_once(steps: list[tuple[s
             assert story.store.settled_pushes == everything
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("longline.room.inbox.AGAIN_EVERY", 0)
+        patch.setattr("longline.room.push.inbox.AGAIN_EVERY", 0)
         asyncio.run(tell_story())
 
 
@@ -291,8 +280,8 @@ async def test_an_online_only_push_that_comes_late_is_written() -> None:
 async def test_after_lost_commands_sessions_are_read_for_a_few_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("longline.room.inbox.AGAIN", 10)
-    monkeypatch.setattr("longline.room.inbox.AGAIN_EVERY", 3600)
+    monkeypatch.setattr("longline.room.push.inbox.AGAIN", 10)
+    monkeypatch.setattr("longline.room.push.inbox.AGAIN_EVERY", 3600)
     async with House() as house:
         peers = [await house.client(f"d{n}") for n in range(30)]
         await house.bus.send(NODE, [Resync(), Resync()])

@@ -8,13 +8,13 @@ from typing import Self, cast
 import pytest
 
 from longline.errors import Unavailable
-from longline.model import Binding
+from longline.model.devices import Binding
 from longline.mqtt.packets import MQTT_3_1_1, MQTT_5_0, Connack, Connect, Disconnect, Publish
 from longline.mqtt.properties import Properties, PropertyId
 from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Register
-from longline.room.draining import Draining, DrainPlan, Phase
-from longline.room.pace import GIVE_UP, Pace, Verdict
+from longline.room.life.draining import Draining, DrainPlan, Phase
+from longline.room.life.pace import GIVE_UP, Pace, Verdict
 from longline.testing.clock import VirtualClock, settle
 from tests.unit.room.scene import APP, Peer, Scene, a_message
 

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from longline.bus.port import Resync
 from longline.errors import Unavailable
+from longline.model.commands import Resync
 from longline.mqtt.packets import Puback, Publish, Subscribe, Subscription
 from longline.mqtt.properties import PropertyId
-from longline.saver.port import Arrival, Page
+from longline.saver.port.inboxes import Arrival, Page
 from tests.unit.room.house import House
 from tests.unit.room.scene import Peer, a_message
 from tests.unit.room.test_admission import push, topics, unicast
@@ -85,7 +85,7 @@ async def test_a_push_that_comes_during_a_read_is_neither_lost_nor_out_of_order(
 
 
 async def test_a_read_that_failed_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("longline.room.inbox.RETRY_AFTER", 0)
+    monkeypatch.setattr("longline.room.push.inbox.RETRY_AFTER", 0)
     async with House() as house:
         house.store.arrivals["phone"] = Arrival(1, True, 0, 0)
         house.store.pages[1] = [Page((push(1),), 0, True)]

@@ -6,10 +6,9 @@ from typing import cast
 
 import msgspec
 
-from longline.bus.port import Cancelled
-from longline.room.pacing import TICK, Pacing
-from longline.room.session import Session
-from longline.saver.port import Broadcast
+from longline.model.commands import Broadcast, Cancelled
+from longline.room.push.pacing import TICK, Pacing
+from longline.room.session.session import Session
 from longline.testing.clock import VirtualClock
 from tests.unit.room.house import NODE, House
 from tests.unit.room.test_admission import topics

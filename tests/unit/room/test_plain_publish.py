@@ -17,8 +17,8 @@ from longline.mqtt.packets import (
 )
 from longline.mqtt.properties import Properties, PropertyId
 from longline.mqtt.reasons import ReasonCode
-from longline.room.session import Session
-from longline.room.subscriptions import Subscriptions
+from longline.room.pubsub.subscriptions import Subscriptions
+from longline.room.session.session import Session
 from tests.unit.room.scene import Peer, Scene
 
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])

@@ -4,8 +4,8 @@ import pytest
 
 from longline.errors import Unavailable
 from longline.mqtt.packets import MQTT_3_1_1, Pingreq, Pingresp, Puback, Publish, Subscribe, Subscription
-from longline.room.pressure import Pressure
-from longline.saver.port import Page
+from longline.room.life.pressure import Pressure
+from longline.saver.port.inboxes import Page
 from tests.unit.room.house import House
 from tests.unit.room.scene import Scene
 from tests.unit.room.test_admission import push, topics
@@ -116,8 +116,8 @@ def test_a_full_outbox_and_pressure_both_have_to_end_before_reading_goes_on() ->
 
 
 async def test_an_inbox_that_cannot_be_read_says_so_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("longline.room.inbox.RETRY_AFTER", 0)
-    monkeypatch.setattr("longline.room.inbox.AGAIN_EVERY", 0)
+    monkeypatch.setattr("longline.room.push.inbox.RETRY_AFTER", 0)
+    monkeypatch.setattr("longline.room.push.inbox.AGAIN_EVERY", 0)
     async with House() as house:
         peer = await house.client("phone")
         house.store.pages[0] = [Page((push(1),), 0, True)]

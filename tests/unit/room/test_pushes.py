@@ -14,7 +14,7 @@ from longline.mqtt.packets import (
 )
 from longline.mqtt.properties import PropertyId
 from longline.mqtt.reasons import ReasonCode
-from longline.room.frames import Frames
+from longline.room.push.frames import Frames
 from tests.unit.room.scene import NOW_MS, Peer, Scene, a_message
 
 

@@ -4,12 +4,12 @@ from typing import cast
 import pytest
 
 from longline.errors import Unavailable
-from longline.model import State
-from longline.room import receipts as module
+from longline.model.ledger import State
+from longline.room.push import receipts as module
 from longline.room.counters import RoomCounters
-from longline.room.receipts import Receipts
-from longline.room.session import InFlight, Session
-from longline.saver.port import Saver
+from longline.room.push.receipts import Receipts
+from longline.room.session.session import InFlight, Session
+from longline.saver.bundle import Saver
 from longline.testing.clock import settle
 from tests.unit.room.house import Store
 from tests.unit.room.scene import Scene

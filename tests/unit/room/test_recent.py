@@ -1,4 +1,4 @@
-from longline.room.recent import Recent
+from longline.room.push.recent import Recent
 
 
 def test_a_key_is_new_once_for_as_long_as_it_is_among_the_latest() -> None:

@@ -15,7 +15,7 @@ from longline.mqtt.packets import MQTT_5_0, Connack, Connect, Disconnect, Packet
 from longline.mqtt.reasons import ReasonCode
 from longline.register.memory import MemoryRegister
 from longline.room.room import Room, listen
-from longline.saver.port import Saver
+from longline.saver.bundle import Saver
 from longline.settings import RoomSettings
 from tests.unit.room.house import Store, a_token
 from tests.unit.room.test_admission import unicast

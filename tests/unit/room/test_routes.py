@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longline.bus.port import Forward, Routes
 from longline.errors import Unavailable
+from longline.model.commands import Forward, Routes
 from longline.mqtt.packets import (
     MQTT_3_1_1,
     MQTT_5_0,
@@ -23,7 +23,7 @@ from longline.mqtt.packets import (
 from longline.mqtt.properties import Properties, PropertyId
 from longline.mqtt.reasons import ReasonCode
 from longline.mqtt.topics import matches
-from longline.room.routes import HOLD_BACK, PATIENCE, PIECE, REFRESH, pieces
+from longline.room.pubsub.routes import HOLD_BACK, PATIENCE, PIECE, REFRESH, pieces
 from tests.unit.room.country import Country, payloads
 from tests.unit.room.scene import APP
 

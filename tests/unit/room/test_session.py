@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longline.room.session import MAX_PACKET_ID, InFlight, Session
+from longline.room.session.session import MAX_PACKET_ID, InFlight, Session
 from tests.unit.room.scene import NOW_MS, Scene
 
 

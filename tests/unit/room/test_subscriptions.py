@@ -2,8 +2,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longline.mqtt.topics import matches, valid_filter
-from longline.room.session import Session
-from longline.room.subscriptions import CACHE, Subscriptions
+from longline.room.pubsub.subscriptions import CACHE, Subscriptions
+from longline.room.session.session import Session
 from tests.unit.room.scene import Scene
 
 LEVELS = st.sampled_from(["", "a", "b", "c", "$x"])

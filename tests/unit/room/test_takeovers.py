@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from longline.bus.port import Close, Command, Why
 from longline.errors import LonglineError, Unavailable
-from longline.model import Binding
-from longline.room import takeovers as module
+from longline.model.commands import Close, Command, Why
+from longline.model.devices import Binding
+from longline.room.life import takeovers as module
 from longline.room.counters import RoomCounters
-from longline.room.takeovers import Takeovers
+from longline.room.life.takeovers import Takeovers
 from longline.testing.clock import settle
 
 

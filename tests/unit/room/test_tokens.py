@@ -6,7 +6,7 @@ import json
 import pytest
 
 from longline.errors import BadToken
-from longline.room.tokens import token_device
+from longline.room.life.tokens import token_device
 from tests.unit.room.house import SECRET, a_token, an_app
 
 

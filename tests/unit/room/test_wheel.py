@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longline.room.connection import Connection
-from longline.room.wheel import SLOTS, UNSET, Wheel
+from longline.room.wire.connection import Connection
+from longline.room.wire.wheel import SLOTS, UNSET, Wheel
 from tests.unit.room.scene import Scene
 
 

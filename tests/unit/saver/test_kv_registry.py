@@ -5,14 +5,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from longline.model import MAX_TTL, App, Profile
+from longline.model.apps import App
+from longline.model.devices import Profile
+from longline.model.messages import MAX_TTL
 from longline.register.port import Bind
 from longline.register.redis import RedisRegister
 from longline.saver.kv.apps import APPS, DELETE, DIRECTORY, NAMES, NUMBERS, PURGES, Apps
 from longline.saver.kv.arriving import Arriving
 from longline.saver.kv.purging import Purging
 from longline.saver.kv.registry import Registry
-from longline.saver.port import Arrive, Registration
+from longline.saver.port.devices import Registration
+from longline.saver.port.inboxes import Arrive
 from longline.settings.tree import StoreSettings
 from longline.store.redis import Store
 from tests.servers.shared import shared

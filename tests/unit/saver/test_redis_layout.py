@@ -5,7 +5,8 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longline.model import Message, State
+from longline.model.ledger import State
+from longline.model.messages import Message
 from longline.saver.kv import layout
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)

@@ -10,24 +10,16 @@ import msgspec
 import pytest
 
 from longline.errors import Unavailable
-from longline.model import Devices, Everyone, Message, Profile, State
+from longline.model.audience import Devices, Everyone
+from longline.model.commands import Broadcast, Unicast
+from longline.model.devices import Profile
+from longline.model.ledger import State
+from longline.model.messages import Envelope, Message
 from longline.register.port import Bind
 from longline.register.redis import RedisRegister
-from longline.saver.port import (
-    Accepted,
-    Broadcast,
-    Cursor,
-    Envelope,
-    Fetch,
-    IdempotencyConflict,
-    Outcome,
-    Page,
-    Receipt,
-    Refused,
-    Registration,
-    Submission,
-    Unicast,
-)
+from longline.saver.port.devices import Registration
+from longline.saver.port.inboxes import Cursor, Fetch, Page, Receipt
+from longline.saver.port.messages import Accepted, IdempotencyConflict, Outcome, Refused, Submission
 from longline.saver.redis import RedisSaver
 from longline.settings.tree import StoreSettings
 from longline.store.redis import Reply, Script, Store, Word
@@ -98,19 +90,21 @@ class World:
 
     async def send(self, message: Message, *names: str) -> Unicast | Broadcast:
         envelope = Envelope(message, Devices(names) if names else Everyone())
-        (outcome,) = await self.saver.enqueue([Submission(self.app, (envelope,), self.now)])
+        (outcome,) = await self.saver.messages.enqueue([Submission(self.app, (envelope,), self.now)])
         assert isinstance(outcome, Outcome)
         (route,) = outcome.routes
         return route
 
     async def page(self, name: str, after: int = 0, limit: int = 1000) -> Page:
-        (page,) = await self.saver.fetch([Fetch(self.app, self.ordinals[name], after, 0, limit, self.now)])
+        (page,) = await self.saver.inboxes.fetch(
+            [Fetch(self.app, self.ordinals[name], after, 0, limit, self.now)]
+        )
         return page
 
     async def settle(
         self, name: str, *positions: int, state: State = State.ACKED, broadcast: bool = False
     ) -> None:
-        await self.saver.settle(
+        await self.saver.inboxes.settle(
             [
                 Receipt(self.app, self.ordinals[name], position, broadcast, state, self.now)
                 for position in positions
@@ -129,8 +123,8 @@ async def world() -> AsyncIterator[World]:
     with shared("redis") as server:
         store = await DyingStore.open(StoreSettings(url=server.url, partitions=PARTITIONS))
         saver = await RedisSaver.open(store, ledger_retention_ms=RETENTION)
-        app = (await saver.create_app(an_app("news"))).number
-        devices = await saver.register(app, [Registration(name, Profile()) for name in NAMES], START)
+        app = (await saver.apps.create(an_app("news"))).number
+        devices = await saver.devices.put(app, [Registration(name, Profile()) for name in NAMES], START)
         yield World(server.url, store, saver, app, {device.device: device.ordinal for device in devices})
         await store.close()
 
@@ -148,8 +142,8 @@ def both(world: World, key: str | None) -> Submission:
 async def stored(world: World, submission: Submission) -> bool:
     """Whether the submission is there; it is there as a whole or not at all."""
     everyone, named, refused = (envelope.message.id for envelope in submission.envelopes)
-    found = [await world.saver.status(world.app, message_id) for message_id in (everyone, named)]
-    assert await world.saver.status(world.app, refused) is None
+    found = [await world.saver.ledgers.status(world.app, message_id) for message_id in (everyone, named)]
+    assert await world.saver.ledgers.status(world.app, refused) is None
     waiting = [len((await world.page(name)).pushes) for name in NAMES]
     if found == [None, None]:
         assert waiting == [0] * 12
@@ -172,22 +166,22 @@ async def test_a_submission_that_was_interrupted_anywhere_is_completed_or_never_
         submission = both(world, key and f"{key}{left}")
         world.store.left = left
         try:
-            await world.saver.enqueue([submission])
+            await world.saver.messages.enqueue([submission])
         except Unavailable:
             finished = False
         else:
             finished = True
         world.store.left = 1_000_000
-        routes = await world.saver.complete(world.now, 10)
+        routes = await world.saver.routing.complete(world.now, 10)
         there = await stored(world, submission)
         assert bool(routes) == (there and not finished), "who carries it out routes it"
         if routes:
             assert {route.message.id for route in routes} == {
                 envelope.message.id for envelope in submission.envelopes[:2]
             }
-        assert await world.saver.complete(world.now, 10) == []
+        assert await world.saver.routing.complete(world.now, 10) == []
         for envelope in submission.envelopes:
-            await world.saver.cancel(world.app, envelope.message.id, world.now)
+            await world.saver.messages.cancel(world.app, envelope.message.id, world.now)
         seen.add((there, finished))
         if finished:
             break
@@ -199,7 +193,7 @@ async def test_a_request_whose_first_try_was_interrupted_gets_the_answer_of_the_
         submission = both(world, f"key{left}")
         world.store.left = left
         try:
-            await world.saver.enqueue([submission])
+            await world.saver.messages.enqueue([submission])
         except Unavailable:
             finished = False
         else:
@@ -216,7 +210,7 @@ async def test_a_request_whose_first_try_was_interrupted_gets_the_answer_of_the_
         )
         assert await stored(world, first)
         for envelope in first.envelopes:
-            await world.saver.cancel(world.app, envelope.message.id, world.now)
+            await world.saver.messages.cancel(world.app, envelope.message.id, world.now)
         if finished:
             assert outcome.replayed
             return
@@ -228,10 +222,10 @@ async def test_another_request_of_a_key_in_use_is_a_conflict_also_while_the_firs
 ) -> None:
     world.store.left = 2 * PARTITIONS - 1
     with pytest.raises(Unavailable):
-        await world.saver.enqueue([both(world, "key")])
+        await world.saver.messages.enqueue([both(world, "key")])
     world.store.left = 1_000_000
     other = msgspec.structs.replace(both(world, "key"), digest=b"other")
-    (outcome,) = await world.saver.enqueue([other])
+    (outcome,) = await world.saver.messages.enqueue([other])
     assert isinstance(outcome, IdempotencyConflict)
 
 
@@ -249,7 +243,7 @@ async def test_what_is_sent_again_is_stored_once_and_answered_as_before(world: W
         first = await world.send(message, *names)
         again = await world.send(message, *names)
         assert without_before(again) == without_before(first)
-        status = await world.saver.status(world.app, message.id)
+        status = await world.saver.ledgers.status(world.app, message.id)
         assert status is not None
         assert status.ledger.targeted == (len(names) or len(NAMES))
     assert len((await world.page("d0")).pushes) == 3
@@ -277,7 +271,7 @@ async def test_a_long_inbox_is_what_was_not_settled_of_it(world: World) -> None:
             texts.update((push.position, push.message.payload.decode()) for push in page.pushes)
             after, complete = max([after, *texts]), page.complete
         assert texts == sent
-        assert await world.saver.count_pending(world.app, [world.ordinals["d0"]], world.now) == [len(sent)]
+        assert await world.saver.inboxes.count(world.app, [world.ordinals["d0"]], world.now) == [len(sent)]
 
     picks: tuple[Callable[[list[int]], list[int]], ...] = (
         lambda positions: positions[:60],
@@ -320,7 +314,7 @@ async def test_the_newest_of_a_key_collapses_what_is_deep_in_a_long_inbox(world:
         for n in range(400)
     ]
     await world.send(world.message("new", collapse="k"), "d0")
-    status = await world.saver.status(world.app, routes[350].message.id)
+    status = await world.saver.ledgers.status(world.app, routes[350].message.id)
     assert status is not None
     assert status.ledger.collapsed == 1
     texts = [push.message.payload.decode() for push in (await world.page("d0")).pushes]
@@ -344,17 +338,17 @@ async def use_everything(world: World) -> None:
                 message = msgspec.structs.replace(message, online_only=online_only)
                 route = await world.send(message, *names)
                 if isinstance(route, Broadcast):
-                    await world.saver.assign(world.app, message.id, ["room", "other"])
-                    await world.saver.finish(world.app, message.id, "room", world.now)
+                    await world.saver.routing.assign(world.app, message.id, ["room", "other"])
+                    await world.saver.routing.finish(world.app, message.id, "room", world.now)
                     ordinal = world.ordinals[NAMES[2]]
                     position = route.parts[ordinal % PARTITIONS].position
                     await world.settle(NAMES[2], position, state=State.DROPPED, broadcast=True)
-                    await world.saver.advance([Cursor(world.app, ordinal, position)])
+                    await world.saver.inboxes.advance([Cursor(world.app, ordinal, position)])
                 else:
                     target = route.targets[-1]
                     await world.settle(target.device, target.position, state=State.PENDING)
                     await world.settle(target.device, target.position)
-    await world.saver.enqueue([both(world, "key")])
+    await world.saver.messages.enqueue([both(world, "key")])
     await register.close()
 
 
@@ -363,20 +357,20 @@ async def test_nothing_is_left_of_messages_after_their_time(world: World) -> Non
     await use_everything(world)
     assert await world.keys() > before
     world.now += 10 * 86_400_000
-    while await world.saver.expire(world.now, 50):
+    while await world.saver.messages.expire(world.now, 50):
         pass
-    assert await world.saver.next_expiry() is None
+    assert await world.saver.messages.next_expiry() is None
     assert await world.keys() - REGISTER <= FOR_GOOD
 
 
 async def test_nothing_is_left_of_the_messages_of_a_deleted_app(world: World) -> None:
     await use_everything(world)
-    await world.saver.delete_app(world.app)
-    while await world.saver.expire(world.now, 50):
+    await world.saver.apps.delete(world.app)
+    while await world.saver.messages.expire(world.now, 50):
         pass
     left = await world.keys() - REGISTER - {"j", "je"}
     assert left <= {"pos", "last", "gone"}
-    assert await world.saver.expire(world.now + 86_400_000, 50) == 1, "its idempotency key"
+    assert await world.saver.messages.expire(world.now + 86_400_000, 50) == 1, "its idempotency key"
     assert await world.keys() & {"j", "je"} == set()
 
 
@@ -388,7 +382,7 @@ async def test_a_body_goes_when_nothing_is_pending(world: World) -> None:
         for target in route.targets:
             await world.settle(target.device, target.position)
         assert not await world.keys() & {"m", "i"}
-        status = await world.saver.status(world.app, route.message.id)
+        status = await world.saver.ledgers.status(world.app, route.message.id)
         assert status is not None
         assert status.ledger.acked == len(names)
         assert (status.message.payload, status.message.app) == (b"", "news")
@@ -397,7 +391,7 @@ async def test_a_body_goes_when_nothing_is_pending(world: World) -> None:
 async def test_the_body_of_a_broadcast_goes_with_its_end(world: World) -> None:
     route = await world.send(world.message("x" * 5000))
     assert len((await world.page("d0")).pushes) == 1
-    await world.saver.cancel(world.app, route.message.id, world.now)
+    await world.saver.messages.cancel(world.app, route.message.id, world.now)
     assert "m" not in await world.keys()
     assert (await world.page("d0")).pushes == ()
 

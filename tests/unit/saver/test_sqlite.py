@@ -12,10 +12,16 @@ import msgspec
 import pytest
 
 from longline.errors import DataDirInUse, Unavailable
-from longline.model import Devices, Everyone, Profile, State
+from longline.model.audience import Devices, Everyone
+from longline.model.devices import Profile
+from longline.model.events import Event
+from longline.model.ledger import State
+from longline.model.messages import Envelope
 from longline.register.memory import MemoryRegister
 from longline.saver import sqlite
-from longline.saver.port import Cursor, Durability, Envelope, Event, Registration
+from longline.saver.bundle import Durability
+from longline.saver.port.devices import Registration
+from longline.saver.port.inboxes import Cursor
 from longline.saver.sql import events, settling, standings, subtasks
 from longline.saver.sql.database import Value
 from longline.saver.sqlite import SqliteSaver
@@ -41,7 +47,7 @@ async def test_a_second_process_is_refused(scene: Scene) -> None:
 
 async def test_the_directory_is_free_again_after_close(scene: Scene) -> None:
     await scene.reopen()
-    assert await scene.saver.find_app("news") is not None
+    assert await scene.saver.apps.find("news") is not None
 
 
 async def test_files_are_readable_by_their_owner_only(scene: Scene) -> None:
@@ -75,7 +81,7 @@ async def test_a_database_of_another_version_is_refused(scene: Scene) -> None:
 async def test_a_closed_engine_says_so(scene: Scene) -> None:
     await scene.saver.close()
     with pytest.raises(Unavailable):
-        await scene.saver.find_app("news")
+        await scene.saver.apps.find("news")
     with pytest.raises(Unavailable):
         await scene.register("a")
     await scene.open()
@@ -97,7 +103,7 @@ async def test_a_full_disk_fails_what_it_fails_and_nothing_after(scene: Scene) -
         *(scene.send(message, Devices(("a",))) for message in lost), return_exceptions=True
     )
     assert [type(failure) for failure in failures] == [Unavailable] * 3
-    assert [await scene.saver.status(scene.app, message.id) for message in lost] == [None] * 3
+    assert [await scene.saver.ledgers.status(scene.app, message.id) for message in lost] == [None] * 3
     connection.run("PRAGMA max_page_count = 1000000")
     await scene.push("after", "a")
     to_all = await scene.push("to all")
@@ -126,8 +132,8 @@ async def test_a_failed_commit_leaves_no_trace_in_memory(
             scene.register("b"),
             scene.settle("a", push, State.ACKED),
             scene.push("lost"),
-            scene.saver.delete_device(scene.app, "a", scene.now),
-            scene.saver.cancel(scene.app, broadcast, scene.now),
+            scene.saver.devices.delete(scene.app, "a", scene.now),
+            scene.saver.messages.cancel(scene.app, broadcast, scene.now),
         ):
             with pytest.raises(Unavailable):
                 await attempt
@@ -205,36 +211,36 @@ async def everything(scene: Scene) -> None:
                 message = scene.message(collapse=collapse, online_only=online_only)
                 envelope = Envelope(message, Devices(names) if names else Everyone())
                 await scene.submit(scene.submission(envelope, key=message.id, digest=b"d"))
-                await saver.status(scene.app, message.id)
-                await saver.deliveries(scene.app, message.id, -1, 10)
+                await saver.ledgers.status(scene.app, message.id)
+                await saver.ledgers.deliveries(scene.app, message.id, -1, 10)
     broadcast = await scene.push("for who is online", online_only=True)
-    await saver.assign(scene.app, broadcast, ["node-1"])
-    await saver.finish(scene.app, broadcast, "node-1", scene.now)
+    await saver.routing.assign(scene.app, broadcast, ["node-1"])
+    await saver.routing.finish(scene.app, broadcast, "node-1", scene.now)
     binding = await scene.bind("a")
     page = await scene.page("a")
     receipt = await scene.receipt("a", page.pushes[0], State.PENDING)
-    await saver.settle([msgspec.structs.replace(receipt, epoch=binding.epoch)])
+    await saver.inboxes.settle([msgspec.structs.replace(receipt, epoch=binding.epoch)])
     await scene.ack_all("a")
-    await saver.advance([Cursor(scene.app, 0, page.log_after, binding.epoch)])
-    await saver.record([Event(scene.app, "presence", "a", scene.now, b"{}", "s", n) for n in (1, 2)])
-    await saver.events(scene.app, "", 10)
+    await saver.inboxes.advance([Cursor(scene.app, 0, page.log_after, binding.epoch)])
+    await saver.events.append([Event(scene.app, "presence", "a", scene.now, b"{}", "s", n) for n in (1, 2)])
+    await saver.events.read(scene.app, "", 10)
     await scene.pending("b")
-    await saver.cancel(scene.app, await scene.push("taken back"), scene.now)
-    await saver.list_devices(scene.app, tag="red", alias="ann", after=-1, limit=10)
-    await saver.list_devices(scene.app, tag=None, alias=None, after=-1, limit=10)
-    await saver.count_devices(scene.app)
-    await saver.ban(scene.app, "a", 1)
-    await saver.delete_device(scene.app, "c", scene.now)
-    app = await saver.find_app("news")
+    await saver.messages.cancel(scene.app, await scene.push("taken back"), scene.now)
+    await saver.devices.list(scene.app, tag="red", alias="ann", after=-1, limit=10)
+    await saver.devices.list(scene.app, tag=None, alias=None, after=-1, limit=10)
+    await saver.devices.count(scene.app)
+    await saver.devices.ban(scene.app, "a", 1)
+    await saver.devices.delete(scene.app, "c", scene.now)
+    app = await saver.apps.find("news")
     assert app is not None
-    await saver.update_app(app, app)
-    await saver.list_apps("", 10)
+    await saver.apps.update(app, app)
+    await saver.apps.list("", 10)
     await scene.pass_time(MINUTE)
     await scene.pass_time(10**9)
     await scene.push("left behind", "a")
-    await saver.delete_app(scene.app)
+    await saver.apps.delete(scene.app)
     await scene.pass_time(0)
-    await saver.next_expiry()
+    await saver.messages.next_expiry()
 
 
 async def test_the_write_ahead_log_is_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,7 +288,7 @@ async def test_memory_for_broadcasts_is_bounded(tmp_path: Path) -> None:
     scene = Scene(SAVERS["sqlite"], "", _opened=Opened(saver, register, saver.close))
     await scene.begin()
     names = [f"d{n}" for n in range(1000)]
-    await saver.register(scene.app, [Registration(name, Profile()) for name in names], scene.now)
+    await saver.devices.put(scene.app, [Registration(name, Profile()) for name in names], scene.now)
     for n in range(150):
         await scene.push(str(n))
     assert saver.statistics()["broadcast_cache_bytes"] <= 65536
@@ -303,10 +309,12 @@ async def test_tasks_of_broadcasts_are_forgotten_beyond_a_bound(
     await scene.register("a")
     ids = [await scene.push(str(n), online_only=True) for n in range(5)]
     for message_id in ids:
-        await scene.saver.assign(scene.app, message_id, ["n"])
-    assert await scene.saver.unfinished("n", 10) == [(scene.app, message_id) for message_id in ids[2:]]
+        await scene.saver.routing.assign(scene.app, message_id, ["n"])
+    assert await scene.saver.routing.unfinished("n", 10) == [
+        (scene.app, message_id) for message_id in ids[2:]
+    ]
     for message_id in ids:
-        await scene.saver.finish(scene.app, message_id, "n", scene.now)
+        await scene.saver.routing.finish(scene.app, message_id, "n", scene.now)
     assert [(await scene.ledger(message_id)).pending for message_id in ids] == [1, 1, 0, 0, 0]
     await scene.pass_time(MINUTE)
     assert [(await scene.ledger(message_id)).dropped for message_id in ids] == [{"offline": 1}] * 5
@@ -317,7 +325,7 @@ async def test_a_task_that_could_not_be_ended_is_still_there(
 ) -> None:
     await scene.register("a")
     message_id = await scene.push("all", online_only=True)
-    await scene.saver.assign(scene.app, message_id, ["n"])
+    await scene.saver.routing.assign(scene.app, message_id, ["n"])
 
     def broken(self: sqlite.Connection, sql: str, /, *values: Value) -> int:
         raise apsw.IOError("disk I/O error")
@@ -325,9 +333,9 @@ async def test_a_task_that_could_not_be_ended_is_still_there(
     with monkeypatch.context() as patch:
         patch.setattr(sqlite.Connection, "run", broken)
         with pytest.raises(Unavailable):
-            await scene.saver.finish(scene.app, message_id, "n", scene.now)
-    assert await scene.saver.unfinished("n", 10) == [(scene.app, message_id)]
-    await scene.saver.finish(scene.app, message_id, "n", scene.now)
+            await scene.saver.routing.finish(scene.app, message_id, "n", scene.now)
+    assert await scene.saver.routing.unfinished("n", 10) == [(scene.app, message_id)]
+    await scene.saver.routing.finish(scene.app, message_id, "n", scene.now)
     assert (await scene.ledger(message_id)).dropped == {"offline": 1}
 
 
@@ -336,14 +344,14 @@ async def test_sources_of_events_are_forgotten_beyond_a_bound(
 ) -> None:
     monkeypatch.setattr(events, "SOURCES", 3)
     for n in range(10):
-        await scene.saver.record([Event(scene.app, "presence", "a", scene.now, b"{}", f"s{n}", 1)])
+        await scene.saver.events.append([Event(scene.app, "presence", "a", scene.now, b"{}", f"s{n}", 1)])
     assert writer_of(scene).number("SELECT count(*) FROM sources") == 3
 
 
 async def test_what_is_no_cursor_counts_as_the_beginning(scene: Scene) -> None:
-    await scene.saver.record([Event(scene.app, "presence", "a", scene.now, b"{}", "s", 1)])
+    await scene.saver.events.append([Event(scene.app, "presence", "a", scene.now, b"{}", "s", 1)])
     for cursor in ("nonsense", "-1", "²", "9" * 40, "1 OR 1"):
-        assert len(await scene.saver.events(scene.app, cursor, 10)) == 1
+        assert len(await scene.saver.events.read(scene.app, cursor, 10)) == 1
 
 
 async def test_an_old_position_is_never_given_again_after_a_crash(scene: Scene) -> None:

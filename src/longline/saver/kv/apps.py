@@ -11,7 +11,7 @@ import os
 import msgspec
 
 from longline.errors import AppExists, AppNotFound
-from longline.model import App
+from longline.model.apps import App
 from longline.saver.kv.layout import prefix, tag
 from longline.store.redis import Script, Store
 

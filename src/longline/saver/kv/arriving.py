@@ -7,7 +7,7 @@ import msgspec
 
 from longline.saver.kv.apps import LUA, Apps
 from longline.saver.kv.layout import prefix, tag
-from longline.saver.port import Arrival, Arrive
+from longline.saver.port.inboxes import Arrival, Arrive
 from longline.store.redis import Script, Store
 
 ARRIVE = Script(LUA, "arrive.lua")

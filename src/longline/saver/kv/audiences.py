@@ -2,7 +2,7 @@
 
 from pyroaring import BitMap
 
-from longline.saver.port import Part
+from longline.model.commands import Part
 from longline.store.redis import Reply
 
 NOBODY = Part(0, BitMap().serialize())

@@ -4,7 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from longline.model import Message
+from longline.model.messages import Message
 from longline.saver.kv import layout
 from longline.store.redis import Store
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from longline.model.events import Event
 from longline.saver.kv.apps import LUA
 from longline.saver.kv.layout import prefix, tag
-from longline.saver.port import Event
 from longline.store.redis import Script, Store
 
 RECORD = Script(LUA, "record.lua")

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from longline.model import Message
+from longline.model.messages import Message
 from longline.saver.kv import layout
 from longline.saver.kv.bodies import Bodies
-from longline.saver.port import Fetch, Page, Push
+from longline.saver.port.inboxes import Fetch, Page, Push
 from longline.store.redis import Reply, Script, Store, Word
 
 FETCH = Script("longline.saver.lua", "fetch.lua")

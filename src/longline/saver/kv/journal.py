@@ -15,7 +15,7 @@ from binascii import crc32
 import msgspec
 
 from longline.saver.kv import layout
-from longline.saver.port import Accepted, IdempotencyConflict, Refused, Submission
+from longline.saver.port.messages import Accepted, IdempotencyConflict, Refused, Submission
 from longline.store.redis import Script, Store
 
 BEGIN = Script("longline.saver.lua", "begin.lua")

@@ -64,7 +64,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from longline.model import Binding, Message, State
+from longline.model.devices import Binding
+from longline.model.ledger import State
+from longline.model.messages import Message
 
 INLINE = 512  # bytes: a larger body does not lie in the inbox itself, which is read and written as a whole
 

@@ -9,11 +9,12 @@ from collections import Counter
 
 import msgspec
 
-from longline.model import DeliveryRecord, Ledger, Message, State
+from longline.model.ledger import DeliveryRecord, Ledger, State
+from longline.model.messages import Message
 from longline.saver.kv import layout
 from longline.saver.kv.apps import Apps
 from longline.saver.kv.layout import Row, Standing
-from longline.saver.port import Status
+from longline.saver.port.ledgers import Status
 from longline.store.redis import Reply, Script, Store
 
 STATUS = Script("longline.saver.lua", "status.lua")

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from longline.errors import AppNotFound
-from longline.model import MAX_TTL, Device, JsonObject, Profile
+from longline.model.devices import Device, JsonObject, Profile
+from longline.model.messages import MAX_TTL
 from longline.saver.kv import layout
 from longline.saver.kv.apps import LUA, TOKEN, Apps
-from longline.saver.port import Registration
+from longline.saver.port.devices import Registration
 from longline.store.redis import Script, Store
 
 REGISTER = Script(LUA, "register.lua")

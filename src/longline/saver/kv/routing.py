@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from longline.model.commands import Broadcast, Target, Unicast
 from longline.saver.kv import layout
 from longline.saver.kv.audiences import part_of
 from longline.saver.kv.bodies import Bodies
-from longline.saver.port import Broadcast, Target, Unicast
 from longline.store.redis import Script, Store, Word
 
 ASSIGN = Script("longline.saver.lua", "assign.lua")

@@ -10,22 +10,13 @@ from collections.abc import Awaitable, Sequence
 import msgspec
 
 from longline.errors import AppNotFound, NoTarget
-from longline.model import Everyone, Message
+from longline.model.audience import Everyone
+from longline.model.commands import Broadcast, Part, Target, Unicast
+from longline.model.messages import Envelope, Message
 from longline.saver.kv import layout
 from longline.saver.kv.audiences import part_of
 from longline.saver.kv.journal import Journal, Plan, Results
-from longline.saver.port import (
-    Accepted,
-    Broadcast,
-    Envelope,
-    IdempotencyConflict,
-    Outcome,
-    Part,
-    Refused,
-    Submission,
-    Target,
-    Unicast,
-)
+from longline.saver.port.messages import Accepted, IdempotencyConflict, Outcome, Refused, Submission
 from longline.store.redis import Reply, Script, Store, Word
 
 ENQUEUE = Script("longline.saver.lua", "enqueue.lua")

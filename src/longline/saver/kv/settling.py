@@ -4,9 +4,9 @@ import asyncio
 import struct
 from collections.abc import Iterator, Sequence
 
-from longline.model import State
+from longline.model.ledger import State
 from longline.saver.kv import layout
-from longline.saver.port import Cursor, Receipt
+from longline.saver.port.inboxes import Cursor, Receipt
 from longline.store.redis import Script, Store, Word
 
 SETTLE = Script("longline.saver.lua", "settle.lua")

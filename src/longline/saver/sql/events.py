@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from longline.saver.port import Event
+from longline.model.events import Event
 from longline.saver.sql.database import Database, integer
 
 SOURCES = 1000  # of which the highest sequence is remembered; of more, the oldest are forgotten

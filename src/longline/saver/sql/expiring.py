@@ -7,7 +7,7 @@ is stored.
 
 import msgspec
 
-from longline.model import State
+from longline.model.ledger import State
 from longline.saver.sql.database import Database, device_range
 from longline.saver.sql.standings import DROPPED, EXPIRED, Standings
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from longline.model import Binding
+from longline.model.devices import Binding
 from longline.saver.sql.database import Database
 
 _addresses = msgspec.json.Decoder(list[tuple[int, str]])

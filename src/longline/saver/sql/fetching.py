@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from longline.model import Message
-from longline.saver.port import Arrival, Arrive, Fetch, Page, Push
+from longline.model.messages import Message
+from longline.saver.port.inboxes import Arrival, Arrive, Fetch, Page, Push
 from longline.saver.sql.database import Database, device_key
 from longline.saver.sql.standings import Standings
 

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 import msgspec
 from pyroaring import BitMap
 
-from longline.model import App, DeliveryRecord, Device, Ledger, Message, Profile, State
-from longline.saver.port import Status
+from longline.model.apps import App
+from longline.model.devices import Device, Profile
+from longline.model.ledger import DeliveryRecord, Ledger, State
+from longline.model.messages import Message
+from longline.saver.port.ledgers import Status
 from longline.saver.sql.database import Database, device_key, device_range, id_bytes
 from longline.saver.sql.expiring import END
 from longline.saver.sql.standings import (

@@ -6,8 +6,11 @@ import msgspec
 from pyroaring import BitMap
 
 from longline.errors import AppExists, AppNotFound
-from longline.model import App, Device, Profile, State
-from longline.saver.port import Arrive, Registration
+from longline.model.apps import App
+from longline.model.devices import Device, Profile
+from longline.model.ledger import State
+from longline.saver.port.devices import Registration
+from longline.saver.port.inboxes import Arrive
 from longline.saver.sql.database import Database, device_key, device_range, integer
 from longline.saver.sql.positions import Positions
 from longline.saver.sql.standings import DROPPED, Standings

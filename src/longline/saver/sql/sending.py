@@ -6,19 +6,12 @@ import msgspec
 from pyroaring import BitMap
 
 from longline.errors import AppNotFound, NoTarget
-from longline.model import Binding, Everyone, Message, State
-from longline.saver.port import (
-    Accepted,
-    Broadcast,
-    Envelope,
-    IdempotencyConflict,
-    Outcome,
-    Part,
-    Refused,
-    Submission,
-    Target,
-    Unicast,
-)
+from longline.model.audience import Everyone
+from longline.model.commands import Broadcast, Part, Target, Unicast
+from longline.model.devices import Binding
+from longline.model.ledger import State
+from longline.model.messages import Envelope, Message
+from longline.saver.port.messages import Accepted, IdempotencyConflict, Outcome, Refused, Submission
 from longline.saver.sql.database import Database, device_range, id_bytes, integer
 from longline.saver.sql.expiring import END
 from longline.saver.sql.positions import Positions

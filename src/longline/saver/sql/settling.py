@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from pyroaring import BitMap
 
-from longline.model import State
-from longline.saver.port import Cursor, Receipt
+from longline.model.ledger import State
+from longline.saver.port.inboxes import Cursor, Receipt
 from longline.saver.sql.database import Database, device_key, id_bytes, integer
 from longline.saver.sql.expiring import OFFLINE
 from longline.saver.sql.fencing import Fence

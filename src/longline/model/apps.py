@@ -1,0 +1,31 @@
+"""Apps: the tenants of a cluster, each with its own devices, keys and topics."""
+
+import re
+
+import msgspec
+
+# An app's name is a level of topics and a part of URLs and of its server key.
+APP_NAME = r"[a-z0-9][a-z0-9_-]{0,63}"
+
+
+_APP_NAME = re.compile(APP_NAME)
+
+
+def valid_app_name(name: str) -> bool:
+    """Whether an app may have this name: 1 to 64 of `a-z`, `0-9`, `_`, `-`, the last two not in front."""
+    return _APP_NAME.fullmatch(name) is not None
+
+
+class App(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant. `number` is its small integer; `server_key_hash` is SHA-256 of the server key."""
+
+    app: str
+    number: int
+    name: str
+    server_key_hash: bytes
+    device_secret: str
+    pubsub: bool
+    created_at: int
+
+    def __repr__(self) -> str:  # the secret must not reach a log by way of a repr
+        return f"App({self.app!r}, number={self.number}, pubsub={self.pubsub})"

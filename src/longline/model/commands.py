@@ -1,0 +1,126 @@
+"""What nodes tell rooms to do: deliveries to write, connections to end, what has changed."""
+
+from enum import Enum
+
+import msgspec
+
+from longline.model.devices import Binding
+from longline.model.messages import Message
+
+
+class Target(msgspec.Struct, frozen=True, gc=False):
+    """One device of a unicast: its place in that device's inbox and where the device is now.
+
+    `binding` was read after the commit, so whoever binds later finds the message in the inbox. `before` is
+    the position of what was put into the inbox before it and may still wait there, or any later one below
+    `position`; 0 when nothing waits, or where nothing is lost or late on the way to the room. Who has not
+    got that far has to read the inbox first.
+    """
+
+    device: str
+    ordinal: int
+    position: int
+    binding: Binding | None
+    before: int = 0
+
+
+class Unicast(msgspec.Struct, frozen=True):
+    """What is to be routed of a message to named devices (those of them that exist)."""
+
+    app: int
+    message: Message
+    targets: tuple[Target, ...]
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A broadcast's entry in one part of the app's log, and whom of that part it is for."""
+
+    position: int
+    audience: bytes
+
+
+class Broadcast(msgspec.Struct, frozen=True):
+    """What is to be routed of a message to everyone.
+
+    An engine may keep the log in parts, each with positions of its own; a device stays in one part. Of `n`
+    parts, the device with ordinal `o` is in `parts[o % n]`, whose `audience`, a serialized roaring bitmap,
+    has `o // n` when the broadcast is for it.
+    """
+
+    app: int
+    message: Message
+    parts: tuple[Part, ...]
+
+
+class Why(Enum):
+    """Why a connection is ended by the server."""
+
+    TAKEN_OVER = "taken_over"
+    KICKED = "kicked"
+    BANNED = "banned"
+    DEVICE_DELETED = "device_deleted"
+    APP_DELETED = "app_deleted"
+    KEY_ROTATED = "key_rotated"
+
+
+class Close(msgspec.Struct, frozen=True):
+    """End a device's connection, if it still is the one with this epoch."""
+
+    app: int
+    device: str
+    epoch: int
+    why: Why
+
+
+class AppChanged(msgspec.Struct, frozen=True):
+    """An app was changed or deleted: forget what is remembered of it.
+
+    `why` ends the app's connections too (it was deleted); None leaves them.
+    """
+
+    app: int
+    name: str
+    why: Why | None = None
+
+
+class Forward(msgspec.Struct, frozen=True):
+    """A message of plain publish/subscribe, for the subscribers on this node.
+
+    `properties` are those that go on to subscribers, encoded as in an MQTT 5 PUBLISH (section 2.2.2) without
+    their length; empty for none.
+    """
+
+    app: int
+    topic: str
+    payload: bytes
+    qos: int
+    properties: bytes = b""
+
+
+class Routes(msgspec.Struct, frozen=True):
+    """Which topic filters have subscribers on `node`: `added` and `removed`, as (app, filter).
+
+    A `whole` table replaces what was known of the node: it begins with this command, goes on with what the
+    next ones add, and ends with one that says nothing. `wanted`: the node asks for the whole table of the one
+    that it sends this to.
+    """
+
+    node: str
+    added: tuple[tuple[int, str], ...] = ()
+    removed: tuple[tuple[int, str], ...] = ()
+    whole: bool = False
+    wanted: bool = False
+
+
+class Cancelled(msgspec.Struct, frozen=True):
+    """A message was cancelled: stop writing it."""
+
+    app: int
+    message_id: str
+
+
+class Resync(msgspec.Struct, frozen=True):
+    """Commands were lost: read again what is pending for every connected device."""
+
+
+Command = Unicast | Broadcast | Close | AppChanged | Forward | Routes | Cancelled | Resync

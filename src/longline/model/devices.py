@@ -1,0 +1,54 @@
+"""Devices, what app servers say of them, and where they are connected.
+
+An *ordinal* is the small integer that a device gets in its app when it is registered and never loses; sets of
+devices are sets of ordinals.
+"""
+
+import re
+
+import msgspec
+
+JsonObject = dict[str, object]
+
+
+# A device's name is an MQTT client id, a level of topics and a segment of URLs. So it has no `/`, `+` or `#`
+# (topic separator and wildcards), does not begin with `$` or `@` (reserved topics, other apps' topics), is
+# not `.` or `..` (which HTTP clients resolve away, RFC 3986, section 5.2.4), and has no control character
+# [MQTT5 1.5.4].
+DEVICE_NAME = r"(?!\.{1,2}$)[^$@/+#\x00-\x1f\x7f-\x9f][^/+#\x00-\x1f\x7f-\x9f]{0,127}"
+
+
+_DEVICE_NAME = re.compile(DEVICE_NAME)
+
+
+def valid_device_name(name: str) -> bool:
+    """Whether a device may have this name: 1 to 128 characters, see `DEVICE_NAME` for which."""
+    return _DEVICE_NAME.fullmatch(name) is not None
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """What an app server says about a device."""
+
+    aliases: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    attributes: JsonObject = {}
+    timezone: str | None = None
+    platform: str | None = None
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered device of an app."""
+
+    app: str
+    device: str
+    ordinal: int
+    profile: Profile
+    created_at: int
+
+
+class Binding(msgspec.Struct, frozen=True):
+    """Where a device is connected. `epoch` rises with every bind of the device; `since` in ms."""
+
+    node: str
+    epoch: int
+    since: int

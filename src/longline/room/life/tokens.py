@@ -1,0 +1,33 @@
+"""Device tokens: JSON Web Tokens (RFC 7519), signed with HS256 and the app's device secret."""
+
+import jwt
+
+from longline.errors import BadToken
+from longline.model.apps import App
+
+
+def token_device(app: App, token: bytes | None) -> str:
+    """The device that a token was made for; `BadToken` says what is wrong with it, without repeating it."""
+    if not token:
+        raise BadToken("no token: the password of CONNECT must be one")
+    try:
+        claims = jwt.decode(token, app.device_secret, algorithms=["HS256"], options={"require": ["sub"]})
+    except jwt.ExpiredSignatureError:
+        raise BadToken("the token has expired") from None
+    except jwt.InvalidSignatureError:
+        raise BadToken("the token was not signed with this app's device secret") from None
+    except jwt.InvalidTokenError as error:
+        raise BadToken(f"not a valid token: {type(error).__name__}") from None
+    device = claims["sub"]
+    if not isinstance(device, str) or not is_text(device):
+        raise BadToken("the token's sub is not a device name")
+    return device
+
+
+def is_text(text: str) -> bool:
+    """Whether UTF-8 can say it: JSON can escape half of a surrogate pair, which no store or packet holds."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

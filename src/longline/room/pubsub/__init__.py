@@ -1,0 +1,1 @@
+"""Plain publish/subscribe: who wants which topic, here and in other rooms."""

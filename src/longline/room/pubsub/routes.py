@@ -1,0 +1,353 @@
+"""Publish/subscribe across rooms: each room tells the others which topic filters it has subscribers for.
+
+What changes is gathered for `GATHER` seconds and told to all rooms at once; a filter that has lost its last
+subscriber is only given up after a while, because most come right back. A room that is new asks all others
+for their whole tables and tells its own; one that may have missed something asks again. A whole table begins
+with a command that says `whole` and ends with an empty one. Until a room has told its table, it is sent
+everything (`neighbours`).
+
+A client hears that it is subscribed once the other rooms have been told, or cannot be told at the moment.
+
+With no other room there is nothing here to be done: the broker does not know that there could be one.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+import structlog
+
+from longline.bus.port import Bus
+from longline.errors import LonglineError
+from longline.model.commands import Forward, Routes
+from longline.mqtt.packets import Publish, Suback
+from longline.mqtt.properties import pack_message_properties, unpack_message_properties
+from longline.room.broker import Broker
+from longline.room.desk import LATER, NOT_YET
+from longline.room.pubsub.neighbours import Neighbour, Neighbours
+from longline.room.pubsub.relay import Owed, Relay, RouteCounters
+from longline.room.push.frames import forwarded
+from longline.room.wire.connection import Connection
+
+GATHER: Final = 0.01  # s
+HOLD_BACK: Final = 1.0  # s at least that a filter without subscribers stays announced
+PARTING: Final = 100_000  # filters that may wait for that; beyond it they are given up at once
+REFRESH: Final = 2.0  # s between two looks at which rooms there are
+ASK_AGAIN: Final = 2.0  # s to wait for another room's table, doubled each time
+ASK_AGAIN_AT_MOST: Final = 60.0  # s
+PATIENCE: Final = 1.0  # s that a client waits at most for other rooms to hear of its subscription
+PATIENT: Final = 10_000  # clients that may wait for that; the next is answered at once
+PIECE: Final = 1000  # filters in one command
+PIECE_SIZE: Final = 64 * 1024  # characters in one command, but for the last filter's
+OWED_AT_MOST: Final = 64  # publications of one client that wait for the bus
+
+Change = tuple[int, str]  # app and filter
+
+log = structlog.get_logger()
+
+
+class RouteTable:
+    """Owned by the room, which runs `run` as a task. Fulfils `Rooms` for the broker while there are others.
+
+    At most `limit` filters of other rooms are known, and `queue_bytes` of messages wait to go there.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        bus: Bus,
+        broker: Broker,
+        *,
+        limit: int = 1_000_000,
+        queue_bytes: int = 16 * 1024 * 1024,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.counters = RouteCounters()
+        self._node = node
+        self._bus = bus
+        self._broker = broker
+        self._limit = limit
+        self._now = now
+        self._sleep = sleep
+        self._table = Neighbours(limit)
+        self.relayed = Relay(
+            bus, self.counters, limit=queue_bytes, known=self._table.by_name.__contains__, sleep=sleep
+        )
+        self._changes: dict[Change, bool] = {}  # True: added; not yet told
+        self._parted: dict[Change, None] = {}  # without subscribers, lately
+        self._parting: dict[Change, None] = {}  # the same, for longer
+        self._tell: dict[str, None] = {}  # who is to be told the whole table
+        self._ask: dict[str, None] = {}  # who is to be asked for theirs
+        self._patient: list[tuple[Connection, Suback]] = []
+        self._telling = False
+        self._news = asyncio.Event()
+        self._loss = asyncio.Event()
+        self._served = asyncio.Event()
+
+    # --- what the bus brings ------------------------------------------------------------------------
+
+    async def changed(self, command: Routes) -> None:
+        """Another room has told of its filters, or asks for ours."""
+        if command.node == self._node:
+            return
+        table = self._table
+        neighbour = table.by_name.get(command.node) or self._meet(command.node)
+        neighbour.heard_at = self._now()
+        if command.wanted:
+            self._tell[command.node] = None
+            self._news.set()
+        if command.whole:
+            table.begin(neighbour)
+        table.learn(neighbour, command.added)
+        table.unlearn(neighbour, command.removed)
+        if not (command.wanted or command.whole or command.added or command.removed):
+            await table.complete(neighbour)
+        self._count()
+
+    async def forward(self, command: Forward) -> None:
+        """Another room's message for the subscribers here; returns when there is time for the next."""
+        self.counters.messages_received += 1
+        try:
+            properties = unpack_message_properties(command.properties)
+        except ValueError as error:  # the message itself is as good as ever
+            log.warning("properties_unreadable", error=str(error))
+            properties = None
+        packet = Publish(command.topic, command.payload, command.qos, properties=properties)
+        broker = self._broker
+        self._served.clear()
+        if not broker.distribute(command.app, packet, self._all_served):
+            await self._served.wait()
+        elif broker.spent > broker.turn_budget:
+            await asyncio.sleep(0)
+
+    def _all_served(self, reached: int) -> None:
+        self._served.set()
+
+    async def rebuild(self) -> None:
+        """Doubts what is known of the other rooms, and asks them anew: some of what they told may be lost."""
+        for neighbour in self._table.by_name.values():
+            self._doubt(neighbour)
+        await self._look()
+
+    async def rename(self, node: str) -> None:
+        """This room goes on under another name: to the others it is a new one."""
+        self._node = node
+        self._tell.update(dict.fromkeys(self._table.by_name))
+        await self.rebuild()
+
+    # --- what the broker asks for ---------------------------------------------------------------------
+
+    def wanted(self, app: int, filter: str) -> None:
+        change = (app, filter)
+        if change in self._parted:
+            del self._parted[change]
+        elif change in self._parting:
+            del self._parting[change]
+        else:
+            self._changes[change] = True
+            self._news.set()
+
+    def unwanted(self, app: int, filter: str) -> None:
+        if len(self._parted) + len(self._parting) < PARTING:
+            self._parted[app, filter] = None
+            self._loss.set()
+        else:
+            self._changes[app, filter] = False
+            self._news.set()
+
+    def told_first(self, connection: Connection, answer: Suback) -> bool:
+        if (not self._changes and not self._telling) or len(self._patient) >= PATIENT:
+            return False
+        self._patient.append((connection, answer))
+        self._news.set()
+        return True
+
+    def relay(self, connection: Connection, app: int, packet: Publish, reached: int) -> int:
+        nodes = self._table.takers(app, packet.topic)
+        if not nodes:
+            return reached
+        properties = pack_message_properties(forwarded(packet.properties))
+        message = Forward(app, packet.topic, packet.payload, packet.qos, properties)
+        full = self.relayed.full
+        if packet.qos == 0:
+            if full:
+                self.counters.messages_dropped += len(nodes)
+            else:
+                self.relayed.put(nodes, message, None)
+            return reached + len(nodes)
+        paused = full or connection.owing() >= OWED_AT_MOST
+        self.counters.publishers_paused += paused
+        owed = Owed(connection, connection.owe(packet.packet_id), paused)
+        self.relayed.put(nodes, message, owed)
+        return NOT_YET if paused else LATER
+
+    # --- tasks ----------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Works for as long as the room lives."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.relayed.run(), name="room.routes.relay")
+            tasks.create_task(self._announce(), name="room.routes.announce")
+            tasks.create_task(self._give_up(), name="room.routes.give-up")
+            tasks.create_task(self._look_often(), name="room.routes.look")
+
+    async def _look_often(self) -> None:
+        while True:
+            await self._look()
+            await self._sleep(REFRESH)
+
+    async def _look(self) -> None:
+        """Learns which rooms there are, and asks those again whose answer is overdue."""
+        began = self._now()
+        try:
+            names = await self._bus.nodes()
+        except LonglineError as error:
+            log.warning("rooms_unknown", code=error.code, error=error.message)
+            return
+        table = self._table
+        for name in names:
+            if name != self._node and name not in table.by_name:
+                self._meet(name)
+        present = set(names)
+        # Who has been heard of since we asked was only too new for the answer.
+        gone = [n for n in table.by_name.values() if n.name not in present and n.heard_at < began]
+        for neighbour in gone:
+            self._part(neighbour.name)
+        for neighbour in table.by_name.values():
+            if neighbour.overfull and table.size < self._limit // 2:
+                self._doubt(neighbour)
+        for neighbour in table.doubtful:
+            patience = min(ASK_AGAIN_AT_MOST, ASK_AGAIN * 2.0 ** min(neighbour.asked, 10))
+            if began >= neighbour.asked_at + patience:
+                self._ask_for_table(neighbour)
+        if self._tell:  # who could not be told before
+            self._news.set()
+        for neighbour in gone:
+            await table.forget(neighbour)
+        self._count()
+
+    async def _give_up(self) -> None:
+        """Gives filters up that were without subscribers for long enough."""
+        while True:
+            await self._loss.wait()
+            await self._sleep(HOLD_BACK)
+            if self._parting:
+                self._changes.update(dict.fromkeys(self._parting, False))
+                self._news.set()
+            self._parting, self._parted = self._parted, {}
+            if not self._parting:
+                self._loss.clear()
+
+    async def _announce(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            patient, self._patient = self._patient, []
+            self._telling = True
+            telling = asyncio.create_task(self._tell_all(), name="room.routes.tell")
+            try:
+                while not telling.done():
+                    await self._until(telling, PATIENCE)
+                    for connection, answer in patient:
+                        connection.send(answer)
+                    if not telling.done():
+                        patient, self._patient = self._patient, []
+                await telling
+            finally:
+                telling.cancel()
+                self._telling = False
+            await self._sleep(GATHER)
+
+    async def _until(self, task: asyncio.Task[None], seconds: float) -> None:
+        alarm = asyncio.ensure_future(self._sleep(seconds))
+        try:
+            await asyncio.wait({task, alarm}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            alarm.cancel()
+
+    async def _tell_all(self) -> None:
+        """Says what is to be said, to everybody at once. Who misses a part of it is told everything again."""
+        rooms = self._table.by_name
+        changes, self._changes = self._changes, {}
+        newcomers = [name for name in self._tell if name in rooms]
+        asked = [name for name in self._ask if name in rooms]
+        self._tell, self._ask = {}, {}
+        await self._send_each(asked, [Routes(self._node, wanted=True)])
+        if newcomers:
+            table = pieces(self._everything())
+            await self._send_each(newcomers, [Routes(self._node, added=next(table, ()), whole=True)])
+            for piece in table:
+                await self._send_each(newcomers, [Routes(self._node, added=piece)])
+            await self._send_each(newcomers, [Routes(self._node)])
+        for added in (True, False):
+            for piece in pieces(change for change, kind in changes.items() if kind is added):
+                news = Routes(self._node, added=piece) if added else Routes(self._node, removed=piece)
+                await self._send_each(list(rooms), [news])
+
+    async def _send_each(self, names: Iterable[str], commands: Sequence[Routes]) -> None:
+        await asyncio.gather(*(self._send(name, commands) for name in names))
+
+    async def _send(self, name: str, commands: Sequence[Routes]) -> None:
+        try:
+            await self._bus.send(name, commands)
+        except LonglineError as error:
+            if name not in self._tell:
+                log.warning("routes_not_told", to=name, code=error.code, error=error.message)
+                self._tell[name] = None  # by the next look at the latest
+
+    def _everything(self) -> list[Change]:
+        """All filters announced, as of this moment: to be taken in one go, or a change could slip through."""
+        filters = [*self._parted, *self._parting]
+        for tenant in self._broker.tenants.values():
+            app = tenant.app
+            filters += [(app, filter) for filter in tenant.subscriptions.filters()]
+        return filters
+
+    # --- neighbours -----------------------------------------------------------------------------------
+
+    def _meet(self, name: str) -> Neighbour:
+        self.counters.doubts += 1
+        neighbour = self._table.meet(name)
+        self._tell[name] = None
+        self._ask_for_table(neighbour)
+        self._broker.rooms = self
+        return neighbour
+
+    def _part(self, name: str) -> None:
+        self._table.part(name)
+        if not self._table.by_name:  # from now on nobody keeps track of what changes here
+            self._broker.rooms = None
+            for gathered in (self._changes, self._parted, self._parting):
+                gathered.clear()
+
+    def _doubt(self, neighbour: Neighbour) -> None:
+        self.counters.doubts += not neighbour.doubtful
+        self._table.doubt(neighbour)
+        if self._now() >= neighbour.asked_at + ASK_AGAIN:  # else at a later look
+            self._ask_for_table(neighbour)
+
+    def _ask_for_table(self, neighbour: Neighbour) -> None:
+        neighbour.asked_at = self._now()
+        neighbour.asked += 1
+        self._ask[neighbour.name] = None
+        self._news.set()
+
+    def _count(self) -> None:
+        self.counters.neighbours = len(self._table.by_name)
+        self.counters.filters = self._table.size
+
+
+def pieces(filters: Iterable[Change]) -> Iterator[tuple[Change, ...]]:
+    """Filters in portions that fit into one command."""
+    piece: list[Change] = []
+    size = 0
+    for change in filters:
+        piece.append(change)
+        size += len(change[1])
+        if len(piece) >= PIECE or size >= PIECE_SIZE:
+            yield tuple(piece)
+            piece, size = [], 0
+    if piece:
+        yield tuple(piece)

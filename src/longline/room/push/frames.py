@@ -1,0 +1,52 @@
+"""Messages in the form in which many receivers get them, and what of them is passed on."""
+
+from typing import final
+
+from longline.model.messages import Message
+from longline.mqtt.codec import PublishFrame
+from longline.mqtt.packets import MQTT_5_0
+from longline.mqtt.properties import SUBSCRIPTION_IDENTIFIER, TOPIC_ALIAS, Properties, PropertyId
+
+
+@final
+class Frames:
+    """A push as it goes over the wire, encoded at most once for each protocol version."""
+
+    __slots__ = ("_frame4", "_frame5", "message")
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        self._frame4: PublishFrame | None = None
+        self._frame5: PublishFrame | None = None
+
+    def of(self, version: int, now_ms: int) -> PublishFrame:
+        message = self.message
+        if version == MQTT_5_0:
+            frame = self._frame5
+            if frame is None:
+                properties: Properties = {
+                    PropertyId.MESSAGE_EXPIRY_INTERVAL: max(0, (message.expires_at - now_ms + 999) // 1000),
+                    PropertyId.CONTENT_TYPE: message.content_type,
+                    PropertyId.USER_PROPERTY: [
+                        ("message-id", message.id),
+                        ("sent-at", str(message.created_at)),
+                    ],
+                }
+                frame = self._frame5 = PublishFrame(
+                    "push/" + message.id, message.payload, message.qos, False, properties, version
+                )
+            return frame
+        frame = self._frame4
+        if frame is None:
+            frame = self._frame4 = PublishFrame(
+                "push/" + message.id, message.payload, message.qos, False, None, version
+            )
+        return frame
+
+
+def forwarded(properties: Properties | None) -> Properties | None:
+    """What of a publisher's properties goes on to subscribers: all but what is between it and us."""
+    if properties is None or not (TOPIC_ALIAS in properties or SUBSCRIPTION_IDENTIFIER in properties):
+        return properties
+    rest = {k: v for k, v in properties.items() if k not in (TOPIC_ALIAS, SUBSCRIPTION_IDENTIFIER)}
+    return rest or None

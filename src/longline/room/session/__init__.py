@@ -1,0 +1,1 @@
+"""The client's session, which outlives its connections."""

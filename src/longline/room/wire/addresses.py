@@ -1,0 +1,129 @@
+"""Who may connect at all, by address: lists of networks, counts and rates. Decided before a byte is read."""
+
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from longline.room.counters import RoomCounters
+from longline.room.wire.connection import Connection
+
+REMEMBERED = 65_536  # addresses whose rate is remembered
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Bucket:
+    """A token bucket that holds one second's worth."""
+
+    __slots__ = ("level", "seen")
+
+    def __init__(self, rate: float, now: float) -> None:
+        self.level = max(1.0, rate)
+        self.seen = now
+
+    def take(self, rate: float, now: float) -> bool:
+        self.level = min(max(1.0, rate), self.level + (now - self.seen) * rate)
+        self.seen = now
+        if self.level < 1.0:
+            return False
+        self.level -= 1.0
+        return True
+
+
+class Addresses:
+    """The admission of connections. An address is only asked of the socket where a rule needs it.
+
+    `rate` and `rate_per_address` in connections a second, 0 for any; they and `max_connections` may be set.
+    """
+
+    def __init__(
+        self,
+        counters: RoomCounters,
+        *,
+        allow: Sequence[str],
+        deny: Sequence[str],
+        max_connections: int,
+        per_address: int,
+        rate: float,
+        rate_per_address: float,
+    ) -> None:
+        self._counters = counters
+        self._allow = [ipaddress.ip_network(network, strict=False) for network in allow]
+        self._deny = [ipaddress.ip_network(network, strict=False) for network in deny]
+        self.max_connections = max_connections
+        self._per_address = per_address
+        self.rate = rate
+        self.rate_per_address = rate_per_address
+        self._bucket: Bucket | None = None
+        self._held: dict[str, int] = {}
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+
+    def admit(self, connection: Connection) -> bool:
+        """Whether the connection may stay; counts why not."""
+        code = self._refusal(connection)
+        if code is None:
+            return True
+        connection.report(code, "refused before a byte was read")
+        return False
+
+    def release(self, peer: str) -> None:
+        """A counted connection is gone."""
+        held = self._held.get(peer, 0) - 1
+        if held > 0:
+            self._held[peer] = held
+        else:
+            self._held.pop(peer, None)
+
+    def _refusal(self, connection: Connection) -> str | None:
+        if self._counters.connections > self.max_connections:
+            return "too_many_connections"
+        now = connection.broker.clock()
+        peer = None
+        if self._allow or self._deny or self._per_address or self.rate_per_address:
+            transport = connection.transport
+            name = transport.get_extra_info("peername") if transport is not None else None
+            if name is None:
+                return "address_unknown"  # it has gone already
+            peer = str(name[0])
+            code = self._address_refusal(peer, now)
+            if code is not None:
+                return code
+        if self.rate:  # last: whoever is refused for its own address takes nothing from the others
+            if self._bucket is None:
+                self._bucket = Bucket(self.rate, now)
+            if not self._bucket.take(self.rate, now):
+                return "connect_rate"
+        if peer is not None and self._per_address:
+            self._held[peer] = self._held.get(peer, 0) + 1
+            connection.peer = peer
+        return None
+
+    def _address_refusal(self, peer: str, now: float) -> str | None:
+        if self._allow or self._deny:
+            address = address_of(peer)
+            if any(address in network for network in self._deny):
+                return "address_denied"
+            if self._allow and not any(address in network for network in self._allow):
+                return "address_not_allowed"
+        if self._per_address and self._held.get(peer, 0) >= self._per_address:
+            return "too_many_connections_per_address"
+        if self.rate_per_address and not self._within_rate(peer, now):
+            return "connect_rate_per_address"
+        return None
+
+    def _within_rate(self, peer: str, now: float) -> bool:
+        bucket = self._buckets.get(peer)
+        if bucket is None:
+            bucket = self._buckets[peer] = Bucket(self.rate_per_address, now)
+            if len(self._buckets) > REMEMBERED:
+                self._buckets.popitem(last=False)
+        self._buckets.move_to_end(peer)
+        return bucket.take(self.rate_per_address, now)
+
+
+def address_of(peer: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """A peer's address; a dual-stack listener shows an IPv4 one inside an IPv6 one (RFC 4291, 2.5.5.2)."""
+    address = ipaddress.ip_address(peer)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address

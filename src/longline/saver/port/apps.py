@@ -1,0 +1,33 @@
+"""The duties of a store of apps."""
+
+from typing import Protocol
+
+from longline.model.apps import App
+
+
+class AppStore(Protocol):
+    """The port. What holds for every port of the saver stands in the folder's first paragraph."""
+
+    async def create(self, app: App) -> App:
+        """Stores a new app under the next free number (the given number is ignored); `AppExists`."""
+        ...
+
+    async def find(self, name: str) -> App | None: ...
+
+    async def list(self, after: str, limit: int) -> list[App]:
+        """Apps by name, those after `after` ("" for the first)."""
+        ...
+
+    async def update(self, app: App, before: App) -> bool:
+        """Replaces name, pubsub, server_key_hash and device_secret; `AppNotFound`.
+
+        False, and nothing is changed, when the stored app is not `before`: somebody else was faster.
+        """
+        ...
+
+    async def delete(self, app: int) -> None:
+        """Removes the app with its devices, messages and ledgers. Its number is not used again.
+
+        Nothing finds it any more when this returns; what it takes up may be freed later, by `expire`.
+        """
+        ...

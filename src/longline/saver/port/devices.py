@@ -1,0 +1,45 @@
+"""The duties of a store of devices."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from longline.model.devices import Device, Profile
+
+
+class Registration(msgspec.Struct, frozen=True):
+    """A device to register, or whose profile to replace."""
+
+    device: str
+    profile: Profile
+
+
+class DeviceStore(Protocol):
+    """The port. What holds for every port of the saver stands in the folder's first paragraph."""
+
+    async def put(self, app: int, batch: Sequence[Registration], now: int) -> list[Device]:
+        """Registers devices or replaces their profiles, all together; `AppNotFound`."""
+        ...
+
+    async def find(self, app: int, names: Sequence[str]) -> list[Device | None]: ...
+
+    async def list(
+        self, app: int, *, tag: str | None, alias: str | None, after: int, limit: int
+    ) -> list[Device]:
+        """Devices by ordinal, those after `after` (-1 for the first)."""
+        ...
+
+    async def count(self, app: int) -> int: ...
+
+    async def delete(self, app: int, device: str, now: int) -> bool:
+        """Forgets a device; what is pending for it becomes dropped, `device_deleted`.
+
+        False: no such device. Its ordinal is not used again. An `online_only` message to it by name, which
+        is over within seconds, may end by itself instead.
+        """
+        ...
+
+    async def ban(self, app: int, device: str, until: int) -> bool:
+        """Refuses the device until `until` (ms; 0 lifts the ban). False: no such device."""
+        ...

@@ -1,0 +1,82 @@
+"""The duties of a store of messages, from the submission to the end of their time."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from longline.model.commands import Broadcast, Unicast
+from longline.model.messages import Envelope
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """Messages that one request brought, stored together or not at all.
+
+    With an `idempotency_key`, the first submission of that key to the app is remembered for
+    `idempotency_ttl` ms from its `now`, and a later one with the same `digest` of the request stores
+    nothing and repeats the first one's results.
+    """
+
+    app: int
+    envelopes: tuple[Envelope, ...]
+    now: int
+    idempotency_key: str | None = None
+    digest: bytes = b""
+    idempotency_ttl: int = 86_400_000
+
+
+class Accepted(msgspec.Struct, frozen=True, tag="accepted"):
+    """The message is stored. `targeted` counts devices, also those that do not exist."""
+
+    message_id: str
+    targeted: int
+
+
+class Refused(msgspec.Struct, frozen=True, tag="refused"):
+    """The message was not stored; `code` is that of a `LonglineError`: `no_target`, `app_not_found`."""
+
+    code: str
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """A submission's results in order, and what is to be routed now (nothing when `replayed`)."""
+
+    results: tuple[Accepted | Refused, ...]
+    routes: tuple[Unicast | Broadcast, ...]
+    replayed: bool = False
+
+
+class IdempotencyConflict(msgspec.Struct, frozen=True):
+    """The key was used for another request; nothing was stored."""
+
+
+class MessageStore(Protocol):
+    """The port. What holds for every port of the saver stands in the folder's first paragraph."""
+
+    async def enqueue(self, batch: Sequence[Submission]) -> list[Outcome | IdempotencyConflict]:
+        """Stores submissions, each atomically: message, inbox or log entries, and idempotency key.
+
+        An `Everyone` audience is the set of devices registered at the commit. A message with a
+        collapse key makes older pending ones of the same key collapsed, for the devices of both;
+        `online_only` messages take no part in that, since a newer one may reach nobody.
+        Devices that do not exist count in the ledger as dropped, `device_not_found`. An
+        `online_only` message enters the ledger, but no inbox and no log.
+        Positions rise in the order of commits, and the results of one engine are delivered in that order.
+        """
+        ...
+
+    async def cancel(self, app: int, message_id: str, now: int) -> bool:
+        """Drops what is still pending, `cancelled`. False: no such message."""
+        ...
+
+    async def expire(self, now: int, limit: int) -> int:
+        """Ends messages whose time is over, at most `limit`; returns how many it ended or purged.
+
+        Pending becomes expired (`online_only`: dropped, `offline`, where it was never written).
+        Ended messages whose ledger retention is over, and old idempotency keys, are removed.
+        """
+        ...
+
+    async def next_expiry(self) -> int | None:
+        """When `expire` next has work, in ms; None: nothing is stored."""
+        ...
