@@ -107,7 +107,7 @@ class Batcher(Generic[T]):
         pause = self._retry.first
         while True:
             await self._wake.wait()
-            if self.delay and not self._hurried:
+            if self.delay and not self._hurried and len(self._waiting) < self._batch:
                 await asyncio.sleep(self.delay)
             batch = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
             self._under_way = len(batch)

@@ -10,6 +10,7 @@ class RoomCounters:
     """Totals since the start, except `connections` and `sessions`, which are how many there are now."""
 
     __slots__ = (
+        "broadcasts_left",
         "bytes_in",
         "bytes_out",
         "closed",
@@ -49,6 +50,7 @@ class RoomCounters:
         self.receipts_lost = 0  # forgotten for want of room: these pushes will be sent again
         self.writes_too_late = 0  # to a connection that had just gone
         self.takeovers_lost = 0  # rooms that were not told that a device has come to us
+        self.broadcasts_left = 0  # left in the log, for too many waited or were under way
         self.resyncs = 0  # times that commands to us were lost
         self.sessions_forgotten = 0  # ended because the session table had lost them
         self.pressed = 0  # times that the stores did not keep up with us

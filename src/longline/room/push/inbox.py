@@ -4,59 +4,73 @@ Sessions that have room ask here; everything asked for while a read is under way
 one, so a reconnect storm is a few large reads. A session is read for as long as it has room and the
 store has more. Bounded by the number of sessions: each is in each list at most once.
 
-When commands were lost, every session is read for again, a few at a time and behind those that ask, so that
+When commands were lost, every session is looked at again, a few at a time and behind those that ask, so that
 a recovery is no storm. One that is sent a push meanwhile does not have to wait for its turn.
 """
 
 import asyncio
-from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from longline.errors import LonglineError
+from longline.flow.batcher import Batcher, Retry
 from longline.model.times import wall_clock
-from longline.room.broker import Broker
 from longline.room.push.frames import Frames
+from longline.room.push.pushes import Pushes
 from longline.room.push.receipts import Receipts
 from longline.room.session.session import Session
-from longline.saver.bundle import Saver
-from longline.saver.port.inboxes import Fetch, Page
+from longline.room.session.window import ASK, CAUGHT_UP
+from longline.saver.port.inboxes import Fetch, InboxStore, Page
+from longline.telemetry.faults import Faults
 
-BATCH = 500  # sessions in one read
-RETRY_AFTER = 0.2  # s, after a read that failed
-AGAIN = 250  # sessions that are read for again, every AGAIN_EVERY seconds
-AGAIN_EVERY = 0.05
-FAILING = 3  # reads in a row that failed, after which the store is taken to be in trouble
+BATCH: Final = 500  # sessions in one read
+RETRY: Final = Retry(0.2, 0.2)  # s, after a read that failed
+LOOK: Final = 250  # sessions that are looked at again, every LOOK_EVERY seconds
+LOOK_EVERY: Final = 0.05
+FAILING: Final = 3  # reads in a row that failed, after which the store is taken to be in trouble
+SESSIONS: Final = 1 << 30  # more than a process can have
 
 
 class Inbox:
-    """Owned by the room, which runs `run` and `run_again` as tasks."""
+    """Owned by the room, which runs `run` and `run_looks` as tasks. The reader of `Pushes`.
 
-    def __init__(self, saver: Saver, broker: Broker, receipts: Receipts) -> None:
-        self._saver = saver
-        self._broker = broker
+    `caught_up` is called with a session for which nothing waits any more. `page_bytes`: how much is read for
+    one session at once.
+    """
+
+    def __init__(
+        self,
+        store: InboxStore,
+        receipts: Receipts,
+        faults: Faults,
+        *,
+        page_bytes: int,
+        caught_up: Callable[[Session], None],
+    ) -> None:
+        self._store = store
         self._receipts = receipts
-        self._wanted: deque[Session] = deque()
-        self._wake = asyncio.Event()
-        self._again: OrderedDict[Session, None] = OrderedDict()
-        self._wake_again = asyncio.Event()
+        self._faults = faults
+        self._page_bytes = page_bytes
+        self._caught_up = caught_up
+        self._asked = Batcher(
+            "room.inbox", self._read, faults=faults, limit=SESSIONS, batch=BATCH, retry=RETRY
+        )
+        self._looks: dict[Session, None] = {}
+        self._wake_looks = asyncio.Event()
         self._failed = 0  # reads in a row
+        self.pushes: Pushes | None = None  # given by whoever made both
 
-    def want(self, session: Session) -> None:
-        """The session has room and the store may have more."""
-        if not session.fetching:
-            session.fetching = True
-            self._wanted.append(session)
-            self._wake.set()
+    def ask(self, session: Session) -> None:
+        """Its window is to be read for."""
+        self._asked.add(session)
 
-    def again(self, session: Session) -> None:
-        """Something for this session may have been lost on its way here."""
-        if not session.gap:
-            session.gap = True
-            self._again[session] = None
-            self._wake_again.set()
+    def look(self, session: Session) -> None:
+        """The same, when its turn comes."""
+        self._looks[session] = None
+        self._wake_looks.set()
 
     def waiting(self) -> int:
-        return len(self._wanted) + len(self._again)
+        return len(self._asked) + len(self._looks)
 
     def failing(self) -> bool:
         """Whether the store has not answered for a while."""
@@ -64,109 +78,102 @@ class Inbox:
 
     async def run(self) -> None:
         """Reads for whoever asks, for as long as the room lives."""
-        while True:
-            await self._wake.wait()
-            sessions = [self._wanted.popleft() for _ in range(min(BATCH, len(self._wanted)))]
-            if not self._wanted:
-                self._wake.clear()
-            await self._read([session for session in sessions if session.connection is not None])
+        await self._asked.run()
 
-    async def run_again(self) -> None:
-        """Has everybody asked for in `again` read for in turn, for as long as the room lives."""
+    async def run_looks(self) -> None:
+        """Has everybody given to `look` read for in turn, for as long as the room lives."""
         while True:
-            await self._wake_again.wait()
-            room = AGAIN if len(self._wanted) < BATCH else 0  # those that ask come first
-            for _ in range(min(room, len(self._again))):
-                session, _ = self._again.popitem(last=False)
-                if session.gap and session.connection is not None:
-                    self.want(session)
-            if not self._again:
-                self._wake_again.clear()
-            await asyncio.sleep(AGAIN_EVERY)
+            await self._wake_looks.wait()
+            turns = LOOK if len(self._asked) < BATCH else 0  # those that ask come first
+            for _ in range(min(turns, len(self._looks))):
+                session = next(iter(self._looks))
+                del self._looks[session]
+                if session.window.looked() & ASK:
+                    self.ask(session)
+            if not self._looks:
+                self._wake_looks.clear()
+            await asyncio.sleep(LOOK_EVERY)
 
-    async def _read(self, sessions: Sequence[Session]) -> None:
-        gaps = [session for session in sessions if session.gap]
-        for session in gaps:
-            session.read_again()
-        if gaps:
+    async def _read(self, sessions: Sequence[Session]) -> Sequence[Session]:
+        """Reads for these sessions; returns those for which the store did not answer."""
+        # A session whose connection went is not read for; one that has another by now has asked again.
+        asking = [
+            (session, session.connection)
+            for session in dict.fromkeys(sessions)
+            if session.connection is not None and session.window.asked()
+        ]
+        if any([session.window.prepare() for session, _ in asking]):
             # What was acknowledged, here or on the connection before, must not come again.
             await self._receipts.settled()
         now = wall_clock()
-        asking = []
-        fetches = []
-        for session in sessions:
-            free = session.free()
-            if free <= 0:
-                session.fetching = False  # the next acknowledgement asks again
-                continue
-            session.missed = False
-            asking.append(session)
-            fetches.append(
-                Fetch(
-                    session.tenant.app,
-                    session.ordinal,
-                    session.inbox_position,
-                    session.log_position,
-                    free if session.skip is None else free + len(session.skip),
-                    now,
-                    self._broker.outbox_bytes,
-                )
-            )
-        if not fetches:
-            self._failed = 0  # who asked is gone: nothing is known of the store
-            return
-        try:
-            pages = await self._saver.inboxes.fetch(fetches)
-        except LonglineError:
-            self._failed += 1
-            await asyncio.sleep(RETRY_AFTER)
-            for session in asking:
-                session.fetching = False
-                self.want(session)
-            return
-        self._failed = 0
+        asking = [
+            (session, connection)
+            for session, connection in asking
+            if session.connection is connection and session.window.begin()
+        ]
+        if not asking:
+            self._failed = 0  # who asked is gone, or has no room: nothing is known of the store
+            return ()
+        pages = await self._pages([self._fetch(session, now) for session, _ in asking])
+        self._failed = 0 if any(pages) else self._failed + 1
         frames: dict[str, Frames] = {}  # a broadcast is the same push for many of these sessions
-        for session, page in zip(asking, pages, strict=True):
-            session.fetching = False
-            if session.connection is not None:
+        again = []
+        for (session, connection), page in zip(asking, pages, strict=True):
+            if session.connection is not connection:
+                continue
+            if page is None:
+                if session.window.fail() & ASK:
+                    again.append(session)
+                continue
+            try:
                 self._give(session, page, frames, now)
+            except Exception as error:
+                self._faults.note("room.inbox", error)
+                session.window.stop()  # tried again when the device acknowledges something, or comes back
+        return again
+
+    def _fetch(self, session: Session, now: int) -> Fetch:
+        window = session.window
+        return Fetch(
+            session.tenant.app,
+            session.ordinal,
+            window.inbox_written,
+            window.log_written,
+            window.to_read(),
+            now,
+            self._page_bytes,
+        )
+
+    async def _pages(self, fetches: Sequence[Fetch]) -> Sequence[Page | None]:
+        """What the store answers; None for a read that failed."""
+        try:
+            return await self._store.fetch(fetches)
+        except LonglineError:
+            return [None] * len(fetches)
+        except Exception as error:
+            if len(fetches) == 1:
+                self._faults.note("room.inbox", error)
+                return [None]
+        # Something is wrong with one of them: the others are read by themselves.
+        return [page for fetch in fetches for page in await self._pages([fetch])]
 
     def _give(self, session: Session, page: Page, frames: dict[str, Frames], now: int) -> None:
-        # Nothing was written beside the reading so far: then it has no gap.
-        whole_inbox = session.inbox_read == session.inbox_position
-        whole_log = session.log_read == session.log_position
-        complete = self._write(session, page, frames, now)
-        if complete:
-            session.log_position = max(session.log_position, page.log_after)
-        if whole_inbox:
-            session.inbox_read = session.inbox_position
-        if whole_log:
-            session.log_read = session.log_position
-        if not complete:
-            return  # `more` stays set, and the positions are those of what was written
-        session.more = session.missed or session.gap or not page.complete
-        if not session.more:
-            session.skip = None
-            self._broker.drain(session)
-        elif session.free() > 0:
-            self.want(session)
-
-    def _write(self, session: Session, page: Page, frames: dict[str, Frames], now: int) -> bool:
-        """Writes a page's pushes; False when the session could not be given all of them."""
+        """Writes a page's pushes, as many as the session has room for."""
+        window, pushes = session.window, self.pushes
+        assert pushes is not None
         for push in page.pushes:
             connection = session.connection
-            if connection is None or not connection.ready() or session.free() <= 0:
-                return False
-            if push.broadcast:
-                session.log_position = push.position
-            else:
-                session.inbox_position = push.position
-            if session.skip is not None and (push.position, push.broadcast) in session.skip:
+            if connection is None or not connection.ready() or window.free() <= 0:
+                window.stop()
+                return
+            if not window.take(push.position, push.broadcast):
                 continue  # in flight on this very connection
             frame = frames.get(push.message.id)
             if frame is None:
                 frame = frames[push.message.id] = Frames(push.message)
-            self._broker.write_push(
-                session, connection, frame, push.position, push.broadcast, push.sent_before, now
-            )
-        return True
+            pushes.write(session, connection, frame, push.position, push.broadcast, push.sent_before, now)
+        do = window.end(page.log_after, page.complete)
+        if do & CAUGHT_UP:
+            self._caught_up(session)
+        elif do & ASK:
+            self.ask(session)

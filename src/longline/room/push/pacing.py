@@ -2,18 +2,19 @@
 
 That keeps the devices' answers from reaching the servers behind them all at once. A broadcast that overtakes
 one of these does no harm: a device that is offered an earlier one late reads it from the log. Devices that
-come while it is under way read it from the log, too. At most `AT_ONCE` are under way; further ones wait.
+come while it is under way read it from the log, too. At most `AT_ONCE` are under way.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from longline.room.session.session import Session
+from longline.telemetry.faults import Faults
 
-AT_ONCE = 256
-TICK = 0.1  # s between two steps of each
+AT_ONCE: Final = 256
+TICK: Final = 0.1  # s between two steps of each
 
 Write = Callable[[Sequence[Session]], Awaitable[bool]]
 
@@ -23,7 +24,7 @@ class _Walk(NamedTuple):
     seconds: float
     begun: float
     write: Write
-    over: Callable[[], Awaitable[None]]
+    over: Callable[[], None]
 
 
 class Pacing:
@@ -31,26 +32,30 @@ class Pacing:
 
     def __init__(
         self,
+        faults: Faults,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self._faults = faults
         self._walks: list[tuple[_Walk, int]] = []  # and how many sessions it has passed
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._under_way = 0
         self._wake = asyncio.Event()
         self._monotonic = monotonic
         self._sleep = sleep
 
-    async def add(
-        self, sessions: Sequence[Session], seconds: float, write: Write, over: Callable[[], Awaitable[None]]
-    ) -> None:
-        """Has `write` called with all sessions, bit by bit, and then `over`; waits while too many are under
-        way.
+    def add(
+        self, sessions: Sequence[Session], seconds: float, write: Write, over: Callable[[], None]
+    ) -> bool:
+        """Has `write` called with all sessions, bit by bit, and then `over`; False when there is no place.
 
         `write` says whether it is to go on.
         """
-        await self._places.acquire()
+        if self._under_way >= AT_ONCE:
+            return False
+        self._under_way += 1
         self._walks.append((_Walk(sessions, seconds, self._monotonic(), write, over), 0))
         self._wake.set()
+        return True
 
     async def run(self) -> None:
         """Works for as long as the room lives."""
@@ -62,9 +67,16 @@ class Pacing:
             for walk, passed in walks:
                 share = (self._monotonic() - walk.begun) / walk.seconds
                 due = min(len(walk.sessions), int(len(walk.sessions) * share) + 1)
-                if await walk.write(walk.sessions[passed:due]) and due < len(walk.sessions):
+                if await self._write(walk, passed, due) and due < len(walk.sessions):
                     self._walks.append((walk, due))
                 else:
-                    self._places.release()
-                    await walk.over()
+                    self._under_way -= 1
+                    walk.over()
             await self._sleep(TICK)
+
+    async def _write(self, walk: _Walk, passed: int, due: int) -> bool:
+        try:
+            return await walk.write(walk.sessions[passed:due])
+        except Exception as error:
+            self._faults.note("room.broadcasts", error)
+            return True

@@ -6,49 +6,66 @@ connection" is progress, not outcome: it waits a second, and is dropped when the
 overtakes it, so a device that acknowledges promptly costs one write and not two.
 """
 
-import asyncio
 from collections import deque
+from collections.abc import Sequence
+from typing import Final
 
-from longline.errors import LonglineError
+from longline.flow.batcher import Batcher, Retry
 from longline.model.ledger import State
 from longline.model.times import wall_clock
 from longline.room.counters import RoomCounters
-from longline.room.session.session import InFlight, Session
-from longline.saver.bundle import Saver
-from longline.saver.port.inboxes import Receipt
+from longline.room.push.sent import SentPush
+from longline.room.session.session import Session
+from longline.saver.port.inboxes import InboxStore, Receipt
+from longline.telemetry.faults import Faults
 
-NOTE_AFTER = 1000  # ms until an unacknowledged push is noted as sent
-RETRY_AFTER = 0.2  # s, doubled up to RETRY_MOST
-RETRY_MOST = 5.0
+NOTE_AFTER: Final = 1000  # ms until an unacknowledged push is noted as sent
+RETRY: Final = Retry(0.2, 5.0)
+BATCH: Final = 20_000
 
 
 class Receipts:
     """Owned by the room, which runs `run` as a task. Nothing else here waits, but `settled`.
 
-    `delay` in seconds.
+    `delay` in seconds. The outcomes of `Pushes` come here.
     """
 
-    def __init__(self, saver: Saver, counters: RoomCounters, *, delay: float, limit: int) -> None:
-        self._saver = saver
+    def __init__(
+        self, store: InboxStore, counters: RoomCounters, faults: Faults, *, delay: float, limit: int
+    ) -> None:
+        self._store = store
         self._counters = counters
-        self.delay = delay
         self._limit = limit
-        self._gathered: list[Receipt] = []
-        self._unnoted: deque[InFlight] = deque()
-        self._wake = asyncio.Event()
-        self._rounds: list[asyncio.Future[None]] = []  # who waits for the next commit
-        self._committing = False
+        self._gathered: Batcher[Receipt] = Batcher(
+            "room.receipts",
+            self._settle_all,
+            faults=faults,
+            limit=limit,
+            batch=BATCH,
+            retry=RETRY,
+            delay=delay,
+        )
+        self._unnoted: deque[SentPush] = deque()
 
-    def acknowledged(self, entry: InFlight) -> None:
+    @property
+    def delay(self) -> float:
+        """Seconds that a receipt waits for company."""
+        return self._gathered.delay
+
+    @delay.setter
+    def delay(self, delay: float) -> None:
+        self._gathered.delay = delay
+
+    def acknowledged(self, push: SentPush) -> None:
         """A device took a push."""
-        entry.noted = True
-        self._settle(entry, State.ACKED)
+        push.noted = True
+        self._settle(push, State.ACKED)
 
-    def written(self, entry: InFlight) -> None:
+    def written(self, push: SentPush) -> None:
         """A push was written; noted after a while unless it is acknowledged first."""
         if len(self._unnoted) >= self._limit:
             self._note(self._unnoted.popleft())
-        self._unnoted.append(entry)
+        self._unnoted.append(push)
 
     def dropped(self, session: Session, position: int, broadcast: bool, reason: str) -> None:
         """A push will not be written to this device."""
@@ -71,71 +88,39 @@ class Receipts:
 
     async def settled(self) -> None:
         """Returns when every receipt gathered so far is committed."""
-        if self._gathered or self._rounds or self._committing:
-            waiter = asyncio.get_running_loop().create_future()
-            self._rounds.append(waiter)
-            self._wake.set()
-            await waiter
+        await self._gathered.settled()
 
     def waiting(self) -> int:
         return len(self._gathered)
 
     async def run(self) -> None:
         """Commits what is gathered, for as long as the room lives."""
-        pause = RETRY_AFTER
-        while True:
-            await self._wake.wait()
-            if self.delay and not self._rounds:
-                await asyncio.sleep(self.delay)
-            self._wake.clear()
-            batch, self._gathered = self._gathered, []
-            waiters, self._rounds = self._rounds, []
-            self._committing = True
-            try:
-                if batch:  # empty when somebody only waited for the commit before
-                    await self._saver.inboxes.settle(batch)
-            except LonglineError:
-                self._committing = False
-                # Nothing of the batch was stored: it goes first next time, within the bound.
-                room = self._limit - len(self._gathered)
-                self._counters.receipts_lost += max(0, len(batch) - room)
-                self._gathered = batch[: max(0, room)] + self._gathered
-                self._rounds = waiters + self._rounds
-                self._wake.set()
-                await asyncio.sleep(pause)
-                pause = min(RETRY_MOST, pause * 2)
-            else:
-                self._committing = False
-                pause = RETRY_AFTER
-                for waiter in waiters:
-                    if not waiter.done():
-                        waiter.set_result(None)
+        await self._gathered.run()
 
-    def _note(self, entry: InFlight) -> None:
-        if not entry.noted:
-            entry.noted = True
-            self._settle(entry, State.PENDING)
+    async def _settle_all(self, batch: Sequence[Receipt]) -> None:
+        await self._store.settle(batch)
 
-    def _settle(self, entry: InFlight, state: State) -> None:
-        session = entry.session
+    def _note(self, push: SentPush) -> None:
+        if not push.noted:
+            push.noted = True
+            self._settle(push, State.PENDING)
+
+    def _settle(self, push: SentPush, state: State) -> None:
+        session = push.session
         self._add(
             Receipt(
                 session.tenant.app,
                 session.ordinal,
-                entry.position,
-                entry.broadcast,
+                push.position,
+                push.broadcast,
                 state,
                 wall_clock(),
-                entry.sent_at,
+                push.sent_at,
                 None,
                 session.epoch,
             )
         )
 
     def _add(self, receipt: Receipt) -> None:
-        if len(self._gathered) >= self._limit:
-            self._counters.receipts_lost += 1
-            return
-        self._gathered.append(receipt)
-        if len(self._gathered) == 1:
-            self._wake.set()
+        self._gathered.add(receipt)
+        self._counters.receipts_lost = self._gathered.lost

@@ -1,0 +1,140 @@
+"""Pushes on the last step of their way: from what was offered or read to the device's connection, and back.
+
+What may be written when is the window's to say (`session/window.py`); here it is done.
+"""
+
+from typing import Final, Protocol, final
+
+from longline.room.counters import RoomCounters
+from longline.room.push.frames import Frames
+from longline.room.push.sent import SentPush
+from longline.room.session.session import Session
+from longline.room.session.window import ASK, LOOK, WRITE
+from longline.room.wire.connection import Connection
+
+REFUSED: Final = 0x80  # reason codes from here on are failures, section 2.4
+PACKET_ID: Final = 2  # bytes that a packet identifier adds
+
+
+class Outcomes(Protocol):
+    """Who is told what became of a push. No call blocks or fails."""
+
+    def written(self, push: SentPush) -> None:
+        """It was written to the device's connection."""
+
+    def acknowledged(self, push: SentPush) -> None:
+        """The device has taken it."""
+
+    def dropped(self, session: Session, position: int, broadcast: bool, reason: str) -> None:
+        """It will not be written to this device."""
+
+
+class Reader(Protocol):
+    """Who reads the store for sessions. No call blocks or fails."""
+
+    def ask(self, session: Session) -> None:
+        """Its window is to be read for."""
+
+    def look(self, session: Session) -> None:
+        """The same, when its turn comes."""
+
+
+@final
+class Pushes:
+    """Writes pushes to sessions and takes their acknowledgements."""
+
+    __slots__ = ("counters", "outcomes", "reader")
+
+    def __init__(self, counters: RoomCounters, outcomes: Outcomes, reader: Reader) -> None:
+        self.counters = counters
+        self.outcomes = outcomes
+        self.reader = reader
+
+    def offer(
+        self,
+        session: Session,
+        frames: Frames,
+        position: int,
+        broadcast: bool,
+        now_ms: int,
+        before: int = 0,
+    ) -> None:
+        """Writes a push that has just been stored, or leaves it in the store to be read in its turn.
+
+        One that comes twice is written once, but for `online_only` ones, which no store can be asked about.
+        `before`: the position of a unicast that has to be written first; it may never come by itself.
+        """
+        message = frames.message
+        if message.expires_at <= now_ms:
+            return  # it was on its way for too long: the store ends it
+        window = session.window
+        connection = session.connection
+        room = connection is not None and connection.ready() and window.free() > 0
+        if message.online_only:
+            if connection is None or not room or window.waits():
+                self.outcomes.dropped(session, position, broadcast, "busy")
+            else:
+                self.write(session, connection, frames, position, broadcast, False, now_ms)
+            return
+        do = window.offer(position, broadcast, before, room)
+        if do & WRITE:
+            if connection is not None:
+                self.write(session, connection, frames, position, broadcast, False, now_ms)
+        elif do:
+            self.counters.pushes_left += 1
+            if do & ASK:
+                self.reader.ask(session)
+
+    def write(
+        self,
+        session: Session,
+        connection: Connection,
+        frames: Frames,
+        position: int,
+        broadcast: bool,
+        duplicate: bool,
+        now_ms: int,
+    ) -> None:
+        """Writes a push into a window that has room for it."""
+        message = frames.message
+        frame = frames.of(connection.link.version, now_ms)
+        if len(frame.at_most_once) + PACKET_ID > connection.max_outgoing:
+            # [MQTT-3.1.2-24] a packet over the client's limit is not sent; nor is it worth keeping
+            self.outcomes.dropped(session, position, broadcast, "too_large_for_client")
+            return
+        push = SentPush(session, position, broadcast, message.online_only, now_ms)
+        self.counters.pushes_sent += 1
+        if message.qos == 0:
+            connection.write(frame.at_most_once)
+            self.outcomes.acknowledged(push)
+        else:
+            connection.write(frame.with_id(session.window.identify(push), duplicate))
+            self.outcomes.written(push)
+
+    def acknowledge(self, session: Session, packet_id: int, reason: int) -> bool:
+        """A PUBACK: frees the identifier and uses the room. False when nothing had it."""
+        inflight = session.window.inflight
+        if inflight is None or packet_id not in inflight:
+            return False
+        push = inflight.take(packet_id)
+        if isinstance(push, SentPush):
+            if reason < REFUSED:
+                self.counters.pushes_acked += 1
+                self.outcomes.acknowledged(push)
+            else:
+                push.noted = True
+                self.outcomes.dropped(push.session, push.position, push.broadcast, "refused_by_client")
+        window = session.window
+        if window.free() * 2 >= window.size:
+            self.made_room(session)
+        return True
+
+    def made_room(self, session: Session) -> None:
+        """The client can take more."""
+        if session.window.made_room() & ASK:
+            self.reader.ask(session)
+
+    def lost(self, session: Session) -> None:
+        """Something for this session may have been lost on its way here: the store is asked, in its turn."""
+        if session.window.lost() & LOOK:
+            self.reader.look(session)

@@ -1,0 +1,456 @@
+"""How far a device has got with its pushes, and every move from there.
+
+The store is the queue: it has every push that is pending for the device, in two lanes, the *inbox* (unicasts)
+and the *log* (broadcasts), each with positions that rise as the store commits. Nothing is queued here. A push
+reaches the connection in one of two ways: a center tells the room of it right after the commit (*offered*), which
+is fast and may come late, twice, out of order or never; or the room *reads* the store, which is slow and whole.
+
+Of each lane the window keeps two positions:
+
+    written   the latest push that was written to the connection, whichever way it came;
+    read      up to here the store itself was read without a gap: nothing pending before it is unknown here.
+
+A push at or before `read`, or in flight, is known: it came again. Between `read` and `written` lies what was
+offered. Something offered behind what was stored after it is *late*: the positions cannot tell whether it was
+written and acknowledged already or overtaken, so the store has to say. That is *doubt*, and is resolved by one
+read that begins at `read` again, once all receipts are committed, and leaves out what is in flight on this
+connection. What was written of the inbox before does not come up in it when it is acknowledged; at its end, where
+all is known, `written` is at least where it was (`Rewound` remembers both).
+
+A window is in one of these states. A twin that is DOUBTED is as the other, but its next read begins at `read`:
+
+    FRESH            the store was not asked yet what waits;
+    FRESH_MISSED     nor since something was offered;
+    CURRENT          nothing is pending behind the positions: what is offered in order is written at once;
+    BEHIND           more is pending, or may be, and the client has no room, or was not asked again yet;
+    ASKED            whoever reads the store is to read it for this window;
+    READING          the answer is on its way;
+    READING_MISSED   and something was offered that it may not have seen.
+
+`MOVES` has, for each state and event, the next state and what the caller has to do. What is not in it cannot
+happen (`test_window.py` walks all of it). What makes it right, in short: WRITE is only answered in CURRENT,
+where everything before was written; only the end of a read that saw everything, during which nothing was
+offered and nothing doubted, leads back to CURRENT; every other state is left by a read or by `made_room`, and
+whoever has more pending gets room by acknowledging; a read that fails is asked for again.
+"""
+
+from typing import Final, final
+
+from longline.room.session.inflight import InFlight, Inflight
+
+# --- states -------------------------------------------------------------------------------------------
+
+FRESH: Final = 0
+FRESH_MISSED: Final = 1
+CURRENT: Final = 2
+CURRENT_DOUBTED: Final = 3
+BEHIND: Final = 4
+BEHIND_DOUBTED: Final = 5
+ASKED: Final = 6
+ASKED_DOUBTED: Final = 7
+READING: Final = 8
+READING_MISSED: Final = 9
+READING_DOUBTED: Final = 10
+STATES: Final = 11
+
+# --- events -------------------------------------------------------------------------------------------
+
+OPENED_EMPTY: Final = 0  # the store was asked for the first time, and nothing is pending
+OPENED_PENDING: Final = 1  # or something is
+NEXT: Final = 2  # a push is offered that comes after what was written, and the client has room for it
+NEXT_FULL: Final = 3  # the same, and it has none
+EARLY: Final = 4  # one before which the store put another that is not here yet
+LATE: Final = 5  # one at or before what was written that is not known
+LOST: Final = 6  # something that was to be offered may have been lost
+LOOKED: Final = 7  # it is this window's turn among all that have lost something
+ROOM: Final = 8  # the client has room again
+PREPARED: Final = 9  # its read is about to begin, as soon as all receipts are committed
+BEGUN: Final = 10  # the read has begun
+FULL: Final = 11  # it does not begin, for the client has no room
+STOPPED: Final = 12  # not all of what was read could be written
+MORE: Final = 13  # all of it was, there is more in the store, and the client has room
+MORE_FULL: Final = 14  # and it has none
+END: Final = 15  # all of it was, it was all there is, and the client has room
+END_FULL: Final = 16  # and it has none
+FAILED: Final = 17  # the store did not answer
+CLOSED: Final = 18  # the connection is gone
+EVENTS: Final = 19
+
+# --- what the caller does -----------------------------------------------------------------------------
+
+NOTHING: Final = 0
+WRITE: Final = 1  # write the push now
+LEAVE: Final = 2  # leave it in the store
+ASK: Final = 4  # have the store read for this window
+LOOK: Final = 8  # the same, in its turn behind those that have to be read for
+REWIND: Final = 16  # (done here) the read begins where the store was read without a gap
+CAUGHT_UP: Final = 32  # nothing waits any more: the window is free for other messages
+
+Move = tuple[int, int]
+
+_OFFERED: Final = (NEXT, NEXT_FULL, EARLY, LATE)
+
+
+def _moves() -> dict[tuple[int, int], Move]:
+    moves: dict[tuple[int, int], Move] = {}
+
+    def row(state: int, events: dict[int, Move]) -> None:
+        for event, move in events.items():
+            moves[state, event] = move
+        moves[state, CLOSED] = (FRESH, NOTHING)
+
+    def offered(move: Move) -> dict[int, Move]:
+        return dict.fromkeys(_OFFERED, move)
+
+    again = (ASKED_DOUBTED, ASK)
+    row(
+        FRESH,
+        {
+            **offered((FRESH_MISSED, LEAVE)),
+            LOST: (FRESH_MISSED, NOTHING),
+            LOOKED: (FRESH, NOTHING),
+            ROOM: (FRESH, NOTHING),
+            OPENED_EMPTY: (CURRENT, NOTHING),
+            # What the session before this one acknowledged may not be committed yet, and must not come again.
+            OPENED_PENDING: again,
+        },
+    )
+    row(
+        FRESH_MISSED,
+        {
+            **offered((FRESH_MISSED, LEAVE)),
+            LOST: (FRESH_MISSED, NOTHING),
+            LOOKED: (FRESH_MISSED, NOTHING),
+            ROOM: (FRESH_MISSED, NOTHING),
+            OPENED_EMPTY: again,
+            OPENED_PENDING: again,
+        },
+    )
+    row(
+        CURRENT,
+        {
+            NEXT: (CURRENT, WRITE),
+            NEXT_FULL: (BEHIND, LEAVE),
+            EARLY: (ASKED, LEAVE | ASK),
+            LATE: (ASKED_DOUBTED, LEAVE | ASK),
+            LOST: (CURRENT_DOUBTED, LOOK),
+            LOOKED: (CURRENT, NOTHING),
+            ROOM: (CURRENT, NOTHING),
+        },
+    )
+    row(
+        CURRENT_DOUBTED,
+        {
+            **offered((ASKED_DOUBTED, LEAVE | ASK)),
+            LOST: (CURRENT_DOUBTED, NOTHING),
+            LOOKED: again,
+            ROOM: (CURRENT_DOUBTED, NOTHING),
+        },
+    )
+    row(
+        BEHIND,
+        {
+            **offered((BEHIND, LEAVE)),
+            LATE: (ASKED_DOUBTED, LEAVE | ASK),
+            LOST: (BEHIND_DOUBTED, LOOK),
+            LOOKED: (BEHIND, NOTHING),
+            ROOM: (ASKED, ASK),
+        },
+    )
+    row(
+        BEHIND_DOUBTED,
+        {
+            **offered((ASKED_DOUBTED, LEAVE | ASK)),
+            LOST: (BEHIND_DOUBTED, NOTHING),
+            LOOKED: again,
+            ROOM: again,
+        },
+    )
+    row(
+        ASKED,
+        {
+            **offered((ASKED, LEAVE)),
+            LATE: (ASKED_DOUBTED, LEAVE),
+            LOST: (ASKED_DOUBTED, NOTHING),
+            LOOKED: (ASKED, NOTHING),
+            ROOM: (ASKED, NOTHING),
+            PREPARED: (ASKED, NOTHING),
+            BEGUN: (READING, NOTHING),
+            FULL: (BEHIND, NOTHING),
+        },
+    )
+    row(
+        ASKED_DOUBTED,
+        {
+            **offered((ASKED_DOUBTED, LEAVE)),
+            LOST: (ASKED_DOUBTED, NOTHING),
+            LOOKED: (ASKED_DOUBTED, NOTHING),
+            ROOM: (ASKED_DOUBTED, NOTHING),
+            PREPARED: (ASKED, REWIND),
+            # The doubt came while receipts were being committed: this read goes on, and another follows.
+            BEGUN: (READING_DOUBTED, NOTHING),
+            FULL: (BEHIND_DOUBTED, NOTHING),
+        },
+    )
+    row(
+        READING,
+        {
+            **offered((READING_MISSED, LEAVE)),
+            LATE: (READING_DOUBTED, LEAVE),
+            LOST: (READING_DOUBTED, NOTHING),
+            LOOKED: (READING, NOTHING),
+            ROOM: (READING, NOTHING),
+            STOPPED: (BEHIND, NOTHING),
+            MORE: (ASKED, ASK),
+            MORE_FULL: (BEHIND, NOTHING),
+            END: (CURRENT, CAUGHT_UP),
+            END_FULL: (CURRENT, CAUGHT_UP),
+            FAILED: (ASKED, ASK),
+        },
+    )
+    row(
+        READING_MISSED,
+        {
+            **offered((READING_MISSED, LEAVE)),
+            LATE: (READING_DOUBTED, LEAVE),
+            LOST: (READING_DOUBTED, NOTHING),
+            LOOKED: (READING_MISSED, NOTHING),
+            ROOM: (READING_MISSED, NOTHING),
+            STOPPED: (BEHIND, NOTHING),
+            MORE: (ASKED, ASK),
+            MORE_FULL: (BEHIND, NOTHING),
+            END: (ASKED, ASK),
+            END_FULL: (BEHIND, NOTHING),
+            FAILED: (ASKED, ASK),
+        },
+    )
+    row(
+        READING_DOUBTED,
+        {
+            **offered((READING_DOUBTED, LEAVE)),
+            LOST: (READING_DOUBTED, NOTHING),
+            LOOKED: (READING_DOUBTED, NOTHING),
+            ROOM: (READING_DOUBTED, NOTHING),
+            STOPPED: (BEHIND_DOUBTED, NOTHING),
+            MORE: again,
+            MORE_FULL: (BEHIND_DOUBTED, NOTHING),
+            END: again,
+            END_FULL: (BEHIND_DOUBTED, NOTHING),
+            FAILED: again,
+        },
+    )
+    return moves
+
+
+MOVES: Final = _moves()
+_IMPOSSIBLE: Final = -1
+_DO_BITS: Final = 8
+
+# The table as the window reads it: by state and event, the next state above what is to be done.
+_FLAT: Final[list[int]] = [
+    _IMPOSSIBLE if move is None else move[0] << _DO_BITS | move[1]
+    for move in (MOVES.get((state, event)) for state in range(STATES) for event in range(EVENTS))
+]
+
+
+@final
+class Rewound:
+    """What a window knew when it went back: the pushes in flight, as (position, broadcast), and `inbox_written`."""
+
+    __slots__ = ("inbox_written", "inflight")
+
+    def __init__(self, inflight: set[tuple[int, bool]], inbox_written: int) -> None:
+        self.inflight = inflight
+        self.inbox_written = inbox_written
+
+
+@final
+class Window:
+    """One session's window. Nothing here waits or writes: each method says what its caller has to do.
+
+    `size` is how many pushes and messages may be in flight at once, the client's Receive Maximum at most.
+    """
+
+    __slots__ = (
+        "inbox_read",
+        "inbox_written",
+        "inflight",
+        "log_read",
+        "log_stored",
+        "log_written",
+        "rewound",
+        "size",
+        "state",
+    )
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.state = FRESH
+        self.inbox_written = 0
+        self.inbox_read = 0
+        self.log_written = 0
+        self.log_read = 0
+        self.log_stored = 0  # what the store knows of `log_read`
+        self.rewound: Rewound | None = None  # until it has caught up again
+        self.inflight: Inflight | None = None  # made when something is first in flight
+
+    # --- its states -------------------------------------------------------------------------------
+
+    def _move(self, event: int) -> int:
+        entry = _FLAT[self.state * EVENTS + event]
+        if entry == _IMPOSSIBLE:
+            raise AssertionError(f"event {event} in state {self.state}")
+        self.state = entry >> _DO_BITS
+        return entry & ((1 << _DO_BITS) - 1)
+
+    def fresh(self) -> bool:
+        """Whether it was not opened yet."""
+        return self.state <= FRESH_MISSED
+
+    def asked(self) -> bool:
+        """Whether the store is to be read for it."""
+        return self.state == ASKED or self.state == ASKED_DOUBTED
+
+    def waits(self) -> bool:
+        """Whether pushes are pending in the store that were not written yet, or may be."""
+        return self.state != CURRENT and self.state != CURRENT_DOUBTED
+
+    def open(self, log_after: int, pending: bool) -> int:
+        """The store has said how far the device has got in the log, and whether anything is pending."""
+        self.log_written = self.log_read = self.log_stored = log_after
+        return self._move(OPENED_PENDING if pending else OPENED_EMPTY)
+
+    def close(self) -> None:
+        """The connection is gone, and with it whatever was in flight: the store has it all."""
+        self._move(CLOSED)
+        self.rewound = None
+        self.inflight = None
+
+    # --- what is offered --------------------------------------------------------------------------
+
+    def offer(self, position: int, broadcast: bool, before: int, room: bool) -> int:
+        """A push was stored. `before`: the position of a unicast that goes first, 0 for none.
+
+        `room`: whether the client can be written to now, within the window. WRITE, or LEAVE with or without
+        ASK; NOTHING for one that is known.
+        """
+        if position <= (self.log_written if broadcast else self.inbox_written):
+            if self.knows(position, broadcast):
+                return NOTHING
+            return self._move(LATE)
+        if before > self.inbox_written:
+            return self._move(EARLY)
+        do = self._move(NEXT if room else NEXT_FULL)
+        if do & WRITE:
+            if broadcast:
+                self.log_written = position
+            else:
+                self.inbox_written = position
+        return do
+
+    def knows(self, position: int, broadcast: bool) -> bool:
+        """Whether this push was read from the store, or is in flight."""
+        if position <= (self.log_read if broadcast else self.inbox_read):
+            return True
+        inflight = self.inflight
+        return inflight is not None and inflight.has(self, position, broadcast)
+
+    def lost(self) -> int:
+        """Something may have been lost on its way here."""
+        return self._move(LOST)
+
+    def looked(self) -> int:
+        """Its turn has come among those that may have lost something."""
+        return self._move(LOOKED)
+
+    def made_room(self) -> int:
+        """The client has acknowledged enough, or takes bytes again."""
+        return self._move(ROOM)
+
+    # --- what is read -----------------------------------------------------------------------------
+
+    def prepare(self) -> bool:
+        """Before a read. True when all receipts have to be committed before it begins."""
+        if not self._move(PREPARED) & REWIND:
+            return False
+        before = self.rewound
+        written = self.inbox_written if before is None else max(self.inbox_written, before.inbox_written)
+        self.rewound = Rewound(set() if self.inflight is None else self.inflight.of(self), written)
+        self.inbox_written = self.inbox_read
+        self.log_written = self.log_read
+        return True
+
+    def to_read(self) -> int:
+        """How many pushes the read is to bring: as many as there is room for, and those that are left out."""
+        return self.free() if self.rewound is None else self.free() + len(self.rewound.inflight)
+
+    def begin(self) -> bool:
+        """The read begins at `inbox_written` and `log_written`; False when there is no room for anything."""
+        room = self.free() > 0
+        self._move(BEGUN if room else FULL)
+        return room
+
+    def take(self, position: int, broadcast: bool) -> bool:
+        """The next push that was read; False when it is in flight on this connection already."""
+        # Who read from where the store was known without a gap knows it without a gap up to here.
+        if broadcast:
+            if self.log_read == self.log_written:
+                self.log_read = position
+            self.log_written = position
+        else:
+            if self.inbox_read == self.inbox_written:
+                self.inbox_read = position
+            self.inbox_written = position
+        return self.rewound is None or (position, broadcast) not in self.rewound.inflight
+
+    def stop(self) -> int:
+        """Not all that was read could be written."""
+        return self._move(STOPPED)
+
+    def end(self, log_after: int, all_read: bool) -> int:
+        """All that was read is written. `log_after`: how far the log was read; `all_read`: nothing is behind."""
+        if log_after > self.log_written:
+            if self.log_read == self.log_written:
+                self.log_read = log_after
+            self.log_written = log_after
+        room = self.free() > 0
+        if all_read:
+            do = self._move(END if room else END_FULL)
+        else:
+            do = self._move(MORE if room else MORE_FULL)
+        rewound = self.rewound
+        if do & CAUGHT_UP and rewound is not None:
+            if rewound.inbox_written > self.inbox_written:
+                if self.inbox_read == self.inbox_written:
+                    self.inbox_read = rewound.inbox_written
+                self.inbox_written = rewound.inbox_written
+            self.rewound = None
+        return do
+
+    def fail(self) -> int:
+        """The store did not answer."""
+        return self._move(FAILED)
+
+    # --- what is in flight ------------------------------------------------------------------------
+
+    def free(self) -> int:
+        """How many more messages may be in flight now."""
+        inflight = self.inflight
+        return self.size if inflight is None else self.size - len(inflight)
+
+    def spare(self) -> int:
+        """The same for plain messages: while pushes wait in the store, half of the window is theirs."""
+        return self.free() - (self.size + 1) // 2 if self.waits() else self.free()
+
+    def identify(self, entry: InFlight | None) -> int:
+        """A packet identifier for what is written now; None for a plain message. The window has room."""
+        inflight = self.inflight
+        if inflight is None:
+            inflight = self.inflight = Inflight()
+        return inflight.add(entry)
+
+    def log_settled(self) -> int:
+        """The log position up to which nothing is pending for this device: below what is still in flight."""
+        inflight = self.inflight
+        first = inflight.first_broadcast(self) if inflight is not None else 0
+        return min(self.log_read, first - 1) if first else self.log_read
