@@ -1,1 +1,1 @@
-"""How clients come, stay and leave: admission, takeovers, departures, draining, and taking in less under pressure."""
+"""How clients come, stay and leave: admission, takeovers, departures, draining, pressure."""

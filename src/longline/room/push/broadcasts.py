@@ -4,8 +4,8 @@ A broadcast visits every session of its app: it goes through them in slices and 
 heartbeats, unicasts and new connections in between. Broadcasts that have gathered meanwhile go through them
 together, so that a device gets what there is for it with one write; each device sees them in their order.
 
-Whoever brings a broadcast never waits. When `WAITING` wait already, or as many paced ones are under way as may
-be, the next is left in the log: the sessions of its app are looked at in turn, and read it there.
+Whoever brings a broadcast never waits. When `WAITING` wait already, or as many paced ones are under way as
+may be, the next is left in the log: the sessions of its app are looked at in turn, and read it there.
 
 What is written is this room's sub-task of the broadcast; the store is told when it is done. A store that does
 not answer delays that, but not the broadcasts behind it, up to `UNTOLD` of them.

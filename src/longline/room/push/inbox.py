@@ -102,7 +102,8 @@ class Inbox:
             for session in dict.fromkeys(sessions)
             if session.connection is not None and session.window.asked()
         ]
-        if any([session.window.prepare() for session, _ in asking]):
+        doubted = [session for session, _ in asking if session.window.prepare()]
+        if doubted:
             # What was acknowledged, here or on the connection before, must not come again.
             await self._receipts.settled()
         now = wall_clock()

@@ -2,8 +2,9 @@
 
 The store is the queue: it has every push that is pending for the device, in two lanes, the *inbox* (unicasts)
 and the *log* (broadcasts), each with positions that rise as the store commits. Nothing is queued here. A push
-reaches the connection in one of two ways: a center tells the room of it right after the commit (*offered*), which
-is fast and may come late, twice, out of order or never; or the room *reads* the store, which is slow and whole.
+reaches the connection in one of two ways: a center tells the room of it right after the commit (it is *offered*),
+which is fast and may come late, twice, out of order or never; or the room *reads* the store, which is slow
+and whole.
 
 Of each lane the window keeps two positions:
 
@@ -12,12 +13,13 @@ Of each lane the window keeps two positions:
 
 A push at or before `read`, or in flight, is known: it came again. Between `read` and `written` lies what was
 offered. Something offered behind what was stored after it is *late*: the positions cannot tell whether it was
-written and acknowledged already or overtaken, so the store has to say. That is *doubt*, and is resolved by one
-read that begins at `read` again, once all receipts are committed, and leaves out what is in flight on this
-connection. What was written of the inbox before does not come up in it when it is acknowledged; at its end, where
-all is known, `written` is at least where it was (`Rewound` remembers both).
+written and acknowledged already or overtaken, so the store has to say. That is *doubt*, and is resolved by
+one read that begins at `read` again, once all receipts are committed, and leaves out what is in flight on
+this connection. What was acknowledged does not come up in it, so at its end, where all is known, `written` is
+at least where it was before (`Rewound` remembers both).
 
-A window is in one of these states. A twin that is DOUBTED is as the other, but its next read begins at `read`:
+A window is in one of these states. A twin that is DOUBTED is as the other, but its next read begins at
+`read`:
 
     FRESH            the store was not asked yet what waits;
     FRESH_MISSED     nor since something was offered;
@@ -69,9 +71,9 @@ BEGUN: Final = 10  # the read has begun
 FULL: Final = 11  # it does not begin, for the client has no room
 STOPPED: Final = 12  # not all of what was read could be written
 MORE: Final = 13  # all of it was, there is more in the store, and the client has room
-MORE_FULL: Final = 14  # and it has none
+MORE_FULL: Final = MORE + 1  # and it has none
 END: Final = 15  # all of it was, it was all there is, and the client has room
-END_FULL: Final = 16  # and it has none
+END_FULL: Final = END + 1  # and it has none
 FAILED: Final = 17  # the store did not answer
 CLOSED: Final = 18  # the connection is gone
 EVENTS: Final = 19
@@ -255,7 +257,7 @@ _FLAT: Final[list[int]] = [
 
 @final
 class Rewound:
-    """What a window knew when it went back: the pushes in flight, as (position, broadcast), and `inbox_written`."""
+    """What a window knew when it went back to `read`: what was in flight, as (position, broadcast)."""
 
     __slots__ = ("inbox_written", "inflight")
 
@@ -408,16 +410,14 @@ class Window:
         return self._move(STOPPED)
 
     def end(self, log_after: int, all_read: bool) -> int:
-        """All that was read is written. `log_after`: how far the log was read; `all_read`: nothing is behind."""
+        """All that was read is written. `log_after`: how far that was in the log; `all_read`: to the end."""
         if log_after > self.log_written:
             if self.log_read == self.log_written:
                 self.log_read = log_after
             self.log_written = log_after
         room = self.free() > 0
-        if all_read:
-            do = self._move(END if room else END_FULL)
-        else:
-            do = self._move(MORE if room else MORE_FULL)
+        event = END if all_read else MORE
+        do = self._move(event if room else event + 1)
         rewound = self.rewound
         if do & CAUGHT_UP and rewound is not None:
             if rewound.inbox_written > self.inbox_written:
