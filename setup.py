@@ -28,6 +28,7 @@ HOT_MODULES = (
     "room/turn.py",
     "room/push/frames.py",
     "room/push/pushes.py",
+    "room/push/sent.py",
     "room/pubsub/answers.py",
     "room/pubsub/fanout.py",
     "room/pubsub/rooms.py",

@@ -23,6 +23,7 @@ from longline.room.room import Room
 from longline.saver.port.messages import Outcome, Submission
 from longline.saver.sqlite import SqliteSaver
 from longline.settings import RoomSettings
+from longline.telemetry.faults import Faults
 from tests.integration.server_process import free_ports
 from tests.unit.store.waiting import until
 
@@ -30,7 +31,7 @@ SECRET = "the device secret of an app for tests"
 PATIENCE = 10.0  # s
 
 
-class House:
+class TwoRooms:
     """One app, its store, and two rooms."""
 
     def __init__(self, saver: SqliteSaver, register: MemoryRegister, bus: LocalBus, app: App) -> None:
@@ -50,6 +51,7 @@ class House:
             register=self.register,
             bus=self.bus,
             report=lambda code, peer, message: None,
+            faults=Faults(),
             fenced=asyncio.Event(),
         )
         await room.start()
@@ -90,7 +92,7 @@ class House:
 
 
 @pytest_asyncio.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
+async def house(tmp_path: Path) -> AsyncIterator[TwoRooms]:
     async with AsyncExitStack() as opened:
         register = MemoryRegister()
         saver = await SqliteSaver.open(tmp_path / "test.db", locate=register.locate_now)
@@ -106,7 +108,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
                 created_at=wall_clock(),
             )
         )
-        house = House(saver, register, LocalBus(10_000), app)
+        house = TwoRooms(saver, register, LocalBus(10_000), app)
         for name, port in zip(("a", "b"), free_ports(2), strict=True):
             await house.open_room(name, opened, port)
         yield house
@@ -114,7 +116,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 
 @pytest.mark.parametrize("protocol", [4, 5])
 async def test_a_message_is_there_as_soon_as_the_subscriber_knows_it_is_subscribed(
-    house: House, protocol: int
+    house: TwoRooms, protocol: int
 ) -> None:
     async with (
         house.device("a", "listener", protocol) as listener,
@@ -136,7 +138,7 @@ def moved(draining: Draining, count: int) -> bool:
 
 
 @pytest.mark.parametrize("protocol", [4, 5])
-async def test_devices_move_from_room_to_room_and_lose_nothing(house: House, protocol: int) -> None:
+async def test_devices_move_from_room_to_room_and_lose_nothing(house: TwoRooms, protocol: int) -> None:
     names = tuple(f"d{number}" for number in range(60))
     received: dict[str, list[str]] = {name: [] for name in names}
     pushed = 40

@@ -49,6 +49,7 @@ class Batcher(Generic[T]):
         retry: Retry,
         on_full: OnFull = OnFull.REFUSE,
         delay: float = 0.0,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.name = name
         self.delay = delay
@@ -59,6 +60,7 @@ class Batcher(Generic[T]):
         self._batch = batch
         self._retry = retry
         self._on_full = on_full
+        self._sleep = sleep
         self._waiting: deque[T] = deque()
         self._under_way = 0
         self._hurried = False
@@ -73,6 +75,11 @@ class Batcher(Generic[T]):
     def __len__(self) -> int:
         """How many are waiting or under way."""
         return len(self._waiting) + self._under_way
+
+    @property
+    def waiting(self) -> int:
+        """How many are waiting, without those under way."""
+        return len(self._waiting)
 
     def add(self, item: T) -> bool:
         """Takes an item in. False when there is no room for it."""
@@ -108,7 +115,7 @@ class Batcher(Generic[T]):
         while True:
             await self._wake.wait()
             if self.delay and not self._hurried and len(self._waiting) < self._batch:
-                await asyncio.sleep(self.delay)
+                await self._sleep(self.delay)
             batch = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
             self._under_way = len(batch)
             again = await self._tried(batch) if batch else []
@@ -123,7 +130,7 @@ class Batcher(Generic[T]):
                 self._idle.set()
                 self._hurried = False
             if again:
-                await asyncio.sleep(pause)
+                await self._sleep(pause)
                 pause = min(self._retry.most, pause * 2)
             else:
                 pause = self._retry.first

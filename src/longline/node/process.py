@@ -35,6 +35,7 @@ from longline.settings import Settings
 from longline.telemetry import logs
 from longline.telemetry.build import hot_path_compiled
 from longline.telemetry.collector import CONTENT_TYPE, NodeCollector
+from longline.telemetry.faults import Faults
 from longline.telemetry.logs import OncePerPeer
 from longline.telemetry.loop import GcPauses, LoopProbe, quiet_gc, task_count
 from longline.version import VERSION
@@ -59,6 +60,7 @@ class Process:
         self._open_engines = open_engines
         self._alone = alone
         self._once = OncePerPeer(settings.telemetry.log_peers, settings.telemetry.log_repeat)
+        self.faults = Faults()
         self._pauses = GcPauses()
         self._probe = LoopProbe(settings.telemetry.loop_lag_interval)
         self._collector = NodeCollector(compiled=hot_path_compiled())
@@ -188,6 +190,7 @@ class Process:
             register=engines.register,
             bus=engines.bus,
             report=self._report,
+            faults=self.faults,
             fenced=fenced,
         )
 

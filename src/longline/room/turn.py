@@ -1,8 +1,9 @@
 """What is to be done in this turn of the event loop, and how much of it.
 
-First the connections that were written to are flushed: each is a system call, and at most `writes` of them are
-made in a turn. When all of that is out, one slice of a large fan-out is served, and then who was put off until
-this turn goes on. Everybody adds to `spent` what they do, and puts off the rest once that is over `budget`.
+First the connections that were written to are flushed: each is a system call, and at most `writes` of them
+are made in a turn. When all of that is out, one slice of a large fan-out is served, and then who was put off
+until this turn goes on. Everybody adds to `spent` what they do, and puts off the rest once that is over
+`budget`.
 
 Whatever one of these raises is noted and kept from the others, and the next turn comes as long as there is
 something left to do.
@@ -67,7 +68,7 @@ class Turn:
         self.wake()
 
     def slice(self, serve: Callable[[], bool]) -> None:
-        """What is more than one turn may do: it is called once a turn, for as long as it says that there is more."""
+        """What is more than one turn may do: called once a turn, as long as it says that there is more."""
         self._slices.append(serve)
         self.wake()
 

@@ -7,7 +7,7 @@ import pytest
 
 from longline.errors import BadToken
 from longline.room.life.tokens import token_device
-from tests.unit.room.house import SECRET, a_token, an_app
+from tests.unit.room.running import SECRET, a_token, an_app
 
 
 def b64(data: bytes) -> bytes:

@@ -16,7 +16,7 @@ RESERVED: Final = ("push", "up", "group", "event")  # first levels that belong t
 
 @final
 class Refusal:
-    """Why a publication or a subscription is not taken. `fatal`: the standard wants the connection closed for it."""
+    """Why something is not taken. `fatal`: the standard wants the connection closed for it."""
 
     __slots__ = ("code", "fatal", "message", "reason")
 

@@ -1,7 +1,7 @@
 """What a client says: each packet to who deals with it.
 
-One object for a connection and what is said on it: the transport is the business of `wire/connection.py`, which
-this derives from.
+One object for a connection and what is said on it: the transport is the business of `wire/connection.py`,
+which this derives from.
 """
 
 from collections.abc import Callable
@@ -51,8 +51,8 @@ NO_SUBSCRIBERS: Final = 0x10  # as a number: in compiled code a member of an enu
 class Services:
     """What all clients of a room share. `admit` answers a CONNECT, then or later.
 
-    `redirect`, while nobody is let in, names the server (`host:port`) for a client by the names of its app and
-    device, or None where it should come back by the address that it knows.
+    `redirect`, while nobody is let in, names the server (`host:port`) for a client by the names of its app
+    and device, or None where it should come back by the address that it knows.
     """
 
     __slots__ = ("admit", "fanout", "pushes", "redirect", "rules", "sessions", "wire")

@@ -36,7 +36,14 @@ class Outlet:
         raise NotImplementedError
 
     def close(self, reason: ReasonCode, code: str) -> None:
-        """Ends the connection from our side; the client is told the reason, as far as its version has words."""
+        """Ends the connection from our side; MQTT 5 clients are told the reason."""
+        raise NotImplementedError
+
+    def move(self, reason: ReasonCode, server: str | None, after_ms: int) -> None:
+        """Sends the client to another server, as `host:port`, and ends the connection.
+
+        None is where it came from. `after_ms` is when it is asked to be there, in milliseconds from now.
+        """
         raise NotImplementedError
 
     def abort(self) -> None:

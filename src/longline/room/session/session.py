@@ -1,6 +1,7 @@
 """What a device has going on: how far it has read, what it has not acknowledged, its filters.
 
-A session is there whether its client is connected or not. While it is, an `Attachment` stands between the two.
+A session is there whether its client is connected or not. While it is, an `Attachment` stands between the
+two.
 """
 
 from collections import deque
@@ -9,7 +10,6 @@ from typing import Final, final
 
 from longline.mqtt.codec import PublishFrame
 from longline.room.pubsub.subscriptions import Subscriptions
-from longline.room.session.inflight import InFlight
 from longline.room.session.outlet import Outlet
 from longline.room.session.window import Window
 
@@ -23,22 +23,6 @@ class Gone(IntEnum):
     LEFT = 1  # the device said DISCONNECT
     CLOSED = 2  # the platform wanted it gone
     TAKEN_OVER = 3  # another session of the device has its place
-
-
-@final
-class SentPush(InFlight):
-    """A push that was written to a session's connection. `sent_at` in ms."""
-
-    __slots__ = ("noted", "online_only", "sent_at", "session")
-
-    def __init__(
-        self, session: "Session", position: int, broadcast: bool, online_only: bool, sent_at: int
-    ) -> None:
-        super().__init__(session.window, position, broadcast)
-        self.session = session
-        self.online_only = online_only
-        self.sent_at = sent_at
-        self.noted = False  # settled, or "sent" was written into the ledger: nothing more to note
 
 
 @final
@@ -59,7 +43,8 @@ class Tenant:
 class Session:
     """One device's session. Empty collections are None: most devices are idle, and there are millions.
 
-    The store is the queue of pushes: how far the device has got with it, and what is in flight, is in `window`.
+    The store is the queue of pushes: how far the device has got with it, and what is in flight, is in
+    `window`.
     """
 
     __slots__ = (
@@ -92,10 +77,10 @@ class Session:
 class Attachment:
     """A session on a connection.
 
-    The first is of the app and device that the connection was let in as; topics go to it as they are. `others`
-    may follow on the same connection, for sessions of other apps: their topics begin with `prefix`. Packet
-    identifiers and the client's Receive Maximum are the connection's [MQTT-2.2.1-4]: its sessions' windows have
-    what is in flight in common.
+    The first is of the app and device that the connection was let in as; topics go to it as they are.
+    `others` may follow on the same connection, for sessions of other apps: their topics begin with `prefix`.
+    Packet identifiers and the client's Receive Maximum are the connection's [MQTT-2.2.1-4]: its sessions'
+    windows have what is in flight in common.
     """
 
     __slots__ = ("first", "others", "outlet", "prefix", "session")

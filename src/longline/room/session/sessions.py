@@ -1,4 +1,4 @@
-"""The sessions of a room, by app and device; how they come to a connection, and what follows when they lose it."""
+"""The sessions of a room: how they come to a connection, and what follows when they lose it."""
 
 from collections.abc import Callable
 from typing import final
@@ -7,6 +7,7 @@ from longline.mqtt.reasons import ReasonCode
 from longline.room.counters import RoomCounters
 from longline.room.pubsub.fanout import Fanout
 from longline.room.pubsub.subscriptions import Subscriptions
+from longline.room.push.pushes import Pushes
 from longline.room.session.outlet import Outlet
 from longline.room.session.session import Attachment, Gone, Session, Tenant
 
@@ -15,14 +16,15 @@ from longline.room.session.session import Attachment, Gone, Session, Tenant
 class Sessions:
     """The index. `departed` is told of a session that is over, and in no index any more."""
 
-    __slots__ = ("_counters", "_departed", "_fanout", "tenants")
+    __slots__ = ("_counters", "_departed", "_fanout", "_pushes", "tenants")
 
     def __init__(
-        self, counters: RoomCounters, fanout: Fanout, departed: Callable[[Session], None]
+        self, counters: RoomCounters, fanout: Fanout, pushes: Pushes, departed: Callable[[Session], None]
     ) -> None:
         self.tenants: dict[int, Tenant] = {}
         self._counters = counters
         self._fanout = fanout
+        self._pushes = pushes
         self._departed = departed
 
     def find(self, app: int, device: str) -> Session | None:
@@ -44,7 +46,7 @@ class Sessions:
     # --- coming -----------------------------------------------------------------------------------
 
     def open(self, session: Session) -> None:
-        """Puts a session into the index. One of the same device is taken over; it goes with its connection."""
+        """Puts a session into the index. One of the same device is taken over: its connection is closed."""
         sessions = session.tenant.sessions
         previous = sessions.get(session.device)
         sessions[session.device] = session
@@ -98,6 +100,7 @@ class Sessions:
     def end(self, session: Session) -> None:
         """Takes a session out of every index. A newer one of the device stays as it is."""
         self._fanout.leave(session)
+        self._pushes.leave(session)
         tenant = session.tenant
         if tenant.sessions.get(session.device) is session:
             del tenant.sessions[session.device]

@@ -28,7 +28,8 @@ GO_ON: Final = 0  # the next one
 WAIT: Final = 1  # nothing, until `go_on` is called
 HOLD: Final = 2  # nothing, until the stores keep up again
 
-# Their members are looked up here, once, and compared by `is`: in compiled code the rest costs more than the call.
+# Their members are looked up here, once, and compared by `is`: in compiled code the rest costs more than the
+# call.
 _FRESH: Final = Phase.FRESH
 _CONNECTING: Final = Phase.CONNECTING
 _OPEN: Final = Phase.OPEN
@@ -40,8 +41,8 @@ _CLOSED: Final = Phase.CLOSED
 class Wire:
     """What all connections of a room share.
 
-    `admits` says whether a new connection may stay, `released` is told that one is gone. `report` takes a code,
-    the peer's address and a message. Sizes in bytes; `connect_timeout` in ticks of the wheel.
+    `admits` says whether a new connection may stay, `released` is told that one is gone. `report` takes a
+    code, the peer's address and a message. Sizes in bytes; `connect_timeout` in ticks of the wheel.
     """
 
     __slots__ = (
@@ -163,6 +164,7 @@ class Connection(Outlet):
         wire = self.wire
         wire.counters.connections -= 1
         wire.wheel.clear(self)
+        self.ended = True
         self.link.closed()
         self.transport = None
         self.backlog = None
@@ -296,17 +298,12 @@ class Connection(Outlet):
     # --- ending -----------------------------------------------------------------------------------
 
     def close(self, reason: ReasonCode, code: str) -> None:
-        """Ends the connection from our side, told to MQTT 5 clients by a DISCONNECT with the reason."""
         if not self.ended:
             self.wire.counters.closed.add(code)
             self.link.close(reason)
             self.finish()
 
     def move(self, reason: ReasonCode, server: str | None, after_ms: int) -> None:
-        """Sends the client to another server, as `host:port`, and ends the connection.
-
-        None is where it came from. `after_ms` is when it is asked to be there, in milliseconds from now.
-        """
         if self.ended:
             return
         self.wire.counters.closed.add("moved")

@@ -18,8 +18,8 @@ TICK: Final = 1.0  # s: how exact deadlines are
 class Wheel:
     """A hashed timing wheel that its owner advances; `Outlet.slot` says where a connection is.
 
-    `now` in seconds, rising: as of the last tick. It stands still while the loop does, so that time in which we
-    could not listen counts for no peer as silence.
+    `now` in seconds, rising: as of the last tick. It stands still while the loop does, so that time in which
+    we could not listen counts for no peer as silence.
     """
 
     __slots__ = ("_slots", "_tick", "now", "size")
