@@ -3,8 +3,8 @@
 The store is the queue: it has every push that is pending for the device, in two lanes, the *inbox* (unicasts)
 and the *log* (broadcasts), each with positions that rise as the store commits. Nothing is queued here. A push
 reaches the connection in one of two ways: a center tells the room of it right after the commit (it is
-*offered*), which is fast and may come late, twice, out of order or never; or the room *reads* the store, which
-is slow and whole.
+*offered*), which is fast and may come late, twice, out of order or never; or the room *reads* the store,
+which is slow and whole.
 
 Of each lane the window keeps two positions:
 
