@@ -49,8 +49,8 @@ class Process:
     """Started by `start`, ended by `stop`; in between, `failed` waits for a part to fail.
 
     `renamed` is called when it goes on under another name, because the others took it for dead.
-    `alone`: it is a whole cluster by itself, so its name lasts from one life to the next. `faults` counts what
-    one item of many raised unforeseen, in whatever part.
+    `alone`: it is a whole cluster by itself, so its name lasts from one life to the next. `faults` counts
+    what one item of many raised unforeseen, in whatever part.
     """
 
     def __init__(

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from longline.center.operators import DRAINS, PROGRESS, DrainOrder
+from longline.node import reconciler
 from longline.node.other_rooms import OtherRooms
 from longline.node.reconciler import Reconciler
 from longline.room.life.draining import Draining, DrainPlan, DrainProgress, Phase
@@ -267,3 +268,23 @@ async def test_a_process_that_stops_moves_its_clients_within_the_time_it_has() -
     assert node.draining.plans == [DrainPlan(within=30.0, stopping=True)]
     node.draining.over.set()
     await leaving
+
+
+async def test_what_nobody_foresaw_is_counted_and_the_process_hears_what_comes_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reconciler, "RETRY_AFTER", 0.0)
+    async with a_node() as node:
+        apply = node.applied.append
+
+        def broken(settings: Settings) -> None:
+            node.reconciler._apply = apply
+            raise RuntimeError("what nobody foresaw")
+
+        node.reconciler._apply = broken
+        first = a_document(room__inflight_window=5)
+        await node.put(first)
+        await until(lambda: node.faults.counts == {"node.reconciler": 1})
+        await node.put(dynamic.put(first, "room.inflight_window", 6, (), 2))
+        await until(lambda: len(node.applied) == 1)
+        assert node.applied[0].room.inflight_window == 6
