@@ -12,7 +12,7 @@ from longline.bus.outgoing import BATCH
 from longline.bus.redis import RedisBus
 from longline.errors import Unavailable
 from longline.model.commands import Close, Command, Resync, Why
-from longline.settings.tree import StoreSettings
+from longline.settings import StoreSettings
 from longline.store.redis import Store
 from tests.servers.redis_server import RedisServer
 from tests.servers.shared import shared
