@@ -17,7 +17,7 @@ from longline.center.service import Center
 from longline.center.times import rfc3339
 from longline.errors import AppExists, AppNotFound, Conflict, ValidationFailed
 from longline.model.apps import App
-from longline.model.commands import Why
+from longline.model.commands import CloseReason
 
 _ATTEMPTS = 5  # to change an app that others change too
 
@@ -123,7 +123,7 @@ class _Apps:
         if app is None:
             raise AppNotFound
         await center.saver.apps.delete(app.number)
-        await center.app_changed(app, Why.APP_DELETED)
+        await center.app_changed(app, CloseReason.APP_DELETED)
         return Response(status_code=204)
 
     async def rotate(self, request: Request, app: App) -> Response:

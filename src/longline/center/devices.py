@@ -42,7 +42,7 @@ from longline.center.times import rfc3339
 from longline.center.tokens import device_token
 from longline.errors import DeviceNotFound, LonglineError, ValidationFailed
 from longline.model.apps import App
-from longline.model.commands import Why
+from longline.model.commands import CloseReason
 from longline.model.devices import Binding, Device, JsonObject, Profile
 from longline.saver.port.devices import Registration
 
@@ -214,7 +214,7 @@ class _Devices:
         center, name = self._center, request.path_params["device"]
         if not await center.saver.devices.delete(app.number, name, center.clock()):
             raise DeviceNotFound
-        await center.end_connection(app, name, Why.DEVICE_DELETED)
+        await center.end_connection(app, name, CloseReason.DEVICE_DELETED)
         return Response(status_code=204)
 
     async def token(self, request: Request, app: App) -> Response:
@@ -234,13 +234,13 @@ class _Devices:
         """
         query = self._kick.read(request)
         center, device = self._center, await self._find(request, app)
-        why = Why.KICKED
+        reason = CloseReason.KICKED
         if query.ban_seconds is not UNSET:
             until = center.clock() + query.ban_seconds * 1000 if query.ban_seconds else 0
             if not await center.saver.devices.ban(app.number, device.device, until):
                 raise DeviceNotFound
-            why = Why.BANNED if until else Why.KICKED
-        await center.end_connection(app, device.device, why)
+            reason = CloseReason.BANNED if until else CloseReason.KICKED
+        await center.end_connection(app, device.device, reason)
         return Response(status_code=204)
 
     async def _find(self, request: Request, app: App) -> Device:

@@ -12,7 +12,7 @@ from longline.center.sending import Sender
 from longline.center.waiting import Waiting
 from longline.keeper.port import Keeper
 from longline.model.apps import App
-from longline.model.commands import AppChanged, Close, Command, Why
+from longline.model.commands import AppChanged, Close, CloseReason, Command
 from longline.model.times import wall_clock
 from longline.register.port import Register, Unbind
 from longline.saver.bundle import Saver
@@ -93,10 +93,10 @@ class Center:
         name = hashlib.blake2b(f"{app}/{device}".encode(), digest_size=2).digest()
         return self._stripes[int.from_bytes(name) % _STRIPES]
 
-    async def app_changed(self, app: App, why: Why | None = None) -> None:
+    async def app_changed(self, app: App, reason: CloseReason | None = None) -> None:
         """Lets this process and every node forget what they remember of the app."""
         self.apps.forget(app.app)
-        command = AppChanged(app.number, app.app, why)
+        command = AppChanged(app.number, app.app, reason)
         await self.to_all_nodes(command)
 
     async def to_all_nodes(self, command: Command) -> None:
@@ -104,9 +104,9 @@ class Center:
         nodes = await self.bus.nodes()
         await asyncio.gather(*(self.bus.send(node, [command]) for node in nodes))
 
-    async def end_connection(self, app: App, device: str, why: Why) -> None:
+    async def end_connection(self, app: App, device: str, reason: CloseReason) -> None:
         """Ends the device's connection, if it has one; also what lingers of one that broke."""
         (binding,) = await self.register.locate(app.number, [device])
         if binding is not None:
-            await self.bus.send(binding.node, [Close(app.number, device, binding.epoch, why)])
+            await self.bus.send(binding.node, [Close(app.number, device, binding.epoch, reason)])
             await self.register.unbind([Unbind(app.number, device, binding.epoch, self.clock())])

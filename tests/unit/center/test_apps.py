@@ -3,7 +3,7 @@ import pytest
 
 from longline.center.auth import digest
 from longline.model.apps import App
-from longline.model.commands import AppChanged, Why
+from longline.model.commands import AppChanged, CloseReason
 from tests.unit.center.conftest import ADMIN, House
 
 
@@ -175,7 +175,7 @@ async def test_rotating_nothing_is_a_mistake(house: House, news: str) -> None:
 
 async def test_a_deleted_app_is_gone_with_its_key_and_connections(house: House, news: str) -> None:
     assert (await house.http.delete(news)).status_code == 204
-    assert await house.commands() == [AppChanged(1, "news", Why.APP_DELETED)]
+    assert await house.commands() == [AppChanged(1, "news", CloseReason.APP_DELETED)]
     assert (await house.http.get(news)).json()["error"]["code"] == "app_not_found"
     assert (await house.http.get(news, headers=key(house.keys["news"]))).status_code == 401
     assert (await house.http.delete(news)).status_code == 404

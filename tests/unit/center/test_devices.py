@@ -1,7 +1,7 @@
 import jwt
 import pytest
 
-from longline.model.commands import Close, Why
+from longline.model.commands import Close, CloseReason
 from longline.model.devices import Binding, JsonObject
 from longline.register.port import Unbind
 from longline.saver.port.inboxes import Arrive
@@ -216,24 +216,28 @@ async def test_deleting_a_device_ends_its_connection_and_drops_what_waits(house:
     assert (await house.http.delete(f"{news}/devices/d1")).status_code == 204
     (command,) = await house.commands()
     assert isinstance(command, Close)
-    assert (command.device, command.why) == ("d1", Why.DEVICE_DELETED)
+    assert (command.device, command.reason) == ("d1", CloseReason.DEVICE_DELETED)
     assert (await house.ledger(news, sent.json()["message_id"]))["dropped"] == {"device_deleted": 1}
     assert (await house.http.get(f"{news}/devices/d1")).status_code == 404
 
 
 @pytest.mark.parametrize(
-    ("query", "why", "ban"),
-    [("", Why.KICKED, 0), ("?ban_seconds=60", Why.BANNED, 60_000), ("?ban_seconds=0", Why.KICKED, 0)],
+    ("query", "reason", "ban"),
+    [
+        ("", CloseReason.KICKED, 0),
+        ("?ban_seconds=60", CloseReason.BANNED, 60_000),
+        ("?ban_seconds=0", CloseReason.KICKED, 0),
+    ],
 )
 async def test_a_kick_ends_the_connection_and_bans_if_asked(
-    house: House, news: str, query: str, why: Why, ban: int
+    house: House, news: str, query: str, reason: CloseReason, ban: int
 ) -> None:
     await house.device(news, "d1")
     await house.connect("news", "d1")
     assert (await house.http.delete(f"{news}/devices/d1/connection{query}")).status_code == 204
     (command,) = await house.commands()
     assert isinstance(command, Close)
-    assert (command.device, command.why) == ("d1", why)
+    assert (command.device, command.reason) == ("d1", reason)
     (arrival,) = await house.saver.inboxes.arrive([Arrive(1, "d1", house.now)])
     assert arrival is not None
     assert arrival.banned_until == (house.now + ban if ban else 0)
