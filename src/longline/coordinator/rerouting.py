@@ -6,7 +6,7 @@ simply routed again; rooms tell a repetition by its position.
 """
 
 from longline.bus.port import Bus
-from longline.bus.routing import route
+from longline.delivery.routing import route
 from longline.model.times import wall_clock
 from longline.saver.bundle import Saver
 
@@ -31,5 +31,7 @@ class Rerouting:
         routes = [*completed, *unrouted]
         if routes:
             self.rerouted += len(routes)
-            await route(self._bus, self._saver, routes, now)
+            await route(
+                routes, now, bus=self._bus, routing=self._saver.routing, inboxes=self._saver.inboxes
+            )
         return max(len(completed), len(unrouted)) >= BATCH
