@@ -7,7 +7,7 @@ from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import AppKeys, AppList, AppView, answer
+from longline.center.answers import AppKeys, AppList, AppInfo, answer
 from longline.center.auth import digest, new_device_secret, new_server_key
 from longline.center.locks import Locks
 from longline.center.operations import Operation, for_admin, for_app
@@ -41,13 +41,13 @@ def operations(center: Center) -> list[Operation]:
             errors=(AppExists,),
         ),
         Operation("GET", "/v1/apps", for_admin(keys, handlers.page), "apps", {200: AppList}, query=PageQuery),
-        Operation("GET", one, for_app(keys, handlers.get), "apps", {200: AppView}),
+        Operation("GET", one, for_app(keys, handlers.get), "apps", {200: AppInfo}),
         Operation(
             "PATCH",
             one,
             for_app(keys, handlers.change),
             "apps",
-            {200: AppView},
+            {200: AppInfo},
             body=AppChange,
             errors=(Conflict,),
         ),
@@ -172,5 +172,5 @@ class _Handlers:
         return written
 
 
-def _view(app: App) -> AppView:
-    return AppView(app.app, app.name, app.pubsub, rfc3339(app.created_at))
+def _view(app: App) -> AppInfo:
+    return AppInfo(app.app, app.name, app.pubsub, rfc3339(app.created_at))

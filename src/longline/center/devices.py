@@ -8,15 +8,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from longline.center.answers import (
-    Credentials,
+    DeviceToken,
     DeviceDetail,
     DeviceList,
     DeviceResult,
     DeviceResults,
     DeviceState,
     DeviceView,
-    Presence,
-    PresenceList,
+    DeviceStatus,
+    DeviceStatusList,
     answer,
 )
 from longline.center.errors import error_answer
@@ -84,13 +84,13 @@ def operations(center: Center) -> list[Operation]:
     return [
         operation("GET", every, handlers.page, {200: DeviceList}, query=DeviceQuery),
         operation("POST", f"{every}:batch", handlers.register, {200: DeviceResults}, body=DeviceBatch),
-        operation("POST", f"{every}:status", handlers.presence, {200: PresenceList}, body=StatusRequest),
+        operation("POST", f"{every}:status", handlers.presence, {200: DeviceStatusList}, body=StatusRequest),
         operation("PUT", one, handlers.put, {200: DeviceView, 201: DeviceView}, body=NewProfile),
         operation("PATCH", one, handlers.patch, {200: DeviceView}, body=ProfileChange, errors=missing),
         operation("GET", one, handlers.get, {200: DeviceDetail}, errors=missing),
         operation("DELETE", one, handlers.delete, {204: None}, errors=missing),
         operation(
-            "POST", f"{one}/token", handlers.token, {200: Credentials}, body=TokenRequest, body_required=False
+            "POST", f"{one}/token", handlers.token, {200: DeviceToken}, body=TokenRequest, body_required=False
         ),
         operation("DELETE", f"{one}/connection", handlers.kick, {204: None}, query=KickQuery, errors=missing),
     ]
@@ -185,9 +185,11 @@ class _Handlers:
         check_device_names(names, "devices")
         bindings = await self._register.locate(app.number, names)
         return answer(
-            PresenceList(
+            DeviceStatusList(
                 [
-                    Presence(name, binding is not None, None if binding is None else rfc3339(binding.since))
+                    DeviceStatus(
+                        name, binding is not None, None if binding is None else rfc3339(binding.since)
+                    )
                     for name, binding in zip(names, bindings, strict=True)
                 ]
             )

@@ -17,7 +17,7 @@ from longline.center.answers import (
     MessageAccepted,
     MessageResult,
     MessageResults,
-    MessageView,
+    MessageStatus,
     answer,
 )
 from longline.center.counters import CenterCounters
@@ -116,8 +116,8 @@ def operations(center: Center) -> list[Operation]:
             errors=sending,
             idempotent=True,
         ),
-        operation("GET", one, handlers.status, {200: MessageView}, errors=missing),
-        operation("DELETE", one, handlers.cancel, {200: MessageView}, errors=missing),
+        operation("GET", one, handlers.status, {200: MessageStatus}, errors=missing),
+        operation("DELETE", one, handlers.cancel, {200: MessageStatus}, errors=missing),
         operation(
             "GET",
             f"{one}/deliveries",
@@ -278,10 +278,10 @@ def _result(result: Accepted | LonglineError) -> MessageResult:
     return MessageResult(message_id=result.message_id)
 
 
-def _view(status: Status) -> MessageView:
+def _view(status: Status) -> MessageStatus:
     ledger = status.ledger
     moved = ledger.sent or ledger.acked or ledger.expired or ledger.collapsed
-    return MessageView(
+    return MessageStatus(
         message_id=status.message.id,
         status="done" if ledger.pending == 0 else "delivering" if moved else "accepted",
         created_at=rfc3339(status.message.created_at),
