@@ -7,7 +7,7 @@ from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import AppKeys, AppList, AppInfo, answer
+from longline.center.answers import AppInfo, AppKeys, AppList, answer
 from longline.center.auth import digest, new_device_secret, new_server_key
 from longline.center.locks import Locks
 from longline.center.operations import Operation, for_admin, for_app

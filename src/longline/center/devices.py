@@ -8,15 +8,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from longline.center.answers import (
-    DeviceToken,
     DeviceDetail,
     DeviceList,
     DeviceResult,
     DeviceResults,
     DeviceState,
-    DeviceView,
     DeviceStatus,
     DeviceStatusList,
+    DeviceToken,
+    DeviceView,
     answer,
 )
 from longline.center.errors import error_answer
@@ -237,8 +237,10 @@ class _Handlers:
         again.
         """
         name = request.path_params["device"]
-        if not await self._devices.delete(app.number, name, self._clock()):
-            raise DeviceNotFound
+        # Not in the middle of a PATCH, which would write the device back as new.
+        async with self._locks.of(app.app, name):
+            if not await self._devices.delete(app.number, name, self._clock()):
+                raise DeviceNotFound
         await self._rooms.end_connection(app, name, CloseReason.DEVICE_DELETED)
         return Response(status_code=204)
 

@@ -25,9 +25,9 @@ async def route(
     for devices that are bound nowhere. It waits while a node's queue is full; that holds up no other node.
     `now` in ms.
 
-    A failure of the bus or the store is logged and raises nothing: the messages are stored, rooms find
-    them when devices connect, `unrouted` finds them for connected ones, and `online_only` ones end with
-    their time.
+    A failure of the bus or the store, whatever it is, is logged and raises nothing: the messages are stored,
+    rooms find them when devices connect, `unrouted` finds them for connected ones, and `online_only` ones end
+    with their time.
     """
     broadcasts = [item for item in routes if isinstance(item, Broadcast)]
     nodes, unassigned = await _assign(bus, routing, broadcasts) if broadcasts else ((), frozenset())
@@ -54,8 +54,8 @@ async def _assign(
     ids = [item.message.id for item in broadcasts]
     try:
         nodes = await bus.nodes()
-    except LonglineError as error:
-        log.warning("not_routed", code=error.code, error=error.message)
+    except Exception as error:
+        _report(error)
         return (), frozenset(ids)
     # First the note, then the command: a node that is done before it was noted would be waited for in vain.
     noted = await asyncio.gather(
@@ -82,10 +82,17 @@ def _divide(item: Unicast, now: int, commands: dict[str, list[Command]], offline
 
 
 async def _tried(work: Awaitable[None]) -> bool:
-    """Whether it was done; a failure of an engine is logged."""
+    """Whether it was done; what an engine raises is logged, and costs the other nodes nothing."""
     try:
         await work
-    except LonglineError as error:
-        log.warning("not_routed", code=error.code, error=error.message)
+    except Exception as error:
+        _report(error)
         return False
     return True
+
+
+def _report(error: Exception) -> None:
+    if isinstance(error, LonglineError):
+        log.warning("not_routed", code=error.code, error=error.message)
+    else:
+        log.error("not_routed", code=LonglineError.code, exc_info=error)

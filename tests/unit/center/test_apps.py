@@ -209,6 +209,23 @@ async def test_a_caller_without_a_good_key_learns_nothing(api: Api, news: str, h
         assert answer.headers["www-authenticate"] == "Bearer"
 
 
+@pytest.mark.parametrize("name", ["ghost", "No-Name"])
+async def test_a_key_of_an_app_that_is_not_there_costs_one_read_at_most(
+    api: Api, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Whoever makes names up is not to keep the store busy."""
+    asked: list[str] = []
+    find = api.saver.apps.find
+
+    async def counted(name: str) -> App | None:
+        asked.append(name)
+        return await find(name)
+
+    monkeypatch.setattr(api.saver.apps, "find", counted)
+    assert (await api.http.get("/v1/apps", headers=key(f"llk_{name}.x"))).status_code == 401
+    assert asked == ["ghost"] * (name == "ghost")
+
+
 async def test_a_server_key_reaches_its_app_and_nothing_else(api: Api, news: str) -> None:
     sport = await api.app("sport")
     mine = key(api.keys["news"])

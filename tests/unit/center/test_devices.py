@@ -1,9 +1,13 @@
+import asyncio
+from collections.abc import Sequence
+
 import jwt
 import pytest
 
 from longline.model.commands import Close, CloseReason
-from longline.model.devices import Binding, JsonObject
+from longline.model.devices import Binding, Device, JsonObject
 from longline.register.port import Unbind
+from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Arrive
 from tests.unit.center.conftest import ROOM, Api
 
@@ -276,6 +280,29 @@ async def lingering(api: Api, news: str) -> Binding:
     assert binding is not None
     await api.register.unbind([Unbind(1, "d1", binding.epoch, api.now, linger=60_000)])
     return binding
+
+
+async def test_a_device_that_is_deleted_during_a_change_of_it_stays_deleted(
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The change has read the device, and would write it back as new."""
+    await api.device(news, "d1")
+    read, go_on, put = asyncio.Event(), asyncio.Event(), api.saver.devices.put
+
+    async def slow(app: int, batch: Sequence[Registration], now: int) -> list[Device]:
+        read.set()
+        await go_on.wait()
+        return await put(app, batch, now)
+
+    monkeypatch.setattr(api.saver.devices, "put", slow)
+    change = asyncio.create_task(api.http.patch(f"{news}/devices/d1", json={"tags": ["beta"]}))
+    await read.wait()
+    deletion = asyncio.create_task(api.http.delete(f"{news}/devices/d1"))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    go_on.set()
+    assert ((await change).status_code, (await deletion).status_code) == (200, 204)
+    assert (await api.http.get(f"{news}/devices/d1")).status_code == 404
 
 
 async def test_a_ban_can_be_lifted_and_a_plain_kick_leaves_it(api: Api, news: str) -> None:

@@ -204,6 +204,25 @@ async def test_a_node_that_cannot_be_reached_is_counted_and_keeps_nothing_from_t
     assert len(store.inboxes.told) == 1, "who was not connected is settled all the same"
 
 
+async def test_what_nobody_foresaw_on_the_way_to_one_node_keeps_nothing_from_the_others() -> None:
+    """uvloop raises RuntimeError where a transport is closed, and what is stored is stored all the same."""
+    store = Store()
+
+    class Broken(Bus):
+        async def send(self, node: str, commands: Sequence[Command]) -> None:
+            if node == "n1":
+                raise RuntimeError("unable to perform operation on <TCPTransport closed=True>")
+            await super().send(node, commands)
+
+    bus = Broken()
+    for node in ("n1", "n2"):
+        await bus.open(node)
+    with structlog.testing.capture_logs() as logs:
+        assert await routed(bus, store, [unicast("one", ["n1", "n2"]), broadcast("all")]) == 2
+    assert await received(bus, "n2") == [("one", ["d1"]), ("all", [])]
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [("not_routed", "error")]
+
+
 async def test_a_broadcast_that_cannot_be_noted_is_not_sent() -> None:
     bus, store = await with_nodes("n1"), Store()
     store.routing.broken, store.inboxes.broken = {"all"}, True
