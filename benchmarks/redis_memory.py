@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from longline.center.ids import MessageIds
+from longline.delivery.ids import MessageIds
 from longline.model.apps import App
 from longline.model.audience import Devices
 from longline.model.devices import Profile

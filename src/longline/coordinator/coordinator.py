@@ -4,12 +4,12 @@ import functools
 from collections.abc import Callable, Mapping
 
 from longline.bus.port import Bus
-from longline.bus.routing import route
 from longline.coordinator.dead_rooms import DeadRooms
 from longline.coordinator.duty import Duty
 from longline.coordinator.expiry import Expiry
 from longline.coordinator.presence import Lingering, Presence
 from longline.coordinator.rerouting import Rerouting
+from longline.delivery.routing import route
 from longline.keeper.port import Keeper
 from longline.register.port import Register
 from longline.saver.bundle import Saver
@@ -35,7 +35,10 @@ class Coordinator:
         faults: Faults,
     ) -> None:
         self.rerouting = Rerouting(
-            saver.routing, functools.partial(route, bus, saver), faults, after=settings.unrouted_after
+            saver.routing,
+            functools.partial(route, bus=bus, routing=saver.routing, inboxes=saver.inboxes),
+            faults,
+            after=settings.unrouted_after,
         )
         self.dead_rooms = DeadRooms(register, saver.routing, bus, keeper, faults, grace=settings.grace)
         self.duties = tuple(

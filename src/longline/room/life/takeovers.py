@@ -10,7 +10,7 @@ from collections import deque
 
 from longline.bus.port import Bus
 from longline.errors import LonglineError
-from longline.model.commands import Close, Why
+from longline.model.commands import Close, CloseReason
 from longline.model.devices import Binding
 from longline.room.counters import RoomCounters
 
@@ -34,7 +34,7 @@ class Takeovers:
         if len(self._waiting) >= LIMIT:
             self._waiting.popleft()
             self._counters.takeovers_lost += 1
-        self._waiting.append((previous.node, Close(app, device, previous.epoch, Why.TAKEN_OVER)))
+        self._waiting.append((previous.node, Close(app, device, previous.epoch, CloseReason.TAKEN_OVER)))
         self._wake.set()
 
     def waiting(self) -> int:

@@ -12,12 +12,12 @@ from longline.model.commands import (
     Broadcast,
     Cancelled,
     Close,
+    CloseReason,
     Command,
     Forward,
     Resync,
     Routes,
     Unicast,
-    Why,
 )
 from longline.model.times import wall_clock
 from longline.mqtt.reasons import ReasonCode
@@ -35,12 +35,12 @@ REMEMBERED = 16_384  # deliveries of online_only unicasts that are known when th
 RETRY_AFTER = 0.5  # s, after a bus that could not be read
 
 REASONS = {
-    Why.TAKEN_OVER: ReasonCode.SESSION_TAKEN_OVER,
-    Why.KICKED: ReasonCode.ADMINISTRATIVE_ACTION,
-    Why.BANNED: ReasonCode.ADMINISTRATIVE_ACTION,
-    Why.DEVICE_DELETED: ReasonCode.ADMINISTRATIVE_ACTION,
-    Why.APP_DELETED: ReasonCode.ADMINISTRATIVE_ACTION,
-    Why.KEY_ROTATED: ReasonCode.NOT_AUTHORIZED,
+    CloseReason.TAKEN_OVER: ReasonCode.SESSION_TAKEN_OVER,
+    CloseReason.KICKED: ReasonCode.ADMINISTRATIVE_ACTION,
+    CloseReason.BANNED: ReasonCode.ADMINISTRATIVE_ACTION,
+    CloseReason.DEVICE_DELETED: ReasonCode.ADMINISTRATIVE_ACTION,
+    CloseReason.APP_DELETED: ReasonCode.ADMINISTRATIVE_ACTION,
+    CloseReason.KEY_ROTATED: ReasonCode.NOT_AUTHORIZED,
 }
 
 log = structlog.get_logger()
@@ -140,7 +140,7 @@ class Commands:
         if isinstance(command, Close):
             session = self._broker.session(command.app, command.device)
             if session is not None and session.epoch == command.epoch:
-                close(session, command.why)
+                close(session, command.reason)
         elif isinstance(command, Routes):
             await self._routes.changed(command)
         elif isinstance(command, Cancelled):
@@ -155,9 +155,9 @@ class Commands:
         tenant = self._broker.tenants.get(command.app)
         if tenant is None:
             return
-        why = command.why
-        if why is not None:
-            await self._each(command.app, lambda session: close(session, why))
+        reason = command.reason
+        if reason is not None:
+            await self._each(command.app, lambda session: close(session, reason))
             return
         try:
             app = await self._directory.find(command.name)
@@ -190,8 +190,8 @@ class Commands:
                 await asyncio.sleep(0)
 
 
-def close(session: Session, why: Why) -> None:
+def close(session: Session, reason: CloseReason) -> None:
     """Ends a session's connection."""
-    session.gone = Gone.TAKEN_OVER if why == Why.TAKEN_OVER else Gone.CLOSED
+    session.gone = Gone.TAKEN_OVER if reason == CloseReason.TAKEN_OVER else Gone.CLOSED
     if session.connection is not None:
-        session.connection.close(REASONS[why], why.value)
+        session.connection.close(REASONS[reason], reason.value)
