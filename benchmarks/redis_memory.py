@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from longline.center.ids import MessageIds
+from longline.delivery.ids import MessageIds
 from longline.model.apps import App
 from longline.model.audience import Devices
 from longline.model.devices import Profile
@@ -25,7 +25,7 @@ from longline.register.redis import RedisRegister
 from longline.saver.port.devices import Registration
 from longline.saver.port.messages import Submission
 from longline.saver.redis import RedisSaver
-from longline.settings.tree import StoreSettings
+from longline.settings import StoreSettings
 from longline.store.redis import Store
 
 DEVICES = 50_000

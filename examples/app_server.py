@@ -19,16 +19,16 @@ async def main(app: str, device: str) -> None:
         # One device. When `send` returns, the push is on the server's disk: it waits a day for a device that
         # is away, and survives a crash. A retry after a lost answer never pushes twice.
         try:
-            receipt = await center.send(
+            accepted = await center.send(
                 app, {"title": "Goal!", "score": [1, 0]}, devices=[device], ttl=86_400
             )
         except NoTarget:
             sys.exit(f"{device} has never connected and was not registered")
         try:
-            status = await center.wait(app, receipt.message_id, within=5)
+            status = await center.wait(app, accepted.message_id, within=5)
             print(f"acknowledged by {status.ledger.acked} of {status.ledger.targeted}")
         except TimeoutError:
-            print(f"{device} is away: {receipt.message_id} waits for it")
+            print(f"{device} is away: {accepted.message_id} waits for it")
 
         # Everyone, and only the newest score: a device that was away gets the last of these and no other.
         await center.send(app, "Half-time: 1-0", everyone=True, collapse_key="score")
@@ -42,7 +42,7 @@ async def main(app: str, device: str) -> None:
                 print(f"{push.payload}: {outcome.message_id}")
 
         # Who got it, device by device.
-        async for delivery in center.deliveries(app, receipt.message_id):
+        async for delivery in center.deliveries(app, accepted.message_id):
             print(f"{delivery.device}: {delivery.state} at {delivery.settled_at or delivery.accepted_at}")
 
 

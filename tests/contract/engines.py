@@ -29,7 +29,7 @@ from longline.register.redis import RedisRegister
 from longline.saver.bundle import Saver
 from longline.saver.redis import RedisSaver
 from longline.saver.sqlite import SqliteSaver
-from longline.settings.tree import KeeperSettings, StoreSettings
+from longline.settings import KeeperSettings, StoreSettings
 from longline.store.redis import Store
 from tests.contract.twice import TwiceStore
 from tests.servers.shared import KINDS, shared

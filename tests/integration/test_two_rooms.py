@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from longline import Device
 from longline.bus.local import LocalBus
-from longline.bus.routing import route
+from longline.delivery.routing import route
 from longline.model.apps import App
 from longline.model.audience import Devices
 from longline.model.messages import Envelope, Message
@@ -88,7 +88,9 @@ class TwoRooms:
         envelope = Envelope(message, Devices(devices))
         [outcome] = await self.saver.messages.enqueue([Submission(self.app.number, (envelope,), now)])
         assert isinstance(outcome, Outcome)
-        await route(self.bus, self.saver, outcome.routes, now)
+        await route(
+            outcome.routes, now, bus=self.bus, routing=self.saver.routing, inboxes=self.saver.inboxes
+        )
 
 
 @pytest_asyncio.fixture

@@ -8,20 +8,21 @@ import http.client
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 
-from longline.bench.dialling import dial_all
-from longline.bench.fleet import Crew, Effort, Fleet, limit_reached
-from longline.bench.hot.audience import STAMP_BYTES, Audience, Listener
-from longline.bench.hot.histogram import Histogram
+from longline.bench.fleet import Crew, Effort, Fleet, limit_reached, positive
+from longline.bench.hot.audience import STAMP_BYTES, Audience, BroadcastDevice
+from longline.bench.hot.histogram import LatencyHistogram
 from longline.bench.hot.station import COUNTERS, Station
-from longline.bench.hot.wire import Link, Tally
+from longline.bench.hot.wire import Handshakes
 from longline.bench.latencies import Latencies, latencies_of
-from longline.bench.ledgers import REQUEST_SECONDS, Api, Verdict, verify
+from longline.bench.ledgers import REQUEST_SECONDS, Api, ServerVerdict, verify
+from longline.bench.push import KEEP_ALIVE, PushFigures, PushPlan, device_name, payload_holds
 from longline.bench.servers import cores_of, cpu_seconds_by_pid
-from longline.bench.targets import BenchFailed, Target, probe, resolve
-from longline.bench.unicast import KEEP_ALIVE, device_name
+from longline.bench.targets import BenchFailed, LoadTarget, probe
+from longline.bench.work import Work, part_of, until_ordered
 
 WARM_UP = 1
 """Broadcasts before the measurement begins."""
@@ -30,31 +31,32 @@ LOOK_SECONDS = 0.0005
 """Between two looks at how far the devices are."""
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What `broadcast` shall do."""
+@dataclass(frozen=True, kw_only=True)
+class BroadcastPlan(PushPlan):
+    """What `broadcast` shall do. The app should have no devices but these."""
 
-    url: str = "http://127.0.0.1:8080"
-    key: str
-    """The app's server key. The app should have no devices but these."""
-    devices: int = 1000
     messages: int = 50
-    size: int = 128
-    """Bytes of payload."""
+    """Broadcasts."""
     qos: int = 1
+    """0 or 1."""
     window: int = 4
     """Broadcasts that some device may still lack."""
-    stall: float = 10.0
-    """Seconds without any progress after which what is missing counts as lost."""
+
+    def check(self) -> None:
+        super().check()
+        positive(messages=self.messages, window=self.window)
+        if self.qos not in (0, 1):
+            raise ValueError("--qos is 0 or 1")
 
 
-class Share(msgspec.Struct, frozen=True):
+class BroadcastShare(msgspec.Struct, frozen=True):
     """What one process has measured."""
 
     received: int
     duplicates: int
     disordered: int
     foreign: int
-    lost_links: int
+    lost_connections: int
     last_at: list[int]
     cpu: float
 
@@ -71,70 +73,57 @@ class Results(msgspec.Struct, frozen=True):
     results: list[Result]
 
 
-class Figures(msgspec.Struct, frozen=True, kw_only=True):
+class BroadcastFigures(PushFigures, frozen=True, kw_only=True):
     """The result of `broadcast`."""
 
-    seconds: float
     delivered_per_second: float
     broadcasts_per_second: float
     spread: Latencies
     """From POST to the arrival at the last device."""
     delivered: int
-    lost: int
-    duplicates: int
     disordered: int
-    foreign: int
-    """Messages that an earlier run had left to these devices."""
-    lost_links: int
-    verdict: Verdict
-    server_cpu: float | None
-    """Cores that the server used."""
-    server_cpu_by_pid: dict[int, float] = {}
-    """The same, of each process."""
     delivered_per_server_core: float | None
-    generator_cpu: list[float]
-    generator_was_the_limit: bool
 
     def sound(self) -> bool:
         """Whether every device had everything once and in order, and the server agrees."""
-        wrong = self.lost or self.duplicates or self.disordered or self.lost_links
+        wrong = self.lost or self.duplicates or self.disordered or self.lost_connections
         return not wrong and self.verdict.clean()
 
 
-def run(plan: Plan, target: Target, crew: Crew, server_pids: Sequence[int]) -> Figures:
+def run(plan: BroadcastPlan, target: LoadTarget, crew: Crew) -> BroadcastFigures:
     """Runs `plan`; raises BenchFailed when it cannot be carried out."""
-    if plan.size < STAMP_BYTES:
-        raise BenchFailed(f"a payload needs {STAMP_BYTES} bytes for its mark and sequence number")
+    payload_holds(plan.size, STAMP_BYTES)
     if plan.devices < crew.processes:
         raise BenchFailed("fewer devices than processes")
     api = Api(plan.url, target.app, plan.key)
     probe(target, device_name(0), KEEP_ALIVE)
-    work = Work(plan, target)
+    work = BroadcastWork(plan, target)
     with Fleet(crew, work.run) as fleet:
         fleet.gather(lambda counters: f"connected {counters[2]:,} of {plan.devices:,}")
         caster = Caster(plan, api, work.mark, fleet)
         caster.cast(WARM_UP)
-        fleet.tell(b"")
-        cpu_before, began = cpu_seconds_by_pid(server_pids), time.monotonic()
+        fleet.tell()
+        cpu_before, began = cpu_seconds_by_pid(crew.server_pid), time.monotonic()
         caster.cast(plan.messages)
-        cores = cores_of(cpu_before, cpu_seconds_by_pid(server_pids), time.monotonic() - began)
-        fleet.tell(b"")
-        shares = [
-            msgspec.json.decode(report, type=Share)
-            for report in fleet.gather(lambda counters: f"delivered {counters[0]:,}")
-        ]
+        cores = cores_of(cpu_before, cpu_seconds_by_pid(crew.server_pid), time.monotonic() - began)
+        fleet.tell()
+        shares = fleet.reports(BroadcastShare, lambda counters: f"delivered {counters[0]:,}")
         # Asked while the devices are still connected: what is pending now was never acknowledged.
         verdict = verify(api, [], caster.message_ids, plan.stall)
-        fleet.tell(b"")
+        fleet.tell()
     return figures_of(plan, caster.posted_at, shares, verdict, cores)
 
 
 def figures_of(
-    plan: Plan, posted_at: Sequence[int], shares: Sequence[Share], verdict: Verdict, cores: dict[int, float]
-) -> Figures:
+    plan: BroadcastPlan,
+    posted_at: Sequence[int],
+    shares: Sequence[BroadcastShare],
+    verdict: ServerVerdict,
+    cores: dict[int, float],
+) -> BroadcastFigures:
     """Adds up what the processes have measured; `cores` is what each of the server's used."""
     last_at = [max(column) for column in zip(*(share.last_at for share in shares), strict=True)]
-    spread = Histogram()
+    spread = LatencyHistogram()
     for posted, last in zip(posted_at[WARM_UP:], last_at[WARM_UP:], strict=True):
         spread.record(last - posted)
     seconds = max(1e-9, (max(last_at) - posted_at[WARM_UP]) / 1e9)
@@ -142,7 +131,7 @@ def figures_of(
     rate = (received - plan.devices * WARM_UP) / seconds
     used = sum(cores.values())
     efforts = [share.cpu for share in shares]
-    return Figures(
+    return BroadcastFigures(
         seconds=seconds,
         delivered_per_second=rate,
         broadcasts_per_second=plan.messages / seconds,
@@ -152,7 +141,7 @@ def figures_of(
         duplicates=sum(share.duplicates for share in shares),
         disordered=sum(share.disordered for share in shares),
         foreign=sum(share.foreign for share in shares),
-        lost_links=sum(share.lost_links for share in shares),
+        lost_connections=sum(share.lost_connections for share in shares),
         verdict=verdict,
         server_cpu=used if cores else None,
         server_cpu_by_pid=cores,
@@ -165,7 +154,7 @@ def figures_of(
 class Caster:
     """The conductor's part: posts broadcasts as fast as the devices receive them."""
 
-    def __init__(self, plan: Plan, api: Api, mark: bytes, fleet: Fleet) -> None:
+    def __init__(self, plan: BroadcastPlan, api: Api, mark: bytes, fleet: Fleet) -> None:
         self.plan = plan
         self.api = api
         self.mark = mark
@@ -228,47 +217,41 @@ class Caster:
             self.message_ids.append(result.message_id)
 
 
-class Work:
-    """The part of a plan that one process carries out. Made before the processes part."""
+class BroadcastWork(Work[BroadcastPlan]):
+    """Devices that listen."""
 
-    def __init__(self, plan: Plan, target: Target) -> None:
-        self.plan = plan
-        self.target = target
+    def __init__(self, plan: BroadcastPlan, target: LoadTarget) -> None:
+        super().__init__(plan, target)
         self.mark = os.urandom(4).hex().encode()
-        self.room = resolve(target.host, target.port)
 
     def run(self, station: Station) -> None:
         """Connects, listens as ordered, reports."""
         plan, poller, counters = self.plan, station.poller, station.counters
         audience = Audience(poller, self.target.protocol, self.mark, WARM_UP + plan.messages)
-        tally = Tally()
-        names = [device_name(number) for number in range(station.index, plan.devices, station.of)]
-        listeners: list[Link] = [
-            Listener(audience, tally, self.target.connect(name, KEEP_ALIVE)) for name in names
+        handshakes = Handshakes()
+        names = map(device_name, part_of(station, plan.devices))
+        devices = [
+            BroadcastDevice(audience, handshakes, self.target.connect(name, KEEP_ALIVE)) for name in names
         ]
-        dial_all(station, tally, self.room, listeners, plan.devices)
+        self.connect(station, handshakes, devices, plan.devices)
         station.report(b"")
 
-        def until_ordered() -> None:
-            while not station.ordered():
-                poller.turn(0.05)
-                counters[0] = audience.received
-            station.take()
+        def turn(timeout: float) -> int:
+            served = poller.turn(timeout)
+            counters[0] = audience.received
+            return served
 
-        until_ordered()
+        until_ordered(station, turn)
         effort = Effort()
-        until_ordered()
-        station.report(
-            msgspec.json.encode(
-                Share(
-                    audience.received,
-                    audience.duplicates,
-                    audience.disordered,
-                    audience.foreign,
-                    tally.lost,
-                    audience.last_at,
-                    effort.share(),
-                )
-            )
+        until_ordered(station, turn)
+        share = BroadcastShare(
+            audience.received,
+            audience.duplicates,
+            audience.disordered,
+            audience.foreign,
+            handshakes.lost,
+            audience.last_at,
+            effort.share(),
         )
-        until_ordered()
+        station.report(msgspec.json.encode(share))
+        until_ordered(station, turn)

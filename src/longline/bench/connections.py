@@ -2,39 +2,48 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 
 from longline.bench.dialling import dial
-from longline.bench.fleet import Crew, Effort, Fleet, limit_reached
-from longline.bench.hot.histogram import Histogram, load
-from longline.bench.hot.idle import IdleLink, KeepAlive
+from longline.bench.figures import RunFigures
+from longline.bench.fleet import Crew, Effort, Fleet, limit_reached, positive
+from longline.bench.hot.histogram import LatencyHistogram, load
+from longline.bench.hot.idle import IdleClient, KeepAlive
 from longline.bench.hot.station import Station
-from longline.bench.hot.wire import Link, Tally
+from longline.bench.hot.wire import Client, Handshakes
 from longline.bench.latencies import Latencies, latencies_of
 from longline.bench.servers import Memory, memory_of
-from longline.bench.targets import Target, probe, resolve
+from longline.bench.targets import AnyTarget, probe
+from longline.bench.work import Work, part_of, until_ordered
 
 PING_SHARE = 0.75
-"""Of the keep alive: how long a link waits between two pings. The rest is for a ping to be late."""
+"""Of the keep alive: how long a client waits between two pings. The rest is for a ping to be late."""
 
 SETTLE_SECONDS = 1.0
 """Between the last handshake and the second weighing, for buffers of the handshakes to be given back."""
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class ConnectionsPlan:
     """What `connections` shall do."""
 
     connections: int = 1000
+    """How many, in all."""
     rate: float = 0.0
-    """New connections a second, of all processes together; 0 means as fast as they are accepted."""
+    """New ones a second, of all processes together; 0: as fast as they are accepted."""
     hold: float = 5.0
-    """Seconds to stay connected."""
+    """Seconds to stay."""
     keep_alive: int = 60
-    """Seconds; 0 means none."""
+    """Keep alive in seconds; 0: none."""
+
+    def check(self) -> None:
+        """Raises ValueError for what makes no sense."""
+        positive(connections=self.connections)
 
 
-class Opened(msgspec.Struct, frozen=True):
+class OpenedShare(msgspec.Struct, frozen=True):
     """What became of the connections of one process."""
 
     live: int
@@ -44,14 +53,14 @@ class Opened(msgspec.Struct, frozen=True):
     handshakes: list[int]
 
 
-class Held(msgspec.Struct, frozen=True):
+class HeldShare(msgspec.Struct, frozen=True):
     """What became of them while they were held."""
 
     lost: int
     pings: int
 
 
-class Figures(msgspec.Struct, frozen=True, kw_only=True):
+class ConnectionsFigures(RunFigures, frozen=True, kw_only=True):
     """The result of `connections`."""
 
     opened: int
@@ -59,7 +68,6 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """By reason: a name from errno, or the CONNACK code."""
     lost: int
     """Connections that the server closed while they were held."""
-    seconds: float
     connects_per_second: float
     handshake: Latencies
     """From connect() to CONNACK."""
@@ -69,44 +77,42 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     memory_after: Memory | None
     rss_bytes_per_connection: float | None
     private_bytes_per_connection: float | None
-    generator_cpu: list[float]
-    generator_was_the_limit: bool
 
     def sound(self) -> bool:
         """Whether every connection was accepted and stayed."""
         return not (self.refused or self.lost)
 
 
-def run(plan: Plan, target: Target, crew: Crew, server_pids: Sequence[int]) -> Figures:
+def run(plan: ConnectionsPlan, target: AnyTarget, crew: Crew) -> ConnectionsFigures:
     """Runs `plan`; raises BenchFailed when it cannot be carried out."""
     # The first connection of all makes a server load things that are not the price of a connection.
     limits = probe(target, "bench-probe", plan.keep_alive)
     # [MQTT-3.2.2-21] A server's keep alive replaces ours.
     keep_alive = plan.keep_alive if limits.keep_alive is None else limits.keep_alive
-    work = Work(plan, target, keep_alive)
+    work = ConnectionsWork(plan, target, keep_alive)
     with Fleet(crew, work.run) as fleet:
         fleet.gather(lambda counters: "making tokens and packets")
-        before = memory_of(server_pids) if server_pids else None
-        fleet.tell(b"")
-        opened = [
-            msgspec.json.decode(report, type=Opened)
-            for report in fleet.gather(lambda counters: f"opened {counters[2]:,} of {plan.connections:,}")
-        ]
+        before = memory_of(crew.server_pid) if crew.server_pid else None
+        fleet.tell()
+        opened = fleet.reports(
+            OpenedShare, lambda counters: f"opened {counters[2]:,} of {plan.connections:,}"
+        )
         time.sleep(SETTLE_SECONDS)
-        after = memory_of(server_pids) if server_pids else None
-        fleet.tell(b"")
-        held = [
-            msgspec.json.decode(report, type=Held)
-            for report in fleet.gather(lambda counters: f"holding {counters[0]:,}")
-        ]
+        after = memory_of(crew.server_pid) if crew.server_pid else None
+        fleet.tell()
+        held = fleet.reports(HeldShare, lambda counters: f"holding {counters[0]:,}")
     return figures_of(plan, opened, held, before, after)
 
 
 def figures_of(
-    plan: Plan, opened: Sequence[Opened], held: Sequence[Held], before: Memory | None, after: Memory | None
-) -> Figures:
+    plan: ConnectionsPlan,
+    opened: Sequence[OpenedShare],
+    held: Sequence[HeldShare],
+    before: Memory | None,
+    after: Memory | None,
+) -> ConnectionsFigures:
     """Adds up what the processes have measured."""
-    handshakes = Histogram()
+    handshakes = LatencyHistogram()
     refused: dict[str, int] = {}
     for part in opened:
         handshakes.merge(load(part.handshakes))
@@ -116,7 +122,7 @@ def figures_of(
     seconds = max(part.seconds for part in opened)
     efforts = [part.cpu for part in opened]
     weighed = before is not None and after is not None and live > 0
-    return Figures(
+    return ConnectionsFigures(
         opened=live,
         refused=refused,
         lost=sum(part.lost for part in held),
@@ -136,44 +142,45 @@ def figures_of(
     )
 
 
-class Work:
-    """The part of a plan that one process carries out. Made before the processes part."""
+class ConnectionsWork(Work[ConnectionsPlan]):
+    """Connections that do nothing but stay."""
 
-    def __init__(self, plan: Plan, target: Target, keep_alive: int) -> None:
-        self.plan = plan
-        self.target = target
+    def __init__(self, plan: ConnectionsPlan, target: AnyTarget, keep_alive: int) -> None:
+        super().__init__(plan, target)
         self.keep_alive = keep_alive
-        self.address = resolve(target.host, target.port)
 
     def run(self, station: Station) -> None:
         """Opens, holds and reports as ordered."""
         plan, poller = self.plan, station.poller
-        tally = Tally()
+        handshakes = Handshakes()
         keeper = KeepAlive(self.keep_alive * PING_SHARE)
-        links: list[Link] = [
-            IdleLink(poller, tally, keeper, self.target.connect(f"bench-{number}", self.keep_alive))
-            for number in range(station.index, plan.connections, station.of)
+        clients: list[Client] = [
+            IdleClient(poller, handshakes, keeper, self.target.connect(f"bench-{number}", self.keep_alive))
+            for number in part_of(station, plan.connections)
         ]
         station.report(b"")
-        while not station.ordered():
-            poller.turn(0.05)
-        station.take()
+        until_ordered(station, poller.turn)
 
         effort, began = Effort(), time.monotonic()
         rate = plan.rate / station.of
-        dial(station, tally, self.address, links, plan.connections, rate, keeper.ping)
-        seconds = time.monotonic() - began
-        station.report(
-            msgspec.json.encode(
-                Opened(tally.live, tally.refused, seconds, effort.share(), tally.handshakes.dump())
-            )
+        dial(station, handshakes, self.address, clients, plan.connections, rate, keeper.ping)
+        opened = OpenedShare(
+            handshakes.live,
+            handshakes.refused,
+            time.monotonic() - began,
+            effort.share(),
+            handshakes.taken.dump(),
         )
-        end: float | None = None
-        while end is None or time.monotonic() < end:
-            poller.turn(0.05)
+        station.report(msgspec.json.encode(opened))
+
+        def turn(timeout: float) -> int:
+            served = poller.turn(timeout)
             keeper.ping(time.monotonic_ns())
-            station.counters[0] = tally.live
-            if end is None and station.ordered():
-                station.take()
-                end = time.monotonic() + plan.hold
-        station.report(msgspec.json.encode(Held(tally.lost, keeper.pings)))
+            station.counters[0] = handshakes.live
+            return served
+
+        until_ordered(station, turn)
+        end = time.monotonic() + plan.hold
+        while time.monotonic() < end:
+            turn(0.05)
+        station.report(msgspec.json.encode(HeldShare(handshakes.lost, keeper.pings)))

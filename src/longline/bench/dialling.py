@@ -4,7 +4,7 @@ import resource
 from collections.abc import Callable
 
 from longline.bench.hot.station import Station
-from longline.bench.hot.wire import Dialler, Link, Tally
+from longline.bench.hot.wire import Client, Dialler, Handshakes
 from longline.bench.targets import BenchFailed, source_of
 
 AT_ONCE = 128
@@ -31,31 +31,33 @@ def raise_file_limit(wanted: int) -> None:
 
 def dial(
     station: Station,
-    tally: Tally,
+    handshakes: Handshakes,
     address: tuple[str, int],
-    links: list[Link],
+    clients: list[Client],
     total: int,
     rate: float,
     each_turn: Callable[[int], None],
 ) -> None:
-    """Opens all links; `tally` says how that went. `total` is how many all processes open together.
+    """Opens all clients; `handshakes` says how that went. `total` is how many all processes open together.
 
     `rate` is in connections per second, 0 for as fast as they are accepted.
     """
-    raise_file_limit(len(links))
+    raise_file_limit(len(clients))
     # Numbered across the processes, so that no two take the same address for themselves.
-    sources = [source_of(station.index + at * station.of, total, address[0]) for at in range(len(links))]
-    dialler = Dialler(station.poller, tally, address, AT_ONCE, rate, HANDSHAKE_SECONDS, each_turn)
-    dialler.open(links, sources, station.counters[2:3])
+    sources = [source_of(station.index + at * station.of, total, address[0]) for at in range(len(clients))]
+    dialler = Dialler(station.poller, handshakes, address, AT_ONCE, rate, HANDSHAKE_SECONDS, each_turn)
+    dialler.open(clients, sources, station.counters[2:3])
 
 
-def dial_all(station: Station, tally: Tally, address: tuple[str, int], links: list[Link], total: int) -> None:
-    """Opens all links; raises BenchFailed unless every one becomes live."""
-    dial(station, tally, address, links, total, 0.0, nothing)
-    if tally.refused:
-        reasons = ", ".join(f"{count} × {reason}" for reason, count in tally.refused.items())
+def dial_all(
+    station: Station, handshakes: Handshakes, address: tuple[str, int], clients: list[Client], total: int
+) -> None:
+    """Opens all clients; raises BenchFailed unless every one becomes live."""
+    dial(station, handshakes, address, clients, total, 0.0, nothing)
+    if handshakes.refused:
+        reasons = ", ".join(f"{count} × {reason}" for reason, count in handshakes.refused.items())
         raise BenchFailed(f"not every connection could be made: {reasons}")
 
 
 def nothing(now: int) -> None:
-    """For links that ask for nothing while others are opened."""
+    """For clients that ask for nothing while others are opened."""

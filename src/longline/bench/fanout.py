@@ -8,18 +8,20 @@ receipt, queueing included.
 import socket
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 
-from longline.bench.dialling import dial_all
-from longline.bench.fleet import Crew, Effort, Fleet, Order, limit_reached
-from longline.bench.hot.histogram import Histogram, load
-from longline.bench.hot.pump import NEVER, CreditLine, Publisher, Pump, Subscriber, Topic
+from longline.bench.figures import LoadFigures
+from longline.bench.fleet import Crew, Effort, Fleet, Order, limit_reached, positive
+from longline.bench.hot.histogram import LatencyHistogram, load
+from longline.bench.hot.pump import NEVER, CreditLine, PublishingClient, Pump, SubscribingClient, Topic
 from longline.bench.hot.station import Station
-from longline.bench.hot.wire import Link, Tally
+from longline.bench.hot.wire import Client, Handshakes
 from longline.bench.latencies import Latencies, latencies_of
-from longline.bench.servers import cpu_seconds_of
-from longline.bench.targets import Limits, Target, probe, resolve
+from longline.bench.servers import cores_of, cpu_seconds_by_pid
+from longline.bench.targets import AnyTarget, Limits, probe
+from longline.bench.work import Work, until_ordered
 
 KEEP_ALIVE = 1800
 """Seconds. Subscribers send nothing at QoS 0, and no run is this long: not a ping disturbs it."""
@@ -28,22 +30,32 @@ WARM_UP = 0.5
 """Seconds of load before the measurement begins."""
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class FanoutPlan:
     """What `fanout` shall do."""
 
     topics: int = 1
+    """Topics."""
     subscribers: int = 1000
-    """Of each topic."""
+    """Subscribers of each topic."""
     publishers: int = 0
-    """Connections that publish, in all; 0 means one a topic."""
+    """Publishing connections in all; 0: one a topic."""
     size: int = 128
     """Bytes of payload."""
     qos: int = 0
+    """0 or 1."""
     window: int = 8
-    """Messages of one topic, per publisher of it, not yet received by all its subscribers."""
+    """Messages per topic and publisher that some subscriber may still lack."""
     seconds: float = 10.0
+    """Length of the measurement."""
     stall: float = 5.0
-    """Seconds without any progress after which what is missing counts as lost."""
+    """Seconds without progress until what is missing is lost."""
+
+    def check(self) -> None:
+        """Raises ValueError for what makes no sense."""
+        positive(topics=self.topics, subscribers=self.subscribers, window=self.window)
+        if self.qos not in (0, 1):
+            raise ValueError("--qos is 0 or 1")
 
     def publishing(self) -> int:
         """How many connections publish."""
@@ -71,7 +83,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return self.window * len(self.publishers_of(topic))
 
 
-class Share(msgspec.Struct, frozen=True):
+class FanoutShare(msgspec.Struct, frozen=True):
     """What one process has measured."""
 
     seconds: float
@@ -83,101 +95,85 @@ class Share(msgspec.Struct, frozen=True):
     """Of each topic, the warm-up included."""
 
 
-class Ending(msgspec.Struct, frozen=True):
+class FanoutEnding(msgspec.Struct, frozen=True):
     """What one process lacks when nothing comes any more."""
 
     lost: int
     surplus: int
     disordered: int
-    lost_links: int
+    lost_connections: int
 
 
-class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of `fanout`; rates are per second of the measured interval."""
+class FanoutFigures(LoadFigures, frozen=True, kw_only=True):
+    """The result of `fanout`."""
 
-    seconds: float
     delivered_per_second: float
     published_per_second: float
     latency: Latencies
-    lost: int
-    """Deliveries that never came."""
     surplus: int
     """Deliveries that nobody had published, or twice."""
     disordered: int
     """Of the sampled deliveries, those out of their order."""
-    lost_links: int
-    server_cpu: float | None
-    """Cores that the server used."""
     delivered_per_server_core: float | None
-    generator_cpu: list[float]
-    generator_was_the_limit: bool
 
     def sound(self) -> bool:
         """Whether everything arrived, once and in order."""
-        return not (self.lost or self.surplus or self.disordered or self.lost_links)
+        return not (self.lost or self.surplus or self.disordered or self.lost_connections)
 
 
-def run(plan: Plan, target: Target, crew: Crew, server_pids: Sequence[int]) -> Figures:
+def run(plan: FanoutPlan, target: AnyTarget, crew: Crew) -> FanoutFigures:
     """Runs `plan`; raises BenchFailed when it cannot be carried out."""
     limits = probe(target, "bench-probe", KEEP_ALIVE)
-    work = Work(plan, target, limits, crew.processes)
+    work = FanoutWork(plan, target, limits, crew.processes)
     with Fleet(crew, work.run) as fleet:
         work.leave_lines()
-        fleet.gather(lambda counters: f"connected {counters[2]:,} of {work.links:,}")
-        begin = time.monotonic_ns() + 50_000_000
-        measure = begin + int(WARM_UP * 1e9)
-        fleet.tell(msgspec.json.encode(Order(begin, measure, measure + int(plan.seconds * 1e9))))
-        time.sleep((measure - time.monotonic_ns()) / 1e9)
-        cpu_before = cpu_seconds_of(server_pids)
-        shares = [
-            msgspec.json.decode(report, type=Share)
-            for report in fleet.gather(lambda counters: f"delivered {counters[0]:,}")
-        ]
-        cpu = cpu_seconds_of(server_pids) - cpu_before
+        fleet.gather(lambda counters: f"connected {counters[2]:,} of {work.connections:,}")
+        fleet.begin(WARM_UP, plan.seconds)
+        before = cpu_seconds_by_pid(crew.server_pid)
+        shares = fleet.reports(FanoutShare, lambda counters: f"delivered {counters[0]:,}")
+        after = cpu_seconds_by_pid(crew.server_pid)
         published = [sum(column) for column in zip(*(s.published_ever for s in shares), strict=True)]
         fleet.tell(msgspec.json.encode(published))
         expected = sum(published) * plan.subscribers
-        endings = [
-            msgspec.json.decode(report, type=Ending)
-            for report in fleet.gather(lambda counters: f"delivered {counters[0]:,} of {expected:,}")
-        ]
-    return figures_of(shares, endings, cpu if server_pids else None)
+        endings = fleet.reports(FanoutEnding, lambda counters: f"delivered {counters[0]:,} of {expected:,}")
+    cores = cores_of(before, after, max(share.seconds for share in shares))
+    return figures_of(shares, endings, cores)
 
 
-def figures_of(shares: Sequence[Share], endings: Sequence[Ending], cpu: float | None) -> Figures:
-    """Adds up what the processes have measured; `cpu` is the server's, in seconds."""
-    latencies = Histogram()
+def figures_of(
+    shares: Sequence[FanoutShare], endings: Sequence[FanoutEnding], cores: dict[int, float]
+) -> FanoutFigures:
+    """Adds up what the processes have measured; `cores` is what each of the server's used."""
+    latencies = LatencyHistogram()
     for share in shares:
         latencies.merge(load(share.latencies))
-    seconds = max(share.seconds for share in shares)
     delivered = sum(share.received / share.seconds for share in shares)
-    cores = cpu / seconds if cpu is not None else None
+    used = sum(cores.values())
     efforts = [share.cpu for share in shares]
-    return Figures(
-        seconds=seconds,
+    return FanoutFigures(
+        seconds=max(share.seconds for share in shares),
         delivered_per_second=delivered,
         published_per_second=sum(share.published / share.seconds for share in shares),
         latency=latencies_of(latencies),
         lost=sum(ending.lost for ending in endings),
         surplus=sum(ending.surplus for ending in endings),
         disordered=sum(ending.disordered for ending in endings),
-        lost_links=sum(ending.lost_links for ending in endings),
-        server_cpu=cores,
-        delivered_per_server_core=delivered / cores if cores else None,
+        lost_connections=sum(ending.lost_connections for ending in endings),
+        server_cpu=used if cores else None,
+        server_cpu_by_pid=cores,
+        delivered_per_server_core=delivered / used if used else None,
         generator_cpu=efforts,
         generator_was_the_limit=limit_reached(efforts),
     )
 
 
-class Work:
-    """The part of a plan that one process carries out. Made before the processes part."""
+class FanoutWork(Work[FanoutPlan]):
+    """Publishers and subscribers."""
 
-    def __init__(self, plan: Plan, target: Target, limits: Limits, processes: int) -> None:
-        self.plan = plan
-        self.target = target
+    def __init__(self, plan: FanoutPlan, target: AnyTarget, limits: Limits, processes: int) -> None:
+        super().__init__(plan, target)
         self.limits = limits
-        self.address = resolve(target.host, target.port)
-        self.links = plan.topics * plan.subscribers + plan.publishing()
+        self.connections = plan.topics * plan.subscribers + plan.publishing()
         # Each two processes have a line, by which one tells the other how far its subscribers are.
         self.lines = {(a, b): socket.socketpair() for a in range(processes) for b in range(a)}
 
@@ -190,22 +186,18 @@ class Work:
     def run(self, station: Station) -> None:
         """Connects, publishes and counts as ordered, reports."""
         pump = Pump(station.poller, self.target.protocol)
-        tally = Tally()
+        handshakes = Handshakes()
         topics = self.topics_of(station, pump)
-        links = self.links_of(station, pump, topics, tally)
-        dial_all(station, tally, self.address, links, self.links)
+        clients = self.clients_of(station, pump, topics, handshakes)
+        self.connect(station, handshakes, clients, self.connections)
 
         station.report(b"")
-        while not station.ordered():
-            pump.turn(0.05)
-        order = msgspec.json.decode(station.take(), type=Order)
+        order = msgspec.json.decode(until_ordered(station, pump.turn), type=Order)
         station.report(msgspec.json.encode(measure(station, pump, topics, order)))
-        while not station.ordered():
-            pump.turn(0.05)
-        published = msgspec.json.decode(station.take(), type=list[int])
+        published = msgspec.json.decode(until_ordered(station, pump.turn), type=list[int])
         expected = sum(count * topic.subscribers for count, topic in zip(published, topics, strict=True))
         drain(pump, expected, self.plan.stall)
-        station.report(msgspec.json.encode(ending_of(pump, links, published, tally.lost)))
+        station.report(msgspec.json.encode(ending_of(pump, clients, published, handshakes.lost)))
 
     def topics_of(self, station: Station, pump: Pump) -> list[Topic]:
         """Every topic as this process sees it, joined to the other processes where they share it."""
@@ -234,16 +226,18 @@ class Work:
             topics.append(topic)
         return topics
 
-    def links_of(self, station: Station, pump: Pump, topics: list[Topic], tally: Tally) -> list[Link]:
+    def clients_of(
+        self, station: Station, pump: Pump, topics: list[Topic], handshakes: Handshakes
+    ) -> list[Client]:
         """This process's subscribers and publishers, not yet connected."""
         plan, target = self.plan, self.target
-        links: list[Link] = []
+        clients: list[Client] = []
         for topic in topics:
             then = target.subscribe(topic_name(topic.number), plan.qos)
             for place in range(topic.subscribers):
-                client = f"bench-s{topic.number}-{station.index}-{place}"
-                links.append(Subscriber(pump, topic, tally, target.connect(client, KEEP_ALIVE), then))
-        publishers: dict[int, Publisher] = {}
+                hello = target.connect(f"bench-s{topic.number}-{station.index}-{place}", KEEP_ALIVE)
+                clients.append(SubscribingClient(pump, topic, handshakes, hello, then))
+        publishers: dict[int, PublishingClient] = {}
         for topic in topics:
             if plan.home_of(topic.number, station.of) != station.index:
                 continue
@@ -251,10 +245,10 @@ class Work:
                 if number not in publishers:
                     hello = target.connect(f"bench-p{number}", KEEP_ALIVE)
                     quota = self.limits.receive_maximum
-                    publishers[number] = Publisher(pump, tally, hello, plan.qos, quota)
+                    publishers[number] = PublishingClient(pump, handshakes, hello, plan.qos, quota)
                 publishers[number].topics.append(topic)
                 topic.publishers.append(publishers[number])
-        return links + list(publishers.values())
+        return [*clients, *publishers.values()]
 
 
 def topic_name(number: int) -> str:
@@ -262,7 +256,7 @@ def topic_name(number: int) -> str:
     return f"bench/t{number}"
 
 
-def measure(station: Station, pump: Pump, topics: list[Topic], order: Order) -> Share:
+def measure(station: Station, pump: Pump, topics: list[Topic], order: Order) -> FanoutShare:
     """Publishes from `begin` to `end` and counts from `measure` on."""
     homes = [topic for topic in topics if topic.publishers]
     while pump.turn(0.001) < order.begin:
@@ -272,14 +266,14 @@ def measure(station: Station, pump: Pump, topics: list[Topic], order: Order) -> 
     counters = station.counters
     while pump.turn(0.05) < order.measure:
         pass
-    pump.latencies = Histogram()
+    pump.latencies = LatencyHistogram()
     effort, began = Effort(), time.monotonic()
     received, published = pump.received, pump.published
     while pump.turn(0.05) < order.end:
         counters[0], counters[1] = pump.received, pump.published
     for topic in homes:
         topic.paused = True
-    return Share(
+    return FanoutShare(
         time.monotonic() - began,
         pump.received - received,
         pump.published - published,
@@ -289,15 +283,15 @@ def measure(station: Station, pump: Pump, topics: list[Topic], order: Order) -> 
     )
 
 
-def ending_of(pump: Pump, links: list[Link], published: list[int], lost_links: int) -> Ending:
+def ending_of(pump: Pump, clients: list[Client], published: list[int], lost_connections: int) -> FanoutEnding:
     """What each subscriber has received, held against what was published to its topic."""
     lost, surplus = 0, pump.surplus
-    for link in links:
-        if isinstance(link, Subscriber):
-            lacking = published[link.topic.number] - link.rows
+    for client in clients:
+        if isinstance(client, SubscribingClient):
+            lacking = published[client.topic.number] - client.rows
             lost += max(0, lacking)
             surplus += max(0, -lacking)
-    return Ending(lost, surplus, pump.disordered, lost_links)
+    return FanoutEnding(lost, surplus, pump.disordered, lost_connections)
 
 
 def drain(pump: Pump, expected: int, stall: float) -> None:

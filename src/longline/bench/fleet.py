@@ -14,9 +14,11 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from types import TracebackType
+from typing import TypeVar
 
 import msgspec
 
@@ -30,15 +32,41 @@ LIMIT_SHARE = 0.9
 PROGRESS_SECONDS = 0.2
 """Between two looks at the counters."""
 
+T = TypeVar("T")
+
 Show = Callable[[Sequence[int]], str]
 """Makes the progress line out of the workers' counters, added up."""
 
 
-class Crew(msgspec.Struct, frozen=True):
-    """How many processes generate load and where: `cpus` pins them in turn, empty leaves them free."""
+@dataclass(frozen=True, kw_only=True)
+class Crew:
+    """How many processes generate load and where, and whom they watch meanwhile."""
 
     processes: int = 1
-    cpus: tuple[int, ...] = ()
+    """Load processes."""
+    cpus: str = ""
+    """Cores to pin them to in turn, such as 1 or 2,3."""
+    server_pid: tuple[int, ...] = ()
+    """Process of the server, to be weighed; may be given again."""
+
+    def check(self) -> None:
+        """Raises ValueError for what makes no sense."""
+        positive(processes=self.processes)
+        self.cores()
+
+    def cores(self) -> tuple[int, ...]:
+        """What `cpus` lists."""
+        try:
+            return tuple(int(core) for core in self.cpus.split(",") if core)
+        except ValueError:
+            raise ValueError("--cpus is a list such as 1 or 2,3") from None
+
+
+def positive(**counts: int) -> None:
+    """Raises ValueError unless each is one or more."""
+    for flag, value in counts.items():
+        if value < 1:
+            raise ValueError(f"--{flag} is at least 1")
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -147,7 +175,18 @@ class Fleet:
             self.progress(show)
         return [member.reports.pop(0) for member in self.members]
 
-    def tell(self, body: bytes) -> None:
+    def reports(self, kind: type[T], show: Show) -> list[T]:
+        """The same, each read as a `kind`."""
+        return [msgspec.json.decode(report, type=kind) for report in self.gather(show)]
+
+    def begin(self, warm_up: float, seconds: float) -> None:
+        """Orders a load that is measured for `seconds`, after a while, and returns when that begins."""
+        begin = time.monotonic_ns() + 50_000_000
+        measure = begin + int(warm_up * 1e9)
+        self.tell(msgspec.json.encode(Order(begin, measure, measure + int(seconds * 1e9))))
+        time.sleep((measure - time.monotonic_ns()) / 1e9)
+
+    def tell(self, body: bytes = b"") -> None:
         """Gives every worker the same order."""
         for member in self.members:
             member.line.sendall(frame(body))
@@ -167,8 +206,8 @@ def worker_main(fleet: Fleet, index: int, line: socket.socket, others: list[sock
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for other in others:
         other.close()
-    if fleet.crew.cpus:
-        os.sched_setaffinity(0, {fleet.crew.cpus[index % len(fleet.crew.cpus)]})
+    if cores := fleet.crew.cores():
+        os.sched_setaffinity(0, {cores[index % len(cores)]})
     # The hot loops make no cycles; a collection would only be a pause in the middle of a measurement.
     gc.disable()
     poller = Poller()

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from longline.bench.hot.histogram import Histogram
+from longline.bench.hot.histogram import LatencyHistogram
 
 
 class Latencies(msgspec.Struct, frozen=True):
@@ -17,7 +17,7 @@ class Latencies(msgspec.Struct, frozen=True):
     samples: int
 
 
-def latencies_of(histogram: Histogram) -> Latencies:
+def latencies_of(histogram: LatencyHistogram) -> Latencies:
     """The usual percentiles of a histogram of nanoseconds."""
     p50, p90, p99, p999 = (histogram.percentile(percent) / 1e6 for percent in (50.0, 90.0, 99.0, 99.9))
     return Latencies(histogram.mean() / 1e6, p50, p90, p99, p999, histogram.highest / 1e6, histogram.total)

@@ -15,7 +15,7 @@ from longline.bench.targets import BenchFailed
 REQUEST_SECONDS = 30.0
 
 
-class Ledger(msgspec.Struct, frozen=True):
+class LedgerColumns(msgspec.Struct, frozen=True):
     """The columns of a message's ledger that balance."""
 
     targeted: int | None
@@ -31,19 +31,19 @@ class Ledger(msgspec.Struct, frozen=True):
         return self.targeted == settled + self.pending
 
 
-class MessageStatus(msgspec.Struct, frozen=True):
+class MessageAnswer(msgspec.Struct, frozen=True):
     """What is read of `GET …/messages/{id}`."""
 
-    ledger: Ledger
+    ledger: LedgerColumns
 
 
-class DeviceStatus(msgspec.Struct, frozen=True):
+class DeviceAnswer(msgspec.Struct, frozen=True):
     """What is read of `GET …/devices/{device}`."""
 
     pending: int
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class ServerVerdict(msgspec.Struct, frozen=True):
     """What the server said when everything should have been over."""
 
     devices_asked: int
@@ -93,7 +93,7 @@ class Api:
         return body
 
 
-def verify(api: Api, devices: Sequence[str], message_ids: Sequence[str], patience: float) -> Verdict:
+def verify(api: Api, devices: Sequence[str], message_ids: Sequence[str], patience: float) -> ServerVerdict:
     """Asks for each device's `pending` and each message's ledger.
 
     Receipts are gathered for a moment before they are committed, so what is open is asked again for up to
@@ -105,18 +105,18 @@ def verify(api: Api, devices: Sequence[str], message_ids: Sequence[str], patienc
         pending = still_open = 0
         for device in devices:
             path = f"/devices/{quote(device, safe='')}"
-            left = msgspec.json.decode(api.get(connection, path), type=DeviceStatus).pending
+            left = msgspec.json.decode(api.get(connection, path), type=DeviceAnswer).pending
             while left and time.monotonic() < deadline:
                 time.sleep(0.05)
-                left = msgspec.json.decode(api.get(connection, path), type=DeviceStatus).pending
+                left = msgspec.json.decode(api.get(connection, path), type=DeviceAnswer).pending
             pending += left
         for message_id in message_ids:
             path = f"/messages/{quote(message_id, safe='')}"
-            ledger = msgspec.json.decode(api.get(connection, path), type=MessageStatus).ledger
+            ledger = msgspec.json.decode(api.get(connection, path), type=MessageAnswer).ledger
             while ledger.pending and time.monotonic() < deadline:
                 time.sleep(0.05)
-                ledger = msgspec.json.decode(api.get(connection, path), type=MessageStatus).ledger
+                ledger = msgspec.json.decode(api.get(connection, path), type=MessageAnswer).ledger
             still_open += bool(ledger.pending) or not ledger.balanced()
-        return Verdict(len(devices), pending, len(message_ids), still_open)
+        return ServerVerdict(len(devices), pending, len(message_ids), still_open)
     finally:
         connection.close()

@@ -2,20 +2,24 @@
 
 from collections.abc import Sequence
 
-from longline.bench import broadcast, connections, fanout, unicast
+from longline.bench.broadcast import BroadcastFigures
+from longline.bench.connections import ConnectionsFigures
+from longline.bench.fanout import FanoutFigures
+from longline.bench.figures import LoadFigures
 from longline.bench.latencies import Latencies
+from longline.bench.unicast import UnicastFigures
 
 Line = tuple[str, str]
-Figures = connections.Figures | fanout.Figures | unicast.Figures | broadcast.Figures
+AnyFigures = ConnectionsFigures | FanoutFigures | UnicastFigures | BroadcastFigures
 
 
-def lines_of(figures: Figures) -> list[Line]:
+def lines_of(figures: AnyFigures) -> list[Line]:
     """A label and a value for each figure of a run."""
-    if isinstance(figures, connections.Figures):
+    if isinstance(figures, ConnectionsFigures):
         lines = lines_of_connections(figures)
-    elif isinstance(figures, fanout.Figures):
+    elif isinstance(figures, FanoutFigures):
         lines = lines_of_fanout(figures)
-    elif isinstance(figures, broadcast.Figures):
+    elif isinstance(figures, BroadcastFigures):
         lines = lines_of_broadcast(figures)
     else:
         lines = lines_of_unicast(figures)
@@ -25,7 +29,7 @@ def lines_of(figures: Figures) -> list[Line]:
     return lines
 
 
-def lines_of_connections(figures: connections.Figures) -> list[Line]:
+def lines_of_connections(figures: ConnectionsFigures) -> list[Line]:
     """Of `connections`."""
     lines = [
         ("opened", f"{figures.opened:,} in {figures.seconds:.2f} s"),
@@ -47,26 +51,23 @@ def lines_of_connections(figures: connections.Figures) -> list[Line]:
     return lines + nonzero(("lost while held", figures.lost))
 
 
-def lines_of_fanout(figures: fanout.Figures) -> list[Line]:
+def lines_of_fanout(figures: FanoutFigures) -> list[Line]:
     """Of `fanout`."""
     lines = [
         ("delivered per second", f"{figures.delivered_per_second:,.0f}"),
         ("published per second", f"{figures.published_per_second:,.0f}"),
         ("latency, ms", percentiles(figures.latency)),
     ]
-    if figures.server_cpu is not None:
-        lines.append(("server, cores used", f"{figures.server_cpu:.2f}"))
-    if figures.delivered_per_server_core is not None:
-        lines.append(("delivered per server core", f"{figures.delivered_per_server_core:,.0f} a second"))
+    lines += lines_of_server(figures)
     return lines + nonzero(
         ("lost", figures.lost),
         ("surplus", figures.surplus),
         ("out of order, of the sampled", figures.disordered),
-        ("connections lost", figures.lost_links),
+        ("connections lost", figures.lost_connections),
     )
 
 
-def lines_of_unicast(figures: unicast.Figures) -> list[Line]:
+def lines_of_unicast(figures: UnicastFigures) -> list[Line]:
     """Of `unicast`."""
     verdict = figures.verdict
     lines = [
@@ -78,18 +79,17 @@ def lines_of_unicast(figures: unicast.Figures) -> list[Line]:
         ("pending at the server", f"{verdict.pending:,} at {verdict.devices_asked:,} devices"),
         ("ledgers open or unbalanced", f"{verdict.ledgers_open:,} of {verdict.ledgers_asked:,}"),
     ]
-    if figures.server_cpu is not None:
-        lines.append(("server, cores used", f"{figures.server_cpu:.2f}"))
+    lines += lines_of_server(figures)
     lines += [("refused", f"{count:,} × {reason}") for reason, count in figures.refused.items()]
     return lines + nonzero(
         ("lost", figures.lost),
         ("duplicates", figures.duplicates),
         ("left by an earlier run", figures.foreign),
-        ("connections lost", figures.lost_links),
+        ("connections lost", figures.lost_connections),
     )
 
 
-def lines_of_broadcast(figures: broadcast.Figures) -> list[Line]:
+def lines_of_broadcast(figures: BroadcastFigures) -> list[Line]:
     """Of `broadcast`."""
     verdict = figures.verdict
     lines = [
@@ -99,17 +99,27 @@ def lines_of_broadcast(figures: broadcast.Figures) -> list[Line]:
         ("delivered", f"{figures.delivered:,}"),
         ("ledgers open or unbalanced", f"{verdict.ledgers_open:,} of {verdict.ledgers_asked:,}"),
     ]
-    if figures.server_cpu is not None:
-        lines.append(("server, cores used", f"{figures.server_cpu:.2f}"))
-    if figures.delivered_per_server_core is not None:
-        lines.append(("delivered per server core", f"{figures.delivered_per_server_core:,.0f} a second"))
+    lines += lines_of_server(figures)
     return lines + nonzero(
         ("lost", figures.lost),
         ("duplicates", figures.duplicates),
         ("out of order", figures.disordered),
         ("left by an earlier run", figures.foreign),
-        ("connections lost", figures.lost_links),
+        ("connections lost", figures.lost_connections),
     )
+
+
+def lines_of_server(figures: LoadFigures) -> list[Line]:
+    """What the server used, where its processes are known."""
+    lines = []
+    if figures.server_cpu is not None:
+        lines.append(("server, cores used", f"{figures.server_cpu:.2f}"))
+    if (
+        isinstance(figures, FanoutFigures | BroadcastFigures)
+        and figures.delivered_per_server_core is not None
+    ):
+        lines.append(("delivered per server core", f"{figures.delivered_per_server_core:,.0f} a second"))
+    return lines
 
 
 def percentiles(latencies: Latencies) -> str:

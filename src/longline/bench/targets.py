@@ -2,6 +2,7 @@
 
 import socket
 import time
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
@@ -27,27 +28,37 @@ class BenchFailed(LonglineError):
     code = "bench_failed"
 
 
-class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """An MQTT broker and the credentials for it.
-
-    With `app` and `secret`, each client gets a token of its own as Longline wants it: a JWT signed with the
-    app's device secret, whose subject is the client identifier. Otherwise all share `username` and
-    `password`; both empty means none.
+@dataclass(frozen=True, kw_only=True)
+class LoadTarget:
+    """A Longline and one of its apps. Each client gets a token of its own: a JWT signed with the app's device
+    secret, whose subject is the client identifier.
     """
 
     host: str = "127.0.0.1"
+    """Host of the MQTT listener."""
     port: int = 1883
+    """Port of the MQTT listener."""
     protocol: int = 4
-    app: str = ""
-    secret: str = ""
-    username: str = ""
-    password: str = ""
+    """4 for MQTT 3.1.1, 5 for MQTT 5.0."""
+    app: str
+    """App to connect to; every client makes its own token."""
+    secret: str
+    """The app's device secret, which signs the tokens."""
+
+    def check(self) -> None:
+        """Raises ValueError for what makes no sense."""
+        if self.protocol not in (4, 5):
+            raise ValueError("--protocol is 4 or 5")
+        if bool(self.app) != bool(self.secret):
+            raise ValueError("--app and --secret go together")
+
+    def credentials(self, client: str) -> tuple[str, str]:
+        """User name and password of a client; both empty: none."""
+        return self.app, jwt.encode({"sub": client}, self.secret, algorithm="HS256")
 
     def connect(self, client: str, keep_alive: int) -> bytes:
         """The CONNECT of `client`, with a clean start; `keep_alive` in seconds."""
-        username, password = self.username, self.password
-        if self.app:
-            username, password = self.app, jwt.encode({"sub": client}, self.secret, algorithm="HS256")
+        username, password = self.credentials(client)
         return encode(
             Connect(
                 self.protocol,
@@ -74,6 +85,30 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         return whole[: len(whole) - size - middle], bytes(size - STAMP.size)
 
 
+@dataclass(frozen=True, kw_only=True)
+class AnyTarget(LoadTarget):
+    """A Longline and one of its apps, or any other MQTT broker: without an app, all clients share a user name
+    and a password, or have none.
+    """
+
+    app: str = ""
+    """App to connect to; every client makes its own token."""
+    secret: str = ""
+    """The app's device secret, which signs the tokens."""
+    username: str = ""
+    """User name, for brokers with passwords."""
+    password: str = ""
+    """Its password."""
+
+    def check(self) -> None:
+        super().check()
+        if self.app and self.username:
+            raise ValueError("--app makes the credentials; --username is for other brokers")
+
+    def credentials(self, client: str) -> tuple[str, str]:
+        return super().credentials(client) if self.app else (self.username, self.password)
+
+
 class Limits(msgspec.Struct, frozen=True):
     """What a broker said in a CONNACK about itself (MQTT 5, section 3.2.2.3); 3.1.1 cannot say it."""
 
@@ -81,7 +116,7 @@ class Limits(msgspec.Struct, frozen=True):
     receive_maximum: int
 
 
-def probe(target: Target, client: str, keep_alive: int, timeout: float = 10.0) -> Limits:
+def probe(target: LoadTarget, client: str, keep_alive: int, timeout: float = 10.0) -> Limits:
     """Connects once, so that a wrong address or secret is one clear error and not ten thousand.
 
     Raises BenchFailed with the reason; `timeout` is in seconds.

@@ -32,7 +32,7 @@ def answer(body: Struct, status: int = 200) -> Response:
 # --- apps ----------------------------------------------------------------------------------------
 
 
-class AppView(Struct, frozen=True):
+class AppInfo(Struct, frozen=True):
     """An app, without its secrets."""
 
     app: str
@@ -44,7 +44,7 @@ class AppView(Struct, frozen=True):
 class AppList(Struct, frozen=True):
     """A page of apps, by name."""
 
-    apps: list[AppView]
+    apps: list[AppInfo]
     next_cursor: Cursor
 
 
@@ -93,7 +93,7 @@ class DeviceList(Struct, frozen=True):
     next_cursor: Cursor
 
 
-class Presence(Struct, frozen=True):
+class DeviceStatus(Struct, frozen=True):
     """Whether a device is connected, and since when."""
 
     device: str
@@ -101,10 +101,10 @@ class Presence(Struct, frozen=True):
     since: Time | None
 
 
-class PresenceList(Struct, frozen=True):
+class DeviceStatusList(Struct, frozen=True):
     """One row a device asked for, in the order asked."""
 
-    devices: list[Presence]
+    devices: list[DeviceStatus]
 
 
 class DeviceResult(Struct, frozen=True):
@@ -120,7 +120,7 @@ class DeviceResults(Struct, frozen=True):
     results: list[DeviceResult]
 
 
-class Credentials(Struct, frozen=True):
+class DeviceToken(Struct, frozen=True):
     """What the device gives in its MQTT CONNECT."""
 
     client_id: str
@@ -165,7 +165,7 @@ class LedgerView(Struct, frozen=True):
     sent: Annotated[int, Meta(description="Written to a connection.")]
 
 
-class MessageView(Struct, frozen=True):
+class MessageStatus(Struct, frozen=True):
     """Where a message stands.
 
     `accepted`: stored, nothing sent yet. `delivering`: some of it is sent or settled. `done`: nothing is

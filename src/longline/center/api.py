@@ -10,7 +10,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from longline.center import apps, config, devices, messages, operators, upstream
+from longline.center import apps, audiences, config, devices, messages, operators, upstream
 from longline.center.errors import WrongMethod
 from longline.center.gate import Gate
 from longline.center.openapi import document
@@ -26,6 +26,7 @@ def operations(center: Center) -> list[Operation]:
     """Every operation. The router tries them in this order, so what is called most comes first."""
     return [
         *messages.operations(center),
+        *audiences.operations(center),
         *devices.operations(center),
         *apps.operations(center),
         *upstream.operations(center),

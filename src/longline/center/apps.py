@@ -1,57 +1,63 @@
 """Operations on apps: who they are, and their keys."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import AppKeys, AppList, AppView, answer
+from longline.center.answers import AppInfo, AppKeys, AppList, answer
 from longline.center.auth import digest, new_device_secret, new_server_key
+from longline.center.locks import Locks
 from longline.center.operations import Operation, for_admin, for_app
 from longline.center.paging import after_name, cursor_after
 from longline.center.reading import Body, Query
+from longline.center.rooms import Rooms
 from longline.center.schemas import AppChange, NewApp, PageQuery, Rotation
 from longline.center.service import Center
 from longline.center.times import rfc3339
 from longline.errors import AppExists, AppNotFound, Conflict, ValidationFailed
 from longline.model.apps import App
-from longline.model.commands import Why
+from longline.model.commands import CloseReason
+from longline.saver.port.apps import AppStore
 
 _ATTEMPTS = 5  # to change an app that others change too
 
 
 def operations(center: Center) -> list[Operation]:
     """The rows of apps and keys."""
-    keys, routes = center.keys, _Apps(center)
+    keys = center.keys
+    handlers = _Handlers(center.saver.apps, center.rooms, center.locks, center.clock)
     one = "/v1/apps/{app}"
     return [
         Operation(
             "POST",
             "/v1/apps",
-            for_admin(keys, routes.create),
+            for_admin(keys, handlers.create),
             "apps",
             {201: AppKeys},
             body=NewApp,
             errors=(AppExists,),
         ),
-        Operation("GET", "/v1/apps", for_admin(keys, routes.page), "apps", {200: AppList}, query=PageQuery),
-        Operation("GET", one, for_app(keys, routes.get), "apps", {200: AppView}),
+        Operation("GET", "/v1/apps", for_admin(keys, handlers.page), "apps", {200: AppList}, query=PageQuery),
+        Operation("GET", one, for_app(keys, handlers.get), "apps", {200: AppInfo}),
         Operation(
             "PATCH",
             one,
-            for_app(keys, routes.change),
+            for_app(keys, handlers.change),
             "apps",
-            {200: AppView},
+            {200: AppInfo},
             body=AppChange,
             errors=(Conflict,),
         ),
-        Operation("DELETE", one, for_admin(keys, routes.delete), "apps", {204: None}, errors=(AppNotFound,)),
+        Operation(
+            "DELETE", one, for_admin(keys, handlers.delete), "apps", {204: None}, errors=(AppNotFound,)
+        ),
         Operation(
             "POST",
             f"{one}/keys:rotate",
-            for_app(keys, routes.rotate),
+            for_app(keys, handlers.rotate),
             "apps",
             {200: AppKeys},
             body=Rotation,
@@ -61,9 +67,12 @@ def operations(center: Center) -> list[Operation]:
     ]
 
 
-class _Apps:
-    def __init__(self, center: Center) -> None:
-        self._center = center
+class _Handlers:
+    def __init__(self, apps: AppStore, rooms: Rooms, locks: Locks, clock: Callable[[], int]) -> None:
+        self._apps = apps
+        self._rooms = rooms
+        self._locks = locks
+        self._clock = clock
         self._new = Body(NewApp)
         self._changes = Body(AppChange)
         self._rotation = Body(Rotation, default=Rotation())
@@ -76,7 +85,7 @@ class _Apps:
         """
         asked = await self._new.read(request)
         key = new_server_key(asked.app)
-        app = await self._center.saver.apps.create(
+        app = await self._apps.create(
             App(
                 app=asked.app,
                 number=0,
@@ -84,10 +93,10 @@ class _Apps:
                 server_key_hash=digest(key),
                 device_secret=new_device_secret(),
                 pubsub=asked.pubsub,
-                created_at=self._center.clock(),
+                created_at=self._clock(),
             )
         )
-        await self._center.app_changed(app)  # an app of this name may have been here before
+        await self._rooms.app_changed(app)  # an app of this name may have been here before
         return answer(AppKeys(app.app, key, app.device_secret), 201)
 
     async def page(self, request: Request) -> Response:
@@ -97,7 +106,7 @@ class _Apps:
         """
         query = self._query.read(request)
         after = after_name(None if query.cursor is UNSET else query.cursor)
-        apps = await self._center.saver.apps.list(after, query.limit + 1)
+        apps = await self._apps.list(after, query.limit + 1)
         shown = apps[: query.limit]
         more = len(apps) > len(shown)
         return answer(AppList([_view(app) for app in shown], cursor_after(shown[-1].app) if more else None))
@@ -118,12 +127,11 @@ class _Apps:
 
         Its devices are disconnected. Admin key only.
         """
-        center = self._center
-        app = await center.saver.apps.find(request.path_params["app"])
+        app = await self._apps.find(request.path_params["app"])
         if app is None:
             raise AppNotFound
-        await center.saver.apps.delete(app.number)
-        await center.app_changed(app, Why.APP_DELETED)
+        await self._apps.delete(app.number)
+        await self._rooms.app_changed(app, CloseReason.APP_DELETED)
         return Response(status_code=204)
 
     async def rotate(self, request: Request, app: App) -> Response:
@@ -147,23 +155,22 @@ class _Apps:
 
         Another center may change the app at the same moment: then the rest of what it wrote stays.
         """
-        center = self._center
         written: App | None = None
-        async with center.exclusive(app.app):
+        async with self._locks.of(app.app):
             for _ in range(_ATTEMPTS):
-                current = await center.saver.apps.find(app.app)
+                current = await self._apps.find(app.app)
                 if current is None or current.number != app.number:
                     raise AppNotFound
                 if current == written:
                     break  # it was done, though the store lost its answer and was asked again
                 written = msgspec.structs.replace(current, **fields)
-                if await center.saver.apps.update(written, current):
+                if await self._apps.update(written, current):
                     break
             else:
                 raise Conflict(retry_after=1.0)
-        await center.app_changed(written)
+        await self._rooms.app_changed(written)
         return written
 
 
-def _view(app: App) -> AppView:
-    return AppView(app.app, app.name, app.pubsub, rfc3339(app.created_at))
+def _view(app: App) -> AppInfo:
+    return AppInfo(app.app, app.name, app.pubsub, rfc3339(app.created_at))

@@ -8,16 +8,12 @@ key of another app can be told from one that is worth nothing.
 import hashlib
 import hmac
 import secrets
-import time
-from collections import OrderedDict
-from collections.abc import Callable
 
 from longline.errors import AppNotFound, Forbidden, Unauthorized
-from longline.model.apps import App, valid_app_name
-from longline.saver.bundle import Saver
+from longline.model.apps import App
+from longline.saver.app_cache import AppCache
 
 KEY_PREFIX = "llk_"
-_CACHED_APPS = 10_000
 _NEWS = 0.25  # s: how often a wrong key may have the store asked, for each app
 _MAX_KEY = 512  # characters; longer ones are not hashed
 
@@ -38,49 +34,10 @@ def digest(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
-class Apps:
-    """Apps by name, remembered for a short while.
-
-    A change made by this process is seen at once (`forget`). One made by another center process is seen
-    after at most `max_age` seconds: that long a rotated key still opens its app there.
-    """
-
-    def __init__(
-        self, saver: Saver, *, max_age: float = 5.0, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._saver = saver
-        self._max_age = max_age
-        self._monotonic = monotonic
-        self._known: OrderedDict[str, tuple[App, float]] = OrderedDict()
-        self._changes = 0
-
-    async def find(self, name: str, *, max_age: float | None = None) -> App | None:
-        """The app as it was at most `max_age` seconds ago (unless given, what this was made with)."""
-        known = self._known.get(name)
-        older = 0.0 if max_age is None else self._max_age - max_age
-        if known is not None and known[1] - older > self._monotonic():
-            return known[0]
-        if not valid_app_name(name):
-            return None
-        changes = self._changes
-        app = await self._saver.apps.find(name)
-        # What was read before a change made here must not outlive that change.
-        if app is not None and changes == self._changes:
-            self._known[name] = (app, self._monotonic() + self._max_age)
-            self._known.move_to_end(name)
-            if len(self._known) > _CACHED_APPS:
-                self._known.popitem(last=False)
-        return app
-
-    def forget(self, name: str) -> None:
-        self._changes += 1
-        self._known.pop(name, None)
-
-
 class Keys:
     """Checks the `Authorization` header of requests (RFC 6750, section 2.1)."""
 
-    def __init__(self, apps: Apps, admin_key_hash: bytes) -> None:
+    def __init__(self, apps: AppCache, admin_key_hash: bytes) -> None:
         self._apps = apps
         self._admin_key_hash = admin_key_hash
 
@@ -121,11 +78,15 @@ class Keys:
         if not key.startswith(KEY_PREFIX):
             return None
         name, hashed = key[len(KEY_PREFIX) :].partition(".")[0], digest(key)
-        for max_age in (None, _NEWS):  # it may be a new key of which only another center knows
-            app = await self._apps.find(name, max_age=max_age)
-            if app is not None and hmac.compare_digest(hashed, app.server_key_hash):
-                return app
-        return None
+        app = await self._apps.find(name)
+        if app is None:
+            return None
+        if not hmac.compare_digest(hashed, app.server_key_hash):
+            # It may be a new key, of which only another center knows.
+            app = await self._apps.find(name, max_age=_NEWS)
+            if app is None or not hmac.compare_digest(hashed, app.server_key_hash):
+                return None
+        return app
 
 
 def _bearer(authorization: str | None) -> str:

@@ -22,6 +22,7 @@ from longline.center.schemas import ConfigValue
 from longline.center.service import Center
 from longline.center.times import rfc3339
 from longline.errors import Conflict, SettingNotFound, Unavailable, ValidationFailed
+from longline.keeper.port import Keeper
 from longline.settings import dynamic
 from longline.settings.dynamic import Document, Gray
 from longline.settings.reference import plain
@@ -34,15 +35,15 @@ Change = Callable[[Document], Document]
 
 def operations(center: Center) -> list[Operation]:
     """The rows of settings."""
-    keys, routes = center.keys, _Config(center)
+    keys, handlers = center.keys, _Handlers(center.keeper, center.clock)
     every, one = "/v1/config", "/v1/config/{name}"
     missing, conflict = (SettingNotFound, ValidationFailed), (Conflict,)
     return [
-        Operation("GET", every, for_admin(keys, routes.show), "config", {200: ConfigView}),
+        Operation("GET", every, for_admin(keys, handlers.show), "config", {200: ConfigView}),
         Operation(
             "POST",
             f"{every}:promote",
-            for_admin(keys, routes.promote),
+            for_admin(keys, handlers.promote),
             "config",
             {200: ConfigView},
             errors=conflict,
@@ -50,16 +51,16 @@ def operations(center: Center) -> list[Operation]:
         Operation(
             "POST",
             f"{every}:rollback",
-            for_admin(keys, routes.roll_back),
+            for_admin(keys, handlers.roll_back),
             "config",
             {200: ConfigView},
             errors=conflict,
         ),
-        Operation("GET", one, for_admin(keys, routes.get), "config", {200: SettingView}, errors=missing),
+        Operation("GET", one, for_admin(keys, handlers.get), "config", {200: SettingView}, errors=missing),
         Operation(
             "PUT",
             one,
-            for_admin(keys, routes.put),
+            for_admin(keys, handlers.put),
             "config",
             {200: ConfigView},
             body=ConfigValue,
@@ -68,7 +69,7 @@ def operations(center: Center) -> list[Operation]:
         Operation(
             "DELETE",
             one,
-            for_admin(keys, routes.remove),
+            for_admin(keys, handlers.remove),
             "config",
             {200: ConfigView},
             errors=(*missing, *conflict),
@@ -76,7 +77,7 @@ def operations(center: Center) -> list[Operation]:
         Operation(
             "POST",
             f"{one}:rollback",
-            for_admin(keys, routes.roll_back_one),
+            for_admin(keys, handlers.roll_back_one),
             "config",
             {200: ConfigView},
             errors=(*missing, *conflict),
@@ -84,9 +85,10 @@ def operations(center: Center) -> list[Operation]:
     ]
 
 
-class _Config:
-    def __init__(self, center: Center) -> None:
-        self._center = center
+class _Handlers:
+    def __init__(self, keeper: Keeper, clock: Callable[[], int]) -> None:
+        self._keeper = keeper
+        self._clock = clock
         self._value = Body(ConfigValue)
 
     async def show(self, request: Request) -> Response:
@@ -131,7 +133,7 @@ class _Config:
         def change(document: Document) -> Document:
             if asked.version is not UNSET and asked.version != document.version:
                 raise Conflict(f"the settings have version {document.version} by now")
-            return dynamic.put(document, name, asked.value, nodes, self._center.clock())
+            return dynamic.put(document, name, asked.value, nodes, self._clock())
 
         return await self._change(change)
 
@@ -141,21 +143,21 @@ class _Config:
         Admin key only.
         """
         name = request.path_params["name"]
-        return await self._change(lambda document: dynamic.remove(document, name, self._center.clock()))
+        return await self._change(lambda document: dynamic.remove(document, name, self._clock()))
 
     async def promote(self, request: Request) -> Response:
         """Give all nodes the settings that some have on trial.
 
         409 when there are none. Admin key only.
         """
-        return await self._change(lambda document: dynamic.promote(document, self._center.clock()))
+        return await self._change(lambda document: dynamic.promote(document, self._clock()))
 
     async def roll_back(self, request: Request) -> Response:
         """End the trial; without one, go back to what was before the latest change of the settings.
 
         Two in a row bring the change back. Admin key only.
         """
-        return await self._change(lambda document: dynamic.roll_back(document, self._center.clock()))
+        return await self._change(lambda document: dynamic.roll_back(document, self._clock()))
 
     async def roll_back_one(self, request: Request) -> Response:
         """Give one setting, for all nodes, the value that it had before.
@@ -163,15 +165,13 @@ class _Config:
         409 when no former value is remembered. Admin key only.
         """
         name = request.path_params["name"]
-        return await self._change(
-            lambda document: dynamic.roll_back_one(document, name, self._center.clock())
-        )
+        return await self._change(lambda document: dynamic.roll_back_one(document, name, self._clock()))
 
     # --- the document ---
 
     async def _read(self) -> tuple[Document, int]:
         """The document and the keeper's version of it, as far as this process has heard."""
-        kept = await self._center.keeper.read(dynamic.KEY)
+        kept = await self._keeper.read(dynamic.KEY)
         if kept is None:
             return dynamic.decode(None), 0
         try:
@@ -185,7 +185,7 @@ class _Config:
             document, version = await self._read()
             changed = change(document)
             try:
-                await self._center.keeper.write(dynamic.KEY, dynamic.encode(changed), version)
+                await self._keeper.write(dynamic.KEY, dynamic.encode(changed), version)
             except Conflict:
                 await asyncio.sleep(NEWS * 2**attempt)
                 continue
@@ -193,7 +193,7 @@ class _Config:
         raise Conflict(retry_after=1.0)
 
     async def _check_members(self, nodes: tuple[str, ...]) -> None:
-        members = await self._center.keeper.members()
+        members = await self._keeper.members()
         known = {name for member in members for name in (member.node, member.host)}
         wrong = [(f"nodes.{n}", "no such member") for n, name in enumerate(nodes) if name not in known]
         if wrong:
@@ -212,7 +212,7 @@ class _Config:
                 ],
                 nodes=[
                     NodeVersion(member.node, member.settings_version)
-                    for member in await self._center.keeper.members()
+                    for member in await self._keeper.members()
                 ],
             )
         )

@@ -1,6 +1,6 @@
 """Operations on devices: registration, profiles, presence, tokens, kicking."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from msgspec import UNSET
@@ -8,22 +8,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from longline.center.answers import (
-    Credentials,
     DeviceDetail,
     DeviceList,
     DeviceResult,
     DeviceResults,
     DeviceState,
+    DeviceStatus,
+    DeviceStatusList,
+    DeviceToken,
     DeviceView,
-    Presence,
-    PresenceList,
     answer,
 )
 from longline.center.errors import error_answer
-from longline.center.names import checked_name, checked_names
+from longline.center.locks import Locks
 from longline.center.operations import AppHandler, Operation, for_app
 from longline.center.paging import after_ordinal, cursor_after
 from longline.center.reading import Body, Query, read_bytes
+from longline.center.rooms import Rooms
 from longline.center.schemas import (
     MAX_ATTRIBUTES,
     MAX_ATTRIBUTES_BYTES,
@@ -42,16 +43,27 @@ from longline.center.times import rfc3339
 from longline.center.tokens import device_token
 from longline.errors import DeviceNotFound, LonglineError, ValidationFailed
 from longline.model.apps import App
-from longline.model.commands import Why
-from longline.model.devices import Binding, Device, JsonObject, Profile
-from longline.saver.port.devices import Registration
+from longline.model.commands import CloseReason
+from longline.model.devices import (
+    Binding,
+    Device,
+    JsonObject,
+    Profile,
+    check_device_name,
+    check_device_names,
+)
+from longline.register.port import Register
+from longline.saver.port.devices import DeviceStore, Registration
+from longline.saver.port.inboxes import InboxStore
 
 _encode = msgspec.json.Encoder().encode
 
 
 def operations(center: Center) -> list[Operation]:
     """The rows of devices."""
-    routes = _Devices(center)
+    handlers = _Handlers(
+        center.saver.devices, center.saver.inboxes, center.register, center.rooms, center.locks, center.clock
+    )
     every, one = "/v1/apps/{app}/devices", "/v1/apps/{app}/devices/{device}"
     missing = (DeviceNotFound,)
 
@@ -70,23 +82,36 @@ def operations(center: Center) -> list[Operation]:
         return Operation(method, path, endpoint, "devices", answers, body, body_required, query, errors)
 
     return [
-        operation("GET", every, routes.page, {200: DeviceList}, query=DeviceQuery),
-        operation("POST", f"{every}:batch", routes.register, {200: DeviceResults}, body=DeviceBatch),
-        operation("POST", f"{every}:status", routes.presence, {200: PresenceList}, body=StatusRequest),
-        operation("PUT", one, routes.put, {200: DeviceView, 201: DeviceView}, body=NewProfile),
-        operation("PATCH", one, routes.patch, {200: DeviceView}, body=ProfileChange, errors=missing),
-        operation("GET", one, routes.get, {200: DeviceDetail}, errors=missing),
-        operation("DELETE", one, routes.delete, {204: None}, errors=missing),
+        operation("GET", every, handlers.page, {200: DeviceList}, query=DeviceQuery),
+        operation("POST", f"{every}:batch", handlers.register, {200: DeviceResults}, body=DeviceBatch),
+        operation("POST", f"{every}:status", handlers.presence, {200: DeviceStatusList}, body=StatusRequest),
+        operation("PUT", one, handlers.put, {200: DeviceView, 201: DeviceView}, body=NewProfile),
+        operation("PATCH", one, handlers.patch, {200: DeviceView}, body=ProfileChange, errors=missing),
+        operation("GET", one, handlers.get, {200: DeviceDetail}, errors=missing),
+        operation("DELETE", one, handlers.delete, {204: None}, errors=missing),
         operation(
-            "POST", f"{one}/token", routes.token, {200: Credentials}, body=TokenRequest, body_required=False
+            "POST", f"{one}/token", handlers.token, {200: DeviceToken}, body=TokenRequest, body_required=False
         ),
-        operation("DELETE", f"{one}/connection", routes.kick, {204: None}, query=KickQuery, errors=missing),
+        operation("DELETE", f"{one}/connection", handlers.kick, {204: None}, query=KickQuery, errors=missing),
     ]
 
 
-class _Devices:
-    def __init__(self, center: Center) -> None:
-        self._center = center
+class _Handlers:
+    def __init__(
+        self,
+        devices: DeviceStore,
+        inboxes: InboxStore,
+        register: Register,
+        rooms: Rooms,
+        locks: Locks,
+        clock: Callable[[], int],
+    ) -> None:
+        self._devices = devices
+        self._inboxes = inboxes
+        self._register = register
+        self._rooms = rooms
+        self._locks = locks
+        self._clock = clock
         self._query = Query(DeviceQuery)
         self._kick = Query(KickQuery)
         self._profile = Body(NewProfile)
@@ -103,8 +128,8 @@ class _Devices:
         `online` is looked at after a page was read, so with it a page may hold fewer devices than `limit`,
         or none, while `next_cursor` leads on.
         """
-        center, query = self._center, self._query.read(request)
-        devices = await center.saver.devices.list(
+        query = self._query.read(request)
+        devices = await self._devices.list(
             app.number,
             tag=None if query.tag is UNSET else query.tag,
             alias=None if query.alias is UNSET else query.alias,
@@ -113,7 +138,7 @@ class _Devices:
         )
         page = devices[: query.limit]
         more = len(devices) > len(page)
-        bindings = await center.register.locate(app.number, [device.device for device in page])
+        bindings = await self._register.locate(app.number, [device.device for device in page])
         shown = [
             DeviceState(*_known(device), *_place(binding))
             for device, binding in zip(page, bindings, strict=True)
@@ -135,12 +160,13 @@ class _Devices:
                 results.append(DeviceResult(error=error_answer(asked).error))
                 continue
             try:
-                batch.append(Registration(checked_name(asked.device), _new_profile(asked)))
+                check_device_name(asked.device)
+                batch.append(Registration(asked.device, _new_profile(asked)))
                 results.append(DeviceResult(device=asked.device))
             except LonglineError as error:
                 results.append(DeviceResult(error=error_answer(error).error))
         if batch:
-            await self._center.saver.devices.put(app.number, batch, self._center.clock())
+            await self._devices.put(app.number, batch, self._clock())
         return answer(DeviceResults(results))
 
     def _devices_in(self, body: bytes) -> Sequence[BatchDevice | LonglineError]:
@@ -155,12 +181,15 @@ class _Devices:
 
         A device that does not exist is not connected.
         """
-        names = checked_names((await self._status.read(request)).devices, "devices")
-        bindings = await self._center.register.locate(app.number, names)
+        names = (await self._status.read(request)).devices
+        check_device_names(names, "devices")
+        bindings = await self._register.locate(app.number, names)
         return answer(
-            PresenceList(
+            DeviceStatusList(
                 [
-                    Presence(name, binding is not None, None if binding is None else rfc3339(binding.since))
+                    DeviceStatus(
+                        name, binding is not None, None if binding is None else rfc3339(binding.since)
+                    )
                     for name, binding in zip(names, bindings, strict=True)
                 ]
             )
@@ -171,14 +200,12 @@ class _Devices:
 
         201 when it is new, 200 when it was there.
         """
-        name = checked_name(request.path_params["device"])
+        name = request.path_params["device"]
+        check_device_name(name)
         profile = _new_profile(await self._profile.read(request))
-        center = self._center
-        async with center.exclusive(app.app, name):
-            (known,) = await center.saver.devices.find(app.number, [name])
-            (device,) = await center.saver.devices.put(
-                app.number, [Registration(name, profile)], center.clock()
-            )
+        async with self._locks.of(app.app, name):
+            (known,) = await self._devices.find(app.number, [name])
+            (device,) = await self._devices.put(app.number, [Registration(name, profile)], self._clock())
         return answer(DeviceView(*_known(device)), 201 if known is None else 200)
 
     async def patch(self, request: Request, app: App) -> Response:
@@ -188,21 +215,19 @@ class _Devices:
         platform.
         """
         change = await self._change.read(request)
-        center = self._center
-        async with center.exclusive(app.app, request.path_params["device"]):
+        async with self._locks.of(app.app, request.path_params["device"]):
             device = await self._find(request, app)
             profile = _merged(device.profile, change)
-            (device,) = await center.saver.devices.put(
-                app.number, [Registration(device.device, profile)], center.clock()
+            (device,) = await self._devices.put(
+                app.number, [Registration(device.device, profile)], self._clock()
             )
         return answer(DeviceView(*_known(device)))
 
     async def get(self, request: Request, app: App) -> Response:
         """Show a device, where it is connected, and how many messages wait for it."""
-        center = self._center
         device = await self._find(request, app)
-        (binding,) = await center.register.locate(app.number, [device.device])
-        (pending,) = await center.saver.inboxes.count(app.number, [device.ordinal], center.clock())
+        (binding,) = await self._register.locate(app.number, [device.device])
+        (pending,) = await self._inboxes.count(app.number, [device.ordinal], self._clock())
         return answer(DeviceDetail(*_known(device), *_place(binding), pending))
 
     async def delete(self, request: Request, app: App) -> Response:
@@ -211,10 +236,12 @@ class _Devices:
         What waits for it is dropped as `device_deleted`. A later CONNECT with a valid token registers it
         again.
         """
-        center, name = self._center, request.path_params["device"]
-        if not await center.saver.devices.delete(app.number, name, center.clock()):
-            raise DeviceNotFound
-        await center.end_connection(app, name, Why.DEVICE_DELETED)
+        name = request.path_params["device"]
+        # Not in the middle of a PATCH, which would write the device back as new.
+        async with self._locks.of(app.app, name):
+            if not await self._devices.delete(app.number, name, self._clock()):
+                raise DeviceNotFound
+        await self._rooms.end_connection(app, name, CloseReason.DEVICE_DELETED)
         return Response(status_code=204)
 
     async def token(self, request: Request, app: App) -> Response:
@@ -222,10 +249,11 @@ class _Devices:
 
         The device need not be registered yet: its first CONNECT does that. Nothing is stored of a token.
         """
-        name = checked_name(request.path_params["device"])
+        name = request.path_params["device"]
+        check_device_name(name)
         asked = await self._token.read(request)
         expires_in = None if asked.expires_in is UNSET else asked.expires_in
-        return answer(device_token(app, name, self._center.clock(), expires_in))
+        return answer(device_token(app, name, self._clock(), expires_in))
 
     async def kick(self, request: Request, app: App) -> Response:
         """End a device's connection, and keep it out for a while if asked to.
@@ -233,18 +261,18 @@ class _Devices:
         Also 204 when the device is not connected. The device may come back at once unless it is banned.
         """
         query = self._kick.read(request)
-        center, device = self._center, await self._find(request, app)
-        why = Why.KICKED
+        device = await self._find(request, app)
+        reason = CloseReason.KICKED
         if query.ban_seconds is not UNSET:
-            until = center.clock() + query.ban_seconds * 1000 if query.ban_seconds else 0
-            if not await center.saver.devices.ban(app.number, device.device, until):
+            until = self._clock() + query.ban_seconds * 1000 if query.ban_seconds else 0
+            if not await self._devices.ban(app.number, device.device, until):
                 raise DeviceNotFound
-            why = Why.BANNED if until else Why.KICKED
-        await center.end_connection(app, device.device, why)
+            reason = CloseReason.BANNED if until else CloseReason.KICKED
+        await self._rooms.end_connection(app, device.device, reason)
         return Response(status_code=204)
 
     async def _find(self, request: Request, app: App) -> Device:
-        (device,) = await self._center.saver.devices.find(app.number, [request.path_params["device"]])
+        (device,) = await self._devices.find(app.number, [request.path_params["device"]])
         if device is None:
             raise DeviceNotFound
         return device

@@ -1,8 +1,8 @@
-"""Operations on messages: sending, their ledgers, cancelling, and counting an audience beforehand."""
+"""Operations on messages: sending, their ledgers, cancelling."""
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from msgspec import UNSET
@@ -13,30 +13,31 @@ from longline.center.answers import (
     Delivery,
     DeliveryList,
     DeliveryState,
-    Estimate,
     LedgerView,
     MessageAccepted,
     MessageResult,
     MessageResults,
-    MessageView,
+    MessageStatus,
     answer,
 )
+from longline.center.counters import CenterCounters
+from longline.center.drafts import draft_of
 from longline.center.errors import error_answer, error_response
 from longline.center.operations import AppHandler, Operation, for_app
 from longline.center.paging import after_ordinal, cursor_after
 from longline.center.reading import Body, Query, read_bytes
+from longline.center.rooms import Rooms
 from longline.center.schemas import (
-    EstimateRequest,
     MessageBatch,
     MessageBody,
     PageQuery,
     RawMessageBatch,
 )
-from longline.center.sending import audience_of
 from longline.center.service import Center
 from longline.center.times import rfc3339, rfc3339_or_none
+from longline.delivery.draft import Draft
+from longline.delivery.pipeline import Pipeline, Sent
 from longline.errors import (
-    AppNotFound,
     BadRequest,
     IdempotencyInFlight,
     IdempotencyMismatch,
@@ -49,15 +50,13 @@ from longline.errors import (
     ValidationFailed,
 )
 from longline.model.apps import App
-from longline.model.audience import Everyone
 from longline.model.commands import Cancelled
 from longline.model.ledger import DeliveryRecord, State
-from longline.model.messages import Envelope
-from longline.saver.port.ledgers import Status
-from longline.saver.port.messages import Accepted, Outcome, Refused
+from longline.saver.bundle import Durability
+from longline.saver.port.ledgers import LedgerStore, Status
+from longline.saver.port.messages import Accepted, MessageStore
 
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
-_REFUSALS: dict[str, type[LonglineError]] = {NoTarget.code: NoTarget}  # what one message of several may be
 _STATES: dict[State, DeliveryState] = {
     State.PENDING: "pending",
     State.ACKED: "acked",
@@ -69,7 +68,15 @@ _STATES: dict[State, DeliveryState] = {
 
 def operations(center: Center) -> list[Operation]:
     """The rows of messages."""
-    routes = _Messages(center)
+    handlers = _Handlers(
+        center.pipeline,
+        center.saver.messages,
+        center.saver.ledgers,
+        center.rooms,
+        center.counters,
+        lambda: center.saver.durability(),
+        center.clock,
+    )
     every, one = "/v1/apps/{app}/messages", "/v1/apps/{app}/messages/{id}"
     sending = (IdempotencyInFlight, IdempotencyMismatch, NotSupported)
     missing = (MessageNotFound,)
@@ -94,7 +101,7 @@ def operations(center: Center) -> list[Operation]:
         operation(
             "POST",
             every,
-            routes.send,
+            handlers.send,
             {202: MessageAccepted},
             body=MessageBody,
             errors=(*sending, NoTarget, PayloadEmpty, PayloadTooLarge),
@@ -103,40 +110,46 @@ def operations(center: Center) -> list[Operation]:
         operation(
             "POST",
             f"{every}:batch",
-            routes.send_batch,
+            handlers.send_batch,
             {202: MessageResults},
             body=MessageBatch,
             errors=sending,
             idempotent=True,
         ),
-        operation("GET", one, routes.status, {200: MessageView}, errors=missing),
-        operation("DELETE", one, routes.cancel, {200: MessageView}, errors=missing),
+        operation("GET", one, handlers.status, {200: MessageStatus}, errors=missing),
+        operation("DELETE", one, handlers.cancel, {200: MessageStatus}, errors=missing),
         operation(
             "GET",
             f"{one}/deliveries",
-            routes.deliveries,
+            handlers.deliveries,
             {200: DeliveryList},
             query=PageQuery,
             errors=missing,
         ),
-        operation(
-            "POST",
-            "/v1/apps/{app}/audiences:estimate",
-            routes.estimate,
-            {200: Estimate},
-            body=EstimateRequest,
-            errors=(NotSupported,),
-        ),
     ]
 
 
-class _Messages:
-    def __init__(self, center: Center) -> None:
-        self._center = center
+class _Handlers:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        messages: MessageStore,
+        ledgers: LedgerStore,
+        rooms: Rooms,
+        counters: CenterCounters,
+        durability: Callable[[], Durability],
+        clock: Callable[[], int],
+    ) -> None:
+        self._pipeline = pipeline
+        self._messages = messages
+        self._ledgers = ledgers
+        self._rooms = rooms
+        self._counters = counters
+        self._durability = durability
+        self._clock = clock
         self._message = Body(MessageBody)
         self._batch = Body(MessageBatch)
         self._raw_batch = Body(RawMessageBatch)
-        self._estimate = Body(EstimateRequest)
         self._page = Query(PageQuery)
 
     async def send(self, request: Request, app: App) -> Response:
@@ -146,19 +159,20 @@ class _Messages:
         `Longline-Durability` says. `targeted` counts the devices of the audience; those that do not exist are
         in the ledger as dropped, `device_not_found`.
         """
-        self._center.sender.circuit.check()
+        self._pipeline.circuit.check()
         key = _idempotency_key(request)
         body = await read_bytes(request)
-        now = self._center.clock()
-        envelope = self._center.sender.compose(app, self._message.decode(body), now)
-        outcome = await self._submit(request, app, [envelope], now, key, body)
-        (result,) = outcome.results
+        sent = await self._send(request, app, [draft_of(self._message.decode(body))], key, body)
+        (result,) = sent.results
         if isinstance(result, Accepted):
-            accepted = MessageAccepted(result.message_id, "accepted", result.targeted)
-            return _marked(outcome, self._durable(answer(accepted, 202)))
-        refusal = _refusal(result)
-        self._center.counters.errors.add(refusal.code)
-        return _marked(outcome, error_response(refusal))
+            return self._marked(
+                sent, answer(MessageAccepted(result.message_id, "accepted", result.targeted), 202)
+            )
+        if not isinstance(result, NoTarget):
+            raise result
+        # Not raised: it may be the repetition of an answer, which says so.
+        self._counters.errors.add(result.code)
+        return self._marked(sent, error_response(result))
 
     async def send_batch(self, request: Request, app: App) -> Response:
         """Push up to 1000 messages in one request.
@@ -166,62 +180,50 @@ class _Messages:
         One result for each, in order: its id, or the error for which it was left out. The others are stored,
         all of them or, if the request fails, none.
         """
-        self._center.sender.circuit.check()
+        self._pipeline.circuit.check()
         key = _idempotency_key(request)
         body = await read_bytes(request)
-        now = self._center.clock()
-        slots = self.composed(app, body, now)
-        envelopes = [slot for slot in slots if isinstance(slot, Envelope)]
-        if not envelopes:
-            return answer(_results(slots, ()), 202)
-        outcome = await self._submit(request, app, envelopes, now, key, body)
-        return _marked(outcome, self._durable(answer(_results(slots, outcome.results), 202)))
+        sent = await self._send(request, app, self._drafts(body), key, body)
+        return self._marked(sent, answer(MessageResults([_result(item) for item in sent.results]), 202))
 
-    def _durable(self, response: Response) -> Response:
-        """The answer with what the messages survive from now on."""
-        durability = self._center.saver.durability()
-        copies = f";copies={durability.copies}" if durability.copies else ""
-        response.headers["Longline-Durability"] = durability.level + copies
-        return response
-
-    def composed(self, app: App, body: bytes, now: int) -> list[Envelope | LonglineError]:
+    def _drafts(self, body: bytes) -> list[Draft | LonglineError]:
         """Each message of a batch, or what is wrong with it."""
-        compose = self._center.sender.compose
-        slots: list[Envelope | LonglineError] = []
-        for asked in self._messages_in(body):
-            if isinstance(asked, LonglineError):
-                slots.append(asked)
-                continue
-            try:
-                slots.append(compose(app, asked, now))
-            except LonglineError as error:
-                slots.append(error)
-        return slots
-
-    def _messages_in(self, body: bytes) -> Sequence[MessageBody | LonglineError]:
         try:
-            return self._batch.decode(body).messages
+            asked: Sequence[MessageBody | msgspec.Raw] = self._batch.decode(body).messages
         except (ValidationFailed, NotSupported):
             # Something in it is wrong. If it is the batch itself this raises again; else find out which.
-            return [_item(self._message, raw) for raw in self._raw_batch.decode(body).messages]
+            asked = self._raw_batch.decode(body).messages
+        return [self._draft(item) for item in asked]
 
-    async def _submit(
+    def _draft(self, asked: MessageBody | msgspec.Raw) -> Draft | LonglineError:
+        try:
+            return draft_of(self._message.decode(asked) if isinstance(asked, msgspec.Raw) else asked)
+        except LonglineError as error:
+            return error
+
+    async def _send(
         self,
         request: Request,
         app: App,
-        envelopes: Sequence[Envelope],
-        now: int,
+        drafts: Sequence[Draft | LonglineError],
         key: str | None,
         body: bytes,
-    ) -> Outcome:
+    ) -> Sent:
         digest = b""
         if key is not None:
             what = f"{request.method} {request.scope['path']}\n".encode()
             digest = hashlib.sha256(what + body).digest()
-        outcome = await self._center.sender.submit(app, envelopes, now, key, digest)
-        if Refused(AppNotFound.code) in outcome.results:
-            raise AppNotFound  # none of them was stored
-        return outcome
+        return await self._pipeline.send(app, drafts, self._clock(), key=key, digest=digest)
+
+    def _marked(self, sent: Sent, response: Response) -> Response:
+        """The answer with what its messages survive from now on, and whether it is a repetition."""
+        if any(isinstance(result, Accepted) for result in sent.results):
+            durability = self._durability()
+            copies = f";copies={durability.copies}" if durability.copies else ""
+            response.headers["Longline-Durability"] = durability.level + copies
+        if sent.replayed:
+            response.headers["Idempotent-Replayed"] = "true"
+        return response
 
     async def status(self, request: Request, app: App) -> Response:
         """Show where a message stands, with its ledger."""
@@ -232,16 +234,16 @@ class _Messages:
 
         What is on its way to a device at this moment may still arrive.
         """
-        center, message_id = self._center, request.path_params["id"]
-        if not await center.saver.messages.cancel(app.number, message_id, center.clock()):
+        message_id = request.path_params["id"]
+        if not await self._messages.cancel(app.number, message_id, self._clock()):
             raise MessageNotFound
-        if await center.saver.ledgers.deliveries(app.number, message_id, -1, 1) == []:
+        if await self._ledgers.deliveries(app.number, message_id, -1, 1) == []:
             # A broadcast: nodes may be on their way through their devices with it.
-            await center.to_all_nodes(Cancelled(app.number, message_id))
+            await self._rooms.tell_all(Cancelled(app.number, message_id))
         return answer(_view(await self._find(request, app)))
 
     async def _find(self, request: Request, app: App) -> Status:
-        status = await self._center.saver.ledgers.status(app.number, request.path_params["id"])
+        status = await self._ledgers.status(app.number, request.path_params["id"])
         if status is None:
             raise MessageNotFound
         return status
@@ -250,9 +252,7 @@ class _Messages:
         """Show the ledger device by device, in the order of their registration."""
         query = self._page.read(request)
         after = after_ordinal(None if query.cursor is UNSET else query.cursor)
-        rows = await self._center.saver.ledgers.deliveries(
-            app.number, request.path_params["id"], after, query.limit + 1
-        )
+        rows = await self._ledgers.deliveries(app.number, request.path_params["id"], after, query.limit + 1)
         if rows is None:
             raise MessageNotFound
         page = rows[: query.limit]
@@ -260,21 +260,6 @@ class _Messages:
         return answer(
             DeliveryList([_delivery(row) for _, row in page], cursor_after(page[-1][0]) if more else None)
         )
-
-    async def estimate(self, request: Request, app: App) -> Response:
-        """Count the devices of an audience, and how many of them are connected now."""
-        center = self._center
-        audience = audience_of((await self._estimate.read(request)).audience)
-        if isinstance(audience, Everyone):
-            return answer(
-                Estimate(
-                    await center.saver.devices.count(app.number), await center.register.count(app.number)
-                )
-            )
-        devices = await center.saver.devices.find(app.number, audience.devices)
-        names = [device.device for device in devices if device is not None]
-        bindings = await center.register.locate(app.number, names)
-        return answer(Estimate(len(names), sum(binding is not None for binding in bindings)))
 
 
 def _idempotency_key(request: Request) -> str | None:
@@ -287,45 +272,16 @@ def _idempotency_key(request: Request) -> str | None:
     return key
 
 
-def _item(body: Body[MessageBody], raw: msgspec.Raw) -> MessageBody | LonglineError:
-    try:
-        return body.decode(raw)
-    except LonglineError as error:
-        return error
+def _result(result: Accepted | LonglineError) -> MessageResult:
+    if isinstance(result, LonglineError):
+        return MessageResult(error=error_answer(result).error)
+    return MessageResult(message_id=result.message_id)
 
 
-def _results(
-    slots: Sequence[Envelope | LonglineError], stored: Sequence[Accepted | Refused]
-) -> MessageResults:
-    """The results in the order of the request: what the store said of the messages that were in order."""
-    said = iter(stored)
-    results: list[MessageResult] = []
-    for slot in slots:
-        if isinstance(slot, LonglineError):
-            results.append(MessageResult(error=error_answer(slot).error))
-            continue
-        result = next(said)
-        if isinstance(result, Accepted):
-            results.append(MessageResult(message_id=result.message_id))
-        else:
-            results.append(MessageResult(error=error_answer(_refusal(result)).error))
-    return MessageResults(results)
-
-
-def _refusal(result: Refused) -> LonglineError:
-    return _REFUSALS[result.code]()
-
-
-def _marked(outcome: Outcome, response: Response) -> Response:
-    if outcome.replayed:
-        response.headers["Idempotent-Replayed"] = "true"
-    return response
-
-
-def _view(status: Status) -> MessageView:
+def _view(status: Status) -> MessageStatus:
     ledger = status.ledger
     moved = ledger.sent or ledger.acked or ledger.expired or ledger.collapsed
-    return MessageView(
+    return MessageStatus(
         message_id=status.message.id,
         status="done" if ledger.pending == 0 else "delivering" if moved else "accepted",
         created_at=rfc3339(status.message.created_at),

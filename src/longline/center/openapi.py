@@ -1,19 +1,17 @@
-"""The OpenAPI document, made from the operations and their types by SpecTree.
+"""The OpenAPI 3.1 document, made from the table of operations and from msgspec's JSON Schema of their types.
 
-SpecTree reads the msgspec types; what it has no word for is put in afterwards: the one form of all errors
-with their codes, the Idempotency-Key, bodies that may be absent, what path parameters look like, and answers
-that are not JSON. It only describes: no request passes through it (`reading.py` says why).
+Types say what a body, a query and an answer look like, docstrings what an operation does, and errors what may
+go wrong. What none of them has a word for is put beside them here: what path parameters look like, headers,
+rules between the fields of a type, and examples.
 """
 
+import inspect
+import re
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import cast
+from http import HTTPStatus
 
-from spectree import Response as Described
-from spectree import SecurityScheme, SpecTree
-from spectree.model_adapter import get_msgspec_model_adapter
-from spectree.models import SecureType, SecuritySchemeData
-from starlette.routing import Route, Router
+import msgspec
 
 from longline.center.errors import ErrorAnswer
 from longline.center.gate import ALWAYS_ADMITTED
@@ -38,21 +36,26 @@ _ABOUT = """Pushes messages to devices, and says of each what became of it.
 Errors have one form; `error.code` is stable. Lists take `limit` and `cursor`. Times are RFC 3339 in UTC.
 """
 _KEY = "key"
+_SCHEMAS = "#/components/schemas/"
 
 _PARAMETERS: dict[str, JsonObject] = {
-    "app": {"description": "The app's name.", "example": "news"},
+    "app": {"description": "The app's name.", "schema": {"type": "string"}, "example": "news"},
     "device": {
         "description": "The device's name.",
         "schema": {"type": "string", "pattern": f"^{DEVICE_NAME}$"},
         "example": "d1",
     },
-    "node": {"description": "A member's name.", "example": "room-1-6f2a90c1"},
+    "node": {"description": "A member's name.", "schema": {"type": "string"}, "example": "room-1-6f2a90c1"},
     "name": {
         "description": "A setting that can be changed at run time.",
         "schema": {"type": "string", "enum": sorted(DYNAMIC)},
         "example": "room.linger",
     },
-    "id": {"description": "The message's id.", "example": "019c2b3e-8f00-7c11-9d3e-5a1f0c6b7e21"},
+    "id": {
+        "description": "The message's id.",
+        "schema": {"type": "string"},
+        "example": "019c2b3e-8f00-7c11-9d3e-5a1f0c6b7e21",
+    },
 }
 
 _IDEMPOTENCY_KEY: JsonObject = {
@@ -108,94 +111,116 @@ _EXAMPLES: dict[str, JsonObject] = {
 
 def document(operations: Sequence[Operation]) -> JsonObject:
     """The OpenAPI 3.1 document of these operations."""
-    tree = SpecTree(
-        "starlette",
-        model_adapter=get_msgspec_model_adapter(),
-        mode="strict",
-        annotations=False,
-        naming_strategy=_schema_name,
-        nested_naming_strategy=lambda _, child: child,
-        validation_error_model=ErrorAnswer,
-        page_templates={},
-        title="Longline",
-        description=_ABOUT,
-        version=VERSION,
-        openapi_version="3.1.0",
-        path="openapi",
-        security_schemes=[
-            SecurityScheme(
-                name=_KEY,
-                data=SecuritySchemeData(
-                    type=SecureType.HTTP,
-                    scheme="bearer",
-                    description="The admin key, or an app's server key, which reaches only its app.",
-                ),
-            )
-        ],
-    )
-    tree.app = Router([_described(tree, operation) for operation in operations])
-    spec: JsonObject = tree.spec
-    paths = cast(dict[str, dict[str, JsonObject]], spec["paths"])
+    paths: defaultdict[str, JsonObject] = defaultdict(dict)
     for operation in operations:
-        _complete(paths[operation.path][operation.method.lower()], operation)
-    schemas = cast(dict[str, JsonObject], cast(JsonObject, spec["components"])["schemas"])
+        paths[operation.path][operation.method.lower()] = _described(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Longline", "description": _ABOUT, "version": VERSION},
+        "security": [],
+        "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in operations)],
+        "paths": paths,
+        "components": {
+            "schemas": _schemas(operations),
+            "securitySchemes": {
+                _KEY: {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The admin key, or an app's server key, which reaches only its app.",
+                }
+            },
+        },
+    }
+
+
+def _schemas(operations: Sequence[Operation]) -> dict[str, JsonObject]:
+    """The schemas of all bodies and answers, and of what they are made of, by the names of their types."""
+    types: dict[type[msgspec.Struct], None] = {ErrorAnswer: None}
+    for operation in operations:
+        for model in (operation.body, *operation.answers.values()):
+            if model is not None:
+                types[model] = None
+    _, schemas = msgspec.json.schema_components(types, ref_template=f"{_SCHEMAS}{{name}}")
+    for schema in schemas.values():
+        schema["description"] = inspect.cleandoc(schema["description"])
     for name, rule in _RULES.items():
         schemas[name].update(rule)
-    return spec
+    return schemas
 
 
-def _schema_name(model: object) -> str:
-    return cast(type, model).__name__
-
-
-def _described(tree: SpecTree, operation: Operation) -> Route:
-    answers = {f"HTTP_{status}": model for status, model in operation.answers.items()}
-    describe = tree.validate(
-        query=operation.query,
-        json=operation.body,
-        resp=Described(**answers),
-        tags=[operation.tag],
-        security=[] if operation.public else [{_KEY: []}],
-        operation_id=_operation_id(operation.endpoint),
-        skip_validation=True,
-    )
-    return Route(operation.path, describe(operation.endpoint), methods=[operation.method])
-
-
-def _operation_id(endpoint: Endpoint) -> str:
-    """`_Devices.register` as `devices_register`."""
-    return endpoint.__qualname__.lstrip("_").replace(".", "_").lower()
-
-
-def _complete(entry: JsonObject, operation: Operation) -> None:
-    parameters = cast(list[JsonObject], entry["parameters"])
-    for parameter in parameters:
-        if parameter["in"] == "path":
-            parameter.update(_PARAMETERS[str(parameter["name"])])
-    if operation.idempotent:
-        parameters.append(_IDEMPOTENCY_KEY)
-        accepted = cast(JsonObject, cast(JsonObject, entry["responses"])["202"])
-        accepted["headers"] = {"Longline-Durability": _DURABILITY}
+def _described(operation: Operation) -> JsonObject:
+    summary, _, rest = inspect.cleandoc(operation.endpoint.__doc__ or "").partition("\n\n")
+    entry: JsonObject = {
+        "operationId": _operation_id(operation.endpoint),
+        "tags": [operation.tag],
+        "summary": _unwrapped(summary),
+        "description": _unwrapped(rest),
+        "security": [] if operation.public else [{_KEY: []}],
+        "parameters": _parameters(operation),
+        "responses": _responses(operation),
+    }
     if operation.body is not None:
-        body = cast(JsonObject, entry["requestBody"])
-        body["required"] = operation.body_required
-        content = cast(dict[str, JsonObject], body["content"])["application/json"]
+        content = _json(operation.body)
         example = _EXAMPLES.get(operation.body.__name__)
         if example is not None:
-            content["example"] = example
-    responses = cast(dict[str, JsonObject], entry["responses"])
-    # SpecTree adds its validation error to everything; `_errors` knows what can really happen.
-    responses.pop("422", None)
+            content["application/json"]["example"] = example
+        entry["requestBody"] = {"content": content, "required": operation.body_required}
+    return entry
+
+
+def _parameters(operation: Operation) -> list[JsonObject]:
+    parameters: list[JsonObject] = [
+        {"name": name, "in": "path", "required": True, **_PARAMETERS[name]}
+        for name in re.findall(r"{(\w+)}", operation.path)
+    ]
+    if operation.query is not None:
+        schema = msgspec.json.schema_components([operation.query])[1][operation.query.__name__]
+        parameters += [
+            {
+                "name": name,
+                "in": "query",
+                "required": name in schema["required"],
+                "description": field.get("description", ""),
+                "schema": field,
+            }
+            for name, field in schema["properties"].items()
+        ]
+    if operation.idempotent:
+        parameters.append(_IDEMPOTENCY_KEY)
+    return parameters
+
+
+def _responses(operation: Operation) -> dict[str, JsonObject]:
+    responses: dict[str, JsonObject] = {}
+    for status, model in operation.answers.items():
+        response: JsonObject = {"description": HTTPStatus(status).phrase}
+        if model is not None:
+            response["content"] = _json(model)
+        elif operation.path == "/metrics":
+            response["content"] = {"text/plain": {"schema": {"type": "string"}}}
+        if operation.idempotent:
+            response["headers"] = {"Longline-Durability": _DURABILITY}
+        responses[str(status)] = response
     by_status: defaultdict[int, list[str]] = defaultdict(list)
     for error in _errors(operation):
         by_status[error.status].append(f"`{error.code}`: {(error.__doc__ or '').splitlines()[0]}")
     for status, texts in sorted(by_status.items()):
-        responses[str(status)] = {
-            "description": "\n\n".join(texts),
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}}},
-        }
-    if operation.path == "/metrics":
-        responses["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
+        responses[str(status)] = {"description": "\n\n".join(texts), "content": _json(ErrorAnswer)}
+    return responses
+
+
+def _json(model: type[msgspec.Struct]) -> dict[str, JsonObject]:
+    return {"application/json": {"schema": {"$ref": _SCHEMAS + model.__name__}}}
+
+
+def _operation_id(endpoint: Endpoint) -> str:
+    """Its file and its name: `devices_register`."""
+    return f"{endpoint.__module__.rpartition('.')[2]}_{endpoint.__name__}"
+
+
+def _unwrapped(text: str) -> str:
+    """Paragraphs without the line breaks of the source."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 def _errors(operation: Operation) -> list[type[LonglineError]]:

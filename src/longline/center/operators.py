@@ -1,5 +1,7 @@
 """Operations for operators, and the probes and figures that machines read."""
 
+from collections.abc import Callable
+
 import msgspec
 from msgspec import UNSET
 from starlette.requests import Request
@@ -9,10 +11,10 @@ from longline.center.answers import DrainView, Health, LoadView, NodeList, NodeV
 from longline.center.operations import Operation, for_admin
 from longline.center.reading import Body
 from longline.center.schemas import DrainRequest
-from longline.center.service import Center
+from longline.center.service import Center, Metrics
 from longline.center.times import rfc3339
 from longline.errors import NodeNotFound, Unavailable
-from longline.keeper.port import Kept, Node
+from longline.keeper.port import Keeper, Kept, Node
 from longline.model.devices import JsonObject
 
 DRAINS = "drains/"  # + node: the order, which the node reads
@@ -38,14 +40,14 @@ _progress = msgspec.json.Decoder(dict[str, object])
 
 def operations(center: Center) -> list[Operation]:
     """The rows of operators and machines."""
-    routes = _Operators(center)
+    handlers = _Handlers(center.keeper, center.ready, center.metrics, center.clock)
     one = "/v1/nodes/{node}"
     return [
-        Operation("GET", "/v1/nodes", for_admin(center.keys, routes.nodes), "operators", {200: NodeList}),
+        Operation("GET", "/v1/nodes", for_admin(center.keys, handlers.nodes), "operators", {200: NodeList}),
         Operation(
             "POST",
             f"{one}:drain",
-            for_admin(center.keys, routes.drain),
+            for_admin(center.keys, handlers.drain),
             "operators",
             {202: NodeView},
             body=DrainRequest,
@@ -55,22 +57,31 @@ def operations(center: Center) -> list[Operation]:
         Operation(
             "POST",
             f"{one}:undrain",
-            for_admin(center.keys, routes.undrain),
+            for_admin(center.keys, handlers.undrain),
             "operators",
             {200: NodeView},
             errors=(NodeNotFound,),
         ),
-        Operation("GET", "/healthz", routes.healthz, "operators", {200: Health}, public=True),
+        Operation("GET", "/healthz", handlers.healthz, "operators", {200: Health}, public=True),
         Operation(
-            "GET", "/readyz", routes.readyz, "operators", {200: Health}, errors=(Unavailable,), public=True
+            "GET", "/readyz", handlers.readyz, "operators", {200: Health}, errors=(Unavailable,), public=True
         ),
-        Operation("GET", "/metrics", routes.metrics, "operators", {200: None}, public=True),
+        Operation("GET", "/metrics", handlers.metrics, "operators", {200: None}, public=True),
     ]
 
 
-class _Operators:
-    def __init__(self, center: Center) -> None:
-        self._center = center
+class _Handlers:
+    def __init__(
+        self,
+        keeper: Keeper,
+        ready: Callable[[], bool],
+        metrics: Callable[[], Metrics],
+        clock: Callable[[], int],
+    ) -> None:
+        self._keeper = keeper
+        self._ready = ready
+        self._metrics = metrics
+        self._clock = clock
         self._drain = Body(DrainRequest, default=DrainRequest())
 
     async def nodes(self, request: Request) -> Response:
@@ -78,7 +89,7 @@ class _Operators:
 
         Admin key only.
         """
-        keeper = self._center.keeper
+        keeper = self._keeper
         drains, progress = await keeper.read_all(DRAINS), await keeper.read_all(PROGRESS)
         return answer(
             NodeList(
@@ -97,7 +108,7 @@ class _Operators:
         only.
         """
         asked = await self._drain.read(request)
-        keeper, now = self._center.keeper, self._center.clock()
+        keeper, now = self._keeper, self._clock()
         node = await self._member(request)
         order = DrainOrder(
             requested_at=now,
@@ -116,17 +127,17 @@ class _Operators:
         Clients that were moved already stay where they are. Also 200 when there was no order. Admin key only.
         """
         node = await self._member(request)
-        await self._center.keeper.write(DRAINS + node.node, None)
+        await self._keeper.write(DRAINS + node.node, None)
         return answer(_view(node, None, None))
 
     async def _member(self, request: Request) -> Node:
-        for member in await self._center.keeper.members():
+        for member in await self._keeper.members():
             if member.node == request.path_params["node"]:
                 return member
         raise NodeNotFound
 
     async def _forget_old_orders(self, now: int) -> None:
-        keeper = self._center.keeper
+        keeper = self._keeper
         members = {member.node for member in await keeper.members()}
         for key, kept in (await keeper.read_all(DRAINS)).items():
             node = key.removeprefix(DRAINS)
@@ -144,13 +155,13 @@ class _Operators:
 
     async def readyz(self, request: Request) -> Response:
         """Say whether the node takes traffic: 503 while it starts, drains or has lost a store."""
-        if not self._center.ready():
+        if not self._ready():
             raise Unavailable("the node is not ready")
         return answer(Health("ready"))
 
     async def metrics(self, request: Request) -> Response:
         """Show the node's figures as Prometheus reads them."""
-        metrics = self._center.metrics()
+        metrics = self._metrics()
         return Response(metrics.body, media_type=metrics.content_type)
 
 

@@ -1,9 +1,7 @@
 """Reading a request: its JSON body and its query, into the types of `schemas.py`.
 
-Both are strict: unknown names and wrong types are refused, nothing is guessed. Bodies are decoded by
-one prepared msgspec decoder a type, straight from the bytes, and not by SpecTree, which parses with the
-standard library first, skips a body whose Content-Type is not literally `application/json`, and turns
-`"1"` into 1. SpecTree describes the API (`openapi.py`); it does not stand between a request and its handler.
+Both are strict: unknown names and wrong types are refused, nothing is guessed. Bodies are decoded by one
+prepared msgspec decoder a type, straight from the bytes, whatever their Content-Type says.
 """
 
 import asyncio

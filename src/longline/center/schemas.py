@@ -11,13 +11,11 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from longline.model.apps import APP_NAME
 from longline.model.audience import MAX_NAMES
 from longline.model.devices import DEVICE_NAME
-from longline.model.messages import MAX_TTL
+from longline.model.messages import MAX_COLLAPSE_KEY, MAX_SPREAD, MAX_TTL
 
 MAX_LABELS = 100  # aliases, and tags, of one device
 MAX_ATTRIBUTES = 64  # keys
 MAX_ATTRIBUTES_BYTES = 4096  # as JSON
-MAX_SPREAD = 86_400  # seconds: a day
-MAX_COLLAPSE_KEY = 64  # characters
 MAX_TOKEN_LIFE = 315_360_000  # seconds: ten years
 MAX_BAN = 315_360_000  # seconds
 MAX_PAGE = 1000
@@ -276,7 +274,7 @@ class Options(Strict, frozen=True):
     """How a message is delivered."""
 
     ttl: Ttl | UnsetType = UNSET
-    # The contract has 2, and an honest answer to it is "not yet": so it is decoded, and refused by `compose`.
+    # The contract has 2, and an honest answer to it is "not yet": so it is decoded, and the pipeline refuses.
     qos: Annotated[
         int, Meta(ge=0, description="MQTT quality of service.", extra_json_schema={"maximum": 1})
     ] = 1

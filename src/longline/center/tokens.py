@@ -6,14 +6,14 @@ end if it has one. App servers may make tokens themselves; nothing is stored of 
 
 import jwt
 
-from longline.center.answers import Credentials
+from longline.center.answers import DeviceToken
 from longline.model.apps import App
 
 
-def device_token(app: App, device: str, now: int, expires_in: int | None) -> Credentials:
+def device_token(app: App, device: str, now: int, expires_in: int | None) -> DeviceToken:
     """What `device` gives in its CONNECT. `now` in ms; `expires_in` in seconds, None for no end."""
     issued = now // 1000
     claims: dict[str, object] = {"sub": device, "iat": issued}
     if expires_in is not None:
         claims["exp"] = issued + expires_in
-    return Credentials(device, app.app, jwt.encode(claims, app.device_secret, algorithm="HS256"))
+    return DeviceToken(device, app.app, jwt.encode(claims, app.device_secret, algorithm="HS256"))

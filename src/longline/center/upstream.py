@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import msgspec
 from msgspec import UNSET
@@ -15,22 +16,24 @@ from longline.center.reading import Query
 from longline.center.schemas import UpstreamQuery
 from longline.center.service import Center
 from longline.center.times import rfc3339
+from longline.center.waiting import Waiting
 from longline.errors import BadRequest
 from longline.model.apps import App
 from longline.model.devices import JsonObject
 from longline.model.events import Event
+from longline.saver.port.events import EventStore
 
 _object = msgspec.json.Decoder(dict[str, object])
 
 
 def operations(center: Center) -> list[Operation]:
     """The row of events."""
-    routes = _Upstream(center)
+    handlers = _Handlers(center.saver.events, center.waiting, center.ready)
     return [
         Operation(
             "GET",
             "/v1/apps/{app}/upstream",
-            for_app(center.keys, routes.read),
+            for_app(center.keys, handlers.read),
             "events",
             {200: EventList},
             query=UpstreamQuery,
@@ -52,9 +55,11 @@ class _Place(msgspec.Struct, frozen=True, array_like=True):
 _place = msgspec.json.Decoder(_Place)
 
 
-class _Upstream:
-    def __init__(self, center: Center) -> None:
-        self._center = center
+class _Handlers:
+    def __init__(self, events: EventStore, waiting: Waiting, ready: Callable[[], bool]) -> None:
+        self._store = events
+        self._waiting = waiting
+        self._ready = ready
         self._query = Query(UpstreamQuery)
 
     async def read(self, request: Request, app: App) -> Response:
@@ -70,14 +75,14 @@ class _Upstream:
         deadline = time.monotonic() + query.wait
         events = await self._events(app, place, query.limit)
         left = float(query.wait)
-        while not events.events and left > 0 and self._center.ready():
+        while not events.events and left > 0 and self._ready():
             await self._wait(request, app, place, left)
             events = await self._events(app, place, query.limit)
             left = deadline - time.monotonic()
         return answer(events)
 
     async def _events(self, app: App, place: _Place, limit: int) -> EventList:
-        found = await self._center.saver.events.read(app.number, place.before, limit + 1)
+        found = await self._store.read(app.number, place.before, limit + 1)
         gap = False
         if place.event:
             gap = bool(found) and found[0][0] != place.event
@@ -92,9 +97,7 @@ class _Upstream:
     async def _wait(self, request: Request, app: App, place: _Place, seconds: float) -> None:
         """Waits for events; `ClientDisconnect` when the caller goes away meanwhile."""
         gone = asyncio.create_task(_gone(request), name="center.caller-gone")
-        events = asyncio.create_task(
-            self._center.waiting.wait(app.number, place.event, seconds), name="center.wait"
-        )
+        events = asyncio.create_task(self._waiting.wait(app.number, place.event, seconds), name="center.wait")
         try:
             await asyncio.wait([gone, events], return_when=asyncio.FIRST_COMPLETED)
             if not events.done():

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from longline.center.counters import CenterCounters
 from longline.errors import LonglineError, Overloaded
-from longline.saver.bundle import Saver
+from longline.saver.port.events import EventStore
 
 LOOK_EVERY = 0.25  # s
 
@@ -28,10 +28,15 @@ class Waiting:
     """
 
     def __init__(
-        self, saver: Saver, counters: CenterCounters, *, limit: Callable[[], int], ready: Callable[[], bool]
+        self,
+        events: EventStore,
+        counters: CenterCounters,
+        *,
+        limit: Callable[[], int],
+        ready: Callable[[], bool],
     ) -> None:
         self._counters = counters
-        self._saver = saver
+        self._events = events
         self._limit = limit
         self._ready = ready
         self._lookouts: dict[int, _Lookout] = {}
@@ -67,7 +72,7 @@ class Waiting:
         while self._ready() and not found and failure is None:
             await asyncio.sleep(LOOK_EVERY)
             try:
-                found = bool(await self._saver.events.read(app, after, 1))
+                found = bool(await self._events.read(app, after, 1))
             except LonglineError as error:
                 failure = error
         self._forget(app, lookout)

@@ -298,7 +298,7 @@ def push(
     content = _content(payload, file, is_base64=base64)
 
     async def pushing(center: Center) -> MessageStatus | None:
-        receipt = await center.send(
+        accepted = await center.send(
             app,
             content,
             audience=audience,
@@ -309,17 +309,17 @@ def push(
         )
         if not wait:
             if json:
-                print_json(receipt)
+                print_json(accepted)
             else:
-                print(receipt.message_id)
+                print(accepted.message_id)
             return None
-        remark(f"{receipt.message_id}: waiting for {receipt.targeted} devices")
+        remark(f"{accepted.message_id}: waiting for {accepted.targeted} devices")
         try:
-            return await center.wait(app, receipt.message_id, within=within)
+            return await center.wait(app, accepted.message_id, within=within)
         except TimeoutError:
-            status = await center.message(app, receipt.message_id)
+            status = await center.message(app, accepted.message_id)
             raise LonglineError(
-                f"{receipt.message_id}: {status.ledger.pending} of {status.ledger.targeted} devices are "
+                f"{accepted.message_id}: {status.ledger.pending} of {status.ledger.targeted} devices are "
                 f"still pending after {within:g} s"
             ) from None
 

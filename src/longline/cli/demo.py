@@ -25,7 +25,7 @@ from longline.cli.flags import Json
 from longline.cli.output import print_json
 from longline.errors import LonglineError
 from longline.model.ledger import Ledger
-from longline.sdk.answers import AppKeys, Receipt
+from longline.sdk.answers import AppKeys, MessageAccepted
 from longline.sdk.center import Center
 from longline.sdk.device import Device
 
@@ -184,25 +184,25 @@ class _Demonstration:
 
     async def _unicast(self, center: Center, phone: Device) -> None:
         self._say("unicast", "to phone")
-        receipt = await self._send(center, "unicast", "Your parcel has been shipped", devices=["phone"])
-        await self._receives("phone", phone, receipt, "Your parcel has been shipped")
+        accepted = await self._send(center, "unicast", "Your parcel has been shipped", devices=["phone"])
+        await self._receives("phone", phone, accepted, "Your parcel has been shipped")
 
     async def _broadcast(self, center: Center, phone: Device, tablet: Device) -> None:
         text = "Snow is expected tonight"
         self._say("broadcast", "to everyone")
-        receipt = await self._send(center, "broadcast", text)
-        await self._receives("phone", phone, receipt, text)
-        await self._receives("tablet", tablet, receipt, text)
-        await self._pending(center, receipt, 1)
+        accepted = await self._send(center, "broadcast", text)
+        await self._receives("phone", phone, accepted, text)
+        await self._receives("tablet", tablet, accepted, text)
+        await self._pending(center, accepted, 1)
         self._say("  watch", "is away: the ledger has 1 device pending")
         async with await self._device(center, "watch") as watch:
-            await self._receives("watch", watch, receipt, text, note="came back and received")
-            await self._settled(center, receipt)
+            await self._receives("watch", watch, accepted, text, note="came back and received")
+            await self._settled(center, accepted)
 
     async def _crash(self, center: Center, phone: Device, tablet: Device) -> None:
         text = "Your table is booked for 8"
         self._say("crash", "a push to watch, which is away again; then kill -9 for the node")
-        receipt = await self._send(center, "across a crash", text, devices=["watch"])
+        accepted = await self._send(center, "across a crash", text, devices=["watch"])
         await asyncio.to_thread(self._node.kill, signal.SIGKILL)
         self._say("  node", "is dead")
         self._node.start()
@@ -210,8 +210,8 @@ class _Demonstration:
         await self._connected(2, phone=phone, tablet=tablet)
         self._say("  node", "runs again, phone and tablet came back by themselves")
         async with await self._device(center, "watch") as watch:
-            await self._receives("watch", watch, receipt, text, note="came back and received")
-            await self._settled(center, receipt)
+            await self._receives("watch", watch, accepted, text, note="came back and received")
+            await self._settled(center, accepted)
 
     async def _balance(self, center: Center) -> None:
         for name, message_id in self._sent.items():
@@ -268,34 +268,34 @@ class _Demonstration:
 
     async def _send(
         self, center: Center, name: str, text: str, *, devices: list[str] | None = None
-    ) -> Receipt:
-        receipt = await center.send(APP, text, devices=devices, everyone=devices is None)
-        self._sent[name] = receipt.message_id
-        return receipt
+    ) -> MessageAccepted:
+        accepted = await center.send(APP, text, devices=devices, everyone=devices is None)
+        self._sent[name] = accepted.message_id
+        return accepted
 
     async def _receives(
-        self, name: str, device: Device, receipt: Receipt, text: str, *, note: str = "received"
+        self, name: str, device: Device, accepted: MessageAccepted, text: str, *, note: str = "received"
     ) -> None:
         try:
             async with asyncio.timeout(PATIENCE):
                 message = await device.receive()
         except TimeoutError:
-            raise DemoFailed(f"{name} did not receive {receipt.message_id}") from None
-        if (message.id, message.text) != (receipt.message_id, text):
-            raise DemoFailed(f"{name} received {message} instead of {receipt.message_id}")
+            raise DemoFailed(f"{name} did not receive {accepted.message_id}") from None
+        if (message.id, message.text) != (accepted.message_id, text):
+            raise DemoFailed(f"{name} received {message} instead of {accepted.message_id}")
         await message.ack()
         self._say(f"  {name}", f"{note}: {message.text}")
 
-    async def _pending(self, center: Center, receipt: Receipt, pending: int) -> None:
+    async def _pending(self, center: Center, accepted: MessageAccepted, pending: int) -> None:
         """Acks reach the ledger a moment after they are sent: waits until just so many are pending."""
         end = time.monotonic() + PATIENCE
-        while (ledger := (await center.message(APP, receipt.message_id)).ledger).pending != pending:
+        while (ledger := (await center.message(APP, accepted.message_id)).ledger).pending != pending:
             if time.monotonic() > end:
                 raise DemoFailed(f"{pending} should be pending: {ledger}")
             await asyncio.sleep(0.02)
 
-    async def _settled(self, center: Center, receipt: Receipt) -> None:
-        await self._pending(center, receipt, 0)
+    async def _settled(self, center: Center, accepted: MessageAccepted) -> None:
+        await self._pending(center, accepted, 0)
 
     def _say(self, who: str, what: str) -> None:
         if not self._quiet:

@@ -7,6 +7,7 @@ import structlog
 
 from longline.errors import LonglineError
 from longline.keeper.port import Keeper
+from longline.telemetry.faults import Faults
 
 log = structlog.get_logger("longline.coordinator")
 
@@ -20,7 +21,8 @@ class Duty:
     says that there may be more to do. Rounds are short: leadership is looked at before each.
 
     `node` gives this process's name, which may change while it lives. A round that fails ends nothing, since
-    the process may serve clients too; it is tried again after a while. `rounds` and `failures` count.
+    the process may serve clients too; it is tried again after a while. What nobody foresaw goes to `faults`.
+    `rounds` and `failures` count.
     """
 
     def __init__(
@@ -29,6 +31,7 @@ class Duty:
         keeper: Keeper,
         node: Callable[[], str],
         round: Round,
+        faults: Faults,
         *,
         every: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -39,6 +42,7 @@ class Duty:
         self._keeper = keeper
         self._node = node
         self._round = round
+        self._faults = faults
         self._every = every
         self._sleep = sleep
 
@@ -52,13 +56,14 @@ class Duty:
                     if not await self._round():
                         break
             except LonglineError as error:
-                pause = self._failed(code=error.code, error=error.message)
-            except Exception:
-                pause = self._failed(exc_info=True)
+                log.warning("duty_failed", duty=self.name, code=error.code, error=error.message)
+                pause = self._failed()
+            except Exception as error:
+                self._faults.note(f"coordinator.{self.name}", error)
+                pause = self._failed()
             await self._sleep(pause)
 
-    def _failed(self, **what: object) -> float:
+    def _failed(self) -> float:
         """How long to wait: a store that is away is not asked, nor the log told of it, ten times a second."""
         self.failures += 1
-        log.warning("duty_failed", duty=self.name, **what)
         return max(self._every, RETRY_AFTER)

@@ -5,12 +5,16 @@ transition by its source and sequence, so a coordinator that dies in between lea
 repetition.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
+from longline.flow.contained import contained
 from longline.model.events import Event
 from longline.model.times import wall_clock
 from longline.register.port import Register, Transition
-from longline.saver.bundle import Saver
+from longline.saver.port.events import EventStore
+from longline.telemetry.faults import Faults
 
 BATCH = 1000
 
@@ -27,19 +31,26 @@ class Lingering:
 
 
 class Presence:
-    """`round` carries transitions from the session table to the event queues, a batch at most."""
+    """`round` carries transitions from the session table to the event queues, a batch at most.
 
-    def __init__(self, register: Register, saver: Saver) -> None:
+    One that nobody can make an event of is given up: it would hold up all others for good.
+    """
+
+    def __init__(self, register: Register, events: EventStore, faults: Faults) -> None:
         self._register = register
-        self._saver = saver
+        self._events = events
+        self._faults = faults
 
     async def round(self) -> bool:
         """True when there may be more."""
         transitions = await self._register.transitions(BATCH)
         if transitions:
-            await self._saver.events.append([_event(transition) for transition in transitions])
+            await contained("coordinator.presence", self._append, transitions, self._faults)
             await self._register.forget(transitions)
         return len(transitions) >= BATCH
+
+    async def _append(self, transitions: Sequence[Transition]) -> None:
+        await self._events.append([_event(transition) for transition in transitions])
 
 
 def _event(transition: Transition) -> Event:

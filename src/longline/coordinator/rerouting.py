@@ -5,31 +5,42 @@ moment. The store knows which messages are pending for connected devices without
 simply routed again; rooms tell a repetition by its position.
 """
 
-from longline.bus.port import Bus
-from longline.bus.routing import route
+from collections.abc import Awaitable, Callable, Sequence
+
+from longline.flow.contained import contained
+from longline.model.commands import Broadcast, Unicast
 from longline.model.times import wall_clock
-from longline.saver.bundle import Saver
+from longline.saver.port.routing import RoutingStore
+from longline.telemetry.faults import Faults
 
 BATCH = 500
 
+Route = Callable[[Sequence[Unicast | Broadcast], int], Awaitable[object]]
+
 
 class Rerouting:
-    """`round` takes up what is older than `after` seconds, a batch at most. `rerouted` counts messages."""
+    """`round` takes up what is older than `after` seconds, a batch at most. `rerouted` counts messages.
 
-    def __init__(self, saver: Saver, bus: Bus, *, after: float) -> None:
+    `route` hands messages to the nodes of their devices; it is given them and the time in ms.
+    """
+
+    def __init__(self, store: RoutingStore, route: Route, faults: Faults, *, after: float) -> None:
         self.rerouted = 0
-        self._saver = saver
-        self._bus = bus
         self.after = int(after * 1000)
+        self._store = store
+        self._route = route
+        self._faults = faults
 
     async def round(self) -> bool:
         """True when there may be more."""
         now = wall_clock()
         before = now - self.after
-        completed = await self._saver.routing.complete(before, BATCH)
-        unrouted = await self._saver.routing.unrouted(before, BATCH)
+        completed = await self._store.complete(before, BATCH)
+        unrouted = await self._store.unrouted(before, BATCH)
         routes = [*completed, *unrouted]
         if routes:
             self.rerouted += len(routes)
-            await route(self._bus, self._saver, routes, now)
+            await contained(
+                "coordinator.rerouting", lambda part: self._route(part, now), routes, self._faults
+            )
         return max(len(completed), len(unrouted)) >= BATCH

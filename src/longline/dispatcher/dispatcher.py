@@ -3,7 +3,6 @@
 import asyncio
 import random
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -11,6 +10,7 @@ import msgspec
 from longline.dispatcher.ranking import Endpoint, distance, endpoints, ranked
 from longline.dispatcher.stampede import Stampede
 from longline.errors import Unavailable
+from longline.flow.lru import LruCache
 from longline.keeper.port import Keeper, Node
 from longline.settings import DispatcherSettings
 
@@ -68,7 +68,7 @@ class Dispatcher:
         self._monotonic = monotonic
         self._draw = draw
         self._stampede = Stampede()
-        self._history: OrderedDict[bytes, str] = OrderedDict()  # client → address of its endpoint
+        self._history: LruCache[bytes, str] = LruCache(HISTORY)  # client → address of its endpoint
         self._rooms: Mapping[str, Sequence[Node]] = {}
         self._dispatchers = 1  # that share the clients
         self._endpoints: dict[tuple[str, str], list[Endpoint]] = {}
@@ -151,10 +151,7 @@ class Dispatcher:
                     elif len(best) >= self._settings.endpoints:
                         best.pop()
                     best.insert(0, endpoint)
-        self._history[client] = best[0].address
-        self._history.move_to_end(client)
-        if len(self._history) > HISTORY:
-            self._history.popitem(last=False)
+        self._history.put(client, best[0].address)
 
     def statistics(self) -> Mapping[str, int]:
         """Figures for the metrics."""

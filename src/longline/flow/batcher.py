@@ -31,11 +31,12 @@ class Batcher(Generic[T]):
 
     `work` takes up to `batch` items, waits for what has to be waited for, and returns those that are to be
     tried again, in order; none when all are done. Raising a `LonglineError` says that all of them are. They
-    go in front of what has come meanwhile, after a pause as `retry` says. Anything else that `work`
-    raises is the fault of one item: each is tried alone, and the one that fails is given up and noted.
+    go in front of what has come meanwhile, after a pause as `retry` says, which grows for as long as nothing
+    gets done. Anything else that `work` raises is the fault of one item: each is tried alone, and the one
+    that fails is given up and noted. So `work` must bear an item that it has done before.
 
     At most `limit` items wait, those under way included; `lost` counts the ones that found no room, or lost
-    theirs. `delay` is how many seconds a first item waits for company.
+    theirs. `delay` is how many seconds a first item waits for company; a full batch waits for none.
     """
 
     def __init__(
@@ -62,14 +63,13 @@ class Batcher(Generic[T]):
         self._on_full = on_full
         self._sleep = sleep
         self._waiting: deque[T] = deque()
+        self._again = 0  # of those, how many were tried before: the first ones
         self._under_way = 0
-        self._hurried = False
         self._wake = asyncio.Event()
-        self._idle: asyncio.Event = asyncio.Event()
+        self._enough = asyncio.Event()
+        self._idle = asyncio.Event()
         self._idle.set()
         self._added = 0  # items so far
-        self._ended = 0  # of those, how many have ended, all before them too
-        self._holes = 0  # items that ended before one that was added earlier
         self._settling: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     def __len__(self) -> int:
@@ -87,22 +87,22 @@ class Batcher(Generic[T]):
             self.lost += 1
             if self._on_full is OnFull.REFUSE or not self._waiting:
                 return False
-            self._waiting.popleft()
-            self._holes += 1
+            self._take()
         self._waiting.append(item)
         self._added += 1
         if len(self._waiting) == 1:
             self._wake.set()
             self._idle.clear()
+        if len(self._waiting) == self._batch:
+            self._enough.set()
         return True
 
     async def settled(self) -> None:
         """Returns when every item taken in so far is done, given up or dropped; nobody waits for company."""
-        if self._ended < self._added:
+        if len(self):
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._settling.append((self._added, done))
-            self._hurried = True
-            self._wake.set()
+            self._enough.set()
             await done
 
     async def idle(self) -> None:
@@ -110,32 +110,43 @@ class Batcher(Generic[T]):
         await self._idle.wait()
 
     async def run(self) -> None:
-        """Works for as long as its owner lets it."""
+        """Works for as long as its owner lets it. What is under way when it is cancelled waits again."""
         pause = self._retry.first
         while True:
             await self._wake.wait()
-            if self.delay and not self._hurried and len(self._waiting) < self._batch:
-                await self._sleep(self.delay)
-            batch = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
+            if self.delay:
+                await self._gather()
+            batch = [self._take() for _ in range(min(self._batch, len(self._waiting)))]
             self._under_way = len(batch)
-            again = await self._tried(batch) if batch else []
-            self._under_way = 0
-            self._holes += len(batch) - len(again)
-            self._put_back(again)
-            if not again:
-                self._ended, self._holes = self._ended + self._holes, 0
-                self._tell()
+            again: Sequence[T] = batch
+            try:
+                again = await self._tried(batch)
+            finally:
+                self._under_way = 0
+                self._put_back(again)
+            self._tell()
             if not self._waiting:
                 self._wake.clear()
                 self._idle.set()
-                self._hurried = False
+            if len(again) < len(batch):
+                pause = self._retry.first
             if again:
                 await self._sleep(pause)
                 pause = min(self._retry.most, pause * 2)
-            else:
-                pause = self._retry.first
+
+    async def _gather(self) -> None:
+        """Gives others `delay` seconds to come, unless there are enough, or somebody waits for these."""
+        if self._settling or len(self._waiting) >= self._batch:
+            return
+        self._enough.clear()
+        timer = asyncio.get_running_loop().call_later(self.delay, self._enough.set)
+        try:
+            await self._enough.wait()
+        finally:
+            timer.cancel()
 
     async def _tried(self, batch: Sequence[T]) -> Sequence[T]:
+        """Those to be tried again."""
         try:
             return await self._work(batch) or ()
         except LonglineError:
@@ -149,18 +160,26 @@ class Batcher(Generic[T]):
             again += await self._tried([item])
         return again
 
+    def _take(self) -> T:
+        """The oldest."""
+        if self._again:
+            self._again -= 1
+        return self._waiting.popleft()
+
     def _put_back(self, again: Sequence[T]) -> None:
-        """In front of what came meanwhile, within the bound: the oldest, or the newest, are left out."""
-        room = self._limit - len(self._waiting)
-        if len(again) > room:
-            self.lost += len(again) - room
-            self._holes += len(again) - room
-            again = again[:room] if self._on_full is OnFull.REFUSE else again[len(again) - room :]
+        """In front of what came meanwhile, for which they had kept the room."""
         self._waiting.extendleft(reversed(again))
+        self._again += len(again)
 
     def _tell(self) -> None:
-        """Ends the waits of those whose items have all ended; order holds, so the first are first."""
-        while self._settling and self._settling[0][0] <= self._ended:
+        """Ends the waits of those whose items have all ended.
+
+        While none waits that was tried before, those that wait are the youngest: all older ones have ended.
+        """
+        if self._again:
+            return
+        ended = self._added - len(self._waiting)
+        while self._settling and self._settling[0][0] <= ended:
             _, done = self._settling.popleft()
             if not done.done():
                 done.set_result(None)

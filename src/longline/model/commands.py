@@ -52,7 +52,7 @@ class Broadcast(msgspec.Struct, frozen=True):
     parts: tuple[Part, ...]
 
 
-class Why(Enum):
+class CloseReason(Enum):
     """Why a connection is ended by the server."""
 
     TAKEN_OVER = "taken_over"
@@ -69,18 +69,18 @@ class Close(msgspec.Struct, frozen=True):
     app: int
     device: str
     epoch: int
-    why: Why
+    reason: CloseReason
 
 
 class AppChanged(msgspec.Struct, frozen=True):
     """An app was changed or deleted: forget what is remembered of it.
 
-    `why` ends the app's connections too (it was deleted); None leaves them.
+    `reason` ends the app's connections too (it was deleted); None leaves them.
     """
 
     app: int
     name: str
-    why: Why | None = None
+    reason: CloseReason | None = None
 
 
 class Forward(msgspec.Struct, frozen=True):

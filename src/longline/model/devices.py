@@ -5,8 +5,11 @@ devices are sets of ordinals.
 """
 
 import re
+from collections.abc import Sequence
 
 import msgspec
+
+from longline.errors import ValidationFailed
 
 JsonObject = dict[str, object]
 
@@ -24,6 +27,19 @@ _DEVICE_NAME = re.compile(DEVICE_NAME)
 def valid_device_name(name: str) -> bool:
     """Whether a device may have this name: 1 to 128 characters, see `DEVICE_NAME` for which."""
     return _DEVICE_NAME.fullmatch(name) is not None
+
+
+def check_device_name(name: str, field: str = "device") -> None:
+    """`ValidationFailed` with `field` when no device can have this name."""
+    if _DEVICE_NAME.fullmatch(name) is None:
+        raise ValidationFailed("a device's name is not allowed", details=[(field, "not a device name")])
+
+
+def check_device_names(names: Sequence[str], field: str) -> None:
+    """`check_device_name` for each; the error names the place of the first wrong one."""
+    for index, name in enumerate(names):
+        if _DEVICE_NAME.fullmatch(name) is None:
+            check_device_name(name, f"{field}.{index}")
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):

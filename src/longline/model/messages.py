@@ -9,9 +9,10 @@ import msgspec
 from longline.model.audience import Audience
 
 MAX_PAYLOAD = 256 * 1024  # bytes
-
-
 MAX_TTL = 2_419_200  # seconds: four weeks
+MAX_SPREAD = 86_400  # seconds: a day
+MAX_COLLAPSE_KEY = 64  # characters
+PRIORITIES = ("normal", "high")
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):

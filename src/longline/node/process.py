@@ -23,12 +23,12 @@ from longline.keeper.port import Load, Node
 from longline.model.apps import App
 from longline.model.times import wall_clock
 from longline.node.admin_key import admin_key, make_data_dir, shared_key_hash
-from longline.node.elsewhere import Elsewhere
 from longline.node.engines import Engines, OpenEngines
 from longline.node.membership import Cpu, Membership, describe_load
+from longline.node.other_rooms import OtherRooms
 from longline.node.probes import Probes
+from longline.node.reconciler import Reconciler
 from longline.node.room_metrics import room_metrics
-from longline.node.steering import Steering
 from longline.room.room import Room
 from longline.saver.bundle import Saver
 from longline.settings import Settings
@@ -49,7 +49,8 @@ class Process:
     """Started by `start`, ended by `stop`; in between, `failed` waits for a part to fail.
 
     `renamed` is called when it goes on under another name, because the others took it for dead.
-    `alone`: it is a whole cluster by itself, so its name lasts from one life to the next.
+    `alone`: it is a whole cluster by itself, so its name lasts from one life to the next. `faults` counts
+    what one item of many raised unforeseen, in whatever part.
     """
 
     def __init__(
@@ -57,10 +58,10 @@ class Process:
     ) -> None:
         self.settings = settings
         self.roles = tuple(role for role in ROLES if role in roles)
+        self.faults = Faults()
         self._open_engines = open_engines
         self._alone = alone
         self._once = OncePerPeer(settings.telemetry.log_peers, settings.telemetry.log_repeat)
-        self.faults = Faults()
         self._pauses = GcPauses()
         self._probe = LoopProbe(settings.telemetry.loop_lag_interval)
         self._collector = NodeCollector(compiled=hot_path_compiled())
@@ -99,7 +100,7 @@ class Process:
         if self._room is not None and not self._alone:
             self.retire()
             await self.membership.tell()
-            await self._steering.leave(self.settings.node.drain_grace)
+            await self._reconciler.leave(self.settings.node.drain_grace)
         self._ready = False
         await self._opened.aclose()
         log.info("node_stopped")
@@ -135,16 +136,17 @@ class Process:
             lasting=self._alone,
         )
         logs.name_node(self.name)
-        elsewhere = Elsewhere(lambda: self.name)
+        other_rooms = OtherRooms(lambda: self.name)
         room = self._make_room(engines, fenced) if "room" in self.roles else None
         self._room = room
-        self._steering = Steering(
+        self._reconciler = Reconciler(
             settings,
             engines.keeper,
             lambda: self.name,
             apply=self._apply,
-            elsewhere=elsewhere,
-            draining=None if room is None else room.draining(elsewhere.others, elsewhere.where),
+            other_rooms=other_rooms,
+            draining=None if room is None else room.draining(other_rooms.any, other_rooms.address),
+            faults=self.faults,
         )
         await self.membership.join()
         opened.push_async_callback(self.membership.leave)
@@ -157,7 +159,7 @@ class Process:
             self._open_coordinator(engines)
         if room is not None:
             await self._open_room(room, engines, opened)
-        self._own("node.steering", self._steering.run())
+        self._own("node.reconciler", self._reconciler.run())
         await self._open_front(engines, opened)
         if settings.node.gc_freeze:
             quiet_gc()
@@ -167,6 +169,12 @@ class Process:
         self._collector.add("loop", self._probe, gauges=("recent",))
         self._collector.add("log", self._once)
         self._collector.gauge("tasks", "Tasks alive on the event loop.", task_count)
+        self._collector.tally(
+            "faults",
+            "What one item of many raised and nobody foresaw, by where; the others went on.",
+            "place",
+            self.faults.counts,
+        )
 
     def _open_coordinator(self, engines: Engines) -> None:
         coordinator = Coordinator(
@@ -176,6 +184,7 @@ class Process:
             register=engines.register,
             bus=engines.bus,
             keeper=engines.keeper,
+            faults=self.faults,
         )
         self._coordinator = coordinator
         for duty in coordinator.duties:
@@ -244,7 +253,7 @@ class Process:
 
     def _takes_traffic(self) -> bool:
         """Not while it starts, was taken for dead, or wants its clients to go elsewhere."""
-        return self._ready and not self._retired and not self._steering.draining
+        return self._ready and not self._retired and not self._reconciler.draining
 
     async def _admin_key_hash(self, engines: Engines) -> bytes:
         """SHA-256 of the admin key: the settings', the data directory's, or the one all centers share."""
@@ -289,8 +298,8 @@ class Process:
             networks=node.networks,
             weight=node.weight,
             pool=node.pool,
-            draining=not self._ready or self._retired or self._steering.draining,
-            settings_version=self._steering.version,
+            draining=not self._ready or self._retired or self._reconciler.draining,
+            settings_version=self._reconciler.version,
             load=Load()
             if room is None
             else describe_load(room.connections, room.capacity, self._cpu(), self._probe.recent),

@@ -16,7 +16,6 @@ from longline.room.life.admission import Admission
 from longline.room.life.audit import Audit
 from longline.room.life.authority import Authority
 from longline.room.life.departures import Departures
-from longline.room.life.directory import Directory
 from longline.room.life.draining import Draining
 from longline.room.life.pressure import Pressure
 from longline.room.life.takeovers import Takeovers
@@ -35,6 +34,7 @@ from longline.room.wire.addresses import Addresses
 from longline.room.wire.connection import Wire
 from longline.room.wire.listeners import listen, serve
 from longline.room.wire.wheel import TICK, Wheel
+from longline.saver.app_cache import AppCache
 from longline.saver.bundle import Saver
 from longline.settings import RoomSettings
 from longline.telemetry.faults import Faults
@@ -42,6 +42,8 @@ from longline.telemetry.faults import Faults
 SLICE: Final = 1000  # connections looked at before the loop may serve others
 RECEIPTS: Final = 200_000  # receipts that may wait for the store
 RESTART_GRACE: Final = 5.0  # s
+APPS_KNOWN_FOR: Final = 60.0  # s: how long a change may go unnoticed of which this room was not told
+APPS_UNKNOWN_FOR: Final = 5.0  # s that a name without an app is remembered as such
 
 Report = Callable[[str, str, str], None]  # code, peer's address, message
 
@@ -95,7 +97,7 @@ class Room:
         sessions = self._sessions = Sessions(counters, fanout, pushes, self.departures.add)
         self.routes = RouteTable(node, bus, sessions, fanout, faults)
         # How clients come.
-        directory = Directory(saver)
+        apps = AppCache(saver.apps, known_for=APPS_KNOWN_FOR, unknown_for=APPS_UNKNOWN_FOR)
         self.takeovers = Takeovers(bus, counters, faults)
         self.admission = Admission(
             settings,
@@ -106,8 +108,8 @@ class Room:
             sessions=sessions,
             inboxes=saver.inboxes,
             register=register,
-            authority=Authority(directory, settings.anonymous_app),
-            directory=directory,
+            authority=Authority(apps, settings.anonymous_app),
+            apps=apps,
             inbox=self.inbox,
             takeovers=self.takeovers,
             fenced=fenced,
@@ -154,7 +156,7 @@ class Room:
             faults=faults,
             sessions=sessions,
             pushes=pushes,
-            directory=directory,
+            apps=apps,
             broadcasts=self._broadcasts,
             routes=self.routes,
             fenced=fenced,

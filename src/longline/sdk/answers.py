@@ -1,7 +1,8 @@
 """What the HTTP API answers, as typed values, and the push that it is asked to make.
 
-Fields that a later version of the server adds are ignored, so an older SDK reads a newer server.
-Times are aware datetimes in UTC.
+The types are named as the API names them and are not the API's own: the server writes just what its document
+says, and who reads must bear what other versions write. Fields that a later version adds are ignored, so an
+older SDK reads a newer server. Times are aware datetimes in UTC.
 """
 
 import base64
@@ -66,7 +67,7 @@ class DeviceToken(msgspec.Struct, frozen=True, kw_only=True):
     password: str
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+class MessageAccepted(msgspec.Struct, frozen=True, kw_only=True):
     """The server has stored the push. `targeted` is None while the audience is still being counted."""
 
     message_id: str

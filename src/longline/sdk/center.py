@@ -1,8 +1,8 @@
 """`Center`: what an app server does through the HTTP API, one method a call.
 
 async with Center("http://127.0.0.1:8080", server_key) as center:
-    receipt = await center.send("news", {"title": "Goal!"}, devices=["d1"], ttl=3600)
-    status = await center.wait("news", receipt.message_id, within=30)
+    accepted = await center.send("news", {"title": "Goal!"}, devices=["d1"], ttl=3600)
+    status = await center.wait("news", accepted.message_id, within=30)
     print(status.ledger.acked)
 """
 
@@ -28,9 +28,9 @@ from longline.sdk.answers import (
     DeviceInfo,
     DeviceStatus,
     DeviceToken,
+    MessageAccepted,
     MessageStatus,
     Push,
-    Receipt,
 )
 from longline.sdk.backoff import Random
 from longline.sdk.http import Answer, ErrorBody, Http, Sleep, error_of
@@ -261,7 +261,7 @@ class Center:
         send_at: datetime | None = None,
         spread_over: int | None = None,
         idempotency_key: str | None = None,
-    ) -> Receipt:
+    ) -> MessageAccepted:
         """Pushes to `devices`, to `everyone`, or to an `audience` of the contract; see `Push` for the rest.
 
         When this returns, the server has the push on disk. The call carries an Idempotency-Key, its own
@@ -281,11 +281,11 @@ class Center:
             send_at=send_at,
             spread_over=spread_over,
         )
-        return await self._keyed(f"{_app(app)}/messages", Receipt, push.body(), idempotency_key)
+        return await self._keyed(f"{_app(app)}/messages", MessageAccepted, push.body(), idempotency_key)
 
     async def send_batch(
         self, app: str, pushes: Iterable[Push], *, idempotency_key: str | None = None
-    ) -> list[Receipt | LonglineError]:
+    ) -> list[MessageAccepted | LonglineError]:
         """Makes up to 1000 pushes in one request; one result for each, in order."""
         body: JsonObject = {"messages": [push.body() for push in pushes]}
         batch = await self._keyed(f"{_app(app)}/messages:batch", _Batch, body, idempotency_key)
@@ -327,12 +327,12 @@ class Center:
         return await self._http.call("POST", path, answer, body=body, headers=headers, safe=True)
 
 
-def _outcome(item: _BatchItem) -> Receipt | LonglineError:
+def _outcome(item: _BatchItem) -> MessageAccepted | LonglineError:
     if item.error is not None:
         return error_of(item.error)
     if item.message_id is None:
         raise LonglineError("a result of the batch is neither a message nor an error")
-    return Receipt(message_id=item.message_id, status=item.status, targeted=item.targeted)
+    return MessageAccepted(message_id=item.message_id, status=item.status, targeted=item.targeted)
 
 
 def _given(**values: Value | None) -> dict[str, Value]:

@@ -26,8 +26,8 @@ from longline.sdk.backoff import Backoff, Random
 from longline.sdk.clock import Clock, LoopClock
 from longline.sdk.endpoints import Endpoint, Endpoints
 from longline.sdk.message import Message
+from longline.sdk.mqtt_client import Answered, Ended, Event, Identity, MqttClient, Opened, Statistics
 from longline.sdk.refusals import TakenOver, Verdict
-from longline.sdk.session import Answered, Ended, Event, Identity, Opened, Session, Statistics
 
 CHUNK: Final = 64 * 1024  # bytes read at once
 MAX_UNANSWERED: Final = 100  # publishes with QoS 1 at once; further ones wait
@@ -105,7 +105,7 @@ class Device:
             session_expiry,
             connect_timeout,
         )
-        self._session = Session(self._identity, self._acknowledge)
+        self._client = MqttClient(self._identity, self._acknowledge)
         self._backoff = Backoff(base=backoff_base, cap=backoff_cap, random=random)
         self._clock: Clock = clock or LoopClock()
         self._writer: asyncio.StreamWriter | None = None
@@ -142,14 +142,14 @@ class Device:
         """Says good-bye and stops. Whoever iterates is at the end; what was not acknowledged comes again."""
         if self._owner is None:
             return
-        self._session.disconnect()  # which the owner writes before it hangs up
+        self._client.disconnect()  # which the owner writes before it hangs up
         self._owner.cancel()
         await asyncio.wait([self._owner])
 
     @property
     def connected(self) -> bool:
         """Whether the server has let the device in, as far as is known."""
-        return self._session.open
+        return self._client.open
 
     @property
     def closed(self) -> bool:
@@ -159,11 +159,11 @@ class Device:
     @property
     def statistics(self) -> Statistics:
         """Counters since the device was made, and the last error."""
-        return self._session.statistics
+        return self._client.statistics
 
     async def wait_connected(self) -> None:
         """Returns once the device is connected; raises when it never will be."""
-        while not self._session.open:
+        while not self._client.open:
             self._check_alive()
             self._opened.clear()
             await self._opened.wait()
@@ -185,12 +185,12 @@ class Device:
                 await self._arrived.wait()
             message = self._inbox.popleft()
             self._room.set()
-            if self._session.handled(message):
+            if self._client.handled(message):
                 # A copy that came while the consumer was still busy with the first.
-                self._session.statistics.duplicates += 1
+                self._client.statistics.duplicates += 1
                 await self._acknowledge(message)
                 continue
-            self._session.statistics.received += 1
+            self._client.statistics.received += 1
             return message
 
     async def publish(self, topic: str, payload: bytes | str, *, qos: int = 1) -> None:
@@ -204,20 +204,20 @@ class Device:
         data = payload.encode("utf-8") if isinstance(payload, str) else payload
         if qos == 0:
             await self.wait_connected()
-            self._session.publish(topic, data, 0, self._clock.now())
+            self._client.publish(topic, data, 0, self._clock.now())
             await self._flush()
             return
         async with self._publishing:
             self._check_alive()
-            call = self._session.publish(topic, data, 1, self._clock.now())
+            call = self._client.publish(topic, data, 1, self._clock.now())
             answer = self._expect(call)
-            self._handle(self._session.pump(self._clock.now()))
+            self._handle(self._client.pump(self._clock.now()))
             await self._flush()
             try:
                 await answer
             finally:
                 self._calls.pop(call, None)
-                self._session.withdraw(call)
+                self._client.withdraw(call)
 
     async def subscribe(self, filter: str, *, qos: int = 1) -> None:
         """Asks for a topic filter, now and again after every reconnect; its messages come with the others.
@@ -227,7 +227,7 @@ class Device:
         if qos not in (0, 1):
             raise ValueError("qos is 0 or 1")
         self._check_alive()
-        call = self._session.subscribe(filter, qos, self._clock.now())
+        call = self._client.subscribe(filter, qos, self._clock.now())
         answer = self._expect(call)
         await self._flush()
         try:
@@ -252,12 +252,12 @@ class Device:
             raise RuntimeError("use `async with Device(…)`: nothing connects before that")
 
     async def _acknowledge(self, message: Message) -> None:
-        self._session.ack(message, self._clock.now())
+        self._client.ack(message, self._clock.now())
         await self._flush()
 
     async def _flush(self) -> None:
-        """Writes what the session has to say, and waits while the network is slower than we are."""
-        output = self._session.take_output()
+        """Writes what the client has to say, and waits while the network is slower than we are."""
+        output = self._client.take_output()
         writer = self._writer
         if not output or writer is None or writer.is_closing():
             return
@@ -300,10 +300,10 @@ class Device:
                 answer = await dispatchers.look_up()
             except errors.Unavailable as error:
                 _log.info("%s: %s", self._identity.device, error)
-                self._session.statistics.last_error = error
+                self._client.statistics.last_error = error
                 if self.endpoints.known:
                     return
-                self._session.statistics.failures += 1
+                self._client.statistics.failures += 1
                 await self._clock.sleep(max(self._backoff.next(), error.retry_after or 0.0))
         self._known_until = now + answer.expires_in
         self.endpoints.feed([(place.host, place.port) for place in answer.endpoints])
@@ -311,14 +311,14 @@ class Device:
         if 0 < hints.initial_ms <= hints.max_ms:
             self._backoff.bound(hints.initial_ms / 1000, hints.max_ms / 1000)
         if self._recommended and answer.heartbeat.keep_alive:
-            self._session.identity = replace(self._identity, keep_alive=answer.heartbeat.keep_alive)
+            self._client.identity = replace(self._identity, keep_alive=answer.heartbeat.keep_alive)
         await self._clock.sleep(min(hints.after_ms / 1000, LONGEST_AFTER))
 
     async def _connect_once(self) -> None:
         """One connection from its token to its end, and the wait after it; raises when it was the last."""
         fresh = callable(self._token) and self._cached_token is None
         began = self._clock.now()
-        connects = self._session.statistics.connects
+        connects = self._client.statistics.connects
         host, port = self.endpoints.current
         token = None
         try:
@@ -330,11 +330,11 @@ class Device:
             ended = Ended(errors.Unavailable("the server did not let us in in time"), Verdict.RETRY)
         except OSError as error:
             ended = Ended(errors.Unavailable(f"{host}:{port}: {error}"), Verdict.RETRY)
-        self._session.statistics.last_error = ended.error
+        self._client.statistics.last_error = ended.error
         _log.info("the connection of %s ended: %s", self._identity.device, ended.error)
         # A server that lets us in and throws us out at once is not a success: only a connection that lasted
         # makes the next wait short again.
-        let_in = self._session.statistics.connects > connects
+        let_in = self._client.statistics.connects > connects
         if let_in:
             self.endpoints.worked()
         if let_in and self._clock.now() - began >= STABLE_AFTER:
@@ -343,7 +343,7 @@ class Device:
         if ended.verdict is Verdict.MOVE:
             await self._move(ended)
             return
-        self._session.statistics.failures += 1
+        self._client.statistics.failures += 1
         if ended.verdict is Verdict.STOP and not self._was_us(ended.error):
             raise ended.error
         if ended.verdict is Verdict.REFRESH:
@@ -364,7 +364,7 @@ class Device:
 
     async def _move(self, ended: Ended) -> None:
         """Goes where the server wants this device, at the time it wants it there."""
-        self._session.statistics.moves += 1
+        self._client.statistics.moves += 1
         self.endpoints.send_to(ended.endpoints)
         if not ended.endpoints:
             self._known_until = float("-inf")  # it came from there; where to, a dispatcher knows
@@ -386,11 +386,11 @@ class Device:
         try:
             async with asyncio.timeout(self._identity.connect_timeout):
                 reader, self._writer = await asyncio.open_connection(host, port)
-                self._session.port = port
+                self._client.port = port
                 unanswered, self._unanswered = self._unanswered, self._clock.now()
-                self._session.connect(token, self._clock.now())
+                self._client.connect(token, self._clock.now())
                 await self._flush()
-                while not self._session.open:
+                while not self._client.open:
                     ended = await self._read(reader, full=False)
                     if ended is not None:
                         return ended
@@ -419,10 +419,10 @@ class Device:
         while len(self._inbox) >= self._identity.receive_maximum:
             if self._calls:
                 return True
-            self._session.paused = True
+            self._client.paused = True
             self._room.clear()
             await self._room.wait()
-        self._session.paused = False
+        self._client.paused = False
         return False
 
     async def _read(self, reader: asyncio.StreamReader, *, full: bool) -> Ended | None:
@@ -433,7 +433,7 @@ class Device:
             return Ended(errors.Unavailable(f"the connection broke: {error}"), Verdict.RETRY)
         if not data:
             return Ended(errors.Unavailable("the server closed the connection"), Verdict.RETRY)
-        ended = self._handle(self._session.feed(data, self._clock.now()), full=full)
+        ended = self._handle(self._client.feed(data, self._clock.now()), full=full)
         await self._flush()
         return ended
 
@@ -442,7 +442,7 @@ class Device:
         for event in events:
             if isinstance(event, Message):
                 if full and event.qos == 0:
-                    self._session.statistics.overflowed += 1  # at most once, and this is the other case
+                    self._client.statistics.overflowed += 1  # at most once, and this is the other case
                 else:
                     self._inbox.append(event)
                     self._arrived.set()
@@ -464,13 +464,13 @@ class Device:
             answer.set_exception(event.error)
 
     async def _keep_time(self, writer: asyncio.StreamWriter) -> None:
-        """Keep alive: sleeps until the session's deadline, which moves later with whatever happens."""
-        while (deadline := self._session.deadline) is not None:
+        """Keep alive: sleeps until the client's deadline, which moves later with whatever happens."""
+        while (deadline := self._client.deadline) is not None:
             now = self._clock.now()
             if now < deadline:
                 await self._clock.sleep(deadline - now)
                 continue
-            self._dead = self._session.tick(now)
+            self._dead = self._client.tick(now)
             if self._dead is not None:
                 writer.transport.abort()  # nothing that waits to be written will ever be
                 return
@@ -490,7 +490,7 @@ class Device:
         finally:
             writer.transport.abort()
             self._writer = None
-            self._session.lost()
+            self._client.lost()
 
 
 def _dispatchers(urls: Sequence[str], app: str, device: str, random: Random) -> "Dispatchers | None":

@@ -40,14 +40,13 @@ class _ErrorAnswer(msgspec.Struct):
     error: ErrorBody
 
 
-def _every_class(base: type[errors.LonglineError]) -> dict[str, type[errors.LonglineError]]:
-    classes = {base.code: base}
-    for kind in base.__subclasses__():
-        classes.update(_every_class(kind))
-    return classes
-
-
-_BY_CODE = _every_class(errors.LonglineError)
+# Those of the tree itself: what a server or an application in this process derived from them is its own, and
+# may be made of other things than a message.
+_BY_CODE: dict[str, type[errors.LonglineError]] = {
+    kind.code: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, errors.LonglineError)
+}
 # A proxy before the server answers without our codes, and a newer server with ones we do not know:
 # the status still says which kind of failure it is.
 _BY_STATUS: dict[int, type[errors.LonglineError]] = {

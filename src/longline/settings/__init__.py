@@ -1,27 +1,26 @@
 """One typed tree of settings.
 
-`tree` says what can be set, `catalogue` lists it for programs, `sources` reads it from the file, the
-environment and the flags, and `reference` writes it down for people.
+`sections` says what can be set, `tree` puts the sections together, `catalogue` lists them for programs,
+`sources` reads them from the file, the environment and the flags, `dynamic` from what operators change at run
+time, and `reference` writes them down for people.
 """
 
 from longline.settings.catalogue import CATALOGUE, Entry
 from longline.settings.reference import reference_page
+from longline.settings.secret import Secret
+from longline.settings.sections.agent import AgentSettings
+from longline.settings.sections.bus import BusSettings
+from longline.settings.sections.center import CenterSettings
+from longline.settings.sections.coordinator import CoordinatorSettings
+from longline.settings.sections.dispatcher import DispatcherSettings
+from longline.settings.sections.keeper import KeeperSettings
+from longline.settings.sections.node import NodeSettings
+from longline.settings.sections.room import RoomSettings
+from longline.settings.sections.saver import SaverSettings
+from longline.settings.sections.store import StoreSettings
+from longline.settings.sections.telemetry import TelemetrySettings
 from longline.settings.sources import Loaded, load
-from longline.settings.tree import (
-    AgentSettings,
-    BusSettings,
-    CenterSettings,
-    CoordinatorSettings,
-    DispatcherSettings,
-    KeeperSettings,
-    NodeSettings,
-    RoomSettings,
-    SaverSettings,
-    Secret,
-    Settings,
-    StoreSettings,
-    TelemetrySettings,
-)
+from longline.settings.tree import Settings
 
 __all__ = [
     "CATALOGUE",

@@ -12,7 +12,8 @@ from typing import Annotated, Final, Literal, Union, get_args, get_origin
 import msgspec
 from msgspec import Meta, Struct
 
-from longline.settings.tree import Secret, Settings
+from longline.settings.secret import Secret
+from longline.settings.tree import Settings
 
 ENV_PREFIX: Final = "LONGLINE_"
 

@@ -4,11 +4,11 @@ from itertools import groupby
 from pathlib import Path
 
 from longline.settings.catalogue import CATALOGUE, SECTIONS, Entry
-from longline.settings.tree import Secret
+from longline.settings.secret import Secret
 
 _HEAD = """# Settings
 
-This page is written by `longline config docs` from `src/longline/settings/tree.py`.
+This page is written by `longline config docs` from the files in `src/longline/settings/sections`.
 
 A setting is read from a TOML file (`--config FILE`), overridden by its environment variable, overridden by
 its flag. Names are strict everywhere: an unknown one is an error. In an environment variable a list is

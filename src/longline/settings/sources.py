@@ -17,7 +17,9 @@ from msgspec import Struct
 
 from longline.errors import SettingsError
 from longline.settings.catalogue import CATALOGUE, ENV_PREFIX, SECTIONS, Entry
-from longline.settings.tree import RoomSettings, Secret, Settings
+from longline.settings.secret import Secret
+from longline.settings.sections.room import RoomSettings
+from longline.settings.tree import Settings
 
 MOST_PROCESSES: Final = 1024  # of a kind on one host
 ROLES: Final = frozenset({"room", "center", "dispatcher", "coordinator"})

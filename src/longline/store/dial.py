@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from longline.errors import SettingsError, Unavailable
-from longline.settings.tree import StoreSettings
+from longline.settings import StoreSettings
 from longline.store.addresses import Address, Contacts
 from longline.store.calls import Reply, StoreError
 from longline.store.link import Link, Pack, ReplyReader

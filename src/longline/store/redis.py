@@ -16,7 +16,7 @@ import structlog
 
 from hiredis import Reader, pack_command
 from longline.errors import LonglineError, SettingsError, Unavailable
-from longline.settings.tree import StoreSettings
+from longline.settings import StoreSettings
 from longline.store.addresses import Address, parse
 from longline.store.calls import Call, Reply, StoreError, Word
 from longline.store.dial import Dial, Facts

@@ -14,7 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from longline.errors import LonglineError, Unavailable
-from longline.settings.tree import StoreSettings
+from longline.settings import StoreSettings
 from longline.store.addresses import Address
 from longline.store.calls import Call, Reply, StoreError
 from longline.store.dial import Dial, Facts

@@ -21,7 +21,7 @@ from typing import Protocol
 import structlog
 
 from longline.errors import Overloaded, Unavailable
-from longline.settings.tree import StoreSettings
+from longline.settings import StoreSettings
 from longline.store.addresses import Address
 from longline.store.calls import Call, Reply, StoreError, Verdict, judge
 from longline.store.dial import Dial, Facts

@@ -50,6 +50,7 @@ class NodeCollector(Collector):
         }
         self._parts: list[_Part] = []
         self._gauges: list[tuple[str, str, Callable[[], float]]] = []
+        self._tallies: list[tuple[str, str, str, Mapping[str, int]]] = []
         self._figures: list[tuple[str, Callable[[], Mapping[str, float]]]] = []
         # Not the library's global registry: tests and tools hold several nodes in one process.
         self._registry = CollectorRegistry(auto_describe=False)
@@ -77,6 +78,10 @@ class NodeCollector(Collector):
         """Export what `read` returns at the moment of a scrape, as `longline_{name}`."""
         self._gauges.append((f"longline_{name}", doc, read))
 
+    def tally(self, name: str, doc: str, label: str, counts: Mapping[str, int]) -> None:
+        """Export counts by a label, as `longline_{name}_total`."""
+        self._tallies.append((f"longline_{name}", doc, label, counts))
+
     def figures(self, part: str, read: Callable[[], Mapping[str, float]]) -> None:
         """Export what `read` returns at the moment of a scrape, as gauges `longline_{part}_{name}`.
 
@@ -92,6 +97,8 @@ class NodeCollector(Collector):
         yield InfoMetricFamily("longline_build", "What this node runs.", value=self._build)
         for name, doc, read in self._gauges:
             yield GaugeMetricFamily(name, doc, value=read())
+        for name, doc, label, counts in self._tallies:
+            yield _labelled(CounterMetricFamily(name, doc, labels=[label]), counts)
         for name, read_all in self._figures:
             for figure, value in read_all().items():
                 doc = f"{name}: {figure.replace('_', ' ')}"
@@ -116,13 +123,16 @@ def _family(part: _Part, slot: str, value: object) -> Metric:
         return HistogramMetricFamily(name, doc, buckets=value.cumulative(), sum_value=value.total)
     family = GaugeMetricFamily if slot in part.gauges else CounterMetricFamily
     if isinstance(value, Mapping):
-        labelled = family(name, doc, labels=[part.labels.get(slot, "kind")])
-        for label, count in _bounded(value):
-            labelled.add_metric([label], count)
-        return labelled
+        return _labelled(family(name, doc, labels=[part.labels.get(slot, "kind")]), value)
     if isinstance(value, (int, float)):
         return family(name, doc, value=value)
     raise TypeError(f"{name} is a {type(value).__name__}; it cannot be exported")
+
+
+def _labelled(family: CounterMetricFamily | GaugeMetricFamily, counts: Mapping[str, int]) -> Metric:
+    for label, count in _bounded(counts):
+        family.add_metric([label], count)
+    return family
 
 
 def _bounded(counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:

@@ -1,7 +1,7 @@
 """Errors that nobody foresaw, in one item of many: counted, logged once, and kept from the others.
 
-Whatever goes through many items in turn (the callbacks of a turn, the commands of a node, the rows of a batch)
-hands what an item raises to `Faults` and goes on with the next.
+Whatever goes through many items in turn (the callbacks of a turn, the commands of a node, the rows of a
+batch) hands what an item raises to `Faults` and goes on with the next.
 """
 
 from typing import Final, final

@@ -12,6 +12,7 @@ from longline.model.commands import (
     Broadcast,
     Cancelled,
     Close,
+    CloseReason,
     Command,
     Forward,
     Part,
@@ -19,7 +20,6 @@ from longline.model.commands import (
     Routes,
     Target,
     Unicast,
-    Why,
 )
 from longline.model.devices import Binding
 from longline.model.messages import Message
@@ -38,7 +38,7 @@ MESSAGE = Message(
 
 
 def numbered(count: int, first: int = 0) -> list[Close]:
-    return [Close(1, f"d{n}", n, Why.KICKED) for n in range(first, first + count)]
+    return [Close(1, f"d{n}", n, CloseReason.KICKED) for n in range(first, first + count)]
 
 
 def tell_what_is_missing(received: Sequence[Command]) -> int:
@@ -60,9 +60,9 @@ def tell_what_is_missing(received: Sequence[Command]) -> int:
     [
         Unicast(1, MESSAGE, (Target("a", 0, 7, Binding("n", 3, 4)), Target("b", 1, 7, None))),
         Broadcast(1, MESSAGE, (Part(8, b"\x00\xffset"), Part(9, b""))),
-        Close(1, "a", 3, Why.TAKEN_OVER),
+        Close(1, "a", 3, CloseReason.TAKEN_OVER),
         AppChanged(1, "news"),
-        AppChanged(1, "news", Why.APP_DELETED),
+        AppChanged(1, "news", CloseReason.APP_DELETED),
         Forward(1, "a/b", b"\x00\xff", 2, b"\x26"),
         Routes("other", added=((1, "a/+"), (2, "#")), removed=((1, "ä"),), whole=True, wanted=True),
         Cancelled(1, MESSAGE.id),
@@ -169,7 +169,7 @@ async def test_what_is_sent_at_the_same_time_arrives_each_once_and_in_its_sender
 
     async def send(sender: int) -> None:
         for n in range(20):
-            await bus.send("n", [Close(sender, "d", n, Why.KICKED)])
+            await bus.send("n", [Close(sender, "d", n, CloseReason.KICKED)])
 
     senders = [asyncio.create_task(send(n), name=f"s{n}") for n in range(10)]
     received: list[Close] = []

@@ -14,7 +14,7 @@ import pytest
 
 import longline
 from longline.bench import broadcast, connections, fanout, unicast
-from longline.bench.ledgers import Verdict
+from longline.bench.ledgers import ServerVerdict
 from tests.unit.bench.peers import Broker, serving
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(longline.__file__).parents[1])}
@@ -26,28 +26,28 @@ def bench(*arguments: str | float) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
 
 
-def fanned_out(broker: Broker, *arguments: str | float) -> tuple[int, fanout.Figures]:
+def fanned_out(broker: Broker, *arguments: str | float) -> tuple[int, fanout.FanoutFigures]:
     done = bench("fanout", "--port", broker.mqtt, "--seconds", 0.1, "--stall", 0.5, "--json", *arguments)
     assert done.returncode in (0, 1), done.stderr
-    return done.returncode, msgspec.json.decode(done.stdout, type=fanout.Figures)
+    return done.returncode, msgspec.json.decode(done.stdout, type=fanout.FanoutFigures)
 
 
-def sent_unicasts(broker: Broker, *arguments: str | float) -> tuple[int, unicast.Figures]:
+def sent_unicasts(broker: Broker, *arguments: str | float) -> tuple[int, unicast.UnicastFigures]:
     url = f"http://127.0.0.1:{broker.http}"
     done = bench(
         "unicast", *ACCOUNT, "--url", url, "--port", broker.mqtt, "--stall", 0.5, "--json", *arguments
     )
     assert done.returncode in (0, 1), done.stderr
-    return done.returncode, msgspec.json.decode(done.stdout, type=unicast.Figures)
+    return done.returncode, msgspec.json.decode(done.stdout, type=unicast.UnicastFigures)
 
 
-def sent_broadcasts(broker: Broker, *arguments: str | float) -> tuple[int, broadcast.Figures]:
+def sent_broadcasts(broker: Broker, *arguments: str | float) -> tuple[int, broadcast.BroadcastFigures]:
     url = f"http://127.0.0.1:{broker.http}"
     done = bench(
         "broadcast", *ACCOUNT, "--url", url, "--port", broker.mqtt, "--stall", 0.5, "--json", *arguments
     )
     assert done.returncode in (0, 1), done.stderr
-    return done.returncode, msgspec.json.decode(done.stdout, type=broadcast.Figures)
+    return done.returncode, msgspec.json.decode(done.stdout, type=broadcast.BroadcastFigures)
 
 
 @pytest.mark.parametrize("protocol", [4, 5])
@@ -93,7 +93,7 @@ def test_connections_are_opened_held_and_kept_alive() -> None:
             "--processes", 2, "--server-pid", os.getpid(), "--json",
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    figures = msgspec.json.decode(done.stdout, type=connections.Figures)
+    figures = msgspec.json.decode(done.stdout, type=connections.ConnectionsFigures)
     assert (figures.opened, figures.refused, figures.lost) == (50, {}, 0)
     assert figures.handshake.samples == 50
     assert figures.memory_before is not None
@@ -117,7 +117,7 @@ def test_refused_and_lost_connections_are_counted_by_reason() -> None:
             "--json",
         )
     assert done.returncode == 1
-    figures = msgspec.json.decode(done.stdout, type=connections.Figures)
+    figures = msgspec.json.decode(done.stdout, type=connections.ConnectionsFigures)
     assert (figures.opened, figures.refused, figures.lost) == (9, {"connack 0x04": 1}, 1)
 
 
@@ -131,7 +131,7 @@ def test_unicasts_are_followed_to_their_receipts(protocol: int, processes: int) 
         )  # fmt: skip
     assert status == 0
     assert (figures.accepted, figures.acknowledged, figures.lost, figures.duplicates) == (203, 203, 0, 0)
-    assert figures.verdict == Verdict(10, 0, figures.verdict.ledgers_asked, 0)
+    assert figures.verdict == ServerVerdict(10, 0, figures.verdict.ledgers_asked, 0)
     assert figures.verdict.ledgers_asked > 0
     assert figures.receipt.samples == 203
 
@@ -180,7 +180,7 @@ def test_broadcasts_are_followed_to_every_device(protocol: int, qos: int, proces
         )  # fmt: skip
     assert status == 0
     assert (figures.delivered, figures.lost, figures.duplicates, figures.disordered) == (7 * 21, 0, 0, 0)
-    assert figures.verdict == Verdict(0, 0, 21, 0)
+    assert figures.verdict == ServerVerdict(0, 0, 21, 0)
     assert figures.delivered_per_second > 0
     assert figures.spread.samples == 20
 

@@ -14,7 +14,8 @@ from longline.bench.hot.courier import (
     first_message_id,
 )
 from longline.bench.hot.wire import Poller
-from longline.bench.unicast import device_name, message_opening
+from longline.bench.push import device_name
+from longline.bench.unicast import message_opening
 from longline.mqtt.codec import encode
 from longline.mqtt.packets import Publish
 from longline.mqtt.properties import PropertyId

@@ -26,7 +26,7 @@ def work(station):
 
 cpu = min(os.sched_getaffinity(0))
 try:
-    with Fleet(Crew(3, (cpu,)), work) as fleet:
+    with Fleet(Crew(processes=3, cpus=str(cpu)), work) as fleet:
         print(fleet.gather(lambda counters: ""))
         fleet.tell(ORDER)
         print(fleet.gather(lambda counters: ""))

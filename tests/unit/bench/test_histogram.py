@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longline.bench.hot.histogram import BUCKETS, HIGHEST, Histogram, bucket_of, highest_in, load
+from longline.bench.hot.histogram import BUCKETS, HIGHEST, LatencyHistogram, bucket_of, highest_in, load
 
 
 class Oracle(Protocol):
@@ -25,8 +25,8 @@ HdrHistogram = cast(Callable[[int, int, int], Oracle], import_module("hdrh.histo
 PERCENTILES = (0.0, 1.0, 25.0, 50.0, 75.0, 90.0, 99.0, 99.9, 99.99, 100.0)
 
 
-def recorded(values: list[int]) -> Histogram:
-    histogram = Histogram()
+def recorded(values: list[int]) -> LatencyHistogram:
+    histogram = LatencyHistogram()
     for value in values:
         histogram.record(value)
     return histogram
@@ -78,7 +78,11 @@ def test_a_histogram_survives_the_pipe(values: list[int]) -> None:
 
 
 def test_without_values_everything_is_zero() -> None:
-    assert (Histogram().percentile(99.0), Histogram().mean(), Histogram().highest) == (0, 0.0, 0)
+    assert (LatencyHistogram().percentile(99.0), LatencyHistogram().mean(), LatencyHistogram().highest) == (
+        0,
+        0.0,
+        0,
+    )
 
 
 def test_values_out_of_range_count_as_the_nearest_one_in_it() -> None:

@@ -2,19 +2,19 @@
 
 import socket
 
-from longline.bench.hot.idle import PINGREQ, IdleLink, KeepAlive
-from longline.bench.hot.wire import Poller, Tally
+from longline.bench.hot.idle import PINGREQ, IdleClient, KeepAlive
+from longline.bench.hot.wire import Handshakes, Poller
 
 SECOND = 1_000_000_000
 
 
-def idle_link(poller: Poller, keeper: KeepAlive) -> tuple[IdleLink, socket.socket]:
+def idle_client(poller: Poller, keeper: KeepAlive) -> tuple[IdleClient, socket.socket]:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.setblocking(False)
-    link = IdleLink(poller, Tally(), keeper, b"hello")
-    link.adopt(ours, False)
-    return link, theirs
+    client = IdleClient(poller, Handshakes(), keeper, b"hello")
+    client.adopt(ours, False)
+    return client, theirs
 
 
 def received(peer: socket.socket) -> bytes:
@@ -26,7 +26,7 @@ def received(peer: socket.socket) -> bytes:
 
 def test_each_link_pings_when_its_own_interval_is_over() -> None:
     poller, keeper = Poller(), KeepAlive(10.0)
-    (early, first), (late, second) = idle_link(poller, keeper), idle_link(poller, keeper)
+    (early, first), (late, second) = idle_client(poller, keeper), idle_client(poller, keeper)
     with first, second:
         early.settle(0)
         late.settle(5 * SECOND)
@@ -42,20 +42,20 @@ def test_each_link_pings_when_its_own_interval_is_over() -> None:
 
 def test_a_lost_link_leaves_the_queue() -> None:
     poller, keeper = Poller(), KeepAlive(10.0)
-    link, peer = idle_link(poller, keeper)
-    link.settle(0)
+    client, peer = idle_client(poller, keeper)
+    client.settle(0)
     peer.close()
     poller.turn(1.0)
     keeper.ping(11 * SECOND)
-    assert (keeper.pings, len(keeper.queue), link.tally.lost) == (0, 0, 1)
+    assert (keeper.pings, len(keeper.queue), client.handshakes.lost) == (0, 0, 1)
     poller.close()
 
 
 def test_without_a_keep_alive_nothing_is_sent() -> None:
     poller, keeper = Poller(), KeepAlive(0.0)
-    link, peer = idle_link(poller, keeper)
+    client, peer = idle_client(poller, keeper)
     with peer:
-        link.settle(0)
+        client.settle(0)
         keeper.ping(1 << 60)
         assert received(peer) == b""
     poller.close()

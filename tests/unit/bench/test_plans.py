@@ -13,7 +13,7 @@ SHAPES = [(1, 1000, 0), (1, 10, 3), (2, 7, 1), (3, 5, 6), (7, 2, 0), (50, 1, 1),
 def test_every_subscriber_and_publisher_has_one_process(
     topics: int, subscribers: int, publishers: int, processes: int
 ) -> None:
-    plan = fanout.Plan(topics=topics, subscribers=subscribers, publishers=publishers)
+    plan = fanout.FanoutPlan(topics=topics, subscribers=subscribers, publishers=publishers)
     homes: dict[int, int] = {}
     for topic in range(topics):
         assert sum(plan.shares(topic, processes)) == subscribers
@@ -26,13 +26,13 @@ def test_every_subscriber_and_publisher_has_one_process(
 
 
 def test_a_topic_with_several_publishers_has_their_windows_together() -> None:
-    plan = fanout.Plan(topics=2, publishers=5, window=8)
+    plan = fanout.FanoutPlan(topics=2, publishers=5, window=8)
     assert [plan.topic_window(topic) for topic in range(2)] == [24, 16]
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 7])
 def test_every_message_is_posted_by_one_process(processes: int) -> None:
-    plan = unicast.Plan(key="k")
+    plan = unicast.UnicastPlan(key="k")
     assert sum(plan.part(1003, index, processes) for index in range(processes)) == 1003
 
 

@@ -4,13 +4,13 @@ import msgspec
 
 from longline.bench import connections, fanout, unicast
 from longline.bench.latencies import Latencies
-from longline.bench.ledgers import Verdict
+from longline.bench.ledgers import ServerVerdict
 from longline.bench.report import aligned, lines_of
 from longline.bench.servers import Memory
 
 LATENCIES = Latencies(1.5, 1.0, 2.0, 3.0, 4.0, 5.0, 1000)
 
-FANOUT = fanout.Figures(
+FANOUT = fanout.FanoutFigures(
     seconds=10.0,
     delivered_per_second=123456.7,
     published_per_second=123.4,
@@ -18,14 +18,14 @@ FANOUT = fanout.Figures(
     lost=0,
     surplus=0,
     disordered=0,
-    lost_links=0,
+    lost_connections=0,
     server_cpu=0.5,
     delivered_per_server_core=246913.4,
     generator_cpu=[0.25, 0.5],
     generator_was_the_limit=False,
 )
 
-CONNECTIONS = connections.Figures(
+CONNECTIONS = connections.ConnectionsFigures(
     opened=1000,
     refused={"connack 0x05": 3},
     lost=2,
@@ -42,7 +42,7 @@ CONNECTIONS = connections.Figures(
     generator_was_the_limit=True,
 )
 
-UNICAST = unicast.Figures(
+UNICAST = unicast.UnicastFigures(
     seconds=10.0,
     acknowledged_per_second=12345.6,
     receipt=LATENCIES,
@@ -53,8 +53,8 @@ UNICAST = unicast.Figures(
     duplicates=0,
     refused={"429": 500},
     foreign=4,
-    lost_links=0,
-    verdict=Verdict(10, 1, 5, 0),
+    lost_connections=0,
+    verdict=ServerVerdict(10, 1, 5, 0),
     server_cpu=None,
     generator_cpu=[0.1],
     generator_was_the_limit=False,
@@ -69,7 +69,7 @@ def test_a_sound_run_has_no_line_about_what_is_wrong() -> None:
 
 
 def test_everything_wrong_has_a_line() -> None:
-    wrong = msgspec.structs.replace(FANOUT, lost=1, surplus=2, disordered=3, lost_links=4)
+    wrong = msgspec.structs.replace(FANOUT, lost=1, surplus=2, disordered=3, lost_connections=4)
     assert not wrong.sound()
     assert [value for _, value in lines_of(wrong)[-5:-1]] == ["1", "2", "3", "4"]
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longline.bench.hot.station import COUNTERS, Station, frame
-from longline.bench.hot.wire import LIVE, Dialler, Link, Poller, Tally, packet_end, reason_of
+from longline.bench.hot.wire import LIVE, Client, Dialler, Handshakes, Poller, packet_end, reason_of
 
 CONNACK_4 = b"\x20\x02\x00\x00"
 CONNACK_5 = b"\x20\x06\x00\x00\x03\x21\x00\x14"
@@ -86,30 +86,30 @@ def test_a_channel_hears_that_its_peer_has_closed() -> None:
     poller.close()
 
 
-def link_with_peer(poller: Poller, tally: Tally, then: bytes) -> tuple[Link, socket.socket]:
+def client_with_peer(poller: Poller, handshakes: Handshakes, then: bytes) -> tuple[Client, socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        link = Link(poller, tally, b"hello", then)
-        link.open(listener.getsockname(), "")
+        client = Client(poller, handshakes, b"hello", then)
+        client.open(listener.getsockname(), "")
         peer, _ = listener.accept()
     poller.turn(1.0)
     assert peer.recv(100) == b"hello"
-    return link, peer
+    return client, peer
 
 
 @pytest.mark.parametrize("connack", [CONNACK_4, CONNACK_5])
 @pytest.mark.parametrize("step", [1, 3, 100])
 def test_a_link_is_live_after_connack_and_suback_however_they_are_cut(connack: bytes, step: int) -> None:
-    poller, tally = Poller(), Tally()
-    link, peer = link_with_peer(poller, tally, b"subscribe")
+    poller, handshakes = Poller(), Handshakes()
+    client, peer = client_with_peer(poller, handshakes, b"subscribe")
     with peer:
         for answer in (connack, SUBACK):
-            assert link.phase != LIVE
+            assert client.phase != LIVE
             for at in range(0, len(answer), step):
                 peer.sendall(answer[at : at + step])
                 poller.turn(1.0)
-        assert link.phase == LIVE
+        assert client.phase == LIVE
         assert peer.recv(100) == b"subscribe"
-    assert (tally.live, tally.pending, tally.handshakes.total) == (1, 0, 1)
+    assert (handshakes.live, handshakes.pending, handshakes.taken.total) == (1, 0, 1)
     poller.close()
 
 
@@ -123,49 +123,49 @@ def test_a_link_is_live_after_connack_and_suback_however_they_are_cut(connack: b
     ],
 )
 def test_a_refusal_is_counted_with_its_code(answers: list[bytes], reason: str) -> None:
-    poller, tally = Poller(), Tally()
-    _, peer = link_with_peer(poller, tally, b"subscribe")
+    poller, handshakes = Poller(), Handshakes()
+    _, peer = client_with_peer(poller, handshakes, b"subscribe")
     with peer:
         for answer in answers:
             peer.sendall(answer)
             poller.turn(1.0)
-    assert tally.refused == {reason: 1}
-    assert (tally.live, tally.pending) == (0, 0)
+    assert handshakes.refused == {reason: 1}
+    assert (handshakes.live, handshakes.pending) == (0, 0)
     poller.close()
 
 
 def test_a_live_link_that_is_closed_is_lost() -> None:
-    poller, tally = Poller(), Tally()
-    _, peer = link_with_peer(poller, tally, b"")
+    poller, handshakes = Poller(), Handshakes()
+    _, peer = client_with_peer(poller, handshakes, b"")
     peer.sendall(CONNACK_4)
     poller.turn(1.0)
     peer.close()
     poller.turn(1.0)
-    assert (tally.live, tally.lost, tally.refused) == (0, 1, {})
+    assert (handshakes.live, handshakes.lost, handshakes.refused) == (0, 1, {})
     poller.close()
 
 
 def test_a_silent_server_is_given_up_and_counted() -> None:
-    poller, tally = Poller(), Tally()
+    poller, handshakes = Poller(), Handshakes()
     progress = memoryview(bytearray(8)).cast("q")
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        links = [Link(poller, tally, b"hello", b"") for _ in range(3)]
-        dialler = Dialler(poller, tally, listener.getsockname(), 2, 0.0, 0.02, lambda now: None)
-        dialler.open(links, [], progress)
-    assert tally.refused == {"handshake timed out": 3}
+        clients = [Client(poller, handshakes, b"hello", b"") for _ in range(3)]
+        dialler = Dialler(poller, handshakes, listener.getsockname(), 2, 0.0, 0.02, lambda now: None)
+        dialler.open(clients, [], progress)
+    assert handshakes.refused == {"handshake timed out": 3}
     assert progress[0] == 0
     poller.close()
 
 
 def test_a_port_where_nobody_listens_is_a_refusal() -> None:
-    poller, tally = Poller(), Tally()
+    poller, handshakes = Poller(), Handshakes()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = listener.getsockname()
     progress = memoryview(bytearray(8)).cast("q")
-    Dialler(poller, tally, address, 2, 0.0, 1.0, lambda now: None).open(
-        [Link(poller, tally, b"hello", b"")], [], progress
+    Dialler(poller, handshakes, address, 2, 0.0, 1.0, lambda now: None).open(
+        [Client(poller, handshakes, b"hello", b"")], [], progress
     )
-    assert tally.refused == {"ECONNREFUSED": 1}
+    assert handshakes.refused == {"ECONNREFUSED": 1}
     poller.close()
 
 

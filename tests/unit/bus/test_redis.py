@@ -11,8 +11,8 @@ import pytest
 from longline.bus.outgoing import BATCH
 from longline.bus.redis import RedisBus
 from longline.errors import Unavailable
-from longline.model.commands import Close, Command, Resync, Why
-from longline.settings.tree import StoreSettings
+from longline.model.commands import Close, CloseReason, Command, Resync
+from longline.settings import StoreSettings
 from longline.store.redis import Store
 from tests.servers.redis_server import RedisServer
 from tests.servers.shared import shared
@@ -21,7 +21,7 @@ WITHIN = 30.0  # s
 
 
 def numbered(count: int, first: int = 0, app: int = 1) -> list[Close]:
-    return [Close(app, f"d{n}", n, Why.KICKED) for n in range(first, first + count)]
+    return [Close(app, f"d{n}", n, CloseReason.KICKED) for n in range(first, first + count)]
 
 
 async def eventually(ask: Callable[[], Awaitable[object]], answer: object) -> None:

@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from longline.bus.wire import MAX_BATCH, join, pack, unpack
-from longline.model.commands import AppChanged, Close, Resync, Why
+from longline.model.commands import AppChanged, Close, CloseReason, Resync
 
-CLOSE = Close(1, "phone", 7, Why.KICKED)
+CLOSE = Close(1, "phone", 7, CloseReason.KICKED)
 
 
 @pytest.mark.parametrize("count", [0, 1, 500, MAX_BATCH])

@@ -26,7 +26,7 @@ START = 1_800_000_000_000  # ms
 
 
 @dataclass
-class House:
+class Api:
     """A center, what is around it, and a client with the admin key."""
 
     center: Center
@@ -70,13 +70,15 @@ class House:
         return ledger
 
 
-async def open_house(folder: Path, settings: CenterSettings) -> House:
+async def open_api(folder: Path, settings: CenterSettings, event_limit: int) -> Api:
     register = MemoryRegister()
-    saver = await SqliteSaver.open(folder / "longline.db", locate=register.locate_now)
+    saver = await SqliteSaver.open(
+        folder / "longline.db", locate=register.locate_now, event_limit=event_limit
+    )
     bus = LocalBus(1000)
     await bus.open(ROOM)
     keeper = LocalKeeper()
-    house: House
+    api: Api
 
     center = Center(
         saver=saver,
@@ -85,24 +87,24 @@ async def open_house(folder: Path, settings: CenterSettings) -> House:
         keeper=keeper,
         settings=settings,
         admin_key_hash=digest(ADMIN),
-        ready=lambda: house.ready,
+        ready=lambda: api.ready,
         metrics=lambda: Metrics(b"longline_up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
         faults=OncePerPeer(100, 60.0),
-        clock=lambda: house.now,
+        clock=lambda: api.now,
     )
     http = httpx.AsyncClient(
         transport=httpx.ASGITransport(application(center)),
         base_url="http://longline.test",
         headers={"Authorization": f"Bearer {ADMIN}"},
     )
-    house = House(center, saver, register, bus, keeper, http)
-    return house
+    api = Api(center, saver, register, bus, keeper, http)
+    return api
 
 
-async def close_house(house: House) -> None:
-    await house.http.aclose()
-    await house.center.close()
-    await house.saver.close()
+async def close_api(api: Api) -> None:
+    await api.http.aclose()
+    await api.center.close()
+    await api.saver.close()
 
 
 @pytest.fixture
@@ -111,13 +113,18 @@ def settings() -> CenterSettings:
 
 
 @pytest.fixture
-async def house(tmp_path: Path, settings: CenterSettings) -> AsyncIterator[House]:
-    made = await open_house(tmp_path, settings)
-    yield made
-    await close_house(made)
+def event_limit() -> int:
+    return 100_000
 
 
 @pytest.fixture
-async def news(house: House) -> str:
+async def api(tmp_path: Path, settings: CenterSettings, event_limit: int) -> AsyncIterator[Api]:
+    made = await open_api(tmp_path, settings, event_limit)
+    yield made
+    await close_api(made)
+
+
+@pytest.fixture
+async def news(api: Api) -> str:
     """The path of an app called news."""
-    return await house.app("news")
+    return await api.app("news")

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from longline.center.circuit import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, SPREAD, Circuit
-from longline.center.counters import CenterCounters
+from longline.delivery.circuit import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, SPREAD, Circuit
+from longline.delivery.counters import DeliveryCounters
 from longline.errors import LonglineError, NoTarget, Overloaded, Unavailable
 from longline.model.devices import JsonObject
 from longline.saver.port.messages import IdempotencyConflict, Outcome, Submission
-from tests.unit.center.conftest import House
+from tests.unit.center.conftest import Api
 
 MESSAGE: JsonObject = {"audience": {"devices": ["d1"]}, "payload": "hi"}
 
@@ -22,7 +22,7 @@ class Store:
         self.now = 100.0
         self.chance = 0.5
         self.asked = 0
-        self.counters = CenterCounters()
+        self.counters = DeliveryCounters()
         self.circuit = Circuit(self.counters, monotonic=lambda: self.now, chance=lambda: self.chance)
 
     def ask(self, failure: LonglineError | None = None) -> None:
@@ -127,7 +127,7 @@ def test_failures_of_requests_from_before_do_not_prolong_the_pause() -> None:
 
 
 async def test_messages_are_refused_at_once_while_the_store_fails(
-    house: House, news: str, monkeypatch: pytest.MonkeyPatch
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = 0
 
@@ -137,18 +137,18 @@ async def test_messages_are_refused_at_once_while_the_store_fails(
         raise Unavailable("the store is gone")
 
     now = 100.0
-    monkeypatch.setattr(house.center.sender.circuit, "_monotonic", lambda: now)
-    await house.device(news, "d1")
+    monkeypatch.setattr(api.center.pipeline.circuit, "_monotonic", lambda: now)
+    await api.device(news, "d1")
     with monkeypatch.context() as patch:
-        patch.setattr(house.saver, "enqueue", enqueue)
+        patch.setattr(api.saver.messages, "enqueue", enqueue)
         for _ in range(FAILURES):
-            answer = await house.http.post(f"{news}/messages", json=MESSAGE)
+            answer = await api.http.post(f"{news}/messages", json=MESSAGE)
             assert answer.json()["error"]["code"] == "unavailable"
     for path in (f"{news}/messages", f"{news}/messages:batch"):
-        answer = await house.http.post(path, content=b"not even read")
+        answer = await api.http.post(path, content=b"not even read")
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "overloaded")
         assert 1 <= int(answer.headers["retry-after"]) <= 3
     assert asked == FAILURES
-    assert (await house.http.get(news)).status_code == 200
+    assert (await api.http.get(news)).status_code == 200
     now += FIRST_PAUSE
-    assert (await house.http.post(f"{news}/messages", json=MESSAGE)).status_code == 202
+    assert (await api.http.post(f"{news}/messages", json=MESSAGE)).status_code == 202

@@ -11,12 +11,12 @@ from longline.center.errors import error_response, from_validation
 from longline.center.openapi import document
 from longline.center.schemas import MessageBatch
 from longline.errors import LonglineError, Overloaded, RateLimited, Unavailable
-from tests.unit.center.conftest import House
+from tests.unit.center.conftest import Api
 
 GUIDE = Path(__file__).parents[3] / "docs" / "api.md"
 
 
-async def test_the_guide_lists_every_error_that_the_api_answers(house: House) -> None:
+async def test_the_guide_lists_every_error_that_the_api_answers(api: Api) -> None:
     rows = re.findall(r"^\| (\d{3}) \| `(\w+)` \| (.+) \|$", GUIDE.read_text(), re.MULTILINE)
     assert rows == sorted(rows)
     tree = {
@@ -29,7 +29,7 @@ async def test_the_guide_lists_every_error_that_the_api_answers(house: House) ->
             assert tree[code].status == int(status)
             assert (tree[code].__doc__ or "").splitlines()[0] == meaning
     answered = {"not_found", "method_not_allowed", "internal"}
-    for methods in cast(dict[str, dict[str, object]], document(operations(house.center))["paths"]).values():
+    for methods in cast(dict[str, dict[str, object]], document(operations(api.center))["paths"]).values():
         answered |= set(re.findall(r"`(\w+)`: ", msgspec.json.encode(methods).decode()))
     assert {code for _, code, _ in rows} == answered
 

@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 from longline.settings import CenterSettings
-from tests.unit.center.conftest import House
+from tests.unit.center.conftest import Api
 
 
 @pytest.fixture
@@ -18,14 +18,14 @@ def settings() -> CenterSettings:
 class Held:
     """Requests that wait in the store until they are let go; `all_in` once `expected` of them wait."""
 
-    def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch, expected: int) -> None:
+    def __init__(self, api: Api, monkeypatch: pytest.MonkeyPatch, expected: int) -> None:
         self._missing = expected
         self.all_in = asyncio.Event()
         self.go_on = asyncio.Event()
-        self._find = house.saver.devices.find
-        monkeypatch.setattr(house.saver, "find_devices", self.find_devices)
+        self._find = api.saver.devices.find
+        monkeypatch.setattr(api.saver.devices, "find", self.find)
 
-    async def find_devices(self, app: int, names: list[str]) -> object:
+    async def find(self, app: int, names: list[str]) -> object:
         self._missing -= 1
         if not self._missing:
             self.all_in.set()
@@ -34,10 +34,10 @@ class Held:
 
 
 async def test_one_request_too_many_is_refused_before_its_body_is_read(
-    house: House, news: str, monkeypatch: pytest.MonkeyPatch
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = Held(house, monkeypatch, expected=2)
-    first = [asyncio.create_task(house.http.get(f"{news}/devices/d{n}")) for n in range(2)]
+    held = Held(api, monkeypatch, expected=2)
+    first = [asyncio.create_task(api.http.get(f"{news}/devices/d{n}")) for n in range(2)]
     await held.all_in.wait()
     read = False
 
@@ -46,35 +46,35 @@ async def test_one_request_too_many_is_refused_before_its_body_is_read(
         read = True
         yield b"{}"
 
-    refused = await house.http.post(f"{news}/messages", content=body())
+    refused = await api.http.post(f"{news}/messages", content=body())
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
     assert 1 <= int(refused.headers["retry-after"]) <= 3
     assert not read
     for probe in ("/healthz", "/readyz", "/metrics"):
-        assert (await house.http.get(probe)).status_code == 200
+        assert (await api.http.get(probe)).status_code == 200
     held.go_on.set()
     for answer in await asyncio.gather(*first):
         assert answer.status_code == 404
-    assert (await house.http.get(news)).status_code == 200
-    assert house.center.counters.requests_running == 0
+    assert (await api.http.get(news)).status_code == 200
+    assert api.center.counters.requests_running == 0
 
 
 async def test_the_limit_of_requests_changes_at_run_time(
-    house: House, news: str, monkeypatch: pytest.MonkeyPatch
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.center.reconfigure(CenterSettings(max_requests=1))
-    held = Held(house, monkeypatch, expected=1)
-    first = asyncio.create_task(house.http.get(f"{news}/devices/d1"))
+    api.center.reconfigure(CenterSettings(max_requests=1))
+    held = Held(api, monkeypatch, expected=1)
+    first = asyncio.create_task(api.http.get(f"{news}/devices/d1"))
     await held.all_in.wait()
-    assert (await house.http.get(news)).status_code == 503
-    house.center.reconfigure(CenterSettings(max_requests=2))
-    assert (await house.http.get(news)).status_code == 200
+    assert (await api.http.get(news)).status_code == 503
+    api.center.reconfigure(CenterSettings(max_requests=2))
+    assert (await api.http.get(news)).status_code == 200
     held.go_on.set()
     await first
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_a_body_over_the_limit_is_cut_off(house: House, news: str, streamed: bool) -> None:
+async def test_a_body_over_the_limit_is_cut_off(api: Api, news: str, streamed: bool) -> None:
     chunks = 0
 
     async def body() -> AsyncIterator[bytes]:
@@ -84,22 +84,22 @@ async def test_a_body_over_the_limit_is_cut_off(house: House, news: str, streame
             yield b" " * 1024
 
     content = body() if streamed else b" " * 4096
-    answer = await house.http.post(f"{news}/messages", content=content)
+    answer = await api.http.post(f"{news}/messages", content=content)
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
     assert answer.headers["connection"] == "close"
     assert chunks <= 3
 
 
-async def test_a_body_of_exactly_the_limit_is_read(house: House, news: str) -> None:
-    await house.device(news, "d1")
+async def test_a_body_of_exactly_the_limit_is_read(api: Api, news: str) -> None:
+    await api.device(news, "d1")
     message = b'{"audience":"all","payload":1}'
     for content in (message.ljust(2048), message.ljust(2049)):
-        answer = await house.http.post(f"{news}/messages", content=content)
+        answer = await api.http.post(f"{news}/messages", content=content)
         assert answer.status_code == (202 if len(content) == 2048 else 413)
 
 
 async def test_a_body_that_never_ends_is_given_up(
-    house: House, news: str, monkeypatch: pytest.MonkeyPatch
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("longline.center.reading.BODY_DEADLINE", 0.0)
 
@@ -107,7 +107,7 @@ async def test_a_body_that_never_ends_is_given_up(
         yield b"{"
         await asyncio.Event().wait()
 
-    answer = await house.http.post(f"{news}/messages", content=body())
+    answer = await api.http.post(f"{news}/messages", content=body())
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")
 
 
@@ -126,9 +126,9 @@ async def test_a_body_that_never_ends_is_given_up(
         "/v1/config/room/port",
     ],
 )
-async def test_an_unknown_address_is_not_found(house: House, news: str, path: str) -> None:
+async def test_an_unknown_address_is_not_found(api: Api, news: str, path: str) -> None:
     for method in ("GET", "POST"):
-        answer = await house.http.request(method, path)
+        answer = await api.http.request(method, path)
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
 
 
@@ -143,44 +143,44 @@ async def test_an_unknown_address_is_not_found(house: House, news: str, path: st
         ("DELETE", "/docs", "GET, HEAD"),
     ],
 )
-async def test_a_wrong_method_hears_the_right_ones(house: House, method: str, path: str, allow: str) -> None:
-    answer = await house.http.request(method, path)
+async def test_a_wrong_method_hears_the_right_ones(api: Api, method: str, path: str, allow: str) -> None:
+    answer = await api.http.request(method, path)
     assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
     assert answer.headers["allow"] == allow
 
 
 async def test_a_fault_of_ours_tells_the_caller_nothing_and_the_log_everything(
-    house: House, news: str, monkeypatch: pytest.MonkeyPatch
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def find_devices(app: int, names: list[str]) -> object:
+    async def find(app: int, names: list[str]) -> object:
         raise RuntimeError("the disk is on fire")
 
-    monkeypatch.setattr(house.saver, "find_devices", find_devices)
+    monkeypatch.setattr(api.saver.devices, "find", find)
     with structlog.testing.capture_logs() as logs:
-        answer = await house.http.get(f"{news}/devices/d1")
+        answer = await api.http.get(f"{news}/devices/d1")
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
     assert "fire" not in answer.text
     (entry,) = logs
     assert "fire" in str(entry["exc_info"])
-    assert house.center.counters.errors["internal"] == 1
+    assert api.center.counters.errors["internal"] == 1
 
 
-async def test_a_mistake_is_counted_each_time_and_logged_once_a_peer(house: House) -> None:
+async def test_a_mistake_is_counted_each_time_and_logged_once_a_peer(api: Api) -> None:
     with structlog.testing.capture_logs() as logs:
         for _ in range(3):
-            await house.http.get("/nowhere")
+            await api.http.get("/nowhere")
     assert [entry["code"] for entry in logs] == ["not_found"]
-    assert house.center.counters.errors["not_found"] == 3
+    assert api.center.counters.errors["not_found"] == 3
 
 
-async def test_every_answer_is_kept_from_caches_and_sniffers(house: House, news: str) -> None:
+async def test_every_answer_is_kept_from_caches_and_sniffers(api: Api, news: str) -> None:
     for path in (news, "/nowhere", "/healthz", "/docs"):
-        headers = (await house.http.get(path)).headers
+        headers = (await api.http.get(path)).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"] == "no-store"
         assert "access-control-allow-origin" not in headers
 
 
-async def test_a_content_length_that_is_no_number_is_refused(house: House) -> None:
-    answer = await house.http.get("/healthz", headers={"Content-Length": "many"})
+async def test_a_content_length_that_is_no_number_is_refused(api: Api) -> None:
+    answer = await api.http.get("/healthz", headers={"Content-Length": "many"})
     assert answer.status_code == 400

@@ -7,90 +7,88 @@ from longline.model.devices import JsonObject
 from longline.model.messages import MAX_PAYLOAD
 from longline.saver.bundle import Durability
 from longline.saver.port.inboxes import Fetch
-from tests.unit.center.conftest import House
+from tests.unit.center.conftest import Api
 
 TO_D1: JsonObject = {"audience": {"devices": ["d1"]}, "payload": {"title": "Goal!"}}
 
 
-async def test_a_message_is_stored_and_routed_to_the_room_of_its_device(house: House, news: str) -> None:
-    await house.device(news, "d1")
-    await house.connect("news", "d1")
-    answer = await house.http.post(f"{news}/messages", json=TO_D1)
+async def test_a_message_is_stored_and_routed_to_the_room_of_its_device(api: Api, news: str) -> None:
+    await api.device(news, "d1")
+    await api.connect("news", "d1")
+    answer = await api.http.post(f"{news}/messages", json=TO_D1)
     assert answer.status_code == 202
     body = answer.json()
     assert body == {"message_id": body["message_id"], "status": "accepted", "targeted": 1}
-    (command,) = await house.commands()
+    (command,) = await api.commands()
     assert isinstance(command, Unicast)
     assert [target.device for target in command.targets] == ["d1"]
     assert command.message.id == body["message_id"]
 
 
 async def test_the_answer_says_what_the_message_survives(
-    house: House, news: str, monkeypatch: pytest.MonkeyPatch
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await house.device(news, "d1")
+    await api.device(news, "d1")
     for durability, told in (
         (Durability("fsync"), "fsync"),
         (Durability("memory"), "memory"),
         (Durability("replicated", 2), "replicated;copies=2"),
     ):
-        monkeypatch.setattr(house.saver, "durability", lambda durability=durability: durability)
+        monkeypatch.setattr(api.saver, "durability", lambda durability=durability: durability)
         for path, body in (("messages", TO_D1), ("messages:batch", {"messages": [TO_D1]})):
-            answer = await house.http.post(f"{news}/{path}", json=body)
+            answer = await api.http.post(f"{news}/{path}", json=body)
             assert answer.headers["longline-durability"] == told
-    refused = await house.http.post(f"{news}/messages", json={**TO_D1, "audience": {"devices": ["ghost"]}})
-    nothing = await house.http.post(f"{news}/messages:batch", json={"messages": [{}]})
+    refused = await api.http.post(f"{news}/messages", json={**TO_D1, "audience": {"devices": ["ghost"]}})
+    nothing = await api.http.post(f"{news}/messages:batch", json={"messages": [{}]})
     for answer in (refused, nothing):
         assert "longline-durability" not in answer.headers
 
 
-async def test_nodes_are_told_to_stop_writing_a_broadcast_that_is_cancelled(house: House, news: str) -> None:
-    await house.bus.open("room-2")
-    await house.device(news, "d1")
+async def test_nodes_are_told_to_stop_writing_a_broadcast_that_is_cancelled(api: Api, news: str) -> None:
+    await api.bus.open("room-2")
+    await api.device(news, "d1")
     for audience, told in (("all", 1), ({"devices": ["d1"]}, 0)):
-        sent = await house.http.post(f"{news}/messages", json={**TO_D1, "audience": audience})
+        sent = await api.http.post(f"{news}/messages", json={**TO_D1, "audience": audience})
         for node in ("room-1", "room-2"):
-            if house.bus.waiting(node):
-                await house.bus.receive(node)
+            if api.bus.waiting(node):
+                await api.bus.receive(node)
         message_id = sent.json()["message_id"]
-        answer = await house.http.delete(f"{news}/messages/{message_id}")
+        answer = await api.http.delete(f"{news}/messages/{message_id}")
         assert answer.json()["ledger"]["dropped"] == {"cancelled": 1}
         for node in ("room-1", "room-2"):
-            commands = await house.bus.receive(node) if house.bus.waiting(node) else []
+            commands = await api.bus.receive(node) if api.bus.waiting(node) else []
             assert commands == [Cancelled(1, message_id)] * told
 
 
-async def test_a_message_for_a_device_that_is_not_connected_waits_in_its_inbox(
-    house: House, news: str
-) -> None:
-    await house.device(news, "d1")
-    await house.http.post(f"{news}/messages", json=TO_D1)
-    assert await house.commands() == []
-    app = await house.saver.apps.find("news")
+async def test_a_message_for_a_device_that_is_not_connected_waits_in_its_inbox(api: Api, news: str) -> None:
+    await api.device(news, "d1")
+    await api.http.post(f"{news}/messages", json=TO_D1)
+    assert await api.commands() == []
+    app = await api.saver.apps.find("news")
     assert app is not None
-    (page,) = await house.saver.inboxes.fetch([Fetch(app.number, 0, -1, -1, 10, house.now)])
+    (page,) = await api.saver.inboxes.fetch([Fetch(app.number, 0, -1, -1, 10, api.now)])
     assert [push.message.payload for push in page.pushes] == [b'{"title":"Goal!"}']
 
 
-async def test_only_the_connected_targets_of_a_message_go_to_a_room(house: House, news: str) -> None:
+async def test_only_the_connected_targets_of_a_message_go_to_a_room(api: Api, news: str) -> None:
     for device in ("d1", "d2", "d3"):
-        await house.device(news, device)
-    await house.connect("news", "d1", "d3")
+        await api.device(news, device)
+    await api.connect("news", "d1", "d3")
     asked = {**TO_D1, "audience": {"devices": ["d1", "d2", "d3", "d1"]}}
-    answer = await house.http.post(f"{news}/messages", json=asked)
+    answer = await api.http.post(f"{news}/messages", json=asked)
     assert answer.json()["targeted"] == 3
-    (command,) = await house.commands()
+    (command,) = await api.commands()
     assert isinstance(command, Unicast)
     assert [target.device for target in command.targets] == ["d1", "d3"]
 
 
-async def test_a_message_to_everyone_goes_to_every_node_once(house: House, news: str) -> None:
-    await house.bus.open("room-2")
-    await house.device(news, "d1")
-    await house.device(news, "d2")
-    answer = await house.http.post(f"{news}/messages", json={"audience": "all", "payload": "hi"})
+async def test_a_message_to_everyone_goes_to_every_node_once(api: Api, news: str) -> None:
+    await api.bus.open("room-2")
+    await api.device(news, "d1")
+    await api.device(news, "d2")
+    answer = await api.http.post(f"{news}/messages", json={"audience": "all", "payload": "hi"})
     assert answer.json()["targeted"] == 2
-    for commands in (await house.commands(), await house.bus.receive("room-2")):
+    for commands in (await api.commands(), await api.bus.receive("room-2")):
         (command,) = commands
         assert isinstance(command, Broadcast)
 
@@ -107,14 +105,14 @@ async def test_a_message_to_everyone_goes_to_every_node_once(house: House, news:
     ],
 )
 async def test_what_a_device_gets_of_a_payload(
-    house: House, news: str, sent: bytes, payload: bytes, content_type: str
+    api: Api, news: str, sent: bytes, payload: bytes, content_type: str
 ) -> None:
     """A string is its text, other JSON is the sender's own bytes, base64 is what it encodes."""
-    await house.device(news, "d1")
-    await house.connect("news", "d1")
+    await api.device(news, "d1")
+    await api.connect("news", "d1")
     body = b'{"audience":{"devices":["d1"]},' + sent + b"}"
-    assert (await house.http.post(f"{news}/messages", content=body)).status_code == 202
-    (command,) = await house.commands()
+    assert (await api.http.post(f"{news}/messages", content=body)).status_code == 202
+    (command,) = await api.commands()
     assert isinstance(command, Unicast)
     assert (command.message.payload, command.message.content_type) == (payload, content_type)
 
@@ -156,17 +154,17 @@ async def test_what_a_device_gets_of_a_payload(
     ],
 )
 async def test_each_mistake_in_a_message_has_its_own_answer(
-    house: House, news: str, change: dict[str, object], status: int, code: str, field: str | None
+    api: Api, news: str, change: dict[str, object], status: int, code: str, field: str | None
 ) -> None:
     """Alone it is refused; in a batch it takes only its own place, and the others are stored."""
-    await house.device(news, "d1")
+    await api.device(news, "d1")
     wrong = {key: value for key, value in {**TO_D1, **change}.items() if value is not ...}
-    alone = await house.http.post(f"{news}/messages", json=wrong)
+    alone = await api.http.post(f"{news}/messages", json=wrong)
     assert alone.status_code == status
     error = alone.json()["error"]
     assert error["code"] == code
     assert [detail["field"] for detail in error["details"]] == ([field] if field else [])
-    batch = await house.http.post(f"{news}/messages:batch", json={"messages": [TO_D1, wrong, TO_D1]})
+    batch = await api.http.post(f"{news}/messages:batch", json={"messages": [TO_D1, wrong, TO_D1]})
     assert batch.status_code == 202
     first, second, third = batch.json()["results"]
     assert second == {"error": error}
@@ -188,82 +186,82 @@ async def test_each_mistake_in_a_message_has_its_own_answer(
     ],
 )
 async def test_a_body_that_is_no_message_is_refused(
-    house: House, news: str, body: bytes, status: int, code: str
+    api: Api, news: str, body: bytes, status: int, code: str
 ) -> None:
-    answer = await house.http.post(f"{news}/messages", content=body)
+    answer = await api.http.post(f"{news}/messages", content=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
 
-async def test_the_largest_payload_is_taken(house: House, news: str) -> None:
-    await house.device(news, "d1")
-    answer = await house.http.post(f"{news}/messages", json={**TO_D1, "payload": "x" * MAX_PAYLOAD})
+async def test_the_largest_payload_is_taken(api: Api, news: str) -> None:
+    await api.device(news, "d1")
+    answer = await api.http.post(f"{news}/messages", json={**TO_D1, "payload": "x" * MAX_PAYLOAD})
     assert answer.status_code == 202
 
 
-async def test_nobody_in_the_audience_is_no_target(house: House, news: str) -> None:
-    answer = await house.http.post(f"{news}/messages", json=TO_D1)
+async def test_nobody_in_the_audience_is_no_target(api: Api, news: str) -> None:
+    answer = await api.http.post(f"{news}/messages", json=TO_D1)
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "no_target")
-    everyone = await house.http.post(f"{news}/messages", json={**TO_D1, "audience": "all"})
+    everyone = await api.http.post(f"{news}/messages", json={**TO_D1, "audience": "all"})
     assert (everyone.status_code, everyone.json()["error"]["code"]) == (404, "no_target")
-    batch = await house.http.post(f"{news}/messages:batch", json={"messages": [TO_D1]})
+    batch = await api.http.post(f"{news}/messages:batch", json={"messages": [TO_D1]})
     assert batch.json()["results"][0]["error"]["code"] == "no_target"
 
 
-async def test_some_of_the_audience_missing_is_in_the_ledger(house: House, news: str) -> None:
-    await house.device(news, "d1")
+async def test_some_of_the_audience_missing_is_in_the_ledger(api: Api, news: str) -> None:
+    await api.device(news, "d1")
     asked = {**TO_D1, "audience": {"devices": ["d1", "ghost"]}}
-    answer = (await house.http.post(f"{news}/messages", json=asked)).json()
-    ledger = await house.ledger(news, answer["message_id"])
+    answer = (await api.http.post(f"{news}/messages", json=asked)).json()
+    ledger = await api.ledger(news, answer["message_id"])
     assert (ledger["targeted"], ledger["pending"]) == (2, 1)
     assert ledger["dropped"] == {"device_not_found": 1}
 
 
 @pytest.mark.parametrize("options", [{"online_only": True}, {"ttl": 0}])
 async def test_an_online_only_message_is_dropped_for_who_is_offline_before_the_answer(
-    house: House, news: str, options: dict[str, object]
+    api: Api, news: str, options: dict[str, object]
 ) -> None:
     for device in ("d1", "d2"):
-        await house.device(news, device)
-    await house.connect("news", "d1")
+        await api.device(news, device)
+    await api.connect("news", "d1")
     asked = {**TO_D1, "audience": {"devices": ["d1", "d2"]}, "options": options}
-    answer = (await house.http.post(f"{news}/messages", json=asked)).json()
-    ledger = await house.ledger(news, answer["message_id"])
+    answer = (await api.http.post(f"{news}/messages", json=asked)).json()
+    ledger = await api.ledger(news, answer["message_id"])
     assert (ledger["pending"], ledger["dropped"]) == (1, {"offline": 1})
-    (command,) = await house.commands()
+    (command,) = await api.commands()
     assert isinstance(command, Unicast)
     assert command.message.online_only
-    assert command.message.expires_at == house.now + 30_000
+    assert command.message.expires_at == api.now + 30_000
 
 
-async def test_the_ttl_is_the_default_unless_given(house: House, news: str) -> None:
-    await house.device(news, "d1")
-    await house.connect("news", "d1")
-    await house.http.post(f"{news}/messages", json=TO_D1)
-    await house.http.post(f"{news}/messages", json={**TO_D1, "options": {"ttl": 10}})
+async def test_the_ttl_is_the_default_unless_given(api: Api, news: str) -> None:
+    await api.device(news, "d1")
+    await api.connect("news", "d1")
+    await api.http.post(f"{news}/messages", json=TO_D1)
+    await api.http.post(f"{news}/messages", json={**TO_D1, "options": {"ttl": 10}})
     lives = [
-        command.message.expires_at - house.now
-        for command in await house.commands()
+        command.message.expires_at - api.now
+        for command in await api.commands()
         if isinstance(command, Unicast)
     ]
     assert lives == [86_400_000, 10_000]
 
 
 async def test_the_messages_of_a_batch_reach_a_room_in_one_step_and_in_order(
-    house: House, news: str, monkeypatch: pytest.MonkeyPatch
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for device in ("d1", "d2"):
-        await house.device(news, device)
-    await house.connect("news", "d1", "d2")
+        await api.device(news, device)
+    await api.connect("news", "d1", "d2")
     sent: list[Sequence[Command]] = []
-    send = house.bus.send
+    send = api.bus.send
 
     async def recorded(node: str, commands: Sequence[Command]) -> None:
         sent.append(commands)
         await send(node, commands)
 
-    monkeypatch.setattr(house.bus, "send", recorded)
+    monkeypatch.setattr(api.bus, "send", recorded)
     messages = [{**TO_D1, "audience": {"devices": [f"d{1 + i % 2}"]}, "payload": i} for i in range(10)]
-    answer = await house.http.post(f"{news}/messages:batch", json={"messages": messages})
+    answer = await api.http.post(f"{news}/messages:batch", json={"messages": messages})
     ids = [result["message_id"] for result in answer.json()["results"]]
     assert ids == sorted(ids)
     (batch,) = sent

@@ -8,27 +8,27 @@ from longline.center.api import operations
 from longline.center.openapi import document
 from longline.model.apps import APP_NAME, valid_app_name
 from longline.model.devices import DEVICE_NAME, JsonObject, valid_device_name
-from tests.unit.center.conftest import House
+from tests.unit.center.conftest import Api
 
 
-async def test_every_operation_is_described(house: House) -> None:
-    spec = (await house.http.get("/openapi.json")).json()
+async def test_every_operation_is_described(api: Api) -> None:
+    spec = (await api.http.get("/openapi.json")).json()
     described = {(method.upper(), path) for path, methods in spec["paths"].items() for method in methods}
-    assert described == {(row.method, row.path) for row in operations(house.center)}
+    assert described == {(row.method, row.path) for row in operations(api.center)}
     for methods in spec["paths"].values():
         for entry in methods.values():
             assert entry["summary"].endswith(".")
             assert entry["operationId"]
 
 
-async def test_each_operation_has_an_id_of_its_own(house: House) -> None:
-    spec = (await house.http.get("/openapi.json")).json()
+async def test_each_operation_has_an_id_of_its_own(api: Api) -> None:
+    spec = (await api.http.get("/openapi.json")).json()
     ids = [entry["operationId"] for methods in spec["paths"].values() for entry in methods.values()]
     assert len(ids) == len(set(ids))
 
 
-async def test_every_reference_leads_somewhere(house: House) -> None:
-    spec = document(operations(house.center))
+async def test_every_reference_leads_somewhere(api: Api) -> None:
+    spec = document(operations(api.center))
     schemas = cast(dict[str, JsonObject], cast(JsonObject, spec["components"])["schemas"])
 
     def references(value: object) -> set[str]:
@@ -42,24 +42,60 @@ async def test_every_reference_leads_somewhere(house: House) -> None:
     assert references(spec) <= schemas.keys()
 
 
-async def test_a_schema_is_of_one_type_only(house: House) -> None:
+async def test_a_schema_is_of_one_type_only(api: Api) -> None:
     """The schemas are named as the types are, so two types of one name would overwrite each other."""
     named: dict[str, object] = {}
-    for row in operations(house.center):
+    for row in operations(api.center):
         for model in (row.body, row.query, *row.answers.values()):
             if model is not None:
                 assert named.setdefault(model.__name__, model) is model
 
 
-async def test_the_page_needs_nothing_from_elsewhere(house: House) -> None:
-    page = await house.http.get("/docs")
+async def test_the_schemas_have_whole_numbers_where_whole_numbers_are_meant(api: Api) -> None:
+    def numbers(value: object) -> set[float]:
+        if isinstance(value, float):
+            return {value}
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        return set().union(*map(numbers, inner))
+
+    spec = (await api.http.get("/openapi.json")).json()
+    assert {number for number in numbers(spec) if number.is_integer()} == set()
+
+
+async def test_a_document_says_what_the_types_and_the_table_say(api: Api) -> None:
+    paths = (await api.http.get("/openapi.json")).json()["paths"]
+    page = paths["/v1/apps/{app}/devices"]["get"]
+    assert [(one["name"], one["in"], one["required"]) for one in page["parameters"]] == [
+        ("app", "path", True),
+        ("limit", "query", False),
+        ("cursor", "query", False),
+        ("tag", "query", False),
+        ("alias", "query", False),
+        ("online", "query", False),
+    ]
+    assert page["parameters"][1]["schema"]["maximum"] == 1000
+    send = paths["/v1/apps/{app}/messages"]["post"]
+    assert send["requestBody"]["required"]
+    assert "example" in send["requestBody"]["content"]["application/json"]
+    assert send["parameters"][-1]["name"] == "Idempotency-Key"
+    assert list(send["responses"]) == ["202", "400", "401", "403", "404", "409", "413", "422", "503"]
+    assert "Longline-Durability" in send["responses"]["202"]["headers"]
+    assert "`no_target`" in send["responses"]["404"]["description"]
+    assert send["security"] == [{"key": []}]
+    probe = paths["/healthz"]["get"]
+    assert (probe["security"], probe["parameters"], list(probe["responses"])) == ([], [], ["200"])
+    assert not paths["/v1/apps/{app}/keys:rotate"]["post"]["requestBody"]["required"]
+
+
+async def test_the_page_needs_nothing_from_elsewhere(api: Api) -> None:
+    page = await api.http.get("/docs")
     assert page.headers["content-type"].startswith("text/html")
     needed = re.findall(r'(?:src|href)="([^"]+)"', page.text)
     assert {"docs.js", "docs.css"} <= set(needed)
     for path in needed:
-        assert path == "data:," or (await house.http.get(f"/{path}")).status_code == 200
+        assert path == "data:," or (await api.http.get(f"/{path}")).status_code == 200
     for path in ("/docs", "/docs.js", "/docs.css"):
-        assert "://" not in (await house.http.get(path)).text
+        assert "://" not in (await api.http.get(path)).text
     assert "default-src 'none'" in page.headers["content-security-policy"]
 
 

@@ -10,7 +10,7 @@ from longline.errors import Unavailable
 from longline.model.commands import Command
 from longline.model.devices import JsonObject
 from longline.saver.port.messages import IdempotencyConflict, Outcome, Submission
-from tests.unit.center.conftest import House
+from tests.unit.center.conftest import Api
 
 MESSAGE: JsonObject = {"audience": {"devices": ["d1"]}, "payload": "hi"}
 
@@ -18,11 +18,11 @@ MESSAGE: JsonObject = {"audience": {"devices": ["d1"]}, "payload": "hi"}
 class SlowStore:
     """Lets a test decide when `enqueue` returns."""
 
-    def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked = asyncio.Event()
         self.go_on = asyncio.Event()
-        self._enqueue = house.saver.messages.enqueue
-        monkeypatch.setattr(house.saver, "enqueue", self.enqueue)
+        self._enqueue = api.saver.messages.enqueue
+        monkeypatch.setattr(api.saver.messages, "enqueue", self.enqueue)
 
     async def enqueue(self, batch: Sequence[Submission]) -> list[Outcome | IdempotencyConflict]:
         self.asked.set()
@@ -30,29 +30,29 @@ class SlowStore:
         return await self._enqueue(batch)
 
 
-async def send(house: House, path: str, key: str, message: JsonObject = MESSAGE) -> httpx.Response:
-    return await house.http.post(f"{path}/messages", json=message, headers={"Idempotency-Key": key})
+async def send(api: Api, path: str, key: str, message: JsonObject = MESSAGE) -> httpx.Response:
+    return await api.http.post(f"{path}/messages", json=message, headers={"Idempotency-Key": key})
 
 
-async def test_a_repeated_key_gives_the_first_answer_and_sends_nothing(house: House, news: str) -> None:
-    await house.device(news, "d1")
-    await house.connect("news", "d1")
-    first = await send(house, news, "k1")
-    assert len(await house.commands()) == 1
-    house.now += 1000
-    again = await send(house, news, "k1")
+async def test_a_repeated_key_gives_the_first_answer_and_sends_nothing(api: Api, news: str) -> None:
+    await api.device(news, "d1")
+    await api.connect("news", "d1")
+    first = await send(api, news, "k1")
+    assert len(await api.commands()) == 1
+    api.now += 1000
+    again = await send(api, news, "k1")
     assert (again.status_code, again.json()) == (202, first.json())
     assert again.headers["idempotent-replayed"] == "true"
     assert "idempotent-replayed" not in first.headers
-    assert await house.commands() == []
+    assert await api.commands() == []
 
 
-async def test_a_repeated_batch_gives_the_first_answer_with_its_errors(house: House, news: str) -> None:
-    await house.device(news, "d1")
+async def test_a_repeated_batch_gives_the_first_answer_with_its_errors(api: Api, news: str) -> None:
+    await api.device(news, "d1")
     to_nobody = {**MESSAGE, "audience": {"devices": ["ghost"]}}
     body = {"messages": [MESSAGE, {"payload": 1}, to_nobody, MESSAGE]}
     answers = [
-        await house.http.post(f"{news}/messages:batch", json=body, headers={"Idempotency-Key": "k"})
+        await api.http.post(f"{news}/messages:batch", json=body, headers={"Idempotency-Key": "k"})
         for _ in range(2)
     ]
     assert answers[0].json() == answers[1].json()
@@ -65,133 +65,133 @@ async def test_a_repeated_batch_gives_the_first_answer_with_its_errors(house: Ho
     assert answers[1].headers["idempotent-replayed"] == "true"
 
 
-async def test_a_refusal_is_replayed_too(house: House, news: str) -> None:
-    answers = [await send(house, news, "k1") for _ in range(2)]
+async def test_a_refusal_is_replayed_too(api: Api, news: str) -> None:
+    answers = [await send(api, news, "k1") for _ in range(2)]
     for answer in answers:
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "no_target")
     assert answers[1].headers["idempotent-replayed"] == "true"
 
 
-async def test_a_key_with_another_body_or_call_is_a_mismatch(house: House, news: str) -> None:
-    await house.device(news, "d1")
-    await send(house, news, "k1")
-    other = await send(house, news, "k1", {**MESSAGE, "payload": "bye"})
+async def test_a_key_with_another_body_or_call_is_a_mismatch(api: Api, news: str) -> None:
+    await api.device(news, "d1")
+    await send(api, news, "k1")
+    other = await send(api, news, "k1", {**MESSAGE, "payload": "bye"})
     assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_mismatch")
-    batch = await house.http.post(
+    batch = await api.http.post(
         f"{news}/messages:batch", json={"messages": [MESSAGE]}, headers={"Idempotency-Key": "k1"}
     )
     assert batch.json()["error"]["code"] == "idempotency_mismatch"
 
 
-async def test_keys_of_two_apps_have_nothing_to_do_with_each_other(house: House, news: str) -> None:
-    sport = await house.app("sport")
+async def test_keys_of_two_apps_have_nothing_to_do_with_each_other(api: Api, news: str) -> None:
+    sport = await api.app("sport")
     for path in (news, sport):
-        await house.device(path, "d1")
-    answers = [await send(house, path, "k1") for path in (news, sport)]
+        await api.device(path, "d1")
+    answers = [await send(api, path, "k1") for path in (news, sport)]
     assert answers[0].json()["message_id"] != answers[1].json()["message_id"]
 
 
 async def test_a_key_is_refused_while_its_first_request_is_under_way(
-    house: House, news: str, monkeypatch: pytest.MonkeyPatch
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await house.device(news, "d1")
-    store = SlowStore(house, monkeypatch)
-    first = asyncio.create_task(send(house, news, "k1"))
+    await api.device(news, "d1")
+    store = SlowStore(api, monkeypatch)
+    first = asyncio.create_task(send(api, news, "k1"))
     await store.asked.wait()
-    second = await send(house, news, "k1")
+    second = await send(api, news, "k1")
     assert (second.status_code, second.json()["error"]["code"]) == (409, "idempotency_in_flight")
     assert second.headers["retry-after"] == "1"
     store.go_on.set()
     assert (await first).status_code == 202
-    assert (await send(house, news, "k1")).headers["idempotent-replayed"] == "true"
+    assert (await send(api, news, "k1")).headers["idempotent-replayed"] == "true"
 
 
 async def test_a_request_that_is_given_up_is_routed_all_the_same(
-    house: House, news: str, monkeypatch: pytest.MonkeyPatch
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await house.device(news, "d1")
-    await house.connect("news", "d1")
-    store = SlowStore(house, monkeypatch)
-    request = asyncio.create_task(send(house, news, "k1"))
+    await api.device(news, "d1")
+    await api.connect("news", "d1")
+    store = SlowStore(api, monkeypatch)
+    request = asyncio.create_task(send(api, news, "k1"))
     await store.asked.wait()
     request.cancel()
     with pytest.raises(asyncio.CancelledError):
         await request
     store.go_on.set()
-    await house.center.close()
-    assert len(await house.commands()) == 1
-    assert house.center.counters.sends_running == 0
+    await api.center.close()
+    assert len(await api.commands()) == 1
+    assert api.center.counters.sends_running == 0
 
 
 @pytest.mark.parametrize("key", ["", "a b", "ü", "k" * 256])
-async def test_an_idempotency_key_is_visible_ascii(house: House, news: str, key: str) -> None:
-    answer = await house.http.post(
+async def test_an_idempotency_key_is_visible_ascii(api: Api, news: str, key: str) -> None:
+    answer = await api.http.post(
         f"{news}/messages", json=MESSAGE, headers={b"Idempotency-Key": key.encode("latin-1")}
     )
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")
 
 
 async def test_a_store_that_fails_is_said_to_be_unavailable(
-    house: House, news: str, monkeypatch: pytest.MonkeyPatch
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def enqueue(batch: Sequence[Submission]) -> list[Outcome | IdempotencyConflict]:
         raise Unavailable("the store is closed")
 
-    monkeypatch.setattr(house.saver, "enqueue", enqueue)
-    answer = await send(house, news, "k1")
+    monkeypatch.setattr(api.saver.messages, "enqueue", enqueue)
+    answer = await send(api, news, "k1")
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
     assert "retry-after" in answer.headers
-    again = await send(house, news, "k1")
+    again = await send(api, news, "k1")
     assert again.json()["error"]["code"] == "unavailable", "a failed request gives its key back"
 
 
 async def test_a_bus_that_fails_does_not_take_back_what_is_stored(
-    house: House, news: str, monkeypatch: pytest.MonkeyPatch
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await house.device(news, "d1")
-    await house.connect("news", "d1")
+    await api.device(news, "d1")
+    await api.connect("news", "d1")
 
     async def lost(node: str, commands: Sequence[Command]) -> None:
         raise Unavailable("no bus")
 
-    monkeypatch.setattr(house.bus, "send", lost)
-    answer = await send(house, news, "k1")
+    monkeypatch.setattr(api.bus, "send", lost)
+    answer = await send(api, news, "k1")
     assert answer.status_code == 202
-    assert house.center.counters.routes_failed == 1
-    assert (await house.ledger(news, answer.json()["message_id"]))["pending"] == 1
+    assert api.center.counters.routes_failed == 1
+    assert (await api.ledger(news, answer.json()["message_id"]))["pending"] == 1
 
 
 async def test_a_full_queue_holds_back_the_answer(
-    house: House, news: str, monkeypatch: pytest.MonkeyPatch
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await house.device(news, "d1")
-    await house.connect("news", "d1")
-    while house.bus.waiting("room-1") < 1000:
-        batch = [MESSAGE] * min(500, 1000 - house.bus.waiting("room-1"))
-        await house.http.post(f"{news}/messages:batch", json={"messages": batch})
+    await api.device(news, "d1")
+    await api.connect("news", "d1")
+    while api.bus.waiting("room-1") < 1000:
+        batch = [MESSAGE] * min(500, 1000 - api.bus.waiting("room-1"))
+        await api.http.post(f"{news}/messages:batch", json={"messages": batch})
     waiting = asyncio.Event()
-    put = house.bus.send
+    put = api.bus.send
 
     async def put_or_wait(node: str, commands: Sequence[Command]) -> None:
         waiting.set()
         await put(node, commands)
 
-    monkeypatch.setattr(house.bus, "send", put_or_wait)
-    held = asyncio.create_task(send(house, news, "k1"))
+    monkeypatch.setattr(api.bus, "send", put_or_wait)
+    held = asyncio.create_task(send(api, news, "k1"))
     await waiting.wait()
-    assert house.center.counters.sends_running == 1
+    assert api.center.counters.sends_running == 1
     assert not held.done()
-    assert len(await house.commands()) == 1000
+    assert len(await api.commands()) == 1000
     assert (await held).status_code == 202
-    assert len(await house.commands()) == 1
+    assert len(await api.commands()) == 1
 
 
-async def test_messages_are_counted(house: House, news: str) -> None:
-    await house.device(news, "d1")
-    await send(house, news, "k1")
-    await send(house, news, "k1")
-    await send(house, news, "k2", {**MESSAGE, "audience": {"devices": ["ghost"]}})
-    counters = house.center.counters
+async def test_messages_are_counted(api: Api, news: str) -> None:
+    await api.device(news, "d1")
+    await send(api, news, "k1")
+    await send(api, news, "k1")
+    await send(api, news, "k2", {**MESSAGE, "audience": {"devices": ["ghost"]}})
+    counters = api.center.counters
     assert (counters.messages_accepted, counters.messages_refused, counters.replayed) == (1, 1, 1)
     assert counters.errors["no_target"] == 1
     assert counters.answers["202"] == 2

@@ -10,7 +10,7 @@ import pytest
 from longline.center.api import application
 from longline.center.server import HttpServer
 from longline.settings import CenterSettings
-from tests.unit.center.conftest import House
+from tests.unit.center.conftest import Api
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def settings() -> CenterSettings:
 
 
 @pytest.fixture
-async def url(house: House) -> AsyncIterator[str]:
-    server = HttpServer(application(house.center), "127.0.0.1", 0, grace=1.0)
+async def url(api: Api) -> AsyncIterator[str]:
+    server = HttpServer(application(api.center), "127.0.0.1", 0, grace=1.0)
     host, port = await server.start()
     yield f"http://{host}:{port}"
     await server.stop()
@@ -66,26 +66,26 @@ async def test_what_is_not_http_does_not_disturb_others(url: str) -> None:
         assert (await client.get("/healthz")).status_code == 200
 
 
-async def test_a_taken_port_is_an_error_and_not_the_end_of_the_process(house: House, url: str) -> None:
+async def test_a_taken_port_is_an_error_and_not_the_end_of_the_process(api: Api, url: str) -> None:
     port = int(url.rpartition(":")[2])
     with pytest.raises(OSError, match="in use"):
-        await HttpServer(application(house.center), "127.0.0.1", port, grace=1.0).start()
+        await HttpServer(application(api.center), "127.0.0.1", port, grace=1.0).start()
 
 
-async def test_stopping_lets_a_request_end(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    news = await house.app("news")
-    server = HttpServer(application(house.center), "127.0.0.1", 0, grace=5.0)
+async def test_stopping_lets_a_request_end(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    news = await api.app("news")
+    server = HttpServer(application(api.center), "127.0.0.1", 0, grace=5.0)
     host, port = await server.start()
     asked, go_on = asyncio.Event(), asyncio.Event()
-    find = house.saver.devices.find
+    find = api.saver.devices.find
 
-    async def find_devices(app: int, names: list[str]) -> object:
+    async def find_slowly(app: int, names: list[str]) -> object:
         asked.set()
         await go_on.wait()
         return await find(app, names)
 
-    monkeypatch.setattr(house.saver, "find_devices", find_devices)
-    headers = {"Authorization": f"Bearer {house.keys['news']}"}
+    monkeypatch.setattr(api.saver.devices, "find", find_slowly)
+    headers = {"Authorization": f"Bearer {api.keys['news']}"}
     async with httpx.AsyncClient(base_url=f"http://{host}:{port}", headers=headers) as client:
         request = asyncio.create_task(client.get(f"{news}/devices/d1"))
         await asked.wait()

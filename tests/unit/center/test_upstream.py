@@ -12,9 +12,8 @@ from longline.center import waiting
 from longline.errors import Unavailable
 from longline.model.devices import JsonObject
 from longline.model.events import Event
-from longline.saver.sqlite import SqliteSaver
 from longline.settings import CenterSettings
-from tests.unit.center.conftest import START, House
+from tests.unit.center.conftest import START, Api
 
 QUICK = 0.001  # s
 
@@ -24,8 +23,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "LOOK_EVERY", QUICK)
 
 
-async def happen(house: House, *sequences: int, app: int = 1) -> None:
-    await house.saver.events.append(
+async def happen(api: Api, *sequences: int, app: int = 1) -> None:
+    await api.saver.events.append(
         [
             Event(
                 app,
@@ -41,9 +40,9 @@ async def happen(house: House, *sequences: int, app: int = 1) -> None:
     )
 
 
-async def read(house: House, path: str, cursor: str | None = None, **query: int) -> JsonObject:
+async def read(api: Api, path: str, cursor: str | None = None, **query: int) -> JsonObject:
     parameters: dict[str, str | int] = {**query} if cursor is None else {**query, "cursor": cursor}
-    answer = await house.http.get(f"{path}/upstream", params=parameters)
+    answer = await api.http.get(f"{path}/upstream", params=parameters)
     assert answer.status_code == 200, answer.text
     body: JsonObject = answer.json()
     return body
@@ -61,9 +60,9 @@ def cursor_of(body: JsonObject) -> str:
     return cursor
 
 
-async def test_an_event_says_what_happened_to_whom_and_when(house: House, news: str) -> None:
-    await happen(house, 7)
-    body = await read(house, news)
+async def test_an_event_says_what_happened_to_whom_and_when(api: Api, news: str) -> None:
+    await happen(api, 7)
+    body = await read(api, news)
     assert body == {
         "events": [
             {
@@ -82,71 +81,70 @@ async def test_an_event_says_what_happened_to_whom_and_when(house: House, news: 
     }
 
 
-async def test_events_are_read_page_by_page_and_on_as_they_come(house: House, news: str) -> None:
-    await happen(house, *range(1, 26))
+async def test_events_are_read_page_by_page_and_on_as_they_come(api: Api, news: str) -> None:
+    await happen(api, *range(1, 26))
     seen: list[int] = []
-    body = await read(house, news, limit=10)
+    body = await read(api, news, limit=10)
     while page := sequences(body):
         assert (len(page) <= 10, body["gap"]) == (True, False)
         seen += page
-        body = await read(house, news, cursor_of(body), limit=10)
+        body = await read(api, news, cursor_of(body), limit=10)
     assert seen == list(range(1, 26))
-    await happen(house, 26)
-    assert sequences(await read(house, news, cursor_of(body))) == [26]
+    await happen(api, 26)
+    assert sequences(await read(api, news, cursor_of(body))) == [26]
 
 
-async def test_every_event_has_a_cursor_to_go_on_from(house: House, news: str) -> None:
-    await happen(house, 1, 2, 3)
-    events = (await read(house, news))["events"]
+async def test_every_event_has_a_cursor_to_go_on_from(api: Api, news: str) -> None:
+    await happen(api, 1, 2, 3)
+    events = (await read(api, news))["events"]
     assert isinstance(events, list)
     for index, event in enumerate(events):
-        behind = await read(house, news, event["cursor"])
+        behind = await read(api, news, event["cursor"])
         assert (sequences(behind), behind["gap"]) == ([2, 3][index:], False)
 
 
-async def test_an_app_in_which_nothing_happened_has_no_cursor_yet(house: House, news: str) -> None:
-    assert await read(house, news) == {"events": [], "next_cursor": None, "gap": False}
+async def test_an_app_in_which_nothing_happened_has_no_cursor_yet(api: Api, news: str) -> None:
+    assert await read(api, news) == {"events": [], "next_cursor": None, "gap": False}
 
 
+@pytest.mark.parametrize("event_limit", [5])
 async def test_a_cursor_whose_events_are_gone_goes_on_with_the_oldest_and_says_so(
-    house: House, news: str
+    api: Api, news: str
 ) -> None:
-    assert isinstance(house.saver, SqliteSaver)
-    house.saver._recording._limit = 5
-    await happen(house, 1, 2)
-    body = await read(house, news)
-    await happen(house, *range(3, 8))
-    late = await read(house, news, cursor_of(body))
+    await happen(api, 1, 2)
+    body = await read(api, news)
+    await happen(api, *range(3, 8))
+    late = await read(api, news, cursor_of(body))
     assert (sequences(late), late["gap"]) == ([3, 4, 5, 6, 7], True), "2 itself is gone: 3 may be too"
-    await happen(house, *range(8, 11))
-    later = await read(house, news, cursor_of(body))
+    await happen(api, *range(8, 11))
+    later = await read(api, news, cursor_of(body))
     assert (sequences(later), later["gap"]) == ([6, 7, 8, 9, 10], True)
-    on = await read(house, news, cursor_of(late))
+    on = await read(api, news, cursor_of(late))
     assert (sequences(on), on["gap"]) == ([8, 9, 10], False)
 
 
-async def test_a_request_waits_for_what_happens_next(house: House, news: str) -> None:
-    first = await read(house, news)
+async def test_a_request_waits_for_what_happens_next(api: Api, news: str) -> None:
+    first = await read(api, news)
     for n in (1, 2):
         cursor = first["next_cursor"]
-        asked = asyncio.create_task(read(house, news, cursor if isinstance(cursor, str) else None, wait=60))
-        await until_waiting(house, 1)
-        await happen(house, n)
+        asked = asyncio.create_task(read(api, news, cursor if isinstance(cursor, str) else None, wait=60))
+        await until_waiting(api, 1)
+        await happen(api, n)
         first = await asked
         assert sequences(first) == [n]
-    assert house.center.counters.events_waiting == 0
+    assert api.center.counters.events_waiting == 0
 
 
-async def test_a_request_that_finds_something_does_not_wait(house: House, news: str) -> None:
-    await happen(house, 1)
-    assert sequences(await read(house, news, wait=60)) == [1]
+async def test_a_request_that_finds_something_does_not_wait(api: Api, news: str) -> None:
+    await happen(api, 1)
+    assert sequences(await read(api, news, wait=60)) == [1]
 
 
-async def test_waiting_ends_without_events_when_its_time_is_over(house: House, news: str) -> None:
-    await happen(house, 1)
-    cursor = cursor_of(await read(house, news))
+async def test_waiting_ends_without_events_when_its_time_is_over(api: Api, news: str) -> None:
+    await happen(api, 1)
+    cursor = cursor_of(await read(api, news))
     began = time.monotonic()
-    body = await read(house, news, cursor, wait=1)
+    body = await read(api, news, cursor, wait=1)
     assert time.monotonic() - began >= 0.9
     assert (sequences(body), cursor_of(body)) == ([], cursor)
 
@@ -158,8 +156,8 @@ async def until(holds: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
-async def until_waiting(house: House, requests: int) -> None:
-    await until(lambda: house.center.counters.events_waiting == requests)
+async def until_waiting(api: Api, requests: int) -> None:
+    await until(lambda: api.center.counters.events_waiting == requests)
 
 
 async def ended(tasks: Iterable[asyncio.Task[JsonObject]]) -> list[list[int]]:
@@ -168,57 +166,57 @@ async def ended(tasks: Iterable[asyncio.Task[JsonObject]]) -> list[list[int]]:
 
 
 async def test_however_many_wait_the_store_is_asked_for_all_of_them_together(
-    house: House, news: str, monkeypatch: pytest.MonkeyPatch
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sport = await house.app("sport")
+    sport = await api.app("sport")
     looks: list[int] = []
-    events = house.saver.events.read
+    events = api.saver.events.read
 
     async def counted(app: int, after: str, limit: int) -> list[tuple[str, Event]]:
         looks.append(app)
         return await events(app, after, limit)
 
-    waiting = [asyncio.create_task(read(house, path, wait=60)) for path in [news] * 20 + [sport] * 20]
-    await until_waiting(house, 40)
-    monkeypatch.setattr(house.saver, "events", counted)
+    waiting = [asyncio.create_task(read(api, path, wait=60)) for path in [news] * 20 + [sport] * 20]
+    await until_waiting(api, 40)
+    monkeypatch.setattr(api.saver.events, "read", counted)
     await until(lambda: len(looks) >= 20)
     assert abs(looks.count(1) - looks.count(2)) <= 2, "one look for each app in turn"
-    await happen(house, 1)
+    await happen(api, 1)
     assert await ended(waiting[:20]) == [[1]] * 20
-    assert house.center.counters.events_waiting == 20
-    await happen(house, 2, app=2)
+    assert api.center.counters.events_waiting == 20
+    await happen(api, 2, app=2)
     assert await ended(waiting[20:]) == [[2]] * 20
     await until(lambda: all(task.get_name() != "center.events" for task in asyncio.all_tasks()))
 
 
 async def test_a_failing_store_is_told_to_who_waits(
-    house: House, news: str, monkeypatch: pytest.MonkeyPatch
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = asyncio.create_task(house.http.get(f"{news}/upstream?wait=60"))
-    await until_waiting(house, 1)
+    asked = asyncio.create_task(api.http.get(f"{news}/upstream?wait=60"))
+    await until_waiting(api, 1)
 
     async def broken(app: int, after: str, limit: int) -> list[tuple[str, Event]]:
         raise Unavailable("the store is gone")
 
-    monkeypatch.setattr(house.saver, "events", broken)
+    monkeypatch.setattr(api.saver.events, "read", broken)
     answer = await asked
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
-    assert house.center.counters.events_waiting == 0
+    assert api.center.counters.events_waiting == 0
 
 
-async def test_a_node_that_stops_lets_nobody_wait(house: House, news: str) -> None:
-    asked = asyncio.create_task(read(house, news, wait=60))
-    await until_waiting(house, 1)
-    house.ready = False
+async def test_a_node_that_stops_lets_nobody_wait(api: Api, news: str) -> None:
+    asked = asyncio.create_task(read(api, news, wait=60))
+    await until_waiting(api, 1)
+    api.ready = False
     assert await ended([asked]) == [[]]
-    assert sequences(await read(house, news, wait=60)) == []
+    assert sequences(await read(api, news, wait=60)) == []
 
 
-async def test_who_gives_up_is_not_waited_for(house: House, news: str) -> None:
-    asked = asyncio.create_task(read(house, news, wait=60))
-    await until_waiting(house, 1)
+async def test_who_gives_up_is_not_waited_for(api: Api, news: str) -> None:
+    asked = asyncio.create_task(read(api, news, wait=60))
+    await until_waiting(api, 1)
     asked.cancel()
-    await until_waiting(house, 0)
+    await until_waiting(api, 0)
 
 
 class TestABound:
@@ -226,14 +224,14 @@ class TestABound:
     def settings(self) -> CenterSettings:
         return CenterSettings(max_requests=4)
 
-    async def test_no_more_than_half_of_the_requests_may_wait(self, house: House, news: str) -> None:
-        waiting = [asyncio.create_task(read(house, news, wait=60)) for _ in range(2)]
-        await until_waiting(house, 2)
-        refused = await house.http.get(f"{news}/upstream?wait=60")
+    async def test_no_more_than_half_of_the_requests_may_wait(self, api: Api, news: str) -> None:
+        waiting = [asyncio.create_task(read(api, news, wait=60)) for _ in range(2)]
+        await until_waiting(api, 2)
+        refused = await api.http.get(f"{news}/upstream?wait=60")
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
         assert "retry-after" in refused.headers
-        assert sequences(await read(house, news)) == []
-        await happen(house, 1)
+        assert sequences(await read(api, news)) == []
+        await happen(api, 1)
         assert await ended(waiting) == [[1], [1]]
 
 
@@ -251,8 +249,8 @@ class TestABound:
     ],
 )
 async def test_a_query_that_cannot_be_is_refused(
-    house: House, news: str, query: str, status: int, field: str
+    api: Api, news: str, query: str, status: int, field: str
 ) -> None:
-    answer: httpx.Response = await house.http.get(f"{news}/upstream?{query}")
+    answer: httpx.Response = await api.http.get(f"{news}/upstream?{query}")
     assert answer.status_code == status
     assert [detail["field"] for detail in answer.json()["error"]["details"]] == [field]

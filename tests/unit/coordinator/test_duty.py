@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from longline.coordinator.duty import Duty
 from longline.errors import Unavailable
 from longline.keeper.local import LocalKeeper
+from longline.telemetry.faults import Faults
 from longline.testing.clock import VirtualClock
-from tests.unit.coordinator.scene import a_member
+from tests.unit.coordinator.cluster import a_member
 
 
 class Rounds:
@@ -46,8 +47,8 @@ async def a_keeper(*names: str) -> LocalKeeper:
 async def test_a_duty_is_done_only_by_who_leads_it() -> None:
     keeper, clock = await a_keeper("a", "b"), VirtualClock()
     mine, other = Rounds(), Rounds()
-    a = Duty("expiry", keeper, lambda: "a", mine, every=1.0, sleep=clock.sleep)
-    b = Duty("expiry", keeper, lambda: "b", other, every=1.0, sleep=clock.sleep)
+    a = Duty("expiry", keeper, lambda: "a", mine, Faults(), every=1.0, sleep=clock.sleep)
+    b = Duty("expiry", keeper, lambda: "b", other, Faults(), every=1.0, sleep=clock.sleep)
     async with running(a), running(b):
         await clock.advance(3.5)
         assert (mine.done, other.done) == (4, 0)
@@ -58,7 +59,7 @@ async def test_a_duty_is_done_only_by_who_leads_it() -> None:
 
 async def test_a_duty_is_not_done_by_who_is_no_member() -> None:
     keeper, clock, rounds = await a_keeper(), VirtualClock(), Rounds()
-    async with running(Duty("expiry", keeper, lambda: "a", rounds, every=1.0, sleep=clock.sleep)):
+    async with running(Duty("expiry", keeper, lambda: "a", rounds, Faults(), every=1.0, sleep=clock.sleep)):
         await clock.advance(5.0)
     assert rounds.done == 0
 
@@ -66,7 +67,7 @@ async def test_a_duty_is_not_done_by_who_is_no_member() -> None:
 async def test_a_duty_is_led_under_the_name_that_the_process_has_at_the_moment() -> None:
     keeper, clock, rounds = await a_keeper("a", "b"), VirtualClock(), Rounds()
     name = "a"
-    async with running(Duty("expiry", keeper, lambda: name, rounds, every=1.0, sleep=clock.sleep)):
+    async with running(Duty("expiry", keeper, lambda: name, rounds, Faults(), every=1.0, sleep=clock.sleep)):
         await clock.advance(0.5)
         assert rounds.done == 1
         await keeper.leave("a")
@@ -77,7 +78,7 @@ async def test_a_duty_is_led_under_the_name_that_the_process_has_at_the_moment()
 
 async def test_a_round_that_says_that_there_is_more_is_followed_by_the_next_at_once() -> None:
     keeper, clock, rounds = await a_keeper("a"), VirtualClock(), Rounds(True, True, False)
-    async with running(Duty("expiry", keeper, lambda: "a", rounds, every=1.0, sleep=clock.sleep)):
+    async with running(Duty("expiry", keeper, lambda: "a", rounds, Faults(), every=1.0, sleep=clock.sleep)):
         await clock.advance(0.5)
         assert rounds.done == 3
 
@@ -92,7 +93,7 @@ async def test_a_leader_who_is_replaced_between_two_rounds_does_no_more() -> Non
         await keeper.leave("a")
         return True
 
-    async with running(Duty("expiry", keeper, lambda: "a", round, every=1.0, sleep=clock.sleep)):
+    async with running(Duty("expiry", keeper, lambda: "a", round, Faults(), every=1.0, sleep=clock.sleep)):
         await clock.advance(5.0)
     assert done == 1
 
@@ -101,7 +102,8 @@ async def test_a_round_that_fails_is_tried_again_after_a_while() -> None:
     """Also when it fails as nobody foresaw: the process may serve clients."""
     keeper, clock = await a_keeper("a"), VirtualClock()
     rounds = Rounds(Unavailable("no store"), RuntimeError("what nobody foresaw"))
-    duty = Duty("expiry", keeper, lambda: "a", rounds, every=0.1, sleep=clock.sleep)
+    faults = Faults()
+    duty = Duty("expiry", keeper, lambda: "a", rounds, faults, every=0.1, sleep=clock.sleep)
     async with running(duty):
         await clock.advance(0.9)
         assert (rounds.done, duty.failures) == (1, 1)
@@ -110,3 +112,4 @@ async def test_a_round_that_fails_is_tried_again_after_a_while() -> None:
         await clock.advance(1.0)
         assert rounds.done > 2
     assert duty.failures == 2
+    assert faults.counts == {"coordinator.expiry": 1}

@@ -1,17 +1,25 @@
 """Messages end when their time is over, and nothing is asked of the store before."""
 
+from collections.abc import Sequence
+
 from longline.coordinator.expiry import Expiry
 from longline.model.times import wall_clock
-from longline.saver.sqlite import SqliteSaver
+from longline.saver.port.messages import IdempotencyConflict, MessageStore, Outcome, Submission
 
 
-class Store(SqliteSaver):
+class Store(MessageStore):
     """A store whose next work falls due at `due`, with so much of it."""
 
     def __init__(self, due: int | None, work: int = 0) -> None:
         self.due = due
         self.work = work
         self.asked = 0
+
+    async def enqueue(self, batch: Sequence[Submission]) -> list[Outcome | IdempotencyConflict]:
+        raise NotImplementedError
+
+    async def cancel(self, app: int, message_id: str, now: int) -> bool:
+        raise NotImplementedError
 
     async def next_expiry(self) -> int | None:
         return self.due

@@ -1,6 +1,8 @@
 """What others began and did not finish is routed."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import cast
 
 from longline.bus.local import LocalBus
 from longline.coordinator.coordinator import Coordinator
@@ -11,11 +13,13 @@ from longline.model.devices import Binding
 from longline.model.messages import Message
 from longline.model.times import wall_clock
 from longline.register.memory import MemoryRegister
-from longline.saver.sqlite import SqliteSaver
+from longline.saver.bundle import Saver
+from longline.saver.port.routing import RoutingStore
 from longline.settings import CoordinatorSettings
+from longline.telemetry.faults import Faults
 
 
-class Store(SqliteSaver):
+class Store(RoutingStore):
     """A store in which things lie that others left undone."""
 
     def __init__(self) -> None:
@@ -34,6 +38,27 @@ class Store(SqliteSaver):
     async def assign(self, app: int, message_id: str, nodes: Sequence[str]) -> None:
         pass
 
+    async def finish(self, app: int, message_id: str, node: str, at: int) -> None:
+        raise NotImplementedError
+
+    async def unfinished(self, node: str, limit: int) -> list[tuple[int, str]]:
+        raise NotImplementedError
+
+
+class Routed:
+    """Who was routed, and what nobody foresaw in whom."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.poison: set[str] = set()
+
+    async def __call__(self, routes: Sequence[Unicast | Broadcast], now: int) -> int:
+        messages = [item.message.id for item in routes]
+        if self.poison & set(messages):
+            raise ValueError("what nobody foresaw")
+        self.messages += messages
+        return 0
+
 
 def a_unicast(number: int, node: str) -> Unicast:
     return Unicast(1, a_message(number), (Target(f"d{number}", number, number, Binding(node, 1, 1)),))
@@ -50,6 +75,19 @@ def a_message(number: int) -> Message:
     )
 
 
+def a_coordinator(store: Store, bus: LocalBus) -> Coordinator:
+    saver = SimpleNamespace(routing=store, messages=None, events=None)
+    return Coordinator(
+        CoordinatorSettings(),
+        lambda: "c-1",
+        saver=cast(Saver, saver),
+        register=MemoryRegister(),
+        bus=bus,
+        keeper=LocalKeeper(),
+        faults=Faults(),
+    )
+
+
 async def received(bus: LocalBus, node: str) -> Sequence[Command]:
     return await bus.receive(node) if bus.waiting(node) else []
 
@@ -60,42 +98,43 @@ async def test_what_was_interrupted_and_what_nobody_carried_is_routed_to_where_t
         await bus.open(node)
     store.interrupted = [a_unicast(1, "room-1"), Broadcast(1, a_message(2), ())]
     store.unsaid = [a_unicast(3, "room-2")]
-    rerouting = Rerouting(store, bus, after=5.0)
+    rerouting = a_coordinator(store, bus).rerouting
     assert not await rerouting.round()
     assert list(await received(bus, "room-1")) == store.interrupted
     assert list(await received(bus, "room-2")) == [store.interrupted[1], store.unsaid[0]]
     assert rerouting.rerouted == 3
 
 
+async def test_a_message_that_cannot_be_routed_holds_up_no_other() -> None:
+    store, routed, faults = Store(), Routed(), Faults()
+    store.unsaid = [a_unicast(number, "room-1") for number in range(3)]
+    routed.poison = {"message-1"}
+    await Rerouting(store, routed, faults, after=5.0).round()
+    assert routed.messages == ["message-0", "message-2"]
+    assert faults.counts == {"coordinator.rerouting": 1}
+
+
 async def test_only_what_is_old_enough_is_asked_for() -> None:
     store = Store()
     now = wall_clock()
-    rerouting = Rerouting(store, LocalBus(100), after=5.0)
+    rerouting = Rerouting(store, Routed(), Faults(), after=5.0)
     await rerouting.round()
     assert [name for name, _ in store.asked] == ["complete", "unrouted"]
     assert all(now - 5000 <= before <= now - 4000 for _, before in store.asked)
 
 
 async def test_a_full_batch_says_that_there_may_be_more() -> None:
-    store, bus = Store(), LocalBus(10 * BATCH)
-    await bus.open("room-1")
+    store = Store()
     store.unsaid = [a_unicast(number, "room-1") for number in range(BATCH)]
-    assert await Rerouting(store, bus, after=5.0).round()
+    assert await Rerouting(store, Routed(), Faults(), after=5.0).round()
 
 
 async def test_settings_change_what_is_old_and_how_long_devices_linger() -> None:
     store = Store()
-    coordinator = Coordinator(
-        CoordinatorSettings(),
-        lambda: "c-1",
-        saver=store,
-        register=MemoryRegister(),
-        bus=LocalBus(100),
-        keeper=LocalKeeper(),
-    )
+    coordinator = a_coordinator(store, LocalBus(100))
     coordinator.configure(CoordinatorSettings(grace=1.5, unrouted_after=60.0))
-    assert coordinator.obituary.grace == 1500
+    assert coordinator.dead_rooms.grace == 1500
     now = wall_clock()
     await coordinator.rerouting.round()
     assert all(before <= now - 59_000 for _, before in store.asked)
-    assert coordinator.statistics() == {"rounds": 0, "failures": 0, "rerouted": 0, "buried": 0}
+    assert coordinator.statistics() == {"rounds": 0, "failures": 0, "rerouted": 0, "dead_rooms": 0}

@@ -11,7 +11,7 @@ import pytest
 from longline.errors import Fenced, Unavailable
 from longline.keeper.port import Kept
 from longline.keeper.redis import RedisKeeper
-from longline.settings.tree import StoreSettings
+from longline.settings import StoreSettings
 from longline.store.redis import Reply, Script, Store, Word
 from tests.contract.keeper.scene import a_node, until, until_leads, until_members
 from tests.servers.redis_server import RedisServer

@@ -15,7 +15,7 @@ from tests.unit.node.members import FickleBus, FickleKeeper, a_member
 INTERVAL = 2.0
 
 
-class Scene:
+class FakeProcess:
     """A process as its membership sees it: what it would tell, and what it was told to do."""
 
     def __init__(self, *, has_queue: bool = True, lasting: bool = False) -> None:
@@ -24,7 +24,7 @@ class Scene:
         self.bus = FickleBus()
         self.fenced = asyncio.Event()
         self.load = Load()
-        self.diary: list[str] = []
+        self.told_to: list[str] = []
         self.refusals = 0  # how often `renamed` fails
         self.binding: str | None = None  # who binds a device while the process falls
         self.membership = Membership(
@@ -47,7 +47,7 @@ class Scene:
         return self.membership.name
 
     async def _fallen(self) -> None:
-        self.diary.append("fallen")
+        self.told_to.append("fallen")
         if self.binding is not None:
             self.fenced.set()  # a CONNECT that was taken in before was refused as dead
 
@@ -55,19 +55,19 @@ class Scene:
         if self.refusals:
             self.refusals -= 1
             raise Unavailable("no queue")
-        self.diary.append(f"renamed {name}")
+        self.told_to.append(f"renamed {name}")
         await self.bus.open(name)
 
 
 @asynccontextmanager
-async def a_scene(*, has_queue: bool = True, lasting: bool = False) -> AsyncIterator[Scene]:
-    scene = Scene(has_queue=has_queue, lasting=lasting)
-    await scene.membership.join()
-    await scene.bus.open(scene.name)
-    task = asyncio.create_task(scene.membership.run())
+async def a_process(*, has_queue: bool = True, lasting: bool = False) -> AsyncIterator[FakeProcess]:
+    process = FakeProcess(has_queue=has_queue, lasting=lasting)
+    await process.membership.join()
+    await process.bus.open(process.name)
+    task = asyncio.create_task(process.membership.run())
     await settle()
     try:
-        yield scene
+        yield process
         assert not task.done()
     finally:
         task.cancel()
@@ -75,25 +75,25 @@ async def a_scene(*, has_queue: bool = True, lasting: bool = False) -> AsyncIter
 
 
 async def test_a_process_is_a_member_under_a_name_that_nobody_else_has() -> None:
-    async with a_scene() as one, a_scene() as other:
+    async with a_process() as one, a_process() as other:
         assert await one.keeper.names() == [one.name]
         assert one.name.startswith("host-")
         assert one.name != other.name
 
 
 async def test_a_process_that_is_alone_keeps_its_name() -> None:
-    async with a_scene(lasting=True) as scene:
-        assert scene.name == "host"
+    async with a_process(lasting=True) as process:
+        assert process.name == "host"
 
 
 async def test_load_is_told_when_it_has_changed_and_not_otherwise() -> None:
-    async with a_scene() as scene:
-        await scene.clock.advance(10 * INTERVAL)
-        assert len(scene.keeper.told) == 1
-        scene.load = Load(connections=7)
-        await scene.clock.advance(INTERVAL)
-        await scene.clock.advance(INTERVAL)
-        assert [node.load.connections for node in scene.keeper.told] == [0, 7]
+    async with a_process() as process:
+        await process.clock.advance(10 * INTERVAL)
+        assert len(process.keeper.told) == 1
+        process.load = Load(connections=7)
+        await process.clock.advance(INTERVAL)
+        await process.clock.advance(INTERVAL)
+        assert [node.load.connections for node in process.keeper.told] == [0, 7]
 
 
 @pytest.mark.parametrize(
@@ -108,132 +108,132 @@ def test_load_is_told_roughly_so_that_a_quiet_node_is_quiet(load: Load, told: Lo
 
 
 async def test_what_changes_can_be_told_at_once_and_nobody_is_hurt_when_nobody_hears() -> None:
-    async with a_scene() as scene:
-        scene.load = Load(connections=1)
-        await scene.membership.tell()
-        assert scene.keeper.told[-1].load.connections == 1
-        scene.keeper.gone = True
-        scene.load = Load(connections=2)
-        await scene.membership.tell()
-        scene.keeper.gone = False
-        await scene.clock.advance(INTERVAL)
-        assert scene.keeper.told[-1].load.connections == 2
+    async with a_process() as process:
+        process.load = Load(connections=1)
+        await process.membership.tell()
+        assert process.keeper.told[-1].load.connections == 1
+        process.keeper.gone = True
+        process.load = Load(connections=2)
+        await process.membership.tell()
+        process.keeper.gone = False
+        await process.clock.advance(INTERVAL)
+        assert process.keeper.told[-1].load.connections == 2
 
 
 async def test_who_was_taken_for_dead_falls_and_rises_under_another_name() -> None:
-    async with a_scene() as scene:
-        old = scene.name
-        await scene.clock.advance(NEWS)
-        await scene.keeper.take_for_dead(old)
-        await scene.clock.advance(INTERVAL)
-        assert scene.diary == ["fallen", f"renamed {scene.name}"]
-        assert scene.name != old
-        assert await scene.keeper.names() == [scene.name]
-        assert scene.membership.renames == 1
-        before = [node for node in scene.keeper.told if node.node == scene.name]
+    async with a_process() as process:
+        old = process.name
+        await process.clock.advance(NEWS)
+        await process.keeper.take_for_dead(old)
+        await process.clock.advance(INTERVAL)
+        assert process.told_to == ["fallen", f"renamed {process.name}"]
+        assert process.name != old
+        assert await process.keeper.names() == [process.name]
+        assert process.membership.renames == 1
+        before = [node for node in process.keeper.told if node.node == process.name]
         assert [node.draining for node in before] == [True, False]  # it takes clients when all is ready
-        await scene.clock.advance(10 * INTERVAL)
-        assert scene.membership.renames == 1
+        await process.clock.advance(10 * INTERVAL)
+        assert process.membership.renames == 1
 
 
 async def test_a_member_that_has_just_joined_waits_for_the_news_of_itself() -> None:
-    async with a_scene() as scene:
-        await scene.keeper.take_for_dead(scene.name)  # as a keeper that has not heard of it yet
-        await scene.clock.advance(INTERVAL)
-        assert scene.diary == []
+    async with a_process() as process:
+        await process.keeper.take_for_dead(process.name)  # as a keeper that has not heard of it yet
+        await process.clock.advance(INTERVAL)
+        assert process.told_to == []
 
 
 async def test_who_is_refused_as_dead_does_not_wait() -> None:
-    async with a_scene() as scene:
-        old = scene.name
-        scene.fenced.set()
+    async with a_process() as process:
+        old = process.name
+        process.fenced.set()
         await settle()
-        assert scene.diary == ["fallen", f"renamed {scene.name}"]
-        assert scene.name != old
-        assert await scene.keeper.names() == [scene.name]  # the former name is taken off the list
+        assert process.told_to == ["fallen", f"renamed {process.name}"]
+        assert process.name != old
+        assert await process.keeper.names() == [process.name]  # the former name is taken off the list
 
 
 async def test_who_is_refused_again_while_it_falls_changes_its_name_once() -> None:
-    async with a_scene() as scene:
-        scene.binding = "d1"
-        scene.fenced.set()
+    async with a_process() as process:
+        process.binding = "d1"
+        process.fenced.set()
         await settle()
-        await scene.clock.advance(2 * INTERVAL)
-        assert scene.diary == ["fallen", f"renamed {scene.name}"]
+        await process.clock.advance(2 * INTERVAL)
+        assert process.told_to == ["fallen", f"renamed {process.name}"]
 
 
 async def test_who_cannot_rise_at_once_tries_until_it_can() -> None:
     """Its room is shut meanwhile, so to give up would be to be shut for ever."""
-    async with a_scene() as scene:
-        scene.refusals = 3
-        scene.fenced.set()
-        await scene.clock.advance(5.0)
-        assert scene.diary == ["fallen", f"renamed {scene.name}"]
-        assert await scene.keeper.names() == [scene.name]
-        assert len({node.node for node in scene.keeper.told}) == 5  # a name is never used for a second try
+    async with a_process() as process:
+        process.refusals = 3
+        process.fenced.set()
+        await process.clock.advance(5.0)
+        assert process.told_to == ["fallen", f"renamed {process.name}"]
+        assert await process.keeper.names() == [process.name]
+        assert len({node.node for node in process.keeper.told}) == 5  # a name is never used for a second try
 
 
 async def test_who_falls_while_the_keeper_is_gone_rises_when_it_is_back() -> None:
-    async with a_scene() as scene:
-        scene.keeper.gone = True
-        await scene.bus.shut(scene.name)
-        await scene.clock.advance(10.0)
-        assert scene.diary == ["fallen"]
-        scene.keeper.gone = False
-        await scene.clock.advance(1.0)
-        assert scene.diary == ["fallen", f"renamed {scene.name}"]
+    async with a_process() as process:
+        process.keeper.gone = True
+        await process.bus.shut(process.name)
+        await process.clock.advance(10.0)
+        assert process.told_to == ["fallen"]
+        process.keeper.gone = False
+        await process.clock.advance(1.0)
+        assert process.told_to == ["fallen", f"renamed {process.name}"]
 
 
 async def test_a_keeper_that_is_gone_for_a_while_is_no_reason_to_fall() -> None:
     """Nobody has shut the queue, so nobody took the node for dead."""
-    async with a_scene() as scene:
-        scene.keeper.gone = True
-        await scene.clock.advance(60.0)
-        scene.keeper.gone = False
-        scene.load = Load(connections=3)
-        await scene.clock.advance(INTERVAL)
-        assert scene.diary == []
-        assert scene.keeper.told[-1].load.connections == 3
+    async with a_process() as process:
+        process.keeper.gone = True
+        await process.clock.advance(60.0)
+        process.keeper.gone = False
+        process.load = Load(connections=3)
+        await process.clock.advance(INTERVAL)
+        assert process.told_to == []
+        assert process.keeper.told[-1].load.connections == 3
 
 
 async def test_who_is_out_of_touch_and_finds_its_queue_shut_was_taken_for_dead() -> None:
-    async with a_scene() as scene:
-        scene.keeper.gone = True
-        await scene.clock.advance(10.0)
-        await scene.bus.shut(scene.name)
-        await scene.clock.advance(INTERVAL)
-        assert scene.diary == ["fallen"]
+    async with a_process() as process:
+        process.keeper.gone = True
+        await process.clock.advance(10.0)
+        await process.bus.shut(process.name)
+        await process.clock.advance(INTERVAL)
+        assert process.told_to == ["fallen"]
 
 
 async def test_who_reaches_neither_keeper_nor_bus_goes_on() -> None:
-    async with a_scene() as scene:
-        scene.keeper.gone = scene.bus.gone = True
-        await scene.clock.advance(60.0)
-        assert scene.diary == []
+    async with a_process() as process:
+        process.keeper.gone = process.bus.gone = True
+        await process.clock.advance(60.0)
+        assert process.told_to == []
 
 
 async def test_who_has_no_queue_learns_of_its_death_only_from_the_keeper() -> None:
-    async with a_scene(has_queue=False) as scene:
-        scene.keeper.gone = True
-        await scene.bus.shut(scene.name)
-        await scene.clock.advance(10.0)
-        assert scene.diary == []
-        await scene.keeper.take_for_dead(scene.name)
-        scene.keeper.gone = False
-        await scene.clock.advance(INTERVAL)
-        assert scene.diary == ["fallen", f"renamed {scene.name}"]
+    async with a_process(has_queue=False) as process:
+        process.keeper.gone = True
+        await process.bus.shut(process.name)
+        await process.clock.advance(10.0)
+        assert process.told_to == []
+        await process.keeper.take_for_dead(process.name)
+        process.keeper.gone = False
+        await process.clock.advance(INTERVAL)
+        assert process.told_to == ["fallen", f"renamed {process.name}"]
 
 
 async def test_who_leaves_is_no_member_though_the_keeper_may_not_hear_of_it() -> None:
-    async with a_scene() as scene:
-        await scene.membership.leave()
-        assert await scene.keeper.names() == []
-        scene.keeper.gone = True
-        await scene.membership.leave()
+    async with a_process() as process:
+        await process.membership.leave()
+        assert await process.keeper.names() == []
+        process.keeper.gone = True
+        await process.membership.leave()
 
 
 async def test_joining_raises_when_the_keeper_cannot_be_reached() -> None:
-    scene = Scene()
-    scene.keeper.gone = True
+    process = FakeProcess()
+    process.keeper.gone = True
     with pytest.raises(Unavailable):
-        await scene.membership.join()
+        await process.membership.join()

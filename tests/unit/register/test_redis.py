@@ -12,7 +12,7 @@ from longline.errors import Fenced, Unavailable
 from longline.model.devices import Binding
 from longline.register.port import Bind, Transition, Unbind
 from longline.register.redis import RedisRegister
-from longline.settings.tree import StoreSettings
+from longline.settings import StoreSettings
 from longline.store.redis import Reply, Script, Store, Word
 from tests.contract.twice import TwiceStore
 from tests.servers.shared import shared

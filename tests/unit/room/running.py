@@ -21,7 +21,6 @@ from longline.register.memory import MemoryRegister
 from longline.room.life.admission import Admission
 from longline.room.life.authority import Authority
 from longline.room.life.departures import Departures
-from longline.room.life.directory import Directory
 from longline.room.life.takeovers import Takeovers
 from longline.room.pubsub.routes import RouteTable
 from longline.room.push.broadcasts import Broadcasts
@@ -29,6 +28,7 @@ from longline.room.push.commands import Commands
 from longline.room.push.inbox import Inbox
 from longline.room.push.receipts import Receipts
 from longline.saver.adapting import Ports
+from longline.saver.app_cache import AppCache
 from longline.saver.bundle import Saver
 from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, Page, Receipt
 from longline.settings import RoomSettings
@@ -155,7 +155,7 @@ class RunningRoom:
         self.receipts = Receipts(inboxes, counters, faults, delay=settings.ack_delay / 1000, limit=limit)
         self.inbox = Inbox(inboxes, self.receipts, faults, page_bytes=4096, caught_up=parts.fanout.drain)
         self.inbox.pushes = parts.pushes
-        self.directory = Directory(saver, lambda: parts.time)
+        self.apps = AppCache(saver.apps, known_for=60.0, unknown_for=5.0, clock=lambda: parts.time)
         self.takeovers = Takeovers(self.bus, counters, faults)
         self.fenced = asyncio.Event()
         self.admission = Admission(
@@ -167,8 +167,8 @@ class RunningRoom:
             sessions=parts.sessions,
             inboxes=inboxes,
             register=self.register,
-            authority=Authority(self.directory, settings.anonymous_app),
-            directory=self.directory,
+            authority=Authority(self.apps, settings.anonymous_app),
+            apps=self.apps,
             inbox=self.inbox,
             takeovers=self.takeovers,
             fenced=self.fenced,
@@ -190,7 +190,7 @@ class RunningRoom:
             faults=faults,
             sessions=parts.sessions,
             pushes=parts.pushes,
-            directory=self.directory,
+            apps=self.apps,
             broadcasts=self.broadcasts,
             routes=cast(RouteTable, self.routes),
             fenced=self.fenced,

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from longline.errors import LonglineError, Overloaded, Unavailable
-from longline.model.commands import Close, Command, Target, Unicast, Why
+from longline.model.commands import Close, CloseReason, Command, Target, Unicast
 from longline.model.devices import Binding
 from longline.mqtt.packets import (
     MQTT_3_1_1,
@@ -421,7 +421,7 @@ async def test_a_connection_kicked_between_bind_and_arrive_is_not_let_in() -> No
         await room.settle()
         (binding,) = await room.register.locate(7, ["phone"])
         assert binding is not None
-        await room.bus.send(NODE, [Close(7, "phone", binding.epoch, Why.KICKED)])
+        await room.bus.send(NODE, [Close(7, "phone", binding.epoch, CloseReason.KICKED)])
         await room.settle()
         hold.set()
         await room.settle()
@@ -496,7 +496,7 @@ async def test_the_room_that_had_the_device_is_told() -> None:
         await room.settle()
         assert [answer(peer).reason for peer in peers] == [0, 0, 0]
         assert await room.bus.receive("n2") == [
-            Close(7, f"d{n}", epoch, Why.TAKEN_OVER) for n, epoch in enumerate(epochs)
+            Close(7, f"d{n}", epoch, CloseReason.TAKEN_OVER) for n, epoch in enumerate(epochs)
         ]
 
 

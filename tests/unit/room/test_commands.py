@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from longline.errors import Unavailable
-from longline.model.commands import AppChanged, Close, Command, Forward, Resync, Routes, Why
+from longline.model.commands import AppChanged, Close, CloseReason, Command, Forward, Resync, Routes
 from longline.mqtt.packets import Disconnect, Puback, Publish
 from longline.mqtt.reasons import ReasonCode
 from tests.unit.room.running import NODE, RunningRoom, an_app
@@ -32,23 +32,23 @@ async def test_a_unicast_for_a_device_that_is_not_here_does_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("why", "reason"),
+    ("reason", "code"),
     [
-        (Why.KICKED, ReasonCode.ADMINISTRATIVE_ACTION),
-        (Why.BANNED, ReasonCode.ADMINISTRATIVE_ACTION),
-        (Why.DEVICE_DELETED, ReasonCode.ADMINISTRATIVE_ACTION),
-        (Why.TAKEN_OVER, ReasonCode.SESSION_TAKEN_OVER),
-        (Why.KEY_ROTATED, ReasonCode.NOT_AUTHORIZED),
+        (CloseReason.KICKED, ReasonCode.ADMINISTRATIVE_ACTION),
+        (CloseReason.BANNED, ReasonCode.ADMINISTRATIVE_ACTION),
+        (CloseReason.DEVICE_DELETED, ReasonCode.ADMINISTRATIVE_ACTION),
+        (CloseReason.TAKEN_OVER, ReasonCode.SESSION_TAKEN_OVER),
+        (CloseReason.KEY_ROTATED, ReasonCode.NOT_AUTHORIZED),
     ],
 )
-async def test_close_tells_the_device_why(why: Why, reason: ReasonCode) -> None:
+async def test_close_tells_the_device_why(reason: CloseReason, code: ReasonCode) -> None:
     async with RunningRoom() as room:
         peer = await room.client("phone")
-        await room.bus.send(NODE, [Close(7, "phone", peer.session.epoch, why)])
+        await room.bus.send(NODE, [Close(7, "phone", peer.session.epoch, reason)])
         await room.settle()
-        assert peer.unread() == [Disconnect(reason)]
+        assert peer.unread() == [Disconnect(code)]
         assert peer.over
-        assert room.parts.counters.closed == {why.value: 1}
+        assert room.parts.counters.closed == {reason.value: 1}
         assert room.parts.counters.refused == {}
 
 
@@ -57,7 +57,9 @@ async def test_a_close_that_was_meant_for_an_earlier_connection_leaves_the_new_o
         old = await room.client("phone")
         epoch = old.session.epoch
         new = await room.client("phone")
-        await room.bus.send(NODE, [Close(7, "phone", epoch, Why.KICKED), Close(7, "nobody", 1, Why.KICKED)])
+        await room.bus.send(
+            NODE, [Close(7, "phone", epoch, CloseReason.KICKED), Close(7, "nobody", 1, CloseReason.KICKED)]
+        )
         await room.settle()
         assert not new.over
 
@@ -66,7 +68,7 @@ async def test_a_deleted_app_loses_its_connections_and_is_forgotten() -> None:
     async with RunningRoom() as room:
         peers = [await room.client(f"d{n}") for n in range(3)]
         del room.store.known["news"]
-        await room.bus.send(NODE, [AppChanged(7, "news", Why.APP_DELETED)])
+        await room.bus.send(NODE, [AppChanged(7, "news", CloseReason.APP_DELETED)])
         await room.settle()
         assert all(peer.over for peer in peers)
         late = room.connect("late")

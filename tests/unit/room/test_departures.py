@@ -2,7 +2,7 @@ import pytest
 
 from longline.errors import Unavailable
 from longline.flow.batcher import Retry
-from longline.model.commands import Close, Why
+from longline.model.commands import Close, CloseReason
 from longline.model.times import wall_clock
 from longline.mqtt.packets import Disconnect, Puback
 from longline.mqtt.reasons import ReasonCode
@@ -159,13 +159,20 @@ async def test_a_device_that_says_goodbye_is_away_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "why", [Why.KICKED, Why.BANNED, Why.DEVICE_DELETED, Why.APP_DELETED, Why.KEY_ROTATED]
+    "reason",
+    [
+        CloseReason.KICKED,
+        CloseReason.BANNED,
+        CloseReason.DEVICE_DELETED,
+        CloseReason.APP_DELETED,
+        CloseReason.KEY_ROTATED,
+    ],
 )
-async def test_a_device_that_the_platform_wants_gone_is_away_at_once(why: Why) -> None:
+async def test_a_device_that_the_platform_wants_gone_is_away_at_once(reason: CloseReason) -> None:
     async with RunningRoom(RoomSettings(ack_delay=0, linger=10)) as room:
         peer = await room.client("phone")
         session = peer.session
-        await room.bus.send(NODE, [Close(7, "phone", session.epoch, why)])
+        await room.bus.send(NODE, [Close(7, "phone", session.epoch, reason)])
         await room.settle()
         assert peer.over
         assert not await lingering(room, session)
@@ -194,7 +201,7 @@ async def test_a_session_that_was_taken_over_touches_neither_binding_nor_cursor(
         peer = await room.client("phone")
         session = peer.session
         session.window.log_read = 9
-        await room.bus.send(NODE, [Close(7, "phone", session.epoch, Why.TAKEN_OVER)])
+        await room.bus.send(NODE, [Close(7, "phone", session.epoch, CloseReason.TAKEN_OVER)])
         await room.settle()
         assert peer.over
         assert await lingering(room, session)

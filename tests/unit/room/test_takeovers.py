@@ -7,7 +7,7 @@ import pytest
 
 from longline.errors import LonglineError, Unavailable
 from longline.flow.batcher import Retry
-from longline.model.commands import Close, Command, Why
+from longline.model.commands import Close, CloseReason, Command
 from longline.model.devices import Binding
 from longline.room.counters import RoomCounters
 from longline.room.life import takeovers as module
@@ -73,8 +73,8 @@ async def test_what_comes_together_goes_together_to_each_room() -> None:
     task = asyncio.create_task(post.takeovers.run())
     await settle()
     assert post.bus.sent == [
-        ("n0", [Close(7, "d0", 0, Why.TAKEN_OVER), Close(7, "d2", 2, Why.TAKEN_OVER)]),
-        ("n1", [Close(7, "d1", 1, Why.TAKEN_OVER), Close(7, "d3", 3, Why.TAKEN_OVER)]),
+        ("n0", [Close(7, "d0", 0, CloseReason.TAKEN_OVER), Close(7, "d2", 2, CloseReason.TAKEN_OVER)]),
+        ("n1", [Close(7, "d1", 1, CloseReason.TAKEN_OVER), Close(7, "d3", 3, CloseReason.TAKEN_OVER)]),
     ]
     assert post.takeovers.waiting() == 0
     task.cancel()

@@ -53,8 +53,8 @@ ANYTIME = {*module._OFFERED, LOST, LOOKED, ROOM, CLOSED}
 BEFORE_READ = {PREPARED, BEGUN, FULL}
 DURING_READ = {STOPPED, MORE, MORE_FULL, END, END_FULL, FAILED}
 POSSIBLE = {
-    FRESH: ANYTIME | {OPENED_EMPTY, OPENED_PENDING},
-    FRESH_MISSED: ANYTIME | {OPENED_EMPTY, OPENED_PENDING},
+    FRESH: ANYTIME - {LATE} | {OPENED_EMPTY, OPENED_PENDING},
+    FRESH_MISSED: ANYTIME - {LATE} | {OPENED_EMPTY, OPENED_PENDING},
     CURRENT: ANYTIME,
     CURRENT_DOUBTED: ANYTIME,
     BEHIND: ANYTIME,
@@ -183,7 +183,7 @@ class Walk:
         push = (broadcast, self.position)
         # The centers' word of what comes before a unicast; a store may not say.
         before = 0
-        if not broadcast and self.random.random() < 0.7:
+        if not broadcast and self.random.random() < 0.5:
             before = max((p for b, p in self.stored if not b and (b, p) not in self.committed), default=0)
         self.stored.append(push)
         self.offers.append((push, before))
@@ -207,21 +207,22 @@ class Walk:
     # --- what can happen --------------------------------------------------------------------------
 
     def connect(self) -> None:
-        self.connected, self.blocked = True, False
-        self.window = Window(3)
+        self.connected, self.blocked = True, self.random.random() < 0.2
+        if self.random.random() < 0.5:  # a session may outlive its connection
+            self.window, self.look = Window(3), False
         self.written = set()
         self.identifiers = {}
         self.page = None
-        self.prepared = self.look = False
+        self.prepared = False
 
     def open(self) -> None:
         pending = bool(self.pending(False, 0) or self.pending(True, self.log_cursor))
         self.did(self.window.open(self.log_cursor, pending))
 
     def offer(self) -> None:
-        place = self.random.randrange(len(self.offers)) if self.random.random() < 0.3 else 0
+        place = self.random.randrange(len(self.offers)) if self.random.random() < 0.5 else 0
         push, before = self.offers.pop(place)
-        if self.random.random() < 0.1:
+        if self.random.random() < 0.3:
             self.offers.append((push, before))  # it comes once more
         if not self.connected:
             return
@@ -290,6 +291,9 @@ class Walk:
         if self.random.random() < 0.03:
             self.blocked = True
 
+    def block(self) -> None:
+        self.blocked = True
+
     def fail(self) -> None:
         self.page = None
         self.did(self.window.fail())
@@ -321,10 +325,14 @@ class Walk:
             return [*able, "connect", *(["offer"] if self.offers else [])]
         window = self.window
         able += ["close"] if self.random.random() < 0.05 else []
-        able += ["resync"] if self.random.random() < 0.1 else []
+        able += ["resync"] if self.random.random() < 0.25 else []
         if self.offers:
             able += ["offer"] * 3
             able += ["lose"] if self.random.random() < 0.1 else []
+        if self.blocked:
+            able.append("unblock")
+        if self.look:
+            able.append("take_turn")
         if window.fresh():
             return [*able, "open"]
         if self.identifiers:
@@ -335,11 +343,10 @@ class Walk:
             able += ["begin"] * 2
         if window.state in UNDER_WAY:
             assert self.page is not None
-            able += ["answer", "answer", "answer", "fail"]
-        if self.blocked:
-            able.append("unblock")
-        if self.look:
-            able.append("take_turn")
+            able += ["answer"] * 3 if self.random.random() < 0.5 else []
+            able += ["fail"] if self.random.random() < 0.3 else []
+        else:
+            able += ["block"] if self.random.random() < 0.1 else []
         return able
 
     def step(self) -> None:
@@ -358,10 +365,10 @@ class Walk:
         if not self.connected:
             self.connect()
         for _ in range(10_000):
-            if self.window.fresh():
-                self.open()
-            elif self.blocked:
+            if self.blocked:
                 self.unblock()
+            elif self.window.fresh():
+                self.open()
             elif self.window.state in UNDER_WAY:
                 self.answer()
             elif self.window.state in WAITING_TO_BE_READ:

@@ -16,7 +16,7 @@ from longline.saver.kv.purging import Purging
 from longline.saver.kv.registry import Registry
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Arrive
-from longline.settings.tree import StoreSettings
+from longline.settings import StoreSettings
 from longline.store.redis import Store
 from tests.servers.shared import shared
 

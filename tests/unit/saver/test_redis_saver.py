@@ -21,7 +21,7 @@ from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Cursor, Fetch, Page, Receipt
 from longline.saver.port.messages import Accepted, IdempotencyConflict, Outcome, Refused, Submission
 from longline.saver.redis import RedisSaver
-from longline.settings.tree import StoreSettings
+from longline.settings import StoreSettings
 from longline.store.redis import Reply, Script, Store, Word
 from tests.contract.scene import START, an_app
 from tests.servers.shared import shared

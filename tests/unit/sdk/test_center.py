@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import subprocess
+import sys
 from collections.abc import Callable
 
 import httpx
@@ -9,7 +11,7 @@ import msgspec
 import pytest
 
 from longline import Center, errors
-from longline.sdk.answers import Push, Receipt
+from longline.sdk.answers import MessageAccepted, Push
 
 Answerer = Callable[[httpx.Request], httpx.Response]
 LEDGER = {"targeted": 2, "pending": 0, "acked": 1, "expired": 0, "collapsed": 0, "dropped": {"kicked": 1}} | {
@@ -67,8 +69,8 @@ BUSY = failed(503, "overloaded")
 async def test_a_push_names_its_audience_its_payload_and_only_the_options_given() -> None:
     server = Server(ACCEPTED)
     async with server.center() as center:
-        receipt = await center.send("news", {"title": "Goal"}, devices=["d1", "d2"], ttl=60)
-    assert receipt == Receipt(message_id="m1", status="accepted", targeted=2)
+        accepted = await center.send("news", {"title": "Goal"}, devices=["d1", "d2"], ttl=60)
+    assert accepted == MessageAccepted(message_id="m1", status="accepted", targeted=2)
     request = server.requests[0]
     assert (request.method, request.url.path) == ("POST", "/v1/apps/news/messages")
     assert request.headers["authorization"] == "Bearer the-key"
@@ -185,6 +187,17 @@ async def test_every_code_of_the_api_is_raised_as_its_class(kind: type[errors.Lo
     assert type(raised.value) is kind
 
 
+def test_errors_that_a_server_in_this_process_has_made_of_the_trees_are_not_the_sdks() -> None:
+    """A node and a `Center` may share a process, and then also its classes."""
+    script = (
+        "import longline.center.errors\n"
+        "from longline.sdk.http import ErrorBody, error_of\n"
+        "print(type(error_of(ErrorBody(code='method_not_allowed'))).__name__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "MethodNotAllowed\n"
+
+
 async def test_details_name_the_fields() -> None:
     body = {
         "error": {"code": "invalid", "message": "no", "details": [{"field": "ttl", "message": "too long"}]}
@@ -249,7 +262,7 @@ async def test_a_batch_tells_each_push_its_own_outcome_in_order() -> None:
         results = await center.send_batch(
             "news", [Push(payload="a", devices=["d1"]), Push(payload="b", devices=["ghost"])]
         )
-    assert results[0] == Receipt(message_id="m1")
+    assert results[0] == MessageAccepted(message_id="m1")
     assert isinstance(results[1], errors.NoTarget)
     assert server.requests[0].headers["idempotency-key"]
 

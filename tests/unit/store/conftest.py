@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from longline.settings.tree import StoreSettings
+from longline.settings import StoreSettings
 from longline.store.redis import Store
 from tests.servers.redis_server import RedisCluster, RedisServer
 from tests.servers.shared import KINDS, shared

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from longline.errors import Overloaded, SettingsError, Unavailable
-from longline.settings.tree import Secret
+from longline.settings import Secret
 from longline.store.redis import Assurance, Reply, Script, Store, StoreError
 from tests.integration.server_process import free_ports
 from tests.servers.redis_server import RedisCluster, RedisServer, ValkeyServer

@@ -8,7 +8,7 @@ import time
 from typing import Final
 
 from longline.bench.hot.courier import after_properties
-from longline.bench.hot.wire import PUBLISH, Link, Poller, Tally, packet_end
+from longline.bench.hot.wire import PUBLISH, Client, Handshakes, Poller, packet_end
 
 MARK_BYTES: Final = 8
 STAMP_BYTES: Final = MARK_BYTES + 8
@@ -33,11 +33,11 @@ class Audience:
         """Of each message, when the last of these devices had it (ns)."""
 
 
-class Listener(Link):
+class BroadcastDevice(Client):
     """A connected device: it acknowledges all that it receives in one read with one write."""
 
-    def __init__(self, audience: Audience, tally: Tally, hello: bytes) -> None:
-        super().__init__(audience.poller, tally, hello, b"")
+    def __init__(self, audience: Audience, handshakes: Handshakes, hello: bytes) -> None:
+        super().__init__(audience.poller, handshakes, hello, b"")
         self.audience: Audience = audience
         self.had: bytearray = bytearray(audience.messages)
         self.latest: int = -1

@@ -12,8 +12,8 @@ import time
 from collections import deque
 from typing import Final
 
-from longline.bench.hot.histogram import Histogram
-from longline.bench.hot.wire import PUBLISH, Channel, Link, Poller, Tally, packet_end
+from longline.bench.hot.histogram import LatencyHistogram
+from longline.bench.hot.wire import PUBLISH, Channel, Client, Handshakes, Poller, packet_end
 
 MARK_BYTES: Final = 8
 STAMP_BYTES: Final = MARK_BYTES + 16 + 16
@@ -53,9 +53,9 @@ class Courier:
         self.foreign: int = 0
         self.seen: bytearray = bytearray()
         self.message_ids: list[bytes] = []
-        self.receipts: Histogram = Histogram()
+        self.receipts: LatencyHistogram = LatencyHistogram()
         """From POST to the arrival of the message at its device."""
-        self.answers: Histogram = Histogram()
+        self.answers: LatencyHistogram = LatencyHistogram()
         """From POST to its answer."""
         self.last_receipt: int = 0
 
@@ -138,11 +138,11 @@ class Courier:
             self.receipts.record(now - int(data[sent : sent + 16], 16))
 
 
-class Device(Link):
+class UnicastDevice(Client):
     """A connected device: it acknowledges all that it receives in one read with one write."""
 
-    def __init__(self, courier: Courier, tally: Tally, hello: bytes) -> None:
-        super().__init__(courier.poller, tally, hello, b"")
+    def __init__(self, courier: Courier, handshakes: Handshakes, hello: bytes) -> None:
+        super().__init__(courier.poller, handshakes, hello, b"")
         self.courier: Courier = courier
 
     def deliver(self, data: bytes) -> int:

@@ -39,7 +39,7 @@ def highest_in(bucket: int) -> int:
     return ((mantissa + 1) << shift) - 1
 
 
-class Histogram:
+class LatencyHistogram:
     """Counts of non-negative integers; the unit is the caller's (nanoseconds throughout `bench`)."""
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class Histogram:
         """The arithmetic mean of the recorded values; 0.0 when empty."""
         return self.sum / self.total if self.total else 0.0
 
-    def merge(self, other: "Histogram") -> None:
+    def merge(self, other: "LatencyHistogram") -> None:
         """Adds the counts of `other`: the histogram of both sets of values."""
         for bucket, count in enumerate(other.counts):
             if count:
@@ -97,9 +97,9 @@ class Histogram:
         return flat
 
 
-def load(flat: list[int]) -> Histogram:
-    """The inverse of `Histogram.dump`."""
-    histogram = Histogram()
+def load(flat: list[int]) -> LatencyHistogram:
+    """The inverse of `LatencyHistogram.dump`."""
+    histogram = LatencyHistogram()
     histogram.sum = flat[0]
     histogram.highest = flat[1]
     for at in range(2, len(flat), 2):

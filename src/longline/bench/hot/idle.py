@@ -6,42 +6,42 @@ queue, its head looked at once a turn, and never a scan.
 
 from collections import deque
 
-from longline.bench.hot.wire import Link, Poller, Tally
+from longline.bench.hot.wire import Client, Handshakes, Poller
 
 PINGREQ = b"\xc0\x00"
 
 
 class KeepAlive:
-    """The queue of links by when they must ping next."""
+    """The queue of clients by when they must ping next."""
 
     def __init__(self, interval: float) -> None:
         self.interval_ns: int = int(interval * 1e9)
-        """Between two pings of one link; 0 means that nothing has been promised."""
-        self.queue: deque[tuple[int, IdleLink]] = deque()
+        """Between two pings of one client; 0 means that nothing has been promised."""
+        self.queue: deque[tuple[int, IdleClient]] = deque()
         self.pings: int = 0
 
-    def join(self, link: "IdleLink", now: int) -> None:
-        """Begins to count for a link that has just become live, at `now` (ns)."""
+    def join(self, client: "IdleClient", now: int) -> None:
+        """Begins to count for a client that has just become live, at `now` (ns)."""
         if self.interval_ns:
-            self.queue.append((now + self.interval_ns, link))
+            self.queue.append((now + self.interval_ns, client))
 
     def ping(self, now: int) -> None:
         """Sends every ping that is due."""
         queue = self.queue
         while queue and queue[0][0] <= now:
-            _, link = queue.popleft()
-            # A link that is lost leaves the queue here.
-            if link.fd >= 0:
-                link.write(PINGREQ)
+            _, client = queue.popleft()
+            # A client that is lost leaves the queue here.
+            if client.fd >= 0:
+                client.write(PINGREQ)
                 self.pings += 1
-                queue.append((now + self.interval_ns, link))
+                queue.append((now + self.interval_ns, client))
 
 
-class IdleLink(Link):
-    """A link that only answers for its keep alive; whatever it receives is discarded."""
+class IdleClient(Client):
+    """A client that only answers for its keep alive; whatever it receives is discarded."""
 
-    def __init__(self, poller: Poller, tally: Tally, keep_alive: KeepAlive, hello: bytes) -> None:
-        super().__init__(poller, tally, hello, b"")
+    def __init__(self, poller: Poller, handshakes: Handshakes, keep_alive: KeepAlive, hello: bytes) -> None:
+        super().__init__(poller, handshakes, hello, b"")
         self.keep_alive: KeepAlive = keep_alive
 
     def settle(self, now: int) -> None:

@@ -19,8 +19,8 @@ import struct
 import time
 from typing import Final
 
-from longline.bench.hot.histogram import Histogram
-from longline.bench.hot.wire import PUBACK, PUBLISH, Channel, Link, Poller, Tally, packet_end
+from longline.bench.hot.histogram import LatencyHistogram
+from longline.bench.hot.wire import PUBACK, PUBLISH, Channel, Client, Handshakes, Poller, packet_end
 
 SAMPLE: Final = 16
 """One message in this many has its latency taken."""
@@ -62,9 +62,9 @@ class Pump:
         self.surplus: int = 0
         self.disordered: int = 0
         self.until_sample: int = SAMPLE
-        self.latencies: Histogram = Histogram()
+        self.latencies: LatencyHistogram = LatencyHistogram()
         self.moved: list[Topic] = []
-        self.loaded: list[Publisher] = []
+        self.loaded: list[PublishingClient] = []
 
     def turn(self, timeout: float) -> int:
         """Serves what is ready, then publishes where a window has moved; returns the clock (ns)."""
@@ -121,7 +121,7 @@ class Topic:
         self.head: bytes = b""
         self.tail: bytes = b""
         """The PUBLISH around its identifier, gap and stamp."""
-        self.publishers: list[Publisher] = []
+        self.publishers: list[PublishingClient] = []
         self.next_publisher: int = 0
         self.home_line: CreditLine | None = None
         self.process: int = 0
@@ -178,11 +178,11 @@ class Topic:
             room -= sent
 
 
-class Subscriber(Link):
+class SubscribingClient(Client):
     """Receives one topic and counts."""
 
-    def __init__(self, pump: Pump, topic: Topic, tally: Tally, hello: bytes, then: bytes) -> None:
-        super().__init__(pump.poller, tally, hello, then)
+    def __init__(self, pump: Pump, topic: Topic, handshakes: Handshakes, hello: bytes, then: bytes) -> None:
+        super().__init__(pump.poller, handshakes, hello, then)
         self.pump: Pump = pump
         self.topic: Topic = topic
         self.rows: int = 0
@@ -238,11 +238,11 @@ class Subscriber(Link):
         return at
 
 
-class Publisher(Link):
+class PublishingClient(Client):
     """Sends one topic or several; what they have for it in one turn leaves in one write."""
 
-    def __init__(self, pump: Pump, tally: Tally, hello: bytes, qos: int, quota: int) -> None:
-        super().__init__(pump.poller, tally, hello, b"")
+    def __init__(self, pump: Pump, handshakes: Handshakes, hello: bytes, qos: int, quota: int) -> None:
+        super().__init__(pump.poller, handshakes, hello, b"")
         self.pump: Pump = pump
         self.topics: list[Topic] = []
         self.qos: int = qos

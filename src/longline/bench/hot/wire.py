@@ -6,8 +6,8 @@ module is compiled by mypyc; it runs the same, slower, without.
 
 - `Poller` owns the epoll and the table from file descriptor to channel.
 - `Channel` is one socket with an outbox; subclasses see the bytes in `consume`.
-- `Link` is a channel that speaks MQTT: it dials, greets, subscribes, and is then live.
-- `Tally` counts what became of a set of links.
+- `Client` is a channel that speaks MQTT: it dials, greets, subscribes, and is then live.
+- `Handshakes` counts what became of a set of them.
 """
 
 import errno
@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from longline.bench.hot.histogram import Histogram
+from longline.bench.hot.histogram import LatencyHistogram
 
 READABLE: Final = select.EPOLLIN
 WRITABLE: Final = select.EPOLLOUT
@@ -236,36 +236,37 @@ class Channel:
         """The socket failed or the peer closed it; `reason` is a name from errno or a short phrase."""
 
 
-class Tally:
-    """What became of a set of links."""
+class Handshakes:
+    """What became of a set of clients that were to connect."""
 
     def __init__(self) -> None:
         self.pending: int = 0
         self.live: int = 0
         self.lost: int = 0
         self.refused: dict[str, int] = {}
-        self.handshakes: Histogram = Histogram()
+        self.taken: LatencyHistogram = LatencyHistogram()
+        """From connect() to CONNACK, or to SUBACK."""
 
     def refuse(self, reason: str) -> None:
-        """Counts one link that never became live."""
+        """Counts one client that never became live."""
         self.pending -= 1
         self.refused[reason] = self.refused.get(reason, 0) + 1
 
 
-class Link(Channel):
+class Client(Channel):
     """An MQTT client connection. `hello` is its CONNECT, `then` its SUBSCRIBE or empty."""
 
-    def __init__(self, poller: Poller, tally: Tally, hello: bytes, then: bytes) -> None:
+    def __init__(self, poller: Poller, handshakes: Handshakes, hello: bytes, then: bytes) -> None:
         super().__init__(poller)
-        self.tally: Tally = tally
+        self.handshakes: Handshakes = handshakes
         self.hello: bytes = hello
         self.then: bytes = then
         self.phase: int = DIALLING
         self.dialled_at: int = 0
 
     def open(self, address: tuple[str, int], source: str) -> None:
-        """Starts the handshake; the tally hears of its end."""
-        self.tally.pending += 1
+        """Starts the handshake; `handshakes` hears of its end."""
+        self.handshakes.pending += 1
         self.dialled_at = time.monotonic_ns()
         self.dial(address, source)
 
@@ -288,7 +289,7 @@ class Link(Channel):
         return at + self.deliver(data[at:]) if at < len(data) else at
 
     def handshake(self, data: bytes, start: int, end: int) -> None:
-        """One packet before the link is live: the CONNACK, then the SUBACK when there is a SUBSCRIBE."""
+        """One packet before the client is live: the CONNACK, then the SUBACK when there is a SUBSCRIBE."""
         kind = data[start] & 0xF0
         if self.phase == GREETING and kind == CONNACK:
             # [MQTT-3.2.2] fixed header of two bytes at least, flags, code; properties follow in 5.0.
@@ -312,20 +313,20 @@ class Link(Channel):
     def settle(self, now: int) -> None:
         """The handshake is complete at `now` (ns)."""
         self.phase = LIVE
-        self.tally.pending -= 1
-        self.tally.live += 1
-        self.tally.handshakes.record(now - self.dialled_at)
+        self.handshakes.pending -= 1
+        self.handshakes.live += 1
+        self.handshakes.taken.record(now - self.dialled_at)
 
     def lost(self, reason: str) -> None:
         if self.phase == LIVE:
-            self.tally.live -= 1
-            self.tally.lost += 1
+            self.handshakes.live -= 1
+            self.handshakes.lost += 1
         elif self.phase != CLOSED:
-            self.tally.refuse(reason)
+            self.handshakes.refuse(reason)
         self.phase = CLOSED
 
     def deliver(self, data: bytes) -> int:
-        """What arrives on a live link, whole packets or not; returns how many bytes were used."""
+        """What arrives on a live client, whole packets or not; returns how many bytes were used."""
         at = 0
         while at < len(data):
             end = packet_end(data, at)
@@ -336,12 +337,12 @@ class Link(Channel):
 
 
 class Dialler:
-    """Opens links: at most `at_once` handshakes in the air, at most `rate` a second (0: no limit)."""
+    """Opens clients: at most `at_once` handshakes in the air, at most `rate` a second (0: no limit)."""
 
     def __init__(
         self,
         poller: Poller,
-        tally: Tally,
+        handshakes: Handshakes,
         address: tuple[str, int],
         at_once: int,
         rate: float,
@@ -351,38 +352,38 @@ class Dialler:
         self.each_turn: Callable[[int], None] = each_turn
         """Called with the clock (ns) after every turn, for what must go on meanwhile."""
         self.poller: Poller = poller
-        self.tally: Tally = tally
+        self.handshakes: Handshakes = handshakes
         self.address: tuple[str, int] = address
         self.at_once: int = at_once
         self.rate: float = rate
         self.timeout_ns: int = int(timeout * 1e9)
 
-    def open(self, links: list[Link], sources: list[str], progress: memoryview) -> None:
-        """Returns when every link is live or refused. `progress[0]` follows the number that are live.
+    def open(self, clients: list[Client], sources: list[str], progress: memoryview) -> None:
+        """Returns when every client is live or refused. `progress[0]` follows the number that are live.
 
-        `sources` gives the local address of each link; an empty list leaves the choice to the kernel.
+        `sources` gives the local address of each client; an empty list leaves the choice to the kernel.
         """
         began = time.monotonic_ns()
-        waiting: deque[Link] = deque()
+        waiting: deque[Client] = deque()
         opened = 0
-        while opened < len(links) or self.tally.pending:
+        while opened < len(clients) or self.handshakes.pending:
             now = time.monotonic_ns()
-            allowed = len(links)
+            allowed = len(clients)
             if self.rate > 0:
                 allowed = min(allowed, int((now - began) * self.rate / 1e9) + 1)
-            while opened < allowed and self.tally.pending < self.at_once:
-                link = links[opened]
-                link.open(self.address, sources[opened] if sources else "")
-                waiting.append(link)
+            while opened < allowed and self.handshakes.pending < self.at_once:
+                client = clients[opened]
+                client.open(self.address, sources[opened] if sources else "")
+                waiting.append(client)
                 opened += 1
             # One timeout for all, so the oldest is always first: no scan.
             while waiting and (waiting[0].phase >= LIVE or now - waiting[0].dialled_at > self.timeout_ns):
-                link = waiting.popleft()
-                if link.phase < LIVE:
-                    link.fail("handshake timed out")
+                client = waiting.popleft()
+                if client.phase < LIVE:
+                    client.fail("handshake timed out")
             self.poller.turn(0.01)
             self.each_turn(now)
-            progress[0] = self.tally.live
+            progress[0] = self.handshakes.live
 
 
 def reason_of(error: OSError) -> str:

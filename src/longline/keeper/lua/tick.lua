@@ -1,4 +1,4 @@
--- Says that members are alive, buries who was not heard of, lets members lead, and tells what is new.
+-- Says that members are alive, declares dead who was not heard of, lets members lead, and tells what is new.
 -- ARGV: owner, session timeout in ms, 1 for a heartbeat, changes seen, writes seen,
 --       how many members, the members, then duty and member of each claim
 -- Answers: changes, writes, members that are no more, [members, leaders, terms] unless seen, values unless seen

@@ -28,7 +28,6 @@ from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Bind, Bound, Register
 from longline.room.counters import RoomCounters
 from longline.room.life.authority import Authority
-from longline.room.life.directory import Directory
 from longline.room.life.takeovers import Takeovers
 from longline.room.push.inbox import Inbox
 from longline.room.session.client import Client
@@ -36,6 +35,7 @@ from longline.room.session.session import Gone, Session
 from longline.room.session.sessions import Sessions
 from longline.room.session.window import ASK
 from longline.room.turn import Turn
+from longline.saver.app_cache import AppCache
 from longline.saver.port.inboxes import Arrival, Arrive, InboxStore
 from longline.settings import RoomSettings
 from longline.telemetry.faults import Faults
@@ -78,7 +78,7 @@ class Admission:
         inboxes: InboxStore,
         register: Register,
         authority: Authority,
-        directory: Directory,
+        apps: AppCache,
         inbox: Inbox,
         takeovers: Takeovers,
         fenced: asyncio.Event,
@@ -92,7 +92,7 @@ class Admission:
         self._inboxes = inboxes
         self._register = register
         self._authority = authority
-        self._directory = directory
+        self._apps = apps
         self._inbox = inbox
         self._takeovers = takeovers
         self._fenced = fenced
@@ -218,7 +218,7 @@ class Admission:
         if largest is not None:
             client.max_outgoing = largest
         tenant = self._sessions.enter(app.number, app.app, app.pubsub)
-        known = self._directory.remembered(app.app)
+        known = self._apps.remembered(app.app)
         if known is not None:
             tenant.pubsub = known.pubsub  # it may have been changed without our hearing of it
         return Session(tenant, caller.device, epoch, window)
@@ -233,7 +233,7 @@ class Admission:
         if isinstance(arrival, Exception):
             self._refuse(client, arrival)
         elif arrival is None:
-            self._directory.forget(caller.app.app)
+            self._apps.forget(caller.app.app)
             session.gone = Gone.CLOSED
             refuse(client, AppNotFound())
         elif arrival.banned_until > now:

@@ -11,8 +11,8 @@ from longline.model.devices import valid_device_name
 from longline.mqtt.packets import Connect
 from longline.mqtt.properties import AUTHENTICATION_METHOD
 from longline.mqtt.reasons import ReasonCode
-from longline.room.life.directory import Directory
 from longline.room.life.tokens import token_device
+from longline.saver.app_cache import AppCache
 
 ANONYMOUS: Final = "anonymous-"  # how the device names begin that we give to clients without one
 
@@ -20,7 +20,7 @@ ANONYMOUS: Final = "anonymous-"  # how the device names begin that we give to cl
 class Authority:
     """One for a room. `anonymous_app` is that of clients that name none, where they are welcome."""
 
-    def __init__(self, apps: Directory, anonymous_app: str | None) -> None:
+    def __init__(self, apps: AppCache, anonymous_app: str | None) -> None:
         self.anonymous_app = anonymous_app
         self._apps = apps
 
@@ -44,9 +44,7 @@ class Authority:
             name = self.anonymous_app
         if not name:
             raise BadToken("no app: the user name of CONNECT must be one")
-        app = self._apps.remembered(name)
-        if app is None and valid_app_name(name):  # else it is nobody's: not asked for, not remembered
-            app = await self._apps.find(name)
+        app = await self._apps.find(name)
         if app is None:
             raise AppNotFound
         device = packet.client_id

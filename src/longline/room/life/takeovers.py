@@ -12,7 +12,7 @@ from typing import Final
 from longline.bus.port import Bus
 from longline.errors import LonglineError
 from longline.flow.batcher import Batcher, OnFull, Retry
-from longline.model.commands import Close, Why
+from longline.model.commands import Close, CloseReason
 from longline.model.devices import Binding
 from longline.room.counters import RoomCounters
 from longline.telemetry.faults import Faults
@@ -43,7 +43,7 @@ class Takeovers:
 
     def add(self, app: int, device: str, previous: Binding) -> None:
         """The device was connected elsewhere."""
-        self._notices.add((previous.node, Close(app, device, previous.epoch, Why.TAKEN_OVER)))
+        self._notices.add((previous.node, Close(app, device, previous.epoch, CloseReason.TAKEN_OVER)))
         self._counters.takeovers_lost = self._notices.lost
 
     def waiting(self) -> int:

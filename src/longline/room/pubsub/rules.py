@@ -6,12 +6,13 @@ peer: a reason code for MQTT 5, a stable code for the log and the metrics.
 
 from typing import Final, final
 
+from longline.model.topics import RESERVED
 from longline.mqtt.packets import Publish, Subscription
 from longline.mqtt.reasons import ReasonCode
 from longline.mqtt.topics import is_shared, valid_filter
 from longline.room.session.session import Session
 
-RESERVED: Final = ("push", "up", "group", "event")  # first levels that belong to the platform
+_RESERVED: Final = RESERVED  # bound once: a name of another module is looked up each time
 
 
 @final
@@ -113,4 +114,4 @@ class Rules:
 def reserved(topic: str) -> bool:
     """Whether a topic or filter belongs to the platform by its first level."""
     end = topic.find("/")
-    return (topic if end < 0 else topic[:end]) in RESERVED
+    return (topic if end < 0 else topic[:end]) in _RESERVED

@@ -18,23 +18,23 @@ from longline.model.commands import (
     Broadcast,
     Cancelled,
     Close,
+    CloseReason,
     Command,
     Forward,
     Resync,
     Routes,
     Unicast,
-    Why,
 )
 from longline.model.times import wall_clock
 from longline.mqtt.reasons import ReasonCode
 from longline.room.counters import RoomCounters
-from longline.room.life.directory import Directory
 from longline.room.pubsub.routes import RouteTable
 from longline.room.push.broadcasts import Broadcasts
 from longline.room.push.frames import Frames
 from longline.room.push.pushes import Pushes
 from longline.room.session.session import Gone, Session
 from longline.room.session.sessions import Sessions
+from longline.saver.app_cache import AppCache
 from longline.telemetry.faults import Faults
 
 SLICE: Final = 500  # commands carried out, or sessions gone through, before the loop may serve others
@@ -42,12 +42,12 @@ REMEMBERED: Final = 16_384  # deliveries of online_only unicasts that are known 
 RETRY_AFTER: Final = 0.5  # s, after a bus that could not be read
 
 REASONS: Final = {
-    Why.TAKEN_OVER: ReasonCode.SESSION_TAKEN_OVER,
-    Why.KICKED: ReasonCode.ADMINISTRATIVE_ACTION,
-    Why.BANNED: ReasonCode.ADMINISTRATIVE_ACTION,
-    Why.DEVICE_DELETED: ReasonCode.ADMINISTRATIVE_ACTION,
-    Why.APP_DELETED: ReasonCode.ADMINISTRATIVE_ACTION,
-    Why.KEY_ROTATED: ReasonCode.NOT_AUTHORIZED,
+    CloseReason.TAKEN_OVER: ReasonCode.SESSION_TAKEN_OVER,
+    CloseReason.KICKED: ReasonCode.ADMINISTRATIVE_ACTION,
+    CloseReason.BANNED: ReasonCode.ADMINISTRATIVE_ACTION,
+    CloseReason.DEVICE_DELETED: ReasonCode.ADMINISTRATIVE_ACTION,
+    CloseReason.APP_DELETED: ReasonCode.ADMINISTRATIVE_ACTION,
+    CloseReason.KEY_ROTATED: ReasonCode.NOT_AUTHORIZED,
 }
 
 log = structlog.get_logger()
@@ -65,7 +65,7 @@ class Commands:
         faults: Faults,
         sessions: Sessions,
         pushes: Pushes,
-        directory: Directory,
+        apps: AppCache,
         broadcasts: Broadcasts,
         routes: RouteTable,
         fenced: asyncio.Event,
@@ -76,7 +76,7 @@ class Commands:
         self._faults = faults
         self._sessions = sessions
         self._pushes = pushes
-        self._directory = directory
+        self._apps = apps
         self._broadcasts = broadcasts
         self._routes = routes
         self._fenced = fenced
@@ -156,7 +156,7 @@ class Commands:
         elif isinstance(command, Close):
             session = self._sessions.find(command.app, command.device)
             if session is not None and session.epoch == command.epoch:
-                self._close(session, command.why)
+                self._close(session, command.reason)
         elif isinstance(command, Routes):
             self._routes.changed(command)
         elif isinstance(command, Cancelled):
@@ -167,16 +167,16 @@ class Commands:
             await self._resync()
 
     async def _change(self, command: AppChanged) -> None:
-        self._directory.forget(command.name)
+        self._apps.forget(command.name)
         tenant = self._sessions.tenants.get(command.app)
         if tenant is None:
             return
-        why = command.why
-        if why is not None:
-            await self._each(command.app, lambda session: self._close(session, why))
+        reason = command.reason
+        if reason is not None:
+            await self._each(command.app, lambda session: self._close(session, reason))
             return
         try:
-            app = await self._directory.find(command.name)
+            app = await self._apps.find(command.name)
         except LonglineError:
             return  # who connects next finds out
         if app is not None:
@@ -186,7 +186,7 @@ class Commands:
         """Commands were lost: whatever they may have said is found out in other ways."""
         log.warning("resync", reason="commands to this node were lost")
         self._counters.resyncs += 1
-        self._directory.clear()
+        self._apps.clear()
         self._routes.doubt()
         for app in list(self._sessions.tenants):
             await self._each(app, self._pushes.lost)
@@ -198,6 +198,6 @@ class Commands:
             if done % SLICE == 0:
                 await asyncio.sleep(0)
 
-    def _close(self, session: Session, why: Why) -> None:
-        gone = Gone.TAKEN_OVER if why == Why.TAKEN_OVER else Gone.CLOSED
-        self._sessions.close(session, gone, REASONS[why], why.value)
+    def _close(self, session: Session, reason: CloseReason) -> None:
+        gone = Gone.TAKEN_OVER if reason == CloseReason.TAKEN_OVER else Gone.CLOSED
+        self._sessions.close(session, gone, REASONS[reason], reason.value)

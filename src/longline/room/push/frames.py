@@ -1,11 +1,14 @@
 """Messages in the form in which many receivers get them, and what of them is passed on."""
 
-from typing import final
+from typing import Final, final
 
 from longline.model.messages import Message
+from longline.model.topics import PUSH_PREFIX
 from longline.mqtt.codec import PublishFrame
 from longline.mqtt.packets import MQTT_5_0
 from longline.mqtt.properties import SUBSCRIPTION_IDENTIFIER, TOPIC_ALIAS, Properties, PropertyId
+
+_PUSH: Final = PUSH_PREFIX
 
 
 @final
@@ -51,14 +54,14 @@ class Frames:
                     ],
                 }
                 frame = self._frame5 = PublishFrame(
-                    f"{prefix}push/{message.id}", message.payload, message.qos, False, properties, version
+                    prefix + _PUSH + message.id, message.payload, message.qos, False, properties, version
                 )
                 self._left = left
             return frame
         frame = self._frame4
         if frame is None:
             frame = self._frame4 = PublishFrame(
-                f"{prefix}push/{message.id}", message.payload, message.qos, False, None, version
+                prefix + _PUSH + message.id, message.payload, message.qos, False, None, version
             )
         return frame
 

@@ -91,6 +91,7 @@ CAUGHT_UP: Final = 32  # nothing waits any more: the window is free for other me
 Move = tuple[int, int]
 
 _OFFERED: Final = (NEXT, NEXT_FULL, EARLY, LATE)
+_FIRST: Final = (NEXT, NEXT_FULL, EARLY)  # nothing is behind what was written before anything was
 
 
 def _moves() -> dict[tuple[int, int], Move]:
@@ -108,7 +109,7 @@ def _moves() -> dict[tuple[int, int], Move]:
     row(
         FRESH,
         {
-            **offered((FRESH_MISSED, LEAVE)),
+            **dict.fromkeys(_FIRST, (FRESH_MISSED, LEAVE)),
             LOST: (FRESH_MISSED, NOTHING),
             LOOKED: (FRESH, NOTHING),
             ROOM: (FRESH, NOTHING),
@@ -120,7 +121,7 @@ def _moves() -> dict[tuple[int, int], Move]:
     row(
         FRESH_MISSED,
         {
-            **offered((FRESH_MISSED, LEAVE)),
+            **dict.fromkeys(_FIRST, (FRESH_MISSED, LEAVE)),
             LOST: (FRESH_MISSED, NOTHING),
             LOOKED: (FRESH_MISSED, NOTHING),
             ROOM: (FRESH_MISSED, NOTHING),
@@ -323,8 +324,13 @@ class Window:
         return self._move(OPENED_PENDING if pending else OPENED_EMPTY)
 
     def close(self) -> None:
-        """The connection is gone, and with it whatever was in flight: the store has it all."""
+        """The connection is gone, and with it whatever was in flight: the store has it all.
+
+        How far the log was settled is to be asked before.
+        """
         self._move(CLOSED)
+        self.inbox_written = self.inbox_read = 0
+        self.log_written = self.log_read = self.log_stored = 0
         self.rewound = None
         self.inflight = None
 

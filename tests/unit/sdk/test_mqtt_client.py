@@ -19,8 +19,8 @@ from longline.mqtt.packets import (
 )
 from longline.mqtt.properties import Properties, PropertyId
 from longline.sdk.message import Message
+from longline.sdk.mqtt_client import MAX_SENDS, Answered, Ended, Event, Identity, MqttClient, Opened
 from longline.sdk.refusals import TakenOver, Verdict
-from longline.sdk.session import MAX_SENDS, Answered, Ended, Event, Identity, Opened, Session
 from longline.testing.links import MAX_PACKET_SIZE, carry
 
 
@@ -29,7 +29,7 @@ class Room:
 
     def __init__(self, *, remember: int = 1000, protocol: int = 5, keep_alive: int = 60) -> None:
         identity = Identity("news", "d1", protocol=protocol, keep_alive=keep_alive)
-        self.session = Session(identity, self._nothing, remember=remember)
+        self.client = MqttClient(identity, self._nothing, remember=remember)
         self.now = 100.0
         self.link = Link(Role.SERVER, MAX_PACKET_SIZE)
 
@@ -38,18 +38,18 @@ class Room:
 
     def heard(self) -> list[Packet]:
         """What the device has said since the last time."""
-        return carry(self.session.take_output(), self.link, now=self.now)
+        return carry(self.client.take_output(), self.link, now=self.now)
 
     def say(self, *packets: Packet) -> list[Event]:
         for packet in packets:
             self.link.send(packet)
-        return self.session.feed(b"".join(self.link.take_output()), self.now)
+        return self.client.feed(b"".join(self.link.take_output()), self.now)
 
     def let_in(self, *, session_present: bool = False, properties: Properties | None = None) -> list[Event]:
         """A new connection up to its CONNACK; what the device says next is for the test to read."""
-        self.session.lost()
+        self.client.lost()
         self.link = Link(Role.SERVER, MAX_PACKET_SIZE)
-        self.session.connect("the-token", self.now)
+        self.client.connect("the-token", self.now)
         self.heard()
         return self.say(Connack(session_present, 0, properties))
 
@@ -64,7 +64,7 @@ def push(id: str, *, packet_id: int = 1, dup: bool = False) -> Publish:
 
 def test_connect_says_who_and_how() -> None:
     room = Room(keep_alive=30)
-    room.session.connect("the-token", room.now)
+    room.client.connect("the-token", room.now)
     [connect] = room.heard()
     assert isinstance(connect, Connect)
     assert (connect.client_id, connect.username, connect.password) == ("d1", "news", b"the-token")
@@ -75,7 +75,7 @@ def test_connect_says_who_and_how() -> None:
 
 def test_connect_in_3_1_1_has_no_properties() -> None:
     room = Room(protocol=4)
-    room.session.connect("the-token", room.now)
+    room.client.connect("the-token", room.now)
     [connect] = room.heard()
     assert isinstance(connect, Connect)
     assert (connect.version, connect.properties) == (4, None)
@@ -103,8 +103,8 @@ def test_nothing_is_acknowledged_before_the_consumer_is_done() -> None:
     room.let_in()
     [message] = pushed(room.say(push("m1", packet_id=7)))
     assert room.heard() == []
-    room.session.ack(message, room.now)
-    room.session.ack(message, room.now)
+    room.client.ack(message, room.now)
+    room.client.ack(message, room.now)
     assert room.heard() == [Puback(7)]
 
 
@@ -112,7 +112,7 @@ def test_qos_0_is_never_acknowledged() -> None:
     room = Room()
     room.let_in()
     [message] = pushed(room.say(push("m1", packet_id=0)))
-    room.session.ack(message, room.now)
+    room.client.ack(message, room.now)
     assert room.heard() == []
 
 
@@ -120,11 +120,11 @@ def test_a_copy_of_what_was_handled_is_acknowledged_and_dropped() -> None:
     room = Room()
     room.let_in()
     [message] = pushed(room.say(push("m1", packet_id=7)))
-    room.session.ack(message, room.now)
+    room.client.ack(message, room.now)
     room.let_in(session_present=True)
     assert pushed(room.say(push("m1", packet_id=9, dup=True))) == []
     assert room.heard() == [Puback(9)]
-    assert room.session.statistics.duplicates == 1
+    assert room.client.statistics.duplicates == 1
 
 
 def test_a_copy_of_what_was_not_handled_comes_again_with_its_flag() -> None:
@@ -141,7 +141,7 @@ def test_an_ack_for_a_connection_that_is_gone_is_kept_for_the_copy() -> None:
     room.let_in()
     [message] = pushed(room.say(push("m1", packet_id=7)))
     room.let_in(session_present=True)
-    room.session.ack(message, room.now)
+    room.client.ack(message, room.now)
     assert room.heard() == []  # packet identifier 7 may mean something else by now
     assert pushed(room.say(push("m1", packet_id=3, dup=True))) == []
     assert room.heard() == [Puback(3)]
@@ -152,7 +152,7 @@ def test_only_so_many_handled_ids_are_remembered() -> None:
     room.let_in()
     for number in (1, 2, 3):
         [message] = pushed(room.say(push(f"m{number}", packet_id=number)))
-        room.session.ack(message, room.now)
+        room.client.ack(message, room.now)
     assert pushed(room.say(push("m3", packet_id=9))) == []
     assert len(pushed(room.say(push("m1", packet_id=10)))) == 1
 
@@ -165,7 +165,7 @@ def test_a_message_of_a_plain_topic_has_no_id_and_is_never_taken_for_a_copy() ->
         publish = Publish("chat/room", b"hello", 1, False, False, packet_id, forged)
         [message] = pushed(room.say(publish))
         assert message.id is None
-        room.session.ack(message, room.now)
+        room.client.ack(message, room.now)
     [real] = pushed(room.say(push("m1", packet_id=3)))
     assert real.id == "m1"
 
@@ -173,20 +173,20 @@ def test_a_message_of_a_plain_topic_has_no_id_and_is_never_taken_for_a_copy() ->
 def test_a_publish_waits_for_its_puback() -> None:
     room = Room()
     room.let_in()
-    call = room.session.publish("up/seen", b"x", 1, room.now)
-    assert room.session.pump(room.now) == []
+    call = room.client.publish("up/seen", b"x", 1, room.now)
+    assert room.client.pump(room.now) == []
     [publish] = room.heard()
     assert isinstance(publish, Publish)
     assert (publish.topic, publish.qos, publish.dup) == ("up/seen", 1, False)
     assert room.say(Puback(publish.packet_id)) == [Answered(call, None)]
-    assert room.session.statistics.published == 1
+    assert room.client.statistics.published == 1
 
 
 def test_a_refused_publish_tells_why() -> None:
     room = Room()
     room.let_in()
-    call = room.session.publish("up/seen", b"x", 1, room.now)
-    room.session.pump(room.now)
+    call = room.client.publish("up/seen", b"x", 1, room.now)
+    room.client.pump(room.now)
     [publish] = room.heard()
     assert isinstance(publish, Publish)
     [answer] = room.say(Puback(publish.packet_id, 0x87))
@@ -200,10 +200,10 @@ def test_what_was_not_answered_is_sent_again_in_its_order(session_present: bool)
     room = Room()
     room.let_in()
     for topic in ("up/1", "up/2"):
-        room.session.publish(topic, b"x", 1, room.now)
-    room.session.pump(room.now)
+        room.client.publish(topic, b"x", 1, room.now)
+    room.client.pump(room.now)
     first = room.heard()
-    room.session.publish("up/3", b"x", 1, room.now)
+    room.client.publish("up/3", b"x", 1, room.now)
     room.let_in(session_present=session_present)
     again = [packet for packet in room.heard() if isinstance(packet, Publish)]
     assert [packet.topic for packet in again] == ["up/1", "up/2", "up/3"]
@@ -218,8 +218,8 @@ def test_the_servers_window_is_never_overrun() -> None:
     room = Room()
     room.let_in(properties={PropertyId.RECEIVE_MAXIMUM: 2})
     for number in range(5):
-        room.session.publish(f"up/{number}", b"x", 1, room.now)
-    room.session.pump(room.now)
+        room.client.publish(f"up/{number}", b"x", 1, room.now)
+    room.client.pump(room.now)
     sent = [packet for packet in room.heard() if isinstance(packet, Publish)]
     assert len(sent) == 2
     room.say(Puback(sent[0].packet_id))
@@ -229,8 +229,8 @@ def test_the_servers_window_is_never_overrun() -> None:
 def test_a_publish_over_the_servers_packet_size_is_refused_here() -> None:
     room = Room()
     room.let_in(properties={PropertyId.MAXIMUM_PACKET_SIZE: 100})
-    call = room.session.publish("up/1", bytes(100), 1, room.now)
-    [answer] = room.session.pump(room.now)
+    call = room.client.publish("up/1", bytes(100), 1, room.now)
+    [answer] = room.client.pump(room.now)
     assert isinstance(answer, Answered)
     assert answer.call == call
     assert isinstance(answer.error, errors.PayloadTooLarge)
@@ -239,7 +239,7 @@ def test_a_publish_over_the_servers_packet_size_is_refused_here() -> None:
 
 def test_a_publish_that_is_never_answered_is_given_up_after_some_connections() -> None:
     room = Room()
-    call = room.session.publish("up/1", b"x", 1, room.now)
+    call = room.client.publish("up/1", b"x", 1, room.now)
     for _ in range(MAX_SENDS):
         assert all(isinstance(event, Opened) for event in room.let_in())
         assert len(room.heard()) == 1
@@ -253,17 +253,17 @@ def test_a_publish_that_is_never_answered_is_given_up_after_some_connections() -
 def test_a_publish_nobody_waits_for_is_not_sent_again() -> None:
     room = Room()
     room.let_in()
-    call = room.session.publish("up/1", b"x", 1, room.now)
-    room.session.pump(room.now)
+    call = room.client.publish("up/1", b"x", 1, room.now)
+    room.client.pump(room.now)
     room.heard()
-    room.session.withdraw(call)
+    room.client.withdraw(call)
     room.let_in(session_present=True)
     assert room.heard() == []
 
 
 def test_filters_are_asked_for_on_every_connection() -> None:
     room = Room()
-    call = room.session.subscribe("chat/+", 1, room.now)
+    call = room.client.subscribe("chat/+", 1, room.now)
     for connection in range(2):
         room.let_in()
         [subscribe] = room.heard()
@@ -276,7 +276,7 @@ def test_filters_are_asked_for_on_every_connection() -> None:
 def test_a_refused_filter_is_told_and_not_asked_for_again() -> None:
     room = Room()
     room.let_in()
-    call = room.session.subscribe("$share/g/x", 1, room.now)
+    call = room.client.subscribe("$share/g/x", 1, room.now)
     [subscribe] = room.heard()
     assert isinstance(subscribe, Subscribe)
     [answer] = room.say(Suback(subscribe.packet_id, [0x9E]))
@@ -293,60 +293,60 @@ def test_a_refused_filter_is_told_and_not_asked_for_again() -> None:
 def test_a_quiet_link_is_asked_for_a_sign_of_life_and_lives_on_it() -> None:
     room = Room(keep_alive=60)
     room.let_in()
-    assert room.session.deadline == 145.0
+    assert room.client.deadline == 145.0
     room.now = 144.9
-    assert room.session.tick(room.now) is None
+    assert room.client.tick(room.now) is None
     assert room.heard() == []
     room.now = 145.0
-    assert room.session.tick(room.now) is None
+    assert room.client.tick(room.now) is None
     assert room.heard() == [Pingreq()]
     room.now = 150.0
     assert room.say(Pingresp()) == []
-    assert room.session.deadline == 190.0  # what was said last counts, and that was the PINGREQ
+    assert room.client.deadline == 190.0  # what was said last counts, and that was the PINGREQ
 
 
 def test_a_peer_that_never_answers_is_dead() -> None:
     room = Room(keep_alive=60)
     room.let_in()
-    room.session.tick(145.0)
-    assert room.session.deadline == 165.0
-    assert room.session.tick(164.9) is None
-    ended = room.session.tick(165.0)
+    room.client.tick(145.0)
+    assert room.client.deadline == 165.0
+    assert room.client.tick(164.9) is None
+    ended = room.client.tick(165.0)
     assert ended is not None
     assert ended.verdict is Verdict.RETRY
     assert isinstance(ended.error, errors.Unavailable)
-    assert not room.session.open
+    assert not room.client.open
 
 
 def test_a_device_that_only_talks_notices_a_dead_peer_all_the_same() -> None:
     room = Room(keep_alive=60)
     room.let_in()
     for second in range(101, 145):
-        room.session.publish("up/x", b"", 0, float(second))
-    room.session.tick(145.0)
+        room.client.publish("up/x", b"", 0, float(second))
+    room.client.tick(145.0)
     assert room.heard()[-1] == Pingreq()
 
 
 def test_silence_proves_nothing_while_we_do_not_read() -> None:
     room = Room(keep_alive=60)
     room.let_in()
-    room.session.paused = True
+    room.client.paused = True
     for now in (145.0, 165.0, 185.0, 205.0):
-        assert room.session.tick(now) is None
+        assert room.client.tick(now) is None
     assert room.heard().count(Pingreq()) >= 2  # but the server still hears that we live
 
 
 def test_the_servers_keep_alive_overrules_ours() -> None:
     room = Room(keep_alive=60)
     room.let_in(properties={PropertyId.SERVER_KEEP_ALIVE: 20})
-    assert room.session.deadline == 115.0
+    assert room.client.deadline == 115.0
 
 
 def test_without_a_keep_alive_there_is_no_deadline() -> None:
     room = Room(keep_alive=0)
     room.let_in()
-    assert room.session.deadline is None
-    assert room.session.tick(1e9) is None
+    assert room.client.deadline is None
+    assert room.client.tick(1e9) is None
 
 
 # --- ends ------------------------------------------------------------------------------------------
@@ -369,7 +369,7 @@ def test_a_refusal_is_judged_by_its_reason(
     reason: int, verdict: Verdict, kind: type[errors.LonglineError]
 ) -> None:
     room = Room()
-    room.session.connect("the-token", room.now)
+    room.client.connect("the-token", room.now)
     room.heard()
     [ended] = room.say(Connack(False, reason, {PropertyId.REASON_STRING: "because"}))
     assert isinstance(ended, Ended)
@@ -382,7 +382,7 @@ def test_the_return_codes_of_3_1_1_are_judged_alike(reason: int) -> None:
     rooms = [Room(protocol=4), Room(protocol=5)]
     verdicts: list[Verdict] = []
     for room in rooms:
-        room.session.connect("the-token", room.now)
+        room.client.connect("the-token", room.now)
         room.heard()
         [ended] = room.say(Connack(False, reason))
         assert isinstance(ended, Ended)
@@ -413,10 +413,10 @@ def test_a_disconnect_is_judged_by_its_reason(
 def test_a_server_that_breaks_the_protocol_is_left() -> None:
     room = Room()
     room.let_in()
-    [ended] = room.session.feed(b"\x00\x00", room.now)
+    [ended] = room.client.feed(b"\x00\x00", room.now)
     assert isinstance(ended, Ended)
     assert ended.verdict is Verdict.RETRY
-    assert not room.session.open
+    assert not room.client.open
 
 
 def test_a_message_with_qos_2_which_was_never_asked_for_ends_the_connection() -> None:
@@ -440,7 +440,7 @@ THERE: Properties = {
 @pytest.mark.parametrize("reason", [0x9C, 0x9D])
 def test_a_server_that_wants_the_device_elsewhere_says_where_and_when(reason: int) -> None:
     room = Room()
-    room.session.port = 1883
+    room.client.port = 1883
     room.let_in()
     [ended] = room.say(Disconnect(reason, THERE))
     assert isinstance(ended, Ended)
@@ -450,8 +450,8 @@ def test_a_server_that_wants_the_device_elsewhere_says_where_and_when(reason: in
 
 def test_a_server_that_lets_nobody_in_says_where_to_go() -> None:
     room = Room()
-    room.session.port = 1883
-    room.session.connect("the-token", room.now)
+    room.client.port = 1883
+    room.client.connect("the-token", room.now)
     room.heard()
     [ended] = room.say(Connack(False, 0x9C, THERE))
     assert isinstance(ended, Ended)

@@ -8,16 +8,19 @@ elsewhere without having been away.
 """
 
 import asyncio
+import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from longline.bus.port import Bus
+from longline.flow.contained import contained
 from longline.keeper.port import Keeper
 from longline.model.times import wall_clock
 from longline.register.port import Register
-from longline.saver.bundle import Saver
+from longline.saver.port.routing import RoutingStore
+from longline.telemetry.faults import Faults
 
 BATCH = 1000
 # s: a node may open its queue a moment before the news that it has joined is here.
@@ -26,28 +29,30 @@ NEWS = 3.0
 log = structlog.get_logger("longline.coordinator")
 
 
-class Obituary:
+class DeadRooms:
     """`round` cleans up after one node at most. `grace`: ms that its devices linger."""
 
     def __init__(
         self,
-        saver: Saver,
         register: Register,
+        routing: RoutingStore,
         bus: Bus,
         keeper: Keeper,
+        faults: Faults,
         *,
         grace: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.buried = 0
+        self.cleaned_up = 0
         self.grace = int(grace * 1000)
         self._missing: dict[str, float] = {}  # nodes without membership, and since when
         self._looked = 0.0
         self._monotonic = monotonic
-        self._saver = saver
         self._register = register
+        self._routing = routing
         self._bus = bus
         self._keeper = keeper
+        self._faults = faults
 
     async def round(self) -> bool:
         """True when there may be more."""
@@ -62,11 +67,11 @@ class Obituary:
         self._missing = {node: self._missing.get(node, now) for node in with_queue if node not in members}
         for node, since in self._missing.items():
             if now - since >= NEWS:
-                await self._bury(node)
+                await self._clean_up(node)
                 return True
         return False
 
-    async def _bury(self, node: str) -> None:
+    async def _clean_up(self, node: str) -> None:
         log.warning("node_died", died=node)
         await self._register.declare_dead(node)
         released = 0
@@ -74,11 +79,19 @@ class Obituary:
             released += found
             await asyncio.sleep(0)
         finished: set[tuple[int, str]] = set()
-        while unfinished := set(await self._saver.routing.unfinished(node, BATCH)) - finished:
-            for app, message_id in unfinished:
-                await self._saver.routing.finish(app, message_id, node, wall_clock())
+        while unfinished := set(await self._routing.unfinished(node, BATCH)) - finished:
+            await contained(
+                "coordinator.dead-rooms",
+                functools.partial(self._finish, node),
+                sorted(unfinished),
+                self._faults,
+            )
             finished = unfinished
         await self._bus.shut(node)
         self._looked = self._monotonic()
-        self.buried += 1
-        log.warning("node_buried", died=node, devices=released)
+        self.cleaned_up += 1
+        log.warning("node_cleaned_up", died=node, devices=released)
+
+    async def _finish(self, node: str, broadcasts: Sequence[tuple[int, str]]) -> None:
+        for app, message_id in broadcasts:
+            await self._routing.finish(app, message_id, node, wall_clock())

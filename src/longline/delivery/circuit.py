@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from longline.center.counters import CenterCounters
+from longline.delivery.counters import DeliveryCounters
 from longline.errors import Overloaded, Unavailable
 
 FAILURES = 10
@@ -25,7 +25,7 @@ class Circuit:
 
     def __init__(
         self,
-        counters: CenterCounters,
+        counters: DeliveryCounters,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,

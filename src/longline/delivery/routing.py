@@ -9,13 +9,15 @@ from longline.bus.port import Bus
 from longline.errors import LonglineError
 from longline.model.commands import Broadcast, Command, Unicast
 from longline.model.ledger import State
-from longline.saver.bundle import Saver
-from longline.saver.port.inboxes import Receipt
+from longline.saver.port.inboxes import InboxStore, Receipt
+from longline.saver.port.routing import RoutingStore
 
-log = structlog.get_logger("longline.bus")
+log = structlog.get_logger("longline.delivery")
 
 
-async def route(bus: Bus, saver: Saver, routes: Sequence[Unicast | Broadcast], now: int) -> int:
+async def route(
+    routes: Sequence[Unicast | Broadcast], now: int, *, bus: Bus, routing: RoutingStore, inboxes: InboxStore
+) -> int:
     """Hands messages to the nodes of their devices; how many commands could not be handed over.
 
     Each node gets the unicasts of the devices bound to it, in the order of `routes`. Broadcasts go to all
@@ -23,12 +25,12 @@ async def route(bus: Bus, saver: Saver, routes: Sequence[Unicast | Broadcast], n
     for devices that are bound nowhere. It waits while a node's queue is full; that holds up no other node.
     `now` in ms.
 
-    A failure of the bus or the store is logged and raises nothing: the messages are stored, rooms find
-    them when devices connect, `unrouted` finds them for connected ones, and `online_only` ones end with
-    their time.
+    A failure of the bus or the store, whatever it is, is logged and raises nothing: the messages are stored,
+    rooms find them when devices connect, `unrouted` finds them for connected ones, and `online_only` ones end
+    with their time.
     """
     broadcasts = [item for item in routes if isinstance(item, Broadcast)]
-    nodes, unassigned = await _assign(bus, saver, broadcasts) if broadcasts else ((), frozenset())
+    nodes, unassigned = await _assign(bus, routing, broadcasts) if broadcasts else ((), frozenset())
     commands: dict[str, list[Command]] = {}
     offline: list[Receipt] = []
     for item in routes:
@@ -40,24 +42,24 @@ async def route(bus: Bus, saver: Saver, routes: Sequence[Unicast | Broadcast], n
     sends = [_tried(bus.send(node, batch)) for node, batch in commands.items()]
     handed = [await sends[0]] if len(sends) == 1 else await asyncio.gather(*sends)
     if offline:
-        await _tried(saver.inboxes.settle(offline))
+        await _tried(inboxes.settle(offline))
     lost = [batch for batch, done in zip(commands.values(), handed, strict=True) if not done]
     return len(unassigned) + sum(map(len, lost))
 
 
 async def _assign(
-    bus: Bus, saver: Saver, broadcasts: Sequence[Broadcast]
+    bus: Bus, routing: RoutingStore, broadcasts: Sequence[Broadcast]
 ) -> tuple[Sequence[str], frozenset[str]]:
     """The nodes that have the broadcasts to do; and the ids of those that nobody could be given."""
     ids = [item.message.id for item in broadcasts]
     try:
         nodes = await bus.nodes()
-    except LonglineError as error:
-        log.warning("not_routed", code=error.code, error=error.message)
+    except Exception as error:
+        _report(error)
         return (), frozenset(ids)
     # First the note, then the command: a node that is done before it was noted would be waited for in vain.
     noted = await asyncio.gather(
-        *(_tried(saver.routing.assign(item.app, item.message.id, nodes)) for item in broadcasts)
+        *(_tried(routing.assign(item.app, item.message.id, nodes)) for item in broadcasts)
     )
     return nodes, frozenset(name for name, done in zip(ids, noted, strict=True) if not done)
 
@@ -80,10 +82,17 @@ def _divide(item: Unicast, now: int, commands: dict[str, list[Command]], offline
 
 
 async def _tried(work: Awaitable[None]) -> bool:
-    """Whether it was done; a failure of an engine is logged."""
+    """Whether it was done; what an engine raises is logged, and costs the other nodes nothing."""
     try:
         await work
-    except LonglineError as error:
-        log.warning("not_routed", code=error.code, error=error.message)
+    except Exception as error:
+        _report(error)
         return False
     return True
+
+
+def _report(error: Exception) -> None:
+    if isinstance(error, LonglineError):
+        log.warning("not_routed", code=error.code, error=error.message)
+    else:
+        log.error("not_routed", code=LonglineError.code, exc_info=error)

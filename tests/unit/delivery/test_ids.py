@@ -3,8 +3,8 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longline.center.ids import MessageIds
 from longline.center.times import rfc3339
+from longline.delivery.ids import MessageIds
 
 
 @given(st.lists(st.integers(0, 2**48 - 2), min_size=1, max_size=50))

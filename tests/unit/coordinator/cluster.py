@@ -15,13 +15,14 @@ from longline.model.times import wall_clock
 from longline.register.memory import MemoryRegister
 from longline.register.port import Bind, Transition, Unbind
 from longline.saver.sqlite import SqliteSaver
+from longline.telemetry.faults import Faults
 
 
 class Died(BaseException):
     """The process ended at this line."""
 
 
-class Diary:
+class Record:
     """What was done, in order."""
 
     def __init__(self) -> None:
@@ -34,18 +35,18 @@ class Diary:
 class NotedRegister(MemoryRegister):
     """One whose cleaning up is noted, and which may die before it forgets."""
 
-    def __init__(self, diary: Diary) -> None:
+    def __init__(self, record: Record) -> None:
         super().__init__()
         self.dies = False
-        self._diary = diary
+        self._record = record
 
     async def declare_dead(self, node: str) -> None:
-        self._diary.note("declare_dead", node)
+        self._record.note("declare_dead", node)
         await super().declare_dead(node)
 
     async def release(self, node: str, now: int, linger: int, limit: int) -> int:
         found = await super().release(node, now, linger, limit)
-        self._diary.note("release", node, found)
+        self._record.note("release", node, found)
         return found
 
     async def forget(self, transitions: Sequence[Transition]) -> None:
@@ -57,12 +58,12 @@ class NotedRegister(MemoryRegister):
 class NotedBus(LocalBus):
     """One whose shut queues are noted."""
 
-    def __init__(self, diary: Diary) -> None:
+    def __init__(self, record: Record) -> None:
         super().__init__(1000)
-        self._diary = diary
+        self._record = record
 
     async def shut(self, node: str) -> None:
-        self._diary.note("shut", node)
+        self._record.note("shut", node)
         await super().shut(node)
 
 
@@ -77,17 +78,18 @@ class FickleKeeper(LocalKeeper):
         return not self.gone
 
 
-class Scene:
+class Cluster:
     """Time in seconds for what measures it; devices are those of one app."""
 
-    def __init__(self, saver: SqliteSaver, register: NotedRegister, diary: Diary, app: App) -> None:
+    def __init__(self, saver: SqliteSaver, register: NotedRegister, record: Record, app: App) -> None:
         self.now = 1000.0
         self.saver = saver
         self.register = register
-        self.diary = diary
+        self.record = record
         self.app = app
-        self.bus = NotedBus(diary)
+        self.bus = NotedBus(record)
         self.keeper = FickleKeeper()
+        self.faults = Faults()
 
     async def a_node(self, name: str) -> None:
         """A room that has joined and has a queue."""
@@ -114,12 +116,12 @@ class Scene:
 
 
 @asynccontextmanager
-async def a_scene(directory: Path) -> AsyncIterator[Scene]:
-    diary = Diary()
-    register = NotedRegister(diary)
+async def a_cluster(directory: Path) -> AsyncIterator[Cluster]:
+    record = Record()
+    register = NotedRegister(record)
     saver = await SqliteSaver.open(directory / "longline.db", locate=register.locate_now)
     try:
-        yield Scene(saver, register, diary, await saver.apps.create(an_app("news")))
+        yield Cluster(saver, register, record, await saver.apps.create(an_app("news")))
     finally:
         await saver.close()
 

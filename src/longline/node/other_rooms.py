@@ -6,7 +6,7 @@ from longline.dispatcher.ranking import Endpoint, endpoints, ranked
 from longline.keeper.port import Node
 
 
-class Elsewhere:
+class OtherRooms:
     """Fed with the members by `see`; the rest is answered from memory. `node` gives this node's name."""
 
     def __init__(self, node: Callable[[], str]) -> None:
@@ -30,11 +30,11 @@ class Elsewhere:
         ]
         self._endpoints = endpoints(self._rooms, "tcp")
 
-    def others(self) -> bool:
+    def any(self) -> bool:
         """Whether another room takes clients."""
         return bool(self._rooms)
 
-    def where(self, app: str, device: str) -> str | None:
+    def address(self, app: str, device: str) -> str | None:
         """`host:port` for a client; None where that is the address that it knows, shared with other rooms."""
         if not self._endpoints:
             return None

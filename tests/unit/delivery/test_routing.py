@@ -6,20 +6,19 @@ from collections.abc import Sequence
 import structlog
 
 from longline.bus.local import LocalBus
-from longline.bus.routing import route
+from longline.delivery.routing import route
 from longline.errors import Unavailable
 from longline.model.commands import Broadcast, Command, Part, Target, Unicast
 from longline.model.devices import Binding
 from longline.model.ledger import State
 from longline.model.messages import Message
-from longline.saver.port.inboxes import Receipt
-from longline.saver.sqlite import SqliteSaver
+from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, Page, Receipt
 
 NOW = 1_800_000_000_000
 
 
-class Store(SqliteSaver):
-    """A store that only writes down what it is told, or fails."""
+class Routing:
+    """Fulfils `RoutingStore`: notes sub-tasks, or fails; nothing was left undone."""
 
     def __init__(self) -> None:
         self.told: list[object] = []
@@ -30,10 +29,50 @@ class Store(SqliteSaver):
             raise Unavailable("no store")
         self.told.append((app, message_id, sorted(nodes)))
 
+    async def finish(self, app: int, message_id: str, node: str, at: int) -> None:
+        raise AssertionError("nobody finishes anything here")
+
+    async def unfinished(self, node: str, limit: int) -> list[tuple[int, str]]:
+        return []
+
+    async def unrouted(self, before: int, limit: int) -> list[Unicast | Broadcast]:
+        return []
+
+    async def complete(self, before: int, limit: int) -> list[Unicast | Broadcast]:
+        return []
+
+
+class Inboxes:
+    """Fulfils `InboxStore`: writes receipts down, or fails; nobody reads."""
+
+    def __init__(self) -> None:
+        self.told: list[Receipt] = []
+        self.broken = False
+
     async def settle(self, batch: Sequence[Receipt]) -> None:
-        if "settle" in self.broken:
+        if self.broken:
             raise Unavailable("no store")
         self.told.extend(batch)
+
+    async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival | None]:
+        raise AssertionError("nobody arrives here")
+
+    async def fetch(self, batch: Sequence[Fetch]) -> list[Page]:
+        raise AssertionError("nobody fetches here")
+
+    async def count(self, app: int, ordinals: Sequence[int], now: int) -> list[int]:
+        raise AssertionError("nobody counts here")
+
+    async def advance(self, batch: Sequence[Cursor]) -> None:
+        raise AssertionError("nobody reads the log here")
+
+
+class Store:
+    """The two ports that routing tells something."""
+
+    def __init__(self) -> None:
+        self.routing = Routing()
+        self.inboxes = Inboxes()
 
 
 class Bus(LocalBus):
@@ -89,6 +128,10 @@ def broadcast(name: str) -> Broadcast:
     return Broadcast(1, message(name), (Part(5, b""),))
 
 
+async def routed(bus: Bus, store: Store, routes: Sequence[Unicast | Broadcast]) -> int:
+    return await route(routes, NOW, bus=bus, routing=store.routing, inboxes=store.inboxes)
+
+
 async def received(bus: Bus, node: str) -> list[tuple[str, list[str]]]:
     """What a node got: message and devices, none for a broadcast."""
     commands = await bus.receive(node) if bus.waiting(node) else []
@@ -106,39 +149,43 @@ async def test_each_node_gets_the_part_of_its_devices_and_everybody_a_broadcast_
         broadcast("all"),
         unicast("two", ["n2"]),
     ]
-    assert await route(bus, store, routes, NOW) == 0
+    assert await routed(bus, store, routes) == 0
     assert await received(bus, "n1") == [("one", ["d0", "d3"]), ("all", [])]
     assert await received(bus, "n2") == [("one", ["d1"]), ("all", []), ("two", ["d0"])]
     assert await received(bus, "n3") == [("all", [])]
-    assert store.told == [(1, "all", ["n1", "n2", "n3"])]
+    assert store.routing.told == [(1, "all", ["n1", "n2", "n3"])]
 
 
 async def test_a_broadcast_is_noted_for_its_nodes_before_any_of_them_has_it() -> None:
     bus = await with_nodes("n1")
 
-    class Noting(Store):
+    class Noting(Routing):
         async def assign(self, app: int, message_id: str, nodes: Sequence[str]) -> None:
             await asyncio.sleep(0)
             assert bus.waiting("n1") == 0
             await super().assign(app, message_id, nodes)
 
-    store = Noting()
-    assert await route(bus, store, [broadcast("all")], NOW) == 0
+    store = Store()
+    store.routing = Noting()
+    assert await routed(bus, store, [broadcast("all")]) == 0
     assert bus.waiting("n1") == 1
 
 
 async def test_who_is_not_connected_drops_what_is_for_who_is() -> None:
     bus, store = await with_nodes("n1"), Store()
-    await route(bus, store, [unicast("one", ["n1", None, None], online_only=True)], NOW)
+    await routed(bus, store, [unicast("one", ["n1", None, None], online_only=True)])
     assert await received(bus, "n1") == [("one", ["d0"])]
-    assert store.told == [Receipt(1, n, 100 + n, False, State.DROPPED, NOW, reason="offline") for n in (1, 2)]
+    assert store.inboxes.told == [
+        Receipt(1, n, 100 + n, False, State.DROPPED, NOW, reason="offline") for n in (1, 2)
+    ]
+    assert store.routing.told == []
 
 
 async def test_nothing_to_route_asks_nobody() -> None:
     bus = await with_nodes()
     bus.lost = {"nodes"}
-    assert await route(bus, Store(), [], NOW) == 0
-    assert await route(bus, Store(), [unicast("one", [None])], NOW) == 0
+    assert await routed(bus, Store(), []) == 0
+    assert await routed(bus, Store(), [unicast("one", [None])]) == 0
 
 
 async def test_a_node_that_cannot_be_reached_is_counted_and_keeps_nothing_from_the_others() -> None:
@@ -150,35 +197,55 @@ async def test_a_node_that_cannot_be_reached_is_counted_and_keeps_nothing_from_t
         broadcast("all"),
     ]
     with structlog.testing.capture_logs() as logs:
-        assert await route(bus, store, routes, NOW) == 3
+        assert await routed(bus, store, routes) == 3
     assert await received(bus, "n2") == [("one", ["d1"]), ("all", [])]
     assert [entry["event"] for entry in logs] == ["not_routed"]
-    assert len(store.told) == 2, "who was not connected is settled all the same"
+    assert len(store.routing.told) == 1
+    assert len(store.inboxes.told) == 1, "who was not connected is settled all the same"
+
+
+async def test_what_nobody_foresaw_on_the_way_to_one_node_keeps_nothing_from_the_others() -> None:
+    """uvloop raises RuntimeError where a transport is closed, and what is stored is stored all the same."""
+    store = Store()
+
+    class Broken(Bus):
+        async def send(self, node: str, commands: Sequence[Command]) -> None:
+            if node == "n1":
+                raise RuntimeError("unable to perform operation on <TCPTransport closed=True>")
+            await super().send(node, commands)
+
+    bus = Broken()
+    for node in ("n1", "n2"):
+        await bus.open(node)
+    with structlog.testing.capture_logs() as logs:
+        assert await routed(bus, store, [unicast("one", ["n1", "n2"]), broadcast("all")]) == 2
+    assert await received(bus, "n2") == [("one", ["d1"]), ("all", [])]
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [("not_routed", "error")]
 
 
 async def test_a_broadcast_that_cannot_be_noted_is_not_sent() -> None:
     bus, store = await with_nodes("n1"), Store()
-    store.broken = {"all", "settle"}
+    store.routing.broken, store.inboxes.broken = {"all"}, True
     routes: list[Unicast | Broadcast] = [
         broadcast("all"),
         broadcast("other"),
         unicast("one", [None], online_only=True),
     ]
-    assert await route(bus, store, routes, NOW) == 1
+    assert await routed(bus, store, routes) == 1
     assert await received(bus, "n1") == [("other", [])]
 
 
 async def test_without_knowing_the_nodes_unicasts_still_arrive() -> None:
     bus = await with_nodes("n1")
     bus.lost = {"nodes"}
-    assert await route(bus, Store(), [broadcast("all"), unicast("one", ["n1"])], NOW) == 1
+    assert await routed(bus, Store(), [broadcast("all"), unicast("one", ["n1"])]) == 1
     assert await received(bus, "n1") == [("one", ["d0"])]
 
 
 async def test_a_full_queue_holds_up_the_caller_and_no_other_node() -> None:
     bus, store = await with_nodes("n1", "n2", limit=1), Store()
-    await route(bus, store, [unicast("zero", ["n1"])], NOW)
-    held = asyncio.create_task(route(bus, store, [unicast("one", ["n1", "n2"])], NOW))
+    await routed(bus, store, [unicast("zero", ["n1"])])
+    held = asyncio.create_task(routed(bus, store, [unicast("one", ["n1", "n2"])]))
     assert [item.message.id for item in await bus.receive("n2") if isinstance(item, Unicast)] == ["one"]
     assert not held.done()
     assert await received(bus, "n1") == [("zero", ["d0"])]

@@ -1,9 +1,9 @@
 """A device's side of its connections, without a socket or a clock: bytes and `now` (seconds) come in,
 events and bytes come out.
 
-A session outlives its connections. Each of them is one `Link`, from `connect` to `lost`; what must survive
-between them is kept here: which messages were handled, which publishes were not answered, which filters the
-device wants. `device` drives it with asyncio.
+An `MqttClient` outlives its connections. Each of them is one `Link`, from `connect` to `lost`; what must
+survive between them is kept here: which messages were handled, which publishes were not answered, which
+filters the device wants. `device` drives it with asyncio.
 
 Keep alive, section 3.1.2.10: something is sent at least every `interval`, and when nothing was heard for
 that long a PINGREQ asks for a sign of life. A peer that then stays silent for `grace` is dead, whatever TCP
@@ -11,12 +11,14 @@ believes: a phone that changed networks would otherwise wait for minutes.
 """
 
 import itertools
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
 from longline import errors
+from longline.flow.lru import LruCache
+from longline.model.topics import LINK_PREFIX, PUSH_PREFIX
 from longline.mqtt.link import Link, Phase, Role
 from longline.mqtt.moving import MOVED_TOPIC, Endpoint, read_moved_notice, read_moved_properties
 from longline.mqtt.packets import (
@@ -38,8 +40,6 @@ from longline.sdk.refusals import Verdict, judge, refused
 
 MAX_PACKET_SIZE: Final = 1024 * 1024  # bytes we take: a push of 256 KiB and then some
 MAX_SENDS: Final = 5  # connections on which one publish may go unanswered before it is given up
-PUSH_PREFIX: Final = "push/"
-LINK_PREFIX: Final = "$link/"  # what the server has to say to the SDK, not to the application
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Identity:
     connect_timeout: float = 10.0
 
 
-class Session:
+class MqttClient:
     """See above. `remember` bounds how many handled message ids are known, for dropping duplicates."""
 
     def __init__(
@@ -139,8 +139,7 @@ class Session:
         self.statistics = Statistics()
         self.paused = False  # whether the driver has stopped reading: then silence is no sign of death
         self._acknowledge = acknowledge
-        self._remember = remember
-        self._handled: OrderedDict[str, None] = OrderedDict()
+        self._handled: LruCache[str, None] = LruCache(remember)
         self._wanted: dict[str, _Wanted] = {}
         self._subscribing: dict[int, list[str]] = {}
         self._waiting: deque[_Outgoing] = deque()
@@ -302,10 +301,7 @@ class Session:
         arrival, which is what [MQTT-4.6.0-2] asks for.
         """
         if message.id is not None:
-            self._handled[message.id] = None
-            self._handled.move_to_end(message.id)
-            if len(self._handled) > self._remember:
-                self._handled.popitem(last=False)
+            self._handled.put(message.id, None)
         if message.packet_id and message.link is self._link and self.open:
             self._send(Puback(message.packet_id), now)
             self.statistics.acked += 1

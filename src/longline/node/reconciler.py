@@ -1,6 +1,6 @@
-"""What operators say at run time reaches this process: settings that change, and orders to drain.
+"""Brings the process to the state that operators want: settings that change, and orders to drain.
 
-Both lie in the keeper. The settings in force are the file's with the document's on top
+What they want lies in the keeper. The settings in force are the file's with the document's on top
 (`longline.settings.dynamic`); the version that this process goes by is part of what it tells of itself. An
 order to drain a node is a value under the node's name; how far the drain has come is written beside it.
 """
@@ -15,9 +15,10 @@ import structlog
 from longline.center.operators import DRAINS, PROGRESS, DrainOrder
 from longline.errors import LonglineError
 from longline.keeper.port import Keeper
-from longline.node.elsewhere import Elsewhere
+from longline.node.other_rooms import OtherRooms
 from longline.room.life.draining import Draining, DrainPlan
 from longline.settings import Settings, dynamic
+from longline.telemetry.faults import Faults
 
 TELL_EVERY = 1.0  # s
 RETRY_AFTER = 1.0
@@ -25,8 +26,11 @@ RETRY_AFTER = 1.0
 log = structlog.get_logger("longline.node")
 
 
-class Steering:
-    """Owned by the process, which runs `run` as a task. `apply` is given settings when they have changed."""
+class Reconciler:
+    """Owned by the process, which runs `run` as a task. `apply` is given settings when they have changed.
+
+    An order or a document that nobody foresaw goes to `faults`; the process lives on with what it had.
+    """
 
     def __init__(
         self,
@@ -35,12 +39,14 @@ class Steering:
         node: Callable[[], str],
         *,
         apply: Callable[[Settings], None],
-        elsewhere: Elsewhere,
+        other_rooms: OtherRooms,
         draining: Draining | None,
+        faults: Faults,
     ) -> None:
         self.version = 0
         self._named = node()  # the name that the settings in force are for
-        self._elsewhere = elsewhere
+        self._other_rooms = other_rooms
+        self._faults = faults
         self._settings = settings
         self._keeper = keeper
         self._node = node
@@ -60,13 +66,16 @@ class Steering:
         try:
             while True:
                 try:
-                    self._elsewhere.see(await self._keeper.members())
+                    self._other_rooms.see(await self._keeper.members())
                     await self._take_settings()
                     if self._draining is not None:
                         await self._take_order(self._draining)
                     seen = await self._keeper.changed(seen)
                 except LonglineError as error:
-                    log.warning("steering_failed", code=error.code, error=error.message)
+                    log.warning("not_reconciled", code=error.code, error=error.message)
+                    await asyncio.sleep(RETRY_AFTER)
+                except Exception as error:
+                    self._faults.note("node.reconciler", error)
                     await asyncio.sleep(RETRY_AFTER)
         finally:
             if self._drain is not None:

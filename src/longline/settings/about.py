@@ -1,0 +1,16 @@
+"""What is said of a setting, beside its type and default."""
+
+from typing import Final
+
+from msgspec import Meta
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+
+
+def about(
+    doc: str, *, unit: str = "", low: float | None = None, high: float | None = None, dynamic: bool = False
+) -> Meta:
+    """What a setting means and may be: doc, unit, inclusive bounds, and whether it can change at run time."""
+    return Meta(description=doc, ge=low, le=high, extra={"unit": unit, "dynamic": dynamic})

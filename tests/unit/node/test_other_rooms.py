@@ -1,0 +1,58 @@
+"""Where clients of a room can go."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from longline.keeper.port import Node
+from longline.node.other_rooms import OtherRooms
+from tests.unit.node.members import a_member
+
+OWN = a_member("room-1", address="a:1883")
+
+
+def knowing(*members: Node) -> OtherRooms:
+    rooms = OtherRooms(lambda: "room-1")
+    rooms.see(members)
+    return rooms
+
+
+def spread(rooms: OtherRooms, devices: int = 300) -> Counter[str | None]:
+    return Counter(rooms.address("news", f"d{number}") for number in range(devices))
+
+
+def test_clients_go_to_the_other_rooms_each_to_the_one_that_the_dispatcher_would_name() -> None:
+    rooms = knowing(OWN, a_member("room-2", address="b:1883"), a_member("room-3", address="c:1883"))
+    assert rooms.any()
+    found = spread(rooms)
+    assert set(found) == {"b:1883", "c:1883"}
+    assert min(found.values()) > 100
+    assert rooms.address("news", "d7") == rooms.address("news", "d7")
+
+
+def test_clients_of_a_shared_port_come_back_by_the_address_that_they_know() -> None:
+    rooms = knowing(OWN, a_member("room-2", address="a:1883"))
+    assert rooms.any()
+    assert rooms.address("news", "d1") is None
+
+
+def test_nobody_is_sent_to_who_drains_or_is_no_room_or_is_of_another_pool() -> None:
+    others: Sequence[Node] = (
+        a_member("room-2", draining=True),
+        a_member("room-3", pool="gray"),
+        a_member("center-1", roles=("center",)),
+    )
+    rooms = knowing(OWN, *others)
+    assert not rooms.any()
+    assert rooms.address("news", "d1") is None
+
+
+def test_what_was_known_of_this_room_holds_while_it_is_no_member() -> None:
+    rooms = knowing(a_member("room-1", address="a:1883", pool="gray"))
+    rooms.see([a_member("room-2", address="b:1883"), a_member("room-3", address="c:1883", pool="gray")])
+    assert spread(rooms).keys() == {"c:1883"}
+
+
+def test_who_knows_nobody_sends_nobody() -> None:
+    rooms = OtherRooms(lambda: "room-1")
+    assert not rooms.any()
+    assert rooms.address("news", "d1") is None
