@@ -31,9 +31,10 @@ from longline.room.session.client import Client, Services
 from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
 from longline.room.wire.addresses import Addresses
+from longline.room.wire.clock import Clock
 from longline.room.wire.connection import Wire
 from longline.room.wire.listeners import listen, serve
-from longline.room.wire.wheel import TICK, Wheel
+from longline.room.wire.wheel import Wheel
 from longline.saver.app_cache import AppCache
 from longline.saver.bundle import Saver
 from longline.settings import RoomSettings
@@ -73,7 +74,6 @@ class Room:
         self._register = register
         self._bus = bus
         self._loop = loop
-        self._faults = faults
         # What all share.
         counters = self.counters = RoomCounters()
         turn = self._turn = Turn(loop.call_soon, faults)
@@ -94,7 +94,7 @@ class Room:
         self.departures = Departures(
             saver.inboxes, register, self.receipts, counters, faults, linger=int(settings.linger * 1000)
         )
-        sessions = self._sessions = Sessions(counters, fanout, pushes, self.departures.add)
+        sessions = self._sessions = Sessions(counters, faults, fanout, pushes, self.departures.add)
         self.routes = RouteTable(node, bus, sessions, fanout, faults)
         # How clients come.
         apps = AppCache(saver.apps, known_for=APPS_KNOWN_FOR, unknown_for=APPS_UNKNOWN_FOR)
@@ -161,7 +161,8 @@ class Room:
             routes=self.routes,
             fenced=fenced,
         )
-        self._audit = Audit(register, sessions, counters)
+        self._audit = Audit(register, sessions, counters, faults)
+        self._clock = Clock(self._wheel, faults, self.receipts.tick)
         self._pressure = Pressure(
             turn,
             counters,
@@ -195,7 +196,7 @@ class Room:
             ("routes", self.routes.run()),
             ("audit", self._audit.run()),
             ("pressure", self._pressure.run()),
-            ("clock", self._clock()),
+            ("clock", self._clock.run()),
         ):
             self._own(f"room.{name}", work)
         if listener is not None:
@@ -323,18 +324,3 @@ class Room:
 
     def _own(self, name: str, work: Coroutine[None, None, None]) -> None:
         self._tasks.append(self._loop.create_task(work, name=name))
-
-    async def _clock(self) -> None:
-        """Turns the wheel once a second. Time in which the loop stood still counts for no peer as silence."""
-        due = self._loop.time() + TICK
-        while True:
-            await asyncio.sleep(due - self._loop.time())
-            due = max(due + TICK, self._loop.time())
-            for done, outlet in enumerate(self._wheel.advance(), 1):
-                try:
-                    outlet.expired()
-                except Exception as error:
-                    self._faults.note("room.clock", error)
-                if done % SLICE == 0:
-                    await asyncio.sleep(0)
-            self.receipts.tick()

@@ -261,7 +261,7 @@ class RoomFixture:
         self.wheel = Wheel(self.time)
         self.fanout = Fanout(self.counters, self.turn, self.faults, session_queue)
         self.pushes = Pushes(self.counters, self.noted, self.noted)
-        self.sessions = Sessions(self.counters, self.fanout, self.pushes, self.noted.departed)
+        self.sessions = Sessions(self.counters, self.faults, self.fanout, self.pushes, self.noted.departed)
         self.wire = Wire(
             self.counters,
             self.turn,

@@ -50,7 +50,9 @@ async def a_running_room(register: ForgetfulRegister) -> AsyncIterator[RunningRo
         await asyncio.sleep(0)
 
     async with RunningRoom(register=register) as room:
-        room.run(Audit(register, room.parts.sessions, room.parts.counters, sleep=sleep).run())
+        room.run(
+            Audit(register, room.parts.sessions, room.parts.counters, room.parts.faults, sleep=sleep).run()
+        )
         yield room
 
 

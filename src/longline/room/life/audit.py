@@ -18,6 +18,7 @@ from longline.register.port import Register
 from longline.room.counters import RoomCounters
 from longline.room.session.session import Gone, Session
 from longline.room.session.sessions import Sessions
+from longline.telemetry.faults import Faults
 
 SLICE = 500  # sessions asked for at a time
 TOGETHER = 0.5  # s: what fails together is looked at once
@@ -34,12 +35,14 @@ class Audit:
         register: Register,
         sessions: Sessions,
         counters: RoomCounters,
+        faults: Faults,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._register = register
         self._sessions = sessions
         self._counters = counters
+        self._faults = faults
         self._sleep = sleep
 
     async def run(self) -> None:
@@ -52,6 +55,10 @@ class Audit:
                 await self._look()
             except LonglineError as error:
                 log.warning("audit_failed", code=error.code, error=error.message)
+                await self._sleep(RETRY_AFTER)
+                continue
+            except Exception as error:
+                self._faults.note("room.audit", error)
                 await self._sleep(RETRY_AFTER)
                 continue
             seen = doubts  # what failed meanwhile is looked at again

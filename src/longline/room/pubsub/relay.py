@@ -121,20 +121,8 @@ class Relay:
         for message in batch:
             for node in message.nodes:
                 commands.setdefault(node, []).append(message.forward)
-        results = await asyncio.gather(
-            *(self._bus.send(node, forwards) for node, forwards in commands.items()), return_exceptions=True
-        )
-        failed = set()
-        for (node, forwards), result in zip(commands.items(), results, strict=True):
-            if result is None:
-                self._counters.messages_relayed += len(forwards)
-            elif isinstance(result, LonglineError):
-                failed.add(node)
-                self._tell(result)
-            elif len(batch) == 1:
-                self._faults.note("room.relay", result)  # given up
-            else:
-                raise result  # each goes by itself then
+        errors = await asyncio.gather(*(self._send_to(node, forwards) for node, forwards in commands.items()))
+        failed = {node for node, error in zip(commands, errors, strict=True) if error is not None}
         if not failed:
             self._told = False
         again: list[Relayed] = []
@@ -155,7 +143,24 @@ class Relay:
                 message.owed.publisher.go_on()
         return again
 
-    def _tell(self, error: LonglineError) -> None:
-        if not self._told:
-            self._told = True
-            log.warning("relay_failed", code=error.code, error=error.message)
+    async def _send_to(self, node: str, forwards: Sequence[Forward]) -> LonglineError | None:
+        """Returns what keeps the bus from taking these, for now."""
+        try:
+            await self._bus.send(node, forwards)
+        except LonglineError as error:
+            if not self._told:
+                self._told = True
+                log.warning("relay_failed", code=error.code, error=error.message)
+            return error
+        except Exception as error:
+            if len(forwards) == 1:
+                self._faults.note("room.relay", error)  # given up
+                return None
+        else:
+            self._counters.messages_relayed += len(forwards)
+            return None
+        for forward in forwards:  # something is wrong with one of them
+            failed = await self._send_to(node, [forward])
+            if failed is not None:
+                return failed
+        return None

@@ -74,6 +74,7 @@ class RouteTable:
         self._bus = bus
         self._sessions = sessions
         self._fanout = fanout
+        self._faults = faults
         self._limit = limit
         self._now = now
         self._sleep = sleep
@@ -214,6 +215,9 @@ class RouteTable:
         except LonglineError as error:
             log.warning("rooms_unknown", code=error.code, error=error.message)
             return
+        except Exception as error:
+            self._faults.note("room.routes", error)
+            return
         table = self._table
         for name in names:
             if name != self._node and name not in table.by_name:
@@ -302,6 +306,9 @@ class RouteTable:
             if name not in self._tell:
                 log.warning("routes_not_told", to=name, code=error.code, error=error.message)
                 self._tell[name] = None  # by the next look at the latest
+        except Exception as error:
+            self._faults.note("room.routes", error)
+            self._tell[name] = None
 
     def _everything(self) -> list[Change]:
         """All filters announced, as of this moment: to be taken in one go, or a change could slip through."""

@@ -141,12 +141,15 @@ class Commands:
             session = self._sessions.find(command.app, target.device)
             if session is None:
                 continue
-            if session.window.fresh():
-                self._pushes.lost(session)  # it is just connecting: it reads this from the store
-            elif not command.message.online_only or self._seen.add(
-                (command.message.id, target.ordinal), None
-            ):
-                self._pushes.offer(session, frames, target.position, False, now, target.before)
+            try:
+                if session.window.fresh():
+                    self._pushes.lost(session)  # it is just connecting: it reads this from the store
+                elif not command.message.online_only or self._seen.add(
+                    (command.message.id, target.ordinal), None
+                ):
+                    self._pushes.offer(session, frames, target.position, False, now, target.before)
+            except Exception as error:
+                self._faults.note("room.commands", error)
 
     async def _carry_out(self, command: Command) -> None:
         if isinstance(command, Broadcast):
@@ -194,7 +197,10 @@ class Commands:
     async def _each(self, app: int, act: Callable[[Session], None]) -> None:
         """Acts on every session of an app, a slice at a time."""
         for done, session in enumerate(self._sessions.of(app), 1):
-            act(session)
+            try:
+                act(session)
+            except Exception as error:
+                self._faults.note("room.commands", error)
             if done % SLICE == 0:
                 await asyncio.sleep(0)
 

@@ -10,19 +10,26 @@ from longline.room.pubsub.subscriptions import Subscriptions
 from longline.room.push.pushes import Pushes
 from longline.room.session.outlet import Outlet
 from longline.room.session.session import Attachment, Gone, Session, Tenant
+from longline.telemetry.faults import Faults
 
 
 @final
 class Sessions:
     """The index. `departed` is told of a session that is over, and in no index any more."""
 
-    __slots__ = ("_counters", "_departed", "_fanout", "_pushes", "tenants")
+    __slots__ = ("_counters", "_departed", "_fanout", "_faults", "_pushes", "tenants")
 
     def __init__(
-        self, counters: RoomCounters, fanout: Fanout, pushes: Pushes, departed: Callable[[Session], None]
+        self,
+        counters: RoomCounters,
+        faults: Faults,
+        fanout: Fanout,
+        pushes: Pushes,
+        departed: Callable[[Session], None],
     ) -> None:
         self.tenants: dict[int, Tenant] = {}
         self._counters = counters
+        self._faults = faults
         self._fanout = fanout
         self._pushes = pushes
         self._departed = departed
@@ -84,7 +91,10 @@ class Sessions:
     def lost(self, first: Attachment) -> None:
         """A connection is gone, and with it all that were attached to it."""
         for attachment in first.every():
-            self.detach(attachment)
+            try:
+                self.detach(attachment)
+            except Exception as error:
+                self._faults.note("room.sessions", error)
 
     def detach(self, attachment: Attachment) -> None:
         """A session has lost its connection. It ends with it: nothing of a session is kept for later yet."""

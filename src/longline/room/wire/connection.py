@@ -170,7 +170,10 @@ class Connection(Outlet):
         self.backlog = None
         if self.peer is not None:
             wire.released(self.peer)
-        self.lost()
+        try:
+            self.lost()
+        except Exception as error:
+            wire.faults.note("room.packets", error)
 
     # --- reading ----------------------------------------------------------------------------------
 
