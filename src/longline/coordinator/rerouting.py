@@ -31,7 +31,5 @@ class Rerouting:
         routes = [*completed, *unrouted]
         if routes:
             self.rerouted += len(routes)
-            await route(
-                routes, now, bus=self._bus, routing=self._saver.routing, inboxes=self._saver.inboxes
-            )
+            await route(routes, now, bus=self._bus, routing=self._saver.routing, inboxes=self._saver.inboxes)
         return max(len(completed), len(unrouted)) >= BATCH
