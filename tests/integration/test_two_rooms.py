@@ -86,9 +86,7 @@ class House:
         envelope = Envelope(message, Devices(devices))
         [outcome] = await self.saver.messages.enqueue([Submission(self.app.number, (envelope,), now)])
         assert isinstance(outcome, Outcome)
-        await route(
-            outcome.routes, now, bus=self.bus, routing=self.saver.routing, inboxes=self.saver.inboxes
-        )
+        await route(outcome.routes, now, bus=self.bus, routing=self.saver.routing, inboxes=self.saver.inboxes)
 
 
 @pytest_asyncio.fixture
