@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import httpx
 import msgspec
@@ -15,6 +15,7 @@ from longline.model.events import Event
 from longline.saver.sqlite import SqliteSaver
 from longline.settings import CenterSettings
 from tests.unit.center.conftest import START, House
+from tests.waiting import until
 
 QUICK = 0.001  # s
 
@@ -149,13 +150,6 @@ async def test_waiting_ends_without_events_when_its_time_is_over(house: House, n
     body = await read(house, news, cursor, wait=1)
     assert time.monotonic() - began >= 0.9
     assert (sequences(body), cursor_of(body)) == ([], cursor)
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0)
 
 
 async def until_waiting(house: House, requests: int) -> None:
