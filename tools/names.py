@@ -1,4 +1,4 @@
-"""Classes of one name with two meanings, and words that the field does not use: what a source tree has of them.
+"""Classes of one name with two meanings, and words that nobody brings along: what a source tree has of them.
 
     python -m tools.names [FOLDER]
 
