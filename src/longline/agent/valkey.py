@@ -66,9 +66,8 @@ class PrivateValkey:
         self._process: asyncio.subprocess.Process | None = None
         self._socket_directory: Path | None = None
         if len(os.fsencode(self.socket)) > LONGEST_SOCKET:
-            self._socket_directory = Path(
-                tempfile.mkdtemp(prefix="longline-")
-            )  # nobody else can look into it
+            # Nobody else can look into it.
+            self._socket_directory = Path(tempfile.mkdtemp(prefix="longline-"))
             self.socket = self._socket_directory / SOCKET
 
     @property
