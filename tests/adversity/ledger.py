@@ -186,7 +186,7 @@ class Ledger:
 
         async def check(center: Center, message_id: str) -> None:
             async with limit:
-                ledger = (await center.wait(self.app, message_id, within=20)).ledger
+                ledger = (await center.wait(self.app, message_id, within=AGREED_WITHIN)).ledger
             assert ledger.targeted == ledger.acked == 1, f"{message_id}: {ledger}"
             assert ledger.pending == ledger.expired == ledger.collapsed == 0, f"{message_id}: {ledger}"
             assert not ledger.dropped, f"{message_id}: {ledger}"

@@ -27,7 +27,7 @@ from tests.integration.server_process import free_ports
 from tests.servers.redis_server import RedisServer
 from tests.waiting import eventually, until
 
-WITHIN = 30.0  # s
+WITHIN = 60.0  # s
 SOURCE = str(Path(longline.__file__).parent.parent)
 LONGLINE = (sys.executable, "-m", "longline")
 

@@ -17,7 +17,7 @@ from tests.waiting import until
 
 pytestmark = [pytest.mark.shape("cluster"), pytest.mark.timeout(180)]
 
-WITHIN = 20.0  # s
+WITHIN = 60.0  # s
 
 
 class RunningApp:

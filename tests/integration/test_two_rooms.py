@@ -27,7 +27,7 @@ from tests.integration.server_process import free_ports
 from tests.waiting import until
 
 SECRET = "the device secret of an app for tests"
-PATIENCE = 10.0  # s
+PATIENCE = 60.0  # s
 
 
 class TwoRooms:

@@ -19,7 +19,7 @@ from tests.integration.processes import alive, children, command
 from tests.integration.server_process import ServerProcess, free_ports
 from tests.waiting import until
 
-WITHIN = 30.0  # s
+WITHIN = 60.0  # s
 WORKERS = ("--workers", "2")
 DEVICES = [f"d{number}" for number in range(6)]
 
@@ -208,7 +208,7 @@ async def test_a_rolling_restart_replaces_all_workers_and_keeps_the_devices(tmp_
             async with asyncio.TaskGroup() as group:
                 pushing = group.create_task(push(server, books))
                 os.kill(server.pid, signal.SIGHUP)
-                await until(lambda: not any(map(alive, former)), within=60)
+                await until(lambda: not any(map(alive, former)))
                 await books.promises(20)
                 pushing.cancel()
             assert not await books.settled(WITHIN), server.tail()

@@ -15,9 +15,7 @@ from longline.room.life.draining import Draining, DrainPlan, DrainProgress, Phas
 from longline.settings import NodeSettings, Settings, dynamic
 from longline.telemetry.faults import Faults
 from tests.unit.node.members import FickleKeeper, a_member
-from tests.waiting import until
-
-WITHIN = 10.0  # s
+from tests.waiting import WITHIN, until
 
 
 class FakeDraining(Draining):
