@@ -12,9 +12,10 @@ import httpx
 import msgspec
 
 from longline import Center
-from tests.adversity.ledger_books import DEVICE, Books, Plan, Summary, now, presence_faults
+from tests.adversity.ledger_books import DEVICE, Books, Plan, Summary, presence_faults
 from tests.cluster.cluster import Cluster
 from tests.cluster.role_process import RoleProcess
+from tests.waiting import eventually, until
 
 READY_WITHIN = 60.0  # s
 QUIET_WITHIN = 90.0
@@ -76,23 +77,25 @@ class Ledger:
     async def quiet(self, since: int = 0) -> None:
         """Returns when every device gets promptly what it is sent after `since` (ms); fails when that takes
         too long."""
-        deadline = now() + int(QUIET_WITHIN * 1000)
-        self.books.read()
-        while not self.books.quiet(since):
-            if now() > deadline:
-                raise AssertionError(f"pushes do not arrive as they should:\n{self.cluster.tail()}")
-            await asyncio.sleep(0.1)
+
+        def quiet() -> bool:
             self.books.read()
+            return self.books.quiet(since)
+
+        await until(
+            quiet,
+            QUIET_WITHIN,
+            tell=lambda: f"pushes do not arrive as they should:\n{self.cluster.tail()}",
+        )
 
     async def heard(self, since: int) -> None:
         """Returns when a presence event was heard that happened after `since` (ms)."""
-        deadline = now() + int(QUIET_WITHIN * 1000)
-        while True:
+
+        def heard() -> bool:
             self.books.read()
-            if any(event.at > since for event in self.books.heard.entries):
-                return
-            assert now() < deadline, f"no presence event is heard:\n{self.cluster.tail()}"
-            await asyncio.sleep(0.1)
+            return any(event.at > since for event in self.books.heard.entries)
+
+        await until(heard, QUIET_WITHIN, tell=lambda: f"no presence event is heard:\n{self.cluster.tail()}")
 
     def stay(self) -> None:
         """From now on devices stay where they are."""
@@ -137,14 +140,8 @@ class Ledger:
     async def expect_one_owner_each(self) -> None:
         """The devices, the rooms and the session table agree on who is where, once nobody moves any more."""
         self.stay()
-        deadline = now() + int(AGREED_WITHIN * 1000)
         async with httpx.AsyncClient(trust_env=False) as client:
-            while True:
-                differences = await self._differences(client)
-                if not differences or now() > deadline:
-                    break
-                await asyncio.sleep(0.1)
-        assert not differences, f"{differences}\n{self.cluster.tail()}"
+            await eventually(lambda: self._differences(client), [], AGREED_WITHIN, tell=self.cluster.tail)
         self.wander()
 
     async def _differences(self, client: httpx.AsyncClient) -> list[str]:
@@ -189,7 +186,7 @@ class Ledger:
 
         async def check(center: Center, message_id: str) -> None:
             async with limit:
-                ledger = (await center.wait(self.app, message_id, within=20)).ledger
+                ledger = (await center.wait(self.app, message_id, within=AGREED_WITHIN)).ledger
             assert ledger.targeted == ledger.acked == 1, f"{message_id}: {ledger}"
             assert ledger.pending == ledger.expired == ledger.collapsed == 0, f"{message_id}: {ledger}"
             assert not ledger.dropped, f"{message_id}: {ledger}"

@@ -183,7 +183,7 @@ async def expect_settled(server: ServerProcess, books: Books, chance: random.Ran
 
 
 async def expect_acked(center: Center, message_id: str) -> None:
-    ledger = (await center.wait("news", message_id, within=10)).ledger
+    ledger = (await center.wait("news", message_id, within=DRAINED_WITHIN)).ledger
     assert ledger.targeted == ledger.acked > 0
     assert ledger.pending == ledger.expired == ledger.collapsed == 0
     assert not ledger.dropped

@@ -21,6 +21,7 @@ from longline import Center
 from tests.adversity.crowd import Plan, Summary, name_of
 from tests.integration.server_process import free_ports
 from tests.servers.redis_server import DYING_WITH_US, RedisServer
+from tests.waiting import until
 
 pytestmark = [pytest.mark.adversity, pytest.mark.shape("cluster"), pytest.mark.timeout(1200)]
 
@@ -93,12 +94,13 @@ class Host:
 
     async def logged(self, event: str, within: float) -> None:
         """Waits until the agent says so."""
-        assert self._agent is not None
-        deadline = time.monotonic() + within
-        while f'"event":"{event}"' not in self._log.read_text():
+
+        def said() -> bool:
+            assert self._agent is not None
             assert self._agent.poll() is None, self.tail()
-            assert time.monotonic() < deadline, f"not {event} within {within} s: {self.tail()}"
-            await asyncio.sleep(0.1)
+            return f'"event":"{event}"' in self._log.read_text()
+
+        await until(said, within, tell=lambda: f"not {event}: {self.tail()}")
 
     def roll(self) -> None:
         assert self._agent is not None

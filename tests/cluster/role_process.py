@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from tests.servers.redis_server import DYING_WITH_US
+from tests.waiting import until
 
 START_WITHIN = 60.0  # s
 STOP_WITHIN = 60.0
@@ -68,11 +69,15 @@ class RoleProcess:
 
     async def ready(self) -> None:
         """Returns when the process takes traffic."""
-        async with asyncio.timeout(START_WITHIN), httpx.AsyncClient(trust_env=False) as client:
-            while not await self.is_ready(client):
-                if not self.running:
+        async with httpx.AsyncClient(trust_env=False) as client:
+
+            async def looked() -> bool:
+                ready = await self.is_ready(client)
+                if not ready and not self.running:
                     raise AssertionError(f"{self.name} ended:\n{self.tail()}")
-                await asyncio.sleep(0.05)
+                return ready
+
+            await until(looked, START_WITHIN, tell=self.tail)
 
     async def is_ready(self, client: httpx.AsyncClient) -> bool:
         try:

@@ -17,7 +17,7 @@ from longline.node.embedded import embedded
 from longline.settings import load
 from tests.integration.server_process import free_ports
 
-WITHIN = 20.0  # s: how long anything may take before a test gives up
+WITHIN = 60.0  # s: how long anything may take before a test gives up
 
 
 class LiveNode:

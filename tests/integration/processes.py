@@ -1,11 +1,7 @@
 """Looks at processes, by what the kernel says of them."""
 
-import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-
-WITHIN = 30.0  # s
 
 
 def children(pid: int) -> list[int]:
@@ -37,12 +33,3 @@ def _state(pid: int) -> tuple[str, int] | None:
         state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
         return None if state in "ZX" else (state, int(parent))
     return None
-
-
-async def until(holds: Callable[[], bool], within: float = WITHIN) -> None:
-    """Waits until something holds."""
-    async with asyncio.timeout(within):
-        while True:
-            if holds():
-                return
-            await asyncio.sleep(0.02)

@@ -7,12 +7,14 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 import httpx
 
 from longline import Center
+from tests.waiting import until
 
 START_WITHIN = 30.0  # s
 STOP_WITHIN = 30.0  # s
@@ -64,15 +66,16 @@ class ServerProcess:
                 stdout=log,
                 stderr=log,
             )
-        async with asyncio.timeout(START_WITHIN), httpx.AsyncClient() as client:
-            while True:
-                if self._process.returncode is not None:
-                    raise AssertionError(f"the node ended with {self._process.returncode}:\n{self.tail()}")
-                try:
-                    if (await client.get(f"{self.url}/readyz")).status_code == 200:
-                        return
-                except httpx.TransportError:
-                    await asyncio.sleep(0.02)
+        async with httpx.AsyncClient() as client:
+            await until(lambda: self._is_ready(client), START_WITHIN, tell=self.tail)
+
+    async def _is_ready(self, client: httpx.AsyncClient) -> bool:
+        assert self._process is not None
+        if self._process.returncode is not None:
+            raise AssertionError(f"the node ended with {self._process.returncode}:\n{self.tail()}")
+        with suppress(httpx.TransportError):
+            return (await client.get(f"{self.url}/readyz")).status_code == 200
+        return False
 
     async def kill(self) -> None:
         """SIGKILL: no chance to finish anything."""

@@ -70,7 +70,7 @@ async def a_witness(center: Center, mqtt_port: int, secret: str) -> AsyncIterato
         yield Witness(center, device)
 
 
-class Town:
+class Attacked:
     """A live node with an app, its secret, and a witness."""
 
     def __init__(self, node: LiveNode, secret: str, witness: Witness) -> None:
@@ -92,11 +92,11 @@ class Town:
 
 
 @pytest.fixture
-async def town(node: LiveNode) -> AsyncIterator[Town]:
+async def attacked(node: LiveNode) -> AsyncIterator[Attacked]:
     async with node.center() as center:
         secret = (await center.create_app("news", pubsub=True)).device_secret
         async with a_witness(center, node.mqtt_port, secret) as witness:
-            yield Town(node, secret, witness)
+            yield Attacked(node, secret, witness)
 
 
 # --- before CONNECT ------------------------------------------------------------------------------------
@@ -134,22 +134,24 @@ STRANGERS: dict[str, tuple[int, bytes, int | None, str]] = {
 
 
 @pytest.mark.parametrize("name", STRANGERS)
-async def test_a_stranger_that_speaks_no_good_mqtt_is_answered_and_closed(town: Town, name: str) -> None:
+async def test_a_stranger_that_speaks_no_good_mqtt_is_answered_and_closed(
+    attacked: Attacked, name: str
+) -> None:
     version, data, reason, code = STRANGERS[name]
-    async with await town.node.connect(version) as client:
+    async with await attacked.node.connect(version) as client:
         client.bytes(data)
         assert await client.rest() == ([] if reason is None else [Connack(False, reason)])
-    await town.assert_counted(code)
+    await attacked.assert_counted(code)
 
 
 @pytest.mark.parametrize("node", [{"room.connect_timeout": 0.5}], indirect=True)
 @pytest.mark.parametrize("said", [0, 1, 10])
-async def test_a_connect_that_never_gets_whole_ends_with_its_deadline(town: Town, said: int) -> None:
-    async with await town.node.connect() as client:
+async def test_a_connect_that_never_gets_whole_ends_with_its_deadline(attacked: Attacked, said: int) -> None:
+    async with await attacked.node.connect() as client:
         for byte in encode(Connect(MQTT_5_0, "slow", username="news"), MQTT_5_0)[:said]:
             client.bytes(bytes([byte]))
         assert await client.rest() == []
-    await town.assert_counted("connect_timeout")
+    await attacked.assert_counted("connect_timeout")
 
 
 @pytest.mark.parametrize(
@@ -180,62 +182,64 @@ async def test_who_may_not_connect_is_closed_before_a_byte_is_read(node: LiveNod
 @pytest.mark.parametrize(
     "kind", ["none", "garbage", "expired", "forged", "another app's", "another device's"]
 )
-async def test_a_bad_token_is_answered_as_one(town: Town, version: int, kind: str) -> None:
+async def test_a_bad_token_is_answered_as_one(attacked: Attacked, version: int, kind: str) -> None:
     """Reason 0x86 in MQTT 5, return code 4 in 3.1.1."""
-    async with town.node.center() as center:
+    async with attacked.node.center() as center:
         other = (await center.create_app("weather")).device_secret
     tokens = {
         "none": "",
         "garbage": "garbage",
-        "expired": token("culprit", town.secret, exp=1),
+        "expired": token("culprit", attacked.secret, exp=1),
         "forged": token("culprit", "a secret that nobody gave to anybody"),
         "another app's": token("culprit", other),
-        "another device's": token("witness", town.secret),
+        "another device's": token("witness", attacked.secret),
     }
-    async with await town.node.connect(version) as client:
+    async with await attacked.node.connect(version) as client:
         connack = await client.enter("culprit", "news", tokens[kind])
         assert connack.reason == 0x86
         assert await client.rest() == []
-    await town.assert_counted("bad_token")
+    await attacked.assert_counted("bad_token")
 
 
 @VERSIONS
 @pytest.mark.parametrize("app", ["nobody", "No App Has This Name", "x" * 3000])
-async def test_an_unknown_app_is_answered_as_bad_credentials(town: Town, version: int, app: str) -> None:
-    async with await town.node.connect(version) as client:
-        connack = await client.enter("culprit", app, token("culprit", town.secret))
+async def test_an_unknown_app_is_answered_as_bad_credentials(
+    attacked: Attacked, version: int, app: str
+) -> None:
+    async with await attacked.node.connect(version) as client:
+        connack = await client.enter("culprit", app, token("culprit", attacked.secret))
         assert connack.reason == 0x86
         assert await client.rest() == []
-    await town.assert_counted("app_not_found")
+    await attacked.assert_counted("app_not_found")
 
 
 @VERSIONS
-async def test_a_device_name_that_cannot_be_is_answered_as_one(town: Town, version: int) -> None:
-    async with await town.node.connect(version) as client:
-        connack = await client.enter("a/b", "news", token("a/b", town.secret))
+async def test_a_device_name_that_cannot_be_is_answered_as_one(attacked: Attacked, version: int) -> None:
+    async with await attacked.node.connect(version) as client:
+        connack = await client.enter("a/b", "news", token("a/b", attacked.secret))
         assert connack.reason == 0x85
         assert await client.rest() == []
-    await town.assert_counted("bad_device_name")
+    await attacked.assert_counted("bad_device_name")
 
 
 # --- what is not there yet -----------------------------------------------------------------------------
 
 
 @VERSIONS
-async def test_a_will_is_refused(town: Town, version: int) -> None:
-    async with await town.node.connect(version) as client:
+async def test_a_will_is_refused(attacked: Attacked, version: int) -> None:
+    async with await attacked.node.connect(version) as client:
         client.send(
             Connect(
                 version,
                 "culprit",
                 username="news",
-                password=token("culprit", town.secret).encode(),
+                password=token("culprit", attacked.secret).encode(),
                 will=Will("a", b"x"),
             )
         )
         told = 0x83 if version == MQTT_5_0 else 0x88  # return code 3
         assert await client.rest() == [Connack(False, told)]
-    await town.assert_counted("not_supported")
+    await attacked.assert_counted("not_supported")
 
 
 NOT_YET: dict[str, tuple[Packet, int]] = {
@@ -248,20 +252,20 @@ NOT_YET: dict[str, tuple[Packet, int]] = {
 @VERSIONS
 @pytest.mark.parametrize("code", NOT_YET)
 async def test_what_connack_said_is_not_there_closes_the_connection(
-    town: Town, version: int, code: str
+    attacked: Attacked, version: int, code: str
 ) -> None:
     packet, reason = NOT_YET[code]
-    async with await town.enter(version) as client:
+    async with await attacked.enter(version) as client:
         client.send(packet)
         assert await client.rest() == ([Disconnect(reason)] if version == MQTT_5_0 else [])
-    await town.assert_counted(code)
+    await attacked.assert_counted(code)
 
 
-async def test_a_subscription_identifier_closes_the_connection(town: Town) -> None:
-    async with await town.enter(MQTT_5_0) as client:
+async def test_a_subscription_identifier_closes_the_connection(attacked: Attacked) -> None:
+    async with await attacked.enter(MQTT_5_0) as client:
         client.send(Subscribe(1, [Subscription("a")], {PropertyId.SUBSCRIPTION_IDENTIFIER: [1]}))
         assert await client.rest() == [Disconnect(0xA1)]
-    await town.assert_counted("subscription_identifiers_not_supported")
+    await attacked.assert_counted("subscription_identifiers_not_supported")
 
 
 # --- after CONNACK -------------------------------------------------------------------------------------
@@ -296,44 +300,48 @@ CULPRITS: dict[str, tuple[int, bytes, tuple[int, str]]] = {
 
 
 @pytest.mark.parametrize("name", CULPRITS)
-async def test_a_device_that_breaks_the_protocol_is_told_how_and_closed(town: Town, name: str) -> None:
+async def test_a_device_that_breaks_the_protocol_is_told_how_and_closed(
+    attacked: Attacked, name: str
+) -> None:
     version, data, (reason, code) = CULPRITS[name]
-    async with await town.enter(version) as client:
+    async with await attacked.enter(version) as client:
         client.bytes(data)
         assert await client.rest() == ([Disconnect(reason)] if version == MQTT_5_0 else [])
-    await town.assert_counted(code)
+    await attacked.assert_counted(code)
 
 
 @VERSIONS
-async def test_what_came_whole_before_a_bad_packet_was_done(town: Town, version: int) -> None:
-    async with await town.enter(version) as client:
+async def test_what_came_whole_before_a_bad_packet_was_done(attacked: Attacked, version: int) -> None:
+    async with await attacked.enter(version) as client:
         client.send(Pingreq())
         assert await client.receive() == Pingresp()
         client.bytes(encode(Publish("a", b"x"), version) + b"\x00\x00")
         await client.rest()
-    await town.assert_counted("malformed_packet")
-    assert (await town.node.metrics())["longline_room_messages_in_total"] == 1
+    await attacked.assert_counted("malformed_packet")
+    assert (await attacked.node.metrics())["longline_room_messages_in_total"] == 1
 
 
 @VERSIONS
-async def test_a_packet_that_is_too_large_is_not_gathered_to_its_end(town: Town, version: int) -> None:
+async def test_a_packet_that_is_too_large_is_not_gathered_to_its_end(
+    attacked: Attacked, version: int
+) -> None:
     """It is refused at its header, while the device is still sending."""
-    async with await town.enter(version) as client:
+    async with await attacked.enter(version) as client:
         client.send(Publish("a", b"x" * 2_000_000))
         await client.rest()
-    await town.assert_counted("packet_too_large")
-    assert (await town.node.metrics())["longline_room_bytes_in_total"] < 1_000_000
+    await attacked.assert_counted("packet_too_large")
+    assert (await attacked.node.metrics())["longline_room_bytes_in_total"] < 1_000_000
 
 
-async def test_a_packet_that_ends_in_the_middle_leaves_nothing_behind(town: Town) -> None:
-    client = await town.enter(MQTT_5_0)
+async def test_a_packet_that_ends_in_the_middle_leaves_nothing_behind(attacked: Attacked) -> None:
+    client = await attacked.enter(MQTT_5_0)
     client.bytes(encode(Publish("a", b"x" * 1000), MQTT_5_0)[:500])
     await client.close()
-    async with town.node.center() as center, asyncio.timeout(WITHIN):
+    async with attacked.node.center() as center, asyncio.timeout(WITHIN):
         while (await center.device("news", "culprit")).online:
             pass
-    await town.witness.is_served()
-    assert await town.node.refused() == {}
+    await attacked.witness.is_served()
+    assert await attacked.node.refused() == {}
 
 
 # --- counted, logged once, and no more -----------------------------------------------------------------

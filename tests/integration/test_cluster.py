@@ -1,7 +1,7 @@
 """What only several processes can get wrong: devices that change rooms, news that has to go round."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import httpx
@@ -13,13 +13,14 @@ from longline import Center, Device
 from longline.errors import Unauthorized
 from longline.sdk.refusals import TakenOver
 from tests.cluster.cluster import Cluster
+from tests.waiting import until
 
 pytestmark = [pytest.mark.shape("cluster"), pytest.mark.timeout(180)]
 
-WITHIN = 20.0  # s
+WITHIN = 60.0  # s
 
 
-class Town:
+class RunningApp:
     """An app on a cluster, and devices of it in rooms of one's choice."""
 
     def __init__(self, cluster: Cluster, centers: list[Center], secret: str, server_key: str) -> None:
@@ -41,7 +42,7 @@ class Town:
 
 
 @pytest_asyncio.fixture
-async def town(server: Cluster) -> AsyncIterator[Town]:
+async def running(server: Cluster) -> AsyncIterator[RunningApp]:
     async with AsyncExitStack() as stack:
         centers = [
             await stack.enter_async_context(Center(process.status, server.admin_key))
@@ -49,9 +50,9 @@ async def town(server: Cluster) -> AsyncIterator[Town]:
         ]
         keys = await centers[0].create_app("news", pubsub=True)
         assert keys.server_key is not None
-        town = Town(server, centers, keys.device_secret, keys.server_key)
-        await stack.enter_async_context(town.stack)
-        yield town
+        running = RunningApp(server, centers, keys.device_secret, keys.server_key)
+        await stack.enter_async_context(running.stack)
+        yield running
 
 
 async def next_text(device: Device) -> str:
@@ -61,88 +62,79 @@ async def next_text(device: Device) -> str:
     return message.text
 
 
-async def eventually(holds: Callable[[], object]) -> None:
-    """Waits until something holds, for `WITHIN` seconds at most."""
-    async with asyncio.timeout(WITHIN):
-        while True:
-            if holds():
-                return
-            await asyncio.sleep(0.02)
-
-
-async def presence(town: Town) -> list[dict[str, object]]:
+async def presence(running: RunningApp) -> list[dict[str, object]]:
     """Every presence event of the app so far."""
-    async with httpx.AsyncClient(base_url=town.cluster.url, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=running.cluster.url, trust_env=False) as client:
         answer = await client.get(
-            "/v1/apps/news/upstream", headers={"Authorization": f"Bearer {town.cluster.admin_key}"}
+            "/v1/apps/news/upstream", headers={"Authorization": f"Bearer {running.cluster.admin_key}"}
         )
         events: list[dict[str, object]] = answer.raise_for_status().json()["events"]
     return [event for event in events if event["type"] == "presence"]
 
 
-async def test_a_push_finds_a_device_in_whatever_room_through_whatever_center(town: Town) -> None:
-    devices = [await town.device(f"d{room}", room) for room in range(4)]
-    for number, center in enumerate(town.centers):
+async def test_a_push_finds_a_device_in_whatever_room_through_whatever_center(running: RunningApp) -> None:
+    devices = [await running.device(f"d{room}", room) for room in range(4)]
+    for number, center in enumerate(running.centers):
         for room in range(4):
             await center.send("news", f"{number}-{room}", devices=[f"d{room}"])
     for room, device in enumerate(devices):
-        assert [await next_text(device) for _ in town.centers] == [f"0-{room}", f"1-{room}"]
+        assert [await next_text(device) for _ in running.centers] == [f"0-{room}", f"1-{room}"]
 
 
-async def test_a_broadcast_reaches_every_room_and_who_was_away(town: Town) -> None:
-    devices = [await town.device(f"d{room}", room) for room in range(4)]
-    await town.centers[0].put_device("news", "away")
-    receipt = await town.centers[1].send("news", "to all", everyone=True)
+async def test_a_broadcast_reaches_every_room_and_who_was_away(running: RunningApp) -> None:
+    devices = [await running.device(f"d{room}", room) for room in range(4)]
+    await running.centers[0].put_device("news", "away")
+    receipt = await running.centers[1].send("news", "to all", everyone=True)
     assert [await next_text(device) for device in devices] == ["to all"] * 4
-    assert await next_text(await town.device("away", 2)) == "to all"
-    ledger = (await town.centers[0].wait("news", receipt.message_id, within=WITHIN)).ledger
+    assert await next_text(await running.device("away", 2)) == "to all"
+    ledger = (await running.centers[0].wait("news", receipt.message_id, within=WITHIN)).ledger
     assert (ledger.targeted, ledger.acked) == (5, 5)
 
 
-async def test_a_device_that_connects_elsewhere_takes_its_session_along(town: Town) -> None:
-    first = await town.device("phone", 0)
-    receipt = await town.centers[0].send("news", "one", devices=["phone"])
+async def test_a_device_that_connects_elsewhere_takes_its_session_along(running: RunningApp) -> None:
+    first = await running.device("phone", 0)
+    receipt = await running.centers[0].send("news", "one", devices=["phone"])
     assert await next_text(first) == "one"
-    await town.centers[0].wait("news", receipt.message_id, within=WITHIN)
-    second = await town.device("phone", 3)
+    await running.centers[0].wait("news", receipt.message_id, within=WITHIN)
+    second = await running.device("phone", 3)
     with pytest.raises(TakenOver):
         await next_text(first)
-    await town.centers[1].send("news", "two", devices=["phone"])
+    await running.centers[1].send("news", "two", devices=["phone"])
     assert await next_text(second) == "two"
     states: list[object] = []
     async with asyncio.timeout(WITHIN):
         while len(states) < 2:
-            states = [event["state"] for event in await presence(town)]
+            states = [event["state"] for event in await presence(running)]
     assert states == ["online", "moved"], "a takeover is one transition"
 
 
-async def test_what_was_sent_and_not_acknowledged_follows_the_device(town: Town) -> None:
-    first = await town.device("phone", 0)
+async def test_what_was_sent_and_not_acknowledged_follows_the_device(running: RunningApp) -> None:
+    first = await running.device("phone", 0)
     for number in range(5):
-        await town.centers[0].send("news", f"m{number}", devices=["phone"])
+        await running.centers[0].send("news", f"m{number}", devices=["phone"])
     async with asyncio.timeout(WITHIN):
         unacknowledged = await anext(aiter(first))
     assert unacknowledged.text == "m0"
-    second = await town.device("phone", 1)
+    second = await running.device("phone", 1)
     assert [await next_text(second) for _ in range(5)] == [f"m{number}" for number in range(5)]
 
 
-async def test_a_kick_finds_the_device_whoever_is_asked(town: Town) -> None:
-    device = await town.device("phone", 2)
+async def test_a_kick_finds_the_device_whoever_is_asked(running: RunningApp) -> None:
+    device = await running.device("phone", 2)
     before = device.statistics.connects
-    await town.centers[1].kick("news", "phone")
-    await eventually(lambda: device.statistics.connects > before)
+    await running.centers[1].kick("news", "phone")
+    await until(lambda: device.statistics.connects > before)
 
 
-async def test_a_rotated_key_stops_working_at_every_center(town: Town) -> None:
+async def test_a_rotated_key_stops_working_at_every_center(running: RunningApp) -> None:
     async with AsyncExitStack() as stack:
         asking = [
-            await stack.enter_async_context(Center(process.status, town.server_key))
-            for process in town.cluster.centers
+            await stack.enter_async_context(Center(process.status, running.server_key))
+            for process in running.cluster.centers
         ]
         for center in asking:
             await center.app("news")
-        await town.centers[0].rotate_keys("news")
+        await running.centers[0].rotate_keys("news")
         for center in asking:
             async with asyncio.timeout(WITHIN):
                 while True:
@@ -153,9 +145,9 @@ async def test_a_rotated_key_stops_working_at_every_center(town: Town) -> None:
                     await asyncio.sleep(0.1)
 
 
-async def test_topics_reach_subscribers_in_other_rooms(town: Town) -> None:
-    publisher = await town.device("publisher", 0)
-    here, there = await town.device("here", 0), await town.device("there", 3)
+async def test_topics_reach_subscribers_in_other_rooms(running: RunningApp) -> None:
+    publisher = await running.device("publisher", 0)
+    here, there = await running.device("here", 0), await running.device("there", 3)
     await here.subscribe("weather/+")
     await there.subscribe("weather/#")
     async with asyncio.timeout(WITHIN):
@@ -182,7 +174,7 @@ async def heard(device: Device) -> bool:
     return True
 
 
-async def test_every_dispatcher_sends_a_client_to_the_same_room(town: Town) -> None:
+async def test_every_dispatcher_sends_a_client_to_the_same_room(running: RunningApp) -> None:
     async with httpx.AsyncClient(trust_env=False) as client:
         for number in range(20):
             answers = [
@@ -193,19 +185,19 @@ async def test_every_dispatcher_sends_a_client_to_the_same_room(town: Town) -> N
                 )
                 .raise_for_status()
                 .json()
-                for process in town.cluster.dispatchers
+                for process in running.cluster.dispatchers
             ]
             first, other = ([endpoint["port"] for endpoint in answer["endpoints"]] for answer in answers)
             assert first[0] == other[0]
-            assert set(first) <= set(town.cluster.room_ports)
+            assert set(first) <= set(running.cluster.room_ports)
 
 
-async def test_members_are_the_same_at_every_center(town: Town) -> None:
+async def test_members_are_the_same_at_every_center(running: RunningApp) -> None:
     roles = []
-    for process in town.cluster.centers:
+    for process in running.cluster.centers:
         async with httpx.AsyncClient(base_url=process.status, trust_env=False) as client:
             answer = await client.get(
-                "/v1/nodes", headers={"Authorization": f"Bearer {town.cluster.admin_key}"}
+                "/v1/nodes", headers={"Authorization": f"Bearer {running.cluster.admin_key}"}
             )
         roles.append(sorted(role for node in answer.json()["nodes"] for role in node["roles"]))
     expected = ["center"] * 2 + ["coordinator"] * 2 + ["dispatcher"] * 2 + ["room"] * 4

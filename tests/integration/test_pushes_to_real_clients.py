@@ -8,6 +8,7 @@ import pytest_asyncio
 from longline import Center
 from tests.integration.clients.real import KINDS, RealClient, Refused, missing
 from tests.integration.shapes import Server
+from tests.waiting import WITHIN
 
 FINAL = "final"  # follows all others, so a copy too many would be seen before it
 
@@ -47,7 +48,7 @@ async def test_a_push_arrives_once_online_and_once_on_return(
         assert (second.topic, second.payload, second.qos) == (f"push/{sent[1].message_id}", b"\x00\xff", 1)
         # The receipts are in before the client goes, so nothing of this may come again.
         for receipt in sent:
-            await center.wait("news", receipt.message_id, within=10)
+            await center.wait("news", receipt.message_id, within=WITHIN)
     sent.append(await center.send("news", away, devices=["d1"]))
     sent.append(await center.send("news", away, everyone=True))
     async with await device(kind, server, center, persistent=persistent) as client:
@@ -59,7 +60,7 @@ async def test_a_push_arrives_once_online_and_once_on_return(
         [last] = await client.receive(1)
         assert last.payload == FINAL.encode()
         for receipt in sent:
-            ledger = (await center.wait("news", receipt.message_id, within=10)).ledger
+            ledger = (await center.wait("news", receipt.message_id, within=WITHIN)).ledger
             assert (ledger.targeted, ledger.acked, ledger.pending) == (1, 1, 0)
     assert (await center.device("news", "d1")).pending == 0
 
@@ -76,7 +77,7 @@ async def test_a_connection_that_breaks_loses_nothing(kind: str, server: Server,
         messages = await client.receive(30)
         assert [message.payload for message in messages] == [b"%d" % number for number in range(30)]
         for receipt in receipts:
-            ledger = (await center.wait("news", receipt.message_id, within=10)).ledger
+            ledger = (await center.wait("news", receipt.message_id, within=WITHIN)).ledger
             assert (ledger.acked, ledger.pending) == (1, 0)
 
 

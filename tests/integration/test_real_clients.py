@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.clients.real import KINDS, RealClient, Received, Refused, missing
 from tests.integration.server_process import free_ports
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(shutil.which("mosquitto") is None, reason="mosquitto is not installed")
 
@@ -35,11 +36,7 @@ async def mosquitto(folder: Path, *, anonymous: bool = True) -> AsyncIterator[in
         "mosquitto", "-c", str(config), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        async with asyncio.timeout(10):
-            while True:
-                if await listens(port):
-                    break
-                await asyncio.sleep(0.02)
+        await until(lambda: listens(port))
         yield port
     finally:
         broker.terminate()

@@ -10,6 +10,7 @@ from longline.errors import SettingsError
 from longline.mqtt.packets import MQTT_3_1_1, MQTT_5_0, Disconnect
 from tests.integration.live_node import WITHIN, LiveNode, RawClient
 from tests.integration.test_bad_input import token
+from tests.waiting import eventually
 
 
 async def test_a_node_that_stops_says_so_to_devices_and_closes_whoever_is_there(tmp_path: Path) -> None:
@@ -24,8 +25,11 @@ async def test_a_node_that_stops_says_so_to_devices_and_closes_whoever_is_there(
             clients.append(client)
         stranger = await node.connect()
         stranger.bytes(b"\x10")
-        while (await node.metrics())["longline_room_connections"] < 3:
-            pass
+
+        async def connections() -> float:
+            return (await node.metrics())["longline_room_connections"]
+
+        await eventually(connections, 3)
         await node.embedded.stop()
         assert await clients[0].rest() == []
         assert await clients[1].rest() == [Disconnect(0x8B)]

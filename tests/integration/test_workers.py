@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -15,10 +15,11 @@ import pytest
 from longline import Center
 from longline.errors import LonglineError
 from tests.adversity.fleet import Books, Fleet
-from tests.integration.processes import alive, children, command, until
+from tests.integration.processes import alive, children, command
 from tests.integration.server_process import ServerProcess, free_ports
+from tests.waiting import until
 
-WITHIN = 30.0  # s
+WITHIN = 60.0  # s
 WORKERS = ("--workers", "2")
 DEVICES = [f"d{number}" for number in range(6)]
 
@@ -62,19 +63,19 @@ async def a_server(path: Path, **settings: str) -> AsyncIterator[ServerProcess]:
 
 async def ready(server: ServerProcess, workers: int = 2) -> None:
     """Until so many workers are members."""
-    async with asyncio.timeout(WITHIN), httpx.AsyncClient(timeout=5) as client:
-        while True:
-            try:
+    async with httpx.AsyncClient(timeout=5) as client:
+
+        async def there() -> bool:
+            with suppress(httpx.TransportError):
                 answer = await client.get(
                     f"{server.url}/v1/nodes", headers={"Authorization": f"Bearer {server.admin_key}"}
                 )
                 if answer.status_code == 200:
                     nodes = [node for node in answer.json()["nodes"] if not node["draining"]]
-                    if len(nodes) == workers:
-                        return
-            except httpx.TransportError:
-                pass
-            await asyncio.sleep(0.05)
+                    return len(nodes) == workers
+            return False
+
+        await until(there)
 
 
 async def push(server: ServerProcess, books: Books) -> None:
@@ -207,7 +208,7 @@ async def test_a_rolling_restart_replaces_all_workers_and_keeps_the_devices(tmp_
             async with asyncio.TaskGroup() as group:
                 pushing = group.create_task(push(server, books))
                 os.kill(server.pid, signal.SIGHUP)
-                await until(lambda: not any(map(alive, former)), within=60)
+                await until(lambda: not any(map(alive, former)))
                 await books.promises(20)
                 pushing.cancel()
             assert not await books.settled(WITHIN), server.tail()

@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +19,7 @@ from typing import Any, Self
 from hiredis import Reader, ReplyError, pack_command
 from longline.agent.valkey import binary
 from tests.integration.server_process import free_ports
+from tests.waiting import wait_until
 
 # A run of the tests that is killed leaves no servers behind: they end with the thread that started them.
 DYING_WITH_US = ("setpriv", "--pdeathsig", "KILL")
@@ -40,15 +40,6 @@ CONFIG: Mapping[str, str] = {
     "databases": "1",
     "loglevel": "notice",
 }
-
-
-def wait_until(holds: Callable[[], bool], what: str, within: float = READY_WITHIN) -> None:
-    """Looks again and again, and fails with `what` when it takes too long."""
-    deadline = time.monotonic() + within
-    while not holds():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within:g} s: {what}")
-        time.sleep(LOOK_EVERY)
 
 
 class _Startable:

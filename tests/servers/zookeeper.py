@@ -7,12 +7,12 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.integration.server_process import free_ports
+from tests.waiting import wait_until
 
 JAR = Path("/usr/share/java/zookeeper.jar")
 MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
@@ -105,13 +105,13 @@ class ZooKeeperServer:
 
     def wait(self) -> None:
         """Waits until the server serves: in an ensemble, until there is a leader."""
-        deadline = time.monotonic() + READY_WITHIN
-        while not self.serves():
+
+        def serves() -> bool:
             if not self.is_running:
                 raise AssertionError(f"ZooKeeper ended:\n{self.tail()}")
-            if time.monotonic() > deadline:
-                raise AssertionError(f"ZooKeeper does not serve:\n{self.tail()}")
-            time.sleep(LOOK_EVERY)
+            return self.serves()
+
+        wait_until(serves, "ZooKeeper serves", READY_WITHIN)
 
     def serves(self) -> bool:
         """Whether it answers `srvr` with a mode: standalone, leader or follower."""
@@ -188,13 +188,11 @@ class Ensemble:
 
     def leader(self) -> ZooKeeperServer:
         """The server that leads, once there is one."""
-        deadline = time.monotonic() + READY_WITHIN
-        while time.monotonic() < deadline:
-            for server in self.servers:
-                if server.is_running and server.leads():
-                    return server
-            time.sleep(LOOK_EVERY)
-        raise AssertionError("nobody leads the ensemble")
+
+        def leading() -> ZooKeeperServer | None:
+            return next((server for server in self.servers if server.is_running and server.leads()), None)
+
+        return wait_until(leading, "somebody leads the ensemble", READY_WITHIN)
 
 
 _shared: list[ZooKeeperServer] = []

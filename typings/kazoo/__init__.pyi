@@ -1,1 +1,1 @@
-# What Longline uses of kazoo, which comes without types.
+# What Longline uses of what kazoo offers to everybody; kazoo comes without types.

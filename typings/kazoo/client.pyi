@@ -4,17 +4,13 @@ from threading import Event
 
 from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.handlers.utils import AsyncResult
-from kazoo.protocol.connection import ConnectionHandler
 from kazoo.protocol.states import WatchedEvent, ZnodeStat
-from kazoo.retry import KazooRetry
 
 Watcher = Callable[[WatchedEvent], None]
 
 class KazooClient:
     logger: logging.Logger
     hosts: Sequence[tuple[str, int]]
-    _connection: ConnectionHandler
-    _conn_retry: KazooRetry
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Callable
 
-from longline.agent.warm import Worker
+from longline.agent.warm import ForkedWorker
 
 LONGEST_NAME = 4096  # bytes
 
@@ -17,7 +17,7 @@ class Child:
     to the process that was forked and to no other that may have got its number later.
     """
 
-    def __init__(self, worker: Worker, changed: Callable[[], None]) -> None:
+    def __init__(self, worker: ForkedWorker, changed: Callable[[], None]) -> None:
         self.pid = worker.pid
         self.name: str | None = None
         self.ready = False

@@ -64,10 +64,11 @@ class PrivateValkey:
         self.socket = directory.absolute() / SOCKET
         self._binary = binary()
         self._process: asyncio.subprocess.Process | None = None
-        self._elsewhere: Path | None = None
+        self._socket_directory: Path | None = None
         if len(os.fsencode(self.socket)) > LONGEST_SOCKET:
-            self._elsewhere = Path(tempfile.mkdtemp(prefix="longline-"))  # nobody else can look into it
-            self.socket = self._elsewhere / SOCKET
+            # Nobody else can look into it.
+            self._socket_directory = Path(tempfile.mkdtemp(prefix="longline-"))
+            self.socket = self._socket_directory / SOCKET
 
     @property
     def url(self) -> str:
@@ -128,8 +129,8 @@ class PrivateValkey:
     async def stop(self) -> None:
         """Ends the server in good order."""
         await self._end()
-        if self._elsewhere is not None:
-            shutil.rmtree(self._elsewhere, ignore_errors=True)
+        if self._socket_directory is not None:
+            shutil.rmtree(self._socket_directory, ignore_errors=True)
 
     async def _end(self) -> None:
         process = self._process

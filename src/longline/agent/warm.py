@@ -37,7 +37,7 @@ class Request(msgspec.Struct, frozen=True):
     settings: dict[str, str]
 
 
-class Worker(NamedTuple):
+class ForkedWorker(NamedTuple):
     """A worker that was forked.
 
     `process` is a file descriptor of it (pidfd_open(2)), which never is another process's; `pipe` is that of
@@ -58,7 +58,7 @@ class WarmParent:
         self._socket: socket.socket | None = None
         self._forking = asyncio.Lock()
 
-    async def fork(self, roles: Sequence[str], settings: Mapping[str, str]) -> Worker:
+    async def fork(self, roles: Sequence[str], settings: Mapping[str, str]) -> ForkedWorker:
         """A new worker. Takes milliseconds; the first of a parent waits until it has loaded everything.
 
         Raises `Unavailable` when the parent is gone; the next call starts another one.
@@ -80,7 +80,7 @@ class WarmParent:
                 if isinstance(error, OSError):
                     raise Unavailable("the parent of the workers is gone") from None
                 raise
-            return Worker(pid, process, mine.detach())
+            return ForkedWorker(pid, process, mine.detach())
 
     async def close(self) -> None:
         """Lets the parent end, which it does after its workers; one that has not soon is left alone."""

@@ -193,13 +193,13 @@ class _Handlers:
         except (ValidationFailed, NotSupported):
             # Something in it is wrong. If it is the batch itself this raises again; else find out which.
             asked = self._raw_batch.decode(body).messages
-        return [self._draft(item) for item in asked]
-
-    def _draft(self, asked: MessageBody | msgspec.Raw) -> Draft | LonglineError:
-        try:
-            return draft_of(self._message.decode(asked) if isinstance(asked, msgspec.Raw) else asked)
-        except LonglineError as error:
-            return error
+        drafts: list[Draft | LonglineError] = []
+        for item in asked:
+            try:
+                drafts.append(draft_of(self._message.decode(item) if isinstance(item, msgspec.Raw) else item))
+            except LonglineError as error:
+                drafts.append(error)
+        return drafts
 
     async def _send(
         self,

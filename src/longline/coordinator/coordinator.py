@@ -7,7 +7,7 @@ from longline.bus.port import Bus
 from longline.coordinator.dead_rooms import DeadRooms
 from longline.coordinator.duty import Duty
 from longline.coordinator.expiry import Expiry
-from longline.coordinator.presence import Lingering, Presence
+from longline.coordinator.presence import Lingering, PresenceDuty
 from longline.coordinator.rerouting import Rerouting
 from longline.delivery.routing import route
 from longline.keeper.port import Keeper
@@ -46,7 +46,7 @@ class Coordinator:
             for name, round, every in (
                 ("expiry", Expiry(saver.messages).round, 0.5),
                 ("lingering", Lingering(register).round, 0.5),
-                ("presence", Presence(register, saver.events, faults).round, 0.25),
+                ("presence", PresenceDuty(register, saver.events, faults).round, 0.25),
                 ("rerouting", self.rerouting.round, 1.0),
                 ("dead-rooms", self.dead_rooms.round, 0.5),
             )

@@ -30,7 +30,7 @@ class Lingering:
         return await self._register.end_lingering(wall_clock(), BATCH) >= BATCH
 
 
-class Presence:
+class PresenceDuty:
     """`round` carries transitions from the session table to the event queues, a batch at most.
 
     One that nobody can make an event of is given up: it would hold up all others for good.

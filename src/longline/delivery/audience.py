@@ -27,6 +27,8 @@ def checked(audience: Audience) -> Audience:
             "a field's value is not allowed", details=[("audience.devices", f"1 to {MAX_NAMES} devices")]
         )
     check_device_names(names, "audience.devices")
+    if len(names) == 1:
+        return audience
     unique = tuple(dict.fromkeys(names))
     return audience if len(unique) == len(names) else Devices(unique)
 

@@ -5,7 +5,7 @@ import msgspec
 from longline.model.audience import Audience
 
 
-class Draft(msgspec.Struct, frozen=True, kw_only=True):
+class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A message before it is one: nothing of it has been checked, and it has no id.
 
     `content_type` is a MIME type. `ttl`: seconds in which a device that is away may come for it; 0, like

@@ -93,26 +93,27 @@ class Pipeline:
         Raises `AppNotFound`, `IdempotencyInFlight`, `IdempotencyMismatch`, and what the store raises.
         It waits until the messages are in the nodes' queues, so that senders feel a full queue.
         """
-        composed = [self._composed(app, draft, now) for draft in drafts]
-        envelopes = tuple(item for item in composed if isinstance(item, Envelope))
+        envelopes: list[Envelope] = []
+        wrong: dict[int, LonglineError] = {}  # by place
+        for place, draft in enumerate(drafts):
+            if isinstance(draft, LonglineError):
+                wrong[place] = draft
+                continue
+            try:
+                envelopes.append(self._composer.compose(app, draft, now))
+            except LonglineError as error:
+                wrong[place] = error
         if not envelopes:
-            return Sent([item for item in composed if isinstance(item, LonglineError)], False)
+            return Sent(list(wrong.values()), False)
         # Quotas belong here: all is known of the request, and nothing of it has been stored.
-        submission = Submission(app.number, envelopes, now, key, digest, self._idempotency_ttl)
+        submission = Submission(app.number, tuple(envelopes), now, key, digest, self._idempotency_ttl)
         outcome = await self._submit(submission)
         if Refused(AppNotFound.code) in outcome.results:
             raise AppNotFound  # none of them was stored
-        stored = iter(outcome.results)
-        results = [_result(next(stored)) if isinstance(item, Envelope) else item for item in composed]
+        results = [_REFUSALS[one.code]() if isinstance(one, Refused) else one for one in outcome.results]
+        for place, fault in wrong.items():  # from the front, so each finds its place
+            results.insert(place, fault)
         return Sent(results, outcome.replayed)
-
-    def _composed(self, app: App, draft: Draft | LonglineError, now: int) -> Envelope | LonglineError:
-        if isinstance(draft, LonglineError):
-            return draft
-        try:
-            return self._composer.compose(app, draft, now)
-        except LonglineError as error:
-            return error
 
     async def _submit(self, submission: Submission) -> Outcome:
         key = submission.idempotency_key
@@ -154,7 +155,3 @@ class Pipeline:
             outcome.routes, submission.now, bus=self._bus, routing=self._routing, inboxes=self._inboxes
         )
         return outcome
-
-
-def _result(result: Accepted | Refused) -> Accepted | LonglineError:
-    return _REFUSALS[result.code]() if isinstance(result, Refused) else result

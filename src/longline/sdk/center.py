@@ -38,21 +38,21 @@ from longline.sdk.http import Answer, ErrorBody, Http, Sleep, error_of
 Value = TypeVar("Value")
 
 
-class _Apps(msgspec.Struct):
+class _AppList(msgspec.Struct):
     apps: list[AppInfo]
     next_cursor: str | None = None
 
 
-class _Devices(msgspec.Struct):
+class _DeviceList(msgspec.Struct):
     devices: list[DeviceInfo]
     next_cursor: str | None = None
 
 
-class _Statuses(msgspec.Struct):
+class _DeviceStatusList(msgspec.Struct):
     devices: list[DeviceStatus]
 
 
-class _Deliveries(msgspec.Struct):
+class _DeliveryList(msgspec.Struct):
     deliveries: list[Delivery]
     next_cursor: str | None = None
 
@@ -129,7 +129,7 @@ class Center:
         """All apps, page by page."""
         cursor: str | None = None
         while True:
-            page = await self._http.call("GET", "/v1/apps", _Apps, params=_given(cursor=cursor), safe=True)
+            page = await self._http.call("GET", "/v1/apps", _AppList, params=_given(cursor=cursor), safe=True)
             for app in page.apps:
                 yield app
             cursor = page.next_cursor
@@ -218,7 +218,7 @@ class Center:
             params: dict[str, str | int] = _given(
                 tag=tag, alias=alias, online=wanted, limit=page_size, cursor=cursor
             )
-            page = await self._http.call("GET", f"{_app(app)}/devices", _Devices, params=params, safe=True)
+            page = await self._http.call("GET", f"{_app(app)}/devices", _DeviceList, params=params, safe=True)
             for device in page.devices:
                 yield device
             cursor = page.next_cursor
@@ -229,7 +229,7 @@ class Center:
         """Online or not, and since when, for up to 1000 devices."""
         path = f"{_app(app)}/devices:status"
         body = {"devices": list(devices)}
-        return (await self._http.call("POST", path, _Statuses, body=body, safe=True)).devices
+        return (await self._http.call("POST", path, _DeviceStatusList, body=body, safe=True)).devices
 
     async def token(self, app: str, device: str, *, expires_in: int | None = None) -> DeviceToken:
         """What the device needs to connect; valid for `expires_in` seconds, or until the keys are rotated."""
@@ -300,7 +300,7 @@ class Center:
         path = f"{_message(app, message_id)}/deliveries"
         cursor: str | None = None
         while True:
-            page = await self._http.call("GET", path, _Deliveries, params=_given(cursor=cursor), safe=True)
+            page = await self._http.call("GET", path, _DeliveryList, params=_given(cursor=cursor), safe=True)
             for delivery in page.deliveries:
                 yield delivery
             cursor = page.next_cursor

@@ -5,7 +5,7 @@
 time, and `reference` writes them down for people.
 """
 
-from longline.settings.catalogue import CATALOGUE, Entry
+from longline.settings.catalogue import CATALOGUE, Setting
 from longline.settings.reference import reference_page
 from longline.settings.secret import Secret
 from longline.settings.sections.agent import AgentSettings
@@ -29,13 +29,13 @@ __all__ = [
     "CenterSettings",
     "CoordinatorSettings",
     "DispatcherSettings",
-    "Entry",
     "KeeperSettings",
     "Loaded",
     "NodeSettings",
     "RoomSettings",
     "SaverSettings",
     "Secret",
+    "Setting",
     "Settings",
     "StoreSettings",
     "TelemetrySettings",

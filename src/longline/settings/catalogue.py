@@ -27,7 +27,7 @@ _KINDS: Final = {
 }
 
 
-class Entry(Struct, frozen=True):
+class Setting(Struct, frozen=True):
     """One setting: where it sits in the tree and what its annotation says of it."""
 
     name: str
@@ -94,7 +94,7 @@ class Entry(Struct, frozen=True):
         return " ".join(filter(None, (self.kind, self.bounds and f"from {self.bounds}", self.unit)))
 
 
-def _entries(section: str, tree: type[Struct]) -> Iterator[Entry]:
+def _entries(section: str, tree: type[Struct]) -> Iterator[Setting]:
     for found in msgspec.structs.fields(tree):
         if isinstance(found.type, type) and issubclass(found.type, Struct):
             yield from _entries(found.name, found.type)
@@ -103,7 +103,7 @@ def _entries(section: str, tree: type[Struct]) -> Iterator[Entry]:
             raise TypeError(f"{tree.__name__}.{found.name} has no doc; annotate it with about(…)")
         base, *metas = get_args(found.type)
         computed = found.default is msgspec.NODEFAULT
-        yield Entry(
+        yield Setting(
             name=f"{section}.{found.name}" if section else found.name,
             section=section,
             key=found.name,
@@ -115,7 +115,7 @@ def _entries(section: str, tree: type[Struct]) -> Iterator[Entry]:
         )
 
 
-CATALOGUE: Final[dict[str, Entry]] = {entry.name: entry for entry in _entries("", Settings)}
+CATALOGUE: Final[dict[str, Setting]] = {entry.name: entry for entry in _entries("", Settings)}
 
 SECTIONS: Final[dict[str, type[Struct]]] = {
     found.name: found.type

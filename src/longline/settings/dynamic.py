@@ -12,14 +12,14 @@ import msgspec
 from msgspec import Struct
 
 from longline.errors import Conflict, SettingNotFound, ValidationFailed
-from longline.settings.catalogue import CATALOGUE, Entry
+from longline.settings.catalogue import CATALOGUE, Setting
 from longline.settings.sources import contradictions
 from longline.settings.tree import Settings
 
 KEY: Final = "settings/current"  # in the keeper
 REMEMBERED: Final = 20  # former states
 
-DYNAMIC: Final[dict[str, Entry]] = {name: entry for name, entry in CATALOGUE.items() if entry.dynamic}
+DYNAMIC: Final[dict[str, Setting]] = {name: entry for name, entry in CATALOGUE.items() if entry.dynamic}
 
 Values = dict[str, object]  # by dotted name, as JSON has them
 
@@ -63,7 +63,7 @@ def encode(document: Document) -> bytes:
     return msgspec.json.encode(document)
 
 
-def dynamic(name: str) -> Entry:
+def dynamic(name: str) -> Setting:
     """The setting; `SettingNotFound`, or `ValidationFailed` for one that only a restart changes."""
     if name not in CATALOGUE:
         raise SettingNotFound(f"there is no setting {name!r}")

@@ -3,7 +3,7 @@
 from itertools import groupby
 from pathlib import Path
 
-from longline.settings.catalogue import CATALOGUE, SECTIONS, Entry
+from longline.settings.catalogue import CATALOGUE, SECTIONS, Setting
 from longline.settings.secret import Secret
 
 _HEAD = """# Settings
@@ -67,7 +67,7 @@ def reference_page() -> str:
     return "".join(parts)
 
 
-def _row(entry: Entry) -> str:
+def _row(entry: Setting) -> str:
     default = "the host's name" if entry.computed else f"`{text(entry.default)}`"
     if entry.default in (None, ()) and not entry.computed:
         default = "not set"

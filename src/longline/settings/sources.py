@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from longline.errors import SettingsError
-from longline.settings.catalogue import CATALOGUE, ENV_PREFIX, SECTIONS, Entry
+from longline.settings.catalogue import CATALOGUE, ENV_PREFIX, SECTIONS, Setting
 from longline.settings.secret import Secret
 from longline.settings.sections.room import RoomSettings
 from longline.settings.tree import Settings
@@ -142,7 +142,7 @@ def _did_you_mean(name: str) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _convert(entry: Entry, given: _Given) -> object:
+def _convert(entry: Setting, given: _Given) -> object:
     value = given.value
     if given.textual and entry.repeated:
         value = [part.strip() for part in str(value).split(",") if part.strip()]

@@ -333,16 +333,21 @@ def _refusal(error: object) -> str:
 
 
 class _Client(KazooClient):
-    """Retries for as long as it takes, without long pauses, and knows the timeout that it was granted."""
+    """Retries for as long as it takes, without long pauses, and knows the timeout that it was granted.
+
+    Here and in `_Connection` is all that we touch of what kazoo calls its own; what that is, and that it is
+    still there, is tested in tests/unit/keeper/test_kazoo.py.
+    """
 
     def __init__(self, hosts: str, timeout: float) -> None:
         pause = min(1.0, timeout / 10)
         handler = _Handler(max(1.0, timeout / 6))
         retry = {"max_tries": -1, "delay": 0.05, "max_delay": pause}
         super().__init__(hosts, timeout, handler=handler, connection_retry=retry, logger=_kazoo_log)
-        self._granting = _Connection(self, self._conn_retry.copy(), self.logger)
+        private: Any = self
+        self._granting = _Connection(self, private._conn_retry.copy(), self.logger)
         self._granting.granted = timeout
-        self._connection = self._granting
+        private._connection = self._granting
 
     @property
     def granted(self) -> float:
@@ -351,7 +356,7 @@ class _Client(KazooClient):
 
     def drop(self) -> None:
         """Breaks the connection, as if the server had; the next server is tried at once."""
-        sock = self._connection._socket
+        sock = self._granting.sock
         if sock is not None:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
@@ -361,9 +366,17 @@ class _Connection(ConnectionHandler):
     granted: float
 
     def _connect(self, host: str, hostip: str, port: int) -> tuple[float, float]:
-        read_timeout, connect_timeout = super()._connect(host, hostip, port)
+        private: Any = super()
+        read_timeout, connect_timeout = private._connect(host, hostip, port)
         self.granted = read_timeout / 1000 * 3 / 2  # kazoo reads for two thirds of what was granted
         return read_timeout, connect_timeout
+
+    @property
+    def sock(self) -> socket.socket | None:
+        """The connection to the server, while there is one."""
+        private: Any = self
+        sock: socket.socket | None = private._socket
+        return sock
 
 
 class _Handler(SequentialThreadingHandler):

@@ -33,7 +33,7 @@ class ProxyStatistics:
 
 
 @dataclass
-class Faults:
+class LinkFaults:
     """What is wrong with the network now; shared by all connections through it."""
 
     delay: float = 0.0
@@ -48,7 +48,7 @@ class _Pipe:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        faults: Faults,
+        faults: LinkFaults,
         count: Callable[[int], None],
     ) -> None:
         self._reader = reader
@@ -93,7 +93,7 @@ class FaultProxy:
         self._host = host
         self._target_port = port
         self._server: asyncio.Server | None = None
-        self._faults = Faults()
+        self._faults = LinkFaults()
         self._faults.flowing.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()

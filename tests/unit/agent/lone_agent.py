@@ -5,15 +5,15 @@ import sys
 from pathlib import Path
 
 from longline.telemetry import logs
-from tests.unit.agent.scene import Scene
+from tests.unit.agent.fake_host import FakeHost
 
 
 async def main(directory: Path) -> None:
     logs.configure()
-    scene = Scene(directory)
-    scene.agent.start()
-    await scene.ready()
-    print(*scene.pids(), flush=True)
+    host = FakeHost(directory)
+    host.agent.start()
+    await host.ready()
+    print(*host.pids(), flush=True)
     await asyncio.Event().wait()
 
 

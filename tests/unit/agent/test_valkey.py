@@ -14,7 +14,9 @@ import pytest
 from longline.agent import valkey
 from longline.agent.valkey import LONGEST_SOCKET, PrivateValkey, answers, binary
 from longline.errors import DataDirInUse, SettingsError, Unavailable
-from tests.unit.agent.scene import WITHIN, alive, until
+from tests.integration.processes import alive
+from tests.unit.agent.fake_host import WITHIN
+from tests.waiting import until
 
 
 @asynccontextmanager

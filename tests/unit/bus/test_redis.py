@@ -1,8 +1,7 @@
 """What only the bus in Redis promises."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,19 +15,13 @@ from longline.settings import StoreSettings
 from longline.store.redis import Store
 from tests.servers.redis_server import RedisServer
 from tests.servers.shared import shared
+from tests.waiting import eventually
 
 WITHIN = 30.0  # s
 
 
 def numbered(count: int, first: int = 0, app: int = 1) -> list[Close]:
     return [Close(app, f"d{n}", n, CloseReason.KICKED) for n in range(first, first + count)]
-
-
-async def eventually(ask: Callable[[], Awaitable[object]], answer: object) -> None:
-    deadline = time.monotonic() + WITHIN
-    while (found := await ask()) != answer:
-        assert time.monotonic() < deadline, f"still {found}"
-        await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

@@ -40,7 +40,9 @@ async def test_the_answer_says_what_the_message_survives(
             assert answer.headers["longline-durability"] == told
     refused = await api.http.post(f"{news}/messages", json={**TO_D1, "audience": {"devices": ["ghost"]}})
     nothing = await api.http.post(f"{news}/messages:batch", json={"messages": [{}]})
-    for answer in (refused, nothing):
+    ghosts = {**TO_D1, "audience": {"devices": ["ghost"]}}
+    nobody = await api.http.post(f"{news}/messages:batch", json={"messages": [ghosts, ghosts]})
+    for answer in (refused, nothing, nobody):
         assert "longline-durability" not in answer.headers
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import httpx
 import msgspec
@@ -14,6 +14,7 @@ from longline.model.devices import JsonObject
 from longline.model.events import Event
 from longline.settings import CenterSettings
 from tests.unit.center.conftest import START, Api
+from tests.waiting import until
 
 QUICK = 0.001  # s
 
@@ -147,13 +148,6 @@ async def test_waiting_ends_without_events_when_its_time_is_over(api: Api, news:
     body = await read(api, news, cursor, wait=1)
     assert time.monotonic() - began >= 0.9
     assert (sequences(body), cursor_of(body)) == ([], cursor)
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0)
 
 
 async def until_waiting(api: Api, requests: int) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from longline.coordinator.presence import Lingering, Presence
+from longline.coordinator.presence import Lingering, PresenceDuty
 from longline.model.events import Event
 from longline.model.times import wall_clock
 from tests.unit.coordinator.cluster import Died, a_cluster
@@ -13,7 +13,7 @@ from tests.unit.coordinator.cluster import Died, a_cluster
 
 async def test_who_comes_and_goes_is_told_once_and_in_order(tmp_path: Path) -> None:
     async with a_cluster(tmp_path) as cluster:
-        presence = Presence(cluster.register, cluster.saver.events, cluster.faults)
+        presence = PresenceDuty(cluster.register, cluster.saver.events, cluster.faults)
         binding = await cluster.bind("d1", "room-1")
         assert not await presence.round()
         await cluster.bind("d1", "room-2")
@@ -32,10 +32,10 @@ async def test_a_coordinator_that_dies_before_it_forgets_repeats_nothing(tmp_pat
         await cluster.bind("d2", "room-1")
         cluster.register.dies = True
         with pytest.raises(Died):
-            await Presence(cluster.register, cluster.saver.events, cluster.faults).round()
+            await PresenceDuty(cluster.register, cluster.saver.events, cluster.faults).round()
         cluster.register.dies = False
         await cluster.bind("d3", "room-1")
-        await Presence(cluster.register, cluster.saver.events, cluster.faults).round()
+        await PresenceDuty(cluster.register, cluster.saver.events, cluster.faults).round()
         assert await cluster.presence() == [("d1", "online"), ("d2", "online"), ("d3", "online")]
         assert await cluster.register.transitions(10) == []
 
@@ -44,7 +44,7 @@ async def test_what_an_event_says_is_what_the_session_table_said(tmp_path: Path)
     async with a_cluster(tmp_path) as cluster:
         binding = await cluster.bind("d1", "room-1")
         (transition,) = await cluster.register.transitions(10)
-        await Presence(cluster.register, cluster.saver.events, cluster.faults).round()
+        await PresenceDuty(cluster.register, cluster.saver.events, cluster.faults).round()
         ((_, event),) = await cluster.saver.events.read(cluster.app.number, "", 10)
         assert (event.kind, event.device, event.at) == ("presence", "d1", transition.at)
         assert event.data == (
@@ -57,7 +57,7 @@ async def test_transitions_of_a_deleted_app_hold_up_nobody(tmp_path: Path) -> No
     async with a_cluster(tmp_path) as cluster:
         await cluster.bind("d1", "room-1")
         await cluster.saver.apps.delete(cluster.app.number)
-        await Presence(cluster.register, cluster.saver.events, cluster.faults).round()
+        await PresenceDuty(cluster.register, cluster.saver.events, cluster.faults).round()
         assert await cluster.register.transitions(10) == []
 
 
@@ -74,7 +74,7 @@ async def test_a_session_that_has_lingered_long_enough_is_over(
         monkeypatch.setattr("longline.coordinator.presence.wall_clock", lambda: later)
         assert not await lingering.round()
         assert await cluster.register.count(cluster.app.number) == 0
-        await Presence(cluster.register, cluster.saver.events, cluster.faults).round()
+        await PresenceDuty(cluster.register, cluster.saver.events, cluster.faults).round()
         assert await cluster.presence() == [("d1", "online"), ("d1", "offline")]
 
 
@@ -92,7 +92,7 @@ async def test_a_transition_that_no_event_can_be_made_of_holds_up_no_other(
             await append(batch)
 
         monkeypatch.setattr(cluster.saver.events, "append", picky)
-        await Presence(cluster.register, cluster.saver.events, cluster.faults).round()
+        await PresenceDuty(cluster.register, cluster.saver.events, cluster.faults).round()
         assert await cluster.presence() == [("d1", "online"), ("d3", "online")]
         assert await cluster.register.transitions(10) == []
         assert cluster.faults.counts == {"coordinator.presence": 1}

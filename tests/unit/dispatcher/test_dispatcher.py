@@ -1,12 +1,11 @@
 """What goes with the endpoints: hints that spread a stampede, and a view that outlives the keeper."""
 
-import asyncio
-
 import pytest
 
 from longline.keeper.port import Node
 from longline.settings import DispatcherSettings
 from tests.unit.dispatcher.rooms import Post, a_room, run_view
+from tests.waiting import until
 
 
 def a_pair() -> list[Node]:
@@ -55,10 +54,7 @@ async def test_the_view_follows_the_keeper() -> None:
     post = Post([])
     viewing = run_view(post)
     await post.keeper.join(a_room(1))
-    for _ in range(500):
-        if post.dispatcher.statistics()["rooms"]:
-            break
-        await asyncio.sleep(0.01)
+    await until(lambda: post.dispatcher.statistics()["rooms"])
     assert post.hosts("phone") == ["10.0.0.1"]
     viewing.cancel()
 

@@ -261,7 +261,7 @@ async def test_closing_does_not_wait_for_a_server_that_does_not_answer(server: Z
 
 def server_of(keeper: ZooKeeper, three: Ensemble) -> ZooKeeperServer | None:
     """The one that a keeper is connected to."""
-    sock = keeper._session._client._connection._socket
+    sock = keeper._session._client._granting.sock
     try:
         port = None if sock is None else sock.getpeername()[1]
     except OSError:

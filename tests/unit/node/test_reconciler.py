@@ -1,7 +1,7 @@
 """What operators want at run time: settings that change, and orders to drain."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -15,8 +15,7 @@ from longline.room.life.draining import Draining, DrainPlan, DrainProgress, Phas
 from longline.settings import NodeSettings, Settings, dynamic
 from longline.telemetry.faults import Faults
 from tests.unit.node.members import FickleKeeper, a_member
-
-WITHIN = 10.0  # s
+from tests.waiting import WITHIN, until
 
 
 class FakeDraining(Draining):
@@ -101,14 +100,6 @@ async def a_node(*, room: bool = True) -> AsyncIterator[FakeNode]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WITHIN):
-        while True:
-            if holds():
-                return
-            await asyncio.sleep(0)
 
 
 def a_document(**values: object) -> dynamic.Document:

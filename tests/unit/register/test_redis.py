@@ -1,9 +1,8 @@
 """What only the register in Redis promises."""
 
 import asyncio
-import time
 from asyncio import Future
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -16,6 +15,7 @@ from longline.settings import StoreSettings
 from longline.store.redis import Reply, Script, Store, Word
 from tests.contract.twice import TwiceStore
 from tests.servers.shared import shared
+from tests.waiting import eventually
 
 NOW = 1_800_000_000_000
 WITHIN = 30.0  # s
@@ -66,13 +66,6 @@ def register(store: Store) -> RedisRegister:
 async def bind(register: RedisRegister, device: str, node: str, now: int = NOW) -> Binding:
     (bound,) = await register.bind([Bind(1, device, node, now)])
     return bound.binding
-
-
-async def eventually(ask: Callable[[], Awaitable[object]], answer: object) -> None:
-    deadline = time.monotonic() + WITHIN
-    while (found := await ask()) != answer:
-        assert time.monotonic() < deadline, f"still {found}"
-        await asyncio.sleep(0.01)
 
 
 def states(transitions: Sequence[Transition]) -> list[tuple[str, str]]:

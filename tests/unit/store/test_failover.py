@@ -17,7 +17,7 @@ from longline.store.redis import Script, Store
 from tests.servers.redis_server import RedisCluster, RedisServer
 from tests.unit.store.conftest import Open
 from tests.unit.store.test_store import arrivals, keys
-from tests.unit.store.waiting import until
+from tests.waiting import until
 
 APPEND = Script("tests.unit.store.lua", "append.lua")
 TAGS = [b"p%d" % number for number in range(12)]

@@ -9,7 +9,7 @@ from longline.errors import Unavailable
 from longline.store.redis import Reply, Store, StoreError
 from tests.servers.redis_server import RedisCluster, RedisServer
 from tests.unit.store.conftest import Open
-from tests.unit.store.waiting import until
+from tests.waiting import until
 
 READ = (b"XREAD", b"BLOCK", 60_000, b"STREAMS", b"{n:room-1}q", b"$")
 TAG = b"n:room-1"

@@ -12,7 +12,7 @@ from longline.store.redis import Assurance, Script
 from tests.servers.redis_server import RedisCluster, RedisServer, ValkeyServer
 from tests.unit.store.conftest import Open
 from tests.unit.store.test_store import keys
-from tests.unit.store.waiting import until
+from tests.waiting import until
 
 APPEND = Script("tests.unit.store.lua", "append.lua")
 

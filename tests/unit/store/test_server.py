@@ -9,7 +9,7 @@ from longline.errors import Unavailable
 from longline.store.redis import Reply, Script
 from tests.unit.store.conftest import Open
 from tests.unit.store.scripted import ScriptedServer, Words
-from tests.unit.store.waiting import until
+from tests.waiting import until
 
 APPEND = Script("tests.unit.store.lua", "append.lua")
 

@@ -1,8 +1,7 @@
 """An agent whose workers are small, and looks at what they did."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 
 from longline.agent.agent import Agent, ChildStatus, Kind
@@ -12,7 +11,7 @@ TARGET = "tests.unit.agent.targets:work"
 WITHIN = 20.0  # s
 
 
-class Scene:
+class FakeHost:
     """`kinds` name roles and counts. Virtual time is for the pauses; processes take their own."""
 
     def __init__(
@@ -82,22 +81,6 @@ class Scene:
     async def stop(self) -> None:
         async with asyncio.timeout(WITHIN):
             await self.agent.stop()
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Waits until something holds."""
-    async with asyncio.timeout(WITHIN):
-        while True:
-            if holds():
-                return
-            await asyncio.sleep(0.005)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and was not looked after yet does not."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
 
 
 def parent_of(pid: int) -> int:
