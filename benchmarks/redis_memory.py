@@ -24,7 +24,7 @@ from longline.register.port import Bind
 from longline.register.redis import RedisRegister
 from longline.saver.port.devices import Registration
 from longline.saver.port.messages import Submission
-from longline.saver.redis import RedisSaver
+from longline.saver.kv.engine import RedisSaver
 from longline.settings.tree import StoreSettings
 from longline.store.redis import Store
 

@@ -19,7 +19,7 @@ from longline.register.port import Register, Unbind
 from longline.saver.bundle import Saver
 from longline.saver.port.inboxes import Receipt
 from longline.saver.port.messages import IdempotencyConflict, Outcome, Submission
-from tests.contract.scene import Scene
+from tests.contract.store_fixture import StoreFixture
 
 VARIABLE = "LONGLINE_PLANTED_FAULT"
 
@@ -106,10 +106,10 @@ class Fault:
 
 FAULTS = {
     "lost-receipt": Fault(
-        lost_receipt, "saver/test_settling.py", "test_a_receipt_moves_a_device_out_of_pending"
+        lost_receipt, "saver/test_inboxes_settling.py", "test_a_receipt_moves_a_device_out_of_pending"
     ),
     "lost-key": Fault(
-        lost_key, "saver/test_sending.py", "test_a_repeated_request_stores_nothing_and_repeats_its_results"
+        lost_key, "saver/test_messages.py", "test_a_repeated_request_stores_nothing_and_repeats_its_results"
     ),
     "stale-word": Fault(
         stale_word, "saver/test_routing.py", "test_a_session_that_lost_its_device_is_not_heard"
@@ -132,7 +132,7 @@ def pytest_fixture_setup(
     name = os.environ.get(VARIABLE)
     if name is not None:
         fault = FAULTS[name]
-        if isinstance(engine, Scene) and fault.suite.startswith("saver/"):
+        if isinstance(engine, StoreFixture) and fault.suite.startswith("saver/"):
             fault.plant(engine.saver)
         elif fault.suite.startswith(f"{fixturedef.argname}/"):
             fault.plant(engine)

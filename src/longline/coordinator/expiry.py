@@ -18,7 +18,7 @@ class Expiry:
     async def round(self) -> bool:
         """True when there may be more."""
         now = wall_clock()
-        due = await self._saver.messages.next_expiry()
+        due = await self._saver.expiry.next_due()
         if due is None or due > now:
             return False
-        return await self._saver.messages.expire(now, BATCH) > 0
+        return await self._saver.expiry.end(now, BATCH) > 0

@@ -8,12 +8,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
-from longline.errors import Fenced, LonglineError, Unavailable
+from longline.errors import Fenced, LonglineError, StoreError, Unavailable
 from longline.model.devices import Binding
 from longline.model.times import wall_clock
 from longline.register.layout import Partition, binding, items, number, script
 from longline.register.port import Bind, Bound, Unbind
-from longline.store.redis import Reply, Store, StoreError, Word
+from longline.store.redis import Reply, Store, Word
 
 UNSURE: Final = 10_000  # binds without an answer that are remembered until the store answers again
 RETRY_AFTER: Final = 0.5  # s
@@ -65,7 +65,7 @@ class Binder:
                 except Unavailable as error:
                     failures.append(error)
                     self._withdraw_later(call.batch)
-                except (LonglineError, StoreError) as error:
+                except LonglineError as error:
                     failures.append(error)
         except asyncio.CancelledError:
             self._withdraw_later(batch)
@@ -116,13 +116,13 @@ class Binder:
 
     async def _read(self, call: "_Call", reply: Reply | BaseException) -> list[Bound]:
         """What was bound; raises what a call of the store raises, and `Fenced`."""
-        while isinstance(reply, StoreError) and reply.code == "LATE":
+        while isinstance(reply, StoreError) and reply.word == "LATE":
             # Too late indeed, or another server, with another clock, has taken over.
-            self._ahead[call.partition] = int(reply.message.split()[-1]) - call.sent
+            self._ahead[call.partition] = int(reply.text.split()[-1]) - call.sent
             if _monotonic() >= call.give_up:
                 raise Unavailable("the store took too long")
             (reply,) = await asyncio.gather(self._send(call), return_exceptions=True)
-        if isinstance(reply, StoreError) and reply.code == "FENCED":
+        if isinstance(reply, StoreError) and reply.word == "FENCED":
             raise Fenced
         if isinstance(reply, BaseException):
             raise reply

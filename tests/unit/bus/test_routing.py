@@ -13,7 +13,7 @@ from longline.model.devices import Binding
 from longline.model.ledger import State
 from longline.model.messages import Message
 from longline.saver.port.inboxes import Receipt
-from longline.saver.sqlite import SqliteSaver
+from longline.saver.sql.engine import SqliteSaver
 
 NOW = 1_800_000_000_000
 

@@ -12,7 +12,7 @@ from longline.center import waiting
 from longline.errors import Unavailable
 from longline.model.devices import JsonObject
 from longline.model.events import Event
-from longline.saver.sqlite import SqliteSaver
+from longline.saver.sql.engine import SqliteSaver
 from longline.settings import CenterSettings
 from tests.unit.center.conftest import START, House
 

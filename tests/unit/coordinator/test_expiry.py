@@ -2,7 +2,7 @@
 
 from longline.coordinator.expiry import Expiry
 from longline.model.times import wall_clock
-from longline.saver.sqlite import SqliteSaver
+from longline.saver.sql.engine import SqliteSaver
 
 
 class Store(SqliteSaver):

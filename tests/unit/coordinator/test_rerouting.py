@@ -11,7 +11,7 @@ from longline.model.devices import Binding
 from longline.model.messages import Message
 from longline.model.times import wall_clock
 from longline.register.memory import MemoryRegister
-from longline.saver.sqlite import SqliteSaver
+from longline.saver.sql.engine import SqliteSaver
 from longline.settings import CoordinatorSettings
 
 

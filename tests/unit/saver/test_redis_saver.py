@@ -20,10 +20,10 @@ from longline.register.redis import RedisRegister
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Cursor, Fetch, Page, Receipt
 from longline.saver.port.messages import Accepted, IdempotencyConflict, Outcome, Refused, Submission
-from longline.saver.redis import RedisSaver
+from longline.saver.kv.engine import RedisSaver
 from longline.settings.tree import StoreSettings
 from longline.store.redis import Reply, Script, Store, Word
-from tests.contract.scene import START, an_app
+from tests.contract.store_fixture import START, an_app
 from tests.servers.shared import shared
 
 RETENTION = 3_600_000
@@ -357,20 +357,20 @@ async def test_nothing_is_left_of_messages_after_their_time(world: World) -> Non
     await use_everything(world)
     assert await world.keys() > before
     world.now += 10 * 86_400_000
-    while await world.saver.messages.expire(world.now, 50):
+    while await world.saver.expiry.end(world.now, 50):
         pass
-    assert await world.saver.messages.next_expiry() is None
+    assert await world.saver.expiry.next_due() is None
     assert await world.keys() - REGISTER <= FOR_GOOD
 
 
 async def test_nothing_is_left_of_the_messages_of_a_deleted_app(world: World) -> None:
     await use_everything(world)
     await world.saver.apps.delete(world.app)
-    while await world.saver.messages.expire(world.now, 50):
+    while await world.saver.expiry.end(world.now, 50):
         pass
     left = await world.keys() - REGISTER - {"j", "je"}
     assert left <= {"pos", "last", "gone"}
-    assert await world.saver.messages.expire(world.now + 86_400_000, 50) == 1, "its idempotency key"
+    assert await world.saver.expiry.end(world.now + 86_400_000, 50) == 1, "its idempotency key"
     assert await world.keys() & {"j", "je"} == set()
 
 

@@ -18,41 +18,40 @@ from longline.model.events import Event
 from longline.model.ledger import State
 from longline.model.messages import Envelope
 from longline.register.memory import MemoryRegister
-from longline.saver import sqlite
 from longline.saver.bundle import Durability
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Cursor
-from longline.saver.sql import events, settling, standings, subtasks
-from longline.saver.sql.database import Value
-from longline.saver.sqlite import SqliteSaver
+from longline.saver.sql import broadcasts, database, engine, events, inboxes, routing
+from longline.saver.sql.database import Database, Value
+from longline.saver.sql.engine import SqliteSaver
 from tests.contract.engines import SAVERS, Opened
-from tests.contract.saver.test_ledger import check_any_sequence
-from tests.contract.scene import MINUTE, Scene
+from tests.contract.saver.test_ledgers import check_any_sequence
+from tests.contract.store_fixture import MINUTE, StoreFixture
 
 
 @pytest.fixture
-async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
-    scene = Scene(SAVERS["sqlite"], str(tmp_path / "data" / "longline.db"))
-    await scene.open()
-    await scene.begin()
-    yield scene
-    await scene.close()
+async def store(tmp_path: Path) -> AsyncIterator[StoreFixture]:
+    store = StoreFixture(SAVERS["sqlite"], str(tmp_path / "data" / "longline.db"))
+    await store.open()
+    await store.begin()
+    yield store
+    await store.close()
 
 
-async def test_a_second_process_is_refused(scene: Scene) -> None:
+async def test_a_second_process_is_refused(store: StoreFixture) -> None:
     with pytest.raises(DataDirInUse):
-        await SqliteSaver.open(scene.place, locate=MemoryRegister().locate_now)
-    await scene.register("a")
+        await SqliteSaver.open(store.place, locate=MemoryRegister().locate_now)
+    await store.register("a")
 
 
-async def test_the_directory_is_free_again_after_close(scene: Scene) -> None:
-    await scene.reopen()
-    assert await scene.saver.apps.find("news") is not None
+async def test_the_directory_is_free_again_after_close(store: StoreFixture) -> None:
+    await store.reopen()
+    assert await store.saver.apps.find("news") is not None
 
 
-async def test_files_are_readable_by_their_owner_only(scene: Scene) -> None:
-    await scene.register("a")
-    directory = Path(scene.place).parent
+async def test_files_are_readable_by_their_owner_only(store: StoreFixture) -> None:
+    await store.register("a")
+    directory = Path(store.place).parent
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in directory.iterdir()}
     assert set(modes.values()) == {0o600}
@@ -65,125 +64,125 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
         await SqliteSaver.open(tmp_path / "longline.db", locate=lambda app, devices: [])
 
 
-async def test_a_database_of_another_version_is_refused(scene: Scene) -> None:
-    await scene.saver.close()
-    connection = apsw.Connection(scene.place)
+async def test_a_database_of_another_version_is_refused(store: StoreFixture) -> None:
+    await store.saver.close()
+    connection = apsw.Connection(store.place)
     connection.execute("PRAGMA user_version = 999")
     connection.close()
     with pytest.raises(Unavailable, match="schema 999"):
-        await scene.open()
-    connection = apsw.Connection(scene.place)
-    connection.execute(f"PRAGMA user_version = {sqlite.SCHEMA_VERSION}")
+        await store.open()
+    connection = apsw.Connection(store.place)
+    connection.execute(f"PRAGMA user_version = {engine.SCHEMA_VERSION}")
     connection.close()
-    await scene.open()
+    await store.open()
 
 
-async def test_a_closed_engine_says_so(scene: Scene) -> None:
-    await scene.saver.close()
+async def test_a_closed_engine_says_so(store: StoreFixture) -> None:
+    await store.saver.close()
     with pytest.raises(Unavailable):
-        await scene.saver.apps.find("news")
+        await store.saver.apps.find("news")
     with pytest.raises(Unavailable):
-        await scene.register("a")
-    await scene.open()
+        await store.register("a")
+    await store.open()
 
 
-def writer_of(scene: Scene) -> sqlite.Connection:
-    assert isinstance(scene.saver, SqliteSaver)
-    return scene.saver._database
+def writer_of(store: StoreFixture) -> Database:
+    assert isinstance(store.saver, SqliteSaver)
+    return store.saver._writing
 
 
-async def test_a_full_disk_fails_what_it_fails_and_nothing_after(scene: Scene) -> None:
+async def test_a_full_disk_fails_what_it_fails_and_nothing_after(store: StoreFixture) -> None:
     """Exactly the requests of that commit are refused, and none of what they brought is there."""
-    await scene.register("a")
-    kept = await scene.push("kept", "a")
-    connection = writer_of(scene)
+    await store.register("a")
+    kept = await store.push("kept", "a")
+    connection = writer_of(store)
     connection.run(f"PRAGMA max_page_count = {connection.number('PRAGMA page_count')}")
-    lost = [scene.message("x" * 100_000) for _ in range(3)]
+    lost = [store.message("x" * 100_000) for _ in range(3)]
     failures = await asyncio.gather(
-        *(scene.send(message, Devices(("a",))) for message in lost), return_exceptions=True
+        *(store.send(message, Devices(("a",))) for message in lost), return_exceptions=True
     )
     assert [type(failure) for failure in failures] == [Unavailable] * 3
-    assert [await scene.saver.ledgers.status(scene.app, message.id) for message in lost] == [None] * 3
+    assert [await store.saver.ledgers.status(store.app, message.id) for message in lost] == [None] * 3
     connection.run("PRAGMA max_page_count = 1000000")
-    await scene.push("after", "a")
-    to_all = await scene.push("to all")
-    assert await scene.waiting("a") == ["kept", "after", "to all"]
-    assert (await scene.ledger(kept)).pending == (await scene.ledger(to_all)).pending == 1
-    assert scene.saver.statistics()["failed_transactions"] >= 1
+    await store.push("after", "a")
+    to_all = await store.push("to all")
+    assert await store.waiting("a") == ["kept", "after", "to all"]
+    assert (await store.ledger(kept)).pending == (await store.ledger(to_all)).pending == 1
+    assert store.saver.statistics()["failed_transactions"] >= 1
 
 
 async def test_a_failed_commit_leaves_no_trace_in_memory(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    store: StoreFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ordinals, positions and sets that a failed transaction touched are as they were."""
-    await scene.register("a")
-    broadcast = await scene.push("to all")
-    (push,) = (await scene.page("a")).pushes
-    run = sqlite.Connection.run
+    await store.register("a")
+    broadcast = await store.push("to all")
+    (push,) = (await store.page("a")).pushes
+    run = Database.run
 
-    def broken(self: sqlite.Connection, sql: str, /, *values: Value) -> int:
+    def broken(self: Database, sql: str, /, *values: Value) -> int:
         if sql == "COMMIT":
             raise apsw.IOError("disk I/O error")
         return run(self, sql, *values)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sqlite.Connection, "run", broken)
+        patch.setattr(Database, "run", broken)
         for attempt in (
-            scene.register("b"),
-            scene.settle("a", push, State.ACKED),
-            scene.push("lost"),
-            scene.saver.devices.delete(scene.app, "a", scene.now),
-            scene.saver.messages.cancel(scene.app, broadcast, scene.now),
+            store.register("b"),
+            store.settle("a", push, State.ACKED),
+            store.push("lost"),
+            store.saver.devices.delete(store.app, "a", store.now),
+            store.saver.messages.cancel(store.app, broadcast, store.now),
         ):
             with pytest.raises(Unavailable):
                 await attempt
-    assert (await scene.ledger(broadcast)).pending == 1
-    assert await scene.waiting("a") == ["to all"]
-    assert await scene.register("b") == [1]
-    assert (await scene.ledger(await scene.push("again"))).targeted == 2
+    assert (await store.ledger(broadcast)).pending == 1
+    assert await store.waiting("a") == ["to all"]
+    assert await store.register("b") == [1]
+    assert (await store.ledger(await store.push("again"))).targeted == 2
 
 
-async def test_an_impossible_request_does_not_fail_its_neighbours(scene: Scene) -> None:
+async def test_an_impossible_request_does_not_fail_its_neighbours(store: StoreFixture) -> None:
     """Requests of one group are tried one by one when the group cannot be committed."""
-    await scene.register("a")
-    good = [scene.message(f"good {n}") for n in range(3)]
-    twice = msgspec.structs.replace(scene.message("twice"), id=good[0].id)
+    await store.register("a")
+    good = [store.message(f"good {n}") for n in range(3)]
+    twice = msgspec.structs.replace(store.message("twice"), id=good[0].id)
     answers = await asyncio.gather(
-        *(scene.send(message, Devices(("a",))) for message in [*good, twice]), return_exceptions=True
+        *(store.send(message, Devices(("a",))) for message in [*good, twice]), return_exceptions=True
     )
     assert [isinstance(answer, Unavailable) for answer in answers] == [False, False, False, True]
-    assert await scene.waiting("a") == ["good 0", "good 1", "good 2"]
+    assert await store.waiting("a") == ["good 0", "good 1", "good 2"]
 
 
 Method = Callable[..., object]
 
 
 def recording(method: Method, seen: dict[str, tuple[Value, ...]]) -> Method:
-    def record(self: sqlite.Connection, sql: str, /, *values: Value) -> object:
+    def record(self: Database, sql: str, /, *values: Value) -> object:
         seen[sql] = values
         return method(self, sql, *values)
 
     return record
 
 
-async def test_no_statement_scans_a_table(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_statement_scans_a_table(store: StoreFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is stored, the work of a request is what it speaks of: every plan searches by a key."""
     seen: dict[str, tuple[Value, ...]] = {}
     for name in ("run", "text", "number"):
-        method = getattr(sqlite.Connection, name)
+        method = getattr(Database, name)
 
-        monkeypatch.setattr(sqlite.Connection, name, recording(method, seen))
-    await everything(scene)
+        monkeypatch.setattr(Database, name, recording(method, seen))
+    await everything(store)
     monkeypatch.undo()
     assert len(seen) > 50
     scans = []
     for sql, values in seen.items():
         if sql in ("BEGIN IMMEDIATE", "COMMIT"):
             continue
-        plan = apsw.Connection(scene.place, flags=apsw.SQLITE_OPEN_READONLY)
+        plan = apsw.Connection(store.place, flags=apsw.SQLITE_OPEN_READONLY)
         steps = [
             str(row[3])
-            for row in plan.execute("EXPLAIN QUERY PLAN " + sql, [sqlite._bound(value) for value in values])
+            for row in plan.execute("EXPLAIN QUERY PLAN " + sql, [database.bound(value) for value in values])
         ]
         plan.close()
         scans += [
@@ -199,84 +198,84 @@ def small(step: str) -> bool:
     )
 
 
-async def everything(scene: Scene) -> None:
+async def everything(store: StoreFixture) -> None:
     """Each method of the port at least once."""
-    saver = scene.saver
-    await scene.register("a", "b", "c", profile=Profile(tags=("red",), aliases=("ann",)))
-    await scene.register("a", profile=Profile(tags=("blue",)))
-    await scene.arrive("d")
+    saver = store.saver
+    await store.register("a", "b", "c", profile=Profile(tags=("red",), aliases=("ann",)))
+    await store.register("a", profile=Profile(tags=("blue",)))
+    await store.arrive("d")
     for online_only in (False, True):
         for collapse in (None, "k"):
             for names in (("a", "b"), ()):
-                message = scene.message(collapse=collapse, online_only=online_only)
+                message = store.message(collapse=collapse, online_only=online_only)
                 envelope = Envelope(message, Devices(names) if names else Everyone())
-                await scene.submit(scene.submission(envelope, key=message.id, digest=b"d"))
-                await saver.ledgers.status(scene.app, message.id)
-                await saver.ledgers.deliveries(scene.app, message.id, -1, 10)
-    broadcast = await scene.push("for who is online", online_only=True)
-    await saver.routing.assign(scene.app, broadcast, ["node-1"])
-    await saver.routing.finish(scene.app, broadcast, "node-1", scene.now)
-    binding = await scene.bind("a")
-    page = await scene.page("a")
-    receipt = await scene.receipt("a", page.pushes[0], State.PENDING)
+                await store.submit(store.submission(envelope, key=message.id, digest=b"d"))
+                await saver.ledgers.status(store.app, message.id)
+                await saver.ledgers.deliveries(store.app, message.id, -1, 10)
+    broadcast = await store.push("for who is online", online_only=True)
+    await saver.routing.assign(store.app, broadcast, ["node-1"])
+    await saver.routing.finish(store.app, broadcast, "node-1", store.now)
+    binding = await store.bind("a")
+    page = await store.page("a")
+    receipt = await store.receipt("a", page.pushes[0], State.PENDING)
     await saver.inboxes.settle([msgspec.structs.replace(receipt, epoch=binding.epoch)])
-    await scene.ack_all("a")
-    await saver.inboxes.advance([Cursor(scene.app, 0, page.log_after, binding.epoch)])
-    await saver.events.append([Event(scene.app, "presence", "a", scene.now, b"{}", "s", n) for n in (1, 2)])
-    await saver.events.read(scene.app, "", 10)
-    await scene.pending("b")
-    await saver.messages.cancel(scene.app, await scene.push("taken back"), scene.now)
-    await saver.devices.list(scene.app, tag="red", alias="ann", after=-1, limit=10)
-    await saver.devices.list(scene.app, tag=None, alias=None, after=-1, limit=10)
-    await saver.devices.count(scene.app)
-    await saver.devices.ban(scene.app, "a", 1)
-    await saver.devices.delete(scene.app, "c", scene.now)
+    await store.ack_all("a")
+    await saver.inboxes.advance([Cursor(store.app, 0, page.log_after, binding.epoch)])
+    await saver.events.append([Event(store.app, "presence", "a", store.now, b"{}", "s", n) for n in (1, 2)])
+    await saver.events.read(store.app, "", 10)
+    await store.pending("b")
+    await saver.messages.cancel(store.app, await store.push("taken back"), store.now)
+    await saver.devices.list(store.app, tag="red", alias="ann", after=-1, limit=10)
+    await saver.devices.list(store.app, tag=None, alias=None, after=-1, limit=10)
+    await saver.devices.count(store.app)
+    await saver.devices.ban(store.app, "a", 1)
+    await saver.devices.delete(store.app, "c", store.now)
     app = await saver.apps.find("news")
     assert app is not None
     await saver.apps.update(app, app)
     await saver.apps.list("", 10)
-    await scene.pass_time(MINUTE)
-    await scene.pass_time(10**9)
-    await scene.push("left behind", "a")
-    await saver.apps.delete(scene.app)
-    await scene.pass_time(0)
-    await saver.messages.next_expiry()
+    await store.pass_time(MINUTE)
+    await store.pass_time(10**9)
+    await store.push("left behind", "a")
+    await saver.apps.delete(store.app)
+    await store.pass_time(0)
+    await saver.expiry.next_due()
 
 
-async def test_the_write_ahead_log_is_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "CHECKPOINT_PAGES", 64)
-    await scene.register("a")
+async def test_the_write_ahead_log_is_bounded(store: StoreFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "CHECKPOINT_PAGES", 64)
+    await store.register("a")
     for _ in range(40):
-        await scene.push("x" * 50_000, "a")
-    wal = os.stat(scene.place + "-wal").st_size
+        await store.push("x" * 50_000, "a")
+    wal = os.stat(store.place + "-wal").st_size
     assert wal < 2 * 64 * 4096
-    assert scene.saver.statistics()["checkpoints"] > 5
+    assert store.saver.statistics()["checkpoints"] > 5
 
 
-async def test_additions_to_a_broadcast_are_merged(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_additions_to_a_broadcast_are_merged(store: StoreFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading a broadcast's sets stays cheap however many commits added to them."""
-    monkeypatch.setattr(standings, "MERGE_AT", 8)
+    monkeypatch.setattr(broadcasts, "MERGE_AT", 8)
     names = [f"d{n}" for n in range(40)]
-    await scene.register(*names)
-    message_id = await scene.push("to all")
+    await store.register(*names)
+    message_id = await store.push("to all")
     for name in names[:30]:
-        await scene.ack_all(name)
-    rows = writer_of(scene).number("SELECT count(*) FROM broadcast_sets")
+        await store.ack_all(name)
+    rows = writer_of(store).number("SELECT count(*) FROM broadcast_sets")
     assert rows is not None
     assert rows <= 10
-    await scene.reopen()
-    assert (await scene.ledger(message_id)).acked == 30
-    assert [await scene.waiting(name) for name in names[28:32]] == [[], [], ["to all"], ["to all"]]
+    await store.reopen()
+    assert (await store.ledger(message_id)).acked == 30
+    assert [await store.waiting(name) for name in names[28:32]] == [[], [], ["to all"], ["to all"]]
 
 
 def test_any_sequence_is_right_also_with_merges_and_without_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(standings, "MERGE_AT", 2)
+    monkeypatch.setattr(broadcasts, "MERGE_AT", 2)
 
-    class Forgetful(standings.Standings):
+    class Forgetful(broadcasts.BroadcastLedgers):
         def __init__(self, limit: int) -> None:
             super().__init__(1)
 
-    monkeypatch.setattr(sqlite, "Standings", Forgetful)
+    monkeypatch.setattr(engine, "BroadcastLedgers", Forgetful)
     check_any_sequence(SAVERS["sqlite"], examples=10)
 
 
@@ -285,93 +284,93 @@ async def test_memory_for_broadcasts_is_bounded(tmp_path: Path) -> None:
     saver = await SqliteSaver.open(
         tmp_path / "longline.db", locate=register.locate_now, cache_bytes=4 * 65536
     )
-    scene = Scene(SAVERS["sqlite"], "", _opened=Opened(saver, register, saver.close))
-    await scene.begin()
+    store = StoreFixture(SAVERS["sqlite"], "", _opened=Opened(saver, register, saver.close))
+    await store.begin()
     names = [f"d{n}" for n in range(1000)]
-    await saver.devices.put(scene.app, [Registration(name, Profile()) for name in names], scene.now)
+    await saver.devices.put(store.app, [Registration(name, Profile()) for name in names], store.now)
     for n in range(150):
-        await scene.push(str(n))
+        await store.push(str(n))
     assert saver.statistics()["broadcast_cache_bytes"] <= 65536
-    assert len(await scene.waiting("d7")) == 150
+    assert len(await store.waiting("d7")) == 150
     assert saver.statistics()["broadcast_cache_bytes"] <= 65536
     await saver.close()
 
 
-async def test_an_accepted_message_is_on_the_disk(scene: Scene) -> None:
-    assert scene.saver.durability() == Durability("fsync")
+async def test_an_accepted_message_is_on_the_disk(store: StoreFixture) -> None:
+    assert store.saver.durability() == Durability("fsync")
 
 
 async def test_tasks_of_broadcasts_are_forgotten_beyond_a_bound(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    store: StoreFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A broadcast whose nodes are forgotten ends with its time, as after a restart."""
-    monkeypatch.setattr(subtasks, "BROADCASTS", 3)
-    await scene.register("a")
-    ids = [await scene.push(str(n), online_only=True) for n in range(5)]
+    monkeypatch.setattr(routing, "BROADCASTS", 3)
+    await store.register("a")
+    ids = [await store.push(str(n), online_only=True) for n in range(5)]
     for message_id in ids:
-        await scene.saver.routing.assign(scene.app, message_id, ["n"])
-    assert await scene.saver.routing.unfinished("n", 10) == [
-        (scene.app, message_id) for message_id in ids[2:]
+        await store.saver.routing.assign(store.app, message_id, ["n"])
+    assert await store.saver.routing.unfinished("n", 10) == [
+        (store.app, message_id) for message_id in ids[2:]
     ]
     for message_id in ids:
-        await scene.saver.routing.finish(scene.app, message_id, "n", scene.now)
-    assert [(await scene.ledger(message_id)).pending for message_id in ids] == [1, 1, 0, 0, 0]
-    await scene.pass_time(MINUTE)
-    assert [(await scene.ledger(message_id)).dropped for message_id in ids] == [{"offline": 1}] * 5
+        await store.saver.routing.finish(store.app, message_id, "n", store.now)
+    assert [(await store.ledger(message_id)).pending for message_id in ids] == [1, 1, 0, 0, 0]
+    await store.pass_time(MINUTE)
+    assert [(await store.ledger(message_id)).dropped for message_id in ids] == [{"offline": 1}] * 5
 
 
 async def test_a_task_that_could_not_be_ended_is_still_there(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    store: StoreFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await scene.register("a")
-    message_id = await scene.push("all", online_only=True)
-    await scene.saver.routing.assign(scene.app, message_id, ["n"])
+    await store.register("a")
+    message_id = await store.push("all", online_only=True)
+    await store.saver.routing.assign(store.app, message_id, ["n"])
 
-    def broken(self: sqlite.Connection, sql: str, /, *values: Value) -> int:
+    def broken(self: Database, sql: str, /, *values: Value) -> int:
         raise apsw.IOError("disk I/O error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sqlite.Connection, "run", broken)
+        patch.setattr(Database, "run", broken)
         with pytest.raises(Unavailable):
-            await scene.saver.routing.finish(scene.app, message_id, "n", scene.now)
-    assert await scene.saver.routing.unfinished("n", 10) == [(scene.app, message_id)]
-    await scene.saver.routing.finish(scene.app, message_id, "n", scene.now)
-    assert (await scene.ledger(message_id)).dropped == {"offline": 1}
+            await store.saver.routing.finish(store.app, message_id, "n", store.now)
+    assert await store.saver.routing.unfinished("n", 10) == [(store.app, message_id)]
+    await store.saver.routing.finish(store.app, message_id, "n", store.now)
+    assert (await store.ledger(message_id)).dropped == {"offline": 1}
 
 
 async def test_sources_of_events_are_forgotten_beyond_a_bound(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    store: StoreFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "SOURCES", 3)
     for n in range(10):
-        await scene.saver.events.append([Event(scene.app, "presence", "a", scene.now, b"{}", f"s{n}", 1)])
-    assert writer_of(scene).number("SELECT count(*) FROM sources") == 3
+        await store.saver.events.append([Event(store.app, "presence", "a", store.now, b"{}", f"s{n}", 1)])
+    assert writer_of(store).number("SELECT count(*) FROM sources") == 3
 
 
-async def test_what_is_no_cursor_counts_as_the_beginning(scene: Scene) -> None:
-    await scene.saver.events.append([Event(scene.app, "presence", "a", scene.now, b"{}", "s", 1)])
+async def test_what_is_no_cursor_counts_as_the_beginning(store: StoreFixture) -> None:
+    await store.saver.events.append([Event(store.app, "presence", "a", store.now, b"{}", "s", 1)])
     for cursor in ("nonsense", "-1", "²", "9" * 40, "1 OR 1"):
-        assert len(await scene.saver.events.read(scene.app, cursor, 10)) == 1
+        assert len(await store.saver.events.read(store.app, cursor, 10)) == 1
 
 
-async def test_an_old_position_is_never_given_again_after_a_crash(scene: Scene) -> None:
+async def test_an_old_position_is_never_given_again_after_a_crash(store: StoreFixture) -> None:
     """The block of positions that was in use is skipped, whatever of it was used."""
 
     async def newest() -> int:
-        await scene.push("m", "a")
-        return (await scene.page("a")).pushes[-1].position
+        await store.push("m", "a")
+        return (await store.page("a")).pushes[-1].position
 
-    await scene.register("a")
+    await store.register("a")
     before = await newest()
-    await scene.reopen()
+    await store.reopen()
     assert await newest() > before
 
 
 def test_records_read_back_as_they_were_packed() -> None:
     """The widths of a record and of the SQL that takes it apart are the same."""
     connection = apsw.Connection(":memory:")
-    record = settling.RECEIPT % (2**62, 2**61, State.DROPPED, 10**13, 10**14, "grün".encode())
-    (row,) = connection.execute(settling.GIVEN, (apsw.carray((record,)),))
+    record = inboxes.RECEIPT % (2**62, 2**61, State.DROPPED, 10**13, 10**14, "grün".encode())
+    (row,) = connection.execute(inboxes.GIVEN, (apsw.carray((record,)),))
     assert row == (2**62, 2**61, int(State.DROPPED), 10**13, 10**14, "grün")
     record = events.EVENT % (2**32, 2**62, b"\x00\xff")
     sql = events.INSERT.replace("INSERT INTO events (app, n, body)", "")
@@ -383,6 +382,6 @@ def test_bound_arrays_are_seen_whole() -> None:
     connection = apsw.Connection(":memory:")
     arrays: Sequence[Value] = [(1, 2**62), (b"\x00", b"", b"x")]
     for values in arrays:
-        rows = connection.execute("SELECT value FROM carray(?)", (sqlite._bound(values),)).fetchall()
+        rows = connection.execute("SELECT value FROM carray(?)", (database.bound(values),)).fetchall()
         assert tuple(row[0] for row in rows) == values
     connection.close()

@@ -10,7 +10,7 @@ from longline.model.messages import Message
 
 
 class Arrive(msgspec.Struct, frozen=True):
-    """A device with a valid token is at the door. It is registered when it is not yet."""
+    """A device with a valid token connects. It is registered when it is not yet."""
 
     app: int
     device: str

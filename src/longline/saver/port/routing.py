@@ -37,6 +37,5 @@ class RoutingStore(Protocol):
         ...
 
     async def complete(self, before: int, limit: int) -> list[Unicast | Broadcast]:
-        """Carries out submissions that were begun before `before` (ms) and interrupted; what is to be "
-        "routed."""
+        """Carries out submissions that were begun before `before` (ms) and interrupted; what to route."""
         ...
