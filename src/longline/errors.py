@@ -244,10 +244,10 @@ class Unavailable(LonglineError):
 
 
 class StoreError(LonglineError):
-    """The store refuses what it was asked, and would again: what it holds, or its settings, are not right.
+    """The store refuses this, and would again: what it holds, or its settings, are not right.
 
-    `word`: the first word of its reply, such as `WRONGTYPE`, `ERR`, or one of a script of ours. `text`: the rest,
-    for logs alone.
+    `word`: the first word of its reply, such as `WRONGTYPE`, `ERR`, or one of a script of ours. `text`: the
+    rest, for logs alone.
     """
 
     def __init__(self, word: str, text: str) -> None:

@@ -83,8 +83,10 @@ def _boot_clock() -> float:
 
 
 class ZooKeeperSession:
-    """A session with an ensemble. Requests raise `Unavailable`; and kazoo's `NoNodeError`, `NodeExistsError`, `BadVersionError` where
-    they apply. Answers come in the order of requests, and a watch fires before anything newer can be read.
+    """A session with an ensemble.
+
+    Requests raise `Unavailable`; and kazoo's `NoNodeError`, `NodeExistsError`, `BadVersionError` where they
+    apply. Answers come in the order of requests, and a watch fires before anything newer can be read.
     """
 
     def __init__(self, hosts: str, timeout: float, watcher: Watcher) -> None:

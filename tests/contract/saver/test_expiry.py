@@ -98,7 +98,9 @@ async def test_a_message_for_who_is_online_waits_for_nobody(store: StoreFixture)
         assert (await store.ledger(message_id)).pending == 1
 
 
-async def test_a_message_for_who_is_online_ends_as_offline_where_it_was_not_written(store: StoreFixture) -> None:
+async def test_a_message_for_who_is_online_ends_as_offline_where_it_was_not_written(
+    store: StoreFixture,
+) -> None:
     ordinals = await store.register("a", "b", "c")
     ids = []
     for audience in (("a", "b", "c"), ()):

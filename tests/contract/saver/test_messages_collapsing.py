@@ -119,7 +119,9 @@ async def test_keys_of_one_app_do_not_collapse_those_of_another(store: StoreFixt
     assert await store.waiting("a") == ["own", "all"]
 
 
-async def test_a_message_for_who_is_online_only_neither_collapses_nor_is_collapsed(store: StoreFixture) -> None:
+async def test_a_message_for_who_is_online_only_neither_collapses_nor_is_collapsed(
+    store: StoreFixture,
+) -> None:
     """It may reach nobody, so it must not take away what would have."""
     await store.register("a")
     kept = await store.push("kept", "a", collapse="k")

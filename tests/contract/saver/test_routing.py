@@ -271,7 +271,9 @@ async def test_that_a_device_took_a_push_is_true_whoever_says_so(store: StoreFix
     assert await store.waiting("a") == []
 
 
-async def test_a_session_is_heard_after_its_end_while_nobody_else_owns_the_device(store: StoreFixture) -> None:
+async def test_a_session_is_heard_after_its_end_while_nobody_else_owns_the_device(
+    store: StoreFixture,
+) -> None:
     await store.register("a")
     binding = await store.bind("a")
     await store.unbind("a", binding)

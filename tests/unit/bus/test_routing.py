@@ -13,27 +13,32 @@ from longline.model.devices import Binding
 from longline.model.ledger import State
 from longline.model.messages import Message
 from longline.saver.port.inboxes import Receipt
-from longline.saver.sql.engine import SqliteSaver
+from tests.fakes.saver import FakeSaver
 
 NOW = 1_800_000_000_000
 
 
-class Store(SqliteSaver):
-    """A store that only writes down what it is told, or fails."""
+class Store(FakeSaver):
+    """One that cannot note some broadcasts."""
 
     def __init__(self) -> None:
-        self.told: list[object] = []
+        super().__init__()
         self.broken: set[str] = set()
 
     async def assign(self, app: int, message_id: str, nodes: Sequence[str]) -> None:
         if message_id in self.broken:
             raise Unavailable("no store")
-        self.told.append((app, message_id, sorted(nodes)))
+        await super().assign(app, message_id, nodes)
 
     async def settle(self, batch: Sequence[Receipt]) -> None:
         if "settle" in self.broken:
             raise Unavailable("no store")
-        self.told.extend(batch)
+        await super().settle(batch)
+
+    @property
+    def told(self) -> list[object]:
+        """All that it was told."""
+        return [*self.assigned, *(receipt for batch in self.settled for receipt in batch)]
 
 
 class Bus(LocalBus):

@@ -107,7 +107,7 @@ class Rival:
         self._left = times
         self._house = house
         self._update = house.saver.apps.update
-        monkeypatch.setattr(house.saver, "update_app", self.update_app)
+        monkeypatch.setattr(house.saver.apps, "update", self.update_app)
 
     async def update_app(self, app: App, before: App) -> bool:
         if self._left:
@@ -161,7 +161,7 @@ async def test_a_change_whose_answer_was_lost_is_done_once(
         assert await update(app, before)
         return await update(app, before)
 
-    monkeypatch.setattr(house.saver, "update_app", twice)
+    monkeypatch.setattr(house.saver.apps, "update", twice)
     answer = await house.http.post(f"{news}/keys:rotate")
     assert answer.status_code == 200
     new = key(answer.json()["server_key"])
@@ -253,7 +253,7 @@ async def test_what_was_read_before_a_change_does_not_outlive_it(
         apps.forget(name)
         return app
 
-    monkeypatch.setattr(house.saver, "find_app", read_then_change)
+    monkeypatch.setattr(house.saver.apps, "find", read_then_change)
     old = await apps.find("news")
     monkeypatch.undo()
     assert await apps.find("news") is not old

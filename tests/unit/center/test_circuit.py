@@ -140,7 +140,7 @@ async def test_messages_are_refused_at_once_while_the_store_fails(
     monkeypatch.setattr(house.center.sender.circuit, "_monotonic", lambda: now)
     await house.device(news, "d1")
     with monkeypatch.context() as patch:
-        patch.setattr(house.saver, "enqueue", enqueue)
+        patch.setattr(house.saver.messages, "enqueue", enqueue)
         for _ in range(FAILURES):
             answer = await house.http.post(f"{news}/messages", json=MESSAGE)
             assert answer.json()["error"]["code"] == "unavailable"

@@ -23,7 +23,7 @@ class Held:
         self.all_in = asyncio.Event()
         self.go_on = asyncio.Event()
         self._find = house.saver.devices.find
-        monkeypatch.setattr(house.saver, "find_devices", self.find_devices)
+        monkeypatch.setattr(house.saver.devices, "find", self.find_devices)
 
     async def find_devices(self, app: int, names: list[str]) -> object:
         self._missing -= 1
@@ -155,7 +155,7 @@ async def test_a_fault_of_ours_tells_the_caller_nothing_and_the_log_everything(
     async def find_devices(app: int, names: list[str]) -> object:
         raise RuntimeError("the disk is on fire")
 
-    monkeypatch.setattr(house.saver, "find_devices", find_devices)
+    monkeypatch.setattr(house.saver.devices, "find", find_devices)
     with structlog.testing.capture_logs() as logs:
         answer = await house.http.get(f"{news}/devices/d1")
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")

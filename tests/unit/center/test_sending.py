@@ -22,7 +22,7 @@ class SlowStore:
         self.asked = asyncio.Event()
         self.go_on = asyncio.Event()
         self._enqueue = house.saver.messages.enqueue
-        monkeypatch.setattr(house.saver, "enqueue", self.enqueue)
+        monkeypatch.setattr(house.saver.messages, "enqueue", self.enqueue)
 
     async def enqueue(self, batch: Sequence[Submission]) -> list[Outcome | IdempotencyConflict]:
         self.asked.set()
@@ -137,7 +137,7 @@ async def test_a_store_that_fails_is_said_to_be_unavailable(
     async def enqueue(batch: Sequence[Submission]) -> list[Outcome | IdempotencyConflict]:
         raise Unavailable("the store is closed")
 
-    monkeypatch.setattr(house.saver, "enqueue", enqueue)
+    monkeypatch.setattr(house.saver.messages, "enqueue", enqueue)
     answer = await send(house, news, "k1")
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
     assert "retry-after" in answer.headers

@@ -84,7 +84,7 @@ async def test_stopping_lets_a_request_end(house: House, monkeypatch: pytest.Mon
         await go_on.wait()
         return await find(app, names)
 
-    monkeypatch.setattr(house.saver, "find_devices", find_devices)
+    monkeypatch.setattr(house.saver.devices, "find", find_devices)
     headers = {"Authorization": f"Bearer {house.keys['news']}"}
     async with httpx.AsyncClient(base_url=f"http://{host}:{port}", headers=headers) as client:
         request = asyncio.create_task(client.get(f"{news}/devices/d1"))

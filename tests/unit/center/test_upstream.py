@@ -112,7 +112,7 @@ async def test_a_cursor_whose_events_are_gone_goes_on_with_the_oldest_and_says_s
     house: House, news: str
 ) -> None:
     assert isinstance(house.saver, SqliteSaver)
-    house.saver._recording._limit = 5
+    house.saver.events._limit = 5
     await happen(house, 1, 2)
     body = await read(house, news)
     await happen(house, *range(3, 8))
@@ -180,7 +180,7 @@ async def test_however_many_wait_the_store_is_asked_for_all_of_them_together(
 
     waiting = [asyncio.create_task(read(house, path, wait=60)) for path in [news] * 20 + [sport] * 20]
     await until_waiting(house, 40)
-    monkeypatch.setattr(house.saver, "events", counted)
+    monkeypatch.setattr(house.saver.events, "read", counted)
     await until(lambda: len(looks) >= 20)
     assert abs(looks.count(1) - looks.count(2)) <= 2, "one look for each app in turn"
     await happen(house, 1)
@@ -200,7 +200,7 @@ async def test_a_failing_store_is_told_to_who_waits(
     async def broken(app: int, after: str, limit: int) -> list[tuple[str, Event]]:
         raise Unavailable("the store is gone")
 
-    monkeypatch.setattr(house.saver, "events", broken)
+    monkeypatch.setattr(house.saver.events, "read", broken)
     answer = await asked
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
     assert house.center.counters.events_waiting == 0

@@ -125,7 +125,7 @@ async def test_a_funeral_that_was_interrupted_is_held_again(
             raise Unavailable("no store")
 
         with monkeypatch.context() as patch:
-            patch.setattr(scene.saver, "unfinished", broken)
+            patch.setattr(scene.saver.routing, "unfinished", broken)
             with pytest.raises(Unavailable):
                 await duty.round()
         assert "shut room-1" not in scene.diary.lines  # so that somebody finds it again

@@ -11,28 +11,8 @@ from longline.model.devices import Binding
 from longline.model.messages import Message
 from longline.model.times import wall_clock
 from longline.register.memory import MemoryRegister
-from longline.saver.sql.engine import SqliteSaver
 from longline.settings import CoordinatorSettings
-
-
-class Store(SqliteSaver):
-    """A store in which things lie that others left undone."""
-
-    def __init__(self) -> None:
-        self.interrupted: list[Unicast | Broadcast] = []
-        self.unsaid: list[Unicast | Broadcast] = []
-        self.asked: list[tuple[str, int]] = []
-
-    async def complete(self, before: int, limit: int) -> list[Unicast | Broadcast]:
-        self.asked.append(("complete", before))
-        return self.interrupted
-
-    async def unrouted(self, before: int, limit: int) -> list[Unicast | Broadcast]:
-        self.asked.append(("unrouted", before))
-        return self.unsaid
-
-    async def assign(self, app: int, message_id: str, nodes: Sequence[str]) -> None:
-        pass
+from tests.fakes.saver import FakeSaver
 
 
 def a_unicast(number: int, node: str) -> Unicast:
@@ -55,7 +35,7 @@ async def received(bus: LocalBus, node: str) -> Sequence[Command]:
 
 
 async def test_what_was_interrupted_and_what_nobody_carried_is_routed_to_where_the_devices_are() -> None:
-    store, bus = Store(), LocalBus(100)
+    store, bus = FakeSaver(), LocalBus(100)
     for node in ("room-1", "room-2"):
         await bus.open(node)
     store.interrupted = [a_unicast(1, "room-1"), Broadcast(1, a_message(2), ())]
@@ -68,7 +48,7 @@ async def test_what_was_interrupted_and_what_nobody_carried_is_routed_to_where_t
 
 
 async def test_only_what_is_old_enough_is_asked_for() -> None:
-    store = Store()
+    store = FakeSaver()
     now = wall_clock()
     rerouting = Rerouting(store, LocalBus(100), after=5.0)
     await rerouting.round()
@@ -77,14 +57,14 @@ async def test_only_what_is_old_enough_is_asked_for() -> None:
 
 
 async def test_a_full_batch_says_that_there_may_be_more() -> None:
-    store, bus = Store(), LocalBus(10 * BATCH)
+    store, bus = FakeSaver(), LocalBus(10 * BATCH)
     await bus.open("room-1")
     store.unsaid = [a_unicast(number, "room-1") for number in range(BATCH)]
     assert await Rerouting(store, bus, after=5.0).round()
 
 
 async def test_settings_change_what_is_old_and_how_long_devices_linger() -> None:
-    store = Store()
+    store = FakeSaver()
     coordinator = Coordinator(
         CoordinatorSettings(),
         lambda: "c-1",

@@ -5,8 +5,8 @@ import pytest
 
 from longline.errors import Unavailable
 from longline.model.ledger import State
-from longline.room.push import receipts as module
 from longline.room.counters import RoomCounters
+from longline.room.push import receipts as module
 from longline.room.push.receipts import Receipts
 from longline.room.session.session import InFlight, Session
 from longline.saver.bundle import Saver

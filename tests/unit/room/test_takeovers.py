@@ -8,8 +8,8 @@ import pytest
 from longline.errors import LonglineError, Unavailable
 from longline.model.commands import Close, Command, Why
 from longline.model.devices import Binding
-from longline.room.life import takeovers as module
 from longline.room.counters import RoomCounters
+from longline.room.life import takeovers as module
 from longline.room.life.takeovers import Takeovers
 from longline.testing.clock import settle
 

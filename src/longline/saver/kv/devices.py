@@ -52,8 +52,8 @@ _Listed = tuple[int, bytes, bytes, bytes | None, bytes | None]  # place, name, c
 class KvDevices:
     """Fulfils `DeviceStore`.
 
-    `retention`: ms for which ledgers are kept after a message's end. The name of a deleted device stays for as
-    long as there may be a ledger with it.
+    `retention`: ms for which ledgers are kept after a message's end. The name of a deleted device stays for
+    as long as there may be a ledger with it.
     """
 
     def __init__(self, partitions: Partitions, apps: KvApps, retention: int, faults: Faults) -> None:
@@ -96,7 +96,7 @@ class KvDevices:
         return [devices[item.device] for item in batch]
 
     async def find(self, app: int, names: Sequence[str]) -> list[Device | None]:
-        """One script in each partition that one of the names falls into. What nobody can read is not found."""
+        """One script in each partition that a name falls into. What nobody can read is not found."""
         name = await self._apps.name_of(app) if names else None
         if name is None:
             return [None] * len(names)

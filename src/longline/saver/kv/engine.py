@@ -20,7 +20,7 @@ from longline.telemetry.faults import Faults
 
 
 class RedisSaver:
-    """Fulfils `Saver` for any number of processes that share a store: a port is an attribute. Made by `open`."""
+    """Fulfils `Saver` for processes that share a store: a port is an attribute. Made by `open`."""
 
     def __init__(
         self, store: Store, ledger_retention_ms: int, event_limit: int, cache_bytes: int, faults: Faults
@@ -53,8 +53,8 @@ class RedisSaver:
         """An engine on an open store, which stays its owner's to close.
 
         `ledger_retention_ms`: how long a ledger is kept after its message's end. `event_limit`: events kept
-        for each app. `cache_bytes`: memory for the messages of broadcasts. `faults`: where it is noted when the
-        store refuses one item of a batch.
+        for each app. `cache_bytes`: memory for the messages of broadcasts. `faults`: where it is noted when
+        the store refuses one item of a batch.
         """
         return cls(store, ledger_retention_ms, event_limit, cache_bytes, faults or Faults())
 

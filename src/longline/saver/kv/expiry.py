@@ -1,8 +1,8 @@
 """Ending what is over and forgetting what is old, in bounded slices.
 
-A message is ended in each partition that it has devices in, and counts in each. What deleted apps take up goes last:
-their messages as those of others whose time is over, then, partition by partition, their devices. How far that is
-stands in the directory of apps, so any process goes on where another stopped.
+A message is ended in each partition that it has devices in, and counts in each. What deleted apps take up
+goes last: their messages as those of others whose time is over, then, partition by partition, their devices.
+How far that is stands in the directory of apps, so any process goes on where another stopped.
 """
 
 import os

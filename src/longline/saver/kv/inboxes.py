@@ -140,7 +140,7 @@ class KvInboxes:
         await self._run(ADVANCE, words, 4, durable=False)
 
     async def _run(self, script: Script, words: dict[int, list[Word]], width: int, *, durable: bool) -> None:
-        """Gives the script its items, `width` words each, in slices; one that is refused is tried item by item."""
+        """Gives a script its items, `width` words each, in slices; what is refused is tried item by item."""
         slices = [
             (partition, all_of_it[start : start + SLICE * width])
             for partition, all_of_it in words.items()
@@ -234,7 +234,8 @@ def _page(
 def _receipt_words(receipts: Sequence[Receipt], partitions: int) -> list[Word]:
     """Receipts of one partition as the script wants them.
 
-    The first outcome of a device counts, so those who took a broadcast stay before whatever else became of one.
+    The first outcome of a device counts, so those who took a broadcast stay before whatever else became of
+    one.
     """
     words: list[Word] = []
     taken: _Taken = {}

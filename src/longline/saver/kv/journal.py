@@ -3,7 +3,8 @@
 What several partitions have to store, and what comes with an idempotency key, is written into the journal
 before anything else, with the decision on each of its messages: from then on it is accepted. Carrying it out
 can be repeated by anybody, since every message is stored once by its id; so whoever finds an entry that is
-not finished, be it a second request with the key or `RoutingStore.complete`, carries it out as the first one would.
+not finished, be it a second request with the key or `RoutingStore.complete`, carries it out as the first one
+would.
 
 An entry is a HASH: `d` digest of the request, `s` the submission while there is work to do, `r` results, `e`
 when it is forgotten (ms; 0 for one without a key, which goes when it is finished).
@@ -82,7 +83,7 @@ class Journal:
         await self._partitions.run(self._home(name), FINISH, [name, _pack(results)])
 
     async def interrupted(self, before: int, limit: int) -> list[Plan]:
-        """Plans that were begun before `before` (ms) and not finished. One that nobody can read is left out."""
+        """Plans that were begun before `before` (ms) and not finished, but for those that nobody can read."""
         plans: list[Plan] = []
         for reply in await self._partitions.run_all(INTERRUPTED, [before, limit]):
             for packed in msgspec.convert(reply, list[bytes]):

@@ -29,7 +29,7 @@ class Partitions:
         return self.store.run(self._tags[partition], script, self._keys[partition], args, durable=durable)
 
     async def run_all(self, script: Script, args: Sequence[Word], *, durable: bool = False) -> list[Reply]:
-        """Carries a script out in every partition: in each one step, and to be repeated when it is interrupted."""
+        """Carries a script out in every partition, each one step; to be repeated when it is interrupted."""
         return await ask_all(self.count, lambda partition: self.run(partition, script, args, durable=durable))
 
     def call(self, partition: int, *command: Word) -> Awaitable[Reply]:

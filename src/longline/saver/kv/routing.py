@@ -67,7 +67,7 @@ class KvRouting:
         return [(app, layout.id_text(packed)) for app, packed in map(_member, members[:limit])]
 
     async def complete(self, before: int, limit: int) -> list[Route]:
-        """Carries plans of the journal out, one after the other. One that the store refuses holds up no other."""
+        """Carries plans of the journal out. One that the store refuses holds up no other."""
         routes: list[Route] = []
         for plan in await self._journal.interrupted(before, limit):
             try:

@@ -1,4 +1,4 @@
-"""The duties towards what is stored and not yet with the rooms: sub-tasks of broadcasts, and what was left undone."""
+"""The duties towards what is not with the rooms yet: sub-tasks of broadcasts, and what was left undone."""
 
 from collections.abc import Sequence
 from typing import Protocol

@@ -14,7 +14,7 @@ APP = "json_array(number, app, name, hex(server_key_hash), device_secret, pubsub
 
 
 class SqlApps:
-    """Fulfils `AppStore`. `deleted`: the numbers of apps that are not there any more, though rows of them may be."""
+    """Fulfils `AppStore`. `deleted`: numbers of apps that are gone, though rows of them may be left."""
 
     def __init__(
         self, writer: Worker, reader: Worker, writing: Database, reading: Database, members: Members

@@ -41,7 +41,7 @@ SELECT {integer(1, 19)}, CAST(substr(value, 20) AS TEXT) FROM carray(?1) WHERE t
 
 
 class SqlEvents:
-    """Fulfils `EventStore`. `limit`: events kept for each app. A cursor is the number of an event in its queue."""
+    """Fulfils `EventStore`. `limit`: events kept for each app. A cursor is an event's number in its queue."""
 
     def __init__(
         self,

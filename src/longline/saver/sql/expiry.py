@@ -57,7 +57,7 @@ class SqlExpiry:
         return [self._reading.number(NEXT_DUE)] * len(calls)
 
     async def end(self, now: int, limit: int) -> int:
-        """One transaction: what is due for messages, then old idempotency keys, then apps that are deleted."""
+        """One transaction: what is due for messages, then old idempotency keys, then deleted apps."""
         return await self._writer.call(self._end, (now, limit))
 
     def _end(self, calls: list[tuple[int, int]]) -> list[int]:

@@ -263,7 +263,7 @@ class SqlInboxes:
     # --- receipts ---
 
     async def settle(self, batch: Sequence[Receipt]) -> None:
-        """What a group of calls brings is one statement for unicasts, and a set a label for each broadcast."""
+        """For a group of calls one statement for unicasts, and a set a label for each broadcast."""
         await self._writer.call(self._settle, batch, len(batch))
 
     def _settle(self, calls: list[Sequence[Receipt]]) -> list[None]:

@@ -136,7 +136,7 @@ class _Group:
 
 
 class SqlMessages:
-    """Fulfils `MessageStore`. `deleted`: apps that are not there any more; `locate`: where devices are bound."""
+    """Fulfils `MessageStore`. `deleted`: apps that are gone; `locate`: where devices are bound."""
 
     def __init__(
         self,

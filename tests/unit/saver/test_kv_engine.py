@@ -17,10 +17,10 @@ from longline.model.ledger import State
 from longline.model.messages import Envelope, Message
 from longline.register.port import Bind
 from longline.register.redis import RedisRegister
+from longline.saver.kv.engine import RedisSaver
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Cursor, Fetch, Page, Receipt
 from longline.saver.port.messages import Accepted, IdempotencyConflict, Outcome, Refused, Submission
-from longline.saver.kv.engine import RedisSaver
 from longline.settings.tree import StoreSettings
 from longline.store.redis import Reply, Script, Store, Word
 from tests.contract.store_fixture import START, an_app
@@ -200,7 +200,7 @@ async def test_a_request_whose_first_try_was_interrupted_gets_the_answer_of_the_
             finished = True
         world.store.left = 1_000_000
         again = both(world, f"key{left}")  # a client that repeats makes new messages
-        (outcome,) = await (await world.another()).enqueue([again])
+        (outcome,) = await (await world.another()).messages.enqueue([again])
         assert isinstance(outcome, Outcome)
         first = again if not outcome.replayed else submission
         assert outcome.results == (

@@ -252,7 +252,9 @@ async def test_the_write_ahead_log_is_bounded(store: StoreFixture, monkeypatch: 
     assert store.saver.statistics()["checkpoints"] > 5
 
 
-async def test_additions_to_a_broadcast_are_merged(store: StoreFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_additions_to_a_broadcast_are_merged(
+    store: StoreFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Reading a broadcast's sets stays cheap however many commits added to them."""
     monkeypatch.setattr(broadcasts, "MERGE_AT", 8)
     names = [f"d{n}" for n in range(40)]
@@ -305,6 +307,7 @@ async def test_tasks_of_broadcasts_are_forgotten_beyond_a_bound(
 ) -> None:
     """A broadcast whose nodes are forgotten ends with its time, as after a restart."""
     monkeypatch.setattr(routing, "BROADCASTS", 3)
+    await store.reopen()
     await store.register("a")
     ids = [await store.push(str(n), online_only=True) for n in range(5)]
     for message_id in ids:

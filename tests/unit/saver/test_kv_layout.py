@@ -71,17 +71,17 @@ def test_a_small_payload_costs_little_more_than_itself() -> None:
 
 def test_a_standing_tells_times_and_reason() -> None:
     packed = struct.pack(">BII", layout.CONNECTED | State.DROPPED, 6, 11) + b"too_large"
-    standing = layout.unpack_standing(packed, 1000)
-    assert (standing.state, standing.connected, standing.reason) == (State.DROPPED, True, "too_large")
-    assert (standing.sent_at, standing.settled_at) == (1005, 1010)
-    assert standing.sent
+    delivery = layout.unpack_delivery(packed, 1000)
+    assert (delivery.state, delivery.connected, delivery.reason) == (State.DROPPED, True, "too_large")
+    assert (delivery.sent_at, delivery.settled_at) == (1005, 1010)
+    assert delivery.sent
 
 
 def test_a_standing_of_which_nothing_is_known_has_no_times() -> None:
-    standing = layout.unpack_standing(struct.pack(">BII", State.PENDING, 0, 0), 1000)
-    assert (standing.state, standing.connected, standing.reason) == (State.PENDING, False, None)
-    assert (standing.sent_at, standing.settled_at) == (None, None)
-    assert not standing.sent
+    delivery = layout.unpack_delivery(struct.pack(">BII", State.PENDING, 0, 0), 1000)
+    assert (delivery.state, delivery.connected, delivery.reason) == (State.PENDING, False, None)
+    assert (delivery.sent_at, delivery.settled_at) == (None, None)
+    assert not delivery.sent
 
 
 def test_a_binding_names_any_node() -> None:

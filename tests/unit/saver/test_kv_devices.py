@@ -10,10 +10,8 @@ from longline.model.devices import Profile
 from longline.model.messages import MAX_TTL
 from longline.register.port import Bind
 from longline.register.redis import RedisRegister
-from longline.saver.kv.apps import APPS, DELETE, DIRECTORY, NAMES, NUMBERS, PURGES, Apps
-from longline.saver.kv.arriving import Arriving
-from longline.saver.kv.purging import Purging
-from longline.saver.kv.registry import Registry
+from longline.saver.kv.apps import APPS, DELETE, DIRECTORY, NAMES, NUMBERS, PURGES
+from longline.saver.kv.engine import RedisSaver
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Arrive
 from longline.settings.tree import StoreSettings
@@ -35,11 +33,11 @@ async def store() -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def apps(store: Store) -> Apps:
-    return Apps(store)
+async def saver(store: Store) -> RedisSaver:
+    return await RedisSaver.open(store, ledger_retention_ms=60_000)
 
 
-async def an_app(apps: Apps, name: str = "news") -> int:
+async def an_app(saver: RedisSaver, name: str = "news") -> int:
     app = App(
         app=name,
         number=0,
@@ -49,7 +47,7 @@ async def an_app(apps: Apps, name: str = "news") -> int:
         pubsub=False,
         created_at=NOW,
     )
-    return (await apps.create_app(app)).number
+    return (await saver.apps.create(app)).number
 
 
 async def used(store: Store) -> int:
@@ -62,16 +60,16 @@ async def used(store: Store) -> int:
     return total - clients
 
 
-async def test_a_connected_device_without_messages_costs_little(store: Store, apps: Apps) -> None:
-    app = await an_app(apps)
-    arriving, register = Arriving(store, apps), RedisRegister(store)
+async def test_a_connected_device_without_messages_costs_little(store: Store, saver: RedisSaver) -> None:
+    app = await an_app(saver)
+    register = RedisRegister(store)
     names = [f"device-{n * 7919:013d}" for n in range(DEVICES)]
-    await arriving.arrive([Arrive(app, "first", NOW)])
+    await saver.inboxes.arrive([Arrive(app, "first", NOW)])
     await register.bind([Bind(app, "first", "room-1", NOW)])
     before = await used(store)
     for start in range(0, DEVICES, 1000):
         part = names[start : start + 1000]
-        await arriving.arrive([Arrive(app, name, NOW + start) for name in part])
+        await saver.inboxes.arrive([Arrive(app, name, NOW + start) for name in part])
         await register.bind([Bind(app, name, "room-7f3a9c21d4", NOW + start) for name in part])
     while transitions := await register.transitions(DEVICES):
         await register.forget(transitions)
@@ -86,33 +84,33 @@ async def test_a_connected_device_without_messages_costs_little(store: Store, ap
     await register.close()
 
 
-async def test_a_deletion_that_was_interrupted_is_carried_on(store: Store, apps: Apps) -> None:
+async def test_a_deletion_that_was_interrupted_is_carried_on(store: Store, saver: RedisSaver) -> None:
     """Whoever deleted the app died before it could tell the partitions."""
-    app = await an_app(apps)
-    registry, purging = Registry(store, apps, 1000), Purging(store, apps)
-    await registry.register(app, [Registration(f"d{n}", Profile(tags=("red",))) for n in range(50)], NOW)
+    app = await an_app(saver)
+    await saver.devices.put(app, [Registration(f"d{n}", Profile(tags=("red",))) for n in range(50)], NOW)
     await store.run(APPS, DELETE, [DIRECTORY, NAMES, NUMBERS, PURGES], [app])
-    assert await purging.waits()
-    await purging.purge(1000)
-    assert await registry.count_devices(app) == 0
-    assert await registry.find_devices(app, ["d1"]) == [None]
+    assert await saver.expiry.purging()
+    await saver.expiry.purge(1000)
+    assert await saver.devices.count(app) == 0
+    assert await saver.devices.find(app, ["d1"]) == [None]
 
 
-async def test_devices_are_purged_in_slices_once_the_apps_messages_are(store: Store, apps: Apps) -> None:
-    app = await an_app(apps)
-    registry, purging = Registry(store, apps, 1000), Purging(store, apps)
+async def test_devices_are_purged_in_slices_once_the_apps_messages_are(
+    store: Store, saver: RedisSaver
+) -> None:
+    app = await an_app(saver)
     profile = Profile(tags=("red", "blue"))
-    await registry.register(app, [Registration(f"d{n}", profile) for n in range(100)], NOW)
-    await apps.delete_app(app)
-    assert await purging.purge(1000) == 0
+    await saver.devices.put(app, [Registration(f"d{n}", profile) for n in range(100)], NOW)
+    await saver.apps.delete(app)
+    assert await saver.expiry.purge(1000) == 0
     for partition in range(PARTITIONS):
         await store.call(b"p%d" % partition, "ZREM", b"{p%d}due" % partition, app)
     slices = []
-    while removed := await purging.purge(20):
+    while removed := await saver.expiry.purge(20):
         slices.append(removed)
     assert max(slices) <= 20
     assert sum(slices) > 200, "labels count, too"
-    assert not await purging.waits()
+    assert not await saver.expiry.purging()
     for partition in range(PARTITIONS):
         tag = b"p%d" % partition
         left = await store.call(tag, "KEYS", b"{%b}*" % tag)
@@ -120,23 +118,23 @@ async def test_devices_are_purged_in_slices_once_the_apps_messages_are(store: St
         assert set(map(str, left)) == {str(b"{%b}gone" % tag), str(b"{%b}last" % tag)}
 
 
-async def test_two_that_purge_at_once_do_not_disturb_each_other(store: Store, apps: Apps) -> None:
-    app = await an_app(apps)
-    registry, purging = Registry(store, apps, 1000), Purging(store, apps)
-    await registry.register(app, [Registration(f"d{n}", Profile()) for n in range(200)], NOW)
-    await apps.delete_app(app)
+async def test_two_that_purge_at_once_do_not_disturb_each_other(store: Store, saver: RedisSaver) -> None:
+    app = await an_app(saver)
+    await saver.devices.put(app, [Registration(f"d{n}", Profile()) for n in range(200)], NOW)
+    await saver.apps.delete(app)
     for partition in range(PARTITIONS):
         await store.call(b"p%d" % partition, "ZREM", b"{p%d}due" % partition, app)
-    while sum(await asyncio.gather(purging.purge(30), purging.purge(30))):
+    while sum(await asyncio.gather(saver.expiry.purge(30), saver.expiry.purge(30))):
         pass
-    assert not await purging.waits()
+    assert not await saver.expiry.purging()
 
 
-async def test_the_name_of_a_deleted_device_is_kept_as_long_as_its_ledgers(store: Store, apps: Apps) -> None:
-    app = await an_app(apps)
-    registry = Registry(store, apps, 60_000)
-    (device,) = await registry.register(app, [Registration("phone", Profile())], NOW)
-    await registry.delete_device(app, "phone", NOW)
+async def test_the_name_of_a_deleted_device_is_kept_as_long_as_its_ledgers(
+    store: Store, saver: RedisSaver
+) -> None:
+    app = await an_app(saver)
+    (device,) = await saver.devices.put(app, [Registration("phone", Profile())], NOW)
+    await saver.devices.delete(app, "phone", NOW)
     place, partition = divmod(device.ordinal, PARTITIONS)
     key = b"{p%d}d:%d:%d" % (partition, app, place)
     assert await store.call(b"p%d" % partition, "HGETALL", key) == [b"n", b"phone"]
