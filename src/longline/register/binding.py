@@ -14,6 +14,7 @@ from longline.model.times import wall_clock
 from longline.register.layout import Partition, binding, items, number, script
 from longline.register.port import Bind, Bound, Unbind
 from longline.store.redis import Reply, Store, Word
+from longline.store.scatter import divide
 
 UNSURE: Final = 10_000  # binds without an answer that are remembered until the store answers again
 RETRY_AFTER: Final = 0.5  # s
@@ -49,10 +50,8 @@ class Binder:
         self._withdrawing: asyncio.Task[None] | None = None
 
     async def bind(self, batch: Sequence[Bind]) -> list[Bound]:
-        """As `Register.bind`."""
-        parts: dict[int, list[int]] = {}
-        for i, item in enumerate(batch):
-            parts.setdefault(self._store.partition_of(item.app, item.device), []).append(i)
+        """As the port's `bind`."""
+        parts = divide(range(len(batch)), lambda i: self._store.partition_of(batch[i].app, batch[i].device))
         calls = [self._prepare(number, [batch[i] for i in part]) for number, part in parts.items()]
         bound: list[Bound | None] = [None] * len(batch)
         failures: list[Exception] = []

@@ -4,7 +4,6 @@ Where everything is, `lua/sessions.lua` says. A device's session lives in its pa
 device is atomic. What is for all partitions (a dead node, a count) is done in each by itself.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
@@ -15,6 +14,7 @@ from longline.register.binding import Binder
 from longline.register.layout import Partition, binding, items, number, script, transition
 from longline.register.port import Bind, Bound, Transition, Unbind
 from longline.store.redis import Reply, Store, Word
+from longline.store.scatter import ask_all, gathered, scatter
 
 SLICE: Final = 500  # sessions that one call of a script ends: the store serves nobody else meanwhile
 REMEMBERED_DEATH: Final = 86_400  # s: keepers let go of a node that is out of touch within minutes
@@ -53,17 +53,12 @@ class RedisRegister:
         return await self._binder.bind(batch)
 
     async def unbind(self, batch: Sequence[Unbind]) -> list[bool]:
-        parts: dict[int, list[int]] = {}
-        for i, item in enumerate(batch):
-            parts.setdefault(self._store.partition_of(item.app, item.device), []).append(i)
-        replies = await asyncio.gather(
-            *(self._unbind(self._partitions[p], [batch[i] for i in part]) for p, part in parts.items())
+        return await scatter(
+            batch,
+            lambda item: self._store.partition_of(item.app, item.device),
+            lambda number, part: self._unbind(self._partitions[number], part),
+            lambda number, part, reply: [answer == 1 for answer in items(reply)],
         )
-        owned = [False] * len(batch)
-        for part, reply in zip(parts.values(), replies, strict=True):
-            for i, answer in zip(part, items(reply), strict=True):
-                owned[i] = answer == 1
-        return owned
 
     def _unbind(self, partition: Partition, batch: Sequence[Unbind]) -> Awaitable[Reply]:
         args: list[Word] = []
@@ -98,25 +93,14 @@ class RedisRegister:
     # --- asking -----------------------------------------------------------------------------------
 
     async def locate(self, app: int, devices: Sequence[str]) -> list[Binding | None]:
-        parts: dict[int, list[int]] = {}
-        for i, device in enumerate(devices):
-            parts.setdefault(self._store.partition_of(app, device), []).append(i)
-        replies = await asyncio.gather(
-            *(
-                self._store.call(
-                    self._partitions[p].tag,
-                    b"HMGET",
-                    self._partitions[p].sessions(app),
-                    *(devices[i] for i in part),
-                )
-                for p, part in parts.items()
-            )
+        return await scatter(
+            devices,
+            lambda device: self._store.partition_of(app, device),
+            lambda number, part: self._store.call(
+                self._partitions[number].tag, b"HMGET", self._partitions[number].sessions(app), *part
+            ),
+            lambda number, part, reply: [binding(text) for text in items(reply)],
         )
-        bindings: list[Binding | None] = [None] * len(devices)
-        for part, reply in zip(parts.values(), replies, strict=True):
-            for i, text in zip(part, items(reply), strict=True):
-                bindings[i] = binding(text)
-        return bindings
 
     async def count(self, app: int) -> int:
         return sum(await self._everywhere(lambda partition: (b"HLEN", partition.sessions(app))))
@@ -136,11 +120,11 @@ class RedisRegister:
             log.warning("transitions_lost", reason="nobody read them for so long that the oldest go")
         self._waiting = sum(lengths)
         shares = self._shares(lengths, limit)
-        replies = await asyncio.gather(
-            *(
+        replies = await gathered(
+            [
                 self._store.call(partition.tag, b"XRANGE", partition.moves, b"-", b"+", b"COUNT", share)
                 for partition, share in shares
-            )
+            ]
         )
         return [
             transition(partition.source, entry)
@@ -152,22 +136,23 @@ class RedisRegister:
         latest: dict[str, int] = {}
         for item in transitions:
             latest[item.source] = max(latest.get(item.source, 0), item.sequence)
-        await asyncio.gather(
-            *(
+        await gathered(
+            [
                 self._store.call(
                     partition.tag, b"XTRIM", partition.moves, b"MINID", latest[partition.source] + 1
                 )
                 for partition in self._partitions
                 if partition.source in latest
-            )
+            ]
         )
 
     # --- partitions -------------------------------------------------------------------------------
 
     async def _everywhere(self, command: Callable[[Partition], tuple[Word, ...]]) -> list[int]:
         """What each partition answers to a command, 0 for what is no number. All go out in one write."""
-        replies = await asyncio.gather(
-            *(self._store.call(partition.tag, *command(partition)) for partition in self._partitions)
+        replies = await ask_all(
+            len(self._partitions),
+            lambda n: self._store.call(self._partitions[n].tag, *command(self._partitions[n])),
         )
         return [reply if isinstance(reply, int) else 0 for reply in replies]
 
@@ -181,9 +166,7 @@ class RedisRegister:
         done = 0
         while done < limit:
             shares = self._shares(await self._everywhere(count), limit - done)
-            replies = await asyncio.gather(
-                *(work(partition, min(share, SLICE)) for partition, share in shares)
-            )
+            replies = await gathered([work(partition, min(share, SLICE)) for partition, share in shares])
             done += sum(map(number, replies))
             if all(share <= SLICE for _, share in shares) or not any(replies):
                 break

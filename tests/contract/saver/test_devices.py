@@ -3,7 +3,6 @@
 from longline.model.devices import Profile
 from longline.model.ledger import State
 from longline.saver.port.devices import Registration
-from longline.saver.port.inboxes import Arrive
 from tests.contract.store_fixture import StoreFixture, an_app
 
 
@@ -137,43 +136,6 @@ async def test_names_may_hold_any_text(store: StoreFixture) -> None:
     await store.push("hello", *names)
     for name in names:
         assert await store.waiting(name) == ["hello"]
-
-
-async def test_who_arrives_for_the_first_time_is_registered(store: StoreFixture) -> None:
-    arrival = await store.arrive("phone")
-    assert arrival.ordinal == await store.ordinal("phone")
-    assert arrival.banned_until == 0
-    assert not arrival.pending
-    assert await store.arrive("phone") == arrival
-
-
-async def test_one_batch_of_arrivals_may_name_a_device_twice(store: StoreFixture) -> None:
-    await store.register("old")
-    batch = [Arrive(store.app, name, store.now) for name in ("new", "old", "new")]
-    first, old, second = await store.saver.inboxes.arrive(batch)
-    assert first is not None
-    assert old is not None
-    assert first == second
-    assert first.ordinal != old.ordinal
-    assert await store.saver.devices.count(store.app) == 2
-
-
-async def test_an_arrival_says_whether_something_waits(store: StoreFixture) -> None:
-    await store.register("phone", "tablet")
-    await store.push("hello", "phone")
-    assert (await store.arrive("phone")).pending
-    assert not (await store.arrive("tablet")).pending
-    await store.push("to all")
-    assert (await store.arrive("tablet")).pending
-
-
-async def test_a_ban_is_told_at_the_door_and_can_be_lifted(store: StoreFixture) -> None:
-    await store.register("phone")
-    assert await store.saver.devices.ban(store.app, "phone", store.now + 1000)
-    assert (await store.arrive("phone")).banned_until == store.now + 1000
-    assert await store.saver.devices.ban(store.app, "phone", 0)
-    assert (await store.arrive("phone")).banned_until == 0
-    assert not await store.saver.devices.ban(store.app, "nobody", 1)
 
 
 async def test_what_waits_for_a_deleted_device_is_dropped(store: StoreFixture) -> None:
