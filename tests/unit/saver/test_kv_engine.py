@@ -450,3 +450,27 @@ async def test_positions_rise_though_the_store_has_lost_its_last_writes(
     assert before < min(lost)
     world.now += 1  # the other server takes over later than that
     assert await position() > max(lost)
+
+
+async def test_a_broadcast_collapses_what_is_older_only_for_those_that_it_is_for(world: World) -> None:
+    """An expression that leaves a device out takes nothing away from it."""
+    out, (place, partition) = NAMES[0], divmod(world.ordinals[NAMES[0]], PARTITIONS)
+    await world.send(world.message("to all", collapse="k"))
+    for name in NAMES[:2]:
+        await world.send(world.message("one", collapse="other"), name)
+    tag, left_out = b"p%d" % partition, b"{p%d}x:%d" % (partition, world.app)
+    await world.store.call(tag, "SETBIT", left_out, place, 1)  # as if it were not described
+    await world.send(world.message("newer", collapse="k"))
+    await world.send(world.message("newer", collapse="other"))
+    await world.store.call(tag, "SETBIT", left_out, place, 0)
+    texts = {
+        name: [push.message.payload.decode() for push in (await world.page(name)).pushes] for name in NAMES
+    }
+    assert texts == {name: ["newer", "newer"] if name != out else ["to all", "one"] for name in NAMES}
+    await world.send(world.message("newest", collapse="k"), out)
+    assert [push.message.payload for push in (await world.page(out)).pushes] == [b"one", b"newest"]
+    world.now += MINUTE
+    await world.saver.expiry.end(world.now, 1000)
+    world.now += RETENTION
+    await world.saver.expiry.end(world.now, 1000)
+    assert "bk" not in await world.keys()

@@ -10,6 +10,7 @@ from pathlib import Path
 import apsw
 import msgspec
 import pytest
+from pyroaring import BitMap
 
 from longline.errors import DataDirInUse, Unavailable
 from longline.model.audience import Devices, Everyone
@@ -21,7 +22,7 @@ from longline.register.memory import MemoryRegister
 from longline.saver.bundle import Durability
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Cursor
-from longline.saver.sql import broadcasts, database, engine, events, inboxes, routing
+from longline.saver.sql import broadcasts, database, engine, events, inboxes, messages, routing
 from longline.saver.sql.database import Database, Value
 from longline.saver.sql.engine import SqliteSaver
 from tests.contract.engines import SAVERS, Opened
@@ -388,3 +389,21 @@ def test_bound_arrays_are_seen_whole() -> None:
         rows = connection.execute("SELECT value FROM carray(?)", (database.bound(values),)).fetchall()
         assert tuple(row[0] for row in rows) == values
     connection.close()
+
+
+async def test_a_broadcast_collapses_what_is_older_only_for_those_that_it_is_for(
+    store: StoreFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An expression that leaves a device out takes nothing away from it."""
+    await store.register("in", "out")
+    await store.push("to all", collapse="k")
+    for name in ("in", "out"):
+        await store.push("one", name, collapse="other")
+    with monkeypatch.context() as patch:
+        patch.setattr(messages, "resolve", lambda *asked: BitMap([0]))
+        await store.push("newer", collapse="k")
+        await store.push("newer", collapse="other")
+    assert await store.waiting("in") == ["newer", "newer"]
+    assert await store.waiting("out") == ["to all", "one"]
+    await store.push("newest", "out", collapse="k")
+    assert await store.waiting("out") == ["one", "newest"]
