@@ -72,6 +72,10 @@ class Outgoing:
             self._work = asyncio.create_task(self._run(), name=f"bus.send {self._node}")
         await done
 
+    def busy(self) -> bool:
+        """Whether anything is under way."""
+        return self._work is not None
+
     def waiting(self) -> int:
         """How many commands are still in this process."""
         return len(self._waiting)

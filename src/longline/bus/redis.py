@@ -46,8 +46,15 @@ class RedisBus:
         await self._store.call(NODES[0], b"SREM", NODES[1], node)
 
     async def nodes(self) -> list[str]:
-        names = await self._store.call(NODES[0], b"SMEMBERS", NODES[1])
-        return [name.decode() for name in names if isinstance(name, bytes)] if isinstance(names, list) else []
+        found = await self._store.call(NODES[0], b"SMEMBERS", NODES[1])
+        names = (
+            [name.decode() for name in found if isinstance(name, bytes)] if isinstance(found, list) else []
+        )
+        # What is remembered of a node that was stuck, and is gone, nobody will ask for again.
+        for node in self._outgoing.keys() - names:
+            if not self._outgoing[node].busy():
+                del self._outgoing[node]
+        return names
 
     async def send(self, node: str, commands: Sequence[Command]) -> None:
         if not commands:

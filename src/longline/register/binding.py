@@ -14,7 +14,8 @@ from longline.model.times import wall_clock
 from longline.register.layout import Partition, binding, items, number, script
 from longline.register.port import Bind, Bound, Unbind
 from longline.store.redis import Reply, Store, Word
-from longline.store.scatter import divide
+from longline.store.scatter import divide, is_of_an_item
+from longline.telemetry.faults import Faults
 
 UNSURE: Final = 10_000  # binds without an answer that are remembered until the store answers again
 RETRY_AFTER: Final = 0.5  # s
@@ -37,11 +38,13 @@ class Binder:
         partitions: Sequence[Partition],
         give_up: int,
         unbind: Callable[[Sequence[Unbind]], Awaitable[list[bool]]],
+        faults: Faults,
     ) -> None:
         self._store = store
         self._partitions = partitions
         self._give_up = give_up
         self._unbind = unbind
+        self._faults = faults
         # Of each partition, the server's clock minus ours, in ms; unknown before the first answer.
         self._ahead: list[int | None] = [None] * len(partitions)
         self._process = os.urandom(9)
@@ -159,9 +162,11 @@ class Binder:
             await asyncio.sleep(max(0, due - _monotonic()) / 1000)
             try:
                 await self._end(item)
-            except LonglineError:
-                await asyncio.sleep(RETRY_AFTER)
-                continue
+            except LonglineError as error:
+                if not is_of_an_item(error):
+                    await asyncio.sleep(RETRY_AFTER)
+                    continue
+                self._faults.note("register.withdraw", error)  # it would hold up all others for ever
             if self._unsure and self._unsure[0] is entry:
                 self._unsure.popleft()
 

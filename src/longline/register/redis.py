@@ -14,7 +14,8 @@ from longline.register.binding import Binder
 from longline.register.layout import Partition, binding, items, number, script, transition
 from longline.register.port import Bind, Bound, Transition, Unbind
 from longline.store.redis import Reply, Store, Word
-from longline.store.scatter import ask_all, gathered, scatter
+from longline.store.scatter import Spare, ask_all, gathered, scatter
+from longline.telemetry.faults import Faults
 
 SLICE: Final = 500  # sessions that one call of a script ends: the store serves nobody else meanwhile
 REMEMBERED_DEATH: Final = 86_400  # s: keepers let go of a node that is out of touch within minutes
@@ -36,10 +37,14 @@ class RedisRegister:
     An unbind that is repeated may answer False for a session that it ended itself.
     """
 
-    def __init__(self, store: Store, *, give_up: float = 5.0) -> None:
+    def __init__(self, store: Store, *, give_up: float = 5.0, faults: Faults | None = None) -> None:
         self._store = store
+        self._faults = faults or Faults()
+        self._nowhere: Spare[str, Binding | None] = Spare(
+            self._faults, "register.locate", lambda device: None
+        )
         self._partitions = [Partition(number) for number in range(store.partitions)]
-        self._binder = Binder(store, self._partitions, int(give_up * 1000), self.unbind)
+        self._binder = Binder(store, self._partitions, int(give_up * 1000), self.unbind, self._faults)
         self._turn = 0
         self._waiting = 0  # transitions, when they were last read
 
@@ -100,6 +105,7 @@ class RedisRegister:
                 self._partitions[number].tag, b"HMGET", self._partitions[number].sessions(app), *part
             ),
             lambda number, part, reply: [binding(text) for text in items(reply)],
+            self._nowhere,
         )
 
     async def count(self, app: int) -> int:
@@ -126,11 +132,19 @@ class RedisRegister:
                 for partition, share in shares
             ]
         )
-        return [
-            transition(partition.source, entry)
-            for (partition, _), reply in zip(shares, replies, strict=True)
-            for entry in items(reply)
-        ]
+        found: list[Transition] = []
+        unreadable: list[Awaitable[Reply]] = []
+        for (partition, _), reply in zip(shares, replies, strict=True):
+            for entry in items(reply):
+                try:
+                    found.append(transition(partition.source, entry))
+                except Exception as error:  # else nobody would ever get past it
+                    self._faults.note("register.transitions", error)
+                    if isinstance(entry, list) and isinstance(entry[0], bytes):
+                        call = self._store.call(partition.tag, b"XDEL", partition.moves, entry[0])
+                        unreadable.append(call)
+        await gathered(unreadable)
+        return found
 
     async def forget(self, transitions: Sequence[Transition]) -> None:
         latest: dict[str, int] = {}

@@ -10,7 +10,7 @@ from longline.model.audience import Devices, Everyone
 from longline.model.devices import Profile
 from longline.model.messages import Envelope
 from longline.saver.port.devices import Registration
-from longline.saver.port.inboxes import Arrive
+from longline.saver.port.inboxes import Arrive, Fetch
 from longline.saver.port.messages import Outcome, Refused, Submission
 from tests.contract.store_fixture import StoreFixture, an_app
 
@@ -86,6 +86,26 @@ async def test_a_deleted_app_is_gone_with_its_devices_and_messages(store: StoreF
     assert await store.saver.ledgers.status(store.app, message_id) is None
     assert await store.saver.ledgers.deliveries(store.app, message_id, -1, 10) is None
     assert not await store.saver.messages.cancel(store.app, message_id, store.now)
+
+
+async def test_what_waits_in_a_deleted_app_is_not_read_any_more(store: StoreFixture) -> None:
+    """While its connections are being ended, too; other apps in the same batch are."""
+    app = store.app
+    (ordinal,) = await store.register("a")
+    await store.push("one", "a")
+    await store.push("all")
+    other = (await store.saver.apps.create(an_app("rain"))).number
+    await store.saver.devices.put(other, [Registration("b", Profile())], store.now)
+    await store.submit(Submission(other, (Envelope(store.message(), Devices(("b",))),), store.now))
+    (device,) = await store.saver.devices.find(other, ["b"])
+    assert device is not None
+    await store.saver.apps.delete(app)
+    fetches = [
+        Fetch(n, o, 0, 0, 10, store.now) for n, o in ((app, ordinal), (other, device.ordinal), (app, 5))
+    ]
+    pages = await store.saver.inboxes.fetch(fetches)
+    assert [len(page.pushes) for page in pages] == [0, 1, 0]
+    assert all(page.complete for page in pages)
 
 
 async def test_nothing_is_sent_to_nor_registered_in_a_deleted_app(store: StoreFixture) -> None:

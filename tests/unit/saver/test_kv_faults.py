@@ -219,3 +219,14 @@ async def test_interrupted_submissions_beside_one_that_the_store_refuses_are_com
     (page,) = await planted.saver.inboxes.fetch(planted.fetch(GOOD[0]))
     assert len(page.pushes) == 1
     assert planted.faults.counts == {"saver.routing": 1}
+
+
+async def test_what_is_left_of_a_deleted_app_holds_up_no_other(planted: Planted) -> None:
+    other = (await planted.saver.apps.create(an_app("rain"))).number
+    await planted.saver.devices.put(other, [Registration(name, Profile()) for name in NAMES], START)
+    for app in (planted.app, other):
+        await planted.saver.apps.delete(app)
+    await planted._spoil(0, f"next:{planted.app}")
+    assert await planted.saver.expiry.end(START, 1000) > 0
+    assert set(await planted.saver.apps.purges()) == {planted.app}
+    assert planted.faults.counts == {"saver.expiry": 1}

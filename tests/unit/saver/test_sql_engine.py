@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import stat
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from longline.saver.bundle import Durability
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Cursor
 from longline.saver.sql import broadcasts, database, engine, events, inboxes, messages, routing
+from longline.saver.sql.broadcasts import BroadcastLedger
 from longline.saver.sql.database import Database, Value
 from longline.saver.sql.engine import SqliteSaver
 from tests.contract.engines import SAVERS, Opened
@@ -407,3 +409,28 @@ async def test_a_broadcast_collapses_what_is_older_only_for_those_that_it_is_for
     assert await store.waiting("out") == ["to all", "one"]
     await store.push("newest", "out", collapse="k")
     assert await store.waiting("out") == ["one", "newest"]
+
+
+async def test_a_database_that_lacks_something_is_refused_and_let_go(store: StoreFixture) -> None:
+    """Whoever repairs it can open it: neither its lock nor a connection is left behind."""
+    await store.close()
+    connection = apsw.Connection(store.place)
+    connection.execute("ALTER TABLE apps RENAME TO lost")
+    threads = threading.active_count()
+    with pytest.raises(Unavailable, match="no such table"):
+        await store.open()
+    assert threading.active_count() == threads
+    connection.execute("ALTER TABLE lost RENAME TO apps")
+    connection.close()
+    await store.open()
+
+
+def test_a_ledger_may_be_read_while_a_commit_adds_to_it() -> None:
+    """The reader's thread goes through the sets while the writer's publishes others."""
+    ledger = BroadcastLedger(1, BitMap(range(9)))
+    ledger.add({"sent": BitMap([1, 2])})
+    sets = iter(ledger.sets.items())
+    next(sets)
+    ledger.add({"sent": BitMap([3]), "acked": BitMap([1])})
+    assert list(sets) == []
+    assert (ledger.sets, ledger.settled) == ({"sent": BitMap([1, 2, 3]), "acked": BitMap([1])}, BitMap([1]))

@@ -105,8 +105,14 @@ class KvExpiry:
         """Removes at most `limit` devices and labels of deleted apps; how many it removed."""
         removed = 0
         for app, reached in (await self._apps.purges()).items():
-            if removed < limit:
+            if removed >= limit:
+                break
+            try:
                 removed += await self._purge(app, reached, limit - removed)
+            except Exception as error:  # what is left of one app holds up no other
+                if not is_of_an_item(error):
+                    raise
+                self._faults.note("saver.expiry", error)
         return removed
 
     async def _purge(self, app: int, reached: int, limit: int) -> int:

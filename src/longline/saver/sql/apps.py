@@ -13,19 +13,31 @@ _apps = msgspec.json.Decoder(list[tuple[int, str, str, str, str, int, int]])
 APP = "json_array(number, app, name, hex(server_key_hash), device_secret, pubsub, created_at)"
 
 
+def deleted_apps(database: Database) -> set[int]:
+    """Numbers of apps that are gone, of which rows are left."""
+    found = database.text("SELECT json_group_array(number) FROM apps WHERE deleted")
+    return set(msgspec.json.decode(found, type=list[int]))
+
+
 class SqlApps:
-    """Fulfils `AppStore`. `deleted`: numbers of apps that are gone, though rows of them may be left."""
+    """Fulfils `AppStore`. `deleted` gets the numbers of apps that are gone."""
 
     def __init__(
-        self, writer: Worker, reader: Worker, writing: Database, reading: Database, members: Members
+        self,
+        writer: Worker,
+        reader: Worker,
+        writing: Database,
+        reading: Database,
+        *,
+        members: Members,
+        deleted: set[int],
     ) -> None:
         self._writer = writer
         self._reader = reader
         self._writing = writing
         self._reading = reading
         self._members = members
-        found = reading.text("SELECT json_group_array(number) FROM apps WHERE deleted")
-        self.deleted = set(msgspec.json.decode(found, type=list[int]))
+        self._deleted = deleted
 
     async def create(self, app: App) -> App:
         """A number is the last one that was given, plus one."""
@@ -105,7 +117,7 @@ class SqlApps:
     async def delete(self, app: int) -> None:
         """Marks the app: its rows, perhaps a million, are too many for one transaction; they go in slices."""
         await self._writer.call(self._delete, app)
-        self.deleted.add(app)
+        self._deleted.add(app)
 
     def _delete(self, calls: list[int]) -> list[None]:
         for number in calls:

@@ -14,7 +14,7 @@ and publishing is a union: whichever comes first, the cache ends with the commit
 """
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 
 import msgspec
 from pyroaring import BitMap
@@ -72,11 +72,15 @@ class BroadcastLedger:
                 size += min(2 * len(ordinals), 8192 * ((ordinals.max() >> 16) + 1))
         return size
 
-    def add(self, label: str, ordinals: BitMap) -> None:
-        # A new set rather than a changed one: the reader may be looking at the old.
-        self.sets[label] = self.sets.get(label, BitMap()) | ordinals
-        if label != SENT:
-            self.settled = self.settled | ordinals
+    def add(self, sets: Mapping[str, BitMap]) -> None:
+        """Adds what a transaction brought, all at once."""
+        # New sets and a new dict rather than changed ones: the reader may be going through the old.
+        self.sets = self.sets | {
+            label: self.sets.get(label, BitMap()) | ordinals for label, ordinals in sets.items()
+        }
+        for label, ordinals in sets.items():
+            if label != SENT:
+                self.settled = self.settled | ordinals
 
 
 class BroadcastLedgers:
@@ -153,8 +157,7 @@ class BroadcastLedgers:
         """The transaction is on disk: its additions become visible to the reader."""
         with self._lock:
             for ledger in self._dirty.values():
-                for label, ordinals in ledger.fresh.items():
-                    ledger.add(label, ordinals)
+                ledger.add(ledger.fresh)
                 ledger.fresh = {}
                 ledger.fresh_settled = BitMap()
                 self._cache.put(ledger.position, ledger)
@@ -197,11 +200,5 @@ class BroadcastLedgers:
             if label == TARGETS:
                 ledger.targets = ordinals
             else:
-                ledger.add(label, ordinals)
+                ledger.add({label: ordinals})
         return ledger
-
-
-def outcomes(ledger: BroadcastLedger) -> Iterator[tuple[str, int]]:
-    """(label, how many) of what is committed."""
-    for label, ordinals in ledger.sets.items():
-        yield label, len(ordinals)

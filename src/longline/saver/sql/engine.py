@@ -14,7 +14,7 @@ from pathlib import Path
 
 from longline.errors import DataDirInUse, Unavailable
 from longline.saver.bundle import Durability
-from longline.saver.sql.apps import SqlApps
+from longline.saver.sql.apps import SqlApps, deleted_apps
 from longline.saver.sql.bodies import Bodies
 from longline.saver.sql.broadcasts import BroadcastLedgers
 from longline.saver.sql.database import BROKEN, Database, Error
@@ -60,13 +60,14 @@ class SqliteSaver:
         self._members = Members(writing, self._positions)
         self._failures = 0
         self._checkpoints = 0
+        # All that is read now was read before the threads begin: from here on nothing can fail.
+        deleted = deleted_apps(reading)
         writer = Worker("saver-writer", queue_limit, queue_bytes, GROUP, self._write, self._checkpoint)
         reader = Worker("saver-reader", queue_limit, queue_bytes, GROUP, self._read)
         self._writer = writer
         self._reader = reader
         members, broadcasts = self._members, self._broadcasts
-        self.apps = SqlApps(writer, reader, writing, reading, members)
-        deleted = self.apps.deleted
+        self.apps = SqlApps(writer, reader, writing, reading, members=members, deleted=deleted)
         self.devices = SqlDevices(
             writer, reader, writing, reading, members=members, broadcasts=broadcasts, deleted=deleted
         )
@@ -119,17 +120,20 @@ class SqliteSaver:
         when the file cannot be used.
         """
         path = Path(path)
+        bounds = (queue_limit, queue_bytes, cache_bytes, ledger_retention_ms, event_limit)
         try:
             lock = _lock(path)
+            connections: tuple[Database, ...] = ()
             try:
-                connections = await asyncio.to_thread(_connect, path, cache_bytes)
+                writing, reading = connections = await asyncio.to_thread(_connect, path, cache_bytes)
+                return cls(lock, writing, reading, locate, *bounds)
             except BaseException:
+                for connection in connections:
+                    connection.close()
                 os.close(lock)
                 raise
         except (OSError, Error) as error:
             raise Unavailable(f"cannot use {path}: {error}") from error
-        bounds = (queue_limit, queue_bytes, cache_bytes, ledger_retention_ms, event_limit)
-        return cls(lock, *connections, locate, *bounds)
 
     def durability(self) -> Durability:
         return Durability("fsync")

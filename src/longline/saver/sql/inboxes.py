@@ -186,7 +186,16 @@ class SqlInboxes:
 
     async def fetch(self, batch: Sequence[Fetch]) -> list[Page]:
         """One statement for all inboxes and logs, then one or a few for the messages."""
-        return await self._reader.call(self._fetch, batch, len(batch))
+        there: Sequence[Fetch] = batch
+        if self._deleted:
+            there = [fetch for fetch in batch if fetch.app not in self._deleted]
+        pages = await self._reader.call(self._fetch, there, len(there))
+        if len(there) == len(batch):
+            return pages
+        rest = iter(pages)
+        return [
+            Page((), fetch.log_after, True) if fetch.app in self._deleted else next(rest) for fetch in batch
+        ]
 
     def _fetch(self, calls: list[Sequence[Fetch]]) -> list[list[Page]]:
         asked = [fetch for call in calls for fetch in call]

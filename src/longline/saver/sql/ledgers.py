@@ -17,7 +17,6 @@ from longline.saver.sql.broadcasts import (
     SENT,
     BroadcastLedger,
     BroadcastLedgers,
-    outcomes,
 )
 from longline.saver.sql.database import Database, device_key, id_bytes
 from longline.saver.sql.expiry import END
@@ -153,9 +152,9 @@ def _ledger_of_rows(counts: list[tuple[State, str | None, int, int, int]], missi
 
 
 def _ledger_of_sets(ledger: BroadcastLedger) -> Ledger:
-    counts = dict(outcomes(ledger))
-    counts.pop(SENT, None)
-    written = len(ledger.sets.get(SENT, BitMap()) | ledger.sets.get(ACKED, BitMap()))
+    sets = ledger.sets  # once: the writer puts others in their place
+    counts = {label: len(ordinals) for label, ordinals in sets.items() if label != SENT}
+    written = len(sets.get(SENT, BitMap()) | sets.get(ACKED, BitMap()))
     return Ledger(
         targeted=len(ledger.targets),
         pending=len(ledger.targets) - sum(counts.values()),
