@@ -69,7 +69,7 @@ def test_a_small_payload_costs_little_more_than_itself() -> None:
     assert len(layout.pack_body(message)) == 32 + 12
 
 
-def test_a_standing_tells_times_and_reason() -> None:
+def test_a_delivery_tells_times_and_reason() -> None:
     packed = struct.pack(">BII", layout.CONNECTED | State.DROPPED, 6, 11) + b"too_large"
     delivery = layout.unpack_delivery(packed, 1000)
     assert (delivery.state, delivery.connected, delivery.reason) == (State.DROPPED, True, "too_large")
@@ -77,7 +77,7 @@ def test_a_standing_tells_times_and_reason() -> None:
     assert delivery.sent
 
 
-def test_a_standing_of_which_nothing_is_known_has_no_times() -> None:
+def test_a_delivery_of_which_nothing_is_known_has_no_times() -> None:
     delivery = layout.unpack_delivery(struct.pack(">BII", State.PENDING, 0, 0), 1000)
     assert (delivery.state, delivery.connected, delivery.reason) == (State.PENDING, False, None)
     assert (delivery.sent_at, delivery.settled_at) == (None, None)

@@ -33,7 +33,11 @@ class Accepted(msgspec.Struct, frozen=True, tag="accepted"):
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
-    """The message was not stored; `code` is that of a `LonglineError`: `no_target`, `app_not_found`."""
+    """The message was not stored; `code` is that of a `LonglineError`: `no_target`, `app_not_found`.
+
+    And `internal` for all messages of a submission that the store refuses, while it takes others of its
+    batch.
+    """
 
     code: str
 
@@ -51,7 +55,11 @@ class IdempotencyConflict(msgspec.Struct, frozen=True):
 
 
 class MessageStore(Protocol):
-    """The port. What holds for every port of the saver stands in the folder's first paragraph."""
+    """The port. What holds for every port of the saver stands in the folder's first paragraph.
+
+    A submission is stored whole or not at all. What was stored is read by whoever asks after the answer, and
+    is delivered at least once until it is settled, taken back, or its time is over.
+    """
 
     async def enqueue(self, batch: Sequence[Submission]) -> list[Outcome | IdempotencyConflict]:
         """Stores submissions, each atomically: message, inbox or log entries, and idempotency key.

@@ -7,7 +7,11 @@ from longline.model.commands import Broadcast, Unicast
 
 
 class RoutingStore(Protocol):
-    """The port. What holds for every port of the saver stands in the folder's first paragraph."""
+    """The port. What holds for every port of the saver stands in the folder's first paragraph.
+
+    What is returned here is to be routed by whoever asked; being routed twice is safe, and so is asking from
+    several processes at once. One entry that cannot be carried out holds up no other.
+    """
 
     async def assign(self, app: int, message_id: str, nodes: Sequence[str]) -> None:
         """Notes which nodes have a broadcast's sub-task: to write it to their own devices.

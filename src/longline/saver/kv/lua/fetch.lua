@@ -1,7 +1,7 @@
 -- What waits for devices, in one snapshot. KEYS: beginning of the keys. ARGV, for each device: app, place,
 -- inbox after, log after, limit, now, limit of bytes.
 -- Returns for each: {entries of the inbox as they are, position of the first one left out or 0, {whole
--- messages of the entries whose bodies are elsewhere}, how far the log was read, 1 when that is its end,
+-- messages of the entries whose bodies are apart}, how far the log was read, 1 when that is its end,
 -- {position, id, 1 when it was written before, …} from the log}.
 -- include: skipped.lua
 
