@@ -15,6 +15,7 @@ LAYERS = "Imports point down"
 MQTT = "Only room, sdk, bench and testing see MQTT"
 CLIENTS = "A database client is imported only by"
 ENGINES = "The engine of a port is opened by node"
+ALONE = "Engines know nothing of each other"
 SEVERAL = "Only node imports several roles"
 
 
@@ -70,6 +71,8 @@ def test_the_house_as_it_stands_keeps_every_rule(copy: Path) -> None:
         (ENGINES, "coordinator/expiry.py", "from longline.register.redis import RedisRegister"),
         (ENGINES, "cli/run.py", "import longline.saver.kv"),
         (ENGINES, "room/__init__.py", "import longline.store.redis"),
+        (ALONE, "saver/kv/__init__.py", "import longline.saver.sql"),
+        (ALONE, "bus/redis.py", "from longline.bus.local import LocalBus"),
         (SEVERAL, "cli/demo.py", "import longline.center"),
     ],
 )
