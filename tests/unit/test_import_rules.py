@@ -1,4 +1,4 @@
-"""`make check` refuses what the house forbids: each line is planted in a copy of the source, and seen."""
+"""`make check` refuses what the rules forbid: each line is planted in a copy of the source, and seen."""
 
 import os
 import shutil
@@ -43,7 +43,7 @@ def check(source: Path) -> str:
     return said
 
 
-def test_the_house_as_it_stands_keeps_every_rule(copy: Path) -> None:
+def test_the_source_as_it_stands_keeps_every_rule(copy: Path) -> None:
     assert check(copy) == ""
 
 
