@@ -22,9 +22,9 @@ from longline.model.messages import Envelope, Message
 from longline.model.times import wall_clock
 from longline.register.port import Bind
 from longline.register.redis import RedisRegister
+from longline.saver.kv.engine import RedisSaver
 from longline.saver.port.devices import Registration
 from longline.saver.port.messages import Submission
-from longline.saver.redis import RedisSaver
 from longline.settings import StoreSettings
 from longline.store.redis import Store
 

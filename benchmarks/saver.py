@@ -24,7 +24,7 @@ from longline.model.messages import Envelope, Message
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Arrive, Fetch, Receipt
 from longline.saver.port.messages import Accepted, Outcome, Submission
-from longline.saver.sqlite import SqliteSaver
+from longline.saver.sql.engine import SqliteSaver
 
 
 def now() -> int:

@@ -243,6 +243,22 @@ class Unavailable(LonglineError):
     retryable = True
 
 
+class StoreError(LonglineError):
+    """The store refuses this, and would again: what it holds, or its settings, are not right.
+
+    `word`: the first word of its reply, such as `WRONGTYPE`, `ERR`, or one of a script of ours. `text`: the
+    rest, for logs alone.
+    """
+
+    def __init__(self, word: str, text: str) -> None:
+        super().__init__(f"the store refused this ({word})")
+        self.word = word
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"{self.word} {self.text}"
+
+
 class Fenced(LonglineError):
     """This node was declared dead by the others: it must leave, and come back under a new name."""
 

@@ -8,7 +8,7 @@ import pytest
 from longline.bus.port import Bus
 from longline.register.port import Register
 from tests.contract.engines import BUSES, REGISTERS, SAVERS, BusEngine, SaverEngine
-from tests.contract.scene import Scene
+from tests.contract.store_fixture import StoreFixture
 
 
 @pytest.fixture(params=sorted(SAVERS))
@@ -17,14 +17,14 @@ def saver_engine(request: pytest.FixtureRequest) -> SaverEngine:
 
 
 @pytest.fixture
-async def scene(saver_engine: SaverEngine, tmp_path: Path) -> AsyncIterator[Scene]:
+async def store(saver_engine: SaverEngine, tmp_path: Path) -> AsyncIterator[StoreFixture]:
     """A store with one app, "news"."""
     with saver_engine.place(tmp_path) as place:
-        scene = Scene(saver_engine, place)
-        await scene.open()
-        await scene.begin()
-        yield scene
-        await scene.close()
+        store = StoreFixture(saver_engine, place)
+        await store.open()
+        await store.begin()
+        yield store
+        await store.close()
 
 
 @pytest.fixture(params=sorted(REGISTERS))

@@ -27,8 +27,8 @@ from longline.register.memory import MemoryRegister
 from longline.register.port import Register
 from longline.register.redis import RedisRegister
 from longline.saver.bundle import Saver
-from longline.saver.redis import RedisSaver
-from longline.saver.sqlite import SqliteSaver
+from longline.saver.kv.engine import RedisSaver
+from longline.saver.sql.engine import SqliteSaver
 from longline.settings import KeeperSettings, StoreSettings
 from longline.store.redis import Store
 from tests.contract.twice import TwiceStore

@@ -14,12 +14,15 @@ import pytest
 
 from longline.bus.port import Bus
 from longline.keeper.port import Keeper
+from longline.model.apps import App
 from longline.model.commands import Command, Resync
+from longline.model.events import Event
+from longline.model.ledger import DeliveryRecord
 from longline.register.port import Register, Unbind
 from longline.saver.bundle import Saver
 from longline.saver.port.inboxes import Receipt
 from longline.saver.port.messages import IdempotencyConflict, Outcome, Submission
-from tests.contract.scene import Scene
+from tests.contract.store_fixture import StoreFixture
 
 VARIABLE = "LONGLINE_PLANTED_FAULT"
 
@@ -31,7 +34,7 @@ def lost_receipt(saver: Saver) -> None:
     async def settle_but_one(batch: Sequence[Receipt]) -> None:
         await settle(batch[:-1])
 
-    replace(saver, "settle", settle_but_one)
+    replace(saver.inboxes, "settle", settle_but_one)
 
 
 def lost_key(saver: Saver) -> None:
@@ -43,7 +46,7 @@ def lost_key(saver: Saver) -> None:
             [msgspec.structs.replace(submission, idempotency_key=None) for submission in batch]
         )
 
-    replace(saver, "enqueue", enqueue_again)
+    replace(saver.messages, "enqueue", enqueue_again)
 
 
 def stale_word(saver: Saver) -> None:
@@ -53,7 +56,74 @@ def stale_word(saver: Saver) -> None:
     async def settle_for_anybody(batch: Sequence[Receipt]) -> None:
         await settle([msgspec.structs.replace(receipt, epoch=0) for receipt in batch])
 
-    replace(saver, "settle", settle_for_anybody)
+    replace(saver.inboxes, "settle", settle_for_anybody)
+
+
+def lost_update(saver: Saver) -> None:
+    """Puts an app in the place of whatever somebody else made of it meanwhile."""
+    update = saver.apps.update
+
+    async def update_anything(app: App, before: App) -> bool:
+        return await update(app, await saver.apps.find(app.app) or before)
+
+    replace(saver.apps, "update", update_anything)
+
+
+def forgotten_ban(saver: Saver) -> None:
+    """Answers as if it had banned a device."""
+
+    async def ban_nobody(app: int, device: str, until: int) -> bool:
+        return (await saver.devices.find(app, [device])) != [None]
+
+    replace(saver.devices, "ban", ban_nobody)
+
+
+def skipped_row(saver: Saver) -> None:
+    """Leaves out the row that follows a page of a ledger."""
+    deliveries = saver.ledgers.deliveries
+
+    async def later_page(
+        app: int, message_id: str, after: int, limit: int
+    ) -> list[tuple[int, DeliveryRecord]] | None:
+        return await deliveries(app, message_id, after + 1, limit)
+
+    replace(saver.ledgers, "deliveries", later_page)
+
+
+def endless_task(saver: Saver) -> None:
+    """Does not hear that a node is done with a broadcast."""
+
+    async def finish_nothing(app: int, message_id: str, node: str, at: int) -> None:
+        pass
+
+    replace(saver.routing, "finish", finish_nothing)
+
+
+def echoed_event(saver: Saver) -> None:
+    """Takes every event for a new one."""
+    append = saver.events.append
+    told: list[Event] = []
+
+    async def append_again(batch: Sequence[Event]) -> None:
+        told.extend(batch)
+        count = len(told)
+        again = [
+            msgspec.structs.replace(event, source=f"{event.source}-{count + n}")
+            for n, event in enumerate(batch)
+        ]
+        await append(again)
+
+    replace(saver.events, "append", append_again)
+
+
+def unbounded_end(saver: Saver) -> None:
+    """Ends all that is over in one call, however little it was allowed."""
+    end = saver.expiry.end
+
+    async def end_all(now: int, limit: int) -> int:
+        return await end(now, 1_000_000)
+
+    replace(saver.expiry, "end", end_all)
 
 
 def late_unbind(register: Register) -> None:
@@ -106,13 +176,29 @@ class Fault:
 
 FAULTS = {
     "lost-receipt": Fault(
-        lost_receipt, "saver/test_settling.py", "test_a_receipt_moves_a_device_out_of_pending"
+        lost_receipt, "saver/test_inboxes_settling.py", "test_a_receipt_moves_a_device_out_of_pending"
     ),
     "lost-key": Fault(
-        lost_key, "saver/test_sending.py", "test_a_repeated_request_stores_nothing_and_repeats_its_results"
+        lost_key, "saver/test_messages.py", "test_a_repeated_request_stores_nothing_and_repeats_its_results"
     ),
     "stale-word": Fault(
-        stale_word, "saver/test_routing.py", "test_a_session_that_lost_its_device_is_not_heard"
+        stale_word, "saver/test_inboxes_fencing.py", "test_a_session_that_lost_its_device_is_not_heard"
+    ),
+    "lost-update": Fault(
+        lost_update, "saver/test_apps.py", "test_an_update_of_what_somebody_else_has_changed_is_refused"
+    ),
+    "forgotten-ban": Fault(
+        forgotten_ban, "saver/test_inboxes_arriving.py", "test_a_ban_is_told_on_arrival_and_can_be_lifted"
+    ),
+    "skipped-row": Fault(
+        skipped_row, "saver/test_ledgers_deliveries.py", "test_deliveries_are_read_page_by_page"
+    ),
+    "endless-task": Fault(
+        endless_task, "saver/test_routing.py", "test_an_online_broadcast_is_over_when_its_last_node_is_done"
+    ),
+    "echoed-event": Fault(echoed_event, "saver/test_events.py", "test_an_event_recorded_twice_is_told_once"),
+    "unbounded-end": Fault(
+        unbounded_end, "saver/test_expiry.py", "test_no_call_does_more_than_it_was_allowed"
     ),
     "late-unbind": Fault(
         late_unbind,
@@ -132,7 +218,7 @@ def pytest_fixture_setup(
     name = os.environ.get(VARIABLE)
     if name is not None:
         fault = FAULTS[name]
-        if isinstance(engine, Scene) and fault.suite.startswith("saver/"):
+        if isinstance(engine, StoreFixture) and fault.suite.startswith("saver/"):
             fault.plant(engine.saver)
         elif fault.suite.startswith(f"{fixturedef.argname}/"):
             fault.plant(engine)

@@ -29,7 +29,7 @@ from longline.center.server import HttpServer
 from longline.center.service import Center, Metrics
 from longline.keeper.local import LocalKeeper
 from longline.register.memory import MemoryRegister
-from longline.saver.sqlite import SqliteSaver
+from longline.saver.sql.engine import SqliteSaver
 from longline.settings import CenterSettings
 from longline.telemetry.logs import OncePerPeer
 

@@ -21,7 +21,7 @@ from longline.register.memory import MemoryRegister
 from longline.room.life.draining import Draining, DrainPlan, Phase
 from longline.room.room import Room
 from longline.saver.port.messages import Outcome, Submission
-from longline.saver.sqlite import SqliteSaver
+from longline.saver.sql.engine import SqliteSaver
 from longline.settings import RoomSettings
 from longline.telemetry.faults import Faults
 from tests.integration.server_process import free_ports

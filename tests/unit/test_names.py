@@ -7,36 +7,29 @@ from tools.names import strange_words, twins
 
 SOURCE = Path(__file__).parents[2] / "src" / "longline"
 
-# What two roles, which may not import each other, say and read of the same JSON.
-SAME_JSON = {"Backoff", "Dispatch", "Heartbeat"}
+# What is one thing, written twice because neither may import the other: the part of a port in each of its
+# engines, and JSON as it is said and as it is read.
+ONE_THING = (
+    {"saver/kv", "saver/sql"},
+    {"center/answers.py", "sdk/answers.py"},
+    {"dispatcher/dispatcher.py", "sdk/dispatch.py", "sdk/backoff.py"},
+)
 
 # To be renamed by those who rebuild the rooms that these are in; then to be taken out here.
 AWAITED = {
-    *(
-        "AppKeys",
-        "Apps",
-        "Center",
-        "Connection",
-        "Delivery",
-        "Device",
-        "Link",
-        "Listener",
-        "Message",
-        "Phase",
-    ),
-    *("Push", "Receipt", "Refused", "Registry", "Sender", "Session", "Standing", "Verdict"),
+    *("Apps", "Center", "Connection", "Delivery", "Device", "Draft", "Link", "Listener", "Message", "Phase"),
+    *("Push", "Receipt", "Refused", "Registry", "Sender", "Sent", "Session", "Standing", "Verdict"),
     *("desk", "at the door", "why"),
 }
 
 
-def are_engines_of_one_port(files: list[str]) -> bool:
-    """What is one part of a port in each of its engines has one name."""
-    return {str(Path(file).parent) for file in files} <= {"saver/kv", "saver/sql"}
+def is_one_thing(files: list[str]) -> bool:
+    return any(all({file, str(Path(file).parent)} & pair for file in files) for pair in ONE_THING)
 
 
 def test_a_class_has_its_name_for_itself() -> None:
-    found = {name: files for name, files in twins(SOURCE).items() if not are_engines_of_one_port(files)}
-    assert {name: files for name, files in found.items() if name not in SAME_JSON | AWAITED} == {}
+    found = {name: files for name, files in twins(SOURCE).items() if not is_one_thing(files)}
+    assert {name: files for name, files in found.items() if name not in AWAITED} == {}
 
 
 def test_every_word_is_one_that_others_bring_along() -> None:

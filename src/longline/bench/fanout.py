@@ -15,7 +15,7 @@ import msgspec
 from longline.bench.figures import LoadFigures
 from longline.bench.fleet import Crew, Effort, Fleet, Order, limit_reached, positive
 from longline.bench.hot.histogram import LatencyHistogram, load
-from longline.bench.hot.pump import NEVER, CreditLine, PublishingClient, Pump, SubscribingClient, Topic
+from longline.bench.hot.pump import NEVER, CreditLine, LoadTopic, PublishingClient, Pump, SubscribingClient
 from longline.bench.hot.station import Station
 from longline.bench.hot.wire import Client, Handshakes
 from longline.bench.latencies import Latencies, latencies_of
@@ -199,10 +199,10 @@ class FanoutWork(Work[FanoutPlan]):
         drain(pump, expected, self.plan.stall)
         station.report(msgspec.json.encode(ending_of(pump, clients, published, handshakes.lost)))
 
-    def topics_of(self, station: Station, pump: Pump) -> list[Topic]:
+    def topics_of(self, station: Station, pump: Pump) -> list[LoadTopic]:
         """Every topic as this process sees it, joined to the other processes where they share it."""
         plan = self.plan
-        topics: list[Topic] = []
+        topics: list[LoadTopic] = []
         lines: dict[int, CreditLine] = {}
         for (a, b), ends in self.lines.items():
             for end, owner, peer in ((ends[0], a, b), (ends[1], b, a)):
@@ -215,7 +215,7 @@ class FanoutWork(Work[FanoutPlan]):
         for number in range(plan.topics):
             shares = plan.shares(number, station.of)
             home = plan.home_of(number, station.of)
-            topic = Topic(pump, number, plan.topic_window(number), shares[station.index])
+            topic = LoadTopic(pump, number, plan.topic_window(number), shares[station.index])
             topic.process = station.index
             topic.sequenced = len(plan.publishers_of(number)) == 1
             topic.head, topic.tail = self.target.publish(topic_name(number), plan.qos, plan.size)
@@ -227,7 +227,7 @@ class FanoutWork(Work[FanoutPlan]):
         return topics
 
     def clients_of(
-        self, station: Station, pump: Pump, topics: list[Topic], handshakes: Handshakes
+        self, station: Station, pump: Pump, topics: list[LoadTopic], handshakes: Handshakes
     ) -> list[Client]:
         """This process's subscribers and publishers, not yet connected."""
         plan, target = self.plan, self.target
@@ -256,7 +256,7 @@ def topic_name(number: int) -> str:
     return f"bench/t{number}"
 
 
-def measure(station: Station, pump: Pump, topics: list[Topic], order: Order) -> FanoutShare:
+def measure(station: Station, pump: Pump, topics: list[LoadTopic], order: Order) -> FanoutShare:
     """Publishes from `begin` to `end` and counts from `measure` on."""
     homes = [topic for topic in topics if topic.publishers]
     while pump.turn(0.001) < order.begin:

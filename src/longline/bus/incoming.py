@@ -7,9 +7,9 @@ from typing import Final
 import structlog
 
 from longline.bus.wire import unpack
-from longline.errors import Fenced, LonglineError, Overloaded, Unavailable
+from longline.errors import Fenced, LonglineError, Unavailable
 from longline.model.commands import Command, Resync
-from longline.store.redis import Listener, Reply, Script, Store
+from longline.store.redis import BlockingCalls, Reply, Script, Store
 
 AT_ONCE: Final = 64  # batches taken by one read
 BLOCK: Final = 2.0  # s that a read waits, and that pass between two looks at the queue itself
@@ -36,7 +36,7 @@ class Incoming:
         prefix = b"{%b}" % self._tag
         self._queue = prefix + b"q"
         self._keys = [prefix + b"open", self._queue, prefix + b"shut"]
-        self._listener: Listener | None = None
+        self._blocking: BlockingCalls | None = None
         self._opened = 0  # when the queue was opened that this reader knows; 0 before it has looked
         self._last = 0  # sequence of the batch handed over last
         self._header = (b"0", b"0")  # commands and bytes in its header
@@ -66,7 +66,9 @@ class Incoming:
                     reply, _ = await asyncio.gather(self._read(), self._take_out())
                 else:
                     reply = await self._read()
-            except (Unavailable, Overloaded) as error:
+            except Fenced:
+                raise
+            except LonglineError as error:
                 if self._end is not None:
                     break
                 log.warning("bus_out_of_reach", node=self._node, code=error.code)
@@ -83,8 +85,8 @@ class Incoming:
     def close(self, reason: LonglineError) -> None:
         """Ends a `receive` that waits with `reason`."""
         self._end = reason
-        if self._listener is not None:
-            self._listener.close()
+        if self._blocking is not None:
+            self._blocking.close()
 
     async def _look(self, reopen: bool) -> None:
         """Sees that the queue is there, and whether commands were lost without leaving a gap.
@@ -114,9 +116,9 @@ class Incoming:
         return self._store.call(NODES[0], b"SADD", NODES[1], self._node)
 
     async def _read(self) -> Reply:
-        if self._listener is None:
-            self._listener = self._store.listen(self._tag)
-        return await self._listener.call(
+        if self._blocking is None:
+            self._blocking = self._store.blocking(self._tag)
+        return await self._blocking.call(
             b"XREAD",
             b"COUNT",
             AT_ONCE,
@@ -132,7 +134,7 @@ class Incoming:
         last = self._last
         try:
             await self._store.run(self._tag, _DONE, self._keys[:2], [last, *self._header])
-        except (Unavailable, Overloaded):
+        except LonglineError:
             return  # with the next
         self._done = last
 

@@ -11,7 +11,7 @@ import structlog
 
 from longline.bus.wire import MAX_BATCH, join
 from longline.errors import LonglineError, Unavailable
-from longline.store.redis import Script, Store, StoreError
+from longline.store.redis import Script, Store
 
 BATCH: Final = 500  # commands
 BATCH_BYTES: Final = 512 * 1024
@@ -28,8 +28,8 @@ _Waiting: TypeAlias = tuple[bytes, "asyncio.Future[None]", bool]
 log = structlog.get_logger("longline.bus")
 
 
-class Sender:
-    """What all queues that this process sends to have in common. See `RedisBus` for the limits."""
+class Producer:
+    """This process, to all queues that it sends to. See `RedisBus` for the limits."""
 
     def __init__(self, store: Store, limit: int, limit_bytes: int, patience: float) -> None:
         self.store = store
@@ -51,13 +51,13 @@ class Outgoing:
     when nothing is left that must be remembered of the node.
     """
 
-    def __init__(self, sender: Sender, node: str, all_nodes: MutableMapping[str, Self]) -> None:
-        self._sender = sender
+    def __init__(self, producer: Producer, node: str, all_nodes: MutableMapping[str, Self]) -> None:
+        self._producer = producer
         self._node = node
         self._all = all_nodes
         self._tag = b"n:" + node.encode()
         prefix = b"{%b}" % self._tag
-        self._keys = [prefix + b"open", prefix + b"q", b"%bfrom:%b" % (prefix, sender.name)]
+        self._keys = [prefix + b"open", prefix + b"q", b"%bfrom:%b" % (prefix, producer.name)]
         self._waiting: deque[_Waiting] = deque()
         self._work: asyncio.Task[None] | None = None
         # What had been read when commands were dropped last: until more is, no batch waits for `patience`.
@@ -71,6 +71,10 @@ class Outgoing:
         if self._work is None:
             self._work = asyncio.create_task(self._run(), name=f"bus.send {self._node}")
         await done
+
+    def busy(self) -> bool:
+        """Whether anything is under way."""
+        return self._work is not None
 
     def waiting(self) -> int:
         """How many commands are still in this process."""
@@ -89,7 +93,7 @@ class Outgoing:
             while batch := self._next():
                 try:
                     await self._deliver(join([command for command, _, _ in batch]), len(batch))
-                except (LonglineError, StoreError) as error:
+                except LonglineError as error:
                     for _, caller, _ in batch:
                         if not caller.done():
                             caller.set_exception(error)
@@ -115,29 +119,29 @@ class Outgoing:
         batch: list[_Waiting] = []
         size = 0
         waiting = self._waiting
-        while waiting and len(batch) < self._sender.batch:
+        while waiting and len(batch) < self._producer.batch:
             command, caller, _ = waiting[0]
             if not caller.done():
                 size += len(command)
-                if batch and size > self._sender.batch_bytes:
+                if batch and size > self._producer.batch_bytes:
                     break
                 batch.append(waiting[0])
             waiting.popleft()
         return batch
 
     async def _deliver(self, batch: bytes, commands: int) -> None:
-        sender = self._sender
+        producer = self._producer
         loop = asyncio.get_running_loop()
-        number = next(sender.numbers)
+        number = next(producer.numbers)
         give_up: float | None = None
         delay = FIRST_DELAY
         without_room: str | int = "wait" if self._stuck_at is None else self._stuck_at
         while True:
-            reply = await sender.store.run(
+            reply = await producer.store.run(
                 self._tag,
                 _SEND,
                 self._keys,
-                [number, commands, sender.limit, sender.limit_bytes, REMEMBERED, without_room, batch],
+                [number, commands, producer.limit, producer.limit_bytes, REMEMBERED, without_room, batch],
             )
             match reply:
                 case [int() as answer, int() as read]:
@@ -147,12 +151,12 @@ class Outgoing:
             if answer != _FULL:
                 break
             if give_up is None:
-                give_up = loop.time() + sender.patience
+                give_up = loop.time() + producer.patience
             await asyncio.sleep(min(delay, max(0.0, give_up - loop.time())))
             delay = min(2 * delay, LAST_DELAY)
             without_room = "wait" if loop.time() < give_up else "drop"
         dropped = max(0, answer - 1)
-        sender.dropped += dropped
+        producer.dropped += dropped
         if dropped and self._stuck_at is None:
             log.warning("node_stuck", node=self._node, reason="its queue is full: the oldest commands go")
         self._stuck_at = read if dropped else None

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from longline.bus.incoming import NODES, Incoming
-from longline.bus.outgoing import Outgoing, Sender
+from longline.bus.outgoing import Outgoing, Producer
 from longline.bus.wire import pack
 from longline.errors import Fenced, Unavailable
 from longline.model.commands import Broadcast, Command
@@ -26,7 +26,7 @@ class RedisBus:
 
     def __init__(self, store: Store, *, limit: int, limit_bytes: int, patience: float) -> None:
         self._store = store
-        self._sender = Sender(store, limit, limit_bytes, patience)
+        self._producer = Producer(store, limit, limit_bytes, patience)
         self._outgoing: dict[str, Outgoing] = {}  # nodes to which something is under way, or that are stuck
         self._incoming: dict[str, Incoming] = {}  # nodes of this process
         self._packed: tuple[Command | None, bytes] = (None, b"")  # the broadcast packed last
@@ -46,15 +46,22 @@ class RedisBus:
         await self._store.call(NODES[0], b"SREM", NODES[1], node)
 
     async def nodes(self) -> list[str]:
-        names = await self._store.call(NODES[0], b"SMEMBERS", NODES[1])
-        return [name.decode() for name in names if isinstance(name, bytes)] if isinstance(names, list) else []
+        found = await self._store.call(NODES[0], b"SMEMBERS", NODES[1])
+        names = (
+            [name.decode() for name in found if isinstance(name, bytes)] if isinstance(found, list) else []
+        )
+        # What is remembered of a node that was stuck, and is gone, nobody will ask for again.
+        for node in self._outgoing.keys() - names:
+            if not self._outgoing[node].busy():
+                del self._outgoing[node]
+        return names
 
     async def send(self, node: str, commands: Sequence[Command]) -> None:
         if not commands:
             return
         outgoing = self._outgoing.get(node)
         if outgoing is None:
-            outgoing = self._outgoing[node] = Outgoing(self._sender, node, self._outgoing)
+            outgoing = self._outgoing[node] = Outgoing(self._producer, node, self._outgoing)
         await outgoing.send([self._pack(command) for command in commands])
 
     async def receive(self, node: str) -> list[Command]:
@@ -78,7 +85,7 @@ class RedisBus:
         """Commands that wait in this process, and those dropped because their node was stuck."""
         return {
             "waiting": sum(outgoing.waiting() for outgoing in self._outgoing.values()),
-            "dropped": self._sender.dropped,
+            "dropped": self._producer.dropped,
         }
 
     def _pack(self, command: Command) -> bytes:

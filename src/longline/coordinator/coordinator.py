@@ -44,7 +44,7 @@ class Coordinator:
         self.duties = tuple(
             Duty(name, keeper, node, round, faults, every=every)
             for name, round, every in (
-                ("expiry", Expiry(saver.messages).round, 0.5),
+                ("expiry", Expiry(saver.expiry).round, 0.5),
                 ("lingering", Lingering(register).round, 0.5),
                 ("presence", PresenceDuty(register, saver.events, faults).round, 0.25),
                 ("rerouting", self.rerouting.round, 1.0),

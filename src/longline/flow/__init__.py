@@ -1,1 +1,4 @@
-"""How work is gathered, bounded and tried again: written once, for whoever passes things on in batches."""
+"""How work is gathered, bounded, tried again, and kept from the faults of single items.
+
+Written once, for whoever passes things on in batches.
+"""

@@ -1,7 +1,7 @@
 """Bounded memory of what was used lately."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -60,6 +60,10 @@ class LruCache(Generic[K, V]):
         entry = self._entries.pop(key, None)
         if entry is not None:
             self.weight -= entry[1]
+
+    def items(self) -> Iterator[tuple[K, V]]:
+        """Keys with values, the one used least lately first; this uses none of them."""
+        return ((key, value) for key, (value, _) in self._entries.items())
 
     def clear(self) -> None:
         """Forgets everything."""

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
-from longline.store.zookeeper import Found, Session
+from longline.store.zookeeper import Found, ZooKeeperSession
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class Branch(Generic[T]):
 
     def __init__(
         self,
-        session: Session,
+        session: ZooKeeperSession,
         path: str,
         decode: Decode[T],
         updated: Callable[[Mapping[str, T]], None],

@@ -15,11 +15,11 @@ from typing import Final
 import msgspec
 import structlog
 
-from longline.errors import Conflict, LonglineError, Unavailable
+from longline.errors import Conflict, LonglineError, StoreError, Unavailable
 from longline.keeper.names import Names
 from longline.keeper.port import Kept, Node
 from longline.keeper.view import Lead, View, check_name, check_write
-from longline.store.redis import Reply, Script, Store, StoreError, Word
+from longline.store.redis import Reply, Script, Store, Word
 
 TICK: Final = 0.25  # s, or less when sessions are short
 BEAT: Final = 1 / 3  # of the session's timeout
@@ -91,7 +91,7 @@ class RedisKeeper:
         if self._ticking is not None:
             self._ticking.cancel()
             await asyncio.gather(self._ticking, return_exceptions=True)
-        with contextlib.suppress(TimeoutError, LonglineError, StoreError):
+        with contextlib.suppress(TimeoutError, LonglineError):
             async with asyncio.timeout(CLOSE_WITHIN):
                 await self._store.run(_TAG, _LEAVE, _KEYS, [self._owner, *self._names.not_dead()])
         self._view.close()
@@ -265,7 +265,7 @@ class RedisKeeper:
         try:
             return await self._store.run(_TAG, script, keys, arguments, durable=durable)
         except StoreError as error:
-            raise Unavailable(f"the store refused: {error.code}") from None
+            raise Unavailable(f"the store refused: {error.word}") from None
 
     @property
     def _milliseconds(self) -> int:

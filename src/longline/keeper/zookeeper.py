@@ -27,7 +27,7 @@ from longline.keeper.names import Names
 from longline.keeper.port import Kept, Node
 from longline.keeper.view import Lead, View, check_name, check_write
 from longline.settings import KeeperSettings
-from longline.store.zookeeper import Found, Session
+from longline.store.zookeeper import Found, ZooKeeperSession
 
 REREAD_AFTER: Final = 0.25  # s that a change of a member's data waits for others: all report their loads
 REREADS: Final = 200  # members read anew in a second at most, however many there are
@@ -49,7 +49,7 @@ class ZooKeeper:
 
     def __init__(self, settings: KeeperSettings) -> None:
         root = self._root = settings.root
-        self._session = Session(settings.hosts, settings.session_timeout, self)
+        self._session = ZooKeeperSession(settings.hosts, settings.session_timeout, self)
         self._view = View()
         self._names = Names()
         self._joining = asyncio.Lock()

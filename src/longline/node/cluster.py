@@ -12,7 +12,7 @@ from longline.keeper.zookeeper import ZooKeeper
 from longline.node.engines import Engines
 from longline.node.process import Process
 from longline.register.redis import RedisRegister
-from longline.saver.redis import RedisSaver
+from longline.saver.kv.engine import RedisSaver
 from longline.settings import Settings
 from longline.store.redis import Store
 

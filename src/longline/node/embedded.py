@@ -8,7 +8,7 @@ from longline.node.admin_key import make_data_dir
 from longline.node.engines import Engines
 from longline.node.process import ROLES, Process
 from longline.register.memory import MemoryRegister
-from longline.saver.sqlite import SqliteSaver
+from longline.saver.sql.engine import SqliteSaver
 from longline.settings import Settings
 
 

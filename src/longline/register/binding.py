@@ -8,12 +8,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
-from longline.errors import Fenced, LonglineError, Unavailable
+from longline.errors import Fenced, LonglineError, StoreError, Unavailable
 from longline.model.devices import Binding
 from longline.model.times import wall_clock
 from longline.register.layout import Partition, binding, items, number, script
 from longline.register.port import Bind, Bound, Unbind
-from longline.store.redis import Reply, Store, StoreError, Word
+from longline.store.redis import Reply, Store, Word
+from longline.store.scatter import divide, is_of_an_item
+from longline.telemetry.faults import Faults
 
 UNSURE: Final = 10_000  # binds without an answer that are remembered until the store answers again
 RETRY_AFTER: Final = 0.5  # s
@@ -36,11 +38,13 @@ class Binder:
         partitions: Sequence[Partition],
         give_up: int,
         unbind: Callable[[Sequence[Unbind]], Awaitable[list[bool]]],
+        faults: Faults,
     ) -> None:
         self._store = store
         self._partitions = partitions
         self._give_up = give_up
         self._unbind = unbind
+        self._faults = faults
         # Of each partition, the server's clock minus ours, in ms; unknown before the first answer.
         self._ahead: list[int | None] = [None] * len(partitions)
         self._process = os.urandom(9)
@@ -49,10 +53,8 @@ class Binder:
         self._withdrawing: asyncio.Task[None] | None = None
 
     async def bind(self, batch: Sequence[Bind]) -> list[Bound]:
-        """As `Register.bind`."""
-        parts: dict[int, list[int]] = {}
-        for i, item in enumerate(batch):
-            parts.setdefault(self._store.partition_of(item.app, item.device), []).append(i)
+        """As the port's `bind`."""
+        parts = divide(range(len(batch)), lambda i: self._store.partition_of(batch[i].app, batch[i].device))
         calls = [self._prepare(number, [batch[i] for i in part]) for number, part in parts.items()]
         bound: list[Bound | None] = [None] * len(batch)
         failures: list[Exception] = []
@@ -65,7 +67,7 @@ class Binder:
                 except Unavailable as error:
                     failures.append(error)
                     self._withdraw_later(call.batch)
-                except (LonglineError, StoreError) as error:
+                except LonglineError as error:
                     failures.append(error)
         except asyncio.CancelledError:
             self._withdraw_later(batch)
@@ -116,13 +118,13 @@ class Binder:
 
     async def _read(self, call: "_Call", reply: Reply | BaseException) -> list[Bound]:
         """What was bound; raises what a call of the store raises, and `Fenced`."""
-        while isinstance(reply, StoreError) and reply.code == "LATE":
+        while isinstance(reply, StoreError) and reply.word == "LATE":
             # Too late indeed, or another server, with another clock, has taken over.
-            self._ahead[call.partition] = int(reply.message.split()[-1]) - call.sent
+            self._ahead[call.partition] = int(reply.text.split()[-1]) - call.sent
             if _monotonic() >= call.give_up:
                 raise Unavailable("the store took too long")
             (reply,) = await asyncio.gather(self._send(call), return_exceptions=True)
-        if isinstance(reply, StoreError) and reply.code == "FENCED":
+        if isinstance(reply, StoreError) and reply.word == "FENCED":
             raise Fenced
         if isinstance(reply, BaseException):
             raise reply
@@ -160,9 +162,11 @@ class Binder:
             await asyncio.sleep(max(0, due - _monotonic()) / 1000)
             try:
                 await self._end(item)
-            except LonglineError:
-                await asyncio.sleep(RETRY_AFTER)
-                continue
+            except LonglineError as error:
+                if not is_of_an_item(error):
+                    await asyncio.sleep(RETRY_AFTER)
+                    continue
+                self._faults.note("register.withdraw", error)  # it would hold up all others for ever
             if self._unsure and self._unsure[0] is entry:
                 self._unsure.popleft()
 

@@ -4,7 +4,6 @@ Where everything is, `lua/sessions.lua` says. A device's session lives in its pa
 device is atomic. What is for all partitions (a dead node, a count) is done in each by itself.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
@@ -15,6 +14,8 @@ from longline.register.binding import Binder
 from longline.register.layout import Partition, binding, items, number, script, transition
 from longline.register.port import Bind, Bound, Transition, Unbind
 from longline.store.redis import Reply, Store, Word
+from longline.store.scatter import Spare, ask_all, gathered, scatter
+from longline.telemetry.faults import Faults
 
 SLICE: Final = 500  # sessions that one call of a script ends: the store serves nobody else meanwhile
 REMEMBERED_DEATH: Final = 86_400  # s: keepers let go of a node that is out of touch within minutes
@@ -36,10 +37,14 @@ class RedisRegister:
     An unbind that is repeated may answer False for a session that it ended itself.
     """
 
-    def __init__(self, store: Store, *, give_up: float = 5.0) -> None:
+    def __init__(self, store: Store, *, give_up: float = 5.0, faults: Faults | None = None) -> None:
         self._store = store
+        self._faults = faults or Faults()
+        self._nowhere: Spare[str, Binding | None] = Spare(
+            self._faults, "register.locate", lambda device: None
+        )
         self._partitions = [Partition(number) for number in range(store.partitions)]
-        self._binder = Binder(store, self._partitions, int(give_up * 1000), self.unbind)
+        self._binder = Binder(store, self._partitions, int(give_up * 1000), self.unbind, self._faults)
         self._turn = 0
         self._waiting = 0  # transitions, when they were last read
 
@@ -53,17 +58,12 @@ class RedisRegister:
         return await self._binder.bind(batch)
 
     async def unbind(self, batch: Sequence[Unbind]) -> list[bool]:
-        parts: dict[int, list[int]] = {}
-        for i, item in enumerate(batch):
-            parts.setdefault(self._store.partition_of(item.app, item.device), []).append(i)
-        replies = await asyncio.gather(
-            *(self._unbind(self._partitions[p], [batch[i] for i in part]) for p, part in parts.items())
+        return await scatter(
+            batch,
+            lambda item: self._store.partition_of(item.app, item.device),
+            lambda number, part: self._unbind(self._partitions[number], part),
+            lambda number, part, reply: [answer == 1 for answer in items(reply)],
         )
-        owned = [False] * len(batch)
-        for part, reply in zip(parts.values(), replies, strict=True):
-            for i, answer in zip(part, items(reply), strict=True):
-                owned[i] = answer == 1
-        return owned
 
     def _unbind(self, partition: Partition, batch: Sequence[Unbind]) -> Awaitable[Reply]:
         args: list[Word] = []
@@ -98,25 +98,15 @@ class RedisRegister:
     # --- asking -----------------------------------------------------------------------------------
 
     async def locate(self, app: int, devices: Sequence[str]) -> list[Binding | None]:
-        parts: dict[int, list[int]] = {}
-        for i, device in enumerate(devices):
-            parts.setdefault(self._store.partition_of(app, device), []).append(i)
-        replies = await asyncio.gather(
-            *(
-                self._store.call(
-                    self._partitions[p].tag,
-                    b"HMGET",
-                    self._partitions[p].sessions(app),
-                    *(devices[i] for i in part),
-                )
-                for p, part in parts.items()
-            )
+        return await scatter(
+            devices,
+            lambda device: self._store.partition_of(app, device),
+            lambda number, part: self._store.call(
+                self._partitions[number].tag, b"HMGET", self._partitions[number].sessions(app), *part
+            ),
+            lambda number, part, reply: [binding(text) for text in items(reply)],
+            self._nowhere,
         )
-        bindings: list[Binding | None] = [None] * len(devices)
-        for part, reply in zip(parts.values(), replies, strict=True):
-            for i, text in zip(part, items(reply), strict=True):
-                bindings[i] = binding(text)
-        return bindings
 
     async def count(self, app: int) -> int:
         return sum(await self._everywhere(lambda partition: (b"HLEN", partition.sessions(app))))
@@ -136,38 +126,47 @@ class RedisRegister:
             log.warning("transitions_lost", reason="nobody read them for so long that the oldest go")
         self._waiting = sum(lengths)
         shares = self._shares(lengths, limit)
-        replies = await asyncio.gather(
-            *(
+        replies = await gathered(
+            [
                 self._store.call(partition.tag, b"XRANGE", partition.moves, b"-", b"+", b"COUNT", share)
                 for partition, share in shares
-            )
+            ]
         )
-        return [
-            transition(partition.source, entry)
-            for (partition, _), reply in zip(shares, replies, strict=True)
-            for entry in items(reply)
-        ]
+        found: list[Transition] = []
+        unreadable: list[Awaitable[Reply]] = []
+        for (partition, _), reply in zip(shares, replies, strict=True):
+            for entry in items(reply):
+                try:
+                    found.append(transition(partition.source, entry))
+                except Exception as error:  # else nobody would ever get past it
+                    self._faults.note("register.transitions", error)
+                    if isinstance(entry, list) and isinstance(entry[0], bytes):
+                        call = self._store.call(partition.tag, b"XDEL", partition.moves, entry[0])
+                        unreadable.append(call)
+        await gathered(unreadable)
+        return found
 
     async def forget(self, transitions: Sequence[Transition]) -> None:
         latest: dict[str, int] = {}
         for item in transitions:
             latest[item.source] = max(latest.get(item.source, 0), item.sequence)
-        await asyncio.gather(
-            *(
+        await gathered(
+            [
                 self._store.call(
                     partition.tag, b"XTRIM", partition.moves, b"MINID", latest[partition.source] + 1
                 )
                 for partition in self._partitions
                 if partition.source in latest
-            )
+            ]
         )
 
     # --- partitions -------------------------------------------------------------------------------
 
     async def _everywhere(self, command: Callable[[Partition], tuple[Word, ...]]) -> list[int]:
         """What each partition answers to a command, 0 for what is no number. All go out in one write."""
-        replies = await asyncio.gather(
-            *(self._store.call(partition.tag, *command(partition)) for partition in self._partitions)
+        replies = await ask_all(
+            len(self._partitions),
+            lambda n: self._store.call(self._partitions[n].tag, *command(self._partitions[n])),
         )
         return [reply if isinstance(reply, int) else 0 for reply in replies]
 
@@ -181,9 +180,7 @@ class RedisRegister:
         done = 0
         while done < limit:
             shares = self._shares(await self._everywhere(count), limit - done)
-            replies = await asyncio.gather(
-                *(work(partition, min(share, SLICE)) for partition, share in shares)
-            )
+            replies = await gathered([work(partition, min(share, SLICE)) for partition, share in shares])
             done += sum(map(number, replies))
             if all(share <= SLICE for _, share in shares) or not any(replies):
                 break

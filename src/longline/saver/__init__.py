@@ -1,4 +1,6 @@
-"""What must not be lost: apps, devices, messages, inboxes, the broadcast log and the ledger.
+"""What must not be lost: apps, devices, messages, inboxes, the broadcast log, the ledger, events.
 
-`port.py` states the duties; an engine (`sqlite.py`) fulfils them. Roles see only the port.
+`port/` has a small port for each subject, which states its duties, and `bundle.py` all of them as one store.
+There are two engines, `sql/` for one process and `kv/` for a cluster; a port is fulfilled by the file of its
+name in each. Roles see only the ports.
 """

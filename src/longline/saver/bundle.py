@@ -8,6 +8,7 @@ import msgspec
 from longline.saver.port.apps import AppStore
 from longline.saver.port.devices import DeviceStore
 from longline.saver.port.events import EventStore
+from longline.saver.port.expiry import ExpiryStore
 from longline.saver.port.inboxes import InboxStore
 from longline.saver.port.ledgers import LedgerStore
 from longline.saver.port.messages import MessageStore
@@ -48,6 +49,9 @@ class Saver(Protocol):
 
     @property
     def events(self) -> EventStore: ...
+
+    @property
+    def expiry(self) -> ExpiryStore: ...
 
     def durability(self) -> Durability:
         """What `messages.enqueue` and `inboxes.settle` promise on their return."""

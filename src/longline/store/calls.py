@@ -2,30 +2,19 @@
 
 from asyncio import Future
 from enum import Enum, auto
-from typing import Final, Self, TypeAlias
+from typing import Final, TypeAlias
 
+from longline.errors import LonglineError, Overloaded, StoreError, Unavailable
 from longline.store.script import Script
 
 Word: TypeAlias = bytes | int | str
 Reply: TypeAlias = bytes | int | list["Reply"] | None
 
 
-class StoreError(Exception):
-    """An error reply. `code`: its first word, such as `ERR` or a script's `FENCED`. `message`: the rest."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(code, message)
-        self.code = code
-        self.message = message
-
-    @classmethod
-    def read(cls, text: str) -> Self:
-        """An error reply as it came, without its leading dash."""
-        code, _, message = text.partition(" ")
-        return cls(code, message)
-
-    def __str__(self) -> str:
-        return f"{self.code} {self.message}"
+def read_error(text: str) -> StoreError:
+    """An error reply as it came, without its leading dash."""
+    word, _, rest = text.partition(" ")
+    return StoreError(word, rest)
 
 
 class Call:
@@ -73,8 +62,9 @@ class Verdict(Enum):
     MOVED = auto()  # another server has the slot: go there
     LOAD = auto()  # the script is not there: load it and repeat
     AGAIN = auto()  # not now: repeat after a while
-    ELSEWHERE = auto()  # not now and not over this connection: reconnect, and repeat
+    RECONNECT = auto()  # not now and not over this connection: connect anew, and repeat
     FULL = auto()  # the server has no memory left
+    DENIED = auto()  # the server does not let us, for now: whoever runs it has changed what we may
 
 
 _VERDICTS: Final = {
@@ -90,10 +80,13 @@ _VERDICTS: Final = {
     "BUSY": Verdict.AGAIN,
     "NOREPLICAS": Verdict.AGAIN,
     "MISCONF": Verdict.AGAIN,
-    "READONLY": Verdict.ELSEWHERE,
-    "MASTERDOWN": Verdict.ELSEWHERE,
-    "UNBLOCKED": Verdict.ELSEWHERE,
+    "READONLY": Verdict.RECONNECT,
+    "MASTERDOWN": Verdict.RECONNECT,
+    "UNBLOCKED": Verdict.RECONNECT,
     "OOM": Verdict.FULL,
+    "NOAUTH": Verdict.DENIED,
+    "NOPERM": Verdict.DENIED,
+    "WRONGPASS": Verdict.DENIED,
 }
 # A script of a slot on the move touched a key that it had not declared and that has left already.
 _NON_LOCAL_KEY: Final = "access a non local key"
@@ -101,6 +94,17 @@ _NON_LOCAL_KEY: Final = "access a non local key"
 
 def judge(error: StoreError) -> Verdict:
     """What an error reply asks of whoever sent the call."""
-    if error.code == "ERR" and _NON_LOCAL_KEY in error.message:
+    if error.word == "ERR" and _NON_LOCAL_KEY in error.text:
         return Verdict.AGAIN
-    return _VERDICTS.get(error.code, Verdict.ANSWER)
+    return _VERDICTS.get(error.word, Verdict.ANSWER)
+
+
+def refusal(error: StoreError) -> LonglineError:
+    """The error that whoever made a call is told, for an error reply that is not to be repeated."""
+    match judge(error):
+        case Verdict.FULL:
+            return Overloaded("the store has no memory left")
+        case Verdict.DENIED:
+            return Unavailable(f"the store does not let us do this ({error.word})")
+        case _:
+            return error

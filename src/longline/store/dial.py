@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
-from longline.errors import SettingsError, Unavailable
+from longline.errors import SettingsError, StoreError, Unavailable
 from longline.settings import StoreSettings
 from longline.store.addresses import Address, Contacts
-from longline.store.calls import Reply, StoreError
-from longline.store.link import Link, Pack, ReplyReader
+from longline.store.calls import Reply
+from longline.store.connection import Pack, ReplyReader, ServerConnection
 from longline.store.script import Script
 
 _REFUSED: Final = ("WRONGPASS", "NOAUTH", "NOPERM")
@@ -53,7 +53,7 @@ class Dial:
 
     async def open(
         self, address: Address, scripts: Collection[Script] = (), before: Facts | None = None
-    ) -> tuple[Link, Facts]:
+    ) -> tuple[ServerConnection, Facts]:
         """A connection with `scripts` loaded.
 
         `before`: what the server said on the connection that this one replaces. When the server still has
@@ -63,59 +63,59 @@ class Dial:
         Raises `OSError`, `Unavailable` (no answer, still loading, a replica alone) or `SettingsError`
         (credentials refused).
         """
-        link: Link | None = None
+        connection: ServerConnection | None = None
         try:
             async with asyncio.timeout(self.patience):
-                link = await self._connect(address)
-                facts = await self._greet(link)
+                connection = await self._connect(address)
+                facts = await self._greet(connection)
                 if before is not None and before.run == facts.run:
-                    await _tolerant(link, "CLIENT", "KILL", "ID", before.client)
-                link.load(scripts)
+                    await _tolerant(connection, "CLIENT", "KILL", "ID", before.client)
+                connection.load(scripts)
         except BaseException as error:
-            if link is not None:
-                link.abort()
+            if connection is not None:
+                connection.abort()
             if isinstance(error, TimeoutError):
                 raise Unavailable(f"the store at {address} does not answer") from error
             raise
-        return link, facts
+        return connection, facts
 
-    async def _connect(self, address: Address) -> Link:
+    async def _connect(self, address: Address) -> ServerConnection:
         loop = asyncio.get_running_loop()
         if not address.port:
-            _, link = await loop.create_unix_connection(self._link, address.host)
-            return link
-        transport, link = await loop.create_connection(self._link, *address, ssl=self._tls)
+            _, connection = await loop.create_unix_connection(self._unconnected, address.host)
+            return connection
+        transport, connection = await loop.create_connection(self._unconnected, *address, ssl=self._tls)
         # A host that vanished is noticed on an idle connection too.
         peer = transport.get_extra_info("socket")
         if peer is not None:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             for option, value in _KEEPALIVE:
                 peer.setsockopt(socket.IPPROTO_TCP, option, value)
-        return link
+        return connection
 
-    def _link(self) -> Link:
-        return Link(self._pack, self._reader())
+    def _unconnected(self) -> ServerConnection:
+        return ServerConnection(self._pack, self._reader())
 
-    async def _greet(self, link: Link) -> Facts:
+    async def _greet(self, connection: ServerConnection) -> Facts:
         settings = self._settings
         if settings.password is not None:
             user = () if settings.username is None else (settings.username,)
             try:
-                await link.ask("AUTH", *user, settings.password.reveal())
+                await connection.ask("AUTH", *user, settings.password.reveal())
             except StoreError as error:
                 # The reply is not quoted: servers repeat the words of a command that they do not know.
-                raise _credentials(f"the store refused them ({error.code})") from None
+                raise _credentials(f"the store refused them ({error.word})") from None
         try:
             client, info, config, _ = await asyncio.gather(
-                link.ask("CLIENT", "ID"),
-                link.ask("INFO"),
-                _tolerant(link, "CONFIG", "GET", "append*"),
-                _tolerant(link, "CLIENT", "SETNAME", "longline"),
+                connection.ask("CLIENT", "ID"),
+                connection.ask("INFO"),
+                _tolerant(connection, "CONFIG", "GET", "append*"),
+                _tolerant(connection, "CLIENT", "SETNAME", "longline"),
             )
         except StoreError as error:
-            if error.code in _REFUSED:
-                raise _credentials(f"the store wants others ({error.code})") from None
-            raise Unavailable(f"the store cannot be used yet ({error.code})") from error
+            if error.word in _REFUSED:
+                raise _credentials(f"the store wants others ({error.word})") from None
+            raise Unavailable(f"the store cannot be used yet ({error.word})") from error
         facts = _facts(client, info, config)
         if not facts.cluster and not facts.master:
             raise Unavailable("this server of the store is a replica")
@@ -140,10 +140,10 @@ def _facts(client: Reply, info: Reply, config: Reply) -> Facts:
     )
 
 
-async def _tolerant(link: Link, *command: str | int) -> Reply:
+async def _tolerant(connection: ServerConnection, *command: str | int) -> Reply:
     """Asks for what an ACL may forbid; None when it does."""
     try:
-        return await link.ask(*command)
+        return await connection.ask(*command)
     except StoreError:
         return None
 

@@ -15,20 +15,20 @@ from zlib import crc32
 import structlog
 
 from hiredis import Reader, pack_command
-from longline.errors import LonglineError, SettingsError, Unavailable
+from longline.errors import LonglineError, SettingsError, StoreError, Unavailable
 from longline.settings import StoreSettings
 from longline.store.addresses import Address, parse
-from longline.store.calls import Call, Reply, StoreError, Word
+from longline.store.blocking import BlockingCalls
+from longline.store.calls import Call, Reply, Word, read_error
+from longline.store.connection import ServerConnection
 from longline.store.dial import Dial, Facts
 from longline.store.figures import Figures
 from longline.store.lanes import FIRST_DELAY, LAST_DELAY, spread
-from longline.store.link import Link
-from longline.store.listening import Listener
 from longline.store.script import Script
 from longline.store.server import Server
 from longline.store.slots import SLOTS, read_map, slot_of
 
-__all__ = ["Assurance", "Listener", "Reply", "Script", "Store", "StoreError", "Word"]
+__all__ = ["Assurance", "BlockingCalls", "Reply", "Script", "Store", "Word"]
 
 logger = structlog.get_logger(__name__)
 
@@ -56,11 +56,11 @@ class Store:
     Keys are `b"{" + tag + b"}" + rest`; a call touches the keys of one tag, and calls of one tag are carried
     out in the order given. Their awaitables raise
 
-    - `StoreError` for an error reply, a script's own included;
+    - `StoreError` for an error reply that would come again, a script's own included;
     - `Overloaded` at once, when as many calls or bytes as the settings allow are waiting for the server, or
       when the server is out of memory. Nothing was done;
-    - `Unavailable` when there is no answer by the deadline (`store.timeout`), or the store is closed. The
-      call may have been carried out, or may yet be.
+    - `Unavailable` when there is no answer by the deadline (`store.timeout`), or the store is closed, or
+      does not let us do this for now. The call may have been carried out, or may yet be.
 
     A call whose connection broke is repeated, so **every script and command must bear being carried out
     twice**. While a slot is moved to another server live, key by key, a call may also have been cut short
@@ -84,7 +84,7 @@ class Store:
         self._table: list[Server | None] = []
         self._routes: dict[bytes, Server] = {}
         self._replicas: list[Address] = []
-        self._listeners: set[Listener] = set()
+        self._blocking: set[BlockingCalls] = set()
         self._stale = asyncio.Event()
         self._doubts = 0  # see `doubted`
         self._doubted = asyncio.Event()
@@ -115,8 +115,8 @@ class Store:
         servers = self._all()
         for server in servers:
             server.close()
-        for listener in list(self._listeners):
-            listener.close()
+        for calls in list(self._blocking):
+            calls.close()
         if self._mapping is not None:
             self._mapping.cancel()
             await asyncio.gather(self._mapping, return_exceptions=True)
@@ -130,28 +130,28 @@ class Store:
         while True:
             for address in self._contacts:
                 try:
-                    link, facts = await self._dial.open(address)
+                    connection, facts = await self._dial.open(address)
                 except (OSError, Unavailable) as error:
                     reason = error
                     continue
                 try:
-                    await self._settle(link, address, facts)
+                    await self._settle(connection, address, facts)
                 except (StoreError, Unavailable) as error:
                     reason = error
                     continue
                 finally:
-                    link.abort()
+                    connection.abort()
                 return
             if self._loop.time() >= deadline:
                 raise Unavailable(f"the store cannot be reached: {reason}") from reason
             await asyncio.sleep(spread(delay))
             delay = min(delay * 2, LAST_DELAY)
 
-    async def _settle(self, link: Link, address: Address, facts: Facts) -> None:
+    async def _settle(self, connection: ServerConnection, address: Address, facts: Facts) -> None:
         if not facts.cluster:
             self._single = self._server(self._contacts)
             return
-        masters, self._replicas = read_map(await link.ask("CLUSTER", "SLOTS"), address)
+        masters, self._replicas = read_map(await connection.ask("CLUSTER", "SLOTS"), address)
         if not masters:
             raise Unavailable("the Cluster has no servers for its slots yet")
         self._table = [None] * SLOTS
@@ -170,7 +170,7 @@ class Store:
             try:
                 await self.call(tag, b"WAITAOF", 1, 0, 1)
             except StoreError as error:  # it has no such command (Redis before 7.2), or no append-only file
-                raise _wrong("wait_fsync", f"the store cannot: {error.message}") from error
+                raise _wrong("wait_fsync", f"the store cannot: {error.text}") from error
 
     # --- calls
 
@@ -202,19 +202,19 @@ class Store:
         """Carries one command out, at the server of the tag; errors and `durable` as above."""
         return self._put(tag, pack_command(command), None, durable)
 
-    def listen(self, tag: bytes) -> Listener:
+    def blocking(self, tag: bytes) -> BlockingCalls:
         """A connection of its own for commands on keys of this tag that block; close it after use."""
-        listener = Listener(
+        calls = BlockingCalls(
             self._dial,
             self._timeout,
             where=lambda: self._route(tag).address,
             doubt=self._stale.set,
-            ended=self._listeners.discard,
+            ended=self._blocking.discard,
         )
-        self._listeners.add(listener)
+        self._blocking.add(calls)
         if self._closed:
-            listener.close()
-        return listener
+            calls.close()
+        return calls
 
     def _put(self, tag: bytes, payload: bytes, script: Script | None, durable: bool) -> "Future[Reply]":
         future: Future[Reply] = self._loop.create_future()
@@ -305,22 +305,24 @@ class Store:
     async def _ask_map(self) -> tuple[dict[int, Address], list[Address]]:
         """The map as seen by a server that is in touch, or by any that can be reached."""
         patience = self._dial.patience / 4
-        links = [(server.link, server.address) for server in self._servers.values() if server.link]
-        link, address = min(links, key=lambda each: each[0].silent(), default=(None, None))
-        if link is not None and address is not None and link.silent() < patience:
+        connections = [
+            (server.connection, server.address) for server in self._servers.values() if server.connection
+        ]
+        connection, address = min(connections, key=lambda each: each[0].silent(), default=(None, None))
+        if connection is not None and address is not None and connection.silent() < patience:
             async with asyncio.timeout(patience):
-                return read_map(await link.ask("CLUSTER", "SLOTS"), address)
+                return read_map(await connection.ask("CLUSTER", "SLOTS"), address)
         error: Exception = Unavailable("the store cannot be reached")
         for address in chain(self._contacts, self._replicas):
             try:
-                link, _ = await self._dial.open(address)
+                connection, _ = await self._dial.open(address)
             except (OSError, LonglineError) as trouble:
                 error = trouble
                 continue
             try:
-                return read_map(await link.ask("CLUSTER", "SLOTS"), address)
+                return read_map(await connection.ask("CLUSTER", "SLOTS"), address)
             finally:
-                link.abort()
+                connection.abort()
         raise error
 
     def _apply(self, masters: Mapping[int, Address]) -> None:
@@ -356,24 +358,24 @@ class Store:
     def statistics(self) -> Mapping[str, int]:
         """Plain figures for the metrics: what was counted, and what is waiting now."""
         servers = self._all()
-        links = [server.link for server in servers if server.link is not None]
+        connections = [server.connection for server in servers if server.connection is not None]
         counts = [server.counts() for server in servers]
         return {
             "servers": len(servers),
-            "connected": len(links),
+            "connected": len(connections),
             "calls": self._sequence,
             "repeated": self._figures.repeated,
             "moved": self._figures.moved,
             "reconnects": self._figures.reconnects,
             "waiting": sum(count for count, _ in counts),
             "waiting_bytes": sum(size for _, size in counts),
-            "bytes_out": self._figures.bytes_out + sum(link.bytes_out for link in links),
-            "bytes_in": self._figures.bytes_in + sum(link.bytes_in for link in links),
+            "bytes_out": self._figures.bytes_out + sum(connection.bytes_out for connection in connections),
+            "bytes_in": self._figures.bytes_in + sum(connection.bytes_in for connection in connections),
         }
 
 
 def _reader() -> Reader:
-    return Reader(replyError=StoreError.read)
+    return Reader(replyError=read_error)
 
 
 def _wrong(setting: str, reason: str) -> SettingsError:

@@ -8,7 +8,7 @@ _INCLUDE: Final = "-- include:"
 
 
 class Script:
-    """A Lua file, read once: `Script("longline.saver.lua", "enqueue.lua")`.
+    """A Lua file, read once: `Script("longline.saver.kv.lua", "enqueue.lua")`.
 
     Its lines `-- include: ledger.lua` are replaced by the text of those files of the same package, each
     once, however often it is asked for.

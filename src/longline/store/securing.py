@@ -11,17 +11,15 @@ may be gone with it: the call is repeated.
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
 
 from longline.errors import LonglineError, Unavailable
 from longline.settings import StoreSettings
 from longline.store.addresses import Address
-from longline.store.calls import Call, Reply, StoreError
+from longline.store.calls import Call, Reply
+from longline.store.connection import ServerConnection
 from longline.store.dial import Dial, Facts
-from longline.store.link import Link
-
-if TYPE_CHECKING:
-    from longline.store.server import Server
 
 _MARK_SECONDS: Final = 60
 
@@ -33,17 +31,28 @@ class _Entry(NamedTuple):
 
 
 class Securer:
-    """The calls of one server that were carried out and wait to be copied or synced."""
+    """The calls of one server that were carried out and wait to be copied or synced.
 
-    def __init__(self, server: "Server", dial: Dial, settings: StoreSettings) -> None:
-        self._server = server
+    `where` says at which address the server is now; `repeat` takes calls back, to be carried out once more.
+    """
+
+    def __init__(
+        self,
+        dial: Dial,
+        settings: StoreSettings,
+        *,
+        where: Callable[[], Address],
+        repeat: Callable[[Iterable[Call]], None],
+    ) -> None:
+        self._where = where
+        self._repeat = repeat
         self._dial = dial
         self._replicas = settings.wait_replicas
         self._fsync = settings.wait_fsync
         self._wait_ms = max(1, round(settings.wait_timeout * 1000))
         self._entries: list[_Entry] = []
         self._round: list[_Entry] = []
-        self._link: Link | None = None
+        self._connection: ServerConnection | None = None
         self._facts: Facts | None = None
         self._address: Address | None = None
         self._task: asyncio.Task[None] | None = None
@@ -67,8 +76,8 @@ class Securer:
         self._closed = True
         if self._task is not None:
             self._task.cancel()
-        if self._link is not None:
-            self._link.abort()
+        if self._connection is not None:
+            self._connection.abort()
         for entry in [*self._round, *self._entries]:
             entry.call.fail(Unavailable("the store is closed"))
         self._round, self._entries = [], []
@@ -83,10 +92,10 @@ class Securer:
             self._round, self._entries = self._entries, []
             try:
                 safe = await self._secure(self._round[0].call.tag)
-            except (OSError, LonglineError, StoreError, TimeoutError):
+            except (OSError, LonglineError, TimeoutError):
                 # Whether it is safe cannot be said: carry it out again, and ask again.
                 self._drop()
-                self._server.repeat([entry.call for entry in self._round])
+                self._repeat([entry.call for entry in self._round])
             else:
                 self._settle(safe)
             finally:
@@ -94,7 +103,7 @@ class Securer:
 
     def _settle(self, safe: bool) -> None:
         run = self._facts.run if self._facts else b""
-        self._server.repeat([entry.call for entry in self._round if entry.run != run])
+        self._repeat([entry.call for entry in self._round if entry.run != run])
         for entry in self._round:
             if entry.run == run and safe:
                 entry.call.answer(entry.reply)
@@ -102,17 +111,17 @@ class Securer:
                 entry.call.fail(Unavailable("stored, but not copied or synced in time"))
 
     async def _secure(self, tag: bytes) -> bool:
-        if self._link is None or not self._link.open or self._address != self._server.address:
+        if self._connection is None or not self._connection.open or self._address != self._where():
             self._drop()
-            self._address = self._server.address
-            self._link, self._facts = await self._dial.open(self._address)
-        link = self._link
+            self._address = self._where()
+            self._connection, self._facts = await self._dial.open(self._address)
+        connection = self._connection
         async with asyncio.timeout(self._wait_ms / 1000 + self._dial.patience):
-            asked = [link.ask("SET", b"{" + tag + b"}secured", 1, "EX", _MARK_SECONDS)]
+            asked = [connection.ask("SET", b"{" + tag + b"}secured", 1, "EX", _MARK_SECONDS)]
             if self._replicas:
-                asked.append(link.ask("WAIT", self._replicas, self._wait_ms))
+                asked.append(connection.ask("WAIT", self._replicas, self._wait_ms))
             if self._fsync:
-                asked.append(link.ask("WAITAOF", 1, 0, self._wait_ms))
+                asked.append(connection.ask("WAITAOF", 1, 0, self._wait_ms))
             _, *results = await asyncio.gather(*asked)
         if self._replicas:
             copies = results.pop(0)
@@ -124,6 +133,6 @@ class Securer:
         return not results
 
     def _drop(self) -> None:
-        if self._link is not None:
-            self._link.abort()
-            self._link = None
+        if self._connection is not None:
+            self._connection.abort()
+            self._connection = None

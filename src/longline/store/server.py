@@ -1,14 +1,14 @@
 """One server of the store: the queue of calls for it, its connection, and what must be repeated.
 
-A call is in exactly one place: in the queue; in the link's `sent`; in the lane of its tag, when the server
-refused one of the tag's calls for the moment; or with the securer, when it was carried out and is to be
-copied or synced before it is answered. Calls of one tag keep their order through all of this:
+A call is in exactly one place: in the queue; in the connection's `sent`; in the lane of its tag, when the
+server refused one of the tag's calls for the moment; or with the securer, when it was carried out and is to
+be copied or synced before it is answered. Calls of one tag keep their order through all of this:
 
 - What a broken connection left unanswered goes back to the front of the queue.
 - While a tag has a lane, all its calls go there. One is sent as a probe, and when it is answered the others
-  follow. A link answers in order, so that by then all earlier calls of the tag have come back too.
+  follow. A connection answers in order, so that by then all earlier calls of the tag have come back too.
 - A slot goes to another server only when no call of it is out: `leave` holds its calls back, sends a PING
-  as a fence behind those that are out, and hands over when that is answered, or when the link broke.
+  as a fence behind those that are out, and hands over when that is answered, or when the connection broke.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ from typing import Protocol
 
 import structlog
 
-from longline.errors import Overloaded, Unavailable
+from longline.errors import Overloaded, StoreError, Unavailable
 from longline.settings import StoreSettings
 from longline.store.addresses import Address
-from longline.store.calls import Call, Reply, StoreError, Verdict, judge
+from longline.store.calls import Call, Reply, Verdict, judge, refusal
+from longline.store.connection import ServerConnection
 from longline.store.dial import Dial, Facts
 from longline.store.figures import Figures
 from longline.store.lanes import Lane
-from longline.store.link import Link
 from longline.store.script import Script
 from longline.store.securing import Securer
 from longline.store.slots import read_target, slot_of
@@ -35,6 +35,7 @@ from longline.store.upkeep import Upkeep
 
 logger = structlog.get_logger(__name__)
 
+FINAL = (Verdict.ANSWER, Verdict.FULL, Verdict.DENIED)  # what is told to whoever made the call
 _TRIES_AT_ONCE = 3  # a call that is sent to and fro waits before it goes again
 
 
@@ -71,10 +72,10 @@ class Server:
         owner: Owner,
         figures: Figures,
     ) -> None:
-        self.link: Link | None = None
+        self.connection: ServerConnection | None = None
         self.securer: Securer | None = None
         if settings.wait_replicas or settings.wait_fsync:
-            self.securer = Securer(self, dial, settings)
+            self.securer = Securer(dial, settings, where=lambda: self.address, repeat=self.repeat)
         self._owner = owner
         self._figures = figures
         self._limit = settings.queue
@@ -138,9 +139,9 @@ class Server:
     def counts(self) -> tuple[int, int]:
         """Calls that are waiting here, and their bytes."""
         waiting, size = self._waiting, self._bytes
-        if self.link is not None:
-            waiting += len(self.link.sent)
-            size += self.link.sent_bytes
+        if self.connection is not None:
+            waiting += len(self.connection.sent)
+            size += self.connection.sent_bytes
         if self.securer is not None:
             waiting += self.securer.waiting
         return waiting, size
@@ -165,13 +166,13 @@ class Server:
         if self._ticker is None and not self._closed:
             self._ticked = self._loop.time()
             self._ticker = self._loop.call_later(self._period, self._tick)
-        link = self.link
-        if link is None or not link.writable:
+        connection = self.connection
+        if connection is None or not connection.writable:
             return
         if self._lanes or self._leaving:
             self._sift()
         before = len(self._queue)
-        self._bytes -= link.send(self._queue)
+        self._bytes -= connection.send(self._queue)
         self._waiting -= before - len(self._queue)
         if self._queue:
             self._flush_soon()
@@ -221,14 +222,14 @@ class Server:
             self._count((lane.calls.popleft(),), -1)
         if not lane.calls:
             del self._lanes[tag]
-        elif self.link is None or not self.link.writable or slot_of(tag) in self._leaving:
+        elif self.connection is None or not self.connection.writable or slot_of(tag) in self._leaving:
             lane.wait(self._period, partial(self._probe, tag))
         else:
             call = lane.calls.popleft()
             call.plain = False
             lane.probe = call
             self._count((call,), -1)
-            self.link.send(deque((call,)))
+            self.connection.send(deque((call,)))
 
     def _release(self, tag: bytes) -> None:
         lane = self._lanes.pop(tag)
@@ -238,17 +239,17 @@ class Server:
 
     # --- answers that need thought
 
-    def _special(self, link: Link, call: Call, reply: Reply | StoreError) -> None:
+    def _special(self, connection: ServerConnection, call: Call, reply: Reply | StoreError) -> None:
         lane = self._lanes.get(call.tag)
         probe = lane is not None and lane.probe is call
         if isinstance(reply, StoreError):
             verdict = judge(reply)
-            if verdict is Verdict.LOAD and call.script in link.broken:
-                reply, verdict = link.broken[call.script], Verdict.ANSWER
-            if verdict not in (Verdict.ANSWER, Verdict.FULL):
-                self._refused(link, call, reply, verdict)
+            if verdict is Verdict.LOAD and call.script in connection.broken:
+                reply, verdict = connection.broken[call.script], Verdict.ANSWER
+            if verdict not in FINAL:
+                self._refused(connection, call, reply, verdict)
                 return
-            call.fail(Overloaded("the store has no memory left") if verdict is Verdict.FULL else reply)
+            call.fail(refusal(reply))
         elif call.durable and self.securer is not None and self.facts is not None:
             self.securer.add(call, reply, self.facts.run)
         else:
@@ -256,12 +257,12 @@ class Server:
         if probe:
             self._release(call.tag)
 
-    def _refused(self, link: Link, call: Call, error: StoreError, verdict: Verdict) -> None:
+    def _refused(self, connection: ServerConnection, call: Call, error: StoreError, verdict: Verdict) -> None:
         lane = self._hold(call, verdict)
         match verdict:
             case Verdict.MOVED:
                 self._figures.moved += 1
-                found = read_target(error.message, self.address)
+                found = read_target(error.text, self.address)
                 if found is not None and call.refusals <= _TRIES_AT_ONCE and slot_of(call.tag) == found[0]:
                     lane.wait(self._patience, partial(self._probe, call.tag))
                     self._owner.moved(self, *found)
@@ -269,10 +270,10 @@ class Server:
                     self._owner.troubled(self)
             case Verdict.LOAD:
                 if call.script is not None:
-                    link.loaded.discard(call.script)
-            case Verdict.ELSEWHERE:
-                logger.warning("store server does not take writes", server=str(self.address), code=error.code)
-                link.abort()
+                    connection.loaded.discard(call.script)
+            case Verdict.RECONNECT:
+                logger.warning("store server does not take writes", server=str(self.address), code=error.word)
+                connection.abort()
             case _:
                 self._owner.troubled(self)
 
@@ -284,16 +285,16 @@ class Server:
         if not fresh:
             return
         self._leaving.update(fresh)
-        link = self.link
-        if link is None:
+        connection = self.connection
+        if connection is None:
             self._hand_over(self._leaving)
-        elif link.silent() > self._patience / 4:
-            link.abort()  # whoever has lost its slots and says nothing is not waited for
+        elif connection.silent() > self._patience / 4:
+            connection.abort()  # whoever has lost its slots and says nothing is not waited for
         else:
-            link.ask("PING").add_done_callback(partial(self._fenced, list(fresh)))
+            connection.ask("PING").add_done_callback(partial(self._fenced, list(fresh)))
 
     def _fenced(self, slots: list[int], pong: "asyncio.Future[Reply]") -> None:
-        if pong.exception() is None:  # else the link broke, and `_link_lost` has seen to it
+        if pong.exception() is None:  # else the connection broke, and `_connection_lost` has seen to it
             self._hand_over(slots)
 
     def _hand_over(self, slots: Iterable[int]) -> None:
@@ -311,25 +312,25 @@ class Server:
 
     # --- the connection
 
-    def _adopt(self, link: Link) -> None:
-        link.on_special = self._special
-        link.on_lost = self._link_lost
-        link.on_writable = self._flush_soon
-        self.link = link
+    def _adopt(self, connection: ServerConnection) -> None:
+        connection.on_special = self._special
+        connection.on_lost = self._connection_lost
+        connection.on_writable = self._flush_soon
+        self.connection = connection
         run = self.facts.run if self.facts is not None else b""
         before, self._run = self._run, run
         if before and before != run:
             self._owner.restarted(self)
         self._flush_soon()
 
-    def _link_lost(self, link: Link) -> None:
-        self._figures.bytes_in += link.bytes_in
-        self._figures.bytes_out += link.bytes_out
-        self.link = None
+    def _connection_lost(self, connection: ServerConnection) -> None:
+        self._figures.bytes_in += connection.bytes_in
+        self._figures.bytes_out += connection.bytes_out
+        self.connection = None
         if not self._closed:
-            logger.warning("store connection lost", server=str(self.address), unanswered=len(link.sent))
+            logger.warning("store connection lost", server=str(self.address), unanswered=len(connection.sent))
         front = []
-        for call in link.sent:
+        for call in connection.sent:
             if call.future.done():
                 continue
             if call.tag in self._lanes:
@@ -355,13 +356,15 @@ class Server:
         late = not self._late and now - self._ticked > 3 * self._period
         self._late = late
         self._ticked = now
-        link = self.link
-        if link is not None and late:
-            link.heard = now
-        elif link is not None and link.silent() > self._patience:
-            logger.warning("store server silent", server=str(self.address), seconds=round(link.silent(), 2))
-            link.abort()
-        elif link is not None and link.silent() > self._patience / 4:
+        connection = self.connection
+        if connection is not None and late:
+            connection.heard = now
+        elif connection is not None and connection.silent() > self._patience:
+            logger.warning(
+                "store server silent", server=str(self.address), seconds=round(connection.silent(), 2)
+            )
+            connection.abort()
+        elif connection is not None and connection.silent() > self._patience / 4:
             self._owner.troubled(self)
         if not late:
             self._expire(now)
@@ -371,8 +374,8 @@ class Server:
     def _expire(self, now: float) -> None:
         """Ends calls whose deadline has passed. One that is out stays in `sent` until its answer comes."""
         places = [self._queue, *(lane.calls for lane in self._lanes.values())]
-        if self.link is not None:
-            places.append(self.link.sent)
+        if self.connection is not None:
+            places.append(self.connection.sent)
         if self.securer is not None:
             places.append(self.securer.calls())
         for place in places:
@@ -393,8 +396,8 @@ class Server:
         self._upkeep.close()
         if self._ticker is not None:
             self._ticker.cancel()
-        if self.link is not None:
-            self.link.abort()
+        if self.connection is not None:
+            self.connection.abort()
         if self.securer is not None:
             self.securer.close()
         for lane in self._lanes.values():

@@ -7,10 +7,10 @@ from typing import Final
 import structlog
 
 from longline.store.addresses import Address
+from longline.store.connection import ServerConnection
 from longline.store.dial import Dial, Facts
 from longline.store.figures import Figures
 from longline.store.lanes import FIRST_DELAY, spread
-from longline.store.link import Link
 from longline.store.script import Script
 
 logger = structlog.get_logger(__name__)
@@ -32,7 +32,7 @@ class Upkeep:
         dial: Dial,
         scripts: Collection[Script],
         figures: Figures,
-        adopt: Callable[[Link], None],
+        adopt: Callable[[ServerConnection], None],
         troubled: Callable[[], None],
     ) -> None:
         self.address = addresses[0]
@@ -60,7 +60,7 @@ class Upkeep:
         while True:
             self.address = self._addresses[attempt % len(self._addresses)]
             try:
-                link, facts = await self._dial.open(self.address, self._scripts, self.facts)
+                connection, facts = await self._dial.open(self.address, self._scripts, self.facts)
             except Exception as error:  # whatever it is: giving up would end every call from now on
                 if delay == FIRST_DELAY:
                     logger.warning("store server out of reach", server=str(self.address), reason=str(error))
@@ -70,8 +70,8 @@ class Upkeep:
                 self._figures.reconnects += self.facts is not None
                 self.facts = facts
                 since = loop.time()
-                self._adopt(link)
-                await link.lost.wait()
+                self._adopt(connection)
+                await connection.lost.wait()
                 # One that takes connections only to drop them is not hammered either.
                 if loop.time() - since > _SLOWEST:
                     delay = FIRST_DELAY

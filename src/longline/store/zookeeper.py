@@ -61,7 +61,7 @@ class Found(NamedTuple):
     owner: int  # the session that it lives with, 0 for a lasting one
 
 
-class Listener(Protocol):
+class Watcher(Protocol):
     """Who is told of the session's fate, in the loop."""
 
     def connected(self) -> None:
@@ -82,15 +82,17 @@ def _boot_clock() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class Session:
-    """Requests raise `Unavailable`; and kazoo's `NoNodeError`, `NodeExistsError`, `BadVersionError` where
-    they apply. Answers come in the order of requests, and a watch fires before anything newer can be read.
+class ZooKeeperSession:
+    """A session with an ensemble.
+
+    Requests raise `Unavailable`; and kazoo's `NoNodeError`, `NodeExistsError`, `BadVersionError` where they
+    apply. Answers come in the order of requests, and a watch fires before anything newer can be read.
     """
 
-    def __init__(self, hosts: str, timeout: float, listener: Listener) -> None:
+    def __init__(self, hosts: str, timeout: float, watcher: Watcher) -> None:
         self.epoch = 1  # counts sessions
         self._client = _Client(hosts, timeout)
-        self._listener = listener
+        self._watcher = watcher
         self._loop = asyncio.get_running_loop()
         self._connected = asyncio.Event()
         self._window = asyncio.Semaphore(WINDOW)
@@ -282,7 +284,7 @@ class Session:
         """Called in a thread of kazoo's."""
         # An event without a path only says that the connection broke; `connected` follows.
         if event.path is not None:
-            self._tell(self._listener.noticed, event.path, event.type == EventType.CHILD)
+            self._tell(self._watcher.noticed, event.path, event.type == EventType.CHILD)
 
     def _follow_state(self, state: str) -> None:
         if self._closed:
@@ -291,14 +293,14 @@ class Session:
             log.info("zookeeper_connected", session=f"{self.id:#x}")
             self._connected.set()
             self._beat_now.set()
-            self._listener.connected()
+            self._watcher.connected()
             return
         self._connected.clear()
         if state == KazooState.LOST:
             log.warning("zookeeper_session_lost")
             self.epoch += 1
             self._contact = float("-inf")
-            self._listener.lost()
+            self._watcher.lost()
         else:
             log.warning("zookeeper_disconnected")
 
@@ -324,8 +326,8 @@ class Session:
         else:
             if epoch == self.epoch:
                 self._contact = max(self._contact, sent)
-                self._listener.touched()
-                self._loop.call_later(self.timeout * IN_TOUCH + SURE, self._listener.touched)
+                self._watcher.touched()
+                self._loop.call_later(self.timeout * IN_TOUCH + SURE, self._watcher.touched)
 
 
 def _refusal(error: object) -> str:

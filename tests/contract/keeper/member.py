@@ -14,7 +14,7 @@ from typing import TextIO
 from longline.errors import Fenced, Unavailable
 from longline.keeper.port import Keeper
 from tests.contract.engines import KEEPERS
-from tests.contract.keeper.scene import a_node, until_leads
+from tests.contract.keeper.nodes import a_node, until_leads
 
 
 async def lines(source: TextIO) -> asyncio.StreamReader:

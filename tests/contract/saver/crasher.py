@@ -19,7 +19,7 @@ from longline.saver.port.inboxes import Receipt
 from longline.saver.port.messages import Outcome, Submission
 from tests.contract.engines import SAVERS
 from tests.contract.saver.positions import position_of
-from tests.contract.scene import START
+from tests.contract.store_fixture import START
 
 DEVICES = tuple(f"d{n}" for n in range(20))
 DAY = 86_400_000

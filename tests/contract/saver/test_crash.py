@@ -12,7 +12,7 @@ from longline.model.ledger import State
 from longline.saver.port.inboxes import Fetch
 from tests.contract.engines import SAVERS, SaverEngine
 from tests.contract.saver.crasher import DEVICES
-from tests.contract.scene import Scene
+from tests.contract.store_fixture import StoreFixture
 
 ROOT = Path(__file__).parents[3]
 ROUNDS = 5
@@ -40,43 +40,43 @@ async def test_whatever_was_answered_is_there_after_a_kill(saver_engine: SaverEn
     seed = random.randrange(1 << 30)
     chance = random.Random(seed)
     with saver_engine.place(tmp_path) as place:
-        scene = Scene(saver_engine, place)
-        await scene.open()
-        await scene.begin()
-        await scene.register(*DEVICES)
-        app = scene.app
+        store = StoreFixture(saver_engine, place)
+        await store.open()
+        await store.begin()
+        await store.register(*DEVICES)
+        app = store.app
         accepted: dict[str, str] = {}
         acked: set[tuple[str, str]] = set()
         for round_number in range(ROUNDS):
-            await scene.close()
+            await store.close()
             for word, message_id, device in run_and_kill(name, place, round_number, chance.randrange(1, 400)):
                 if word == "accepted":
                     accepted[message_id] = device
                 else:
                     acked.add((message_id, device))
-            await scene.open()
-            await check(scene, app, accepted, acked, seed)
-        await scene.close()
+            await store.open()
+            await check(store, app, accepted, acked, seed)
+        await store.close()
 
 
 async def check(
-    scene: Scene, app: int, accepted: dict[str, str], acked: set[tuple[str, str]], seed: int
+    store: StoreFixture, app: int, accepted: dict[str, str], acked: set[tuple[str, str]], seed: int
 ) -> None:
     waiting: Counter[str] = Counter()
-    for known in await scene.saver.devices.find(app, DEVICES):
+    for known in await store.saver.devices.find(app, DEVICES):
         assert known is not None
-        (page,) = await scene.saver.inboxes.fetch([Fetch(app, known.ordinal, 0, 0, 1_000_000, scene.now)])
+        (page,) = await store.saver.inboxes.fetch([Fetch(app, known.ordinal, 0, 0, 1_000_000, store.now)])
         assert page.complete
         for push in page.pushes:
             waiting[push.message.id] += 1
             assert (push.message.id, known.device) not in acked, f"acked, and waits again (seed {seed})"
     for message_id, device in accepted.items():
-        ledger = await scene.ledger(message_id)
+        ledger = await store.ledger(message_id)
         assert ledger.targeted == (len(DEVICES) if device == "*" else 1)
         assert ledger.pending == waiting[message_id], f"lost or doubled (seed {seed})"
         if device != "*" and (message_id, device) in acked:
             assert ledger.acked == 1
-        rows = await scene.saver.ledgers.deliveries(app, message_id, -1, 10)
+        rows = await store.saver.ledgers.deliveries(app, message_id, -1, 10)
         assert rows is not None
         assert [row.state for _, row in rows if (message_id, row.device) in acked] == [
             State.ACKED for _, row in rows if (message_id, row.device) in acked

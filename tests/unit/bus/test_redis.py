@@ -195,3 +195,16 @@ async def test_a_receiver_outlives_its_store(tmp_path: Path) -> None:
             assert await asyncio.wait_for(receiving, WITHIN) == [Resync()]
             await bus.send("n", numbered(2))
             assert await bus.receive("n") == numbered(2)
+
+
+async def test_nothing_is_remembered_of_a_stuck_node_that_is_gone(url: str) -> None:
+    """Names of nodes are never used twice: what was kept for each would add up."""
+    async with a_bus(url, limit=2) as bus:
+        for name in ("n1", "n2"):
+            await bus.open(name)
+            await bus.send(name, numbered(2))
+            await bus.send(name, numbered(2))  # which drops the first two
+        assert set(bus._outgoing) == {"n1", "n2"}
+        await bus.shut("n1")
+        assert await bus.nodes() == ["n2"]
+        assert set(bus._outgoing) == {"n2"}

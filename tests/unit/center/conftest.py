@@ -16,7 +16,7 @@ from longline.model.commands import Command
 from longline.model.devices import JsonObject
 from longline.register.memory import MemoryRegister
 from longline.register.port import Bind
-from longline.saver.sqlite import SqliteSaver
+from longline.saver.sql.engine import SqliteSaver
 from longline.settings import CenterSettings
 from longline.telemetry.logs import OncePerPeer
 

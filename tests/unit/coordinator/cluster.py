@@ -14,7 +14,7 @@ from longline.model.devices import Binding
 from longline.model.times import wall_clock
 from longline.register.memory import MemoryRegister
 from longline.register.port import Bind, Transition, Unbind
-from longline.saver.sqlite import SqliteSaver
+from longline.saver.sql.engine import SqliteSaver
 from longline.telemetry.faults import Faults
 
 

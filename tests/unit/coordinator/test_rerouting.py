@@ -1,8 +1,6 @@
 """What others began and did not finish is routed."""
 
 from collections.abc import Sequence
-from types import SimpleNamespace
-from typing import cast
 
 from longline.bus.local import LocalBus
 from longline.coordinator.coordinator import Coordinator
@@ -13,36 +11,9 @@ from longline.model.devices import Binding
 from longline.model.messages import Message
 from longline.model.times import wall_clock
 from longline.register.memory import MemoryRegister
-from longline.saver.bundle import Saver
-from longline.saver.port.routing import RoutingStore
 from longline.settings import CoordinatorSettings
 from longline.telemetry.faults import Faults
-
-
-class Store(RoutingStore):
-    """A store in which things lie that others left undone."""
-
-    def __init__(self) -> None:
-        self.interrupted: list[Unicast | Broadcast] = []
-        self.unsaid: list[Unicast | Broadcast] = []
-        self.asked: list[tuple[str, int]] = []
-
-    async def complete(self, before: int, limit: int) -> list[Unicast | Broadcast]:
-        self.asked.append(("complete", before))
-        return self.interrupted
-
-    async def unrouted(self, before: int, limit: int) -> list[Unicast | Broadcast]:
-        self.asked.append(("unrouted", before))
-        return self.unsaid
-
-    async def assign(self, app: int, message_id: str, nodes: Sequence[str]) -> None:
-        pass
-
-    async def finish(self, app: int, message_id: str, node: str, at: int) -> None:
-        raise NotImplementedError
-
-    async def unfinished(self, node: str, limit: int) -> list[tuple[int, str]]:
-        raise NotImplementedError
+from tests.fakes.saver import FakeSaver
 
 
 class Routed:
@@ -75,12 +46,11 @@ def a_message(number: int) -> Message:
     )
 
 
-def a_coordinator(store: Store, bus: LocalBus) -> Coordinator:
-    saver = SimpleNamespace(routing=store, messages=None, events=None)
+def a_coordinator(store: FakeSaver, bus: LocalBus) -> Coordinator:
     return Coordinator(
         CoordinatorSettings(),
         lambda: "c-1",
-        saver=cast(Saver, saver),
+        saver=store,
         register=MemoryRegister(),
         bus=bus,
         keeper=LocalKeeper(),
@@ -93,7 +63,7 @@ async def received(bus: LocalBus, node: str) -> Sequence[Command]:
 
 
 async def test_what_was_interrupted_and_what_nobody_carried_is_routed_to_where_the_devices_are() -> None:
-    store, bus = Store(), LocalBus(100)
+    store, bus = FakeSaver(), LocalBus(100)
     for node in ("room-1", "room-2"):
         await bus.open(node)
     store.interrupted = [a_unicast(1, "room-1"), Broadcast(1, a_message(2), ())]
@@ -106,31 +76,31 @@ async def test_what_was_interrupted_and_what_nobody_carried_is_routed_to_where_t
 
 
 async def test_a_message_that_cannot_be_routed_holds_up_no_other() -> None:
-    store, routed, faults = Store(), Routed(), Faults()
+    store, routed, faults = FakeSaver(), Routed(), Faults()
     store.unsaid = [a_unicast(number, "room-1") for number in range(3)]
     routed.poison = {"message-1"}
-    await Rerouting(store, routed, faults, after=5.0).round()
+    await Rerouting(store.routing, routed, faults, after=5.0).round()
     assert routed.messages == ["message-0", "message-2"]
     assert faults.counts == {"coordinator.rerouting": 1}
 
 
 async def test_only_what_is_old_enough_is_asked_for() -> None:
-    store = Store()
+    store = FakeSaver()
     now = wall_clock()
-    rerouting = Rerouting(store, Routed(), Faults(), after=5.0)
+    rerouting = Rerouting(store.routing, Routed(), Faults(), after=5.0)
     await rerouting.round()
     assert [name for name, _ in store.asked] == ["complete", "unrouted"]
     assert all(now - 5000 <= before <= now - 4000 for _, before in store.asked)
 
 
 async def test_a_full_batch_says_that_there_may_be_more() -> None:
-    store = Store()
+    store = FakeSaver()
     store.unsaid = [a_unicast(number, "room-1") for number in range(BATCH)]
-    assert await Rerouting(store, Routed(), Faults(), after=5.0).round()
+    assert await Rerouting(store.routing, Routed(), Faults(), after=5.0).round()
 
 
 async def test_settings_change_what_is_old_and_how_long_devices_linger() -> None:
-    store = Store()
+    store = FakeSaver()
     coordinator = a_coordinator(store, LocalBus(100))
     coordinator.configure(CoordinatorSettings(grace=1.5, unrouted_after=60.0))
     assert coordinator.dead_rooms.grace == 1500

@@ -30,7 +30,7 @@ from longline.register.memory import MemoryRegister
 from longline.register.port import Bind
 from longline.saver.port.devices import Registration
 from longline.saver.port.messages import Accepted, IdempotencyConflict, Outcome, Submission
-from longline.saver.sqlite import SqliteSaver
+from longline.saver.sql.engine import SqliteSaver
 
 NOW: Final = 1_800_000_000_000  # ms
 

@@ -12,67 +12,34 @@ from longline.model.commands import Broadcast, Command, Part, Target, Unicast
 from longline.model.devices import Binding
 from longline.model.ledger import State
 from longline.model.messages import Message
-from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, Page, Receipt
+from longline.saver.port.inboxes import Receipt
+from tests.fakes.saver import FakeSaver
 
 NOW = 1_800_000_000_000
 
 
-class Routing:
-    """Fulfils `RoutingStore`: notes sub-tasks, or fails; nothing was left undone."""
+class Store(FakeSaver):
+    """One that cannot note some broadcasts, or no receipts."""
 
     def __init__(self) -> None:
-        self.told: list[object] = []
-        self.broken: set[str] = set()
+        super().__init__()
+        self.unnoted: set[str] = set()
+        self.takes_receipts = True
 
     async def assign(self, app: int, message_id: str, nodes: Sequence[str]) -> None:
-        if message_id in self.broken:
+        if message_id in self.unnoted:
             raise Unavailable("no store")
-        self.told.append((app, message_id, sorted(nodes)))
-
-    async def finish(self, app: int, message_id: str, node: str, at: int) -> None:
-        raise AssertionError("nobody finishes anything here")
-
-    async def unfinished(self, node: str, limit: int) -> list[tuple[int, str]]:
-        return []
-
-    async def unrouted(self, before: int, limit: int) -> list[Unicast | Broadcast]:
-        return []
-
-    async def complete(self, before: int, limit: int) -> list[Unicast | Broadcast]:
-        return []
-
-
-class Inboxes:
-    """Fulfils `InboxStore`: writes receipts down, or fails; nobody reads."""
-
-    def __init__(self) -> None:
-        self.told: list[Receipt] = []
-        self.broken = False
+        await super().assign(app, message_id, nodes)
 
     async def settle(self, batch: Sequence[Receipt]) -> None:
-        if self.broken:
+        if not self.takes_receipts:
             raise Unavailable("no store")
-        self.told.extend(batch)
+        await super().settle(batch)
 
-    async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival | None]:
-        raise AssertionError("nobody arrives here")
-
-    async def fetch(self, batch: Sequence[Fetch]) -> list[Page]:
-        raise AssertionError("nobody fetches here")
-
-    async def count(self, app: int, ordinals: Sequence[int], now: int) -> list[int]:
-        raise AssertionError("nobody counts here")
-
-    async def advance(self, batch: Sequence[Cursor]) -> None:
-        raise AssertionError("nobody reads the log here")
-
-
-class Store:
-    """The two ports that routing tells something."""
-
-    def __init__(self) -> None:
-        self.routing = Routing()
-        self.inboxes = Inboxes()
+    @property
+    def receipts(self) -> list[Receipt]:
+        """All that it was told."""
+        return [receipt for batch in self.settled for receipt in batch]
 
 
 class Bus(LocalBus):
@@ -153,20 +120,19 @@ async def test_each_node_gets_the_part_of_its_devices_and_everybody_a_broadcast_
     assert await received(bus, "n1") == [("one", ["d0", "d3"]), ("all", [])]
     assert await received(bus, "n2") == [("one", ["d1"]), ("all", []), ("two", ["d0"])]
     assert await received(bus, "n3") == [("all", [])]
-    assert store.routing.told == [(1, "all", ["n1", "n2", "n3"])]
+    assert store.assigned == [(1, "all", ["n1", "n2", "n3"])]
 
 
 async def test_a_broadcast_is_noted_for_its_nodes_before_any_of_them_has_it() -> None:
     bus = await with_nodes("n1")
 
-    class Noting(Routing):
+    class Noting(Store):
         async def assign(self, app: int, message_id: str, nodes: Sequence[str]) -> None:
             await asyncio.sleep(0)
             assert bus.waiting("n1") == 0
             await super().assign(app, message_id, nodes)
 
-    store = Store()
-    store.routing = Noting()
+    store = Noting()
     assert await routed(bus, store, [broadcast("all")]) == 0
     assert bus.waiting("n1") == 1
 
@@ -175,10 +141,10 @@ async def test_who_is_not_connected_drops_what_is_for_who_is() -> None:
     bus, store = await with_nodes("n1"), Store()
     await routed(bus, store, [unicast("one", ["n1", None, None], online_only=True)])
     assert await received(bus, "n1") == [("one", ["d0"])]
-    assert store.inboxes.told == [
+    assert store.receipts == [
         Receipt(1, n, 100 + n, False, State.DROPPED, NOW, reason="offline") for n in (1, 2)
     ]
-    assert store.routing.told == []
+    assert store.assigned == []
 
 
 async def test_nothing_to_route_asks_nobody() -> None:
@@ -200,8 +166,8 @@ async def test_a_node_that_cannot_be_reached_is_counted_and_keeps_nothing_from_t
         assert await routed(bus, store, routes) == 3
     assert await received(bus, "n2") == [("one", ["d1"]), ("all", [])]
     assert [entry["event"] for entry in logs] == ["not_routed"]
-    assert len(store.routing.told) == 1
-    assert len(store.inboxes.told) == 1, "who was not connected is settled all the same"
+    assert len(store.assigned) == 1
+    assert len(store.receipts) == 1, "who was not connected is settled all the same"
 
 
 async def test_what_nobody_foresaw_on_the_way_to_one_node_keeps_nothing_from_the_others() -> None:
@@ -225,7 +191,7 @@ async def test_what_nobody_foresaw_on_the_way_to_one_node_keeps_nothing_from_the
 
 async def test_a_broadcast_that_cannot_be_noted_is_not_sent() -> None:
     bus, store = await with_nodes("n1"), Store()
-    store.routing.broken, store.inboxes.broken = {"all"}, True
+    store.unnoted, store.takes_receipts = {"all"}, False
     routes: list[Unicast | Broadcast] = [
         broadcast("all"),
         broadcast("other"),

@@ -9,7 +9,7 @@ import pytest
 from longline.errors import SettingsError, Unavailable
 from longline.keeper.local import LocalKeeper
 from longline.keeper.port import Kept
-from tests.contract.keeper.scene import a_node
+from tests.contract.keeper.nodes import a_node
 
 
 async def test_without_a_file_values_are_kept_in_memory(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from longline.keeper.port import Kept
 from longline.keeper.redis import RedisKeeper
 from longline.settings import StoreSettings
 from longline.store.redis import Reply, Script, Store, Word
-from tests.contract.keeper.scene import a_node, until, until_leads, until_members
+from tests.contract.keeper.nodes import a_node, until, until_leads, until_members
 from tests.servers.redis_server import RedisServer
 from tests.servers.shared import shared
 

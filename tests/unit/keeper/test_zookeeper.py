@@ -14,8 +14,8 @@ from longline.errors import Conflict, Fenced, Unavailable
 from longline.keeper.port import Kept
 from longline.keeper.zookeeper import ZooKeeper
 from longline.settings import KeeperSettings
-from longline.store.zookeeper import CLOSE_WITHIN, Found, Session
-from tests.contract.keeper.scene import WITHIN, a_node, until, until_leads, until_members
+from longline.store.zookeeper import CLOSE_WITHIN, Found, ZooKeeperSession
+from tests.contract.keeper.nodes import WITHIN, a_node, until, until_leads, until_members
 from tests.integration.server_process import free_ports
 from tests.servers.zookeeper import Ensemble, ZooKeeperServer, ensemble, shared_zookeeper, zookeeper
 
@@ -177,9 +177,9 @@ async def test_members_that_report_all_the_time_are_read_now_and_then(
 ) -> None:
     reports = 300
     read: list[str] = []
-    get = Session.get
+    get = ZooKeeperSession.get
 
-    async def counted(session: Session, path: str, *, watch: bool = False) -> Found | None:
+    async def counted(session: ZooKeeperSession, path: str, *, watch: bool = False) -> Found | None:
         if session is keeper._session and path.endswith("/busy"):
             read.append(path)
         return await get(session, path, watch=watch)
@@ -187,7 +187,7 @@ async def test_members_that_report_all_the_time_are_read_now_and_then(
     async with a_keeper(hosts, root) as keeper, a_keeper(hosts, root) as busy:
         await busy.join(a_node("busy"))
         await until_members(keeper, "busy")
-        monkeypatch.setattr(Session, "get", counted)
+        monkeypatch.setattr(ZooKeeperSession, "get", counted)
         before = time.monotonic()
         for number in range(reports):
             await busy.join(a_node("busy", mqtt=str(number)))

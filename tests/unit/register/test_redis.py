@@ -13,6 +13,7 @@ from longline.register.port import Bind, Transition, Unbind
 from longline.register.redis import RedisRegister
 from longline.settings import StoreSettings
 from longline.store.redis import Reply, Script, Store, Word
+from longline.telemetry.faults import Faults
 from tests.contract.twice import TwiceStore
 from tests.servers.shared import shared
 from tests.waiting import eventually
@@ -202,3 +203,35 @@ async def test_no_partition_waits_for_ever_behind_the_others(store: Store, regis
     assert len(sources) == store.partitions
     per_source = [transition.source for transition in await register.transitions(640)]
     assert {per_source.count(source) for source in sources} <= set(range(5, 20))
+
+
+async def test_what_nobody_can_read_holds_up_nobody_else(store: Store) -> None:
+    faults = Faults()
+    register = RedisRegister(store, faults=faults)
+    bindings = {name: await bind(register, name, "a") for name in ("x", "y", "z")}
+    bad = store.partition_of(1, "x")
+    tag, table = b"p%d" % bad, b"{p%d}w:1" % bad
+    await store.call(tag, "HSET", table, "x", "nonsense")
+    assert await register.locate(1, ["x", "y", "z"]) == [None, bindings["y"], bindings["z"]]
+    await store.call(tag, "DEL", b"{p%d}moves" % bad)
+    await store.call(tag, "XADD", b"{p%d}moves" % bad, "1-0", "x", "nonsense")
+    told = [transition.device for _ in range(3) for transition in await register.transitions(10)]
+    assert sorted(told) == ["y", "y", "y", "z", "z", "z"]
+    assert faults.counts == {"register.locate": 1, "register.transitions": 1}
+
+
+async def test_a_bind_that_cannot_be_withdrawn_holds_up_no_other() -> None:
+    async with a_store(DeafStore) as store:
+        assert isinstance(store, DeafStore)
+        faults = Faults()
+        register = RedisRegister(store, give_up=0.1, faults=faults)
+        store.deaf_to = frozenset({"bind.lua"})
+        with pytest.raises(Unavailable):
+            await register.bind([Bind(1, name, "a", NOW) for name in ("x", "y", "z")])
+        bad = store.partition_of(1, "x")
+        await store.call(b"p%d" % bad, "SET", b"{p%d}w:1" % bad, "of another kind")
+        store.deaf_to = frozenset()
+        await eventually(lambda: asyncio.sleep(0, register.statistics()["unsure"]), 0)
+        assert await register.locate(1, ["y", "z"]) == [None, None]
+        assert faults.counts == {"register.withdraw": 1}
+        await register.close()

@@ -5,14 +5,13 @@ only where the test holds it up.
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from types import TracebackType
 from typing import cast
 
 import jwt
 
 from longline.bus.local import LocalBus
-from longline.errors import LonglineError
 from longline.model.apps import App
 from longline.model.commands import Forward, Routes
 from longline.mqtt.packets import MQTT_5_0, Connect
@@ -27,12 +26,10 @@ from longline.room.push.broadcasts import Broadcasts
 from longline.room.push.commands import Commands
 from longline.room.push.inbox import Inbox
 from longline.room.push.receipts import Receipts
-from longline.saver.adapting import Ports
 from longline.saver.app_cache import AppCache
-from longline.saver.bundle import Saver
-from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, Page, Receipt
 from longline.settings import RoomSettings
 from longline.testing.clock import settle
+from tests.fakes.saver import FakeSaver
 from tests.unit.room.fixture import NOW_MS, Peer, RoomFixture
 
 NODE = "n1"
@@ -55,64 +52,12 @@ def a_token(device: str, secret: str = SECRET, **claims: object) -> bytes:
     return jwt.encode({"sub": device, **claims}, secret, algorithm="HS256").encode()
 
 
-class Store(Ports):
-    """What the room asks of a saver. Every call is noted; `holds` holds calls up, `faults` fails them."""
+class Store(FakeSaver):
+    """A saver that knows one app."""
 
     def __init__(self) -> None:
-        self.adapt()
+        super().__init__()
         self.known = {"news": an_app()}
-        self.arrivals: dict[str, Arrival | None] = {}  # None: the app was deleted
-        self.pages: dict[int, list[Page]] = {}  # by ordinal, one for each fetch
-        self.holds: dict[str, asyncio.Event] = {}
-        self.faults: dict[str, list[LonglineError]] = {}
-        self.calls: list[str] = []
-        self.looked_up: list[str] = []
-        self.arrived: list[list[Arrive]] = []
-        self.fetched: list[list[Fetch]] = []
-        self.settled: list[list[Receipt]] = []
-        self.advanced: list[list[Cursor]] = []
-        self.finished: list[tuple[int, str, str]] = []
-
-    def hold(self, method: str) -> asyncio.Event:
-        """Calls of this method wait until the event is set."""
-        return self.holds.setdefault(method, asyncio.Event())
-
-    async def _enter(self, method: str) -> None:
-        self.calls.append(method)
-        hold = self.holds.get(method)
-        if hold is not None:
-            await hold.wait()
-        faults = self.faults.get(method)
-        if faults:
-            raise faults.pop(0)
-
-    async def find_app(self, name: str) -> App | None:
-        self.looked_up.append(name)
-        await self._enter("find_app")
-        return self.known.get(name)
-
-    async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival | None]:
-        self.arrived.append(list(batch))
-        await self._enter("arrive")
-        return [self.arrivals.setdefault(a.device, Arrival(len(self.arrivals), False, 0, 0)) for a in batch]
-
-    async def fetch(self, batch: Sequence[Fetch]) -> list[Page]:
-        self.fetched.append(list(batch))
-        await self._enter("fetch")
-        nothing = Page((), 0, True)
-        return [self.pages[f.ordinal].pop(0) if self.pages.get(f.ordinal) else nothing for f in batch]
-
-    async def settle(self, batch: Sequence[Receipt]) -> None:
-        self.settled.append(list(batch))
-        await self._enter("settle")
-
-    async def advance(self, batch: Sequence[Cursor]) -> None:
-        self.advanced.append(list(batch))
-        await self._enter("advance")
-
-    async def finish(self, app: int, message_id: str, node: str, at: int) -> None:
-        self.finished.append((app, message_id, node))
-        await self._enter("finish")
 
 
 class FakeRoutes:
@@ -150,7 +95,7 @@ class RunningRoom:
         self.store = store or Store()
         self.register = register or MemoryRegister()
         self.bus = LocalBus(1000)
-        saver = cast(Saver, self.store)  # by shape: the part that a room uses
+        saver = self.store
         inboxes, counters, faults = saver.inboxes, parts.counters, parts.faults
         self.receipts = Receipts(inboxes, counters, faults, delay=settings.ack_delay / 1000, limit=limit)
         self.inbox = Inbox(inboxes, self.receipts, faults, page_bytes=4096, caught_up=parts.fanout.drain)

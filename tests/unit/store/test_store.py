@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from longline.errors import Overloaded, SettingsError, Unavailable
+from longline.errors import Overloaded, SettingsError, StoreError, Unavailable
 from longline.settings import Secret
-from longline.store.redis import Assurance, Reply, Script, Store, StoreError
+from longline.store.redis import Assurance, Reply, Script, Store
 from tests.integration.server_process import free_ports
 from tests.servers.redis_server import RedisCluster, RedisServer, ValkeyServer
 from tests.unit.store.conftest import Open
@@ -47,8 +47,8 @@ async def test_an_error_reply_is_raised_with_its_code(store: Store) -> None:
     with pytest.raises(StoreError) as fenced:
         await store.run(b"p1", REFUSE, [b"{p1}x"], ["room-1 is dead"])
 
-    assert wrong.value.code == "WRONGTYPE"
-    assert (fenced.value.code, fenced.value.message) == ("FENCED", "room-1 is dead")
+    assert wrong.value.word == "WRONGTYPE"
+    assert (fenced.value.word, fenced.value.text) == ("FENCED", "room-1 is dead")
 
 
 async def test_calls_of_a_tag_are_carried_out_in_the_order_given(store: Store) -> None:
@@ -91,7 +91,7 @@ async def test_a_closed_store_is_unavailable(store: Store) -> None:
     waiting = asyncio.ensure_future(store.call(b"p1", "PING"))
     await store.close()
 
-    for call in [waiting, store.call(b"p1", "PING"), store.listen(b"p1").call("PING", wait=1.0)]:
+    for call in [waiting, store.call(b"p1", "PING"), store.blocking(b"p1").call("PING", wait=1.0)]:
         with pytest.raises(Unavailable):
             await call
 

@@ -63,7 +63,7 @@ class Pump:
         self.disordered: int = 0
         self.until_sample: int = SAMPLE
         self.latencies: LatencyHistogram = LatencyHistogram()
-        self.moved: list[Topic] = []
+        self.moved: list[LoadTopic] = []
         self.loaded: list[PublishingClient] = []
 
     def turn(self, timeout: float) -> int:
@@ -83,7 +83,7 @@ class Pump:
                 publisher.depart()
         return now
 
-    def sample(self, data: bytes, body: int, first: int, topic: "Topic", row: int) -> None:
+    def sample(self, data: bytes, body: int, first: int, topic: "LoadTopic", row: int) -> None:
         """Takes the latency of the PUBLISH whose variable header begins at `body`."""
         self.until_sample = SAMPLE
         at = body + 2 + (data[body] << 8) + data[body + 1]
@@ -102,7 +102,7 @@ class Pump:
             self.disordered += 1
 
 
-class Topic:
+class LoadTopic:
     """One topic in one process: its local subscribers' progress and, in its home process, its window."""
 
     def __init__(self, pump: Pump, number: int, window: int, subscribers: int) -> None:
@@ -181,10 +181,12 @@ class Topic:
 class SubscribingClient(Client):
     """Receives one topic and counts."""
 
-    def __init__(self, pump: Pump, topic: Topic, handshakes: Handshakes, hello: bytes, then: bytes) -> None:
+    def __init__(
+        self, pump: Pump, topic: LoadTopic, handshakes: Handshakes, hello: bytes, then: bytes
+    ) -> None:
         super().__init__(pump.poller, handshakes, hello, then)
         self.pump: Pump = pump
-        self.topic: Topic = topic
+        self.topic: LoadTopic = topic
         self.rows: int = 0
 
     def deliver(self, data: bytes) -> int:
@@ -244,7 +246,7 @@ class PublishingClient(Client):
     def __init__(self, pump: Pump, handshakes: Handshakes, hello: bytes, qos: int, quota: int) -> None:
         super().__init__(pump.poller, handshakes, hello, b"")
         self.pump: Pump = pump
-        self.topics: list[Topic] = []
+        self.topics: list[LoadTopic] = []
         self.qos: int = qos
         self.gap: bytes = GAP[pump.level]
         self.quota: int = quota
@@ -253,7 +255,7 @@ class PublishingClient(Client):
         self.identifier: int = 0
         self.pieces: list[bytes] = []
 
-    def publish(self, topic: Topic, sequence: int, count: int, now: int) -> int:
+    def publish(self, topic: LoadTopic, sequence: int, count: int, now: int) -> int:
         """Takes up to `count` messages numbered from `sequence`, to leave at `depart`; returns how many."""
         head = topic.head
         tail = topic.tail
@@ -301,9 +303,9 @@ class PublishingClient(Client):
 class CreditLine(Channel):
     """Progress from one process to another, over one end of a stream socket pair."""
 
-    def __init__(self, pump: Pump, topics: list[Topic]) -> None:
+    def __init__(self, pump: Pump, topics: list[LoadTopic]) -> None:
         super().__init__(pump.poller)
-        self.topics: list[Topic] = topics
+        self.topics: list[LoadTopic] = topics
 
     def consume(self, data: bytes) -> int:
         at = 0

@@ -8,7 +8,7 @@
 --             read                             the last batch that its reader is done with
 --             gone_commands, gone_bytes        what has left the queue so far, read or dropped
 --   {n}shut   there for a day after the queue was shut
---   {n}from:<sender>  the sender's last batch and the answer to it, for as long as it may be repeated
+--   {n}from:<producer>  the producer's last batch and the answer to it, for as long as it may be repeated
 -- Sequences follow the clock (µs), so they rise also when the store lost the queue, or its end. A reader sees
 -- that it missed something by the sequence of the batch before.
 

@@ -1,6 +1,6 @@
 -- Puts a batch of commands into a node's queue.
--- KEYS: {n}open, {n}q, {n}from:<sender>
--- ARGV: number of the batch (the sender's numbers rise), how many commands, limit of commands, limit of bytes, how long
+-- KEYS: {n}open, {n}q, {n}from:<producer>
+-- ARGV: number of the batch (the producer's numbers rise), how many commands, limit of commands, limit of bytes, how long
 --       a repetition is recognised (ms), what to do when there is no room, packed commands. To do: `wait`, `drop`
 --       the oldest batches, or a sequence: drop them if that is still the last batch the reader is done with
 -- Answers: 1 and how many commands were dropped for it, 0 when it is full, -1 when the node has no queue; and the last
@@ -14,7 +14,7 @@ local before = redis.call('GET', KEYS[3])
 if before then
   local number, answer, read = string.match(before, '^(%d+) (%d+) (%d+)$')
   if tonumber(number) >= tonumber(ARGV[1]) then
-    return { tonumber(answer), tonumber(read) } -- it is in, or its sender gave it up long ago
+    return { tonumber(answer), tonumber(read) } -- it is in, or its producer gave it up long ago
   end
 end
 local commands, bytes = state[2] + ARGV[2], state[3] + #ARGV[7]

@@ -2,18 +2,17 @@
 
 Apps are few and stand together in one slot. An app that is deleted leaves the directory, and then its number
 enters the set `gone` of every partition, which every script reads first; what the app takes up there is freed
-later, by `Purging`.
+later, when what is over is ended.
 """
 
-import asyncio
 import os
 
 import msgspec
 
 from longline.errors import AppExists, AppNotFound
+from longline.flow.lru import LruCache
 from longline.model.apps import App
-from longline.saver.kv.layout import prefix, tag
-from longline.store.redis import Script, Store
+from longline.saver.kv.partitions import Partitions, script
 
 APPS = b"apps"
 DIRECTORY = b"{apps}directory"  # HASH name -> token, number, ":", packed app
@@ -24,13 +23,12 @@ PURGES = (
     b"{apps}purges"  # HASH number -> the partitions below this are purged; -1: not all know of the deletion
 )
 
-LUA = "longline.saver.lua"
-CREATE = Script(LUA, "create_app.lua")
-LIST = Script(LUA, "list_apps.lua")
-UPDATE = Script(LUA, "update_app.lua")
-DELETE = Script(LUA, "delete_app.lua")
-TELL = Script(LUA, "delete_partition.lua")
-PURGED = Script(LUA, "purged_app.lua")
+CREATE = script("create_app.lua")
+LIST = script("list_apps.lua")
+UPDATE = script("update_app.lua")
+DELETE = script("delete_app.lua")
+TELL = script("delete_partition.lua")
+PURGED = script("purged_app.lua")
 
 TOKEN = 16  # bytes that tell a call carried out again from another call
 REMEMBERED = 10_000  # names of apps
@@ -39,19 +37,20 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(App).decode
 
 
-class Apps:
-    """Fulfils what `Saver` says of apps, and remembers the names of those asked for lately by number.
+class KvApps:
+    """Fulfils `AppStore`, and remembers the names of apps asked for lately by number.
 
     A number never gets another name, and that an app was deleted is said by every partition, so what is
     remembered cannot be wrong.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._names: dict[int, str] = {}
+    def __init__(self, partitions: Partitions) -> None:
+        self._partitions = partitions
+        self._store = partitions.store
+        self._names: LruCache[int, str] = LruCache(REMEMBERED)
 
-    async def create_app(self, app: App) -> App:
-        """Of two calls with one name, one raises `AppExists`."""
+    async def create(self, app: App) -> App:
+        """One script; of two calls with one name, one raises `AppExists`."""
         packed = _pack(msgspec.structs.replace(app, number=0))
         number = await self._store.run(
             APPS,
@@ -64,7 +63,7 @@ class Apps:
             raise AppExists(f"there is an app {app.app!r} already")
         return msgspec.structs.replace(app, number=number)
 
-    async def find_app(self, name: str) -> App | None:
+    async def find(self, name: str) -> App | None:
         """One read of the directory."""
         stored = await self._store.call(APPS, "HGET", DIRECTORY, name)
         return _app(stored) if isinstance(stored, bytes) else None
@@ -77,18 +76,11 @@ class Apps:
         found = await self._store.call(APPS, "HGET", NUMBERS, number)
         if not isinstance(found, bytes):
             return None
-        if len(self._names) >= REMEMBERED:
-            del self._names[next(iter(self._names))]
-        name = self._names[number] = found.decode()
+        name = found.decode()
+        self._names.put(number, name)
         return name
 
-    async def list_apps(self, after: str, limit: int) -> list[App]:
-        """By name, in the order of bytes."""
-        first = b"(" + after.encode() if after else b"-"
-        stored = await self._store.run(APPS, LIST, [DIRECTORY, NAMES], [first, limit])
-        return [_app(one) for one in msgspec.convert(stored, list[bytes])]
-
-    async def update_app(self, app: App, before: App) -> bool:
+    async def update(self, app: App, before: App) -> bool:
         """Compares and replaces."""
         stored = await self._store.call(APPS, "HGET", DIRECTORY, app.app)
         present = _app(stored) if isinstance(stored, bytes) else None
@@ -110,7 +102,7 @@ class Apps:
         )
         return done == 1
 
-    async def delete_app(self, app: int) -> None:
+    async def delete(self, app: int) -> None:
         """Called again after it was interrupted, it goes on where it was."""
         await self._store.run(APPS, DELETE, [DIRECTORY, NAMES, NUMBERS, PURGES], [app], durable=True)
         if await self._store.call(APPS, "HGET", PURGES, app) == b"-1":
@@ -118,23 +110,23 @@ class Apps:
 
     async def tell_deleted(self, app: int) -> None:
         """Makes every partition know that an app is deleted; only then may it be purged."""
-        partitions = self._store.partitions
-        await asyncio.gather(
-            *(
-                self._store.run(tag(part), TELL, [prefix(part)], [app], durable=True)
-                for part in range(partitions)
-            )
-        )
+        await self._partitions.run_all(TELL, [app], durable=True)
         await self.purged(app, 0)
 
     async def purged(self, app: int, partition: int) -> None:
         """Notes that what a deleted app had in the partitions below this one is gone."""
-        await self._store.run(APPS, PURGED, [PURGES], [app, partition, self._store.partitions])
+        await self._store.run(APPS, PURGED, [PURGES], [app, partition, self._partitions.count])
 
     async def purges(self) -> dict[int, int]:
         """Deleted apps that still take up something, and from which partition on (-1: not all know of it)."""
         found = msgspec.convert(await self._store.call(APPS, "HGETALL", PURGES), list[bytes])
         return {int(app): int(partition) for app, partition in zip(found[::2], found[1::2], strict=True)}
+
+    async def list(self, after: str, limit: int) -> list[App]:
+        """By name, in the order of bytes."""
+        first = b"(" + after.encode() if after else b"-"
+        stored = await self._store.run(APPS, LIST, [DIRECTORY, NAMES], [first, limit])
+        return [_app(one) for one in msgspec.convert(stored, list[bytes])]
 
 
 def _app(stored: bytes) -> App:

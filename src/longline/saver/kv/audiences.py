@@ -1,32 +1,44 @@
-"""For whom a broadcast is, as routes have it: a roaring bitmap of places for each partition."""
+"""Whom an expression describes: how `lua/audiences.lua`, which resolves it, is asked, and what it says.
 
+What it says is for one partition, and is passed on in routes as a roaring bitmap of places.
+"""
+
+import msgspec
 from pyroaring import BitMap
 
+from longline.model.audience import Expression
 from longline.model.commands import Part
 from longline.store.redis import Reply
 
 NOBODY = Part(0, BitMap().serialize())
 
+_pack = msgspec.msgpack.Encoder().encode
+
+
+def pack_expression(expression: Expression) -> bytes:
+    """An expression as scripts take it."""
+    return _pack(expression)
+
 
 def part_of(reply: Reply) -> tuple[Part, int]:
     """The part that a script tells, and how many devices it was for when it was stored.
 
-    {position, how many places there are, how many of them were deleted, bitmap of those it is not for}; or
+    {position, how many places there are, how many of them it was not for, bitmap of those it is not for}; or
     0 for none.
     """
     if not isinstance(reply, list):
         return NOBODY, 0
-    position, places, deleted, without = reply
+    position, places, without, bitmap = reply
     assert isinstance(position, int)
     assert isinstance(places, int)
-    assert isinstance(deleted, int)
-    assert isinstance(without, bytes)
+    assert isinstance(without, int)
+    assert isinstance(bitmap, bytes)
     if places == 0:
         return NOBODY, 0
     audience = BitMap(range(places))  # one run
-    audience -= BitMap(_bits(without))
+    audience -= BitMap(_bits(bitmap))
     audience.run_optimize()
-    return Part(position, audience.serialize()), places - deleted
+    return Part(position, audience.serialize()), places - without
 
 
 def _bits(bitmap: bytes) -> list[int]:

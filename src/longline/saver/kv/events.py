@@ -4,66 +4,60 @@ Beside it stands the highest sequence of each source, so that an event which is 
 nothing. Sources are few: the partitions of the session table.
 """
 
-import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 import msgspec
 
 from longline.model.events import Event
-from longline.saver.kv.apps import LUA
-from longline.saver.kv.layout import prefix, tag
-from longline.store.redis import Script, Store
+from longline.saver.kv.partitions import Partitions, script
+from longline.store.redis import Reply, Word
+from longline.store.scatter import Spare, scatter
+from longline.telemetry.faults import Faults
 
-RECORD = Script(LUA, "record.lua")
-EVENTS = Script(LUA, "events.lua")
+APPEND = script("append_events.lua")
+READ = script("read_events.lua")
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Event).decode
 _is_cursor = re.compile(r"[0-9]{1,15}-[0-9]{1,15}").fullmatch
 
 
-def home_of(store: Store, app: int) -> int:
-    """The partition that keeps the events of an app."""
-    return app % store.partitions
+class KvEvents:
+    """Fulfils `EventStore`. `limit`: events kept for each app. A cursor is the id of an entry."""
 
-
-class Events:
-    """Fulfils `Saver.record` and `Saver.events`. `limit`: events kept for each app."""
-
-    def __init__(self, store: Store, limit: int) -> None:
-        self._store = store
+    def __init__(self, partitions: Partitions, limit: int, faults: Faults) -> None:
+        self._partitions = partitions
         self._limit = limit
+        self._spare: Spare[list[Event], None] = Spare(faults, "saver.events", lambda events: None)
 
-    async def record(self, batch: Sequence[Event]) -> None:
-        """One script an app."""
+    async def append(self, batch: Sequence[Event]) -> None:
+        """One script an app: that of one whose queue the store refuses is left out."""
         apps: dict[int, list[Event]] = {}
         for event in batch:
             apps.setdefault(event.app, []).append(event)
-        await asyncio.gather(*(self._record(app, events) for app, events in apps.items()))
-
-    async def _record(self, app: int, events: list[Event]) -> None:
-        home = home_of(self._store, app)
-        await self._store.run(
-            tag(home),
-            RECORD,
-            [prefix(home)],
-            [
-                app,
-                self._limit,
-                *(field for event in events for field in (event.source, event.sequence, _pack(event))),
-            ],
-            durable=True,
+        await scatter(
+            list(apps.values()),
+            # Scripts are for one app, so each of them is a part of its own.
+            lambda events: events[0].app,
+            lambda app, parts: self._append(app, parts[0]),
+            lambda app, parts, reply: [None],
+            self._spare,
         )
 
-    async def events(self, app: int, after: str, limit: int) -> list[tuple[str, Event]]:
-        """A cursor is the id of an entry; what is none counts as that of the beginning."""
-        home = home_of(self._store, app)
-        found = await self._store.run(
-            tag(home),
-            EVENTS,
-            [prefix(home)],
-            [app, f"({after}" if _is_cursor(after) else "-", limit],
-        )
+    def _append(self, app: int, events: Sequence[Event]) -> Awaitable[Reply]:
+        args: list[Word] = [app, self._limit]
+        for event in events:
+            args += event.source, event.sequence, _pack(event)
+        return self._partitions.run(self._home_of(app), APPEND, args, durable=True)
+
+    async def read(self, app: int, after: str, limit: int) -> list[tuple[str, Event]]:
+        """What is no cursor counts as that of the beginning."""
+        first = f"({after}" if _is_cursor(after) else "-"
+        found = await self._partitions.run(self._home_of(app), READ, [app, first, limit])
         rows = msgspec.convert(found, list[tuple[bytes, tuple[bytes, bytes]]])
         return [(cursor.decode(), _unpack(packed)) for cursor, (_, packed) in rows]
+
+    def _home_of(self, app: int) -> int:
+        """The partition that keeps the events of an app."""
+        return app % self._partitions.count

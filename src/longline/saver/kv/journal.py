@@ -3,24 +3,25 @@
 What several partitions have to store, and what comes with an idempotency key, is written into the journal
 before anything else, with the decision on each of its messages: from then on it is accepted. Carrying it out
 can be repeated by anybody, since every message is stored once by its id; so whoever finds an entry that is
-not finished, be it a second request with the key or `Saver.complete`, carries it out as the first one would.
+not finished, be it a second request with the key or `RoutingStore.complete`, carries it out as the first one
+would.
 
 An entry is a HASH: `d` digest of the request, `s` the submission while there is work to do, `r` results, `e`
 when it is forgotten (ms; 0 for one without a key, which goes when it is finished).
 """
 
-import asyncio
 from binascii import crc32
 
 import msgspec
 
 from longline.saver.kv import layout
+from longline.saver.kv.partitions import Partitions, script
 from longline.saver.port.messages import Accepted, IdempotencyConflict, Refused, Submission
-from longline.store.redis import Script, Store
+from longline.telemetry.faults import Faults
 
-BEGIN = Script("longline.saver.lua", "begin.lua")
-FINISH = Script("longline.saver.lua", "finish.lua")
-INTERRUPTED = Script("longline.saver.lua", "interrupted.lua")
+BEGIN = script("begin.lua")
+FINISH = script("finish.lua")
+INTERRUPTED = script("interrupted.lua")
 
 CONFLICT, BEGUN, FINISHED = -1, 0, 1
 
@@ -46,18 +47,17 @@ _unpack_results = msgspec.msgpack.Decoder(Results).decode
 class Journal:
     """The journal's entries; each is in the partition that its name falls into."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, partitions: Partitions, faults: Faults) -> None:
+        self._partitions = partitions
+        self._faults = faults
 
     async def begin(self, plan: Plan) -> Plan | Results | IdempotencyConflict:
         """The plan to carry out: this one, or an earlier one of the key; or the results of an earlier one."""
         submission = plan.submission
         name = _name(submission)
-        home = self._home(name)
-        begun = await self._store.run(
-            layout.tag(home),
+        begun = await self._partitions.run(
+            self._home(name),
             BEGIN,
-            [layout.prefix(home)],
             [
                 name,
                 submission.digest,
@@ -80,23 +80,21 @@ class Journal:
     async def finish(self, plan: Plan, results: Results) -> None:
         """Keeps the results for as long as the key is remembered, or forgets the entry."""
         name = _name(plan.submission)
-        home = self._home(name)
-        await self._store.run(layout.tag(home), FINISH, [layout.prefix(home)], [name, _pack(results)])
+        await self._partitions.run(self._home(name), FINISH, [name, _pack(results)])
 
     async def interrupted(self, before: int, limit: int) -> list[Plan]:
-        """Plans that were begun before `before` (ms) and not finished."""
-        replies = await asyncio.gather(
-            *(
-                self._store.run(layout.tag(home), INTERRUPTED, [layout.prefix(home)], [before, limit])
-                for home in range(self._store.partitions)
-            )
-        )
-        return [_unpack(packed) for reply in replies for packed in msgspec.convert(reply, list[bytes])][
-            :limit
-        ]
+        """Plans that were begun before `before` (ms) and not finished, but for those that nobody can read."""
+        plans: list[Plan] = []
+        for reply in await self._partitions.run_all(INTERRUPTED, [before, limit]):
+            for packed in msgspec.convert(reply, list[bytes]):
+                try:
+                    plans.append(_unpack(packed))
+                except msgspec.MsgspecError as error:
+                    self._faults.note("saver.journal", error)
+        return plans[:limit]
 
     def _home(self, name: bytes) -> int:
-        return crc32(name) % self._store.partitions
+        return crc32(name) % self._partitions.count
 
 
 def _name(submission: Submission) -> bytes:

@@ -1,4 +1,4 @@
-"""Where the messages side keeps what in Redis, and how values are packed.
+"""Where messages, inboxes and ledgers are in Redis, and how values are packed.
 
 A device lives in one partition; all keys of partition 17 begin with `{p17}`, so that one script may touch
 them. Scripts get that beginning as KEYS[1]. *place*: a device's local ordinal, a decimal number.
@@ -9,12 +9,12 @@ them. Scripts get that beginning as KEYS[1]. *place*: a device's local ordinal, 
 - `o:<app>:<place>` STRING: the same for `online_only` messages, which nobody fetches.
 - `m:<id>` STRING: a message whose body is not in the inbox, being large or for several devices.
 - `l:<app>:<bucket>` HASH id → row: the ledger, where each message stands for the devices of this partition.
-- `L:<id>` HASH place → standing: of a message to several devices of this partition.
+- `L:<id>` HASH place → delivery: of a message to several devices of this partition.
 - `due` ZSET app → when (ms) something is to be done for its messages; 0 for all of an app that is deleted.
 - `due:<app>` ZSET bucket → when something is to be done for its messages: end them, or forget them.
 - `b:<app>` ZSET id → position: the log of open broadcasts.
 - `bo:<app>` ZSET id → position: open broadcasts for who is online only, which nobody fetches.
-- `bk:<app>` HASH collapse key → id of the newest broadcast in the log that has it.
+- `bk:<app>:<key>` SET of ids: broadcasts in the log that have this collapse key and are pending for somebody.
 - `s:<id>:<label>` STRING: a set of places of a broadcast as a bitmap. `o` over or never targeted, `w`
   written, `a` acked, `e` expired, `c` collapsed, `d<reason>` dropped.
 - `r:<id>` SET: the reasons of a broadcast's drops.
@@ -31,13 +31,12 @@ In a broadcast's home partition (`home_of`) there are also its message, `m:<id>`
 - `k:<id>` HASH node → 0, or 1 when its sub-task is done.
 - `kn:<node>` SET `<app>:<id>` of the sub-tasks that a node still has.
 
-The registry side's keys that scripts here read: `n:<app>` (name → place), `next:<app>`, `x:<app>` (bitmap
+Of devices and apps, scripts here read: `n:<app>` (name → place), `next:<app>`, `x:<app>` (bitmap
 of deleted places), `d:<app>:<place>` (fields `n` name, `c` created, `l` log cursor), `gone` (deleted apps).
 And the register's `w:<app>` (name → `<epoch> <since> <due> <node>`).
 
 A device that is deleted: `drop_pending.lua`, before its name goes. An app that is deleted: `ZADD {p}due 0
-<app>` in every partition, when it enters `gone`; `expire` then removes all that the messages side has of
-it, in slices.
+<app>` in every partition, when it enters `gone`; `expire` then removes all that is here of it, in slices.
 
 An id is the 16 bytes of the message's UUID. A ledger bucket is named by the first five of them: the UUIDv7
 of the same 256 ms share it, so that the hash stays small enough to be a list in memory. All integers are
@@ -45,12 +44,12 @@ big-endian.
 
 A ledger *row*: kind, flags, missing names, position, created at, TTL in ms; then by kind
 
-- `u`, one device: its place and standing;
-- `m`, several devices: how many are pending; their standings are in `L:<id>`;
+- `u`, one device: its place and delivery;
+- `m`, several devices: how many are pending; their deliveries are in `L:<id>`;
 - `x`, none: only names that do not exist;
-- `b`, a broadcast: how many places there were, how many of those were deleted, and the collapse key.
+- `b`, a broadcast: how many places there were, how many of those it is not for, and the collapse key.
 
-A *standing*: state (and whether the device was connected at the commit), when written and when settled,
+A *delivery*: state (and whether the device was connected at the commit), when written and when settled,
 both in ms since the creation plus 1 (0: not yet), and the reason.
 
 An inbox *entry*: its size in all, flags, position, expiry, id; then, if the flags say so, the collapse key
@@ -72,7 +71,7 @@ INLINE = 512  # bytes: a larger body does not lie in the inbox itself, which is 
 
 # Flags of an inbox entry.
 WRITTEN = 1  # to a connection, though never acknowledged
-ELSEWHERE = 2  # the body is in `m:<id>`
+APART = 2  # the body is in `m:<id>`
 COLLAPSES = 4  # there is a collapse key
 ROUTED = 8  # there is an entry in `unr`
 HIDDEN = 16  # the message is for who is online only
@@ -83,14 +82,14 @@ ONLINE_ONLY = 1
 CANCELLED = 2
 ENDED = 4
 HOME = 8  # the broadcast's home partition, which keeps its body
-KEPT_ELSEWHERE = 16  # the body is in `m:<id>` of this partition while something is pending
+KEPT_APART = 16  # the body is in `m:<id>` of this partition while something is pending
 
-CONNECTED = 16  # in the state of a standing
+CONNECTED = 16  # in the state of a delivery
 
 _ENTRY = struct.Struct(">HBHIHI16s")
 _POSITION = 6  # bytes
 _ROW = struct.Struct(">cBHHIHII")
-_STANDING = struct.Struct(">BII")
+_DELIVERY = struct.Struct(">BII")
 _BODY = struct.Struct(">BHIB")
 _MESSAGE = struct.Struct(">BHIH")
 
@@ -225,7 +224,7 @@ def unpack_message(packed: bytes, message_id: bytes) -> Message:
 
 
 class Entry(NamedTuple):
-    """An inbox entry. `body` is None when it lies elsewhere."""
+    """An inbox entry. `body` is None when it lies apart."""
 
     flags: int
     position: int
@@ -248,12 +247,12 @@ def unpack_entry(inbox: bytes, at: int) -> tuple[Entry, int]:
     collapse_key = None
     if flags & COLLAPSES:
         collapse_key, start = _read_text(inbox, start)
-    body = None if flags & ELSEWHERE else inbox[start:body_end]
+    body = None if flags & APART else inbox[start:body_end]
     expires_at = expires_high << 32 | expires_low
     return Entry(flags, high << 32 | low, expires_at, message_id, collapse_key, body), end
 
 
-class Standing(msgspec.Struct, frozen=True, gc=False):
+class Delivery(msgspec.Struct, frozen=True, gc=False):
     """Where a message stands for one device; times in ms, None for what has not happened."""
 
     state: State
@@ -268,11 +267,11 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
         return self.sent_at is not None or self.state == State.ACKED
 
 
-def unpack_standing(packed: bytes, created_at: int) -> Standing:
-    """A standing as a script wrote it."""
-    state, sent, settled = _STANDING.unpack_from(packed)
-    reason = packed[_STANDING.size :]
-    return Standing(
+def unpack_delivery(packed: bytes, created_at: int) -> Delivery:
+    """A delivery as a script wrote it."""
+    state, sent, settled = _DELIVERY.unpack_from(packed)
+    reason = packed[_DELIVERY.size :]
+    return Delivery(
         State(state & 15),
         bool(state & CONNECTED),
         created_at + sent - 1 if sent else None,
@@ -307,7 +306,7 @@ def unpack_binding(packed: bytes) -> Binding:
 
 
 def unpack_places(row: Row) -> tuple[int, int]:
-    """Of a broadcast's row: how many places there were, and how many of them were deleted."""
+    """Of a broadcast's row: how many places there were, and how many of them it is not for."""
     return int.from_bytes(row.rest[:4]), int.from_bytes(row.rest[4:8])
 
 

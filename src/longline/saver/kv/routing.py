@@ -10,14 +10,19 @@ from longline.model.commands import Broadcast, Target, Unicast
 from longline.saver.kv import layout
 from longline.saver.kv.audiences import part_of
 from longline.saver.kv.bodies import Bodies
-from longline.store.redis import Script, Store, Word
+from longline.saver.kv.carrying import Carrying, Route
+from longline.saver.kv.journal import Journal
+from longline.saver.kv.partitions import Partitions, script
+from longline.store.redis import Word
+from longline.store.scatter import ask_all, is_of_an_item
+from longline.telemetry.faults import Faults
 
-ASSIGN = Script("longline.saver.lua", "assign.lua")
-FINISH_TASK = Script("longline.saver.lua", "finish_task.lua")
-FINISH_REST = Script("longline.saver.lua", "finish_rest.lua")
-UNROUTED = Script("longline.saver.lua", "unrouted.lua")
-UNASSIGNED = Script("longline.saver.lua", "unassigned.lua")
-AUDIENCE = Script("longline.saver.lua", "audience.lua")
+ASSIGN = script("assign.lua")
+FINISH_TASK = script("finish_task.lua")
+FINISH_REST = script("finish_rest.lua")
+UNROUTED = script("unrouted.lua")
+UNASSIGNED = script("unassigned.lua")
+PENDING = script("pending.lua")
 
 OFFLINE = "offline"
 SHOWN_AGAIN = 30_000  # ms after which something unrouted is shown again
@@ -26,80 +31,70 @@ SHOWN_AGAIN = 30_000  # ms after which something unrouted is shown again
 _Lost = tuple[bytes, bytes, bytes, bytes, bytes, bytes | None]
 
 
-class Routing:
-    """Fulfils `Saver.assign`, `finish`, `unfinished` and `unrouted`."""
+class KvRouting:
+    """Fulfils `RoutingStore`."""
 
-    def __init__(self, store: Store, bodies: Bodies) -> None:
-        self._store = store
+    def __init__(
+        self, partitions: Partitions, bodies: Bodies, journal: Journal, carrying: Carrying, faults: Faults
+    ) -> None:
+        self._partitions = partitions
         self._bodies = bodies
+        self._journal = journal
+        self._carrying = carrying
+        self._faults = faults
 
     async def assign(self, app: int, message_id: str, nodes: Sequence[str]) -> None:
         """One step in the broadcast's home partition."""
         packed = layout.id_bytes(message_id)
-        home = layout.home_of(packed, self._store.partitions)
-        await self._store.run(
-            layout.tag(home), ASSIGN, [layout.prefix(home)], [app, packed, *nodes], durable=True
-        )
+        await self._partitions.run(self._home(packed), ASSIGN, [app, packed, *nodes], durable=True)
 
     async def finish(self, app: int, message_id: str, node: str, at: int) -> None:
         """After the last node, partition by partition: it ends by its time where that is interrupted."""
         packed = layout.id_bytes(message_id)
-        home = layout.home_of(packed, self._store.partitions)
-        over = await self._store.run(
-            layout.tag(home), FINISH_TASK, [layout.prefix(home)], [app, packed, node], durable=True
-        )
+        over = await self._partitions.run(self._home(packed), FINISH_TASK, [app, packed, node], durable=True)
         if over:
-            await asyncio.gather(
-                *(
-                    self._store.run(
-                        layout.tag(partition),
-                        FINISH_REST,
-                        [layout.prefix(partition)],
-                        [app, packed, OFFLINE],
-                        durable=True,
-                    )
-                    for partition in range(self._store.partitions)
-                )
-            )
+            await self._partitions.run_all(FINISH_REST, [app, packed, OFFLINE], durable=True)
 
     async def unfinished(self, node: str, limit: int) -> list[tuple[int, str]]:
         """Asks all home partitions."""
-        replies = await asyncio.gather(
-            *(
-                self._store.call(
-                    layout.tag(home),
-                    b"SRANDMEMBER",
-                    layout.prefix(home) + b"kn:" + node.encode(),
-                    limit,
-                )
-                for home in range(self._store.partitions)
-            )
+        replies = await ask_all(
+            self._partitions.count,
+            lambda home: self._partitions.call(
+                home, b"SRANDMEMBER", layout.prefix(home) + b"kn:" + node.encode(), limit
+            ),
         )
         members = [member for reply in replies for member in msgspec.convert(reply, list[bytes])]
         return [(app, layout.id_text(packed)) for app, packed in map(_member, members[:limit])]
 
-    async def unrouted(self, before: int, limit: int) -> list[Unicast | Broadcast]:
+    async def complete(self, before: int, limit: int) -> list[Route]:
+        """Carries plans of the journal out. One that the store refuses holds up no other."""
+        routes: list[Route] = []
+        for plan in await self._journal.interrupted(before, limit):
+            try:
+                results, found = await self._carrying.carry_out(plan)
+                await self._journal.finish(plan, results)
+            except Exception as error:
+                if not is_of_an_item(error):
+                    raise
+                self._faults.note("saver.routing", error)
+            else:
+                routes += found
+        return routes
+
+    async def unrouted(self, before: int, limit: int) -> list[Route]:
         """What was returned is not returned again for `SHOWN_AGAIN` ms."""
         asked: list[Word] = [before, limit, before + SHOWN_AGAIN, a_token()]
-        partitions = range(self._store.partitions)
         lost, unassigned = await asyncio.gather(
-            *(
-                asyncio.gather(
-                    *(
-                        self._store.run(layout.tag(partition), script, [layout.prefix(partition)], asked)
-                        for partition in partitions
-                    )
-                )
-                for script in (UNROUTED, UNASSIGNED)
-            )
+            self._partitions.run_all(UNROUTED, asked), self._partitions.run_all(UNASSIGNED, asked)
         )
-        routes: list[Unicast | Broadcast] = []
-        for partition, reply in zip(partitions, lost, strict=True):
+        routes: list[Route] = []
+        for partition, reply in enumerate(lost):
             values = msgspec.convert(reply, list[bytes | None])
-            routes += [
-                self._unicast(partition, msgspec.convert(values[start : start + 6], _Lost))
-                for start in range(0, len(values), 6)
-            ]
+            for start in range(0, len(values), 6):
+                try:
+                    routes.append(self._unicast(partition, msgspec.convert(values[start : start + 6], _Lost)))
+                except Exception as error:
+                    self._faults.note("saver.routing", error)
         for reply in unassigned:
             for member in msgspec.convert(reply, list[bytes]):
                 broadcast = await self._broadcast(*_member(member))
@@ -107,18 +102,21 @@ class Routing:
                     routes.append(broadcast)
         return routes
 
+    def _home(self, packed: bytes) -> int:
+        return layout.home_of(packed, self._partitions.count)
+
     def _unicast(self, partition: int, lost: _Lost) -> Unicast:
-        app, place, name, binding, packed, elsewhere = lost
+        app, place, name, binding, packed, apart = lost
         entry, _ = layout.unpack_entry(packed, 0)
-        if elsewhere is not None:
-            message = layout.unpack_message(elsewhere, entry.message_id)
+        if apart is not None:
+            message = layout.unpack_message(apart, entry.message_id)
         else:
             message = layout.unpack_body(
                 entry.body or b"", entry.message_id, entry.expires_at, entry.collapse_key, entry.online_only
             )
         target = Target(
             name.decode(),
-            int(place) * self._store.partitions + partition,
+            int(place) * self._partitions.count + partition,
             entry.position,
             layout.unpack_binding(binding),
             entry.position - 1,  # what was before it is not known: it may be anything
@@ -128,14 +126,7 @@ class Routing:
     async def _broadcast(self, app: int, message_id: bytes) -> Broadcast | None:
         """A broadcast for those for whom it is pending; None when it is over."""
         found = await self._bodies.read([message_id])
-        replies = await asyncio.gather(
-            *(
-                self._store.run(
-                    layout.tag(partition), AUDIENCE, [layout.prefix(partition)], [app, message_id]
-                )
-                for partition in range(self._store.partitions)
-            )
-        )
+        replies = await self._partitions.run_all(PENDING, [app, message_id])
         if message_id not in found:
             return None
         return Broadcast(app, found[message_id], tuple(part_of(reply)[0] for reply in replies))

@@ -6,7 +6,11 @@ from longline.model.apps import App
 
 
 class AppStore(Protocol):
-    """The port. What holds for every port of the saver stands in the folder's first paragraph."""
+    """The port. What holds for every port of the saver stands in the folder's first paragraph.
+
+    An app is changed as a whole, in one step. Of changes that race from one state, one is done and the others
+    are told; what is found was true after the last change that was answered.
+    """
 
     async def create(self, app: App) -> App:
         """Stores a new app under the next free number (the given number is ignored); `AppExists`."""

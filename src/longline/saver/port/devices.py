@@ -16,10 +16,15 @@ class Registration(msgspec.Struct, frozen=True):
 
 
 class DeviceStore(Protocol):
-    """The port. What holds for every port of the saver stands in the folder's first paragraph."""
+    """The port. What holds for every port of the saver stands in the folder's first paragraph.
+
+    A device is changed in one step, and a batch in the order given. Where a batch fails, some of it may have
+    been done; repeating it does the rest and changes nothing else. A registered device has its ordinal for
+    ever.
+    """
 
     async def put(self, app: int, batch: Sequence[Registration], now: int) -> list[Device]:
-        """Registers devices or replaces their profiles, all together; `AppNotFound`."""
+        """Registers devices or replaces their profiles; `AppNotFound`."""
         ...
 
     async def find(self, app: int, names: Sequence[str]) -> list[Device | None]: ...

@@ -10,7 +10,7 @@ from longline.model.messages import Message
 
 
 class Arrive(msgspec.Struct, frozen=True):
-    """A device with a valid token is at the door. It is registered when it is not yet."""
+    """A device with a valid token connects. It is registered when it is not yet."""
 
     app: int
     device: str
@@ -102,12 +102,18 @@ class Cursor(msgspec.Struct, frozen=True, gc=False):
 
 
 class InboxStore(Protocol):
-    """The port. What holds for every port of the saver stands in the folder's first paragraph."""
+    """The port. What holds for every port of the saver stands in the folder's first paragraph.
+
+    Each item of a batch is atomic by itself, and the items of one device are taken in the order given. One
+    that the store cannot serve holds up no other: it has nothing to fetch, or is not settled. A batch that
+    fails may have been done in part; repeating it is safe, since the first outcome of a device counts.
+    """
 
     async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival | None]:
         """Registers who is new, and says what a connection needs to know to start.
 
-        None for a device whose app does not exist (any more).
+        None for a device whose app does not exist (any more), or of which the store has something that nobody
+        can read.
         """
         ...
 

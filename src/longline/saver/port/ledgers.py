@@ -17,7 +17,10 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class LedgerStore(Protocol):
-    """The port. What holds for every port of the saver stands in the folder's first paragraph."""
+    """The port. What holds for every port of the saver stands in the folder's first paragraph.
+
+    A ledger balances at every moment, and never shows less than what was settled before it was asked for.
+    """
 
     async def status(self, app: int, message_id: str) -> Status | None: ...
 

@@ -1,4 +1,4 @@
-"""The duties of a store of messages, from the submission to the end of their time."""
+"""The duties of a store of messages: taking submissions in, and messages back."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -33,7 +33,11 @@ class Accepted(msgspec.Struct, frozen=True, tag="accepted"):
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
-    """The message was not stored; `code` is that of a `LonglineError`: `no_target`, `app_not_found`."""
+    """The message was not stored; `code` is that of a `LonglineError`: `no_target`, `app_not_found`.
+
+    And `internal` for all messages of a submission that the store refuses, while it takes others of its
+    batch.
+    """
 
     code: str
 
@@ -51,12 +55,16 @@ class IdempotencyConflict(msgspec.Struct, frozen=True):
 
 
 class MessageStore(Protocol):
-    """The port. What holds for every port of the saver stands in the folder's first paragraph."""
+    """The port. What holds for every port of the saver stands in the folder's first paragraph.
+
+    A submission is stored whole or not at all. What was stored is read by whoever asks after the answer, and
+    is delivered at least once until it is settled, taken back, or its time is over.
+    """
 
     async def enqueue(self, batch: Sequence[Submission]) -> list[Outcome | IdempotencyConflict]:
         """Stores submissions, each atomically: message, inbox or log entries, and idempotency key.
 
-        An `Everyone` audience is the set of devices registered at the commit. A message with a
+        An expression is the set of devices that it describes at the commit. A message with a
         collapse key makes older pending ones of the same key collapsed, for the devices of both;
         `online_only` messages take no part in that, since a newer one may reach nobody.
         Devices that do not exist count in the ledger as dropped, `device_not_found`. An
@@ -67,16 +75,4 @@ class MessageStore(Protocol):
 
     async def cancel(self, app: int, message_id: str, now: int) -> bool:
         """Drops what is still pending, `cancelled`. False: no such message."""
-        ...
-
-    async def expire(self, now: int, limit: int) -> int:
-        """Ends messages whose time is over, at most `limit`; returns how many it ended or purged.
-
-        Pending becomes expired (`online_only`: dropped, `offline`, where it was never written).
-        Ended messages whose ledger retention is over, and old idempotency keys, are removed.
-        """
-        ...
-
-    async def next_expiry(self) -> int | None:
-        """When `expire` next has work, in ms; None: nothing is stored."""
         ...

@@ -1,4 +1,4 @@
-"""The duties towards what is stored and not yet with the rooms: sub-tasks of broadcasts, and what was left undone."""
+"""The duties towards what is not with the rooms yet: sub-tasks of broadcasts, and what was left undone."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,7 +7,11 @@ from longline.model.commands import Broadcast, Unicast
 
 
 class RoutingStore(Protocol):
-    """The port. What holds for every port of the saver stands in the folder's first paragraph."""
+    """The port. What holds for every port of the saver stands in the folder's first paragraph.
+
+    What is returned here is to be routed by whoever asked; being routed twice is safe, and so is asking from
+    several processes at once. One entry that cannot be carried out holds up no other.
+    """
 
     async def assign(self, app: int, message_id: str, nodes: Sequence[str]) -> None:
         """Notes which nodes have a broadcast's sub-task: to write it to their own devices.
@@ -37,6 +41,5 @@ class RoutingStore(Protocol):
         ...
 
     async def complete(self, before: int, limit: int) -> list[Unicast | Broadcast]:
-        """Carries out submissions that were begun before `before` (ms) and interrupted; what is to be "
-        "routed."""
+        """Carries out submissions that were begun before `before` (ms) and interrupted; what to route."""
         ...

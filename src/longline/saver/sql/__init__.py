@@ -1,4 +1,9 @@
-"""The SQL engine's parts: its schema, its threads, and what each operation does to the tables.
+"""The embedded engine: SQLite in WAL mode with `synchronous=FULL`, one thread that writes and one that reads.
 
-Nothing here imports a database client: `longline.saver.sqlite` brings the connection, as a `Database`.
+`engine.py` opens it: the file and its lock, the connections, the threads (`worker.py`), the group commit. A
+port is fulfilled by the file of its name, in which what runs in the threads stands beside the method that has
+it run. What several ports share: `database.py` (a connection, and how statements are written), `members.py`
+(apps and devices as the writer knows them), `audiences.py` (whom an expression describes), `broadcasts.py`
+(the sets of a broadcast), `bodies.py`, `positions.py` and `fencing.py`. Nothing outside this folder knows
+SQLite's client.
 """

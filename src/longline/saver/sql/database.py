@@ -1,4 +1,4 @@
-"""What the operations need of a database connection.
+"""A connection to the database, and how the operations use it.
 
 The connection gives the interpreter lock back around every step of a statement, and under a busy event
 loop it costs up to milliseconds to get it again (docs/adr/0005). So a group of requests is served by few
@@ -9,25 +9,82 @@ statements over many rows, never by a statement a row:
 - rows come out as one JSON text, made by `json_group_array`.
 """
 
-from typing import Protocol
+from array import array
+from pathlib import Path
+
+import apsw
 
 Value = int | str | bytes | None | tuple[int, ...] | tuple[bytes, ...]
 
+Error = apsw.Error
+# The store itself is broken or full: trying the requests of a group one by one would not help any of them.
+BROKEN = (
+    apsw.FullError,
+    apsw.IOError,
+    apsw.CorruptError,
+    apsw.NotADBError,
+    apsw.ReadOnlyError,
+    apsw.CantOpenError,
+    apsw.BusyError,
+    apsw.NoMemError,
+)
 
-class Database(Protocol):
+
+class Database:
     """One connection, used by one thread at a time. A tuple is bound for `carray(?)` and is never empty."""
+
+    def __init__(self, path: Path, cache_bytes: int) -> None:
+        self._apsw = apsw.Connection(str(path), statementcachesize=200)
+        self._apsw.set_busy_timeout(10_000)
+        self._apsw.set_wal_hook(self._committed)
+        self.wal_pages = 0
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"cache_size=-{cache_bytes // 1024}"):
+            self._apsw.execute(f"PRAGMA {pragma}")
 
     def run(self, sql: str, /, *values: Value) -> int:
         """Executes a statement without a result; returns how many rows it changed."""
-        ...
+        self._apsw.execute(sql, [bound(value) for value in values])
+        return self._apsw.changes()
 
     def text(self, sql: str, /, *values: Value) -> str:
         """The first column of the first row, a JSON text; `null` when there is no row or no value."""
-        ...
+        value = self._first(sql, values)
+        return "null" if value is None else str(value)
 
     def number(self, sql: str, /, *values: Value) -> int | None:
         """The first column of the first row, an integer; None when there is no row or no value."""
-        ...
+        value = self._first(sql, values)
+        return None if value is None else int(value)
+
+    def _first(self, sql: str, values: tuple[Value, ...]) -> int | float | str | bytes | None:
+        cursor = self._apsw.execute(sql, [bound(value) for value in values])
+        row = next(cursor, None)
+        cursor.close()  # now: an unfinished statement would hold its snapshot
+        return None if row is None else row[0]
+
+    def roll_back(self) -> None:
+        """Ends a failed transaction, unless SQLite did so itself."""
+        if self._apsw.in_transaction:
+            self._apsw.execute("ROLLBACK")
+
+    def checkpoint(self) -> None:
+        """Moves what is committed from the write-ahead log into the database."""
+        self._apsw.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        self.wal_pages = 0
+
+    def close(self) -> None:
+        self._apsw.close()
+
+    def _committed(self, connection: apsw.Connection, name: str, pages: int) -> int:
+        self.wal_pages = pages
+        return apsw.SQLITE_OK
+
+
+def bound(value: Value) -> "int | str | bytes | apsw.CArrayBinding | None":
+    """A value as the client takes it."""
+    if isinstance(value, tuple):
+        return apsw.carray(array("q", value) if isinstance(value[0], int) else value)
+    return value
 
 
 def integer(first: int, width: int) -> str:

@@ -1,11 +1,13 @@
 """Events for app servers: one queue an app, of which the oldest go when it is full."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
 from longline.model.events import Event
 from longline.saver.sql.database import Database, integer
+from longline.saver.sql.worker import Worker
 
 SOURCES = 1000  # of which the highest sequence is remembered; of more, the oldest are forgotten
 
@@ -38,21 +40,38 @@ SELECT {integer(1, 19)}, CAST(substr(value, 20) AS TEXT) FROM carray(?1) WHERE t
     ON CONFLICT (source) DO UPDATE SET sequence = excluded.sequence"""
 
 
-class Recording:
-    """`Saver.record`, for the writer's thread. `limit`: events kept for each app."""
+class SqlEvents:
+    """Fulfils `EventStore`. `limit`: events kept for each app. A cursor is an event's number in its queue."""
 
-    def __init__(self, database: Database, limit: int) -> None:
-        self._database = database
+    def __init__(
+        self,
+        writer: Worker,
+        reader: Worker,
+        writing: Database,
+        reading: Database,
+        *,
+        limit: int,
+        deleted: AbstractSet[int],
+    ) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._writing = writing
+        self._reading = reading
         self._limit = limit
+        self._deleted = deleted
 
-    def record(self, calls: list[Sequence[Event]]) -> list[None]:
+    async def append(self, batch: Sequence[Event]) -> None:
+        """All of a group in one transaction."""
+        await self._writer.call(self._append, batch, len(batch))
+
+    def _append(self, calls: list[Sequence[Event]]) -> list[None]:
         events = [event for call in calls for event in call]
         if events:
-            self._record(events)
+            self._append_all(events)
         return [None] * len(calls)
 
-    def _record(self, events: list[Event]) -> None:
-        database = self._database
+    def _append_all(self, events: list[Event]) -> None:
+        database = self._writing
         sources = tuple({event.source.encode() for event in events})
         highest = dict(_sequences.decode(database.text(SEQUENCES, sources)))
         last = dict(_numbers.decode(database.text(LAST, tuple({event.app for event in events}))))
@@ -72,20 +91,18 @@ class Recording:
         database.run(REMEMBER, tuple(SOURCE % (n, source.encode()) for source, n in highest.items()))
         database.run("DELETE FROM sources WHERE id <= (SELECT max(id) FROM sources) - ?1", SOURCES)
 
+    async def read(self, app: int, after: str, limit: int) -> list[tuple[str, Event]]:
+        """What is no cursor of this engine counts as that of the beginning."""
+        if app in self._deleted:
+            return []
+        return await self._reader.call(self._read, (app, after, limit))
 
-class Queues:
-    """`Saver.events`, for the reader's thread. A cursor is the number of an event in its queue."""
+    def _read(self, calls: list[tuple[int, str, int]]) -> list[list[tuple[str, Event]]]:
+        return [self._read_one(*call) for call in calls]
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def events(self, calls: list[tuple[int, str, int]]) -> list[list[tuple[str, Event]]]:
-        """(app, after, limit). What is no cursor of this engine counts as that of the beginning."""
-        return [self._events(*call) for call in calls]
-
-    def _events(self, app: int, after: str, limit: int) -> list[tuple[str, Event]]:
+    def _read_one(self, app: int, after: str, limit: int) -> list[tuple[str, Event]]:
         known = after.isascii() and after.isdigit() and len(after) < 19
-        found = self._database.text(
+        found = self._reading.text(
             "SELECT json_group_array(json_array(n, hex(body))) FROM"
             " (SELECT n, body FROM events WHERE app = ?1 AND n > ?2 ORDER BY n LIMIT ?3)",
             app,

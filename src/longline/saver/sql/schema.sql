@@ -7,7 +7,7 @@ CREATE TABLE meta (
   value INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- `deleted` is set at once when an app is deleted; its rows then go in slices (see expiring.py).
+-- `deleted` is set at once when an app is deleted; its rows then go in slices (see expiry.py).
 CREATE TABLE apps (
   number          INTEGER PRIMARY KEY,
   app             TEXT    NOT NULL,
@@ -102,7 +102,7 @@ CREATE INDEX log_by_app ON log (app, kept, position, expires_at);
 CREATE INDEX log_by_collapse ON log (app, collapse, position) WHERE collapse IS NOT NULL;
 
 -- The ledger of broadcasts: sets of ordinals by label. Row 0 is the frozen audience; each commit appends
--- what it added, and now and then the additions are merged (see standings.py).
+-- what it added, and now and then the additions are merged (see broadcasts.py).
 CREATE TABLE broadcast_sets (
   position INTEGER NOT NULL,
   n        INTEGER NOT NULL,

@@ -1,0 +1,192 @@
+"""Carrying out what is in the journal: each message into every partition that it has devices in.
+
+To be repeated at will, by anybody: a partition stores a message once, by its id.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import NamedTuple
+
+from longline.errors import AppNotFound
+from longline.model.audience import Expression, way_of
+from longline.model.commands import Broadcast, Part, Target, Unicast
+from longline.model.messages import Envelope, Message
+from longline.saver.kv import layout
+from longline.saver.kv.audiences import pack_expression, part_of
+from longline.saver.kv.journal import Plan, Results
+from longline.saver.kv.partitions import Partitions, script
+from longline.saver.port.messages import Accepted, Refused, Submission
+from longline.store.redis import Reply, Word
+from longline.store.scatter import divide, scatter
+
+ENQUEUE = script("enqueue.lua")
+
+BODY_MARGIN = 86_400_000  # ms: how much later than all else a forgotten body of a broadcast goes by itself
+DELETED = -1  # in the answer of `enqueue.lua`: there is no such app
+
+APP_NOT_FOUND = Refused(AppNotFound.code)
+
+Route = Unicast | Broadcast
+
+
+class _Entry(NamedTuple):
+    """What one partition has to store of the envelope with this number; without names for an expression."""
+
+    partition: int
+    number: int
+    names: Sequence[str]
+
+
+class Carrying:
+    """`retention`: ms from a message's end to that of its ledger."""
+
+    def __init__(self, partitions: Partitions, retention: int) -> None:
+        self._partitions = partitions
+        self._retention = retention
+
+    async def carry_out(self, plan: Plan) -> tuple[Results, list[Route]]:
+        """Stores the messages that were accepted; the results, and what to route."""
+        submission = plan.submission
+        accepted = [index for index, result in enumerate(plan.results) if isinstance(result, Accepted)]
+        await self._store_bodies([submission.envelopes[index] for index in accepted])
+        entries = [
+            _Entry(partition, index, names)
+            for index in accepted
+            for partition, names in self._divided(submission, submission.envelopes[index]).items()
+        ]
+
+        def ask(partition: int, part: Sequence[_Entry]) -> Awaitable[Reply]:
+            words = [word for entry in part for word in self._words(submission, entry)]
+            return self._partitions.run(partition, ENQUEUE, words, durable=True)
+
+        answers = await scatter(
+            entries, lambda entry: entry.partition, ask, lambda partition, part, reply: replies(reply)
+        )
+        found: dict[int, list[tuple[_Entry, Reply]]] = {index: [] for index in accepted}
+        for entry, answer in zip(entries, answers, strict=True):
+            found[entry.number].append((entry, answer))
+        return self._gathered(plan, found)
+
+    def _divided(self, submission: Submission, envelope: Envelope) -> dict[int, list[str]]:
+        """The names of an audience by partition; for an expression, no names in every partition."""
+        names, expression = way_of(envelope.audience)
+        if expression is not None:
+            return {partition: [] for partition in range(self._partitions.count)}
+        return divide(names, lambda name: self._partitions.of(submission.app, name))
+
+    async def _store_bodies(self, envelopes: Sequence[Envelope]) -> None:
+        """A broadcast's body is there before the log says so. It goes at the end, or long after by itself."""
+        calls = []
+        for envelope in envelopes:
+            if way_of(envelope.audience)[1] is not None:
+                message = envelope.message
+                message_id = layout.id_bytes(message.id)
+                home = layout.home_of(message_id, self._partitions.count)
+                goes = message.expires_at + self._retention + BODY_MARGIN
+                key, body = layout.body_key(home, message_id), layout.pack_message(message)
+                calls.append(self._partitions.call(home, b"SET", key, body, b"PXAT", goes))
+        await asyncio.gather(*calls)
+
+    def _words(self, submission: Submission, entry: _Entry) -> list[Word]:
+        envelope = submission.envelopes[entry.number]
+        _, expression = way_of(envelope.audience)
+        if expression is None:
+            return unicast_words(submission, envelope.message, entry.names, True)
+        return self._broadcast_words(submission, envelope.message, expression, entry.partition)
+
+    def _broadcast_words(
+        self, submission: Submission, message: Message, expression: Expression, partition: int
+    ) -> list[Word]:
+        message_id = layout.id_bytes(message.id)
+        flags = layout.ONLINE_ONLY if message.online_only else 0
+        if layout.home_of(message_id, self._partitions.count) == partition:
+            flags |= layout.HOME
+        return [
+            b"b",
+            submission.app,
+            message_id,
+            flags,
+            submission.now,
+            message.created_at,
+            message.expires_at - message.created_at,
+            message.collapse_key or b"",
+            pack_expression(expression),
+        ]
+
+    def _gathered(
+        self, plan: Plan, found: dict[int, list[tuple[_Entry, Reply]]]
+    ) -> tuple[Results, list[Route]]:
+        """Results and routes from what the partitions answered, by envelope."""
+        submission = plan.submission
+        results = list(plan.results)
+        routes: list[Route] = []
+        for index, answers in found.items():
+            message = submission.envelopes[index].message
+            names, expression = way_of(submission.envelopes[index].audience)
+            if any(answer == DELETED for _, answer in answers):
+                results[index] = APP_NOT_FOUND
+            elif expression is not None:
+                parts: list[Part] = []
+                targeted = 0
+                for _, answer in answers:  # in the order of partitions
+                    part, count = part_of(answer)
+                    parts.append(part)
+                    targeted += count
+                results[index] = Accepted(message.id, targeted)
+                routes.append(Broadcast(submission.app, message, tuple(parts)))
+            else:
+                targets: dict[str, Target] = {}
+                for entry, answer in answers:
+                    for target in targets_of(entry.partition, self._partitions.count, entry.names, answer):
+                        targets[target.device] = target
+                ordered = tuple(targets[name] for name in names if name in targets)
+                if ordered:
+                    routes.append(Unicast(submission.app, message, ordered))
+        return tuple(results), routes
+
+
+def unicast_words(
+    submission: Submission, message: Message, names: Sequence[str], in_any_case: bool
+) -> list[Word]:
+    """The words of one message for `enqueue.lua`."""
+    flags = layout.ONLINE_ONLY if message.online_only else 0
+    content = layout.pack_body(message)
+    if len(names) > 1 or len(content) > layout.INLINE:
+        flags |= layout.KEPT_APART
+        content = layout.pack_message(message)
+    return [
+        b"u",
+        submission.app,
+        layout.id_bytes(message.id),
+        flags,
+        submission.now,
+        message.created_at,
+        message.expires_at - message.created_at,
+        message.collapse_key or b"",
+        content,
+        1 if in_any_case else 0,
+        len(names),
+        *names,
+    ]
+
+
+def targets_of(partition: int, partitions: int, names: Sequence[str], reply: Reply) -> list[Target]:
+    """Those for whom a message was stored, from the answer of `enqueue.lua`."""
+    assert isinstance(reply, list)
+    position = reply[0]
+    targets: list[Target] = []
+    for name, place, binding, before in zip(names, reply[1::3], reply[2::3], reply[3::3], strict=True):
+        assert isinstance(position, int)
+        assert isinstance(place, int)
+        assert isinstance(before, int)
+        if place >= 0:
+            ordinal = place * partitions + partition
+            bound = layout.unpack_binding(binding) if isinstance(binding, bytes) else None
+            targets.append(Target(name, ordinal, position, bound, before))
+    return targets
+
+
+def replies(reply: Reply) -> list[Reply]:
+    """A reply that is a list, one a message."""
+    assert isinstance(reply, list)
+    return reply

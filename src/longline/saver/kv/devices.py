@@ -1,0 +1,212 @@
+"""Devices: who is registered in which app, with which ordinal and profile.
+
+A device is in the partition of its name; what a partition knows of it is described in
+`lua/devices.lua`. Every script first asks whether the app was deleted.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from longline.errors import AppNotFound
+from longline.model.devices import Device, JsonObject, Profile
+from longline.model.messages import MAX_TTL
+from longline.saver.kv.apps import TOKEN, KvApps
+from longline.saver.kv.partitions import Partitions, script
+from longline.saver.port.devices import Registration
+from longline.store.redis import Reply, Word
+from longline.store.scatter import Spare, scatter
+from longline.telemetry.faults import Faults
+
+PUT = script("put_devices.lua")
+FIND = script("find_devices.lua")
+LIST = script("list_devices.lua")
+COUNT = script("count_devices.lua")
+DELETE = script("delete_device.lua")
+BAN = script("ban.lua")
+
+STEPS = 1000  # places, or sets of a label, that one script looks at
+LABEL_KINDS = (b"0", b"1")  # tag, alias
+
+_pack_labels = msgspec.msgpack.Encoder().encode
+_unpack_labels = msgspec.msgpack.Decoder(tuple[tuple[str, ...], tuple[str, ...]]).decode
+
+
+class _Rest(msgspec.Struct, omit_defaults=True):
+    """What of a profile no script looks into."""
+
+    attributes: JsonObject = {}
+    timezone: str | None = None
+    platform: str | None = None
+
+
+_pack_rest = msgspec.json.Encoder().encode
+_unpack_rest = msgspec.json.Decoder(_Rest).decode
+
+_Found = tuple[bytes, bytes, bytes | None, bytes | None]  # place, created at, labels, rest
+_Listed = tuple[int, bytes, bytes, bytes | None, bytes | None]  # place, name, created at, labels, rest
+
+
+class KvDevices:
+    """Fulfils `DeviceStore`.
+
+    `retention`: ms for which ledgers are kept after a message's end. The name of a deleted device stays for
+    as long as there may be a ledger with it.
+    """
+
+    def __init__(self, partitions: Partitions, apps: KvApps, retention: int, faults: Faults) -> None:
+        self._partitions = partitions
+        self._apps = apps
+        self._names_kept = MAX_TTL * 1000 + retention
+        self._spare: Spare[str, Device | None] = Spare(faults, "saver.devices", lambda device: None)
+
+    async def put(self, app: int, batch: Sequence[Registration], now: int) -> list[Device]:
+        """Devices of one partition are registered in one step, those of several side by side."""
+        name = await self._apps.name_of(app)
+        if name is None:
+            raise AppNotFound(f"there is no app {app}")
+        profiles = {item.device: item.profile for item in batch}  # of a name given twice, the last counts
+        count = self._partitions.count
+
+        def ask(partition: int, part: Sequence[str]) -> Awaitable[Reply]:
+            args: list[Word] = [app, now]
+            for device in part:
+                args += device, *_packed(profiles[device])
+            return self._partitions.run(partition, PUT, args, durable=True)
+
+        def read(partition: int, part: Sequence[str], reply: Reply) -> list[Device]:
+            if reply is None:
+                raise AppNotFound(f"there is no app {app}")
+            rows = msgspec.convert(reply, list[tuple[int, bytes]])
+            return [
+                Device(
+                    app=name,
+                    device=device,
+                    ordinal=place * count + partition,
+                    profile=profiles[device],
+                    created_at=int(created_at),
+                )
+                for device, (place, created_at) in zip(part, rows, strict=True)
+            ]
+
+        names = list(profiles)
+        devices = dict(zip(names, await scatter(names, self._of(app), ask, read), strict=True))
+        return [devices[item.device] for item in batch]
+
+    async def find(self, app: int, names: Sequence[str]) -> list[Device | None]:
+        """One script in each partition that a name falls into. What nobody can read is not found."""
+        name = await self._apps.name_of(app) if names else None
+        if name is None:
+            return [None] * len(names)
+        count = self._partitions.count
+
+        def ask(partition: int, part: Sequence[str]) -> Awaitable[Reply]:
+            return self._partitions.run(partition, FIND, [app, *part])
+
+        def read(partition: int, part: Sequence[str], reply: Reply) -> list[Device | None]:
+            return [
+                _device(name, device, int(row[0]) * count + partition, *row[1:]) if row is not None else None
+                for device, row in zip(part, msgspec.convert(reply, list[_Found | None]), strict=True)
+            ]
+
+        return await scatter(names, self._of(app), ask, read, self._spare)
+
+    async def count(self, app: int) -> int:
+        """The sum over all partitions."""
+        return sum(msgspec.convert(await self._partitions.run_all(COUNT, [app]), list[int]))
+
+    async def delete(self, app: int, device: str, now: int) -> bool:
+        """One step: what is pending is dropped, and nobody finds the device any more."""
+        args: list[Word] = [app, device, now, self._names_kept, os.urandom(TOKEN)]
+        return await self._partitions.run(self._partitions.of(app, device), DELETE, args, durable=True) == 1
+
+    async def ban(self, app: int, device: str, until: int) -> bool:
+        """A number beside the device."""
+        args: list[Word] = [app, device, until]
+        return await self._partitions.run(self._partitions.of(app, device), BAN, args, durable=True) == 1
+
+    def _of(self, app: int) -> Callable[[str], int]:
+        return lambda device: self._partitions.of(app, device)
+
+    async def list(
+        self, app: int, *, tag: str | None, alias: str | None, after: int, limit: int
+    ) -> list[Device]:
+        """Partitions are asked side by side for a share of the page, and again where they lag behind it."""
+        name = await self._apps.name_of(app)
+        if name is None or limit <= 0:
+            return []
+        labels = [
+            part
+            for kind, value in zip(LABEL_KINDS, (tag, alias), strict=True)
+            if value is not None
+            for part in (kind, value.encode())
+        ]
+        count = self._partitions.count
+        devices: list[Device] = []
+        # The first place in each partition whose ordinal is above `after`.
+        places = {partition: (after - partition) // count + 1 for partition in range(count)}
+        asked = list(places)
+        share = limit // count + 2
+        while asked:
+            replies = await asyncio.gather(
+                *(
+                    self._partitions.run(
+                        partition, LIST, [app, places[partition], min(share, limit), STEPS, *labels]
+                    )
+                    for partition in asked
+                )
+            )
+            for partition, reply in zip(asked, replies, strict=True):
+                following, rows = msgspec.convert(reply, tuple[int, list[_Listed]])
+                devices += [
+                    _device(name, row[1].decode(), row[0] * count + partition, *row[2:]) for row in rows
+                ]
+                if following < 0:
+                    del places[partition]
+                else:
+                    places[partition] = following
+            devices.sort(key=lambda device: device.ordinal)
+            devices = devices[:limit]
+            last = devices[-1].ordinal if len(devices) == limit else None
+            asked = [
+                partition
+                for partition, place in places.items()
+                if last is None or place * count + partition < last
+            ]
+            share *= 2
+        return devices
+
+
+def _packed(profile: Profile) -> tuple[bytes, bytes]:
+    """Labels and the rest of a profile; empty for none."""
+    labels = _pack_labels((profile.tags, profile.aliases)) if profile.tags or profile.aliases else b""
+    rest = _Rest(profile.attributes, profile.timezone, profile.platform)
+    return labels, _pack_rest(rest) if rest != _Rest() else b""
+
+
+def _profile(labels: bytes | None, rest: bytes | None) -> Profile:
+    if labels is None and rest is None:
+        return Profile()
+    tags, aliases = _unpack_labels(labels) if labels else ((), ())
+    other = _unpack_rest(rest) if rest else _Rest()
+    return Profile(
+        aliases=aliases,
+        tags=tags,
+        attributes=other.attributes,
+        timezone=other.timezone,
+        platform=other.platform,
+    )
+
+
+def _device(
+    app: str, name: str, ordinal: int, created_at: bytes, labels: bytes | None, rest: bytes | None
+) -> Device:
+    return Device(
+        app=app,
+        device=name,
+        ordinal=ordinal,
+        profile=_profile(labels, rest),
+        created_at=int(created_at),
+    )

@@ -1,0 +1,132 @@
+"""Ending what is over and forgetting what is old, in bounded slices.
+
+A message is ended in each partition that it has devices in, and counts in each. What deleted apps take up
+goes last: their messages as those of others whose time is over, then, partition by partition, their devices.
+How far that is stands in the directory of apps, so any process goes on where another stopped.
+"""
+
+import os
+
+import msgspec
+
+from longline.saver.kv.apps import TOKEN, KvApps
+from longline.saver.kv.partitions import Partitions, script
+from longline.saver.kv.routing import OFFLINE, a_token
+from longline.store.redis import Word
+from longline.store.scatter import gathered, is_of_an_item
+from longline.telemetry.faults import Faults
+
+EXPIRE = script("expire.lua")
+SWEEP = script("sweep.lua")
+NEXT_DUE = script("next_due.lua")
+PURGE = script("purge.lua")
+
+SLICE = 200  # messages that one script ends or forgets, so that it holds up nobody for long
+PURGE_SLICE = 500  # devices and labels that one script removes
+
+
+class Unended(Exception):
+    """What a partition has of a message cannot be read, so that it could not be ended there."""
+
+
+class KvExpiry:
+    """Fulfils `ExpiryStore`. `retention`: ms from a message's end to when its ledger is forgotten."""
+
+    def __init__(self, partitions: Partitions, apps: KvApps, retention: int, faults: Faults) -> None:
+        self._partitions = partitions
+        self._apps = apps
+        self._retention = retention
+        self._faults = faults
+
+    async def next_due(self) -> int | None:
+        """The first entry of an index in each partition."""
+        if await self.purging():
+            return 0
+        return min((due for due, _ in await self._due()), default=None)
+
+    async def end(self, now: int, limit: int) -> int:
+        """Messages and keys first: a deleted app's devices go after its messages."""
+        done = await self._end(now, limit)
+        return done + (await self.purge(limit - done) if done < limit else 0)
+
+    # --- what is over ---
+
+    async def _due(self) -> list[tuple[int, int]]:
+        """(when, partition) of each partition that has anything to do some time."""
+        dues = msgspec.convert(await self._partitions.run_all(NEXT_DUE, []), list[int])
+        return [(due, partition) for partition, due in enumerate(dues) if due >= 0]
+
+    async def _end(self, now: int, limit: int) -> int:
+        """In rounds, each of which looks anew at what is due, and lets the partitions share what is left.
+
+        A partition that is stuck is left to the next call.
+        """
+        done = 0
+        stuck: set[int] = set()
+        while done < limit:
+            due = [part for when, part in sorted(await self._due()) if when <= now and part not in stuck]
+            if not due:
+                break
+            due = due[: limit - done]
+            share = min(SLICE, (limit - done) // len(due))
+            counts = await gathered([self._end_slice(partition, now, share) for partition in due])
+            stuck.update(partition for partition, count in zip(due, counts, strict=True) if count is None)
+            done += sum(count or 0 for count in counts)
+        return done
+
+    async def _end_slice(self, partition: int, now: int, limit: int) -> int | None:
+        """Ends and forgets at most `limit` of one partition; None when that does not get it any further."""
+        try:
+            args: list[Word] = [now, limit, self._retention, OFFLINE, a_token()]
+            reply = await self._partitions.run(partition, EXPIRE, args)
+            count, more, bad = msgspec.convert(reply, tuple[int, int, int])
+            for _ in range(bad):
+                self._faults.note("saver.expiry", Unended(f"in partition {partition}"))
+            if count < limit and not more:
+                swept = await self._partitions.run(partition, SWEEP, [now, limit - count, a_token()])
+                assert isinstance(swept, int)
+                count += swept
+                if count == 0 and bad == 0:
+                    return None
+        except Exception as error:
+            if not is_of_an_item(error):
+                raise
+            self._faults.note("saver.expiry", error)
+            return None
+        return count
+
+    # --- deleted apps ---
+
+    async def purging(self) -> bool:
+        """Whether a deleted app still takes up something."""
+        return bool(await self._apps.purges())
+
+    async def purge(self, limit: int) -> int:
+        """Removes at most `limit` devices and labels of deleted apps; how many it removed."""
+        removed = 0
+        for app, reached in (await self._apps.purges()).items():
+            if removed >= limit:
+                break
+            try:
+                removed += await self._purge(app, reached, limit - removed)
+            except Exception as error:  # what is left of one app holds up no other
+                if not is_of_an_item(error):
+                    raise
+                self._faults.note("saver.expiry", error)
+        return removed
+
+    async def _purge(self, app: int, reached: int, limit: int) -> int:
+        if reached < 0:  # whoever deleted it was interrupted
+            await self._apps.tell_deleted(app)
+        partition, removed = max(reached, 0), 0
+        while partition < self._partitions.count and removed < limit:
+            args: list[Word] = [app, min(PURGE_SLICE, limit - removed), os.urandom(TOKEN)]
+            reply = await self._partitions.run(partition, PURGE, args)
+            count, done = msgspec.convert(reply, tuple[int, int])
+            removed += count
+            if done:
+                partition += 1
+            elif count == 0:  # its messages are not removed yet
+                break
+        await self._apps.purged(app, partition)
+        return removed

@@ -1,0 +1,279 @@
+"""What waits for devices: the reads of a device that comes, and receipts, for many devices at a time."""
+
+import struct
+from collections.abc import Awaitable, Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from longline.model.ledger import State
+from longline.model.messages import Message
+from longline.saver.kv import layout
+from longline.saver.kv.apps import KvApps
+from longline.saver.kv.bodies import Bodies
+from longline.saver.kv.partitions import Partitions, script
+from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, Page, Push, Receipt
+from longline.store.redis import Reply, Script, Word
+from longline.store.scatter import Spare, divide, gathered, is_of_an_item, scatter
+from longline.telemetry.faults import Faults
+
+ARRIVE = script("arrive.lua")
+FETCH = script("fetch.lua")
+COUNT = script("count_pending.lua")
+SETTLE = script("settle.lua")
+ADVANCE = script("advance.lua")
+
+PLACES = 1024  # devices of a broadcast in one receipt
+SLICE = 256  # receipts or cursors in one script, so that it holds up nobody for long
+
+_ArrivalRow = tuple[int, int, bytes, bytes]  # place, whether something may wait, log cursor, banned until
+
+# Entries, position of the first that was left out, messages whose bodies are apart, how far the log was
+# read, whether that is its end, and what is in it: position, id, whether it was written.
+_Waiting = tuple[bytes, int, list[bytes | None], int, int, list[int | bytes]]
+
+
+class _Found(NamedTuple):
+    """A push that is to be on a page. `message` is None for a broadcast's, which is read apart."""
+
+    position: int
+    message_id: bytes
+    message: Message | None
+    written: bool
+
+
+class KvInboxes:
+    """Fulfils `InboxStore`: one script a partition, which sees one moment."""
+
+    def __init__(self, partitions: Partitions, apps: KvApps, bodies: Bodies, faults: Faults) -> None:
+        self._partitions = partitions
+        self._apps = apps
+        self._bodies = bodies
+        self._faults = faults
+        place = "saver.inboxes"
+        self._no_arrival: Spare[Arrive, Arrival | None] = Spare(faults, place, lambda item: None)
+        self._nothing: Spare[Fetch, _Chosen] = Spare(faults, place, lambda fetch: ([], fetch.log_after, True))
+        self._none: Spare[int, int] = Spare(faults, place, lambda ordinal: 0)
+
+    # --- who comes ---
+
+    async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival | None]:
+        """The same script, whether a device is new or comes back."""
+        existing = {app: await self._apps.name_of(app) is not None for app in {item.app for item in batch}}
+        asked = list(
+            {(item.app, item.device): item for item in reversed(batch) if existing[item.app]}.values()
+        )
+        found = await scatter(
+            asked,
+            lambda item: self._partitions.of(item.app, item.device),
+            self._ask_arrivals,
+            self._read_arrivals,
+            self._no_arrival,
+        )
+        arrivals = {(item.app, item.device): arrival for item, arrival in zip(asked, found, strict=True)}
+        return [arrivals.get((item.app, item.device)) for item in batch]
+
+    def _ask_arrivals(self, partition: int, part: Sequence[Arrive]) -> Awaitable[Reply]:
+        args: list[Word] = []
+        for item in part:
+            args += item.app, item.device, item.now
+        return self._partitions.run(partition, ARRIVE, args)
+
+    def _read_arrivals(self, partition: int, part: Sequence[Arrive], reply: Reply) -> list[Arrival | None]:
+        count = self._partitions.count
+        return [
+            Arrival(row[0] * count + partition, row[1] == 1, int(row[2]), int(row[3])) if row else None
+            for row in msgspec.convert(reply, list[_ArrivalRow | None])
+        ]
+
+    # --- what waits ---
+
+    async def count(self, app: int, ordinals: Sequence[int], now: int) -> list[int]:
+        """Reads whole inboxes."""
+        partitions = self._partitions.count
+
+        def ask(partition: int, part: Sequence[int]) -> Awaitable[Reply]:
+            places = [ordinal // partitions for ordinal in part]
+            return self._partitions.run(partition, COUNT, [app, now, *places])
+
+        def read(partition: int, part: Sequence[int], reply: Reply) -> list[int]:
+            return msgspec.convert(reply, list[int])
+
+        return await scatter(ordinals, lambda ordinal: ordinal % partitions, ask, read, self._none)
+
+    async def fetch(self, batch: Sequence[Fetch]) -> list[Page]:
+        """Inboxes and logs of a partition together; then the broadcasts that are not remembered."""
+        partitions = self._partitions.count
+        chosen = await scatter(
+            batch, lambda fetch: fetch.ordinal % partitions, self._ask_pages, self._read_pages, self._nothing
+        )
+        broadcasts = await self._bodies.read(
+            found.message_id for entries, _, _ in chosen for found in entries if found.message is None
+        )
+        return [_page(entries, broadcasts, log_after, complete) for entries, log_after, complete in chosen]
+
+    def _ask_pages(self, partition: int, part: Sequence[Fetch]) -> Awaitable[Reply]:
+        words = [word for fetch in part for word in _words(fetch, self._partitions.count)]
+        return self._partitions.run(partition, FETCH, words)
+
+    def _read_pages(self, partition: int, part: Sequence[Fetch], reply: Reply) -> "list[_Chosen]":
+        assert isinstance(reply, list)
+        return [_choose(fetch, waiting) for fetch, waiting in zip(part, reply, strict=True)]
+
+    # --- receipts ---
+
+    async def settle(self, batch: Sequence[Receipt]) -> None:
+        """Devices that took the same broadcast are one receipt to the script of their partition."""
+        partitions = self._partitions.count
+        parts = divide(batch, lambda receipt: receipt.ordinal % partitions)
+        words = {partition: _receipt_words(part, partitions) for partition, part in parts.items()}
+        await self._run(SETTLE, words, 9, durable=True)
+
+    async def advance(self, batch: Sequence[Cursor]) -> None:
+        """One that is lost costs a device a second look."""
+        partitions = self._partitions.count
+        words: dict[int, list[Word]] = {}
+        for cursor in batch:
+            words.setdefault(cursor.ordinal % partitions, []).extend(
+                (cursor.app, cursor.ordinal // partitions, cursor.log_after, cursor.epoch)
+            )
+        await self._run(ADVANCE, words, 4, durable=False)
+
+    async def _run(self, script: Script, words: dict[int, list[Word]], width: int, *, durable: bool) -> None:
+        """Gives a script its items, `width` words each, in slices; what is refused is tried item by item."""
+        slices = [
+            (partition, all_of_it[start : start + SLICE * width])
+            for partition, all_of_it in words.items()
+            for start in range(0, len(all_of_it), SLICE * width)
+        ]
+        calls = [self._partitions.run(partition, script, some, durable=durable) for partition, some in slices]
+        try:
+            await gathered(calls)
+        except Exception as error:
+            if not is_of_an_item(error) or (len(slices) == 1 and len(slices[0][1]) == width):
+                raise
+        else:
+            return
+        items = [
+            (partition, some[start : start + width])
+            for partition, some in slices
+            for start in range(0, len(some), width)
+        ]
+        nothing: Spare[tuple[int, list[Word]], None] = Spare(self._faults, "saver.inboxes", lambda item: None)
+        await scatter(
+            items,
+            lambda item: item[0],
+            lambda partition, part: self._partitions.run(
+                partition, script, [word for _, some in part for word in some], durable=durable
+            ),
+            lambda partition, part, reply: [None] * len(part),
+            nothing,
+        )
+
+
+_Chosen = tuple[list[_Found], int, bool]
+
+
+def _words(fetch: Fetch, partitions: int) -> tuple[Word, ...]:
+    return (
+        fetch.app,
+        fetch.ordinal // partitions,
+        fetch.inbox_after,
+        fetch.log_after,
+        fetch.limit,
+        fetch.now,
+        fetch.limit_bytes,
+    )
+
+
+def _choose(fetch: Fetch, reply: Reply) -> _Chosen:
+    """The oldest of what waits, how far the log was read with it, and whether that is all."""
+    packed, left_out, apart, read, at_end, log = msgspec.convert(reply, _Waiting)
+    found: list[_Found] = []
+    bodies = iter(apart)
+    at = 0
+    while at < len(packed):
+        entry, at = layout.unpack_entry(packed, at)
+        if entry.body is not None:
+            message = layout.unpack_body(
+                entry.body, entry.message_id, entry.expires_at, entry.collapse_key, entry.online_only
+            )
+        else:
+            body = next(bodies)
+            if body is None:
+                continue
+            message = layout.unpack_message(body, entry.message_id)
+        found.append(_Found(entry.position, entry.message_id, message, bool(entry.flags & layout.WRITTEN)))
+    for position, message_id, written in zip(log[::3], log[1::3], log[2::3], strict=True):
+        assert isinstance(position, int)
+        assert isinstance(message_id, bytes)
+        found.append(_Found(position, message_id, None, bool(written)))
+    found.sort()
+    fitting = [
+        entry
+        for entry in found
+        if (not left_out or entry.position < left_out) and (at_end or entry.position <= read)
+    ][: fetch.limit]
+    if len(fitting) == len(found) and not left_out and at_end:
+        return fitting, read, True
+    last = max((entry.position for entry in fitting if entry.message is None), default=fetch.log_after)
+    return fitting, last, False
+
+
+def _page(
+    entries: Sequence[_Found], broadcasts: dict[bytes, Message], log_after: int, complete: bool
+) -> Page:
+    pushes: list[Push] = []
+    for entry in entries:
+        message = entry.message or broadcasts.get(entry.message_id)
+        if message is not None:  # else it came to its end a moment ago
+            pushes.append(Push(message, entry.position, entry.message is None, entry.written))
+    return Page(tuple(pushes), log_after, complete)
+
+
+def _receipt_words(receipts: Sequence[Receipt], partitions: int) -> list[Word]:
+    """Receipts of one partition as the script wants them.
+
+    The first outcome of a device counts, so those who took a broadcast stay before whatever else became of
+    one.
+    """
+    words: list[Word] = []
+    taken: _Taken = {}
+    for receipt in receipts:
+        place = receipt.ordinal // partitions
+        if receipt.broadcast:
+            if receipt.state == State.ACKED:
+                taken.setdefault((receipt.app, receipt.position, receipt.sent_at > 0), []).append(place)
+                continue
+            if receipt.state != State.PENDING and taken:
+                words.extend(_together(taken))
+                taken = {}
+        words.extend(
+            (
+                1 if receipt.broadcast else 0,
+                receipt.app,
+                place,
+                receipt.position,
+                int(receipt.state),
+                receipt.at,
+                receipt.sent_at,
+                receipt.reason or b"",
+                # That a device took a push is true whoever says so.
+                0 if receipt.state == State.ACKED else receipt.epoch,
+            )
+        )
+    words.extend(_together(taken))
+    return words
+
+
+_Taken = dict[tuple[int, int, bool], list[int]]  # app, position, whether it was written to: places
+
+
+def _together(taken: _Taken) -> Iterator[Word]:
+    """The receipts of devices that took broadcasts, as the script wants them."""
+    for (app, position, written), places in taken.items():
+        places.sort()
+        for start in range(0, len(places), PLACES):
+            some = places[start : start + PLACES]
+            packed: Word = some[0] if len(some) == 1 else struct.pack(f">{len(some)}I", *some)
+            yield from (len(some), app, packed, position, int(State.ACKED), 0, int(written), b"", 0)

@@ -1,0 +1,189 @@
+"""What became of messages.
+
+A message's id does not tell in which partitions it has devices, so all are asked for its row, and those that
+have one for the rest.
+"""
+
+from collections import Counter
+
+import msgspec
+
+from longline.model.ledger import DeliveryRecord, Ledger, State
+from longline.model.messages import Message
+from longline.saver.kv import layout
+from longline.saver.kv.apps import KvApps
+from longline.saver.kv.layout import Delivery, Row
+from longline.saver.kv.partitions import Partitions, script
+from longline.saver.port.ledgers import Status
+from longline.store.redis import Reply, Script
+from longline.store.scatter import ask_all, gathered
+
+STATUS = script("status.lua")
+DELIVERIES = script("deliveries.lua")
+
+NOT_FOUND = "device_not_found"
+UNKNOWN = "unknown"
+
+
+class KvLedgers:
+    """Fulfils `LedgerStore`."""
+
+    def __init__(self, partitions: Partitions, apps: KvApps) -> None:
+        self._partitions = partitions
+        self._apps = apps
+
+    async def status(self, app: int, message_id: str) -> Status | None:
+        """Of a message of which nothing is pending any more, the payload is not kept."""
+        packed = layout.id_bytes(message_id)
+        count = _Count()
+        message: Message | None = None
+        row: Row | None = None
+        for _, reply in await self._ask(STATUS, app, packed):
+            first, body, whole, *rest = reply
+            assert isinstance(first, bytes)
+            row = layout.unpack_row(first)
+            count.add(row, rest)
+            if isinstance(whole, bytes):
+                message = layout.unpack_message(whole, packed)
+            elif isinstance(body, bytes) and isinstance(rest[0], bytes):
+                collapse_key = rest[0].decode() or None
+                online_only = bool(row.flags & layout.ONLINE_ONLY)
+                message = layout.unpack_body(body, packed, row.expires_at, collapse_key, online_only)
+        if row is None:
+            return None
+        if message is None:
+            message = Message(
+                id=layout.id_text(packed),
+                app=await self._apps.name_of(app) or "",
+                payload=b"",
+                content_type="",
+                created_at=row.created_at,
+                expires_at=row.expires_at,
+                online_only=bool(row.flags & layout.ONLINE_ONLY),
+            )
+        return Status(message, count.ledger(), count.open)
+
+    async def deliveries(
+        self, app: int, message_id: str, after: int, limit: int
+    ) -> list[tuple[int, DeliveryRecord]] | None:
+        """A message has a thousand devices at most, so a page is cut from all of them."""
+        packed = layout.id_bytes(message_id)
+        found = await self._ask(DELIVERIES, app, packed)
+        if not found:
+            return None
+        records: list[tuple[int, DeliveryRecord]] = []
+        for partition, reply in found:
+            first, *rest = msgspec.convert(reply, list[bytes | None])
+            assert first is not None
+            row = layout.unpack_row(first)
+            for place, packed_delivery, name in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
+                assert place is not None
+                assert packed_delivery is not None
+                ordinal = int(place) * self._partitions.count + partition
+                if ordinal > after:
+                    delivery = layout.unpack_delivery(packed_delivery, row.created_at)
+                    records.append((ordinal, _record(name or b"", row.created_at, delivery)))
+        records.sort(key=lambda record: record[0])
+        return records[:limit]
+
+    async def _ask(self, script: Script, app: int, message_id: bytes) -> list[tuple[int, list[Reply]]]:
+        """What the partitions that know the message answer."""
+        if not message_id:
+            return []
+        rows = await ask_all(
+            self._partitions.count,
+            lambda partition: self._partitions.call(
+                partition, b"HGET", layout.ledger_key(partition, app, message_id), message_id
+            ),
+        )
+        known = [partition for partition, row in enumerate(rows) if row is not None]
+        replies = await gathered(
+            [self._partitions.run(partition, script, [app, message_id]) for partition in known]
+        )
+        return [
+            (partition, reply)
+            for partition, reply in zip(known, replies, strict=True)
+            if isinstance(reply, list)
+        ]
+
+
+def _record(name: bytes, accepted_at: int, delivery: Delivery) -> DeliveryRecord:
+    return DeliveryRecord(
+        device=name.decode(),
+        state=delivery.state,
+        reason=delivery.reason,
+        accepted_at=accepted_at,
+        sent_at=delivery.sent_at,
+        settled_at=delivery.settled_at,
+    )
+
+
+class _Count:
+    """A ledger as the partitions' answers add up to it."""
+
+    def __init__(self) -> None:
+        self.open = True
+        self._states: Counter[State] = Counter()
+        self._dropped: Counter[str] = Counter()
+        self._routed = 0
+        self._sent = 0
+
+    def add(self, row: Row, rest: list[Reply]) -> None:
+        """`rest`: what `status.lua` says after the row and the message."""
+        if row.missing:
+            self._drop(NOT_FOUND, row.missing)
+        if row.kind == b"u":
+            self._add_delivery(layout.unpack_delivery(row.rest[4:], row.created_at))
+        elif row.kind == b"m":
+            for delivery in msgspec.convert(rest, list[bytes]):
+                self._add_delivery(layout.unpack_delivery(delivery, row.created_at))
+        elif row.kind == b"b":
+            self._add_sets(row, msgspec.convert(rest, list[bytes | int]))
+        # A row that is for nobody says nothing of when the others are ended.
+        if row.flags & layout.CANCELLED or (row.flags & layout.ENDED and not layout.is_for_nobody(row)):
+            self.open = False
+
+    def _drop(self, reason: str, count: int) -> None:
+        self._states[State.DROPPED] += count
+        self._dropped[reason] += count
+
+    def _add_delivery(self, delivery: Delivery) -> None:
+        if delivery.state == State.DROPPED:
+            self._drop(delivery.reason or UNKNOWN, 1)
+        else:
+            self._states[delivery.state] += 1
+        self._routed += delivery.connected or delivery.sent
+        self._sent += delivery.sent
+
+    def _add_sets(self, row: Row, sets: list[bytes | int]) -> None:
+        places, deleted = layout.unpack_places(row)
+        pending = places - deleted
+        for label, count in zip(sets[::2], sets[1::2], strict=True):
+            assert isinstance(label, bytes)
+            assert isinstance(count, int)
+            if label == b"w":
+                self._sent += count
+                self._routed += count
+                continue
+            pending -= count
+            if label.startswith(b"d"):
+                self._drop(label[1:].decode(), count)
+            else:
+                self._states[_OUTCOMES[label]] += count
+        self._states[State.PENDING] += pending
+
+    def ledger(self) -> Ledger:
+        """The sum."""
+        return Ledger(
+            targeted=self._states.total(),
+            pending=self._states[State.PENDING],
+            acked=self._states[State.ACKED],
+            expired=self._states[State.EXPIRED],
+            collapsed=self._states[State.COLLAPSED],
+            dropped={reason: count for reason, count in self._dropped.items() if count},
+            routed=self._routed,
+            sent=self._sent,
+        )
+
+
+_OUTCOMES = {b"a": State.ACKED, b"e": State.EXPIRED, b"c": State.COLLAPSED}

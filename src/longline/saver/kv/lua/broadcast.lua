@@ -1,0 +1,147 @@
+-- A broadcast in one partition: sets of places, never a row a device. A place is pending when it is below
+-- `next` and not in the set `o` (over, or deleted before the broadcast).
+-- include: ledger.lua
+
+local function set_key(tag, id, label)
+  return tag .. 's:' .. id .. ':' .. label
+end
+
+-- The id and the row of the open broadcast at a position of the log.
+local function broadcast_at(tag, app, position)
+  for _, log in ipairs({ 'b:', 'bo:' }) do
+    local id = redis.call('ZRANGEBYSCORE', tag .. log .. app, position, position)[1]
+    if id then return id, redis.call('HGET', ledger_key(tag, app, id), id) end
+  end
+  return nil
+end
+
+-- The set of an outcome, whose reason is noted.
+local function outcome_key(tag, id, state, reason)
+  if state == ACKED then return set_key(tag, id, 'a') end
+  if state == EXPIRED then return set_key(tag, id, 'e') end
+  if state == COLLAPSED then return set_key(tag, id, 'c') end
+  if reason == '' then reason = 'unknown' end
+  redis.call('SADD', tag .. 'r:' .. id, reason)
+  return set_key(tag, id, 'd' .. reason)
+end
+
+-- Settles one place, or notes that it was written to. Changes nothing for who is not pending.
+local function stand_in_broadcast(tag, id, row, place, state, reason, written)
+  place = tonumber(place)
+  local over = set_key(tag, id, 'o')
+  if place >= struct.unpack('>I4', row, NEXT_AT) or redis.call('GETBIT', over, place) == 1 then return end
+  if written or state == ACKED then redis.call('SETBIT', set_key(tag, id, 'w'), place, 1) end
+  if state == PENDING then return end
+  redis.call('SETBIT', over, place, 1)
+  redis.call('SETBIT', outcome_key(tag, id, state, reason), place, 1)
+end
+
+-- The bytes of a set from `first` on, as many as asked for.
+local function bytes_of(key, first, size)
+  local bytes = redis.call('GETRANGE', key, first, first + size - 1)
+  return bytes .. string.rep('\0', size - #bytes)
+end
+
+local BLOCK = 64 -- bytes of a set that are read and written at a time
+
+-- Sets bits: masks by the number of their word of four bytes. `size` is what the block may have of the set.
+local function add_words(key, first, masks, size)
+  local bytes = bytes_of(key, first, BLOCK)
+  local parts = {}
+  for word = 0, BLOCK / 4 - 1 do
+    local old = struct.unpack('>I4', bytes, 4 * word + 1)
+    parts[#parts + 1] = struct.pack('>I4', bit.bor(old, masks[word] or 0))
+  end
+  redis.call('SETRANGE', key, first, string.sub(table.concat(parts), 1, size))
+end
+
+-- The same as `stand_in_broadcast` for many places, packed in four bytes each, rising: block by block.
+local function stand_many(tag, id, row, places, state, reason, written)
+  local count, next_place = #places / 4, struct.unpack('>I4', row, NEXT_AT)
+  local over, i = set_key(tag, id, 'o'), 1
+  while i <= count do
+    local place = struct.unpack('>I4', places, 4 * i - 3)
+    local block = math.floor(place / (8 * BLOCK))
+    local first = block * BLOCK
+    local size = math.min(BLOCK, math.floor((next_place + 7) / 8) - first)
+    if size <= 0 then return end
+    local had, fresh, some = bytes_of(over, first, BLOCK), {}, false
+    while math.floor(place / (8 * BLOCK)) == block do
+      if place < next_place then
+        local word = math.floor(place / 32) % (BLOCK / 4)
+        fresh[word] = bit.bor(fresh[word] or 0, bit.lshift(1, 31 - place % 32))
+      end
+      i = i + 1
+      if i > count then break end
+      place = struct.unpack('>I4', places, 4 * i - 3)
+    end
+    for word, mask in pairs(fresh) do
+      mask = bit.band(mask, bit.bnot(struct.unpack('>I4', had, 4 * word + 1)))
+      fresh[word] = mask
+      some = some or mask ~= 0
+    end
+    if some then
+      if written or state == ACKED then add_words(set_key(tag, id, 'w'), first, fresh, size) end
+      if state ~= PENDING then
+        add_words(over, first, fresh, size)
+        add_words(outcome_key(tag, id, state, reason), first, fresh, size)
+      end
+    end
+  end
+end
+
+-- The set of broadcasts in the log that have a collapse key, and are pending for somebody.
+local function collapsible(tag, app, collapse)
+  return tag .. 'bk:' .. app .. ':' .. collapse
+end
+
+-- Settles all that are pending, but for those in the set `spared`, if there is one; how many these are.
+local function settle_rest(tag, id, row, state, reason, spared)
+  local places = struct.unpack('>I4', row, NEXT_AT)
+  if places == 0 then return 0 end
+  local over, rest, aside = set_key(tag, id, 'o'), set_key(tag, id, 'rest'), set_key(tag, id, 'aside')
+  local last = math.floor((places - 1) / 8)
+  if redis.call('STRLEN', over) <= last then redis.call('SETRANGE', over, last, '\0') end
+  redis.call('BITOP', 'NOT', rest, over)
+  local beyond = 8 * (last + 1) - places -- bits of the last byte that stand for no place
+  if beyond > 0 then
+    local byte = string.byte(redis.call('GETRANGE', rest, last, last))
+    redis.call('SETRANGE', rest, last, string.char(byte - byte % 2 ^ beyond))
+  end
+  local left = 0
+  if spared then
+    redis.call('BITOP', 'AND', aside, rest, spared)
+    redis.call('BITOP', 'XOR', rest, rest, aside)
+    left = redis.call('BITCOUNT', aside)
+  end
+  if redis.call('BITCOUNT', rest) > 0 then
+    local outcome = outcome_key(tag, id, state, reason)
+    redis.call('BITOP', 'OR', over, over, rest)
+    redis.call('BITOP', 'OR', outcome, outcome, rest)
+  end
+  redis.call('DEL', rest, aside)
+  return left
+end
+
+-- Takes a broadcast out of the log, and forgets what is only needed while it is open.
+local function close_broadcast(tag, app, id, row)
+  local _, flags, _, position = struct.unpack(ROW, row)
+  redis.call('ZREM', tag .. (has(flags, ONLINE_ONLY) and 'bo:' or 'b:') .. app, id)
+  local collapse = string.sub(row, COLLAPSE_AT)
+  if collapse ~= '' then redis.call('SREM', collapsible(tag, app, collapse), id) end
+  if not has(flags, HOME) then return end
+  local member = app .. ':' .. id
+  redis.call('ZREM', tag .. 'br', member)
+  local tasks = redis.call('HGETALL', tag .. 'k:' .. id)
+  for i = 1, #tasks, 2 do redis.call('SREM', tag .. 'kn:' .. tasks[i], member) end
+  redis.call('DEL', tag .. 'm:' .. id, tag .. 'k:' .. id)
+end
+
+local function forget_broadcast(tag, id)
+  local keys = { tag .. 'r:' .. id }
+  for _, label in ipairs({ 'o', 'w', 'a', 'e', 'c' }) do keys[#keys + 1] = set_key(tag, id, label) end
+  for _, reason in ipairs(redis.call('SMEMBERS', tag .. 'r:' .. id)) do
+    keys[#keys + 1] = set_key(tag, id, 'd' .. reason)
+  end
+  redis.call('DEL', unpack(keys))
+end

@@ -1,0 +1,82 @@
+-- A part of enqueue.lua: what is older and has the collapse key of what comes, and broadcasts.
+-- include: inbox.lua
+-- include: broadcast.lua
+-- include: audiences.lua
+
+local function collapse_inbox(app, place, collapse, now)
+  local box = open_box(tag, 'i:', app, place)
+  each_entry(box, function(at, flags)
+    if has(flags, COLLAPSES) and collapse_key_at(box.inbox, at) == collapse then
+      settle_entry(box, at, COLLAPSED, '', tonumber(now), 0)
+    end
+  end)
+end
+
+-- What waits for a device under a collapse key becomes collapsed, before something newer comes.
+local function collapse_for(app, place, collapse, now)
+  local waiting = tag .. 'c:' .. app .. ':' .. collapse
+  if redis.call('SISMEMBER', waiting, place) == 1 then
+    collapse_inbox(app, place, collapse, now)
+    close_boxes()
+  end
+  redis.call('SADD', waiting, place)
+  for _, broadcast in ipairs(redis.call('SMEMBERS', collapsible(tag, app, collapse))) do
+    local row = redis.call('HGET', ledger_key(tag, app, broadcast), broadcast)
+    if row then stand_in_broadcast(tag, broadcast, row, place, COLLAPSED, '', false) end
+  end
+end
+
+-- Collapses what is older than a broadcast, for the devices of both. `without`: the set of those of `places` that
+-- the new one is not for.
+local function collapse_before(app, id, collapse, now, places, without)
+  local open = collapsible(tag, app, collapse)
+  for _, older in ipairs(redis.call('SMEMBERS', open)) do
+    local row = older ~= id and redis.call('HGET', ledger_key(tag, app, older), older)
+    if row and settle_rest(tag, older, row, COLLAPSED, '', without) == 0 then
+      redis.call('SREM', open, older)
+      redis.call('ZREM', tag .. 'b:' .. app, older)
+    end
+  end
+  redis.call('SADD', open, id)
+  for _, place in ipairs(redis.call('SMEMBERS', tag .. 'c:' .. app .. ':' .. collapse)) do
+    if tonumber(place) < places and redis.call('GETBIT', without, place) == 0 then
+      collapse_inbox(app, place, collapse, now)
+    end
+  end
+  close_boxes()
+end
+
+local function stored_broadcast(id, row)
+  local _, _, _, position = struct.unpack(ROW, row)
+  local places, without = struct.unpack('>I4I4', row, NEXT_AT)
+  return { position, places, without, redis.call('GET', set_key(tag, id, 'o')) or '' }
+end
+
+local function enqueue_broadcast(i)
+  local app, id, flags, now = ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4]
+  local created, ttl, collapse = tonumber(ARGV[i + 5]), tonumber(ARGV[i + 6]), ARGV[i + 7]
+  if is_gone(app) then return -1 end
+  local row = redis.call('HGET', ledger_key(tag, app, id), id)
+  if row then return stored_broadcast(id, row) end
+  local places, without, freeze = resolve(tag, app, ARGV[i + 8])
+  if without == places then
+    places, without = 0, 0
+    if not has(flags, HOME) then return 0 end
+  end
+
+  local position, hidden = 0, has(flags, ONLINE_ONLY)
+  local log, over = tag .. (hidden and 'bo:' or 'b:') .. app, set_key(tag, id, 'o')
+  redis.call('EXISTS', log, tag .. 'br') -- see touch_inboxes: both are written after the row
+  note_end(app, id, created + ttl)
+  row = struct.pack('>I4I4', places, without) .. collapse
+  if places > 0 then
+    position = next_position(now)
+    freeze(over)
+    if collapse ~= '' and not hidden then collapse_before(app, id, collapse, now, places, over) end
+  end
+  row = struct.pack(ROW, 'b', flags, 0, position, created, ttl) .. row
+  redis.call('HSET', ledger_key(tag, app, id), id, row)
+  if places > 0 then redis.call('ZADD', log, position, id) end
+  if has(flags, HOME) then redis.call('ZADD', tag .. 'br', now, app .. ':' .. id) end
+  return stored_broadcast(id, row)
+end

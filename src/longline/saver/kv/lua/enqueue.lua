@@ -1,0 +1,160 @@
+-- Messages for devices of one partition, in their order; each once, however often it is given.
+-- KEYS: beginning of the keys. ARGV, for each message:
+--   u, app, id, flags of the row, now, created, TTL, collapse key, content, 1 to store it when nobody exists,
+--   how many names, names. The content is a body, or with KEPT_APART a whole message.
+--   b, app, id, flags of the row, now, created, TTL, collapse key, expression (see audiences.lua).
+-- Returns for each: -1 when the app is deleted; 0 when it is for nobody here; else
+--   u: {position, place or -1, binding or false, position of what was last in the inbox before, …} by name;
+--   b: {position, how many places, how many of them it is not for, bitmap of those not pending}.
+-- include: formats.lua
+
+local tag = KEYS[1]
+local gone = {}
+
+local function is_gone(app)
+  if gone[app] == nil then gone[app] = redis.call('SISMEMBER', tag .. 'gone', app) == 1 end
+  return gone[app]
+end
+
+-- Positions rise with the clock, 64 a millisecond, and faster only while there are more. So they also rise above
+-- those that a store which lost its latest writes had given: rooms and devices have read that far.
+local function next_position(now)
+  local position, least = redis.call('INCR', tag .. 'pos'), now * 64
+  if position >= least then return position end
+  redis.call('SET', tag .. 'pos', string.format('%.0f', least))
+  return least
+end
+
+-- Notes when something is to be done about a message. Before it is stored: to look in vain does no harm.
+local function note_end(app, id, ends_at)
+  if redis.call('ZADD', tag .. 'due:' .. app, 'LT', 'CH', ends_at, string.sub(id, 1, 5)) == 1 then
+    redis.call('ZADD', tag .. 'due', 'LT', ends_at, app)
+  end
+end
+
+-- What only broadcasts and messages with a collapse key need. Every call of a script makes its functions
+-- anew, which takes longer than to store a message; so these are made when they are asked for.
+local function make_rare()
+-- include: collapsing.lua
+  return { collapse_for = collapse_for, enqueue_broadcast = enqueue_broadcast }
+end
+
+local rare
+local function get_rare()
+  rare = rare or make_rare()
+  return rare
+end
+
+-- The answer to a message to names; places that it is not for are false.
+local function answer(position, places, bindings, before)
+  local reply = { position }
+  for n, place in ipairs(places) do
+    reply[3 * n - 1] = place and tonumber(place) or -1
+    reply[3 * n] = place and bindings[n]
+    reply[3 * n + 1] = before[n] or 0
+  end
+  return reply
+end
+
+-- The answer to a message that is stored already: the same as the first time, but for what was before it,
+-- which nobody knows any more and which is said to be as late as can be.
+local function stored_unicast(id, row, places, bindings)
+  local kind, _, _, position = struct.unpack(ROW, row)
+  for n, place in ipairs(places) do
+    local stored = place and kind == 'u' and tonumber(place) == struct.unpack('>I4', row, PLACE_AT)
+      or place and kind == 'm' and redis.call('HEXISTS', tag .. 'L:' .. id, place) == 1
+    if not stored then places[n] = false end
+  end
+  local before = {}
+  for n in ipairs(places) do before[n] = position - 1 end
+  return answer(position, places, bindings, before)
+end
+
+-- A script that comes upon a key which was just moved to another server is cut short, and carried out again. So
+-- whoever writes to several inboxes comes upon all of them first, and no device gets a message twice.
+local function touch_inboxes(kind, app, places)
+  local keys = {}
+  for _, place in ipairs(places) do
+    if place then keys[#keys + 1] = tag .. kind .. app .. ':' .. place end
+  end
+  redis.call('EXISTS', unpack(keys))
+end
+
+local function enqueue_unicast(i)
+  local app, id, flags, now = ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4]
+  local created, ttl, collapse = tonumber(ARGV[i + 5]), tonumber(ARGV[i + 6]), ARGV[i + 7]
+  local content = ARGV[i + 8]
+  local first, last = i + 11, i + 10 + ARGV[i + 10]
+  if is_gone(app) then return -1 end
+  if last < first then return 0 end
+  local places = redis.call('HMGET', tag .. 'n:' .. app, unpack(ARGV, first, last))
+  local bindings = redis.call('HMGET', tag .. 'w:' .. app, unpack(ARGV, first, last))
+  local ledger = ledger_key(tag, app, id)
+  local row = redis.call('HGET', ledger, id)
+  if row then return stored_unicast(id, row, places, bindings) end
+  local found = 0
+  for _, place in ipairs(places) do
+    if place then found = found + 1 end
+  end
+  if found == 0 and ARGV[i + 9] == '0' then return 0 end
+
+  local hidden = has(flags, ONLINE_ONLY)
+  local inboxes = hidden and 'o:' or 'i:'
+  if found > 1 then touch_inboxes(inboxes, app, places) end
+  local position = found > 0 and next_position(now) or 0
+  local entry_flags = hidden and HIDDEN or 0
+  local kind = found > 1 and 'm' or found == 1 and 'u' or 'x'
+  row = struct.pack(ROW, kind, flags, #places - found, position, created, ttl)
+  if found > 1 then row = row .. struct.pack('>I2', found) end
+  note_end(app, id, created + ttl)
+  if has(flags, KEPT_APART) then
+    if found > 0 then redis.call('SET', tag .. 'm:' .. id, content) end
+    content = struct.pack('>I4', #content)
+    entry_flags = entry_flags + APART
+  end
+  if collapse ~= '' then
+    content = struct.pack('>I2', #collapse) .. collapse .. content
+    entry_flags = entry_flags + COLLAPSES
+  end
+  content = content .. struct.pack(ENTRY_END, position)
+
+  local before = {}
+  for n, place in ipairs(places) do
+    if place then
+      local bound = bindings[n]
+      local delivery = struct.pack(DELIVERY, bound and CONNECTED or 0, 0, 0)
+      if found == 1 then
+        row = row .. struct.pack('>I4', place) .. delivery
+      else
+        redis.call('HSET', tag .. 'L:' .. id, place, delivery)
+      end
+      if collapse ~= '' and not hidden then get_rare().collapse_for(app, place, collapse, now) end
+      local routed = 0
+      if bound and string.find(bound, '^%d+ %d+ 0 ') then
+        routed = ROUTED
+        redis.call('ZADD', tag .. 'unr', now, string.format('%s:%s:%.0f', app, place, position))
+      end
+      local head = struct.pack(ENTRY, ENTRY_SIZE + #content, entry_flags + routed, position, created + ttl, id)
+      local inbox = tag .. inboxes .. app .. ':' .. place
+      if not hidden then
+        local last = redis.call('GETRANGE', inbox, -ENTRY_END_SIZE, -1)
+        before[n] = last ~= '' and struct.unpack(ENTRY_END, last) or 0
+      end
+      redis.call('APPEND', inbox, head .. content)
+    end
+  end
+  redis.call('HSET', ledger, id, row) -- last: by it a message that is given again is known
+  return answer(position, places, bindings, before)
+end
+
+local replies, i = {}, 1
+while i <= #ARGV do
+  if ARGV[i] == 'u' then
+    replies[#replies + 1] = enqueue_unicast(i)
+    i = i + 11 + ARGV[i + 10]
+  else
+    replies[#replies + 1] = get_rare().enqueue_broadcast(i)
+    i = i + 9
+  end
+end
+return replies

@@ -1,0 +1,50 @@
+-- The ledger of one partition.
+-- include: formats.lua
+
+-- A time as a delivery has it.
+local function since(created, at)
+  if at == 0 then return 0 end
+  return math.min(math.max(at - created + 1, 1), 4294967295)
+end
+
+-- A delivery after a receipt, and whether it has left pending by it.
+local function moved(delivery, created, state, reason, at, sent_at)
+  local was, sent, settled = struct.unpack(DELIVERY, delivery)
+  local left = was % CONNECTED == PENDING and state ~= PENDING
+  if sent == 0 then sent = since(created, sent_at) end
+  if not left then return struct.pack(DELIVERY, was, sent, settled) .. string.sub(delivery, 10), false end
+  return struct.pack(DELIVERY, was + state, sent, since(created, at)) .. reason, true
+end
+
+-- Notes a receipt for one device; true when it has left pending by it.
+local function stand(tag, app, place, id, state, reason, at, sent_at)
+  local key = ledger_key(tag, app, id)
+  local row = redis.call('HGET', key, id)
+  if not row then return false end
+  local kind, flags, _, _, created = struct.unpack(ROW, row)
+  if kind == 'u' then
+    local delivery, left = moved(string.sub(row, DELIVERY_AT), created, state, reason, at, sent_at)
+    redis.call('HSET', key, id, string.sub(row, 1, DELIVERY_AT - 1) .. delivery)
+    if left and has(flags, KEPT_APART) then redis.call('DEL', tag .. 'm:' .. id) end
+    return left
+  end
+  local old = redis.call('HGET', tag .. 'L:' .. id, place)
+  if not old then return false end
+  local delivery, left = moved(old, created, state, reason, at, sent_at)
+  redis.call('HSET', tag .. 'L:' .. id, place, delivery)
+  if left then
+    local pending = struct.unpack('>I2', row, PENDING_AT) - 1
+    redis.call('HSET', key, id, string.sub(row, 1, PENDING_AT - 1) .. struct.pack('>I2', pending))
+    if pending == 0 then redis.call('DEL', tag .. 'm:' .. id) end
+  end
+  return left
+end
+
+-- Sets a flag of a row; the row as it is then.
+local function flag_row(tag, app, id, row, flag)
+  local _, flags = struct.unpack(ROW, row)
+  if has(flags, flag) then return row end
+  row = string.sub(row, 1, 1) .. string.char(flags + flag) .. string.sub(row, 3)
+  redis.call('HSET', ledger_key(tag, app, id), id, row)
+  return row
+end

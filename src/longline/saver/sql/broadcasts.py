@@ -1,0 +1,204 @@
+"""Who stands where for each broadcast: sets of ordinals, never a row a device.
+
+A broadcast's ledger is its frozen audience and one set a label: `sent`, `acked`, `expired`, `collapsed`,
+`dropped:<reason>`. An ordinal enters at most one outcome set, so the ledger is a matter of counting.
+
+On disk each commit appends one small row for each label it added to; when a broadcast has gathered
+`MERGE_AT` of them, they become one row a label. So a million devices that ack over minutes cost neither a
+row a device nor the whole set at each commit.
+
+In memory the sets of recently used broadcasts are cached, bounded by bytes. The writer gathers what a
+transaction adds in `fresh`, apart from what is committed: the reader's thread sees only the latter, and
+a transaction that fails has nothing to undo. Loading a broadcast and publishing a commit exclude each other,
+and publishing is a union: whichever comes first, the cache ends with the committed sets.
+"""
+
+import threading
+from collections.abc import Iterable, Mapping
+
+import msgspec
+from pyroaring import BitMap
+
+from longline.flow.lru import LruCache
+from longline.saver.sql.database import Database
+
+TARGETS = "targets"
+SENT = "sent"
+ACKED = "acked"
+EXPIRED = "expired"
+COLLAPSED = "collapsed"
+DROPPED = "dropped:"  # and the reason
+
+MERGE_AT = 256  # rows of additions
+
+_rows = msgspec.json.Decoder(list[tuple[int, str, str]])
+
+
+class BroadcastLedger:
+    """The sets of one broadcast. Only the writer's thread touches `fresh` and `fresh_settled`."""
+
+    __slots__ = ("fresh", "fresh_settled", "position", "rows", "sets", "settled", "targets")
+
+    def __init__(self, position: int, targets: BitMap) -> None:
+        self.position = position
+        self.targets = targets
+        self.sets: dict[str, BitMap] = {}
+        self.settled = BitMap()
+        self.fresh: dict[str, BitMap] = {}
+        self.fresh_settled = BitMap()
+        self.rows = 0  # of additions on disk; the next one's number is one more
+
+    def waits(self, ordinal: int) -> bool:
+        """Whether the device is in the audience and nothing committed has settled it."""
+        return ordinal in self.targets and ordinal not in self.settled
+
+    def was_sent(self, ordinal: int) -> bool:
+        sent = self.sets.get(SENT)
+        return sent is not None and ordinal in sent
+
+    def pending(self) -> BitMap:
+        """Targets that neither a commit nor the transaction at work has settled."""
+        return self.targets - self.settled - self.fresh_settled
+
+    def written(self) -> BitMap:
+        """Targets to whose connection the message was written, the transaction at work included."""
+        return self.sets.get(SENT, BitMap()) | self.fresh.get(SENT, BitMap())
+
+    def measure(self) -> int:
+        """Bytes in memory, at most: a set takes two an ordinal, or 8 KiB for each 65,536 of its range."""
+        size = 512
+        for ordinals in (self.targets, self.settled, *self.sets.values()):
+            if ordinals:
+                size += min(2 * len(ordinals), 8192 * ((ordinals.max() >> 16) + 1))
+        return size
+
+    def add(self, sets: Mapping[str, BitMap]) -> None:
+        """Adds what a transaction brought, all at once."""
+        # New sets and a new dict rather than changed ones: the reader may be going through the old.
+        self.sets = self.sets | {
+            label: self.sets.get(label, BitMap()) | ordinals for label, ordinals in sets.items()
+        }
+        for label, ordinals in sets.items():
+            if label != SENT:
+                self.settled = self.settled | ordinals
+
+
+class BroadcastLedgers:
+    """The cache of ledgers, at most about `limit` bytes, and the writer's changes to them."""
+
+    def __init__(self, limit: int) -> None:
+        self._lock = threading.Lock()  # around the cache, which both threads use
+        self._cache: LruCache[int, BroadcastLedger] = LruCache(limit, BroadcastLedger.measure)
+        self._dirty: dict[int, BroadcastLedger] = {}
+
+    @property
+    def size(self) -> int:
+        """Bytes held in memory, estimated."""
+        return self._cache.weight
+
+    def get(self, position: int, database: Database) -> BroadcastLedger:
+        """The ledger of a broadcast; one without targets when there is no such broadcast.
+
+        `database` is the calling thread's connection. It is read under the lock, in a snapshot that is
+        taken there: see above.
+        """
+        ledger = self._dirty.get(position)
+        if ledger is not None:
+            return ledger
+        with self._lock:
+            ledger = self._cache.get(position)
+            if ledger is not None:
+                return ledger
+            ledger = self._load(position, database)
+            if ledger.targets:
+                self._cache.put(position, ledger)
+            return ledger
+
+    # --- for the writer ---
+
+    def create(self, position: int, targets: BitMap, database: Database) -> bytes:
+        """Starts a broadcast; returns its serialized audience."""
+        frozen = targets.serialize()
+        database.run("INSERT INTO broadcast_sets VALUES (?1, 0, ?2, ?3)", position, TARGETS, frozen)
+        self._dirty[position] = BroadcastLedger(position, targets)
+        return frozen
+
+    def settle(self, position: int, label: str, ordinals: BitMap, database: Database) -> int:
+        """Moves those of `ordinals` that are pending to an outcome; returns how many those were."""
+        ledger = self.get(position, database)
+        # What is asked for comes first: it is mostly small, and the sets can have a million ordinals.
+        moved = (ordinals & ledger.targets) - ledger.settled - ledger.fresh_settled
+        if moved:
+            ledger.fresh[label] = ledger.fresh.get(label, BitMap()) | moved
+            ledger.fresh_settled |= moved
+            self._dirty[position] = ledger
+        return len(moved)
+
+    def settle_pending(self, position: int, label: str, database: Database) -> int:
+        """Moves whatever is pending to an outcome."""
+        return self.settle(position, label, self.get(position, database).pending(), database)
+
+    def note_sent(self, position: int, ordinals: Iterable[int], database: Database) -> None:
+        ledger = self.get(position, database)
+        new = (BitMap(ordinals) & ledger.targets) - ledger.written()
+        if new:
+            ledger.fresh[SENT] = ledger.fresh.get(SENT, BitMap()) | new
+            self._dirty[position] = ledger
+
+    def flush(self, database: Database) -> None:
+        """Writes what the transaction added."""
+        for ledger in self._dirty.values():
+            if ledger.rows + len(ledger.fresh) > MERGE_AT:
+                self._merge(ledger, database)
+            else:
+                self._append(ledger, ledger.fresh.items(), database)
+
+    def committed(self) -> None:
+        """The transaction is on disk: its additions become visible to the reader."""
+        with self._lock:
+            for ledger in self._dirty.values():
+                ledger.add(ledger.fresh)
+                ledger.fresh = {}
+                ledger.fresh_settled = BitMap()
+                self._cache.put(ledger.position, ledger)
+            self._dirty = {}
+
+    def rolled_back(self) -> None:
+        """The transaction failed: forgets every ledger that it touched."""
+        with self._lock:
+            for position in self._dirty:
+                self._cache.forget(position)
+            self._dirty = {}
+
+    def _append(
+        self, ledger: BroadcastLedger, sets: Iterable[tuple[str, BitMap]], database: Database
+    ) -> None:
+        for label, ordinals in sets:
+            ledger.rows += 1
+            row = (ledger.position, ledger.rows, label, ordinals.serialize())
+            database.run("INSERT INTO broadcast_sets VALUES (?1, ?2, ?3, ?4)", *row)
+
+    def _merge(self, ledger: BroadcastLedger, database: Database) -> None:
+        database.run("DELETE FROM broadcast_sets WHERE position = ?1 AND n > 0", ledger.position)
+        ledger.rows = 0
+        whole = {
+            label: ledger.sets.get(label, BitMap()) | ledger.fresh.get(label, BitMap())
+            for label in ledger.sets.keys() | ledger.fresh.keys()
+        }
+        self._append(ledger, whole.items(), database)
+
+    def _load(self, position: int, database: Database) -> BroadcastLedger:
+        loaded = database.text(
+            "SELECT json_group_array(json_array(n, label, hex(ordinals))) FROM broadcast_sets"
+            " WHERE position = ?1",
+            position,
+        )
+        ledger = BroadcastLedger(position, BitMap())
+        for n, label, digits in _rows.decode(loaded):
+            ordinals = BitMap.deserialize(bytes.fromhex(digits))
+            ledger.rows = max(ledger.rows, n)
+            if label == TARGETS:
+                ledger.targets = ordinals
+            else:
+                ledger.add({label: ordinals})
+        return ledger

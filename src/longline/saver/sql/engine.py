@@ -1,0 +1,255 @@
+"""Opening the embedded engine: its file, its threads, and the group commit.
+
+Whatever waits for the writer becomes one transaction and shares its sync; docs/adr/0005 has the figures
+behind how statements are written.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+from longline.errors import DataDirInUse, Unavailable
+from longline.saver.bundle import Durability
+from longline.saver.sql.apps import SqlApps, deleted_apps
+from longline.saver.sql.bodies import Bodies
+from longline.saver.sql.broadcasts import BroadcastLedgers
+from longline.saver.sql.database import BROKEN, Database, Error
+from longline.saver.sql.devices import SqlDevices
+from longline.saver.sql.events import SqlEvents
+from longline.saver.sql.expiry import SqlExpiry
+from longline.saver.sql.fencing import Fence, Locate
+from longline.saver.sql.inboxes import SqlInboxes
+from longline.saver.sql.ledgers import SqlLedgers
+from longline.saver.sql.members import Members
+from longline.saver.sql.messages import SqlMessages
+from longline.saver.sql.positions import Positions
+from longline.saver.sql.routing import SqlRouting
+from longline.saver.sql.worker import Job, Worker, perform
+
+logger = logging.getLogger(__name__)
+
+SCHEMA_VERSION = 1
+GROUP = 8192  # items after which a group is closed, so that the first in it does not wait without end
+CHECKPOINT_PAGES = 4096  # of 4 KiB in the write-ahead log, before they are moved into the database
+
+
+class SqliteSaver:
+    """Fulfils `Saver` for one process: a port is an attribute. Made by `open`."""
+
+    def __init__(
+        self,
+        lock: int,
+        writing: Database,
+        reading: Database,
+        locate: Locate,
+        queue_limit: int,
+        queue_bytes: int,
+        cache_bytes: int,
+        ledger_retention_ms: int,
+        event_limit: int,
+    ) -> None:
+        self._lock = lock
+        self._writing = writing
+        self._reading = reading
+        self._broadcasts = BroadcastLedgers(cache_bytes // 4)
+        self._positions = Positions(writing)
+        self._members = Members(writing, self._positions)
+        self._failures = 0
+        self._checkpoints = 0
+        # All that is read now was read before the threads begin: from here on nothing can fail.
+        deleted = deleted_apps(reading)
+        writer = Worker("saver-writer", queue_limit, queue_bytes, GROUP, self._write, self._checkpoint)
+        reader = Worker("saver-reader", queue_limit, queue_bytes, GROUP, self._read)
+        self._writer = writer
+        self._reader = reader
+        members, broadcasts = self._members, self._broadcasts
+        self.apps = SqlApps(writer, reader, writing, reading, members=members, deleted=deleted)
+        self.devices = SqlDevices(
+            writer, reader, writing, reading, members=members, broadcasts=broadcasts, deleted=deleted
+        )
+        self.messages = SqlMessages(
+            writer,
+            writing,
+            members=members,
+            positions=self._positions,
+            broadcasts=broadcasts,
+            locate=locate,
+            deleted=deleted,
+        )
+        self.inboxes = SqlInboxes(
+            writer,
+            reader,
+            writing,
+            reading,
+            members=members,
+            broadcasts=broadcasts,
+            bodies=Bodies(reading, cache_bytes // 8),
+            fence=Fence(writing, locate),
+            deleted=deleted,
+        )
+        self.ledgers = SqlLedgers(reader, reading, broadcasts, deleted)
+        self.routing = SqlRouting(writer, writing, broadcasts)
+        self.events = SqlEvents(writer, reader, writing, reading, limit=event_limit, deleted=deleted)
+        self.expiry = SqlExpiry(
+            writer, reader, writing, reading, broadcasts=broadcasts, retention=ledger_retention_ms
+        )
+
+    @classmethod
+    async def open(
+        cls,
+        path: Path | str,
+        *,
+        locate: Locate,
+        queue_limit: int = 100_000,
+        queue_bytes: int = 256 * 1024 * 1024,
+        cache_bytes: int = 256 * 1024 * 1024,
+        ledger_retention_ms: int = 7 * 86_400_000,
+        event_limit: int = 100_000,
+    ) -> "SqliteSaver":
+        """Opens the database at `path`, or makes it; files are readable by their owner only.
+
+        `locate` says where devices are bound now; it is called by the writer's thread too and must not
+        wait. `queue_limit`: items (messages, receipts, devices) that may wait for each of the two threads;
+        `queue_bytes`: what the payloads among them may add up to. `cache_bytes`: memory for pages and for
+        the sets of open broadcasts. `ledger_retention_ms`: how long a ledger is kept after
+        its message's end. `event_limit`: events kept for each app. Raises `DataDirInUse`, and `Unavailable`
+        when the file cannot be used.
+        """
+        path = Path(path)
+        bounds = (queue_limit, queue_bytes, cache_bytes, ledger_retention_ms, event_limit)
+        try:
+            lock = _lock(path)
+            connections: tuple[Database, ...] = ()
+            try:
+                writing, reading = connections = await asyncio.to_thread(_connect, path, cache_bytes)
+                return cls(lock, writing, reading, locate, *bounds)
+            except BaseException:
+                for connection in connections:
+                    connection.close()
+                os.close(lock)
+                raise
+        except (OSError, Error) as error:
+            raise Unavailable(f"cannot use {path}: {error}") from error
+
+    def durability(self) -> Durability:
+        return Durability("fsync")
+
+    async def close(self) -> None:
+        if self._lock < 0:
+            return
+        lock, self._lock = self._lock, -1
+        await self._writer.close()
+        await self._reader.close()
+        for connection in (self._reading, self._writing):  # the last to close folds the log into the database
+            await asyncio.to_thread(connection.close)
+        os.close(lock)
+
+    # --- the writer's thread ---
+
+    def _write(self, jobs: list[Job]) -> None:
+        """Serves a group in one transaction; if one of its requests is impossible, each in its own."""
+        try:
+            self._transact(jobs)
+        except BROKEN as error:
+            logger.exception("a transaction of %d requests failed", len(jobs))
+            for job in jobs:
+                job.result = _unavailable(error)
+        except Exception as error:
+            if len(jobs) == 1:
+                logger.exception("the request %s failed", jobs[0].operation.__qualname__)
+                jobs[0].result = _unavailable(error)
+            else:
+                for job in jobs:
+                    self._write([job])
+
+    def _transact(self, jobs: list[Job]) -> None:
+        try:
+            self._writing.run("BEGIN IMMEDIATE")
+            perform(jobs)
+            self._broadcasts.flush(self._writing)
+            self._writing.run("COMMIT")
+        except BaseException:
+            self._failures += 1
+            self._broadcasts.rolled_back()
+            self._members.rolled_back()
+            self._positions.rolled_back()
+            self._writing.roll_back()  # last: on a broken disk it may fail too
+            raise
+        self._broadcasts.committed()
+
+    def _checkpoint(self) -> None:
+        # Between groups, after the last one's futures were resolved: nothing is being written, so one passive
+        # checkpoint takes all of the log, and the next commit starts it from the beginning.
+        if self._writing.wal_pages >= CHECKPOINT_PAGES:
+            try:
+                self._writing.checkpoint()
+            except Error:
+                logger.exception("the write-ahead log could not be checkpointed")
+            self._checkpoints += 1
+
+    # --- the reader's thread ---
+
+    def _read(self, jobs: list[Job]) -> None:
+        try:
+            perform(jobs)
+        except Exception as error:
+            if len(jobs) == 1:
+                logger.exception("the request %s failed", jobs[0].operation.__qualname__)
+                jobs[0].result = _unavailable(error)
+            else:
+                for job in jobs:
+                    self._read([job])
+
+    def statistics(self) -> Mapping[str, int]:
+        return {
+            "write_queue": self._writer.waiting,
+            "write_queue_bytes": self._writer.waiting_bytes,
+            "read_queue": self._reader.waiting,
+            "commits": self._writer.groups,
+            "writes": self._writer.served,
+            "read_groups": self._reader.groups,
+            "reads": self._reader.served,
+            "failed_transactions": self._failures,
+            "checkpoints": self._checkpoints,
+            "wal_pages": self._writing.wal_pages,
+            "broadcast_cache_bytes": self._broadcasts.size,
+        }
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    failure = Unavailable("the store could not do this")
+    failure.__cause__ = error
+    return failure
+
+
+def _lock(path: Path) -> int:
+    """Takes the data directory for this process; the descriptor holds it until it is closed."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise DataDirInUse(f"another process already serves {path.parent}") from error
+    return lock
+
+
+def _connect(path: Path, cache_bytes: int) -> tuple[Database, Database]:
+    # SQLite gives its write-ahead log the mode of the database, so making that first is enough.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    writing = Database(path, cache_bytes // 4)
+    try:
+        version = writing.number("PRAGMA user_version")
+        if version == 0:
+            schema = files("longline.saver.sql").joinpath("schema.sql").read_text("utf-8")
+            writing.run(f"BEGIN IMMEDIATE; {schema} COMMIT")
+        elif version != SCHEMA_VERSION:
+            raise Unavailable(f"{path} has schema {version}; this version reads {SCHEMA_VERSION}")
+        return writing, Database(path, cache_bytes // 4)
+    except BaseException:
+        writing.close()
+        raise

@@ -1,0 +1,424 @@
+"""Storing messages, a whole group of submissions in a dozen statements; and taking them back."""
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+
+import msgspec
+from pyroaring import BitMap
+
+from longline.errors import AppNotFound, NoTarget
+from longline.model.audience import way_of
+from longline.model.commands import Broadcast, Part, Target, Unicast
+from longline.model.ledger import State
+from longline.model.messages import Message
+from longline.saver.port.messages import Accepted, IdempotencyConflict, Outcome, Refused, Submission
+from longline.saver.sql.audiences import resolve
+from longline.saver.sql.broadcasts import COLLAPSED, DROPPED, BroadcastLedgers
+from longline.saver.sql.database import Database, device_key, device_range, id_bytes, integer
+from longline.saver.sql.expiry import END
+from longline.saver.sql.fencing import Locate
+from longline.saver.sql.members import Members
+from longline.saver.sql.positions import Positions
+from longline.saver.sql.worker import Worker
+
+CANCELLED = "cancelled"
+
+Results = tuple[Accepted | Refused, ...]
+
+_remembered = msgspec.json.Decoder(list[tuple[int, str, str]])
+_results = msgspec.json.Decoder(Results)
+_pairs = msgspec.json.Decoder(list[tuple[int, int]])
+_integers = msgspec.json.Decoder(list[int])
+_pack = msgspec.msgpack.Encoder().encode
+
+# A message's record: position, app, expires_at, online_only, missing, id, body.
+MESSAGE = b"%019d%010d%015d%d%05d%b%b"
+INSERT_MESSAGES = f"""
+INSERT INTO messages (position, app, expires_at, online_only, missing, id, body)
+SELECT {integer(1, 19)}, {integer(20, 10)}, {integer(30, 15)}, {integer(45, 1)}, {integer(46, 5)},
+       substr(value, 51, 16), substr(value, 67)
+  FROM carray(?1)"""
+
+# A delivery's record: position, device, routed, collapse key (may be empty).
+DELIVERY = b"%019d%019d%d%b"
+POSITION, DEVICE, ROUTED = integer(1, 19), integer(20, 19), integer(39, 1)
+COLLAPSE = "CAST(substr(value, 40) AS TEXT)"
+INSERT_DELIVERIES = f"""
+INSERT INTO deliveries (position, device, state, routed)
+SELECT {POSITION}, {DEVICE}, 0, {ROUTED} FROM carray(?1)"""
+INSERT_INBOX = f"INSERT INTO inbox SELECT {DEVICE}, {POSITION}, nullif({COLLAPSE}, '') FROM carray(?1)"
+
+# Older entries of the same device and collapse key. CROSS JOIN: the array is the outer loop.
+OLDER = f"""
+  FROM carray(?1) AS newer
+ CROSS JOIN inbox AS old ON old.collapse = {COLLAPSE} AND old.device = {DEVICE}
+                        AND old.position < {POSITION}"""
+COLLAPSE_DELIVERIES = f"""
+UPDATE deliveries SET state = {State.COLLAPSED:d}, settled_at = ?2
+ WHERE (position, device) IN (SELECT old.position, old.device {OLDER}) AND state = 0"""
+COLLAPSE_INBOX = f"DELETE FROM inbox WHERE (device, position) IN (SELECT old.device, old.position {OLDER})"
+# Older entries of one collapse key, of devices that a broadcast is for.
+WAITING = """
+  FROM carray(?1) AS newer CROSS JOIN inbox ON collapse = ?2 AND device = newer.value AND position < ?3"""
+COLLAPSE_WAITING_DELIVERIES = f"""
+UPDATE deliveries SET state = {State.COLLAPSED:d}, settled_at = ?4
+ WHERE (position, device) IN (SELECT inbox.position, inbox.device {WAITING}) AND state = 0"""
+COLLAPSE_WAITING_INBOX = f"""
+DELETE FROM inbox WHERE (device, position) IN (SELECT inbox.device, inbox.position {WAITING})"""
+OLDER_BROADCASTS = f"""
+SELECT json_group_array(json_array(log.position, {DEVICE} & 0xFFFFFFFF))
+  FROM carray(?1) AS newer
+ CROSS JOIN log ON log.app = {DEVICE} >> 32 AND log.collapse = {COLLAPSE} AND log.position < {POSITION}
+ WHERE log.kept"""
+
+
+class Stored(msgspec.Struct, frozen=True, gc=False):
+    """What is stored for named devices and still lacks their bindings, which are read after the commit."""
+
+    app: int
+    message: Message
+    position: int
+    names: list[str]
+    ordinals: list[int]
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """An outcome before the commit."""
+
+    results: Results
+    routes: list[Stored | Broadcast]
+    replayed: bool = False
+
+    def outcome(self, locate: Locate) -> Outcome:
+        """The outcome, with the bindings of this moment."""
+        return Outcome(
+            self.results,
+            tuple(
+                route if isinstance(route, Broadcast) else _unicast(route, locate) for route in self.routes
+            ),
+            self.replayed,
+        )
+
+
+def _unicast(stored: Stored, locate: Locate) -> Unicast:
+    position = stored.position
+    bindings = locate(stored.app, stored.names)
+    return Unicast(
+        stored.app,
+        stored.message,
+        tuple(
+            Target(name, ordinal, position, binding)
+            for name, ordinal, binding in zip(stored.names, stored.ordinals, bindings, strict=True)
+        ),
+    )
+
+
+class _Group:
+    """The rows of a group of submissions, and its latest time."""
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+        self.messages: list[bytes] = []
+        self.deliveries: list[bytes] = []
+        self.kept: list[bytes] = []
+        self.collapsing: list[bytes] = []
+        self.broadcasts: list[tuple[int, int, Message]] = []  # position, app, message; of those that collapse
+        self.runs: list[tuple[int, int, int]] = []  # at, first, last
+
+    def ends(self, at: int, position: int) -> None:
+        """Notes when a message ends, in the run before it when they are neighbours and end together."""
+        if self.runs:
+            last_at, first, last = self.runs[-1]
+            if last_at == at and last + 1 == position:
+                self.runs[-1] = (at, first, position)
+                return
+        self.runs.append((at, position, position))
+
+
+class SqlMessages:
+    """Fulfils `MessageStore`. `deleted`: apps that are gone; `locate`: where devices are bound."""
+
+    def __init__(
+        self,
+        writer: Worker,
+        database: Database,
+        *,
+        members: Members,
+        positions: Positions,
+        broadcasts: BroadcastLedgers,
+        locate: Locate,
+        deleted: AbstractSet[int],
+    ) -> None:
+        self._writer = writer
+        self._database = database
+        self._members = members
+        self._positions = positions
+        self._broadcasts = broadcasts
+        self._locate = locate
+        self._deleted = deleted
+
+    async def enqueue(self, batch: Sequence[Submission]) -> list[Outcome | IdempotencyConflict]:
+        """One job of the writer, whatever the batch; bindings are read after its commit."""
+        sizes = [len(envelope.message.payload) for submission in batch for envelope in submission.envelopes]
+        drafts = await self._writer.call(self._enqueue, batch, len(sizes), sum(sizes))
+        return [
+            draft if isinstance(draft, IdempotencyConflict) else draft.outcome(self._locate)
+            for draft in drafts
+        ]
+
+    def _enqueue(self, calls: list[Sequence[Submission]]) -> list[list[Draft | IdempotencyConflict]]:
+        submissions = [submission for call in calls for submission in call]
+        remembered = self._recall(submissions)
+        keys = self._named(submissions)
+        group = _Group(max((submission.now for submission in submissions), default=0))
+        answers: list[Draft | IdempotencyConflict] = []
+        fresh: list[tuple[Submission, Results]] = []
+        for submission in submissions:
+            name = (submission.app, submission.idempotency_key or "")
+            before = remembered.get(name) if submission.idempotency_key else None
+            if before is not None:
+                digest, results = before
+                same = digest == submission.digest
+                answers.append(Draft(results, [], replayed=True) if same else IdempotencyConflict())
+                continue
+            draft = self._store(submission, keys, group)
+            answers.append(draft)
+            if submission.idempotency_key:
+                # Also for the rest of this very group: two requests may race with one key.
+                remembered[name] = (submission.digest, draft.results)
+                fresh.append((submission, draft.results))
+        self._write(group)
+        self._remember(fresh)
+        rest = iter(answers)
+        return [[next(rest) for _ in call] for call in calls]
+
+    # --- idempotency ---
+
+    def _recall(self, submissions: list[Submission]) -> dict[tuple[int, str], tuple[bytes, Results]]:
+        keyed = [
+            (submission.app, submission.idempotency_key, submission.now)
+            for submission in submissions
+            if submission.idempotency_key
+        ]
+        if not keyed:
+            return {}
+        found = self._database.text(
+            "SELECT json_group_array(json_array(asked.key, hex(digest), results)) FROM json_each(?1) AS asked"
+            " CROSS JOIN idempotency AS stored"
+            " ON stored.app = asked.value ->> 0 AND stored.key = asked.value ->> 1"
+            " WHERE stored.ends_at > asked.value ->> 2",
+            msgspec.json.encode(keyed).decode(),
+        )
+        return {
+            (keyed[index][0], keyed[index][1]): (bytes.fromhex(digest), _results.decode(results))
+            for index, digest, results in _remembered.decode(found)
+        }
+
+    def _remember(self, fresh: list[tuple[Submission, Results]]) -> None:
+        if not fresh:
+            return
+        rows = [
+            (
+                submission.app,
+                submission.idempotency_key,
+                submission.digest.hex(),
+                msgspec.json.encode(results).decode(),
+                submission.now + submission.idempotency_ttl,
+            )
+            for submission, results in fresh
+        ]
+        # OR REPLACE: an older one of the same key may be over, and not yet swept.
+        self._database.run(
+            "INSERT OR REPLACE INTO idempotency (app, key, digest, results, ends_at)"
+            " SELECT value ->> 0, value ->> 1, unhex(value ->> 2), value ->> 3, value ->> 4"
+            " FROM json_each(?1)",
+            msgspec.json.encode(rows).decode(),
+        )
+
+    # --- rows ---
+
+    def _named(self, submissions: list[Submission]) -> dict[str, int | None]:
+        """Keys of all devices named in the group, by address."""
+        addresses: list[str] = []
+        for submission in submissions:
+            prefix = f"{submission.app}/"
+            for envelope in submission.envelopes:
+                names, _ = way_of(envelope.audience)
+                addresses.extend([prefix + name for name in names])
+        return dict(zip(addresses, self._members.find(addresses), strict=True))
+
+    def _store(self, submission: Submission, keys: dict[str, int | None], group: _Group) -> Draft:
+        results: list[Accepted | Refused] = []
+        routes: list[Stored | Broadcast] = []
+        membership = self._members.of(submission.app)
+        for envelope in submission.envelopes:
+            route: Stored | Broadcast | None = None
+            if membership is None:
+                results.append(Refused(AppNotFound.code))
+                continue
+            names, expression = way_of(envelope.audience)
+            if expression is None:
+                targeted = len(names)
+                route = self._store_unicast(submission, envelope.message, names, keys, group)
+            else:
+                targets = resolve(expression, submission.app, membership, self._members)
+                targeted = len(targets)
+                if targets:
+                    route = self._store_broadcast(submission.app, envelope.message, targets, group)
+            if route is None:
+                results.append(Refused(NoTarget.code))
+            else:
+                results.append(Accepted(envelope.message.id, targeted))
+                routes.append(route)
+        return Draft(tuple(results), routes)
+
+    def _store_unicast(
+        self,
+        submission: Submission,
+        message: Message,
+        audience: tuple[str, ...],
+        keys: dict[str, int | None],
+        group: _Group,
+    ) -> Stored | None:
+        app = submission.app
+        prefix = f"{app}/"
+        names: list[str] = []
+        found: list[int] = []
+        for name in audience:
+            key = keys[prefix + name]
+            if key is not None:
+                names.append(name)
+                found.append(key)
+        if not found:
+            return None
+        position = self._add_message(app, message, len(audience) - len(found), group)
+        collapse = (message.collapse_key or "").encode()
+        rows = [
+            DELIVERY % (position, key, binding is not None, collapse)
+            for key, binding in zip(found, self._locate(app, names), strict=True)
+        ]
+        group.deliveries += rows
+        if not message.online_only:
+            group.kept += rows
+            if collapse:
+                group.collapsing += rows
+        return Stored(app, message, position, names, [key & 0xFFFF_FFFF for key in found])
+
+    def _store_broadcast(self, app: int, message: Message, targets: BitMap, group: _Group) -> Broadcast:
+        position = self._add_message(app, message, 0, group)
+        frozen = self._broadcasts.create(position, targets, self._database)
+        self._database.run(
+            "INSERT INTO log (position, app, expires_at, kept, collapse) VALUES (?1, ?2, ?3, ?4, ?5)",
+            position,
+            app,
+            message.expires_at,
+            not message.online_only,
+            message.collapse_key or None,
+        )
+        if message.collapse_key and not message.online_only:
+            group.broadcasts.append((position, app, message))
+        return Broadcast(app, message, (Part(position, frozen),))
+
+    def _add_message(self, app: int, message: Message, missing: int, group: _Group) -> int:
+        position = self._positions.take()
+        group.messages.append(
+            MESSAGE
+            % (
+                position,
+                app,
+                message.expires_at,
+                message.online_only,
+                missing,
+                id_bytes(message.id),
+                _pack(message),
+            )
+        )
+        group.ends(message.expires_at, position)
+        return position
+
+    def _write(self, group: _Group) -> None:
+        run = self._database.run
+        if group.messages:
+            run(INSERT_MESSAGES, tuple(group.messages))
+            run(
+                "INSERT INTO expiry (at, kind, first, last)"
+                " SELECT value ->> 0, ?2, value ->> 1, value ->> 2 FROM json_each(?1)",
+                msgspec.json.encode(group.runs).decode(),
+                END,
+            )
+        if group.deliveries:
+            run(INSERT_DELIVERIES, tuple(group.deliveries))
+        if group.kept:
+            run(INSERT_INBOX, tuple(group.kept))
+        # Collapsing looks at what is older by position, so all of the group is in place before it.
+        if group.collapsing:
+            newer = tuple(group.collapsing)
+            run(COLLAPSE_DELIVERIES, newer, group.now)
+            run(COLLAPSE_INBOX, newer)
+            older: dict[int, list[int]] = {}
+            for position, ordinal in _pairs.decode(self._database.text(OLDER_BROADCASTS, newer)):
+                older.setdefault(position, []).append(ordinal)
+            for position, ordinals in older.items():
+                self._broadcasts.settle(position, COLLAPSED, BitMap(ordinals), self._database)
+        for position, app, message in group.broadcasts:
+            self._collapse_before(position, app, message)
+
+    def _collapse_before(self, position: int, app: int, message: Message) -> None:
+        """Collapses what is older than a broadcast, for the devices of both."""
+        targets = self._broadcasts.get(position, self._database).targets
+        older = self._database.text(
+            "SELECT json_group_array(position) FROM log"
+            " WHERE app = ?1 AND collapse = ?2 AND position < ?3 AND kept",
+            app,
+            message.collapse_key,
+            position,
+        )
+        for old in _integers.decode(older):
+            self._broadcasts.settle(old, COLLAPSED, targets, self._database)
+        waiting = self._database.text(
+            "SELECT json_group_array(DISTINCT device & 0xFFFFFFFF) FROM inbox"
+            " WHERE collapse = ?1 AND device BETWEEN ?2 AND ?3 AND position < ?4",
+            message.collapse_key,
+            *device_range(app),
+            position,
+        )
+        devices = tuple([device_key(app, n) for n in targets & BitMap(_integers.decode(waiting))])
+        if devices:
+            found = (devices, message.collapse_key, position)
+            self._database.run(COLLAPSE_WAITING_DELIVERIES, *found, message.created_at)
+            self._database.run(COLLAPSE_WAITING_INBOX, *found)
+
+    # --- taking back ---
+
+    async def cancel(self, app: int, message_id: str, now: int) -> bool:
+        """One transaction: out of inboxes and the log, into the ledger."""
+        if app in self._deleted:
+            return False
+        return await self._writer.call(self._cancel, (app, message_id, now))
+
+    def _cancel(self, calls: list[tuple[int, str, int]]) -> list[bool]:
+        return [self._cancel_one(*call) for call in calls]
+
+    def _cancel_one(self, app: int, message_id: str, now: int) -> bool:
+        run = self._database.run
+        position = self._database.number(
+            "SELECT position FROM messages WHERE app = ?1 AND id = ?2", app, id_bytes(message_id)
+        )
+        if position is None:
+            return False
+        run("UPDATE messages SET cancelled = 1 WHERE position = ?1 AND NOT cancelled", position)
+        run(
+            "DELETE FROM inbox WHERE (device, position) IN"
+            " (SELECT device, position FROM deliveries WHERE position = ?1 AND state = 0)",
+            position,
+        )
+        run(
+            f"UPDATE deliveries SET state = {State.DROPPED:d}, reason = ?2, settled_at = ?3"
+            " WHERE position = ?1 AND state = 0",
+            position,
+            CANCELLED,
+            now,
+        )
+        if run("DELETE FROM log WHERE position = ?1", position):
+            self._broadcasts.settle_pending(position, DROPPED + CANCELLED, self._database)
+        return True

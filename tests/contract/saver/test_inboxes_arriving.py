@@ -1,0 +1,41 @@
+"""Devices that connect: registered when they are new, and told what a connection needs to know."""
+
+from longline.saver.port.inboxes import Arrive
+from tests.contract.store_fixture import StoreFixture
+
+
+async def test_who_arrives_for_the_first_time_is_registered(store: StoreFixture) -> None:
+    arrival = await store.arrive("phone")
+    assert arrival.ordinal == await store.ordinal("phone")
+    assert arrival.banned_until == 0
+    assert not arrival.pending
+    assert await store.arrive("phone") == arrival
+
+
+async def test_one_batch_of_arrivals_may_name_a_device_twice(store: StoreFixture) -> None:
+    await store.register("old")
+    batch = [Arrive(store.app, name, store.now) for name in ("new", "old", "new")]
+    first, old, second = await store.saver.inboxes.arrive(batch)
+    assert first is not None
+    assert old is not None
+    assert first == second
+    assert first.ordinal != old.ordinal
+    assert await store.saver.devices.count(store.app) == 2
+
+
+async def test_an_arrival_says_whether_something_waits(store: StoreFixture) -> None:
+    await store.register("phone", "tablet")
+    await store.push("hello", "phone")
+    assert (await store.arrive("phone")).pending
+    assert not (await store.arrive("tablet")).pending
+    await store.push("to all")
+    assert (await store.arrive("tablet")).pending
+
+
+async def test_a_ban_is_told_on_arrival_and_can_be_lifted(store: StoreFixture) -> None:
+    await store.register("phone")
+    assert await store.saver.devices.ban(store.app, "phone", store.now + 1000)
+    assert (await store.arrive("phone")).banned_until == store.now + 1000
+    assert await store.saver.devices.ban(store.app, "phone", 0)
+    assert (await store.arrive("phone")).banned_until == 0
+    assert not await store.saver.devices.ban(store.app, "nobody", 1)

@@ -1,0 +1,1 @@
+"""Stand-ins for engines, for the tests of those who use them."""

@@ -1,0 +1,154 @@
+"""A saver that does what a test says and notes what it is asked."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import cast
+
+from longline.errors import LonglineError
+from longline.model.apps import App
+from longline.model.commands import Broadcast, Unicast
+from longline.saver.bundle import Durability
+from longline.saver.port.apps import AppStore
+from longline.saver.port.devices import DeviceStore
+from longline.saver.port.events import EventStore
+from longline.saver.port.expiry import ExpiryStore
+from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, InboxStore, Page, Receipt
+from longline.saver.port.ledgers import LedgerStore
+from longline.saver.port.messages import IdempotencyConflict, MessageStore, Outcome, Submission
+from longline.saver.port.routing import RoutingStore
+
+
+class FakeSaver:
+    """Fulfils `Saver` as far as roles' tests need it; what is missing raises `AttributeError`.
+
+    Every call is noted in `calls` by the name of the method below. `doors` hold calls of a method up,
+    `faults` fail its next ones. A test that needs more overrides a method; the ports call it.
+    """
+
+    def __init__(self) -> None:
+        self.doors: dict[str, asyncio.Event] = {}
+        self.faults: dict[str, list[LonglineError]] = {}
+        self.calls: list[str] = []
+        # What it has.
+        self.known: dict[str, App] = {}
+        self.arrivals: dict[str, Arrival | None] = {}  # None: the app was deleted
+        self.pages: dict[int, list[Page]] = {}  # by ordinal, one for each fetch
+        self.outcomes: list[Outcome | IdempotencyConflict] = []  # one for each submission
+        self.interrupted: list[Unicast | Broadcast] = []
+        self.unsaid: list[Unicast | Broadcast] = []
+        self.due: int | None = None
+        self.work = 0  # messages that are over
+        # What it was told.
+        self.looked_up: list[str] = []
+        self.submitted: list[list[Submission]] = []
+        self.arrived: list[list[Arrive]] = []
+        self.fetched: list[list[Fetch]] = []
+        self.settled: list[list[Receipt]] = []
+        self.advanced: list[list[Cursor]] = []
+        self.assigned: list[tuple[int, str, list[str]]] = []
+        self.finished: list[tuple[int, str, str]] = []
+        self.asked: list[tuple[str, int]] = []  # `complete` and `unrouted`, and how old what they look for is
+        self.apps = cast(AppStore, SimpleNamespace(find=self.find_app))
+        self.devices = cast(DeviceStore, SimpleNamespace())
+        self.messages = cast(MessageStore, SimpleNamespace(enqueue=self.enqueue))
+        self.inboxes = cast(
+            InboxStore,
+            SimpleNamespace(arrive=self.arrive, fetch=self.fetch, settle=self.settle, advance=self.advance),
+        )
+        self.ledgers = cast(LedgerStore, SimpleNamespace())
+        self.routing = cast(
+            RoutingStore,
+            SimpleNamespace(
+                assign=self.assign, finish=self.finish, complete=self.complete, unrouted=self.unrouted
+            ),
+        )
+        self.events = cast(EventStore, SimpleNamespace())
+        self.expiry = cast(ExpiryStore, SimpleNamespace(next_due=self.next_due, end=self.end))
+
+    def close_door(self, method: str) -> asyncio.Event:
+        """Calls of this method wait until the event is set."""
+        return self.doors.setdefault(method, asyncio.Event())
+
+    async def _enter(self, method: str) -> None:
+        self.calls.append(method)
+        door = self.doors.get(method)
+        if door is not None:
+            await door.wait()
+        faults = self.faults.get(method)
+        if faults:
+            raise faults.pop(0)
+
+    def durability(self) -> Durability:
+        return Durability("memory")
+
+    def statistics(self) -> Mapping[str, int]:
+        return {}
+
+    async def close(self) -> None:
+        self.calls.append("close")
+
+    # --- apps and messages ---
+
+    async def find_app(self, name: str) -> App | None:
+        self.looked_up.append(name)
+        await self._enter("find_app")
+        return self.known.get(name)
+
+    async def enqueue(self, batch: Sequence[Submission]) -> list[Outcome | IdempotencyConflict]:
+        self.submitted.append(list(batch))
+        await self._enter("enqueue")
+        return [self.outcomes.pop(0) for _ in batch]
+
+    # --- inboxes ---
+
+    async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival | None]:
+        self.arrived.append(list(batch))
+        await self._enter("arrive")
+        return [self.arrivals.setdefault(a.device, Arrival(len(self.arrivals), False, 0, 0)) for a in batch]
+
+    async def fetch(self, batch: Sequence[Fetch]) -> list[Page]:
+        self.fetched.append(list(batch))
+        await self._enter("fetch")
+        nothing = Page((), 0, True)
+        return [self.pages[f.ordinal].pop(0) if self.pages.get(f.ordinal) else nothing for f in batch]
+
+    async def settle(self, batch: Sequence[Receipt]) -> None:
+        self.settled.append(list(batch))
+        await self._enter("settle")
+
+    async def advance(self, batch: Sequence[Cursor]) -> None:
+        self.advanced.append(list(batch))
+        await self._enter("advance")
+
+    # --- routing ---
+
+    async def assign(self, app: int, message_id: str, nodes: Sequence[str]) -> None:
+        self.assigned.append((app, message_id, sorted(nodes)))
+        await self._enter("assign")
+
+    async def finish(self, app: int, message_id: str, node: str, at: int) -> None:
+        self.finished.append((app, message_id, node))
+        await self._enter("finish")
+
+    async def complete(self, before: int, limit: int) -> list[Unicast | Broadcast]:
+        self.asked.append(("complete", before))
+        await self._enter("complete")
+        return self.interrupted
+
+    async def unrouted(self, before: int, limit: int) -> list[Unicast | Broadcast]:
+        self.asked.append(("unrouted", before))
+        await self._enter("unrouted")
+        return self.unsaid
+
+    # --- expiry ---
+
+    async def next_due(self) -> int | None:
+        await self._enter("next_due")
+        return self.due
+
+    async def end(self, now: int, limit: int) -> int:
+        await self._enter("end")
+        done = min(limit, self.work)
+        self.work -= done
+        return done

@@ -1,0 +1,143 @@
+"""What a registered device costs the store, and calls that are cut off in the middle."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from longline.model.apps import App
+from longline.model.devices import Profile
+from longline.model.messages import MAX_TTL
+from longline.register.port import Bind
+from longline.register.redis import RedisRegister
+from longline.saver.kv.apps import APPS, DELETE, DIRECTORY, NAMES, NUMBERS, PURGES
+from longline.saver.kv.engine import RedisSaver
+from longline.saver.port.devices import Registration
+from longline.saver.port.inboxes import Arrive
+from longline.settings import StoreSettings
+from longline.store.redis import Store
+from tests.servers.shared import shared
+
+NOW = 1_800_000_000_000
+PARTITIONS = 4
+DEVICES = 10_000
+COST = 600  # bytes of the store's memory for a device that is registered and connected, and has no message
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[Store]:
+    with shared("redis") as server:
+        store = await Store.open(StoreSettings(url=server.url, partitions=PARTITIONS))
+        yield store
+        await store.close()
+
+
+@pytest.fixture
+async def saver(store: Store) -> RedisSaver:
+    return await RedisSaver.open(store, ledger_retention_ms=60_000)
+
+
+async def an_app(saver: RedisSaver, name: str = "news") -> int:
+    app = App(
+        app=name,
+        number=0,
+        name=name,
+        server_key_hash=b"k" * 32,
+        device_secret="secret",
+        pubsub=False,
+        created_at=NOW,
+    )
+    return (await saver.apps.create(app)).number
+
+
+async def used(store: Store) -> int:
+    reply = await store.call(b"p0", "MEMORY", "STATS")
+    assert isinstance(reply, list)
+    figures = dict(zip(reply[::2], reply[1::2], strict=True))
+    total, clients = figures[b"total.allocated"], figures[b"clients.normal"]
+    assert isinstance(total, int)
+    assert isinstance(clients, int)
+    return total - clients
+
+
+async def test_a_connected_device_without_messages_costs_little(store: Store, saver: RedisSaver) -> None:
+    app = await an_app(saver)
+    register = RedisRegister(store)
+    names = [f"device-{n * 7919:013d}" for n in range(DEVICES)]
+    await saver.inboxes.arrive([Arrive(app, "first", NOW)])
+    await register.bind([Bind(app, "first", "room-1", NOW)])
+    before = await used(store)
+    for start in range(0, DEVICES, 1000):
+        part = names[start : start + 1000]
+        await saver.inboxes.arrive([Arrive(app, name, NOW + start) for name in part])
+        await register.bind([Bind(app, name, "room-7f3a9c21d4", NOW + start) for name in part])
+    while transitions := await register.transitions(DEVICES):
+        await register.forget(transitions)
+    for partition in range(PARTITIONS):  # what a bind leaves for its repetition lives for seconds
+        tag = b"p%d" % partition
+        kept = await store.call(tag, "KEYS", b"{%b}bound:*" % tag)
+        assert isinstance(kept, list)
+        for key in kept:
+            assert isinstance(key, bytes)
+            await store.call(tag, "DEL", key)
+    assert (await used(store) - before) / DEVICES < COST
+    await register.close()
+
+
+async def test_a_deletion_that_was_interrupted_is_carried_on(store: Store, saver: RedisSaver) -> None:
+    """Whoever deleted the app died before it could tell the partitions."""
+    app = await an_app(saver)
+    await saver.devices.put(app, [Registration(f"d{n}", Profile(tags=("red",))) for n in range(50)], NOW)
+    await store.run(APPS, DELETE, [DIRECTORY, NAMES, NUMBERS, PURGES], [app])
+    assert await saver.expiry.purging()
+    await saver.expiry.purge(1000)
+    assert await saver.devices.count(app) == 0
+    assert await saver.devices.find(app, ["d1"]) == [None]
+
+
+async def test_devices_are_purged_in_slices_once_the_apps_messages_are(
+    store: Store, saver: RedisSaver
+) -> None:
+    app = await an_app(saver)
+    profile = Profile(tags=("red", "blue"))
+    await saver.devices.put(app, [Registration(f"d{n}", profile) for n in range(100)], NOW)
+    await saver.apps.delete(app)
+    assert await saver.expiry.purge(1000) == 0
+    for partition in range(PARTITIONS):
+        await store.call(b"p%d" % partition, "ZREM", b"{p%d}due" % partition, app)
+    slices = []
+    while removed := await saver.expiry.purge(20):
+        slices.append(removed)
+    assert max(slices) <= 20
+    assert sum(slices) > 200, "labels count, too"
+    assert not await saver.expiry.purging()
+    for partition in range(PARTITIONS):
+        tag = b"p%d" % partition
+        left = await store.call(tag, "KEYS", b"{%b}*" % tag)
+        assert isinstance(left, list)
+        assert set(map(str, left)) == {str(b"{%b}gone" % tag), str(b"{%b}last" % tag)}
+
+
+async def test_two_that_purge_at_once_do_not_disturb_each_other(store: Store, saver: RedisSaver) -> None:
+    app = await an_app(saver)
+    await saver.devices.put(app, [Registration(f"d{n}", Profile()) for n in range(200)], NOW)
+    await saver.apps.delete(app)
+    for partition in range(PARTITIONS):
+        await store.call(b"p%d" % partition, "ZREM", b"{p%d}due" % partition, app)
+    while sum(await asyncio.gather(saver.expiry.purge(30), saver.expiry.purge(30))):
+        pass
+    assert not await saver.expiry.purging()
+
+
+async def test_the_name_of_a_deleted_device_is_kept_as_long_as_its_ledgers(
+    store: Store, saver: RedisSaver
+) -> None:
+    app = await an_app(saver)
+    (device,) = await saver.devices.put(app, [Registration("phone", Profile())], NOW)
+    await saver.devices.delete(app, "phone", NOW)
+    place, partition = divmod(device.ordinal, PARTITIONS)
+    key = b"{p%d}d:%d:%d" % (partition, app, place)
+    assert await store.call(b"p%d" % partition, "HGETALL", key) == [b"n", b"phone"]
+    left = await store.call(b"p%d" % partition, "PTTL", key)
+    assert isinstance(left, int)
+    assert MAX_TTL * 1000 < left <= MAX_TTL * 1000 + 60_000
