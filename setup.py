@@ -24,14 +24,18 @@ ROOT = Path(__file__).resolve().parent
 # Globs below src/longline; one that matches nothing is no mistake.
 HOT_MODULES = (
     "mqtt/*.py",
-    "room/broker.py",
-    "room/wire/connection.py",
     "room/counters.py",
-    "room/desk.py",
+    "room/turn.py",
     "room/push/frames.py",
-    "room/wire/policy.py",
-    "room/session/session.py",
+    "room/push/pushes.py",
+    "room/push/sent.py",
+    "room/pubsub/answers.py",
+    "room/pubsub/fanout.py",
+    "room/pubsub/rooms.py",
+    "room/pubsub/rules.py",
     "room/pubsub/subscriptions.py",
+    "room/session/*.py",
+    "room/wire/connection.py",
     "room/wire/wheel.py",
     "bench/hot/*.py",
 )

@@ -23,6 +23,7 @@ from longline.room.room import Room
 from longline.saver.port.messages import Outcome, Submission
 from longline.saver.sql.engine import SqliteSaver
 from longline.settings import RoomSettings
+from longline.telemetry.faults import Faults
 from tests.integration.server_process import free_ports
 from tests.waiting import until
 
@@ -50,6 +51,7 @@ class TwoRooms:
             register=self.register,
             bus=self.bus,
             report=lambda code, peer, message: None,
+            faults=Faults(),
             fenced=asyncio.Event(),
         )
         await room.start()

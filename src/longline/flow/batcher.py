@@ -76,6 +76,11 @@ class Batcher(Generic[T]):
         """How many are waiting or under way."""
         return len(self._waiting) + self._under_way
 
+    @property
+    def waiting(self) -> int:
+        """How many are waiting, without those under way."""
+        return len(self._waiting)
+
     def add(self, item: T) -> bool:
         """Takes an item in. False when there is no room for it."""
         if len(self) >= self._limit:

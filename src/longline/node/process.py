@@ -199,6 +199,7 @@ class Process:
             register=engines.register,
             bus=engines.bus,
             report=self._report,
+            faults=self.faults,
             fenced=fenced,
         )
 

@@ -1,51 +1,56 @@
-"""A room: its listener, its tasks and its clock, put together."""
+"""A room: its parts put together, started and stopped."""
 
 import asyncio
 import math
-import socket
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import cast
+from typing import Final
 
 from longline.bus.port import Bus
 from longline.errors import LonglineError
 from longline.model.times import wall_clock
-from longline.mqtt.packets import Connect
 from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Register
-from longline.room.broker import Broker
+from longline.room.counters import RoomCounters
 from longline.room.life.admission import Admission
 from longline.room.life.audit import Audit
+from longline.room.life.authority import Authority
 from longline.room.life.departures import Departures
-from longline.room.life.directory import Directory
 from longline.room.life.draining import Draining
 from longline.room.life.pressure import Pressure
 from longline.room.life.takeovers import Takeovers
+from longline.room.pubsub.fanout import Fanout
 from longline.room.pubsub.routes import RouteTable
+from longline.room.pubsub.rules import Rules
 from longline.room.push.broadcasts import Broadcasts
 from longline.room.push.commands import Commands
 from longline.room.push.inbox import Inbox
+from longline.room.push.pushes import Pushes
 from longline.room.push.receipts import Receipts
-from longline.room.session.session import InFlight, Session
+from longline.room.session.client import Client, Services
+from longline.room.session.sessions import Sessions
+from longline.room.turn import Turn
 from longline.room.wire.addresses import Addresses
-from longline.room.wire.connection import Connection
-from longline.room.wire.policy import Policy
+from longline.room.wire.clock import Clock
+from longline.room.wire.connection import Wire
+from longline.room.wire.listeners import listen, serve
+from longline.room.wire.wheel import Wheel
+from longline.saver.app_cache import AppCache
 from longline.saver.bundle import Saver
 from longline.settings import RoomSettings
+from longline.telemetry.faults import Faults
 
-TICK = 1.0  # s: the wheel's step, and how exact deadlines are
-SLICE = 1000  # connections looked at before the loop may serve others
-RECEIPTS = 200_000  # receipts that may wait for the store
-RESTART_GRACE = 5.0  # s
-KEEPALIVE_IDLE = (
-    600  # s until the kernel probes a silent peer: finds the dead ones that have no MQTT keep alive
-)
+SLICE: Final = 1000  # connections looked at before the loop may serve others
+RECEIPTS: Final = 200_000  # receipts that may wait for the store
+RESTART_GRACE: Final = 5.0  # s
+APPS_KNOWN_FOR: Final = 60.0  # s: how long a change may go unnoticed of which this room was not told
+APPS_UNKNOWN_FOR: Final = 5.0  # s that a name without an app is remembered as such
 
 Report = Callable[[str, str, str], None]  # code, peer's address, message
 
 
 class Room:
-    """Serves devices on one listener until it is stopped. Fulfils `Desk` for its broker.
+    """Serves devices on one listener until it is stopped.
 
     `fenced` is set when a bind, or the bus, shows that the node was declared dead. Whoever started the room
     then has it go on under a new name, by `restart_as`.
@@ -60,6 +65,7 @@ class Room:
         register: Register,
         bus: Bus,
         report: Report,
+        faults: Faults,
         fenced: asyncio.Event,
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -67,54 +73,50 @@ class Room:
         self._node = node
         self._register = register
         self._bus = bus
-        self._report = report
         self._loop = loop
-        self.broker = Broker(self, loop.call_soon, loop.time, settings.outbox_bytes, settings.session_queue)
-        counters = self.broker.counters
-        self.receipts = Receipts(saver, counters, delay=settings.ack_delay / 1000, limit=RECEIPTS)
-        self.inbox = Inbox(saver, self.broker, self.receipts)
-        self.departures = Departures(
-            saver, register, self.receipts, counters, linger=int(settings.linger * 1000)
+        # What all share.
+        counters = self.counters = RoomCounters()
+        turn = self._turn = Turn(loop.call_soon, faults)
+        self._wheel = Wheel(loop.time())
+        # Sessions, and what reaches them.
+        fanout = Fanout(counters, turn, faults, settings.session_queue)
+        self.receipts = Receipts(
+            saver.inboxes, counters, faults, delay=settings.ack_delay / 1000, limit=RECEIPTS
         )
-        self.takeovers = Takeovers(bus, counters)
-        self._directory = Directory(saver)
+        self.inbox = Inbox(
+            saver.inboxes,
+            self.receipts,
+            faults,
+            page_bytes=settings.outbox_bytes,
+            caught_up=fanout.drain,
+        )
+        pushes = self.inbox.pushes = Pushes(counters, self.receipts, self.inbox)
+        self.departures = Departures(
+            saver.inboxes, register, self.receipts, counters, faults, linger=int(settings.linger * 1000)
+        )
+        sessions = self._sessions = Sessions(counters, faults, fanout, pushes, self.departures.add)
+        self.routes = RouteTable(node, bus, sessions, fanout, faults)
+        # How clients come.
+        apps = AppCache(saver.apps, known_for=APPS_KNOWN_FOR, unknown_for=APPS_UNKNOWN_FOR)
+        self.takeovers = Takeovers(bus, counters, faults)
         self.admission = Admission(
             settings,
             node,
-            broker=self.broker,
-            saver=saver,
+            counters=counters,
+            turn=turn,
+            faults=faults,
+            sessions=sessions,
+            inboxes=saver.inboxes,
             register=register,
-            directory=self._directory,
+            authority=Authority(apps, settings.anonymous_app),
+            apps=apps,
             inbox=self.inbox,
             takeovers=self.takeovers,
             fenced=fenced,
         )
-        self._broadcasts = Broadcasts(
-            node,
-            broker=self.broker,
-            saver=saver,
-            receipts=self.receipts,
-            fanout_slice=settings.fanout_slice,
-        )
-        self.routes = RouteTable(node, bus, self.broker)
-        self._commands = Commands(
-            node,
-            bus,
-            broker=self.broker,
-            directory=self._directory,
-            inbox=self.inbox,
-            broadcasts=self._broadcasts,
-            routes=self.routes,
-            fenced=fenced,
-        )
-        self._audit = Audit(register, self.broker)
-        self._pressure = Pressure(
-            self.broker,
-            [(self.receipts.waiting, RECEIPTS), (self.admission.waiting, settings.connect_queue)],
-            self.inbox.failing,
-        )
         self._addresses = Addresses(
             counters,
+            loop.time,
             allow=settings.allow,
             deny=settings.deny,
             max_connections=settings.max_connections,
@@ -122,18 +124,52 @@ class Room:
             rate=settings.connect_rate,
             rate_per_address=settings.connect_rate_per_address,
         )
-        self.policy = Policy(
-            self._addresses.admit,
-            self._addresses.release,
-            settings.connect_packet_size,
-            math.ceil(settings.connect_timeout),
-            settings.max_packet_size,
-            settings.max_subscriptions,
-            settings.max_topic_levels,
-            settings.topic_alias_maximum,
+        wire = Wire(
+            counters,
+            turn,
+            self._wheel,
+            faults,
+            admits=self._addresses.admit,
+            released=self._addresses.release,
+            report=report,
+            outbox_bytes=settings.outbox_bytes,
+            max_packet_size=settings.max_packet_size,
+            connect_packet_size=settings.connect_packet_size,
+            connect_timeout=math.ceil(settings.connect_timeout),
+        )
+        rules = Rules(settings.max_subscriptions, settings.max_topic_levels, settings.topic_alias_maximum)
+        self._services = Services(wire, sessions, fanout, pushes, rules, self.admission.admit)
+        # What others tell us.
+        self._broadcasts = Broadcasts(
+            node,
+            saver.routing,
+            faults,
+            pushes=pushes,
+            receipts=self.receipts,
+            sessions=sessions.of,
+            fanout_slice=settings.fanout_slice,
+        )
+        self._commands = Commands(
+            node,
+            bus,
+            counters=counters,
+            faults=faults,
+            sessions=sessions,
+            pushes=pushes,
+            apps=apps,
+            broadcasts=self._broadcasts,
+            routes=self.routes,
+            fenced=fenced,
+        )
+        self._audit = Audit(register, sessions, counters, faults)
+        self._clock = Clock(self._wheel, faults, self.receipts.tick)
+        self._pressure = Pressure(
+            turn,
+            counters,
+            [(self.receipts.waiting, RECEIPTS), (self.admission.waiting, settings.connect_queue)],
+            self.inbox.failing,
         )
         self._server: asyncio.Server | None = None
-        self._empty = asyncio.Event()  # set whenever the last session has ended
         self._tasks: list[asyncio.Task[None]] = []
 
     # --- life -------------------------------------------------------------------------------------
@@ -149,26 +185,22 @@ class Room:
         for name, work in (
             ("admission", self.admission.run()),
             ("inbox", self.inbox.run()),
-            ("inbox-again", self.inbox.run_again()),
+            ("inbox-looks", self.inbox.run_looks()),
             ("receipts", self.receipts.run()),
             ("departures", self.departures.run()),
             ("takeovers", self.takeovers.run()),
             ("commands", self._commands.receive()),
             ("broadcasts", self._broadcasts.run()),
             ("broadcasts-paced", self._broadcasts.pacing.run()),
-            ("broadcasts-done", self._broadcasts.tell()),
+            ("broadcasts-done", self._broadcasts.told.run()),
             ("routes", self.routes.run()),
             ("audit", self._audit.run()),
             ("pressure", self._pressure.run()),
-            ("clock", self._clock()),
+            ("clock", self._clock.run()),
         ):
             self._own(f"room.{name}", work)
         if listener is not None:
-            self._server = await self._loop.create_server(
-                cast(Callable[[], asyncio.BaseProtocol], self._connect),  # by shape: it is compiled
-                sock=listener,
-                backlog=settings.accept_backlog,
-            )
+            self._server = await serve(listener, lambda: Client(self._services), settings.accept_backlog)
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
@@ -178,7 +210,7 @@ class Room:
     @property
     def connections(self) -> int:
         """How many there are now."""
-        return self.broker.counters.connections
+        return self.counters.connections
 
     @property
     def capacity(self) -> int:
@@ -200,8 +232,7 @@ class Room:
         """What moves this room's clients elsewhere; `others` and `where` as `Draining` wants them."""
         return Draining(
             lambda: self._node,
-            broker=self.broker,
-            policy=self.policy,
+            services=self._services,
             register=self._register,
             others=others,
             where=where,
@@ -267,98 +298,29 @@ class Room:
             await self._bus.shut(self._node)
 
     async def _say_goodbye(self, grace: float) -> None:
-        # Who is not let in yet has no session, but a deadline.
-        for connection in self.broker.wheel.connections():
-            if connection.session is None:
-                connection.close(ReasonCode.SERVER_SHUTTING_DOWN, "server_shutting_down")
-        for tenant in list(self.broker.tenants.values()):
-            for done, session in enumerate(list(tenant.sessions.values()), 1):
-                if session.connection is not None:
-                    session.connection.close(ReasonCode.SERVER_SHUTTING_DOWN, "server_shutting_down")
-                if done % SLICE == 0:
-                    await asyncio.sleep(0)
+        # Those that are not let in yet have no session, but a deadline.
+        outlets = dict.fromkeys(self._wheel.outlets())
+        for tenant in list(self._sessions.tenants.values()):
+            for session in tenant.sessions.values():
+                if session.attachment is not None:
+                    outlets[session.attachment.outlet] = None
+        for done, outlet in enumerate(outlets, 1):
+            outlet.close(ReasonCode.SERVER_SHUTTING_DOWN, "server_shutting_down")
+            if done % SLICE == 0:
+                await asyncio.sleep(0)
         try:
             async with asyncio.timeout(grace):
-                if self.broker.counters.sessions:
-                    self._empty.clear()
-                    await self._empty.wait()
+                await self.departures.everybody()
                 await self.departures.finished()
                 self.receipts.note_all()
                 await self.receipts.settled()
         except TimeoutError:
             # What was not committed is sent again: the store still has it. Who has not taken its last bytes
             # by now gets no more time for it.
-            for connection in self.broker.wheel.connections():
-                if connection.ended:
-                    connection.expired()
+            for outlet in self._wheel.outlets():
+                if outlet.ended:
+                    outlet.expired()
             await asyncio.sleep(0)
 
     def _own(self, name: str, work: Coroutine[None, None, None]) -> None:
         self._tasks.append(self._loop.create_task(work, name=name))
-
-    def _connect(self) -> Connection:
-        return Connection(self.broker, self.policy)
-
-    async def _clock(self) -> None:
-        """Turns the wheel once a second. Time in which the loop stood still counts for no peer as silence."""
-        broker = self.broker
-        due = self._loop.time() + TICK
-        while True:
-            await asyncio.sleep(due - self._loop.time())
-            due = max(due + TICK, self._loop.time())
-            broker.now += TICK
-            for done, connection in enumerate(broker.wheel.advance(), 1):
-                connection.expired()
-                if done % SLICE == 0:
-                    await asyncio.sleep(0)
-            self.receipts.tick()
-
-    # --- Desk -------------------------------------------------------------------------------------
-
-    def admit(self, connection: Connection, packet: Connect) -> None:
-        self.admission.admit(connection, packet)
-
-    def refill(self, session: Session) -> None:
-        self.inbox.want(session)
-
-    def acknowledged(self, entry: InFlight) -> None:
-        self.receipts.acknowledged(entry)
-
-    def written(self, entry: InFlight) -> None:
-        self.receipts.written(entry)
-
-    def dropped(self, session: Session, position: int, broadcast: bool, reason: str) -> None:
-        self.receipts.dropped(session, position, broadcast, reason)
-
-    def departed(self, session: Session) -> None:
-        self.departures.add(session)
-        if not self.broker.counters.sessions:
-            self._empty.set()
-
-    def refused(self, connection: Connection, code: str, message: str) -> None:
-        transport = connection.transport
-        peer = transport.get_extra_info("peername") if transport is not None else None
-        self._report(code, str(peer[0]) if peer else "gone", message)
-
-
-def listen(host: str, port: int, *, reuse_port: bool) -> socket.socket:
-    """A bound TCP socket whose connections the kernel probes when they are silent for long.
-
-    With `reuse_port`, other processes that ask for it too get a share of the port's connections.
-    """
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
-        listener.bind(address)
-    except OSError:
-        listener.close()
-        raise
-    listener.setblocking(False)
-    return listener

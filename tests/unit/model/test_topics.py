@@ -11,7 +11,7 @@ from longline.mqtt.moving import MOVED_TOPIC
 from longline.mqtt.packets import Puback, Publish, Suback, Subscribe, Subscription
 from longline.mqtt.reasons import ReasonCode
 from longline.mqtt.topics import SHARE_PREFIX
-from tests.unit.room.scene import Scene
+from tests.unit.room.fixture import RoomFixture
 
 PAGE: Final = (Path(__file__).parents[3] / "docs" / "mqtt.md").read_text("utf-8")
 
@@ -44,7 +44,7 @@ def test_the_names_by_which_others_know_topics_are_those_of_the_table() -> None:
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.form)
 def test_a_room_takes_and_refuses_what_the_table_says(topic: Topic) -> None:
     name = re.sub(r"{\w+}", "x", topic.form).replace("…", "y")
-    peer = Scene().client("phone")
+    peer = RoomFixture().client("phone")
     peer.send(Publish(name, b"x", 1, packet_id=1))
     refused, nobody = Puback(1, ReasonCode.NOT_AUTHORIZED), Puback(1, ReasonCode.NO_MATCHING_SUBSCRIBERS)
     assert peer.receive() == [refused if topic.publish is Use.REFUSED else nobody]

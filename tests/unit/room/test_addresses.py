@@ -3,11 +3,11 @@ from collections.abc import Sequence
 import pytest
 
 from longline.room.wire.addresses import Addresses
-from tests.unit.room.scene import Peer, Scene
+from tests.unit.room.fixture import Peer, RoomFixture
 
 
 class Gate:
-    """A scene whose connections pass `Addresses` first."""
+    """A room whose connections pass `Addresses` first."""
 
     def __init__(
         self,
@@ -19,9 +19,10 @@ class Gate:
         rate: float = 0,
         rate_per_address: float = 0,
     ) -> None:
-        self.scene = Scene(admits=lambda connection: self.addresses.admit(connection))
+        self.room = RoomFixture(admits=lambda connection: self.addresses.admit(connection))
         self.addresses = Addresses(
-            self.scene.broker.counters,
+            self.room.counters,
+            lambda: self.room.time,
             allow=allow,
             deny=deny,
             max_connections=max_connections,
@@ -29,17 +30,17 @@ class Gate:
             rate=rate,
             rate_per_address=rate_per_address,
         )
-        self.scene.policy.release_address = self.addresses.release
+        self.room.wire.released = self.addresses.release
 
     def connect(self, address: str | None = "192.0.2.1") -> Peer:
-        return self.scene.peer(address=(address, 50_000) if address is not None else None)
+        return self.room.peer(address=(address, 50_000) if address is not None else None)
 
     def admits(self, address: str | None = "192.0.2.1") -> bool:
         return not self.connect(address).wire.aborted
 
     @property
     def refused(self) -> dict[str, int]:
-        return self.scene.broker.counters.refused
+        return self.room.counters.refused
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_the_number_of_connections_is_bounded() -> None:
     assert gate.admits()
     assert not gate.admits()
     assert gate.refused == {"too_many_connections": 1}
-    gate.scene.turns.settle()
+    gate.room.turns.settle()
     first.wire.abort()
     assert first.over
     assert gate.admits()
@@ -91,7 +92,7 @@ def test_the_connections_of_one_address_are_bounded_and_given_back() -> None:
     assert gate.admits("192.0.2.1")
     assert not gate.admits("192.0.2.1")
     assert gate.admits("192.0.2.2")
-    gate.scene.turns.settle()  # the refused one ends, and gives nothing back
+    gate.room.turns.settle()  # the refused one ends, and gives nothing back
     assert not gate.admits("192.0.2.1")
     first.wire.abort()
     assert first.over
@@ -102,9 +103,9 @@ def test_the_connections_of_one_address_are_bounded_and_given_back() -> None:
 def test_the_rate_of_all_holds_a_seconds_worth_and_fills_again() -> None:
     gate = Gate(rate=2)
     assert [gate.admits(f"192.0.2.{n}") for n in range(4)] == [True, True, False, False]
-    gate.scene.time += 0.5
+    gate.room.time += 0.5
     assert [gate.admits() for _ in range(2)] == [True, False]
-    gate.scene.time += 100
+    gate.room.time += 100
     assert [gate.admits() for _ in range(3)] == [True, True, False]
     assert gate.refused == {"connect_rate": 4}
 
@@ -112,7 +113,7 @@ def test_the_rate_of_all_holds_a_seconds_worth_and_fills_again() -> None:
 def test_a_rate_below_one_lets_one_through_now_and_then() -> None:
     gate = Gate(rate=0.1)
     assert [gate.admits(), gate.admits()] == [True, False]
-    gate.scene.time += 10
+    gate.room.time += 10
     assert [gate.admits(), gate.admits()] == [True, False]
 
 
@@ -123,7 +124,7 @@ def test_the_rate_of_one_address_is_its_own() -> None:
         False,
         True,
     ]
-    gate.scene.time += 1
+    gate.room.time += 1
     assert gate.admits("192.0.2.1")
     assert gate.refused == {"connect_rate_per_address": 1}
 
@@ -140,5 +141,5 @@ def test_who_is_refused_for_the_rate_of_all_does_not_count_for_its_address() -> 
     gate = Gate(rate=1, per_address=1)
     assert gate.admits("192.0.2.1")
     assert not gate.admits("192.0.2.2")
-    gate.scene.time += 1
+    gate.room.time += 1
     assert gate.admits("192.0.2.2")

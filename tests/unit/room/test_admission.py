@@ -27,8 +27,8 @@ from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Bind
 from longline.saver.port.inboxes import Arrival, Page, Push
 from longline.settings import RoomSettings
-from tests.unit.room.house import NODE, House, a_token, an_app
-from tests.unit.room.scene import NOW_MS, Peer, a_message
+from tests.unit.room.fixture import NOW_MS, Peer, a_message
+from tests.unit.room.running import NODE, RunningRoom, a_token, an_app
 
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
 FOREVER = 9_999_999_999_999
@@ -58,17 +58,17 @@ def answer(peer: Peer) -> Connack:
 
 @VERSIONS
 async def test_a_good_token_is_let_in_bound_and_registered(version: int) -> None:
-    async with House() as house:
-        peer = house.knock("phone", version)
-        await house.settle()
+    async with RunningRoom() as room:
+        peer = room.connect("phone", version)
+        await room.settle()
         assert answer(peer).reason == 0
-        session = house.scene.broker.session(7, "phone")
+        session = room.parts.sessions.find(7, "phone")
         assert session is peer.session
-        (binding,) = await house.register.locate(7, ["phone"])
+        (binding,) = await room.register.locate(7, ["phone"])
         assert binding is not None
         assert (binding.node, binding.epoch) == (NODE, session.epoch)
-        assert house.store.calls == ["find_app", "arrive"]  # nothing waited: nothing was fetched
-        assert house.scene.broker.counters.sessions == 1
+        assert room.store.calls == ["find_app", "arrive"]  # nothing waited: nothing was fetched
+        assert room.parts.counters.sessions == 1
 
 
 @pytest.mark.parametrize(
@@ -89,38 +89,38 @@ async def test_bad_credentials_are_refused_as_such(
     version: int, username: str | None, password: bytes | None, code: str, reason: int
 ) -> None:
     """Reason 0x86; return code 4 in 3.1.1."""
-    async with House() as house:
-        peer = house.knock("phone", version, username=username, password=password)
-        await house.settle()
+    async with RunningRoom() as room:
+        peer = room.connect("phone", version, username=username, password=password)
+        await room.settle()
         assert answer(peer).reason == reason
         assert peer.wire.writes[-1][3] == (reason if version == MQTT_5_0 else 4)
         assert peer.over
-        assert house.scene.desk.refusals == [code]
-        assert "arrive" not in house.store.calls
-        assert await house.register.count(7) == 0
+        assert room.parts.noted.refusals == [code]
+        assert "arrive" not in room.store.calls
+        assert await room.register.count(7) == 0
 
 
 async def test_a_name_that_no_app_can_have_is_not_even_asked_for() -> None:
-    async with House() as house:
-        peer = house.knock("phone", username="N" * 300, password=a_token("phone"))
-        await house.settle()
+    async with RunningRoom() as room:
+        peer = room.connect("phone", username="N" * 300, password=a_token("phone"))
+        await room.settle()
         assert answer(peer).reason == 0x86
-        assert house.store.calls == []
+        assert room.store.calls == []
 
 
 async def test_an_unknown_app_is_asked_for_once_while_it_is_remembered() -> None:
-    async with House() as house:
+    async with RunningRoom() as room:
         for _ in range(5):
-            house.knock("phone", username="nobody")
-            await house.settle()
-        assert house.store.looked_up == ["nobody"]
+            room.connect("phone", username="nobody")
+            await room.settle()
+        assert room.store.looked_up == ["nobody"]
 
 
 @VERSIONS
 async def test_a_client_without_a_name_is_the_device_of_its_token(version: int) -> None:
-    async with House() as house:
-        peer = house.knock("", version, password=a_token("phone"))
-        await house.settle()
+    async with RunningRoom() as room:
+        peer = room.connect("", version, password=a_token("phone"))
+        await room.settle()
         connack = answer(peer)
         assert peer.session.device == "phone"
         if version == MQTT_5_0:
@@ -131,82 +131,82 @@ async def test_a_client_without_a_name_is_the_device_of_its_token(version: int) 
 @VERSIONS
 @pytest.mark.parametrize("device", ["a/b", "$x", "a#", "+", "@a", "..", "x" * 129])
 async def test_a_client_identifier_that_is_no_device_name_is_refused(version: int, device: str) -> None:
-    async with House() as house:
-        peer = house.knock(device, version)
-        await house.settle()
+    async with RunningRoom() as room:
+        peer = room.connect(device, version)
+        await room.settle()
         assert answer(peer).reason == ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
         assert peer.wire.writes[-1][3] == (0x85 if version == MQTT_5_0 else 2)
-        assert house.scene.desk.refusals == ["bad_device_name"]
+        assert room.parts.noted.refusals == ["bad_device_name"]
 
 
 @VERSIONS
 async def test_a_will_is_refused_until_there_are_wills(version: int) -> None:
-    async with House() as house:
-        peer = house.scene.peer(version)
+    async with RunningRoom() as room:
+        peer = room.parts.peer(version)
         peer.send(
             Connect(version, "phone", username="news", password=a_token("phone"), will=Will("a", b"gone"))
         )
-        await house.settle()
+        await room.settle()
         answered = answer(peer).reason
         assert answered == (
             ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR if version == MQTT_5_0 else ReasonCode.SERVER_UNAVAILABLE
         )
-        assert house.scene.desk.refusals == ["not_supported"]
+        assert room.parts.noted.refusals == ["not_supported"]
 
 
 async def test_another_authentication_method_is_refused() -> None:
-    async with House() as house:
-        peer = house.knock("phone", properties={PropertyId.AUTHENTICATION_METHOD: "SCRAM-SHA-256"})
-        await house.settle()
+    async with RunningRoom() as room:
+        peer = room.connect("phone", properties={PropertyId.AUTHENTICATION_METHOD: "SCRAM-SHA-256"})
+        await room.settle()
         assert answer(peer).reason == ReasonCode.BAD_AUTHENTICATION_METHOD
         assert peer.over
 
 
 @pytest.mark.parametrize(("version", "told"), [(MQTT_3_1_1, 5), (MQTT_5_0, 0x8A)])
 async def test_a_banned_device_is_told_and_leaves_no_session(version: int, told: int) -> None:
-    async with House() as house:
-        house.store.arrivals["phone"] = Arrival(3, True, 0, FOREVER)
-        peer = house.knock("phone", version)
-        await house.settle()
+    async with RunningRoom() as room:
+        room.store.arrivals["phone"] = Arrival(3, True, 0, FOREVER)
+        peer = room.connect("phone", version)
+        await room.settle()
         assert peer.wire.writes[-1][3] == told
         assert peer.over
-        assert house.scene.broker.tenants == {}
-        assert [session.device for session in house.scene.desk.gone] == ["phone"]
-        assert house.store.fetched == []
+        assert room.parts.sessions.tenants == {}
+        assert [session.device for session in room.parts.noted.gone] == ["phone"]
+        assert room.store.fetched == []
 
 
 async def test_an_app_that_was_deleted_meanwhile_is_told_and_forgotten() -> None:
     """The room remembered it, the store knows better; others of the batch are let in."""
-    async with House() as house:
-        house.store.arrivals["phone"] = None
-        peers = [house.knock("phone"), house.knock("tablet")]
-        await house.settle()
+    async with RunningRoom() as room:
+        room.store.arrivals["phone"] = None
+        peers = [room.connect("phone"), room.connect("tablet")]
+        await room.settle()
         assert [answer(peer).reason for peer in peers] == [0x86, 0]
-        assert house.scene.desk.refusals == ["app_not_found"]
-        house.knock("phone")
-        await house.settle()
-        assert house.store.looked_up == ["news", "news"]
+        assert room.parts.noted.refusals == ["app_not_found"]
+        room.connect("phone")
+        await room.settle()
+        assert room.store.looked_up == ["news", "news"]
 
 
 async def test_a_ban_that_is_over_lets_in() -> None:
-    async with House() as house:
-        house.store.arrivals["phone"] = Arrival(3, False, 0, 1000)
-        await house.client("phone")
+    async with RunningRoom() as room:
+        room.store.arrivals["phone"] = Arrival(3, False, 0, 1000)
+        await room.client("phone")
 
 
 @VERSIONS
 async def test_without_credentials_there_is_the_anonymous_app_where_one_is_set(version: int) -> None:
-    async with House(RoomSettings(ack_delay=0, anonymous_app="open")) as house:
-        house.store.known["open"] = an_app("open", 8)
-        named = house.knock("sensor", version, username=None)
-        nameless = house.knock("", version, username=None)
-        await house.settle()
+    async with RunningRoom(RoomSettings(ack_delay=0, anonymous_app="open")) as room:
+        room.store.known["open"] = an_app("open", 8)
+        named = room.connect("sensor", version, username=None)
+        nameless = room.connect("", version, username=None)
+        await room.settle()
         assert answer(named).reason == 0
         assert answer(nameless).reason == 0
         assert (named.session.tenant.app, named.session.device) == (8, "sensor")
         assert nameless.session.device.startswith("anonymous-")
-        wrong = house.knock("phone", version, password=b"garbage")
-        await house.settle()
+        wrong = room.connect("phone", version, password=b"garbage")
+        await room.settle()
         assert answer(wrong).reason == 0x86  # who shows credentials is held to them
 
 
@@ -215,9 +215,9 @@ async def test_without_credentials_there_is_the_anonymous_app_where_one_is_set(v
 
 async def test_connack_says_what_there_is_and_what_there_is_not() -> None:
     settings = RoomSettings(ack_delay=0, receive_maximum=9, max_packet_size=5000, topic_alias_maximum=3)
-    async with House(settings) as house:
-        peer = house.knock("phone", keep_alive=60, properties={PropertyId.SESSION_EXPIRY_INTERVAL: 3600})
-        await house.settle()
+    async with RunningRoom(settings) as room:
+        peer = room.connect("phone", keep_alive=60, properties={PropertyId.SESSION_EXPIRY_INTERVAL: 3600})
+        await room.settle()
         connack = answer(peer)
         assert not connack.session_present
         assert connack.properties == {
@@ -240,58 +240,58 @@ async def test_the_keep_alive_granted_is_told_when_it_is_not_the_one_asked_for(
     asked: int, default: int, granted: int, told: int | None
 ) -> None:
     settings = RoomSettings(ack_delay=0, max_keep_alive=600, default_keep_alive=default)
-    async with House(settings) as house:
-        peer = house.knock("phone", keep_alive=asked)
-        await house.settle()
+    async with RunningRoom(settings) as room:
+        peer = room.connect("phone", keep_alive=asked)
+        await room.settle()
         properties = answer(peer).properties
         assert properties is not None
         assert properties.get(PropertyId.SERVER_KEEP_ALIVE) == told
         if granted:
-            house.scene.tick(granted + granted // 2 + 1)
+            room.parts.tick(granted + granted // 2 + 1)
             assert peer.over
         else:
-            assert house.scene.broker.wheel.size == 0
+            assert room.parts.wheel.size == 0
 
 
 @pytest.mark.parametrize(("asked", "window"), [(None, 16), (3, 3), (65535, 16)])
 async def test_the_window_is_the_smaller_of_ours_and_the_clients(asked: int | None, window: int) -> None:
-    async with House() as house:
-        peer = await house.client("phone", properties={PropertyId.RECEIVE_MAXIMUM: asked} if asked else None)
-        assert peer.session.window == window
+    async with RunningRoom() as room:
+        peer = await room.client("phone", properties={PropertyId.RECEIVE_MAXIMUM: asked} if asked else None)
+        assert peer.session.window.size == window
 
 
 # --- together ------------------------------------------------------------------------------------------
 
 
 async def test_connects_that_arrive_together_share_one_bind_and_one_arrive() -> None:
-    async with House() as house:
-        peers = [house.knock(f"d{n}") for n in range(100)]
-        await house.settle()
+    async with RunningRoom() as room:
+        peers = [room.connect(f"d{n}") for n in range(100)]
+        await room.settle()
         assert all(answer(peer).reason == 0 for peer in peers)
-        assert [len(batch) for batch in house.store.arrived] == [100]
+        assert [len(batch) for batch in room.store.arrived] == [100]
 
 
 async def test_one_bad_connect_does_not_spoil_the_batch() -> None:
-    async with House() as house:
-        peers = [house.knock(f"d{n}", password=b"bad" if n % 3 == 0 else None) for n in range(30)]
-        await house.settle()
+    async with RunningRoom() as room:
+        peers = [room.connect(f"d{n}", password=b"bad" if n % 3 == 0 else None) for n in range(30)]
+        await room.settle()
         assert [answer(peer).reason for peer in peers] == [0x86 if n % 3 == 0 else 0 for n in range(30)]
 
 
 @pytest.mark.parametrize(("version", "told"), [(MQTT_3_1_1, 3), (MQTT_5_0, 0x89)])
 async def test_when_too_many_connects_wait_the_next_is_refused_at_once(version: int, told: int) -> None:
-    async with House(RoomSettings(ack_delay=0, connect_queue=2)) as house:
-        door = house.store.close_door("arrive")
-        inside = house.knock("d0")
-        await house.settle()
-        waiting = [house.knock("d1"), house.knock("d2")]
-        refused = house.knock("d3", version)
-        house.scene.turns.settle()
+    async with RunningRoom(RoomSettings(ack_delay=0, connect_queue=2)) as room:
+        hold = room.store.hold("arrive")
+        inside = room.connect("d0")
+        await room.settle()
+        waiting = [room.connect("d1"), room.connect("d2")]
+        refused = room.connect("d3", version)
+        room.parts.turns.settle()
         assert refused.wire.writes[-1][3] == told
         assert refused.over
-        assert house.admission.waiting() == 2
-        door.set()
-        await house.settle()
+        assert room.admission.waiting() == 2
+        hold.set()
+        await room.settle()
         assert [answer(peer).reason for peer in (inside, *waiting)] == [0, 0, 0]
 
 
@@ -308,149 +308,149 @@ async def test_when_too_many_connects_wait_the_next_is_refused_at_once(version: 
 async def test_a_store_that_fails_is_told_and_the_next_connect_is_served(
     method: str, error: LonglineError, version: int, told: int
 ) -> None:
-    async with House() as house:
-        house.store.faults[method] = [error]
-        peer = house.knock("phone", version)
-        await house.settle()
+    async with RunningRoom() as room:
+        room.store.faults[method] = [error]
+        peer = room.connect("phone", version)
+        await room.settle()
         assert peer.wire.writes[-1][3] == told
         assert peer.over
-        await house.settle()
-        assert house.scene.broker.tenants == {}
-        assert house.scene.broker.counters.sessions == 0
-        await house.client("phone", version)
+        await room.settle()
+        assert room.parts.sessions.tenants == {}
+        assert room.parts.counters.sessions == 0
+        await room.client("phone", version)
 
 
 # --- races ---------------------------------------------------------------------------------------------
 
 
 async def test_a_connection_that_dies_before_bind_costs_the_stores_nothing() -> None:
-    async with House() as house:
-        peer = house.knock("phone")
+    async with RunningRoom() as room:
+        peer = room.connect("phone")
         peer.wire.abort()
         assert peer.over
-        await house.settle()
-        assert house.store.calls == []
+        await room.settle()
+        assert room.store.calls == []
 
 
 async def test_who_hung_up_before_the_room_looked_takes_no_session_from_elsewhere() -> None:
     """The kernel knows it, and the transport has not said so yet."""
-    async with House() as house:
+    async with RunningRoom() as room:
         ours, theirs = socket.socketpair()
         staying, there = socket.socketpair()
         with closing(ours), closing(staying), closing(there):
             theirs.close()
-            gone, here = house.knock("phone"), house.knock("watch")
+            gone, here = room.connect("phone"), room.connect("watch")
             gone.wire.socket, here.wire.socket = ours, staying
-            await house.settle()
+            await room.settle()
             assert answer(here).reason == 0
             assert answer(gone).reason == ReasonCode.SERVER_UNAVAILABLE
             assert gone.over
-            assert await house.register.count(7) == 1
+            assert await room.register.count(7) == 1
 
 
 async def test_a_connection_that_dies_while_its_app_is_looked_up_leaves_no_session() -> None:
-    async with House() as house:
-        door = house.store.close_door("find_app")
-        peer = house.knock("phone")
-        await house.settle()
+    async with RunningRoom() as room:
+        hold = room.store.hold("find_app")
+        peer = room.connect("phone")
+        await room.settle()
         peer.wire.abort()
-        await house.settle()
-        door.set()
-        await house.settle()
-        assert house.scene.broker.tenants == {}
-        assert house.scene.broker.counters.sessions == 0
-        assert [session.device for session in house.scene.desk.gone] in ([], ["phone"])
+        await room.settle()
+        hold.set()
+        await room.settle()
+        assert room.parts.sessions.tenants == {}
+        assert room.parts.counters.sessions == 0
+        assert [session.device for session in room.parts.noted.gone] in ([], ["phone"])
 
 
 async def test_a_connection_that_dies_between_bind_and_arrive_is_unbound_again() -> None:
-    async with House() as house:
-        door = house.store.close_door("arrive")
-        house.store.arrivals["phone"] = Arrival(1, True, 0, 0)
-        peer = house.knock("phone")
-        await house.settle()
-        assert await house.register.count(7) == 1
+    async with RunningRoom() as room:
+        hold = room.store.hold("arrive")
+        room.store.arrivals["phone"] = Arrival(1, True, 0, 0)
+        peer = room.connect("phone")
+        await room.settle()
+        assert await room.register.count(7) == 1
         peer.wire.abort()
-        await house.settle()
-        door.set()
-        await house.settle()
-        (gone,) = house.scene.desk.gone
-        house.departures.add(gone)
-        await house.settle()
-        assert await house.register.count(7) == 0
-        assert house.store.fetched == []
-        assert house.scene.broker.tenants == {}
-        assert house.scene.broker.counters.sessions == 0
+        await room.settle()
+        hold.set()
+        await room.settle()
+        (gone,) = room.parts.noted.gone
+        room.departures.add(gone)
+        await room.settle()
+        assert await room.register.count(7) == 0
+        assert room.store.fetched == []
+        assert room.parts.sessions.tenants == {}
+        assert room.parts.counters.sessions == 0
 
 
 @VERSIONS
 async def test_of_two_connects_of_one_device_in_one_batch_the_later_wins(version: int) -> None:
-    async with House() as house:
-        house.store.arrivals["phone"] = Arrival(1, True, 0, 0)
-        house.store.pages[1] = [Page((push(1, qos=0), push(2)), 0, True)]
-        first, second = house.knock("phone", version), house.knock("phone", version)
-        await house.settle()
+    async with RunningRoom() as room:
+        room.store.arrivals["phone"] = Arrival(1, True, 0, 0)
+        room.store.pages[1] = [Page((push(1, qos=0), push(2)), 0, True)]
+        first, second = room.connect("phone", version), room.connect("phone", version)
+        await room.settle()
         assert first.over
         assert [type(packet) for packet in first.unread()] == []  # 0x8E is no word for CONNACK
         got = second.unread()
         assert isinstance(got[0], Connack)
         assert topics(got) == ["push/m1", "push/m2"]
-        assert house.scene.broker.session(7, "phone") is second.session
-        assert house.scene.broker.counters.sessions == 1
-        (binding,) = await house.register.locate(7, ["phone"])
+        assert room.parts.sessions.find(7, "phone") is second.session
+        assert room.parts.counters.sessions == 1
+        (binding,) = await room.register.locate(7, ["phone"])
         assert binding is not None
         assert binding.epoch == second.session.epoch
         # The loser must not have taken the push of QoS 0 in the winner's place.
-        assert len(house.scene.desk.acks) == 1
-        assert len(house.store.fetched) == 1
+        assert len(room.parts.noted.acks) == 1
+        assert len(room.store.fetched) == 1
 
 
 async def test_a_takeover_ends_the_connection_that_was_there() -> None:
-    async with House() as house:
-        old = await house.client("phone")
-        new = await house.client("phone")
+    async with RunningRoom() as room:
+        old = await room.client("phone")
+        new = await room.client("phone")
         assert old.over
-        assert house.scene.broker.counters.closed == {"taken_over": 1}
-        assert house.scene.broker.session(7, "phone") is new.session
+        assert room.parts.counters.closed == {"taken_over": 1}
+        assert room.parts.sessions.find(7, "phone") is new.session
 
 
 async def test_a_connection_kicked_between_bind_and_arrive_is_not_let_in() -> None:
-    async with House() as house:
-        door = house.store.close_door("arrive")
-        peer = house.knock("phone")
+    async with RunningRoom() as room:
+        hold = room.store.hold("arrive")
+        peer = room.connect("phone")
         peer.wire.held = 1  # its socket is full, so that it lingers
-        await house.settle()
-        (binding,) = await house.register.locate(7, ["phone"])
+        await room.settle()
+        (binding,) = await room.register.locate(7, ["phone"])
         assert binding is not None
-        await house.bus.send(NODE, [Close(7, "phone", binding.epoch, CloseReason.KICKED)])
-        await house.settle()
-        door.set()
-        await house.settle()
+        await room.bus.send(NODE, [Close(7, "phone", binding.epoch, CloseReason.KICKED)])
+        await room.settle()
+        hold.set()
+        await room.settle()
         assert not any(isinstance(packet, Connack) and packet.reason == 0 for packet in peer.unread())
-        house.scene.tick(5)
+        room.parts.tick(5)
         assert peer.over
 
 
 async def test_a_push_that_arrives_between_bind_and_arrive_is_read_from_the_store() -> None:
     """It was committed before `arrive` looked, or is told of here: either way it is fetched."""
-    async with House() as house:
-        door = house.store.close_door("arrive")
-        house.store.arrivals["phone"] = Arrival(1, False, 0, 0)  # `arrive` looked before the commit
-        house.store.pages[1] = [Page((push(5),), 0, True)]
-        peer = house.knock("phone")
-        await house.settle()
-        await house.bus.send(NODE, [unicast("phone", 5, ordinal=1)])
-        await house.settle()
-        door.set()
-        await house.settle()
+    async with RunningRoom() as room:
+        hold = room.store.hold("arrive")
+        room.store.arrivals["phone"] = Arrival(1, False, 0, 0)  # `arrive` looked before the commit
+        room.store.pages[1] = [Page((push(5),), 0, True)]
+        peer = room.connect("phone")
+        await room.settle()
+        await room.bus.send(NODE, [unicast("phone", 5, ordinal=1)])
+        await room.settle()
+        hold.set()
+        await room.settle()
         assert topics(peer.unread()) == ["push/m5"]
 
 
 async def test_what_was_pending_comes_right_behind_connack_and_marked_when_sent_before() -> None:
-    async with House() as house:
-        house.store.arrivals["phone"] = Arrival(1, True, 4, 0)
-        house.store.pages[1] = [Page((push(1, sent_before=True), push(2), push(9, broadcast=True)), 12, True)]
-        peer = house.knock("phone")
-        await house.settle()
+    async with RunningRoom() as room:
+        room.store.arrivals["phone"] = Arrival(1, True, 4, 0)
+        room.store.pages[1] = [Page((push(1, sent_before=True), push(2), push(9, broadcast=True)), 12, True)]
+        peer = room.connect("phone")
+        await room.settle()
         connack, *published = peer.unread()
         assert isinstance(connack, Connack)
         assert [(p.topic, p.dup) for p in published if isinstance(p, Publish)] == [
@@ -458,18 +458,22 @@ async def test_what_was_pending_comes_right_behind_connack_and_marked_when_sent_
             ("push/m2", False),
             ("push/m9", False),
         ]
-        (fetch,) = house.store.fetched[0]
+        (fetch,) = room.store.fetched[0]
         assert (fetch.app, fetch.ordinal, fetch.inbox_after, fetch.log_after, fetch.limit) == (7, 1, 0, 4, 16)
         session = peer.session
-        assert (session.inbox_position, session.log_position, session.more) == (2, 12, False)
+        assert (session.window.inbox_written, session.window.log_written, session.window.waits()) == (
+            2,
+            12,
+            False,
+        )
 
 
 async def test_what_a_client_sends_behind_connect_is_served_when_it_is_in() -> None:
-    async with House() as house:
-        peer = house.scene.peer()
+    async with RunningRoom() as room:
+        peer = room.parts.peer()
         packet = Connect(MQTT_5_0, "phone", username="news", password=a_token("phone"))
         peer.send(packet, Pingreq(), Publish("a", b"x", 1, packet_id=1))
-        await house.settle()
+        await room.settle()
         connack, *rest = peer.unread()
         assert isinstance(connack, Connack)
         assert rest == [Pingresp(), Puback(1, ReasonCode.NO_MATCHING_SUBSCRIBERS)]
@@ -478,95 +482,95 @@ async def test_what_a_client_sends_behind_connect_is_served_when_it_is_in() -> N
 # --- other rooms ---------------------------------------------------------------------------------------
 
 
-async def bind_elsewhere(house: House, *devices: str, node: str = "n2") -> list[int]:
+async def bind_elsewhere(room: RunningRoom, *devices: str, node: str = "n2") -> list[int]:
     """The epochs of sessions that another room has."""
-    bounds = await house.register.bind([Bind(7, device, node, NOW_MS) for device in devices])
+    bounds = await room.register.bind([Bind(7, device, node, NOW_MS) for device in devices])
     return [bound.binding.epoch for bound in bounds]
 
 
 async def test_the_room_that_had_the_device_is_told() -> None:
-    async with House() as house:
-        await house.bus.open("n2")
-        epochs = await bind_elsewhere(house, "d0", "d1")
-        peers = [house.knock(device) for device in ("d0", "d1", "d2")]
-        await house.settle()
+    async with RunningRoom() as room:
+        await room.bus.open("n2")
+        epochs = await bind_elsewhere(room, "d0", "d1")
+        peers = [room.connect(device) for device in ("d0", "d1", "d2")]
+        await room.settle()
         assert [answer(peer).reason for peer in peers] == [0, 0, 0]
-        assert await house.bus.receive("n2") == [
+        assert await room.bus.receive("n2") == [
             Close(7, f"d{n}", epoch, CloseReason.TAKEN_OVER) for n, epoch in enumerate(epochs)
         ]
 
 
 async def test_a_device_that_comes_back_to_the_same_room_is_nobody_elses_business() -> None:
-    async with House() as house:
-        await house.client("phone")
-        await house.client("phone")
-        assert house.takeovers.waiting() == 0
-        assert house.bus.waiting(NODE) == 0
+    async with RunningRoom() as room:
+        await room.client("phone")
+        await room.client("phone")
+        assert room.takeovers.waiting() == 0
+        assert room.bus.waiting(NODE) == 0
 
 
 async def test_no_connack_waits_for_the_room_that_had_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with House() as house:
+    async with RunningRoom() as room:
         stuck = asyncio.Event()
 
         async def send(node: str, commands: Sequence[Command]) -> None:
             await stuck.wait()
 
-        monkeypatch.setattr(house.bus, "send", send)
-        await bind_elsewhere(house, "phone")
-        peer = house.knock("phone")
-        await house.settle()
+        monkeypatch.setattr(room.bus, "send", send)
+        await bind_elsewhere(room, "phone")
+        peer = room.connect("phone")
+        await room.settle()
         assert answer(peer).reason == 0
 
 
 @pytest.mark.parametrize(("version", "told"), [(MQTT_3_1_1, 3), (MQTT_5_0, 0x88)])
 async def test_a_room_that_was_declared_dead_lets_nobody_in_and_says_so(version: int, told: int) -> None:
-    async with House() as house:
-        inside = await house.client("inside", version)
-        await house.register.declare_dead(NODE)
-        assert not house.fenced.is_set()
-        peer = house.knock("phone", version)
-        await house.settle()
+    async with RunningRoom() as room:
+        inside = await room.client("inside", version)
+        await room.register.declare_dead(NODE)
+        assert not room.fenced.is_set()
+        peer = room.connect("phone", version)
+        await room.settle()
         assert peer.wire.writes[-1][3] == told
         assert peer.over
-        assert house.fenced.is_set()
+        assert room.fenced.is_set()
         assert not inside.over
 
 
 async def test_a_suspended_room_refuses_clients_and_keeps_those_it_has() -> None:
-    async with House() as house:
-        inside = await house.client("inside")
-        await house.admission.suspend()
-        refused = house.knock("phone")
+    async with RunningRoom() as room:
+        inside = await room.client("inside")
+        await room.admission.suspend()
+        refused = room.connect("phone")
         assert answer(refused).reason == ReasonCode.SERVER_UNAVAILABLE
-        await house.bus.send(NODE, [unicast("inside", 1)])
-        await house.settle()
+        await room.bus.send(NODE, [unicast("inside", 1)])
+        await room.settle()
         assert topics(inside.unread()) == ["push/m1"]
-        house.admission.resume("n1-again")
-        await house.client("phone")
-        (binding,) = await house.register.locate(7, ["phone"])
+        room.admission.resume("n1-again")
+        await room.client("phone")
+        (binding,) = await room.register.locate(7, ["phone"])
         assert binding is not None
         assert binding.node == "n1-again"
 
 
 async def test_a_room_is_suspended_when_the_last_connect_under_way_is_answered() -> None:
-    async with House() as house:
-        door = house.store.close_door("arrive")
-        peer = house.knock("phone")
-        await house.settle()
-        suspending = asyncio.create_task(house.admission.suspend())
-        await house.settle()
+    async with RunningRoom() as room:
+        hold = room.store.hold("arrive")
+        peer = room.connect("phone")
+        await room.settle()
+        suspending = asyncio.create_task(room.admission.suspend())
+        await room.settle()
         assert not suspending.done()
-        door.set()
+        hold.set()
         await suspending
-        await house.settle()
+        await room.settle()
         assert answer(peer).reason == 0
 
 
 async def test_while_the_stores_do_not_keep_up_clients_are_refused_as_busy() -> None:
-    async with House() as house:
-        inside = await house.client("inside")
-        house.scene.broker.pressed = True
-        assert answer(house.knock("phone")).reason == ReasonCode.SERVER_BUSY
+    async with RunningRoom() as room:
+        inside = await room.client("inside")
+        room.parts.turn.pressed = True
+        assert answer(room.connect("phone")).reason == ReasonCode.SERVER_BUSY
         assert not inside.over
-        house.scene.broker.relieve()
-        await house.client("phone")
+        room.parts.turn.relieve()
+        await room.client("phone")

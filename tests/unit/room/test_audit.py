@@ -11,7 +11,7 @@ from longline.register.memory import MemoryRegister
 from longline.register.port import Bind, Unbind
 from longline.room.life.audit import Audit
 from longline.testing.clock import settle
-from tests.unit.room.house import House
+from tests.unit.room.running import RunningRoom
 
 
 class ForgetfulRegister(MemoryRegister):
@@ -45,47 +45,49 @@ class ForgetfulRegister(MemoryRegister):
 
 
 @asynccontextmanager
-async def a_house(register: ForgetfulRegister) -> AsyncIterator[House]:
+async def a_running_room(register: ForgetfulRegister) -> AsyncIterator[RunningRoom]:
     async def sleep(_: float) -> None:
         await asyncio.sleep(0)
 
-    async with House(register=register) as house:
-        house.run(Audit(register, house.scene.broker, sleep=sleep).run())
-        yield house
+    async with RunningRoom(register=register) as room:
+        room.run(
+            Audit(register, room.parts.sessions, room.parts.counters, room.parts.faults, sleep=sleep).run()
+        )
+        yield room
 
 
 async def test_a_session_that_the_table_has_forgotten_is_ended_so_that_its_device_comes_back() -> None:
     register = ForgetfulRegister()
-    async with a_house(register) as house:
-        forgotten, behind, known = [house.knock(name) for name in ("forgotten", "behind", "known")]
-        await house.settle()
-        epochs = {name: session.epoch for name, session in house.scene.broker.tenants[7].sessions.items()}
+    async with a_running_room(register) as room:
+        forgotten, behind, known = [room.connect(name) for name in ("forgotten", "behind", "known")]
+        await room.settle()
+        epochs = {name: session.epoch for name, session in room.parts.sessions.tenants[7].sessions.items()}
         await register.unbind([Unbind(7, "forgotten", epochs["forgotten"], 0)])
         register.rewind(7, "behind", Binding("elsewhere", epochs["behind"] - 1, 0))
         for peer in (forgotten, behind, known):
             peer.unread()
         register.away = 2
         register.doubt()
-        await house.settle()
+        await room.settle()
         await settle()
         for peer in (forgotten, behind):
             (goodbye,) = peer.unread()
             assert isinstance(goodbye, Disconnect)
             assert goodbye.reason == 0x83, "which tells it to come back"
         assert not known.over
-        assert house.scene.broker.counters.sessions_forgotten == 2
+        assert room.parts.counters.sessions_forgotten == 2
 
 
 async def test_a_session_that_another_room_has_taken_over_is_told_so() -> None:
     register = ForgetfulRegister()
-    async with a_house(register) as house:
-        peer = house.knock("phone")
-        await house.settle()
+    async with a_running_room(register) as room:
+        peer = room.connect("phone")
+        await room.settle()
         peer.unread()
         await register.bind([Bind(7, "phone", "elsewhere", 0)])  # and the notice of it was lost
         register.doubt()
-        await house.settle()
+        await room.settle()
         (goodbye,) = peer.unread()
         assert isinstance(goodbye, Disconnect)
         assert goodbye.reason == 0x8E
-        assert house.scene.broker.counters.sessions_forgotten == 0
+        assert room.parts.counters.sessions_forgotten == 0

@@ -22,23 +22,23 @@ from longline.mqtt.packets import (
     Subscription,
 )
 from longline.mqtt.reasons import ReasonCode
-from longline.room.wire.wheel import UNSET
-from tests.unit.room.scene import Scene
+from longline.room.session.outlet import UNSET
+from tests.unit.room.fixture import RoomFixture
 
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
 
 
 @VERSIONS
 def test_a_connect_is_handed_to_the_desk_and_nothing_more_is_read_until_it_answers(version: int) -> None:
-    scene = Scene()
-    peer = scene.peer(version)
+    room = RoomFixture()
+    peer = room.peer(version)
     peer.send(Connect(version, "phone", keep_alive=30))
-    ((connection, packet),) = scene.desk.admitted
+    ((connection, packet),) = room.noted.admitted
     assert connection is peer.connection
     assert packet.client_id == "phone"
     assert not peer.wire.reading
     assert peer.receive() == []
-    scene.let_in(peer)
+    room.let_in(peer)
     assert peer.wire.reading
     assert peer.receive() == [Connack()]
 
@@ -46,13 +46,13 @@ def test_a_connect_is_handed_to_the_desk_and_nothing_more_is_read_until_it_answe
 @VERSIONS
 def test_what_comes_behind_connect_in_one_chunk_waits_for_connack(version: int) -> None:
     """[MQTT-3.1.4-6] nothing of it may be acted on before, and nothing of it may be lost."""
-    scene = Scene()
-    peer = scene.peer(version)
+    room = RoomFixture()
+    peer = room.peer(version)
     peer.send(
         Connect(version, "phone"), Subscribe(1, [Subscription("a", 1)]), Publish("a", b"x", 1, packet_id=2)
     )
     assert peer.receive() == []
-    scene.let_in(peer)
+    room.let_in(peer)
     connack, suback, publish, puback = peer.receive()
     assert isinstance(connack, Connack)
     assert suback == Suback(1, [1])
@@ -65,20 +65,20 @@ def test_what_comes_behind_connect_in_one_chunk_waits_for_connack(version: int) 
 @pytest.mark.parametrize("first", [Pingreq(), Subscribe(1, [Subscription("a")]), Publish("a", b"x")])
 def test_a_first_packet_that_is_not_connect_closes_the_connection(version: int, first: Publish) -> None:
     """[MQTT-3.1.0-1]"""
-    scene = Scene()
-    peer = scene.peer(version)
+    room = RoomFixture()
+    peer = room.peer(version)
     peer.send(first)
     assert peer.receive() == []
     assert peer.over
-    assert scene.desk.refusals == ["protocol_error"]
-    assert scene.broker.counters.closed == {"protocol_error": 1}
+    assert room.noted.refusals == ["protocol_error"]
+    assert room.counters.closed == {"protocol_error": 1}
 
 
 @VERSIONS
 def test_a_second_connect_closes_the_connection(version: int) -> None:
     """[MQTT-3.1.0-2]"""
-    scene = Scene()
-    peer = scene.client("phone", version)
+    room = RoomFixture()
+    peer = room.client("phone", version)
     peer.send(Connect(version, "phone"))
     told = peer.receive()
     assert told == ([Disconnect(ReasonCode.PROTOCOL_ERROR)] if version == MQTT_5_0 else [])
@@ -86,32 +86,32 @@ def test_a_second_connect_closes_the_connection(version: int) -> None:
 
 
 def test_a_version_that_nobody_speaks_is_refused_with_the_answer_of_3_1_1() -> None:
-    scene = Scene()
-    peer = scene.peer(MQTT_3_1_1)
+    room = RoomFixture()
+    peer = room.peer(MQTT_3_1_1)
     peer.bytes(b"\x10\x0c\x00\x04MQTT\x03\x02\x00\x00\x00\x00")
     assert peer.receive() == [Connack(False, ReasonCode.UNSUPPORTED_PROTOCOL_VERSION)]
     assert peer.over
 
 
 def test_a_connect_that_is_too_large_costs_its_first_bytes_only() -> None:
-    scene = Scene(connect_packet_size=512)
-    peer = scene.peer()
+    room = RoomFixture(connect_packet_size=512)
+    peer = room.peer()
     peer.bytes(b"\x10\xff\x7f")
     assert peer.over
-    assert scene.desk.refusals == ["packet_too_large"]
+    assert room.noted.refusals == ["packet_too_large"]
 
 
 def test_bytes_that_are_no_mqtt_close_the_connection() -> None:
-    scene = Scene()
-    peer = scene.peer()
+    room = RoomFixture()
+    peer = room.peer()
     peer.bytes(b"GET / HTTP/1.1\r\n\r\n")
     assert peer.over
-    assert sum(scene.broker.counters.closed.values()) == 1
+    assert sum(room.counters.closed.values()) == 1
 
 
 def test_an_auth_that_nobody_asked_for_closes_the_connection() -> None:
-    scene = Scene()
-    peer = scene.client("phone")
+    room = RoomFixture()
+    peer = room.client("phone")
     peer.send(Auth(ReasonCode.REAUTHENTICATE))
     assert peer.receive() == [Disconnect(ReasonCode.PROTOCOL_ERROR)]
     assert peer.over
@@ -119,22 +119,22 @@ def test_an_auth_that_nobody_asked_for_closes_the_connection() -> None:
 
 @VERSIONS
 def test_a_packet_over_the_limit_is_refused_at_its_header(version: int) -> None:
-    scene = Scene(max_packet_size=4096)
-    peer = scene.client("phone", version)
+    room = RoomFixture(max_packet_size=4096)
+    peer = room.client("phone", version)
     peer.bytes(b"\x30\xff\xff\x03")
     told = peer.receive()
     assert told == ([Disconnect(ReasonCode.PACKET_TOO_LARGE)] if version == MQTT_5_0 else [])
     assert peer.over
-    assert scene.desk.refusals == ["packet_too_large"]
+    assert room.noted.refusals == ["packet_too_large"]
 
 
 @VERSIONS
 def test_the_packets_before_a_fault_in_the_same_chunk_are_served(version: int) -> None:
-    scene = Scene()
-    listener = scene.client("listener", version)
+    room = RoomFixture()
+    listener = room.client("listener", version)
     listener.send(Subscribe(1, [Subscription("a")]))
     listener.receive()
-    peer = scene.client("phone", version)
+    peer = room.client("phone", version)
     peer.bytes(encode(Publish("a", b"x"), version) + b"\x00\x00")
     assert [packet.payload for packet in listener.receive() if isinstance(packet, Publish)] == [b"x"]
     assert peer.over
@@ -142,28 +142,28 @@ def test_the_packets_before_a_fault_in_the_same_chunk_are_served(version: int) -
 
 @VERSIONS
 def test_a_publish_with_a_good_bye_right_behind_it_is_routed(version: int) -> None:
-    scene = Scene()
-    listener = scene.client("listener", version)
+    room = RoomFixture()
+    listener = room.client("listener", version)
     listener.send(Subscribe(1, [Subscription("a")]))
     listener.receive()
-    peer = scene.client("phone", version)
+    peer = room.client("phone", version)
     peer.send(Publish("a", b"last words"), Disconnect())
     assert [p.payload for p in listener.receive() if isinstance(p, Publish)] == [b"last words"]
     assert peer.over
-    assert scene.desk.refusals == []
-    assert scene.broker.counters.closed == {}
+    assert room.noted.refusals == []
+    assert room.counters.closed == {}
 
 
 # --- connecting and refusing ---------------------------------------------------------------------------
 
 
 def test_a_connection_that_may_not_stay_is_dropped_before_a_byte_is_read() -> None:
-    scene = Scene(admits=lambda connection: False)
-    peer = scene.peer()
+    room = RoomFixture(admits=lambda connection: False)
+    peer = room.peer()
     assert peer.wire.aborted
     assert peer.over
-    assert scene.broker.counters.connections == 0
-    assert scene.broker.wheel.size == 0
+    assert room.counters.connections == 0
+    assert room.wheel.size == 0
 
 
 @pytest.mark.parametrize(
@@ -176,34 +176,34 @@ def test_a_connection_that_may_not_stay_is_dropped_before_a_byte_is_read() -> No
     ],
 )
 def test_a_refused_connect_is_told_why_and_closed(version: int, reason: ReasonCode, told: ReasonCode) -> None:
-    scene = Scene()
-    peer = scene.peer(version)
+    room = RoomFixture()
+    peer = room.peer(version)
     peer.send(Connect(version, "phone"), Pingreq())
     peer.connection.refuse(reason, "why", "because")
     assert peer.receive() == [Connack(False, told)]
     assert peer.over
-    assert scene.desk.refusals == ["why"]
-    assert scene.broker.counters.closed == {"why": 1}
+    assert room.noted.refusals == ["why"]
+    assert room.counters.closed == {"why": 1}
 
 
 def test_a_connection_that_dies_while_its_connect_waits_leaves_nothing_behind() -> None:
-    scene = Scene()
-    peer = scene.peer()
+    room = RoomFixture()
+    peer = room.peer()
     peer.send(Connect(MQTT_5_0, "phone"))
     peer.wire.abort()
     assert peer.over
-    assert scene.broker.counters.connections == 0
-    assert scene.broker.wheel.size == 0
-    assert scene.desk.gone == []
+    assert room.counters.connections == 0
+    assert room.wheel.size == 0
+    assert room.noted.gone == []
 
 
 def test_the_address_of_a_counted_connection_is_given_back() -> None:
-    scene = Scene()
-    peer = scene.peer()
+    room = RoomFixture()
+    peer = room.peer()
     peer.connection.peer = "192.0.2.1"
     peer.wire.abort()
     assert peer.over
-    assert scene.released == ["192.0.2.1"]
+    assert room.released == ["192.0.2.1"]
 
 
 # --- time ----------------------------------------------------------------------------------------------
@@ -212,25 +212,25 @@ def test_the_address_of_a_counted_connection_is_given_back() -> None:
 @pytest.mark.parametrize("sent", [b"", b"\x10", b"\x10\x20\x00\x04MQ"])
 def test_a_connect_that_does_not_come_whole_in_time_closes_the_connection(sent: bytes) -> None:
     """Also when its bytes come drop by drop: it is the whole packet that has a deadline."""
-    scene = Scene(connect_timeout=10)
-    peer = scene.peer()
+    room = RoomFixture(connect_timeout=10)
+    peer = room.peer()
     for byte in sent:
-        scene.tick()
+        room.tick()
         peer.bytes(bytes([byte]))
-    scene.tick(10 - len(sent))
+    room.tick(10 - len(sent))
     assert not peer.over
-    scene.tick()
+    room.tick()
     assert peer.over
-    assert scene.desk.refusals == ["connect_timeout"]
+    assert room.noted.refusals == ["connect_timeout"]
 
 
 def test_a_connect_that_the_stores_keep_waiting_is_not_the_peers_fault() -> None:
-    scene = Scene(connect_timeout=10)
-    peer = scene.peer()
+    room = RoomFixture(connect_timeout=10)
+    peer = room.peer()
     peer.send(Connect(MQTT_5_0, "phone"))
-    scene.tick(100)
+    room.tick(100)
     assert not peer.over
-    assert scene.desk.refusals == []
+    assert room.noted.refusals == []
 
 
 @pytest.mark.parametrize(("keep_alive", "at_least"), [(1, 2), (10, 15), (60, 90), (1000, 1500)])
@@ -239,58 +239,58 @@ def test_silence_for_one_and_a_half_times_keep_alive_ends_the_connection(
     version: int, keep_alive: int, at_least: int
 ) -> None:
     """[MQTT-3.1.2-22]; never early, and late by no more than a tick. 1000 is beyond one turn of the wheel."""
-    scene = Scene()
-    peer = scene.client("phone", version, keep_alive=keep_alive)
-    scene.tick(at_least)
+    room = RoomFixture()
+    peer = room.client("phone", version, keep_alive=keep_alive)
+    room.tick(at_least)
     assert not peer.over
-    scene.tick()
+    room.tick()
     told = peer.receive()
     assert told == ([Disconnect(ReasonCode.KEEP_ALIVE_TIMEOUT)] if version == MQTT_5_0 else [])
     assert peer.over
-    assert scene.broker.counters.closed == {"keep_alive_timeout": 1}
-    assert scene.desk.refusals == []  # nobody did wrong
+    assert room.counters.closed == {"keep_alive_timeout": 1}
+    assert room.noted.refusals == []  # nobody did wrong
 
 
 def test_any_packet_postpones_the_end() -> None:
-    scene = Scene()
-    peer = scene.client("phone", keep_alive=2)
+    room = RoomFixture()
+    peer = room.client("phone", keep_alive=2)
     for _ in range(20):
-        scene.tick(2)
+        room.tick(2)
         peer.send(Pingreq())
         assert peer.receive() == [Pingresp()]
-    scene.tick(4)
+    room.tick(4)
     assert peer.over
 
 
 def test_a_connection_without_keep_alive_is_in_no_timer() -> None:
-    scene = Scene()
-    peer = scene.client("phone", keep_alive=0)
+    room = RoomFixture()
+    peer = room.client("phone", keep_alive=0)
     assert peer.connection.slot == UNSET
-    assert scene.broker.wheel.size == 0
-    scene.tick(2000)
+    assert room.wheel.size == 0
+    room.tick(2000)
     assert not peer.over
 
 
 def test_an_idle_connection_holds_no_buffer_and_no_collection() -> None:
-    scene = Scene()
-    peer = scene.client("phone", keep_alive=60)
+    room = RoomFixture()
+    peer = room.client("phone", keep_alive=60)
     connection, session = peer.connection, peer.session
     assert connection.link.output is None
     assert connection.link.held == 0
     assert (connection.backlog, connection.aliases) == (None, None)
-    assert (session.inflight, session.queue, session.subscriptions) == (None, None, None)
-    assert not scene.turns.waiting
+    assert (session.window.inflight, session.queue, session.subscriptions) == (None, None, None)
+    assert not room.turns.waiting
 
 
 def test_a_closed_connection_whose_peer_does_not_take_its_last_bytes_is_aborted() -> None:
-    scene = Scene(outbox_bytes=4096)
-    peer = scene.client("phone", keep_alive=1000)
+    room = RoomFixture(outbox_bytes=4096)
+    peer = room.client("phone", keep_alive=1000)
     peer.wire.slow = True
     peer.wire.held = 1  # the kernel's buffer is full
     peer.connection.close(ReasonCode.ADMINISTRATIVE_ACTION, "kicked")
-    scene.turns.settle()
+    room.turns.settle()
     assert peer.connection.transport is not None
-    scene.tick(5)
+    room.tick(5)
     assert peer.wire.aborted
     assert peer.over
 
@@ -300,21 +300,21 @@ def test_a_closed_connection_whose_peer_does_not_take_its_last_bytes_is_aborted(
 
 @pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
 def test_a_takeover_tells_the_old_connection_and_leaves_the_new_one_alone(version: int) -> None:
-    scene = Scene()
-    old = scene.client("phone", version)
+    room = RoomFixture()
+    old = room.client("phone", version)
     old_session = old.session
-    new = scene.client("phone", version)
+    new = room.client("phone", version)
     told = old.receive()
     assert told == ([Disconnect(ReasonCode.SESSION_TAKEN_OVER)] if version == MQTT_5_0 else [])
     assert old.over
-    assert scene.desk.gone == [old_session]
-    assert scene.broker.session(7, "phone") is new.session
-    assert scene.broker.counters.sessions == 1
+    assert room.noted.gone == [old_session]
+    assert room.sessions.find(7, "phone") is new.session
+    assert room.counters.sessions == 1
 
 
 def test_when_a_connection_ends_its_session_leaves_every_index() -> None:
-    scene = Scene()
-    peer = scene.client("phone")
+    room = RoomFixture()
+    peer = room.client("phone")
     session = peer.session
     peer.send(Subscribe(1, [Subscription("a", 1), Subscription("b/#", 0)]))
     peer.receive()
@@ -323,40 +323,40 @@ def test_when_a_connection_ends_its_session_leaves_every_index() -> None:
     peer.wire.abort()
     assert peer.over
     assert index.size == 0
-    assert scene.broker.session(7, "phone") is None
-    assert scene.broker.tenants == {}
-    assert scene.desk.gone == [session]
-    assert session.connection is None
-    counters = scene.broker.counters
+    assert room.sessions.find(7, "phone") is None
+    assert room.sessions.tenants == {}
+    assert room.noted.gone == [session]
+    assert session.attachment is None
+    counters = room.counters
     assert (counters.connections, counters.sessions) == (0, 0)
 
 
 def test_only_the_first_reason_to_close_counts() -> None:
-    scene = Scene()
-    peer = scene.client("phone")
+    room = RoomFixture()
+    peer = room.client("phone")
     peer.connection.close(ReasonCode.ADMINISTRATIVE_ACTION, "kicked")
     peer.connection.close(ReasonCode.SESSION_TAKEN_OVER, "taken_over")
     assert peer.receive() == [Disconnect(ReasonCode.ADMINISTRATIVE_ACTION)]
-    assert scene.broker.counters.closed == {"kicked": 1}
+    assert room.counters.closed == {"kicked": 1}
 
 
 def test_nothing_that_arrives_after_the_last_word_is_acted_on() -> None:
-    scene = Scene()
-    peer = scene.client("phone")
+    room = RoomFixture()
+    peer = room.client("phone")
     peer.connection.close(ReasonCode.ADMINISTRATIVE_ACTION, "kicked")
     peer.send(Subscribe(1, [Subscription("a")]), Pingreq())
     peer.bytes(b"\x00\x00\x00")
     assert peer.receive() == [Disconnect(ReasonCode.ADMINISTRATIVE_ACTION)]
-    assert scene.desk.refusals == []
+    assert room.noted.refusals == []
 
 
 def test_a_transport_that_was_closed_under_us_is_no_error() -> None:
-    scene = Scene()
-    peer = scene.client("phone")
+    room = RoomFixture()
+    peer = room.client("phone")
     peer.wire.closing = True  # as after an error that uvloop has not told of yet
     peer.send(Pingreq())
-    scene.offer(peer, 1)
-    scene.turns.settle()
+    room.offer(peer, 1)
+    room.turns.settle()
     peer.wire.abort()
     assert peer.over
 
@@ -367,24 +367,24 @@ def test_a_transport_that_was_closed_under_us_is_no_error() -> None:
 @VERSIONS
 def test_steps_of_qos_2_from_an_earlier_session_are_answered_and_noted(version: int) -> None:
     """Section 4.3.3: the client ends its part of the exchange, instead of repeating it for ever."""
-    scene = Scene()
-    peer = scene.client("phone", version)
+    room = RoomFixture()
+    peer = room.client("phone", version)
     peer.send(Pubrel(5), Pubrec(6), Pubcomp(7))
     unknown = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND if version == MQTT_5_0 else 0
     assert peer.receive() == [Pubcomp(5, unknown), Pubrel(6, unknown)]
-    assert scene.broker.counters.refused == {"unknown_packet_id": 3}
-    assert scene.desk.refusals == ["unknown_packet_id"]  # told of once: only the count goes on
+    assert room.counters.refused == {"unknown_packet_id": 3}
+    assert room.noted.refusals == ["unknown_packet_id"]  # told of once: only the count goes on
     assert not peer.over
 
 
 @VERSIONS
 def test_a_puback_for_what_was_not_sent_is_noted_and_forgiven(version: int) -> None:
-    scene = Scene()
-    peer = scene.client("phone", version)
+    room = RoomFixture()
+    peer = room.client("phone", version)
     peer.send(Puback(5))
-    scene.offer(peer, 1)
+    room.offer(peer, 1)
     peer.receive()
     peer.send(Puback(9))
-    assert scene.broker.counters.refused == {"unknown_packet_id": 2}
-    assert peer.session.free() == 15
+    assert room.counters.refused == {"unknown_packet_id": 2}
+    assert peer.session.window.free() == 15
     assert not peer.over

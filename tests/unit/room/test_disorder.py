@@ -18,8 +18,8 @@ from longline.model.ledger import State
 from longline.mqtt.packets import Disconnect, Packet, Puback, Publish
 from longline.mqtt.properties import PropertyId
 from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, Page, Push, Receipt
-from tests.unit.room.house import NODE, House, Store
-from tests.unit.room.scene import Peer, a_message
+from tests.unit.room.fixture import Peer, a_message
+from tests.unit.room.running import NODE, RunningRoom, Store
 from tests.unit.room.test_admission import topics, unicast
 
 DEVICE = "phone"
@@ -80,9 +80,9 @@ class Story:
 
     def __init__(self) -> None:
         self.store = OneDevice()
-        self.house = House(store=self.store)
-        self.house.scene.desk.receipts = self.house.receipts
-        self.house.scene.desk.departures = self.house.departures
+        self.room = RunningRoom(store=self.store)
+        self.room.parts.noted.receipts = self.room.receipts
+        self.room.parts.noted.departures = self.room.departures
         self.commands: list[Command] = []  # sent, and not yet with the room
         self.carried: list[Command] = []
         self.lost = False
@@ -105,15 +105,15 @@ class Story:
     async def connect(self) -> None:
         await self.leave()
         self.got = []
-        self.peer = self.house.knock(DEVICE, properties={PropertyId.RECEIVE_MAXIMUM: 2})
-        await self.house.settle()
+        self.peer = self.room.connect(DEVICE, properties={PropertyId.RECEIVE_MAXIMUM: 2})
+        await self.room.settle()
         self.look()
 
     async def leave(self) -> None:
         if self.peer is not None:
             self.look()
             self.peer.send(Disconnect())
-            await self.house.settle()
+            await self.room.settle()
         self.peer, self.unacked = None, []
 
     def look(self) -> None:
@@ -134,7 +134,7 @@ class Story:
 
     async def carry(self, command: Command) -> None:
         self.carried.append(command)
-        await self.house.bus.send(NODE, [command])
+        await self.room.bus.send(NODE, [command])
 
     async def step(self, kind: str, which: int) -> None:
         if kind in ("unicast", "broadcast"):
@@ -142,30 +142,30 @@ class Story:
         elif kind == "carry" and self.commands:
             await self.carry(self.commands.pop(which % len(self.commands)))
         elif kind == "carry again" and self.carried:
-            await self.house.bus.send(NODE, [self.carried[which % len(self.carried)]])
+            await self.room.bus.send(NODE, [self.carried[which % len(self.carried)]])
         elif kind == "lose" and self.commands:
             self.commands.pop(which % len(self.commands))
             self.lost = True
         elif kind == "tell" and self.lost:
             self.lost = False
-            await self.house.bus.send(NODE, [Resync()])
+            await self.room.bus.send(NODE, [Resync()])
         elif kind == "acknowledge":
             self.acknowledge(which)
         elif kind == "come back":
             self.open()
             await self.connect()
         elif kind == "store is slow":
-            self.store.close_door(("settle", "fetch")[which % 2])
+            self.store.hold(("settle", "fetch")[which % 2])
         elif kind == "store answers":
             self.open()
         if which % 3:  # else the next step comes at the same moment
-            await self.house.settle()
+            await self.room.settle()
             self.look()
 
     def open(self) -> None:
-        for door in self.store.doors.values():
-            door.set()
-        self.store.doors.clear()
+        for hold in self.store.holds.values():
+            hold.set()
+        self.store.holds.clear()
 
     async def end(self) -> None:
         """Everything that is on its way arrives, and the device acknowledges what it gets."""
@@ -173,15 +173,15 @@ class Story:
         while self.commands:
             await self.carry(self.commands.pop())
         if self.lost:
-            await self.house.bus.send(NODE, [Resync()])
+            await self.room.bus.send(NODE, [Resync()])
         if self.peer is None:
             await self.connect()
         for _ in range(self.number + 10):
-            await self.house.settle()
+            await self.room.settle()
             self.look()
             while self.unacked:
                 self.acknowledge(0)
-        await self.house.settle()
+        await self.room.settle()
 
 
 STEPS = [
@@ -195,7 +195,7 @@ STEPS = [
 def test_whatever_happens_on_the_way_every_push_arrives_once(steps: list[tuple[str, int]]) -> None:
     async def tell_story() -> None:
         story = Story()
-        async with story.house:
+        async with story.room:
             await story.connect()
             for kind, which in steps:
                 await story.step(kind, which)
@@ -204,7 +204,7 @@ def test_whatever_happens_on_the_way_every_push_arrives_once(steps: list[tuple[s
             assert story.store.settled_pushes == everything
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("longline.room.push.inbox.AGAIN_EVERY", 0)
+        patch.setattr("longline.room.push.inbox.LOOK_EVERY", 0)
         asyncio.run(tell_story())
 
 
@@ -212,7 +212,7 @@ def test_whatever_happens_on_the_way_every_push_arrives_once(steps: list[tuple[s
 async def test_a_reading_that_began_behind_a_gap_does_not_hide_it(broadcast: bool) -> None:
     """The second to fourth push come first; the fourth has to be read, and then the first comes."""
     story = Story()
-    async with story.house:
+    async with story.room:
         await story.connect()
         for _ in range(4):
             story.store_one(broadcast)
@@ -220,33 +220,33 @@ async def test_a_reading_that_began_behind_a_gap_does_not_hide_it(broadcast: boo
         story.commands = []
         for command in others:
             await story.carry(command)
-        await story.house.settle()
+        await story.room.settle()
         story.acknowledge(0)
         story.acknowledge(0)
-        await story.house.settle()
+        await story.room.settle()
         story.look()
         assert story.got == ["push/m2", "push/m3", "push/m4"]
-        assert story.house.scene.broker.counters.pushes_late == 0
+        assert story.room.parts.counters.pushes_late == 0
         await story.carry(first)
-        await story.house.settle()
+        await story.room.settle()
         story.look()
         assert story.got == ["push/m2", "push/m3", "push/m4", "push/m1"]
-        assert story.house.scene.broker.counters.pushes_late == 1
+        assert story.room.parts.counters.pushes_late == 1
 
 
 async def test_what_is_sent_again_though_it_is_on_its_way_costs_no_read() -> None:
-    async with House() as house:
-        peer = await house.client("phone")
-        await house.bus.send(NODE, [unicast("phone", 1), unicast("phone", 1)])
-        await house.settle()
+    async with RunningRoom() as room:
+        peer = await room.client("phone")
+        await room.bus.send(NODE, [unicast("phone", 1), unicast("phone", 1)])
+        await room.settle()
         assert topics(peer.unread()) == ["push/m1"]
-        assert house.store.fetched == []
+        assert room.store.fetched == []
 
 
 @pytest.mark.parametrize("qos", [0, 1])
 async def test_an_online_only_push_that_is_sent_again_is_written_once(qos: int) -> None:
-    async with House() as house:
-        peer = await house.client("phone")
+    async with RunningRoom() as room:
+        peer = await room.client("phone")
         message = a_message(1, qos=qos, online_only=True)
         target = Target("phone", 0, 10, Binding(NODE, 1, 0))
         commands: list[Command] = [
@@ -254,23 +254,23 @@ async def test_an_online_only_push_that_is_sent_again_is_written_once(qos: int) 
             Broadcast(7, a_message(2, qos=qos, online_only=True), (Part(20, BitMap([0]).serialize()),)),
         ]
         for _ in range(2):
-            await house.bus.send(NODE, commands)
-            await house.settle()
+            await room.bus.send(NODE, commands)
+            await room.settle()
             for packet in peer.unread():
                 assert isinstance(packet, Publish)
                 if qos:
                     peer.send(Puback(packet.packet_id))
-        assert house.scene.broker.counters.pushes_sent == 2
-        assert house.scene.desk.drops == []
-        assert [name for _, name, _ in house.store.finished] == ["m2", "m2"]
+        assert room.parts.counters.pushes_sent == 2
+        assert room.parts.noted.drops == []
+        assert [name for _, name, _ in room.store.finished] == ["m2", "m2"]
 
 
 async def test_an_online_only_push_that_comes_late_is_written() -> None:
     """It can be read nowhere, so it must not be taken for one that was."""
-    async with House() as house:
-        peer = await house.client("phone")
-        await house.bus.send(NODE, [unicast("phone", 9), unicast("phone", 8, online_only=True)])
-        await house.settle()
+    async with RunningRoom() as room:
+        peer = await room.client("phone")
+        await room.bus.send(NODE, [unicast("phone", 9), unicast("phone", 8, online_only=True)])
+        await room.settle()
         assert topics(peer.unread()) == ["push/m9", "push/m8"]
 
 
@@ -280,17 +280,17 @@ async def test_an_online_only_push_that_comes_late_is_written() -> None:
 async def test_after_lost_commands_sessions_are_read_for_a_few_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("longline.room.push.inbox.AGAIN", 10)
-    monkeypatch.setattr("longline.room.push.inbox.AGAIN_EVERY", 3600)
-    async with House() as house:
-        peers = [await house.client(f"d{n}") for n in range(30)]
-        await house.bus.send(NODE, [Resync(), Resync()])
-        await house.settle()
-        assert [len(batch) for batch in house.store.fetched] == [10]
+    monkeypatch.setattr("longline.room.push.inbox.LOOK", 10)
+    monkeypatch.setattr("longline.room.push.inbox.LOOK_EVERY", 3600)
+    async with RunningRoom() as room:
+        peers = [await room.client(f"d{n}") for n in range(30)]
+        await room.bus.send(NODE, [Resync(), Resync()])
+        await room.settle()
+        assert [len(batch) for batch in room.store.fetched] == [10]
         # Who is sent a push meanwhile does not wait for its turn, and the others' does not change.
-        house.store.pages[25] = [Page((Push(a_message(1), 1, False, False),), 0, True)]
-        await house.bus.send(NODE, [unicast("d25", 1, ordinal=25)])
-        await house.settle()
+        room.store.pages[25] = [Page((Push(a_message(1), 1, False, False),), 0, True)]
+        await room.bus.send(NODE, [unicast("d25", 1, ordinal=25)])
+        await room.settle()
         assert topics(peers[25].unread()) == ["push/m1"]
-        assert [len(batch) for batch in house.store.fetched] == [10, 1]
-        assert house.inbox.waiting() == 20
+        assert [len(batch) for batch in room.store.fetched] == [10, 1]
+        assert room.inbox.waiting() == 20

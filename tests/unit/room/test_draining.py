@@ -16,7 +16,7 @@ from longline.register.port import Register
 from longline.room.life.draining import Draining, DrainPlan, Phase
 from longline.room.life.pace import GIVE_UP, Pace, Verdict
 from longline.testing.clock import VirtualClock, settle
-from tests.unit.room.scene import APP, Peer, Scene, a_message
+from tests.unit.room.fixture import APP, Peer, RoomFixture, a_message
 
 HERE, THERE = "n1", "n2"
 
@@ -25,7 +25,7 @@ class Exodus:
     """A room that is drained, and a session table in which clients turn up on another node after a delay."""
 
     def __init__(self, *, delay: Callable[[float], float | None] = lambda told_at: 0.5) -> None:
-        self.scene = Scene(outbox_bytes=1 << 20)
+        self.room = RoomFixture(outbox_bytes=1 << 20)
         self.clock = VirtualClock()
         self.delay = delay
         self.server: str | None = "10.0.0.2:1884"
@@ -36,8 +36,7 @@ class Exodus:
         self.asked: list[list[str]] = []
         self.draining = Draining(
             lambda: HERE,
-            broker=self.scene.broker,
-            policy=self.scene.policy,
+            services=self.room.services,
             register=cast(Register, self),  # by shape: the part that a drain uses
             others=lambda: self.others,
             where=self.where,
@@ -78,7 +77,7 @@ class Exodus:
         return Binding(THERE if back else HERE, 1, 0)  # it lingers here until it is back
 
     def crowd(self, count: int, version: int = MQTT_5_0) -> list[Peer]:
-        return [self.scene.client(f"d{number}", version) for number in range(count)]
+        return [self.room.client(f"d{number}", version) for number in range(count)]
 
     def start(self, plan: DrainPlan) -> asyncio.Task[object]:
         task: asyncio.Task[object] = asyncio.create_task(self.draining.run(plan))
@@ -89,7 +88,7 @@ class Exodus:
         await settle()
         for _ in range(round(seconds * 10)):
             await self.clock.advance(0.1)
-            self.scene.turns.settle()
+            self.room.turns.settle()
 
     def told_within(self, start: float, end: float) -> int:
         return sum(start <= at < end for _, at in self.told)
@@ -98,7 +97,7 @@ class Exodus:
 @pytest.mark.parametrize(("for_good", "reason"), [(False, 0x9C), (True, 0x9D)])
 async def test_an_mqtt_5_client_is_told_where_to_go_and_when(for_good: bool, reason: int) -> None:
     async with Exodus() as exodus:
-        peer = exodus.scene.client("d")
+        peer = exodus.room.client("d")
         exodus.start(DrainPlan(for_good=for_good, jitter=1.0))
         await exodus.pass_time(0.2)
         (goodbye,) = peer.receive()
@@ -112,7 +111,7 @@ async def test_an_mqtt_5_client_is_told_where_to_go_and_when(for_good: bool, rea
 
 async def test_a_client_of_3_1_1_is_told_by_a_message_before_its_connection_is_closed() -> None:
     async with Exodus() as exodus:
-        peer = exodus.scene.client("d", MQTT_3_1_1)
+        peer = exodus.room.client("d", MQTT_3_1_1)
         exodus.start(DrainPlan(jitter=1.0))
         await exodus.pass_time(0.2)
         notice = b'{"endpoints":[{"host":"10.0.0.2","port":1884}],"after_ms":500}'
@@ -123,7 +122,7 @@ async def test_a_client_of_3_1_1_is_told_by_a_message_before_its_connection_is_c
 async def test_clients_that_share_an_address_with_the_other_rooms_come_back_by_it() -> None:
     async with Exodus() as exodus:
         exodus.server = None
-        new, old = exodus.scene.client("new"), exodus.scene.client("old", MQTT_3_1_1)
+        new, old = exodus.room.client("new"), exodus.room.client("old", MQTT_3_1_1)
         exodus.start(DrainPlan(jitter=0))
         await exodus.pass_time(1)
         assert new.receive() == [Disconnect(0x9C, {PropertyId.USER_PROPERTY: [("after-ms", "0")]})]
@@ -132,7 +131,7 @@ async def test_clients_that_share_an_address_with_the_other_rooms_come_back_by_i
 
 async def test_a_client_that_takes_only_tiny_packets_is_told_without_words() -> None:
     async with Exodus() as exodus:
-        peer = exodus.scene.client("d", properties={PropertyId.MAXIMUM_PACKET_SIZE: 30})
+        peer = exodus.room.client("d", properties={PropertyId.MAXIMUM_PACKET_SIZE: 30})
         exodus.start(DrainPlan())
         await exodus.pass_time(1)
         assert peer.receive() == [Disconnect(0x9C)]
@@ -142,7 +141,7 @@ async def test_those_with_nothing_under_way_go_first() -> None:
     async with Exodus() as exodus:
         peers = exodus.crowd(9)
         for peer in peers[::2]:
-            exodus.scene.offer(peer, 5, message=a_message(5))
+            exodus.room.offer(peer, 5, message=a_message(5))
         exodus.start(DrainPlan(rate=10, highest=10))
         await exodus.pass_time(3)
         names = [device for device, _ in exodus.told]
@@ -172,7 +171,7 @@ async def test_meanwhile_nobody_is_let_in(version: int) -> None:
         exodus.start(DrainPlan(rate=10))
         await exodus.pass_time(1)
         assert exodus.draining.draining
-        peer = exodus.scene.peer(version)
+        peer = exodus.room.peer(version)
         peer.send(Connect(version, "late", username="news"))
         (connack,) = peer.receive()
         assert isinstance(connack, Connack)
@@ -183,17 +182,17 @@ async def test_meanwhile_nobody_is_let_in(version: int) -> None:
         else:
             assert connack.reason == ReasonCode.SERVER_UNAVAILABLE  # return code 3
         assert peer.over
-        assert exodus.scene.desk.admitted == []
+        assert exodus.room.noted.admitted == []
 
 
 async def test_who_was_let_in_at_the_last_moment_is_told_too() -> None:
     async with Exodus() as exodus:
         exodus.crowd(1)
-        late = exodus.scene.peer()
+        late = exodus.room.peer()
         late.send(Connect(MQTT_5_0, "late"))
         run = exodus.start(DrainPlan())
         await exodus.pass_time(0.5)
-        exodus.scene.let_in(late)
+        exodus.room.let_in(late)
         await exodus.pass_time(5)
         assert run.done()
         assert [device for device, _ in exodus.told] == ["d0", "late"]
@@ -286,8 +285,8 @@ async def test_without_a_session_table_it_goes_on_slowly() -> None:
 async def test_clients_whose_name_we_made_up_are_not_looked_for() -> None:
     async with Exodus() as exodus:
         for number in range(5):
-            exodus.scene.client(f"anonymous-{number}")
-        exodus.scene.client("d")
+            exodus.room.client(f"anonymous-{number}")
+        exodus.room.client("d")
         run = exodus.start(DrainPlan())
         await exodus.pass_time(3)
         assert run.done()
@@ -322,9 +321,9 @@ async def test_without_another_room_it_waits_and_lets_clients_in() -> None:
         await exodus.pass_time(5)
         assert exodus.draining.progress().phase is Phase.WAITING
         assert len(exodus.told) <= told + 1
-        peer = exodus.scene.peer()
+        peer = exodus.room.peer()
         peer.send(Connect(MQTT_5_0, "late"))
-        assert len(exodus.scene.desk.admitted) == 1
+        assert len(exodus.room.noted.admitted) == 1
         exodus.others = True
         await exodus.pass_time(1)
         assert exodus.draining.progress().phase is Phase.MOVING
@@ -340,7 +339,7 @@ async def test_a_dry_run_tells_nobody_and_says_how_long_it_would_take() -> None:
         assert not exodus.draining.draining
         assert exodus.told == []
         assert not peers[0].over
-        assert exodus.scene.policy.elsewhere is None
+        assert exodus.room.services.redirect is None
 
 
 async def test_abort_keeps_the_rest_and_opens_the_room() -> None:
@@ -356,9 +355,9 @@ async def test_abort_keeps_the_rest_and_opens_the_room() -> None:
         assert exodus.draining.progress().phase is Phase.ABORTED
         assert not exodus.draining.draining
         assert not peers[-1].over
-        late = exodus.scene.peer()
+        late = exodus.room.peer()
         late.send(Connect(MQTT_5_0, "late"))
-        assert len(exodus.scene.desk.admitted) == 1
+        assert len(exodus.room.noted.admitted) == 1
         again = exodus.start(DrainPlan(rate=100))
         await exodus.pass_time(5)
         assert again.done()
@@ -370,10 +369,10 @@ async def test_a_room_stays_shut_after_its_drain_until_it_is_opened_again() -> N
         exodus.crowd(1)
         await asyncio.gather(exodus.start(DrainPlan()), exodus.pass_time(5))
         assert exodus.draining.draining
-        assert exodus.scene.policy.elsewhere is not None
+        assert exodus.room.services.redirect is not None
         exodus.draining.abort()
         assert not exodus.draining.draining
-        assert exodus.scene.policy.elsewhere is None
+        assert exodus.room.services.redirect is None
 
 
 async def test_a_drain_whose_task_is_cancelled_opens_the_room() -> None:
@@ -383,7 +382,7 @@ async def test_a_drain_whose_task_is_cancelled_opens_the_room() -> None:
         await exodus.pass_time(1)
         run.cancel()
         await asyncio.gather(run, return_exceptions=True)
-        assert exodus.scene.policy.elsewhere is None
+        assert exodus.room.services.redirect is None
 
 
 # --- a room that stops ---------------------------------------------------------------------------------

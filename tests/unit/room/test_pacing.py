@@ -9,8 +9,9 @@ import msgspec
 from longline.model.commands import Broadcast, Cancelled
 from longline.room.push.pacing import TICK, Pacing
 from longline.room.session.session import Session
+from longline.telemetry.faults import Faults
 from longline.testing.clock import VirtualClock
-from tests.unit.room.house import NODE, House
+from tests.unit.room.running import NODE, RunningRoom
 from tests.unit.room.test_admission import topics
 from tests.unit.room.test_broadcasts import broadcast
 
@@ -37,16 +38,16 @@ class Writer:
         self.written += sessions
         return self._stop_after is None or len(self.written) < self._stop_after
 
-    async def end(self) -> None:
+    def end(self) -> None:
         self.over += 1
 
 
 async def test_a_broadcast_is_written_evenly_over_its_time() -> None:
     clock = VirtualClock()
-    pacing = Pacing(clock.now, clock.sleep)
+    pacing = Pacing(Faults(), clock.now, clock.sleep)
     running = asyncio.create_task(pacing.run(), name="pacing")
     writer = Writer()
-    await pacing.add(numbered(1000), 10, writer.write, writer.end)
+    assert pacing.add(numbered(1000), 10, writer.write, writer.end)
     for second in range(1, 10):
         await clock.advance(1)
         assert abs(len(writer.written) - second * 100) <= 100 * TICK + 1
@@ -59,11 +60,11 @@ async def test_a_broadcast_is_written_evenly_over_its_time() -> None:
 
 async def test_several_go_side_by_side_and_one_that_is_cancelled_ends_at_once() -> None:
     clock = VirtualClock()
-    pacing = Pacing(clock.now, clock.sleep)
+    pacing = Pacing(Faults(), clock.now, clock.sleep)
     running = asyncio.create_task(pacing.run(), name="pacing")
     slow, quick, cancelled = Writer(), Writer(), Writer(stop_after=10)
     for writer, seconds in ((slow, 100), (quick, 1), (cancelled, 10)):
-        await pacing.add(numbered(100), seconds, writer.write, writer.end)
+        assert pacing.add(numbered(100), seconds, writer.write, writer.end)
     await clock.advance(2)
     assert (len(quick.written), quick.over) == (100, 1)
     assert (slow.over, cancelled.over) == (0, 1)
@@ -74,28 +75,28 @@ async def test_several_go_side_by_side_and_one_that_is_cancelled_ends_at_once() 
 
 
 async def test_a_paced_broadcast_reaches_everybody() -> None:
-    async with House() as house:
-        peers = [await house.client(f"d{n}") for n in range(20)]
-        await house.bus.send(NODE, [paced(broadcast(1, *range(20)), 1)])
-        await eventually(house, lambda: len(house.store.finished) == 1)
+    async with RunningRoom() as room:
+        peers = [await room.client(f"d{n}") for n in range(20)]
+        await room.bus.send(NODE, [paced(broadcast(1, *range(20)), 1)])
+        await eventually(room, lambda: len(room.store.finished) == 1)
         assert [topics(peer.unread()) for peer in peers] == [["push/m1"]] * 20
 
 
 async def test_a_paced_broadcast_that_is_cancelled_is_written_to_nobody_else() -> None:
-    async with House() as house:
-        peers = [await house.client(f"d{n}") for n in range(20)]
+    async with RunningRoom() as room:
+        peers = [await room.client(f"d{n}") for n in range(20)]
         command = paced(broadcast(1, *range(20)), 3600)
-        await house.bus.send(NODE, [command])
-        await house.settle()
-        await house.bus.send(NODE, [Cancelled(7, command.message.id)])
-        await eventually(house, lambda: len(house.store.finished) == 1)
+        await room.bus.send(NODE, [command])
+        await room.settle()
+        await room.bus.send(NODE, [Cancelled(7, command.message.id)])
+        await eventually(room, lambda: len(room.store.finished) == 1)
         assert sum(topics(peer.unread()) == ["push/m1"] for peer in peers) <= 1
 
 
-async def eventually(house: House, holds: Callable[[], bool]) -> None:
+async def eventually(room: RunningRoom, holds: Callable[[], bool]) -> None:
     """Lets the room go on until something holds, for ten seconds at most."""
     for _ in range(1000):
-        await house.settle()
+        await room.settle()
         if holds():
             return
         await asyncio.sleep(0.01)

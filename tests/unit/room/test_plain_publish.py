@@ -19,15 +19,15 @@ from longline.mqtt.properties import Properties, PropertyId
 from longline.mqtt.reasons import ReasonCode
 from longline.room.pubsub.subscriptions import Subscriptions
 from longline.room.session.session import Session
-from tests.unit.room.scene import Peer, Scene
+from tests.unit.room.fixture import Peer, RoomFixture
 
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
 
 
 def subscriber(
-    scene: Scene, name: str, filter: str = "a", qos: int = 1, version: int = MQTT_5_0, window: int = 16
+    room: RoomFixture, name: str, filter: str = "a", qos: int = 1, version: int = MQTT_5_0, window: int = 16
 ) -> Peer:
-    peer = scene.client(name, version, window=window)
+    peer = room.client(name, version, window=window)
     peer.send(Subscribe(1, [Subscription(filter, qos)]))
     assert peer.receive() == [Suback(1, [qos])]
     return peer
@@ -42,38 +42,38 @@ def payloads(packets: list[Packet]) -> list[bytes]:
 def test_a_message_reaches_the_subscribers_of_its_topic_in_the_senders_app(
     version: int, sender_version: int
 ) -> None:
-    scene = Scene()
-    exact = subscriber(scene, "exact", "a/b", version=version)
-    wild = subscriber(scene, "wild", "a/#", version=version)
-    other = subscriber(scene, "other", "b", version=version)
-    sender = scene.client("sender", sender_version)
+    room = RoomFixture()
+    exact = subscriber(room, "exact", "a/b", version=version)
+    wild = subscriber(room, "wild", "a/#", version=version)
+    other = subscriber(room, "other", "b", version=version)
+    sender = room.client("sender", sender_version)
     sender.send(Publish("a/b", b"x", 1, packet_id=9))
     assert sender.receive() == [Puback(9)]
     assert payloads(exact.receive()) == [b"x"]
     assert payloads(wild.receive()) == [b"x"]
     assert other.receive() == []
-    assert scene.broker.counters.messages_in == 1
-    assert scene.broker.counters.messages_routed == 2
+    assert room.counters.messages_in == 1
+    assert room.counters.messages_routed == 2
 
 
 def test_a_message_stays_inside_its_app() -> None:
-    scene = Scene()
-    peer = subscriber(scene, "here")
-    elsewhere = scene.broker.enter(8, "weather", True)
-    stranger = scene.client("there")
-    scene.broker.close(stranger.session)
-    session = Session(elsewhere, "there", 1, stranger.connection, 16)
-    scene.broker.open(session)
-    stranger.connection.session = session
+    room = RoomFixture()
+    peer = subscriber(room, "here")
+    elsewhere = room.sessions.enter(8, "weather", True)
+    stranger = room.client("there")
+    room.sessions.end(stranger.session)
+    session = Session(elsewhere, "there", 1, 16)
+    room.sessions.open(session)
+    stranger.connection.attachment = room.sessions.attach(session, stranger.connection)
     stranger.send(Publish("a", b"x", 0))
     assert peer.receive() == []
 
 
 @pytest.mark.parametrize(("published", "granted", "delivered"), [(0, 0, 0), (0, 1, 0), (1, 0, 0), (1, 1, 1)])
 def test_a_subscriber_gets_the_lower_of_the_two_qos(published: int, granted: int, delivered: int) -> None:
-    scene = Scene()
-    peer = subscriber(scene, "phone", qos=granted)
-    scene.client("sender").send(Publish("a", b"x", published, packet_id=3 * published))
+    room = RoomFixture()
+    peer = subscriber(room, "phone", qos=granted)
+    room.client("sender").send(Publish("a", b"x", published, packet_id=3 * published))
     (publish,) = peer.receive()
     assert isinstance(publish, Publish)
     assert publish.qos == delivered
@@ -81,48 +81,48 @@ def test_a_subscriber_gets_the_lower_of_the_two_qos(published: int, granted: int
 
 
 def test_overlapping_filters_bring_one_copy_at_the_best_qos() -> None:
-    scene = Scene()
-    peer = scene.client("phone")
+    room = RoomFixture()
+    peer = room.client("phone")
     peer.send(Subscribe(1, [Subscription("a", 0), Subscription("+", 1), Subscription("#", 0)]))
-    scene.client("sender").send(Publish("a", b"x", 1, packet_id=3))
+    room.client("sender").send(Publish("a", b"x", 1, packet_id=3))
     published = [packet for packet in peer.receive() if isinstance(packet, Publish)]
     assert [packet.qos for packet in published] == [1]
 
 
 def test_no_local_keeps_ones_own_messages_away_and_others_come() -> None:
     """[MQTT-3.8.3-3]"""
-    scene = Scene()
-    peer = scene.client("phone")
+    room = RoomFixture()
+    peer = room.client("phone")
     peer.send(Subscribe(1, [Subscription("a", 1, no_local=True)]), Publish("a", b"mine", 1, packet_id=5))
     assert peer.receive()[1:] == [Puback(5, ReasonCode.NO_MATCHING_SUBSCRIBERS)]
-    scene.client("sender").send(Publish("a", b"theirs", 0))
+    room.client("sender").send(Publish("a", b"theirs", 0))
     assert payloads(peer.receive()) == [b"theirs"]
 
 
 def test_who_publishes_to_nobody_is_told() -> None:
-    scene = Scene()
-    sender = scene.client("sender")
+    room = RoomFixture()
+    sender = room.client("sender")
     sender.send(Publish("a", b"x", 1, packet_id=5))
     assert sender.receive() == [Puback(5, ReasonCode.NO_MATCHING_SUBSCRIBERS)]
 
 
 def test_properties_travel_on_to_mqtt_5_and_stay_away_from_3_1_1() -> None:
-    scene = Scene(topic_alias_maximum=4)
-    new, old = subscriber(scene, "new"), subscriber(scene, "old", version=MQTT_3_1_1)
+    room = RoomFixture(topic_alias_maximum=4)
+    new, old = subscriber(room, "new"), subscriber(room, "old", version=MQTT_3_1_1)
     given: Properties = {PropertyId.CONTENT_TYPE: "text/x", PropertyId.USER_PROPERTY: [("k", "v")]}
-    scene.client("sender").send(Publish("a", b"x", properties={**given, PropertyId.TOPIC_ALIAS: 1}))
+    room.client("sender").send(Publish("a", b"x", properties={**given, PropertyId.TOPIC_ALIAS: 1}))
     assert new.receive() == [Publish("a", b"x", properties=given)]
     assert old.receive() == [Publish("a", b"x")]
 
 
 @VERSIONS
 def test_after_unsubscribing_nothing_comes_any_more(version: int) -> None:
-    scene = Scene()
-    peer = subscriber(scene, "phone", version=version)
+    room = RoomFixture()
+    peer = subscriber(room, "phone", version=version)
     peer.send(Unsubscribe(2, ["a", "never/had"]))
     reasons = [ReasonCode.SUCCESS, ReasonCode.NO_SUBSCRIPTION_EXISTED]
     assert peer.receive() == [Unsuback(2, [int(r) for r in reasons] if version == MQTT_5_0 else [])]
-    scene.client("sender").send(Publish("a", b"x"))
+    room.client("sender").send(Publish("a", b"x"))
     assert peer.receive() == []
     assert peer.session.subscriptions is None
     assert peer.session.tenant.subscriptions.size == 0
@@ -133,31 +133,31 @@ def test_after_unsubscribing_nothing_comes_any_more(version: int) -> None:
 
 def test_a_fan_out_is_encoded_once_for_each_version_and_qos() -> None:
     """Every subscriber of one kind is written the very same bytes, at QoS 1 but for the packet identifier."""
-    scene = Scene()
-    peers = [subscriber(scene, f"d{n}", qos=0, version=version) for n in range(3) for version in (4, 5)]
-    scene.client("sender").send(Publish("a", b"x" * 100))
-    scene.turns.settle()
+    room = RoomFixture()
+    peers = [subscriber(room, f"d{n}", qos=0, version=version) for n in range(3) for version in (4, 5)]
+    room.client("sender").send(Publish("a", b"x" * 100))
+    room.turns.settle()
     for version in (4, 5):
         written = {peer.wire.writes[-1] for peer in peers if peer.version == version}
         assert len(written) == 1
 
 
 def test_what_one_turn_brings_a_connection_goes_out_in_one_write() -> None:
-    scene = Scene()
-    peer = subscriber(scene, "phone")
-    senders = [scene.client(f"s{n}") for n in range(5)]
+    room = RoomFixture()
+    peer = subscriber(room, "phone")
+    senders = [room.client(f"s{n}") for n in range(5)]
     before = len(peer.wire.writes)
     for sender in senders:
         sender.send(Publish("a", b"1"), Publish("a", b"2"))
     assert len(peer.wire.writes) == before
-    scene.turns.turn()
+    room.turns.turn()
     assert len(peer.wire.writes) == before + 1
     assert payloads(peer.receive()) == [b"1", b"2"] * 5
 
 
 def test_the_answers_to_one_chunk_go_out_in_one_write() -> None:
-    scene = Scene()
-    sender = scene.client("sender")
+    room = RoomFixture()
+    sender = room.client("sender")
     before = len(sender.wire.writes)
     sender.send(*(Publish("a", b"x", 1, packet_id=n) for n in range(1, 21)))
     assert len(sender.receive()) == 20
@@ -168,24 +168,24 @@ def test_the_answers_to_one_chunk_go_out_in_one_write() -> None:
 
 
 def test_qos_0_for_a_blocked_subscriber_is_dropped_and_counted() -> None:
-    scene = Scene()
-    slow, fine = subscriber(scene, "slow", qos=0), subscriber(scene, "fine", qos=0)
+    room = RoomFixture()
+    slow, fine = subscriber(room, "slow", qos=0), subscriber(room, "fine", qos=0)
     slow.connection.pause_writing()
-    scene.client("sender").send(Publish("a", b"x"))
+    room.client("sender").send(Publish("a", b"x"))
     assert slow.receive() == []
     assert payloads(fine.receive()) == [b"x"]
-    assert scene.broker.counters.messages_dropped_slow == 1
+    assert room.counters.messages_dropped_slow == 1
     slow.connection.resume_writing()
     assert slow.receive() == []  # it is not made up for
 
 
 def test_qos_1_waits_in_a_bounded_queue_and_keeps_its_order() -> None:
-    scene = Scene(session_queue=4)
-    peer = subscriber(scene, "phone", window=2)
-    sender = scene.client("sender")
+    room = RoomFixture(session_queue=4)
+    peer = subscriber(room, "phone", window=2)
+    sender = room.client("sender")
     sender.send(*(Publish("a", b"%d" % n, 1, packet_id=n) for n in range(1, 9)))
     assert payloads(peer.receive()) == [b"1", b"2"]
-    assert scene.broker.counters.messages_dropped_slow == 2  # 3 to 6 wait, 7 and 8 found no room
+    assert room.counters.messages_dropped_slow == 2  # 3 to 6 wait, 7 and 8 found no room
     peer.send(Puback(1))
     assert payloads(peer.receive()) == [b"3"]
     peer.send(Puback(2), Puback(3))
@@ -196,9 +196,9 @@ def test_qos_1_waits_in_a_bounded_queue_and_keeps_its_order() -> None:
 
 
 def test_a_queue_of_no_length_drops_at_once_and_never_gets_stuck() -> None:
-    scene = Scene(session_queue=0)
-    peer = subscriber(scene, "phone", window=1)
-    sender = scene.client("sender")
+    room = RoomFixture(session_queue=0)
+    peer = subscriber(room, "phone", window=1)
+    sender = room.client("sender")
     sender.send(*(Publish("a", b"%d" % n, 1, packet_id=n) for n in range(1, 4)))
     assert payloads(peer.receive()) == [b"1"]
     peer.send(Puback(1))
@@ -207,8 +207,8 @@ def test_a_queue_of_no_length_drops_at_once_and_never_gets_stuck() -> None:
 
 
 def test_qos_1_waits_while_the_transport_is_blocked_and_flows_when_it_flows() -> None:
-    scene = Scene()
-    peer, sender = subscriber(scene, "phone"), scene.client("sender")
+    room = RoomFixture()
+    peer, sender = subscriber(room, "phone"), room.client("sender")
     peer.connection.pause_writing()
     sender.send(Publish("a", b"1", 1, packet_id=1), Publish("a", b"2", 1, packet_id=2))
     assert peer.receive() == []
@@ -217,8 +217,8 @@ def test_qos_1_waits_while_the_transport_is_blocked_and_flows_when_it_flows() ->
 
 
 def test_who_does_not_read_is_not_read_from() -> None:
-    scene = Scene()
-    peer = scene.client("phone")
+    room = RoomFixture()
+    peer = room.client("phone")
     peer.connection.pause_writing()
     assert not peer.wire.reading
     peer.connection.resume_writing()
@@ -227,29 +227,29 @@ def test_who_does_not_read_is_not_read_from() -> None:
 
 @pytest.mark.parametrize("qos", [0, 1])
 def test_a_message_larger_than_the_subscriber_takes_is_dropped_and_counted(qos: int) -> None:
-    scene = Scene()
-    peer = scene.client("phone", properties={PropertyId.MAXIMUM_PACKET_SIZE: 50})
+    room = RoomFixture()
+    peer = room.client("phone", properties={PropertyId.MAXIMUM_PACKET_SIZE: 50})
     peer.send(Subscribe(1, [Subscription("a", 1)]))
     peer.receive()
-    sender = scene.client("sender")
+    sender = room.client("sender")
     sender.send(Publish("a", b"x" * 60, qos, packet_id=qos), Publish("a", b"ok", qos, packet_id=2 * qos))
     assert payloads(peer.receive()) == [b"ok"]
-    assert scene.broker.counters.messages_dropped_size == 1
+    assert room.counters.messages_dropped_size == 1
 
 
 # --- the turn's budget ---------------------------------------------------------------------------------
 
 
 def test_a_publisher_over_the_turns_budget_is_not_read_from_until_the_rest_is_done() -> None:
-    scene = Scene(turn_budget=5)
-    peers = [subscriber(scene, f"d{n}") for n in range(3)]
-    sender = scene.client("sender")
+    room = RoomFixture(turn_budget=5)
+    peers = [subscriber(room, f"d{n}") for n in range(3)]
+    sender = room.client("sender")
     sender.send(*(Publish("a", b"%d" % n, 1, packet_id=n) for n in range(1, 8)))
     assert not sender.wire.reading
     assert payloads(peers[0].unread()) == []
-    scene.turns.turn()
+    room.turns.turn()
     assert payloads(peers[0].unread()) == [b"1", b"2"]
-    scene.turns.settle()
+    room.turns.settle()
     assert sender.wire.reading
     assert payloads(peers[0].receive()) == [b"3", b"4", b"5", b"6", b"7"]
     for peer in peers[1:]:
@@ -258,11 +258,11 @@ def test_a_publisher_over_the_turns_budget_is_not_read_from_until_the_rest_is_do
 
 
 def test_one_publisher_over_budget_does_not_hold_up_another() -> None:
-    scene = Scene(turn_budget=1)
-    peer = subscriber(scene, "phone")
-    greedy, modest = scene.client("greedy"), scene.client("modest")
+    room = RoomFixture(turn_budget=1)
+    peer = subscriber(room, "phone")
+    greedy, modest = room.client("greedy"), room.client("modest")
     greedy.send(*(Publish("a", b"g%d" % n) for n in range(8)))
-    scene.turns.turn()
+    room.turns.turn()
     modest.send(Publish("a", b"m"))
     order = payloads(peer.receive())
     assert [payload for payload in order if payload != b"m"] == [b"g%d" % n for n in range(8)]
@@ -270,30 +270,30 @@ def test_one_publisher_over_budget_does_not_hold_up_another() -> None:
 
 
 def test_a_good_bye_behind_a_backlog_waits_for_its_turn() -> None:
-    scene = Scene(turn_budget=1)
-    peer, sender = subscriber(scene, "phone"), scene.client("sender")
+    room = RoomFixture(turn_budget=1)
+    peer, sender = subscriber(room, "phone"), room.client("sender")
     sender.send(*(Publish("a", b"%d" % n) for n in range(6)), Disconnect())
     assert payloads(peer.receive()) == [b"%d" % n for n in range(6)]
     assert sender.over
 
 
 def test_a_connection_that_ends_with_a_backlog_leaves_nothing_behind() -> None:
-    scene = Scene(turn_budget=1)
-    peer, sender = subscriber(scene, "phone"), scene.client("sender")
+    room = RoomFixture(turn_budget=1)
+    peer, sender = subscriber(room, "phone"), room.client("sender")
     sender.send(*(Publish("a", b"%d" % n) for n in range(6)))
     sender.wire.abort()
     assert sender.over
     assert len(payloads(peer.receive())) < 6
-    assert scene.broker.counters.connections == 1
+    assert room.counters.connections == 1
 
 
 def test_a_backlog_of_a_client_that_does_not_read_is_worked_off_without_reading_more() -> None:
-    scene = Scene(turn_budget=1)
-    subscriber(scene, "phone")
-    sender = scene.client("sender")
+    room = RoomFixture(turn_budget=1)
+    subscriber(room, "phone")
+    sender = room.client("sender")
     sender.send(*(Publish("a", b"%d" % n) for n in range(6)))
     sender.connection.pause_writing()
-    scene.turns.settle()
+    room.turns.settle()
     assert sender.connection.backlog is None
     assert not sender.wire.reading
     sender.connection.resume_writing()
@@ -301,44 +301,44 @@ def test_a_backlog_of_a_client_that_does_not_read_is_worked_off_without_reading_
 
 
 def test_flowing_again_does_not_let_a_publisher_past_its_backlog() -> None:
-    scene = Scene(turn_budget=1)
-    subscriber(scene, "phone")
-    sender = scene.client("sender")
+    room = RoomFixture(turn_budget=1)
+    subscriber(room, "phone")
+    sender = room.client("sender")
     sender.connection.pause_writing()
     sender.send(*(Publish("a", b"%d" % n) for n in range(6)))
     sender.connection.resume_writing()
     assert not sender.wire.reading
-    scene.turns.settle()
+    room.turns.settle()
     assert sender.wire.reading
 
 
 def test_a_tenant_goes_with_its_last_session() -> None:
-    scene = Scene()
-    first, second = scene.client("a"), scene.client("b")
-    assert isinstance(scene.broker.tenants[7].subscriptions, Subscriptions)
+    room = RoomFixture()
+    first, second = room.client("a"), room.client("b")
+    assert isinstance(room.sessions.tenants[7].subscriptions, Subscriptions)
     first.wire.abort()
     assert first.over
-    assert 7 in scene.broker.tenants
+    assert 7 in room.sessions.tenants
     second.wire.abort()
     assert second.over
-    assert scene.broker.tenants == {}
+    assert room.sessions.tenants == {}
 
 
 # --- more subscribers than a turn may serve ------------------------------------------------------------
 
 
 def test_a_message_with_very_many_subscribers_is_served_in_slices_and_then_acknowledged() -> None:
-    scene = Scene(turn_budget=3)
-    peers = [subscriber(scene, f"d{n}") for n in range(8)]
-    sender = scene.client("sender")
+    room = RoomFixture(turn_budget=3)
+    peers = [subscriber(room, f"d{n}") for n in range(8)]
+    sender = room.client("sender")
     sender.send(Publish("a", b"one", 1, packet_id=1), Publish("a", b"two", 1, packet_id=2))
     assert not sender.wire.reading
-    scene.turns.turn()
-    scene.turns.turn()
+    room.turns.turn()
+    room.turns.turn()
     early = [payloads(peer.unread()) for peer in peers]
     assert [b"one"] in early
     assert [] in early
-    scene.turns.settle()
+    room.turns.settle()
     late = [payloads(peer.receive()) for peer in peers]
     assert [first + rest for first, rest in zip(early, late, strict=True)] == [[b"one", b"two"]] * len(peers)
     assert sender.receive() == [Puback(1), Puback(2)]
@@ -346,22 +346,22 @@ def test_a_message_with_very_many_subscribers_is_served_in_slices_and_then_ackno
 
 
 def test_a_message_with_very_many_subscribers_outlives_its_publisher() -> None:
-    scene = Scene(turn_budget=3)
-    peers = [subscriber(scene, f"d{n}") for n in range(8)]
-    sender = scene.client("sender")
+    room = RoomFixture(turn_budget=3)
+    peers = [subscriber(room, f"d{n}") for n in range(8)]
+    sender = room.client("sender")
     sender.send(Publish("a", b"last words"))
     sender.wire.abort()
-    scene.turns.settle()
+    room.turns.settle()
     assert [payloads(peer.receive()) for peer in peers] == [[b"last words"]] * len(peers)
 
 
 def test_one_turn_writes_to_a_bounded_number_of_connections() -> None:
-    scene = Scene(turn_writes=3)
-    peers = [subscriber(scene, f"d{n}") for n in range(8)]
-    scene.client("sender").send(Publish("a", b"m"))
-    scene.turns.turn()
+    room = RoomFixture(turn_writes=3)
+    peers = [subscriber(room, f"d{n}") for n in range(8)]
+    room.client("sender").send(Publish("a", b"m"))
+    room.turns.turn()
     early = [payloads(peer.unread()) for peer in peers]
     assert early.count([b"m"]) == 3
-    scene.turns.settle()
+    room.turns.settle()
     late = [payloads(peer.receive()) for peer in peers]
     assert late.count([b"m"]) == len(peers) - 3

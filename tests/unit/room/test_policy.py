@@ -14,7 +14,7 @@ from longline.mqtt.packets import (
 )
 from longline.mqtt.properties import PropertyId
 from longline.mqtt.reasons import ReasonCode
-from tests.unit.room.scene import Peer, Scene
+from tests.unit.room.fixture import Peer, RoomFixture
 
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
 FAILURE = ReasonCode.UNSPECIFIED_ERROR  # all that a SUBACK of 3.1.1 knows
@@ -23,14 +23,14 @@ FAILURE = ReasonCode.UNSPECIFIED_ERROR  # all that a SUBACK of 3.1.1 knows
 def assert_closed(peer: Peer, reason: ReasonCode, code: str) -> None:
     assert peer.receive() == ([Disconnect(reason)] if peer.version == MQTT_5_0 else [])
     assert peer.over
-    assert peer.scene.broker.counters.closed == {code: 1}
-    assert peer.scene.broker.counters.refused == {code: 1}
+    assert peer.room.counters.closed == {code: 1}
+    assert peer.room.counters.refused == {code: 1}
 
 
 @VERSIONS
 def test_qos_2_closes_the_connection(version: int) -> None:
     """[MQTT-3.2.2-11]: CONNACK said that it is not available."""
-    peer = Scene().client("phone", version)
+    peer = RoomFixture().client("phone", version)
     peer.send(Publish("a", b"x", 2, packet_id=1))
     assert_closed(peer, ReasonCode.QOS_NOT_SUPPORTED, "qos_not_supported")
 
@@ -39,7 +39,7 @@ def test_qos_2_closes_the_connection(version: int) -> None:
 @pytest.mark.parametrize("qos", [0, 1])
 def test_a_retained_message_closes_the_connection(version: int, qos: int) -> None:
     """[MQTT-3.2.2-14]"""
-    peer = Scene().client("phone", version)
+    peer = RoomFixture().client("phone", version)
     peer.send(Publish("a", b"x", qos, retain=True, packet_id=qos))
     assert_closed(peer, ReasonCode.RETAIN_NOT_SUPPORTED, "retain_not_supported")
 
@@ -49,40 +49,40 @@ RESERVED = ["push/1", "push", "up/alarm", "group/g", "event/m/shown", "$SYS/x", 
 
 @pytest.mark.parametrize("topic", RESERVED)
 def test_a_platform_topic_is_refused_in_the_puback_of_mqtt_5(topic: str) -> None:
-    scene = Scene()
-    peer = scene.client("phone")
+    room = RoomFixture()
+    peer = room.client("phone")
     peer.send(Publish(topic, b"x", 1, packet_id=4))
     assert peer.receive() == [Puback(4, ReasonCode.NOT_AUTHORIZED)]
     assert not peer.over
-    assert scene.desk.refusals == ["topic_reserved"]
+    assert room.noted.refusals == ["topic_reserved"]
 
 
 @pytest.mark.parametrize("topic", RESERVED)
 def test_a_platform_topic_closes_a_connection_of_3_1_1_which_has_no_other_word(topic: str) -> None:
     """[MQTT-3.3.5-2]"""
-    peer = Scene().client("phone", MQTT_3_1_1)
+    peer = RoomFixture().client("phone", MQTT_3_1_1)
     peer.send(Publish(topic, b"x", 1, packet_id=4))
     assert_closed(peer, ReasonCode.NOT_AUTHORIZED, "topic_reserved")
 
 
 @VERSIONS
 def test_qos_0_has_no_answer_so_a_refused_publication_closes_the_connection(version: int) -> None:
-    peer = Scene().client("phone", version)
+    peer = RoomFixture().client("phone", version)
     peer.send(Publish("up/x", b"x"))
     assert_closed(peer, ReasonCode.NOT_AUTHORIZED, "topic_reserved")
 
 
 @pytest.mark.parametrize("topic", ["pushes", "upper/x", "a/push", "events/x", "grou", "a$"])
 def test_topics_that_only_look_like_the_platforms_are_free(topic: str) -> None:
-    scene = Scene()
-    peer = scene.client("phone")
+    room = RoomFixture()
+    peer = room.client("phone")
     peer.send(Subscribe(1, [Subscription(topic, 0)]), Publish(topic, b"x"))
     assert peer.receive() == [Suback(1, [0]), Publish(topic, b"x")]
 
 
 def test_without_pubsub_an_app_has_only_what_is_the_platforms() -> None:
-    scene = Scene(pubsub=False)
-    peer = scene.client("phone")
+    room = RoomFixture(pubsub=False)
+    peer = room.client("phone")
     peer.send(
         Publish("a", b"x", 1, packet_id=4), Subscribe(1, [Subscription("a", 1), Subscription("push/#", 1)])
     )
@@ -90,7 +90,7 @@ def test_without_pubsub_an_app_has_only_what_is_the_platforms() -> None:
 
 
 def test_a_topic_with_too_many_levels_is_refused() -> None:
-    peer = Scene(max_topic_levels=3).client("phone")
+    peer = RoomFixture(max_topic_levels=3).client("phone")
     peer.send(Publish("a/b/c", b"x", 1, packet_id=1), Publish("a/b/c/d", b"x", 1, packet_id=2))
     assert peer.receive() == [
         Puback(1, ReasonCode.NO_MATCHING_SUBSCRIBERS),
@@ -103,8 +103,8 @@ def test_a_topic_with_too_many_levels_is_refused() -> None:
 
 def test_a_topic_alias_stands_for_its_topic_until_it_is_given_another() -> None:
     """Section 3.3.2.3.4"""
-    scene = Scene(topic_alias_maximum=2)
-    peer = scene.client("phone")
+    room = RoomFixture(topic_alias_maximum=2)
+    peer = room.client("phone")
     peer.send(Subscribe(1, [Subscription("#")]))
     peer.receive()
 
@@ -118,7 +118,7 @@ def test_a_topic_alias_stands_for_its_topic_until_it_is_given_another() -> None:
 
 
 def test_a_topic_alias_does_not_lead_round_a_reserved_topic() -> None:
-    peer = Scene(topic_alias_maximum=2).client("phone")
+    peer = RoomFixture(topic_alias_maximum=2).client("phone")
     for topic in ("up/x", ""):
         peer.send(Publish(topic, b"x", 1, packet_id=1, properties={PropertyId.TOPIC_ALIAS: 1}))
         assert peer.receive() == [Puback(1, ReasonCode.NOT_AUTHORIZED)]
@@ -128,7 +128,7 @@ def test_a_topic_alias_does_not_lead_round_a_reserved_topic() -> None:
 def test_an_alias_that_was_not_offered_or_not_defined_closes_the_connection(
     maximum: int, alias: int, topic: str
 ) -> None:
-    peer = Scene(topic_alias_maximum=maximum).client("phone")
+    peer = RoomFixture(topic_alias_maximum=maximum).client("phone")
     peer.send(Publish(topic, b"x", properties={PropertyId.TOPIC_ALIAS: alias}))
     assert_closed(peer, ReasonCode.TOPIC_ALIAS_INVALID, "topic_alias_invalid")
 
@@ -149,26 +149,26 @@ def test_an_alias_that_was_not_offered_or_not_defined_closes_the_connection(
 def test_a_filter_is_refused_by_itself_and_the_others_of_the_packet_are_granted(
     version: int, filter: str, reason: ReasonCode
 ) -> None:
-    scene = Scene(max_topic_levels=8)
-    peer = scene.client("phone", version)
+    room = RoomFixture(max_topic_levels=8)
+    peer = room.client("phone", version)
     peer.send(Subscribe(1, [Subscription("a", 1), Subscription(filter, 1), Subscription("b", 0)]))
     told = reason if version == MQTT_5_0 else FAILURE
     assert peer.receive() == [Suback(1, [1, told, 0])]
     assert not peer.over
-    assert len(scene.desk.refusals) == 1
+    assert len(room.noted.refusals) == 1
 
 
 @VERSIONS
 def test_qos_2_is_granted_as_qos_1(version: int) -> None:
-    peer = Scene().client("phone", version)
+    peer = RoomFixture().client("phone", version)
     peer.send(Subscribe(1, [Subscription("a", 2)]))
     assert peer.receive() == [Suback(1, [1])]
 
 
 @VERSIONS
 def test_a_session_has_a_bounded_number_of_filters(version: int) -> None:
-    scene = Scene(max_subscriptions=2)
-    peer = scene.client("phone", version)
+    room = RoomFixture(max_subscriptions=2)
+    peer = room.client("phone", version)
     peer.send(Subscribe(1, [Subscription(name) for name in ("a", "b", "c", "a")]))
     told = ReasonCode.QUOTA_EXCEEDED if version == MQTT_5_0 else FAILURE
     assert peer.receive() == [Suback(1, [0, 0, told, 0])]
@@ -176,7 +176,7 @@ def test_a_session_has_a_bounded_number_of_filters(version: int) -> None:
 
 
 def test_what_a_device_gets_anyway_it_may_ask_for() -> None:
-    peer = Scene(max_subscriptions=0).client("phone")
+    peer = RoomFixture(max_subscriptions=0).client("phone")
     peer.send(Subscribe(1, [Subscription("push/#", 1), Subscription("group/+", 2)]))
     assert peer.receive() == [Suback(1, [1, 1])]
     assert peer.session.subscriptions is None
@@ -184,7 +184,7 @@ def test_what_a_device_gets_anyway_it_may_ask_for() -> None:
 
 def test_a_subscription_identifier_closes_the_connection() -> None:
     """Section 3.2.2.3.12: CONNACK said that they are not available."""
-    peer = Scene().client("phone")
+    peer = RoomFixture().client("phone")
     peer.send(Subscribe(1, [Subscription("a")], {PropertyId.SUBSCRIPTION_IDENTIFIER: [1]}))
     assert_closed(
         peer, ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED, "subscription_identifiers_not_supported"
@@ -192,6 +192,6 @@ def test_a_subscription_identifier_closes_the_connection() -> None:
 
 
 def test_other_properties_of_subscribe_are_welcome() -> None:
-    peer = Scene().client("phone")
+    peer = RoomFixture().client("phone")
     peer.send(Subscribe(1, [Subscription("a")], {PropertyId.USER_PROPERTY: [("k", "v")]}))
     assert peer.receive() == [Suback(1, [0])]

@@ -15,7 +15,7 @@ from longline.mqtt.packets import (
 from longline.mqtt.properties import PropertyId
 from longline.mqtt.reasons import ReasonCode
 from longline.room.push.frames import Frames
-from tests.unit.room.scene import NOW_MS, Peer, Scene, a_message
+from tests.unit.room.fixture import NOW_MS, Peer, RoomFixture, a_message
 
 
 def pushes(peer: Peer) -> list[str]:
@@ -24,9 +24,9 @@ def pushes(peer: Peer) -> list[str]:
 
 @pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
 def test_a_push_goes_to_its_own_topic_with_what_the_contract_says(version: int) -> None:
-    scene = Scene()
-    peer = scene.client("phone", version)
-    scene.offer(peer, 1)
+    room = RoomFixture()
+    peer = room.client("phone", version)
+    room.offer(peer, 1)
     (publish,) = peer.receive()
     assert isinstance(publish, Publish)
     assert (publish.topic, publish.payload, publish.qos, publish.dup) == ("push/m1", b"payload 1", 1, False)
@@ -36,169 +36,169 @@ def test_a_push_goes_to_its_own_topic_with_what_the_contract_says(version: int) 
             PropertyId.CONTENT_TYPE: "text/plain",
             PropertyId.USER_PROPERTY: [("message-id", "m1"), ("sent-at", str(NOW_MS))],
         }
-    assert [entry.position for entry in scene.desk.sent] == [1]
-    assert scene.broker.counters.pushes_sent == 1
+    assert [entry.position for entry in room.noted.sent] == [1]
+    assert room.counters.pushes_sent == 1
 
 
 def test_a_puback_is_the_receipt_and_frees_the_window() -> None:
-    scene = Scene()
-    peer = scene.client("phone")
-    scene.offer(peer, 1)
-    scene.offer(peer, 5, broadcast=True)
+    room = RoomFixture()
+    peer = room.client("phone")
+    room.offer(peer, 1)
+    room.offer(peer, 5, broadcast=True)
     first, second = peer.receive()
     assert isinstance(first, Publish)
     assert isinstance(second, Publish)
     peer.send(Puback(second.packet_id))
-    assert [(entry.position, entry.broadcast) for entry in scene.desk.acks] == [(5, True)]
+    assert [(entry.position, entry.broadcast) for entry in room.noted.acks] == [(5, True)]
     peer.send(Puback(first.packet_id))
-    assert [entry.position for entry in scene.desk.acks] == [5, 1]
-    assert peer.session.inflight is None
-    assert scene.broker.counters.pushes_acked == 2
+    assert [entry.position for entry in room.noted.acks] == [5, 1]
+    assert not peer.session.window.inflight
+    assert room.counters.pushes_acked == 2
     peer.send(Puback(first.packet_id))  # a second time: it is nobody's now
-    assert len(scene.desk.acks) == 2
+    assert len(room.noted.acks) == 2
 
 
 def test_a_full_window_leaves_pushes_in_the_store_and_acks_ask_for_them() -> None:
-    scene = Scene()
-    peer = scene.client("phone", window=4)
+    room = RoomFixture()
+    peer = room.client("phone", window=4)
     for position in range(1, 8):
-        scene.offer(peer, position)
+        room.offer(peer, position)
     assert pushes(peer) == ["push/m1", "push/m2", "push/m3", "push/m4"]
     session = peer.session
-    assert (session.more, session.missed, session.inbox_position) == (True, True, 4)
-    assert scene.broker.counters.pushes_left == 3
+    assert (session.window.waits(), session.window.inbox_written) == (True, 4)
+    assert room.counters.pushes_left == 3
     peer.send(Puback(1))
-    assert scene.desk.refills == []  # one read for half a window, not one for each ack
+    assert room.noted.asked == []  # one read for half a window, not one for each ack
     peer.send(Puback(2))
-    assert scene.desk.refills == [session]
+    assert room.noted.asked == [session]
 
 
 def test_while_the_store_has_more_a_new_push_does_not_overtake_it() -> None:
-    scene = Scene()
-    peer = scene.client("phone", window=2)
+    room = RoomFixture()
+    peer = room.client("phone", window=2)
     for position in range(1, 4):
-        scene.offer(peer, position)
+        room.offer(peer, position)
     peer.send(Puback(1), Puback(2))
-    scene.offer(peer, 4)
+    room.offer(peer, 4)
     assert pushes(peer) == ["push/m1", "push/m2"]
 
 
 def test_a_push_does_not_overtake_one_that_got_lost_on_its_way_here() -> None:
-    scene = Scene()
-    peer = scene.client("phone")
-    scene.offer(peer, 1)
-    scene.offer(peer, 4, before=1)
-    scene.offer(peer, 7, before=5)
-    scene.offer(peer, 8, before=7)
+    room = RoomFixture()
+    peer = room.client("phone")
+    room.offer(peer, 1)
+    room.offer(peer, 4, before=1)
+    room.offer(peer, 7, before=5)
+    room.offer(peer, 8, before=7)
     assert pushes(peer) == ["push/m1", "push/m4"]
     session = peer.session
-    assert (session.more, session.missed, session.inbox_position) == (True, True, 4)
-    assert scene.desk.refills == [session], "asked for once, though nothing is acknowledged"
+    assert (session.window.waits(), session.window.inbox_written) == (True, 4)
+    assert room.noted.asked == [session], "asked for once, though nothing is acknowledged"
 
 
 def test_a_push_that_was_read_from_the_store_already_is_not_written_again() -> None:
-    scene = Scene()
-    peer = scene.client("phone")
-    peer.session.inbox_position = peer.session.inbox_read = 5
-    peer.session.log_position = peer.session.log_read = 7
-    scene.offer(peer, 5)
-    scene.offer(peer, 7, broadcast=True)
+    room = RoomFixture()
+    peer = room.client("phone")
+    peer.session.window.inbox_written = peer.session.window.inbox_read = 5
+    peer.session.window.log_written = peer.session.window.log_read = 7
+    room.offer(peer, 5)
+    room.offer(peer, 7, broadcast=True)
     assert pushes(peer) == []
-    scene.offer(peer, 6)
-    scene.offer(peer, 8, broadcast=True)
+    room.offer(peer, 6)
+    room.offer(peer, 8, broadcast=True)
     assert pushes(peer) == ["push/m6", "push/m8"]
 
 
 def test_the_clients_receive_maximum_is_its_window() -> None:
-    scene = Scene()
-    peer = scene.client("phone", window=1)
-    scene.offer(peer, 1)
-    scene.offer(peer, 2)
+    room = RoomFixture()
+    peer = room.client("phone", window=1)
+    room.offer(peer, 1)
+    room.offer(peer, 2)
     assert pushes(peer) == ["push/m1"]
     peer.send(Puback(1))
-    assert scene.desk.refills == [peer.session]
+    assert room.noted.asked == [peer.session]
 
 
 def test_a_push_of_qos_0_needs_no_window_and_is_taken_when_it_is_written() -> None:
-    scene = Scene()
-    peer = scene.client("phone", window=1)
+    room = RoomFixture()
+    peer = room.client("phone", window=1)
     for position in range(1, 4):
-        scene.offer(peer, position, message=a_message(position, qos=0))
+        room.offer(peer, position, message=a_message(position, qos=0))
     published = [packet for packet in peer.receive() if isinstance(packet, Publish)]
     assert [(packet.topic, packet.qos) for packet in published] == [
         ("push/m1", 0),
         ("push/m2", 0),
         ("push/m3", 0),
     ]
-    assert [entry.position for entry in scene.desk.acks] == [1, 2, 3]
-    assert scene.desk.sent == []
+    assert [entry.position for entry in room.noted.acks] == [1, 2, 3]
+    assert room.noted.sent == []
 
 
 @pytest.mark.parametrize("qos", [0, 1])
 @pytest.mark.parametrize("broadcast", [False, True])
 def test_a_connection_that_is_closing_takes_no_push_and_the_store_keeps_it(qos: int, broadcast: bool) -> None:
     """Otherwise a push of QoS 0 would count as taken without having been written."""
-    scene = Scene()
-    peer = scene.client("phone")
+    room = RoomFixture()
+    peer = room.client("phone")
     session = peer.session
     peer.connection.close(ReasonCode.ADMINISTRATIVE_ACTION, "kicked")
-    scene.offer(peer, 1, broadcast=broadcast, message=a_message(1, qos=qos))
+    room.offer(peer, 1, broadcast=broadcast, message=a_message(1, qos=qos))
     assert peer.receive() == [Disconnect(ReasonCode.ADMINISTRATIVE_ACTION)]
-    assert (scene.desk.acks, scene.desk.sent) == ([], [])
-    assert (session.inbox_position, session.log_position) == (0, 0)
+    assert (room.noted.acks, room.noted.sent) == ([], [])
+    assert (session.window.inbox_written, session.window.log_written) == (0, 0)
 
 
 def test_a_push_larger_than_the_client_takes_is_dropped_with_the_reason() -> None:
     """[MQTT-3.1.2-24]"""
-    scene = Scene()
-    peer = scene.client("phone", properties={PropertyId.MAXIMUM_PACKET_SIZE: 200})
-    scene.offer(peer, 1, message=a_message(1, payload=b"x" * 200))
-    scene.offer(peer, 2)
+    room = RoomFixture()
+    peer = room.client("phone", properties={PropertyId.MAXIMUM_PACKET_SIZE: 200})
+    room.offer(peer, 1, message=a_message(1, payload=b"x" * 200))
+    room.offer(peer, 2)
     assert pushes(peer) == ["push/m2"]
-    assert scene.desk.drops == [("phone", 1, False, "too_large_for_client")]
-    assert peer.session.free() == 15
+    assert room.noted.drops == [("phone", 1, False, "too_large_for_client")]
+    assert peer.session.window.free() == 15
 
 
 @pytest.mark.parametrize("limit", range(95, 125))
 def test_no_packet_is_larger_than_the_client_said(limit: int) -> None:
-    scene = Scene()
-    peer = scene.client("phone", properties={PropertyId.MAXIMUM_PACKET_SIZE: limit})
-    scene.offer(peer, 1, message=a_message(1, payload=b"x" * 30))
-    scene.turns.settle()
+    room = RoomFixture()
+    peer = room.client("phone", properties={PropertyId.MAXIMUM_PACKET_SIZE: limit})
+    room.offer(peer, 1, message=a_message(1, payload=b"x" * 30))
+    room.turns.settle()
     assert max(len(data) for data in peer.wire.writes) <= limit
-    assert len(scene.desk.sent) + len(scene.desk.drops) == 1
+    assert len(room.noted.sent) + len(room.noted.drops) == 1
 
 
 # --- online only ---------------------------------------------------------------------------------------
 
 
 def test_an_online_only_push_that_cannot_be_written_now_is_dropped() -> None:
-    scene = Scene()
-    peer = scene.client("phone", window=1)
-    scene.offer(peer, 1)
-    scene.offer(peer, 2, message=a_message(2, online_only=True))
+    room = RoomFixture()
+    peer = room.client("phone", window=1)
+    room.offer(peer, 1)
+    room.offer(peer, 2, message=a_message(2, online_only=True))
     assert pushes(peer) == ["push/m1"]
-    assert scene.desk.drops == [("phone", 2, False, "busy")]
-    assert not peer.session.more  # there is nothing of it to be read later
+    assert room.noted.drops == [("phone", 2, False, "busy")]
+    assert not peer.session.window.waits()  # there is nothing of it to be read later
 
 
 def test_an_online_only_push_in_flight_is_dropped_when_the_connection_ends() -> None:
-    scene = Scene()
-    peer = scene.client("phone")
-    scene.offer(peer, 1, message=a_message(1, online_only=True))
-    scene.offer(peer, 2)
+    room = RoomFixture()
+    peer = room.client("phone")
+    room.offer(peer, 1, message=a_message(1, online_only=True))
+    room.offer(peer, 2)
     peer.receive()
     peer.wire.abort()
     assert peer.over
-    assert scene.desk.drops == [("phone", 1, False, "disconnected")]
+    assert room.noted.drops == [("phone", 1, False, "disconnected")]
 
 
 def test_an_online_only_push_does_not_move_the_position_in_the_inbox() -> None:
     """It was never there: what was stored before it and comes late by the bus must still be written."""
-    scene = Scene()
-    peer = scene.client("phone")
-    scene.offer(peer, 9, message=a_message(9, online_only=True))
-    scene.offer(peer, 8)
+    room = RoomFixture()
+    peer = room.client("phone")
+    room.offer(peer, 9, message=a_message(9, online_only=True))
+    room.offer(peer, 8)
     assert pushes(peer) == ["push/m9", "push/m8"]
 
 
@@ -206,29 +206,29 @@ def test_an_online_only_push_does_not_move_the_position_in_the_inbox() -> None:
 
 
 def test_a_blocked_transport_leaves_pushes_in_the_store_and_asks_for_them_when_it_flows() -> None:
-    scene = Scene(outbox_bytes=4096)
-    peer = scene.client("phone")
+    room = RoomFixture(outbox_bytes=4096)
+    peer = room.client("phone")
     peer.wire.slow = True
     for position in range(1, 8):
-        scene.offer(peer, position, message=a_message(position, payload=b"x" * 1500))
-        scene.turns.settle()
+        room.offer(peer, position, message=a_message(position, payload=b"x" * 1500))
+        room.turns.settle()
     assert peer.connection.blocked
     assert not peer.wire.reading
     written = len(pushes(peer))
     assert 0 < written < 7
-    assert scene.broker.counters.pushes_left == 7 - written
+    assert room.counters.pushes_left == 7 - written
     peer.wire.read()
     assert peer.wire.reading
-    assert scene.desk.refills == [peer.session]
+    assert room.noted.asked == [peer.session]
 
 
 def test_what_one_turn_may_gather_for_one_connection_is_bounded() -> None:
     """More than the outbox goes to the transport at once, and the transport says stop."""
-    scene = Scene(outbox_bytes=4096)
-    peer = scene.client("phone", window=1000)
+    room = RoomFixture(outbox_bytes=4096)
+    peer = room.client("phone", window=1000)
     peer.wire.slow = True
     for position in range(1, 100):
-        scene.offer(peer, position, message=a_message(position, payload=b"x" * 1000))
+        room.offer(peer, position, message=a_message(position, payload=b"x" * 1000))
     assert peer.connection.blocked
     assert peer.wire.held + peer.connection.waiting < 3 * 4096
     peer.receive()
@@ -236,18 +236,18 @@ def test_what_one_turn_may_gather_for_one_connection_is_bounded() -> None:
 
 def test_pushes_are_not_starved_by_plain_messages() -> None:
     """A device that others flood with publish/subscribe still gets what its app server sends."""
-    scene = Scene(session_queue=1000)
-    peer, other = scene.client("phone", window=4), scene.client("flooder")
+    room = RoomFixture(session_queue=1000)
+    peer, other = room.client("phone", window=4), room.client("flooder")
     peer.send(Subscribe(1, [Subscription("flood", 1)]))
     peer.receive()
     other.send(*(Publish("flood", b"x", 1, packet_id=number) for number in range(1, 101)))
-    scene.offer(peer, 1)
-    assert peer.session.more
+    room.offer(peer, 1)
+    assert peer.session.window.waits()
     for packet in peer.receive():
         if isinstance(packet, Publish):
             peer.send(Puback(packet.packet_id))
-    assert scene.desk.refills[:1] == [peer.session]
-    assert peer.session.free() >= 2  # kept for what the store has
+    assert room.noted.asked[:1] == [peer.session]
+    assert peer.session.window.free() >= 2  # kept for what the store has
 
 
 # --- encoding ------------------------------------------------------------------------------------------
@@ -256,16 +256,16 @@ def test_pushes_are_not_starved_by_plain_messages() -> None:
 def test_a_push_is_encoded_once_for_each_version() -> None:
     frames = Frames(a_message(1))
     first = frames.of(MQTT_5_0, NOW_MS)
-    assert frames.of(MQTT_5_0, NOW_MS + 1000) is first
+    assert frames.of(MQTT_5_0, NOW_MS + 500) is first
     assert frames.of(MQTT_3_1_1, NOW_MS) is frames.of(MQTT_3_1_1, NOW_MS)
     assert frames.of(MQTT_3_1_1, NOW_MS) is not first
 
 
 def test_the_remaining_life_of_a_push_is_rounded_up() -> None:
     def expiry(now_ms: int) -> object:
-        scene = Scene()
-        peer = scene.client("phone")
-        scene.broker.offer(peer.session, Frames(a_message(1)), 1, False, now_ms)
+        room = RoomFixture()
+        peer = room.client("phone")
+        room.pushes.offer(peer.session, Frames(a_message(1)), 1, False, now_ms)
         (publish,) = peer.receive()
         assert isinstance(publish, Publish)
         assert publish.properties is not None
@@ -276,41 +276,41 @@ def test_the_remaining_life_of_a_push_is_rounded_up() -> None:
 
 
 def test_a_push_that_was_on_its_way_for_longer_than_its_life_is_left_to_the_store() -> None:
-    scene = Scene()
-    peer = scene.client("phone")
-    scene.broker.offer(peer.session, Frames(a_message(1)), 1, False, NOW_MS + 60_000)
+    room = RoomFixture()
+    peer = room.client("phone")
+    room.pushes.offer(peer.session, Frames(a_message(1)), 1, False, NOW_MS + 60_000)
     assert peer.receive() == []
 
 
 def test_a_push_that_the_client_refuses_is_dropped_and_frees_the_window() -> None:
-    scene = Scene()
-    peer = scene.client("phone")
-    scene.broker.offer(peer.session, Frames(a_message(1)), 1, False, NOW_MS)
+    room = RoomFixture()
+    peer = room.client("phone")
+    room.pushes.offer(peer.session, Frames(a_message(1)), 1, False, NOW_MS)
     (publish,) = peer.receive()
     assert isinstance(publish, Publish)
     peer.send(Puback(publish.packet_id, ReasonCode.QUOTA_EXCEEDED))
-    assert scene.desk.acks == []
-    assert scene.desk.drops == [("phone", 1, False, "refused_by_client")]
-    assert peer.session.inflight is None
+    assert room.noted.acks == []
+    assert room.noted.drops == [("phone", 1, False, "refused_by_client")]
+    assert not peer.session.window.inflight
 
 
 def test_pushes_of_one_turn_go_to_the_transport_in_one_write() -> None:
-    scene = Scene()
-    peers = [scene.client(name) for name in ("a", "b")]
+    room = RoomFixture()
+    peers = [room.client(name) for name in ("a", "b")]
     before = [len(peer.wire.writes) for peer in peers]
     for position in range(1, 11):
         for peer in peers:
-            scene.offer(peer, position)
+            room.offer(peer, position)
     assert [len(peer.wire.writes) for peer in peers] == before
-    scene.turns.turn()
+    room.turns.turn()
     assert [len(peer.wire.writes) for peer in peers] == [count + 1 for count in before]
     assert [len(pushes(peer)) for peer in peers] == [10, 10]
 
 
 def test_a_connect_still_on_its_way_does_not_hide_the_session_that_serves() -> None:
-    scene = Scene()
-    serving = scene.client("phone")
-    coming = scene.peer()
+    room = RoomFixture()
+    serving = room.client("phone")
+    coming = room.peer()
     coming.send(Connect(MQTT_5_0, "phone"))
-    scene.offer(serving, 1)
+    room.offer(serving, 1)
     assert pushes(serving) == ["push/m1"]

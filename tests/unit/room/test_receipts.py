@@ -1,36 +1,36 @@
 import asyncio
-from typing import cast
 
 import pytest
 
 from longline.errors import Unavailable
+from longline.flow.batcher import Retry
 from longline.model.ledger import State
 from longline.room.counters import RoomCounters
 from longline.room.push import receipts as module
 from longline.room.push.receipts import Receipts
-from longline.room.session.session import InFlight, Session
-from longline.saver.bundle import Saver
+from longline.room.push.sent import SentPush
+from longline.telemetry.faults import Faults
 from longline.testing.clock import settle
-from tests.unit.room.house import Store
-from tests.unit.room.scene import Scene
+from tests.unit.room.fixture import RoomFixture
+from tests.unit.room.running import Store
 
 
 class Office:
     """Receipts above a store, with a clock that the test moves and retries that do not wait."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, limit: int = 100) -> None:
+        monkeypatch.setattr(module, "RETRY", Retry(0, 0))
         self.store = Store()
         self.counters = RoomCounters()
-        self.receipts = Receipts(cast(Saver, self.store), self.counters, delay=0, limit=limit)
+        self.receipts = Receipts(self.store.inboxes, self.counters, Faults(), delay=0, limit=limit)
         self.now = 1_000_000
-        scene = Scene()
-        self.session = Session(scene.broker.enter(7, "news", True), "d", 1, scene.peer().connection, 16)
+        room = RoomFixture()
+        self.session = room.session("d")
         self.session.ordinal = 3
         monkeypatch.setattr(module, "wall_clock", lambda: self.now)
-        monkeypatch.setattr(module, "RETRY_AFTER", 0)
 
-    def entry(self, position: int) -> InFlight:
-        return InFlight(self.session, position, False, False, self.now)
+    def entry(self, position: int) -> SentPush:
+        return SentPush(self.session, position, False, False, self.now)
 
     def committed(self) -> list[tuple[int, State]]:
         return [(receipt.position, receipt.state) for batch in self.store.settled for receipt in batch]
@@ -50,7 +50,7 @@ async def running(office: Office) -> asyncio.Task[None]:
 async def test_what_comes_together_and_what_comes_during_a_commit_are_committed_together(
     office: Office,
 ) -> None:
-    door = office.store.close_door("settle")
+    hold = office.store.hold("settle")
     task = await running(office)
     for position in (1, 2, 3):
         office.receipts.acknowledged(office.entry(position))
@@ -59,7 +59,7 @@ async def test_what_comes_together_and_what_comes_during_a_commit_are_committed_
         office.receipts.acknowledged(office.entry(position))
     await settle()
     assert len(office.store.settled) == 1
-    door.set()
+    hold.set()
     await settle()
     assert [len(batch) for batch in office.store.settled] == [3, 2]
     assert office.committed() == [(n, State.ACKED) for n in range(1, 6)]
@@ -96,16 +96,16 @@ async def test_beyond_the_bound_the_newest_receipts_are_forgotten_and_counted(
 async def test_a_failed_batch_comes_back_within_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     office = Office(monkeypatch, limit=3)
     office.store.faults["settle"] = [Unavailable()]
-    door = office.store.close_door("settle")
+    hold = office.store.hold("settle")
     task = await running(office)
     for position in (1, 2, 3):
         office.receipts.acknowledged(office.entry(position))
     await settle()
     office.receipts.acknowledged(office.entry(4))  # while the first three fail
-    door.set()
+    hold.set()
     await settle()
     assert office.counters.receipts_lost == 1
-    assert [r.position for r in office.store.settled[-1]] == [1, 2, 4]
+    assert [r.position for r in office.store.settled[-1]] == [1, 2, 3]
     task.cancel()
 
 
@@ -173,7 +173,7 @@ async def test_settled_with_nothing_gathered_returns_at_once(office: Office) -> 
 
 async def test_settled_waits_for_the_commit_under_way(office: Office) -> None:
     """Who reads an inbox behind an acknowledgement must not read it in front of that commit."""
-    door = office.store.close_door("settle")
+    hold = office.store.hold("settle")
     task = await running(office)
     office.receipts.acknowledged(office.entry(1))
     await settle()
@@ -181,7 +181,7 @@ async def test_settled_waits_for_the_commit_under_way(office: Office) -> None:
     waiting = asyncio.create_task(office.receipts.settled())
     await settle()
     assert not waiting.done()
-    door.set()
+    hold.set()
     await settle()
     assert waiting.done()
     assert len(office.store.settled) == 1  # nothing more was there to commit
@@ -200,13 +200,13 @@ async def test_settled_waits_through_failures(office: Office) -> None:
 
 
 async def test_who_stops_waiting_does_not_disturb_the_others(office: Office) -> None:
-    door = office.store.close_door("settle")
+    hold = office.store.hold("settle")
     office.receipts.acknowledged(office.entry(1))
     first = asyncio.create_task(office.receipts.settled())
     second = asyncio.create_task(office.receipts.settled())
     task = await running(office)
     first.cancel()
-    door.set()
+    hold.set()
     await settle()
     assert second.done()
     assert not second.cancelled()

@@ -14,10 +14,12 @@ from longline.mqtt.codec import Decoder, encode
 from longline.mqtt.packets import MQTT_5_0, Connack, Connect, Disconnect, Packet, Publish
 from longline.mqtt.reasons import ReasonCode
 from longline.register.memory import MemoryRegister
-from longline.room.room import Room, listen
+from longline.room.room import Room
+from longline.room.wire.listeners import listen
 from longline.saver.bundle import Saver
 from longline.settings import RoomSettings
-from tests.unit.room.house import Store, a_token
+from longline.telemetry.faults import Faults
+from tests.unit.room.running import Store, a_token
 from tests.unit.room.test_admission import unicast
 
 PATIENCE = 10.0  # s
@@ -63,6 +65,7 @@ class Site:
             register=self.register,
             bus=self.bus,
             report=lambda code, peer, message: self.reports.append(code),
+            faults=Faults(),
             fenced=self.fenced,
         )
 

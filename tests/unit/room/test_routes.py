@@ -24,21 +24,21 @@ from longline.mqtt.properties import Properties, PropertyId
 from longline.mqtt.reasons import ReasonCode
 from longline.mqtt.topics import matches
 from longline.room.pubsub.routes import HOLD_BACK, PATIENCE, PIECE, REFRESH, pieces
-from tests.unit.room.country import Country, payloads
-from tests.unit.room.scene import APP
+from tests.unit.room.cluster import Cluster, payloads
+from tests.unit.room.fixture import APP
 
 
 @pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
 @pytest.mark.parametrize("sender", [MQTT_3_1_1, MQTT_5_0])
 async def test_a_message_reaches_subscribers_in_every_room(version: int, sender: int) -> None:
-    async with Country() as country:
-        a, b, c = [await country.town(name) for name in "abc"]
+    async with Cluster() as cluster:
+        a, b, c = [await cluster.room(name) for name in "abc"]
         here = await a.subscriber("t/1", version=version)
         there = await b.subscriber("t/+", version=version)
         elsewhere = await c.subscriber("other", version=version)
         publisher = a.client("p", sender)
         publisher.send(Publish("t/1", b"x", 1, packet_id=9))
-        await country.settle()
+        await cluster.settle()
         assert publisher.receive() == [Puback(9)]
         assert payloads(here.receive()) == [b"x"]
         assert payloads(there.receive()) == [b"x"]
@@ -48,58 +48,58 @@ async def test_a_message_reaches_subscribers_in_every_room(version: int, sender:
 
 
 async def test_properties_travel_on_and_aliases_stay() -> None:
-    async with Country() as country:
-        a, b = await country.town("a"), await country.town("b")
-        a.scene.policy.topic_alias_maximum = 4
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
+        a.parts.rules.topic_alias_maximum = 4
         there = await b.subscriber("t")
         given: Properties = {PropertyId.CONTENT_TYPE: "text/x", PropertyId.USER_PROPERTY: [("k", "v")]}
         a.client("p").send(Publish("t", b"x", properties={**given, PropertyId.TOPIC_ALIAS: 1}))
-        await country.settle()
+        await cluster.settle()
         assert there.receive() == [Publish("t", b"x", properties=given)]
 
 
 async def test_properties_that_cannot_be_read_cost_no_message() -> None:
-    async with Country() as country:
-        a = await country.town("a")
+    async with Cluster() as cluster:
+        a = await cluster.room("a")
         peer = await a.subscriber("t")
-        await a.table.forward(Forward(APP, "t", b"x", 0, b"\x7f"))
+        a.table.forward(Forward(APP, "t", b"x", 0, b"\x7f"))
         assert peer.receive() == [Publish("t", b"x")]
 
 
 async def test_a_message_goes_only_where_somebody_wants_it() -> None:
-    async with Country() as country:
-        towns = [await country.town(f"n{n}") for n in range(5)]
-        await towns[3].subscriber("t")
-        publisher = towns[0].client("p")
+    async with Cluster() as cluster:
+        rooms = [await cluster.room(f"n{n}") for n in range(5)]
+        await rooms[3].subscriber("t")
+        publisher = rooms[0].client("p")
         publisher.send(Publish("t", b"1", 1, packet_id=1), Publish("nobody", b"2", 1, packet_id=2))
-        await country.settle()
+        await cluster.settle()
         assert publisher.receive() == [Puback(1), Puback(2, ReasonCode.NO_MATCHING_SUBSCRIBERS)]
-        assert country.road.forwarded() == [("n3", b"1")]
+        assert cluster.bus.forwarded() == [("n3", b"1")]
 
 
 async def test_a_room_that_is_alone_keeps_no_table() -> None:
-    async with Country() as country:
-        a = await country.town("a")
+    async with Cluster() as cluster:
+        a = await cluster.room("a")
         await a.subscriber("t")
-        assert a.scene.broker.rooms is None
+        assert a.parts.fanout.rooms is None
         publisher = a.client("p")
         publisher.send(Publish("t", b"x", 1, packet_id=1))
         assert publisher.receive() == [Puback(1)]
-        assert country.road.sent == []
+        assert cluster.bus.sent == []
 
 
 async def test_a_room_that_joins_learns_what_there_is_and_tells_what_it_has() -> None:
-    async with Country() as country:
-        a = await country.town("a")
+    async with Cluster() as cluster:
+        a = await cluster.room("a")
         old = await a.subscriber("t/#")  # before there was anybody to tell
-        b = await country.town("b")
+        b = await cluster.room("b")
         new = await b.subscriber("u")
         b.client("p").send(Publish("t/1", b"to a"))
         a.client("p").send(Publish("u", b"to b"), Publish("nobody", b"x"))
-        await country.settle()
+        await cluster.settle()
         assert payloads(old.receive()) == [b"to a"]
         assert payloads(new.receive()) == [b"to b"]
-        assert country.road.forwarded() == [("a", b"to a"), ("b", b"to b")]
+        assert cluster.bus.forwarded() == [("a", b"to a"), ("b", b"to b")]
         assert (a.table.counters.neighbours, a.table.counters.filters) == (1, 1)
 
 
@@ -107,27 +107,27 @@ async def test_a_room_that_joins_learns_what_there_is_and_tells_what_it_has() ->
 
 
 async def test_a_publication_is_acknowledged_once_the_bus_has_it() -> None:
-    async with Country() as country:
-        a, b = await country.town("a"), await country.town("b")
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
         there = await b.subscriber("t")
-        door = country.road.shut_door("b")
+        hold = cluster.bus.hold("b")
         publisher = a.client("p")
         publisher.send(Publish("t", b"x", 1, packet_id=1))
-        await country.settle()
+        await cluster.settle()
         assert publisher.receive() == []
-        door.set()
-        await country.settle()
+        hold.set()
+        await cluster.settle()
         assert publisher.receive() == [Puback(1)]
         assert payloads(there.receive()) == [b"x"]
 
 
 async def test_answers_keep_the_order_of_the_publications() -> None:
     """[MQTT-4.6.0-2] One that is settled here does not overtake one that waits for another room."""
-    async with Country() as country:
-        a, b = await country.town("a"), await country.town("b")
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
         await b.subscriber("t")
         await a.subscriber("here")
-        door = country.road.shut_door("b")
+        hold = cluster.bus.hold("b")
         publisher = a.client("p")
         publisher.send(
             Publish("t", b"x", 1, packet_id=1),
@@ -136,18 +136,18 @@ async def test_answers_keep_the_order_of_the_publications() -> None:
             Publish("t", b"x", 1, packet_id=4),
             Pingreq(),
         )
-        await country.settle()
+        await cluster.settle()
         assert publisher.receive() == [Pingresp()]
-        door.set()
-        await country.settle()
+        hold.set()
+        await cluster.settle()
         answers = [packet for packet in publisher.receive() if isinstance(packet, Puback)]
         assert [answer.packet_id for answer in answers] == [1, 2, 3, 4]
         assert publisher.connection.answers is None
 
 
 async def test_many_messages_of_one_publisher_keep_their_order() -> None:
-    async with Country() as country:
-        a, b = await country.town("a"), await country.town("b")
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
         there = await b.subscriber("t", qos=0)
         publisher = a.client("p")
         for start in range(0, 500, 50):
@@ -157,23 +157,23 @@ async def test_many_messages_of_one_publisher_keep_their_order() -> None:
                     for n in range(start, start + 50)
                 )
             )
-            await country.settle()
+            await cluster.settle()
         assert payloads(there.receive()) == [b"%d" % n for n in range(500)]
         acknowledged = [packet for packet in publisher.receive() if isinstance(packet, Puback)]
         assert [packet.packet_id for packet in acknowledged] == list(range(2, 501, 2))
 
 
 async def test_a_bus_that_fails_is_tried_again_for_what_is_to_be_acknowledged() -> None:
-    async with Country() as country:
-        a, b, c = [await country.town(name) for name in "abc"]
+    async with Cluster() as cluster:
+        a, b, c = [await cluster.room(name) for name in "abc"]
         at_b, at_c = await b.subscriber("t"), await c.subscriber("t")
-        country.road.faults["b"] = [Unavailable("not now"), Unavailable("nor now")]
+        cluster.bus.faults["b"] = [Unavailable("not now"), Unavailable("nor now")]
         publisher = a.client("p")
         publisher.send(Publish("t", b"once", 0), Publish("t", b"surely", 1, packet_id=1))
-        await country.settle()
+        await cluster.settle()
         assert payloads(at_c.receive()) == [b"once", b"surely"]
         assert publisher.receive() == []
-        await country.pass_time(1)
+        await cluster.pass_time(1)
         assert publisher.receive() == [Puback(1)]
         assert payloads(at_b.receive()) == [b"surely"]
         assert payloads(at_c.receive()) == []
@@ -181,33 +181,33 @@ async def test_a_bus_that_fails_is_tried_again_for_what_is_to_be_acknowledged() 
 
 
 async def test_what_was_for_a_room_that_is_gone_meanwhile_is_settled() -> None:
-    async with Country() as country:
-        a, b = await country.town("a"), await country.town("b")
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
         await b.subscriber("t")
-        country.road.faults["b"] = [Unavailable("not now")] * 1000
+        cluster.bus.faults["b"] = [Unavailable("not now")] * 1000
         publisher = a.client("p")
         publisher.send(Publish("t", b"x", 1, packet_id=1))
-        await country.pass_time(REFRESH)
+        await cluster.pass_time(REFRESH)
         assert publisher.receive() == []
         await b.die()
-        await country.road.shut("b")
-        await country.pass_time(2 * REFRESH)
+        await cluster.bus.shut("b")
+        await cluster.pass_time(2 * REFRESH)
         assert publisher.receive() == [Puback(1)]
-        assert a.scene.broker.rooms is None
+        assert a.parts.fanout.rooms is None
 
 
 async def test_a_publisher_that_is_gone_has_published_all_the_same() -> None:
-    async with Country() as country:
-        a, b = await country.town("a"), await country.town("b")
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
         there = await b.subscriber("t")
-        door = country.road.shut_door("b")
+        hold = cluster.bus.hold("b")
         publisher = a.client("p")
         publisher.send(Publish("t", b"x", 1, packet_id=1))
-        await country.settle()
+        await cluster.settle()
         publisher.wire.abort()
         assert publisher.over
-        door.set()
-        await country.settle()
+        hold.set()
+        await cluster.settle()
         assert payloads(there.receive()) == [b"x"]
 
 
@@ -215,23 +215,23 @@ async def test_a_publisher_that_is_gone_has_published_all_the_same() -> None:
 
 
 async def test_with_a_full_queue_qos_1_waits_and_qos_0_is_dropped() -> None:
-    async with Country() as country:
-        a, b = await country.town("a", queue_bytes=1000), await country.town("b")
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a", queue_bytes=1000), await cluster.room("b")
         there = await b.subscriber("t")
-        door = country.road.shut_door("b")
+        hold = cluster.bus.hold("b")
         publisher, other = a.client("p"), a.client("q")
         publisher.send(Publish("t", bytes(1000), 1, packet_id=1))  # fills it
         publisher.send(Publish("t", b"2", 1, packet_id=2), Publish("t", b"3", 1, packet_id=3), Pingreq())
         other.send(Publish("t", b"dropped", 0), Pingreq())
-        await country.settle()
+        await cluster.settle()
         assert not publisher.wire.reading  # and what has arrived already stays where it is
         assert other.wire.reading
         assert other.receive() == [Pingresp()]
         assert publisher.receive() == []
         assert a.table.counters.messages_dropped == 1
         assert a.table.counters.publishers_paused == 1
-        door.set()
-        await country.settle()
+        hold.set()
+        await cluster.settle()
         assert publisher.wire.reading
         answered = publisher.receive()
         assert [packet for packet in answered if packet != Pingresp()] == [Puback(1), Puback(2), Puback(3)]
@@ -239,79 +239,79 @@ async def test_with_a_full_queue_qos_1_waits_and_qos_0_is_dropped() -> None:
 
 
 async def test_one_publisher_does_not_fill_the_queue_alone() -> None:
-    async with Country() as country:
-        a, b = await country.town("a"), await country.town("b")
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
         await b.subscriber("t")
-        door = country.road.shut_door("b")
+        hold = cluster.bus.hold("b")
         publisher = a.client("p")
         publisher.send(*(Publish("t", b"%d" % n, 1, packet_id=n) for n in range(1, 201)))
-        await country.settle()
+        await cluster.settle()
         assert not publisher.wire.reading
         assert publisher.connection.owing() == 65
-        door.set()
-        await country.settle()
+        hold.set()
+        await cluster.settle()
         assert publisher.wire.reading
         assert publisher.receive() == [Puback(n) for n in range(1, 201)]
 
 
 async def test_who_is_not_read_from_is_not_taken_for_dead() -> None:
-    async with Country() as country:
-        a, b = await country.town("a", queue_bytes=1), await country.town("b")
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a", queue_bytes=1), await cluster.room("b")
         await b.subscriber("t")
-        country.road.shut_door("b")
-        publisher = a.scene.client("p", keep_alive=10)
+        cluster.bus.hold("b")
+        publisher = a.parts.client("p", keep_alive=10)
         publisher.send(Publish("t", b"1", 1, packet_id=1), Publish("t", b"2", 1, packet_id=2))
-        await country.settle()
-        a.scene.tick(60)
+        await cluster.settle()
+        a.parts.tick(60)
         assert not publisher.over
 
 
 async def test_beyond_the_limit_a_room_gets_all_messages_of_an_app() -> None:
-    async with Country() as country:
-        a, b = await country.town("a", limit=3), await country.town("b")
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a", limit=3), await cluster.room("b")
         await b.subscriber("1", "2", "3", "4", "5")
         a.client("p").send(Publish("nobody", b"all the same"))
-        await country.settle()
-        assert country.road.forwarded() == [("b", b"all the same")]
+        await cluster.settle()
+        assert cluster.bus.forwarded() == [("b", b"all the same")]
         assert a.table.counters.filters == 4  # three, and the one for all
 
 
 async def test_a_room_that_was_too_much_is_read_again_when_there_is_room() -> None:
-    async with Country() as country:
-        a, b, c = await country.town("a", limit=10), await country.town("b"), await country.town("c")
+    async with Cluster() as cluster:
+        a, b, c = await cluster.room("a", limit=10), await cluster.room("b"), await cluster.room("c")
         many = await b.subscriber(*(f"b/{n}" for n in range(9)))
         await c.subscriber("c/1", "c/2", "c/3")
         a.client("p").send(Publish("nobody", b"1"))
-        await country.settle()
-        assert country.road.forwarded() == [("c", b"1")]
+        await cluster.settle()
+        assert cluster.bus.forwarded() == [("c", b"1")]
         many.send(Unsubscribe(2, [f"b/{n}" for n in range(9)]))
-        await country.pass_time(3 * HOLD_BACK + 2 * REFRESH)
+        await cluster.pass_time(3 * HOLD_BACK + 2 * REFRESH)
         a.client("q").send(Publish("nobody", b"2"), Publish("c/3", b"3"))
-        await country.settle()
-        assert country.road.forwarded()[1:] == [("c", b"3")]
+        await cluster.settle()
+        assert cluster.bus.forwarded()[1:] == [("c", b"3")]
 
 
 async def test_a_message_with_very_many_subscribers_is_served_in_slices_and_keeps_its_place() -> None:
-    async with Country() as country:
-        a, b = await country.town("a"), await country.town("b")
-        b.scene.broker.turn_budget = 3
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
+        b.parts.turn.budget = 3
         crowd = [await b.subscriber("t", qos=0) for _ in range(8)]
         await b.subscriber("u")
         a.client("p").send(Publish("t", b"1"), Publish("t", b"2"), Publish("t", b"3"))
-        await country.settle()
+        await cluster.settle()
         for peer in crowd:
             assert payloads(peer.receive()) == [b"1", b"2", b"3"]
 
 
 async def test_a_message_with_very_many_subscribers_goes_to_other_rooms_too() -> None:
-    async with Country() as country:
-        a, b = await country.town("a"), await country.town("b")
-        a.scene.broker.turn_budget = 3
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
+        a.parts.turn.budget = 3
         crowd = [await a.subscriber("t", qos=0) for _ in range(8)]
         there = await b.subscriber("t")
         publisher = a.client("p")
         publisher.send(Publish("t", b"1", 1, packet_id=1), Publish("t", b"2", 1, packet_id=2))
-        await country.settle()
+        await cluster.settle()
         assert publisher.receive() == [Puback(1), Puback(2)]
         for peer in [*crowd, there]:
             assert payloads(peer.receive()) == [b"1", b"2"]
@@ -321,93 +321,93 @@ async def test_a_message_with_very_many_subscribers_goes_to_other_rooms_too() ->
 
 
 async def test_a_client_is_subscribed_once_the_others_know() -> None:
-    async with Country() as country:
-        a, b = await country.town("a"), await country.town("b")
-        door = country.road.shut_door("b")
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
+        hold = cluster.bus.hold("b")
         peer = a.client("d")
         peer.send(Subscribe(1, [Subscription("t", 1)]))
-        await country.settle()
+        await cluster.settle()
         assert peer.receive() == []
-        door.set()
-        await country.settle()
+        hold.set()
+        await cluster.settle()
         assert peer.receive() == [Suback(1, [1])]
         b.client("p").send(Publish("t", b"x"))
-        await country.settle()
+        await cluster.settle()
         assert payloads(peer.receive()) == [b"x"]
 
 
 async def test_a_bus_that_hangs_holds_up_no_client_for_long() -> None:
-    async with Country() as country:
-        a, _ = await country.town("a"), await country.town("b")
-        country.road.shut_door("b")
+    async with Cluster() as cluster:
+        a, _ = await cluster.room("a"), await cluster.room("b")
+        cluster.bus.hold("b")
         first, second = a.client("d"), a.client("e")
         first.send(Subscribe(1, [Subscription("t", 1)]))
-        await country.settle()
+        await cluster.settle()
         second.send(Subscribe(1, [Subscription("u", 1)]))
-        await country.pass_time(PATIENCE)
+        await cluster.pass_time(PATIENCE)
         assert first.receive() == [Suback(1, [1])]
-        await country.pass_time(PATIENCE)
+        await cluster.pass_time(PATIENCE)
         assert second.receive() == [Suback(1, [1])]
 
 
 async def test_another_subscriber_of_a_known_filter_is_no_news() -> None:
-    async with Country() as country:
-        a, _ = await country.town("a"), await country.town("b")
+    async with Cluster() as cluster:
+        a, _ = await cluster.room("a"), await cluster.room("b")
         await a.subscriber("t", "t/#")
-        before = len(country.road.told())
+        before = len(cluster.bus.told())
         await a.subscriber("t", "t/#")
-        await country.pass_time(1)
-        assert len(country.road.told()) == before
+        await cluster.pass_time(1)
+        assert len(cluster.bus.told()) == before
 
 
 async def test_a_filter_whose_subscriber_comes_right_back_is_no_news() -> None:
-    async with Country() as country:
-        a, b = await country.town("a"), await country.town("b")
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
         for _ in range(5):
             peer = await a.subscriber("t")
             peer.wire.abort()
-            await country.settle()
-            await country.pass_time(HOLD_BACK / 2)
+            await cluster.settle()
+            await cluster.pass_time(HOLD_BACK / 2)
         told = [
-            routes for node, routes in country.road.told() if node == "b" and (routes.added or routes.removed)
+            routes for node, routes in cluster.bus.told() if node == "b" and (routes.added or routes.removed)
         ]
         assert told == [Routes("a", added=((APP, "t"),))]
         b.client("p").send(Publish("t", b"x"))
-        await country.settle()
-        assert country.road.forwarded() == [("a", b"x")]
+        await cluster.settle()
+        assert cluster.bus.forwarded() == [("a", b"x")]
 
 
 async def test_a_filter_without_subscribers_is_given_up_after_a_while() -> None:
-    async with Country() as country:
-        a, b = await country.town("a"), await country.town("b")
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
         peer = await a.subscriber("t", "t/+")
         peer.send(Unsubscribe(2, ["t"]))
-        await country.pass_time(3 * HOLD_BACK)
+        await cluster.pass_time(3 * HOLD_BACK)
         b.client("p").send(Publish("t", b"gone"), Publish("t/1", b"still"))
-        await country.settle()
-        assert country.road.forwarded() == [("a", b"still")]
+        await cluster.settle()
+        assert cluster.bus.forwarded() == [("a", b"still")]
         assert b.table.counters.filters == 1
 
 
 async def test_who_missed_news_is_told_everything_again() -> None:
-    async with Country() as country:
-        a, b = await country.town("a"), await country.town("b")
-        country.road.faults["b"] = [Unavailable("not now")]
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
+        cluster.bus.faults["b"] = [Unavailable("not now")]
         await a.subscriber("t")
-        await country.pass_time(2 * REFRESH)
+        await cluster.pass_time(2 * REFRESH)
         b.client("p").send(Publish("t", b"x"))
-        await country.settle()
-        assert country.road.forwarded() == [("a", b"x")]
+        await cluster.settle()
+        assert cluster.bus.forwarded() == [("a", b"x")]
 
 
 async def test_a_large_table_travels_in_pieces() -> None:
-    async with Country() as country:
-        a = await country.town("a")
+    async with Cluster() as cluster:
+        a = await cluster.room("a")
         peer = a.client("d")
         for n in range(2 * PIECE + 1):
-            a.scene.broker.subscribe(peer.session, f"t/{n}", 1, False)
-        b = await country.town("b", limit=10_000)
-        commands = [r for node, r in country.road.told() if node == "b" and not r.wanted]
+            a.parts.fanout.subscribe(peer.session, f"t/{n}", 1, False)
+        b = await cluster.room("b", limit=10_000)
+        commands = [r for node, r in cluster.bus.told() if node == "b" and not r.wanted]
         assert [(len(r.added), r.whole) for r in commands] == [
             (PIECE, True),
             (PIECE, False),
@@ -415,8 +415,8 @@ async def test_a_large_table_travels_in_pieces() -> None:
             (0, False),
         ]
         b.client("p").send(Publish("t/2000", b"x"), Publish("t/2001", b"y"))
-        await country.settle()
-        assert country.road.forwarded() == [("a", b"x")]
+        await cluster.settle()
+        assert cluster.bus.forwarded() == [("a", b"x")]
 
 
 def test_pieces_are_bounded_by_their_text_too() -> None:
@@ -429,126 +429,126 @@ def test_pieces_are_bounded_by_their_text_too() -> None:
 
 
 async def test_a_room_in_doubt_gets_everything_until_it_has_answered() -> None:
-    async with Country() as country:
-        a, b = await country.town("a"), await country.town("b")
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
         await b.subscriber("t")
-        await country.pass_time(REFRESH)
-        door = country.road.shut_door("a")  # b's answer
+        await cluster.pass_time(REFRESH)
+        hold = cluster.bus.hold("a")  # b's answer
         await a.table.rebuild()
         publisher = a.client("p")
         publisher.send(Publish("t", b"1", 1, packet_id=1), Publish("nobody", b"2", 1, packet_id=2))
-        await country.settle()
+        await cluster.settle()
         assert publisher.receive() == [Puback(1), Puback(2)]
-        assert country.road.forwarded() == [("b", b"1"), ("b", b"2")]
-        door.set()
-        await country.settle()
+        assert cluster.bus.forwarded() == [("b", b"1"), ("b", b"2")]
+        hold.set()
+        await cluster.settle()
         publisher.send(Publish("t", b"3"), Publish("nobody", b"4"))
-        await country.settle()
-        assert country.road.forwarded()[2:] == [("b", b"3")]
+        await cluster.settle()
+        assert cluster.bus.forwarded()[2:] == [("b", b"3")]
 
 
 async def test_what_was_lost_is_found_when_a_table_is_read_again() -> None:
-    async with Country() as country:
-        a, b = await country.town("a"), await country.town("b")
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
         peer = await b.subscriber("old", "both")
-        await country.pass_time(REFRESH)
+        await cluster.pass_time(REFRESH)
         lost = Routes("b", added=((APP, "never"),))
-        await a.table.changed(lost)  # what b had, as a knew it
+        a.table.changed(lost)  # what b had, as a knew it
         peer.send(Subscribe(2, [Subscription("new", 1)]))
-        await country.settle()
-        await a.table.changed(Routes("b", removed=((APP, "new"),)))
+        await cluster.settle()
+        a.table.changed(Routes("b", removed=((APP, "new"),)))
         await a.table.rebuild()
-        await country.pass_time(1)
+        await cluster.pass_time(1)
         topics = ["old", "both", "new", "never"]
         a.client("p").send(*(Publish(topic, topic.encode()) for topic in topics))
-        await country.settle()
-        assert country.road.forwarded() == [("b", b"old"), ("b", b"both"), ("b", b"new")]
+        await cluster.settle()
+        assert cluster.bus.forwarded() == [("b", b"old"), ("b", b"both"), ("b", b"new")]
         assert a.table.counters.filters == 3
 
 
 async def test_a_room_that_does_not_answer_is_asked_again_and_ever_more_rarely() -> None:
-    async with Country() as country:
-        a = await country.town("a")
-        await country.road.open("mute")
-        await country.pass_time(200)
-        asked = [routes for node, routes in country.road.told() if node == "mute" and routes.wanted]
+    async with Cluster() as cluster:
+        a = await cluster.room("a")
+        await cluster.bus.open("mute")
+        await cluster.pass_time(200)
+        asked = [routes for node, routes in cluster.bus.told() if node == "mute" and routes.wanted]
         assert 4 <= len(asked) <= 9
         a.client("p").send(Publish("t", b"x"))
-        await country.settle()
-        assert country.road.forwarded() == [("mute", b"x")]
+        await cluster.settle()
+        assert cluster.bus.forwarded() == [("mute", b"x")]
 
 
 async def test_the_rest_of_a_table_that_began_before_the_doubt_ends_no_doubt() -> None:
-    async with Country() as country:
-        a = await country.town("a")
-        await country.road.open("b")
-        await a.table.changed(Routes("b", added=((APP, "t"),), whole=True))
+    async with Cluster() as cluster:
+        a = await cluster.room("a")
+        await cluster.bus.open("b")
+        a.table.changed(Routes("b", added=((APP, "t"),), whole=True))
         await a.table.rebuild()
-        await a.table.changed(Routes("b"))
+        a.table.changed(Routes("b"))
         a.client("p").send(Publish("nobody", b"x"))
-        await country.settle()
-        assert country.road.forwarded() == [("b", b"x")]
+        await cluster.settle()
+        assert cluster.bus.forwarded() == [("b", b"x")]
 
 
 async def test_a_room_that_is_gone_is_forgotten() -> None:
-    async with Country() as country:
-        a, b, c = [await country.town(name) for name in "abc"]
+    async with Cluster() as cluster:
+        a, b, c = [await cluster.room(name) for name in "abc"]
         await b.subscriber("t", "t/#")
         await c.subscriber("t")
         await b.die()
-        await country.road.shut("b")
-        await country.pass_time(2 * REFRESH)
+        await cluster.bus.shut("b")
+        await cluster.pass_time(2 * REFRESH)
         publisher = a.client("p")
         publisher.send(Publish("t", b"1", 1, packet_id=1), Publish("t/1", b"2", 1, packet_id=2))
-        await country.settle()
+        await cluster.settle()
         assert publisher.receive() == [Puback(1), Puback(2, ReasonCode.NO_MATCHING_SUBSCRIBERS)]
-        assert country.road.forwarded() == [("c", b"1")]
+        assert cluster.bus.forwarded() == [("c", b"1")]
         assert (a.table.counters.neighbours, a.table.counters.filters) == (1, 1)
 
 
 async def test_a_room_that_came_while_the_list_was_on_its_way_stays() -> None:
-    async with Country() as country:
-        a = await country.town("a")
-        country.road.asked = asyncio.Event()
-        await country.pass_time(REFRESH)  # a asks who is there, and the list is made up
-        await country.clock.advance(1)
-        await country.road.open("b")
-        await a.table.changed(Routes("b", added=((APP, "t"),), whole=True))
-        await a.table.changed(Routes("b"))
-        country.road.asked.set()
-        await country.settle()
+    async with Cluster() as cluster:
+        a = await cluster.room("a")
+        cluster.bus.asked = asyncio.Event()
+        await cluster.pass_time(REFRESH)  # a asks who is there, and the list is made up
+        await cluster.clock.advance(1)
+        await cluster.bus.open("b")
+        a.table.changed(Routes("b", added=((APP, "t"),), whole=True))
+        a.table.changed(Routes("b"))
+        cluster.bus.asked.set()
+        await cluster.settle()
         a.client("p").send(Publish("t", b"x"), Publish("u", b"y"))
-        await country.settle()
-        assert country.road.forwarded() == [("b", b"x")]
+        await cluster.settle()
+        assert cluster.bus.forwarded() == [("b", b"x")]
 
 
 async def test_a_list_of_rooms_that_cannot_be_had_changes_nothing() -> None:
-    async with Country() as country:
-        a, b = await country.town("a"), await country.town("b")
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
         await b.subscriber("t")
-        country.road.faults["nodes"] = [Unavailable("not now")] * 3
+        cluster.bus.faults["nodes"] = [Unavailable("not now")] * 3
         await a.table.rebuild()
-        await country.pass_time(REFRESH)
+        await cluster.pass_time(REFRESH)
         a.client("p").send(Publish("t", b"x"))
-        await country.settle()
-        assert country.road.forwarded() == [("b", b"x")]
+        await cluster.settle()
+        assert cluster.bus.forwarded() == [("b", b"x")]
 
 
 async def test_a_room_under_a_new_name_is_a_new_room() -> None:
-    async with Country() as country:
-        a, b = await country.town("a"), await country.town("b")
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
         there = await b.subscriber("t")
         await b.die()
-        await country.road.shut("b")
-        await country.road.open("b2")
+        await cluster.bus.shut("b")
+        await cluster.bus.open("b2")
         b.name = "b2"
         await b.table.rename("b2")
         b.tasks = [asyncio.create_task(b._receive()), asyncio.create_task(b.table.run())]
-        await country.pass_time(2 * REFRESH)
+        await cluster.pass_time(2 * REFRESH)
         a.client("p").send(Publish("t", b"x"), Publish("u", b"y"))
-        await country.settle()
+        await cluster.settle()
         assert payloads(there.receive()) == [b"x"]
-        assert country.road.forwarded() == [("b2", b"x")]
+        assert cluster.bus.forwarded() == [("b2", b"x")]
         assert a.table.counters.neighbours == 1
 
 
@@ -575,9 +575,9 @@ TOPICS = ["a", "b", "a/a", "a/b", "b/a", "a/b/a", "b/b/b"]
 async def test_in_the_end_every_room_knows_what_every_other_wants(
     steps: list[tuple[str, int, str, float]],
 ) -> None:
-    async with Country() as country:
-        towns = [await country.town(f"n{n}") for n in range(3)]
-        peers = [town.client("d") for town in towns]
+    async with Cluster() as cluster:
+        rooms = [await cluster.room(f"n{n}") for n in range(3)]
+        peers = [room.client("d") for room in rooms]
         held: list[set[str]] = [set(), set(), set()]
         for step, who, filter, seconds in steps:
             if step == "add":
@@ -587,24 +587,24 @@ async def test_in_the_end_every_room_knows_what_every_other_wants(
                 held[who].discard(filter)
                 peers[who].send(Unsubscribe(1, [filter]))
             elif step == "doubt":
-                await towns[who].table.rebuild()
+                await rooms[who].table.rebuild()
             elif step == "fail":
-                country.road.faults.setdefault(f"n{who}", []).append(Unavailable("not now"))
-            await country.pass_time(seconds)
-        await country.pass_time(10)
-        country.road.faults.clear()
-        await country.pass_time(10)
-        for who, town in enumerate(towns):
-            country.road.sent.clear()
-            publisher = town.client("p")
+                cluster.bus.faults.setdefault(f"n{who}", []).append(Unavailable("not now"))
+            await cluster.pass_time(seconds)
+        await cluster.pass_time(10)
+        cluster.bus.faults.clear()
+        await cluster.pass_time(10)
+        for who, room in enumerate(rooms):
+            cluster.bus.sent.clear()
+            publisher = room.client("p")
             for topic in TOPICS:
                 publisher.send(Publish(topic, topic.encode()))
-            await country.settle()
+            await cluster.settle()
             wanted = {
                 (other.name, topic.encode())
-                for number, other in enumerate(towns)
+                for number, other in enumerate(rooms)
                 for topic in TOPICS
                 if number != who and any(matches(filter, topic) for filter in held[number])
             }
-            assert set(country.road.forwarded()) == wanted
-            assert len(country.road.forwarded()) == len(wanted)
+            assert set(cluster.bus.forwarded()) == wanted
+            assert len(cluster.bus.forwarded()) == len(wanted)

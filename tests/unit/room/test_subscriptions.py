@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from longline.mqtt.topics import matches, valid_filter
 from longline.room.pubsub.subscriptions import CACHE, Subscriptions
 from longline.room.session.session import Session
-from tests.unit.room.scene import Scene
+from tests.unit.room.fixture import RoomFixture
 
 LEVELS = st.sampled_from(["", "a", "b", "c", "$x"])
 TOPICS = st.lists(LEVELS, min_size=1, max_size=4).map("/".join).filter(bool)
@@ -21,9 +21,9 @@ STEPS = st.lists(
 
 
 def some_sessions(count: int = 4) -> list[Session]:
-    scene = Scene()
-    tenant = scene.broker.enter(7, "news", True)
-    return [Session(tenant, f"d{n}", n, scene.peer().connection, 16) for n in range(count)]
+    room = RoomFixture()
+    tenant = room.sessions.enter(7, "news", True)
+    return [Session(tenant, f"d{n}", n, 16) for n in range(count)]
 
 
 @settings(max_examples=300)
@@ -88,9 +88,9 @@ def test_what_is_remembered_of_topics_is_bounded() -> None:
 
 def test_a_topic_with_very_many_subscribers_is_still_matched() -> None:
     index: Subscriptions[Session] = Subscriptions()
-    scene = Scene()
-    tenant, connection = scene.broker.enter(7, "news", True), scene.peer().connection
+    room = RoomFixture()
+    tenant = room.sessions.enter(7, "news", True)
     for number in range(300_000):
-        index.add("t", Session(tenant, str(number), number, connection, 1), 0, False)
+        index.add("t", Session(tenant, str(number), number, 1), 0, False)
     assert len(index.match("t")) == 300_000
     assert index.remembered == 0

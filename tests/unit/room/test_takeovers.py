@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from longline.errors import LonglineError, Unavailable
+from longline.flow.batcher import Retry
 from longline.model.commands import Close, CloseReason, Command
 from longline.model.devices import Binding
 from longline.room.counters import RoomCounters
 from longline.room.life import takeovers as module
 from longline.room.life.takeovers import Takeovers
+from longline.telemetry.faults import Faults
 from longline.testing.clock import settle
 
 
-class Road:
+class FakeBus:
     """The part of a bus that is used: nodes may be stuck, or out of reach for a while."""
 
     def __init__(self) -> None:
@@ -49,18 +51,18 @@ class Road:
 
 
 class Post:
-    """Takeovers above a road."""
+    """Takeovers above a bus."""
 
     def __init__(self) -> None:
-        self.road = Road()
+        self.bus = FakeBus()
         self.counters = RoomCounters()
-        self.takeovers = Takeovers(self.road, self.counters)
+        self.takeovers = Takeovers(self.bus, self.counters, Faults())
 
     def add(self, number: int, node: str = "n2") -> None:
         self.takeovers.add(7, f"d{number}", Binding(node, number, 0))
 
     def told(self, node: str = "n2") -> list[str]:
-        commands = [command for name, batch in self.road.sent if name == node for command in batch]
+        commands = [command for name, batch in self.bus.sent if name == node for command in batch]
         return [command.device for command in commands if isinstance(command, Close)]
 
 
@@ -70,7 +72,7 @@ async def test_what_comes_together_goes_together_to_each_room() -> None:
         post.add(number, f"n{number % 2}")
     task = asyncio.create_task(post.takeovers.run())
     await settle()
-    assert post.road.sent == [
+    assert post.bus.sent == [
         ("n0", [Close(7, "d0", 0, CloseReason.TAKEN_OVER), Close(7, "d2", 2, CloseReason.TAKEN_OVER)]),
         ("n1", [Close(7, "d1", 1, CloseReason.TAKEN_OVER), Close(7, "d3", 3, CloseReason.TAKEN_OVER)]),
     ]
@@ -79,9 +81,9 @@ async def test_what_comes_together_goes_together_to_each_room() -> None:
 
 
 async def test_a_bus_that_is_away_for_a_moment_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RETRY_AFTER", 0)
+    monkeypatch.setattr(module, "RETRY", Retry(0, 0))
     post = Post()
-    post.road.faults = [Unavailable(), Unavailable()]
+    post.bus.faults = [Unavailable(), Unavailable()]
     task = asyncio.create_task(post.takeovers.run())
     post.add(1)
     await settle()
@@ -96,9 +98,9 @@ async def test_a_room_that_is_stuck_keeps_the_others_waiting_for_a_moment_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "PATIENCE", 0)
-    monkeypatch.setattr(module, "RETRY_AFTER", 0)
+    monkeypatch.setattr(module, "RETRY", Retry(0, 0))
     post = Post()
-    post.road.stuck = {"n2"}
+    post.bus.stuck = {"n2"}
     post.add(1)
     post.add(2, "n3")
     task = asyncio.create_task(post.takeovers.run())
@@ -107,7 +109,7 @@ async def test_a_room_that_is_stuck_keeps_the_others_waiting_for_a_moment_only(
     post.add(3, "n3")
     await settle()
     assert post.told("n3") == ["d2", "d3"]
-    post.road.stuck = set()
+    post.bus.stuck = set()
     await settle()
     assert post.told() == ["d1"]
     task.cancel()
@@ -115,12 +117,12 @@ async def test_a_room_that_is_stuck_keeps_the_others_waiting_for_a_moment_only(
 
 async def test_beyond_the_bound_the_oldest_are_forgotten_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LIMIT", 3)
-    monkeypatch.setattr(module, "RETRY_AFTER", 0)
+    monkeypatch.setattr(module, "RETRY", Retry(0, 0))
     post = Post()
     for number in range(5):
         post.add(number)
     assert post.counters.takeovers_lost == 2
-    post.road.faults = [Unavailable()]
+    post.bus.faults = [Unavailable()]
     task = asyncio.create_task(post.takeovers.run())
     await settle()
     assert post.told() == ["d2", "d3", "d4"]
@@ -129,19 +131,19 @@ async def test_beyond_the_bound_the_oldest_are_forgotten_and_counted(monkeypatch
 
 async def test_those_that_failed_come_back_within_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LIMIT", 3)
+    monkeypatch.setattr(module, "RETRY", Retry(3600, 3600))
     post = Post()
-    monkeypatch.setattr(module, "RETRY_AFTER", 3600)
     for number in range(3):
         post.add(number)
     sending = asyncio.Event()
-    send = post.road.send
+    send = post.bus.send
 
     async def slow(node: str, commands: Sequence[Command]) -> None:
         await sending.wait()
         await send(node, commands)
 
-    monkeypatch.setattr(post.road, "send", slow)
-    post.road.faults = [Unavailable()]
+    monkeypatch.setattr(post.bus, "send", slow)
+    post.bus.faults = [Unavailable()]
     task = asyncio.create_task(post.takeovers.run())
     await settle()
     post.add(3)  # while the first three fail

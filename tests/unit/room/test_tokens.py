@@ -7,7 +7,7 @@ import pytest
 
 from longline.errors import BadToken
 from longline.room.life.tokens import token_device
-from tests.unit.room.house import SECRET, a_token, an_app
+from tests.unit.room.running import SECRET, a_token, an_app
 
 
 def b64(data: bytes) -> bytes:
@@ -94,3 +94,13 @@ def test_no_header_that_a_stranger_may_send_does_more_than_refuse(header: bytes)
 def test_no_signed_body_does_more_than_refuse(claims: bytes) -> None:
     with pytest.raises(BadToken):
         token_device(an_app(), signed(HS256, claims))
+
+
+@pytest.mark.parametrize("part", ["header", "claims"])
+def test_a_token_that_is_nested_without_end_is_a_bad_token_and_no_error_of_ours(part: str) -> None:
+    """PyJWT lets the RecursionError of the JSON decoder through."""
+    nested = b'{"sub":"phone","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    header = b'{"alg":"HS256","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    token = signed(header, b'{"sub":"phone"}') if part == "header" else signed(HS256, nested)
+    with pytest.raises(BadToken, match="not a valid token"):
+        token_device(an_app(), token)

@@ -1,16 +1,17 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longline.room.wire.connection import Connection
-from longline.room.wire.wheel import SLOTS, UNSET, Wheel
-from tests.unit.room.scene import Scene
+from longline.room.session.client import Client
+from longline.room.session.outlet import UNSET
+from longline.room.wire.wheel import SLOTS, Wheel
+from tests.unit.room.fixture import RoomFixture
 
 
-def a_connection(scene: Scene) -> Connection:
-    return Connection(scene.broker, scene.policy)
+def a_connection(room: RoomFixture) -> Client:
+    return Client(room.services)
 
 
-def ticks_until_due(wheel: Wheel, connection: Connection) -> int:
+def ticks_until_due(wheel: Wheel, connection: Client) -> int:
     for tick in range(1, 2 * SLOTS):
         if connection in wheel.advance():
             return tick
@@ -19,7 +20,7 @@ def ticks_until_due(wheel: Wheel, connection: Connection) -> int:
 
 @given(ticks=st.integers(1, SLOTS - 1), turned=st.integers(0, 2 * SLOTS))
 def test_a_deadline_comes_after_as_many_ticks_as_were_asked_for(ticks: int, turned: int) -> None:
-    wheel, connection = Wheel(), a_connection(Scene())
+    wheel, connection = Wheel(), a_connection(RoomFixture())
     for _ in range(turned):
         wheel.advance()
     wheel.set(connection, ticks)
@@ -30,19 +31,19 @@ def test_a_deadline_comes_after_as_many_ticks_as_were_asked_for(ticks: int, turn
 
 
 def test_a_deadline_beyond_the_wheels_reach_comes_up_early_to_be_put_in_again() -> None:
-    wheel, connection = Wheel(), a_connection(Scene())
+    wheel, connection = Wheel(), a_connection(RoomFixture())
     wheel.set(connection, 10 * SLOTS)
     assert ticks_until_due(wheel, connection) == SLOTS - 1
 
 
 def test_a_deadline_is_at_least_a_tick_away() -> None:
-    wheel, connection = Wheel(), a_connection(Scene())
+    wheel, connection = Wheel(), a_connection(RoomFixture())
     wheel.set(connection, -5)
     assert ticks_until_due(wheel, connection) == 1
 
 
 def test_a_new_deadline_replaces_the_earlier_one() -> None:
-    wheel, connection = Wheel(), a_connection(Scene())
+    wheel, connection = Wheel(), a_connection(RoomFixture())
     wheel.set(connection, 3)
     wheel.set(connection, 7)
     assert wheel.size == 1
@@ -50,7 +51,7 @@ def test_a_new_deadline_replaces_the_earlier_one() -> None:
 
 
 def test_a_cleared_deadline_does_not_come_and_clearing_twice_does_no_harm() -> None:
-    wheel, connection = Wheel(), a_connection(Scene())
+    wheel, connection = Wheel(), a_connection(RoomFixture())
     wheel.set(connection, 3)
     wheel.clear(connection)
     wheel.clear(connection)
@@ -59,16 +60,16 @@ def test_a_cleared_deadline_does_not_come_and_clearing_twice_does_no_harm() -> N
 
 
 def test_the_wheel_can_name_everybody_with_a_deadline() -> None:
-    scene, wheel = Scene(), Wheel()
-    connections = [a_connection(scene) for _ in range(5)]
+    room, wheel = RoomFixture(), Wheel()
+    connections = [a_connection(room) for _ in range(5)]
     for number, connection in enumerate(connections):
         wheel.set(connection, number * 100)
-    assert set(wheel.connections()) == set(connections)
+    assert set(wheel.outlets()) == set(connections)
 
 
 def test_one_tick_hands_out_only_its_own_slot() -> None:
-    scene, wheel = Scene(), Wheel()
-    early, late = a_connection(scene), a_connection(scene)
+    room, wheel = RoomFixture(), Wheel()
+    early, late = a_connection(room), a_connection(room)
     wheel.set(early, 1)
     wheel.set(late, 2)
     assert wheel.advance() == [early]

@@ -1,4 +1,4 @@
-"""From CONNECT to CONNACK: who is it, which app, and what is waiting for it.
+"""From CONNECT to CONNACK: the session bound, in the index, and told what is waiting for it.
 
 CONNECTs that arrive together are worked on together: one `bind` and one `arrive` for all. The order
 of the two, with the session put into the room's index in between, is what makes a push that is sent
@@ -8,48 +8,52 @@ read after `bind` and the room is told of it while the session is there.
 
 import asyncio
 import select
-import uuid
-from collections import deque
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 from longline.errors import (
     AppNotFound,
-    BadToken,
     Banned,
     Fenced,
     LonglineError,
-    NotSupported,
     Overloaded,
     Unavailable,
 )
-from longline.model.apps import App, valid_app_name
-from longline.model.devices import valid_device_name
+from longline.flow.batcher import Batcher, Retry
+from longline.model.apps import App
 from longline.model.times import wall_clock
 from longline.mqtt.packets import MQTT_5_0, Connack, Connect
-from longline.mqtt.properties import AUTHENTICATION_METHOD, Properties, PropertyId, get_int
+from longline.mqtt.properties import Properties, PropertyId, get_int
 from longline.mqtt.reasons import ReasonCode
-from longline.register.port import Bind, Register
-from longline.room.broker import Broker
-from longline.room.life.directory import Directory
+from longline.register.port import Bind, Bound, Register
+from longline.room.counters import RoomCounters
+from longline.room.life.authority import Authority
 from longline.room.life.takeovers import Takeovers
-from longline.room.life.tokens import token_device
 from longline.room.push.inbox import Inbox
+from longline.room.session.client import Client
 from longline.room.session.session import Gone, Session
-from longline.room.wire.connection import Connection
-from longline.room.wire.policy import ANONYMOUS
-from longline.saver.bundle import Saver
-from longline.saver.port.inboxes import Arrival, Arrive
+from longline.room.session.sessions import Sessions
+from longline.room.session.window import ASK
+from longline.room.turn import Turn
+from longline.saver.app_cache import AppCache
+from longline.saver.port.inboxes import Arrival, Arrive, InboxStore
 from longline.settings import RoomSettings
+from longline.telemetry.faults import Faults
 
-BATCH = 256  # CONNECTs worked on together
-YIELD_EVERY = 32  # tokens verified before the loop may serve others: under a millisecond
+BATCH: Final = 256  # CONNECTs worked on together
+YIELD_EVERY: Final = 32  # tokens verified before the loop may serve others: under a millisecond
+CONNECTIONS: Final = 1 << 30  # the bound is a setting, and may change
+NEVER: Final = Retry(0.0, 0.0)  # a CONNECT is answered by what comes of it
+PLACE: Final = "room.admission"
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
 
 
 class Caller(NamedTuple):
     """A CONNECT whose token is good."""
 
-    connection: Connection
+    client: Client
     packet: Connect
     app: App
     device: str
@@ -58,7 +62,8 @@ class Caller(NamedTuple):
 class Admission:
     """Owned by the room, which runs `run` as a task. At most `connect_queue` CONNECTs wait here.
 
-    `fenced` is set when this node turns out to have been declared dead.
+    Whatever is wrong with one of them costs the others nothing. `fenced` is set when this node turns out to
+    have been declared dead.
     """
 
     def __init__(
@@ -66,50 +71,56 @@ class Admission:
         settings: RoomSettings,
         node: str,
         *,
-        broker: Broker,
-        saver: Saver,
+        counters: RoomCounters,
+        turn: Turn,
+        faults: Faults,
+        sessions: Sessions,
+        inboxes: InboxStore,
         register: Register,
-        directory: Directory,
+        authority: Authority,
+        apps: AppCache,
         inbox: Inbox,
         takeovers: Takeovers,
         fenced: asyncio.Event,
     ) -> None:
         self._settings = settings
         self._node = node
-        self._broker = broker
-        self._saver = saver
+        self._counters = counters
+        self._turn = turn
+        self._faults = faults
+        self._sessions = sessions
+        self._inboxes = inboxes
         self._register = register
-        self._directory = directory
+        self._authority = authority
+        self._apps = apps
         self._inbox = inbox
         self._takeovers = takeovers
         self._fenced = fenced
-        self._waiting: deque[tuple[Connection, Connect]] = deque()
-        self._wake = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._suspended = False
+        self._waiting: Batcher[tuple[Client, Connect]] = Batcher(
+            PLACE, self._work, faults=faults, limit=CONNECTIONS, batch=BATCH, retry=NEVER
+        )
 
-    def admit(self, connection: Connection, packet: Connect) -> None:
+    def admit(self, client: Client, packet: Connect) -> None:
         """Takes a CONNECT in; answers it at once only when it cannot be served."""
         if self._suspended:
-            refuse(connection, Unavailable("this node takes no clients now"))
-        elif self._broker.pressed:
-            refuse(connection, Overloaded("the stores do not keep up"))
-        elif len(self._waiting) >= self._settings.connect_queue:
-            refuse(connection, Overloaded("too many CONNECTs are waiting"))
+            refuse(client, Unavailable("this node takes no clients now"))
+        elif self._turn.pressed:
+            refuse(client, Overloaded("the stores do not keep up"))
+        elif self.waiting() >= self._settings.connect_queue:
+            refuse(client, Overloaded("too many CONNECTs are waiting"))
         else:
-            self._waiting.append((connection, packet))
-            self._wake.set()
-            self._idle.clear()
+            self._waiting.add((client, packet))
 
     def configure(self, settings: RoomSettings) -> None:
         """Goes by other settings from now on."""
         self._settings = settings
+        self._authority.anonymous_app = settings.anonymous_app
 
     async def suspend(self) -> None:
         """Refuses CONNECTs from now on as unavailable; returns when those taken in before are answered."""
         self._suspended = True
-        await self._idle.wait()
+        await self._waiting.idle()
 
     def resume(self, node: str) -> None:
         """Takes CONNECTs in again, for sessions of this node."""
@@ -117,143 +128,137 @@ class Admission:
         self._suspended = False
 
     def waiting(self) -> int:
-        return len(self._waiting)
+        return self._waiting.waiting
 
     async def run(self) -> None:
         """Answers CONNECTs for as long as the room lives."""
-        while True:
-            if not self._waiting:
-                self._idle.set()
-            await self._wake.wait()
-            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-            if not self._waiting:
-                self._wake.clear()
-            await self._look_up_apps(batch)
-            callers = []
-            for done, (connection, packet) in enumerate(batch, 1):
-                if connection.transport is not None:
-                    try:
-                        callers.append(await self._identify(connection, packet))
-                    except LonglineError as error:
-                        refuse(connection, error)
-                if done % YIELD_EVERY == 0:
-                    await asyncio.sleep(0)
-            callers = still_there(callers)
-            if callers:
-                await self._welcome(callers)
+        await self._waiting.run()
 
-    async def _look_up_apps(self, batch: Sequence[tuple[Connection, Connect]]) -> None:
-        """Has the directory learn of apps it does not know, in one read for all that the batch names."""
-        names = {packet.username or "" for _, packet in batch}
-        unknown = [
-            name for name in names if valid_app_name(name) and self._directory.remembered(name) is None
-        ]
-        if len(unknown) > 1:
-            # What fails here fails again, and is answered, in `_identify`.
-            await asyncio.gather(*map(self._directory.find, unknown), return_exceptions=True)
+    # --- a batch ----------------------------------------------------------------------------------
 
-    async def _identify(self, connection: Connection, packet: Connect) -> Caller:
-        """Checks everything that CONNECT itself can tell."""
-        if packet.will is not None:
-            raise NotSupported("wills are not supported yet")
-        if packet.properties is not None and AUTHENTICATION_METHOD in packet.properties:
-            raise UnknownMethod("no authentication method but user name and password")
-        name = packet.username
-        anonymous = name is None and self._settings.anonymous_app is not None
-        if anonymous:
-            name = self._settings.anonymous_app
-        if not name:
-            raise BadToken("no app: the user name of CONNECT must be one")
-        app = self._directory.remembered(name)
-        if app is None and valid_app_name(name):  # else it is nobody's: not asked for, not remembered
-            app = await self._directory.find(name)
-        if app is None:
-            raise AppNotFound
-        device = packet.client_id
-        if anonymous:
-            device = device or ANONYMOUS + uuid.uuid4().hex
-        else:
-            subject = token_device(app, packet.password)
-            device = device or subject
-            if device != subject:
-                raise BadToken("the token was made for another device than the client identifier")
-        if not valid_device_name(device):
-            raise BadDevice("the client identifier is not a valid device name")
-        return Caller(connection, packet, app, device)
+    async def _work(self, batch: Sequence[tuple[Client, Connect]]) -> None:
+        await self._authority.look_up(packet for _, packet in batch)
+        callers = []
+        for done, (client, packet) in enumerate(batch, 1):
+            if client.transport is not None:
+                try:
+                    callers.append(Caller(client, packet, *await self._authority.identify(packet)))
+                except Exception as error:
+                    self._refuse(client, error)
+            if done % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+        callers = still_there(callers)
+        if callers:
+            await self._welcome(callers)
 
     async def _welcome(self, callers: Sequence[Caller]) -> None:
         now = wall_clock()
-        sessions: list[Session] = []
-        try:
-            bounds = await self._register.bind(
-                [Bind(caller.app.number, caller.device, self._node, now) for caller in callers]
-            )
-            for caller, bound in zip(callers, bounds, strict=True):
-                sessions.append(self._open(caller, bound.binding.epoch))
-                if bound.previous is not None and bound.previous.node != self._node:
-                    self._takeovers.add(caller.app.number, caller.device, bound.previous)
-            arrivals = await self._saver.inboxes.arrive(
-                [Arrive(caller.app.number, caller.device, now) for caller in callers]
-            )
-        except LonglineError as error:
-            if isinstance(error, Fenced):
-                self._fenced.set()
-                error = Unavailable("this node was taken for dead and is about to come back")
-            for caller in callers:
-                refuse(caller.connection, error)
+        bounds = await self._ask(
+            self._register.bind,
+            [Bind(caller.app.number, caller.device, self._node, now) for caller in callers],
+        )
+        opened = []
+        for caller, bound in zip(callers, bounds, strict=True):
+            session = self._open(caller, bound)
+            if session is not None:
+                opened.append((caller, session))
+        if not opened:
             return
-        for caller, session, arrival in zip(callers, sessions, arrivals, strict=True):
-            # Gone meanwhile, taken over by a later CONNECT of the same batch, or kicked
-            if session.connection is None or caller.connection.ended:
-                continue
-            if arrival is None:
-                self._directory.forget(caller.app.app)
-                session.gone = Gone.CLOSED
-                refuse(caller.connection, AppNotFound())
-            else:
+        arrivals = await self._ask(
+            self._inboxes.arrive,
+            [Arrive(session.tenant.app, session.device, now) for _, session in opened],
+        )
+        for (caller, session), arrival in zip(opened, arrivals, strict=True):
+            try:
                 self._answer(caller, session, arrival, now)
+            except Exception as error:
+                session.gone = Gone.CLOSED
+                self._refuse(caller.client, error)
 
-    def _open(self, caller: Caller, epoch: int) -> Session:
+    async def _ask(
+        self, call: Callable[[Sequence[Asked]], Awaitable[Sequence[Answer]]], batch: Sequence[Asked]
+    ) -> list[Answer | Exception]:
+        """Asks a store for all at once, or, when something nobody foresaw is wrong with one, for each."""
+        try:
+            return list(await call(batch))
+        except LonglineError as error:
+            return [error] * len(batch)
+        except Exception as error:
+            if len(batch) == 1:
+                return [error]
+        return [answer for item in batch for answer in await self._ask(call, [item])]
+
+    def _open(self, caller: Caller, bound: Bound | Exception) -> Session | None:
         """Puts the session into the index, in place of an older one of the same device."""
-        connection, packet = caller.connection, caller.packet
+        client = caller.client
+        if isinstance(bound, Exception):
+            self._refuse(client, bound)
+            return None
+        try:
+            session = self._session(caller, bound.binding.epoch)
+            self._sessions.open(session)
+            if client.transport is None:  # it went while we bound it
+                self._sessions.end(session)
+            else:
+                client.attachment = self._sessions.attach(session, client)
+            if bound.previous is not None and bound.previous.node != self._node:
+                self._takeovers.add(caller.app.number, caller.device, bound.previous)
+        except Exception as error:
+            self._refuse(client, error)
+            return None
+        return session
+
+    def _session(self, caller: Caller, epoch: int) -> Session:
+        client, packet, app = caller.client, caller.packet, caller.app
         window = self._settings.inflight_window
         receive_maximum = get_int(packet.properties, PropertyId.RECEIVE_MAXIMUM)
         if receive_maximum is not None:
             window = min(window, receive_maximum)
         largest = get_int(packet.properties, PropertyId.MAXIMUM_PACKET_SIZE)
         if largest is not None:
-            connection.max_outgoing = largest
-        tenant = self._broker.enter(caller.app.number, caller.app.app, caller.app.pubsub)
-        known = self._directory.remembered(caller.app.app)
+            client.max_outgoing = largest
+        tenant = self._sessions.enter(app.number, app.app, app.pubsub)
+        known = self._apps.remembered(app.app)
         if known is not None:
             tenant.pubsub = known.pubsub  # it may have been changed without our hearing of it
-        session = Session(tenant, caller.device, epoch, connection, window)
-        previous = self._broker.open(session)
-        if previous is not None:
-            previous.gone = Gone.TAKEN_OVER
-            if previous.connection is not None:
-                previous.connection.close(ReasonCode.SESSION_TAKEN_OVER, "taken_over")
-        if connection.transport is None:  # it went while we bound it
-            self._broker.close(session)
-        else:
-            connection.session = session
-            self._broker.counters.sessions += 1
-        return session
+        return Session(tenant, caller.device, epoch, window)
 
-    def _answer(self, caller: Caller, session: Session, arrival: Arrival, now: int) -> None:
-        connection = caller.connection
-        if arrival.banned_until > now:
-            session.gone = Gone.CLOSED
-            refuse(connection, Banned())
+    def _answer(
+        self, caller: Caller, session: Session, arrival: Arrival | Exception | None, now: int
+    ) -> None:
+        client = caller.client
+        # Gone meanwhile, taken over by a later CONNECT of the same batch, or kicked
+        if session.attachment is None or client.ended:
             return
+        if isinstance(arrival, Exception):
+            self._refuse(client, arrival)
+        elif arrival is None:
+            self._apps.forget(caller.app.app)
+            session.gone = Gone.CLOSED
+            refuse(client, AppNotFound())
+        elif arrival.banned_until > now:
+            session.gone = Gone.CLOSED
+            refuse(client, Banned())
+        else:
+            self._accept(caller, session, arrival)
+
+    def _accept(self, caller: Caller, session: Session, arrival: Arrival) -> None:
         session.ordinal = arrival.ordinal
-        session.lost_before = self._broker.counters.receipts_lost
-        session.log_position = session.log_read = session.log_cursor = arrival.log_after
-        session.more = session.gap = arrival.pending or session.missed
+        session.lost_before = self._counters.receipts_lost
+        do = session.window.open(arrival.log_after, arrival.pending)
         granted, connack = self._connack(caller)
-        connection.accept(session, connack, granted)
-        if session.more:
-            self._inbox.want(session)
+        caller.client.accept(connack, granted)
+        if do & ASK:
+            self._inbox.ask(session)
+
+    def _refuse(self, client: Client, error: Exception) -> None:
+        if isinstance(error, Fenced):
+            self._fenced.set()
+            error = Unavailable("this node was taken for dead and is about to come back")
+        elif not isinstance(error, LonglineError):
+            self._faults.note(PLACE, error)
+            error = Unavailable("something went wrong with this CONNECT")
+        refuse(client, error)
 
     def _connack(self, caller: Caller) -> tuple[int, Connack]:
         """The keep alive granted, in seconds, and the answer that says what we offer, section 3.2.2.3."""
@@ -281,20 +286,6 @@ class Admission:
         return granted, Connack(False, ReasonCode.SUCCESS, properties)
 
 
-class UnknownMethod(NotSupported):
-    """Enhanced authentication is not offered."""
-
-    code = "bad_authentication_method"
-    reason = ReasonCode.BAD_AUTHENTICATION_METHOD
-
-
-class BadDevice(LonglineError):
-    """The client identifier is not a valid device name."""
-
-    code = "bad_device_name"
-    reason = ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
-
-
 def still_there(callers: Sequence[Caller]) -> list[Caller]:
     """Those who have not hung up, which the kernel knows before their transports do.
 
@@ -304,7 +295,7 @@ def still_there(callers: Sequence[Caller]) -> list[Caller]:
     poll = select.poll()
     handles = []
     for caller in callers:
-        transport = caller.connection.transport
+        transport = caller.client.transport
         peer = transport.get_extra_info("socket") if transport is not None else None
         handle = peer.fileno() if peer is not None else -1
         handles.append(handle)
@@ -315,13 +306,13 @@ def still_there(callers: Sequence[Caller]) -> list[Caller]:
     for caller, handle in zip(callers, handles, strict=True):
         if handle in gone:
             # Its transport is not read from meanwhile, and would not notice.
-            caller.connection.close(ReasonCode.SERVER_UNAVAILABLE, "hung_up")
-        elif caller.connection.transport is not None:
+            caller.client.close(ReasonCode.SERVER_UNAVAILABLE, "hung_up")
+        elif caller.client.transport is not None:
             there.append(caller)
     return there
 
 
-def refuse(connection: Connection, error: LonglineError) -> None:
-    """Answers a CONNECT with an error's reason, if the connection is still there."""
-    if connection.transport is not None:
-        connection.refuse(ReasonCode(error.reason), error.code, error.message)
+def refuse(client: Client, error: LonglineError) -> None:
+    """Answers a CONNECT with an error's reason, if the client is still there."""
+    if client.transport is not None:
+        client.refuse(ReasonCode(error.reason), error.code, error.message)

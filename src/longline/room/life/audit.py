@@ -15,8 +15,10 @@ import structlog
 from longline.errors import LonglineError
 from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Register
-from longline.room.broker import Broker
+from longline.room.counters import RoomCounters
 from longline.room.session.session import Gone, Session
+from longline.room.session.sessions import Sessions
+from longline.telemetry.faults import Faults
 
 SLICE = 500  # sessions asked for at a time
 TOGETHER = 0.5  # s: what fails together is looked at once
@@ -31,12 +33,16 @@ class Audit:
     def __init__(
         self,
         register: Register,
-        broker: Broker,
+        sessions: Sessions,
+        counters: RoomCounters,
+        faults: Faults,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._register = register
-        self._broker = broker
+        self._sessions = sessions
+        self._counters = counters
+        self._faults = faults
         self._sleep = sleep
 
     async def run(self) -> None:
@@ -51,23 +57,28 @@ class Audit:
                 log.warning("audit_failed", code=error.code, error=error.message)
                 await self._sleep(RETRY_AFTER)
                 continue
+            except Exception as error:
+                self._faults.note("room.audit", error)
+                await self._sleep(RETRY_AFTER)
+                continue
             seen = doubts  # what failed meanwhile is looked at again
 
     async def _look(self) -> None:
-        for app, tenant in list(self._broker.tenants.items()):
-            sessions = list(tenant.sessions.values())
+        for app in list(self._sessions.tenants):
+            sessions = self._sessions.of(app)
             for start in range(0, len(sessions), SLICE):
                 await self._compare(app, sessions[start : start + SLICE])
 
     async def _compare(self, app: int, sessions: Sequence[Session]) -> None:
         bindings = await self._register.locate(app, [session.device for session in sessions])
         for session, binding in zip(sessions, bindings, strict=True):
-            if session.connection is None or (binding is not None and binding.epoch == session.epoch):
+            if session.attachment is None or (binding is not None and binding.epoch == session.epoch):
                 continue
             if binding is not None and binding.epoch > session.epoch:
                 # Whoever has it has told us so, or the store has lost that, too.
-                session.gone = Gone.TAKEN_OVER
-                session.connection.close(ReasonCode.SESSION_TAKEN_OVER, "taken_over")
+                self._sessions.close(session, Gone.TAKEN_OVER, ReasonCode.SESSION_TAKEN_OVER, "taken_over")
             else:
-                self._broker.counters.sessions_forgotten += 1
-                session.connection.close(ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, "session_forgotten")
+                self._counters.sessions_forgotten += 1
+                self._sessions.close(
+                    session, session.gone, ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, "session_forgotten"
+                )

@@ -1,18 +1,21 @@
 """Takes sessions that are over out of the session table, and saves how far they had read the log."""
 
 import asyncio
+from collections.abc import Sequence
+from typing import Final
 
-from longline.errors import LonglineError
+from longline.flow.batcher import Batcher, Retry
 from longline.model.times import wall_clock
 from longline.register.port import Register, Unbind
 from longline.room.counters import RoomCounters
 from longline.room.push.receipts import Receipts
 from longline.room.session.session import UNKNOWN, Gone, Session
-from longline.saver.bundle import Saver
-from longline.saver.port.inboxes import Cursor
+from longline.saver.port.inboxes import Cursor, InboxStore
+from longline.telemetry.faults import Faults
 
-BATCH = 1000
-RETRY_AFTER = 0.5  # s
+BATCH: Final = 1000
+RETRY: Final = Retry(0.5, 0.5)
+SESSIONS: Final = 1 << 30  # more than a process can have
 
 
 class Departures:
@@ -22,57 +25,62 @@ class Departures:
     """
 
     def __init__(
-        self, saver: Saver, register: Register, receipts: Receipts, counters: RoomCounters, *, linger: int
+        self,
+        store: InboxStore,
+        register: Register,
+        receipts: Receipts,
+        counters: RoomCounters,
+        faults: Faults,
+        *,
+        linger: int,
     ) -> None:
-        self._saver = saver
+        self._store = store
         self._receipts = receipts
         self._counters = counters
         self._register = register
         self.linger = linger
-        self._gone: list[tuple[Session, int]] = []  # and when, in ms
-        self._wake = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._gone: Batcher[tuple[Session, int]] = Batcher(  # and when, in ms
+            "room.departures", self._take_out, faults=faults, limit=SESSIONS, batch=BATCH, retry=RETRY
+        )
+        self._nobody = asyncio.Event()  # set whenever the last session has ended
 
     def add(self, session: Session) -> None:
         """The session has ended."""
-        self._gone.append((session, wall_clock()))
-        self._wake.set()
-        self._idle.clear()
+        self._gone.add((session, wall_clock()))
+        if not self._counters.sessions:
+            self._nobody.set()
 
     def waiting(self) -> int:
         return len(self._gone)
 
+    async def everybody(self) -> None:
+        """Returns when no session is left here."""
+        while self._counters.sessions:
+            self._nobody.clear()
+            await self._nobody.wait()
+
     async def finished(self) -> None:
         """Returns when every session that ended so far is out of the table."""
-        await self._idle.wait()
+        await self._gone.idle()
 
     async def run(self) -> None:
         """Works for as long as the room lives."""
-        while True:
-            if not self._gone:
-                self._idle.set()
-                self._wake.clear()
-            await self._wake.wait()
-            batch = self._gone[:BATCH]
-            # Who was taken over owns nothing any more: neither the binding nor the cursor is its to change.
-            ended = [(session, at) for session, at in batch if session.gone != Gone.TAKEN_OVER]
-            try:
-                cursors = [cursor for session, _ in ended if (cursor := self._cursor(session)) is not None]
-                if cursors:
-                    # A cursor must not be on disk before the receipts of what it has passed, and it is only
-                    # taken from a session that still owns its device.
-                    await self._receipts.settled()
-                    await self._saver.inboxes.advance(cursors)
-                if ended:
-                    # The session's epoch fences this: a newer session of the device stays bound.
-                    await self._register.unbind([self._unbind(session, at) for session, at in ended])
-            except LonglineError:
-                await asyncio.sleep(RETRY_AFTER)
-                continue
-            del self._gone[: len(batch)]
-            for session, _ in batch:
-                session.inflight = None  # its entries point back: a cycle that only the collector would find
+        await self._gone.run()
+
+    async def _take_out(self, batch: Sequence[tuple[Session, int]]) -> None:
+        # Who was taken over owns nothing any more: neither the binding nor the cursor is its to change.
+        ended = [(session, at) for session, at in batch if session.gone != Gone.TAKEN_OVER]
+        cursors = [cursor for session, _ in ended if (cursor := self._cursor(session)) is not None]
+        if cursors:
+            # A cursor must not be on disk before the receipts of what it has passed, and it is only
+            # taken from a session that still owns its device.
+            await self._receipts.settled()
+            await self._store.advance(cursors)
+        if ended:
+            # The session's epoch fences this: a newer session of the device stays bound.
+            await self._register.unbind([self._unbind(session, at) for session, at in ended])
+        for session, _ in batch:
+            session.window.close()  # what is in flight points back: only the collector would find the cycle
 
     def _unbind(self, session: Session, at: int) -> Unbind:
         linger = self.linger if session.gone == Gone.BROKEN else 0
@@ -82,7 +90,7 @@ class Departures:
         """None unless the session got further in the log than the store knows, and lost no receipt."""
         if session.ordinal == UNKNOWN or session.lost_before != self._counters.receipts_lost:
             return None
-        position = session.settled_log()
-        if position <= session.log_cursor:
+        position = session.window.log_settled()
+        if position <= session.window.log_stored:
             return None
         return Cursor(session.tenant.app, session.ordinal, position, session.epoch)

@@ -19,10 +19,10 @@ import structlog
 from longline.errors import LonglineError
 from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Register
-from longline.room.broker import Broker
+from longline.room.life.authority import ANONYMOUS
 from longline.room.life.pace import Pace, Watch
+from longline.room.session.client import Services
 from longline.room.session.session import Session
-from longline.room.wire.policy import ANONYMOUS, Policy
 
 TICK: Final = 0.1  # s
 LOOK: Final = 0.5  # s between looks for who is back
@@ -93,8 +93,7 @@ class Draining:
         self,
         node: Callable[[], str],
         *,
-        broker: Broker,
-        policy: Policy,
+        services: Services,
         register: Register,
         others: Callable[[], bool],
         where: Callable[[str, str], str | None],
@@ -103,8 +102,8 @@ class Draining:
         random: Callable[[], float] = random_module.random,
     ) -> None:
         self._node = node
-        self._broker = broker
-        self._policy = policy
+        self._services = services
+        self._sessions = services.sessions
         self._register = register
         self._others = others
         self._where = where
@@ -147,7 +146,7 @@ class Draining:
         self._aborted = True
         if self._phase is not Phase.IDLE:
             self._phase = Phase.ABORTED
-        self._policy.elsewhere = None
+        self._services.redirect = None
 
     async def run(self, plan: DrainPlan) -> DrainProgress:
         """Carries a plan out. One that is under way goes on by this one, and both end together."""
@@ -161,7 +160,7 @@ class Draining:
         self._aborted = False
         self._phase = Phase.IDLE
         self._moved = 0
-        self._total = sum(len(tenant.sessions) for tenant in self._broker.tenants.values())
+        self._total = sum(len(tenant.sessions) for tenant in self._sessions.tenants.values())
         self._watch = Watch(self._register, self._node, plan.jitter)
         self._take(plan)
         if plan.dry_run:
@@ -200,7 +199,7 @@ class Draining:
                 return
             if others:
                 self._phase = Phase.MOVING
-                self._policy.elsewhere = self._where
+                self._services.redirect = self._where
                 rate = self._rate(now)
                 credit = min(credit + rate * (now - before), max(1.0, rate))
                 while credit >= 1.0 and (session := await self._next()) is not None:
@@ -208,7 +207,7 @@ class Draining:
                     self._tell(session, now)
             else:
                 self._phase = Phase.WAITING
-                self._policy.elsewhere = None
+                self._services.redirect = None
             before = now
             if now - looked >= LOOK:
                 looked = now
@@ -258,7 +257,7 @@ class Draining:
         return None
 
     async def _gather(self) -> None:
-        for tenant in list(self._broker.tenants.values()):
+        for tenant in list(self._sessions.tenants.values()):
             for done, session in enumerate(list(tenant.sessions.values()), 1):
                 if here(session):
                     (self._busy if busy(session) else self._idle).append(session)
@@ -266,8 +265,8 @@ class Draining:
                     await asyncio.sleep(0)
 
     def _tell(self, session: Session, now: float) -> None:
-        connection = session.connection
-        if connection is None:
+        attachment = session.attachment
+        if attachment is None:
             return
         self._moved += 1
         self._total = max(self._total, self._moved)  # who came in while the room was being shut
@@ -275,10 +274,10 @@ class Draining:
             self._watch.add(session.tenant.app, session.device, now)
         reason = ReasonCode.SERVER_MOVED if self._plan.for_good else ReasonCode.USE_ANOTHER_SERVER
         server = self._where(session.tenant.name, session.device)
-        connection.move(reason, server, int(self._random() * self._plan.jitter * 1000))
+        attachment.outlet.move(reason, server, int(self._random() * self._plan.jitter * 1000))
 
     async def _close_rest(self) -> None:
-        self._policy.elsewhere = self._where if self._others() else None
+        self._services.redirect = self._where if self._others() else None
         self._idle.clear()
         self._busy.clear()
         await self._gather()
@@ -286,9 +285,9 @@ class Draining:
         done = 0
         for sessions in (self._idle, self._busy):
             while sessions:
-                connection = sessions.popleft().connection
-                if connection is not None:
-                    connection.close(ReasonCode.SERVER_SHUTTING_DOWN, "server_shutting_down")
+                attachment = sessions.popleft().attachment
+                if attachment is not None:
+                    attachment.outlet.close(ReasonCode.SERVER_SHUTTING_DOWN, "server_shutting_down")
                 done += 1
                 if done % SLICE == 0:
                     await asyncio.sleep(0)
@@ -296,9 +295,10 @@ class Draining:
 
 def here(session: Session) -> bool:
     """Whether the client is connected, and was not told to go."""
-    return session.connection is not None and not session.connection.ended
+    return session.attachment is not None and not session.attachment.outlet.ended
 
 
 def busy(session: Session) -> bool:
     """Whether something is under way between the client and us."""
-    return session.more or session.inflight is not None or session.queue is not None
+    window = session.window
+    return window.waits() or bool(window.inflight) or session.queue is not None

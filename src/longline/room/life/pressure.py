@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from longline.room.broker import Broker
+from longline.room.counters import RoomCounters
+from longline.room.turn import Turn
 
 HIGH = 0.75  # of its bound: so much waits when pressure begins
 LOW = 0.5  # and so much at most when it ends
@@ -21,14 +22,19 @@ log = structlog.get_logger()
 class Pressure:
     """Owned by the room, which runs `run` as a task.
 
-    `queues`: how much waits in each, and its bound. `failing`: whether a store gives no answers. The broker
+    `queues`: how much waits in each, and its bound. `failing`: whether a store gives no answers. The turn
     carries the verdict, `pressed`, to where it is acted upon.
     """
 
     def __init__(
-        self, broker: Broker, queues: Sequence[tuple[Callable[[], int], int]], failing: Callable[[], bool]
+        self,
+        turn: Turn,
+        counters: RoomCounters,
+        queues: Sequence[tuple[Callable[[], int], int]],
+        failing: Callable[[], bool],
     ) -> None:
-        self._broker = broker
+        self._turn = turn
+        self._counters = counters
         self._queues = queues
         self._failing = failing
 
@@ -40,15 +46,15 @@ class Pressure:
 
     def look(self) -> None:
         """Decides anew."""
-        broker = self._broker
-        most = LOW if broker.pressed else HIGH
+        turn = self._turn
+        most = LOW if turn.pressed else HIGH
         pressed = self._failing() or any(waiting() > most * bound for waiting, bound in self._queues)
-        if pressed == broker.pressed:
+        if pressed == turn.pressed:
             return
         if pressed:
-            broker.pressed = True
-            broker.counters.pressed += 1
+            turn.pressed = True
+            self._counters.pressed += 1
             log.warning("pressed", reason="a store does not keep up")
         else:
-            broker.relieve()
+            turn.relieve()
             log.info("relieved")

@@ -6,64 +6,61 @@ wait, and the connection that was not told of ends by its keep alive.
 """
 
 import asyncio
-from collections import deque
+from collections.abc import Sequence
+from typing import Final
 
 from longline.bus.port import Bus
 from longline.errors import LonglineError
+from longline.flow.batcher import Batcher, OnFull, Retry
 from longline.model.commands import Close, CloseReason
 from longline.model.devices import Binding
 from longline.room.counters import RoomCounters
+from longline.telemetry.faults import Faults
 
-LIMIT = 50_000
-BATCH = 5000  # notices handed to the bus at a time
-PATIENCE = 2.0  # s that one node may keep the others waiting
-RETRY_AFTER = 0.5  # s
+LIMIT: Final = 50_000
+BATCH: Final = 5000  # notices handed to the bus at a time
+PATIENCE: Final = 2.0  # s that one node may keep the others waiting
+RETRY: Final = Retry(0.5, 0.5)
+
+Notice = tuple[str, Close]  # and the node that it goes to
 
 
 class Takeovers:
     """Owned by the room, which runs `run` as a task."""
 
-    def __init__(self, bus: Bus, counters: RoomCounters) -> None:
+    def __init__(self, bus: Bus, counters: RoomCounters, faults: Faults) -> None:
         self._bus = bus
         self._counters = counters
-        self._waiting: deque[tuple[str, Close]] = deque()
-        self._wake = asyncio.Event()
+        self._notices: Batcher[Notice] = Batcher(
+            "room.takeovers",
+            self._tell_all,
+            faults=faults,
+            limit=LIMIT,
+            batch=BATCH,
+            retry=RETRY,
+            on_full=OnFull.DROP_OLDEST,
+        )
 
     def add(self, app: int, device: str, previous: Binding) -> None:
         """The device was connected elsewhere."""
-        if len(self._waiting) >= LIMIT:
-            self._waiting.popleft()
-            self._counters.takeovers_lost += 1
-        self._waiting.append((previous.node, Close(app, device, previous.epoch, CloseReason.TAKEN_OVER)))
-        self._wake.set()
+        self._notices.add((previous.node, Close(app, device, previous.epoch, CloseReason.TAKEN_OVER)))
+        self._counters.takeovers_lost = self._notices.lost
 
     def waiting(self) -> int:
-        return len(self._waiting)
+        return len(self._notices)
 
     async def run(self) -> None:
         """Works for as long as the room lives."""
-        while True:
-            await self._wake.wait()
-            nodes: dict[str, list[Close]] = {}
-            for _ in range(min(BATCH, len(self._waiting))):
-                node, notice = self._waiting.popleft()
-                nodes.setdefault(node, []).append(notice)
-            if not self._waiting:
-                self._wake.clear()
-            told = await asyncio.gather(*(self._tell(node, notices) for node, notices in nodes.items()))
-            failed = [
-                (node, notice)
-                for (node, notices), done in zip(nodes.items(), told, strict=True)
-                if not done
-                for notice in notices
-            ]
-            if failed:
-                # Within the bound, in front of what came meanwhile.
-                kept = failed[max(0, len(failed) + len(self._waiting) - LIMIT) :]
-                self._counters.takeovers_lost += len(failed) - len(kept)
-                self._waiting.extendleft(reversed(kept))
-                self._wake.set()
-                await asyncio.sleep(RETRY_AFTER)
+        await self._notices.run()
+
+    async def _tell_all(self, batch: Sequence[Notice]) -> Sequence[Notice]:
+        """Returns those that could not be told."""
+        nodes: dict[str, list[Close]] = {}
+        for node, notice in batch:
+            nodes.setdefault(node, []).append(notice)
+        told = await asyncio.gather(*(self._tell(node, notices) for node, notices in nodes.items()))
+        failed = {node for node, done in zip(nodes, told, strict=True) if not done}
+        return [notice for notice in batch if notice[0] in failed]
 
     async def _tell(self, node: str, notices: list[Close]) -> bool:
         try:

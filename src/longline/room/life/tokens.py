@@ -18,6 +18,8 @@ def token_device(app: App, token: bytes | None) -> str:
         raise BadToken("the token was not signed with this app's device secret") from None
     except jwt.InvalidTokenError as error:
         raise BadToken(f"not a valid token: {type(error).__name__}") from None
+    except (RecursionError, TypeError, ValueError) as error:  # what PyJWT does not see coming
+        raise BadToken(f"not a valid token: {type(error).__name__}") from None
     device = claims["sub"]
     if not isinstance(device, str) or not is_text(device):
         raise BadToken("the token's sub is not a device name")

@@ -10,6 +10,7 @@ many is taken to want all of that app: as if it had subscribed to `#`.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -57,6 +58,8 @@ class Neighbours:
         self.size = 0
         self._limit = limit
         self._apps: dict[int, Subscriptions[Neighbour]] = {}
+        self._stale: deque[Neighbour] = deque()  # some of whose filters are to go
+        self._work = asyncio.Event()
 
     def takers(self, app: int, topic: str) -> Sequence[str]:
         """The names of the rooms that a message must go to."""
@@ -125,8 +128,8 @@ class Neighbours:
                         del known[app]
                     self._leave(app, filter, neighbour)
 
-    async def complete(self, neighbour: Neighbour) -> None:
-        """Its whole table has been read: what was not in it is gone, and all doubt."""
+    def complete(self, neighbour: Neighbour) -> None:
+        """Its whole table has been read: what was not in it is to go, and all doubt."""
         if not neighbour.reading:
             return  # the end of a table that was begun before a doubt
         neighbour.reading = False
@@ -134,30 +137,41 @@ class Neighbours:
         if neighbour.doubtful:
             neighbour.doubtful = False
             self.doubtful.remove(neighbour)
-        stale, neighbour.stale = neighbour.stale, {}
-        await self._clear(neighbour, stale)
+        self._sweep_soon(neighbour)
 
-    def part(self, name: str) -> Neighbour:
-        """The room is gone; `forget` then takes its filters out of the index."""
+    def part(self, name: str) -> None:
+        """The room is gone, and its filters are to go."""
         neighbour = self.by_name.pop(name)
         if neighbour.doubtful:
             self.doubtful.remove(neighbour)
-        return neighbour
+        self.begin(neighbour)
+        neighbour.reading = False
+        self._sweep_soon(neighbour)
 
-    async def forget(self, neighbour: Neighbour) -> None:
-        """Takes the filters of a room that is gone out of the index, in slices."""
-        await self._clear(neighbour, neighbour.filters)
-        await self._clear(neighbour, neighbour.stale)
+    def _sweep_soon(self, neighbour: Neighbour) -> None:
+        if neighbour.stale:
+            self._stale.append(neighbour)
+            self._work.set()
 
-    async def _clear(self, neighbour: Neighbour, filters: Filters) -> None:
+    async def sweep(self) -> None:
+        """Waits for something that is stale, and takes it out of the index, in slices."""
+        await self._work.wait()
+        self._work.clear()
+        while self._stale:
+            await self._clear(self._stale.popleft())
+
+    async def _clear(self, neighbour: Neighbour) -> None:
+        """Until another table of this room begins: then it is not known any more what is stale."""
         done = 0
-        while filters:
-            app, of_app = filters.popitem()
-            while of_app:
-                self._leave(app, of_app.pop(), neighbour)
-                done += 1
-                if done % SLICE == 0:
-                    await asyncio.sleep(0)
+        while neighbour.stale and not neighbour.reading:
+            app, of_app = next(iter(neighbour.stale.items()))
+            if not of_app:
+                del neighbour.stale[app]
+                continue
+            self._leave(app, of_app.pop(), neighbour)
+            done += 1
+            if done % SLICE == 0:
+                await asyncio.sleep(0)
 
     def _enter(self, app: int, filter: str, neighbour: Neighbour) -> None:
         index = self._apps.get(app)

@@ -8,19 +8,22 @@ not read from.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
 import structlog
 
 from longline.bus.port import Bus
 from longline.errors import LonglineError
+from longline.flow.batcher import Batcher, Retry
 from longline.model.commands import Forward
-from longline.room.wire.connection import Answer, Connection
+from longline.room.pubsub.answers import Answer
+from longline.room.pubsub.rooms import Publisher
+from longline.telemetry.faults import Faults
 
 BATCH: Final = 1000  # messages
-RETRY_AFTER: Final = 0.2  # s
+RETRY: Final = Retry(0.2, 0.2)
+MESSAGES: Final = 1 << 30  # the bound is in bytes
 OVERHEAD: Final = 200  # bytes that a message takes besides its topic, payload and properties
 
 log = structlog.get_logger()
@@ -52,18 +55,21 @@ class RouteCounters:
 class Owed(NamedTuple):
     """Who is told that the bus has taken a message; `paused`: and is not read from until then."""
 
-    connection: Connection
+    publisher: Publisher
     answer: Answer
     paused: bool
 
 
-class Relayed(NamedTuple):
-    """A message on its way to other rooms. `size` in bytes."""
+class Relayed:
+    """A message on its way to other rooms, with those that still have to get it. `size` in bytes."""
 
-    nodes: Sequence[str]
-    forward: Forward
-    owed: Owed | None
-    size: int
+    __slots__ = ("forward", "nodes", "owed", "size")
+
+    def __init__(self, nodes: Sequence[str], forward: Forward, owed: Owed | None) -> None:
+        self.nodes = nodes
+        self.forward = forward
+        self.owed = owed
+        self.size = OVERHEAD + len(forward.topic) + len(forward.payload) + len(forward.properties)
 
 
 class Relay:
@@ -73,6 +79,7 @@ class Relay:
         self,
         bus: Bus,
         counters: RouteCounters,
+        faults: Faults,
         *,
         limit: int,
         known: Callable[[str], bool],
@@ -80,12 +87,14 @@ class Relay:
     ) -> None:
         self._bus = bus
         self._counters = counters
+        self._faults = faults
         self._limit = limit
         self._known = known
-        self._sleep = sleep
-        self._queue: deque[Relayed] = deque()
+        self._queue: Batcher[Relayed] = Batcher(
+            "room.relay", self._send, faults=faults, limit=MESSAGES, batch=BATCH, retry=RETRY, sleep=sleep
+        )
         self._size = 0  # with what is being sent
-        self._wake = asyncio.Event()
+        self._told = False  # that the bus does not take what it is given
 
     @property
     def full(self) -> bool:
@@ -93,55 +102,65 @@ class Relay:
         return self._size >= self._limit
 
     def waiting(self) -> int:
-        """How many messages are not yet being sent."""
+        """How many messages the bus does not have yet."""
         return len(self._queue)
 
     def put(self, nodes: Sequence[str], forward: Forward, owed: Owed | None) -> None:
         """Takes a message, also when it is one too many."""
-        size = OVERHEAD + len(forward.topic) + len(forward.payload) + len(forward.properties)
-        self._size += size
-        self._queue.append(Relayed(nodes, forward, owed, size))
-        self._wake.set()
+        message = Relayed(nodes, forward, owed)
+        self._size += message.size
+        self._queue.add(message)
 
     async def run(self) -> None:
         """Sends for as long as the room lives."""
-        while True:
-            if not self._queue:
-                self._wake.clear()
-            await self._wake.wait()
-            batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
-            commands: dict[str, list[Forward]] = {}
-            for message in batch:
-                for node in message.nodes:
-                    commands.setdefault(node, []).append(message.forward)
-            await self._send(commands)
-            for message in batch:
-                self._size -= message.size
-                if message.owed is not None:
-                    message.owed.connection.settle(message.owed.answer, 0)
-            for message in batch:
-                if message.owed is not None and message.owed.paused:
-                    message.owed.connection.go_on()
+        await self._queue.run()
 
-    async def _send(self, commands: Mapping[str, list[Forward]]) -> None:
-        """Returns when the bus has everything that is to be acknowledged."""
-        told = False
-        while commands:
-            results = await asyncio.gather(
-                *(self._bus.send(node, batch) for node, batch in commands.items()), return_exceptions=True
-            )
-            left: dict[str, list[Forward]] = {}
-            for (node, batch), result in zip(commands.items(), results, strict=True):
-                if result is None:
-                    self._counters.messages_relayed += len(batch)
-                elif not isinstance(result, LonglineError):
-                    raise result
-                else:
-                    if not told:
-                        told = True
-                        log.warning("relay_failed", code=result.code, error=result.message)
-                    left[node] = [forward for forward in batch if forward.qos]
-                    self._counters.messages_dropped += len(batch) - len(left[node])
-            if left:
-                await self._sleep(RETRY_AFTER)
-            commands = {node: batch for node, batch in left.items() if batch and self._known(node)}
+    async def _send(self, batch: Sequence[Relayed]) -> Sequence[Relayed]:
+        """Returns the messages that the bus has not taken for all their rooms, and that have to be."""
+        commands: dict[str, list[Forward]] = {}
+        for message in batch:
+            for node in message.nodes:
+                commands.setdefault(node, []).append(message.forward)
+        errors = await asyncio.gather(*(self._send_to(node, forwards) for node, forwards in commands.items()))
+        failed = {node for node, error in zip(commands, errors, strict=True) if error is not None}
+        if not failed:
+            self._told = False
+        again: list[Relayed] = []
+        done: list[Relayed] = []
+        for message in batch:
+            missed = [node for node in message.nodes if node in failed]
+            if missed and not message.forward.qos:
+                self._counters.messages_dropped += len(missed)
+                missed = []
+            message.nodes = [node for node in missed if self._known(node)]
+            (again if message.nodes else done).append(message)
+        for message in done:
+            self._size -= message.size
+            if message.owed is not None:
+                message.owed.publisher.settle(message.owed.answer, 0)
+        for message in done:
+            if message.owed is not None and message.owed.paused:
+                message.owed.publisher.go_on()
+        return again
+
+    async def _send_to(self, node: str, forwards: Sequence[Forward]) -> LonglineError | None:
+        """Returns what keeps the bus from taking these, for now."""
+        try:
+            await self._bus.send(node, forwards)
+        except LonglineError as error:
+            if not self._told:
+                self._told = True
+                log.warning("relay_failed", code=error.code, error=error.message)
+            return error
+        except Exception as error:
+            if len(forwards) == 1:
+                self._faults.note("room.relay", error)  # given up
+                return None
+        else:
+            self._counters.messages_relayed += len(forwards)
+            return None
+        for forward in forwards:  # something is wrong with one of them
+            failed = await self._send_to(node, [forward])
+            if failed is not None:
+                return failed
+        return None

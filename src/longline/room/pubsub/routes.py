@@ -8,13 +8,13 @@ everything (`neighbours`).
 
 A client hears that it is subscribed once the other rooms have been told, or cannot be told at the moment.
 
-With no other room there is nothing here to be done: the broker does not know that there could be one.
+With no other room there is nothing here to be done: the fan-out does not know that there could be one.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -22,13 +22,15 @@ from longline.bus.port import Bus
 from longline.errors import LonglineError
 from longline.model.commands import Forward, Routes
 from longline.mqtt.packets import Publish, Suback
-from longline.mqtt.properties import pack_message_properties, unpack_message_properties
-from longline.room.broker import Broker
-from longline.room.desk import LATER, NOT_YET
+from longline.mqtt.properties import pack_message_properties
+from longline.room.pubsub.arrivals import Arrivals
+from longline.room.pubsub.fanout import Fanout
 from longline.room.pubsub.neighbours import Neighbour, Neighbours
 from longline.room.pubsub.relay import Owed, Relay, RouteCounters
+from longline.room.pubsub.rooms import LATER, NOT_YET, Publisher
 from longline.room.push.frames import forwarded
-from longline.room.wire.connection import Connection
+from longline.room.session.sessions import Sessions
+from longline.telemetry.faults import Faults
 
 GATHER: Final = 0.01  # s
 HOLD_BACK: Final = 1.0  # s at least that a filter without subscribers stays announced
@@ -48,16 +50,19 @@ log = structlog.get_logger()
 
 
 class RouteTable:
-    """Owned by the room, which runs `run` as a task. Fulfils `Rooms` for the broker while there are others.
+    """Owned by the room, which runs `run` as a task. Fulfils `Rooms` for the fan-out while there are others.
 
-    At most `limit` filters of other rooms are known, and `queue_bytes` of messages wait to go there.
+    At most `limit` filters of other rooms are known, and `queue_bytes` of messages wait to go there, and as
+    many of theirs to be distributed here.
     """
 
     def __init__(
         self,
         node: str,
         bus: Bus,
-        broker: Broker,
+        sessions: Sessions,
+        fanout: Fanout,
+        faults: Faults,
         *,
         limit: int = 1_000_000,
         queue_bytes: int = 16 * 1024 * 1024,
@@ -67,28 +72,31 @@ class RouteTable:
         self.counters = RouteCounters()
         self._node = node
         self._bus = bus
-        self._broker = broker
+        self._sessions = sessions
+        self._fanout = fanout
+        self._faults = faults
         self._limit = limit
         self._now = now
         self._sleep = sleep
         self._table = Neighbours(limit)
         self.relayed = Relay(
-            bus, self.counters, limit=queue_bytes, known=self._table.by_name.__contains__, sleep=sleep
+            bus, self.counters, faults, limit=queue_bytes, known=self._table.by_name.__contains__, sleep=sleep
         )
+        self._arrivals = Arrivals(sessions, fanout, self.counters, faults, limit=queue_bytes)
         self._changes: dict[Change, bool] = {}  # True: added; not yet told
         self._parted: dict[Change, None] = {}  # without subscribers, lately
         self._parting: dict[Change, None] = {}  # the same, for longer
         self._tell: dict[str, None] = {}  # who is to be told the whole table
         self._ask: dict[str, None] = {}  # who is to be asked for theirs
-        self._patient: list[tuple[Connection, Suback]] = []
+        self._patient: list[tuple[Publisher, Suback]] = []
         self._telling = False
         self._news = asyncio.Event()
         self._loss = asyncio.Event()
-        self._served = asyncio.Event()
+        self._overdue = asyncio.Event()
 
     # --- what the bus brings ------------------------------------------------------------------------
 
-    async def changed(self, command: Routes) -> None:
+    def changed(self, command: Routes) -> None:
         """Another room has told of its filters, or asks for ours."""
         if command.node == self._node:
             return
@@ -103,32 +111,22 @@ class RouteTable:
         table.learn(neighbour, command.added)
         table.unlearn(neighbour, command.removed)
         if not (command.wanted or command.whole or command.added or command.removed):
-            await table.complete(neighbour)
+            table.complete(neighbour)
         self._count()
 
-    async def forward(self, command: Forward) -> None:
-        """Another room's message for the subscribers here; returns when there is time for the next."""
-        self.counters.messages_received += 1
-        try:
-            properties = unpack_message_properties(command.properties)
-        except ValueError as error:  # the message itself is as good as ever
-            log.warning("properties_unreadable", error=str(error))
-            properties = None
-        packet = Publish(command.topic, command.payload, command.qos, properties=properties)
-        broker = self._broker
-        self._served.clear()
-        if not broker.distribute(command.app, packet, self._all_served):
-            await self._served.wait()
-        elif broker.spent > broker.turn_budget:
-            await asyncio.sleep(0)
+    def forward(self, command: Forward) -> None:
+        """Another room's message for the subscribers here."""
+        self._arrivals.add(command)
 
-    def _all_served(self, reached: int) -> None:
-        self._served.set()
-
-    async def rebuild(self) -> None:
-        """Doubts what is known of the other rooms, and asks them anew: some of what they told may be lost."""
+    def doubt(self) -> None:
+        """Doubts what is known of the other rooms, and has them asked: what they told may be lost."""
         for neighbour in self._table.by_name.values():
             self._doubt(neighbour)
+        self._overdue.set()
+
+    async def rebuild(self) -> None:
+        """The same, and returns when it is known which rooms there are."""
+        self.doubt()
         await self._look()
 
     async def rename(self, node: str) -> None:
@@ -137,7 +135,7 @@ class RouteTable:
         self._tell.update(dict.fromkeys(self._table.by_name))
         await self.rebuild()
 
-    # --- what the broker asks for ---------------------------------------------------------------------
+    # --- what the fan-out asks for --------------------------------------------------------------------
 
     def wanted(self, app: int, filter: str) -> None:
         change = (app, filter)
@@ -157,14 +155,14 @@ class RouteTable:
             self._changes[app, filter] = False
             self._news.set()
 
-    def told_first(self, connection: Connection, answer: Suback) -> bool:
+    def told_first(self, subscriber: Publisher, answer: Suback) -> bool:
         if (not self._changes and not self._telling) or len(self._patient) >= PATIENT:
             return False
-        self._patient.append((connection, answer))
+        self._patient.append((subscriber, answer))
         self._news.set()
         return True
 
-    def relay(self, connection: Connection, app: int, packet: Publish, reached: int) -> int:
+    def relay(self, publisher: Publisher, app: int, packet: Publish, reached: int) -> int:
         nodes = self._table.takers(app, packet.topic)
         if not nodes:
             return reached
@@ -177,9 +175,9 @@ class RouteTable:
             else:
                 self.relayed.put(nodes, message, None)
             return reached + len(nodes)
-        paused = full or connection.owing() >= OWED_AT_MOST
+        paused = full or publisher.owing() >= OWED_AT_MOST
         self.counters.publishers_paused += paused
-        owed = Owed(connection, connection.owe(packet.packet_id), paused)
+        owed = Owed(publisher, publisher.owe(packet.packet_id), paused)
         self.relayed.put(nodes, message, owed)
         return NOT_YET if paused else LATER
 
@@ -192,11 +190,22 @@ class RouteTable:
             tasks.create_task(self._announce(), name="room.routes.announce")
             tasks.create_task(self._give_up(), name="room.routes.give-up")
             tasks.create_task(self._look_often(), name="room.routes.look")
+            tasks.create_task(self._sweep(), name="room.routes.sweep")
+
+    async def _sweep(self) -> None:
+        while True:
+            await self._table.sweep()
+            self._count()
 
     async def _look_often(self) -> None:
         while True:
+            self._overdue.clear()
             await self._look()
-            await self._sleep(REFRESH)
+            overdue = asyncio.ensure_future(self._overdue.wait())
+            try:
+                await self._until(overdue, REFRESH)
+            finally:
+                overdue.cancel()
 
     async def _look(self) -> None:
         """Learns which rooms there are, and asks those again whose answer is overdue."""
@@ -205,6 +214,9 @@ class RouteTable:
             names = await self._bus.nodes()
         except LonglineError as error:
             log.warning("rooms_unknown", code=error.code, error=error.message)
+            return
+        except Exception as error:
+            self._faults.note("room.routes", error)
             return
         table = self._table
         for name in names:
@@ -224,8 +236,6 @@ class RouteTable:
                 self._ask_for_table(neighbour)
         if self._tell:  # who could not be told before
             self._news.set()
-        for neighbour in gone:
-            await table.forget(neighbour)
         self._count()
 
     async def _give_up(self) -> None:
@@ -250,8 +260,8 @@ class RouteTable:
             try:
                 while not telling.done():
                     await self._until(telling, PATIENCE)
-                    for connection, answer in patient:
-                        connection.send(answer)
+                    for subscriber, answer in patient:
+                        subscriber.send(answer)
                     if not telling.done():
                         patient, self._patient = self._patient, []
                 await telling
@@ -260,7 +270,7 @@ class RouteTable:
                 self._telling = False
             await self._sleep(GATHER)
 
-    async def _until(self, task: asyncio.Task[None], seconds: float) -> None:
+    async def _until(self, task: asyncio.Future[Any], seconds: float) -> None:
         alarm = asyncio.ensure_future(self._sleep(seconds))
         try:
             await asyncio.wait({task, alarm}, return_when=asyncio.FIRST_COMPLETED)
@@ -296,11 +306,14 @@ class RouteTable:
             if name not in self._tell:
                 log.warning("routes_not_told", to=name, code=error.code, error=error.message)
                 self._tell[name] = None  # by the next look at the latest
+        except Exception as error:
+            self._faults.note("room.routes", error)
+            self._tell[name] = None
 
     def _everything(self) -> list[Change]:
         """All filters announced, as of this moment: to be taken in one go, or a change could slip through."""
         filters = [*self._parted, *self._parting]
-        for tenant in self._broker.tenants.values():
+        for tenant in self._sessions.tenants.values():
             app = tenant.app
             filters += [(app, filter) for filter in tenant.subscriptions.filters()]
         return filters
@@ -312,13 +325,13 @@ class RouteTable:
         neighbour = self._table.meet(name)
         self._tell[name] = None
         self._ask_for_table(neighbour)
-        self._broker.rooms = self
+        self._fanout.rooms = self
         return neighbour
 
     def _part(self, name: str) -> None:
         self._table.part(name)
         if not self._table.by_name:  # from now on nobody keeps track of what changes here
-            self._broker.rooms = None
+            self._fanout.rooms = None
             for gathered in (self._changes, self._parted, self._parting):
                 gathered.clear()
 

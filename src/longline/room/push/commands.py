@@ -1,12 +1,18 @@
-"""Carries out what other parts tell this room through the bus."""
+"""Carries out what other parts tell this room through the bus.
+
+No command waits for another one's work: what takes long is handed to whoever does it. Whatever is wrong with
+one costs the others nothing.
+"""
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 import structlog
 
 from longline.bus.port import Bus
 from longline.errors import Fenced, LonglineError
+from longline.flow.lru import LruCache
 from longline.model.commands import (
     AppChanged,
     Broadcast,
@@ -21,20 +27,21 @@ from longline.model.commands import (
 )
 from longline.model.times import wall_clock
 from longline.mqtt.reasons import ReasonCode
-from longline.room.broker import Broker
-from longline.room.life.directory import Directory
+from longline.room.counters import RoomCounters
 from longline.room.pubsub.routes import RouteTable
 from longline.room.push.broadcasts import Broadcasts
 from longline.room.push.frames import Frames
-from longline.room.push.inbox import Inbox
-from longline.room.push.recent import Recent
-from longline.room.session.session import UNKNOWN, Gone, Session
+from longline.room.push.pushes import Pushes
+from longline.room.session.session import Gone, Session
+from longline.room.session.sessions import Sessions
+from longline.saver.app_cache import AppCache
+from longline.telemetry.faults import Faults
 
-SLICE = 500  # commands carried out, or sessions gone through, before the loop may serve others
-REMEMBERED = 16_384  # deliveries of online_only unicasts that are known when they come again
-RETRY_AFTER = 0.5  # s, after a bus that could not be read
+SLICE: Final = 500  # commands carried out, or sessions gone through, before the loop may serve others
+REMEMBERED: Final = 16_384  # deliveries of online_only unicasts that are known when they come again
+RETRY_AFTER: Final = 0.5  # s, after a bus that could not be read
 
-REASONS = {
+REASONS: Final = {
     CloseReason.TAKEN_OVER: ReasonCode.SESSION_TAKEN_OVER,
     CloseReason.KICKED: ReasonCode.ADMINISTRATIVE_ACTION,
     CloseReason.BANNED: ReasonCode.ADMINISTRATIVE_ACTION,
@@ -54,22 +61,26 @@ class Commands:
         node: str,
         bus: Bus,
         *,
-        broker: Broker,
-        directory: Directory,
-        inbox: Inbox,
+        counters: RoomCounters,
+        faults: Faults,
+        sessions: Sessions,
+        pushes: Pushes,
+        apps: AppCache,
         broadcasts: Broadcasts,
         routes: RouteTable,
         fenced: asyncio.Event,
     ) -> None:
         self._node = node
         self._bus = bus
-        self._broker = broker
-        self._directory = directory
-        self._inbox = inbox
+        self._counters = counters
+        self._faults = faults
+        self._sessions = sessions
+        self._pushes = pushes
+        self._apps = apps
         self._broadcasts = broadcasts
         self._routes = routes
         self._fenced = fenced
-        self._seen = Recent(REMEMBERED)
+        self._seen: LruCache[tuple[str, int], None] = LruCache(REMEMBERED)
         self._listening = asyncio.Event()
         self._listening.set()
         self._stay: asyncio.Timeout | None = None
@@ -112,14 +123,13 @@ class Commands:
                 continue
             now = wall_clock()
             for done, command in enumerate(commands, 1):
-                if isinstance(command, Unicast):
-                    self._unicast(command, now)
-                elif isinstance(command, Broadcast):
-                    await self._broadcasts.add(command)
-                elif isinstance(command, Forward):
-                    await self._routes.forward(command)
-                else:
-                    await self._carry_out(command)
+                try:
+                    if isinstance(command, Unicast):
+                        self._unicast(command, now)
+                    else:
+                        await self._carry_out(command)
+                except Exception as error:
+                    self._faults.note("room.commands", error)
                 if done % SLICE == 0:
                     await asyncio.sleep(0)
 
@@ -128,21 +138,30 @@ class Commands:
     def _unicast(self, command: Unicast, now: int) -> None:
         frames = Frames(command.message)
         for target in command.targets:
-            session = self._broker.session(command.app, target.device)
+            session = self._sessions.find(command.app, target.device)
             if session is None:
                 continue
-            if session.ordinal == UNKNOWN:
-                session.missed = True  # it is just connecting: it reads this from the store
-            elif not command.message.online_only or self._seen.add((command.message.id, target.ordinal)):
-                self._broker.offer(session, frames, target.position, False, now, target.before)
+            try:
+                if session.window.fresh():
+                    self._pushes.lost(session)  # it is just connecting: it reads this from the store
+                elif not command.message.online_only or self._seen.add(
+                    (command.message.id, target.ordinal), None
+                ):
+                    self._pushes.offer(session, frames, target.position, False, now, target.before)
+            except Exception as error:
+                self._faults.note("room.commands", error)
 
     async def _carry_out(self, command: Command) -> None:
-        if isinstance(command, Close):
-            session = self._broker.session(command.app, command.device)
+        if isinstance(command, Broadcast):
+            self._broadcasts.add(command)
+        elif isinstance(command, Forward):
+            self._routes.forward(command)
+        elif isinstance(command, Close):
+            session = self._sessions.find(command.app, command.device)
             if session is not None and session.epoch == command.epoch:
-                close(session, command.reason)
+                self._close(session, command.reason)
         elif isinstance(command, Routes):
-            await self._routes.changed(command)
+            self._routes.changed(command)
         elif isinstance(command, Cancelled):
             self._broadcasts.cancel(command.app, command.message_id)
         elif isinstance(command, AppChanged):
@@ -151,16 +170,16 @@ class Commands:
             await self._resync()
 
     async def _change(self, command: AppChanged) -> None:
-        self._directory.forget(command.name)
-        tenant = self._broker.tenants.get(command.app)
+        self._apps.forget(command.name)
+        tenant = self._sessions.tenants.get(command.app)
         if tenant is None:
             return
         reason = command.reason
         if reason is not None:
-            await self._each(command.app, lambda session: close(session, reason))
+            await self._each(command.app, lambda session: self._close(session, reason))
             return
         try:
-            app = await self._directory.find(command.name)
+            app = await self._apps.find(command.name)
         except LonglineError:
             return  # who connects next finds out
         if app is not None:
@@ -169,29 +188,22 @@ class Commands:
     async def _resync(self) -> None:
         """Commands were lost: whatever they may have said is found out in other ways."""
         log.warning("resync", reason="commands to this node were lost")
-        self._broker.counters.resyncs += 1
-        self._directory.clear()
-        await self._routes.rebuild()
-        for app in list(self._broker.tenants):
-            await self._each(app, self._read_again)
-
-    def _read_again(self, session: Session) -> None:
-        if session.ordinal == UNKNOWN:
-            session.missed = True  # its first read is still to come
-        else:
-            self._inbox.again(session)
+        self._counters.resyncs += 1
+        self._apps.clear()
+        self._routes.doubt()
+        for app in list(self._sessions.tenants):
+            await self._each(app, self._pushes.lost)
 
     async def _each(self, app: int, act: Callable[[Session], None]) -> None:
         """Acts on every session of an app, a slice at a time."""
-        tenant = self._broker.tenants.get(app)
-        for done, session in enumerate(list(tenant.sessions.values()) if tenant is not None else (), 1):
-            act(session)
+        for done, session in enumerate(self._sessions.of(app), 1):
+            try:
+                act(session)
+            except Exception as error:
+                self._faults.note("room.commands", error)
             if done % SLICE == 0:
                 await asyncio.sleep(0)
 
-
-def close(session: Session, reason: CloseReason) -> None:
-    """Ends a session's connection."""
-    session.gone = Gone.TAKEN_OVER if reason == CloseReason.TAKEN_OVER else Gone.CLOSED
-    if session.connection is not None:
-        session.connection.close(REASONS[reason], reason.value)
+    def _close(self, session: Session, reason: CloseReason) -> None:
+        gone = Gone.TAKEN_OVER if reason == CloseReason.TAKEN_OVER else Gone.CLOSED
+        self._sessions.close(session, gone, REASONS[reason], reason.value)

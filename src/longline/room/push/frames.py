@@ -1,31 +1,52 @@
 """Messages in the form in which many receivers get them, and what of them is passed on."""
 
-from typing import final
+from typing import Final, final
 
 from longline.model.messages import Message
+from longline.model.topics import PUSH_PREFIX
 from longline.mqtt.codec import PublishFrame
 from longline.mqtt.packets import MQTT_5_0
 from longline.mqtt.properties import SUBSCRIPTION_IDENTIFIER, TOPIC_ALIAS, Properties, PropertyId
 
+_PUSH: Final = PUSH_PREFIX
+
 
 @final
 class Frames:
-    """A push as it goes over the wire, encoded at most once for each protocol version."""
+    """A push as it goes over the wire, encoded once for each protocol version, topic prefix and second."""
 
-    __slots__ = ("_frame4", "_frame5", "message")
+    __slots__ = ("_frame4", "_frame5", "_left", "_prefixed", "message")
 
     def __init__(self, message: Message) -> None:
         self.message = message
         self._frame4: PublishFrame | None = None
         self._frame5: PublishFrame | None = None
+        self._left = 0  # s until it is over, as `_frame5` says
+        self._prefixed: dict[str, Frames] | None = None
 
-    def of(self, version: int, now_ms: int) -> PublishFrame:
+    def of(self, version: int, now_ms: int, prefix: str = "") -> PublishFrame:
+        if prefix:
+            return self._with_prefix(prefix).encoded(version, now_ms, prefix)
+        return self.encoded(version, now_ms, prefix)
+
+    def _with_prefix(self, prefix: str) -> "Frames":
+        prefixed = self._prefixed
+        if prefixed is None:
+            prefixed = self._prefixed = {}
+        frames = prefixed.get(prefix)
+        if frames is None:
+            frames = prefixed[prefix] = Frames(self.message)
+        return frames
+
+    def encoded(self, version: int, now_ms: int, prefix: str) -> PublishFrame:
+        """In the form for one prefix, which has to be the same each time."""
         message = self.message
         if version == MQTT_5_0:
+            left = max(0, (message.expires_at - now_ms + 999) // 1000)
             frame = self._frame5
-            if frame is None:
+            if frame is None or left != self._left:
                 properties: Properties = {
-                    PropertyId.MESSAGE_EXPIRY_INTERVAL: max(0, (message.expires_at - now_ms + 999) // 1000),
+                    PropertyId.MESSAGE_EXPIRY_INTERVAL: left,
                     PropertyId.CONTENT_TYPE: message.content_type,
                     PropertyId.USER_PROPERTY: [
                         ("message-id", message.id),
@@ -33,13 +54,14 @@ class Frames:
                     ],
                 }
                 frame = self._frame5 = PublishFrame(
-                    "push/" + message.id, message.payload, message.qos, False, properties, version
+                    prefix + _PUSH + message.id, message.payload, message.qos, False, properties, version
                 )
+                self._left = left
             return frame
         frame = self._frame4
         if frame is None:
             frame = self._frame4 = PublishFrame(
-                "push/" + message.id, message.payload, message.qos, False, None, version
+                prefix + _PUSH + message.id, message.payload, message.qos, False, None, version
             )
         return frame
 

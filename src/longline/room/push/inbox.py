@@ -98,9 +98,9 @@ class Inbox:
         """Reads for these sessions; returns those for which the store did not answer."""
         # A session whose connection went is not read for; one that has another by now has asked again.
         asking = [
-            (session, session.connection)
+            (session, session.attachment)
             for session in dict.fromkeys(sessions)
-            if session.connection is not None and session.window.asked()
+            if session.attachment is not None and session.window.asked()
         ]
         doubted = [session for session, _ in asking if session.window.prepare()]
         if doubted:
@@ -108,9 +108,9 @@ class Inbox:
             await self._receipts.settled()
         now = wall_clock()
         asking = [
-            (session, connection)
-            for session, connection in asking
-            if session.connection is connection and session.window.begin()
+            (session, attachment)
+            for session, attachment in asking
+            if session.attachment is attachment and session.window.begin()
         ]
         if not asking:
             self._failed = 0  # who asked is gone, or has no room: nothing is known of the store
@@ -119,8 +119,8 @@ class Inbox:
         self._failed = 0 if any(pages) else self._failed + 1
         frames: dict[str, Frames] = {}  # a broadcast is the same push for many of these sessions
         again = []
-        for (session, connection), page in zip(asking, pages, strict=True):
-            if session.connection is not connection:
+        for (session, attachment), page in zip(asking, pages, strict=True):
+            if session.attachment is not attachment:
                 continue
             if page is None:
                 if session.window.fail() & ASK:
@@ -163,8 +163,8 @@ class Inbox:
         window, pushes = session.window, self.pushes
         assert pushes is not None
         for push in page.pushes:
-            connection = session.connection
-            if connection is None or not connection.ready() or window.free() <= 0:
+            attachment = session.attachment
+            if attachment is None or not attachment.outlet.ready() or window.free() <= 0:
                 window.stop()
                 return
             if not window.take(push.position, push.broadcast):
@@ -172,7 +172,7 @@ class Inbox:
             frame = frames.get(push.message.id)
             if frame is None:
                 frame = frames[push.message.id] = Frames(push.message)
-            pushes.write(session, connection, frame, push.position, push.broadcast, push.sent_before, now)
+            pushes.write(attachment, frame, push.position, push.broadcast, push.sent_before, now)
         do = window.end(page.log_after, page.complete)
         if do & CAUGHT_UP:
             self._caught_up(session)

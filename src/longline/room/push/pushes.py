@@ -8,9 +8,8 @@ from typing import Final, Protocol, final
 from longline.room.counters import RoomCounters
 from longline.room.push.frames import Frames
 from longline.room.push.sent import SentPush
-from longline.room.session.session import Session
+from longline.room.session.session import Attachment, Session
 from longline.room.session.window import ASK, LOOK, WRITE
-from longline.room.wire.connection import Connection
 
 REFUSED: Final = 0x80  # reason codes from here on are failures, section 2.4
 PACKET_ID: Final = 2  # bytes that a packet identifier adds
@@ -68,27 +67,28 @@ class Pushes:
         if message.expires_at <= now_ms:
             return  # it was on its way for too long: the store ends it
         window = session.window
-        connection = session.connection
-        room = connection is not None and connection.ready() and window.free() > 0
+        attachment = session.attachment
+        room = attachment is not None and attachment.outlet.ready() and window.free() > 0
         if message.online_only:
-            if connection is None or not room or window.waits():
+            if attachment is None or not room or window.waits():
                 self.outcomes.dropped(session, position, broadcast, "busy")
             else:
-                self.write(session, connection, frames, position, broadcast, False, now_ms)
+                self.write(attachment, frames, position, broadcast, False, now_ms)
             return
         do = window.offer(position, broadcast, before, room)
         if do & WRITE:
-            if connection is not None:
-                self.write(session, connection, frames, position, broadcast, False, now_ms)
+            if attachment is not None:
+                self.write(attachment, frames, position, broadcast, False, now_ms)
         elif do:
             self.counters.pushes_left += 1
+            if position <= (window.log_written if broadcast else window.inbox_written):
+                self.counters.pushes_late += 1
             if do & ASK:
                 self.reader.ask(session)
 
     def write(
         self,
-        session: Session,
-        connection: Connection,
+        attachment: Attachment,
         frames: Frames,
         position: int,
         broadcast: bool,
@@ -97,18 +97,20 @@ class Pushes:
     ) -> None:
         """Writes a push into a window that has room for it."""
         message = frames.message
-        frame = frames.of(connection.link.version, now_ms)
-        if len(frame.at_most_once) + PACKET_ID > connection.max_outgoing:
+        session = attachment.session
+        outlet = attachment.outlet
+        frame = frames.of(outlet.version, now_ms, attachment.prefix)
+        if len(frame.at_most_once) + PACKET_ID > outlet.max_outgoing:
             # [MQTT-3.1.2-24] a packet over the client's limit is not sent; nor is it worth keeping
             self.outcomes.dropped(session, position, broadcast, "too_large_for_client")
             return
         push = SentPush(session, position, broadcast, message.online_only, now_ms)
         self.counters.pushes_sent += 1
         if message.qos == 0:
-            connection.write(frame.at_most_once)
+            outlet.write(frame.at_most_once)
             self.outcomes.acknowledged(push)
         else:
-            connection.write(frame.with_id(session.window.identify(push), duplicate))
+            outlet.write(frame.with_id(session.window.identify(push), duplicate))
             self.outcomes.written(push)
 
     def acknowledge(self, session: Session, packet_id: int, reason: int) -> bool:
@@ -124,10 +126,23 @@ class Pushes:
             else:
                 push.noted = True
                 self.outcomes.dropped(push.session, push.position, push.broadcast, "refused_by_client")
+        self.freed(session)
+        return True
+
+    def freed(self, session: Session) -> None:
+        """Something that was in flight on its connection is not any more: half a window is worth a read."""
         window = session.window
         if window.free() * 2 >= window.size:
             self.made_room(session)
-        return True
+
+    def leave(self, session: Session) -> None:
+        """The session is over: what is only for who can take it now is not sent again."""
+        inflight = session.window.inflight
+        if inflight is None:
+            return
+        for push in inflight.entries():
+            if isinstance(push, SentPush) and push.session is session and push.online_only:
+                self.outcomes.dropped(session, push.position, push.broadcast, "disconnected")
 
     def made_room(self, session: Session) -> None:
         """The client can take more."""

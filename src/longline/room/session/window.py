@@ -439,6 +439,13 @@ class Window:
 
     # --- what is in flight ------------------------------------------------------------------------
 
+    def share(self, other: "Window") -> None:
+        """Goes on the connection of another: packet identifiers and the client's limit are in common."""
+        if other.inflight is None:
+            other.inflight = Inflight()
+        self.inflight = other.inflight
+        self.size = other.size
+
     def free(self) -> int:
         """How many more messages may be in flight now."""
         inflight = self.inflight

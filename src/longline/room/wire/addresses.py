@@ -1,9 +1,9 @@
 """Who may connect at all, by address: lists of networks, counts and rates. Decided before a byte is read."""
 
 import ipaddress
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from longline.flow.lru import LruCache
 from longline.room.counters import RoomCounters
 from longline.room.wire.connection import Connection
 
@@ -34,11 +34,13 @@ class Addresses:
     """The admission of connections. An address is only asked of the socket where a rule needs it.
 
     `rate` and `rate_per_address` in connections a second, 0 for any; they and `max_connections` may be set.
+    `clock` in seconds, rising.
     """
 
     def __init__(
         self,
         counters: RoomCounters,
+        clock: Callable[[], float],
         *,
         allow: Sequence[str],
         deny: Sequence[str],
@@ -48,6 +50,7 @@ class Addresses:
         rate_per_address: float,
     ) -> None:
         self._counters = counters
+        self._clock = clock
         self._allow = [ipaddress.ip_network(network, strict=False) for network in allow]
         self._deny = [ipaddress.ip_network(network, strict=False) for network in deny]
         self.max_connections = max_connections
@@ -56,7 +59,7 @@ class Addresses:
         self.rate_per_address = rate_per_address
         self._bucket: Bucket | None = None
         self._held: dict[str, int] = {}
-        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+        self._buckets: LruCache[str, Bucket] = LruCache(REMEMBERED)
 
     def admit(self, connection: Connection) -> bool:
         """Whether the connection may stay; counts why not."""
@@ -77,7 +80,7 @@ class Addresses:
     def _refusal(self, connection: Connection) -> str | None:
         if self._counters.connections > self.max_connections:
             return "too_many_connections"
-        now = connection.broker.clock()
+        now = self._clock()
         peer = None
         if self._allow or self._deny or self._per_address or self.rate_per_address:
             transport = connection.transport
@@ -114,10 +117,8 @@ class Addresses:
     def _within_rate(self, peer: str, now: float) -> bool:
         bucket = self._buckets.get(peer)
         if bucket is None:
-            bucket = self._buckets[peer] = Bucket(self.rate_per_address, now)
-            if len(self._buckets) > REMEMBERED:
-                self._buckets.popitem(last=False)
-        self._buckets.move_to_end(peer)
+            bucket = Bucket(self.rate_per_address, now)
+            self._buckets.put(peer, bucket)
         return bucket.take(self.rate_per_address, now)
 
 

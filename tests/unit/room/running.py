@@ -1,7 +1,7 @@
 """The room's tasks on a real loop, above a store that does what the test says.
 
 Nothing here takes time: `settle` gives every task as many turns as it needs, and a call to the store waits
-only where the test has closed its door.
+only where the test holds it up.
 """
 
 import asyncio
@@ -18,18 +18,19 @@ from longline.mqtt.packets import MQTT_5_0, Connect
 from longline.mqtt.properties import Properties
 from longline.register.memory import MemoryRegister
 from longline.room.life.admission import Admission
+from longline.room.life.authority import Authority
 from longline.room.life.departures import Departures
-from longline.room.life.directory import Directory
 from longline.room.life.takeovers import Takeovers
 from longline.room.pubsub.routes import RouteTable
 from longline.room.push.broadcasts import Broadcasts
 from longline.room.push.commands import Commands
 from longline.room.push.inbox import Inbox
 from longline.room.push.receipts import Receipts
+from longline.saver.app_cache import AppCache
 from longline.settings import RoomSettings
 from longline.testing.clock import settle
 from tests.fakes.saver import FakeSaver
-from tests.unit.room.scene import NOW_MS, Peer, Scene
+from tests.unit.room.fixture import NOW_MS, Peer, RoomFixture
 
 NODE = "n1"
 SECRET = "the device secret of an app for tests"
@@ -59,26 +60,26 @@ class Store(FakeSaver):
         self.known = {"news": an_app()}
 
 
-class Roads:
+class FakeRoutes:
     """Notes what the commands hand to the table of routes."""
 
     def __init__(self) -> None:
         self.changes: list[Routes] = []
         self.forwards: list[Forward] = []
-        self.rebuilt = 0
+        self.doubted = 0
 
-    async def changed(self, command: Routes) -> None:
+    def changed(self, command: Routes) -> None:
         self.changes.append(command)
 
-    async def forward(self, command: Forward) -> None:
+    def forward(self, command: Forward) -> None:
         self.forwards.append(command)
 
-    async def rebuild(self) -> None:
-        self.rebuilt += 1
+    def doubt(self) -> None:
+        self.doubted += 1
 
 
-class House:
-    """A scene whose desk is answered by the room's own tasks."""
+class RunningRoom:
+    """A room whose tasks run, but for those between rooms."""
 
     def __init__(
         self,
@@ -90,58 +91,73 @@ class House:
         register: MemoryRegister | None = None,
     ) -> None:
         settings = settings or RoomSettings(ack_delay=0, linger=0)
-        self.scene = Scene()
+        parts = self.parts = RoomFixture()
         self.store = store or Store()
         self.register = register or MemoryRegister()
         self.bus = LocalBus(1000)
-        saver, broker = self.store, self.scene.broker
-        self.receipts = Receipts(saver, broker.counters, delay=settings.ack_delay / 1000, limit=limit)
-        self.inbox = Inbox(saver, broker, self.receipts)
-        self.directory = Directory(saver, lambda: self.scene.time)
-        self.takeovers = Takeovers(self.bus, broker.counters)
+        saver = self.store
+        inboxes, counters, faults = saver.inboxes, parts.counters, parts.faults
+        self.receipts = Receipts(inboxes, counters, faults, delay=settings.ack_delay / 1000, limit=limit)
+        self.inbox = Inbox(inboxes, self.receipts, faults, page_bytes=4096, caught_up=parts.fanout.drain)
+        self.inbox.pushes = parts.pushes
+        self.apps = AppCache(saver.apps, known_for=60.0, unknown_for=5.0, clock=lambda: parts.time)
+        self.takeovers = Takeovers(self.bus, counters, faults)
         self.fenced = asyncio.Event()
         self.admission = Admission(
             settings,
             NODE,
-            broker=broker,
-            saver=saver,
+            counters=counters,
+            turn=parts.turn,
+            faults=faults,
+            sessions=parts.sessions,
+            inboxes=inboxes,
             register=self.register,
-            directory=self.directory,
+            authority=Authority(self.apps, settings.anonymous_app),
+            apps=self.apps,
             inbox=self.inbox,
             takeovers=self.takeovers,
             fenced=self.fenced,
         )
         self.broadcasts = Broadcasts(
-            NODE, broker=broker, saver=saver, receipts=self.receipts, fanout_slice=fanout_slice
+            NODE,
+            saver.routing,
+            faults,
+            pushes=parts.pushes,
+            receipts=self.receipts,
+            sessions=parts.sessions.of,
+            fanout_slice=fanout_slice,
         )
-        self.roads = Roads()
+        self.routes = FakeRoutes()
         self.commands = Commands(
             NODE,
             self.bus,
-            broker=broker,
-            directory=self.directory,
-            inbox=self.inbox,
+            counters=counters,
+            faults=faults,
+            sessions=parts.sessions,
+            pushes=parts.pushes,
+            apps=self.apps,
             broadcasts=self.broadcasts,
-            routes=cast(RouteTable, self.roads),
+            routes=cast(RouteTable, self.routes),
             fenced=self.fenced,
         )
         self.departures = Departures(
-            saver, self.register, self.receipts, broker.counters, linger=int(settings.linger * 1000)
+            inboxes, self.register, self.receipts, counters, faults, linger=int(settings.linger * 1000)
         )
-        self.scene.desk.admission = self.admission.admit
-        self.scene.desk.inbox = self.inbox.want
+        parts.noted.admission = self.admission.admit
+        parts.noted.inbox = self.inbox.ask
+        parts.noted.looks = self.inbox.look
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def __aenter__(self) -> "House":
+    async def __aenter__(self) -> "RunningRoom":
         await self.bus.open(NODE)
         self.run(self.admission.run())
         self.run(self.inbox.run())
-        self.run(self.inbox.run_again())
+        self.run(self.inbox.run_looks())
         self.run(self.receipts.run())
         self.run(self.commands.receive())
         self.run(self.broadcasts.run())
         self.run(self.broadcasts.pacing.run())
-        self.run(self.broadcasts.tell())
+        self.run(self.broadcasts.told.run())
         self.run(self.takeovers.run())
         self.run(self.departures.run())
         return self
@@ -162,9 +178,9 @@ class House:
         """Lets everything happen that can."""
         for _ in range(3):
             await settle()
-            self.scene.turns.settle()
+            self.parts.turns.settle()
 
-    def knock(
+    def connect(
         self,
         device: str,
         version: int = MQTT_5_0,
@@ -175,7 +191,7 @@ class House:
         properties: Properties | None = None,
     ) -> Peer:
         """A CONNECT with a good token, unless told otherwise; the answer is yet to come."""
-        peer = self.scene.peer(version)
+        peer = self.parts.peer(version)
         if password is None and username is not None:
             password = a_token(device)
         packet = Connect(
@@ -193,8 +209,8 @@ class House:
         self, device: str, version: int = MQTT_5_0, properties: Properties | None = None
     ) -> Peer:
         """A device that was let in and has got what waited for it."""
-        peer = self.knock(device, version, properties=properties)
+        peer = self.connect(device, version, properties=properties)
         await self.settle()
-        assert peer.connection.session is not None, peer.unread()
+        assert peer.connection.attachment is not None, peer.unread()
         peer.unread()
         return peer

@@ -1,7 +1,7 @@
 """A room without sockets, stores or time: the test moves the bytes, the turns of the loop and the clock.
 
-The desk, the transport and the clock are plain objects, because the real connection, broker and policy may be
-compiled, and compiled classes can be neither subclassed nor patched.
+What the room hands over to its tasks, the transport and the clock are plain objects, because the real
+connection and its like may be compiled, and compiled classes can be neither subclassed nor patched.
 """
 
 import asyncio
@@ -15,14 +15,21 @@ from longline.model.messages import Message
 from longline.mqtt.codec import Decoder, encode
 from longline.mqtt.packets import MQTT_5_0, Connack, Connect, Packet
 from longline.mqtt.properties import Properties, PropertyId, get_int
-from longline.mqtt.reasons import ReasonCode
-from longline.room.broker import Broker
+from longline.room.counters import RoomCounters
 from longline.room.life.departures import Departures
+from longline.room.pubsub.fanout import Fanout
+from longline.room.pubsub.rules import Rules
 from longline.room.push.frames import Frames
+from longline.room.push.pushes import Pushes
 from longline.room.push.receipts import Receipts
-from longline.room.session.session import InFlight, Session
-from longline.room.wire.connection import Connection
-from longline.room.wire.policy import Policy
+from longline.room.push.sent import SentPush
+from longline.room.session.client import Client, Services
+from longline.room.session.session import Session
+from longline.room.session.sessions import Sessions
+from longline.room.turn import Turn
+from longline.room.wire.connection import Connection, Wire
+from longline.room.wire.wheel import Wheel
+from longline.telemetry.faults import Faults
 
 APP = 7
 NOW_MS = 1_800_000_000_000
@@ -47,7 +54,7 @@ class Turns:
             self.turn()
 
 
-class Wire(asyncio.Transport):
+class FakeTransport(asyncio.Transport):
     """The server's end of a connection: what is written stays in `writes` until the test takes it.
 
     `room` bytes are taken at once; what is beyond waits, and `pause_writing` is called when more than the
@@ -120,40 +127,47 @@ class Wire(asyncio.Transport):
 
 
 @dataclass
-class Desk:
-    """Notes what the broker hands over, and passes on what a part of the room was put in for."""
+class Noted:
+    """Notes what the synchronous parts hand over, and passes on what a task of the room was put in for."""
 
-    admission: Callable[[Connection, Connect], None] | None = None
+    admission: Callable[[Client, Connect], None] | None = None
     inbox: Callable[[Session], None] | None = None
+    looks: Callable[[Session], None] | None = None
     receipts: Receipts | None = None
     departures: Departures | None = None
-    admitted: list[tuple[Connection, Connect]] = field(default_factory=list)
-    refills: list[Session] = field(default_factory=list)
-    acks: list[InFlight] = field(default_factory=list)
-    sent: list[InFlight] = field(default_factory=list)
+    admitted: list[tuple[Client, Connect]] = field(default_factory=list)
+    asked: list[Session] = field(default_factory=list)
+    looked: list[Session] = field(default_factory=list)
+    acks: list[SentPush] = field(default_factory=list)
+    sent: list[SentPush] = field(default_factory=list)
     drops: list[tuple[str, int, bool, str]] = field(default_factory=list)
     gone: list[Session] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
 
-    def admit(self, connection: Connection, packet: Connect) -> None:
-        self.admitted.append((connection, packet))
+    def admit(self, client: Client, packet: Connect) -> None:
+        self.admitted.append((client, packet))
         if self.admission is not None:
-            self.admission(connection, packet)
+            self.admission(client, packet)
 
-    def refill(self, session: Session) -> None:
-        self.refills.append(session)
+    def ask(self, session: Session) -> None:
+        self.asked.append(session)
         if self.inbox is not None:
             self.inbox(session)
 
-    def acknowledged(self, entry: InFlight) -> None:
-        self.acks.append(entry)
-        if self.receipts is not None:
-            self.receipts.acknowledged(entry)
+    def look(self, session: Session) -> None:
+        self.looked.append(session)
+        if self.looks is not None:
+            self.looks(session)
 
-    def written(self, entry: InFlight) -> None:
-        self.sent.append(entry)
+    def acknowledged(self, push: SentPush) -> None:
+        self.acks.append(push)
         if self.receipts is not None:
-            self.receipts.written(entry)
+            self.receipts.acknowledged(push)
+
+    def written(self, push: SentPush) -> None:
+        self.sent.append(push)
+        if self.receipts is not None:
+            self.receipts.written(push)
 
     def dropped(self, session: Session, position: int, broadcast: bool, reason: str) -> None:
         self.drops.append((session.device, position, broadcast, reason))
@@ -165,18 +179,18 @@ class Desk:
         if self.departures is not None:
             self.departures.add(session)
 
-    def refused(self, connection: Connection, code: str, message: str) -> None:
+    def refused(self, code: str, peer: str, message: str) -> None:
         self.refusals.append(code)
 
 
 class Peer:
-    """A client at the other end of a `Wire`."""
+    """A client at the other end of a `FakeTransport`."""
 
-    def __init__(self, scene: "Scene", version: int, address: tuple[str, int] | None = PEER) -> None:
-        self.scene = scene
+    def __init__(self, room: "RoomFixture", version: int, address: tuple[str, int] | None = PEER) -> None:
+        self.room = room
         self.version = version
-        self.connection = Connection(scene.broker, scene.policy)
-        self.wire = Wire(scene.turns, address)
+        self.connection = Client(room.services)
+        self.wire = FakeTransport(room.turns, address)
         self.wire.protocol = self.connection
         self._decoder = Decoder(1 << 28, version, False)
         self._read = 0
@@ -202,7 +216,7 @@ class Peer:
 
     def receive(self) -> list[Packet]:
         """What the server has written by the time its loop has nothing to do."""
-        self.scene.turns.settle()
+        self.room.turns.settle()
         return self.unread()
 
     @property
@@ -213,12 +227,12 @@ class Peer:
 
     @property
     def over(self) -> bool:
-        self.scene.turns.settle()
+        self.room.turns.settle()
         return self.connection.transport is None
 
 
-class Scene:
-    """A broker with its policy, and the world around it."""
+class RoomFixture:
+    """The synchronous parts of a room, and the world around them."""
 
     def __init__(
         self,
@@ -237,28 +251,33 @@ class Scene:
         pubsub: bool = True,
     ) -> None:
         self.turns = Turns()
-        self.desk = Desk()
+        self.noted = Noted()
+        self.faults = Faults()
         self.time = 1000.0
         self.released: list[str] = []
         self.pubsub = pubsub
-        self.broker = Broker(
-            self.desk,
-            self.turns.soon,
-            lambda: self.time,
-            outbox_bytes,
-            session_queue,
-            turn_budget,
-            turn_writes,
+        self.counters = RoomCounters()
+        self.turn = Turn(self.turns.soon, self.faults, turn_budget, turn_writes)
+        self.wheel = Wheel(self.time)
+        self.fanout = Fanout(self.counters, self.turn, self.faults, session_queue)
+        self.pushes = Pushes(self.counters, self.noted, self.noted)
+        self.sessions = Sessions(self.counters, self.faults, self.fanout, self.pushes, self.noted.departed)
+        self.wire = Wire(
+            self.counters,
+            self.turn,
+            self.wheel,
+            self.faults,
+            admits=admits,
+            released=self.released.append,
+            report=self.noted.refused,
+            outbox_bytes=outbox_bytes,
+            max_packet_size=max_packet_size,
+            connect_packet_size=connect_packet_size,
+            connect_timeout=connect_timeout,
         )
-        self.policy = Policy(
-            admits,
-            self.released.append,
-            connect_packet_size,
-            connect_timeout,
-            max_packet_size,
-            max_subscriptions,
-            max_topic_levels,
-            topic_alias_maximum,
+        self.rules = Rules(max_subscriptions, max_topic_levels, topic_alias_maximum)
+        self.services = Services(
+            self.wire, self.sessions, self.fanout, self.pushes, self.rules, self.noted.admit
         )
         self._epoch = 0
 
@@ -286,30 +305,32 @@ class Scene:
 
     def let_in(self, peer: Peer, *, window: int = 16, ordinal: int = 1, pending: bool = False) -> None:
         """Does for a CONNECT what admission does, without stores."""
-        connection, packet = self.desk.admitted.pop()
-        assert connection is peer.connection
+        client, packet = self.noted.admitted.pop()
+        assert client is peer.connection
         largest = get_int(packet.properties, PropertyId.MAXIMUM_PACKET_SIZE)
         if largest is not None:
-            connection.max_outgoing = largest
+            client.max_outgoing = largest
+        session = self.session(packet.client_id, window=window, ordinal=ordinal)
+        session.window.open(0, pending)
+        self.sessions.open(session)
+        client.attachment = self.sessions.attach(session, client)
+        client.accept(Connack(), packet.keep_alive)
+
+    def session(
+        self, device: str, app: int = APP, name: str = "news", *, window: int = 16, ordinal: int = 1
+    ) -> Session:
+        """A session that is in no index yet."""
         self._epoch += 1
-        tenant = self.broker.enter(APP, "news", self.pubsub)
-        session = Session(tenant, packet.client_id, self._epoch, connection, window)
+        session = Session(self.sessions.enter(app, name, self.pubsub), device, self._epoch, window)
         session.ordinal = ordinal
-        session.more = session.gap = pending
-        previous = self.broker.open(session)
-        if previous is not None and previous.connection is not None:
-            previous.connection.close(ReasonCode.SESSION_TAKEN_OVER, "taken_over")
-        connection.session = session
-        self.broker.counters.sessions += 1
-        connection.accept(session, Connack(), packet.keep_alive)
+        return session
 
     def tick(self, count: int = 1) -> None:
         """Seconds pass."""
         for _ in range(count):
             self.time += 1
-            self.broker.now += 1
-            for connection in self.broker.wheel.advance():
-                connection.expired()
+            for outlet in self.wheel.advance():
+                outlet.expired()
             self.turns.settle()
 
     def offer(
@@ -323,7 +344,7 @@ class Scene:
     ) -> None:
         """A push that has just been stored is routed to the device."""
         frames = Frames(message or a_message(position))
-        self.broker.offer(peer.session, frames, position, broadcast, NOW_MS, before)
+        self.pushes.offer(peer.session, frames, position, broadcast, NOW_MS, before)
 
 
 def a_message(

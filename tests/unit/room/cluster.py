@@ -11,24 +11,24 @@ from longline.model.commands import Command, Forward, Routes
 from longline.mqtt.packets import MQTT_5_0, Packet, Publish, Suback, Subscribe, Subscription
 from longline.room.pubsub.routes import GATHER, RouteTable
 from longline.testing.clock import VirtualClock, settle
-from tests.unit.room.scene import Peer, Scene
+from tests.unit.room.fixture import Peer, RoomFixture
 
 
-class Road(LocalBus):
+class ClusterBus(LocalBus):
     """A bus that can be held up and that fails when told to; it notes what was sent."""
 
     def __init__(self) -> None:
         super().__init__(100_000)
         self.sent: list[tuple[str, Command]] = []
-        self.doors: dict[str, asyncio.Event] = {}
+        self.holds: dict[str, asyncio.Event] = {}
         self.faults: dict[str, list[LonglineError]] = {}
         self.hidden: set[str] = set()
         self.asked: asyncio.Event | None = None
 
     async def send(self, node: str, commands: Sequence[Command]) -> None:
-        door = self.doors.get(node)
-        if door is not None:
-            await door.wait()
+        hold = self.holds.get(node)
+        if hold is not None:
+            await hold.wait()
         if self.faults.get(node):
             raise self.faults[node].pop(0)
         self.sent += [(node, command) for command in commands]
@@ -48,45 +48,47 @@ class Road(LocalBus):
     def told(self) -> list[tuple[str, Routes]]:
         return [(node, command) for node, command in self.sent if isinstance(command, Routes)]
 
-    def shut_door(self, node: str) -> asyncio.Event:
-        door = self.doors[node] = asyncio.Event()
-        return door
+    def hold(self, node: str) -> asyncio.Event:
+        hold = self.holds[node] = asyncio.Event()
+        return hold
 
 
-class Town:
+class ClusterRoom:
     """One room."""
 
     def __init__(
-        self, name: str, country: "Country", *, limit: int, queue_bytes: int, session_queue: int
+        self, name: str, cluster: "Cluster", *, limit: int, queue_bytes: int, session_queue: int
     ) -> None:
         self.name = name
-        self.scene = Scene(max_subscriptions=5000, outbox_bytes=1 << 20, session_queue=session_queue)
-        clock = country.clock
+        self.parts = RoomFixture(max_subscriptions=5000, outbox_bytes=1 << 20, session_queue=session_queue)
+        clock = cluster.clock
         self.table = RouteTable(
             name,
-            country.road,
-            self.scene.broker,
+            cluster.bus,
+            self.parts.sessions,
+            self.parts.fanout,
+            self.parts.faults,
             limit=limit,
             queue_bytes=queue_bytes,
             now=clock.now,
             sleep=clock.sleep,
         )
-        self.country = country
+        self.cluster = cluster
         self.clients = 0
         self.tasks: list[asyncio.Task[None]] = []
 
     async def live(self) -> None:
-        await self.country.road.open(self.name)
+        await self.cluster.bus.open(self.name)
         await self.table.rebuild()
         self.tasks = [asyncio.create_task(self._receive()), asyncio.create_task(self.table.run())]
 
     async def _receive(self) -> None:
         while True:
-            for command in await self.country.road.receive(self.name):
+            for command in await self.cluster.bus.receive(self.name):
                 if isinstance(command, Routes):
-                    await self.table.changed(command)
+                    self.table.changed(command)
                 elif isinstance(command, Forward):
-                    await self.table.forward(command)
+                    self.table.forward(command)
 
     async def die(self) -> None:
         for task in self.tasks:
@@ -96,25 +98,25 @@ class Town:
                 raise result
 
     def client(self, device: str, version: int = MQTT_5_0, *, window: int = 16) -> Peer:
-        return self.scene.client(f"{device}@{self.name}", version, window=window)
+        return self.parts.client(f"{device}@{self.name}", version, window=window)
 
     async def subscriber(self, *filters: str, version: int = MQTT_5_0, qos: int = 1) -> Peer:
         """A new client that has been told that it is subscribed."""
         self.clients += 1
         peer = self.client(f"d{self.clients}", version)
         peer.send(Subscribe(1, [Subscription(filter, qos) for filter in filters]))
-        await self.country.pass_time(2 * GATHER)
+        await self.cluster.pass_time(2 * GATHER)
         assert Suback(1, [qos] * len(filters)) in peer.receive()
         return peer
 
 
-class Country:
+class Cluster:
     """All rooms."""
 
     def __init__(self) -> None:
         self.clock = VirtualClock()
-        self.road = Road()
-        self.towns: list[Town] = []
+        self.bus = ClusterBus()
+        self.rooms: list[ClusterRoom] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -122,24 +124,24 @@ class Country:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for town in self.towns:
-            await town.die()
+        for room in self.rooms:
+            await room.die()
 
-    async def town(
+    async def room(
         self, name: str, *, limit: int = 1000, queue_bytes: int = 1 << 20, session_queue: int = 10_000
-    ) -> Town:
-        town = Town(name, self, limit=limit, queue_bytes=queue_bytes, session_queue=session_queue)
-        self.towns.append(town)
-        await town.live()
+    ) -> ClusterRoom:
+        room = ClusterRoom(name, self, limit=limit, queue_bytes=queue_bytes, session_queue=session_queue)
+        self.rooms.append(room)
+        await room.live()
         await self.pass_time(2 * GATHER)
-        return town
+        return room
 
     async def settle(self) -> None:
         """Everything that can happen now."""
         for _ in range(4):
             await settle()
-            for town in self.towns:
-                town.scene.turns.settle()
+            for room in self.rooms:
+                room.parts.turns.settle()
 
     async def pass_time(self, seconds: float) -> None:
         await self.settle()

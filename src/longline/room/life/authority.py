@@ -1,0 +1,74 @@
+"""Who a CONNECT is from: which app, which device, and whether the token says so."""
+
+import asyncio
+import uuid
+from collections.abc import Iterable
+from typing import Final
+
+from longline.errors import AppNotFound, BadToken, LonglineError, NotSupported
+from longline.model.apps import App, valid_app_name
+from longline.model.devices import valid_device_name
+from longline.mqtt.packets import Connect
+from longline.mqtt.properties import AUTHENTICATION_METHOD
+from longline.mqtt.reasons import ReasonCode
+from longline.room.life.tokens import token_device
+from longline.saver.app_cache import AppCache
+
+ANONYMOUS: Final = "anonymous-"  # how the device names begin that we give to clients without one
+
+
+class Authority:
+    """One for a room. `anonymous_app` is that of clients that name none, where they are welcome."""
+
+    def __init__(self, apps: AppCache, anonymous_app: str | None) -> None:
+        self.anonymous_app = anonymous_app
+        self._apps = apps
+
+    async def look_up(self, packets: Iterable[Connect]) -> None:
+        """Has the apps learned of that are not known yet, in one read for all that these name."""
+        names = {packet.username or "" for packet in packets}
+        unknown = [name for name in names if valid_app_name(name) and self._apps.remembered(name) is None]
+        if len(unknown) > 1:
+            # What fails here fails again, and is answered, in `identify`.
+            await asyncio.gather(*map(self._apps.find, unknown), return_exceptions=True)
+
+    async def identify(self, packet: Connect) -> tuple[App, str]:
+        """The app and the device's name. Raises the LonglineError that the client is refused with."""
+        if packet.will is not None:
+            raise NotSupported("wills are not supported yet")
+        if packet.properties is not None and AUTHENTICATION_METHOD in packet.properties:
+            raise UnknownMethod("no authentication method but user name and password")
+        name = packet.username
+        anonymous = name is None and self.anonymous_app is not None
+        if anonymous:
+            name = self.anonymous_app
+        if not name:
+            raise BadToken("no app: the user name of CONNECT must be one")
+        app = await self._apps.find(name)
+        if app is None:
+            raise AppNotFound
+        device = packet.client_id
+        if anonymous:
+            device = device or ANONYMOUS + uuid.uuid4().hex
+        else:
+            subject = token_device(app, packet.password)
+            device = device or subject
+            if device != subject:
+                raise BadToken("the token was made for another device than the client identifier")
+        if not valid_device_name(device):
+            raise BadDevice("the client identifier is not a valid device name")
+        return app, device
+
+
+class UnknownMethod(NotSupported):
+    """Enhanced authentication is not offered."""
+
+    code = "bad_authentication_method"
+    reason = ReasonCode.BAD_AUTHENTICATION_METHOD
+
+
+class BadDevice(LonglineError):
+    """The client identifier is not a valid device name."""
+
+    code = "bad_device_name"
+    reason = ReasonCode.CLIENT_IDENTIFIER_NOT_VALID

@@ -1,0 +1,93 @@
+"""Messages that come from other rooms, for the subscribers here.
+
+Whoever brings one does not wait. They are distributed in their order, as far as the turn's budget goes; what
+is left waits for the next turn. When more than `limit` bytes wait, what comes is dropped and counted.
+"""
+
+from collections import deque
+from typing import Final
+
+import structlog
+
+from longline.model.commands import Forward
+from longline.mqtt.packets import Publish
+from longline.mqtt.properties import unpack_message_properties
+from longline.room.pubsub.fanout import Fanout
+from longline.room.pubsub.relay import OVERHEAD, RouteCounters
+from longline.room.session.sessions import Sessions
+from longline.telemetry.faults import Faults
+
+PLACE: Final = "room.arrivals"
+
+log = structlog.get_logger()
+
+
+class Arrivals:
+    """Owned by the route table."""
+
+    def __init__(
+        self, sessions: Sessions, fanout: Fanout, counters: RouteCounters, faults: Faults, *, limit: int
+    ) -> None:
+        self._sessions = sessions
+        self._fanout = fanout
+        self._turn = fanout.turn
+        self._counters = counters
+        self._faults = faults
+        self._limit = limit
+        self._waiting: deque[Forward] = deque()
+        self._size = 0  # bytes that wait
+        self._busy = False  # something is under way that the next one has to wait for
+
+    def add(self, message: Forward) -> None:
+        """Distributes a message, or has it wait for its turn."""
+        self._counters.messages_received += 1
+        if not self._busy and self._turn.spent <= self._turn.budget:
+            self._distribute(message)
+            return
+        size = size_of(message)
+        if self._size + size > self._limit and self._waiting:
+            self._counters.messages_dropped += 1
+            return
+        self._size += size
+        self._waiting.append(message)
+        if not self._busy:
+            self._busy = True
+            self._turn.later(self._go_on)
+
+    def _go_on(self) -> None:
+        """Distributes what waits: one message in any case, and more while there is time."""
+        over = False
+        while self._waiting and not over:
+            self._busy = False
+            message = self._waiting.popleft()
+            self._size -= size_of(message)
+            try:
+                self._distribute(message)
+            except Exception as error:
+                self._faults.note(PLACE, error)
+            if self._busy:
+                return
+            over = self._turn.spent > self._turn.budget
+        self._busy = bool(self._waiting)
+        if self._busy:
+            self._turn.later(self._go_on)
+
+    def _distribute(self, message: Forward) -> None:
+        try:
+            properties = unpack_message_properties(message.properties)
+        except ValueError as error:  # the message itself is as good as ever
+            log.warning("properties_unreadable", error=str(error))
+            properties = None
+        tenant = self._sessions.tenants.get(message.app)
+        if tenant is not None:
+            packet = Publish(message.topic, message.payload, message.qos, properties=properties)
+            self._busy = not self._fanout.distribute(tenant, packet, self._served)
+
+    def _served(self, reached: int) -> None:
+        """A message with very many subscribers has reached them."""
+        self._go_on()
+
+
+def size_of(message: Forward) -> int:
+    """What a message takes, in bytes."""
+    return OVERHEAD + len(message.topic) + len(message.payload) + len(message.properties)

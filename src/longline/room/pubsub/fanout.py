@@ -1,0 +1,257 @@
+"""Plain publish/subscribe: who subscribes to what, and how a message reaches them.
+
+Nothing here waits. A message is encoded once for each protocol version, QoS and topic prefix. One with more
+subscribers than a turn may serve is served in slices, a turn each; those of the moment it came get it.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final, final
+
+from longline.mqtt.codec import PublishFrame
+from longline.mqtt.packets import MQTT_5_0, Publish
+from longline.mqtt.properties import Properties
+from longline.room.counters import RoomCounters
+from longline.room.pubsub.rooms import LATER, NOT_YET, Publisher, Rooms
+from longline.room.pubsub.subscriptions import Subscriber
+from longline.room.push.frames import forwarded
+from longline.room.session.outlet import Outlet
+from longline.room.session.session import Session, Tenant
+from longline.room.turn import Turn
+from longline.telemetry.faults import Faults
+
+PACKET_ID: Final = 2  # bytes that a packet identifier adds
+
+
+@final
+class Outgoing:
+    """A message on its way to subscribers, with the forms in which it was encoded so far."""
+
+    __slots__ = ("_frames4", "_frames5", "_prefixed", "_properties", "packet", "sender")
+
+    def __init__(self, sender: Session | None, packet: Publish) -> None:
+        self.sender = sender
+        self.packet = packet
+        self._properties: Properties | None = forwarded(packet.properties)
+        self._frames4: list[PublishFrame | None] = [None, None]  # by QoS
+        self._frames5: list[PublishFrame | None] = [None, None]
+        self._prefixed: dict[tuple[str, int, int], PublishFrame] | None = None
+
+    def frame(self, prefix: str, version: int, qos: int) -> PublishFrame:
+        if prefix:
+            return self._of_prefix(prefix, version, qos)
+        frames = self._frames5 if version == MQTT_5_0 else self._frames4
+        frame = frames[qos]
+        if frame is None:
+            frame = frames[qos] = self._encoded(prefix, version, qos)
+        return frame
+
+    def _of_prefix(self, prefix: str, version: int, qos: int) -> PublishFrame:
+        prefixed = self._prefixed
+        if prefixed is None:
+            prefixed = self._prefixed = {}
+        key = (prefix, version, qos)
+        frame = prefixed.get(key)
+        if frame is None:
+            frame = prefixed[key] = self._encoded(prefix, version, qos)
+        return frame
+
+    def _encoded(self, prefix: str, version: int, qos: int) -> PublishFrame:
+        packet = self.packet
+        properties = self._properties if version == MQTT_5_0 else None
+        return PublishFrame(prefix + packet.topic, packet.payload, qos, False, properties, version)
+
+
+@final
+class Slices:
+    """A message with more subscribers than one turn may serve."""
+
+    __slots__ = ("_done", "_fanout", "_outgoing", "_reached", "_served", "_subscribers")
+
+    def __init__(
+        self,
+        fanout: "Fanout",
+        outgoing: Outgoing,
+        subscribers: list[Subscriber[Session]],
+        done: Callable[[int], None],
+    ) -> None:
+        self._fanout = fanout
+        self._outgoing = outgoing
+        self._subscribers = subscribers
+        self._done = done  # called with how many it has reached
+        self._served = 0
+        self._reached = 0
+
+    def serve(self) -> bool:
+        """Serves the next slice; False when it was the last."""
+        end = self._served + self._fanout.turn.budget
+        self._reached += self._fanout.spread(self._outgoing, self._subscribers[self._served : end])
+        self._served = end
+        if end < len(self._subscribers):
+            return True
+        self._done(self._reached)
+        return False
+
+
+@final
+class Fanout:
+    """One for a room. `session_queue`: plain QoS 1 messages that may wait for a session's window."""
+
+    __slots__ = ("_counters", "_faults", "rooms", "session_queue", "turn")
+
+    def __init__(self, counters: RoomCounters, turn: Turn, faults: Faults, session_queue: int) -> None:
+        self._counters = counters
+        self._faults = faults
+        self.turn = turn
+        self.session_queue = session_queue
+        self.rooms: Rooms | None = None  # while there are others
+
+    # --- who wants what ---------------------------------------------------------------------------
+
+    def subscribe(self, session: Session, filter: str, qos: int, no_local: bool) -> None:
+        """Enters or replaces a session's subscription."""
+        tenant = session.tenant
+        held = session.subscriptions
+        if held is None:
+            held = session.subscriptions = set()
+        held.add(filter)
+        rooms = self.rooms
+        if rooms is not None and not tenant.subscriptions.wanted(filter):
+            rooms.wanted(tenant.app, filter)
+        tenant.subscriptions.add(filter, session, qos, no_local)
+
+    def unsubscribe(self, session: Session, filter: str) -> bool:
+        """Takes a subscription away; False when there was none."""
+        held = session.subscriptions
+        if held is None or filter not in held:
+            return False
+        held.discard(filter)
+        if not held:
+            session.subscriptions = None
+        self._withdraw(session, filter)
+        return True
+
+    def leave(self, session: Session) -> None:
+        """The session is over: takes all its subscriptions away, and what waits for it."""
+        session.queue = None
+        held = session.subscriptions
+        if held is not None:
+            session.subscriptions = None
+            for filter in held:
+                self._withdraw(session, filter)
+
+    def _withdraw(self, session: Session, filter: str) -> None:
+        tenant = session.tenant
+        rooms = self.rooms
+        had = tenant.subscriptions.remove(filter, session)
+        if had and rooms is not None and not tenant.subscriptions.wanted(filter):
+            rooms.unwanted(tenant.app, filter)
+
+    # --- messages ---------------------------------------------------------------------------------
+
+    def publish(self, publisher: Publisher, session: Session, packet: Publish) -> int:
+        """Hands a device's message to whom wants it in its app; returns how many.
+
+        NOT_YET when there are too many for one turn: `publisher.published` is told when all are served.
+        With other rooms, also what `Rooms.relay` says.
+        """
+        tenant = session.tenant
+        subscribers = tenant.subscriptions.match(packet.topic)
+        reached = 0
+        if subscribers:
+            if len(subscribers) > self.turn.budget:
+                self._publish_in_slices(publisher, session, packet, subscribers)
+                return NOT_YET
+            reached = self.spread(Outgoing(session, packet), subscribers)
+        rooms = self.rooms
+        if rooms is None:
+            return reached
+        return rooms.relay(publisher, tenant.app, packet, reached)
+
+    def _publish_in_slices(
+        self,
+        publisher: Publisher,
+        session: Session,
+        packet: Publish,
+        subscribers: list[Subscriber[Session]],
+    ) -> None:
+        def done(reached: int) -> None:
+            rooms = self.rooms
+            if rooms is not None:
+                reached = rooms.relay(publisher, session.tenant.app, packet, reached)
+            if reached == LATER:
+                publisher.go_on()
+            elif reached != NOT_YET:
+                publisher.published(packet, reached)
+
+        self.turn.slice(Slices(self, Outgoing(session, packet), subscribers, done).serve)
+
+    def distribute(self, tenant: Tenant, packet: Publish, done: Callable[[int], None]) -> bool:
+        """Hands another room's message to the subscribers here.
+
+        False when there are too many for one turn: `done` is called when all are served.
+        """
+        subscribers = tenant.subscriptions.match(packet.topic)
+        if len(subscribers) > self.turn.budget:
+            self.turn.slice(Slices(self, Outgoing(None, packet), subscribers, done).serve)
+            return False
+        if subscribers:
+            self.spread(Outgoing(None, packet), subscribers)
+        return True
+
+    def spread(self, outgoing: Outgoing, subscribers: list[Subscriber[Session]]) -> int:
+        """Delivers a message to each of these; returns how many of them it has reached."""
+        packet_qos = outgoing.packet.qos
+        sender = outgoing.sender
+        reached = 0
+        for subscriber in subscribers:
+            receiver = subscriber.who
+            attachment = receiver.attachment
+            if attachment is None or (subscriber.no_local and receiver is sender):
+                continue
+            qos = packet_qos if packet_qos < subscriber.qos else subscriber.qos
+            try:
+                outlet = attachment.outlet
+                frame = outgoing.frame(attachment.prefix, outlet.version, qos)
+                if self._deliver(receiver, outlet, frame, qos):
+                    reached += 1
+            except Exception as error:
+                self._faults.note("room.fanout", error)
+        self.turn.spent += len(subscribers)
+        self._counters.messages_routed += reached
+        return reached
+
+    def _deliver(self, receiver: Session, outlet: Outlet, frame: PublishFrame, qos: int) -> bool:
+        if len(frame.at_most_once) + PACKET_ID > outlet.max_outgoing:
+            self._counters.messages_dropped_size += 1
+            return False
+        if qos == 0:
+            if outlet.blocked:
+                self._counters.messages_dropped_slow += 1
+                return False
+            outlet.write(frame.at_most_once)
+            return True
+        if receiver.queue is None and not outlet.blocked and receiver.window.spare() > 0:
+            outlet.write(frame.with_id(receiver.window.identify(None), False))
+            return True
+        queue = receiver.queue
+        if queue is None:
+            queue = receiver.queue = deque()
+        if len(queue) >= self.session_queue:
+            self._counters.messages_dropped_slow += 1
+            return False
+        queue.append(frame)
+        return True
+
+    def drain(self, session: Session) -> None:
+        """Writes plain QoS 1 messages that waited, as far as the window and the connection allow."""
+        queue = session.queue
+        attachment = session.attachment
+        if queue is None or attachment is None:
+            return
+        outlet = attachment.outlet
+        window = session.window
+        while queue and not outlet.blocked and window.spare() > 0:
+            outlet.write(queue.popleft().with_id(window.identify(None), False))
+        if not queue:
+            session.queue = None

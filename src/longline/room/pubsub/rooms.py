@@ -1,0 +1,52 @@
+"""What a room asks of the table of the other rooms, and what that asks of who publishes here."""
+
+from typing import Final, Protocol
+
+from longline.mqtt.packets import Packet, Publish, Suback
+from longline.room.pubsub.answers import Answer
+
+# What is said of a publication instead of how many it has reached:
+NOT_YET: Final = -1  # its publisher has to wait, until `Publisher.published` or `go_on` is called
+LATER: Final = -2  # only its PUBACK has to wait, until `Publisher.settle` is called
+
+
+class Publisher(Protocol):
+    """A client that publishes or subscribes, as those see it who answer it later."""
+
+    def send(self, packet: Packet) -> None:
+        """Sends an answer; nothing when the client is gone."""
+
+    def owe(self, packet_id: int) -> Answer:
+        """A PUBACK that `settle` sends."""
+
+    def owing(self) -> int:
+        """How many PUBACKs the client waits for."""
+
+    def settle(self, answer: Answer, reason: int) -> None:
+        """Sends a PUBACK that was owed, once those before it are out."""
+
+    def published(self, packet: Publish, reached: int) -> None:
+        """A publication with very many subscribers has reached them: the packets behind it are next."""
+
+    def go_on(self) -> None:
+        """What the packets behind a publication had to wait for is done."""
+
+
+class Rooms(Protocol):
+    """The other rooms of the cluster. No call here blocks or fails."""
+
+    def wanted(self, app: int, filter: str) -> None:
+        """A filter has its first subscriber here."""
+
+    def unwanted(self, app: int, filter: str) -> None:
+        """A filter has lost its last subscriber here."""
+
+    def told_first(self, subscriber: Publisher, answer: Suback) -> bool:
+        """Whether others have to hear of new filters before a client does; its answer is sent then."""
+
+    def relay(self, publisher: Publisher, app: int, packet: Publish, reached: int) -> int:
+        """Hands a device's message to the rooms that want it; returns how many, and `reached`, have it.
+
+        LATER when it is to be acknowledged and is not yet theirs: `Publisher.settle` is told when it is.
+        NOT_YET when there is no room for more of the kind: then `Publisher.go_on` is called besides.
+        """

@@ -1,0 +1,117 @@
+"""What a device may publish and subscribe to.
+
+Every refusal is decided before work is done for the peer, and names its reason once for each kind of
+peer: a reason code for MQTT 5, a stable code for the log and the metrics.
+"""
+
+from typing import Final, final
+
+from longline.model.topics import RESERVED
+from longline.mqtt.packets import Publish, Subscription
+from longline.mqtt.reasons import ReasonCode
+from longline.mqtt.topics import is_shared, valid_filter
+from longline.room.session.session import Session
+
+_RESERVED: Final = RESERVED  # bound once: a name of another module is looked up each time
+
+
+@final
+class Refusal:
+    """Why something is not taken. `fatal`: the standard wants the connection closed for it."""
+
+    __slots__ = ("code", "fatal", "message", "reason")
+
+    def __init__(self, reason: ReasonCode, code: str, message: str, fatal: bool = False) -> None:
+        self.reason = reason
+        self.code = code
+        self.message = message
+        self.fatal = fatal
+
+
+QOS_2: Final = Refusal(  # [MQTT-3.2.2-11]
+    ReasonCode.QOS_NOT_SUPPORTED, "qos_not_supported", "QoS 2 is not supported; CONNACK said so", True
+)
+RETAIN: Final = Refusal(  # [MQTT-3.2.2-14]
+    ReasonCode.RETAIN_NOT_SUPPORTED,
+    "retain_not_supported",
+    "retained messages are not supported; CONNACK said so",
+    True,
+)
+ALIAS: Final = Refusal(
+    ReasonCode.TOPIC_ALIAS_INVALID,
+    "topic_alias_invalid",
+    "a topic alias that was not offered or not defined",
+    True,
+)
+RESERVED_TOPIC: Final = Refusal(
+    ReasonCode.NOT_AUTHORIZED, "topic_reserved", "this topic is the platform's: devices cannot publish to it"
+)
+NO_PUBSUB: Final = Refusal(
+    ReasonCode.NOT_AUTHORIZED, "pubsub_off", "the app has plain publish/subscribe switched off"
+)
+TOO_DEEP: Final = Refusal(ReasonCode.TOPIC_NAME_INVALID, "topic_too_deep", "the topic has too many levels")
+
+
+SHARED: Final = Refusal(
+    ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED,
+    "shared_subscriptions_not_supported",
+    "shared subscriptions are not supported; CONNACK said so",
+)
+RESERVED_FILTER: Final = Refusal(
+    ReasonCode.NOT_AUTHORIZED, "topic_reserved", "topics that begin with $ are the platform's"
+)
+BAD_FILTER: Final = Refusal(
+    ReasonCode.TOPIC_FILTER_INVALID, "topic_filter_invalid", "not a topic filter, or one with too many levels"
+)
+TOO_MANY: Final = Refusal(
+    ReasonCode.QUOTA_EXCEEDED, "too_many_subscriptions", "the session has as many topic filters as it may"
+)
+
+
+@final
+class Rules:
+    """The room's, read from its settings."""
+
+    __slots__ = ("max_subscriptions", "max_topic_levels", "topic_alias_maximum")
+
+    def __init__(self, max_subscriptions: int, max_topic_levels: int, topic_alias_maximum: int) -> None:
+        self.max_subscriptions = max_subscriptions
+        self.max_topic_levels = max_topic_levels
+        self.topic_alias_maximum = topic_alias_maximum
+
+    def publication(self, session: Session, packet: Publish) -> Refusal | None:
+        """Why a publication is not taken; None when it is."""
+        if packet.qos > 1:
+            return QOS_2
+        if packet.retain:
+            return RETAIN
+        topic = packet.topic
+        if topic.startswith("$") or reserved(topic):
+            return RESERVED_TOPIC
+        if not session.tenant.pubsub:
+            return NO_PUBSUB
+        if topic.count("/") >= self.max_topic_levels:
+            return TOO_DEEP
+        return None
+
+    def subscription(self, session: Session, wanted: Subscription) -> Refusal | None:
+        """Why a subscription is not taken; None when it is."""
+        filter = wanted.filter
+        if is_shared(filter):
+            return SHARED
+        if filter.startswith("$"):
+            return RESERVED_FILTER
+        if not valid_filter(filter, self.max_topic_levels):
+            return BAD_FILTER
+        held = session.subscriptions
+        if held is not None and len(held) >= self.max_subscriptions and filter not in held:
+            return TOO_MANY
+        if not session.tenant.pubsub and not reserved(filter):
+            return NO_PUBSUB
+        return None
+
+
+def reserved(topic: str) -> bool:
+    """Whether a topic or filter belongs to the platform by its first level."""
+    end = topic.find("/")
+    return (topic if end < 0 else topic[:end]) in _RESERVED

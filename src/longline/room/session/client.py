@@ -1,0 +1,304 @@
+"""What a client says: each packet to who deals with it.
+
+One object for a connection and what is said on it: the transport is the business of `wire/connection.py`,
+which this derives from.
+"""
+
+from collections.abc import Callable
+from typing import Final, cast, final
+
+from longline.mqtt.packets import (
+    CONNECT,
+    DISCONNECT,
+    MQTT_5_0,
+    PINGREQ,
+    PUBACK,
+    PUBCOMP,
+    PUBLISH,
+    PUBREC,
+    PUBREL,
+    SUBSCRIBE,
+    UNSUBSCRIBE,
+    Acknowledgement,
+    Connect,
+    Packet,
+    Pingresp,
+    Puback,
+    Pubcomp,
+    Publish,
+    Pubrel,
+    Suback,
+    Subscribe,
+    Subscription,
+    Unsuback,
+    Unsubscribe,
+)
+from longline.mqtt.properties import SUBSCRIPTION_IDENTIFIER, TOPIC_ALIAS
+from longline.mqtt.reasons import ReasonCode
+from longline.room.pubsub.answers import OWED, Answer, Answers
+from longline.room.pubsub.fanout import Fanout
+from longline.room.pubsub.rooms import NOT_YET
+from longline.room.pubsub.rules import ALIAS, Rules, reserved
+from longline.room.push.pushes import Pushes
+from longline.room.session.session import Attachment, Gone, Session
+from longline.room.session.sessions import Sessions
+from longline.room.wire.connection import GO_ON, HOLD, WAIT, Connection, Wire
+
+NO_SUBSCRIBERS: Final = 0x10  # as a number: in compiled code a member of an enum costs a look-up
+
+
+@final
+class Services:
+    """What all clients of a room share. `admit` answers a CONNECT, then or later.
+
+    `redirect`, while nobody is let in, names the server (`host:port`) for a client by the names of its app
+    and device, or None where it should come back by the address that it knows.
+    """
+
+    __slots__ = ("admit", "fanout", "pushes", "redirect", "rules", "sessions", "wire")
+
+    def __init__(
+        self,
+        wire: Wire,
+        sessions: Sessions,
+        fanout: Fanout,
+        pushes: Pushes,
+        rules: Rules,
+        admit: "Callable[[Client, Connect], None]",
+    ) -> None:
+        self.wire = wire
+        self.sessions = sessions
+        self.fanout = fanout
+        self.pushes = pushes
+        self.rules = rules
+        self.admit = admit
+        self.redirect: Callable[[str, str], str | None] | None = None
+
+
+@final
+class Client(Connection):
+    """A connected client. `attachment` is the first of its connection, once it was let in."""
+
+    __slots__ = ("aliases", "answers", "attachment", "services")
+
+    def __init__(self, services: Services) -> None:
+        super().__init__(services.wire)
+        self.services = services
+        self.attachment: Attachment | None = None
+        self.aliases: dict[int, str] | None = None  # topic aliases
+        self.answers: Answers | None = None  # while a PUBACK has to wait
+
+    @property
+    def session(self) -> Session | None:
+        """The session that the client was let in to."""
+        attachment = self.attachment
+        return None if attachment is None else attachment.session
+
+    def received(self, packet: Packet) -> int:
+        kind = packet.kind
+        if kind == PUBLISH:
+            return self._publish(cast(Publish, packet))
+        if kind == PUBACK:
+            self._acknowledge(cast(Puback, packet))
+        elif kind == PINGREQ:
+            self.send(Pingresp())
+        elif kind == SUBSCRIBE:
+            self._subscribe(cast(Subscribe, packet))
+        elif kind == UNSUBSCRIBE:
+            self._unsubscribe(cast(Unsubscribe, packet))
+        elif kind == CONNECT:
+            self._connect(cast(Connect, packet))
+        elif kind == DISCONNECT:
+            self._disconnect()
+        elif kind in (PUBREC, PUBREL, PUBCOMP):
+            self._stray(cast(Acknowledgement, packet))
+        return GO_ON
+
+    def flowing(self) -> None:
+        first = self.attachment
+        if first is not None:
+            for attachment in first.every():
+                self.services.fanout.drain(attachment.session)
+                self.services.pushes.made_room(attachment.session)
+
+    def lost(self) -> None:
+        self.answers = None
+        first = self.attachment
+        if first is not None:
+            self.attachment = None
+            self.services.sessions.lost(first)
+
+    # --- coming and going -------------------------------------------------------------------------
+
+    def _connect(self, packet: Connect) -> None:
+        self.hear_out()
+        services = self.services
+        redirect = services.redirect
+        if redirect is None:
+            services.admit(self, packet)
+        else:
+            self.move(ReasonCode.USE_ANOTHER_SERVER, redirect(packet.username or "", packet.client_id), 0)
+
+    def _disconnect(self) -> None:
+        first = self.attachment
+        if first is not None:
+            for attachment in first.every():
+                attachment.session.gone = Gone.LEFT
+        self.finish()
+
+    # --- publishing -------------------------------------------------------------------------------
+
+    def _publish(self, packet: Publish) -> int:
+        session = self.session
+        if session is None:
+            return GO_ON
+        services = self.services
+        self.wire.counters.messages_in += 1
+        properties = packet.properties
+        if properties is not None and TOPIC_ALIAS in properties and not self._resolve(packet):
+            refusal = ALIAS
+        else:
+            refused = services.rules.publication(session, packet)
+            if refused is None:
+                return self._distribute(session, packet)
+            refusal = refused
+        if refusal.fatal or packet.qos == 0 or self.version != MQTT_5_0:
+            # [MQTT-3.3.5-2] 3.1.1 has no negative PUBACK, and QoS 0 has no answer at all
+            self.fault(refusal.reason, refusal.code, refusal.message)
+            return GO_ON
+        self.report(refusal.code, refusal.message)
+        self._puback(packet.packet_id, refusal.reason)
+        return self._pace()
+
+    def _distribute(self, session: Session, packet: Publish) -> int:
+        reached = self.services.fanout.publish(self, session, packet)
+        if reached == NOT_YET:
+            return WAIT
+        if reached >= 0 and packet.qos == 1:
+            self._puback(packet.packet_id, 0 if reached else NO_SUBSCRIBERS)
+        return self._pace()
+
+    def _pace(self) -> int:
+        """Whether more of this publisher is welcome."""
+        return HOLD if self.wire.turn.pressed else GO_ON
+
+    def _resolve(self, packet: Publish) -> bool:
+        """Section 3.3.2.3.4: an alias with a topic defines it, an alias without one uses it."""
+        properties = packet.properties
+        if properties is None:
+            return False
+        alias = properties[TOPIC_ALIAS]
+        if not isinstance(alias, int) or not 0 < alias <= self.services.rules.topic_alias_maximum:
+            return False
+        aliases = self.aliases
+        if packet.topic:
+            if aliases is None:
+                aliases = self.aliases = {}
+            aliases[alias] = packet.topic
+            return True
+        if aliases is None or alias not in aliases:
+            return False
+        packet.topic = aliases[alias]
+        return True
+
+    def published(self, packet: Publish, reached: int) -> None:
+        """A publication with very many subscribers has reached them: the packets behind it are next."""
+        if packet.qos == 1 and self.transport is not None:
+            self._puback(packet.packet_id, 0 if reached else NO_SUBSCRIBERS)
+        self.go_on()
+
+    def owe(self, packet_id: int) -> Answer:
+        """A PUBACK that `settle` sends."""
+        if self.answers is None:
+            self.answers = Answers()
+        return self.answers.add(packet_id, OWED)
+
+    def owing(self) -> int:
+        """How many PUBACKs the client waits for."""
+        return len(self.answers) if self.answers is not None else 0
+
+    def settle(self, answer: Answer, reason: int) -> None:
+        """Sends a PUBACK that was owed, once those before it are out [MQTT-4.6.0-2]."""
+        answer.reason = reason
+        answers = self.answers
+        if answers is None:
+            return
+        for due in answers.due():
+            self.send(Puback(due.packet_id, due.reason))
+        if not len(answers):
+            self.answers = None
+
+    def _puback(self, packet_id: int, reason: int) -> None:
+        if self.answers is None:
+            self.send(Puback(packet_id, reason))
+        else:
+            self.answers.add(packet_id, reason)
+
+    # --- acknowledging ----------------------------------------------------------------------------
+
+    def _acknowledge(self, packet: Puback) -> None:
+        first = self.attachment
+        if first is None:
+            return
+        services = self.services
+        if not services.pushes.acknowledge(first.session, packet.packet_id, packet.reason):
+            # A client may answer late, for a connection before this one: told of, not punished.
+            self.report("unknown_packet_id", "PUBACK for what was not sent")
+        elif first.others is None:
+            services.fanout.drain(first.session)
+        else:
+            for attachment in first.every():
+                services.pushes.freed(attachment.session)
+                services.fanout.drain(attachment.session)
+
+    def _stray(self, packet: Acknowledgement) -> None:
+        """A step of QoS 2, left from a session that the client had elsewhere: answered, so that it ends."""
+        self.report("unknown_packet_id", "a step of QoS 2 for what was not sent")
+        if packet.kind == PUBREC:
+            self.send(Pubrel(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
+        elif packet.kind == PUBREL:
+            self.send(Pubcomp(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
+
+    # --- subscribing ------------------------------------------------------------------------------
+
+    def _subscribe(self, packet: Subscribe) -> None:
+        session = self.session
+        if session is None:
+            return
+        if packet.properties is not None and SUBSCRIPTION_IDENTIFIER in packet.properties:
+            self.fault(
+                ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
+                "subscription_identifiers_not_supported",
+                "CONNACK said that subscription identifiers are not available",
+            )
+            return
+        self.wire.turn.spent += len(packet.subscriptions)
+        suback = Suback(packet.packet_id, [self._enter(session, wanted) for wanted in packet.subscriptions])
+        rooms = self.services.fanout.rooms
+        if rooms is None or not rooms.told_first(self, suback):
+            self.send(suback)
+
+    def _enter(self, session: Session, wanted: Subscription) -> int:
+        """Enters a subscription; returns the reason code for SUBACK: the QoS granted, or a refusal."""
+        refusal = self.services.rules.subscription(session, wanted)
+        if refusal is not None:
+            self.report(refusal.code, refusal.message)
+            # Section 3.9.3 of 3.1.1 knows one failure only
+            return refusal.reason if self.version == MQTT_5_0 else ReasonCode.UNSPECIFIED_ERROR
+        qos = min(wanted.qos, 1)
+        # A device gets what is its own on the platform's topics without asking; asking does no harm.
+        if not reserved(wanted.filter):
+            self.services.fanout.subscribe(session, wanted.filter, qos, wanted.no_local)
+        return qos
+
+    def _unsubscribe(self, packet: Unsubscribe) -> None:
+        session = self.session
+        if session is None:
+            return
+        reasons: list[int] = [
+            ReasonCode.SUCCESS
+            if self.services.fanout.unsubscribe(session, filter)
+            else ReasonCode.NO_SUBSCRIPTION_EXISTED
+            for filter in packet.filters
+        ]
+        self.send(Unsuback(packet.packet_id, reasons))

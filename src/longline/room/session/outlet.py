@@ -1,0 +1,55 @@
+"""A connection as the rest of the room sees it."""
+
+from typing import Final
+
+from longline.mqtt.reasons import ReasonCode
+
+UNSET: Final = -1
+NO_LIMIT: Final = 268_435_460  # bytes: the largest packet that the wire can express, section 2.1.4
+
+
+class Outlet:
+    """What sessions write through, what the turn flushes, and whom the wheel tells that its time is up.
+
+    An abstract class and no Protocol: compiled code calls it by a table, as fast as itself.
+    """
+
+    __slots__ = ("blocked", "ended", "max_outgoing", "slot", "version")
+
+    def __init__(self) -> None:
+        self.blocked = False  # it holds more than it should: what can wait is not written
+        self.ended = False  # we close: nothing more is taken or written
+        self.version = 0  # the client's protocol level, once it has said it
+        self.max_outgoing = NO_LIMIT  # bytes: the client's Maximum Packet Size
+        self.slot = UNSET  # where the wheel has it
+
+    def ready(self) -> bool:
+        """Whether a message written now goes out: the link is open and the client takes what it is sent."""
+        raise NotImplementedError
+
+    def write(self, data: bytes) -> None:
+        """Adds an encoded PUBLISH to this turn's output; nothing, when the last word has been said."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """Gives this turn's output to the transport."""
+        raise NotImplementedError
+
+    def close(self, reason: ReasonCode, code: str) -> None:
+        """Ends the connection from our side; MQTT 5 clients are told the reason."""
+        raise NotImplementedError
+
+    def move(self, reason: ReasonCode, server: str | None, after_ms: int) -> None:
+        """Sends the client to another server, as `host:port`, and ends the connection.
+
+        None is where it came from. `after_ms` is when it is asked to be there, in milliseconds from now.
+        """
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """Ends the connection without a word: it cannot be gone on with."""
+        raise NotImplementedError
+
+    def expired(self) -> None:
+        """The wheel has come to its deadline; it has none any more."""
+        raise NotImplementedError

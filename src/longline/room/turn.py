@@ -1,0 +1,130 @@
+"""What is to be done in this turn of the event loop, and how much of it.
+
+First the connections that were written to are flushed: each is a system call, and at most `writes` of them
+are made in a turn. When all of that is out, one slice of a large fan-out is served, and then who was put off
+until this turn goes on. Everybody adds to `spent` what they do, and puts off the rest once that is over
+`budget`.
+
+Whatever one of these raises is noted and kept from the others, and the next turn comes as long as there is
+something left to do.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final, final
+
+from longline.room.session.outlet import Outlet
+from longline.telemetry.faults import Faults
+
+BUDGET: Final = 20_000  # packets and deliveries in one turn of the loop: a few milliseconds
+WRITES: Final = 1500  # connections flushed in one turn
+
+
+@final
+class Turn:
+    """One for a room. `schedule` is the loop's `call_soon`."""
+
+    __slots__ = (
+        "_faults",
+        "_held",
+        "_later",
+        "_schedule",
+        "_scheduled",
+        "_slices",
+        "_touched",
+        "budget",
+        "pressed",
+        "spent",
+        "writes",
+    )
+
+    def __init__(
+        self,
+        schedule: Callable[[Callable[[], None]], object],
+        faults: Faults,
+        budget: int = BUDGET,
+        writes: int = WRITES,
+    ) -> None:
+        self.budget = budget
+        self.writes = writes
+        self.spent = 0  # packets and deliveries in this turn
+        self.pressed = False  # the stores do not keep up: who publishes is not read from
+        self._schedule = schedule
+        self._scheduled = False
+        self._faults = faults
+        self._touched: deque[Outlet] = deque()  # each at most once
+        self._slices: deque[Callable[[], bool]] = deque()  # at most one a publisher
+        self._later: list[Callable[[], None]] = []  # at most one a connection
+        self._held: list[Callable[[], None]] = []  # the same
+
+    def touch(self, outlet: Outlet) -> None:
+        """It has bytes to write: they go out at the end of this turn."""
+        self._touched.append(outlet)
+        self.wake()
+
+    def later(self, go_on: Callable[[], None]) -> None:
+        """What is left over from this turn's budget: it is called in the next."""
+        self._later.append(go_on)
+        self.wake()
+
+    def slice(self, serve: Callable[[], bool]) -> None:
+        """What is more than one turn may do: called once a turn, as long as it says that there is more."""
+        self._slices.append(serve)
+        self.wake()
+
+    def hold(self, go_on: Callable[[], None]) -> None:
+        """Like `later`, but when the stores keep up again."""
+        self._held.append(go_on)
+
+    def relieve(self) -> None:
+        """The stores keep up again."""
+        self.pressed = False
+        if self._held:
+            self._later += self._held
+            self._held = []
+            self.wake()
+
+    def wake(self) -> None:
+        """A turn is to come."""
+        if not self._scheduled:
+            self._scheduled = True
+            self._schedule(self.run)
+
+    def run(self) -> None:
+        """Does this turn's work."""
+        self.spent = 0
+        touched = self._touched
+        try:
+            for _ in range(min(len(touched), self.writes)):
+                self._flush(touched.popleft())
+            if not touched:
+                if self._slices:
+                    self._serve(self._slices.popleft())
+                later = self._later
+                self._later = []
+                for go_on in later:
+                    try:
+                        go_on()
+                    except Exception as error:
+                        self._faults.note("room.turn", error)
+        finally:
+            self._scheduled = bool(touched or self._slices or self._later)
+            if self._scheduled:
+                self._schedule(self.run)
+
+    def _flush(self, outlet: Outlet) -> None:
+        try:
+            outlet.flush()
+        except Exception as error:
+            self._faults.note("room.turn", error)
+            try:
+                outlet.abort()  # a part of what it was to say is missing
+            except Exception as another:
+                self._faults.note("room.turn", another)
+
+    def _serve(self, serve: Callable[[], bool]) -> None:
+        try:
+            if serve():
+                self._slices.append(serve)
+        except Exception as error:
+            self._faults.note("room.turn", error)

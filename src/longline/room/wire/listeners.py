@@ -1,0 +1,43 @@
+"""Where clients knock: TCP sockets."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Final, cast
+
+from longline.room.wire.connection import Connection
+
+# s until the kernel probes a silent peer: finds the dead ones that have no MQTT keep alive
+KEEPALIVE_IDLE: Final = 600
+
+
+async def serve(listener: socket.socket, accept: Callable[[], Connection], backlog: int) -> asyncio.Server:
+    """Has a connection made for everyone who connects, until the server is closed."""
+    return await asyncio.get_running_loop().create_server(
+        cast(Callable[[], asyncio.BaseProtocol], accept),  # by shape: it is compiled
+        sock=listener,
+        backlog=backlog,
+    )
+
+
+def listen(host: str, port: int, *, reuse_port: bool) -> socket.socket:
+    """A bound TCP socket whose connections the kernel probes when they are silent for long.
+
+    With `reuse_port`, other processes that ask for it too get a share of the port's connections.
+    """
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    listener.setblocking(False)
+    return listener
