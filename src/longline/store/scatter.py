@@ -11,7 +11,7 @@ answered for.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from longline.errors import LonglineError, StoreError
 from longline.store.calls import Reply
@@ -77,28 +77,30 @@ async def scatter(
     calls = [ask(partition, share) for partition, (_, share) in parts.items()]
     replies: Sequence[Reply | BaseException]
     replies = await gathered(calls) if spare is None else await _tried(calls)
-    found: dict[int, R] = {}
+    answers: list[Any] = [None] * len(items)  # an `R` each in the end
     faults: dict[int, Exception] = {}
     for (partition, (indexes, share)), reply in zip(parts.items(), replies, strict=True):
         try:
             if isinstance(reply, BaseException):
                 raise reply
-            found.update(zip(indexes, read(partition, share, reply), strict=True))
+            for index, answer in zip(indexes, read(partition, share, reply), strict=True):
+                answers[index] = answer
         except Exception as error:
             if spare is None or not is_of_an_item(error):
                 raise
-            for index, answer in zip(indexes, await _one_by_one(share, partition_of, ask, read), strict=True):
-                if isinstance(answer, _Fault):
-                    faults[index] = answer.error
+            tried = await _one_by_one(share, partition_of, ask, read)
+            for index, found in zip(indexes, tried, strict=True):
+                if isinstance(found, _Fault):
+                    faults[index] = found.error
                 else:
-                    found[index] = answer
-    if faults and (spare is None or not found):
+                    answers[index] = found
+    if faults and (spare is None or len(faults) == len(items)):
         raise next(iter(faults.values()))
     if spare is not None:
         for index, fault in faults.items():
             spare.faults.note(spare.place, fault)
-            found[index] = spare.instead(items[index])
-    return [found[index] for index in range(len(items))]
+            answers[index] = spare.instead(items[index])
+    return answers
 
 
 class _Fault(NamedTuple):
