@@ -18,7 +18,7 @@ from longline.model.audience import Devices
 from longline.model.messages import Envelope, Message
 from longline.model.times import wall_clock
 from longline.register.memory import MemoryRegister
-from longline.room.life.draining import Draining, DrainPlan, Phase
+from longline.room.life.draining import Draining, DrainPhase, DrainPlan
 from longline.room.room import Room
 from longline.saver.port.messages import Outcome, Submission
 from longline.saver.sql.engine import SqliteSaver
@@ -162,7 +162,7 @@ async def test_devices_move_from_room_to_room_and_lose_nothing(two_rooms: TwoRoo
             await until(partial(moved, draining, len(names) * number // pushed))
             await two_rooms.push(number, names)
         progress = await moving
-        assert (progress.phase, progress.moved, progress.returned) == (Phase.FINISHED, 60, 60)
+        assert (progress.phase, progress.moved, progress.returned) == (DrainPhase.FINISHED, 60, 60)
         bindings = await two_rooms.register.locate(two_rooms.app.number, names)
         assert {binding.node for binding in bindings if binding is not None} == {"b"}
         seen = [transition.state for transition in await two_rooms.register.transitions(10_000)]

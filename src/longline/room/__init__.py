@@ -1,9 +1,8 @@
 """The gateway: one long-lived MQTT connection for every device, and what is written to it.
 
-`connection.py` is one socket, `session.py` what its device has going on, `broker.py` what the sessions
-of a room share; these are synchronous and compiled, and `desk.py` is what they ask of the rest.
-`admission.py`, `inbox.py`, `receipts.py`, `departures.py`, `commands.py` and `broadcasts.py` are the room's
-few tasks that talk to the stores, in batches; `takeovers.py` and `routes.py` (with `neighbours.py` and
-`relay.py`) talk to other rooms. `pressure.py` takes in less while the stores do not keep up, `draining.py`
-moves the clients elsewhere, as fast as `pace.py` finds right. `room.py` puts them together.
+`wire/` is sockets and bytes, `session/` what a client says and what its device has going on, `pubsub/` plain
+publish/subscribe, here and with other rooms, `push/` what app servers send, `life/` how clients come, stay
+and go. What runs for each packet is synchronous and compiled, and never waits: it is done in turns of the
+event loop (`turn.py`). What talks to stores and other rooms are tasks that work in batches. `room.py` puts
+the parts together, starts and stops them; each part knows the parts it uses, and none of them knows the room.
 """

@@ -27,13 +27,13 @@ from longline.room.push.commands import Commands
 from longline.room.push.inbox import Inbox
 from longline.room.push.pushes import Pushes
 from longline.room.push.receipts import Receipts
-from longline.room.session.client import Client, Services
+from longline.room.session.client import ClientConnection, Services
 from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
 from longline.room.wire.addresses import Addresses
-from longline.room.wire.clock import Clock
 from longline.room.wire.connection import Wire
 from longline.room.wire.listeners import listen, serve
+from longline.room.wire.ticker import Ticker
 from longline.room.wire.wheel import Wheel
 from longline.saver.app_cache import AppCache
 from longline.saver.bundle import Saver
@@ -162,7 +162,7 @@ class Room:
             fenced=fenced,
         )
         self._audit = Audit(register, sessions, counters, faults)
-        self._clock = Clock(self._wheel, faults, self.receipts.tick)
+        self._clock = Ticker(self._wheel, faults, self.receipts.tick)
         self._pressure = Pressure(
             turn,
             counters,
@@ -200,7 +200,9 @@ class Room:
         ):
             self._own(f"room.{name}", work)
         if listener is not None:
-            self._server = await serve(listener, lambda: Client(self._services), settings.accept_backlog)
+            self._server = await serve(
+                listener, lambda: ClientConnection(self._services), settings.accept_backlog
+            )
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:

@@ -11,7 +11,7 @@ from longline.center.operators import DRAINS, PROGRESS, DrainOrder
 from longline.node import reconciler
 from longline.node.other_rooms import OtherRooms
 from longline.node.reconciler import Reconciler
-from longline.room.life.draining import Draining, DrainPlan, DrainProgress, Phase
+from longline.room.life.draining import Draining, DrainPhase, DrainPlan, DrainProgress
 from longline.settings import NodeSettings, Settings, dynamic
 from longline.telemetry.faults import Faults
 from tests.unit.node.members import FickleKeeper, a_member
@@ -23,19 +23,19 @@ class FakeDraining(Draining):
 
     def __init__(self) -> None:
         self.plans: list[DrainPlan] = []
-        self.phase = Phase.IDLE
+        self.phase = DrainPhase.IDLE
         self.over = asyncio.Event()
         self.fails = False
 
     @property
     def draining(self) -> bool:
-        return self.phase not in (Phase.IDLE, Phase.ABORTED)
+        return self.phase not in (DrainPhase.IDLE, DrainPhase.ABORTED)
 
     def progress(self) -> DrainProgress:
         return DrainProgress(phase=self.phase, total=len(self.plans))
 
     def abort(self) -> None:
-        self.phase = Phase.ABORTED
+        self.phase = DrainPhase.ABORTED
         self.over.set()
 
     async def run(self, plan: DrainPlan) -> DrainProgress:
@@ -43,14 +43,14 @@ class FakeDraining(Draining):
         self.over.clear()
         if self.fails:
             raise RuntimeError("what nobody foresaw")
-        self.phase = Phase.MOVING
+        self.phase = DrainPhase.MOVING
         try:
             await self.over.wait()
         except asyncio.CancelledError:
             self.abort()
             raise
         if self.draining:
-            self.phase = Phase.FINISHED
+            self.phase = DrainPhase.FINISHED
         return self.progress()
 
 
@@ -82,7 +82,7 @@ class FakeNode:
         kept = await self.keeper.read(PROGRESS + self.name)
         return None if kept is None else str(msgspec.json.decode(kept.value)["phase"])
 
-    async def told(self, phase: Phase) -> None:
+    async def told(self, phase: DrainPhase) -> None:
         """Waits until the keeper knows that the drain has come so far."""
         seen = 0
         async with asyncio.timeout(WITHIN):
@@ -172,11 +172,11 @@ async def test_settings_that_cannot_be_read_change_nothing() -> None:
 async def test_an_order_to_drain_is_carried_out_and_its_progress_is_told() -> None:
     async with a_node() as node:
         await node.order(DrainOrder(requested_at=0, rate=10.0, deadline=60.0))
-        await node.told(Phase.MOVING)
+        await node.told(DrainPhase.MOVING)
         assert node.draining.plans == [DrainPlan(rate=10.0, within=60.0)]
         assert node.reconciler.draining
         node.draining.over.set()
-        await node.told(Phase.FINISHED)
+        await node.told(DrainPhase.FINISHED)
         assert node.reconciler.draining
 
 
@@ -191,26 +191,26 @@ async def test_an_order_to_another_node_is_none_of_ours() -> None:
 async def test_an_order_that_is_taken_back_ends_the_drain() -> None:
     async with a_node() as node:
         await node.order(DrainOrder(requested_at=0))
-        await node.told(Phase.MOVING)
+        await node.told(DrainPhase.MOVING)
         await node.order(None)
-        await node.told(Phase.ABORTED)
+        await node.told(DrainPhase.ABORTED)
         assert not node.reconciler.draining
 
 
 async def test_an_order_that_is_taken_back_when_all_is_over_opens_the_room_again() -> None:
     async with a_node() as node:
         await node.order(DrainOrder(requested_at=0))
-        await node.told(Phase.MOVING)
+        await node.told(DrainPhase.MOVING)
         node.draining.over.set()
-        await node.told(Phase.FINISHED)
+        await node.told(DrainPhase.FINISHED)
         await node.order(None)
-        await node.told(Phase.ABORTED)
+        await node.told(DrainPhase.ABORTED)
 
 
 async def test_a_second_order_replaces_the_first() -> None:
     async with a_node() as node:
         await node.order(DrainOrder(rate=10.0, requested_at=1))
-        await node.told(Phase.MOVING)
+        await node.told(DrainPhase.MOVING)
         await node.order(DrainOrder(rate=99.0, requested_at=2))
         await until(lambda: len(node.draining.plans) == 2)
         assert node.draining.plans[-1].rate == 99.0
@@ -232,7 +232,7 @@ async def test_a_drain_that_fails_ends_nothing_else() -> None:
         await until(lambda: len(node.draining.plans) == 1)
         node.draining.fails = False
         await node.order(DrainOrder(requested_at=2))
-        await node.told(Phase.MOVING)
+        await node.told(DrainPhase.MOVING)
 
 
 async def test_progress_that_cannot_be_told_holds_up_no_drain() -> None:

@@ -23,7 +23,7 @@ from longline.room.push.frames import Frames
 from longline.room.push.pushes import Pushes
 from longline.room.push.receipts import Receipts
 from longline.room.push.sent import SentPush
-from longline.room.session.client import Client, Services
+from longline.room.session.client import ClientConnection, Services
 from longline.room.session.session import Session
 from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
@@ -130,12 +130,12 @@ class FakeTransport(asyncio.Transport):
 class Noted:
     """Notes what the synchronous parts hand over, and passes on what a task of the room was put in for."""
 
-    admission: Callable[[Client, Connect], None] | None = None
+    admission: Callable[[ClientConnection, Connect], None] | None = None
     inbox: Callable[[Session], None] | None = None
     looks: Callable[[Session], None] | None = None
     receipts: Receipts | None = None
     departures: Departures | None = None
-    admitted: list[tuple[Client, Connect]] = field(default_factory=list)
+    admitted: list[tuple[ClientConnection, Connect]] = field(default_factory=list)
     asked: list[Session] = field(default_factory=list)
     looked: list[Session] = field(default_factory=list)
     acks: list[SentPush] = field(default_factory=list)
@@ -144,7 +144,7 @@ class Noted:
     gone: list[Session] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
 
-    def admit(self, client: Client, packet: Connect) -> None:
+    def admit(self, client: ClientConnection, packet: Connect) -> None:
         self.admitted.append((client, packet))
         if self.admission is not None:
             self.admission(client, packet)
@@ -189,7 +189,7 @@ class Peer:
     def __init__(self, room: "RoomFixture", version: int, address: tuple[str, int] | None = PEER) -> None:
         self.room = room
         self.version = version
-        self.connection = Client(room.services)
+        self.connection = ClientConnection(room.services)
         self.wire = FakeTransport(room.turns, address)
         self.wire.protocol = self.connection
         self._decoder = Decoder(1 << 28, version, False)

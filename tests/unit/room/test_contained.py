@@ -27,7 +27,7 @@ from longline.room.counters import RoomCounters
 from longline.room.life.takeovers import Takeovers
 from longline.room.life.tokens import token_device
 from longline.room.pubsub.relay import Owed, Relay, RouteCounters
-from longline.room.wire.clock import Clock
+from longline.room.wire.ticker import Ticker
 from longline.saver.port.inboxes import Arrival, Arrive
 from longline.telemetry.faults import Faults
 from longline.testing.clock import settle
@@ -151,7 +151,7 @@ async def test_a_deadline_that_we_fail_at_keeps_no_other_from_coming() -> None:
     room.wire.report = lambda code, peer, message: boom() if peer == "192.0.2.9" else None
     bad, good = room.peer(address=("192.0.2.9", 1)), room.peer()
     seconds: list[int] = []
-    clock = Clock(room.wheel, room.faults, lambda: seconds.append(1))
+    clock = Ticker(room.wheel, room.faults, lambda: seconds.append(1))
     for _ in range(3):
         await clock.tick()
     assert good.over

@@ -13,8 +13,8 @@ from longline.mqtt.packets import MQTT_3_1_1, MQTT_5_0, Connack, Connect, Discon
 from longline.mqtt.properties import Properties, PropertyId
 from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Register
-from longline.room.life.draining import Draining, DrainPlan, Phase
-from longline.room.life.pace import GIVE_UP, Pace, Verdict
+from longline.room.life.draining import Draining, DrainPhase, DrainPlan
+from longline.room.life.pace import GIVE_UP, Comeback, Pace
 from longline.testing.clock import VirtualClock, settle
 from tests.unit.room.fixture import APP, Peer, RoomFixture, a_message
 
@@ -160,7 +160,7 @@ async def test_nobody_is_told_twice_and_all_are_told() -> None:
         names = [device for device, _ in exodus.told]
         assert len(names) == len(set(names)) == 118
         progress = exodus.draining.progress()
-        assert (progress.phase, progress.moved, progress.returned) == (Phase.FINISHED, 118, 118)
+        assert (progress.phase, progress.moved, progress.returned) == (DrainPhase.FINISHED, 118, 118)
         assert (progress.failed, progress.left) == (0, 0)
 
 
@@ -296,9 +296,9 @@ async def test_clients_whose_name_we_made_up_are_not_looked_for() -> None:
 
 def test_verdicts_of_less_than_five_decide_nothing() -> None:
     pace = Pace(10, 1, 100)
-    pace.judge([Verdict(0, False, 9)] * 4, 1)
+    pace.judge([Comeback(0, False, 9)] * 4, 1)
     assert pace.rate == 10
-    pace.judge([Verdict(0, False, 9)], 2)
+    pace.judge([Comeback(0, False, 9)], 2)
     assert pace.rate == 5
 
 
@@ -319,14 +319,14 @@ async def test_without_another_room_it_waits_and_lets_clients_in() -> None:
         told = len(exodus.told)
         exodus.others = False
         await exodus.pass_time(5)
-        assert exodus.draining.progress().phase is Phase.WAITING
+        assert exodus.draining.progress().phase is DrainPhase.WAITING
         assert len(exodus.told) <= told + 1
         peer = exodus.room.peer()
         peer.send(Connect(MQTT_5_0, "late"))
         assert len(exodus.room.noted.admitted) == 1
         exodus.others = True
         await exodus.pass_time(1)
-        assert exodus.draining.progress().phase is Phase.MOVING
+        assert exodus.draining.progress().phase is DrainPhase.MOVING
         assert len(exodus.told) > told + 5
 
 
@@ -334,7 +334,7 @@ async def test_a_dry_run_tells_nobody_and_says_how_long_it_would_take() -> None:
     async with Exodus() as exodus:
         peers = exodus.crowd(60)
         progress = await exodus.draining.run(DrainPlan(dry_run=True, rate=10))
-        assert (progress.phase, progress.total, progress.moved) == (Phase.IDLE, 60, 0)
+        assert (progress.phase, progress.total, progress.moved) == (DrainPhase.IDLE, 60, 0)
         assert progress.left == pytest.approx(3, abs=0.1)
         assert not exodus.draining.draining
         assert exodus.told == []
@@ -352,7 +352,7 @@ async def test_abort_keeps_the_rest_and_opens_the_room() -> None:
         await exodus.pass_time(1)
         assert run.done()
         assert len(exodus.told) == told < 50
-        assert exodus.draining.progress().phase is Phase.ABORTED
+        assert exodus.draining.progress().phase is DrainPhase.ABORTED
         assert not exodus.draining.draining
         assert not peers[-1].over
         late = exodus.room.peer()
@@ -395,7 +395,7 @@ async def test_with_little_time_all_are_told_within_it() -> None:
         run = exodus.start(DrainPlan(rate=1, highest=5, within=10, stopping=True))
         await exodus.pass_time(10)
         assert run.done()
-        assert exodus.draining.progress().phase is Phase.FINISHED
+        assert exodus.draining.progress().phase is DrainPhase.FINISHED
         assert len(exodus.told) == 300
         assert max(exodus.told_within(start + s, start + s + 1) for s in range(10)) < 60  # no stampede
 
@@ -410,7 +410,7 @@ async def test_who_is_left_when_time_is_out_hears_that_the_server_shuts_down() -
         ]
         assert len(reasons) == 20
         assert reasons.count(ReasonCode.SERVER_SHUTTING_DOWN) >= 1
-        assert exodus.draining.progress().phase is Phase.OUT_OF_TIME
+        assert exodus.draining.progress().phase is DrainPhase.OUT_OF_TIME
 
 
 async def test_a_room_that_stops_where_there_is_no_other_wastes_no_time() -> None:
@@ -429,7 +429,7 @@ async def test_an_operators_deadline_is_waited_for_where_there_is_no_other_room(
         (peer,) = exodus.crowd(1)
         run = exodus.start(DrainPlan(within=5))
         await exodus.pass_time(4.5)
-        assert exodus.draining.progress().phase is Phase.WAITING
+        assert exodus.draining.progress().phase is DrainPhase.WAITING
         assert not peer.over
         await exodus.pass_time(1)
         assert run.done()

@@ -1,17 +1,17 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longline.room.session.client import Client
+from longline.room.session.client import ClientConnection
 from longline.room.session.outlet import UNSET
 from longline.room.wire.wheel import SLOTS, Wheel
 from tests.unit.room.fixture import RoomFixture
 
 
-def a_connection(room: RoomFixture) -> Client:
-    return Client(room.services)
+def a_connection(room: RoomFixture) -> ClientConnection:
+    return ClientConnection(room.services)
 
 
-def ticks_until_due(wheel: Wheel, connection: Client) -> int:
+def ticks_until_due(wheel: Wheel, connection: ClientConnection) -> int:
     for tick in range(1, 2 * SLOTS):
         if connection in wheel.advance():
             return tick

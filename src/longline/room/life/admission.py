@@ -30,7 +30,7 @@ from longline.room.counters import RoomCounters
 from longline.room.life.authority import Authority
 from longline.room.life.takeovers import Takeovers
 from longline.room.push.inbox import Inbox
-from longline.room.session.client import Client
+from longline.room.session.client import ClientConnection
 from longline.room.session.session import Gone, Session
 from longline.room.session.sessions import Sessions
 from longline.room.session.window import ASK
@@ -53,7 +53,7 @@ Answer = TypeVar("Answer")
 class Caller(NamedTuple):
     """A CONNECT whose token is good."""
 
-    client: Client
+    client: ClientConnection
     packet: Connect
     app: App
     device: str
@@ -97,11 +97,11 @@ class Admission:
         self._takeovers = takeovers
         self._fenced = fenced
         self._suspended = False
-        self._waiting: Batcher[tuple[Client, Connect]] = Batcher(
+        self._waiting: Batcher[tuple[ClientConnection, Connect]] = Batcher(
             PLACE, self._work, faults=faults, limit=CONNECTIONS, batch=BATCH, retry=NEVER
         )
 
-    def admit(self, client: Client, packet: Connect) -> None:
+    def admit(self, client: ClientConnection, packet: Connect) -> None:
         """Takes a CONNECT in; answers it at once only when it cannot be served."""
         if self._suspended:
             refuse(client, Unavailable("this node takes no clients now"))
@@ -136,7 +136,7 @@ class Admission:
 
     # --- a batch ----------------------------------------------------------------------------------
 
-    async def _work(self, batch: Sequence[tuple[Client, Connect]]) -> None:
+    async def _work(self, batch: Sequence[tuple[ClientConnection, Connect]]) -> None:
         await self._authority.look_up(packet for _, packet in batch)
         callers = []
         for done, (client, packet) in enumerate(batch, 1):
@@ -251,7 +251,7 @@ class Admission:
         if do & ASK:
             self._inbox.ask(session)
 
-    def _refuse(self, client: Client, error: Exception) -> None:
+    def _refuse(self, client: ClientConnection, error: Exception) -> None:
         if isinstance(error, Fenced):
             self._fenced.set()
             error = Unavailable("this node was taken for dead and is about to come back")
@@ -312,7 +312,7 @@ def still_there(callers: Sequence[Caller]) -> list[Caller]:
     return there
 
 
-def refuse(client: Client, error: LonglineError) -> None:
+def refuse(client: ClientConnection, error: LonglineError) -> None:
     """Answers a CONNECT with an error's reason, if the client is still there."""
     if client.transport is not None:
         client.refuse(ReasonCode(error.reason), error.code, error.message)

@@ -32,7 +32,7 @@ HURRY: Final = 0.9  # share of a limited time within which all should be told
 log = structlog.get_logger()
 
 
-class Phase(Enum):
+class DrainPhase(Enum):
     """How a drain stands."""
 
     IDLE = "idle"  # there was none, or it was only asked how it would be
@@ -72,7 +72,7 @@ class DrainProgress(msgspec.Struct, frozen=True, kw_only=True):
     to come.
     """
 
-    phase: Phase
+    phase: DrainPhase
     total: int = 0
     moved: int = 0
     returned: int = 0
@@ -112,7 +112,7 @@ class Draining:
         self._random = random
         self._ended: asyncio.Event | None = None  # while a drain is under way
         self._aborted = False
-        self._phase = Phase.IDLE
+        self._phase = DrainPhase.IDLE
         self._total = 0
         self._moved = 0
         self._idle: deque[Session] = deque()
@@ -125,12 +125,12 @@ class Draining:
     @property
     def draining(self) -> bool:
         """Whether this room wants no new clients."""
-        return self._phase not in (Phase.IDLE, Phase.ABORTED)
+        return self._phase not in (DrainPhase.IDLE, DrainPhase.ABORTED)
 
     def progress(self) -> DrainProgress:
         """How far it has come."""
         left = self._pace.estimate(max(0, self._total - self._moved))
-        over = self._phase not in (Phase.IDLE, Phase.MOVING, Phase.WAITING)
+        over = self._phase not in (DrainPhase.IDLE, DrainPhase.MOVING, DrainPhase.WAITING)
         return DrainProgress(
             phase=self._phase,
             total=self._total,
@@ -144,8 +144,8 @@ class Draining:
     def abort(self) -> None:
         """Tells nobody more, and opens the room, also when all is over already."""
         self._aborted = True
-        if self._phase is not Phase.IDLE:
-            self._phase = Phase.ABORTED
+        if self._phase is not DrainPhase.IDLE:
+            self._phase = DrainPhase.ABORTED
         self._services.redirect = None
 
     async def run(self, plan: DrainPlan) -> DrainProgress:
@@ -158,7 +158,7 @@ class Draining:
             await ended.wait()
             return self.progress()
         self._aborted = False
-        self._phase = Phase.IDLE
+        self._phase = DrainPhase.IDLE
         self._moved = 0
         self._total = sum(len(tenant.sessions) for tenant in self._sessions.tenants.values())
         self._watch = Watch(self._register, self._node, plan.jitter)
@@ -198,7 +198,7 @@ class Draining:
                 await self._close_rest()
                 return
             if others:
-                self._phase = Phase.MOVING
+                self._phase = DrainPhase.MOVING
                 self._services.redirect = self._where
                 rate = self._rate(now)
                 credit = min(credit + rate * (now - before), max(1.0, rate))
@@ -206,14 +206,14 @@ class Draining:
                     credit -= 1.0
                     self._tell(session, now)
             else:
-                self._phase = Phase.WAITING
+                self._phase = DrainPhase.WAITING
                 self._services.redirect = None
             before = now
             if now - looked >= LOOK:
                 looked = now
                 await self._look(now)
             if others and await self._over():
-                self._phase = Phase.FINISHED
+                self._phase = DrainPhase.FINISHED
                 return
             await self._sleep(TICK)
 
@@ -281,7 +281,7 @@ class Draining:
         self._idle.clear()
         self._busy.clear()
         await self._gather()
-        self._phase = Phase.OUT_OF_TIME if self._idle or self._busy else Phase.FINISHED
+        self._phase = DrainPhase.OUT_OF_TIME if self._idle or self._busy else DrainPhase.FINISHED
         done = 0
         for sessions in (self._idle, self._busy):
             while sessions:

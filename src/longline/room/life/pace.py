@@ -16,7 +16,7 @@ IN_TIME: Final = 3.0  # s after which one who is not back is late
 GIVE_UP: Final = 15.0  # s after which one who is not back is not looked for any more
 BATCH: Final = 1000  # devices in one question
 
-ENOUGH: Final = 5  # verdicts that a decision needs
+ENOUGH: Final = 5  # comebacks that a decision needs
 ROUND: Final = 1.0  # s between decisions at least
 GOOD: Final = 0.95  # share of clients back in time that lets the rate rise
 SLOW: Final = 2.0  # s that coming back may take on average
@@ -24,7 +24,7 @@ SLOW: Final = 2.0  # s that coming back may take on average
 PAST: Final = float("-inf")
 
 
-class Verdict(NamedTuple):
+class Comeback(NamedTuple):
     """Whether a client that was sent away at `sent` (s) was back in time, and after how many seconds."""
 
     sent: float
@@ -32,7 +32,7 @@ class Verdict(NamedTuple):
     took: float
 
 
-class Sent:
+class Moved:
     """A client that was sent away."""
 
     __slots__ = ("app", "at", "back", "device", "judged")
@@ -57,23 +57,23 @@ class Watch:
         self._register = register
         self._node = node
         self._slack = slack
-        self._sent: deque[Sent] = deque()  # oldest first
+        self._sent: deque[Moved] = deque()  # oldest first
 
     def __len__(self) -> int:
         return len(self._sent)
 
     def add(self, app: int, device: str, now: float) -> None:
         """This client was sent away."""
-        self._sent.append(Sent(app, device, now))
+        self._sent.append(Moved(app, device, now))
 
-    async def look(self, now: float) -> list[Verdict]:
+    async def look(self, now: float) -> list[Comeback]:
         """Looks for all who could be back. Raises what the session table raises."""
-        apps: dict[int, list[Sent]] = {}
+        apps: dict[int, list[Moved]] = {}
         for sent in self._sent:
             if now - sent.at < SOON:
                 break
             apps.setdefault(sent.app, []).append(sent)
-        verdicts = []
+        comebacks = []
         for app, all_sent in apps.items():
             for start in range(0, len(all_sent), BATCH):
                 batch = all_sent[start : start + BATCH]
@@ -83,8 +83,8 @@ class Watch:
                     took = max(0.0, now - sent.at - self._slack)
                     if not sent.judged and (sent.back or took > IN_TIME):
                         sent.judged = True
-                        verdicts.append(Verdict(sent.at, sent.back and took <= IN_TIME, took))
-        still: deque[Sent] = deque()
+                        comebacks.append(Comeback(sent.at, sent.back and took <= IN_TIME, took))
+        still: deque[Moved] = deque()
         for sent in self._sent:
             if sent.back:
                 self.returned += 1
@@ -93,7 +93,7 @@ class Watch:
             else:
                 still.append(sent)
         self._sent = still
-        return verdicts
+        return comebacks
 
 
 class Pace:
@@ -106,16 +106,16 @@ class Pace:
         self._highest = highest
         self._decided = PAST
         self._judged_from = PAST
-        self._verdicts: list[Verdict] = []
+        self._verdicts: list[Comeback] = []
 
-    def judge(self, verdicts: list[Verdict], now: float) -> None:
-        """Takes verdicts into account, when there are enough of them."""
-        self._verdicts += [verdict for verdict in verdicts if verdict.sent >= self._judged_from]
+    def judge(self, comebacks: list[Comeback], now: float) -> None:
+        """Takes comebacks into account, when there are enough of them."""
+        self._verdicts += [comeback for comeback in comebacks if comeback.sent >= self._judged_from]
         count = len(self._verdicts)
         if count < ENOUGH or now - self._decided < ROUND:
             return
-        in_time = sum(verdict.in_time for verdict in self._verdicts)
-        took = sum(verdict.took for verdict in self._verdicts) / count
+        in_time = sum(comeback.in_time for comeback in self._verdicts)
+        took = sum(comeback.took for comeback in self._verdicts) / count
         self._verdicts = []
         self._decided = now
         if in_time >= GOOD * count and took <= SLOW:

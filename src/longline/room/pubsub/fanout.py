@@ -12,7 +12,7 @@ from longline.mqtt.codec import PublishFrame
 from longline.mqtt.packets import MQTT_5_0, Publish
 from longline.mqtt.properties import Properties
 from longline.room.counters import RoomCounters
-from longline.room.pubsub.rooms import LATER, NOT_YET, Publisher, Rooms
+from longline.room.pubsub.rooms import LATER, NOT_YET, OtherRooms, Publisher
 from longline.room.pubsub.subscriptions import Subscriber
 from longline.room.push.frames import forwarded
 from longline.room.session.outlet import Outlet
@@ -24,39 +24,30 @@ PACKET_ID: Final = 2  # bytes that a packet identifier adds
 
 
 @final
-class Outgoing:
+class FanoutMessage:
     """A message on its way to subscribers, with the forms in which it was encoded so far."""
 
-    __slots__ = ("_frames4", "_frames5", "_prefixed", "_properties", "packet", "sender")
+    __slots__ = ("_prefixed", "_properties", "frames4", "frames5", "packet", "sender")
 
     def __init__(self, sender: Session | None, packet: Publish) -> None:
         self.sender = sender
         self.packet = packet
         self._properties: Properties | None = forwarded(packet.properties)
-        self._frames4: list[PublishFrame | None] = [None, None]  # by QoS
-        self._frames5: list[PublishFrame | None] = [None, None]
+        self.frames4: list[PublishFrame | None] = [None, None]  # by QoS
+        self.frames5: list[PublishFrame | None] = [None, None]
         self._prefixed: dict[tuple[str, int, int], PublishFrame] | None = None
 
-    def frame(self, prefix: str, version: int, qos: int) -> PublishFrame:
-        if prefix:
-            return self._of_prefix(prefix, version, qos)
-        frames = self._frames5 if version == MQTT_5_0 else self._frames4
-        frame = frames[qos]
-        if frame is None:
-            frame = frames[qos] = self._encoded(prefix, version, qos)
-        return frame
-
-    def _of_prefix(self, prefix: str, version: int, qos: int) -> PublishFrame:
+    def with_prefix(self, prefix: str, version: int, qos: int) -> PublishFrame:
         prefixed = self._prefixed
         if prefixed is None:
             prefixed = self._prefixed = {}
         key = (prefix, version, qos)
         frame = prefixed.get(key)
         if frame is None:
-            frame = prefixed[key] = self._encoded(prefix, version, qos)
+            frame = prefixed[key] = self.encoded(prefix, version, qos)
         return frame
 
-    def _encoded(self, prefix: str, version: int, qos: int) -> PublishFrame:
+    def encoded(self, prefix: str, version: int, qos: int) -> PublishFrame:
         packet = self.packet
         properties = self._properties if version == MQTT_5_0 else None
         return PublishFrame(prefix + packet.topic, packet.payload, qos, False, properties, version)
@@ -71,7 +62,7 @@ class Slices:
     def __init__(
         self,
         fanout: "Fanout",
-        outgoing: Outgoing,
+        outgoing: FanoutMessage,
         subscribers: list[Subscriber[Session]],
         done: Callable[[int], None],
     ) -> None:
@@ -104,7 +95,7 @@ class Fanout:
         self._faults = faults
         self.turn = turn
         self.session_queue = session_queue
-        self.rooms: Rooms | None = None  # while there are others
+        self.rooms: OtherRooms | None = None  # while there are others
 
     # --- who wants what ---------------------------------------------------------------------------
 
@@ -153,7 +144,7 @@ class Fanout:
         """Hands a device's message to whom wants it in its app; returns how many.
 
         NOT_YET when there are too many for one turn: `publisher.published` is told when all are served.
-        With other rooms, also what `Rooms.relay` says.
+        With other rooms, also what `OtherRooms.relay` says.
         """
         tenant = session.tenant
         subscribers = tenant.subscriptions.match(packet.topic)
@@ -162,7 +153,7 @@ class Fanout:
             if len(subscribers) > self.turn.budget:
                 self._publish_in_slices(publisher, session, packet, subscribers)
                 return NOT_YET
-            reached = self.spread(Outgoing(session, packet), subscribers)
+            reached = self.spread(FanoutMessage(session, packet), subscribers)
         rooms = self.rooms
         if rooms is None:
             return reached
@@ -184,7 +175,7 @@ class Fanout:
             elif reached != NOT_YET:
                 publisher.published(packet, reached)
 
-        self.turn.slice(Slices(self, Outgoing(session, packet), subscribers, done).serve)
+        self.turn.slice(Slices(self, FanoutMessage(session, packet), subscribers, done).serve)
 
     def distribute(self, tenant: Tenant, packet: Publish, done: Callable[[int], None]) -> bool:
         """Hands another room's message to the subscribers here.
@@ -193,13 +184,13 @@ class Fanout:
         """
         subscribers = tenant.subscriptions.match(packet.topic)
         if len(subscribers) > self.turn.budget:
-            self.turn.slice(Slices(self, Outgoing(None, packet), subscribers, done).serve)
+            self.turn.slice(Slices(self, FanoutMessage(None, packet), subscribers, done).serve)
             return False
         if subscribers:
-            self.spread(Outgoing(None, packet), subscribers)
+            self.spread(FanoutMessage(None, packet), subscribers)
         return True
 
-    def spread(self, outgoing: Outgoing, subscribers: list[Subscriber[Session]]) -> int:
+    def spread(self, outgoing: FanoutMessage, subscribers: list[Subscriber[Session]]) -> int:
         """Delivers a message to each of these; returns how many of them it has reached."""
         packet_qos = outgoing.packet.qos
         sender = outgoing.sender
@@ -212,7 +203,14 @@ class Fanout:
             qos = packet_qos if packet_qos < subscriber.qos else subscriber.qos
             try:
                 outlet = attachment.outlet
-                frame = outgoing.frame(attachment.prefix, outlet.version, qos)
+                if attachment.prefix:
+                    frame = outgoing.with_prefix(attachment.prefix, outlet.version, qos)
+                else:
+                    frames = outgoing.frames5 if outlet.version == MQTT_5_0 else outgoing.frames4
+                    known = frames[qos]
+                    if known is None:
+                        known = frames[qos] = outgoing.encoded("", outlet.version, qos)
+                    frame = known
                 if self._deliver(receiver, outlet, frame, qos):
                     reached += 1
             except Exception as error:

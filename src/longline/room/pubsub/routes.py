@@ -50,7 +50,8 @@ log = structlog.get_logger()
 
 
 class RouteTable:
-    """Owned by the room, which runs `run` as a task. Fulfils `Rooms` for the fan-out while there are others.
+    """Owned by the room, which runs `run` as a task. Fulfils `OtherRooms` for the fan-out while there are
+    others.
 
     At most `limit` filters of other rooms are known, and `queue_bytes` of messages wait to go there, and as
     many of theirs to be distributed here.

@@ -28,7 +28,7 @@ class Outcomes(Protocol):
         """It will not be written to this device."""
 
 
-class Reader(Protocol):
+class InboxReader(Protocol):
     """Who reads the store for sessions. No call blocks or fails."""
 
     def ask(self, session: Session) -> None:
@@ -44,7 +44,7 @@ class Pushes:
 
     __slots__ = ("counters", "outcomes", "reader")
 
-    def __init__(self, counters: RoomCounters, outcomes: Outcomes, reader: Reader) -> None:
+    def __init__(self, counters: RoomCounters, outcomes: Outcomes, reader: InboxReader) -> None:
         self.counters = counters
         self.outcomes = outcomes
         self.reader = reader

@@ -1,1 +1,7 @@
-"""The client's session, which outlives its connections."""
+"""A client and what its device has going on.
+
+`client.py` deals with each packet of a connection. `session.py` is what is left without one; an attachment
+stands between the two, and `sessions.py` decides what follows when it ends. Each session has a window
+(`window.py`): how far it has got with its pushes, and every legal move from there. What all of them write
+through is an `Outlet`.
+"""

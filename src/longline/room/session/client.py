@@ -64,7 +64,7 @@ class Services:
         fanout: Fanout,
         pushes: Pushes,
         rules: Rules,
-        admit: "Callable[[Client, Connect], None]",
+        admit: "Callable[[ClientConnection, Connect], None]",
     ) -> None:
         self.wire = wire
         self.sessions = sessions
@@ -76,7 +76,7 @@ class Services:
 
 
 @final
-class Client(Connection):
+class ClientConnection(Connection):
     """A connected client. `attachment` is the first of its connection, once it was let in."""
 
     __slots__ = ("aliases", "answers", "attachment", "services")

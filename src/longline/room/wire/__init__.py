@@ -1,1 +1,1 @@
-"""From the socket to packets and back: listeners, connections, what a peer may do, whom we let connect."""
+"""From the socket to packets and back: listeners, who may connect at all, connections, deadlines."""

@@ -172,8 +172,8 @@ class Connection(Outlet):
             wire.released(self.peer)
         try:
             self.lost()
-        except Exception as error:
-            wire.faults.note("room.packets", error)
+        except Exception as raised:
+            wire.faults.note("room.packets", raised)
 
     # --- reading ----------------------------------------------------------------------------------
 

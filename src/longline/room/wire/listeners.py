@@ -1,4 +1,4 @@
-"""Where clients knock: TCP sockets."""
+"""The TCP sockets that clients connect to."""
 
 import asyncio
 import socket

@@ -10,7 +10,7 @@ from longline.telemetry.faults import Faults
 SLICE: Final = 1000  # connections told before the loop may serve others
 
 
-class Clock:
+class Ticker:
     """Owned by the room, which runs `run` as a task. `also` is called each second, too."""
 
     def __init__(self, wheel: Wheel, faults: Faults, also: Callable[[], None]) -> None:
