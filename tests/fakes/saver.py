@@ -22,12 +22,12 @@ from longline.saver.port.routing import RoutingStore
 class FakeSaver:
     """Fulfils `Saver` as far as roles' tests need it; what is missing raises `AttributeError`.
 
-    Every call is noted in `calls` by the name of the method below. `doors` hold calls of a method up,
+    Every call is noted in `calls` by the name of the method below. `holds` hold calls of a method up,
     `faults` fail its next ones. A test that needs more overrides a method; the ports call it.
     """
 
     def __init__(self) -> None:
-        self.doors: dict[str, asyncio.Event] = {}
+        self.holds: dict[str, asyncio.Event] = {}
         self.faults: dict[str, list[LonglineError]] = {}
         self.calls: list[str] = []
         # What it has.
@@ -66,15 +66,15 @@ class FakeSaver:
         self.events = cast(EventStore, SimpleNamespace())
         self.expiry = cast(ExpiryStore, SimpleNamespace(next_due=self.next_due, end=self.end))
 
-    def close_door(self, method: str) -> asyncio.Event:
+    def hold(self, method: str) -> asyncio.Event:
         """Calls of this method wait until the event is set."""
-        return self.doors.setdefault(method, asyncio.Event())
+        return self.holds.setdefault(method, asyncio.Event())
 
     async def _enter(self, method: str) -> None:
         self.calls.append(method)
-        door = self.doors.get(method)
-        if door is not None:
-            await door.wait()
+        hold = self.holds.get(method)
+        if hold is not None:
+            await hold.wait()
         faults = self.faults.get(method)
         if faults:
             raise faults.pop(0)

@@ -2,12 +2,13 @@
 
 import asyncio
 import os
+import random
 import secrets
 import signal
 import socket
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +19,7 @@ from tests.waiting import until
 
 START_WITHIN = 30.0  # s
 STOP_WITHIN = 30.0  # s
+NEVER_HANDED_OUT = (10_000, 32_768)  # net.ipv4.ip_local_port_range begins there
 
 
 class ServerProcess:
@@ -106,10 +108,16 @@ class ServerProcess:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago; all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [sock.getsockname()[1] for sock in sockets]
-    finally:
-        for sock in sockets:
-            sock.close()
+    """Ports that were free a moment ago; all different.
+
+    They are none of those that the system hands out by itself: while much else connects on this machine, such
+    a port is taken again before the one that it was found for has it.
+    """
+    with ExitStack() as taken:
+        found: list[int] = []
+        while len(found) < count:
+            port = random.SystemRandom().randrange(*NEVER_HANDED_OUT)
+            with suppress(OSError):
+                taken.enter_context(socket.create_server(("127.0.0.1", port)))
+                found.append(port)
+        return found

@@ -12,7 +12,7 @@ from longline.bench.fleet import Crew, Effort, Fleet, limit_reached, positive
 from longline.bench.hot.histogram import LatencyHistogram, load
 from longline.bench.hot.idle import IdleClient, KeepAlive
 from longline.bench.hot.station import Station
-from longline.bench.hot.wire import Client, Handshakes
+from longline.bench.hot.wire import Handshakes, LoadClient
 from longline.bench.latencies import Latencies, latencies_of
 from longline.bench.servers import Memory, memory_of
 from longline.bench.targets import AnyTarget, probe
@@ -154,7 +154,7 @@ class ConnectionsWork(Work[ConnectionsPlan]):
         plan, poller = self.plan, station.poller
         handshakes = Handshakes()
         keeper = KeepAlive(self.keep_alive * PING_SHARE)
-        clients: list[Client] = [
+        clients: list[LoadClient] = [
             IdleClient(poller, handshakes, keeper, self.target.connect(f"bench-{number}", self.keep_alive))
             for number in part_of(station, plan.connections)
         ]

@@ -4,7 +4,7 @@ import resource
 from collections.abc import Callable
 
 from longline.bench.hot.station import Station
-from longline.bench.hot.wire import Client, Dialler, Handshakes
+from longline.bench.hot.wire import Dialler, Handshakes, LoadClient
 from longline.bench.targets import BenchFailed, source_of
 
 AT_ONCE = 128
@@ -33,7 +33,7 @@ def dial(
     station: Station,
     handshakes: Handshakes,
     address: tuple[str, int],
-    clients: list[Client],
+    clients: list[LoadClient],
     total: int,
     rate: float,
     each_turn: Callable[[int], None],
@@ -50,7 +50,7 @@ def dial(
 
 
 def dial_all(
-    station: Station, handshakes: Handshakes, address: tuple[str, int], clients: list[Client], total: int
+    station: Station, handshakes: Handshakes, address: tuple[str, int], clients: list[LoadClient], total: int
 ) -> None:
     """Opens all clients; raises BenchFailed unless every one becomes live."""
     dial(station, handshakes, address, clients, total, 0.0, nothing)

@@ -17,7 +17,7 @@ from longline.bench.fleet import Crew, Effort, Fleet, Order, limit_reached, posi
 from longline.bench.hot.histogram import LatencyHistogram, load
 from longline.bench.hot.pump import NEVER, CreditLine, LoadTopic, PublishingClient, Pump, SubscribingClient
 from longline.bench.hot.station import Station
-from longline.bench.hot.wire import Client, Handshakes
+from longline.bench.hot.wire import Handshakes, LoadClient
 from longline.bench.latencies import Latencies, latencies_of
 from longline.bench.servers import cores_of, cpu_seconds_by_pid
 from longline.bench.targets import AnyTarget, Limits, probe
@@ -228,10 +228,10 @@ class FanoutWork(Work[FanoutPlan]):
 
     def clients_of(
         self, station: Station, pump: Pump, topics: list[LoadTopic], handshakes: Handshakes
-    ) -> list[Client]:
+    ) -> list[LoadClient]:
         """This process's subscribers and publishers, not yet connected."""
         plan, target = self.plan, self.target
-        clients: list[Client] = []
+        clients: list[LoadClient] = []
         for topic in topics:
             then = target.subscribe(topic_name(topic.number), plan.qos)
             for place in range(topic.subscribers):
@@ -283,7 +283,9 @@ def measure(station: Station, pump: Pump, topics: list[LoadTopic], order: Order)
     )
 
 
-def ending_of(pump: Pump, clients: list[Client], published: list[int], lost_connections: int) -> FanoutEnding:
+def ending_of(
+    pump: Pump, clients: list[LoadClient], published: list[int], lost_connections: int
+) -> FanoutEnding:
     """What each subscriber has received, held against what was published to its topic."""
     lost, surplus = 0, pump.surplus
     for client in clients:

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from longline.bench.dialling import dial_all
 from longline.bench.hot.station import Station
-from longline.bench.hot.wire import Client, Handshakes
+from longline.bench.hot.wire import Handshakes, LoadClient
 from longline.bench.targets import LoadTarget, resolve
 
 P = TypeVar("P")
@@ -25,7 +25,7 @@ class Work(ABC, Generic[P]):
         """Carries it out as ordered, reports."""
 
     def connect(
-        self, station: Station, handshakes: Handshakes, clients: Sequence[Client], total: int
+        self, station: Station, handshakes: Handshakes, clients: Sequence[LoadClient], total: int
     ) -> None:
         """Connects this process's clients, of `total` of all processes; raises BenchFailed unless all are."""
         dial_all(station, handshakes, self.address, list(clients), total)

@@ -11,7 +11,7 @@ answered for.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from longline.errors import LonglineError, StoreError
 from longline.store.calls import Reply
@@ -63,41 +63,71 @@ async def scatter(
 
     `ask` makes the call for the items of a partition; `read` takes its reply apart, an answer an item.
     """
-    parts = divide(range(len(items)), lambda index: partition_of(items[index]))
-    shares = [[items[index] for index in indexes] for indexes in parts.values()]
-    calls = [ask(partition, share) for partition, share in zip(parts, shares, strict=True)]
+    if len(items) == 1:  # where it fails, nothing is left
+        partition = partition_of(items[0])
+        return [*read(partition, items, await ask(partition, items))]
+    parts: dict[int, tuple[list[int], list[T]]] = {}
+    for index, item in enumerate(items):
+        partition = partition_of(item)
+        part = parts.get(partition)
+        if part is None:
+            part = parts[partition] = ([], [])
+        part[0].append(index)
+        part[1].append(item)
+    calls = [ask(partition, share) for partition, (_, share) in parts.items()]
     replies: Sequence[Reply | BaseException]
     replies = await gathered(calls) if spare is None else await _tried(calls)
-    found: dict[int, R] = {}
+    answers: list[Any] = [None] * len(items)  # an `R` each in the end
     faults: dict[int, Exception] = {}
-    for (partition, indexes), share, reply in zip(parts.items(), shares, replies, strict=True):
+    for (partition, (indexes, share)), reply in zip(parts.items(), replies, strict=True):
         try:
             if isinstance(reply, BaseException):
                 raise reply
-            found.update(zip(indexes, read(partition, share, reply), strict=True))
+            for index, answer in zip(indexes, read(partition, share, reply), strict=True):
+                answers[index] = answer
         except Exception as error:
             if spare is None or not is_of_an_item(error):
                 raise
-            if len(share) == 1:
-                faults[indexes[0]] = error
-                continue
-            alone = await asyncio.gather(
-                *(scatter([item], partition_of, ask, read) for item in share), return_exceptions=True
-            )
-            for index, answer in zip(indexes, alone, strict=True):
-                if not isinstance(answer, BaseException):
-                    found[index] = answer[0]
-                elif isinstance(answer, Exception) and is_of_an_item(answer):
-                    faults[index] = answer
+            tried = await _one_by_one(share, partition_of, ask, read)
+            for index, found in zip(indexes, tried, strict=True):
+                if isinstance(found, _Fault):
+                    faults[index] = found.error
                 else:
-                    raise answer from None
-    if faults and (spare is None or not found):
+                    answers[index] = found
+    if faults and (spare is None or len(faults) == len(items)):
         raise next(iter(faults.values()))
     if spare is not None:
         for index, fault in faults.items():
             spare.faults.note(spare.place, fault)
-            found[index] = spare.instead(items[index])
-    return [found[index] for index in range(len(items))]
+            answers[index] = spare.instead(items[index])
+    return answers
+
+
+class _Fault(NamedTuple):
+    """What became of an item instead of an answer."""
+
+    error: Exception
+
+
+async def _one_by_one(
+    items: Sequence[T],
+    partition_of: Callable[[T], int],
+    ask: Callable[[int, Sequence[T]], Awaitable[Reply]],
+    read: Callable[[int, Sequence[T], Reply], Iterable[R]],
+) -> list[R | _Fault]:
+    """Each asked for alone. Raises what is no fault of an item."""
+    tried = await asyncio.gather(
+        *(scatter([item], partition_of, ask, read) for item in items), return_exceptions=True
+    )
+    answers: list[R | _Fault] = []
+    for answer in tried:
+        if not isinstance(answer, BaseException):
+            answers.append(answer[0])
+        elif isinstance(answer, Exception) and is_of_an_item(answer):
+            answers.append(_Fault(answer))
+        else:
+            raise answer from None
+    return answers
 
 
 def is_of_an_item(error: BaseException) -> bool:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longline.bench.hot.station import COUNTERS, Station, frame
-from longline.bench.hot.wire import LIVE, Client, Dialler, Handshakes, Poller, packet_end, reason_of
+from longline.bench.hot.wire import LIVE, Dialler, Handshakes, LoadClient, Poller, packet_end, reason_of
 
 CONNACK_4 = b"\x20\x02\x00\x00"
 CONNACK_5 = b"\x20\x06\x00\x00\x03\x21\x00\x14"
@@ -86,9 +86,9 @@ def test_a_channel_hears_that_its_peer_has_closed() -> None:
     poller.close()
 
 
-def client_with_peer(poller: Poller, handshakes: Handshakes, then: bytes) -> tuple[Client, socket.socket]:
+def client_with_peer(poller: Poller, handshakes: Handshakes, then: bytes) -> tuple[LoadClient, socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        client = Client(poller, handshakes, b"hello", then)
+        client = LoadClient(poller, handshakes, b"hello", then)
         client.open(listener.getsockname(), "")
         peer, _ = listener.accept()
     poller.turn(1.0)
@@ -149,7 +149,7 @@ def test_a_silent_server_is_given_up_and_counted() -> None:
     poller, handshakes = Poller(), Handshakes()
     progress = memoryview(bytearray(8)).cast("q")
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        clients = [Client(poller, handshakes, b"hello", b"") for _ in range(3)]
+        clients = [LoadClient(poller, handshakes, b"hello", b"") for _ in range(3)]
         dialler = Dialler(poller, handshakes, listener.getsockname(), 2, 0.0, 0.02, lambda now: None)
         dialler.open(clients, [], progress)
     assert handshakes.refused == {"handshake timed out": 3}
@@ -163,7 +163,7 @@ def test_a_port_where_nobody_listens_is_a_refusal() -> None:
         address = listener.getsockname()
     progress = memoryview(bytearray(8)).cast("q")
     Dialler(poller, handshakes, address, 2, 0.0, 1.0, lambda now: None).open(
-        [Client(poller, handshakes, b"hello", b"")], [], progress
+        [LoadClient(poller, handshakes, b"hello", b"")], [], progress
     )
     assert handshakes.refused == {"ECONNREFUSED": 1}
     poller.close()

@@ -281,7 +281,7 @@ async def test_one_bad_connect_does_not_spoil_the_batch() -> None:
 @pytest.mark.parametrize(("version", "told"), [(MQTT_3_1_1, 3), (MQTT_5_0, 0x89)])
 async def test_when_too_many_connects_wait_the_next_is_refused_at_once(version: int, told: int) -> None:
     async with RunningRoom(RoomSettings(ack_delay=0, connect_queue=2)) as room:
-        hold = room.store.close_door("arrive")
+        hold = room.store.hold("arrive")
         inside = room.connect("d0")
         await room.settle()
         waiting = [room.connect("d1"), room.connect("d2")]
@@ -350,7 +350,7 @@ async def test_who_hung_up_before_the_room_looked_takes_no_session_from_elsewher
 
 async def test_a_connection_that_dies_while_its_app_is_looked_up_leaves_no_session() -> None:
     async with RunningRoom() as room:
-        hold = room.store.close_door("find_app")
+        hold = room.store.hold("find_app")
         peer = room.connect("phone")
         await room.settle()
         peer.wire.abort()
@@ -364,7 +364,7 @@ async def test_a_connection_that_dies_while_its_app_is_looked_up_leaves_no_sessi
 
 async def test_a_connection_that_dies_between_bind_and_arrive_is_unbound_again() -> None:
     async with RunningRoom() as room:
-        hold = room.store.close_door("arrive")
+        hold = room.store.hold("arrive")
         room.store.arrivals["phone"] = Arrival(1, True, 0, 0)
         peer = room.connect("phone")
         await room.settle()
@@ -415,7 +415,7 @@ async def test_a_takeover_ends_the_connection_that_was_there() -> None:
 
 async def test_a_connection_kicked_between_bind_and_arrive_is_not_let_in() -> None:
     async with RunningRoom() as room:
-        hold = room.store.close_door("arrive")
+        hold = room.store.hold("arrive")
         peer = room.connect("phone")
         peer.wire.held = 1  # its socket is full, so that it lingers
         await room.settle()
@@ -433,7 +433,7 @@ async def test_a_connection_kicked_between_bind_and_arrive_is_not_let_in() -> No
 async def test_a_push_that_arrives_between_bind_and_arrive_is_read_from_the_store() -> None:
     """It was committed before `arrive` looked, or is told of here: either way it is fetched."""
     async with RunningRoom() as room:
-        hold = room.store.close_door("arrive")
+        hold = room.store.hold("arrive")
         room.store.arrivals["phone"] = Arrival(1, False, 0, 0)  # `arrive` looked before the commit
         room.store.pages[1] = [Page((push(5),), 0, True)]
         peer = room.connect("phone")
@@ -554,7 +554,7 @@ async def test_a_suspended_room_refuses_clients_and_keeps_those_it_has() -> None
 
 async def test_a_room_is_suspended_when_the_last_connect_under_way_is_answered() -> None:
     async with RunningRoom() as room:
-        hold = room.store.close_door("arrive")
+        hold = room.store.hold("arrive")
         peer = room.connect("phone")
         await room.settle()
         suspending = asyncio.create_task(room.admission.suspend())

@@ -85,7 +85,7 @@ async def test_a_device_that_goes_during_a_broadcast_is_left_out() -> None:
 async def test_a_device_that_is_just_connecting_reads_a_broadcast_from_the_log() -> None:
     async with RunningRoom() as room:
         await room.client("other")
-        hold = room.store.close_door("arrive")
+        hold = room.store.hold("arrive")
         room.store.arrivals["phone"] = Arrival(1, False, 0, 0)
         room.connect("phone")
         await room.settle()
@@ -134,7 +134,7 @@ async def test_a_store_that_cannot_be_told_is_told_later_and_holds_up_no_broadca
     async with RunningRoom() as room:
         peer = await room.client("phone")
         room.store.faults["finish"] = [Unavailable(), Unavailable()]
-        hold = room.store.close_door("finish")
+        hold = room.store.hold("finish")
         await room.bus.send(NODE, [broadcast(1, 0), broadcast(2, 0), broadcast(3, 0)])
         await room.settle()
         assert topics(peer.unread()) == ["push/m1", "push/m2", "push/m3"]

@@ -100,7 +100,7 @@ async def test_a_changed_app_that_cannot_be_read_now_keeps_what_is_known() -> No
 
 async def test_a_look_up_that_was_overtaken_by_a_change_is_not_remembered() -> None:
     async with RunningRoom() as room:
-        hold = room.store.close_door("find_app")
+        hold = room.store.hold("find_app")
         room.connect("phone")
         await room.settle()
         await room.bus.send(NODE, [AppChanged(7, "news")])

@@ -57,7 +57,7 @@ async def test_how_far_the_log_was_read_is_kept_below_what_is_in_flight() -> Non
 
 async def test_a_session_that_was_never_let_in_has_no_cursor() -> None:
     async with RunningRoom() as room:
-        hold = room.store.close_door("arrive")
+        hold = room.store.hold("arrive")
         peer = room.connect("phone")
         await room.settle()
         session = peer.session
@@ -77,7 +77,7 @@ async def test_a_cursor_is_not_kept_before_the_receipts_of_what_it_has_passed() 
         session = peer.session
         session.window.log_read = 9
         peer.send(Puback(1))
-        hold = room.store.close_door("settle")
+        hold = room.store.hold("settle")
         room.receipts.acknowledged(room.parts.noted.acks[0])
         room.departures.add(session)
         await room.settle()
@@ -115,7 +115,7 @@ async def test_who_ends_while_others_are_written_down_comes_next() -> None:
     async with RunningRoom() as room:
         first, second = (await room.client("a")).session, (await room.client("b")).session
         first.window.log_read = second.window.log_read = 9
-        hold = room.store.close_door("advance")
+        hold = room.store.hold("advance")
         room.departures.add(first)
         await room.settle()
         room.departures.add(second)
@@ -213,7 +213,7 @@ async def test_the_cursor_comes_before_the_end_of_the_session() -> None:
     async with RunningRoom() as room:
         session = (await room.client("phone")).session
         session.window.log_read = 9
-        hold = room.store.close_door("advance")
+        hold = room.store.hold("advance")
         room.departures.add(session)
         await room.settle()
         assert await room.register.count(7) == 1

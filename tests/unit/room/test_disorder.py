@@ -155,7 +155,7 @@ class Story:
             self.open()
             await self.connect()
         elif kind == "store is slow":
-            self.store.close_door(("settle", "fetch")[which % 2])
+            self.store.hold(("settle", "fetch")[which % 2])
         elif kind == "store answers":
             self.open()
         if which % 3:  # else the next step comes at the same moment
@@ -163,9 +163,9 @@ class Story:
             self.look()
 
     def open(self) -> None:
-        for hold in self.store.doors.values():
+        for hold in self.store.holds.values():
             hold.set()
-        self.store.doors.clear()
+        self.store.holds.clear()
 
     async def end(self) -> None:
         """Everything that is on its way arrives, and the device acknowledges what it gets."""

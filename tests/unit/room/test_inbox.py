@@ -60,7 +60,7 @@ async def test_sessions_that_ask_during_a_read_share_the_next_one() -> None:
     async with RunningRoom() as room:
         for n in range(20):
             room.store.arrivals[f"d{n}"] = Arrival(n, True, 0, 0)
-        hold = room.store.close_door("fetch")
+        hold = room.store.hold("fetch")
         room.connect("d0")
         await room.settle()
         for n in range(1, 20):
@@ -76,7 +76,7 @@ async def test_a_push_that_comes_during_a_read_is_neither_lost_nor_out_of_order(
     async with RunningRoom() as room:
         room.store.arrivals["phone"] = Arrival(1, True, 0, 0)
         room.store.pages[1] = [Page((push(1),), 0, True), Page((push(2),), 0, True)]
-        hold = room.store.close_door("fetch")
+        hold = room.store.hold("fetch")
         peer = room.connect("phone")
         await room.settle()
         await room.bus.send("n1", [unicast("phone", 2, ordinal=1)])
@@ -103,7 +103,7 @@ async def test_the_first_read_of_a_connection_waits_for_the_receipts_of_the_one_
         old = await room.client("phone")
         room.parts.offer(old, 1)
         old.receive()
-        hold = room.store.close_door("settle")
+        hold = room.store.hold("settle")
         old.send(Puback(1))
         room.receipts.acknowledged(room.parts.noted.acks[0])
         await room.settle()
@@ -120,7 +120,7 @@ async def test_a_session_that_ended_is_not_read_for_and_not_written_to() -> None
     async with RunningRoom() as room:
         room.store.arrivals["phone"] = Arrival(1, True, 0, 0)
         room.store.pages[1] = [Page((push(1, qos=0),), 0, True)]
-        hold = room.store.close_door("fetch")
+        hold = room.store.hold("fetch")
         peer = room.connect("phone")
         await room.settle()
         peer.wire.abort()
@@ -136,7 +136,7 @@ async def test_a_connection_that_is_closing_takes_nothing_of_a_page() -> None:
     async with RunningRoom() as room:
         room.store.arrivals["phone"] = Arrival(1, True, 0, 0)
         room.store.pages[1] = [Page((push(1, qos=0), push(2)), 7, True)]
-        hold = room.store.close_door("fetch")
+        hold = room.store.hold("fetch")
         peer = room.connect("phone")
         await room.settle()
         session = peer.session
@@ -168,7 +168,7 @@ async def test_a_full_window_stops_the_reading_and_an_ack_starts_it_again() -> N
 async def test_a_resync_reads_again_for_everybody_but_who_is_not_let_in_yet() -> None:
     async with RunningRoom() as room:
         inside = await room.client("inside")
-        hold = room.store.close_door("arrive")
+        hold = room.store.hold("arrive")
         room.store.arrivals["coming"] = Arrival(5, False, 0, 0)
         room.store.pages[0] = [Page((push(1),), 0, True)]
         room.store.pages[5] = [Page((push(3),), 0, True)]
@@ -190,7 +190,7 @@ async def test_plain_messages_that_made_room_for_pushes_follow_when_the_store_ha
         peer.receive()
         session = peer.session
         session.window.state = ASKED
-        hold = room.store.close_door("fetch")
+        hold = room.store.hold("fetch")
         room.inbox.ask(session)
         await room.settle()
         other = await room.client("other")

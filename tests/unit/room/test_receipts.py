@@ -50,7 +50,7 @@ async def running(office: Office) -> asyncio.Task[None]:
 async def test_what_comes_together_and_what_comes_during_a_commit_are_committed_together(
     office: Office,
 ) -> None:
-    hold = office.store.close_door("settle")
+    hold = office.store.hold("settle")
     task = await running(office)
     for position in (1, 2, 3):
         office.receipts.acknowledged(office.entry(position))
@@ -96,7 +96,7 @@ async def test_beyond_the_bound_the_newest_receipts_are_forgotten_and_counted(
 async def test_a_failed_batch_comes_back_within_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     office = Office(monkeypatch, limit=3)
     office.store.faults["settle"] = [Unavailable()]
-    hold = office.store.close_door("settle")
+    hold = office.store.hold("settle")
     task = await running(office)
     for position in (1, 2, 3):
         office.receipts.acknowledged(office.entry(position))
@@ -173,7 +173,7 @@ async def test_settled_with_nothing_gathered_returns_at_once(office: Office) -> 
 
 async def test_settled_waits_for_the_commit_under_way(office: Office) -> None:
     """Who reads an inbox behind an acknowledgement must not read it in front of that commit."""
-    hold = office.store.close_door("settle")
+    hold = office.store.hold("settle")
     task = await running(office)
     office.receipts.acknowledged(office.entry(1))
     await settle()
@@ -200,7 +200,7 @@ async def test_settled_waits_through_failures(office: Office) -> None:
 
 
 async def test_who_stops_waiting_does_not_disturb_the_others(office: Office) -> None:
-    hold = office.store.close_door("settle")
+    hold = office.store.hold("settle")
     office.receipts.acknowledged(office.entry(1))
     first = asyncio.create_task(office.receipts.settled())
     second = asyncio.create_task(office.receipts.settled())

@@ -8,7 +8,7 @@ import time
 from typing import Final
 
 from longline.bench.hot.courier import after_properties
-from longline.bench.hot.wire import PUBLISH, Client, Handshakes, Poller, packet_end
+from longline.bench.hot.wire import PUBLISH, Handshakes, LoadClient, Poller, packet_end
 
 MARK_BYTES: Final = 8
 STAMP_BYTES: Final = MARK_BYTES + 8
@@ -33,7 +33,7 @@ class Audience:
         """Of each message, when the last of these devices had it (ns)."""
 
 
-class BroadcastDevice(Client):
+class BroadcastDevice(LoadClient):
     """A connected device: it acknowledges all that it receives in one read with one write."""
 
     def __init__(self, audience: Audience, handshakes: Handshakes, hello: bytes) -> None:

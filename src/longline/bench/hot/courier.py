@@ -13,7 +13,7 @@ from collections import deque
 from typing import Final
 
 from longline.bench.hot.histogram import LatencyHistogram
-from longline.bench.hot.wire import PUBLISH, Channel, Client, Handshakes, Poller, packet_end
+from longline.bench.hot.wire import PUBLISH, Channel, Handshakes, LoadClient, Poller, packet_end
 
 MARK_BYTES: Final = 8
 STAMP_BYTES: Final = MARK_BYTES + 16 + 16
@@ -138,7 +138,7 @@ class Courier:
             self.receipts.record(now - int(data[sent : sent + 16], 16))
 
 
-class UnicastDevice(Client):
+class UnicastDevice(LoadClient):
     """A connected device: it acknowledges all that it receives in one read with one write."""
 
     def __init__(self, courier: Courier, handshakes: Handshakes, hello: bytes) -> None:

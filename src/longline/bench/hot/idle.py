@@ -6,7 +6,7 @@ queue, its head looked at once a turn, and never a scan.
 
 from collections import deque
 
-from longline.bench.hot.wire import Client, Handshakes, Poller
+from longline.bench.hot.wire import Handshakes, LoadClient, Poller
 
 PINGREQ = b"\xc0\x00"
 
@@ -37,7 +37,7 @@ class KeepAlive:
                 queue.append((now + self.interval_ns, client))
 
 
-class IdleClient(Client):
+class IdleClient(LoadClient):
     """A client that only answers for its keep alive; whatever it receives is discarded."""
 
     def __init__(self, poller: Poller, handshakes: Handshakes, keep_alive: KeepAlive, hello: bytes) -> None:

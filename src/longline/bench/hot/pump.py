@@ -20,7 +20,7 @@ import time
 from typing import Final
 
 from longline.bench.hot.histogram import LatencyHistogram
-from longline.bench.hot.wire import PUBACK, PUBLISH, Channel, Client, Handshakes, Poller, packet_end
+from longline.bench.hot.wire import PUBACK, PUBLISH, Channel, Handshakes, LoadClient, Poller, packet_end
 
 SAMPLE: Final = 16
 """One message in this many has its latency taken."""
@@ -178,7 +178,7 @@ class LoadTopic:
             room -= sent
 
 
-class SubscribingClient(Client):
+class SubscribingClient(LoadClient):
     """Receives one topic and counts."""
 
     def __init__(
@@ -240,7 +240,7 @@ class SubscribingClient(Client):
         return at
 
 
-class PublishingClient(Client):
+class PublishingClient(LoadClient):
     """Sends one topic or several; what they have for it in one turn leaves in one write."""
 
     def __init__(self, pump: Pump, handshakes: Handshakes, hello: bytes, qos: int, quota: int) -> None:

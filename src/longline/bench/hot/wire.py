@@ -6,7 +6,7 @@ module is compiled by mypyc; it runs the same, slower, without.
 
 - `Poller` owns the epoll and the table from file descriptor to channel.
 - `Channel` is one socket with an outbox; subclasses see the bytes in `consume`.
-- `Client` is a channel that speaks MQTT: it dials, greets, subscribes, and is then live.
+- `LoadClient` is a channel that speaks MQTT: it dials, greets, subscribes, and is then live.
 - `Handshakes` counts what became of a set of them.
 """
 
@@ -253,7 +253,7 @@ class Handshakes:
         self.refused[reason] = self.refused.get(reason, 0) + 1
 
 
-class Client(Channel):
+class LoadClient(Channel):
     """An MQTT client connection. `hello` is its CONNECT, `then` its SUBSCRIBE or empty."""
 
     def __init__(self, poller: Poller, handshakes: Handshakes, hello: bytes, then: bytes) -> None:
@@ -358,13 +358,13 @@ class Dialler:
         self.rate: float = rate
         self.timeout_ns: int = int(timeout * 1e9)
 
-    def open(self, clients: list[Client], sources: list[str], progress: memoryview) -> None:
+    def open(self, clients: list[LoadClient], sources: list[str], progress: memoryview) -> None:
         """Returns when every client is live or refused. `progress[0]` follows the number that are live.
 
         `sources` gives the local address of each client; an empty list leaves the choice to the kernel.
         """
         began = time.monotonic_ns()
-        waiting: deque[Client] = deque()
+        waiting: deque[LoadClient] = deque()
         opened = 0
         while opened < len(clients) or self.handshakes.pending:
             now = time.monotonic_ns()

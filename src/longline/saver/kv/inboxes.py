@@ -60,9 +60,7 @@ class KvInboxes:
     async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival | None]:
         """The same script, whether a device is new or comes back."""
         existing = {app: await self._apps.name_of(app) is not None for app in {item.app for item in batch}}
-        asked = list(
-            {(item.app, item.device): item for item in reversed(batch) if existing[item.app]}.values()
-        )
+        asked = [item for item in batch if existing[item.app]]
         found = await scatter(
             asked,
             lambda item: self._partitions.of(item.app, item.device),
@@ -70,8 +68,8 @@ class KvInboxes:
             self._read_arrivals,
             self._no_arrival,
         )
-        arrivals = {(item.app, item.device): arrival for item, arrival in zip(asked, found, strict=True)}
-        return [arrivals.get((item.app, item.device)) for item in batch]
+        rest = iter(found)
+        return [next(rest) if existing[item.app] else None for item in batch]
 
     def _ask_arrivals(self, partition: int, part: Sequence[Arrive]) -> Awaitable[Reply]:
         args: list[Word] = []

@@ -5,7 +5,8 @@ for one partition are one script. The others go by way of the journal.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from operator import itemgetter
 
 import msgspec
 
@@ -40,6 +41,7 @@ _NO_TARGET = Refused(NoTarget.code)
 
 _Whole = tuple[int, Submission]  # one that goes into one partition, and that
 _Answer = Outcome | IdempotencyConflict
+_partition_of: Callable[[_Whole], int] = itemgetter(0)
 
 
 class KvMessages:
@@ -65,9 +67,10 @@ class KvMessages:
             else:
                 whole.append((partition, submission))
         if not journalled:
-            return [*await self._send_whole(whole)]
+            return [*await scatter(whole, _partition_of, self._ask, self._read, self._spare)]
         outcomes, answers = await asyncio.gather(
-            self._send_whole(whole), self._send_all_journalled(journalled, alone=not whole)
+            scatter(whole, _partition_of, self._ask, self._read, self._spare),
+            self._send_all_journalled(journalled, alone=not whole),
         )
         of_whole, of_journalled = iter(outcomes), iter(answers)
         return [next(of_whole) if is_whole else next(of_journalled) for is_whole in order]
@@ -90,9 +93,6 @@ class KvMessages:
                 elif only != partition:
                     return None
         return only or 0
-
-    async def _send_whole(self, whole: Sequence[_Whole]) -> list[Outcome]:
-        return await scatter(whole, lambda item: item[0], self._ask, self._read, self._spare)
 
     def _ask(self, partition: int, part: Sequence[_Whole]) -> Awaitable[Reply]:
         args: list[Word] = []
