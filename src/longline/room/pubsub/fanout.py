@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final, final
 
 from longline.mqtt.codec import PublishFrame
-from longline.mqtt.packets import MQTT_5_0, Publish
+from longline.mqtt.packets import MQTT_3_1_1, MQTT_5_0, Publish
 from longline.mqtt.properties import Properties
 from longline.room.counters import RoomCounters
 from longline.room.pubsub.rooms import LATER, NOT_YET, Publisher, RemoteRooms
@@ -27,15 +27,38 @@ PACKET_ID: Final = 2  # bytes that a packet identifier adds
 class FanoutMessage:
     """A message on its way to subscribers, with the forms in which it was encoded so far."""
 
-    __slots__ = ("_prefixed", "_properties", "frames4", "frames5", "packet", "sender")
+    __slots__ = ("_4_0", "_4_1", "_5_0", "_5_1", "_prefixed", "_properties", "packet", "sender")
 
     def __init__(self, sender: Session | None, packet: Publish) -> None:
         self.sender = sender
         self.packet = packet
         self._properties: Properties | None = forwarded(packet.properties)
-        self.frames4: list[PublishFrame | None] = [None, None]  # by QoS
-        self.frames5: list[PublishFrame | None] = [None, None]
+        # By version and QoS: names and no list, for most messages have few subscribers.
+        self._4_0: PublishFrame | None = None
+        self._4_1: PublishFrame | None = None
+        self._5_0: PublishFrame | None = None
+        self._5_1: PublishFrame | None = None
         self._prefixed: dict[tuple[str, int, int], PublishFrame] | None = None
+
+    def frame(self, mqtt5: bool, qos: int) -> PublishFrame:
+        """As it goes to a session whose topics have no prefix."""
+        if mqtt5:
+            frame = self._5_1 if qos else self._5_0
+            if frame is None:
+                frame = self._encoded("", MQTT_5_0, qos)
+                if qos:
+                    self._5_1 = frame
+                else:
+                    self._5_0 = frame
+        else:
+            frame = self._4_1 if qos else self._4_0
+            if frame is None:
+                frame = self._encoded("", MQTT_3_1_1, qos)
+                if qos:
+                    self._4_1 = frame
+                else:
+                    self._4_0 = frame
+        return frame
 
     def with_prefix(self, prefix: str, version: int, qos: int) -> PublishFrame:
         prefixed = self._prefixed
@@ -44,10 +67,10 @@ class FanoutMessage:
         key = (prefix, version, qos)
         frame = prefixed.get(key)
         if frame is None:
-            frame = prefixed[key] = self.encoded(prefix, version, qos)
+            frame = prefixed[key] = self._encoded(prefix, version, qos)
         return frame
 
-    def encoded(self, prefix: str, version: int, qos: int) -> PublishFrame:
+    def _encoded(self, prefix: str, version: int, qos: int) -> PublishFrame:
         packet = self.packet
         properties = self._properties if version == MQTT_5_0 else None
         return PublishFrame(prefix + packet.topic, packet.payload, qos, False, properties, version)
@@ -57,17 +80,17 @@ class FanoutMessage:
 class Slices:
     """A message with more subscribers than one turn may serve."""
 
-    __slots__ = ("_done", "_fanout", "_outgoing", "_reached", "_served", "_subscribers")
+    __slots__ = ("_done", "_fanout", "_message", "_reached", "_served", "_subscribers")
 
     def __init__(
         self,
         fanout: "Fanout",
-        outgoing: FanoutMessage,
+        message: FanoutMessage,
         subscribers: list[Subscriber[Session]],
         done: Callable[[int], None],
     ) -> None:
         self._fanout = fanout
-        self._outgoing = outgoing
+        self._message = message
         self._subscribers = subscribers
         self._done = done  # called with how many it has reached
         self._served = 0
@@ -76,7 +99,7 @@ class Slices:
     def serve(self) -> bool:
         """Serves the next slice; False when it was the last."""
         end = self._served + self._fanout.turn.budget
-        self._reached += self._fanout.spread(self._outgoing, self._subscribers[self._served : end])
+        self._reached += self._fanout.spread(self._message, self._subscribers[self._served : end])
         self._served = end
         if end < len(self._subscribers):
             return True
@@ -193,10 +216,10 @@ class Fanout:
             self.spread(FanoutMessage(None, packet), subscribers)
         return True
 
-    def spread(self, outgoing: FanoutMessage, subscribers: list[Subscriber[Session]]) -> int:
+    def spread(self, message: FanoutMessage, subscribers: list[Subscriber[Session]]) -> int:
         """Delivers a message to each of these; returns how many of them it has reached."""
-        packet_qos = outgoing.packet.qos
-        sender = outgoing.sender
+        packet_qos = message.packet.qos
+        sender = message.sender
         reached = 0
         for subscriber in subscribers:
             receiver = subscriber.who
@@ -207,14 +230,10 @@ class Fanout:
             try:
                 outlet = attachment.outlet
                 sharing = attachment.sharing
-                if sharing is not None and sharing.prefix:
-                    frame = outgoing.with_prefix(sharing.prefix, outlet.version, qos)
+                if sharing is None or not sharing.prefix:
+                    frame = message.frame(outlet.mqtt5, qos)
                 else:
-                    frames = outgoing.frames5 if outlet.mqtt5 else outgoing.frames4
-                    known = frames[qos]
-                    if known is None:
-                        known = frames[qos] = outgoing.encoded("", outlet.version, qos)
-                    frame = known
+                    frame = message.with_prefix(sharing.prefix, outlet.version, qos)
                 if self._deliver(receiver, outlet, frame, qos):
                     reached += 1
             except Exception as error:

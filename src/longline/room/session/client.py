@@ -163,18 +163,24 @@ class ClientConnection(Connection):
     # --- publishing -------------------------------------------------------------------------------
 
     def _publish(self, packet: Publish) -> int:
-        session = self.session
-        if session is None:
+        first = self.attachment
+        if first is None:
             return GO_ON
+        session = first.session
         services = self.services
-        self.wire.counters.messages_in += 1
+        services.counters.messages_in += 1
         properties = packet.properties
         if properties is not None and TOPIC_ALIAS in properties and not self._resolve(packet):
             refusal = ALIAS
         else:
             refused = services.rules.publication(session, packet)
             if refused is None:
-                return self._distribute(session, packet)
+                reached = services.fanout.publish(self, session, packet)
+                if reached == NOT_YET:
+                    return WAIT
+                if packet.qos == 1 and reached >= 0:
+                    self._puback(packet.packet_id, 0 if reached else NO_SUBSCRIBERS)
+                return HOLD if services.turn.pressed else GO_ON
             refusal = refused
         if refusal.fatal or packet.qos == 0 or not self.mqtt5:
             # [MQTT-3.3.5-2] 3.1.1 has no negative PUBACK, and QoS 0 has no answer at all
@@ -182,19 +188,7 @@ class ClientConnection(Connection):
             return GO_ON
         self.report(refusal.code, refusal.message)
         self._puback(packet.packet_id, refusal.reason)
-        return self._pace()
-
-    def _distribute(self, session: Session, packet: Publish) -> int:
-        reached = self.services.fanout.publish(self, session, packet)
-        if reached == NOT_YET:
-            return WAIT
-        if reached >= 0 and packet.qos == 1:
-            self._puback(packet.packet_id, 0 if reached else NO_SUBSCRIBERS)
-        return self._pace()
-
-    def _pace(self) -> int:
-        """Whether more of this publisher is welcome."""
-        return HOLD if self.wire.turn.pressed else GO_ON
+        return HOLD if services.turn.pressed else GO_ON
 
     def _resolve(self, packet: Publish) -> bool:
         """Section 3.3.2.3.4: an alias with a topic defines it, an alias without one uses it."""
