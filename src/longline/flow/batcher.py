@@ -30,10 +30,10 @@ class Batcher(Generic[T]):
     """Items gathered by whoever has some, worked on in batches by one task, in order.
 
     `work` takes up to `batch` items, waits for what has to be waited for, and returns those that are to be
-    tried again, in order; none when all are done. Raising a `LonglineError` says that all of them are. They
-    go in front of what has come meanwhile, after a pause as `retry` says, which grows for as long as nothing
-    gets done. Anything else that `work` raises is the fault of one item: each is tried alone, and the one
-    that fails is given up and noted. So `work` must bear an item that it has done before.
+    tried again, in order; none when all are done. Raising a `LonglineError` that is `retryable` says that all
+    of them are. They go in front of what has come meanwhile, after a pause as `retry` says, which grows while
+    nothing gets done. Anything else that `work` raises is the fault of one item: each is tried
+    alone, and the one that fails is given up and noted. So `work` must bear an item that it has done before.
 
     At most `limit` items wait, those under way included; `lost` counts the ones that found no room, or lost
     theirs. `delay` is how many seconds a first item waits for company; a full batch waits for none.
@@ -149,9 +149,9 @@ class Batcher(Generic[T]):
         """Those to be tried again."""
         try:
             return await self._work(batch) or ()
-        except LonglineError:
-            return batch
         except Exception as error:
+            if isinstance(error, LonglineError) and error.retryable:
+                return batch
             if len(batch) == 1:
                 self._faults.note(self.name, error)
                 return ()

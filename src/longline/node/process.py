@@ -121,7 +121,7 @@ class Process:
     async def _open(self, opened: AsyncExitStack) -> None:
         """Opens part after part; `opened` closes them in reverse order."""
         settings = self.settings
-        engines = await self._open_engines(settings, opened)
+        engines = await self._open_engines(settings, self.faults, opened)
         fenced = asyncio.Event()
         self.membership = Membership(
             settings.node.name,
