@@ -31,7 +31,7 @@ from longline.room.session.client import ClientConnection, Services
 from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
 from longline.room.wire.addresses import Addresses
-from longline.room.wire.connection import Wire
+from longline.room.wire.connection import Limits
 from longline.room.wire.listeners import listen, serve
 from longline.room.wire.ticker import Ticker
 from longline.room.wire.wheel import Wheel
@@ -124,7 +124,13 @@ class Room:
             rate=settings.connect_rate,
             rate_per_address=settings.connect_rate_per_address,
         )
-        wire = Wire(
+        self._services = Services(
+            Limits(
+                settings.outbox_bytes,
+                settings.max_packet_size,
+                settings.connect_packet_size,
+                math.ceil(settings.connect_timeout),
+            ),
             counters,
             turn,
             self._wheel,
@@ -132,13 +138,12 @@ class Room:
             admits=self._addresses.admit,
             released=self._addresses.release,
             report=report,
-            outbox_bytes=settings.outbox_bytes,
-            max_packet_size=settings.max_packet_size,
-            connect_packet_size=settings.connect_packet_size,
-            connect_timeout=math.ceil(settings.connect_timeout),
+            sessions=sessions,
+            fanout=fanout,
+            pushes=pushes,
+            rules=Rules(settings.max_subscriptions, settings.max_topic_levels, settings.topic_alias_maximum),
+            admit=self.admission.admit,
         )
-        rules = Rules(settings.max_subscriptions, settings.max_topic_levels, settings.topic_alias_maximum)
-        self._services = Services(wire, sessions, fanout, pushes, rules, self.admission.admit)
         # What others tell us.
         self._broadcasts = Broadcasts(
             node,

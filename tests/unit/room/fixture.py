@@ -27,7 +27,7 @@ from longline.room.session.client import ClientConnection, Services
 from longline.room.session.session import Session
 from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
-from longline.room.wire.connection import Connection, Wire
+from longline.room.wire.connection import Connection, Limits
 from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
 
@@ -262,7 +262,9 @@ class RoomFixture:
         self.fanout = Fanout(self.counters, self.turn, self.faults, session_queue)
         self.pushes = Pushes(self.counters, self.noted, self.noted)
         self.sessions = Sessions(self.counters, self.faults, self.fanout, self.pushes, self.noted.departed)
-        self.wire = Wire(
+        self.rules = Rules(max_subscriptions, max_topic_levels, topic_alias_maximum)
+        self.services = Services(
+            Limits(outbox_bytes, max_packet_size, connect_packet_size, connect_timeout),
             self.counters,
             self.turn,
             self.wheel,
@@ -270,14 +272,11 @@ class RoomFixture:
             admits=admits,
             released=self.released.append,
             report=self.noted.refused,
-            outbox_bytes=outbox_bytes,
-            max_packet_size=max_packet_size,
-            connect_packet_size=connect_packet_size,
-            connect_timeout=connect_timeout,
-        )
-        self.rules = Rules(max_subscriptions, max_topic_levels, topic_alias_maximum)
-        self.services = Services(
-            self.wire, self.sessions, self.fanout, self.pushes, self.rules, self.noted.admit
+            sessions=self.sessions,
+            fanout=self.fanout,
+            pushes=self.pushes,
+            rules=self.rules,
+            admit=self.noted.admit,
         )
         self._epoch = 0
 
@@ -309,7 +308,7 @@ class RoomFixture:
         assert client is peer.connection
         largest = get_int(packet.properties, PropertyId.MAXIMUM_PACKET_SIZE)
         if largest is not None:
-            client.max_outgoing = largest
+            client.limit(largest)
         session = self.session(packet.client_id, window=window, ordinal=ordinal)
         session.window.open(0, pending)
         self.sessions.open(session)

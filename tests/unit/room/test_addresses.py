@@ -30,7 +30,7 @@ class Gate:
             rate=rate,
             rate_per_address=rate_per_address,
         )
-        self.room.wire.released = self.addresses.release
+        self.room.services.released = self.addresses.release
 
     def connect(self, address: str | None = "192.0.2.1") -> Peer:
         return self.room.peer(address=(address, 50_000) if address is not None else None)

@@ -200,7 +200,7 @@ def test_a_connection_that_dies_while_its_connect_waits_leaves_nothing_behind() 
 def test_the_address_of_a_counted_connection_is_given_back() -> None:
     room = RoomFixture()
     peer = room.peer()
-    peer.connection.peer = "192.0.2.1"
+    peer.connection.extras.peer = "192.0.2.1"
     peer.wire.abort()
     assert peer.over
     assert room.released == ["192.0.2.1"]
@@ -277,7 +277,7 @@ def test_an_idle_connection_holds_no_buffer_and_no_collection() -> None:
     connection, session = peer.connection, peer.session
     assert connection.link.output is None
     assert connection.link.held == 0
-    assert (connection.backlog, connection.aliases) == (None, None)
+    assert connection._extras is None
     assert (session.window.inflight, session.queue, session.subscriptions) == (None, None, None)
     assert not room.turns.waiting
 

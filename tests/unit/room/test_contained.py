@@ -148,7 +148,7 @@ def test_a_subscriber_that_cannot_be_written_to_costs_the_others_nothing() -> No
 
 async def test_a_deadline_that_we_fail_at_keeps_no_other_from_coming() -> None:
     room = RoomFixture(connect_timeout=1)
-    room.wire.report = lambda code, peer, message: boom() if peer == "192.0.2.9" else None
+    room.services.report = lambda code, peer, message: boom() if peer == "192.0.2.9" else None
     bad, good = room.peer(address=("192.0.2.9", 1)), room.peer()
     seconds: list[int] = []
     clock = Ticker(room.wheel, room.faults, lambda: seconds.append(1))
@@ -281,7 +281,7 @@ async def test_a_message_that_cannot_be_relayed_is_given_up_and_its_publisher_go
         cast(Bus, bus), RouteCounters(), faults, limit=1, known=lambda name: True, sleep=asyncio.sleep
     )
     publisher = room.client("p")
-    publisher.connection.backlog = []
+    publisher.connection.extras.backlog = []
     task = asyncio.create_task(relay.run())
     for number, node in enumerate(("a", "bad", "b"), 1):
         owed = Owed(publisher.connection, publisher.connection.owe(number), True)

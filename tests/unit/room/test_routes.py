@@ -142,7 +142,7 @@ async def test_answers_keep_the_order_of_the_publications() -> None:
         await cluster.settle()
         answers = [packet for packet in publisher.receive() if isinstance(packet, Puback)]
         assert [answer.packet_id for answer in answers] == [1, 2, 3, 4]
-        assert publisher.connection.answers is None
+        assert publisher.connection.owing() == 0
 
 
 async def test_many_messages_of_one_publisher_keep_their_order() -> None:

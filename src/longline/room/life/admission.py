@@ -216,7 +216,7 @@ class Admission:
             window = min(window, receive_maximum)
         largest = get_int(packet.properties, PropertyId.MAXIMUM_PACKET_SIZE)
         if largest is not None:
-            client.max_outgoing = largest
+            client.limit(largest)
         tenant = self._sessions.enter(app.number, app.app, app.pubsub)
         known = self._apps.remembered(app.app)
         if known is not None:

@@ -16,7 +16,7 @@ from longline.room.pubsub.rooms import LATER, NOT_YET, OtherRooms, Publisher
 from longline.room.pubsub.subscriptions import Subscriber
 from longline.room.push.frames import forwarded
 from longline.room.session.outlet import Outlet
-from longline.room.session.session import Session, Tenant
+from longline.room.session.session import Plain, Session, Tenant
 from longline.room.turn import Turn
 from longline.telemetry.faults import Faults
 
@@ -102,10 +102,12 @@ class Fanout:
     def subscribe(self, session: Session, filter: str, qos: int, no_local: bool) -> None:
         """Enters or replaces a session's subscription."""
         tenant = session.tenant
-        held = session.subscriptions
-        if held is None:
-            held = session.subscriptions = set()
-        held.add(filter)
+        plain = session.plain
+        if plain is None:
+            plain = session.plain = Plain()
+        if plain.subscriptions is None:
+            plain.subscriptions = set()
+        plain.subscriptions.add(filter)
         rooms = self.rooms
         if rooms is not None and not tenant.subscriptions.wanted(filter):
             rooms.wanted(tenant.app, filter)
@@ -113,22 +115,23 @@ class Fanout:
 
     def unsubscribe(self, session: Session, filter: str) -> bool:
         """Takes a subscription away; False when there was none."""
-        held = session.subscriptions
-        if held is None or filter not in held:
+        plain = session.plain
+        if plain is None or plain.subscriptions is None or filter not in plain.subscriptions:
             return False
-        held.discard(filter)
-        if not held:
-            session.subscriptions = None
+        plain.subscriptions.discard(filter)
+        if not plain.subscriptions:
+            plain.subscriptions = None
+            if plain.queue is None:
+                session.plain = None
         self._withdraw(session, filter)
         return True
 
     def leave(self, session: Session) -> None:
         """The session is over: takes all its subscriptions away, and what waits for it."""
-        session.queue = None
-        held = session.subscriptions
-        if held is not None:
-            session.subscriptions = None
-            for filter in held:
+        plain = session.plain
+        session.plain = None
+        if plain is not None and plain.subscriptions is not None:
+            for filter in plain.subscriptions:
                 self._withdraw(session, filter)
 
     def _withdraw(self, session: Session, filter: str) -> None:
@@ -203,10 +206,11 @@ class Fanout:
             qos = packet_qos if packet_qos < subscriber.qos else subscriber.qos
             try:
                 outlet = attachment.outlet
-                if attachment.prefix:
-                    frame = outgoing.with_prefix(attachment.prefix, outlet.version, qos)
+                sharing = attachment.sharing
+                if sharing is not None and sharing.prefix:
+                    frame = outgoing.with_prefix(sharing.prefix, outlet.version, qos)
                 else:
-                    frames = outgoing.frames5 if outlet.version == MQTT_5_0 else outgoing.frames4
+                    frames = outgoing.frames5 if outlet.mqtt5 else outgoing.frames4
                     known = frames[qos]
                     if known is None:
                         known = frames[qos] = outgoing.encoded("", outlet.version, qos)
@@ -220,7 +224,7 @@ class Fanout:
         return reached
 
     def _deliver(self, receiver: Session, outlet: Outlet, frame: PublishFrame, qos: int) -> bool:
-        if len(frame.at_most_once) + PACKET_ID > outlet.max_outgoing:
+        if outlet.limited and not outlet.takes(len(frame.at_most_once) + PACKET_ID):
             self._counters.messages_dropped_size += 1
             return False
         if qos == 0:
@@ -229,12 +233,15 @@ class Fanout:
                 return False
             outlet.write(frame.at_most_once)
             return True
-        if receiver.queue is None and not outlet.blocked and receiver.window.spare() > 0:
+        plain = receiver.plain
+        queue = None if plain is None else plain.queue
+        if queue is None and not outlet.blocked and receiver.window.spare() > 0:
             outlet.write(frame.with_id(receiver.window.identify(None), False))
             return True
-        queue = receiver.queue
         if queue is None:
-            queue = receiver.queue = deque()
+            if plain is None:
+                plain = receiver.plain = Plain()
+            queue = plain.queue = deque()
         if len(queue) >= self.session_queue:
             self._counters.messages_dropped_slow += 1
             return False
@@ -243,13 +250,16 @@ class Fanout:
 
     def drain(self, session: Session) -> None:
         """Writes plain QoS 1 messages that waited, as far as the window and the connection allow."""
-        queue = session.queue
+        plain = session.plain
         attachment = session.attachment
-        if queue is None or attachment is None:
+        if plain is None or plain.queue is None or attachment is None:
             return
+        queue = plain.queue
         outlet = attachment.outlet
         window = session.window
         while queue and not outlet.blocked and window.spare() > 0:
             outlet.write(queue.popleft().with_id(window.identify(None), False))
         if not queue:
-            session.queue = None
+            plain.queue = None
+            if plain.subscriptions is None:
+                session.plain = None

@@ -17,8 +17,8 @@ from longline.bus.port import Bus
 from longline.errors import LonglineError
 from longline.flow.batcher import Batcher, Retry
 from longline.model.commands import Forward
-from longline.room.pubsub.answers import Answer
 from longline.room.pubsub.rooms import Publisher
+from longline.room.wire.answers import Answer
 from longline.telemetry.faults import Faults
 
 BATCH: Final = 1000  # messages

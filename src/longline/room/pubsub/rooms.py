@@ -3,7 +3,7 @@
 from typing import Final, Protocol
 
 from longline.mqtt.packets import Packet, Publish, Suback
-from longline.room.pubsub.answers import Answer
+from longline.room.wire.answers import Answer
 
 # What is said of a publication instead of how many it has reached:
 NOT_YET: Final = -1  # its publisher has to wait, until `Publisher.published` or `go_on` is called

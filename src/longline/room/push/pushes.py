@@ -100,7 +100,7 @@ class Pushes:
         session = attachment.session
         outlet = attachment.outlet
         frame = frames.of(outlet.version, now_ms, attachment.prefix)
-        if len(frame.at_most_once) + PACKET_ID > outlet.max_outgoing:
+        if outlet.limited and not outlet.takes(len(frame.at_most_once) + PACKET_ID):
             # [MQTT-3.1.2-24] a packet over the client's limit is not sent; nor is it worth keeping
             self.outcomes.dropped(session, position, broadcast, "too_large_for_client")
             return

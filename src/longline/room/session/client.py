@@ -10,7 +10,6 @@ from typing import Final, cast, final
 from longline.mqtt.packets import (
     CONNECT,
     DISCONNECT,
-    MQTT_5_0,
     PINGREQ,
     PUBACK,
     PUBCOMP,
@@ -35,38 +34,52 @@ from longline.mqtt.packets import (
 )
 from longline.mqtt.properties import SUBSCRIPTION_IDENTIFIER, TOPIC_ALIAS
 from longline.mqtt.reasons import ReasonCode
-from longline.room.pubsub.answers import OWED, Answer, Answers
+from longline.room.counters import RoomCounters
 from longline.room.pubsub.fanout import Fanout
 from longline.room.pubsub.rooms import NOT_YET
 from longline.room.pubsub.rules import ALIAS, Rules, reserved
 from longline.room.push.pushes import Pushes
 from longline.room.session.session import Attachment, Gone, Session
 from longline.room.session.sessions import Sessions
-from longline.room.wire.connection import GO_ON, HOLD, WAIT, Connection, Wire
+from longline.room.turn import Turn
+from longline.room.wire.answers import OWED, Answer, Answers
+from longline.room.wire.connection import GO_ON, HOLD, WAIT, Connection, Limits, Wire
+from longline.room.wire.wheel import Wheel
+from longline.telemetry.faults import Faults
 
 NO_SUBSCRIBERS: Final = 0x10  # as a number: in compiled code a member of an enum costs a look-up
 
 
 @final
-class Services:
+class Services(Wire):
     """What all clients of a room share. `admit` answers a CONNECT, then or later.
 
     `redirect`, while nobody is let in, names the server (`host:port`) for a client by the names of its app
     and device, or None where it should come back by the address that it knows.
     """
 
-    __slots__ = ("admit", "fanout", "pushes", "redirect", "rules", "sessions", "wire")
+    __slots__ = ("admit", "fanout", "pushes", "redirect", "rules", "sessions")
 
     def __init__(
         self,
-        wire: Wire,
+        limits: Limits,
+        counters: RoomCounters,
+        turn: Turn,
+        wheel: Wheel,
+        faults: Faults,
+        *,
+        admits: Callable[[Connection], bool],
+        released: Callable[[str], None],
+        report: Callable[[str, str, str], None],
         sessions: Sessions,
         fanout: Fanout,
         pushes: Pushes,
         rules: Rules,
         admit: "Callable[[ClientConnection, Connect], None]",
     ) -> None:
-        self.wire = wire
+        super().__init__(
+            limits, counters, turn, wheel, faults, admits=admits, released=released, report=report
+        )
         self.sessions = sessions
         self.fanout = fanout
         self.pushes = pushes
@@ -79,14 +92,16 @@ class Services:
 class ClientConnection(Connection):
     """A connected client. `attachment` is the first of its connection, once it was let in."""
 
-    __slots__ = ("aliases", "answers", "attachment", "services")
+    __slots__ = ("attachment",)
 
     def __init__(self, services: Services) -> None:
-        super().__init__(services.wire)
-        self.services = services
+        super().__init__(services)
         self.attachment: Attachment | None = None
-        self.aliases: dict[int, str] | None = None  # topic aliases
-        self.answers: Answers | None = None  # while a PUBACK has to wait
+
+    @property
+    def services(self) -> Services:
+        """What it shares with all clients."""
+        return cast(Services, self.wire)
 
     @property
     def session(self) -> Session | None:
@@ -122,7 +137,6 @@ class ClientConnection(Connection):
                 self.services.pushes.made_room(attachment.session)
 
     def lost(self) -> None:
-        self.answers = None
         first = self.attachment
         if first is not None:
             self.attachment = None
@@ -162,7 +176,7 @@ class ClientConnection(Connection):
             if refused is None:
                 return self._distribute(session, packet)
             refusal = refused
-        if refusal.fatal or packet.qos == 0 or self.version != MQTT_5_0:
+        if refusal.fatal or packet.qos == 0 or not self.mqtt5:
             # [MQTT-3.3.5-2] 3.1.1 has no negative PUBACK, and QoS 0 has no answer at all
             self.fault(refusal.reason, refusal.code, refusal.message)
             return GO_ON
@@ -190,10 +204,11 @@ class ClientConnection(Connection):
         alias = properties[TOPIC_ALIAS]
         if not isinstance(alias, int) or not 0 < alias <= self.services.rules.topic_alias_maximum:
             return False
-        aliases = self.aliases
+        extras = self.extras
+        aliases = extras.aliases
         if packet.topic:
             if aliases is None:
-                aliases = self.aliases = {}
+                aliases = extras.aliases = {}
             aliases[alias] = packet.topic
             return True
         if aliases is None or alias not in aliases:
@@ -209,30 +224,37 @@ class ClientConnection(Connection):
 
     def owe(self, packet_id: int) -> Answer:
         """A PUBACK that `settle` sends."""
-        if self.answers is None:
-            self.answers = Answers()
-        return self.answers.add(packet_id, OWED)
+        extras = self.extras
+        if extras.answers is None:
+            extras.answers = Answers()
+        return extras.answers.add(packet_id, OWED)
 
     def owing(self) -> int:
         """How many PUBACKs the client waits for."""
-        return len(self.answers) if self.answers is not None else 0
+        answers = self._answers()
+        return len(answers) if answers is not None else 0
 
     def settle(self, answer: Answer, reason: int) -> None:
         """Sends a PUBACK that was owed, once those before it are out [MQTT-4.6.0-2]."""
         answer.reason = reason
-        answers = self.answers
+        answers = self._answers()
         if answers is None:
             return
         for due in answers.due():
             self.send(Puback(due.packet_id, due.reason))
         if not len(answers):
-            self.answers = None
+            self.extras.answers = None
 
     def _puback(self, packet_id: int, reason: int) -> None:
-        if self.answers is None:
+        answers = self._answers()
+        if answers is None:
             self.send(Puback(packet_id, reason))
         else:
-            self.answers.add(packet_id, reason)
+            answers.add(packet_id, reason)
+
+    def _answers(self) -> Answers | None:
+        extras = self._extras
+        return None if extras is None else extras.answers
 
     # --- acknowledging ----------------------------------------------------------------------------
 
@@ -284,7 +306,7 @@ class ClientConnection(Connection):
         if refusal is not None:
             self.report(refusal.code, refusal.message)
             # Section 3.9.3 of 3.1.1 knows one failure only
-            return refusal.reason if self.version == MQTT_5_0 else ReasonCode.UNSPECIFIED_ERROR
+            return refusal.reason if self.mqtt5 else ReasonCode.UNSPECIFIED_ERROR
         qos = min(wanted.qos, 1)
         # A device gets what is its own on the platform's topics without asking; asking does no harm.
         if not reserved(wanted.filter):

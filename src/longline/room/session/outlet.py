@@ -2,10 +2,10 @@
 
 from typing import Final
 
+from longline.mqtt.packets import MQTT_3_1_1, MQTT_5_0
 from longline.mqtt.reasons import ReasonCode
 
 UNSET: Final = -1
-NO_LIMIT: Final = 268_435_460  # bytes: the largest packet that the wire can express, section 2.1.4
 
 
 class Outlet:
@@ -14,14 +14,24 @@ class Outlet:
     An abstract class and no Protocol: compiled code calls it by a table, as fast as itself.
     """
 
-    __slots__ = ("blocked", "ended", "max_outgoing", "slot", "version")
+    __slots__ = ("blocked", "ended", "limited", "mqtt5", "slot", "touched")
 
     def __init__(self) -> None:
         self.blocked = False  # it holds more than it should: what can wait is not written
         self.ended = False  # we close: nothing more is taken or written
-        self.version = 0  # the client's protocol level, once it has said it
-        self.max_outgoing = NO_LIMIT  # bytes: the client's Maximum Packet Size
+        self.limited = False  # the client has a Maximum Packet Size: `takes` is to be asked
+        self.mqtt5 = False  # or 3.1.1; once the client has said it
+        self.touched = False  # in the turn's list of connections to flush
         self.slot = UNSET  # where the wheel has it
+
+    @property
+    def version(self) -> int:
+        """The client's protocol level."""
+        return MQTT_5_0 if self.mqtt5 else MQTT_3_1_1
+
+    def takes(self, size: int) -> bool:
+        """Whether a packet of so many bytes is within the client's Maximum Packet Size."""
+        raise NotImplementedError
 
     def ready(self) -> bool:
         """Whether a message written now goes out: the link is open and the client takes what it is sent."""

@@ -54,8 +54,7 @@ class Session:
         "gone",
         "lost_before",
         "ordinal",
-        "queue",
-        "subscriptions",
+        "plain",
         "tenant",
         "window",
     )
@@ -69,31 +68,92 @@ class Session:
         self.ordinal = UNKNOWN  # until the store has told of the device
         self.lost_before = 0  # receipts that the room had lost when this session began
         self.gone = Gone.BROKEN
-        self.queue: deque[PublishFrame] | None = None  # plain QoS 1 messages that wait for the window
+        self.plain: Plain | None = None  # while it has any of it
+
+    @property
+    def subscriptions(self) -> set[str] | None:
+        """Its topic filters."""
+        plain = self.plain
+        return None if plain is None else plain.subscriptions
+
+    @property
+    def queue(self) -> deque[PublishFrame] | None:
+        """Plain QoS 1 messages that wait for the window."""
+        plain = self.plain
+        return None if plain is None else plain.queue
+
+
+@final
+class Plain:
+    """What a session has of plain publish/subscribe."""
+
+    __slots__ = ("queue", "subscriptions")
+
+    def __init__(self) -> None:
         self.subscriptions: set[str] | None = None
+        self.queue: deque[PublishFrame] | None = None
 
 
 @final
 class Attachment:
     """A session on a connection.
 
-    The first is of the app and device that the connection was let in as; topics go to it as they are.
-    `others` may follow on the same connection, for sessions of other apps: their topics begin with `prefix`.
-    Packet identifiers and the client's Receive Maximum are the connection's [MQTT-2.2.1-4]: its sessions'
-    windows have what is in flight in common.
+    The first is of the app and device that the connection was let in as; topics go to it as they are. Others
+    may follow on the same connection, for sessions of other apps: their topics begin with a prefix. Packet
+    identifiers and the client's Receive Maximum are the connection's [MQTT-2.2.1-4]: its sessions' windows
+    have what is in flight in common.
     """
 
-    __slots__ = ("first", "others", "outlet", "prefix", "session")
+    __slots__ = ("outlet", "session", "sharing")
 
-    def __init__(
-        self, session: Session, outlet: Outlet, prefix: str = "", first: "Attachment | None" = None
-    ) -> None:
+    def __init__(self, session: Session, outlet: Outlet) -> None:
         self.session = session
         self.outlet = outlet
-        self.prefix = prefix
-        self.first = first  # None when it is this one
-        self.others: list[Attachment] | None = None
+        self.sharing: Sharing | None = None  # while the connection has several
+
+    @property
+    def prefix(self) -> str:
+        """What topics begin with, empty for the first."""
+        return "" if self.sharing is None else self.sharing.prefix
+
+    @property
+    def first(self) -> "Attachment | None":
+        """The first on the connection; None when it is this one."""
+        return None if self.sharing is None else self.sharing.first
+
+    @property
+    def others(self) -> "list[Attachment] | None":
+        """Those that came after this one, the first."""
+        return None if self.sharing is None else self.sharing.others
 
     def every(self) -> "list[Attachment]":
         """All on the connection of this one, the first."""
-        return [self] if self.others is None else [self, *self.others]
+        return [self] if self.sharing is None else [self, *self.sharing.others]
+
+    def join(self, other: "Attachment", prefix: str) -> None:
+        """Has another session on the connection of this one, the first."""
+        if self.sharing is None:
+            self.sharing = Sharing("", None)
+        self.sharing.others.append(other)
+        other.sharing = Sharing(prefix, self)
+        other.session.window.share(self.session.window)
+
+    def part(self, other: "Attachment") -> None:
+        """The other session is on the connection no more."""
+        sharing = self.sharing
+        if sharing is not None:
+            sharing.others.remove(other)
+            if not sharing.others:
+                self.sharing = None
+
+
+@final
+class Sharing:
+    """How an attachment shares its connection: as the `first`, which has `others`, or after it."""
+
+    __slots__ = ("first", "others", "prefix")
+
+    def __init__(self, prefix: str, first: Attachment | None) -> None:
+        self.prefix = prefix
+        self.first = first
+        self.others: list[Attachment] = []

@@ -65,12 +65,9 @@ class Sessions:
         self, session: Session, outlet: Outlet, prefix: str = "", first: Attachment | None = None
     ) -> Attachment:
         """Gives a session a connection, whose `first` attachment is another's or this one."""
-        attachment = Attachment(session, outlet, prefix, first)
+        attachment = Attachment(session, outlet)
         if first is not None:
-            if first.others is None:
-                first.others = []
-            first.others.append(attachment)
-            session.window.share(first.session.window)
+            first.join(attachment, prefix)
         session.attachment = attachment
         return attachment
 
@@ -100,10 +97,9 @@ class Sessions:
         """A session has lost its connection. It ends with it: nothing of a session is kept for later yet."""
         session = attachment.session
         first = attachment.first
-        if first is not None and first.others is not None:
-            first.others.remove(attachment)
-            if not first.others:
-                first.others = None
+        if first is not None:
+            first.part(attachment)
+            attachment.sharing = None
         session.attachment = None
         self.end(session)
 

@@ -98,7 +98,7 @@ class Addresses:
                 return "connect_rate"
         if peer is not None and self._per_address:
             self._held[peer] = self._held.get(peer, 0) + 1
-            connection.peer = peer
+            connection.extras.peer = peer
         return None
 
     def _address_refusal(self, peer: str, now: float) -> str | None:

@@ -16,12 +16,15 @@ from longline.mqtt.reasons import ReasonCode
 from longline.room.counters import RoomCounters
 from longline.room.session.outlet import Outlet
 from longline.room.turn import Turn
+from longline.room.wire.answers import Answers
 from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
 
 CLOSE_GRACE: Final = 5  # ticks that a closed connection gets to take its last bytes
 UNDER_WAY: Final = 1  # tick: part of the one under way is over already, and no deadline may come early
 MOVED_SIZE: Final = 64  # bytes that a DISCONNECT takes which names a server, besides that name
+
+NO_LIMIT: Final = 268_435_460  # bytes: the largest packet that the wire can express, section 2.1.4
 
 # What may follow a packet:
 GO_ON: Final = 0  # the next one
@@ -38,29 +41,32 @@ _CLOSED: Final = Phase.CLOSED
 
 
 @final
+class Limits:
+    """Of each connection. Sizes in bytes; `connect_timeout` in ticks of the wheel."""
+
+    __slots__ = ("connect_packet_size", "connect_timeout", "max_packet_size", "outbox_bytes")
+
+    def __init__(
+        self, outbox_bytes: int, max_packet_size: int, connect_packet_size: int, connect_timeout: int
+    ) -> None:
+        self.outbox_bytes = outbox_bytes
+        self.max_packet_size = max_packet_size
+        self.connect_packet_size = connect_packet_size
+        self.connect_timeout = connect_timeout
+
+
 class Wire:
     """What all connections of a room share.
 
     `admits` says whether a new connection may stay, `released` is told that one is gone. `report` takes a
-    code, the peer's address and a message. Sizes in bytes; `connect_timeout` in ticks of the wheel.
+    code, the peer's address and a message.
     """
 
-    __slots__ = (
-        "admits",
-        "connect_packet_size",
-        "connect_timeout",
-        "counters",
-        "faults",
-        "max_packet_size",
-        "outbox_bytes",
-        "released",
-        "report",
-        "turn",
-        "wheel",
-    )
+    __slots__ = ("admits", "counters", "faults", "limits", "released", "report", "turn", "wheel")
 
     def __init__(
         self,
+        limits: Limits,
         counters: RoomCounters,
         turn: Turn,
         wheel: Wheel,
@@ -69,11 +75,8 @@ class Wire:
         admits: "Callable[[Connection], bool]",
         released: Callable[[str], None],
         report: Callable[[str, str, str], None],
-        outbox_bytes: int,
-        max_packet_size: int,
-        connect_packet_size: int,
-        connect_timeout: int,
     ) -> None:
+        self.limits = limits
         self.counters = counters
         self.turn = turn
         self.wheel = wheel
@@ -81,10 +84,21 @@ class Wire:
         self.admits = admits
         self.released = released
         self.report = report
-        self.outbox_bytes = outbox_bytes
-        self.max_packet_size = max_packet_size
-        self.connect_packet_size = connect_packet_size
-        self.connect_timeout = connect_timeout
+
+
+@final
+class Extras:
+    """What few connections have: the others are idle, and there are millions."""
+
+    __slots__ = ("aliases", "answers", "backlog", "max_outgoing", "peer", "reported")
+
+    def __init__(self) -> None:
+        self.peer: str | None = None  # the address, only where connections are counted by address
+        self.reported: str | None = None  # the code of the latest fault
+        self.max_outgoing = NO_LIMIT  # bytes: the client's Maximum Packet Size
+        self.backlog: list[Packet] | None = None  # what has to wait; while there is one, nothing is read
+        self.aliases: dict[int, str] | None = None  # the client's topic aliases
+        self.answers: Answers | None = None  # while a PUBACK has to wait
 
 
 class Connection(Outlet):
@@ -93,29 +107,30 @@ class Connection(Outlet):
     A class derived from it deals with the packets: `received`, `flowing`, `lost`.
     """
 
-    __slots__ = (
-        "backlog",
-        "keep_alive",
-        "link",
-        "peer",
-        "reported",
-        "touched",
-        "transport",
-        "waiting",
-        "wire",
-    )
+    __slots__ = ("_extras", "keep_alive", "link", "transport", "waiting", "wire")
 
     def __init__(self, wire: Wire) -> None:
         super().__init__()
-        self.touched = False  # in the turn's list of connections to flush
         self.wire = wire
-        self.link = Link(Role.SERVER, wire.max_packet_size, wire.connect_packet_size)
+        self.link = Link(Role.SERVER, wire.limits.max_packet_size, wire.limits.connect_packet_size)
         self.transport: asyncio.Transport | None = None  # None as well when it is gone
         self.waiting = 0  # bytes in link.output
         self.keep_alive = 0  # ticks of silence that are allowed; 0: any
-        self.peer: str | None = None  # the address, only where connections are counted by address
-        self.reported: str | None = None  # the code of the latest fault
-        self.backlog: list[Packet] | None = None  # what has to wait; while there is one, nothing is read
+        self._extras: Extras | None = None
+
+    @property
+    def extras(self) -> Extras:
+        """What this connection has that few have."""
+        extras = self._extras
+        if extras is None:
+            extras = self._extras = Extras()
+        return extras
+
+    @property
+    def backlog(self) -> list[Packet] | None:
+        """What has to wait."""
+        extras = self._extras
+        return None if extras is None else extras.backlog
 
     # --- what the derived class does --------------------------------------------------------------
 
@@ -140,8 +155,8 @@ class Connection(Outlet):
         if not wire.admits(self):
             transport.abort()
             return
-        transport.set_write_buffer_limits(high=wire.outbox_bytes)
-        wire.wheel.set(self, wire.connect_timeout + UNDER_WAY)
+        transport.set_write_buffer_limits(high=wire.limits.outbox_bytes)
+        wire.wheel.set(self, wire.limits.connect_timeout + UNDER_WAY)
 
     def data_received(self, data: bytes) -> None:
         wire = self.wire
@@ -167,9 +182,10 @@ class Connection(Outlet):
         self.ended = True
         self.link.closed()
         self.transport = None
-        self.backlog = None
-        if self.peer is not None:
-            wire.released(self.peer)
+        extras = self._extras
+        self._extras = None
+        if extras is not None and extras.peer is not None:
+            wire.released(extras.peer)
         try:
             self.lost()
         except Exception as raised:
@@ -208,14 +224,17 @@ class Connection(Outlet):
             self.finish()
 
     def _put_aside(self, packets: list[Packet]) -> None:
-        self.backlog = packets
+        self.extras.backlog = packets
         self._listen()
 
     def go_on(self) -> None:
         """Goes on with what was put aside, now that it does not have to wait any more."""
-        packets = self.backlog
-        self.backlog = None
-        if packets is not None and self.transport is not None:
+        extras = self._extras
+        if extras is None or extras.backlog is None:
+            return
+        packets = extras.backlog
+        extras.backlog = None
+        if self.transport is not None:
             self.link.last_heard = self.wire.wheel.now  # who was not read from could not be heard
             self._listen()
             self._take(packets)
@@ -239,6 +258,15 @@ class Connection(Outlet):
     def ready(self) -> bool:
         return not self.blocked and self.link.phase is _OPEN
 
+    def limit(self, size: int) -> None:
+        """The client takes no packets with more bytes."""
+        self.extras.max_outgoing = size
+        self.limited = True
+
+    def takes(self, size: int) -> bool:
+        extras = self._extras
+        return extras is None or size <= extras.max_outgoing
+
     def write(self, data: bytes) -> None:
         link = self.link
         if link.phase is not _OPEN:
@@ -248,7 +276,7 @@ class Connection(Outlet):
         if not self.touched:
             self.touched = True
             self.wire.turn.touch(self)
-        elif self.waiting > self.wire.outbox_bytes:
+        elif self.waiting > self.wire.limits.outbox_bytes:
             self.flush()
 
     def send(self, packet: Packet) -> None:
@@ -280,7 +308,7 @@ class Connection(Outlet):
 
     def hear_out(self) -> None:
         """A CONNECT came in: nothing more is read until `accept` or `refuse`."""
-        self.version = self.link.version
+        self.mqtt5 = self.link.version == MQTT_5_0
         self._listen()
 
     def accept(self, connack: Connack, keep_alive: int) -> None:
@@ -311,7 +339,7 @@ class Connection(Outlet):
             return
         self.wire.counters.closed.add("moved")
         if self.link.version == MQTT_5_0:
-            fits = len(server or "") + MOVED_SIZE <= self.max_outgoing
+            fits = self.takes(len(server or "") + MOVED_SIZE)
             self.link.close(reason, moved_properties(server, after_ms) if fits else None)
         else:
             if self.link.phase is _OPEN:
@@ -327,8 +355,9 @@ class Connection(Outlet):
     def report(self, code: str, message: str) -> None:
         """Counts what the peer may not do, and tells of it, but not again while it goes on doing the same."""
         self.wire.counters.refused.add(code)
-        if code != self.reported:
-            self.reported = code
+        extras = self.extras
+        if code != extras.reported:
+            extras.reported = code
             transport = self.transport
             peer = transport.get_extra_info("peername") if transport is not None else None
             self.wire.report(code, str(peer[0]) if peer else "gone", message)
@@ -365,6 +394,6 @@ class Connection(Outlet):
         elif phase is _FRESH:
             self.fault(ReasonCode.NOT_AUTHORIZED, "connect_timeout", "no CONNECT in time")
         elif phase is _CONNECTING:
-            wire.wheel.set(self, wire.connect_timeout)  # the stores answer, or fail, in bounded time
+            wire.wheel.set(self, wire.limits.connect_timeout)  # the stores answer, or fail, in bounded time
         else:
             self.abort()
