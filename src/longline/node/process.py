@@ -25,7 +25,7 @@ from longline.model.times import wall_clock
 from longline.node.admin_key import admin_key, make_data_dir, shared_key_hash
 from longline.node.engines import Engines, OpenEngines
 from longline.node.membership import Cpu, Membership, describe_load
-from longline.node.other_rooms import OtherRooms
+from longline.node.move_targets import MoveTargets
 from longline.node.probes import Probes
 from longline.node.reconciler import Reconciler
 from longline.node.room_metrics import room_metrics
@@ -136,7 +136,7 @@ class Process:
             lasting=self._alone,
         )
         logs.name_node(self.name)
-        other_rooms = OtherRooms(lambda: self.name)
+        targets = MoveTargets(lambda: self.name)
         room = self._make_room(engines, fenced) if "room" in self.roles else None
         self._room = room
         self._reconciler = Reconciler(
@@ -144,8 +144,8 @@ class Process:
             engines.keeper,
             lambda: self.name,
             apply=self._apply,
-            other_rooms=other_rooms,
-            draining=None if room is None else room.draining(other_rooms.any, other_rooms.address),
+            targets=targets,
+            draining=None if room is None else room.draining(targets.any, targets.address),
             faults=self.faults,
         )
         await self.membership.join()
