@@ -31,7 +31,7 @@ from longline.room.session.client import ClientConnection, Services
 from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
 from longline.room.wire.addresses import Addresses
-from longline.room.wire.connection import Limits
+from longline.room.wire.connection import WireLimits
 from longline.room.wire.listeners import listen, serve
 from longline.room.wire.ticker import Ticker
 from longline.room.wire.wheel import Wheel
@@ -125,7 +125,7 @@ class Room:
             rate_per_address=settings.connect_rate_per_address,
         )
         self._services = Services(
-            Limits(
+            WireLimits(
                 settings.outbox_bytes,
                 settings.max_packet_size,
                 settings.connect_packet_size,

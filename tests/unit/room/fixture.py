@@ -27,7 +27,7 @@ from longline.room.session.client import ClientConnection, Services
 from longline.room.session.session import Session
 from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
-from longline.room.wire.connection import Connection, Limits
+from longline.room.wire.connection import Connection, WireLimits
 from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
 
@@ -264,7 +264,7 @@ class RoomFixture:
         self.sessions = Sessions(self.counters, self.faults, self.fanout, self.pushes, self.noted.departed)
         self.rules = Rules(max_subscriptions, max_topic_levels, topic_alias_maximum)
         self.services = Services(
-            Limits(outbox_bytes, max_packet_size, connect_packet_size, connect_timeout),
+            WireLimits(outbox_bytes, max_packet_size, connect_packet_size, connect_timeout),
             self.counters,
             self.turn,
             self.wheel,

@@ -12,7 +12,7 @@ from longline.mqtt.codec import PublishFrame
 from longline.mqtt.packets import MQTT_5_0, Publish
 from longline.mqtt.properties import Properties
 from longline.room.counters import RoomCounters
-from longline.room.pubsub.rooms import LATER, NOT_YET, OtherRooms, Publisher
+from longline.room.pubsub.rooms import LATER, NOT_YET, Publisher, RemoteRooms
 from longline.room.pubsub.subscriptions import Subscriber
 from longline.room.push.frames import forwarded
 from longline.room.session.outlet import Outlet
@@ -95,7 +95,7 @@ class Fanout:
         self._faults = faults
         self.turn = turn
         self.session_queue = session_queue
-        self.rooms: OtherRooms | None = None  # while there are others
+        self.rooms: RemoteRooms | None = None  # while there are others
 
     # --- who wants what ---------------------------------------------------------------------------
 
@@ -147,7 +147,7 @@ class Fanout:
         """Hands a device's message to whom wants it in its app; returns how many.
 
         NOT_YET when there are too many for one turn: `publisher.published` is told when all are served.
-        With other rooms, also what `OtherRooms.relay` says.
+        With other rooms, also what `RemoteRooms.relay` says.
         """
         tenant = session.tenant
         subscribers = tenant.subscriptions.match(packet.topic)

@@ -32,7 +32,7 @@ class Publisher(Protocol):
         """What the packets behind a publication had to wait for is done."""
 
 
-class OtherRooms(Protocol):
+class RemoteRooms(Protocol):
     """The other rooms of the cluster. No call here blocks or fails."""
 
     def wanted(self, app: int, filter: str) -> None:

@@ -50,7 +50,7 @@ log = structlog.get_logger()
 
 
 class RouteTable:
-    """Owned by the room, which runs `run` as a task. Fulfils `OtherRooms` for the fan-out while there are
+    """Owned by the room, which runs `run` as a task. Fulfils `RemoteRooms` for the fan-out while there are
     others.
 
     At most `limit` filters of other rooms are known, and `queue_bytes` of messages wait to go there, and as

@@ -43,7 +43,7 @@ from longline.room.session.session import Attachment, Gone, Session
 from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
 from longline.room.wire.answers import OWED, Answer, Answers
-from longline.room.wire.connection import GO_ON, HOLD, WAIT, Connection, Limits, Wire
+from longline.room.wire.connection import GO_ON, HOLD, WAIT, Connection, Wire, WireLimits
 from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
 
@@ -62,7 +62,7 @@ class Services(Wire):
 
     def __init__(
         self,
-        limits: Limits,
+        limits: WireLimits,
         counters: RoomCounters,
         turn: Turn,
         wheel: Wheel,

@@ -41,7 +41,7 @@ _CLOSED: Final = Phase.CLOSED
 
 
 @final
-class Limits:
+class WireLimits:
     """Of each connection. Sizes in bytes; `connect_timeout` in ticks of the wheel."""
 
     __slots__ = ("connect_packet_size", "connect_timeout", "max_packet_size", "outbox_bytes")
@@ -66,7 +66,7 @@ class Wire:
 
     def __init__(
         self,
-        limits: Limits,
+        limits: WireLimits,
         counters: RoomCounters,
         turn: Turn,
         wheel: Wheel,
