@@ -14,7 +14,7 @@ from longline.center.api import application
 from longline.center.auth import digest, new_device_secret, new_server_key
 from longline.center.counters import GAUGES, LABELS
 from longline.center.server import HttpServer
-from longline.center.service import Center, Metrics
+from longline.center.service import CenterService, Metrics
 from longline.coordinator.coordinator import Coordinator
 from longline.dispatcher.api import DispatcherApi
 from longline.dispatcher.dispatcher import Dispatcher
@@ -69,7 +69,7 @@ class Process:
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = False
         self._room: Room | None = None
-        self._center: Center | None = None
+        self._center: CenterService | None = None
         self._dispatcher: Dispatcher | None = None
         self._coordinator: Coordinator | None = None
         self._retired = False
@@ -219,7 +219,7 @@ class Process:
         node = settings.node
         await self._listen(app, node.status_host, node.status_port, "node.status_port", opened)
         if "center" in self.roles:
-            center = Center(
+            center = CenterService(
                 saver=engines.saver,
                 register=engines.register,
                 bus=engines.bus,

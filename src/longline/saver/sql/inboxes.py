@@ -13,7 +13,7 @@ from pyroaring import BitMap
 
 from longline.model.devices import Profile
 from longline.model.ledger import State
-from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, Page, Push, Receipt
+from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, Page, PendingPush, Receipt
 from longline.saver.sql.bodies import Bodies
 from longline.saver.sql.broadcasts import ACKED, COLLAPSED, DROPPED, EXPIRED, BroadcastLedgers
 from longline.saver.sql.database import Database, device_key, integer
@@ -218,7 +218,7 @@ class SqlInboxes:
         pages = iter(
             Page(
                 tuple(
-                    Push(messages[position], position, broadcast, sent)
+                    PendingPush(messages[position], position, broadcast, sent)
                     for position, broadcast, sent in entries
                     if position in messages  # it was purged or its app deleted a moment ago
                 ),

@@ -83,7 +83,7 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     ordinals: list[int]
 
 
-class Draft(msgspec.Struct, frozen=True):
+class Prepared(msgspec.Struct, frozen=True):
     """An outcome before the commit."""
 
     results: Results
@@ -163,12 +163,12 @@ class SqlMessages:
             for draft in drafts
         ]
 
-    def _enqueue(self, calls: list[Sequence[Submission]]) -> list[list[Draft | IdempotencyConflict]]:
+    def _enqueue(self, calls: list[Sequence[Submission]]) -> list[list[Prepared | IdempotencyConflict]]:
         submissions = [submission for call in calls for submission in call]
         remembered = self._recall(submissions)
         keys = self._named(submissions)
         group = _Group(max((submission.now for submission in submissions), default=0))
-        answers: list[Draft | IdempotencyConflict] = []
+        answers: list[Prepared | IdempotencyConflict] = []
         fresh: list[tuple[Submission, Results]] = []
         for submission in submissions:
             name = (submission.app, submission.idempotency_key or "")
@@ -176,7 +176,7 @@ class SqlMessages:
             if before is not None:
                 digest, results = before
                 same = digest == submission.digest
-                answers.append(Draft(results, [], replayed=True) if same else IdempotencyConflict())
+                answers.append(Prepared(results, [], replayed=True) if same else IdempotencyConflict())
                 continue
             draft = self._store(submission, keys, group)
             answers.append(draft)
@@ -244,7 +244,7 @@ class SqlMessages:
                 addresses.extend([prefix + name for name in names])
         return dict(zip(addresses, self._members.find(addresses), strict=True))
 
-    def _store(self, submission: Submission, keys: dict[str, int | None], group: _Group) -> Draft:
+    def _store(self, submission: Submission, keys: dict[str, int | None], group: _Group) -> Prepared:
         results: list[Accepted | Refused] = []
         routes: list[Stored | Broadcast] = []
         membership = self._members.of(submission.app)
@@ -267,7 +267,7 @@ class SqlMessages:
             else:
                 results.append(Accepted(envelope.message.id, targeted))
                 routes.append(route)
-        return Draft(tuple(results), routes)
+        return Prepared(tuple(results), routes)
 
     def _store_unicast(
         self,
