@@ -11,7 +11,7 @@ from longline.model.messages import Envelope, Message
 from longline.register.port import Bind, Register, Unbind
 from longline.saver.bundle import Saver
 from longline.saver.port.devices import Registration
-from longline.saver.port.inboxes import Arrival, Arrive, Fetch, Page, Push, Receipt
+from longline.saver.port.inboxes import Arrival, Arrive, Fetch, Page, PendingPush, Receipt
 from longline.saver.port.messages import Accepted, IdempotencyConflict, Outcome, Refused, Submission
 from tests.contract.engines import Opened, SaverEngine
 
@@ -170,13 +170,13 @@ class StoreFixture:
         return [push.message.payload.decode() for push in (await self.page(name)).pushes]
 
     async def receipt(
-        self, name: str, push: Push, state: State, *, reason: str | None = None, sent_at: int = 0
+        self, name: str, push: PendingPush, state: State, *, reason: str | None = None, sent_at: int = 0
     ) -> Receipt:
         ordinal = await self.ordinal(name)
         return Receipt(self.app, ordinal, push.position, push.broadcast, state, self.now, sent_at, reason)
 
     async def settle(
-        self, name: str, push: Push, state: State, *, reason: str | None = None, sent_at: int = 0
+        self, name: str, push: PendingPush, state: State, *, reason: str | None = None, sent_at: int = 0
     ) -> None:
         await self.saver.inboxes.settle(
             [await self.receipt(name, push, state, reason=reason, sent_at=sent_at)]

@@ -26,7 +26,7 @@ from longline.center.api import application
 from longline.center.auth import digest
 from longline.center.paging import cursor_after
 from longline.center.server import HttpServer
-from longline.center.service import Center, Metrics
+from longline.center.service import CenterService, Metrics
 from longline.keeper.local import LocalKeeper
 from longline.register.memory import MemoryRegister
 from longline.saver.sql.engine import SqliteSaver
@@ -64,7 +64,7 @@ class Served:
     async def _serve(self) -> None:
         register, bus = MemoryRegister(), LocalBus(100_000)
         saver = await SqliteSaver.open(self._folder / "longline.db", locate=register.locate_now)
-        center = Center(
+        center = CenterService(
             saver=saver,
             register=register,
             bus=bus,

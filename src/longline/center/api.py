@@ -15,14 +15,14 @@ from longline.center.errors import WrongMethod
 from longline.center.gate import Gate
 from longline.center.openapi import document
 from longline.center.operations import Endpoint, Operation
-from longline.center.service import Center
+from longline.center.service import CenterService
 from longline.errors import NotFound
 
 # The page shows our own document with our own script, and nothing from anywhere else.
 _PAGE_POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:"
 
 
-def operations(center: Center) -> list[Operation]:
+def operations(center: CenterService) -> list[Operation]:
     """Every operation. The router tries them in this order, so what is called most comes first."""
     return [
         *messages.operations(center),
@@ -35,7 +35,7 @@ def operations(center: Center) -> list[Operation]:
     ]
 
 
-def application(center: Center) -> ASGIApp:
+def application(center: CenterService) -> ASGIApp:
     """The whole API as one ASGI application."""
     rows = operations(center)
     routes = [Route(row.path, row.endpoint, methods=[row.method]) for row in rows]

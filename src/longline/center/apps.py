@@ -15,7 +15,7 @@ from longline.center.paging import after_name, cursor_after
 from longline.center.reading import Body, Query
 from longline.center.rooms import Rooms
 from longline.center.schemas import AppChange, NewApp, PageQuery, Rotation
-from longline.center.service import Center
+from longline.center.service import CenterService
 from longline.center.times import rfc3339
 from longline.errors import AppExists, AppNotFound, Conflict, ValidationFailed
 from longline.model.apps import App
@@ -25,7 +25,7 @@ from longline.saver.port.apps import AppStore
 _ATTEMPTS = 5  # to change an app that others change too
 
 
-def operations(center: Center) -> list[Operation]:
+def operations(center: CenterService) -> list[Operation]:
     """The rows of apps and keys."""
     keys = center.keys
     handlers = _Handlers(center.saver.apps, center.rooms, center.locks, center.clock)

@@ -8,7 +8,7 @@ from longline.center.drafts import audience_of
 from longline.center.operations import Operation, for_app
 from longline.center.reading import Body
 from longline.center.schemas import EstimateRequest
-from longline.center.service import Center
+from longline.center.service import CenterService
 from longline.delivery.audience import size
 from longline.errors import NotSupported
 from longline.model.apps import App
@@ -16,7 +16,7 @@ from longline.register.port import Register
 from longline.saver.port.devices import DeviceStore
 
 
-def operations(center: Center) -> list[Operation]:
+def operations(center: CenterService) -> list[Operation]:
     """The row of audiences."""
     handlers = _Handlers(center.saver.devices, center.register)
     return [

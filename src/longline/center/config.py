@@ -19,7 +19,7 @@ from longline.center.answers import (
 from longline.center.operations import Operation, for_admin
 from longline.center.reading import Body
 from longline.center.schemas import ConfigValue
-from longline.center.service import Center
+from longline.center.service import CenterService
 from longline.center.times import rfc3339
 from longline.errors import Conflict, SettingNotFound, Unavailable, ValidationFailed
 from longline.keeper.port import Keeper
@@ -33,7 +33,7 @@ NEWS = 0.1  # s, and twice as long each time: until the keeper has heard of what
 Change = Callable[[Document], Document]
 
 
-def operations(center: Center) -> list[Operation]:
+def operations(center: CenterService) -> list[Operation]:
     """The rows of settings."""
     keys, handlers = center.keys, _Handlers(center.keeper, center.clock)
     every, one = "/v1/config", "/v1/config/{name}"

@@ -38,7 +38,7 @@ from longline.center.schemas import (
     StatusRequest,
     TokenRequest,
 )
-from longline.center.service import Center
+from longline.center.service import CenterService
 from longline.center.times import rfc3339
 from longline.center.tokens import device_token
 from longline.errors import DeviceNotFound, LonglineError, ValidationFailed
@@ -59,7 +59,7 @@ from longline.saver.port.inboxes import InboxStore
 _encode = msgspec.json.Encoder().encode
 
 
-def operations(center: Center) -> list[Operation]:
+def operations(center: CenterService) -> list[Operation]:
     """The rows of devices."""
     handlers = _Handlers(
         center.saver.devices, center.saver.inboxes, center.register, center.rooms, center.locks, center.clock

@@ -33,7 +33,7 @@ from longline.center.schemas import (
     PageQuery,
     RawMessageBatch,
 )
-from longline.center.service import Center
+from longline.center.service import CenterService
 from longline.center.times import rfc3339, rfc3339_or_none
 from longline.delivery.draft import Draft
 from longline.delivery.pipeline import Pipeline, Sent
@@ -66,7 +66,7 @@ _STATES: dict[State, DeliveryState] = {
 }
 
 
-def operations(center: Center) -> list[Operation]:
+def operations(center: CenterService) -> list[Operation]:
     """The rows of messages."""
     handlers = _Handlers(
         center.pipeline,

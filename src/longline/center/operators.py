@@ -11,7 +11,7 @@ from longline.center.answers import DrainView, Health, LoadView, NodeList, NodeV
 from longline.center.operations import Operation, for_admin
 from longline.center.reading import Body
 from longline.center.schemas import DrainRequest
-from longline.center.service import Center, Metrics
+from longline.center.service import CenterService, Metrics
 from longline.center.times import rfc3339
 from longline.errors import NodeNotFound, Unavailable
 from longline.keeper.port import Keeper, Kept, Node
@@ -38,7 +38,7 @@ _order = msgspec.json.Decoder(DrainOrder)
 _progress = msgspec.json.Decoder(dict[str, object])
 
 
-def operations(center: Center) -> list[Operation]:
+def operations(center: CenterService) -> list[Operation]:
     """The rows of operators and machines."""
     handlers = _Handlers(center.keeper, center.ready, center.metrics, center.clock)
     one = "/v1/nodes/{node}"

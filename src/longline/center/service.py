@@ -29,7 +29,7 @@ class Metrics(NamedTuple):
     content_type: str
 
 
-class Center:
+class CenterService:
     """The role: its ports, its secrets' checks, its pipeline, its figures.
 
     `admin_key_hash` is SHA-256 of the admin key. `ready` says whether the node takes traffic. `metrics`

@@ -14,7 +14,7 @@ from longline.center.operations import Operation, for_app
 from longline.center.paging import after_name, cursor_after
 from longline.center.reading import Query
 from longline.center.schemas import UpstreamQuery
-from longline.center.service import Center
+from longline.center.service import CenterService
 from longline.center.times import rfc3339
 from longline.center.waiting import Waiting
 from longline.errors import BadRequest
@@ -26,7 +26,7 @@ from longline.saver.port.events import EventStore
 _object = msgspec.json.Decoder(dict[str, object])
 
 
-def operations(center: Center) -> list[Operation]:
+def operations(center: CenterService) -> list[Operation]:
     """The row of events."""
     handlers = _Handlers(center.saver.events, center.waiting, center.ready)
     return [

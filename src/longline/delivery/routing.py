@@ -65,6 +65,9 @@ async def _assign(
 
 
 def _divide(item: Unicast, now: int, commands: dict[str, list[Command]], offline: list[Receipt]) -> None:
+    if len(item.targets) == 1 and (binding := item.targets[0].binding) is not None:
+        commands.setdefault(binding.node, []).append(item)  # as nearly all are: nothing to divide
+        return
     nodes: dict[str, list[int]] = {}
     for index, target in enumerate(item.targets):
         if target.binding is not None:

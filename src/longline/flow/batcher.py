@@ -30,10 +30,10 @@ class Batcher(Generic[T]):
     """Items gathered by whoever has some, worked on in batches by one task, in order.
 
     `work` takes up to `batch` items, waits for what has to be waited for, and returns those that are to be
-    tried again, in order; none when all are done. Raising a `LonglineError` says that all of them are. They
-    go in front of what has come meanwhile, after a pause as `retry` says, which grows for as long as nothing
-    gets done. Anything else that `work` raises is the fault of one item: each is tried alone, and the one
-    that fails is given up and noted. So `work` must bear an item that it has done before.
+    tried again, in order; none when all are done. Raising a `LonglineError` that is `retryable` says that all
+    of them are. They go in front of what has come meanwhile, after a pause as `retry` says, which grows while
+    nothing gets done. Anything else that `work` raises is the fault of one item: each is tried
+    alone, and the one that fails is given up and noted. So `work` must bear an item that it has done before.
 
     At most `limit` items wait, those under way included; `lost` counts the ones that found no room, or lost
     theirs. `delay` is how many seconds a first item waits for company; a full batch waits for none.
@@ -83,17 +83,19 @@ class Batcher(Generic[T]):
 
     def add(self, item: T) -> bool:
         """Takes an item in. False when there is no room for it."""
-        if len(self) >= self._limit:
+        waiting = len(self._waiting)
+        if waiting + self._under_way >= self._limit:
             self.lost += 1
-            if self._on_full is OnFull.REFUSE or not self._waiting:
+            if self._on_full is OnFull.REFUSE or not waiting:
                 return False
-            self._take()
+            self._take(1)
+            waiting -= 1
         self._waiting.append(item)
         self._added += 1
-        if len(self._waiting) == 1:
+        if waiting == 0:
             self._wake.set()
             self._idle.clear()
-        if len(self._waiting) == self._batch:
+        if waiting + 1 == self._batch:
             self._enough.set()
         return True
 
@@ -116,7 +118,7 @@ class Batcher(Generic[T]):
             await self._wake.wait()
             if self.delay:
                 await self._gather()
-            batch = [self._take() for _ in range(min(self._batch, len(self._waiting)))]
+            batch = self._take(self._batch)
             self._under_way = len(batch)
             again: Sequence[T] = batch
             try:
@@ -149,9 +151,9 @@ class Batcher(Generic[T]):
         """Those to be tried again."""
         try:
             return await self._work(batch) or ()
-        except LonglineError:
-            return batch
         except Exception as error:
+            if isinstance(error, LonglineError) and error.retryable:
+                return batch
             if len(batch) == 1:
                 self._faults.note(self.name, error)
                 return ()
@@ -160,11 +162,16 @@ class Batcher(Generic[T]):
             again += await self._tried([item])
         return again
 
-    def _take(self) -> T:
-        """The oldest."""
-        if self._again:
-            self._again -= 1
-        return self._waiting.popleft()
+    def _take(self, most: int) -> list[T]:
+        """The oldest, `most` of them if there are so many."""
+        waiting = self._waiting
+        if len(waiting) <= most:
+            taken = list(waiting)
+            waiting.clear()
+        else:
+            taken = [waiting.popleft() for _ in range(most)]
+        self._again = max(0, self._again - len(taken))
+        return taken
 
     def _put_back(self, again: Sequence[T]) -> None:
         """In front of what came meanwhile, for which they had kept the room."""

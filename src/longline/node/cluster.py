@@ -15,6 +15,7 @@ from longline.register.redis import RedisRegister
 from longline.saver.kv.engine import RedisSaver
 from longline.settings import Settings
 from longline.store.redis import Store
+from longline.telemetry.faults import Faults
 
 log = structlog.get_logger("longline.node")
 
@@ -24,7 +25,7 @@ def member(settings: Settings, roles: Sequence[str]) -> Process:
     return Process(settings, roles, open_engines, alone=False)
 
 
-async def open_engines(settings: Settings, opened: AsyncExitStack) -> Engines:
+async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStack) -> Engines:
     """Redis or Valkey, and ZooKeeper unless the settings have the store do its work."""
     store = await _open_store(settings, opened)
     saver = await RedisSaver.open(
@@ -32,6 +33,7 @@ async def open_engines(settings: Settings, opened: AsyncExitStack) -> Engines:
         ledger_retention_ms=settings.saver.ledger_retention * 1000,
         event_limit=settings.saver.event_limit,
         cache_bytes=settings.saver.cache_bytes,
+        faults=faults,
     )
     opened.push_async_callback(saver.close)
     durability = saver.durability()
@@ -45,7 +47,7 @@ async def open_engines(settings: Settings, opened: AsyncExitStack) -> Engines:
         patience=settings.bus.patience,
     )
     opened.push_async_callback(bus.close)
-    register = RedisRegister(store, give_up=settings.store.timeout)
+    register = RedisRegister(store, give_up=settings.store.timeout, faults=faults)
     opened.push_async_callback(register.close)
     figures = {
         "store": store.statistics,

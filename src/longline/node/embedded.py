@@ -10,6 +10,7 @@ from longline.node.process import ROLES, Process
 from longline.register.memory import MemoryRegister
 from longline.saver.sql.engine import SqliteSaver
 from longline.settings import Settings
+from longline.telemetry.faults import Faults
 
 
 def embedded(settings: Settings) -> Process:
@@ -17,7 +18,7 @@ def embedded(settings: Settings) -> Process:
     return Process(settings, ROLES, open_engines, alone=True)
 
 
-async def open_engines(settings: Settings, opened: AsyncExitStack) -> Engines:
+async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStack) -> Engines:
     """SQLite, and memory: no service but this process. `opened` closes what was opened."""
     make_data_dir(settings.data_dir)
     register = MemoryRegister()

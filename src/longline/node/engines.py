@@ -9,6 +9,7 @@ from longline.keeper.port import Keeper
 from longline.register.port import Register
 from longline.saver.bundle import Saver
 from longline.settings import Settings
+from longline.telemetry.faults import Faults
 
 
 class Engines(NamedTuple):
@@ -21,4 +22,4 @@ class Engines(NamedTuple):
     figures: Mapping[str, Callable[[], Mapping[str, int]]]
 
 
-OpenEngines = Callable[[Settings, AsyncExitStack], Awaitable[Engines]]
+OpenEngines = Callable[[Settings, Faults, AsyncExitStack], Awaitable[Engines]]

@@ -14,7 +14,7 @@ from longline.center.api import application
 from longline.center.auth import digest, new_device_secret, new_server_key
 from longline.center.counters import GAUGES, LABELS
 from longline.center.server import HttpServer
-from longline.center.service import Center, Metrics
+from longline.center.service import CenterService, Metrics
 from longline.coordinator.coordinator import Coordinator
 from longline.dispatcher.api import DispatcherApi
 from longline.dispatcher.dispatcher import Dispatcher
@@ -25,7 +25,7 @@ from longline.model.times import wall_clock
 from longline.node.admin_key import admin_key, make_data_dir, shared_key_hash
 from longline.node.engines import Engines, OpenEngines
 from longline.node.membership import Cpu, Membership, describe_load
-from longline.node.other_rooms import OtherRooms
+from longline.node.move_targets import MoveTargets
 from longline.node.probes import Probes
 from longline.node.reconciler import Reconciler
 from longline.node.room_metrics import room_metrics
@@ -69,7 +69,7 @@ class Process:
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = False
         self._room: Room | None = None
-        self._center: Center | None = None
+        self._center: CenterService | None = None
         self._dispatcher: Dispatcher | None = None
         self._coordinator: Coordinator | None = None
         self._retired = False
@@ -121,7 +121,7 @@ class Process:
     async def _open(self, opened: AsyncExitStack) -> None:
         """Opens part after part; `opened` closes them in reverse order."""
         settings = self.settings
-        engines = await self._open_engines(settings, opened)
+        engines = await self._open_engines(settings, self.faults, opened)
         fenced = asyncio.Event()
         self.membership = Membership(
             settings.node.name,
@@ -136,7 +136,7 @@ class Process:
             lasting=self._alone,
         )
         logs.name_node(self.name)
-        other_rooms = OtherRooms(lambda: self.name)
+        targets = MoveTargets(lambda: self.name)
         room = self._make_room(engines, fenced) if "room" in self.roles else None
         self._room = room
         self._reconciler = Reconciler(
@@ -144,8 +144,8 @@ class Process:
             engines.keeper,
             lambda: self.name,
             apply=self._apply,
-            other_rooms=other_rooms,
-            draining=None if room is None else room.draining(other_rooms.any, other_rooms.address),
+            targets=targets,
+            draining=None if room is None else room.draining(targets.any, targets.address),
             faults=self.faults,
         )
         await self.membership.join()
@@ -219,7 +219,7 @@ class Process:
         node = settings.node
         await self._listen(app, node.status_host, node.status_port, "node.status_port", opened)
         if "center" in self.roles:
-            center = Center(
+            center = CenterService(
                 saver=engines.saver,
                 register=engines.register,
                 bus=engines.bus,

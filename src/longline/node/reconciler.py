@@ -15,7 +15,7 @@ import structlog
 from longline.center.operators import DRAINS, PROGRESS, DrainOrder
 from longline.errors import LonglineError
 from longline.keeper.port import Keeper
-from longline.node.other_rooms import OtherRooms
+from longline.node.move_targets import MoveTargets
 from longline.room.life.draining import Draining, DrainPlan
 from longline.settings import Settings, dynamic
 from longline.telemetry.faults import Faults
@@ -39,13 +39,13 @@ class Reconciler:
         node: Callable[[], str],
         *,
         apply: Callable[[Settings], None],
-        other_rooms: OtherRooms,
+        targets: MoveTargets,
         draining: Draining | None,
         faults: Faults,
     ) -> None:
         self.version = 0
         self._named = node()  # the name that the settings in force are for
-        self._other_rooms = other_rooms
+        self._targets = targets
         self._faults = faults
         self._settings = settings
         self._keeper = keeper
@@ -66,7 +66,7 @@ class Reconciler:
         try:
             while True:
                 try:
-                    self._other_rooms.see(await self._keeper.members())
+                    self._targets.see(await self._keeper.members())
                     await self._take_settings()
                     if self._draining is not None:
                         await self._take_order(self._draining)

@@ -26,7 +26,7 @@ class TakenOver(errors.LonglineError):
     reason = 0x8E
 
 
-class Refused(errors.LonglineError):
+class ServerRefused(errors.LonglineError):
     """The server answered a publish or a subscribe with a failure."""
 
     code = "refused"
@@ -74,4 +74,4 @@ def judge(reason: int, said: str | None) -> tuple[errors.LonglineError, Verdict]
 def refused(what: str, reason: int, said: str | None = None) -> errors.LonglineError:
     """The error of one publish or subscribe that the server refused; the connection lives on."""
     message = f"{what}: {reason_name(reason)}" + (f": {said}" if said else "")
-    return _ANSWERS.get(reason, Refused)(message)
+    return _ANSWERS.get(reason, ServerRefused)(message)

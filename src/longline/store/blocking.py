@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from longline.errors import LonglineError, StoreError, Unavailable
 from longline.store.addresses import Address
-from longline.store.calls import Reply, Verdict, Word, judge, refusal
+from longline.store.calls import Remedy, Reply, Word, judge, refusal
 from longline.store.connection import ServerConnection
 from longline.store.dial import Dial
 from longline.store.lanes import FIRST_DELAY, LAST_DELAY, spread
@@ -69,7 +69,7 @@ class BlockingCalls:
                 answered = True
                 return reply
             except StoreError as error:
-                if judge(error) in (Verdict.ANSWER, Verdict.DENIED):
+                if judge(error) in (Remedy.ANSWER, Remedy.DENIED):
                     answered = True
                     raise refusal(error) from None
                 self._doubt()

@@ -55,7 +55,7 @@ class Call:
             self.future.set_exception(error)
 
 
-class Verdict(Enum):
+class Remedy(Enum):
     """What to do about an error reply."""
 
     ANSWER = auto()  # it is the answer
@@ -67,44 +67,44 @@ class Verdict(Enum):
     DENIED = auto()  # the server does not let us, for now: whoever runs it has changed what we may
 
 
-_VERDICTS: Final = {
-    "MOVED": Verdict.MOVED,
-    "NOSCRIPT": Verdict.LOAD,
+_REMEDIES: Final = {
+    "MOVED": Remedy.MOVED,
+    "NOSCRIPT": Remedy.LOAD,
     # The slot is on the move, key by key. ASK is not followed: at the importing server a script would take
     # those of its keys for absent that have not arrived yet (only declared keys are checked there). Where
     # the slot comes from every access to a key that left is refused, so a call waits for the move's end.
-    "ASK": Verdict.AGAIN,
-    "TRYAGAIN": Verdict.AGAIN,
-    "CLUSTERDOWN": Verdict.AGAIN,
-    "LOADING": Verdict.AGAIN,
-    "BUSY": Verdict.AGAIN,
-    "NOREPLICAS": Verdict.AGAIN,
-    "MISCONF": Verdict.AGAIN,
-    "READONLY": Verdict.RECONNECT,
-    "MASTERDOWN": Verdict.RECONNECT,
-    "UNBLOCKED": Verdict.RECONNECT,
-    "OOM": Verdict.FULL,
-    "NOAUTH": Verdict.DENIED,
-    "NOPERM": Verdict.DENIED,
-    "WRONGPASS": Verdict.DENIED,
+    "ASK": Remedy.AGAIN,
+    "TRYAGAIN": Remedy.AGAIN,
+    "CLUSTERDOWN": Remedy.AGAIN,
+    "LOADING": Remedy.AGAIN,
+    "BUSY": Remedy.AGAIN,
+    "NOREPLICAS": Remedy.AGAIN,
+    "MISCONF": Remedy.AGAIN,
+    "READONLY": Remedy.RECONNECT,
+    "MASTERDOWN": Remedy.RECONNECT,
+    "UNBLOCKED": Remedy.RECONNECT,
+    "OOM": Remedy.FULL,
+    "NOAUTH": Remedy.DENIED,
+    "NOPERM": Remedy.DENIED,
+    "WRONGPASS": Remedy.DENIED,
 }
 # A script of a slot on the move touched a key that it had not declared and that has left already.
 _NON_LOCAL_KEY: Final = "access a non local key"
 
 
-def judge(error: StoreError) -> Verdict:
+def judge(error: StoreError) -> Remedy:
     """What an error reply asks of whoever sent the call."""
     if error.word == "ERR" and _NON_LOCAL_KEY in error.text:
-        return Verdict.AGAIN
-    return _VERDICTS.get(error.word, Verdict.ANSWER)
+        return Remedy.AGAIN
+    return _REMEDIES.get(error.word, Remedy.ANSWER)
 
 
 def refusal(error: StoreError) -> LonglineError:
     """The error that whoever made a call is told, for an error reply that is not to be repeated."""
     match judge(error):
-        case Verdict.FULL:
+        case Remedy.FULL:
             return Overloaded("the store has no memory left")
-        case Verdict.DENIED:
+        case Remedy.DENIED:
             return Unavailable(f"the store does not let us do this ({error.word})")
         case _:
             return error

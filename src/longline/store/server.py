@@ -23,7 +23,7 @@ import structlog
 from longline.errors import Overloaded, StoreError, Unavailable
 from longline.settings import StoreSettings
 from longline.store.addresses import Address
-from longline.store.calls import Call, Reply, Verdict, judge, refusal
+from longline.store.calls import Call, Remedy, Reply, judge, refusal
 from longline.store.connection import ServerConnection
 from longline.store.dial import Dial, Facts
 from longline.store.figures import Figures
@@ -35,7 +35,7 @@ from longline.store.upkeep import Upkeep
 
 logger = structlog.get_logger(__name__)
 
-FINAL = (Verdict.ANSWER, Verdict.FULL, Verdict.DENIED)  # what is told to whoever made the call
+FINAL = (Remedy.ANSWER, Remedy.FULL, Remedy.DENIED)  # what is told to whoever made the call
 _TRIES_AT_ONCE = 3  # a call that is sent to and fro waits before it goes again
 
 
@@ -197,7 +197,7 @@ class Server:
             lane.wait(self._patience, partial(self._probe, tag))
         return lane
 
-    def _hold(self, call: Call, verdict: Verdict = Verdict.AGAIN) -> Lane:
+    def _hold(self, call: Call, remedy: Remedy = Remedy.AGAIN) -> Lane:
         """Puts a call that was sent back into its lane, and sees to it that the lane is probed."""
         call.refusals += 1
         self._figures.repeated += 1
@@ -207,7 +207,7 @@ class Server:
         lane.add(call)
         if lane.probe is call or not lane.delay:
             lane.probe = None
-            if verdict is Verdict.LOAD and call.refusals <= _TRIES_AT_ONCE:
+            if remedy is Remedy.LOAD and call.refusals <= _TRIES_AT_ONCE:
                 lane.wait(0, partial(self._probe, tag))
             else:
                 lane.back_off(partial(self._probe, tag))
@@ -243,11 +243,11 @@ class Server:
         lane = self._lanes.get(call.tag)
         probe = lane is not None and lane.probe is call
         if isinstance(reply, StoreError):
-            verdict = judge(reply)
-            if verdict is Verdict.LOAD and call.script in connection.broken:
-                reply, verdict = connection.broken[call.script], Verdict.ANSWER
-            if verdict not in FINAL:
-                self._refused(connection, call, reply, verdict)
+            remedy = judge(reply)
+            if remedy is Remedy.LOAD and call.script in connection.broken:
+                reply, remedy = connection.broken[call.script], Remedy.ANSWER
+            if remedy not in FINAL:
+                self._refused(connection, call, reply, remedy)
                 return
             call.fail(refusal(reply))
         elif call.durable and self.securer is not None and self.facts is not None:
@@ -257,10 +257,10 @@ class Server:
         if probe:
             self._release(call.tag)
 
-    def _refused(self, connection: ServerConnection, call: Call, error: StoreError, verdict: Verdict) -> None:
-        lane = self._hold(call, verdict)
-        match verdict:
-            case Verdict.MOVED:
+    def _refused(self, connection: ServerConnection, call: Call, error: StoreError, remedy: Remedy) -> None:
+        lane = self._hold(call, remedy)
+        match remedy:
+            case Remedy.MOVED:
                 self._figures.moved += 1
                 found = read_target(error.text, self.address)
                 if found is not None and call.refusals <= _TRIES_AT_ONCE and slot_of(call.tag) == found[0]:
@@ -268,10 +268,10 @@ class Server:
                     self._owner.moved(self, *found)
                 else:
                     self._owner.troubled(self)
-            case Verdict.LOAD:
+            case Remedy.LOAD:
                 if call.script is not None:
                     connection.loaded.discard(call.script)
-            case Verdict.RECONNECT:
+            case Remedy.RECONNECT:
                 logger.warning("store server does not take writes", server=str(self.address), code=error.word)
                 connection.abort()
             case _:

@@ -3,17 +3,17 @@
 import pytest
 
 from longline.model.ledger import State
-from longline.saver.port.inboxes import Cursor, Push, Receipt
+from longline.saver.port.inboxes import Cursor, PendingPush, Receipt
 from tests.contract.store_fixture import StoreFixture
 
 
-async def pushes_to(store: StoreFixture, name: str) -> list[tuple[str, Push]]:
+async def pushes_to(store: StoreFixture, name: str) -> list[tuple[str, PendingPush]]:
     """A unicast and a broadcast as the device gets them, with their ids."""
     ids = [await store.push("one", name), await store.push("all")]
     return list(zip(ids, (await store.page(name)).pushes, strict=True))
 
 
-async def say(store: StoreFixture, name: str, push: Push, state: State, epoch: int) -> None:
+async def say(store: StoreFixture, name: str, push: PendingPush, state: State, epoch: int) -> None:
     ordinal = await store.ordinal(name)
     reason = "too_large" if state == State.DROPPED else None
     await store.saver.inboxes.settle(

@@ -10,7 +10,7 @@ import pytest
 from longline.bus.local import LocalBus
 from longline.center.api import application
 from longline.center.auth import digest
-from longline.center.service import Center, Metrics
+from longline.center.service import CenterService, Metrics
 from longline.keeper.local import LocalKeeper
 from longline.model.commands import Command
 from longline.model.devices import JsonObject
@@ -29,7 +29,7 @@ START = 1_800_000_000_000  # ms
 class Api:
     """A center, what is around it, and a client with the admin key."""
 
-    center: Center
+    center: CenterService
     saver: SqliteSaver
     register: MemoryRegister
     bus: LocalBus
@@ -80,7 +80,7 @@ async def open_api(folder: Path, settings: CenterSettings, event_limit: int) -> 
     keeper = LocalKeeper()
     api: Api
 
-    center = Center(
+    center = CenterService(
         saver=saver,
         register=register,
         bus=bus,

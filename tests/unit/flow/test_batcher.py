@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longline.errors import Unavailable
+from longline.errors import StoreError, Unavailable
 from longline.flow.batcher import Batcher, OnFull, Retry
 from longline.telemetry.faults import Faults
 from longline.testing.clock import VirtualClock, settle
@@ -169,6 +169,21 @@ async def test_an_unforeseen_fault_is_that_of_one_item() -> None:
         await settle()
     assert bench.worker.done == [1, 3, 5, 6]
     assert bench.faults.counts == {"test": 2}
+
+
+async def test_one_that_no_repetition_can_mend_is_given_up() -> None:
+    def refused(batch: Sequence[int]) -> Sequence[int]:
+        if 2 in batch:
+            raise StoreError("WRONGTYPE", "of another kind")
+        return ()
+
+    bench = Bench()
+    bench.worker.answers = [refused] * 4
+    bench.add(1, 2, 3)
+    async with bench.running():
+        await bench.batcher.idle()
+    assert bench.worker.done == [1, 3]
+    assert bench.faults.counts == {"test": 1}
 
 
 async def test_one_that_cannot_be_done_now_is_tried_again_beside_one_that_never_can() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from longline.center.operators import DRAINS, PROGRESS, DrainOrder
 from longline.node import reconciler
-from longline.node.other_rooms import OtherRooms
+from longline.node.move_targets import MoveTargets
 from longline.node.reconciler import Reconciler
 from longline.room.life.draining import Draining, DrainPhase, DrainPlan, DrainProgress
 from longline.settings import NodeSettings, Settings, dynamic
@@ -61,13 +61,13 @@ class FakeNode:
         self.applied: list[Settings] = []
         self.draining = FakeDraining()
         self.faults = Faults()
-        self.other_rooms = OtherRooms(lambda: self.name)
+        self.targets = MoveTargets(lambda: self.name)
         self.reconciler = Reconciler(
             Settings(node=NodeSettings(name="host-1")),
             self.keeper,
             lambda: self.name,
             apply=self.applied.append,
-            other_rooms=self.other_rooms,
+            targets=self.targets,
             draining=self.draining if room else None,
             faults=self.faults,
         )
@@ -131,7 +131,7 @@ async def test_settings_are_applied_once_however_much_else_changes() -> None:
         for number in range(5):
             await node.keeper.join(a_member(f"room-{number}"))
             await node.keeper.write("something/else", b"%d" % number)
-        await until(lambda: node.other_rooms.any())
+        await until(lambda: node.targets.any())
         assert len(node.applied) == 1
 
 
@@ -162,7 +162,7 @@ async def test_settings_that_cannot_be_read_change_nothing() -> None:
     async with a_node() as node:
         await node.keeper.write(dynamic.KEY, b"{ nonsense")
         await node.keeper.join(a_member("room-2"))
-        await until(lambda: node.other_rooms.any())
+        await until(lambda: node.targets.any())
         assert node.applied == []
 
 
@@ -221,7 +221,7 @@ async def test_an_order_that_cannot_be_read_is_none() -> None:
     async with a_node() as node:
         await node.keeper.write(DRAINS + "room-1", b"[]")
         await node.keeper.join(a_member("room-2"))
-        await until(lambda: node.other_rooms.any())
+        await until(lambda: node.targets.any())
         assert node.draining.plans == []
 
 

@@ -25,7 +25,7 @@ from longline.mqtt.packets import (
 from longline.mqtt.properties import PropertyId
 from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Bind
-from longline.saver.port.inboxes import Arrival, Page, Push
+from longline.saver.port.inboxes import Arrival, Page, PendingPush
 from longline.settings import RoomSettings
 from tests.unit.room.fixture import NOW_MS, Peer, a_message
 from tests.unit.room.running import NODE, RunningRoom, a_token, an_app
@@ -34,8 +34,8 @@ VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
 FOREVER = 9_999_999_999_999
 
 
-def push(position: int, *, broadcast: bool = False, sent_before: bool = False, qos: int = 1) -> Push:
-    return Push(a_message(position, qos=qos), position, broadcast, sent_before)
+def push(position: int, *, broadcast: bool = False, sent_before: bool = False, qos: int = 1) -> PendingPush:
+    return PendingPush(a_message(position, qos=qos), position, broadcast, sent_before)
 
 
 def unicast(device: str, position: int, ordinal: int = 0, *, online_only: bool = False) -> Unicast:

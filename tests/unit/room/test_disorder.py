@@ -17,7 +17,7 @@ from longline.model.devices import Binding
 from longline.model.ledger import State
 from longline.mqtt.packets import Disconnect, Packet, Puback, Publish
 from longline.mqtt.properties import PropertyId
-from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, Page, Push, Receipt
+from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, Page, PendingPush, Receipt
 from tests.unit.room.fixture import Peer, a_message
 from tests.unit.room.running import NODE, RunningRoom, Store
 from tests.unit.room.test_admission import topics, unicast
@@ -57,7 +57,7 @@ class OneDevice(Store):
         return [
             Page(
                 tuple(
-                    Push(a_message(number), position, broadcast, False)
+                    PendingPush(a_message(number), position, broadcast, False)
                     for broadcast, position, number in page
                 ),
                 max(read, default=asked.log_after),
@@ -288,7 +288,7 @@ async def test_after_lost_commands_sessions_are_read_for_a_few_at_a_time(
         await room.settle()
         assert [len(batch) for batch in room.store.fetched] == [10]
         # Who is sent a push meanwhile does not wait for its turn, and the others' does not change.
-        room.store.pages[25] = [Page((Push(a_message(1), 1, False, False),), 0, True)]
+        room.store.pages[25] = [Page((PendingPush(a_message(1), 1, False, False),), 0, True)]
         await room.bus.send(NODE, [unicast("d25", 1, ordinal=25)])
         await room.settle()
         assert topics(peers[25].unread()) == ["push/m1"]

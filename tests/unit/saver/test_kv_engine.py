@@ -474,3 +474,25 @@ async def test_a_broadcast_collapses_what_is_older_only_for_those_that_it_is_for
     world.now += RETENTION
     await world.saver.expiry.end(world.now, 1000)
     assert "bk" not in await world.keys()
+
+
+async def test_partitions_share_what_one_call_may_end(world: World) -> None:
+    """One that has much to end keeps no other waiting, and what is left of its share goes to those."""
+    few, many = (
+        NAMES[0],
+        next(
+            name
+            for name in NAMES
+            if world.ordinals[name] % PARTITIONS != world.ordinals[NAMES[0]] % PARTITIONS
+        ),
+    )
+    for _ in range(30):
+        await world.send(world.message(), many)
+    world.now += 1
+    for _ in range(5):
+        await world.send(world.message(), few)
+    world.now += 2 * MINUTE
+    assert await world.saver.expiry.end(world.now, 20) == 20
+    left = [await world.saver.inboxes.count(world.app, [world.ordinals[name]], START) for name in (few, many)]
+    assert left == [[0], [15]]
+    assert await world.saver.expiry.end(world.now, 1000) == 15

@@ -122,5 +122,5 @@ class Receipts:
         )
 
     def _add(self, receipt: Receipt) -> None:
-        self._gathered.add(receipt)
-        self._counters.receipts_lost = self._gathered.lost
+        if not self._gathered.add(receipt):
+            self._counters.receipts_lost = self._gathered.lost

@@ -26,7 +26,6 @@ class RedisSaver:
         self, store: Store, ledger_retention_ms: int, event_limit: int, cache_bytes: int, faults: Faults
     ) -> None:
         self._store = store
-        self._faults = faults
         partitions = Partitions(store)
         self._bodies = Bodies(partitions, cache_bytes)
         journal = Journal(partitions, faults)
@@ -69,5 +68,4 @@ class RedisSaver:
         return {
             **self._store.statistics(),
             "broadcast_cache_bytes": self._bodies.size,
-            "faults": sum(self._faults.counts.values()),
         }

@@ -12,7 +12,7 @@ from longline.saver.kv import layout
 from longline.saver.kv.apps import KvApps
 from longline.saver.kv.bodies import Bodies
 from longline.saver.kv.partitions import Partitions, script
-from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, Page, Push, Receipt
+from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, Page, PendingPush, Receipt
 from longline.store.redis import Reply, Script, Word
 from longline.store.scatter import Spare, divide, gathered, is_of_an_item, scatter
 from longline.telemetry.faults import Faults
@@ -221,11 +221,11 @@ def _choose(fetch: Fetch, reply: Reply) -> _Chosen:
 def _page(
     entries: Sequence[_Found], broadcasts: dict[bytes, Message], log_after: int, complete: bool
 ) -> Page:
-    pushes: list[Push] = []
+    pushes: list[PendingPush] = []
     for entry in entries:
         message = entry.message or broadcasts.get(entry.message_id)
         if message is not None:  # else it came to its end a moment ago
-            pushes.append(Push(message, entry.position, entry.message is None, entry.written))
+            pushes.append(PendingPush(message, entry.position, entry.message is None, entry.written))
     return Page(tuple(pushes), log_after, complete)
 
 

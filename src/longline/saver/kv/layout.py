@@ -252,7 +252,7 @@ def unpack_entry(inbox: bytes, at: int) -> tuple[Entry, int]:
     return Entry(flags, high << 32 | low, expires_at, message_id, collapse_key, body), end
 
 
-class Delivery(msgspec.Struct, frozen=True, gc=False):
+class DeliveryRow(msgspec.Struct, frozen=True, gc=False):
     """Where a message stands for one device; times in ms, None for what has not happened."""
 
     state: State
@@ -267,11 +267,11 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
         return self.sent_at is not None or self.state == State.ACKED
 
 
-def unpack_delivery(packed: bytes, created_at: int) -> Delivery:
+def unpack_delivery(packed: bytes, created_at: int) -> DeliveryRow:
     """A delivery as a script wrote it."""
     state, sent, settled = _DELIVERY.unpack_from(packed)
     reason = packed[_DELIVERY.size :]
-    return Delivery(
+    return DeliveryRow(
         State(state & 15),
         bool(state & CONNECTED),
         created_at + sent - 1 if sent else None,

@@ -12,7 +12,7 @@ from longline.model.ledger import DeliveryRecord, Ledger, State
 from longline.model.messages import Message
 from longline.saver.kv import layout
 from longline.saver.kv.apps import KvApps
-from longline.saver.kv.layout import Delivery, Row
+from longline.saver.kv.layout import DeliveryRow, Row
 from longline.saver.kv.partitions import Partitions, script
 from longline.saver.port.ledgers import Status
 from longline.store.redis import Reply, Script
@@ -107,7 +107,7 @@ class KvLedgers:
         ]
 
 
-def _record(name: bytes, accepted_at: int, delivery: Delivery) -> DeliveryRecord:
+def _record(name: bytes, accepted_at: int, delivery: DeliveryRow) -> DeliveryRecord:
     return DeliveryRecord(
         device=name.decode(),
         state=delivery.state,
@@ -147,7 +147,7 @@ class _Count:
         self._states[State.DROPPED] += count
         self._dropped[reason] += count
 
-    def _add_delivery(self, delivery: Delivery) -> None:
+    def _add_delivery(self, delivery: DeliveryRow) -> None:
         if delivery.state == State.DROPPED:
             self._drop(delivery.reason or UNKNOWN, 1)
         else:

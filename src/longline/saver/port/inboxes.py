@@ -45,7 +45,7 @@ class Fetch(msgspec.Struct, frozen=True):
     limit_bytes: int = 1024 * 1024
 
 
-class Push(msgspec.Struct, frozen=True):
+class PendingPush(msgspec.Struct, frozen=True):
     """A message waiting for one device. `position` counts in the log if `broadcast`, else in the inbox.
 
     `sent_before`: it was written to a connection of this device earlier, but never acknowledged.
@@ -63,7 +63,7 @@ class Page(msgspec.Struct, frozen=True):
     `log_after`: how far the log has been read, which can be past the last push for this device.
     """
 
-    pushes: tuple[Push, ...]
+    pushes: tuple[PendingPush, ...]
     log_after: int
     complete: bool
 

@@ -3,21 +3,27 @@
 Each question is one statement, so it sees one snapshot: a page has no message of a commit without the others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import chain
+from typing import Final
 
 import msgspec
 from pyroaring import BitMap
 
 from longline.model.devices import Profile
 from longline.model.ledger import State
-from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, Page, Push, Receipt
+from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, Page, PendingPush, Receipt
 from longline.saver.sql.bodies import Bodies
 from longline.saver.sql.broadcasts import ACKED, COLLAPSED, DROPPED, EXPIRED, BroadcastLedgers
 from longline.saver.sql.database import Database, device_key, integer
 from longline.saver.sql.fencing import Fence
 from longline.saver.sql.members import Members
 from longline.saver.sql.worker import Worker
+
+# By themselves, since a member of an enum costs a look-up for each receipt.
+WRITTEN: Final = State.PENDING
+TAKEN: Final = State.ACKED
 
 _arrivals = msgspec.json.Decoder(list[tuple[int, int, int, int] | None])
 _waiting = msgspec.json.Decoder(tuple[list[list[tuple[int, int, int]]], list[tuple[int, int]]])
@@ -212,7 +218,7 @@ class SqlInboxes:
         pages = iter(
             Page(
                 tuple(
-                    Push(messages[position], position, broadcast, sent)
+                    PendingPush(messages[position], position, broadcast, sent)
                     for position, broadcast, sent in entries
                     if position in messages  # it was purged or its app deleted a moment ago
                 ),
@@ -280,7 +286,7 @@ class SqlInboxes:
         # the first time count.
         unicasts: dict[tuple[int, int], Receipt] = {}
         broadcasts: dict[int, list[Receipt]] = {}
-        for receipt in self._heard([receipt for call in calls for receipt in call]):
+        for receipt in self._heard(calls):
             if receipt.broadcast:
                 broadcasts.setdefault(receipt.position, []).append(receipt)
                 continue
@@ -294,12 +300,13 @@ class SqlInboxes:
             self._settle_broadcast(position, receipts)
         return [None] * len(calls)
 
-    def _heard(self, receipts: list[Receipt]) -> list[Receipt]:
-        """Without those of sessions that do not own their device any more."""
+    def _heard(self, calls: list[Sequence[Receipt]]) -> Iterable[Receipt]:
+        """All receipts, without those of sessions that do not own their device any more."""
+        receipts = calls[0] if len(calls) == 1 else list(chain.from_iterable(calls))
         claims = {
             device_key(receipt.app, receipt.ordinal)
             for receipt in receipts
-            if receipt.epoch and receipt.state != State.ACKED
+            if receipt.state != TAKEN and receipt.epoch
         }
         if not claims:
             return receipts
@@ -307,8 +314,8 @@ class SqlInboxes:
         return [
             receipt
             for receipt in receipts
-            if receipt.epoch == 0
-            or receipt.state == State.ACKED
+            if receipt.state == TAKEN
+            or receipt.epoch == 0
             or owners.get(device_key(receipt.app, receipt.ordinal), receipt.epoch) == receipt.epoch
         ]
 
@@ -321,7 +328,7 @@ class SqlInboxes:
                     device,
                     receipt.state,
                     receipt.at,
-                    receipt.sent_at or (receipt.at if receipt.state == State.PENDING else 0),
+                    receipt.sent_at or (receipt.at if receipt.state == WRITTEN else 0),
                     receipt.reason.encode() if receipt.reason else b"",
                 )
                 for (position, device), receipt in receipts.items()

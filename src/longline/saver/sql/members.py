@@ -24,7 +24,7 @@ SELECT {integer(1, 19)}, {integer(20, 19)}, ?2, CAST(substr(value, 44, {integer(
   FROM carray(?1)"""
 
 
-class Membership(msgspec.Struct):
+class AppMembers(msgspec.Struct):
     """An app as the writer remembers it: the next ordinal to give, and once needed who left."""
 
     name: str
@@ -38,7 +38,7 @@ class Members:
     def __init__(self, database: Database, positions: Positions) -> None:
         self._database = database
         self._positions = positions
-        self._apps: dict[int, Membership] = {}
+        self._apps: dict[int, AppMembers] = {}
 
     def rolled_back(self) -> None:
         """A transaction failed: what is remembered may not be on disk."""
@@ -48,7 +48,7 @@ class Members:
         """The app is deleted."""
         self._apps.pop(app, None)
 
-    def of(self, app: int) -> Membership | None:
+    def of(self, app: int) -> AppMembers | None:
         """The app, None when there is none."""
         membership = self._apps.get(app)
         if membership is None:
@@ -58,10 +58,10 @@ class Members:
             if loaded == "null":
                 return None
             found = msgspec.json.decode(loaded, type=tuple[str, int])
-            membership = self._apps[app] = Membership(*found)
+            membership = self._apps[app] = AppMembers(*found)
         return membership
 
-    def everyone(self, app: int, membership: Membership) -> BitMap:
+    def everyone(self, app: int, membership: AppMembers) -> BitMap:
         """The ordinals of all devices of the app."""
         if membership.departed is None:
             loaded = self._database.text(
@@ -77,7 +77,7 @@ class Members:
             return []
         return _keys.decode(self._database.text(FIND, tuple([address.encode() for address in addresses])))
 
-    def add(self, app: int, membership: Membership, batch: Sequence[tuple[str, Profile, int]]) -> list[int]:
+    def add(self, app: int, membership: AppMembers, batch: Sequence[tuple[str, Profile, int]]) -> list[int]:
         """Inserts devices (name, profile, created at), which must be new; returns their keys."""
         rows: list[bytes] = []
         keys: list[int] = []

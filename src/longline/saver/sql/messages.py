@@ -1,6 +1,6 @@
 """Storing messages, a whole group of submissions in a dozen statements; and taking them back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
 import msgspec
@@ -9,6 +9,7 @@ from pyroaring import BitMap
 from longline.errors import AppNotFound, NoTarget
 from longline.model.audience import way_of
 from longline.model.commands import Broadcast, Part, Target, Unicast
+from longline.model.devices import Binding
 from longline.model.ledger import State
 from longline.model.messages import Message
 from longline.saver.port.messages import Accepted, IdempotencyConflict, Outcome, Refused, Submission
@@ -82,7 +83,7 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     ordinals: list[int]
 
 
-class Draft(msgspec.Struct, frozen=True):
+class Prepared(msgspec.Struct, frozen=True):
     """An outcome before the commit."""
 
     results: Results
@@ -90,27 +91,23 @@ class Draft(msgspec.Struct, frozen=True):
     replayed: bool = False
 
     def outcome(self, locate: Locate) -> Outcome:
-        """The outcome, with the bindings of this moment."""
-        return Outcome(
-            self.results,
-            tuple(
-                route if isinstance(route, Broadcast) else _unicast(route, locate) for route in self.routes
-            ),
-            self.replayed,
-        )
+        """The outcome, with the bindings of this moment: asked for once, since all devices are of one app."""
+        unicasts = [route for route in self.routes if isinstance(route, Stored)]
+        names = [name for stored in unicasts for name in stored.names]
+        bindings = iter(locate(unicasts[0].app, names) if unicasts else ())
+        routes = [_unicast(route, bindings) if isinstance(route, Stored) else route for route in self.routes]
+        return Outcome(self.results, tuple(routes), self.replayed)
 
 
-def _unicast(stored: Stored, locate: Locate) -> Unicast:
-    position = stored.position
-    bindings = locate(stored.app, stored.names)
-    return Unicast(
-        stored.app,
-        stored.message,
-        tuple(
-            Target(name, ordinal, position, binding)
-            for name, ordinal, binding in zip(stored.names, stored.ordinals, bindings, strict=True)
-        ),
-    )
+def _unicast(stored: Stored, bindings: Iterator[Binding | None]) -> Unicast:
+    """`bindings`: of the devices of `stored` and of those after it."""
+    position, names, ordinals = stored.position, stored.names, stored.ordinals
+    if len(names) == 1:
+        return Unicast(stored.app, stored.message, (Target(names[0], ordinals[0], position, next(bindings)),))
+    targets = [
+        Target(name, ordinal, position, next(bindings)) for name, ordinal in zip(names, ordinals, strict=True)
+    ]
+    return Unicast(stored.app, stored.message, tuple(targets))
 
 
 class _Group:
@@ -166,12 +163,12 @@ class SqlMessages:
             for draft in drafts
         ]
 
-    def _enqueue(self, calls: list[Sequence[Submission]]) -> list[list[Draft | IdempotencyConflict]]:
+    def _enqueue(self, calls: list[Sequence[Submission]]) -> list[list[Prepared | IdempotencyConflict]]:
         submissions = [submission for call in calls for submission in call]
         remembered = self._recall(submissions)
         keys = self._named(submissions)
         group = _Group(max((submission.now for submission in submissions), default=0))
-        answers: list[Draft | IdempotencyConflict] = []
+        answers: list[Prepared | IdempotencyConflict] = []
         fresh: list[tuple[Submission, Results]] = []
         for submission in submissions:
             name = (submission.app, submission.idempotency_key or "")
@@ -179,7 +176,7 @@ class SqlMessages:
             if before is not None:
                 digest, results = before
                 same = digest == submission.digest
-                answers.append(Draft(results, [], replayed=True) if same else IdempotencyConflict())
+                answers.append(Prepared(results, [], replayed=True) if same else IdempotencyConflict())
                 continue
             draft = self._store(submission, keys, group)
             answers.append(draft)
@@ -247,7 +244,7 @@ class SqlMessages:
                 addresses.extend([prefix + name for name in names])
         return dict(zip(addresses, self._members.find(addresses), strict=True))
 
-    def _store(self, submission: Submission, keys: dict[str, int | None], group: _Group) -> Draft:
+    def _store(self, submission: Submission, keys: dict[str, int | None], group: _Group) -> Prepared:
         results: list[Accepted | Refused] = []
         routes: list[Stored | Broadcast] = []
         membership = self._members.of(submission.app)
@@ -270,7 +267,7 @@ class SqlMessages:
             else:
                 results.append(Accepted(envelope.message.id, targeted))
                 routes.append(route)
-        return Draft(tuple(results), routes)
+        return Prepared(tuple(results), routes)
 
     def _store_unicast(
         self,

@@ -4,19 +4,19 @@ from collections import Counter
 from collections.abc import Sequence
 
 from longline.keeper.port import Node
-from longline.node.other_rooms import OtherRooms
+from longline.node.move_targets import MoveTargets
 from tests.unit.node.members import a_member
 
 OWN = a_member("room-1", address="a:1883")
 
 
-def knowing(*members: Node) -> OtherRooms:
-    rooms = OtherRooms(lambda: "room-1")
+def knowing(*members: Node) -> MoveTargets:
+    rooms = MoveTargets(lambda: "room-1")
     rooms.see(members)
     return rooms
 
 
-def spread(rooms: OtherRooms, devices: int = 300) -> Counter[str | None]:
+def spread(rooms: MoveTargets, devices: int = 300) -> Counter[str | None]:
     return Counter(rooms.address("news", f"d{number}") for number in range(devices))
 
 
@@ -53,6 +53,6 @@ def test_what_was_known_of_this_room_holds_while_it_is_no_member() -> None:
 
 
 def test_who_knows_nobody_sends_nobody() -> None:
-    rooms = OtherRooms(lambda: "room-1")
+    rooms = MoveTargets(lambda: "room-1")
     assert not rooms.any()
     assert rooms.address("news", "d1") is None

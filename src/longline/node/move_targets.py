@@ -6,7 +6,7 @@ from longline.dispatcher.ranking import Endpoint, endpoints, ranked
 from longline.keeper.port import Node
 
 
-class OtherRooms:
+class MoveTargets:
     """Fed with the members by `see`; the rest is answered from memory. `node` gives this node's name."""
 
     def __init__(self, node: Callable[[], str]) -> None:
