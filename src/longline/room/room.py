@@ -196,7 +196,7 @@ class Room:
             ("takeovers", self.takeovers.run()),
             ("commands", self._commands.receive()),
             ("broadcasts", self._broadcasts.run()),
-            ("broadcasts-paced", self._broadcasts.pacing.run()),
+            ("broadcasts-spread", self._broadcasts.spreading.run()),
             ("broadcasts-done", self._broadcasts.told.run()),
             ("routes", self.routes.run()),
             ("audit", self._audit.run()),

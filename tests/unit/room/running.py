@@ -156,7 +156,7 @@ class RunningRoom:
         self.run(self.receipts.run())
         self.run(self.commands.receive())
         self.run(self.broadcasts.run())
-        self.run(self.broadcasts.pacing.run())
+        self.run(self.broadcasts.spreading.run())
         self.run(self.broadcasts.told.run())
         self.run(self.takeovers.run())
         self.run(self.departures.run())

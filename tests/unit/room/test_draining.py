@@ -13,8 +13,8 @@ from longline.mqtt.packets import MQTT_3_1_1, MQTT_5_0, Connack, Connect, Discon
 from longline.mqtt.properties import Properties, PropertyId
 from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Register
+from longline.room.life.drain_pace import GIVE_UP, Comeback, Pace
 from longline.room.life.draining import Draining, DrainPhase, DrainPlan
-from longline.room.life.pace import GIVE_UP, Comeback, Pace
 from longline.testing.clock import VirtualClock, settle
 from tests.unit.room.fixture import APP, Peer, RoomFixture, a_message
 

@@ -20,7 +20,7 @@ from longline.errors import LonglineError
 from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Register
 from longline.room.life.authority import ANONYMOUS
-from longline.room.life.pace import Pace, Watch
+from longline.room.life.drain_pace import Pace, Watch
 from longline.room.session.client import Services
 from longline.room.session.session import Session
 

@@ -25,9 +25,9 @@ from longline.model.commands import Broadcast
 from longline.model.times import wall_clock
 from longline.room.counters import RoomCounters
 from longline.room.push.frames import Frames
-from longline.room.push.pacing import Pacing
 from longline.room.push.pushes import Pushes
 from longline.room.push.receipts import Receipts
+from longline.room.push.spreading import Spreading
 from longline.room.session.session import Session
 from longline.saver.port.routing import RoutingStore
 from longline.telemetry.faults import Faults
@@ -43,7 +43,7 @@ _Done = tuple[str, Broadcast]  # and whose sub-task it is
 
 
 class Broadcasts:
-    """Owned by the room, which runs `run`, `pacing.run` and `told.run` as tasks.
+    """Owned by the room, which runs `run`, `spreading.run` and `told.run` as tasks.
 
     `sessions` lists all sessions of an app that are here; who comes later reads the log.
     """
@@ -71,7 +71,7 @@ class Broadcasts:
         self._wake = asyncio.Event()
         self._under_way: dict[tuple[int, str], bool] = {}  # and whether it was cancelled
         self._seen: LruCache[tuple[int, str], None] = LruCache(REMEMBERED)
-        self.pacing = Pacing(faults)
+        self.spreading = Spreading(faults)
         self.told: Batcher[_Done] = Batcher(
             "room.broadcasts-done",
             self._tell,
@@ -139,7 +139,7 @@ class Broadcasts:
         """Has a broadcast written bit by bit over the time that its sender asked for."""
         sessions = self._sessions(each.command.app)
         seconds = each.command.message.spread_over
-        if not self.pacing.add(
+        if not self.spreading.add(
             sessions, seconds, lambda some: self._write(some, [each]), lambda: self._over(each)
         ):
             self._under_way.pop(each.name, None)

@@ -27,7 +27,7 @@ class _Walk(NamedTuple):
     over: Callable[[], None]
 
 
-class Pacing:
+class Spreading:
     """Owned by the room's broadcasts; the room runs `run` as a task."""
 
     def __init__(

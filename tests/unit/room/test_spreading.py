@@ -7,7 +7,7 @@ from typing import cast
 import msgspec
 
 from longline.model.commands import Broadcast, Cancelled
-from longline.room.push.pacing import TICK, Pacing
+from longline.room.push.spreading import TICK, Spreading
 from longline.room.session.session import Session
 from longline.telemetry.faults import Faults
 from longline.testing.clock import VirtualClock
@@ -22,12 +22,12 @@ def paced(command: Broadcast, seconds: int) -> Broadcast:
 
 
 def numbered(count: int) -> list[Session]:
-    """Numbers that pass for sessions: `Pacing` does not look at them."""
+    """Numbers that pass for sessions: `Spreading` does not look at them."""
     return cast(list[Session], list(range(count)))
 
 
 class Writer:
-    """Takes sessions as `Pacing` hands them out; they are only numbers here."""
+    """Takes sessions as `Spreading` hands them out; they are only numbers here."""
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.written: list[Session] = []
@@ -44,10 +44,10 @@ class Writer:
 
 async def test_a_broadcast_is_written_evenly_over_its_time() -> None:
     clock = VirtualClock()
-    pacing = Pacing(Faults(), clock.now, clock.sleep)
-    running = asyncio.create_task(pacing.run(), name="pacing")
+    spreading = Spreading(Faults(), clock.now, clock.sleep)
+    running = asyncio.create_task(spreading.run(), name="spreading")
     writer = Writer()
-    assert pacing.add(numbered(1000), 10, writer.write, writer.end)
+    assert spreading.add(numbered(1000), 10, writer.write, writer.end)
     for second in range(1, 10):
         await clock.advance(1)
         assert abs(len(writer.written) - second * 100) <= 100 * TICK + 1
@@ -60,11 +60,11 @@ async def test_a_broadcast_is_written_evenly_over_its_time() -> None:
 
 async def test_several_go_side_by_side_and_one_that_is_cancelled_ends_at_once() -> None:
     clock = VirtualClock()
-    pacing = Pacing(Faults(), clock.now, clock.sleep)
-    running = asyncio.create_task(pacing.run(), name="pacing")
+    spreading = Spreading(Faults(), clock.now, clock.sleep)
+    running = asyncio.create_task(spreading.run(), name="spreading")
     slow, quick, cancelled = Writer(), Writer(), Writer(stop_after=10)
     for writer, seconds in ((slow, 100), (quick, 1), (cancelled, 10)):
-        assert pacing.add(numbered(100), seconds, writer.write, writer.end)
+        assert spreading.add(numbered(100), seconds, writer.write, writer.end)
     await clock.advance(2)
     assert (len(quick.written), quick.over) == (100, 1)
     assert (slow.over, cancelled.over) == (0, 1)
