@@ -250,13 +250,27 @@ class StoreError(LonglineError):
     rest, for logs alone.
     """
 
-    def __init__(self, word: str, text: str) -> None:
-        super().__init__(f"the store refused this ({word})")
+    code = "store_refused"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        word: str = "",
+        text: str = "",
+        details: Sequence[tuple[str, str]] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(
+            message or (f"the store refused this ({word})" if word else ""),
+            details=details,
+            retry_after=retry_after,
+        )
         self.word = word
         self.text = text
 
     def __str__(self) -> str:
-        return f"{self.word} {self.text}"
+        return f"{self.word} {self.text}" if self.word else self.message
 
 
 class Fenced(LonglineError):

@@ -14,7 +14,7 @@ Reply: TypeAlias = bytes | int | list["Reply"] | None
 def read_error(text: str) -> StoreError:
     """An error reply as it came, without its leading dash."""
     word, _, rest = text.partition(" ")
-    return StoreError(word, rest)
+    return StoreError(word=word, text=rest)
 
 
 class Call:

@@ -174,7 +174,7 @@ async def test_an_unforeseen_fault_is_that_of_one_item() -> None:
 async def test_one_that_no_repetition_can_mend_is_given_up() -> None:
     def refused(batch: Sequence[int]) -> Sequence[int]:
         if 2 in batch:
-            raise StoreError("WRONGTYPE", "of another kind")
+            raise StoreError(word="WRONGTYPE", text="of another kind")
         return ()
 
     bench = Bench()

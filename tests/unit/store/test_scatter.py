@@ -17,7 +17,7 @@ class Partitions:
 
     def __init__(self, *bad: int, error: Exception | None = None) -> None:
         self.bad = set(bad)
-        self.error = error or StoreError("WRONGTYPE", "of the wrong kind")
+        self.error = error or StoreError(word="WRONGTYPE", text="of the wrong kind")
         self.asked: list[tuple[int, list[int]]] = []
 
     async def ask(self, partition: int, part: Sequence[int]) -> Reply:
