@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 
 from longline.agent.warm import ForkedWorker
 
@@ -45,7 +46,8 @@ class Child:
 
     def _signal(self, number: signal.Signals) -> None:
         if not self.ended.is_set():
-            signal.pidfd_send_signal(self._process, number)
+            with suppress(ProcessLookupError):  # it has ended, and the loop is about to hear of it
+                signal.pidfd_send_signal(self._process, number)
 
     def _heard(self) -> None:
         """Its name, when it is ready or has another one; or the socket's end: it is about to end itself."""
