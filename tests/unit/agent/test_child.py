@@ -9,9 +9,9 @@ from longline.agent.warm import ForkedWorker
 
 async def test_a_signal_to_who_has_just_ended_is_nobodys_fault() -> None:
     """The kernel knows of the end before the loop does."""
-    process = await asyncio.create_subprocess_exec("true")
+    process = await asyncio.create_subprocess_exec("cat", stdin=asyncio.subprocess.PIPE)
     handle = os.pidfd_open(process.pid)
-    await process.wait()
+    await process.communicate()
     reading, writing = os.pipe()
     child = Child(ForkedWorker(process.pid, handle, reading), lambda: None)
     child.terminate()
