@@ -12,7 +12,7 @@ from longline.errors import Fenced, LonglineError, StoreError, Unavailable
 from longline.model.devices import Binding
 from longline.model.times import wall_clock
 from longline.register.layout import Partition, binding, items, number, script
-from longline.register.port import Bind, Bound, Unbind
+from longline.register.port import Bind, Bound, Rebind, Unbind
 from longline.store.redis import Reply, Store, Word
 from longline.store.scatter import divide, is_of_an_item
 from longline.telemetry.faults import Faults
@@ -54,33 +54,47 @@ class Binder:
 
     async def bind(self, batch: Sequence[Bind]) -> list[Bound]:
         """As the port's `bind`."""
-        parts = divide(range(len(batch)), lambda i: self._store.partition_of(batch[i].app, batch[i].device))
-        calls = [self._prepare(number, [batch[i] for i in part]) for number, part in parts.items()]
-        bound: list[Bound | None] = [None] * len(batch)
-        failures: list[Exception] = []
         try:
-            replies = await asyncio.gather(*map(self._send, calls), return_exceptions=True)
-            for call, part, reply in zip(calls, parts.values(), replies, strict=True):
-                try:
-                    for i, answer in zip(part, await self._read(call, reply), strict=True):
-                        bound[i] = answer
-                except Unavailable as error:
-                    failures.append(error)
-                    self._withdraw_later(call.batch)
-                except LonglineError as error:
-                    failures.append(error)
+            bound, failures = await self._carry_out(batch)
         except asyncio.CancelledError:
             self._withdraw_later(batch)
             raise
         if failures:
+            for part, error in failures:
+                if isinstance(error, Unavailable):
+                    self._withdraw_later(batch[i] for i in part)
             await self._undo(batch, bound)
-            raise next((error for error in failures if isinstance(error, Fenced)), failures[0])
+            raise _foremost(failures)
         if self._unsure:
             # What an earlier bind of the same device may have left has just been replaced.
             again = {(item.app, item.device) for item in batch}
             left = [entry for entry in self._unsure if (entry[1].app, entry[1].device) not in again]
             self._unsure = deque(left, UNSURE)
         return [answer for answer in bound if answer is not None]
+
+    async def rebind(self, batch: Sequence[Rebind]) -> list[int | None]:
+        """As the port's `rebind`. Of what failed nothing is undone: it is recognised when it is repeated."""
+        bound, failures = await self._carry_out(batch)
+        if failures:
+            raise _foremost(failures)
+        return [None if answer is None else answer.binding.epoch for answer in bound]
+
+    async def _carry_out(
+        self, batch: Sequence[Bind | Rebind]
+    ) -> "tuple[list[Bound | None], list[_Failure]]":
+        """What became of each, None where it was not bound; and which parts of the batch failed, and why."""
+        parts = divide(range(len(batch)), lambda i: self._store.partition_of(batch[i].app, batch[i].device))
+        calls = [self._prepare(number, [batch[i] for i in part]) for number, part in parts.items()]
+        bound: list[Bound | None] = [None] * len(batch)
+        failures: list[_Failure] = []
+        replies = await asyncio.gather(*map(self._send, calls), return_exceptions=True)
+        for call, part, reply in zip(calls, parts.values(), replies, strict=True):
+            try:
+                for i, answer in zip(part, await self._read(call, reply), strict=True):
+                    bound[i] = answer
+            except LonglineError as error:
+                failures.append((part, error))
+        return bound, failures
 
     def unsure(self) -> int:
         """How many binds there are of which it is not known whether they were carried out."""
@@ -94,7 +108,7 @@ class Binder:
 
     # --- one partition ----------------------------------------------------------------------------
 
-    def _prepare(self, number: int, batch: Sequence[Bind]) -> "_Call":
+    def _prepare(self, number: int, batch: Sequence[Bind | Rebind]) -> "_Call":
         partition = self._partitions[number]
         apps = _places([item.app for item in batch])
         nodes = _places([item.node for item in batch])
@@ -107,7 +121,8 @@ class Binder:
         ]
         args: list[Word] = [0, self._give_up + SPARE, len(nodes), *nodes, len(apps), *apps]
         for item in batch:
-            args += apps[item.app], nodes[item.node], item.device, item.now
+            epoch = item.epoch if isinstance(item, Rebind) else 0
+            args += apps[item.app], nodes[item.node], item.device, item.now, epoch
         return _Call(number, batch, keys, args, _monotonic() + self._give_up)
 
     def _send(self, call: "_Call") -> Awaitable[Reply]:
@@ -116,8 +131,8 @@ class Binder:
         call.sent = _monotonic()
         return self._store.run(self._partitions[call.partition].tag, _BIND, call.keys, call.args)
 
-    async def _read(self, call: "_Call", reply: Reply | BaseException) -> list[Bound]:
-        """What was bound; raises what a call of the store raises, and `Fenced`."""
+    async def _read(self, call: "_Call", reply: Reply | BaseException) -> list[Bound | None]:
+        """What was bound, None for what belongs to a newer session; raises what a call of the store raises, and `Fenced`."""
         while isinstance(reply, StoreError) and reply.word == "LATE":
             # Too late indeed, or another server, with another clock, has taken over.
             self._ahead[call.partition] = int(reply.text.split()[-1]) - call.sent
@@ -131,7 +146,9 @@ class Binder:
         clock, *answers = items(reply)
         self._ahead[call.partition] = number(clock) - call.sent
         return [
-            Bound(Binding(item.node, number(answers[2 * n]), item.now), binding(answers[2 * n + 1]))
+            Bound(Binding(item.node, epoch, item.now), binding(answers[2 * n + 1]))
+            if (epoch := number(answers[2 * n]))
+            else None
             for n, item in enumerate(call.batch)
         ]
 
@@ -182,7 +199,7 @@ class _Call:
     __slots__ = ("args", "batch", "give_up", "keys", "partition", "sent")
 
     def __init__(
-        self, partition: int, batch: Sequence[Bind], keys: list[bytes], args: list[Word], give_up: int
+        self, partition: int, batch: Sequence[Bind | Rebind], keys: list[bytes], args: list[Word], give_up: int
     ) -> None:
         self.partition = partition
         self.batch = batch
@@ -190,6 +207,15 @@ class _Call:
         self.args = args
         self.give_up = give_up
         self.sent = 0
+
+
+_Failure = tuple[list[int], LonglineError]  # places in the batch
+
+
+def _foremost(failures: Sequence[_Failure]) -> LonglineError:
+    """What is to be raised of several: that this node is dead says most."""
+    errors = [error for _, error in failures]
+    return next((error for error in errors if isinstance(error, Fenced)), errors[0])
 
 
 T = TypeVar("T", int, str)

@@ -4,12 +4,12 @@ import asyncio
 import heapq
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
 from longline.errors import Fenced
 from longline.model.devices import Binding
-from longline.register.port import Bind, Bound, Transition, Unbind
+from longline.register.port import Bind, Bound, Rebind, Transition, Unbind
 
 SOURCE = "memory"
 SPARE = 1024  # entries of sessions that came back which the heap may hold beside as many as still linger
@@ -36,24 +36,42 @@ class MemoryRegister:
         self._forgotten = 0
 
     async def bind(self, batch: Sequence[Bind]) -> list[Bound]:
-        if self._dead and not self._dead.isdisjoint(item.node for item in batch):
-            raise Fenced
+        self._refuse_the_dead(item.node for item in batch)
         bound = []
         for item in batch:
-            bindings = self._apps.setdefault(item.app, {})
-            self._epoch = epoch = self._epoch + 1
-            device, node, now = item.device, item.node, item.now
-            binding = Binding(node, epoch, now)
-            previous = bindings.get(device)
-            bound.append(Bound(binding, previous))
-            bindings[device] = binding
-            if previous is None:
-                self._tell((item.app, device, "online", epoch, node, now, epoch))
-                continue
-            self._lingering.pop(previous.epoch, None)
-            if previous.node != node:
-                self._tell((item.app, device, "moved", epoch, node, now, epoch))
+            previous = self._apps.get(item.app, {}).get(item.device)
+            bound.append(Bound(self._bind(item, previous, item.now), previous))
         return bound
+
+    async def rebind(self, batch: Sequence[Rebind]) -> list[int | None]:
+        self._refuse_the_dead(item.node for item in batch)
+        return [self._rebind(item) for item in batch]
+
+    def _refuse_the_dead(self, nodes: Iterable[str]) -> None:
+        if self._dead and not self._dead.isdisjoint(nodes):
+            raise Fenced
+
+    def _bind(self, item: Bind | Rebind, previous: Binding | None, since: int) -> Binding:
+        self._epoch = epoch = self._epoch + 1
+        app, device, node = item.app, item.device, item.node
+        binding = self._apps.setdefault(app, {})[device] = Binding(node, epoch, since)
+        if previous is None:
+            self._tell((app, device, "online", epoch, node, item.now, epoch))
+            return binding
+        self._lingering.pop(previous.epoch, None)
+        if previous.node != node:
+            self._tell((app, device, "moved", epoch, node, item.now, epoch))
+        return binding
+
+    def _rebind(self, item: Rebind) -> int | None:
+        held = self._apps.get(item.app, {}).get(item.device)
+        if held is None:
+            return self._bind(item, None, item.now).epoch
+        if held.epoch >= item.epoch and held.node == item.node and held.epoch not in self._lingering:
+            return held.epoch  # done before
+        if held.epoch > item.epoch:
+            return None
+        return self._bind(item, held, held.since).epoch
 
     async def unbind(self, batch: Sequence[Unbind]) -> list[bool]:
         return [self._unbind(item) for item in batch]

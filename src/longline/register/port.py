@@ -31,6 +31,19 @@ class Bound(msgspec.Struct, frozen=True, gc=False):
     previous: Binding | None
 
 
+class Rebind(msgspec.Struct, frozen=True, gc=False):
+    """A device is still connected, to a node that goes by another name now: `node`.
+
+    `epoch` is that of its session so far; `now` in ms.
+    """
+
+    app: int
+    device: str
+    node: str
+    epoch: int
+    now: int
+
+
 class Unbind(msgspec.Struct, frozen=True, gc=False):
     """The session with this epoch has lost its connection at `now` (ms).
 
@@ -73,6 +86,19 @@ class Register(Protocol):
         """Makes `node` the owner of each device's session, under a new epoch.
 
         Raises `Fenced` when the node was declared dead; none of its devices is bound then.
+        """
+        ...
+
+    async def rebind(self, batch: Sequence[Rebind]) -> list[int | None]:
+        """Gives sessions to another name of their node, each under a new epoch, which is the answer.
+
+        None for one whose device has a newer session somewhere: that one stays as it is. One that lingers,
+        because its node was taken for dead, is connected again; one that is over begins anew, as it does
+        where the table has forgotten it. What others see is what `bind` shows them, but that a session which
+        goes on keeps its `since`. Doing it again, with the epoch of before, answers the same and changes
+        nothing.
+
+        Raises `Fenced` as `bind` does.
         """
         ...
 

@@ -12,7 +12,7 @@ import structlog
 from longline.model.devices import Binding
 from longline.register.binding import Binder
 from longline.register.layout import Partition, binding, items, number, script, transition
-from longline.register.port import Bind, Bound, Transition, Unbind
+from longline.register.port import Bind, Bound, Rebind, Transition, Unbind
 from longline.store.redis import Reply, Store, Word
 from longline.store.scatter import Spare, ask_all, gathered, scatter
 from longline.telemetry.faults import Faults
@@ -56,6 +56,9 @@ class RedisRegister:
 
     async def bind(self, batch: Sequence[Bind]) -> list[Bound]:
         return await self._binder.bind(batch)
+
+    async def rebind(self, batch: Sequence[Rebind]) -> list[int | None]:
+        return await self._binder.rebind(batch)
 
     async def unbind(self, batch: Sequence[Unbind]) -> list[bool]:
         return await scatter(

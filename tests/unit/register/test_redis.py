@@ -9,7 +9,7 @@ import pytest
 
 from longline.errors import Fenced, Unavailable
 from longline.model.devices import Binding
-from longline.register.port import Bind, Transition, Unbind
+from longline.register.port import Bind, Rebind, Transition, Unbind
 from longline.register.redis import RedisRegister
 from longline.settings import StoreSettings
 from longline.store.redis import Reply, Script, Store, Word
@@ -235,3 +235,40 @@ async def test_a_bind_that_cannot_be_withdrawn_holds_up_no_other() -> None:
         assert await register.locate(1, ["y", "z"]) == [None, None]
         assert faults.counts == {"register.withdraw": 1}
         await register.close()
+
+
+async def test_a_session_that_goes_to_another_name_twice_is_told_of_once() -> None:
+    async with a_store(TwiceStore) as store:
+        register = RedisRegister(store)
+        old = await bind(register, "phone", "a")
+        (epoch,) = await register.rebind([Rebind(1, "phone", "b", old.epoch, NOW)])
+        assert await register.locate(1, ["phone"]) == [Binding("b", epoch or 0, NOW)]
+        assert states(await register.transitions(10)) == [("online", "a"), ("moved", "b")]
+
+
+async def test_a_session_that_goes_to_another_name_too_late_does_not_go(store: Store) -> None:
+    """Its client may have left by then, and nobody would ever end what is begun here."""
+    register, late = RedisRegister(store), RedisRegister(store, give_up=-0.5)
+    await bind(late, "tablet", "a")  # from which it knows the store's clock
+    old = await bind(register, "phone", "a")
+    with pytest.raises(Unavailable):
+        await late.rebind([Rebind(1, "phone", "b", old.epoch, NOW)])
+    assert await register.locate(1, ["phone"]) == [old]
+    assert await register.unbind([Unbind(1, "phone", old.epoch, NOW)]) == [True]
+    await late.close()
+
+
+async def test_a_session_whose_going_to_another_name_was_not_answered_goes_there_once() -> None:
+    async with a_store(DeafStore) as store:
+        assert isinstance(store, DeafStore)
+        register = RedisRegister(store)
+        old = await bind(register, "phone", "a")
+        asked = Rebind(1, "phone", "b", old.epoch, NOW)
+        store.deaf_to = frozenset({"bind.lua"})
+        with pytest.raises(Unavailable):
+            await register.rebind([asked])
+        store.deaf_to = frozenset()
+        (epoch,) = await register.rebind([asked])
+        assert await register.locate(1, ["phone"]) == [Binding("b", epoch or 0, NOW)]
+        assert states(await register.transitions(10)) == [("online", "a"), ("moved", "b")]
+        assert register.statistics()["unsure"] == 0
