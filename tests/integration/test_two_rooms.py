@@ -52,7 +52,7 @@ class TwoRooms:
             bus=self.bus,
             report=lambda code, peer, message: None,
             faults=Faults(),
-            fenced=asyncio.Event(),
+            fenced=lambda name: None,
         )
         await room.start()
         opened.push_async_callback(room.stop, 5.0)

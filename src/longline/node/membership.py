@@ -44,8 +44,8 @@ class Membership:
 
     `describe` gives what is to be told, under the name at hand; `has_queue` says that the name is to have a
     queue on the bus. `fallen` is awaited when others took this process for dead, `renamed` when it is a
-    member again, under another name; if that raises, it is called again under yet another one. `fenced` is
-    set by whoever is refused as dead. With `lasting` the name is `base` itself, for a process that is alone.
+    member again, under another name; if that raises, it is called again under yet another one. With
+    `lasting` the name is `base` itself, for a process that is alone.
     """
 
     def __init__(
@@ -58,7 +58,6 @@ class Membership:
         has_queue: bool,
         fallen: Callable[[], Awaitable[None]],
         renamed: Callable[[str], Awaitable[None]],
-        fenced: asyncio.Event,
         interval: float,
         lasting: bool,
         monotonic: Callable[[], float] = time.monotonic,
@@ -73,7 +72,7 @@ class Membership:
         self._has_queue = has_queue
         self._fallen = fallen
         self._renamed = renamed
-        self._fenced = fenced
+        self._fenced = asyncio.Event()
         self._interval = interval
         self._monotonic = monotonic
         self._sleep = sleep
@@ -94,6 +93,14 @@ class Membership:
             await self._tell(self._describe(self.name))
         except LonglineError as error:
             log.warning("not_told", code=error.code, error=error.message)
+
+    def fenced(self, name: str) -> None:
+        """Somebody was refused as this name, for the others took it for dead.
+
+        What is heard late of a former name says nothing of the present one.
+        """
+        if name == self.name:
+            self._fenced.set()
 
     async def run(self) -> None:
         """Works for as long as the process lives."""
@@ -144,8 +151,6 @@ class Membership:
         former = self.name
         log.warning("fallen", reason="the others took this process for dead")
         await self._fallen()
-        # Nobody binds devices now, so nobody is refused; who was, was it under the former name.
-        self._fenced.clear()
         while not await self._risen():
             await self._sleep(RETRY_AFTER)
         self.renames += 1
@@ -155,6 +160,7 @@ class Membership:
     async def _risen(self) -> bool:
         """One try, with a name of its own: one that the others have half heard of may have died meanwhile."""
         before, self.name = self.name, unique(self._base)
+        self._fenced.clear()
         try:
             await self._tell(msgspec.structs.replace(self._describe(self.name), draining=True))
             await self._renamed(self.name)

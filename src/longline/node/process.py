@@ -122,7 +122,6 @@ class Process:
         """Opens part after part; `opened` closes them in reverse order."""
         settings = self.settings
         engines = await self._open_engines(settings, self.faults, opened)
-        fenced = asyncio.Event()
         self.membership = Membership(
             settings.node.name,
             engines.keeper,
@@ -131,13 +130,12 @@ class Process:
             has_queue="room" in self.roles,
             fallen=self._fallen,
             renamed=self._renamed,
-            fenced=fenced,
             interval=settings.keeper.report_interval,
             lasting=self._alone,
         )
         logs.name_node(self.name)
         targets = MoveTargets(lambda: self.name)
-        room = self._make_room(engines, fenced) if "room" in self.roles else None
+        room = self._make_room(engines) if "room" in self.roles else None
         self._room = room
         self._reconciler = Reconciler(
             settings,
@@ -191,7 +189,7 @@ class Process:
             self._own(f"coordinator.{duty.name}", duty.run())
         self._collector.figures("coordinator", coordinator.statistics)
 
-    def _make_room(self, engines: Engines, fenced: asyncio.Event) -> Room:
+    def _make_room(self, engines: Engines) -> Room:
         return Room(
             self.settings.room,
             self.name,
@@ -200,7 +198,7 @@ class Process:
             bus=engines.bus,
             report=self._report,
             faults=self.faults,
-            fenced=fenced,
+            fenced=self.membership.fenced,
         )
 
     async def _open_room(self, room: Room, engines: Engines, opened: AsyncExitStack) -> None:
@@ -328,12 +326,12 @@ class Process:
     async def _fallen(self) -> None:
         self._ready = False
         if self._room is not None:
-            await self._room.evict()
+            await self._room.suspend()
 
     async def _renamed(self, name: str) -> None:
         logs.name_node(name)
         if self._room is not None:
-            await self._room.restart_as(name)
+            await self._room.rename(name)
         self._ready = True
         self.renamed(self)
 

@@ -79,9 +79,7 @@ class Binder:
             raise _foremost(failures)
         return [None if answer is None else answer.binding.epoch for answer in bound]
 
-    async def _carry_out(
-        self, batch: Sequence[Bind | Rebind]
-    ) -> "tuple[list[Bound | None], list[_Failure]]":
+    async def _carry_out(self, batch: Sequence[Bind | Rebind]) -> "tuple[list[Bound | None], list[_Failure]]":
         """What became of each, None where it was not bound; and which parts of the batch failed, and why."""
         parts = divide(range(len(batch)), lambda i: self._store.partition_of(batch[i].app, batch[i].device))
         calls = [self._prepare(number, [batch[i] for i in part]) for number, part in parts.items()]
@@ -132,7 +130,7 @@ class Binder:
         return self._store.run(self._partitions[call.partition].tag, _BIND, call.keys, call.args)
 
     async def _read(self, call: "_Call", reply: Reply | BaseException) -> list[Bound | None]:
-        """What was bound, None for what belongs to a newer session; raises what a call of the store raises, and `Fenced`."""
+        """What was bound, None where a newer session is; raises what the store raises, and `Fenced`."""
         while isinstance(reply, StoreError) and reply.word == "LATE":
             # Too late indeed, or another server, with another clock, has taken over.
             self._ahead[call.partition] = int(reply.text.split()[-1]) - call.sent
@@ -199,7 +197,12 @@ class _Call:
     __slots__ = ("args", "batch", "give_up", "keys", "partition", "sent")
 
     def __init__(
-        self, partition: int, batch: Sequence[Bind | Rebind], keys: list[bytes], args: list[Word], give_up: int
+        self,
+        partition: int,
+        batch: Sequence[Bind | Rebind],
+        keys: list[bytes],
+        args: list[Word],
+        give_up: int,
     ) -> None:
         self.partition = partition
         self.batch = batch

@@ -25,6 +25,7 @@ class RoomCounters:
         "pushes_late",
         "pushes_left",
         "pushes_sent",
+        "rebound",
         "receipts_lost",
         "refused",
         "resyncs",
@@ -52,7 +53,8 @@ class RoomCounters:
         self.takeovers_lost = 0  # rooms that were not told that a device has come to us
         self.broadcasts_left = 0  # left in the log, for too many waited or were under way
         self.resyncs = 0  # times that commands to us were lost
-        self.sessions_forgotten = 0  # ended because the session table had lost them
+        self.rebound = 0  # sessions bound anew, because the node or the session table had lost them
+        self.sessions_forgotten = 0  # that the session table had lost
         self.pressed = 0  # times that the stores did not keep up with us
         self.publishers_paused = 0  # connections not read from for that reason
         self.refused = Tally()  # peers' faults and refusals, by code

@@ -18,6 +18,7 @@ from longline.room.life.authority import Authority
 from longline.room.life.departures import Departures
 from longline.room.life.draining import Draining
 from longline.room.life.pressure import Pressure
+from longline.room.life.rebinding import Rebinding
 from longline.room.life.takeovers import Takeovers
 from longline.room.pubsub.fanout import Fanout
 from longline.room.pubsub.routes import RouteTable
@@ -42,7 +43,6 @@ from longline.telemetry.faults import Faults
 
 SLICE: Final = 1000  # connections looked at before the loop may serve others
 RECEIPTS: Final = 200_000  # receipts that may wait for the store
-RESTART_GRACE: Final = 5.0  # s
 APPS_KNOWN_FOR: Final = 60.0  # s: how long a change may go unnoticed of which this room was not told
 APPS_UNKNOWN_FOR: Final = 5.0  # s that a name without an app is remembered as such
 
@@ -52,8 +52,8 @@ Report = Callable[[str, str, str], None]  # code, peer's address, message
 class Room:
     """Serves devices on one listener until it is stopped.
 
-    `fenced` is set when a bind, or the bus, shows that the node was declared dead. Whoever started the room
-    then has it go on under a new name, by `restart_as`.
+    `fenced` is told the node's name when a bind, or the bus, shows that it was declared dead. Whoever started
+    the room then has it go on under a new one, by `rename`.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Room:
         bus: Bus,
         report: Report,
         faults: Faults,
-        fenced: asyncio.Event,
+        fenced: Callable[[str], None],
     ) -> None:
         loop = asyncio.get_running_loop()
         self._settings = settings
@@ -166,7 +166,19 @@ class Room:
             routes=self.routes,
             fenced=fenced,
         )
-        self._audit = Audit(register, sessions, counters, faults)
+        self.rebinding = Rebinding(
+            node,
+            register=register,
+            inboxes=saver.inboxes,
+            sessions=sessions,
+            pushes=pushes,
+            counters=counters,
+            faults=faults,
+            departed=self.departures.add,
+            fenced=fenced,
+        )
+        self._apps = apps
+        self._audit = Audit(register, sessions, self.rebinding.add, counters, faults)
         self._clock = Ticker(self._wheel, faults, self.receipts.tick)
         self._pressure = Pressure(
             turn,
@@ -200,6 +212,7 @@ class Room:
             ("broadcasts-done", self._broadcasts.told.run()),
             ("routes", self.routes.run()),
             ("audit", self._audit.run()),
+            ("rebinding", self.rebinding.run()),
             ("pressure", self._pressure.run()),
             ("clock", self._clock.run()),
         ):
@@ -262,31 +275,26 @@ class Room:
         """Takes clients again."""
         self.admission.resume(self._node)
 
-    async def evict(self, grace: float = RESTART_GRACE) -> None:
-        """Suspends the room and ends all connections: its devices are to go where somebody hears of them.
+    async def rename(self, node: str) -> None:
+        """Goes on as another node: this one was declared dead. Connections stay; clients need not hear of it.
 
-        What was written is committed within `grace` seconds, as far as the stores can be reached.
+        Returns when clients are taken under the new name. Those that are here are bound to it bit by bit,
+        by `rebinding`, which closes the connections of those that are elsewhere by then. Raises what the bus
+        raises when the new node cannot be given a queue; the room is suspended then, and this can be called
+        again.
         """
         await self.suspend()
-        await self._say_goodbye(grace)
-
-    async def restart_as(self, node: str, grace: float = RESTART_GRACE) -> None:
-        """Ends all connections and goes on as another node: this one was declared dead.
-
-        What was written is committed within `grace` seconds, as far as the stores can be reached. Raises what
-        the bus raises when the new node cannot be given a queue; the room is suspended then, and this can be
-        called again.
-        """
-        await self.suspend()
+        await self._bus.open(node)
         self._commands.leave()
-        self._broadcasts.rename(node)
-        await self._say_goodbye(grace)
         with suppress(LonglineError):  # whoever declared it dead has shut the queue, or will
             await self._bus.shut(self._node)
-        await self._bus.open(node)
         self._node = node
+        # What was to be heard of broadcasts and apps under the former name is read, or asked for, anew.
+        self._broadcasts.rename(node)
+        self._apps.clear()
         self._commands.listen(node)
         await self.routes.rename(node)
+        await self.rebinding.everybody(node)
         self.resume()
 
     async def stop(self, grace: float) -> None:

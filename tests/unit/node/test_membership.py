@@ -22,7 +22,6 @@ class FakeProcess:
         self.clock = VirtualClock()
         self.keeper = FickleKeeper()
         self.bus = FickleBus()
-        self.fenced = asyncio.Event()
         self.load = Load()
         self.told_to: list[str] = []
         self.refusals = 0  # how often `renamed` fails
@@ -35,7 +34,6 @@ class FakeProcess:
             has_queue=has_queue,
             fallen=self._fallen,
             renamed=self._renamed,
-            fenced=self.fenced,
             interval=INTERVAL,
             lasting=lasting,
             monotonic=self.clock.now,
@@ -49,7 +47,7 @@ class FakeProcess:
     async def _fallen(self) -> None:
         self.told_to.append("fallen")
         if self.binding is not None:
-            self.fenced.set()  # a CONNECT that was taken in before was refused as dead
+            self.membership.fenced(self.name)  # a CONNECT that was taken in before was refused as dead
 
     async def _renamed(self, name: str) -> None:
         if self.refusals:
@@ -146,7 +144,7 @@ async def test_a_member_that_has_just_joined_waits_for_the_news_of_itself() -> N
 async def test_who_is_refused_as_dead_does_not_wait() -> None:
     async with a_process() as process:
         old = process.name
-        process.fenced.set()
+        process.membership.fenced(process.name)
         await settle()
         assert process.told_to == ["fallen", f"renamed {process.name}"]
         assert process.name != old
@@ -156,17 +154,34 @@ async def test_who_is_refused_as_dead_does_not_wait() -> None:
 async def test_who_is_refused_again_while_it_falls_changes_its_name_once() -> None:
     async with a_process() as process:
         process.binding = "d1"
-        process.fenced.set()
+        process.membership.fenced(process.name)
         await settle()
         await process.clock.advance(2 * INTERVAL)
         assert process.told_to == ["fallen", f"renamed {process.name}"]
+
+
+async def test_what_is_heard_late_of_a_former_name_does_not_make_a_process_fall_again() -> None:
+    """Its queue may be found gone while it joins under the new name, which can take a while."""
+    async with a_process() as process:
+        former = process.name
+        process.keeper.gone = True
+        process.membership.fenced(former)
+        await process.clock.advance(1.0)
+        assert process.told_to == ["fallen"]
+        process.membership.fenced(former)
+        process.keeper.gone = False
+        await process.clock.advance(1.0)
+        process.membership.fenced(former)
+        await process.clock.advance(10 * INTERVAL)
+        assert process.told_to == ["fallen", f"renamed {process.name}"]
+        assert process.membership.renames == 1
 
 
 async def test_who_cannot_rise_at_once_tries_until_it_can() -> None:
     """Its room is shut meanwhile, so to give up would be to be shut for ever."""
     async with a_process() as process:
         process.refusals = 3
-        process.fenced.set()
+        process.membership.fenced(process.name)
         await process.clock.advance(5.0)
         assert process.told_to == ["fallen", f"renamed {process.name}"]
         assert await process.keeper.names() == [process.name]

@@ -249,7 +249,7 @@ async def test_a_session_that_goes_to_another_name_twice_is_told_of_once() -> No
 async def test_a_session_that_goes_to_another_name_too_late_does_not_go(store: Store) -> None:
     """Its client may have left by then, and nobody would ever end what is begun here."""
     register, late = RedisRegister(store), RedisRegister(store, give_up=-0.5)
-    await bind(late, "tablet", "a")  # from which it knows the store's clock
+    await bind(late, "phone", "a")  # from which it knows the store's clock
     old = await bind(register, "phone", "a")
     with pytest.raises(Unavailable):
         await late.rebind([Rebind(1, "phone", "b", old.epoch, NOW)])

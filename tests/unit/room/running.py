@@ -20,6 +20,7 @@ from longline.register.memory import MemoryRegister
 from longline.room.life.admission import Admission
 from longline.room.life.authority import Authority
 from longline.room.life.departures import Departures
+from longline.room.life.rebinding import Rebinding
 from longline.room.life.takeovers import Takeovers
 from longline.room.pubsub.routes import RouteTable
 from longline.room.push.broadcasts import Broadcasts
@@ -102,7 +103,7 @@ class RunningRoom:
         self.inbox.pushes = parts.pushes
         self.apps = AppCache(saver.apps, known_for=60.0, unknown_for=5.0, clock=lambda: parts.time)
         self.takeovers = Takeovers(self.bus, counters, faults)
-        self.fenced = asyncio.Event()
+        self.fenced: list[str] = []
         self.admission = Admission(
             settings,
             NODE,
@@ -116,7 +117,7 @@ class RunningRoom:
             apps=self.apps,
             inbox=self.inbox,
             takeovers=self.takeovers,
-            fenced=self.fenced,
+            fenced=self.fenced.append,
         )
         self.broadcasts = Broadcasts(
             NODE,
@@ -138,10 +139,22 @@ class RunningRoom:
             apps=self.apps,
             broadcasts=self.broadcasts,
             routes=cast(RouteTable, self.routes),
-            fenced=self.fenced,
+            fenced=self.fenced.append,
         )
         self.departures = Departures(
             inboxes, self.register, self.receipts, counters, faults, linger=int(settings.linger * 1000)
+        )
+        self.rebinding = Rebinding(
+            NODE,
+            register=self.register,
+            inboxes=inboxes,
+            sessions=parts.sessions,
+            pushes=parts.pushes,
+            counters=counters,
+            faults=faults,
+            departed=self.departures.add,
+            fenced=self.fenced.append,
+            sleep=self._pause,
         )
         parts.noted.admission = self.admission.admit
         parts.noted.inbox = self.inbox.ask
@@ -160,6 +173,7 @@ class RunningRoom:
         self.run(self.broadcasts.told.run())
         self.run(self.takeovers.run())
         self.run(self.departures.run())
+        self.run(self.rebinding.run())
         return self
 
     async def __aexit__(
@@ -170,6 +184,9 @@ class RunningRoom:
         for result in await asyncio.gather(*self._tasks, return_exceptions=True):
             if isinstance(result, Exception):
                 raise result  # no task of a room may end
+
+    async def _pause(self, seconds: float) -> None:
+        await asyncio.sleep(0)
 
     def run(self, work: Coroutine[None, None, None]) -> None:
         self._tasks.append(asyncio.create_task(work))

@@ -527,12 +527,12 @@ async def test_a_room_that_was_declared_dead_lets_nobody_in_and_says_so(version:
     async with RunningRoom() as room:
         inside = await room.client("inside", version)
         await room.register.declare_dead(NODE)
-        assert not room.fenced.is_set()
+        assert room.fenced == []
         peer = room.connect("phone", version)
         await room.settle()
         assert peer.wire.writes[-1][3] == told
         assert peer.over
-        assert room.fenced.is_set()
+        assert room.fenced == [NODE]
         assert not inside.over
 
 

@@ -51,12 +51,21 @@ async def a_running_room(register: ForgetfulRegister) -> AsyncIterator[RunningRo
 
     async with RunningRoom(register=register) as room:
         room.run(
-            Audit(register, room.parts.sessions, room.parts.counters, room.parts.faults, sleep=sleep).run()
+            Audit(
+                register,
+                room.parts.sessions,
+                room.rebinding.add,
+                room.parts.counters,
+                room.parts.faults,
+                sleep=sleep,
+            ).run()
         )
         yield room
 
 
-async def test_a_session_that_the_table_has_forgotten_is_ended_so_that_its_device_comes_back() -> None:
+async def test_a_session_that_the_table_has_forgotten_is_put_back_and_its_device_does_not_hear_of_it() -> (
+    None
+):
     register = ForgetfulRegister()
     async with a_running_room(register) as room:
         forgotten, behind, known = [room.connect(name) for name in ("forgotten", "behind", "known")]
@@ -70,11 +79,12 @@ async def test_a_session_that_the_table_has_forgotten_is_ended_so_that_its_devic
         register.doubt()
         await room.settle()
         await settle()
-        for peer in (forgotten, behind):
-            (goodbye,) = peer.unread()
-            assert isinstance(goodbye, Disconnect)
-            assert goodbye.reason == 0x83, "which tells it to come back"
-        assert not known.over
+        for peer in (forgotten, behind, known):
+            assert peer.unread() == []
+            assert not peer.over
+        now = await register.locate(7, ["forgotten", "behind", "known"])
+        here = [peer.session.epoch for peer in (forgotten, behind, known)]
+        assert [(item.node, item.epoch) for item in now if item] == [("n1", epoch) for epoch in here]
         assert room.parts.counters.sessions_forgotten == 2
 
 

@@ -1,7 +1,5 @@
 """What the bus tells a room to do."""
 
-import asyncio
-
 import pytest
 
 from longline.errors import Unavailable
@@ -172,10 +170,26 @@ async def test_a_bus_that_cannot_be_read_for_a_moment_is_read_again(monkeypatch:
 async def test_a_room_whose_queue_is_gone_learns_that_it_was_taken_for_dead() -> None:
     """Though nobody connects who could be refused: those who are here would wait for pushes in vain."""
     async with RunningRoom() as room:
-        assert not room.fenced.is_set()
+        await room.settle()
+        assert room.fenced == []
         await room.bus.shut(NODE)
-        async with asyncio.timeout(5):
-            await room.fenced.wait()
+        await room.settle()
+        assert room.fenced == [NODE]
+
+
+async def test_a_queue_that_is_gone_is_not_looked_for_again() -> None:
+    """Whoever has been told gives the room another; to say it twice would be heard as said of that one."""
+    async with RunningRoom() as room:
+        peer = await room.client("phone")
+        await room.bus.shut(NODE)
+        await room.settle()
+        room.commands.leave()
+        await room.bus.open("n1-again")
+        room.commands.listen("n1-again")
+        await room.bus.send("n1-again", [unicast("phone", 1)])
+        await room.settle()
+        assert topics(peer.unread()) == ["push/m1"]
+        assert room.fenced == [NODE]
 
 
 async def test_a_room_that_leaves_its_queue_takes_nothing_until_it_listens_to_another() -> None:

@@ -14,6 +14,7 @@ from longline.mqtt.codec import Decoder, encode
 from longline.mqtt.packets import MQTT_5_0, Connack, Connect, Disconnect, Packet, Publish
 from longline.mqtt.reasons import ReasonCode
 from longline.register.memory import MemoryRegister
+from longline.register.port import Bind
 from longline.room.room import Room
 from longline.room.wire.listeners import listen
 from longline.saver.bundle import Saver
@@ -21,6 +22,7 @@ from longline.settings import RoomSettings
 from longline.telemetry.faults import Faults
 from tests.unit.room.running import Store, a_token
 from tests.unit.room.test_admission import unicast
+from tests.waiting import until
 
 PATIENCE = 10.0  # s
 
@@ -55,7 +57,7 @@ class Site:
         self.store = Store()
         self.register = MemoryRegister()
         self.bus = LocalBus(1000)
-        self.fenced = asyncio.Event()
+        self.fenced: list[str] = []
         self.reports: list[str] = []
         self.clients: list[Client] = []
         self.room = Room(
@@ -66,7 +68,7 @@ class Site:
             bus=self.bus,
             report=lambda code, peer, message: self.reports.append(code),
             faults=Faults(),
-            fenced=self.fenced,
+            fenced=self.fenced.append,
         )
 
     async def connect(self, device: str) -> Client:
@@ -101,33 +103,46 @@ async def a_site(*, linger: float = 10.0) -> AsyncIterator[Site]:
             client.writer.close()
 
 
-async def test_a_room_that_was_declared_dead_goes_on_under_another_name() -> None:
-    async with a_site(linger=0) as site:
-        old = await site.let_in("phone")
+async def test_a_room_that_was_declared_dead_goes_on_under_another_name_with_all_its_connections() -> None:
+    async with a_site() as site:
+        phone = await site.let_in("phone")
         await site.register.declare_dead("n1")
-        refused = await site.connect("tablet")
-        connack = await refused.receive()
-        assert isinstance(connack, Connack)
-        assert connack.reason == ReasonCode.SERVER_UNAVAILABLE
-        assert site.fenced.is_set()
-        await site.room.restart_as("n1-again")
-        assert await old.receive() == Disconnect(ReasonCode.SERVER_SHUTTING_DOWN)
-        assert await old.receive() is None
+        await site.register.release("n1", 0, 1, 10)
+        await site.bus.shut("n1")
+        await until(lambda: site.fenced == ["n1"], PATIENCE)
+        await site.room.rename("n1-again")
+        await until(lambda: site.room.counters.rebound == 1, PATIENCE)
         assert await site.bus.nodes() == ["n1-again"]
-        assert await site.register.count(7) == 0
-        new = await site.let_in("phone")
         assert await site.node_of("phone") == "n1-again"
+        assert await site.register.end_lingering(1 << 50, 10) == 0
         await site.bus.send("n1-again", [unicast("phone", 1)])
-        published = await new.receive()
-        assert isinstance(published, Publish)
+        published = await phone.receive()
+        assert isinstance(published, Publish), "the first that it hears since it was let in"
         assert published.topic == "push/m1"
+        await site.let_in("tablet")
+        assert await site.node_of("tablet") == "n1-again"
+        assert site.fenced == ["n1"]
 
 
-async def test_a_restart_that_could_not_be_carried_out_can_be_tried_again(
+async def test_of_a_room_that_was_declared_dead_only_those_leave_that_are_elsewhere_by_now() -> None:
+    async with a_site() as site:
+        phone, tablet = await site.let_in("phone"), await site.let_in("tablet")
+        await site.register.declare_dead("n1")
+        (bound,) = await site.register.bind([Bind(7, "tablet", "n2", 0)])
+        await site.room.rename("n1-again")
+        assert await tablet.receive() == Disconnect(ReasonCode.SESSION_TAKEN_OVER)
+        assert await tablet.receive() is None
+        assert await site.register.locate(7, ["tablet"]) == [bound.binding]
+        await until(lambda: site.room.counters.rebound == 1, PATIENCE)
+        await site.bus.send("n1-again", [unicast("phone", 1)])
+        assert isinstance(await phone.receive(), Publish)
+
+
+async def test_a_new_name_that_could_not_be_given_can_be_tried_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with a_site(linger=0) as site:
-        await site.let_in("phone")
+        phone = await site.let_in("phone")
         bus: Bus = site.bus
         opening = bus.open
 
@@ -137,13 +152,16 @@ async def test_a_restart_that_could_not_be_carried_out_can_be_tried_again(
 
         monkeypatch.setattr(bus, "open", failing)
         with pytest.raises(Unavailable):
-            await site.room.restart_as("n1-again")
-        refused = await site.connect("phone")
+            await site.room.rename("n1-again")
+        refused = await site.connect("tablet")
         connack = await refused.receive()
         assert isinstance(connack, Connack)
         assert connack.reason == ReasonCode.SERVER_UNAVAILABLE
-        await site.room.restart_as("n1-again")
-        await site.let_in("phone")
+        await site.room.rename("n1-again")
+        await site.let_in("tablet")
+        await until(lambda: site.room.counters.rebound == 1, PATIENCE)
+        await site.bus.send("n1-again", [unicast("phone", 1)])
+        assert isinstance(await phone.receive(), Publish)
         assert all(not task.done() for task in site.room.tasks)
 
 

@@ -62,8 +62,8 @@ class Caller(NamedTuple):
 class Admission:
     """Owned by the room, which runs `run` as a task. At most `connect_queue` CONNECTs wait here.
 
-    Whatever is wrong with one of them costs the others nothing. `fenced` is set when this node turns out to
-    have been declared dead.
+    Whatever is wrong with one of them costs the others nothing. `fenced` is told when a node's name, which
+    it is given, turns out to have been declared dead.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Admission:
         apps: AppCache,
         inbox: Inbox,
         takeovers: Takeovers,
-        fenced: asyncio.Event,
+        fenced: Callable[[str], None],
     ) -> None:
         self._settings = settings
         self._node = node
@@ -253,7 +253,7 @@ class Admission:
 
     def _refuse(self, client: ClientConnection, error: Exception) -> None:
         if isinstance(error, Fenced):
-            self._fenced.set()
+            self._fenced(self._node)
             error = Unavailable("this node was taken for dead and is about to come back")
         elif not isinstance(error, LonglineError):
             self._faults.note(PLACE, error)

@@ -2,7 +2,7 @@
 
 A store that fails over loses the writes of its last moments, unless it is told to wait for copies of each; a
 device that had just come here then counts as being where it was before. Nobody would find it again for as
-long as it stays. So its connection is ended, and it comes back and is bound anew.
+long as it stays. So it is bound anew, and its client does not hear of it.
 
 This looks at every session of the room, and only when a server of the store has failed.
 """
@@ -13,10 +13,9 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from longline.errors import LonglineError
-from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Register
 from longline.room.counters import RoomCounters
-from longline.room.session.session import Gone, Session
+from longline.room.session.session import Session
 from longline.room.session.sessions import Sessions
 from longline.telemetry.faults import Faults
 
@@ -28,12 +27,13 @@ log = structlog.get_logger()
 
 
 class Audit:
-    """Owned by the room, which runs `run` as a task."""
+    """Owned by the room, which runs `run` as a task. `rebind` is given the sessions that it finds."""
 
     def __init__(
         self,
         register: Register,
         sessions: Sessions,
+        rebind: Callable[[Session], None],
         counters: RoomCounters,
         faults: Faults,
         *,
@@ -41,6 +41,7 @@ class Audit:
     ) -> None:
         self._register = register
         self._sessions = sessions
+        self._rebind = rebind
         self._counters = counters
         self._faults = faults
         self._sleep = sleep
@@ -74,11 +75,6 @@ class Audit:
         for session, binding in zip(sessions, bindings, strict=True):
             if session.attachment is None or (binding is not None and binding.epoch == session.epoch):
                 continue
-            if binding is not None and binding.epoch > session.epoch:
-                # Whoever has it has told us so, or the store has lost that, too.
-                self._sessions.close(session, Gone.TAKEN_OVER, ReasonCode.SESSION_TAKEN_OVER, "taken_over")
-            else:
+            if binding is None or binding.epoch < session.epoch:
                 self._counters.sessions_forgotten += 1
-                self._sessions.close(
-                    session, session.gone, ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, "session_forgotten"
-                )
+            self._rebind(session)

@@ -54,7 +54,7 @@ log = structlog.get_logger()
 
 
 class Commands:
-    """Owned by the room, which runs `receive` as a task. `fenced` is set when the node's queue is gone."""
+    """Owned by the room, which runs `receive` as a task. `fenced` is told when a node's queue is gone."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Commands:
         apps: AppCache,
         broadcasts: Broadcasts,
         routes: RouteTable,
-        fenced: asyncio.Event,
+        fenced: Callable[[str], None],
     ) -> None:
         self._node = node
         self._bus = bus
@@ -98,6 +98,7 @@ class Commands:
             except TimeoutError:
                 if not stay.expired():
                     raise
+            self._stay = None
 
     def leave(self) -> None:
         """Takes no more commands, until `listen`."""
@@ -113,11 +114,16 @@ class Commands:
 
     async def _take(self) -> None:
         while True:
+            node = self._node
             try:
-                commands = await self._bus.receive(self._node)
+                commands = await self._bus.receive(node)
+            except Fenced:
+                # Nothing reaches those who are here, though nobody new may come. This queue never comes back.
+                log.warning("queue_gone", reason="the others took this node for dead")
+                self._listening.clear()
+                self._fenced(node)
+                return
             except LonglineError as error:
-                if isinstance(error, Fenced):
-                    self._fenced.set()  # nothing reaches those who are here, though nobody new may come
                 log.warning("bus_unread", code=error.code, reason=error.message)
                 await asyncio.sleep(RETRY_AFTER)
                 continue

@@ -1,0 +1,160 @@
+"""Binds sessions anew that are here and that the session table has not, or not under this name.
+
+A room that was declared dead and lives goes on under another name; a store that failed over may have lost
+the sessions of its last moments. In either case the connections are good, and their clients need not hear of
+it. Epochs decide: where a device has a newer session by now, this one's connection is closed as taken over,
+and no other's.
+
+What may have been sent to a session that nobody could find is looked for as when a device connects: first it
+is bound, so that from then on it is found, and then the store is asked whether anything is pending. The same
+answer says who must not be here any more, of which nobody could tell this room.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from longline.errors import Fenced, LonglineError
+from longline.flow.batcher import Batcher, Retry
+from longline.model.commands import CloseReason
+from longline.model.times import wall_clock
+from longline.mqtt.reasons import ReasonCode
+from longline.register.port import Rebind, Register
+from longline.room.counters import RoomCounters
+from longline.room.push.pushes import Pushes
+from longline.room.session.session import Gone, Session
+from longline.room.session.sessions import Sessions
+from longline.saver.port.inboxes import Arrival, Arrive, InboxStore
+from longline.telemetry.faults import Faults
+
+BATCH: Final = 200  # sessions in one step: of one room, so many at most are on the way to the store
+PAUSE: Final = 0.02  # s between steps: all rooms of a host may do this at once, beside their other work
+RETRY: Final = Retry(0.5, 5.0)
+SLICE: Final = 2000  # sessions gathered before the loop may serve others
+SESSIONS: Final = 1 << 30  # more than a process can have
+
+
+class Rebinding:
+    """Owned by the room, which runs `run` as a task. Bounded by the number of sessions.
+
+    `departed` is told of a session that ended while it was bound anew. `fenced` is told when the node's name
+    turns out to be dead; whoever gives it another one calls `everybody` again.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        *,
+        register: Register,
+        inboxes: InboxStore,
+        sessions: Sessions,
+        pushes: Pushes,
+        counters: RoomCounters,
+        faults: Faults,
+        departed: Callable[[Session], None],
+        fenced: Callable[[str], None],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._node = node
+        self._register = register
+        self._inboxes = inboxes
+        self._sessions = sessions
+        self._pushes = pushes
+        self._counters = counters
+        self._faults = faults
+        self._departed = departed
+        self._fenced = fenced
+        self._sleep = sleep
+        self._unsure: set[Session] = set()  # of which a step got no answer: it may have been carried out
+        self._waiting: Batcher[Session] = Batcher(
+            "room.rebinding", self._work, faults=faults, limit=SESSIONS, batch=BATCH, retry=RETRY, sleep=sleep
+        )
+
+    def add(self, session: Session) -> None:
+        """The table has not got this session."""
+        self._waiting.add(session)
+
+    async def everybody(self, node: str) -> None:
+        """The node has another name: every session is to go there. Returns when all of them are noted."""
+        self._node = node
+        for tenant in list(self._sessions.tenants.values()):
+            for done, session in enumerate(list(tenant.sessions.values()), 1):
+                self._waiting.add(session)
+                if done % SLICE == 0:
+                    await asyncio.sleep(0)
+
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    async def run(self) -> None:
+        """Works for as long as the room lives."""
+        await self._waiting.run()
+
+    async def _work(self, batch: Sequence[Session]) -> None:
+        sessions = [s for s in dict.fromkeys(batch) if s.attachment is not None or s in self._unsure]
+        try:
+            await self._check(await self._rebind(sessions))
+        except Fenced:
+            self._fenced(self._node)
+        except LonglineError as error:
+            self._unsure.update(sessions)
+            if error.retryable or len(batch) > 1:
+                raise
+            self._give_up(batch[0])
+        except Exception as error:
+            if len(batch) > 1:
+                raise
+            self._faults.note("room.rebinding", error)
+            self._give_up(batch[0])
+        await self._sleep(PAUSE)
+
+    async def _rebind(self, sessions: Sequence[Session]) -> list[Session]:
+        """Binds these; returns those that are bound and here."""
+        now = wall_clock()
+        epochs = await self._register.rebind(
+            [Rebind(s.tenant.app, s.device, self._node, s.epoch, now) for s in sessions]
+        )
+        self._unsure.difference_update(sessions)
+        bound = []
+        for session, epoch in zip(sessions, epochs, strict=True):
+            if epoch is None:
+                self._close(session, CloseReason.TAKEN_OVER, Gone.TAKEN_OVER, ReasonCode.SESSION_TAKEN_OVER)
+                continue
+            session.epoch = epoch
+            if session.attachment is None:  # it went meanwhile, and was unbound as what it was before
+                self._departed(session)
+            else:
+                self._counters.rebound += 1
+                bound.append(session)
+        return bound
+
+    async def _check(self, sessions: Sequence[Session]) -> None:
+        """Has read what was sent to these meanwhile, and ends those that must not be here any more."""
+        now = wall_clock()
+        arrivals = await self._inboxes.arrive([Arrive(s.tenant.app, s.device, now) for s in sessions])
+        for session, arrival in zip(sessions, arrivals, strict=True):
+            if session.attachment is None or session.window.fresh():
+                continue
+            reason = _reason_to_end(session, arrival, now)
+            if reason is not None:
+                self._close(session, reason, Gone.CLOSED, ReasonCode.ADMINISTRATIVE_ACTION)
+            elif arrival is not None and arrival.pending:
+                self._pushes.lost(session)
+
+    def _close(self, session: Session, why: CloseReason, gone: Gone, reason: ReasonCode) -> None:
+        self._sessions.close(session, gone, reason, why.value)
+
+    def _give_up(self, session: Session) -> None:
+        """Nobody could find it here: its client is better off with a new one."""
+        self._unsure.discard(session)
+        self._sessions.close(
+            session, Gone.BROKEN, ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, "session_forgotten"
+        )
+
+
+def _reason_to_end(session: Session, arrival: Arrival | None, now: int) -> CloseReason | None:
+    if arrival is None:
+        return CloseReason.APP_DELETED
+    if arrival.ordinal != session.ordinal:  # it was deleted, and has just been registered again
+        return CloseReason.DEVICE_DELETED
+    return CloseReason.BANNED if arrival.banned_until > now else None
