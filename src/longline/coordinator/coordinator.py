@@ -64,4 +64,5 @@ class Coordinator:
             "failures": sum(duty.failures for duty in self.duties),
             "rerouted": self.rerouting.rerouted,
             "dead_rooms": self.dead_rooms.cleaned_up,
+            "deaths_withheld": self.dead_rooms.judgement.withheld,
         }

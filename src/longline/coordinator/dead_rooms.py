@@ -2,9 +2,9 @@
 
 Rooms join before they open a queue and shut the queue before they leave, so a queue whose node is no member
 belongs to a node that died, or that the others take for dead. A node's name is never used again, which
-makes every step final and safe to repeat. First the node is fenced, so that it can bind no device any
-more even if it is alive after all; then its devices begin to linger, which gives them time to come back
-elsewhere without having been away.
+makes every step final and safe to repeat. When to take one for dead, `judgement` says. First the node is
+fenced, so that it can bind no device any more even if it is alive after all; then its devices begin to
+linger, which gives them time to come back elsewhere without having been away.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from longline.bus.port import Bus
+from longline.coordinator.judgement import Judgement
 from longline.flow.contained import contained
 from longline.keeper.port import Keeper
 from longline.model.times import wall_clock
@@ -23,8 +24,6 @@ from longline.saver.port.routing import RoutingStore
 from longline.telemetry.faults import Faults
 
 BATCH = 1000
-# s: a node may open its queue a moment before the news that it has joined is here.
-NEWS = 3.0
 
 log = structlog.get_logger("longline.coordinator")
 
@@ -45,8 +44,7 @@ class DeadRooms:
     ) -> None:
         self.cleaned_up = 0
         self.grace = int(grace * 1000)
-        self._missing: dict[str, float] = {}  # nodes without membership, and since when
-        self._looked = 0.0
+        self.judgement = Judgement()
         self._monotonic = monotonic
         self._register = register
         self._routing = routing
@@ -60,16 +58,13 @@ class DeadRooms:
         members = {member.node for member in await self._keeper.members()}
         if not members or not self._keeper.in_touch():
             return False  # what is known may be old news
-        now = self._monotonic()
-        if now - self._looked > 2 * NEWS:
-            self._missing.clear()  # somebody else led meanwhile, or this process stood still
-        self._looked = now
-        self._missing = {node: self._missing.get(node, now) for node in with_queue if node not in members}
-        for node, since in self._missing.items():
-            if now - since >= NEWS:
-                await self._clean_up(node)
-                return True
-        return False
+        silent = [node for node in with_queue if node not in members]
+        living = [node for node in with_queue if node in members]
+        dead = self.judgement.look(silent, living, now=self._monotonic(), age=self._keeper.age())
+        if dead is None:
+            return False
+        await self._clean_up(dead)
+        return True
 
     async def _clean_up(self, node: str) -> None:
         log.warning("node_died", died=node)
@@ -88,7 +83,7 @@ class DeadRooms:
             )
             finished = unfinished
         await self._bus.shut(node)
-        self._looked = self._monotonic()
+        self.judgement.resume(self._monotonic())
         self.cleaned_up += 1
         log.warning("node_cleaned_up", died=node, devices=released)
 

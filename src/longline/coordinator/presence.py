@@ -5,7 +5,9 @@ transition by its source and sequence, so a coordinator that dies in between lea
 repetition.
 """
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -17,17 +19,36 @@ from longline.saver.port.events import EventStore
 from longline.telemetry.faults import Faults
 
 BATCH = 1000
+AWAY = 3.0  # s without an answer, where there is one twice a second
+EXCUSED = 15.0  # s
 
 
 class Lingering:
-    """`round` ends sessions whose grace is over, a batch at most."""
+    """`round` ends sessions whose grace is over, a batch at most.
 
-    def __init__(self, register: Register) -> None:
+    While the session table could not be reached no device could come back to it. So of each grace only the
+    time counts in which it could, but for what was away for longer than `EXCUSED`.
+    """
+
+    def __init__(self, register: Register, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._register = register
+        self._monotonic = monotonic
+        self._answered: float | None = None
+        self._excused = 0.0  # s that the table was away last
+        self._until = -math.inf  # when nobody's grace began before that
 
     async def round(self) -> bool:
         """True when there may be more."""
-        return await self._register.end_lingering(wall_clock(), BATCH) >= BATCH
+        now = self._monotonic()
+        away = 0.0 if self._answered is None else now - self._answered
+        excused = self._excused if now < self._until else 0.0
+        if away > AWAY:
+            excused = min(EXCUSED, max(excused, away))
+        ended = await self._register.end_lingering(wall_clock() - int(excused * 1000), BATCH)
+        if away > AWAY:
+            self._excused, self._until = excused, now + excused
+        self._answered = self._monotonic()
+        return ended >= BATCH
 
 
 class PresenceDuty:

@@ -68,6 +68,9 @@ class LocalKeeper:
     def in_touch(self) -> bool:
         return not self._closed
 
+    def age(self) -> float:
+        return 0.0
+
     async def leads(self, duty: str, node: str) -> bool:
         check_name(duty)
         while duty not in self._view.leaders and node in self._view.members and not self._closed:

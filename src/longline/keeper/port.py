@@ -81,6 +81,10 @@ class Keeper(Protocol):
         """False once the members of this process may have been taken for dead."""
         ...
 
+    def age(self) -> float:
+        """How many seconds old what is read may be: what happened before that is in it."""
+        ...
+
     async def leads(self, duty: str, node: str) -> bool:
         """Whether this member is the one to do a duty that must be done by only one."""
         ...

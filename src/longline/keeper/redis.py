@@ -69,6 +69,7 @@ class RedisKeeper:
         self._written = -1
         self._writes = 0
         self._contact = float("-inf")  # when the last answered heartbeat was sent
+        self._looked = float("-inf")  # and the last answered look
         self._was_in_touch = False
         self._asking = asyncio.Lock()
         self._writing = asyncio.Lock()
@@ -131,6 +132,9 @@ class RedisKeeper:
 
     def in_touch(self) -> bool:
         return not self._closed and _boot_clock() - self._contact < self._timeout * IN_TOUCH
+
+    def age(self) -> float:
+        return _boot_clock() - self._looked
 
     # --- leaders ----------------------------------------------------------------------------------
 
@@ -234,6 +238,7 @@ class RedisKeeper:
             if values is not None:
                 self._view.put_values({key: _kept(told) for key, told in _pairs(values).items()})
             self._changes, self._written = changes, written
+            self._looked = sent
             if beat:
                 self._heard(sent)
 

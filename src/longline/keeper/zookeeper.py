@@ -131,6 +131,9 @@ class ZooKeeper:
     def in_touch(self) -> bool:
         return self._current and self._session.in_touch()
 
+    def age(self) -> float:
+        return self._session.age()
+
     async def _replace_member(self, name: str, data: bytes) -> bool:
         """False when it is not there."""
         try:

@@ -6,7 +6,6 @@ which refuses binds of dead nodes and has shut its queue.
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 
@@ -16,6 +15,7 @@ import structlog
 from longline.bus.port import Bus
 from longline.errors import LonglineError
 from longline.keeper.port import Keeper, Load, Node
+from longline.model.nodes import unique
 
 log = structlog.get_logger("longline.node")
 
@@ -170,11 +170,6 @@ class Membership:
         finally:
             await self._leave(before)
         return True
-
-
-def unique(base: str) -> str:
-    """A name that no other process has, now or ever."""
-    return f"{base}-{secrets.token_hex(4)}"
 
 
 def describe_load(connections: int, capacity: int, cpu: float, lag: float) -> Load:

@@ -352,14 +352,16 @@ class Server:
     def _tick(self) -> None:
         self._ticker = None
         now = self._loop.time()
-        # When this process was stopped or held up, answers may be waiting to be read. They get one tick.
-        late = not self._late and now - self._ticked > 3 * self._period
+        # When this process was stopped or held up, answers may be waiting to be read. They get one tick, and
+        # time in which we did not listen is nobody's silence, however often that happens.
+        unheard = max(0.0, now - self._ticked - self._period)
+        late = not self._late and unheard > 2 * self._period
         self._late = late
         self._ticked = now
         connection = self.connection
-        if connection is not None and late:
-            connection.heard = now
-        elif connection is not None and connection.silent() > self._patience:
+        if connection is not None:
+            connection.heard = min(now, connection.heard + unheard)
+        if connection is not None and connection.silent() > self._patience:
             logger.warning(
                 "store server silent", server=str(self.address), seconds=round(connection.silent(), 2)
             )

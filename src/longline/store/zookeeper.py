@@ -34,6 +34,7 @@ from longline.errors import Unavailable
 IN_TOUCH: Final = 2 / 3  # of the session's timeout
 BEAT: Final = 1 / 5
 GIVE_UP: Final = 1 / 3  # after this, unanswered, another server is tried while the session still lives
+LATE: Final = 1 / 20  # of it too late, a timer shows that this process was held up
 WINDOW: Final = 64  # requests on the way: kazoo's wake-up pipe takes some 270 before a write would block
 SURE: Final = 0.01  # s by which a timer may be early
 AGAIN_AFTER: Final = 0.05  # s
@@ -167,6 +168,10 @@ class ZooKeeperSession:
     def in_touch(self) -> bool:
         """False once ZooKeeper may have forgotten the session."""
         return not self._closed and _boot_clock() - self._contact < self.timeout * IN_TOUCH
+
+    def age(self) -> float:
+        """Seconds since the last heartbeat was sent that was answered."""
+        return _boot_clock() - self._contact
 
     # --- requests -----------------------------------------------------------------------------------
 
@@ -319,6 +324,9 @@ class ZooKeeperSession:
             async with asyncio.timeout(self.timeout * GIVE_UP):
                 await self._submit(lambda: self._client.sync_async("/"), lambda: None)
         except TimeoutError:
+            if _boot_clock() - sent > self.timeout * (GIVE_UP + LATE):
+                self._beat_now.set()  # we were held up: its answer may be there, behind this timer
+                return
             log.warning("zookeeper_not_answering", doing="heartbeat", waited=self.timeout * GIVE_UP)
             self._client.drop()
         except Exception as error:

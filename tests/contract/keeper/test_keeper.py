@@ -1,6 +1,7 @@
 """Membership, leadership and values, as one process sees them."""
 
 import asyncio
+import time
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from longline.keeper.port import Keeper, Kept
 from tests.contract.engines import KeeperEngine
 from tests.contract.keeper.conftest import SESSION
 from tests.contract.keeper.nodes import WITHIN, a_detailed_node, a_node, leaders, until_members
+from tests.waiting import until
 
 # --- members ----------------------------------------------------------------------------------------
 
@@ -38,6 +40,17 @@ async def test_a_keeper_that_was_opened_is_in_touch_until_it_is_closed(keeper: K
     assert keeper.in_touch()
     await keeper.close()
     assert not keeper.in_touch()
+
+
+async def test_what_is_read_is_never_older_than_the_keeper_says(keeper: Keeper) -> None:
+    began = time.monotonic()
+    await keeper.join(a_node("a"))
+
+    def heard_since() -> bool:
+        return keeper.age() <= time.monotonic() - began
+
+    await until(heard_since)
+    assert [member.node for member in await keeper.members()] == ["a"]
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", "a b", "n" * 300])

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from longline.coordinator import dead_rooms
-from longline.coordinator.dead_rooms import NEWS, DeadRooms
+from longline.coordinator.dead_rooms import DeadRooms
+from longline.coordinator.judgement import LATE, NEWS
 from longline.errors import Fenced, Unavailable
 from longline.model.audience import Everyone
 from longline.model.devices import Profile
@@ -99,7 +100,45 @@ async def test_no_room_is_declared_dead_by_who_has_not_looked_for_long(tmp_path:
         cluster.now += 60
         await duty.round()
         assert cluster.record.lines == []
-        cluster.now += NEWS
+        await looks_for(cluster, duty, NEWS + 1)
+        assert "declare_dead room-2" in cluster.record.lines
+
+
+async def test_a_store_that_answers_late_has_the_observation_begin_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_cluster(tmp_path) as cluster:
+        duty = the_duty(cluster)
+        await cluster.a_node("room-1")
+        await cluster.a_node("room-2")
+        await looks_for(cluster, duty, 2)
+        await cluster.dies("room-1")
+        nodes = cluster.bus.nodes
+
+        async def late() -> list[str]:
+            cluster.now += LATE + 0.5
+            return await nodes()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(cluster.bus, "nodes", late)
+            await looks_for(cluster, duty, NEWS + 5)
+        assert cluster.record.lines == []
+        await looks_for(cluster, duty, NEWS + 1)
+        assert "declare_dead room-1" in cluster.record.lines
+
+
+async def test_no_room_is_declared_dead_on_old_news(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keeper may have heard nothing since before the room joined."""
+    async with a_cluster(tmp_path) as cluster:
+        duty = the_duty(cluster)
+        await cluster.a_node("room-1")
+        await looks_for(cluster, duty, 2)
+        heard = cluster.now
+        await cluster.bus.open("room-2")
+        with monkeypatch.context() as patch:
+            patch.setattr(cluster.keeper, "age", lambda: cluster.now - heard + 0.1)
+            await looks_for(cluster, duty, 2 * NEWS)
+        assert cluster.record.lines == []
         await duty.round()
         assert "declare_dead room-2" in cluster.record.lines
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from longline.coordinator.presence import Lingering, PresenceDuty
+from longline.errors import Unavailable
 from longline.model.events import Event
 from longline.model.times import wall_clock
 from tests.unit.coordinator.cluster import Died, a_cluster
+from tests.waiting import until
 
 
 async def test_who_comes_and_goes_is_told_once_and_in_order(tmp_path: Path) -> None:
@@ -76,6 +78,40 @@ async def test_a_session_that_has_lingered_long_enough_is_over(
         assert await cluster.register.count(cluster.app.number) == 0
         await PresenceDuty(cluster.register, cluster.saver.events, cluster.faults).round()
         assert await cluster.presence() == [("d1", "online"), ("d1", "offline")]
+
+
+async def test_nobody_is_away_for_the_time_in_which_the_session_table_could_not_be_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its device could not come back; it has the time that it was kept away."""
+    async with a_cluster(tmp_path) as cluster:
+        binding = await cluster.bind("d1", "room-1")
+        lingering = Lingering(cluster.register, monotonic=lambda: cluster.now)
+        asked: list[bool] = []
+        gone = True
+
+        async def end_lingering(now: int, limit: int) -> int:
+            if gone:
+                raise Unavailable("the table is away")
+            asked.append(wall_clock() - now >= 10_000)
+            return 0
+
+        with monkeypatch.context() as patch:
+            await lingering.round()
+            patch.setattr(cluster.register, "end_lingering", end_lingering)
+            for _ in range(20):
+                cluster.now += 0.5
+                with pytest.raises(Unavailable):
+                    await lingering.round()
+            gone = False
+            for _ in range(22):
+                cluster.now += 0.5
+                await lingering.round()
+        assert asked == [True] * 21 + [False], "graces end later by the time that it was away"
+        await cluster.unbind("d1", binding, linger=1)
+        await until(lambda: wall_clock() > binding.since + 1)
+        await lingering.round()
+        assert await cluster.register.count(cluster.app.number) == 0
 
 
 async def test_a_transition_that_no_event_can_be_made_of_holds_up_no_other(

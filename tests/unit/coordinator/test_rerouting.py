@@ -107,4 +107,4 @@ async def test_settings_change_what_is_old_and_how_long_devices_linger() -> None
     now = wall_clock()
     await coordinator.rerouting.round()
     assert all(before <= now - 59_000 for _, before in store.asked)
-    assert coordinator.statistics() == {"rounds": 0, "failures": 0, "rerouted": 0, "dead_rooms": 0}
+    assert set(coordinator.statistics().values()) == {0}

@@ -11,6 +11,7 @@ import pytest
 from longline.errors import Fenced, Unavailable
 from longline.keeper.port import Kept
 from longline.keeper.redis import RedisKeeper
+from longline.model.times import wall_clock
 from longline.settings import StoreSettings
 from longline.store.redis import Reply, Script, Store, Word
 from tests.contract.keeper.nodes import a_node, until, until_leads, until_members
@@ -64,6 +65,7 @@ async def test_nobody_dies_while_the_store_is_away(server: RedisServer) -> None:
         server.kill()
         for one in (keeper, other):
             await until_touch(one, False)
+            assert one.age() >= time.monotonic() - seen
         assert time.monotonic() - seen < SESSION
         assert not await keeper.leads(DUTY, "a")
         with pytest.raises(Unavailable):
@@ -78,6 +80,78 @@ async def test_nobody_dies_while_the_store_is_away(server: RedisServer) -> None:
         for _ in range(4):
             await keeper.write("a", b"z")
         assert [member.node for member in await keeper.members()] == ["a", "b"]
+
+
+class Host:
+    """A keeper that looks when it is told to, and members of another process, silent when a test says so."""
+
+    def __init__(self, keeper: RedisKeeper, names: list[str]) -> None:
+        self.keeper = keeper
+        self.names = names
+
+    async def fall_silent(self, count: int) -> None:
+        for name in self.names[:count]:
+            await self.keeper._store.call(b"keeper", "ZADD", "{keeper}beats", 1, name)
+
+    async def withheld_for(self, milliseconds: int) -> None:
+        """Sets back the moment from which they are too many, and that of the last death."""
+        past = wall_clock() - milliseconds  # the store runs on this machine
+        await self.keeper._store.call(b"keeper", "HSET", "{keeper}state", "many", past, "died", past)
+
+    async def living(self) -> int:
+        """Of the others, after a heartbeat, with which the dead are declared."""
+        self.keeper._contact = float("-inf")
+        await self.keeper._look()
+        return len(await self.keeper.members()) - 1
+
+
+@asynccontextmanager
+async def a_host(url: str, others: int) -> AsyncIterator[Host]:
+    names = [f"w{number}" for number in range(others)]
+    async with a_keeper(url, session=3600.0) as keeper, a_keeper(url, session=3600.0) as other:
+        await keeper.join(a_node("judge"))
+        for name in names:
+            await other.join(a_node(name))
+        host = Host(keeper, names)
+        assert await host.living() == others
+        yield host
+
+
+@pytest.mark.parametrize(("others", "silent"), [(1, 1), (3, 2), (7, 4), (8, 1)])
+async def test_members_that_fall_silent_are_declared_dead_with_the_next_heartbeat(
+    url: str, others: int, silent: int
+) -> None:
+    async with a_host(url, others) as host:
+        await host.fall_silent(silent)
+        assert await host.living() == others - silent
+
+
+async def test_when_most_members_are_silent_at_once_they_are_given_time_and_then_die_one_by_one(
+    url: str,
+) -> None:
+    async with a_host(url, 9) as host:
+        await host.fall_silent(8)
+        for _ in range(3):
+            assert await host.living() == 9
+        await host.withheld_for(0)
+        assert await host.living() == 9
+        await host.withheld_for(11_000)
+        assert await host.living() == 8
+        await host.withheld_for(12_000)
+        assert await host.living() == 7
+        await host.withheld_for(121_000)
+        assert await host.living() == 1
+
+
+async def test_members_that_are_heard_again_while_their_deaths_are_withheld_live_on(url: str) -> None:
+    async with a_host(url, 9) as host:
+        await host.fall_silent(9)
+        assert await host.living() == 9
+        for name in host.names[1:]:
+            await host.keeper._store.call(b"keeper", "ZADD", "{keeper}beats", 1 << 50, name)
+        assert await host.living() == 8
+        await host.fall_silent(8)
+        assert await host.living() == 8, "their time begins anew"
 
 
 async def test_a_store_that_forgot_everything_has_members_join_anew(server: RedisServer) -> None:

@@ -101,6 +101,21 @@ async def test_opening_raises_when_no_server_answers() -> None:
     assert time.monotonic() - before < 1 + CLOSE_WITHIN
 
 
+async def test_a_process_that_was_held_up_does_not_leave_the_server_for_that(
+    hosts: str, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer to its heartbeat was there long before the loop came to it."""
+    async with a_keeper(hosts, root, session=3) as keeper:
+        dropped: list[None] = []
+        monkeypatch.setattr(keeper._session._client, "drop", lambda: dropped.append(None))
+        for _ in range(3):
+            heartbeat = asyncio.ensure_future(keeper._session._beat())
+            await asyncio.sleep(0)  # it is sent
+            time.sleep(1.3)  # more than a third of the session's timeout; nothing of ours runs meanwhile
+            await heartbeat
+        assert dropped == []
+
+
 async def test_after_a_lost_session_everything_is_read_and_watched_anew(hosts: str, root: str) -> None:
     async with a_keeper(hosts, root) as keeper, a_keeper(hosts, root) as other:
         await keeper.join(a_node("old"))

@@ -1,12 +1,14 @@
 """What a server may say at any moment, from one that says what it is told to."""
 
 import asyncio
+import time
 from collections.abc import Awaitable
 
 import pytest
 
 from longline.errors import Unavailable
 from longline.store.redis import Reply, Script
+from longline.testing.clock import settle
 from tests.unit.store.conftest import Open
 from tests.unit.store.scripted import ScriptedServer, Words
 from tests.waiting import until
@@ -146,6 +148,22 @@ async def test_a_server_that_gives_no_answer_is_left(open_store: Open) -> None:
 
         assert await settled([store.call(b"p1", "X", n) for n in range(3)]) == [b"OK"] * 3
         assert store.statistics()["reconnects"] == 1
+
+
+async def test_a_process_that_is_held_up_again_and_again_does_not_call_the_server_silent(
+    open_store: Open,
+) -> None:
+    """Its answer may be there all the time, unread."""
+    async with ScriptedServer(lambda words: None) as server:
+        store = await open_store(server.url, timeout=1.0)
+        call = asyncio.ensure_future(store.call(b"p1", "X", 1))
+        await until(lambda: server.said)
+        for _ in range(5):
+            time.sleep(0.6)  # longer than a server may be silent; nothing else runs here meanwhile
+            await settle()
+            assert store.statistics()["connected"] == 1
+        assert server.connections == 2, "one to look, one for calls"
+        call.cancel()
 
 
 async def test_the_connection_that_was_left_is_ended_at_the_server_first(open_store: Open) -> None:

@@ -4,6 +4,32 @@
 -- Answers: changes, writes, members that are no more, [members, leaders, terms] unless seen, values unless seen
 -- include: common.lua
 
+local WAIT = 10000 -- ms that nobody is declared dead while most of them are silent
+local PACE = 1000 -- ms from one death to the next then
+local WITHHELD = 120000 -- ms that deaths are withheld at most
+
+-- Who is to be declared dead now. That most of them die at once is less likely than that all of them are slow, as on
+-- a host that has too much to do; then they are given time, and die one by one. coordinator/judgement.py does the same
+-- for what follows from a death.
+local function judged(now)
+  local silent = redis.call('ZCOUNT', BEATS, '-inf', now)
+  local many = tonumber(redis.call('HGET', STATE, 'many'))
+  local found = redis.call('ZRANGEBYSCORE', BEATS, '-inf', now, 'LIMIT', 0, 100)
+  if silent < 2 or 2 * silent <= redis.call('ZCARD', BEATS) then
+    if many then redis.call('HDEL', STATE, 'many') end
+    return found
+  end
+  if not many or many > now then
+    redis.call('HSET', STATE, 'many', now)
+    return {}
+  end
+  if now - many >= WITHHELD then return found end
+  local last = tonumber(redis.call('HGET', STATE, 'died')) or 0
+  if now - many < WAIT or (now >= last and now - last < PACE) then return {} end
+  redis.call('HSET', STATE, 'died', now)
+  return { found[1] }
+end
+
 local owner, timeout, beat = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 local count = tonumber(ARGV[6])
 
@@ -21,7 +47,7 @@ if beat then
   for i = 7, 6 + count do
     if owns(owner, ARGV[i]) then redis.call('ZADD', BEATS, now + timeout, ARGV[i]) end
   end
-  for _, node in ipairs(redis.call('ZRANGEBYSCORE', BEATS, '-inf', now, 'LIMIT', 0, 100)) do
+  for _, node in ipairs(judged(now)) do
     remove(node)
   end
 end
