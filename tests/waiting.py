@@ -66,6 +66,11 @@ def wait_until(look: Callable[[], T | None], what: str, within: float = WITHIN) 
     return seen
 
 
+def stand_still(seconds: float) -> None:
+    """Holds the loop up, as a process is that gets no time: nothing else here runs meanwhile."""
+    time.sleep(seconds)
+
+
 async def _seen(look: Callable[[], object]) -> object:
     seen = look()
     return await seen if inspect.isawaitable(seen) else seen

@@ -18,6 +18,7 @@ from longline.store.zookeeper import CLOSE_WITHIN, Found, ZooKeeperSession
 from tests.contract.keeper.nodes import WITHIN, a_node, until, until_leads, until_members
 from tests.integration.server_process import free_ports
 from tests.servers.zookeeper import Ensemble, ZooKeeperServer, ensemble, shared_zookeeper, zookeeper
+from tests.waiting import stand_still
 
 DUTY = "expiry"
 
@@ -111,7 +112,7 @@ async def test_a_process_that_was_held_up_does_not_leave_the_server_for_that(
         for _ in range(3):
             heartbeat = asyncio.ensure_future(keeper._session._beat())
             await asyncio.sleep(0)  # it is sent
-            time.sleep(1.3)  # more than a third of the session's timeout; nothing of ours runs meanwhile
+            stand_still(1.3)  # more than a third of the session's timeout
             await heartbeat
         assert dropped == []
 

@@ -1,7 +1,6 @@
 """What a server may say at any moment, from one that says what it is told to."""
 
 import asyncio
-import time
 from collections.abc import Awaitable
 
 import pytest
@@ -11,7 +10,7 @@ from longline.store.redis import Reply, Script
 from longline.testing.clock import settle
 from tests.unit.store.conftest import Open
 from tests.unit.store.scripted import ScriptedServer, Words
-from tests.waiting import until
+from tests.waiting import stand_still, until
 
 APPEND = Script("tests.unit.store.lua", "append.lua")
 
@@ -159,7 +158,7 @@ async def test_a_process_that_is_held_up_again_and_again_does_not_call_the_serve
         call = asyncio.ensure_future(store.call(b"p1", "X", 1))
         await until(lambda: server.said)
         for _ in range(5):
-            time.sleep(0.6)  # longer than a server may be silent; nothing else runs here meanwhile
+            stand_still(0.6)  # longer than a server may be silent
             await settle()
             assert store.statistics()["connected"] == 1
         assert server.connections == 2, "one to look, one for calls"
