@@ -55,7 +55,8 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
         "register": register.statistics,
         "bus": bus.statistics,
     }
-    return Engines(saver, register, bus, await _open_keeper(settings, store, opened), figures)
+    keeper = await _open_keeper(settings, store, opened)
+    return Engines(saver, register, bus, keeper, figures, store.signs, store.close)
 
 
 async def open_keeper(settings: Settings, opened: AsyncExitStack) -> Keeper:

@@ -65,6 +65,7 @@ class Membership:
     ) -> None:
         self.name = base if lasting else unique(base)
         self.renames = 0
+        self.fallen = False  # taken for dead, and without a new name yet
         self._base = base
         self._keeper = keeper
         self._bus = bus
@@ -149,10 +150,12 @@ class Membership:
     async def _rise(self) -> None:
         """Goes on under a new name."""
         former = self.name
+        self.fallen = True
         log.warning("fallen", reason="the others took this process for dead")
         await self._fallen()
         while not await self._risen():
             await self._sleep(RETRY_AFTER)
+        self.fallen = False
         self.renames += 1
         log.warning("renamed", was=former, now=self.name)
         await self.tell()

@@ -14,6 +14,8 @@ class MoveTargets:
         self._own: Node | None = None
         self._rooms: list[Node] = []
         self._endpoints: list[Endpoint] = []
+        self._elsewhere: list[Node] = []
+        self._endpoints_elsewhere: list[Endpoint] = []
 
     def see(self, members: Sequence[Node]) -> None:
         """Takes a new list of members."""
@@ -29,16 +31,34 @@ class MoveTargets:
             and (mine is None or member.pool == mine.pool)
         ]
         self._endpoints = endpoints(self._rooms, "tcp")
+        # One that shares our host and its address has what we have, and lacks what we lack.
+        self._elsewhere = [
+            room
+            for room in self._rooms
+            if mine is None
+            or (room.host, room.addresses.get("mqtt")) != (mine.host, mine.addresses.get("mqtt"))
+        ]
+        self._endpoints_elsewhere = endpoints(self._elsewhere, "tcp")
 
     def any(self) -> bool:
         """Whether another room takes clients."""
         return bool(self._rooms)
 
+    def any_elsewhere(self) -> bool:
+        """Whether another room does that does not share our address on this host."""
+        return bool(self._elsewhere)
+
     def address(self, app: str, device: str) -> str | None:
         """`host:port` for a client; None where that is the address that it knows, shared with other rooms."""
-        if not self._endpoints:
+        return self._best(self._endpoints, app, device)
+
+    def address_elsewhere(self, app: str, device: str) -> str | None:
+        """The same, of the rooms elsewhere."""
+        return self._best(self._endpoints_elsewhere, app, device)
+
+    def _best(self, known: list[Endpoint], app: str, device: str) -> str | None:
+        if not known:
             return None
-        best = ranked(self._endpoints, f"{app}/{device}".encode(), region="", network="", limit=1)[0]
-        address = best.address
-        known = self._own.addresses.get("mqtt") if self._own is not None else None
-        return None if address == known else address
+        best = ranked(known, f"{app}/{device}".encode(), region="", network="", limit=1)[0]
+        own = self._own.addresses.get("mqtt") if self._own is not None else None
+        return None if best.address == own else best.address

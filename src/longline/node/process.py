@@ -24,6 +24,7 @@ from longline.model.apps import App
 from longline.model.times import wall_clock
 from longline.node.admin_key import admin_key, make_data_dir, shared_key_hash
 from longline.node.engines import Engines, OpenEngines
+from longline.node.isolation import Isolation, silent
 from longline.node.membership import Cpu, Membership, describe_load
 from longline.node.move_targets import MoveTargets
 from longline.node.probes import Probes
@@ -41,6 +42,9 @@ from longline.telemetry.loop import GcPauses, LoopProbe, quiet_gc, task_count
 from longline.version import VERSION
 
 ROLES: Final = ("room", "center", "dispatcher", "coordinator")
+
+STORE_GONE: Final = 2.0  # s of silence of the store after which a process that is to end does without it
+DISMISSED: Final = 1.0  # s for clients to go then
 
 log = structlog.get_logger("longline.node")
 
@@ -72,6 +76,7 @@ class Process:
         self._center: CenterService | None = None
         self._dispatcher: Dispatcher | None = None
         self._coordinator: Coordinator | None = None
+        self._isolation: Isolation | None = None
         self._retired = False
         self._since = wall_clock()
         self.renamed: Callable[[Process], None] = lambda _: None
@@ -96,14 +101,32 @@ class Process:
         )
 
     async def stop(self) -> None:
-        """Moves clients elsewhere, refuses what is new, finishes what was accepted, closes the engines."""
-        if self._room is not None and not self._alone:
-            self.retire()
-            await self.membership.tell()
-            await self._reconciler.leave(self.settings.node.drain_grace)
-        self._ready = False
-        await self._opened.aclose()
+        """Moves clients elsewhere, refuses what is new, finishes what was accepted, closes the engines.
+
+        A store that says nothing meanwhile is not waited for: nothing could be finished without it.
+        """
+        watching = asyncio.create_task(self._watch_store(), name="node.store")
+        try:
+            if self._room is not None and not self._alone:
+                self.retire()
+                await self.membership.tell()
+                await self._reconciler.leave(self.settings.node.drain_grace)
+            self._ready = False
+            await self._opened.aclose()
+        finally:
+            watching.cancel()
         log.info("node_stopped")
+
+    async def _watch_store(self) -> None:
+        engines = self._engines
+        if engines.signs is None or engines.give_up is None:
+            return
+        await silent(engines.signs, STORE_GONE)
+        log.warning("store_given_up", reason="it does not answer, and this process is to end")
+        if self._room is not None:
+            self._room.give_up()
+        await engines.give_up()
+        await self._reconciler.leave(DISMISSED)
 
     async def failed(self) -> None:
         """Returns when a part has ended that should run for as long as the process does."""
@@ -121,7 +144,7 @@ class Process:
     async def _open(self, opened: AsyncExitStack) -> None:
         """Opens part after part; `opened` closes them in reverse order."""
         settings = self.settings
-        engines = await self._open_engines(settings, self.faults, opened)
+        engines = self._engines = await self._open_engines(settings, self.faults, opened)
         self.membership = Membership(
             settings.node.name,
             engines.keeper,
@@ -146,6 +169,14 @@ class Process:
             draining=None if room is None else room.draining(targets.any, targets.address),
             faults=self.faults,
         )
+        if room is not None and engines.signs is not None:
+            self._isolation = Isolation(
+                engines.signs,
+                patience=settings.store.timeout,
+                fallen=lambda: self.membership.fallen,
+                work=room.shedding(targets.any_elsewhere, targets.address_elsewhere).run,
+                faults=self.faults,
+            )
         await self.membership.join()
         opened.push_async_callback(self.membership.leave)
         opened.push_async_callback(self._end_tasks)  # before: nobody joins again, or misses us, meanwhile
@@ -158,6 +189,8 @@ class Process:
         if room is not None:
             await self._open_room(room, engines, opened)
         self._own("node.reconciler", self._reconciler.run())
+        if self._isolation is not None:
+            self._own("node.isolation", self._isolation.run())
         await self._open_front(engines, opened)
         if settings.node.gc_freeze:
             quiet_gc()
@@ -250,8 +283,9 @@ class Process:
             opened.push_async_callback(server.stop)
 
     def _takes_traffic(self) -> bool:
-        """Not while it starts, was taken for dead, or wants its clients to go elsewhere."""
-        return self._ready and not self._retired and not self._reconciler.draining
+        """Not while it starts, was taken for dead, is isolated, or wants its clients to go elsewhere."""
+        isolated = self._isolation is not None and self._isolation.isolated
+        return self._ready and not (self._retired or isolated or self._reconciler.draining)
 
     async def _admin_key_hash(self, engines: Engines) -> bytes:
         """SHA-256 of the admin key: the settings', the data directory's, or the one all centers share."""
@@ -296,7 +330,7 @@ class Process:
             networks=node.networks,
             weight=node.weight,
             pool=node.pool,
-            draining=not self._ready or self._retired or self._reconciler.draining,
+            draining=not self._takes_traffic(),
             settings_version=self._reconciler.version,
             load=Load()
             if room is None

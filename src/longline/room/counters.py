@@ -31,6 +31,7 @@ class RoomCounters:
         "resyncs",
         "sessions",
         "sessions_forgotten",
+        "shed",
         "takeovers_lost",
         "writes_too_late",
     )
@@ -55,6 +56,7 @@ class RoomCounters:
         self.resyncs = 0  # times that commands to us were lost
         self.rebound = 0  # sessions bound anew, because the node or the session table had lost them
         self.sessions_forgotten = 0  # that the session table had lost
+        self.shed = 0  # clients let go because the store was out of reach
         self.pressed = 0  # times that the stores did not keep up with us
         self.publishers_paused = 0  # connections not read from for that reason
         self.refused = Tally()  # peers' faults and refusals, by code

@@ -19,6 +19,7 @@ from longline.room.life.departures import Departures
 from longline.room.life.draining import Draining
 from longline.room.life.pressure import Pressure
 from longline.room.life.rebinding import Rebinding
+from longline.room.life.shedding import Shedding
 from longline.room.life.takeovers import Takeovers
 from longline.room.pubsub.fanout import Fanout
 from longline.room.pubsub.routes import RouteTable
@@ -188,6 +189,8 @@ class Room:
         )
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._farewell: asyncio.Timeout | None = None  # while the room says goodbye
+        self._hopeless = False
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -258,6 +261,10 @@ class Room:
             where=where,
         )
 
+    def shedding(self, others: Callable[[], bool], where: Callable[[str, str], str | None]) -> Shedding:
+        """What lets clients go while the room cannot do its work; `others` and `where` as it wants them."""
+        return Shedding(self._sessions, self.counters, self.admission, others=others, where=where)
+
     def close_listener(self) -> None:
         """Takes no new connections; those that are there stay."""
         if self._server is not None:
@@ -312,6 +319,12 @@ class Room:
                 more = await self._register.release(self._node, wall_clock(), linger, SLICE) > 0
             await self._bus.shut(self._node)
 
+    def give_up(self) -> None:
+        """The stores are gone: `stop` does not wait for what is not committed yet."""
+        self._hopeless = True
+        if self._farewell is not None:
+            self._farewell.reschedule(self._loop.time())
+
     async def _say_goodbye(self, grace: float) -> None:
         # Those that are not let in yet have no session, but a deadline.
         outlets = dict.fromkeys(self._wheel.outlets())
@@ -324,7 +337,7 @@ class Room:
             if done % SLICE == 0:
                 await asyncio.sleep(0)
         try:
-            async with asyncio.timeout(grace):
+            async with asyncio.timeout(0.0 if self._hopeless else grace) as self._farewell:
                 await self.departures.everybody()
                 await self.departures.finished()
                 self.receipts.note_all()
@@ -336,6 +349,8 @@ class Room:
                 if outlet.ended:
                     outlet.expired()
             await asyncio.sleep(0)
+        finally:
+            self._farewell = None
 
     def _own(self, name: str, work: Coroutine[None, None, None]) -> None:
         self._tasks.append(self._loop.create_task(work, name=name))

@@ -355,6 +355,12 @@ class Store:
         copies = self._settings.wait_replicas
         return Assurance("replicated" if copies else "fsync" if synced else "memory", copies, synced)
 
+    def signs(self) -> tuple[int, int]:
+        """A number that rises whenever a server says something, and how many calls wait for an answer."""
+        servers = self._all()
+        heard = sum(server.connection.bytes_in for server in servers if server.connection is not None)
+        return self._figures.bytes_in + heard, sum(server.counts()[0] for server in servers)
+
     def statistics(self) -> Mapping[str, int]:
         """Plain figures for the metrics: what was counted, and what is waiting now."""
         servers = self._all()

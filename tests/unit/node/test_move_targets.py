@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
+import msgspec
+
 from longline.keeper.port import Node
 from longline.node.move_targets import MoveTargets
 from tests.unit.node.members import a_member
@@ -56,3 +58,22 @@ def test_who_knows_nobody_sends_nobody() -> None:
     rooms = MoveTargets(lambda: "room-1")
     assert not rooms.any()
     assert rooms.address("news", "d1") is None
+
+
+def at(name: str, address: str, host: str) -> Node:
+    return msgspec.structs.replace(a_member(name, address=address), host=host)
+
+
+def test_elsewhere_is_another_address_or_another_host() -> None:
+    """Who shares both with this room shares its fate; behind a balancer all have one address."""
+    own = at("room-1", "a:1883", "one")
+    rooms = knowing(own, at("room-2", "a:1883", "one"))
+    assert rooms.any()
+    assert not rooms.any_elsewhere()
+    assert rooms.address_elsewhere("news", "d1") is None
+    rooms = knowing(own, at("room-2", "a:1883", "two"))
+    assert rooms.any_elsewhere()
+    assert rooms.address_elsewhere("news", "d1") is None, "by the address that it knows"
+    rooms = knowing(own, at("room-2", "a:1883", "one"), at("room-3", "b:1883", "one"))
+    assert rooms.any_elsewhere()
+    assert {rooms.address_elsewhere("news", f"d{number}") for number in range(50)} == {"b:1883"}

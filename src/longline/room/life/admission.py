@@ -62,7 +62,8 @@ class Caller(NamedTuple):
 class Admission:
     """Owned by the room, which runs `run` as a task. At most `connect_queue` CONNECTs wait here.
 
-    Whatever is wrong with one of them costs the others nothing. `fenced` is told when a node's name, which
+    While `turned_away` is set nobody is let in, and it is told who asks, by app and device. Whatever is wrong
+    with one of them costs the others nothing. `fenced` is told when a node's name, which
     it is given, turns out to have been declared dead.
     """
 
@@ -97,13 +98,17 @@ class Admission:
         self._takeovers = takeovers
         self._fenced = fenced
         self._suspended = False
+        self.turned_away: Callable[[str, str], None] | None = None
         self._waiting: Batcher[tuple[ClientConnection, Connect]] = Batcher(
             PLACE, self._work, faults=faults, limit=CONNECTIONS, batch=BATCH, retry=NEVER
         )
 
     def admit(self, client: ClientConnection, packet: Connect) -> None:
         """Takes a CONNECT in; answers it at once only when it cannot be served."""
-        if self._suspended:
+        if self.turned_away is not None:
+            self.turned_away(packet.username or "", packet.client_id)
+            refuse(client, Unavailable("this node cannot reach its store"))
+        elif self._suspended:
             refuse(client, Unavailable("this node takes no clients now"))
         elif self._turn.pressed:
             refuse(client, Overloaded("the stores do not keep up"))

@@ -1,0 +1,150 @@
+"""A room that is cut off from the store lets its devices go, and they are served elsewhere."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx
+import jwt
+import pytest
+import pytest_asyncio
+
+from longline import Center, Device
+from longline.testing.proxy import FaultProxy
+from tests.cluster.role_process import RoleProcess
+from tests.integration.server_process import free_ports
+from tests.servers.redis_server import RedisServer
+from tests.servers.zookeeper import zookeeper
+from tests.waiting import eventually, until
+
+pytestmark = [pytest.mark.shape("cluster"), pytest.mark.timeout(300)]
+
+WITHIN = 90.0  # s
+DEVICES = 40
+
+
+class Site:
+    """Two rooms, and what they need; the first reaches the store through `network`."""
+
+    def __init__(self, directory: Path, network: FaultProxy, store: str, keeper: str) -> None:
+        self.network = network
+        self.key = secrets.token_urlsafe(16)
+        self.ports = free_ports(5)
+        self.room_ports = self.ports[:2]
+        self.url = f"http://127.0.0.1:{self.ports[4]}"
+        common = {
+            "LONGLINE_ADMIN_KEY": self.key,
+            "LONGLINE_KEEPER__HOSTS": keeper,
+            "LONGLINE_KEEPER__SESSION_TIMEOUT": "4",
+            "LONGLINE_KEEPER__REPORT_INTERVAL": "0.5",
+            "LONGLINE_STORE__PARTITIONS": "8",
+        }
+        through = f"redis://127.0.0.1:{network.port}"
+        self.rooms = [
+            self._room(f"room-{number}", directory, {**common, "LONGLINE_STORE__URL": url}, number)
+            for number, url in enumerate((through, store))
+        ]
+        self.center = RoleProcess(
+            ["center", "dispatcher", "coordinator"],
+            "center",
+            directory,
+            {**common, "LONGLINE_STORE__URL": store, "LONGLINE_CENTER__PORT": str(self.ports[4])},
+            status=self.url,
+        )
+        self.processes = [*self.rooms, self.center]
+
+    def _room(self, name: str, directory: Path, settings: dict[str, str], number: int) -> RoleProcess:
+        port, status = self.room_ports[number], self.ports[2 + number]
+        own = {"LONGLINE_ROOM__PORT": str(port), "LONGLINE_NODE__STATUS_PORT": str(status)}
+        return RoleProcess(
+            ["room"], name, directory, {**settings, **own}, status=f"http://127.0.0.1:{status}"
+        )
+
+    def tail(self) -> str:
+        return "\n".join(f"--- {process.name}\n{process.tail(2500)}" for process in self.processes)
+
+    async def offered(self) -> set[int]:
+        """The ports of the rooms that the dispatcher names."""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.get(f"{self.url}/v1/dispatch", params={"app": "cut", "device": "d"})
+        return {endpoint["port"] for endpoint in answer.raise_for_status().json()["endpoints"]}
+
+    async def is_ready(self, room: int) -> bool:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return await self.rooms[room].is_ready(client)
+
+
+@pytest_asyncio.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    async with AsyncExitStack() as stack:
+        redis = stack.enter_context(RedisServer(tmp_path / "redis"))
+        keeper = stack.enter_context(zookeeper(tmp_path / "zookeeper"))
+        network = await stack.enter_async_context(FaultProxy("127.0.0.1", redis.port))
+        site = Site(tmp_path, network, redis.url, keeper.host)
+        for process in site.processes:
+            process.start()
+            stack.push_async_callback(process.kill)
+        await asyncio.gather(*(process.ready() for process in site.processes))
+        await eventually(site.offered, set(site.room_ports), WITHIN, tell=site.tail)
+        yield site
+
+
+async def test_the_devices_of_a_room_that_is_cut_off_from_the_store_are_served_elsewhere(site: Site) -> None:
+    got: dict[str, list[str]] = {}
+    devices: dict[str, Device] = {}
+    async with AsyncExitStack() as stack:
+        center = await stack.enter_async_context(Center(site.url, site.key))
+        secret = (await center.create_app("cut")).device_secret
+
+        async def listen(device: Device, texts: list[str]) -> None:
+            while True:
+                message = await device.receive()
+                texts.append(message.text)
+                await message.ack()
+
+        for number in range(DEVICES):
+            name = f"d{number:02}"
+            device = Device(
+                "127.0.0.1",
+                site.room_ports[0],
+                app="cut",
+                device=name,
+                token=jwt.encode({"sub": name}, secret, algorithm="HS256"),
+                protocol=5 - number % 2,
+                backoff_base=0.05,
+                backoff_cap=0.5,
+            )
+            devices[name] = await stack.enter_async_context(device)
+            got[name] = []
+            listening = asyncio.create_task(listen(device, got[name]))
+            stack.callback(listening.cancel)
+            async with asyncio.timeout(WITHIN):
+                await device.wait_connected()
+
+        async def push(text: str) -> None:
+            for name in devices:
+                await center.send("cut", text, devices=[name])
+
+        async def rooms() -> set[str]:
+            return {str((await center.device("cut", name)).room).rpartition("-")[0] for name in devices}
+
+        await push("before")
+        await eventually(lambda: list(got.values()), [["before"]] * DEVICES, WITHIN, tell=site.tail)
+        site.network.stall()
+        await push("during")
+        await eventually(lambda: site.is_ready(0), False, WITHIN, tell=site.tail)
+        await eventually(site.offered, {site.room_ports[1]}, WITHIN, tell=site.tail)
+        await eventually(rooms, {"room-1"}, WITHIN, tell=site.tail)
+        await push("after")
+        wanted = [["before", "during", "after"]] * DEVICES
+        await eventually(lambda: list(got.values()), wanted, WITHIN, tell=site.tail)
+        site.network.resume()
+        await until(lambda: site.is_ready(0), WITHIN, tell=site.tail)
+        await eventually(site.offered, set(site.room_ports), WITHIN, tell=site.tail)
+        await push("again")
+        await eventually(
+            lambda: list(got.values()), [[*each, "again"] for each in wanted], WITHIN, tell=site.tail
+        )
+        assert await rooms() == {"room-1"}, "nobody is taken back"
