@@ -1,6 +1,7 @@
 """`longline serve --workers`: many processes on the same ports, of which any may die, and nothing is lost."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -165,6 +166,36 @@ async def kill(server: ServerProcess, victim: str) -> None:
         os.kill(pid, signal.SIGKILL)
         await until(lambda: not alive(pid))
         await until(lambda: len(family.workers) == 2 and family.has_valkey)
+
+
+async def test_workers_whose_agent_was_killed_do_not_wait_for_the_store_that_went_with_it(
+    tmp_path: Path,
+) -> None:
+    """A new agent waits for their ports."""
+    async with a_server(tmp_path) as server:
+        await ready(server)
+        async with server.center() as center:
+            secret = (await center.create_app("news")).device_secret
+        fleet = Fleet(DEVICES, server.mqtt_port, "news", secret, Books())
+        await fleet.connect()
+        family = Family(server).all
+        await server.kill()
+        await until(lambda: not any(map(alive, family)), tell=server.tail)
+        await fleet.close()
+        lines = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
+        ended = {entry["node"] for entry in lines if entry["event"] == "node_stopped"}
+        given_up = {entry["node"] for entry in lines if entry["event"] == "store_given_up"}
+        assert len(ended) == 2
+        assert given_up == ended
+
+
+async def test_workers_that_are_stopped_in_good_order_are_not_said_to_be_dead(tmp_path: Path) -> None:
+    async with a_server(tmp_path) as server:
+        await ready(server)
+        assert await server.terminate() == 0
+        lines = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
+        assert sum(entry["event"] == "node_stopped" for entry in lines) == 2
+        assert [entry for entry in lines if entry["event"] in ("taken_for_dead", "node_died")] == []
 
 
 async def test_the_app_of_clients_without_credentials_is_made_once(tmp_path: Path) -> None:

@@ -231,7 +231,8 @@ class RedisKeeper:
             changes, written, lost, standing, values = msgspec.convert(reply, _News)
             if lost:
                 gone = [name.decode() for name in lost]
-                log.warning("taken_for_dead", nodes=gone)
+                if dead := [name for name in gone if self._names.is_member(name)]:  # and did not leave
+                    log.warning("taken_for_dead", nodes=dead)
                 self._names.die(gone)
             if standing is not None:
                 self._put(*standing)

@@ -125,8 +125,8 @@ class Process:
         log.warning("store_given_up", reason="it does not answer, and this process is to end")
         if self._room is not None:
             self._room.give_up()
+        self._reconciler.hurry(DISMISSED)
         await engines.give_up()
-        await self._reconciler.leave(DISMISSED)
 
     async def failed(self) -> None:
         """Returns when a part has ended that should run for as long as the process does."""

@@ -90,6 +90,11 @@ class Reconciler:
                     if await self._keeper.read(key) is not None:
                         await self._keeper.write(key, None)
 
+    def hurry(self, within: float) -> None:
+        """Has `leave` end within so many seconds."""
+        if self._draining is not None:
+            self._draining.hurry(within)
+
     async def _take_settings(self) -> None:
         kept = await self._keeper.read(dynamic.KEY)
         try:

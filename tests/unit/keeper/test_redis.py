@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import structlog
 
 from longline.errors import Fenced, Unavailable
 from longline.keeper.port import Kept
@@ -152,6 +153,16 @@ async def test_members_that_are_heard_again_while_their_deaths_are_withheld_live
         assert await host.living() == 8
         await host.fall_silent(8)
         assert await host.living() == 8, "their time begins anew"
+
+
+async def test_who_leaves_is_not_taken_for_dead(url: str) -> None:
+    async with a_keeper(url) as keeper:
+        with structlog.testing.capture_logs() as said:
+            await keeper.join(a_node("a"))
+            await keeper.leave("a")
+            await keeper.join(a_node("b"))
+            await keeper.leave("b")
+        assert [entry for entry in said if entry["log_level"] == "warning"] == []
 
 
 async def test_a_store_that_forgot_everything_has_members_join_anew(server: RedisServer) -> None:

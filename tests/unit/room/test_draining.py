@@ -400,6 +400,19 @@ async def test_with_little_time_all_are_told_within_it() -> None:
         assert max(exodus.told_within(start + s, start + s + 1) for s in range(10)) < 60  # no stampede
 
 
+async def test_a_drain_that_is_to_hurry_ends_sooner() -> None:
+    async with Exodus() as exodus:
+        exodus.draining.hurry(1)  # there is none
+        exodus.crowd(300)
+        run = exodus.start(DrainPlan(rate=1, highest=5, within=1000, stopping=True))
+        await exodus.pass_time(2)
+        assert not run.done()
+        exodus.draining.hurry(1)
+        await exodus.pass_time(2)
+        assert run.done()
+        assert len(exodus.told) == 300
+
+
 async def test_who_is_left_when_time_is_out_hears_that_the_server_shuts_down() -> None:
     async with Exodus() as exodus:
         peers = exodus.crowd(20)

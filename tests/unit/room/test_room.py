@@ -1,7 +1,7 @@
 """A whole room behind a socket: its name, its settings and its end."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -14,7 +14,7 @@ from longline.mqtt.codec import Decoder, encode
 from longline.mqtt.packets import MQTT_5_0, Connack, Connect, Disconnect, Packet, Publish
 from longline.mqtt.reasons import ReasonCode
 from longline.register.memory import MemoryRegister
-from longline.register.port import Bind
+from longline.register.port import Bind, Unbind
 from longline.room.room import Room
 from longline.room.wire.listeners import listen
 from longline.saver.bundle import Saver
@@ -195,6 +195,26 @@ async def test_devices_linger_when_their_room_ends() -> None:
         await site.room.stop(PATIENCE)
         assert await client.receive() == Disconnect(ReasonCode.SERVER_SHUTTING_DOWN)
         assert await site.node_of("phone") == "n1"
+
+
+async def test_a_room_that_ends_does_not_wait_for_stores_that_are_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with a_site() as site:
+        await site.let_in("phone")
+        never = asyncio.Event()
+
+        async def unbind(batch: Sequence[Unbind]) -> list[bool]:
+            await never.wait()
+            return []
+
+        monkeypatch.setattr(site.register, "unbind", unbind)
+        stopping = asyncio.create_task(site.room.stop(1_000_000))
+        await until(lambda: site.room.counters.connections == 0, PATIENCE)
+        assert not stopping.done()
+        site.room.give_up()
+        async with asyncio.timeout(PATIENCE):
+            await stopping
 
 
 async def test_settings_change_while_the_room_is_open() -> None:

@@ -148,6 +148,11 @@ class Draining:
             self._phase = DrainPhase.ABORTED
         self._services.redirect = None
 
+    def hurry(self, within: float) -> None:
+        """Has a drain that is under way end within so many seconds."""
+        if self._ended is not None:
+            self._take(msgspec.structs.replace(self._plan, within=within))
+
     async def run(self, plan: DrainPlan) -> DrainProgress:
         """Carries a plan out. One that is under way goes on by this one, and both end together."""
         if self._ended is not None:
