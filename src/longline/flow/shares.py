@@ -49,6 +49,15 @@ class Shares(Generic[K]):
         else:
             del self._held[who]
 
+    def hand_over(self, giver: K, taker: K, amount: int = 1) -> bool:
+        """Has somebody hold what another one held; False, and nothing is changed, where it may not have it."""
+        self.give(giver, amount)
+        if self.take(taker, amount):
+            return True
+        self._held[giver] = self._held.get(giver, 0) + amount
+        self.total += amount
+        return False
+
     def full(self, amount: int = 1) -> bool:
         """Whether it is for lack of room that nobody would get `amount` units, and not for greed."""
         return amount > self.limit - self.reserve - self.total

@@ -228,7 +228,8 @@ class Process:
                 admin_key_hash=await self._admin_key_hash(engines),
                 ready=self._takes_traffic,
                 metrics=self._metrics,
-                faults=self._once,
+                refusals=self._once,
+                faults=self.faults,
             )
             opened.push_async_callback(center.close)
             self._center = center

@@ -18,6 +18,7 @@ from longline.register.memory import MemoryRegister
 from longline.register.port import Bind
 from longline.saver.sql.engine import SqliteSaver
 from longline.settings import CenterSettings
+from longline.telemetry.faults import Faults
 from longline.telemetry.logs import OncePerPeer
 
 ADMIN = "the-admin-key"
@@ -89,7 +90,8 @@ async def open_api(folder: Path, settings: CenterSettings, event_limit: int) -> 
         admin_key_hash=digest(ADMIN),
         ready=lambda: api.ready,
         metrics=lambda: Metrics(b"longline_up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
-        faults=OncePerPeer(100, 60.0),
+        refusals=OncePerPeer(100, 60.0),
+        faults=Faults(),
         clock=lambda: api.now,
     )
     http = httpx.AsyncClient(

@@ -27,10 +27,22 @@ class CenterSettings(Struct, frozen=True, forbid_unknown_fields=True):
             high=GIB,
         ),
     ] = 32 * MIB
+    bodies_bytes: Annotated[
+        int,
+        about(
+            "What the bodies of all requests under way may add up to, and at least one of `max_body`. An app that "
+            "has more than its share of it is answered 429, others 503 when nothing is left.",
+            unit="bytes",
+            low=MIB,
+            high=64 * GIB,
+            dynamic=True,
+        ),
+    ] = 256 * MIB
     max_requests: Annotated[
         int,
         about(
-            "Requests worked on at once; one beyond it is answered 503 with Retry-After.",
+            "Requests worked on at once; one beyond it is answered 503 with Retry-After, and one of an app that "
+            "has more than its share 429.",
             unit="requests",
             low=1,
             high=1_000_000,
