@@ -99,8 +99,11 @@ class Gate:
         return Place(self._sharing, who or of_network(network_of(_peer(scope))), SPREAD * random.random())
 
     def _body(self, scope: Scope, receive: Receive, place: Place | None) -> Receive:
-        """The body's source. It raises `BodyTooLarge` once more than `max_body` bytes came, and before the first
-        of them is read what `Place.expect` raises."""
+        """The body's source.
+
+        It raises `BodyTooLarge` once more than `max_body` bytes came, and what `Place.expect` raises before the
+        first of them is read.
+        """
         length = _content_length(scope)
         limit = self._settings().max_body
         if length is not None and length > limit:

@@ -35,8 +35,8 @@ class CenterService:
     """The role: its ports, its secrets' checks, its pipeline, its figures.
 
     `admin_key_hash` is SHA-256 of the admin key. `ready` says whether the node takes traffic. `metrics`
-    renders `/metrics`. `refusals` keeps the log of refused requests short, `faults` that of what nobody foresaw.
-    `clock` gives ms since the Unix epoch.
+    renders `/metrics`. `refusals` keeps the log of refused requests short, `faults` that of what nobody
+    foresaw. `clock` gives ms since the Unix epoch.
     """
 
     def __init__(

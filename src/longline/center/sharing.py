@@ -4,8 +4,8 @@ Each is a pool of `flow/shares.py`, and who has a share is an app, whoever calls
 key is known to be good, the caller is its network: unknown callers share among themselves, and what one
 network sends never counts as an app's. The admin key has a reserve that nobody else can use up.
 
-Where a pool is full all the same, whoever holds most of it makes room for who holds less: of its requests, one
-that only waits gives way, for an event or for the rest of its body. So a request that does nothing never
+Where a pool is full all the same, whoever holds most of it makes room for who holds less: of its requests,
+one that only waits gives way, for an event or for the rest of its body. So a request that does nothing never
 keeps out another's.
 """
 
@@ -69,9 +69,9 @@ class Sharing:
 class Place:
     """What one request holds, from its admission to its end. `who` has it on its share.
 
-    Raises `RateLimited` where its caller has more than its share, `Overloaded` where there is no more room for
-    anybody. `retry_after` is when to come back then, in seconds. `gave_way`: it has been asked to end at once,
-    and holds nothing any more.
+    Raises `RateLimited` where its caller has more than its share, `Overloaded` where there is no more room
+    for anybody. `retry_after` is when to come back then, in seconds. `gave_way`: it has been asked to end at
+    once, and holds nothing any more.
     """
 
     __slots__ = ("_body", "_end", "_sharing", "_waits", "gave_way", "retry_after", "who")
@@ -119,7 +119,7 @@ class Place:
 
     @contextmanager
     def idle(self, end: Callable[[], None]) -> Iterator[None]:
-        """The request only waits for what its caller, or a device, does, in a `with` block; `end` ends that."""
+        """The request only waits, for its caller or for a device, in a `with` block; `end` ends that."""
         idle = self._sharing.idle
         self._end = end
         idle.setdefault(self.who, {})[self] = None

@@ -43,8 +43,9 @@ class Waiting:
     async def wait(self, app: int, after: str, seconds: float, place: Place) -> None:
         """Returns when the app may have events behind the cursor `after`, and at the latest after `seconds`.
 
-        Sooner when the request has to give way to others'. It waits on the share of whose request has this place. Raises `Overloaded` when too many wait,
-        `RateLimited` when too many of these do, and what the store raises.
+        Sooner when the request has to give way to others'. It waits on the share of whose request has this
+        place. Raises `Overloaded` when too many wait, `RateLimited` when too many of these do, and what the
+        store raises.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with place.waiting(lambda: future.done() or future.set_result(None)):

@@ -101,7 +101,7 @@ class Pipeline:
         self._counters = counters
         self._composer = Composer(default_ttl=default_ttl, online_grace=online_grace)
         self._idempotency_ttl = idempotency_ttl * 1000
-        # Bounded by the front doors: no more than the requests that they admit at once. So are those that wait.
+        # Both are bounded by the front doors: no more than the requests that they admit at once.
         self._sends: set[asyncio.Task[Sent]] = set()
         self._turns: Turns[int] = Turns(AT_ONCE, SLICE)
         self._in_flight: set[tuple[int, str]] = set()

@@ -50,7 +50,7 @@ class Shares(Generic[K]):
             del self._held[who]
 
     def hand_over(self, giver: K, taker: K, amount: int = 1) -> bool:
-        """Has somebody hold what another one held; False, and nothing is changed, where it may not have it."""
+        """Has somebody hold what another one held; False, and nothing is changed, where it may not."""
         self.give(giver, amount)
         if self.take(taker, amount):
             return True

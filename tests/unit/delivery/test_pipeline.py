@@ -34,6 +34,7 @@ from longline.register.port import Bind
 from longline.saver.port.devices import Registration
 from longline.saver.port.messages import Accepted, IdempotencyConflict, Outcome, Submission
 from longline.saver.sql.engine import SqliteSaver
+from tests.waiting import until
 
 NOW: Final = 1_800_000_000_000  # ms
 
@@ -245,11 +246,9 @@ async def test_six_great_batches_do_not_stall_the_single_push_of_another(
     store.held.clear()
     batch = [draft(*names(1000), payload=b"batch")] * 20
     batches = [asyncio.create_task(caller.pipeline.send(caller.app, batch, NOW)) for _ in range(6)]
-    while not caller.pipeline.waiting:
-        await asyncio.sleep(0)
+    await until(lambda: caller.pipeline.waiting > 0)
     single = asyncio.create_task(caller.pipeline.send(other, [draft("x", payload=b"single")], NOW))
-    while caller.pipeline.waiting < 5:
-        await asyncio.sleep(0)
+    await until(lambda: caller.pipeline.waiting == 5)
     before = len(store.asked)
     assert "single" not in store.asked
     store.held.set()

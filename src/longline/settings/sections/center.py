@@ -30,8 +30,8 @@ class CenterSettings(Struct, frozen=True, forbid_unknown_fields=True):
     bodies_bytes: Annotated[
         int,
         about(
-            "What the bodies of all requests under way may add up to, and at least one of `max_body`. An app that "
-            "has more than its share of it is answered 429, others 503 when nothing is left.",
+            "What the bodies of all requests under way may add up to; never less than `max_body`. An app that "
+            "has more than its share is answered 429, others 503 when nothing is left.",
             unit="bytes",
             low=MIB,
             high=64 * GIB,
@@ -41,8 +41,8 @@ class CenterSettings(Struct, frozen=True, forbid_unknown_fields=True):
     max_requests: Annotated[
         int,
         about(
-            "Requests worked on at once; one beyond it is answered 503 with Retry-After, and one of an app that "
-            "has more than its share 429.",
+            "Requests worked on at once; one beyond it is answered 503 with Retry-After, and one of an app "
+            "that has more than its share 429.",
             unit="requests",
             low=1,
             high=1_000_000,
