@@ -101,8 +101,8 @@ class Gate:
     def _body(self, scope: Scope, receive: Receive, place: Place | None) -> Receive:
         """The body's source.
 
-        It raises `BodyTooLarge` once more than `max_body` bytes came, and what `Place.expect` raises before the
-        first of them is read.
+        It raises `BodyTooLarge` once more than `max_body` bytes came, and what `Place.expect` raises before
+        the first of them is read.
         """
         length = _content_length(scope)
         limit = self._settings().max_body
@@ -141,7 +141,7 @@ class Gate:
         if isinstance(error, LonglineError) and error.status != 500:
             known = error
             peer = _peer(scope)
-            if self._refusals.first(error.code, network_of(peer), time.monotonic()):
+            if self._refusals.first(error.code, peer, time.monotonic()):
                 _log.info(
                     "request refused", code=error.code, error=error.message, peer=peer, path=scope["path"]
                 )

@@ -48,7 +48,12 @@ class Waiting:
         store raises.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        with place.waiting(lambda: future.done() or future.set_result(None)):
+
+        def end() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        with place.waiting(end):
             await self._wait(app, after, seconds, future)
 
     async def _wait(self, app: int, after: str, seconds: float, future: asyncio.Future[None]) -> None:

@@ -241,10 +241,11 @@ async def test_a_key_that_was_guessed_does_not_have_the_store_asked_each_time(
     now = 1.0
     await stranger.http.get(news)
     assert asked == ["ghost", "ghost"], "it may be there by now"
+    codes = []
     for n in range(100):  # another name each time
         stranger.http.headers["Authorization"] = f"Bearer llk_ghost-{n}.x"
-        last = await stranger.http.get(news)
-    assert (last.status_code, last.json()["error"]["code"]) == (429, "rate_limited")
+        codes.append((await stranger.http.get(news)).json()["error"]["code"])
+    assert codes[-1] == "rate_limited"
     assert len(asked) <= 22
     calm = Caller(api, api.keys["news"], "10.0.0.8")
     assert (await calm.http.get(news)).status_code == 200
