@@ -64,6 +64,9 @@ class Served:
         self._loop.close()
 
     async def _serve(self) -> None:
+        async def nothing() -> str:
+            return ""
+
         register, bus = MemoryRegister(), LocalBus(100_000)
         saver = await SqliteSaver.open(self._folder / "longline.db", locate=register.locate_now)
         center = CenterService(
@@ -74,6 +77,7 @@ class Served:
             settings=CenterSettings(),
             admin_key_hash=digest(ADMIN),
             ready=lambda: True,
+            obstacle=nothing,
             metrics=lambda: Metrics(b"longline_up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
             refusals=OncePerPeer(100, 60.0),
             faults=Faults(),

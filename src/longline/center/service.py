@@ -1,6 +1,6 @@
 """What the API stands on: the ports, the settings, and what several operations share."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from longline.bus.port import Bus
@@ -34,9 +34,9 @@ class Metrics(NamedTuple):
 class CenterService:
     """The role: its ports, its secrets' checks, its pipeline, its figures.
 
-    `admin_key_hash` is SHA-256 of the admin key. `ready` says whether the node takes traffic. `metrics`
-    renders `/metrics`. `refusals` keeps the log of refused requests short, `faults` that of what nobody
-    foresaw. `clock` gives ms since the Unix epoch.
+    `admin_key_hash` is SHA-256 of the admin key. `ready` says whether the node takes traffic, `obstacle` what
+    keeps it from its work, "" for nothing. `metrics` renders `/metrics`. `refusals` keeps the log of refused
+    requests short, `faults` that of what nobody foresaw. `clock` gives ms since the Unix epoch.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class CenterService:
         settings: CenterSettings,
         admin_key_hash: bytes,
         ready: Callable[[], bool],
+        obstacle: Callable[[], Awaitable[str]],
         metrics: Callable[[], Metrics],
         refusals: OncePerPeer,
         faults: Faults,
@@ -59,6 +60,7 @@ class CenterService:
         self.keeper = keeper
         self.settings = settings
         self.ready = ready
+        self.obstacle = obstacle
         self.metrics = metrics
         self.refusals = refusals
         self.faults = faults

@@ -29,6 +29,7 @@ from longline.node.engines import Engines, OpenEngines
 from longline.node.membership import Cpu, Membership, describe_load
 from longline.node.move_targets import MoveTargets
 from longline.node.probes import Probes
+from longline.node.readiness import Readiness
 from longline.node.reconciler import Reconciler
 from longline.node.room_metrics import room_metrics
 from longline.room.room import Room
@@ -219,7 +220,9 @@ class Process:
     async def _open_front(self, engines: Engines, opened: AsyncExitStack) -> None:
         """The HTTP side: the API, the dispatcher, or only the probes and figures."""
         settings = self.settings
-        app: ASGIApp = Probes(self._takes_traffic, self._metrics)
+        readiness = Readiness(self._takes_traffic, engines.keeper.in_touch, engines.saver.check)
+        opened.push_async_callback(readiness.close)
+        app: ASGIApp = Probes(readiness.obstacle, self._metrics)
         node = settings.node
         status = self._connections("status_connections", STATUS_CONNECTIONS)
         await self._listen(app, node.status_host, node.status_port, "node.status_port", status, opened)
@@ -232,6 +235,7 @@ class Process:
                 settings=settings.center,
                 admin_key_hash=await self._admin_key_hash(engines),
                 ready=self._takes_traffic,
+                obstacle=readiness.obstacle,
                 metrics=self._metrics,
                 refusals=self._once,
                 faults=self.faults,

@@ -81,6 +81,9 @@ async def open_api(folder: Path, settings: CenterSettings, event_limit: int) -> 
     keeper = LocalKeeper()
     api: Api
 
+    async def obstacle() -> str:
+        return "" if api.ready else "it drains"
+
     center = CenterService(
         saver=saver,
         register=register,
@@ -89,6 +92,7 @@ async def open_api(folder: Path, settings: CenterSettings, event_limit: int) -> 
         settings=settings,
         admin_key_hash=digest(ADMIN),
         ready=lambda: api.ready,
+        obstacle=obstacle,
         metrics=lambda: Metrics(b"longline_up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
         refusals=OncePerPeer(100, 60.0),
         faults=Faults(),
