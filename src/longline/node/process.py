@@ -247,6 +247,7 @@ class Process:
         if "dispatcher" in self.roles:
             dispatcher = self._dispatcher = Dispatcher(settings.dispatcher, engines.keeper)
             self._own("dispatcher.view", dispatcher.run())
+            self._own("dispatcher.apps", dispatcher.watch(engines.saver.apps))
             self._collector.figures("dispatcher", dispatcher.statistics)
             app = DispatcherApi(dispatcher, app)
         if "center" in self.roles or "dispatcher" in self.roles:

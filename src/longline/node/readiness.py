@@ -56,9 +56,10 @@ class Readiness:
         if self._checking is None and now - self._ended >= FRESH:
             self._begun = now
             self._checking = asyncio.create_task(self._ask(), name="node.readiness")
-        if self._checking is not None:
-            await asyncio.wait([self._checking], timeout=PATIENCE)
-            if self._checking is not None and self._clock() - self._begun >= SLOW:
+        checking = self._checking
+        if checking is not None:
+            await asyncio.wait([checking], timeout=PATIENCE)
+            if not checking.done() and self._clock() - self._begun >= SLOW:
                 return "the store does not answer"
         return self._wrong
 
