@@ -86,6 +86,14 @@ class BodyTooLarge(LonglineError):
     reason = 0x95
 
 
+class HeadTooLarge(LonglineError):
+    """The request's head has more than 32 KiB or 100 fields."""
+
+    code = "head_too_large"
+    status = 431
+    reason = 0x95
+
+
 class IdempotencyMismatch(LonglineError):
     """This Idempotency-Key was used before with another body."""
 

@@ -85,6 +85,9 @@ class FakeSaver:
     def statistics(self) -> Mapping[str, int]:
         return {}
 
+    async def check(self) -> None:
+        await self._enter("check")
+
     async def close(self) -> None:
         self.calls.append("close")
 

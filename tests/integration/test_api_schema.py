@@ -24,6 +24,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection
 from longline.bus.local import LocalBus
 from longline.center.api import application
 from longline.center.auth import digest
+from longline.center.connection import Connections
 from longline.center.paging import cursor_after
 from longline.center.server import HttpServer
 from longline.center.service import CenterService, Metrics
@@ -31,6 +32,7 @@ from longline.keeper.local import LocalKeeper
 from longline.register.memory import MemoryRegister
 from longline.saver.sql.engine import SqliteSaver
 from longline.settings import CenterSettings
+from longline.telemetry.faults import Faults
 from longline.telemetry.logs import OncePerPeer
 
 if TYPE_CHECKING:
@@ -62,6 +64,9 @@ class Served:
         self._loop.close()
 
     async def _serve(self) -> None:
+        async def nothing() -> str:
+            return ""
+
         register, bus = MemoryRegister(), LocalBus(100_000)
         saver = await SqliteSaver.open(self._folder / "longline.db", locate=register.locate_now)
         center = CenterService(
@@ -72,10 +77,13 @@ class Served:
             settings=CenterSettings(),
             admin_key_hash=digest(ADMIN),
             ready=lambda: True,
+            obstacle=nothing,
             metrics=lambda: Metrics(b"longline_up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
-            faults=OncePerPeer(100, 60.0),
+            refusals=OncePerPeer(100, 60.0),
+            faults=Faults(),
         )
-        server = HttpServer(application(center), "127.0.0.1", 0, grace=2.0)
+        connections = Connections(100, lambda *_: None, Faults())
+        server = HttpServer(application(center), "127.0.0.1", 0, connections=connections, grace=2.0)
         host, port = await server.start()
         self.url = f"http://{host}:{port}"
         self._listening.set()

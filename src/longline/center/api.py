@@ -48,7 +48,10 @@ def application(center: CenterService) -> ASGIApp:
     return Gate(
         Router(routes, redirect_slashes=False, default=_unknown_address),
         settings=lambda: center.settings,
+        sharing=center.sharing,
+        keys=center.keys,
         counters=center.counters,
+        refusals=center.refusals,
         faults=center.faults,
     )
 

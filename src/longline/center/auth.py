@@ -5,16 +5,25 @@ time. A server key names its app (`llk_news.…`): an operator who finds one kno
 key of another app can be told from one that is worth nothing.
 """
 
+import asyncio
 import hashlib
 import hmac
 import secrets
+import time
+from collections.abc import Callable
 
-from longline.errors import AppNotFound, Forbidden, Unauthorized
-from longline.model.apps import App
+from longline.center.sharing import ADMIN, of_app
+from longline.errors import AppNotFound, Forbidden, RateLimited, Unauthorized
+from longline.flow.bucket import Bucket
+from longline.flow.lru import LruCache
+from longline.model.apps import App, valid_app_name
 from longline.saver.app_cache import AppCache
 
 KEY_PREFIX = "llk_"
 _NEWS = 0.25  # s: how often a wrong key may have the store asked, for each app
+_STRANGERS = 1000  # names that no app has, remembered for so long
+_STRANGERS_RATE = 20.0  # keys of never seen apps a second, for which one network has the store asked
+_NETWORKS = 4096  # networks whose rate is remembered
 _MAX_KEY = 512  # characters; longer ones are not hashed
 
 
@@ -35,22 +44,46 @@ def digest(key: str) -> bytes:
 
 
 class Keys:
-    """Checks the `Authorization` header of requests (RFC 6750, section 2.1)."""
+    """Checks the `Authorization` header of requests (RFC 6750, section 2.1).
 
-    def __init__(self, apps: AppCache, admin_key_hash: bytes) -> None:
+    `who` in what follows is on whose share the caller is: for unknown ones it stands for their network, which
+    has the store asked for keys of apps that were never seen only so often (`RateLimited` beyond that).
+    """
+
+    def __init__(
+        self, apps: AppCache, admin_key_hash: bytes, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._apps = apps
         self._admin_key_hash = admin_key_hash
+        self._clock = clock
+        self._strangers: LruCache[str, float] = LruCache(_STRANGERS)  # when the store was asked for it
+        self._rates: LruCache[str, Bucket] = LruCache(_NETWORKS)
+        # Bounded by the requests at once.
+        self._asking: dict[str, asyncio.Task[App | None]] = {}
 
-    async def admin(self, authorization: str | None) -> None:
+    def recognised(self, authorization: str | None) -> str | None:
+        """On whose share a caller is, if its key is good as far as is known without asking anybody."""
+        try:
+            key = _bearer(authorization)
+        except Unauthorized:
+            return None
+        if self._is_admin(key):
+            return ADMIN
+        app = self._apps.remembered(_name_in(key))
+        if app is None or not hmac.compare_digest(digest(key), app.server_key_hash):
+            return None
+        return of_app(app.app)
+
+    async def admin(self, authorization: str | None, who: str) -> None:
         """Raises `Unauthorized`, or `Forbidden` for an app's key."""
         key = _bearer(authorization)
         if self._is_admin(key):
             return
-        if await self._owner(key) is not None:
+        if await self._owner(key, who) is not None:
             raise Forbidden("this needs the admin key")
         raise Unauthorized
 
-    async def app(self, authorization: str | None, name: str, *, fresh: bool = False) -> App:
+    async def app(self, authorization: str | None, name: str, who: str, *, fresh: bool = False) -> App:
         """The app, for a caller that may reach it; `Unauthorized`, `Forbidden` or `AppNotFound`.
 
         Only the admin key learns whether an app exists. `fresh`: as it is stored now.
@@ -63,7 +96,7 @@ class Keys:
             if app is None:
                 raise AppNotFound
             return app
-        owner = await self._owner(key)
+        owner = await self._owner(key, who)
         if owner is None:
             raise Unauthorized
         if owner.app != name:
@@ -73,12 +106,10 @@ class Keys:
     def _is_admin(self, key: str) -> bool:
         return hmac.compare_digest(digest(key), self._admin_key_hash)
 
-    async def _owner(self, key: str) -> App | None:
+    async def _owner(self, key: str, who: str) -> App | None:
         """The app whose current server key this is."""
-        if not key.startswith(KEY_PREFIX):
-            return None
-        name, hashed = key[len(KEY_PREFIX) :].partition(".")[0], digest(key)
-        app = await self._apps.find(name)
+        name, hashed = _name_in(key), digest(key)
+        app = await self._named(name, who)
         if app is None:
             return None
         if not hmac.compare_digest(hashed, app.server_key_hash):
@@ -87,6 +118,43 @@ class Keys:
             if app is None or not hmac.compare_digest(hashed, app.server_key_hash):
                 return None
         return app
+
+    async def _named(self, name: str, who: str) -> App | None:
+        """The app of this name, which may be made up."""
+        if name in self._apps:
+            return await self._apps.find(name)
+        now = self._clock()
+        asked = self._strangers.get(name)
+        if not valid_app_name(name) or (asked is not None and now - asked < _NEWS):
+            return None
+        asking = self._asking.get(name)
+        if asking is not None:  # one look serves all that come meanwhile
+            return await asyncio.shield(asking)
+        bucket = self._rates.get(who)
+        if bucket is None:
+            bucket = Bucket(_STRANGERS_RATE, now)
+            self._rates.put(who, bucket)
+        if not bucket.take(_STRANGERS_RATE, now):
+            raise RateLimited("too many keys of unknown apps from this network", retry_after=1.0)
+        asking = self._asking[name] = asyncio.create_task(self._ask(name), name="center.app")
+        asking.add_done_callback(lambda done: self._answered(name, done))
+        return await asyncio.shield(asking)
+
+    async def _ask(self, name: str) -> App | None:
+        app = await self._apps.find(name)
+        if app is None:
+            self._strangers.put(name, self._clock())
+        return app
+
+    def _answered(self, name: str, asking: asyncio.Task[App | None]) -> None:
+        del self._asking[name]
+        if not asking.cancelled():
+            asking.exception()  # seen, also when nobody is left who would raise it
+
+
+def _name_in(key: str) -> str:
+    """The name of the app that a server key says it is of; "" for what is no server key."""
+    return key.removeprefix(KEY_PREFIX).partition(".")[0] if key.startswith(KEY_PREFIX) else ""
 
 
 def _bearer(authorization: str | None) -> str:

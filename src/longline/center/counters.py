@@ -5,6 +5,8 @@ from longline.telemetry.counters import Tally
 
 GAUGES = ("events_waiting", "requests_running", "sends_running")
 LABELS = {"answers": "status", "errors": "code"}
+CONNECTION_GAUGES = ("open",)
+CONNECTION_LABELS = {"refused": "code"}
 
 
 class CenterCounters(DeliveryCounters):
@@ -21,3 +23,19 @@ class CenterCounters(DeliveryCounters):
         self.errors = Tally()
         self.events_waiting = 0
         self.requests_running = 0
+
+
+class ConnectionCounters:
+    """Plain numbers of HTTP connections since the start; `open` goes up and down.
+
+    `displaced`: idle ones that were closed to make room for others. `refused`, by code: what ended
+    connections before a request of theirs was looked at, and those that were idle for too long or did not
+    read their answers.
+    """
+
+    __slots__ = ("displaced", "open", "refused")
+
+    def __init__(self) -> None:
+        self.displaced = 0
+        self.open = 0
+        self.refused = Tally()

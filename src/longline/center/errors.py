@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from longline.errors import (
     BadRequest,
-    BodyTooLarge,
     LonglineError,
     MethodNotAllowed,
     NotSupported,
@@ -73,9 +72,6 @@ def error_response(error: LonglineError) -> Response:
         response.headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 11.6.1
     if isinstance(error, WrongMethod):
         response.headers["Allow"] = ", ".join(error.allowed)  # RFC 9110, section 15.5.6
-    if isinstance(error, BodyTooLarge):
-        # The rest of the body is still on its way: closing is the only way not to receive it.
-        response.headers["Connection"] = "close"
     return response
 
 

@@ -11,10 +11,14 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from longline.center.auth import Keys
 from longline.center.counters import CenterCounters
 from longline.center.errors import error_response
-from longline.errors import BadRequest, BodyTooLarge, LonglineError, Overloaded
+from longline.center.sharing import PLACE, Place, Sharing, of_network
+from longline.errors import BadRequest, BodyTooLarge, LonglineError
+from longline.model.networks import network_of
 from longline.settings import CenterSettings
+from longline.telemetry.faults import Faults
 from longline.telemetry.logs import OncePerPeer
 
 # Probes and figures are answered whatever the load: an overloaded node that looks dead gets restarted.
@@ -31,9 +35,10 @@ _HEADERS = [
 
 
 class Gate:
-    """Admits at most `max_requests` at once, and bodies of at most `max_body` bytes, as `settings` say now.
+    """Gives each request its place among all (`sharing`), and takes bodies of at most `max_body` bytes.
 
-    Every error is counted by its code, and logged the first time for each code and peer.
+    Every error is counted by its code, and logged the first time for each code and peer; what nobody foresaw
+    is noted as a fault.
     """
 
     def __init__(
@@ -41,12 +46,18 @@ class Gate:
         app: ASGIApp,
         *,
         settings: Callable[[], CenterSettings],
+        sharing: Sharing,
+        keys: Keys,
         counters: CenterCounters,
-        faults: OncePerPeer,
+        refusals: OncePerPeer,
+        faults: Faults,
     ) -> None:
         self._app = app
         self._settings = settings
+        self._sharing = sharing
+        self._keys = keys
         self._counters = counters
+        self._refusals = refusals
         self._faults = faults
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,63 +77,101 @@ class Gate:
             await send(message)
 
         counters.requests_running += 1
+        place: Place | None = None
         try:
-            too_many = counters.requests_running > self._settings().max_requests
-            if too_many and scope["path"] not in ALWAYS_ADMITTED:
-                # Not all at the same moment again.
-                raise Overloaded("too many requests at once", retry_after=SPREAD * random.random())
-            await self._app(scope, self._limited(scope, receive), answer)
+            if scope["path"] not in ALWAYS_ADMITTED:
+                place = scope[PLACE] = self._place(scope)
+            await self._app(scope, self._body(scope, receive, place), answer)
         except ClientDisconnect:
             return  # nobody is left to answer
         except Exception as error:
-            if started:
-                raise  # half an answer cannot be taken back: the server closes the connection
-            await error_response(self._known(error, scope))(scope, receive, answer)
+            known = self._known(error, scope)
+            if not started:
+                await self._refuse(known, scope, receive, answer)
         finally:
             counters.requests_running -= 1
+            if place is not None:
+                place.leave()
 
-    def _limited(self, scope: Scope, receive: Receive) -> Receive:
-        """The body's source, which raises `BodyTooLarge` once more than `max_body` bytes came."""
+    def _place(self, scope: Scope) -> Place:
+        who = self._keys.recognised(_header(scope, b"authorization"))
+        # Not all at the same moment again.
+        return Place(self._sharing, who or of_network(network_of(_peer(scope))), SPREAD * random.random())
+
+    def _body(self, scope: Scope, receive: Receive, place: Place | None) -> Receive:
+        """The body's source.
+
+        It raises `BodyTooLarge` once more than `max_body` bytes came, and what `Place.expect` raises before
+        the first of them is read.
+        """
         length = _content_length(scope)
         limit = self._settings().max_body
-        if length is not None:
-            if length > limit:
-                raise BodyTooLarge(f"the body has {length} bytes, over the limit of {limit}")
-            return receive  # the HTTP parser sees to it that no more comes
+        if length is not None and length > limit:
+            raise BodyTooLarge(f"the body has {length} bytes, over the limit of {limit}")
         seen = 0
+        expected = False
 
         async def counted() -> Message:
-            nonlocal seen
+            nonlocal seen, expected
+            if length is not None:  # the HTTP parser sees to it that no more comes
+                if place is not None and not expected:
+                    expected = True
+                    place.expect(length)
+                return await receive()
             message = await receive()
-            seen += len(message.get("body", b""))
+            size = len(message.get("body", b""))
+            seen += size
             if seen > limit:
                 raise BodyTooLarge(f"the body is over the limit of {limit} bytes")
+            if place is not None:
+                place.expect(size)
             return message
 
         return counted
+
+    async def _refuse(self, error: LonglineError, scope: Scope, receive: Receive, send: Send) -> None:
+        response = error_response(error)
+        if error.status in (413, 429, 503) and _has_body(scope):
+            # The rest of the body may be on its way: closing is the only way not to receive it.
+            response.headers["Connection"] = "close"
+        await response(scope, receive, send)
 
     def _known(self, error: Exception, scope: Scope) -> LonglineError:
         """The error as the caller is told it; counted, and logged if it is news."""
         if isinstance(error, LonglineError) and error.status != 500:
             known = error
-            peer = scope["client"][0] if scope.get("client") else ""
-            if self._faults.first(error.code, peer, time.monotonic()):
+            peer = _peer(scope)
+            if self._refusals.first(error.code, peer, time.monotonic()):
                 _log.info(
                     "request refused", code=error.code, error=error.message, peer=peer, path=scope["path"]
                 )
         else:
             # Ours is the fault, and only the log may know what it is.
             known = LonglineError("the server failed to answer this request")
-            _log.error("request failed", method=scope["method"], path=scope["path"], exc_info=error)
+            self._faults.note("center.request", error)
         self._counters.errors.add(known.code)
         return known
 
 
-def _content_length(scope: Scope) -> int | None:
+def _peer(scope: Scope) -> str:
+    return scope["client"][0] if scope.get("client") else ""
+
+
+def _header(scope: Scope, wanted: bytes) -> str | None:
     for name, value in scope["headers"]:
-        if name == b"content-length":
-            try:
-                return int(value)
-            except ValueError:
-                raise BadRequest("the Content-Length header is not a number") from None
+        if name == wanted:
+            return bytes(value).decode("latin-1")
     return None
+
+
+def _content_length(scope: Scope) -> int | None:
+    value = _header(scope, b"content-length")
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit()):
+        raise BadRequest("the Content-Length header is not a number")
+    return int(value)
+
+
+def _has_body(scope: Scope) -> bool:
+    return any(name == b"transfer-encoding" for name, _ in scope["headers"]) or bool(_content_length(scope))

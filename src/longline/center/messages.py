@@ -20,9 +20,8 @@ from longline.center.answers import (
     MessageStatus,
     answer,
 )
-from longline.center.counters import CenterCounters
 from longline.center.drafts import draft_of
-from longline.center.errors import error_answer, error_response
+from longline.center.errors import error_answer
 from longline.center.operations import AppHandler, Operation, for_app
 from longline.center.paging import after_ordinal, cursor_after
 from longline.center.reading import Body, Query, read_bytes
@@ -73,7 +72,6 @@ def operations(center: CenterService) -> list[Operation]:
         center.saver.messages,
         center.saver.ledgers,
         center.rooms,
-        center.counters,
         lambda: center.saver.durability(),
         center.clock,
     )
@@ -136,7 +134,6 @@ class _Handlers:
         messages: MessageStore,
         ledgers: LedgerStore,
         rooms: Rooms,
-        counters: CenterCounters,
         durability: Callable[[], Durability],
         clock: Callable[[], int],
     ) -> None:
@@ -144,7 +141,6 @@ class _Handlers:
         self._messages = messages
         self._ledgers = ledgers
         self._rooms = rooms
-        self._counters = counters
         self._durability = durability
         self._clock = clock
         self._message = Body(MessageBody)
@@ -164,15 +160,11 @@ class _Handlers:
         body = await read_bytes(request)
         sent = await self._send(request, app, [draft_of(self._message.decode(body))], key, body)
         (result,) = sent.results
-        if isinstance(result, Accepted):
-            return self._marked(
-                sent, answer(MessageAccepted(result.message_id, "accepted", result.targeted), 202)
-            )
-        if not isinstance(result, NoTarget):
+        if isinstance(result, LonglineError):
             raise result
-        # Not raised: it may be the repetition of an answer, which says so.
-        self._counters.errors.add(result.code)
-        return self._marked(sent, error_response(result))
+        return self._marked(
+            sent, answer(MessageAccepted(result.message_id, "accepted", result.targeted), 202)
+        )
 
     async def send_batch(self, request: Request, app: App) -> Response:
         """Push up to 1000 messages in one request.

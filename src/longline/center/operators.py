@@ -1,6 +1,6 @@
 """Operations for operators, and the probes and figures that machines read."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from msgspec import UNSET
@@ -40,7 +40,7 @@ _progress = msgspec.json.Decoder(dict[str, object])
 
 def operations(center: CenterService) -> list[Operation]:
     """The rows of operators and machines."""
-    handlers = _Handlers(center.keeper, center.ready, center.metrics, center.clock)
+    handlers = _Handlers(center.keeper, center.obstacle, center.metrics, center.clock)
     one = "/v1/nodes/{node}"
     return [
         Operation("GET", "/v1/nodes", for_admin(center.keys, handlers.nodes), "operators", {200: NodeList}),
@@ -74,12 +74,12 @@ class _Handlers:
     def __init__(
         self,
         keeper: Keeper,
-        ready: Callable[[], bool],
+        obstacle: Callable[[], Awaitable[str]],
         metrics: Callable[[], Metrics],
         clock: Callable[[], int],
     ) -> None:
         self._keeper = keeper
-        self._ready = ready
+        self._obstacle = obstacle
         self._metrics = metrics
         self._clock = clock
         self._drain = Body(DrainRequest, default=DrainRequest())
@@ -154,9 +154,13 @@ class _Handlers:
         return answer(Health("ok"))
 
     async def readyz(self, request: Request) -> Response:
-        """Say whether the node takes traffic: 503 while it starts, drains or has lost a store."""
-        if not self._ready():
-            raise Unavailable("the node is not ready")
+        """Say whether the node could do its work.
+
+        503 while it starts or drains, is out of touch with the others, or its store takes nothing.
+        """
+        obstacle = await self._obstacle()
+        if obstacle:
+            raise Unavailable(obstacle)
         return answer(Health("ready"))
 
     async def metrics(self, request: Request) -> Response:

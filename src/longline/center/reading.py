@@ -11,7 +11,8 @@ import msgspec
 from starlette.requests import Request
 
 from longline.center.errors import from_malformed, from_validation
-from longline.errors import BadRequest
+from longline.center.sharing import PLACE, Place
+from longline.errors import BadRequest, Overloaded
 
 BODY_DEADLINE = 30.0  # seconds; a body that trickles in holds one of `center.max_requests`
 
@@ -19,11 +20,18 @@ Model = TypeVar("Model")
 
 
 async def read_bytes(request: Request) -> bytes:
-    """The whole body; `BadRequest` when it does not arrive in time. Its size is bounded by the gate."""
+    """The whole body; `BadRequest` when it does not arrive in time. Its size is bounded by the gate.
+
+    `Overloaded` when it has not arrived and others need its place.
+    """
+    place: Place = request.scope[PLACE]
     try:
-        async with asyncio.timeout(BODY_DEADLINE):
-            return await request.body()
+        async with asyncio.timeout(BODY_DEADLINE) as deadline:
+            with place.idle(lambda: deadline.reschedule(0.0)):
+                return await request.body()
     except TimeoutError:
+        if place.gave_way:
+            raise Overloaded("others need its place", retry_after=place.retry_after) from None
         raise BadRequest(f"the body did not arrive within {BODY_DEADLINE:.0f} s") from None
 
 

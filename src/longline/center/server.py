@@ -4,9 +4,13 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
+
+from longline.center.connection import Connection, Connections
 
 
 class _Server(uvicorn.Server):
@@ -20,8 +24,8 @@ class _Server(uvicorn.Server):
 class HttpServer:
     """Serves one ASGI application on one address.
 
-    `keep_alive`: seconds that an idle connection is kept. `grace`: seconds that `stop` waits for the requests
-    under way before it cancels them. `reuse_port`: the port is shared with other processes that ask for it.
+    `connections` bounds what peers may have. `grace`: seconds that `stop` waits for the requests under way
+    before it cancels them. `reuse_port`: the port is shared with other processes that ask for it.
     """
 
     def __init__(
@@ -30,8 +34,8 @@ class HttpServer:
         host: str,
         port: int,
         *,
+        connections: Connections,
         grace: float,
-        keep_alive: float = 75.0,
         backlog: int = 1024,
         reuse_port: bool = False,
     ) -> None:
@@ -42,7 +46,7 @@ class HttpServer:
         self._server = _Server(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=cast(type[asyncio.Protocol], partial(Connection, all_of_them=connections)),
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -50,7 +54,6 @@ class HttpServer:
                 access_log=False,
                 proxy_headers=False,  # a peer is who connects, whatever it says
                 server_header=False,
-                timeout_keep_alive=int(keep_alive),
                 timeout_graceful_shutdown=max(1, int(grace)),
                 backlog=backlog,
             )

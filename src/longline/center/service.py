@@ -1,6 +1,6 @@
 """What the API stands on: the ports, the settings, and what several operations share."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from longline.bus.port import Bus
@@ -8,6 +8,7 @@ from longline.center.auth import Keys
 from longline.center.counters import CenterCounters
 from longline.center.locks import Locks
 from longline.center.rooms import Rooms
+from longline.center.sharing import Sharing
 from longline.center.waiting import Waiting
 from longline.delivery.pipeline import Pipeline
 from longline.keeper.port import Keeper
@@ -16,6 +17,7 @@ from longline.register.port import Register
 from longline.saver.app_cache import AppCache
 from longline.saver.bundle import Saver
 from longline.settings import CenterSettings
+from longline.telemetry.faults import Faults
 from longline.telemetry.logs import OncePerPeer
 
 # s: how long a key that was rotated through another center still opens its app here, if its news is lost
@@ -32,9 +34,9 @@ class Metrics(NamedTuple):
 class CenterService:
     """The role: its ports, its secrets' checks, its pipeline, its figures.
 
-    `admin_key_hash` is SHA-256 of the admin key. `ready` says whether the node takes traffic. `metrics`
-    renders `/metrics`. `faults` keeps the log of refused requests short. `clock` gives ms since the Unix
-    epoch.
+    `admin_key_hash` is SHA-256 of the admin key. `ready` says whether the node takes traffic, `obstacle` what
+    keeps it from its work, "" for nothing. `metrics` renders `/metrics`. `refusals` keeps the log of refused
+    requests short, `faults` that of what nobody foresaw. `clock` gives ms since the Unix epoch.
     """
 
     def __init__(
@@ -47,8 +49,10 @@ class CenterService:
         settings: CenterSettings,
         admin_key_hash: bytes,
         ready: Callable[[], bool],
+        obstacle: Callable[[], Awaitable[str]],
         metrics: Callable[[], Metrics],
-        faults: OncePerPeer,
+        refusals: OncePerPeer,
+        faults: Faults,
         clock: Callable[[], int] = wall_clock,
     ) -> None:
         self.saver = saver
@@ -56,11 +60,14 @@ class CenterService:
         self.keeper = keeper
         self.settings = settings
         self.ready = ready
+        self.obstacle = obstacle
         self.metrics = metrics
+        self.refusals = refusals
         self.faults = faults
         self.clock = clock
         self.counters = CenterCounters()
         # An app that is not there is asked for each time: it may just have been made through another center.
+        # `Keys` sees to it that callers without a good key cannot have that done at will.
         self.apps = AppCache(saver.apps, known_for=APPS_KNOWN_FOR, unknown_for=0.0)
         self.keys = Keys(self.apps, admin_key_hash)
         self.rooms = Rooms(bus, register, self.apps, clock)
@@ -75,14 +82,13 @@ class CenterService:
             online_grace=settings.online_grace,
             idempotency_ttl=settings.idempotency_ttl,
         )
-        # At most half of the requests may wait for events, so that the others still get their turn.
-        self.waiting = Waiting(
-            saver.events, self.counters, limit=lambda: max(1, self.settings.max_requests // 2), ready=ready
-        )
+        self.sharing = Sharing(settings)
+        self.waiting = Waiting(saver.events, self.counters, ready=ready)
 
     def reconfigure(self, settings: CenterSettings) -> None:
         """Goes by other settings from now on, as far as they are dynamic."""
         self.settings = settings
+        self.sharing.configure(settings)
 
     async def close(self) -> None:
         """Waits for the messages that are being stored and routed. No request may come any more."""

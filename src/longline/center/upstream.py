@@ -15,6 +15,7 @@ from longline.center.paging import after_name, cursor_after
 from longline.center.reading import Query
 from longline.center.schemas import UpstreamQuery
 from longline.center.service import CenterService
+from longline.center.sharing import PLACE
 from longline.center.times import rfc3339
 from longline.center.waiting import Waiting
 from longline.errors import BadRequest
@@ -67,15 +68,15 @@ class _Handlers:
 
         Presence: a device is `online`, has `moved` to another node, or is `offline`. Go on with
         `next_cursor`. With `wait`, an answer without events is held back until there are some, or so many
-        seconds have passed. Of an app's events only the latest are kept; `gap` says that some behind the
-        cursor are gone.
+        seconds have passed, or others need its place. Of an app's events only the latest are kept; `gap` says
+        that some behind the cursor are gone.
         """
         query = self._query.read(request)
         place = _Place("", "") if query.cursor is UNSET else _parsed(query.cursor)
         deadline = time.monotonic() + query.wait
         events = await self._events(app, place, query.limit)
         left = float(query.wait)
-        while not events.events and left > 0 and self._ready():
+        while not events.events and left > 0 and self._ready() and not request.scope[PLACE].gave_way:
             await self._wait(request, app, place, left)
             events = await self._events(app, place, query.limit)
             left = deadline - time.monotonic()
@@ -97,7 +98,8 @@ class _Handlers:
     async def _wait(self, request: Request, app: App, place: _Place, seconds: float) -> None:
         """Waits for events; `ClientDisconnect` when the caller goes away meanwhile."""
         gone = asyncio.create_task(_gone(request), name="center.caller-gone")
-        events = asyncio.create_task(self._waiting.wait(app.number, place.event, seconds), name="center.wait")
+        waiting = self._waiting.wait(app.number, place.event, seconds, request.scope[PLACE])
+        events = asyncio.create_task(waiting, name="center.wait")
         try:
             await asyncio.wait([gone, events], return_when=asyncio.FIRST_COMPLETED)
             if not events.done():

@@ -7,7 +7,8 @@ import asyncio
 from collections.abc import Callable
 
 from longline.center.counters import CenterCounters
-from longline.errors import LonglineError, Overloaded
+from longline.center.sharing import Place
+from longline.errors import LonglineError
 from longline.saver.port.events import EventStore
 
 LOOK_EVERY = 0.25  # s
@@ -24,7 +25,7 @@ class _Lookout:
 class Waiting:
     """`wait` returns when there are events.
 
-    At most `limit()` requests wait. When `ready` is False, at shutdown, all waiting ends.
+    When `ready` is False, at shutdown, all waiting ends.
     """
 
     def __init__(
@@ -32,23 +33,30 @@ class Waiting:
         events: EventStore,
         counters: CenterCounters,
         *,
-        limit: Callable[[], int],
         ready: Callable[[], bool],
     ) -> None:
         self._counters = counters
         self._events = events
-        self._limit = limit
         self._ready = ready
         self._lookouts: dict[int, _Lookout] = {}
 
-    async def wait(self, app: int, after: str, seconds: float) -> None:
+    async def wait(self, app: int, after: str, seconds: float, place: Place) -> None:
         """Returns when the app may have events behind the cursor `after`, and at the latest after `seconds`.
 
-        Raises `Overloaded` when too many wait, and what the store raises.
+        Sooner when the request has to give way to others'. It waits on the share of whose request has this
+        place. Raises `Overloaded` when too many wait, `RateLimited` when too many of these do, and what the
+        store raises.
         """
-        if self._counters.events_waiting >= self._limit():
-            raise Overloaded("too many requests wait for events", retry_after=1.0)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def end() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        with place.waiting(end):
+            await self._wait(app, after, seconds, future)
+
+    async def _wait(self, app: int, after: str, seconds: float, future: asyncio.Future[None]) -> None:
         lookout = self._lookouts.get(app)
         if lookout is None:
             lookout = self._lookouts[app] = _Lookout()

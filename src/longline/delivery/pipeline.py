@@ -1,11 +1,16 @@
 """The way of a message from whoever brings it: draft → composed → stored → routed.
 
 `Pipeline.send` returns only after the store did, which is after its commit was synced: what it calls accepted
-survives. From the moment the store has been asked, the rest runs in a task of its own: a sender that gives
-up, or is cancelled, must not leave a stored message unrouted.
+survives. The work runs in a task of its own: a sender that gives up, or is cancelled, must not leave a stored
+message unrouted.
+
+A request that is much work goes in pieces, and the pieces of all apps take turns: so one app's largest
+batches do not stall the single push of another. Each piece is stored whole or not at all, under a key of its
+own where the request has one.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,7 +20,16 @@ from longline.delivery.compose import Composer
 from longline.delivery.counters import DeliveryCounters
 from longline.delivery.draft import Draft
 from longline.delivery.routing import route
-from longline.errors import AppNotFound, IdempotencyInFlight, IdempotencyMismatch, LonglineError, NoTarget
+from longline.delivery.slices import AT_ONCE, SLICE, sliced
+from longline.errors import (
+    AppNotFound,
+    IdempotencyInFlight,
+    IdempotencyMismatch,
+    LonglineError,
+    NoTarget,
+    StoreError,
+)
+from longline.flow.turns import Turns
 from longline.model.apps import App
 from longline.model.messages import Envelope
 from longline.saver.port.inboxes import InboxStore
@@ -29,7 +43,8 @@ from longline.saver.port.messages import (
 )
 from longline.saver.port.routing import RoutingStore
 
-_REFUSALS: dict[str, type[LonglineError]] = {NoTarget.code: NoTarget}  # what one message of several may be
+# What one message of several may be.
+_REFUSALS: dict[str, type[LonglineError]] = {NoTarget.code: NoTarget, StoreError.code: StoreError}
 
 
 class Sent(NamedTuple):
@@ -40,6 +55,23 @@ class Sent(NamedTuple):
 
     results: Sequence[Accepted | LonglineError]
     replayed: bool
+
+
+class _Request(NamedTuple):
+    """What pieces of one request have in common; `key` is its idempotency key, `digest` what it must be."""
+
+    app: App
+    now: int
+    key: str | None
+    digest: bytes
+
+    def piece(self, number: int, begin: int, end: int) -> "_Request":
+        """The request as one of several pieces: its key and its digest say which."""
+        if self.key is None:
+            return self
+        digest = hashlib.sha256(self.digest + f" {begin} {end}".encode()).digest()
+        # No key of a sender's has a line feed; the first piece has the key itself.
+        return self._replace(key=f"{self.key}\n{number}" if number else self.key, digest=digest)
 
 
 class Pipeline:
@@ -69,8 +101,9 @@ class Pipeline:
         self._counters = counters
         self._composer = Composer(default_ttl=default_ttl, online_grace=online_grace)
         self._idempotency_ttl = idempotency_ttl * 1000
-        # Bounded by the front doors: no more than the requests that they admit at once.
-        self._sends: set[asyncio.Task[Outcome]] = set()
+        # Both are bounded by the front doors: no more than the requests that they admit at once.
+        self._sends: set[asyncio.Task[Sent]] = set()
+        self._turns: Turns[int] = Turns(AT_ONCE, SLICE)
         self._in_flight: set[tuple[int, str]] = set()
 
     async def close(self) -> None:
@@ -86,47 +119,27 @@ class Pipeline:
         key: str | None = None,
         digest: bytes = b"",
     ) -> Sent:
-        """Stores and routes the messages of one request: all that are in order or, if it raises, none.
+        """Stores and routes the messages of one request, in order.
 
         In the place of a draft there may be what was wrong with it before it became one. `key` is the
         request's idempotency key, `digest` what the request must be when the key comes again; `now` in ms.
-        Raises `AppNotFound`, `IdempotencyInFlight`, `IdempotencyMismatch`, and what the store raises.
-        It waits until the messages are in the nodes' queues, so that senders feel a full queue.
+        Raises `AppNotFound`, `IdempotencyInFlight`, `IdempotencyMismatch`, and what the store raises, while
+        nothing is stored. A large request goes in pieces: if one of them fails when others are stored, its
+        messages and those behind it have that error for their result, and a repetition with the same
+        key stores just them. It waits until the messages are in the nodes' queues, so that senders feel
+        a full queue.
         """
-        envelopes: list[Envelope] = []
-        wrong: dict[int, LonglineError] = {}  # by place
-        for place, draft in enumerate(drafts):
-            if isinstance(draft, LonglineError):
-                wrong[place] = draft
-                continue
-            try:
-                envelopes.append(self._composer.compose(app, draft, now))
-            except LonglineError as error:
-                wrong[place] = error
-        if not envelopes:
-            return Sent(list(wrong.values()), False)
-        # Quotas belong here: all is known of the request, and nothing of it has been stored.
-        submission = Submission(app.number, tuple(envelopes), now, key, digest, self._idempotency_ttl)
-        outcome = await self._submit(submission)
-        if Refused(AppNotFound.code) in outcome.results:
-            raise AppNotFound  # none of them was stored
-        results = [_REFUSALS[one.code]() if isinstance(one, Refused) else one for one in outcome.results]
-        for place, fault in wrong.items():  # from the front, so each finds its place
-            results.insert(place, fault)
-        return Sent(results, outcome.replayed)
-
-    async def _submit(self, submission: Submission) -> Outcome:
-        key = submission.idempotency_key
-        flight = None if key is None else (submission.app, key)
+        flight = None if key is None else (app.number, key)
         if flight in self._in_flight:
             raise IdempotencyInFlight(retry_after=1.0)
-        send = asyncio.create_task(self._store_and_route(submission), name="delivery.send")
+        work = self._send(_Request(app, now, key, digest), drafts)
+        send = asyncio.create_task(work, name="delivery.send")
         self._sends.add(send)
         self._counters.sends_running += 1
         if flight is not None:
             self._in_flight.add(flight)
 
-        def done(send: asyncio.Task[Outcome]) -> None:
+        def done(send: asyncio.Task[Sent]) -> None:
             self._sends.discard(send)
             self._counters.sends_running -= 1
             if flight is not None:
@@ -138,20 +151,88 @@ class Pipeline:
         send.add_done_callback(done)
         return await asyncio.shield(send)
 
-    async def _store_and_route(self, submission: Submission) -> Outcome:
+    @property
+    def waiting(self) -> int:
+        """How many pieces wait for their turn."""
+        return self._turns.waiting
+
+    async def _send(self, request: _Request, drafts: Sequence[Draft | LonglineError]) -> Sent:
+        pieces = list(sliced(drafts))
+        if len(pieces) == 1:
+            return await self._send_piece(request, drafts, pieces[0][2])
+        results: list[Accepted | LonglineError] = []
+        replayed: list[bool] = []
+        for number, (begin, end, units) in enumerate(pieces):
+            try:
+                sent = await self._send_piece(request.piece(number, begin, end), drafts[begin:end], units)
+            except LonglineError as error:
+                if not any(isinstance(result, Accepted) for result in results):
+                    raise
+                results += [error] * (len(drafts) - begin)
+                replayed.append(False)
+                break
+            results += sent.results
+            replayed.append(sent.replayed)
+        return Sent(results, all(replayed))
+
+    async def _send_piece(
+        self, request: _Request, drafts: Sequence[Draft | LonglineError], units: int
+    ) -> Sent:
+        async with self._turns.turn(request.app.number, units):
+            envelopes, wrong = self._composed(request, drafts)
+            if not envelopes:
+                return Sent(list(wrong.values()), False)
+            # Quotas belong here: all is known of the request, and nothing of it has been stored.
+            outcome = await self._store(
+                Submission(
+                    request.app.number,
+                    tuple(envelopes),
+                    request.now,
+                    request.key,
+                    request.digest,
+                    self._idempotency_ttl,
+                )
+            )
+        # Whatever cannot be routed is stored all the same, and that is what the sender is told.
+        self._counters.routes_failed += await route(
+            outcome.routes, request.now, bus=self._bus, routing=self._routing, inboxes=self._inboxes
+        )
+        results = [
+            _REFUSALS.get(one.code, LonglineError)() if isinstance(one, Refused) else one
+            for one in outcome.results
+        ]
+        for place, fault in wrong.items():  # from the front, so each finds its place
+            results.insert(place, fault)
+        return Sent(results, outcome.replayed)
+
+    def _composed(
+        self, request: _Request, drafts: Sequence[Draft | LonglineError]
+    ) -> tuple[list[Envelope], dict[int, LonglineError]]:
+        """What is in order, and what is wrong, by place."""
+        envelopes: list[Envelope] = []
+        wrong: dict[int, LonglineError] = {}
+        for place, draft in enumerate(drafts):
+            if isinstance(draft, LonglineError):
+                wrong[place] = draft
+                continue
+            try:
+                envelopes.append(self._composer.compose(request.app, draft, request.now))
+            except LonglineError as error:
+                wrong[place] = error
+        return envelopes, wrong
+
+    async def _store(self, submission: Submission) -> Outcome:
         counters = self._counters
         with self.circuit.watched():
             (outcome,) = await self._messages.enqueue([submission])
         if isinstance(outcome, IdempotencyConflict):
             raise IdempotencyMismatch
+        if Refused(AppNotFound.code) in outcome.results:
+            raise AppNotFound  # none of them was stored
         if outcome.replayed:
             counters.replayed += 1
             return outcome
         refused = sum(isinstance(result, Refused) for result in outcome.results)
         counters.messages_refused += refused
         counters.messages_accepted += len(outcome.results) - refused
-        # Whatever cannot be routed is stored all the same, and that is what the sender is told.
-        counters.routes_failed += await route(
-            outcome.routes, submission.now, bus=self._bus, routing=self._routing, inboxes=self._inboxes
-        )
         return outcome

@@ -38,7 +38,8 @@ class DispatcherApi:
         try:
             if scope["method"] not in ("GET", "HEAD"):
                 raise MethodNotAllowed("GET is the only method here")
-            body = _encode(self._answer(scope["query_string"]))
+            client = scope.get("client")
+            body = _encode(self._answer(scope["query_string"], client[0] if client else ""))
             await _send(send, 200, body, [])
         except LonglineError as error:
             headers = [(b"allow", b"GET, HEAD")] if isinstance(error, MethodNotAllowed) else []
@@ -48,7 +49,7 @@ class DispatcherApi:
             told = {"code": error.code, "message": error.message, "details": details}
             await _send(send, error.status, _encode({"error": told}), headers)
 
-    def _answer(self, query: bytes) -> object:
+    def _answer(self, query: bytes, peer: str) -> object:
         asked = parameters(query)
         return self._dispatcher.look_up(
             asked["app"],
@@ -56,6 +57,7 @@ class DispatcherApi:
             transport=asked["transport"],
             network=asked["network"],
             region=asked["region"],
+            peer=peer,
         )
 
 

@@ -4,17 +4,23 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import msgspec
 
 from longline.dispatcher.ranking import Endpoint, distance, endpoints, ranked
 from longline.dispatcher.stampede import Stampede
-from longline.errors import Unavailable
+from longline.errors import LonglineError, Unavailable
 from longline.flow.lru import LruCache
 from longline.keeper.port import Keeper, Node
+from longline.model.networks import network_of
+from longline.saver.port.apps import AppStore
 from longline.settings import DispatcherSettings
 
 HISTORY = 100_000  # clients whose last endpoint is remembered
+APPS_EVERY = 60.0  # s between two looks at which apps there are
+MOST_APPS = 100_000  # whose names are kept in mind; where there are more, every look-up counts
+PAGE = 1000
 BUSY = 0.5  # share of its weight below which an endpoint's former clients are not sent back to it
 
 
@@ -68,6 +74,7 @@ class Dispatcher:
         self._monotonic = monotonic
         self._draw = draw
         self._stampede = Stampede()
+        self._apps: frozenset[str] | None = None  # None: not known
         self._history: LruCache[bytes, str] = LruCache(HISTORY)  # client → address of its endpoint
         self._rooms: Mapping[str, Sequence[Node]] = {}
         self._dispatchers = 1  # that share the clients
@@ -102,8 +109,23 @@ class Dispatcher:
         }
         self._endpoints = {}
 
-    def look_up(self, app: str, device: str, *, transport: str, network: str, region: str) -> Dispatch:
-        """Where this client should connect. Raises `Unavailable` when there is no room for it at all."""
+    async def watch(self, apps: AppStore) -> None:
+        """Keeps in mind which apps there are: look-ups of others make nobody wait.
+
+        Nothing in an answer tells whether its app exists.
+        """
+        while True:
+            with suppress(LonglineError):  # the store is away: what was known stays
+                self._apps = await _names(apps)
+            await asyncio.sleep(APPS_EVERY)
+
+    def look_up(
+        self, app: str, device: str, *, transport: str, network: str, region: str, peer: str
+    ) -> Dispatch:
+        """Where this client should connect. Raises `Unavailable` when there is no room for it at all.
+
+        `network` is what the client says of where it is, `peer` the address that it asks from.
+        """
         self.lookups += 1
         settings = self._settings
         pool = self._pools.get(app, "")
@@ -119,7 +141,8 @@ class Dispatcher:
             client, best, [each for each in candidates if distance(each, region, network) == nearest]
         )
         rate = settings.reconnect_rate * len(rooms) / self._dispatchers
-        spread = self._stampede.spread(rate, self._monotonic())
+        counts = self._apps is None or app in self._apps
+        spread = self._stampede.spread(rate, self._monotonic(), network_of(peer), counts=counts)
         return Dispatch(
             [EndpointView(e.host, e.port, e.transport, round(e.share, 3)) for e in best],
             settings.expires_in,
@@ -161,3 +184,14 @@ class Dispatcher:
             "history": len(self._history),
             "rooms": sum(map(len, self._rooms.values())),
         }
+
+
+async def _names(apps: AppStore) -> frozenset[str] | None:
+    """The names of all apps; None where there are too many."""
+    names: list[str] = []
+    while len(names) <= MOST_APPS:
+        page = await apps.list(names[-1] if names else "", PAGE)
+        names += [app.app for app in page]
+        if len(page) < PAGE:
+            return frozenset(names)
+    return None

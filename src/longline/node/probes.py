@@ -1,7 +1,8 @@
 """Liveness, readiness and figures of a process that has no HTTP API, as a plain ASGI application."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+import msgspec
 from starlette.types import Receive, Scope, Send
 
 from longline.center.service import Metrics
@@ -12,8 +13,8 @@ JSON = "application/json"
 class Probes:
     """Answers `/healthz`, `/readyz` and `/metrics`, in the words of the API (longline.center.operators)."""
 
-    def __init__(self, ready: Callable[[], bool], metrics: Callable[[], Metrics]) -> None:
-        self._ready = ready
+    def __init__(self, obstacle: Callable[[], Awaitable[str]], metrics: Callable[[], Metrics]) -> None:
+        self._obstacle = obstacle
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -21,7 +22,7 @@ class Probes:
             return
         headers = []
         if scope["method"] in ("GET", "HEAD"):
-            status, content_type, body = self._answer(scope["path"])
+            status, content_type, body = await self._answer(scope["path"])
         else:
             status, content_type = 405, JSON
             body = _error("method_not_allowed", "GET is the only method here")
@@ -31,13 +32,14 @@ class Probes:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _answer(self, path: str) -> tuple[int, str, bytes]:
+    async def _answer(self, path: str) -> tuple[int, str, bytes]:
         if path == "/healthz":
             return 200, JSON, b'{"status":"ok"}'
         if path == "/readyz":
-            if self._ready():
+            obstacle = await self._obstacle()
+            if not obstacle:
                 return 200, JSON, b'{"status":"ready"}'
-            return 503, JSON, _error("unavailable", "the node is not ready")
+            return 503, JSON, _error("unavailable", obstacle)
         if path == "/metrics":
             metrics = self._metrics()
             return 200, metrics.content_type, metrics.body
@@ -45,4 +47,4 @@ class Probes:
 
 
 def _error(code: str, message: str) -> bytes:
-    return b'{"error":{"code":"%s","message":"%s","details":[]}}' % (code.encode(), message.encode())
+    return msgspec.json.encode({"error": {"code": code, "message": message, "details": []}})

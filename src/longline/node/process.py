@@ -1,6 +1,7 @@
 """One process of Longline: the roles it was asked for, on engines that are its own or a cluster's."""
 
 import asyncio
+import resource
 import signal
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -12,7 +13,8 @@ from starlette.types import ASGIApp
 
 from longline.center.api import application
 from longline.center.auth import digest, new_device_secret, new_server_key
-from longline.center.counters import GAUGES, LABELS
+from longline.center.connection import Connections
+from longline.center.counters import CONNECTION_GAUGES, CONNECTION_LABELS, GAUGES, LABELS
 from longline.center.server import HttpServer
 from longline.center.service import CenterService, Metrics
 from longline.coordinator.coordinator import Coordinator
@@ -28,6 +30,7 @@ from longline.node.isolation import Isolation, silent
 from longline.node.membership import Cpu, Membership, describe_load
 from longline.node.move_targets import MoveTargets
 from longline.node.probes import Probes
+from longline.node.readiness import Readiness
 from longline.node.reconciler import Reconciler
 from longline.node.room_metrics import room_metrics
 from longline.room.room import Room
@@ -42,6 +45,7 @@ from longline.telemetry.loop import GcPauses, LoopProbe, quiet_gc, task_count
 from longline.version import VERSION
 
 ROLES: Final = ("room", "center", "dispatcher", "coordinator")
+STATUS_CONNECTIONS: Final = 64  # at once, of those who look at probes and figures
 
 STORE_GONE: Final = 2.0  # s of silence of the store after which a process that is to end does without it
 DISMISSED: Final = 1.0  # s for clients to go then
@@ -199,6 +203,7 @@ class Process:
         self._collector.add("gc", self._pauses)
         self._collector.add("loop", self._probe, gauges=("recent",))
         self._collector.add("log", self._once)
+        self._collector.tally("log_lost", "Log lines that could not be written, by why.", "reason", logs.lost)
         self._collector.gauge("tasks", "Tasks alive on the event loop.", task_count)
         self._collector.tally(
             "faults",
@@ -246,9 +251,12 @@ class Process:
     async def _open_front(self, engines: Engines, opened: AsyncExitStack) -> None:
         """The HTTP side: the API, the dispatcher, or only the probes and figures."""
         settings = self.settings
-        app: ASGIApp = Probes(self._takes_traffic, self._metrics)
+        readiness = Readiness(self._takes_traffic, engines.keeper.in_touch, engines.saver.check)
+        opened.push_async_callback(readiness.close)
+        app: ASGIApp = Probes(readiness.obstacle, self._metrics)
         node = settings.node
-        await self._listen(app, node.status_host, node.status_port, "node.status_port", opened)
+        status = self._connections("status_connections", STATUS_CONNECTIONS)
+        await self._listen(app, node.status_host, node.status_port, "node.status_port", status, opened)
         if "center" in self.roles:
             center = CenterService(
                 saver=engines.saver,
@@ -258,8 +266,10 @@ class Process:
                 settings=settings.center,
                 admin_key_hash=await self._admin_key_hash(engines),
                 ready=self._takes_traffic,
+                obstacle=readiness.obstacle,
                 metrics=self._metrics,
-                faults=self._once,
+                refusals=self._once,
+                faults=self.faults,
             )
             opened.push_async_callback(center.close)
             self._center = center
@@ -268,16 +278,42 @@ class Process:
         if "dispatcher" in self.roles:
             dispatcher = self._dispatcher = Dispatcher(settings.dispatcher, engines.keeper)
             self._own("dispatcher.view", dispatcher.run())
+            self._own("dispatcher.apps", dispatcher.watch(engines.saver.apps))
             self._collector.figures("dispatcher", dispatcher.statistics)
             app = DispatcherApi(dispatcher, app)
         if "center" in self.roles or "dispatcher" in self.roles:
-            await self._listen(app, settings.center.host, settings.center.port, "center.port", opened)
+            files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+            limit = min(settings.center.max_connections, max(8, files // 4))  # most are for devices
+            connections = self._connections("http_connections", limit)
+            await self._listen(
+                app, settings.center.host, settings.center.port, "center.port", connections, opened
+            )
 
-    async def _listen(self, app: ASGIApp, host: str, port: int, setting: str, opened: AsyncExitStack) -> None:
+    def _connections(self, part: str, limit: int) -> Connections:
+        connections = Connections(limit, self._report, self.faults)
+        self._collector.add(part, connections.counters, gauges=CONNECTION_GAUGES, labels=CONNECTION_LABELS)
+        return connections
+
+    async def _listen(
+        self,
+        app: ASGIApp,
+        host: str,
+        port: int,
+        setting: str,
+        connections: Connections,
+        opened: AsyncExitStack,
+    ) -> None:
         """Serves an application, unless the port is off."""
         if port:
             shared = setting == "center.port" and self.settings.center.reuse_port
-            server = HttpServer(app, host, port, grace=self.settings.node.shutdown_grace, reuse_port=shared)
+            server = HttpServer(
+                app,
+                host,
+                port,
+                connections=connections,
+                grace=self.settings.node.shutdown_grace,
+                reuse_port=shared,
+            )
             with listening(setting, host, port):
                 await server.start()
             opened.push_async_callback(server.stop)

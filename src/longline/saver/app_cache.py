@@ -36,6 +36,10 @@ class AppCache:
         self._entries: LruCache[str, tuple[App | None, float]] = LruCache(limit)
         self._generation = 0
 
+    def __contains__(self, name: str) -> bool:
+        """Whether anything was remembered of the name lately, however old it is by now."""
+        return name in self._entries
+
     def remembered(self, name: str) -> App | None:
         """The app if that is known without asking."""
         entry = self._entries.get(name)
@@ -54,8 +58,11 @@ class AppCache:
         generation, now = self._generation, self._clock()
         app = await self._apps.find(name)
         # If the generation is another by now, the app may have changed while we asked.
-        if generation == self._generation and (app is not None or self._unknown_for):
-            self._entries.put(name, (app, now))
+        if generation == self._generation:
+            if app is not None or self._unknown_for:
+                self._entries.put(name, (app, now))
+            else:
+                self._entries.forget(name)
         return app
 
     def forget(self, name: str) -> None:

@@ -57,6 +57,13 @@ class Saver(Protocol):
         """What `messages.enqueue` and `inboxes.settle` promise on their return."""
         ...
 
+    async def check(self) -> None:
+        """Writes something of no meaning as it would a message; raises what keeps the store from taking one.
+
+        Where the store has parts, some of which take what is written, it raises nothing.
+        """
+        ...
+
     def statistics(self) -> Mapping[str, int]:
         """Plain figures for the metrics: queue lengths, commits, rows, bytes."""
         ...

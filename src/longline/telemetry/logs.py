@@ -2,10 +2,16 @@
 
 Our code logs through structlog; what libraries say through `logging` comes out of the same pipe in the same
 form. All of it goes to standard error, so that a command's results on standard output stay clean.
+
+Logging never raises and never waits. Whoever logs is in the middle of something that matters more than the
+line: what cannot be put into words, or written because the disk is full, the pipe closed or its reader
+asleep, is counted in `lost` and forgotten.
 """
 
 import logging
+import os
 import re
+import select
 import sys
 from collections.abc import Mapping
 from typing import Final, TextIO, final
@@ -14,6 +20,7 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from longline.model.networks import network_of
 from longline.telemetry.counters import Tally
 
 HIDDEN: Final = "[hidden]"
@@ -52,6 +59,9 @@ def _redacted(name: str, value: object, depth: int) -> object:
     return value
 
 
+lost: Final = Tally()
+"""Lines that were not written, by why: `unwritable`, `unspeakable`."""
+
 _node: dict[str, str] = {}
 _root: Final = logging.getLogger()
 
@@ -82,9 +92,13 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
     `level` and `form` are the settings `node.log_level` and `node.log_format`; `stream` is standard error
     unless given.
     """
-    out = stream or sys.stderr
-    console = form == "console" or (form == "auto" and out.isatty())
-    finish: list[Processor] = [redact, _console(out)] if console else [_format_exception, redact, _as_json]
+    out = _Lines(stream or sys.stderr)
+    console = form == "console" or (form == "auto" and out.terminal)
+    if console and stream is None and sys.stderr is not None:
+        out.encoding = sys.stderr.encoding
+    finish: list[Processor] = (
+        [redact, _console(out.terminal)] if console else [_format_exception, redact, _as_json]
+    )
     shared: list[Processor] = [
         structlog.processors.add_log_level,
         _add_node,
@@ -92,12 +106,12 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
         structlog.processors.StackInfoRenderer(),
     ]
     structlog.configure(
-        processors=[shared[0], _filtered, *shared[1:], *finish],
+        processors=[_Words([shared[0], _filtered, *shared[1:], *finish])],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        logger_factory=lambda *_: out,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(out)
+    handler = _Handler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
@@ -111,15 +125,85 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
 _format_exception: Final = structlog.processors.format_exc_info
 
 
-def _console(out: TextIO) -> Processor:
+def _console(colours: bool) -> Processor:
     # Plain tracebacks: the pretty ones print local variables, and those may be secrets.
-    return structlog.dev.ConsoleRenderer(
-        colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
-    )
+    return structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)
 
 
 def _as_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     return msgspec.json.encode(event, enc_hook=repr).decode()
+
+
+@final
+class _Words:
+    """Processors one after the other, of which none may raise but to drop the event."""
+
+    def __init__(self, processors: list[Processor]) -> None:
+        self._processors = processors
+
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
+        words: object = event
+        try:
+            for processor in self._processors:
+                words = processor(logger, method, words)  # type: ignore[arg-type]
+        except structlog.DropEvent:
+            raise
+        except Exception:  # a value that cannot be shown
+            lost.add("unspeakable")
+            raise structlog.DropEvent from None
+        return str(words)
+
+
+@final
+class _Lines:
+    """Where lines go: structlog's logger, and the stream of `logging`'s handler."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+        self.terminal = stream is not None and stream.isatty()
+        self.encoding = "utf-8"
+        self._ready: select.poll | None = None
+        try:
+            self._file = -1 if stream is None else stream.fileno()
+            if self._file >= 0:
+                self._ready = select.poll()
+                self._ready.register(self._file, select.POLLOUT)
+        except (OSError, ValueError):
+            self._file = -1  # one in memory, or closed
+
+    def msg(self, line: str) -> None:
+        """Writes a line, or counts it as lost."""
+        self.write(line + "\n")
+
+    debug = info = warning = warn = error = critical = fatal = exception = log = msg
+
+    def write(self, text: str) -> None:
+        try:
+            if self._ready is None:
+                if self._stream is not None:
+                    self._stream.write(text)
+                    self._stream.flush()
+                return
+            data = memoryview(text.encode(self.encoding, "backslashreplace"))
+            while data:
+                # A pipe or a socket that says it is ready takes so much at once without waiting. Not through
+                # Python's buffers, since what these could not write would fail again when the process ends.
+                if not self._ready.poll(0):
+                    raise BlockingIOError
+                data = data[os.write(self._file, data[: select.PIPE_BUF]) :]
+        except (OSError, ValueError):
+            lost.add("unwritable")
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+
+class _Handler(logging.StreamHandler[_Lines]):
+    """For what libraries log."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Tells nobody: standard error is where it could not be told."""
+        lost.add("unspeakable")
 
 
 @final
@@ -142,12 +226,15 @@ class OncePerPeer:
         self.suppressed = Tally()
 
     def first(self, kind: str, peer: str, now: float) -> bool:
-        """True when this is to be logged. `now` is a monotonic clock's, in seconds."""
+        """True when this is to be logged. `now` is a monotonic clock's, in seconds.
+
+        A peer is its address, or its network of IPv6.
+        """
         if self._seen and now - self._since >= self._period:
             self._seen.clear()
         if not self._seen:
             self._since = now
-        pair = (kind, peer)
+        pair = (kind, network_of(peer))
         if pair in self._seen or len(self._seen) >= self._limit:
             self.suppressed.add(kind)
             return False

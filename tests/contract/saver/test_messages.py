@@ -172,11 +172,29 @@ async def test_a_repeated_request_stores_nothing_and_repeats_its_results(store: 
     assert await store.pending("a") == 1
 
 
-async def test_a_repeated_refusal_is_a_refusal_even_if_the_device_came_meanwhile(store: StoreFixture) -> None:
+async def test_a_key_of_which_nothing_was_stored_is_free_once_the_device_is_there(
+    store: StoreFixture,
+) -> None:
+    """An order whose device registers a moment later can still be pushed, under the key that it has."""
     (first,) = await store.submit(keyed(store, "k", b"body", "a"))
+    assert results(first) == (Refused("no_target"), Refused("no_target"))
+    assert await store.saver.expiry.next_due() is None, "nothing is remembered of it"
     await store.register("a")
-    (again,) = await store.submit(keyed(store, "k", b"body", "a"))
-    assert results(again) == results(first) == (Refused("no_target"), Refused("no_target"))
+    (second,) = await store.submit(keyed(store, "k", b"body", "a"))
+    assert isinstance(second, Outcome)
+    assert not second.replayed
+    assert isinstance(second.results[0], Accepted)
+    (third,) = await store.submit(keyed(store, "k", b"body", "a"))
+    assert isinstance(third, Outcome)
+    assert (third.replayed, third.results) == (True, second.results)
+    assert await store.pending("a") == 1
+
+
+async def test_a_key_of_which_nothing_was_stored_is_free_for_another_request(store: StoreFixture) -> None:
+    for body in (b"one", b"two"):
+        (outcome,) = await store.submit(keyed(store, "k", body, "a"))
+        assert isinstance(outcome, Outcome)
+        assert not outcome.replayed
 
 
 async def test_requests_with_one_key_that_race_are_stored_once(store: StoreFixture) -> None:
@@ -220,7 +238,9 @@ async def test_a_key_is_remembered_across_a_restart_and_until_its_time(store: St
 
 
 async def test_old_keys_are_swept(store: StoreFixture) -> None:
-    await store.submit(keyed(store, "k", b"body", "a"))
-    assert await store.saver.expiry.next_due() == store.now + MINUTE
-    assert await store.pass_time(MINUTE) == 1
-    assert await store.saver.expiry.next_due() is None
+    await store.register("a")
+    submission = msgspec.structs.replace(keyed(store, "k", b"body", "a"), idempotency_ttl=MINUTE // 2)
+    await store.submit(submission)
+    assert await store.saver.expiry.next_due() == store.now + MINUTE // 2
+    assert await store.pass_time(MINUTE // 2) == 1
+    assert await store.saver.expiry.next_due() == store.now + MINUTE // 2, "when the message is over"

@@ -18,6 +18,7 @@ from longline.register.memory import MemoryRegister
 from longline.register.port import Bind
 from longline.saver.sql.engine import SqliteSaver
 from longline.settings import CenterSettings
+from longline.telemetry.faults import Faults
 from longline.telemetry.logs import OncePerPeer
 
 ADMIN = "the-admin-key"
@@ -80,6 +81,9 @@ async def open_api(folder: Path, settings: CenterSettings, event_limit: int) -> 
     keeper = LocalKeeper()
     api: Api
 
+    async def obstacle() -> str:
+        return "" if api.ready else "it drains"
+
     center = CenterService(
         saver=saver,
         register=register,
@@ -88,8 +92,10 @@ async def open_api(folder: Path, settings: CenterSettings, event_limit: int) -> 
         settings=settings,
         admin_key_hash=digest(ADMIN),
         ready=lambda: api.ready,
+        obstacle=obstacle,
         metrics=lambda: Metrics(b"longline_up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
-        faults=OncePerPeer(100, 60.0),
+        refusals=OncePerPeer(100, 60.0),
+        faults=Faults(),
         clock=lambda: api.now,
     )
     http = httpx.AsyncClient(

@@ -65,11 +65,17 @@ async def test_a_repeated_batch_gives_the_first_answer_with_its_errors(api: Api,
     assert answers[1].headers["idempotent-replayed"] == "true"
 
 
-async def test_a_refusal_is_replayed_too(api: Api, news: str) -> None:
-    answers = [await send(api, news, "k1") for _ in range(2)]
-    for answer in answers:
-        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "no_target")
-    assert answers[1].headers["idempotent-replayed"] == "true"
+async def test_an_order_to_a_device_that_is_not_there_yet_can_be_repeated_until_it_is(
+    api: Api, news: str
+) -> None:
+    for _ in range(2):
+        early = await send(api, news, "k1")
+        assert (early.status_code, early.json()["error"]["code"]) == (404, "no_target")
+        assert "idempotent-replayed" not in early.headers
+    await api.device(news, "d1")
+    assert (await send(api, news, "k1")).status_code == 202
+    again = await send(api, news, "k1")
+    assert (again.status_code, again.headers["idempotent-replayed"]) == (202, "true")
 
 
 async def test_a_key_with_another_body_or_call_is_a_mismatch(api: Api, news: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import pytest
 
 import longline.delivery
@@ -14,16 +15,18 @@ from longline.delivery.counters import DeliveryCounters
 from longline.delivery.draft import Draft
 from longline.delivery.pipeline import Pipeline
 from longline.delivery.routing import route
+from longline.delivery.slices import SLICE, sliced
 from longline.errors import (
     AppNotFound,
     IdempotencyInFlight,
     IdempotencyMismatch,
     LonglineError,
     NoTarget,
+    Unavailable,
     ValidationFailed,
 )
 from longline.model.apps import App
-from longline.model.audience import Devices, Everyone
+from longline.model.audience import Devices, Everyone, way_of
 from longline.model.commands import Broadcast, Command, Unicast
 from longline.model.devices import Profile
 from longline.register.memory import MemoryRegister
@@ -31,6 +34,7 @@ from longline.register.port import Bind
 from longline.saver.port.devices import Registration
 from longline.saver.port.messages import Accepted, IdempotencyConflict, Outcome, Submission
 from longline.saver.sql.engine import SqliteSaver
+from tests.waiting import until
 
 NOW: Final = 1_800_000_000_000  # ms
 
@@ -201,6 +205,119 @@ async def test_who_gives_up_is_stored_and_routed_all_the_same(
     assert len(await caller.commands()) == 1
 
 
+# --- large requests, in pieces -------------------------------------------------------------------------
+
+
+def names(count: int) -> tuple[str, ...]:
+    return tuple(f"d{n}" for n in range(count))
+
+
+class Store:
+    """Says in which order the store is asked for whom, and holds it up; `faults`: what it raises, by call."""
+
+    def __init__(self, caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[str] = []  # what the first message of each says
+        self.deliveries: list[int] = []
+        self.faults: dict[int, LonglineError] = {}
+        self.held = asyncio.Event()
+        self.held.set()
+        self._enqueue = caller.saver.messages.enqueue
+        monkeypatch.setattr(caller.saver.messages, "enqueue", self.enqueue)
+
+    async def enqueue(self, batch: Sequence[Submission]) -> list[Outcome | IdempotencyConflict]:
+        (submission,) = batch
+        self.asked.append(submission.envelopes[0].message.payload.decode())
+        self.deliveries.append(sum(len(way_of(each.audience)[0]) for each in submission.envelopes))
+        await self.held.wait()
+        fault = self.faults.get(len(self.asked))
+        if fault is not None:
+            raise fault
+        return await self._enqueue(batch)
+
+
+async def test_six_great_batches_do_not_stall_the_single_push_of_another(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is among the next to be stored when it comes, whatever waits of the batches."""
+    await caller.device(*names(1000), connected=False)
+    other = await caller.saver.apps.create(msgspec.structs.replace(caller.app, app="other"))
+    await caller.saver.devices.put(other.number, [Registration("x", Profile())], NOW)
+    store = Store(caller, monkeypatch)
+    store.held.clear()
+    batch = [draft(*names(1000), payload=b"batch")] * 20
+    batches = [asyncio.create_task(caller.pipeline.send(caller.app, batch, NOW)) for _ in range(6)]
+    await until(lambda: caller.pipeline.waiting > 0)
+    single = asyncio.create_task(caller.pipeline.send(other, [draft("x", payload=b"single")], NOW))
+    await until(lambda: caller.pipeline.waiting == 5)
+    before = len(store.asked)
+    assert "single" not in store.asked
+    store.held.set()
+    (result,) = (await single).results
+    assert isinstance(result, Accepted)
+    assert store.asked.index("single") <= before + 1
+    for sent in await asyncio.gather(*batches):
+        assert all(isinstance(each, Accepted) for each in sent.results)
+    assert sum(store.deliveries) == 6 * 20 * 1000 + 1
+    assert max(store.deliveries) <= SLICE
+
+
+async def test_the_pieces_of_a_batch_keep_their_order(caller: Caller) -> None:
+    await caller.device("a")
+    drafts = [draft(*names(999), "a", payload=b"%d" % n) for n in range(9)]
+    sent = await caller.pipeline.send(caller.app, drafts, NOW)
+    commands = [each for each in await caller.commands() if isinstance(each, Unicast)]
+    assert [each.message.payload for each in commands] == [b"%d" % n for n in range(9)]
+    assert [each.message_id for each in sent.results if isinstance(each, Accepted)] == [
+        each.message.id for each in commands
+    ]
+
+
+async def test_a_batch_that_fails_half_way_is_completed_by_its_repetition(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await caller.device("a")
+    store = Store(caller, monkeypatch)
+    store.faults[2] = Unavailable("it is gone")
+    drafts = [draft(*names(999), "a", payload=b"%d" % n) for n in range(6)]
+    broken = ValidationFailed("it could not even be read")
+    first = await caller.pipeline.send(caller.app, [broken, *drafts], NOW, key="k", digest=b"d")
+    assert [type(each) for each in first.results] == [
+        ValidationFailed,
+        *[Accepted] * 2,
+        *[Unavailable] * 4,
+    ]
+    again = await caller.pipeline.send(caller.app, [broken, *drafts], NOW, key="k", digest=b"d")
+    assert again.results[:3] == first.results[:3]
+    assert all(isinstance(each, Accepted) for each in again.results[3:])
+    assert not again.replayed
+    last = await caller.pipeline.send(caller.app, [broken, *drafts], NOW, key="k", digest=b"d")
+    assert (last.replayed, last.results) == (True, again.results)
+    sent = [each.message.payload for each in await caller.commands() if isinstance(each, Unicast)]
+    assert sent == [b"%d" % n for n in range(6)]
+    with pytest.raises(IdempotencyMismatch):
+        await caller.pipeline.send(caller.app, drafts, NOW, key="k", digest=b"d")
+
+
+async def test_a_batch_that_fails_at_once_raises(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    await caller.device("a")
+    Store(caller, monkeypatch).faults[1] = Unavailable("it is gone")
+    with pytest.raises(Unavailable):
+        await caller.pipeline.send(caller.app, [draft(*names(999), "a")] * 6, NOW)
+
+
+def test_what_is_large_is_cut_and_the_rest_is_not() -> None:
+    many = [draft(*names(1000))] * 10
+    assert [end - begin for begin, end, _ in sliced(many)] == [2] * 5
+    assert list(sliced([draft("a")] * 1000)) == [(0, 1000, 1000)]
+    wrong = ValidationFailed()
+    assert list(sliced([wrong, *many[:2], wrong, draft("a"), wrong])) == [(0, 4, 2000), (4, 6, 1)]
+    everyone = list(sliced([draft()] * 100))
+    assert [end - begin for begin, end, _ in everyone] == [20] * 5
+    heavy = list(sliced([draft("a", payload=bytes(256 * 1024))] * 100))
+    assert [end - begin for begin, end, _ in heavy] == [30, 30, 30, 10]
+    assert list(sliced([])) == []
+
+
 # --- the walls -----------------------------------------------------------------------------------------
 
 
@@ -215,5 +332,5 @@ def test_delivery_sees_no_role_and_no_mqtt() -> None:
             elif isinstance(node, ast.Import):
                 seen |= {alias.name for alias in node.names}
     parts = {name.split(".")[1] for name in seen if name.startswith("longline.")}
-    assert parts <= {"bus", "delivery", "errors", "model", "register", "saver"}
+    assert parts <= {"bus", "delivery", "errors", "flow", "model", "register", "saver"}
     assert {name.split(".")[0] for name in seen} & {"starlette", "uvicorn", "httpx"} == set()

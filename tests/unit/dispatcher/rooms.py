@@ -9,6 +9,8 @@ from longline.keeper.local import LocalKeeper
 from longline.keeper.port import Load, Node
 from longline.settings import DispatcherSettings
 
+PEER = "192.0.2.1"
+
 
 def a_room(
     number: int,
@@ -60,7 +62,9 @@ class Post:
         self, device: str, *, app: str = "news", transport: str = "tcp", network: str = "", region: str = ""
     ) -> list[str]:
         """The hosts that a client is told, best first."""
-        answer = self.dispatcher.look_up(app, device, transport=transport, network=network, region=region)
+        answer = self.dispatcher.look_up(
+            app, device, transport=transport, network=network, region=region, peer=PEER
+        )
         return [endpoint.host for endpoint in answer.endpoints]
 
     def spread(self, clients: int) -> Counter[str]:

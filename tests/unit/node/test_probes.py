@@ -20,7 +20,10 @@ async def asked(
     async def receive() -> Message:
         raise AssertionError("nothing is read of the request")
 
-    probes = Probes(lambda: ready, lambda: Metrics(b"figures 1\n", "text/plain; version=0.0.4"))
+    async def obstacle() -> str:
+        return "" if ready else 'the "store" is full'
+
+    probes = Probes(obstacle, lambda: Metrics(b"figures 1\n", "text/plain; version=0.0.4"))
     await probes({"type": "http", "method": method, "path": path}, receive, send)
     start, body = sent
     return start["status"], dict(start["headers"]), body["body"]

@@ -143,3 +143,18 @@ def test_who_is_refused_for_the_rate_of_all_does_not_count_for_its_address() -> 
     assert not gate.admits("192.0.2.2")
     gate.room.time += 1
     assert gate.admits("192.0.2.2")
+
+
+def test_a_whole_network_of_ipv6_is_one_peer() -> None:
+    """A subscriber has 2^64 addresses, and may come from another one each time."""
+    gate = Gate(per_address=2)
+    first = gate.connect("2001:db8::1")
+    assert gate.admits("2001:db8::ffff:2")
+    assert not gate.admits("2001:db8::3")
+    assert gate.admits("2001:db8:0:1::1")
+    first.wire.abort()
+    gate.room.turns.settle()
+    assert gate.admits("2001:db8::3")
+    rated = Gate(rate_per_address=1)
+    assert rated.admits("2001:db8::1")
+    assert not rated.admits("2001:db8::2")

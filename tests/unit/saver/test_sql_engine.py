@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import resource
 import stat
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -166,6 +167,22 @@ def recording(method: Method, seen: dict[str, tuple[Value, ...]]) -> Method:
         return method(self, sql, *values)
 
     return record
+
+
+async def test_a_check_on_a_full_disk_says_so_and_passes_once_there_is_room(tmp_path: Path) -> None:
+    """No file may grow: as on a disk that is full, for this process alone."""
+    saver = await SqliteSaver.open(tmp_path / "full.db", locate=lambda app, names: [None] * len(names))
+    await saver.check()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    largest = max(os.stat(tmp_path / name).st_size for name in ("full.db", "full.db-wal"))
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, before[1]))
+        with pytest.raises(Unavailable):
+            await saver.check()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    await saver.check()
+    await saver.close()
 
 
 async def test_no_statement_scans_a_table(store: StoreFixture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,18 @@
 import io
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
 
 import pytest
 import structlog
 
 from longline.settings import Secret
-from longline.telemetry.logs import HIDDEN, OncePerPeer, configure, redact
+from longline.telemetry.logs import HIDDEN, OncePerPeer, configure, lost, redact
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJkMSJ9.c2lnbmF0dXJl"
 
@@ -146,3 +151,111 @@ def test_after_the_period_a_peer_may_be_logged_once_more() -> None:
     assert not once.first("bad_token", "192.0.2.1", now=1059)
     assert once.first("bad_token", "192.0.2.1", now=1060)
     assert not once.first("bad_token", "192.0.2.1", now=1061)
+
+
+# --- a log that cannot be written ----------------------------------------------------------------------
+
+
+class Sound:
+    """Says everything that a node says while something is wrong."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        lost.clear()
+        configure(form="json", stream=stream)
+
+    def make(self, times: int = 1) -> None:
+        for _ in range(times):
+            structlog.get_logger("longline.node").warning("refused", peer="192.0.2.1", reason="x" * 200)
+            try:
+                raise RuntimeError("a fault")
+            except RuntimeError:
+                structlog.get_logger("longline.faults").exception("fault")
+            logging.getLogger("asyncio").error("a library has %s to say", "something")
+
+
+def test_a_pipe_that_is_closed_costs_lines_and_nothing_else() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as stream:
+        Sound(stream).make()
+        assert lost == {"unwritable": 3}
+
+
+def test_a_pipe_that_nobody_reads_holds_up_nothing() -> None:
+    """What has room is written whole, line by line; for the rest nobody waits."""
+    read, write = os.pipe()
+    with open(write, "w") as stream, open(read, "rb") as reader:
+        Sound(stream).make(1000)
+        assert lost["unwritable"] > 1000
+        os.set_blocking(read, False)
+        before = reader.read().splitlines()
+        assert len(before) > 10
+        lost.clear()
+        Sound(stream).make()
+        assert lost == {}
+        assert len(reader.read().splitlines()) == 3
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no disk that is always full")
+def test_a_full_disk_costs_lines_and_nothing_else() -> None:
+    with open("/dev/full", "w") as stream:
+        Sound(stream).make()
+        assert lost == {"unwritable": 3}
+
+
+def test_a_stream_that_is_closed_or_was_never_there_costs_nothing() -> None:
+    stream = io.StringIO()
+    sound = Sound(stream)
+    stream.close()
+    sound.make()
+    assert lost == {"unwritable": 3}
+
+
+def test_a_process_without_standard_error_logs_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    Sound(None).make()
+    assert lost == {}
+
+
+class Sly:
+    """A value that cannot be shown."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("not me")
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_what_cannot_be_put_into_words_is_left_out(form: str) -> None:
+    stream = io.StringIO()
+    lost.clear()
+    configure(form=form, stream=stream)
+    structlog.get_logger().error("odd", value=Sly())
+    logging.getLogger("odd").error("%s", Sly())
+    logging.getLogger("odd").error("%d", "no number")
+    assert lost == {"unspeakable": 3}
+    structlog.get_logger().error("fine")
+    assert "fine" in stream.getvalue()
+
+
+def test_a_node_whose_log_is_a_closed_pipe_answers_and_ends_well(tmp_path: Path) -> None:
+    """Seen from outside: exit status and all."""
+    program = (
+        "import structlog\n"
+        "from longline.telemetry.logs import configure\n"
+        "configure()\n"
+        "for _ in range(100): structlog.get_logger().error('x', peer='y' * 1000)\n"
+        "print('done')\n"
+    )
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=write, check=False, timeout=60
+    )
+    os.close(write)
+    assert (ended.returncode, ended.stdout) == (0, b"done\n")
+
+
+def test_a_network_of_ipv6_is_one_peer() -> None:
+    once = OncePerPeer(limit=100, period=60.0)
+    assert once.first("bad", "2001:db8::1", 0.0)
+    assert not once.first("bad", "2001:db8::2", 0.0)

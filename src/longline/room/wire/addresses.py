@@ -3,7 +3,9 @@
 import ipaddress
 from collections.abc import Callable, Sequence
 
+from longline.flow.bucket import Bucket
 from longline.flow.lru import LruCache
+from longline.model.networks import network_of
 from longline.room.counters import RoomCounters
 from longline.room.wire.connection import Connection
 
@@ -12,27 +14,10 @@ REMEMBERED = 65_536  # addresses whose rate is remembered
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-class Bucket:
-    """A token bucket that holds one second's worth."""
-
-    __slots__ = ("level", "seen")
-
-    def __init__(self, rate: float, now: float) -> None:
-        self.level = max(1.0, rate)
-        self.seen = now
-
-    def take(self, rate: float, now: float) -> bool:
-        self.level = min(max(1.0, rate), self.level + (now - self.seen) * rate)
-        self.seen = now
-        if self.level < 1.0:
-            return False
-        self.level -= 1.0
-        return True
-
-
 class Addresses:
     """The admission of connections. An address is only asked of the socket where a rule needs it.
 
+    Counts and rates an address are those of a whole /64 of IPv6, which is one subscriber's.
     `rate` and `rate_per_address` in connections a second, 0 for any; they and `max_connections` may be set.
     `clock` in seconds, rising.
     """
@@ -88,7 +73,10 @@ class Addresses:
             if name is None:
                 return "address_unknown"  # it has gone already
             peer = str(name[0])
-            code = self._address_refusal(peer, now)
+            code = self._list_refusal(peer)
+            peer = network_of(peer)
+            if code is None:
+                code = self._share_refusal(peer, now)
             if code is not None:
                 return code
         if self.rate:  # last: whoever is refused for its own address takes nothing from the others
@@ -101,13 +89,16 @@ class Addresses:
             connection.extras.peer = peer
         return None
 
-    def _address_refusal(self, peer: str, now: float) -> str | None:
+    def _list_refusal(self, peer: str) -> str | None:
         if self._allow or self._deny:
             address = address_of(peer)
             if any(address in network for network in self._deny):
                 return "address_denied"
             if self._allow and not any(address in network for network in self._allow):
                 return "address_not_allowed"
+        return None
+
+    def _share_refusal(self, peer: str, now: float) -> str | None:
         if self._per_address and self._held.get(peer, 0) >= self._per_address:
             return "too_many_connections_per_address"
         if self.rate_per_address and not self._within_rate(peer, now):

@@ -1,5 +1,6 @@
 """Opening the engine of a cluster, on a store that is open already."""
 
+import asyncio
 from collections.abc import Mapping
 
 from longline.saver.bundle import Durability
@@ -13,10 +14,12 @@ from longline.saver.kv.inboxes import KvInboxes
 from longline.saver.kv.journal import Journal
 from longline.saver.kv.ledgers import KvLedgers
 from longline.saver.kv.messages import KvMessages
-from longline.saver.kv.partitions import Partitions
+from longline.saver.kv.partitions import Partitions, script
 from longline.saver.kv.routing import KvRouting
 from longline.store.redis import Store
 from longline.telemetry.faults import Faults
+
+CHECK = script("check.lua")
 
 
 class RedisSaver:
@@ -26,7 +29,7 @@ class RedisSaver:
         self, store: Store, ledger_retention_ms: int, event_limit: int, cache_bytes: int, faults: Faults
     ) -> None:
         self._store = store
-        partitions = Partitions(store)
+        partitions = self._partitions = Partitions(store)
         self._bodies = Bodies(partitions, cache_bytes)
         journal = Journal(partitions, faults)
         carrying = Carrying(partitions, ledger_retention_ms)
@@ -60,6 +63,15 @@ class RedisSaver:
     def durability(self) -> Durability:
         assurance = self._store.durability()
         return Durability(assurance.level, assurance.copies)
+
+    async def check(self) -> None:
+        """A key in every partition; the error of one of them where none takes it."""
+        partitions = self._partitions
+        calls = [partitions.run(each, CHECK, (), durable=True) for each in range(partitions.count)]
+        replies = await asyncio.gather(*calls, return_exceptions=True)
+        errors = [reply for reply in replies if isinstance(reply, BaseException)]
+        if len(errors) == len(replies):
+            raise errors[0]
 
     async def close(self) -> None:
         """Nothing waits here: what was accepted is in the store."""

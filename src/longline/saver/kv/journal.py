@@ -52,7 +52,10 @@ class Journal:
         self._faults = faults
 
     async def begin(self, plan: Plan) -> Plan | Results | IdempotencyConflict:
-        """The plan to carry out: this one, or an earlier one of the key; or the results of an earlier one."""
+        """The plan to carry out: this one, or an earlier one of the key; or the results of an earlier one.
+
+        Of a plan with nothing to store nothing is kept.
+        """
         submission = plan.submission
         name = _name(submission)
         begun = await self._partitions.run(
@@ -62,7 +65,7 @@ class Journal:
                 name,
                 submission.digest,
                 _pack(plan),
-                b"" if plan.accepted() else _pack(plan.results),
+                int(plan.accepted()),
                 submission.now,
                 submission.now + submission.idempotency_ttl if submission.idempotency_key else 0,
             ],
@@ -78,9 +81,13 @@ class Journal:
         return _unpack_results(packed) if step == FINISHED else _unpack(packed)
 
     async def finish(self, plan: Plan, results: Results) -> None:
-        """Keeps the results for as long as the key is remembered, or forgets the entry."""
+        """Keeps the results for as long as the key is remembered, or forgets the entry.
+
+        It is forgotten where there is no key, and where nothing was stored after all.
+        """
         name = _name(plan.submission)
-        await self._partitions.run(self._home(name), FINISH, [name, _pack(results)])
+        stored = any(isinstance(result, Accepted) for result in results)
+        await self._partitions.run(self._home(name), FINISH, [name, _pack(results) if stored else b""])
 
     async def interrupted(self, before: int, limit: int) -> list[Plan]:
         """Plans that were begun before `before` (ms) and not finished, but for those that nobody can read."""

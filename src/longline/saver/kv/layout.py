@@ -23,6 +23,7 @@ them. Scripts get that beginning as KEYS[1]. *place*: a device's local ordinal, 
   came.
 - `j:<app>:<key or id>` HASH: a submission's journal entry, see `journal.py`. `jd`, `je` ZSETs of them, by
   when they were begun, while unfinished, and by when they are forgotten.
+- `ok`: nothing; written to see whether the store takes it.
 - `last` HASH operation → token and answer of its last call, see `once.lua`.
 
 In a broadcast's home partition (`home_of`) there are also its message, `m:<id>`, and

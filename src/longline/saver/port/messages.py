@@ -12,9 +12,10 @@ from longline.model.messages import Envelope
 class Submission(msgspec.Struct, frozen=True):
     """Messages that one request brought, stored together or not at all.
 
-    With an `idempotency_key`, the first submission of that key to the app is remembered for
-    `idempotency_ttl` ms from its `now`, and a later one with the same `digest` of the request stores
-    nothing and repeats the first one's results.
+    With an `idempotency_key`, the first submission of that key to the app of which anything is stored is
+    remembered for `idempotency_ttl` ms from its `now`, and a later one with the same `digest` of the request
+    stores nothing and repeats the first one's results. One of which nothing was stored leaves the key free:
+    its devices may be there when it comes again.
     """
 
     app: int

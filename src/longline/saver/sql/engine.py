@@ -138,6 +138,14 @@ class SqliteSaver:
     def durability(self) -> Durability:
         return Durability("fsync")
 
+    async def check(self) -> None:
+        """Writes the number of the schema anew, in a transaction like any other."""
+        await self._writer.call(self._rewrite, None)
+
+    def _rewrite(self, calls: list[None]) -> list[None]:
+        self._writing.run(f"PRAGMA user_version={SCHEMA_VERSION}")
+        return calls
+
     async def close(self) -> None:
         if self._lock < 0:
             return

@@ -180,7 +180,7 @@ class SqlMessages:
                 continue
             draft = self._store(submission, keys, group)
             answers.append(draft)
-            if submission.idempotency_key:
+            if submission.idempotency_key and draft.routes:
                 # Also for the rest of this very group: two requests may race with one key.
                 remembered[name] = (submission.digest, draft.results)
                 fresh.append((submission, draft.results))

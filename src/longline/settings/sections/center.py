@@ -27,10 +27,32 @@ class CenterSettings(Struct, frozen=True, forbid_unknown_fields=True):
             high=GIB,
         ),
     ] = 32 * MIB
+    max_connections: Annotated[
+        int,
+        about(
+            "HTTP connections at once, and never more than a quarter of the files that the process may have "
+            "open. One beyond it takes the place of an idle one of the address that has most, or is closed.",
+            unit="connections",
+            low=8,
+            high=1_000_000,
+        ),
+    ] = 4096
+    bodies_bytes: Annotated[
+        int,
+        about(
+            "What the bodies of all requests under way may add up to; never less than `max_body`. An app "
+            "that has more than its share is answered 429, others 503 when nothing is left.",
+            unit="bytes",
+            low=MIB,
+            high=64 * GIB,
+            dynamic=True,
+        ),
+    ] = 256 * MIB
     max_requests: Annotated[
         int,
         about(
-            "Requests worked on at once; one beyond it is answered 503 with Retry-After.",
+            "Requests worked on at once; one beyond it is answered 503 with Retry-After, and one of an app "
+            "that has more than its share 429.",
             unit="requests",
             low=1,
             high=1_000_000,

@@ -79,8 +79,8 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
     max_connections_per_address: Annotated[
         int,
         about(
-            "Connections from one address; many devices share the address of a carrier's NAT. 0 is without "
-            "limit.",
+            "Connections from one address, or one /64 of IPv6; many devices share the address of a carrier's "
+            "NAT. 0 is without limit.",
             unit="connections",
             low=0,
             high=50_000_000,
@@ -99,7 +99,7 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
     connect_rate_per_address: Annotated[
         float,
         about(
-            "New connections accepted from one address. 0 is without limit.",
+            "New connections accepted from one address, or one /64 of IPv6. 0 is without limit.",
             unit="connections/s",
             low=0,
             high=10_000_000,

@@ -1,7 +1,8 @@
 -- Begins a submission: the point of its acceptance. KEYS: beginning of the keys. ARGV: journal entry, digest,
--- submission, results ("" when there is work to do before they are known), now, when its key is forgotten
--- ("0": no key). Returns {-1}: the key was used for another request. {0}: begun by this call. {1, results}:
--- it is finished. {2, submission}: another one of this key was begun and is not finished.
+-- submission, "1" if there is anything to store, now, when its key is forgotten ("0": no key).
+-- Returns {-1}: the key was used for another request. {0}: begun by this call, or nothing is to be stored and
+-- nothing is remembered of it. {1, results}: it is finished. {2, submission}: another one of this key was begun
+-- and is not finished.
 local tag, member = KEYS[1], ARGV[1]
 local key = tag .. 'j:' .. member
 local old = redis.call('HMGET', key, 'd', 's', 'r', 'e')
@@ -11,12 +12,8 @@ if old[1] and (old[4] == '0' or tonumber(old[4]) > tonumber(ARGV[5])) then
   if old[3] then return { 1, old[3] } end
   return { 2, old[2] }
 end
+if ARGV[4] ~= '1' then return { 0 } end
 redis.call('DEL', key)
 redis.call('HSET', key, 'd', ARGV[2], 's', ARGV[3], 'e', ARGV[6])
-if ARGV[4] == '' then
-  redis.call('ZADD', tag .. 'jd', ARGV[5], member)
-else
-  redis.call('HSET', key, 'r', ARGV[4])
-  redis.call('ZADD', tag .. 'je', ARGV[6], member)
-end
+redis.call('ZADD', tag .. 'jd', ARGV[5], member)
 return { 0 }

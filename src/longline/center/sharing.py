@@ -1,0 +1,170 @@
+"""What all callers share of one process: requests at once, bytes of bodies, requests that wait for events.
+
+Each is a pool of `flow/shares.py`, and who has a share is an app, whoever calls for it with its key. Until a
+key is known to be good, the caller is its network: unknown callers share among themselves, and what one
+network sends never counts as an app's. The admin key has a reserve that nobody else can use up.
+
+Where a pool is full all the same, whoever holds most of it makes room for who holds less: of its requests,
+one that only waits gives way, for an event or for the rest of its body. So a request that does nothing never
+keeps out another's.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from longline.errors import Overloaded, RateLimited
+from longline.flow.shares import Shares
+from longline.settings import CenterSettings
+
+ADMIN = "admin"
+RESERVED = 16  # part of a pool that is kept for the admin key: one in so many
+WAITING = 2  # part of the requests that may wait for events: one in so many
+
+PLACE = "longline.place"  # in an ASGI scope: the request's `Place`
+
+
+def of_app(app: str) -> str:
+    """Who has an app's share."""
+    return f"app {app}"
+
+
+def of_network(network: str) -> str:
+    """Who has the share of callers whose key is not known yet."""
+    return f"network {network}"
+
+
+class Sharing:
+    """The pools of one process, as large as its settings say."""
+
+    def __init__(self, settings: CenterSettings) -> None:
+        self.requests = Shares(0, privileged=ADMIN)
+        self.bodies = Shares(0, privileged=ADMIN)  # bytes
+        self.waiting = Shares(0, privileged=ADMIN)
+        self.idle: dict[str, dict[Place, None]] = {}  # by whose share they are on: those that may give way
+        self.configure(settings)
+
+    def configure(self, settings: CenterSettings) -> None:
+        """Goes by other settings from now on."""
+        self._size(self.requests, settings.max_requests)
+        self._size(self.waiting, max(1, settings.max_requests // WAITING))
+        # One body of the largest size always fits.
+        self._size(self.bodies, max(settings.max_body, settings.bodies_bytes), settings.max_body)
+
+    def _size(self, pool: Shares[str], limit: int, largest: int = 1) -> None:
+        pool.limit = limit
+        pool.reserve = min(limit // RESERVED, limit - largest)
+
+    def make_way(self, pool: Shares[str], who: str, amount: int) -> bool:
+        """Has a request give way that is of who holds most of a pool; False where that would not be fair."""
+        most = pool.most()
+        if most is None or pool.held(most) <= pool.held(who) + amount:
+            return False
+        for place in self.idle.get(most, ()):  # the oldest first
+            if place.holds(pool):
+                place.give_way()
+                return True
+        return False
+
+
+class Place:
+    """What one request holds, from its admission to its end. `who` has it on its share.
+
+    Raises `RateLimited` where its caller has more than its share, `Overloaded` where there is no more room
+    for anybody. `retry_after` is when to come back then, in seconds. `gave_way`: it has been asked to end at
+    once, and holds nothing any more.
+    """
+
+    __slots__ = ("_body", "_end", "_sharing", "_waits", "gave_way", "retry_after", "who")
+
+    def __init__(self, sharing: Sharing, who: str, retry_after: float) -> None:
+        self._sharing = sharing
+        self._body = 0
+        self._waits = False
+        self._end: Callable[[], None] | None = None
+        self.gave_way = False
+        self.retry_after = retry_after
+        self.who = who
+        self._take(sharing.requests, 1, "requests at once")
+
+    def belongs_to(self, app: str) -> None:
+        """The caller has the app's key: from now on it is on the app's share, unless it is the admin's."""
+        who = of_app(app)
+        if self.who in (who, ADMIN):
+            return
+        sharing = self._sharing
+        while not sharing.requests.hand_over(self.who, who):
+            if not sharing.make_way(sharing.requests, who, 1):
+                raise RateLimited("too many requests at once of this caller", retry_after=self.retry_after)
+        self.who = who
+
+    def expect(self, size: int) -> None:
+        """So many more bytes of a body are to come, or have come."""
+        if size and not self.gave_way:
+            self._take(self._sharing.bodies, size, "bytes of bodies at once")
+            self._body += size
+
+    @contextmanager
+    def waiting(self, end: Callable[[], None]) -> Iterator[None]:
+        """The request waits for events, in a `with` block; `end` ends that when it is to give way."""
+        pool = self._sharing.waiting
+        self._take(pool, 1, "requests that wait for events")
+        self._waits = True
+        try:
+            with self.idle(end):
+                yield
+        finally:
+            if self._waits:
+                self._waits = False
+                pool.give(self.who)
+
+    @contextmanager
+    def idle(self, end: Callable[[], None]) -> Iterator[None]:
+        """The request only waits, for its caller or for a device, in a `with` block; `end` ends that."""
+        idle = self._sharing.idle
+        self._end = end
+        idle.setdefault(self.who, {})[self] = None
+        try:
+            yield
+        finally:
+            self._end = None
+            places = idle.get(self.who)
+            if places is not None:
+                places.pop(self, None)
+                if not places:
+                    del idle[self.who]
+
+    def holds(self, pool: Shares[str]) -> bool:
+        """Whether it would leave room in that pool."""
+        sharing = self._sharing
+        return (
+            not self.gave_way
+            and (pool is not sharing.waiting or self._waits)
+            and (pool is not sharing.bodies or self._body > 0)
+        )
+
+    def give_way(self) -> None:
+        """Ends the wait, and leaves at once."""
+        end = self._end
+        self.leave()
+        if end is not None:
+            end()
+
+    def leave(self) -> None:
+        """The request has ended, or is about to."""
+        if self.gave_way:
+            return
+        self.gave_way = True
+        sharing = self._sharing
+        sharing.requests.give(self.who)
+        if self._body:
+            sharing.bodies.give(self.who, self._body)
+        if self._waits:
+            self._waits = False
+            sharing.waiting.give(self.who)
+
+    def _take(self, pool: Shares[str], amount: int, what: str) -> None:
+        while not pool.take(self.who, amount):
+            if not self._sharing.make_way(pool, self.who, amount):
+                if pool.full(amount):
+                    raise Overloaded(f"too many {what}", retry_after=self.retry_after)
+                raise RateLimited(f"too many {what} of this caller", retry_after=self.retry_after)

@@ -1,0 +1,97 @@
+"""The HTTP side of a node, from outside: what greedy, slow and senseless peers cost the others."""
+
+import asyncio
+import resource
+from contextlib import suppress
+
+import httpx
+import pytest
+
+from tests.integration.live_node import LiveNode
+from tests.waiting import until
+
+
+class Front:
+    """A node's API, with the admin key and with keys of apps."""
+
+    def __init__(self, node: LiveNode) -> None:
+        self.node = node
+        self.keys: dict[str, str] = {}
+
+    async def ask(self, method: str, path: str, key: str = "", **rest: object) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.keys.get(key, self.node.admin_key)}"}
+        async with httpx.AsyncClient(base_url=self.node.url, headers=headers, timeout=60.0) as client:
+            return await client.request(method, path, **rest)  # type: ignore[arg-type]
+
+    async def app(self, name: str) -> None:
+        made = await self.ask("POST", "/v1/apps", json={"app": name})
+        self.keys[name] = made.json()["server_key"]
+
+    async def begin(self, head: str, key: str) -> asyncio.StreamWriter:
+        """Sends a request that is not answered soon."""
+        _, writer = await asyncio.open_connection("127.0.0.1", self.node.http_port)
+        authorization = f"Authorization: Bearer {self.keys[key]}"
+        writer.write(f"{head}\r\nHost: x\r\n{authorization}\r\n".encode())
+        await writer.drain()
+        return writer
+
+
+@pytest.mark.parametrize("node", [{"center.max_requests": 100}], indirect=True)
+async def test_one_key_s_long_polls_and_unfinished_bodies_leave_the_others_their_turn(node: LiveNode) -> None:
+    front = Front(node)
+    for name in ("news", "other"):
+        await front.app(name)
+        await front.ask("PUT", f"/v1/apps/{name}/devices/d1", name, json={})
+    writers = []
+    for _ in range(50):
+        poll = await front.begin("GET /v1/apps/news/upstream?wait=60 HTTP/1.1", "news")
+        poll.write(b"\r\n")
+        body = await front.begin("POST /v1/apps/news/messages HTTP/1.1", "news")
+        body.write(b"Content-Length: 1000\r\n\r\n{")
+        writers += [poll, body]
+    await until(lambda: running(node, 20))
+    message = {"audience": {"devices": ["d1"]}, "payload": 1}
+    answer = await front.ask("POST", "/v1/apps/other/messages", "other", json=message)
+    assert answer.status_code == 202
+    assert (await front.ask("GET", "/v1/apps")).status_code == 200
+    for writer in writers:
+        writer.close()
+
+
+async def running(node: LiveNode, least: int) -> bool:
+    return (await node.metrics())["longline_center_requests_running"] >= least
+
+
+async def test_a_head_without_end_is_not_kept(node: LiveNode) -> None:
+    """Before any key is looked at."""
+    _, writer = await asyncio.open_connection("127.0.0.1", node.http_port)
+    writer.write(b"GET /healthz HTTP/1.1\r\nX-A: ")
+    sent = 0
+    with suppress(ConnectionError, RuntimeError):
+        while sent < 16 << 20 and not writer.is_closing():
+            writer.write(b"a" * 65536)
+            await writer.drain()
+            sent += 65536
+    assert sent < 16 << 20
+    writer.close()
+    assert (await Front(node).ask("GET", "/healthz")).status_code == 200
+
+
+async def test_a_node_whose_disk_is_full_is_not_ready_until_there_is_room(node: LiveNode) -> None:
+    """No file of this process may grow."""
+    front = Front(node)
+    await front.app("news")
+    assert (await front.ask("GET", "/readyz")).status_code == 200
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+        await until(lambda: readiness(front, 503))
+        made = await front.ask("POST", "/v1/apps", json={"app": "more"})
+        assert made.status_code == 503
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    await until(lambda: readiness(front, 200))
+
+
+async def readiness(front: Front, status: int) -> bool:
+    return (await front.ask("GET", "/readyz")).status_code == status
