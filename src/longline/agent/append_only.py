@@ -1,16 +1,16 @@
 """A copy of the private Valkey's files while it writes to them.
 
 Its append-only file is a folder: a base, one or several files behind it that only grow, and a manifest that
-names them in their order. A rewrite makes new ones and replaces the manifest in one step. Whoever has open what
-one manifest names has a beginning of the history of all writes, whatever is removed or written meanwhile, and
-with `appendfsync always` everything that was answered before is in it. A command of which only the beginning
-was copied is dropped at the next start (`aof-load-truncated`).
+names them in their order. A rewrite makes new ones and replaces the manifest in one step. Whoever has open
+what one manifest names has a beginning of the history of all writes, whatever is removed or written
+meanwhile, and with `appendfsync always` everything that was answered before is in it. A command of which only
+the beginning was copied is dropped at the next start (`aof-load-truncated`).
 """
 
 import os
 from contextlib import ExitStack
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from longline.errors import BackupRefused
 
@@ -35,7 +35,7 @@ def copy_append_only(source: Path, target: Path) -> list[Path]:
         return [*made, manifest]
 
 
-def _open(folder: Path, opened: ExitStack) -> tuple[list[str], list[BinaryIO]]:
+def _open(folder: Path, opened: ExitStack) -> tuple[list[str], list[BufferedReader]]:
     """The lines of a manifest, and the files that it names."""
     for _ in range(TRIES):
         with ExitStack() as attempt:
@@ -60,7 +60,7 @@ def _lines(manifest: Path) -> list[str]:
     return [line for line in lines if line.split()[5] != HISTORY]
 
 
-def _copy(file: BinaryIO, target: Path) -> Path:
+def _copy(file: BufferedReader, target: Path) -> Path:
     """As much of a file as there is now; it may be growing."""
     remaining = os.fstat(file.fileno()).st_size
     with target.open("xb") as copy:

@@ -1,9 +1,9 @@
 """Backup and restore of what a node on one host keeps (docs/adr/0018).
 
-A copy is made while the node runs or stands still, of files alone: nobody is asked, so nobody has to answer. It
-is a folder with the files of the data folder under the names that they have there, and `backup.json`, which says
-what they should be; it appears at once or not at all. It is brought back into a folder without data, checked
-before anything is put into its place, with the file that makes a node of the folder last.
+A copy is made while the node runs or stands still, of files alone: nobody is asked, so nobody has to answer.
+It is a folder with the files of the data folder under the names that they have there, and `backup.json`,
+which says what they should be; it appears at once or not at all. It is brought back into a folder without
+data, checked before anything is put into its place, with the file that makes a node of the folder last.
 """
 
 import hashlib
@@ -124,7 +124,7 @@ def restore(settings: Settings, source: Path, progress: Progress) -> Backup:
 
 
 def _in_the_way(settings: Settings) -> Iterator[Path]:
-    """Data that are there, or what is left of some: a former database's log would be taken for the new one's."""
+    """Data, or what is left of some: a former database's log would be taken for that of the new one."""
     database = settings.database
     log = database.with_name(database.name + "-wal")
     for path in (log, *(data_of(settings, shape) for shape in Shape)):

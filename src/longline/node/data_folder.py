@@ -1,4 +1,4 @@
-"""The folder of a node on one host: one process at a time serves it, and only one that reads what is there."""
+"""The folder of a node on one host: served by one process at a time, and by none that does not read it."""
 
 import fcntl
 import os
@@ -51,10 +51,9 @@ def kept(settings: Settings) -> list[Shape]:
 
 
 def refuse_unread(settings: Settings, shape: Shape) -> None:
-    """Raises `DataNotRead` when a node of this shape would start empty, and there are data that it does not read.
+    """Raises `DataNotRead` when a node of this shape would start empty beside data that it does not read.
 
-    To look at the folder's files and to start anew beside them are different wishes: who has the second moves
-    them away.
+    Whoever wants to begin anew moves them away.
     """
     if (settings.data_dir / RESTORING).exists():
         raise DataNotRead(f"{settings.data_dir} was not restored to the end: restore it again")
@@ -62,7 +61,7 @@ def refuse_unread(settings: Settings, shape: Shape) -> None:
         return
     for path, remedy in _unread(settings):
         raise DataNotRead(
-            f"{path} is there, and is not read by this node, which would start empty: {remedy}, or move it away"
+            f"{path} is not read by this node, which would start empty beside it: {remedy}, or move it away"
         )
 
 

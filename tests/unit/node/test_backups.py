@@ -37,7 +37,9 @@ def database(folder: Path, *values: int) -> Settings:
 
 
 def add(connection: apsw.Connection, *values: int) -> None:
-    connection.execute("INSERT INTO t SELECT value FROM json_each(?)", (msgspec.json.encode(values).decode(),))
+    connection.execute(
+        "INSERT INTO t SELECT value FROM json_each(?)", (msgspec.json.encode(values).decode(),)
+    )
 
 
 def numbers(folder: Path) -> int:
@@ -122,7 +124,9 @@ def test_a_folder_that_is_no_copy_is_refused(tmp_path: Path, text: str) -> None:
         restore(Settings(data_dir=tmp_path / "other"), tmp_path / "copy", silently)
 
 
-@pytest.mark.parametrize("file", ["longline.db", "longline.db-wal", "valkey/appendonlydir/appendonly.aof.manifest"])
+@pytest.mark.parametrize(
+    "file", ["longline.db", "longline.db-wal", "valkey/appendonlydir/appendonly.aof.manifest"]
+)
 def test_nothing_is_brought_back_over_data_that_are_there(tmp_path: Path, file: str) -> None:
     """Also not beside the log of a database that is gone, which would be taken for the new one's."""
     backup(database(tmp_path / "data", 1), tmp_path / "copy", silently)
@@ -207,7 +211,9 @@ def test_what_the_copy_says_is_what_was_copied(tmp_path: Path) -> None:
     assert made.shape is Shape.WORKERS
     assert made == backups._read(tmp_path / "copy")
     assert made.size == sum(
-        path.stat().st_size for path in (tmp_path / "copy").rglob("*") if path.is_file() and path.name != CONTENTS
+        path.stat().st_size
+        for path in (tmp_path / "copy").rglob("*")
+        if path.is_file() and path.name != CONTENTS
     )
 
 
