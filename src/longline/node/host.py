@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from longline.agent.agent import Agent, ChildStatus, Kind
+from longline.agent.agent import Agent, Kind
+from longline.agent.status import ChildStatus
 from longline.agent.valkey import PrivateValkey
 from longline.agent.warm import WarmParent
 from longline.errors import LonglineError
@@ -103,7 +104,10 @@ async def _run(
         patience=node.drain_grace + node.shutdown_grace,
         status_ports=settings.agent.status_ports,
         post=post,
+        beside=tuple if valkey is None else lambda: (valkey.status(),),
     )
+    if valkey is not None:
+        valkey.changed = agent.ring
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
     roll = asyncio.Event()
