@@ -45,6 +45,18 @@ class DataDirInUse(LonglineError):
     code = "data_dir_in_use"
 
 
+class DataNotRead(LonglineError):
+    """The node would start empty beside data that it does not read."""
+
+    code = "data_not_read"
+
+
+class BackupRefused(LonglineError):
+    """There is nothing to copy, the copy is not whole, or there is no room for it where it is to go."""
+
+    code = "backup_refused"
+
+
 # --- what the caller got wrong -------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ import pytest
 
 import longline
 from longline import Center, Device
-from longline.agent.agent import ChildStatus
+from longline.agent.status import ChildStatus
 from longline.keeper.port import Keeper
 from longline.keeper.redis import RedisKeeper
 from longline.settings import StoreSettings

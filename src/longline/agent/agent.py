@@ -14,15 +14,15 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 import msgspec
 import structlog
 
+from longline.agent.backoff import Backoff
 from longline.agent.child import Child
+from longline.agent.status import ChildStatus
 from longline.agent.warm import WarmParent
 from longline.errors import LonglineError
 
 log = structlog.get_logger("longline.agent")
 
-FIRST_PAUSE = 0.2  # s before an early end is answered by a new start
-LONGEST_PAUSE = 30.0
-SETTLED = 30.0  # s: who has lived so long did not end early
+LONGEST_PAUSE = 30.0  # s before a process that ends early is started again
 KILL_AFTER = 10.0  # s more than its drain and shutdown may take
 TRIES = 3  # starts of a process of a new generation before the generation is given up
 READY_WITHIN = 60.0  # s for a new generation
@@ -41,29 +41,19 @@ class Kind(msgspec.Struct, frozen=True):
         return "+".join(self.roles)
 
 
-class ChildStatus(msgspec.Struct, frozen=True):
-    """A process as the status tells of it; `state` is `starting`, `ready`, `ending` or `pausing`."""
-
-    kind: str
-    node: str | None
-    pid: int
-    state: str
-    restarts: int
-
-
 Post = Callable[[Sequence[ChildStatus]], Awaitable[None]]
 
 
 class _Place:
     """One of the processes that there should be; who fills it changes."""
 
-    def __init__(self, kind: Kind, number: int, parent: WarmParent) -> None:
+    def __init__(self, kind: Kind, number: int, parent: WarmParent, backoff: Backoff) -> None:
         self.kind = kind
         self.number = number  # the lowest that no other place had
         self.parent = parent
         self.child: Child | None = None
         self.restarts = 0
-        self.early = 0  # early ends in a row
+        self.backoff = backoff
         self.leaving = False
 
     @property
@@ -76,7 +66,8 @@ class Agent:
 
     `make_parent` gives each generation the parent that its processes are forked from. `patience`: seconds
     that a process may take from SIGTERM to its end. `status_ports`: the first of the ports that processes
-    get, one each; 0: none. `post` is where the status goes. `ready_within`: seconds for a new generation.
+    get, one each; 0: none. `post` is where the status goes, with what `beside` tells of other processes of the
+    host. `ready_within`: seconds for a new generation.
     """
 
     def __init__(
@@ -87,6 +78,7 @@ class Agent:
         patience: float,
         status_ports: int = 0,
         post: Post | None = None,
+        beside: Callable[[], Sequence[ChildStatus]] = tuple,
         ready_within: float = READY_WITHIN,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -97,6 +89,7 @@ class Agent:
         self._patience = patience
         self._status_ports = status_ports
         self._post = post
+        self._beside = beside
         self._ready_within = ready_within
         self._monotonic = monotonic
         self._sleep = sleep
@@ -132,13 +125,13 @@ class Agent:
                 await self._post(self.status())
             except LonglineError as error:
                 log.warning("status_not_told", code=error.code, error=error.message)
-                self._ring()  # there is something to tell, still
+                self.ring()  # there is something to tell, still
             await self._sleep(TELL_EVERY)
             await bell.wait()
 
     def status(self) -> list[ChildStatus]:
         """Every process there is or should be."""
-        return [self._status(place) for place in self._places]
+        return [*self._beside(), *map(self._status, self._places)]
 
     def _status(self, place: _Place) -> ChildStatus:
         child = place.child
@@ -147,7 +140,8 @@ class Agent:
         state = "ending" if place.leaving else "ready" if child.ready else "starting"
         return ChildStatus(place.kind.name, child.name, child.pid, state, place.restarts)
 
-    def _ring(self) -> None:
+    def ring(self) -> None:
+        """Something that the status tells has changed."""
         self._bell.set()
         self._bell = asyncio.Event()
 
@@ -155,14 +149,15 @@ class Agent:
 
     def _fill(self, kind: Kind, parent: WarmParent) -> _Place:
         taken = {place.number for place in self._places}
-        place = _Place(kind, next(number for number in itertools.count() if number not in taken), parent)
+        number = next(number for number in itertools.count() if number not in taken)
+        place = _Place(kind, number, parent, Backoff(LONGEST_PAUSE, self._monotonic))
         self._places[place] = asyncio.create_task(self._keep(place), name=f"agent.{kind.name}")
         return place
 
     async def _keep(self, place: _Place) -> None:
         """Starts the place's process, and again whenever it has ended."""
         while True:
-            began = self._monotonic()
+            place.backoff.starts()
             try:
                 child = await self._spawn(place)
             except (LonglineError, OSError) as error:
@@ -175,24 +170,23 @@ class Agent:
             if place.leaving:
                 return
             place.restarts += 1
-            place.early = 0 if self._monotonic() - began >= SETTLED else place.early + 1
-            self._ring()
-            await self._sleep(pause(place.early))
+            self.ring()
+            await self._sleep(place.backoff.ended())
 
     async def _spawn(self, place: _Place) -> Child:
         settings = dict(place.kind.settings)
         if self._status_ports:
             settings["node.status_port"] = str(self._status_ports + place.number)
         worker = await place.parent.fork(place.kind.roles, settings)
-        child = place.child = Child(worker, self._ring)
+        child = place.child = Child(worker, self.ring)
         log.info("process_started", kind=place.kind.name, pid=child.pid)
-        self._ring()
+        self.ring()
         return child
 
     async def _empty(self, place: _Place) -> None:
         """Ends the place's process in good order, or by force when that takes too long."""
         place.leaving = True
-        self._ring()
+        self.ring()
         child = place.child
         if child is None:
             self._places[place].cancel()
@@ -207,7 +201,7 @@ class Agent:
                 await child.ended.wait()
         await asyncio.gather(self._places[place], return_exceptions=True)
         del self._places[place]
-        self._ring()
+        self.ring()
 
     # --- rolling restart --------------------------------------------------------------------------
 
@@ -249,8 +243,3 @@ class Agent:
         except TimeoutError:
             return False
         return True
-
-
-def pause(early: int) -> float:
-    """Seconds before the next start, after so many early ends in a row."""
-    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (min(early, 20) - 1)) if early else 0.0

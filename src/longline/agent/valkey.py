@@ -12,20 +12,27 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import structlog
 
+from longline.agent.backoff import Backoff
+from longline.agent.status import ChildStatus
 from longline.errors import DataDirInUse, LonglineError, SettingsError, Unavailable
 
 SOCKET = "valkey.sock"
+LOG = "valkey.log"
 LONGEST_SOCKET = 100  # bytes that a Unix socket's path may have (sun_path, unix(7))
 LONGEST_LOG = 1024 * 1024  # bytes, looked at before each start
-START_WITHIN = 120.0  # s: it may have much to read
+START_WITHIN = 120.0  # s without a word, after which it is taken for hung
 STOP_WITHIN = 30.0
 ANSWER_WITHIN = 0.5
-PAUSE = 0.2
+PONG = b"+PONG\r\n"
+LOADING = b"-LOADING"
+LOOK_EVERY = 0.2  # s, for a lock
+LONGEST_PAUSE = 10.0  # s before one that ends early is started again: everything waits for it
+LAST_WORDS = 4096  # bytes of its log, of which the last line says why it has ended
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 # What the engines' compactness stands on; docs/operations.md says the same for a cluster's stores.
@@ -56,10 +63,17 @@ def binary() -> Path:
 
 
 class PrivateValkey:
-    """Owned by the agent, which runs `keep` as a task after `start`. `restarts` counts."""
+    """Owned by the agent, which runs `keep` as a task after `start`.
 
-    def __init__(self, directory: Path) -> None:
+    `changed` is called when what `status` tells has changed. A server that ends early again and again, such as
+    on a full disk, which ends it with every write, is started ever more rarely.
+    """
+
+    def __init__(self, directory: Path, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self.restarts = 0
+        self.changed: Callable[[], None] = lambda: None
+        self._sleep = sleep
+        self._state = "starting"
         self.directory = directory.absolute() / "valkey"
         self.socket = directory.absolute() / SOCKET
         self._binary = binary()
@@ -79,13 +93,23 @@ class PrivateValkey:
     def pid(self) -> int:
         return self._process.pid if self._process is not None else 0
 
+    def status(self) -> ChildStatus:
+        """As the agent tells of it."""
+        pid = 0 if self._state == "pausing" else self.pid
+        return ChildStatus("store", None, pid, self._state, self.restarts)
+
+    def _is(self, state: str) -> None:
+        self._state = state
+        self.changed()
+
     async def start(self) -> None:
         """Starts the server and returns when it takes commands.
 
         Raises `Unavailable` when it does not, `DataDirInUse` when another one does not let go of the data.
         """
+        self._is("starting")
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        logs = self.directory / "valkey.log"
+        logs = self.directory / LOG
         if logs.exists() and logs.stat().st_size > LONGEST_LOG:
             os.truncate(logs, 0)
         lock = await self._lock()
@@ -101,30 +125,43 @@ class PrivateValkey:
             )
         finally:
             os.close(lock)  # the server holds it now
+        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(START_WITHIN):
-                while not await answers(self.socket):
+            async with asyncio.timeout(START_WITHIN) as limit:
+                while (said := await answer(self.socket)) != PONG:
+                    if said.startswith(LOADING):  # however long that takes: it is at work
+                        limit.reschedule(loop.time() + START_WITHIN)
                     if process.returncode is not None:
                         raise Unavailable(f"Valkey ended with status {process.returncode}: see {logs}")
                     await asyncio.sleep(0.02)
         except TimeoutError:
             await self._end()
             raise Unavailable(f"Valkey did not answer in time: see {logs}") from None
+        self._is("ready")
         log.info("store_started", pid=self.pid)
 
     async def keep(self) -> None:
         """Starts the server again whenever it ends."""
+        backoff = Backoff(LONGEST_PAUSE)
         while True:
             assert self._process is not None
             status = await self._process.wait()
             self.restarts += 1
-            log.error("store_ended", status=status)
-            await asyncio.sleep(PAUSE)
+            pause = backoff.ended()
+            self._is("pausing")
+            log.error(
+                "store_ended",
+                status=status,
+                again_in=pause,
+                reason=last_words(self.directory / LOG),
+                disk_free=shutil.disk_usage(self.directory).free,
+            )
+            await self._sleep(pause)
+            backoff.starts()
             try:
                 await self.start()
             except (LonglineError, OSError) as error:
                 log.error("store_not_started", error=str(error))
-                await asyncio.sleep(1.0)
 
     async def stop(self) -> None:
         """Ends the server in good order."""
@@ -156,11 +193,11 @@ class PrivateValkey:
         would destroy them.
         """
         descriptor = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        for _ in range(int(STOP_WITHIN / PAUSE)):
+        for _ in range(int(STOP_WITHIN / LOOK_EVERY)):
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(LOOK_EVERY)
             else:
                 return descriptor
         os.close(descriptor)
@@ -169,16 +206,32 @@ class PrivateValkey:
 
 async def answers(path: Path) -> bool:
     """Whether a server at the socket takes commands; it does not while it reads its data."""
+    return await answer(path) == PONG
+
+
+async def answer(path: Path) -> bytes:
+    """What a server at the socket says to PING; nothing when nobody is there or it says nothing in time."""
     try:
         async with asyncio.timeout(ANSWER_WITHIN):
             reader, writer = await asyncio.open_unix_connection(path)
             try:
                 writer.write(b"PING\r\n")
-                return await reader.readline() == b"+PONG\r\n"
+                return await reader.readline()
             finally:
                 writer.transport.abort()
     except OSError:  # a TimeoutError is one
-        return False
+        return b""
+
+
+def last_words(path: Path) -> str:
+    """The last line of a log, which says why the server has ended."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - LAST_WORDS))
+            lines = file.read().decode(errors="replace").split("\n")
+    except OSError:
+        return ""
+    return next((line for line in reversed(lines) if line.strip()), "")
 
 
 def ending_with(parent: int) -> Callable[[], None]:

@@ -31,6 +31,8 @@ _COMMANDS: Final = (
     ("token", "longline.cli.admin:token", "Make the credentials of a device."),
     ("push", "longline.cli.admin:push", "Send a message to devices."),
     ("listen", "longline.cli.admin:listen", "Be a device: print what arrives."),
+    ("backup", "longline.cli.backup:backup", "Copy what a node on this host keeps, while it runs."),
+    ("restore", "longline.cli.backup:restore", "Bring such a copy back."),
     ("bench", "longline.cli.bench:bench", "Generate load and measure, against this or any MQTT broker."),
     ("config", "longline.cli.config:config", "Check and show the settings, write their reference."),
     ("doctor", "longline.cli.doctor:doctor", "Look at this host and say what to change."),

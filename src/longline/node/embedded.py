@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from longline.bus.local import LocalBus
 from longline.keeper.local import LocalKeeper
 from longline.node.admin_key import make_data_dir
+from longline.node.data_folder import KEEPER_FILE, Shape, held, refuse_unread
 from longline.node.engines import Engines
 from longline.node.process import ROLES, Process
 from longline.register.memory import MemoryRegister
@@ -21,6 +22,8 @@ def embedded(settings: Settings) -> Process:
 async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStack) -> Engines:
     """SQLite, and memory: no service but this process. `opened` closes what was opened."""
     make_data_dir(settings.data_dir)
+    opened.enter_context(held(settings.data_dir))
+    refuse_unread(settings, Shape.SERVE)
     register = MemoryRegister()
     saver = await SqliteSaver.open(
         settings.database,
@@ -32,7 +35,7 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
         event_limit=settings.saver.event_limit,
     )
     opened.push_async_callback(saver.close)
-    keeper = await LocalKeeper.open(settings.data_dir / "keeper.json")
+    keeper = await LocalKeeper.open(settings.data_dir / KEEPER_FILE)
     opened.push_async_callback(keeper.close)
     bus = LocalBus(settings.bus.queue, settings.bus.queue_bytes)
     figures = {"saver": saver.statistics, "register": register.statistics, "bus": bus.statistics}

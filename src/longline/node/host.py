@@ -11,14 +11,15 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from longline.agent.agent import Agent, ChildStatus, Kind
+from longline.agent.agent import Agent, Kind
+from longline.agent.status import ChildStatus
 from longline.agent.valkey import PrivateValkey
 from longline.agent.warm import WarmParent
 from longline.errors import LonglineError
 from longline.keeper.port import Keeper
 from longline.node.admin_key import admin_key, make_data_dir
 from longline.node.cluster import open_keeper
-from longline.node.data_lock import held
+from longline.node.data_folder import Shape, held, refuse_unread
 from longline.node.ports import until_free
 from longline.node.process import ROLES
 from longline.settings import Settings, load
@@ -62,9 +63,8 @@ async def run_workers(
     make_data_dir(settings.data_dir)
     async with AsyncExitStack() as opened:
         opened.enter_context(held(settings.data_dir))
+        refuse_unread(settings, Shape.WORKERS)
         valkey = PrivateValkey(settings.data_dir)
-        if settings.database.exists() and not valkey.directory.exists():
-            log.warning("other_data", reason="what was kept without --workers is not seen with it")
         await until_free(settings, ROLES)
         opened.push_async_callback(valkey.stop)
         await valkey.start()
@@ -104,7 +104,10 @@ async def _run(
         patience=node.drain_grace + node.shutdown_grace,
         status_ports=settings.agent.status_ports,
         post=post,
+        beside=tuple if valkey is None else lambda: (valkey.status(),),
     )
+    if valkey is not None:
+        valkey.changed = agent.ring
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
     roll = asyncio.Event()

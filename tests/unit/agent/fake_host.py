@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from longline.agent.agent import Agent, ChildStatus, Kind
+from longline.agent.agent import Agent, Kind
+from longline.agent.status import ChildStatus
 from longline.agent.warm import WarmParent
 
 TARGET = "tests.unit.agent.targets:work"

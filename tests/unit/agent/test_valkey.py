@@ -13,6 +13,7 @@ import pytest
 
 from longline.agent import valkey
 from longline.agent.valkey import LONGEST_SOCKET, PrivateValkey, answers, binary
+from longline.agent.status import ChildStatus
 from longline.errors import DataDirInUse, SettingsError, Unavailable
 from tests.integration.processes import alive
 from tests.unit.agent.fake_host import WITHIN
@@ -71,6 +72,75 @@ async def test_a_directory_whose_name_is_too_long_for_a_socket_has_it_elsewhere(
         assert server.socket.parent.stat().st_mode & 0o777 == 0o700
         assert await ask(server, "PING") == "+PONG"
     assert not server.socket.parent.exists()
+
+
+async def test_a_server_that_ends_at_once_again_and_again_is_started_ever_more_rarely(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk, which ends it with the first write. Log and status tell, with its last words."""
+    pauses: list[float] = []
+    statuses: list[ChildStatus] = []
+    told: list[dict[str, object]] = []
+    monkeypatch.setattr(valkey.log, "error", lambda event, **fields: told.append({"event": event, **fields}))
+
+    async def sleep(seconds: float) -> None:
+        statuses.append(server.status())
+        pauses.append(seconds)
+        if len(pauses) == 8:
+            await asyncio.Event().wait()
+        await asyncio.sleep(0)
+
+    server = PrivateValkey(tmp_path, sleep)
+    changes = 0
+
+    def changed() -> None:
+        nonlocal changes
+        changes += 1
+
+    server.changed = changed
+    await server.start()
+    assert server.status() == ChildStatus("store", None, server.pid, "ready", 0)
+    keeping = asyncio.create_task(server.keep())
+    damaged = server.directory / "appendonlydir" / "appendonly.aof.manifest"
+    whole = damaged.read_bytes()
+    damaged.write_text("nonsense\n")
+    os.kill(server.pid, signal.SIGKILL)
+    await until(lambda: len(pauses) == 8)
+    assert pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
+    assert statuses[-1] == ChildStatus("store", None, 0, "pausing", 8)
+    assert changes > 8
+    ended = [entry for entry in told if entry["event"] == "store_ended"]
+    assert len(ended) == 8
+    assert "manifest" in str(ended[-1]["reason"])
+    assert ended[-1]["again_in"] == 10.0
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+    damaged.write_bytes(whole)
+    async with running(tmp_path) as again:
+        assert await ask(again, "PING") == "+PONG"
+    await server.stop()
+
+
+async def test_a_server_that_has_much_to_read_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long: it says that it is at work, and would have to begin anew."""
+    ends: list[float] = []
+    schedule, asked = asyncio.Timeout.reschedule, valkey.answer
+
+    def reschedule(limit: asyncio.Timeout, when: float | None) -> None:
+        ends.append((when or 0.0) - asyncio.get_running_loop().time())
+        schedule(limit, when)
+
+    monkeypatch.setattr(asyncio.Timeout, "reschedule", reschedule)
+    said = iter([b"-LOADING it reads\r\n"] * 3)
+
+    async def answer(path: Path) -> bytes:
+        return next(said, None) or await asked(path)
+
+    monkeypatch.setattr(valkey, "answer", answer)
+    async with running(tmp_path):
+        assert len([end for end in ends if end > valkey.START_WITHIN / 2]) == 1 + 3
 
 
 async def test_two_never_serve_the_same_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

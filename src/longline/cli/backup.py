@@ -1,0 +1,53 @@
+"""`longline backup` and `longline restore`: what a node on this host keeps, into a folder and out of one."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from longline.cli.flags import Config, Data, Json, Overrides, load_settings
+from longline.cli.output import print_json
+from longline.node.backups import Backup
+from longline.node.backups import backup as make_backup
+from longline.node.backups import restore as bring_back
+
+Target = Annotated[Path, Parameter(help="A folder that is not there yet.")]
+Source = Annotated[Path, Parameter(help="A folder that `longline backup` has made.")]
+
+
+def backup(
+    directory: Target, *overrides: Overrides, config: Config = None, data: Data = None, json: Json = False
+) -> int:
+    """Copy what a node on this host keeps, of `serve` or of `serve --workers`, while it runs or stands still.
+
+    Everything that was answered 202 before is in the copy, with the keys: keep it as safe as the node's data.
+    Takes the settings of the node, as a file, from the environment or as flags.
+    """
+    settings = load_settings(config, data, overrides).settings
+    return _tell("copied", make_backup(settings, directory, _progress), directory, json)
+
+
+def restore(
+    directory: Source, *overrides: Overrides, config: Config = None, data: Data = None, json: Json = False
+) -> int:
+    """Bring a copy back into the data folder, where no node runs and nothing is kept.
+
+    Takes the settings of the node that is to be started there.
+    """
+    settings = load_settings(config, data, overrides).settings
+    return _tell("restored", bring_back(settings, directory, _progress), settings.data_dir, json)
+
+
+def _tell(what: str, done: Backup, where: Path, json: bool) -> int:
+    if json:
+        print_json({"shape": done.shape, "made_at": done.made_at, "bytes": done.size, "path": str(where)})
+    else:
+        print(f"{what} {done.size:,} bytes of `{done.shape}`, as of {done.made_at}, to {where}")
+    return 0
+
+
+def _progress(done: int, of: int) -> None:
+    if sys.stderr.isatty():
+        end = "\n" if done == of else ""
+        print(f"\r{100 * done // max(1, of)} %", end=end, file=sys.stderr, flush=True)
