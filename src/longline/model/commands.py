@@ -13,8 +13,9 @@ class Target(msgspec.Struct, frozen=True, gc=False):
 
     `binding` was read after the commit, so whoever binds later finds the message in the inbox. `before` is
     the position of what was put into the inbox before it and may still wait there, or any later one below
-    `position`; 0 when nothing waits, or where nothing is lost or late on the way to the room. Who has not
-    got that far has to read the inbox first.
+    `position`; 0 when nothing waits, or where nothing is lost or late on the way to the room. `log_before` is
+    that of the broadcast that was put into the log before it, likewise; 0 for none. Who has not got that far has
+    to read first.
     """
 
     device: str
@@ -22,6 +23,7 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     position: int
     binding: Binding | None
     before: int = 0
+    log_before: int = 0
 
 
 class Unicast(msgspec.Struct, frozen=True):
@@ -33,10 +35,15 @@ class Unicast(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """A broadcast's entry in one part of the app's log, and whom of that part it is for."""
+    """A broadcast's entry in one part of the app's log, and whom of that part it is for.
+
+    `before` is the position of the entry before it that may still be open, or any later one below `position`; 0
+    for none.
+    """
 
     position: int
     audience: bytes
+    before: int = 0
 
 
 class Broadcast(msgspec.Struct, frozen=True):

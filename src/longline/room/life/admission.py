@@ -30,6 +30,7 @@ from longline.room.counters import RoomCounters
 from longline.room.life.authority import Authority
 from longline.room.life.takeovers import Takeovers
 from longline.room.push.inbox import Inbox
+from longline.room.push.pace import Pace
 from longline.room.session.client import ClientConnection
 from longline.room.session.session import Gone, Session
 from longline.room.session.sessions import Sessions
@@ -81,6 +82,7 @@ class Admission:
         apps: AppCache,
         inbox: Inbox,
         takeovers: Takeovers,
+        pace: Pace,
         fenced: asyncio.Event,
     ) -> None:
         self._settings = settings
@@ -95,6 +97,7 @@ class Admission:
         self._apps = apps
         self._inbox = inbox
         self._takeovers = takeovers
+        self._pace = pace
         self._fenced = fenced
         self._suspended = False
         self._waiting: Batcher[tuple[ClientConnection, Connect]] = Batcher(
@@ -180,7 +183,8 @@ class Admission:
     ) -> list[Answer | Exception]:
         """Asks a store for all at once, or, when something nobody foresaw is wrong with one, for each."""
         try:
-            return list(await call(batch))
+            with self._pace.asking():
+                return list(await call(batch))
         except LonglineError as error:
             return [error] * len(batch)
         except Exception as error:
