@@ -14,8 +14,8 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     `binding` was read after the commit, so whoever binds later finds the message in the inbox. `before` is
     the position of what was put into the inbox before it and may still wait there, or any later one below
     `position`; 0 when nothing waits, or where nothing is lost or late on the way to the room. `log_before` is
-    that of the broadcast that was put into the log before it, likewise; 0 for none. Who has not got that far has
-    to read first.
+    that of the broadcast that was put into the log before it, likewise; 0 for none. Who has not got that far
+    has to read first.
     """
 
     device: str
@@ -37,8 +37,8 @@ class Unicast(msgspec.Struct, frozen=True):
 class Part(msgspec.Struct, frozen=True):
     """A broadcast's entry in one part of the app's log, and whom of that part it is for.
 
-    `before` is the position of the entry before it that may still be open, or any later one below `position`; 0
-    for none.
+    `before` is the position of the entry before it that may still be open, or any later one below `position`;
+    0 for none.
     """
 
     position: int

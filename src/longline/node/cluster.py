@@ -26,10 +26,17 @@ def member(settings: Settings, roles: Sequence[str]) -> Process:
 
 
 async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStack) -> Engines:
-    """Redis or Valkey, and ZooKeeper unless the settings have the store do its work."""
+    """Redis or Valkey, and ZooKeeper unless the settings have the store do its work.
+
+    The store is opened twice. What says that a member is alive, and what lets a device in, goes over connections
+    of its own: a server serves its connections in turn, so that it waits for none of the work that has piled
+    up on the others, nor for the bound on that.
+    """
     store = await _open_store(settings, opened)
+    urgent = await _open_store(settings, opened)
     saver = await RedisSaver.open(
         store,
+        urgent=urgent,
         ledger_retention_ms=settings.saver.ledger_retention * 1000,
         event_limit=settings.saver.event_limit,
         cache_bytes=settings.saver.cache_bytes,
@@ -47,15 +54,16 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
         patience=settings.bus.patience,
     )
     opened.push_async_callback(bus.close)
-    register = RedisRegister(store, give_up=settings.store.timeout, faults=faults)
+    register = RedisRegister(urgent, give_up=settings.store.timeout, faults=faults)
     opened.push_async_callback(register.close)
     figures = {
         "store": store.statistics,
+        "store_urgent": urgent.statistics,
         "saver": saver.statistics,
         "register": register.statistics,
         "bus": bus.statistics,
     }
-    return Engines(saver, register, bus, await _open_keeper(settings, store, opened), figures)
+    return Engines(saver, register, bus, await _open_keeper(settings, urgent, opened), figures)
 
 
 async def open_keeper(settings: Settings, opened: AsyncExitStack) -> Keeper:

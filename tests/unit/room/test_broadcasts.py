@@ -16,8 +16,7 @@ from longline.saver.port.inboxes import Arrival, Page
 from longline.settings import RoomSettings
 from tests.unit.room.fixture import a_message
 from tests.unit.room.running import NODE, RunningRoom
-from tests.unit.room.test_admission import topics, unicast
-from tests.unit.room.test_inbox import push
+from tests.unit.room.test_admission import push, topics, unicast
 
 
 def broadcast(position: int, *ordinals: int, online_only: bool = False, before: int = 0) -> Broadcast:

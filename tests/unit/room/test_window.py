@@ -149,8 +149,8 @@ class Walk:
     """A device, a room and a store: every step is one of the things that can happen next.
 
     The store commits pushes to two lanes with positions from one counter; what centers offer lies in `offers`
-    and is taken from there in any order, twice, or is lost, of which the window is told. Receipts are committed
-    late. `told`: how often a unicast says what was in the inbox before it.
+    and is taken from there in any order, twice, or is lost, of which the window is told. Receipts are
+    committed late. `told`: how often a unicast says what was in the inbox before it.
     """
 
     def __init__(self, seed: int, told: float = 0.5) -> None:

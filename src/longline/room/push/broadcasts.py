@@ -1,13 +1,13 @@
 """Writes broadcasts to the sessions that they are for.
 
 A broadcast visits every session of its app: it goes through them in slices and lets the loop serve
-heartbeats, unicasts and new connections in between, as `Pace` says. Broadcasts that have gathered meanwhile go
-through them together, so that a device gets what there is for it with one write. Each device gets them, and
-unicasts, in the order of their commits: whoever is about to write something newer to a session asks `bring` for
-what goes first.
+heartbeats, unicasts and new connections in between, as `Pace` says. Broadcasts that have gathered meanwhile
+go through them together, so that a device gets what there is for it with one write. Each device gets them,
+and unicasts, in the order of their commits: whoever is about to write something newer to a session asks
+`bring` for what goes first.
 
-Whoever brings a broadcast never waits. When `WAITING` wait already, or `AT_ONCE` paced ones are under way, the
-next is left in the log: the sessions of its app are looked at in turn, and read it there.
+Whoever brings a broadcast never waits. When `WAITING` wait already, or `AT_ONCE` paced ones are under way,
+the next is left in the log: the sessions of its app are looked at in turn, and read it there.
 
 What is written is this room's sub-task of the broadcast; the store is told when it is done. A store that does
 not answer delays that, but not the broadcasts behind it, up to `UNTOLD` of them.

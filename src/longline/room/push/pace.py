@@ -1,15 +1,15 @@
 """How much bulk work may be done now: what goes to many devices at once, be it offered or read.
 
 Whoever has much to do does it in slices and comes to `pause` after each. A slice is `slice` deliveries long;
-then the loop serves whoever waits, and after that the bulk rests for `weight` times as long as that turn took. So
-what a node needs to be taken for alive (heartbeats, PINGRESP, binds) never waits for more than a slice, and a
-machine or a store that is short of time gets the rest.
+then the loop serves whoever waits, and after that the bulk rests for `weight` times as long as that turn
+took. So what a node needs to be taken for alive (heartbeats, PINGRESP, binds) never waits for more than a
+slice, and a machine or a store that is short of time gets the rest.
 
-Both are found by additive increase and multiplicative decrease. A turn that took longer than `TURN` halves the
-slice, and where that is as small as it gets, doubles the weight. A store whose answers take longer than `LATE`, or
-that gives none, does both: what is written now it has to take as receipts later. A good turn takes a little off
-the weight, and when there is none left adds a little to the slice. Where nothing is wrong there is no rest, and a
-slice is as long as the setting says.
+Both are found by additive increase and multiplicative decrease. A turn that took longer than `TURN` halves
+the slice, and where that is as small as it gets, doubles the weight. A store whose answers take longer than
+`LATE`, or that gives none, does both: what is written now it has to take as receipts later. A good turn takes
+a little off the weight, and when there is none left adds a little to the slice. Where nothing is wrong there
+is no rest, and a slice is as long as the setting says.
 """
 
 import asyncio

@@ -1,7 +1,8 @@
 """Broadcasts that are under way in this room, in the order in which their devices are to get them.
 
-A broadcast is a pass through the sessions of its app. While it is under way some devices have it and others do
-not, and what is newer must not come to a device before it: `due` says what is to be written to a session first.
+A broadcast is a pass through the sessions of its app. While it is under way some devices have it and others
+do not, and what is newer must not come to a device before it: `due` says what is to be written to a session
+first.
 """
 
 from collections.abc import Iterable

@@ -2,10 +2,10 @@
 
 The store is the queue: it has every push that is pending for the device, in two lanes, the *inbox* (unicasts)
 and the *log* (broadcasts). Both have their positions from one counter, which rises as the store commits: so
-there is one order, and the device is to get everything in it. Nothing is queued here. A push reaches the connection in
-one of two ways: a center tells the room of it right after the commit (it is *offered*), which is fast and may
-come late, twice, out of order or never; or the room *reads* the store, which is slow and whole, and in order
-over both lanes.
+there is one order, and the device is to get everything in it. Nothing is queued here. A push reaches the
+connection in one of two ways: a center tells the room of it right after the commit (it is *offered*), which
+is fast and may come late, twice, out of order or never; or the room *reads* the store, which is slow and
+whole, and in order over both lanes.
 
 Of each lane the window keeps two positions:
 
@@ -13,20 +13,21 @@ Of each lane the window keeps two positions:
     read      up to here the store itself was read without a gap: nothing pending before it is unknown here.
 
 What is offered says what was stored before it: a broadcast, the broadcast before it; a unicast that too, and
-the unicast before it where that may be lost or late. While one of these was not written yet, it is *early*: it
-is left, and read in its turn with what is missing. So of the log everything at or before `written` was written,
-and whatever is offered there came again.
+the unicast before it where that may be lost or late. While one of these was not written yet, it is *early*:
+it is left, and read in its turn with what is missing. So of the log everything at or before `written` was
+written, and whatever is offered there came again.
 
-Of the inbox that cannot be said: a unicast may not know of those before it, and a broadcast never does. A unicast at
-or before `read`, or in flight, is known: it came again. Between `read` and `written` lies what was offered. One
-that comes behind what was stored after it is *late*: the positions cannot tell whether it was written and
-acknowledged already or overtaken, so the store has to say. That is *doubt*, and is resolved by one read that
-begins at `read` again, once all receipts are committed, and leaves out what is in flight on this connection.
-What was acknowledged does not come up in it, so at its end, where all is known, `written` is at least where it
-was before (`Rewound` remembers both).
+Of the inbox that cannot be said: a unicast may not know of those before it, and a broadcast never does. A
+unicast at or before `read`, or in flight, is known: it came again. Between `read` and `written` lies what was
+offered. One that comes behind what was stored after it is *late*: the positions cannot tell whether it was
+written and acknowledged already or overtaken, so the store has to say. That is *doubt*, and is resolved by
+one read that begins at `read` again, once all receipts are committed, and leaves out what is in flight on
+this connection. What was acknowledged does not come up in it, so at its end, where all is known, `written` is
+at least where it was before (`Rewound` remembers both).
 
-What is only for who can take it now stands in no lane, and nobody can read it. It is written in CURRENT, and not
-behind anything that was stored after it: `latest` is the latest position that was written, of whatever kind.
+What is only for who can take it now stands in no lane, and nobody can read it. It is written in CURRENT, and
+not behind anything that was stored after it: `latest` is the latest position that was written, of whatever
+kind.
 
 A window is in one of these states. A twin that is DOUBTED is as the other, but its next read begins at
 `read`:
