@@ -30,6 +30,7 @@ HOT_MODULES = (
     "room/push/pushes.py",
     "room/push/sent.py",
     "room/pubsub/fanout.py",
+    "room/pubsub/message.py",
     "room/pubsub/rooms.py",
     "room/pubsub/rules.py",
     "room/pubsub/subscriptions.py",

@@ -94,7 +94,7 @@ class Forward(msgspec.Struct, frozen=True):
     """A message of plain publish/subscribe, for the subscribers on this node.
 
     `properties` are those that go on to subscribers, encoded as in an MQTT 5 PUBLISH (section 2.2.2) without
-    their length; empty for none.
+    their length; empty for none. `at` is when it was published (ms), for one that expires; 0 for others.
     """
 
     app: int
@@ -102,6 +102,7 @@ class Forward(msgspec.Struct, frozen=True):
     payload: bytes
     qos: int
     properties: bytes = b""
+    at: int = 0
 
 
 class Routes(msgspec.Struct, frozen=True):

@@ -1,12 +1,23 @@
 """How fast bulk work goes, by what loop and store have to say."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
 from longline.errors import Fenced, LonglineError, Overloaded, Unavailable
-from longline.room.push.pace import HEAVIEST, LATE, LEAST, LONGEST_REST, LOOP, STORE_FAILS, STORE_LATE, TURN, Pace
-from longline.testing.clock import VirtualClock
+from longline.room.push.pace import (
+    HEAVIEST,
+    LATE,
+    LEAST,
+    LONGEST_REST,
+    LOOP,
+    STORE_FAILS,
+    STORE_LATE,
+    TURN,
+    Pace,
+)
+from longline.testing.clock import VirtualClock, settle
 
 MOST = 500
 GOOD = 0.001  # s
@@ -18,13 +29,10 @@ def a_pace(clock: VirtualClock, most: int = MOST) -> Pace:
 
 async def after(clock: VirtualClock, pace: Pace, seconds: float, error: Exception | None = None) -> None:
     """The store answers, or does not, after so many seconds."""
-    try:
-        with pace.asking():
-            await clock.advance(seconds)
-            if error is not None:
-                raise error
-    except type(error) if error is not None else ():
-        pass
+    with suppress(LonglineError, ValueError), pace.asking():
+        await clock.advance(seconds)
+        if error is not None:
+            raise error
 
 
 def test_where_nothing_is_wrong_there_is_no_rest_and_the_slice_grows_to_what_is_set() -> None:
@@ -91,7 +99,9 @@ async def test_an_answer_that_was_late_is_forgotten_when_the_store_is_asked_no_m
     ("error", "slows"),
     [(Unavailable(), True), (Overloaded(), True), (Fenced(), False), (ValueError(), False)],
 )
-async def test_a_store_that_refuses_slows_until_it_takes_something_again(error: Exception, slows: bool) -> None:
+async def test_a_store_that_refuses_slows_until_it_takes_something_again(
+    error: Exception, slows: bool
+) -> None:
     clock = VirtualClock()
     pace = a_pace(clock)
     await after(clock, pace, 0.001, error)
@@ -121,8 +131,9 @@ async def test_others_have_a_turn_between_two_slices_and_the_time_of_the_rest() 
     begun = pace.begin()
     await clock.advance(0.01)
     pausing = asyncio.create_task(pace.pause(begun))
-    await clock.until_sleeping(pytest.approx(0.01 * 0.75))
+    await settle()
     assert served
+    assert clock.next_wake == pytest.approx(0.01 * 0.75)
     await clock.advance(1)
     assert pausing.done()
 

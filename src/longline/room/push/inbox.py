@@ -181,6 +181,8 @@ class Inbox:
                 return
             if not window.take(push.position, push.broadcast):
                 continue  # in flight on this very connection
+            if push.message.expires_at <= now:
+                continue  # the answer was on its way for too long: the store ends it
             frame = frames.get(push.message.id)
             if frame is None:
                 frame = frames[push.message.id] = Frames(push.message)

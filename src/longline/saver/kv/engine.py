@@ -59,13 +59,11 @@ class RedisSaver:
         """An engine on an open store, which stays its owner's to close.
 
         `urgent`: the same store by connections of its own, for what is not to wait behind bulk work; `store`
-        unless given. `ledger_retention_ms`: how long a ledger is kept after its message's end. `event_limit`: events kept
-        for each app. `cache_bytes`: memory for the messages of broadcasts. `faults`: where it is noted when
-        the store refuses one item of a batch.
+        unless given. `ledger_retention_ms`: how long a ledger is kept after its message's end. `event_limit`:
+        events kept for each app. `cache_bytes`: memory for the messages of broadcasts. `faults`: where it is
+        noted when the store refuses one item of a batch.
         """
-        return cls(
-            store, urgent or store, ledger_retention_ms, event_limit, cache_bytes, faults or Faults()
-        )
+        return cls(store, urgent or store, ledger_retention_ms, event_limit, cache_bytes, faults or Faults())
 
     def durability(self) -> Durability:
         assurance = self._store.durability()
