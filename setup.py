@@ -27,6 +27,7 @@ HOT_MODULES = (
     "room/counters.py",
     "room/turn.py",
     "room/push/frames.py",
+    "room/push/passes.py",
     "room/push/pushes.py",
     "room/push/sent.py",
     "room/pubsub/fanout.py",

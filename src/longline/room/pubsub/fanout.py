@@ -62,7 +62,7 @@ class Fanout:
     `clock` in ms.
     """
 
-    __slots__ = ("_counters", "_faults", "clock", "rooms", "session_queue", "turn")
+    __slots__ = ("_counters", "_expiring", "_faults", "clock", "rooms", "session_queue", "turn")
 
     def __init__(
         self,
@@ -74,6 +74,7 @@ class Fanout:
     ) -> None:
         self._counters = counters
         self._faults = faults
+        self._expiring: FanoutMessage | None = None  # what is being spread, if it has an end
         self.clock = clock
         self.turn = turn
         self.session_queue = session_queue
@@ -177,6 +178,7 @@ class Fanout:
 
     def spread(self, message: FanoutMessage, subscribers: list[Subscriber[Session]]) -> int:
         """Delivers a message to each of these; returns how many of them it has reached."""
+        self._expiring = message if message.ends else None
         packet_qos = message.packet.qos
         sender = message.sender
         reached = 0
@@ -193,7 +195,7 @@ class Fanout:
                     frame = message.frame(outlet.mqtt5, qos)
                 else:
                     frame = message.with_prefix(sharing.prefix, outlet.version, qos)
-                if self._deliver(receiver, outlet, message, frame, qos):
+                if self._deliver(receiver, outlet, frame, qos):
                     reached += 1
             except Exception as error:
                 self._faults.note("room.fanout", error)
@@ -201,9 +203,7 @@ class Fanout:
         self._counters.messages_routed += reached
         return reached
 
-    def _deliver(
-        self, receiver: Session, outlet: Outlet, message: FanoutMessage, frame: PublishFrame, qos: int
-    ) -> bool:
+    def _deliver(self, receiver: Session, outlet: Outlet, frame: PublishFrame, qos: int) -> bool:
         if outlet.limited and not outlet.takes(len(frame.at_most_once) + PACKET_ID):
             self._counters.messages_dropped_size += 1
             return False
@@ -225,11 +225,12 @@ class Fanout:
         if len(queue) >= self.session_queue:
             self._counters.messages_dropped_slow += 1
             return False
-        if message.ends:
-            attachment = receiver.attachment
-            queue.append(Held(message, "" if attachment is None else attachment.prefix))
-        else:
+        expiring = self._expiring
+        if expiring is None:
             queue.append(frame)
+        else:
+            attachment = receiver.attachment
+            queue.append(Held(expiring, "" if attachment is None else attachment.prefix))
         return True
 
     def drain(self, session: Session) -> None:

@@ -136,19 +136,7 @@ class Broadcasts:
             if session.window.log_written < left[session.ordinal % parts] < position:
                 self._pushes.lost(session)
         for each in self._passes.due(session, position):
-            self._offer(session, each, now)
-
-    def _offer(self, session: Session, each: Pass, now: int) -> None:
-        ordinal = session.ordinal
-        part = each.part_of(ordinal)
-        if each.online_only:
-            if ordinal in each.had or each.cancelled or not each.is_for(ordinal):
-                return
-            each.had.add(ordinal)
-        elif each.cancelled or not each.is_for(ordinal):
-            session.window.pass_by(part.position, part.before)
-            return
-        self._pushes.offer(session, each.frames, part.position, True, now, 0, part.before)
+            each.give(session, self._pushes, now)
 
     async def run(self) -> None:
         """Writes broadcasts for as long as the room lives."""
@@ -216,8 +204,8 @@ class Broadcasts:
                 try:
                     for each in passes:
                         if more:
-                            self.bring(session, each.part_of(session.ordinal).position, now)
-                        self._offer(session, each, now)
+                            self.bring(session, each.at(session), now)
+                        each.give(session, self._pushes, now)
                 except Exception as error:  # this session's: the others go on
                     self._faults.note("room.broadcasts", error)
             done = end

@@ -10,8 +10,9 @@ from typing import final
 
 from pyroaring import BitMap
 
-from longline.model.commands import Broadcast, Part
+from longline.model.commands import Broadcast
 from longline.room.push.frames import Frames
+from longline.room.push.pushes import Pushes
 from longline.room.session.session import Session
 
 
@@ -43,17 +44,28 @@ class Pass:
         # Each is read when the first device of its part comes up.
         self._audiences: list[BitMap | None] = [None] * len(command.parts)
 
-    def is_for(self, ordinal: int) -> bool:
-        """Whether a device is in the audience."""
-        place, part = divmod(ordinal, len(self.parts))
-        audience = self._audiences[part]
-        if audience is None:
-            audience = self._audiences[part] = BitMap.deserialize(self.parts[part].audience)
-        return place in audience
+    def at(self, session: Session) -> int:
+        """Its position in the log's part that a device is in; 0 when it is for nobody there."""
+        return self.parts[session.ordinal % len(self.parts)].position
 
-    def part_of(self, ordinal: int) -> Part:
-        """The log's part that a device is in."""
-        return self.parts[ordinal % len(self.parts)]
+    def give(self, session: Session, pushes: Pushes, now_ms: int) -> None:
+        """It is a session's turn: offers it to a device that it is for, and lets the others pass."""
+        ordinal = session.ordinal
+        count = len(self.parts)
+        number = ordinal % count
+        part = self.parts[number]
+        audience = self._audiences[number]
+        if audience is None:
+            audience = self._audiences[number] = BitMap.deserialize(part.audience)
+        theirs = not self.cancelled and ordinal // count in audience
+        if self.online_only:
+            if not theirs or ordinal in self.had:
+                return
+            self.had.add(ordinal)
+        elif not theirs:
+            session.window.pass_by(part.position, part.before)
+            return
+        pushes.offer(session, self.frames, part.position, True, now_ms, 0, part.before)
 
 
 @final
@@ -87,7 +99,7 @@ class Passes:
         window = session.window
         found: list[tuple[int, Pass]] = []
         for each in reversed(self.of(session.tenant.app)):
-            at = each.part_of(session.ordinal).position
+            at = each.at(session)
             if at >= position or not at:
                 continue
             if at <= (window.latest if each.online_only else window.log_written):
