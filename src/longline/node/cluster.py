@@ -28,9 +28,9 @@ def member(settings: Settings, roles: Sequence[str]) -> Process:
 async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStack) -> Engines:
     """Redis or Valkey, and ZooKeeper unless the settings have the store do its work.
 
-    The store is opened twice. What says that a member is alive, and what lets a device in, goes over
-    connections of its own: a server serves its connections in turn, so that it waits for none of the work
-    that has piled up on the others, nor for the bound on that.
+    The store is opened twice. What says that a member is alive, lets a device in, or keeps a queue going goes
+    over connections of its own: a server serves its connections in turn, so that it waits for none of the
+    work that has piled up on the others, nor for the bound on that.
     """
     store = await _open_store(settings, opened)
     urgent = await _open_store(settings, opened)
@@ -49,6 +49,7 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
         log.warning("store_forgets", reason="accepted messages do not survive a crash of the store itself")
     bus = RedisBus(
         store,
+        urgent=urgent,
         limit=settings.bus.queue,
         limit_bytes=settings.bus.queue_bytes,
         patience=settings.bus.patience,

@@ -51,6 +51,8 @@ async def test_heartbeats_binds_and_arrivals_do_not_wait_for_the_bulk_work_that_
         (arrival,) = await engines.saver.inboxes.arrive([Arrive(app.number, "phone", wall_clock())])
         assert bound.previous is None
         assert arrival is not None
+        await engines.bus.open("n1")
+        assert await engines.bus.nodes() == ["n1"]
         assert not bulk[-1].done()
         for call in bulk:
             call.cancel()

@@ -89,7 +89,8 @@ class Inbox:
         """Has everybody given to `look` read for in turn, for as long as the room lives."""
         while True:
             await self._wake_looks.wait()
-            turns = LOOK if len(self._asked) < BATCH else 0  # those that ask come first
+            # Those that ask come first, and where time is short there are fewer.
+            turns = int(LOOK / (1 + self._pace.weight)) if len(self._asked) < BATCH else 0
             for _ in range(min(turns, len(self._looks))):
                 session = next(iter(self._looks))
                 del self._looks[session]
