@@ -9,9 +9,11 @@ from longline.model.commands import Broadcast, Command, Forward, Routes, Unicast
 
 
 class _Queue:
-    __slots__ = ("arrived", "commands", "size", "taken")
+    __slots__ = ("arrived", "commands", "senders", "size", "taken", "turn")
 
     def __init__(self) -> None:
+        self.senders = 0  # that wait for room, or behind one who does: they keep their order
+        self.turn = asyncio.Lock()
         self.commands: deque[Command] = deque()
         self.size = 0  # bytes, as `size_of` counts them
         self.arrived = asyncio.Event()
@@ -56,16 +58,33 @@ class LocalBus:
         return list(self._queues)
 
     async def send(self, node: str, commands: Sequence[Command]) -> None:
-        for command in commands:
-            size = size_of(command)
-            while (queue := self._queues.get(node)) is not None and not self._fits(queue, size):
-                queue.taken.clear()
-                await queue.taken.wait()
-            if queue is None:
-                return
-            queue.commands.append(command)
-            queue.size += size
-            queue.arrived.set()
+        queue = self._queues.get(node)
+        if queue is None:
+            return
+        sent = 0
+        if not queue.senders:
+            while sent < len(commands) and self._put(queue, commands[sent]):
+                sent += 1
+        if sent < len(commands):
+            queue.senders += 1
+            try:
+                async with queue.turn:
+                    for command in commands[sent:]:
+                        while self._queues.get(node) is queue and not self._put(queue, command):
+                            queue.taken.clear()
+                            await queue.taken.wait()
+            finally:
+                queue.senders -= 1
+
+    def _put(self, queue: _Queue, command: Command) -> bool:
+        """False when there is no room."""
+        size = size_of(command)
+        if not self._fits(queue, size):
+            return False
+        queue.commands.append(command)
+        queue.size += size
+        queue.arrived.set()
+        return True
 
     def _fits(self, queue: _Queue, size: int) -> bool:
         return not queue.commands or (

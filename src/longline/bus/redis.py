@@ -22,10 +22,22 @@ class RedisBus:
     A queue holds at most `limit` commands of `limit_bytes` in all, packed; one batch always fits into an
     empty one. When it stays full for `patience` seconds, its oldest commands are dropped, and its reader
     sees the gap.
+
+    `urgent` is the same store by connections of its own, for the upkeep of queues: a reader that waits too
+    long for that takes its commands for lost, and has all inboxes read again, when there is too much to do
+    already.
     """
 
-    def __init__(self, store: Store, *, limit: int, limit_bytes: int, patience: float) -> None:
-        self._store = store
+    def __init__(
+        self,
+        store: Store,
+        *,
+        urgent: Store | None = None,
+        limit: int,
+        limit_bytes: int,
+        patience: float,
+    ) -> None:
+        self._store = urgent or store
         self._producer = Producer(store, limit, limit_bytes, patience)
         self._outgoing: dict[str, Outgoing] = {}  # nodes to which something is under way, or that are stuck
         self._incoming: dict[str, Incoming] = {}  # nodes of this process

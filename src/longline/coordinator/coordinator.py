@@ -36,7 +36,7 @@ class Coordinator:
     ) -> None:
         self.rerouting = Rerouting(
             saver.routing,
-            functools.partial(route, bus=bus, routing=saver.routing, inboxes=saver.inboxes),
+            functools.partial(route, bus=bus, routing=saver.routing, inboxes=saver.inboxes, late=True),
             faults,
             after=settings.unrouted_after,
         )

@@ -2,7 +2,8 @@
 
 A center may die between the commit of a message and its way to the rooms, and a queue may fail in that
 moment. The store knows which messages are pending for connected devices without a sign of life, so they are
-simply routed again; rooms tell a repetition by its position.
+simply routed again; rooms tell a repetition by its position. What was only for who is connected is dropped by
+then: nothing is to come behind what was sent after it.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

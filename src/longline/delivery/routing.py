@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from typing import Final
 
 import structlog
 
 from longline.bus.port import Bus
 from longline.errors import LonglineError
-from longline.model.commands import Broadcast, Command, Unicast
+from longline.model.commands import Broadcast, Command, Target, Unicast
 from longline.model.ledger import State
 from longline.saver.port.inboxes import InboxStore, Receipt
 from longline.saver.port.routing import RoutingStore
@@ -15,15 +16,26 @@ from longline.saver.port.routing import RoutingStore
 log = structlog.get_logger("longline.delivery")
 
 
+OFFLINE: Final = "offline"
+LATE: Final = "late"
+
+
 async def route(
-    routes: Sequence[Unicast | Broadcast], now: int, *, bus: Bus, routing: RoutingStore, inboxes: InboxStore
+    routes: Sequence[Unicast | Broadcast],
+    now: int,
+    *,
+    bus: Bus,
+    routing: RoutingStore,
+    inboxes: InboxStore,
+    late: bool = False,
 ) -> int:
     """Hands messages to the nodes of their devices; how many commands could not be handed over.
 
     Each node gets the unicasts of the devices bound to it, in the order of `routes`. Broadcasts go to all
     nodes, after the store was told that these have them to do. `online_only` unicasts are dropped, `offline`,
-    for devices that are bound nowhere. It waits while a node's queue is full; that holds up no other node.
-    `now` in ms.
+    for devices that are bound nowhere; and, `late`, for all when these messages were left undone at first:
+    what was sent after them has arrived by now. It waits while a node's queue is full; that holds up no other
+    node. `now` in ms.
 
     A failure of the bus or the store, whatever it is, is logged and raises nothing: the messages are stored,
     rooms find them when devices connect, `unrouted` finds them for connected ones, and `online_only` ones end
@@ -32,17 +44,20 @@ async def route(
     broadcasts = [item for item in routes if isinstance(item, Broadcast)]
     nodes, unassigned = await _assign(bus, routing, broadcasts) if broadcasts else ((), frozenset())
     commands: dict[str, list[Command]] = {}
-    offline: list[Receipt] = []
+    dropped: list[Receipt] = []
     for item in routes:
         if isinstance(item, Unicast):
-            _divide(item, now, commands, offline)
+            if late and item.message.online_only:
+                dropped += [_dropped(item, target, now, LATE) for target in item.targets]
+            else:
+                _divide(item, now, commands, dropped)
         elif item.message.id not in unassigned:
             for node in nodes:
                 commands.setdefault(node, []).append(item)
     sends = [_tried(bus.send(node, batch)) for node, batch in commands.items()]
     handed = [await sends[0]] if len(sends) == 1 else await asyncio.gather(*sends)
-    if offline:
-        await _tried(inboxes.settle(offline))
+    if dropped:
+        await _tried(inboxes.settle(dropped))
     lost = [batch for batch, done in zip(commands.values(), handed, strict=True) if not done]
     return len(unassigned) + sum(map(len, lost))
 
@@ -64,7 +79,7 @@ async def _assign(
     return nodes, frozenset(name for name, done in zip(ids, noted, strict=True) if not done)
 
 
-def _divide(item: Unicast, now: int, commands: dict[str, list[Command]], offline: list[Receipt]) -> None:
+def _divide(item: Unicast, now: int, commands: dict[str, list[Command]], dropped: list[Receipt]) -> None:
     if len(item.targets) == 1 and (binding := item.targets[0].binding) is not None:
         commands.setdefault(binding.node, []).append(item)  # as nearly all are: nothing to divide
         return
@@ -73,15 +88,15 @@ def _divide(item: Unicast, now: int, commands: dict[str, list[Command]], offline
         if target.binding is not None:
             nodes.setdefault(target.binding.node, []).append(index)
         elif item.message.online_only:
-            offline.append(
-                Receipt(
-                    item.app, target.ordinal, target.position, False, State.DROPPED, now, reason="offline"
-                )
-            )
+            dropped.append(_dropped(item, target, now, OFFLINE))
     for node, indexes in nodes.items():
         whole = len(indexes) == len(item.targets)
         part = item if whole else Unicast(item.app, item.message, tuple(item.targets[i] for i in indexes))
         commands.setdefault(node, []).append(part)
+
+
+def _dropped(item: Unicast, target: Target, now: int, reason: str) -> Receipt:
+    return Receipt(item.app, target.ordinal, target.position, False, State.DROPPED, now, reason=reason)
 
 
 async def _tried(work: Awaitable[None]) -> bool:

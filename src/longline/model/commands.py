@@ -13,8 +13,9 @@ class Target(msgspec.Struct, frozen=True, gc=False):
 
     `binding` was read after the commit, so whoever binds later finds the message in the inbox. `before` is
     the position of what was put into the inbox before it and may still wait there, or any later one below
-    `position`; 0 when nothing waits, or where nothing is lost or late on the way to the room. Who has not
-    got that far has to read the inbox first.
+    `position`; 0 when nothing waits, or where nothing is lost or late on the way to the room. `log_before` is
+    that of the broadcast that was put into the log before it, likewise; 0 for none. Who has not got that far
+    has to read first.
     """
 
     device: str
@@ -22,6 +23,7 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     position: int
     binding: Binding | None
     before: int = 0
+    log_before: int = 0
 
 
 class Unicast(msgspec.Struct, frozen=True):
@@ -33,10 +35,15 @@ class Unicast(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """A broadcast's entry in one part of the app's log, and whom of that part it is for."""
+    """A broadcast's entry in one part of the app's log, and whom of that part it is for.
+
+    `before` is the position of the entry before it that may still be open, or any later one below `position`;
+    0 for none.
+    """
 
     position: int
     audience: bytes
+    before: int = 0
 
 
 class Broadcast(msgspec.Struct, frozen=True):
@@ -87,7 +94,7 @@ class Forward(msgspec.Struct, frozen=True):
     """A message of plain publish/subscribe, for the subscribers on this node.
 
     `properties` are those that go on to subscribers, encoded as in an MQTT 5 PUBLISH (section 2.2.2) without
-    their length; empty for none.
+    their length; empty for none. `at` is when it was published (ms), for one that expires; 0 for others.
     """
 
     app: int
@@ -95,6 +102,7 @@ class Forward(msgspec.Struct, frozen=True):
     payload: bytes
     qos: int
     properties: bytes = b""
+    at: int = 0
 
 
 class Routes(msgspec.Struct, frozen=True):

@@ -68,6 +68,7 @@ class PropertyId(IntEnum):
 # The same numbers where compiled code compares with them: there a member of an enum costs a dictionary
 # lookup.
 PAYLOAD_FORMAT_INDICATOR: Final = 0x01
+MESSAGE_EXPIRY: Final = 0x02
 SUBSCRIPTION_IDENTIFIER: Final = 0x0B
 SESSION_EXPIRY_INTERVAL: Final = 0x11
 AUTHENTICATION_METHOD: Final = 0x15

@@ -26,10 +26,17 @@ def member(settings: Settings, roles: Sequence[str]) -> Process:
 
 
 async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStack) -> Engines:
-    """Redis or Valkey, and ZooKeeper unless the settings have the store do its work."""
+    """Redis or Valkey, and ZooKeeper unless the settings have the store do its work.
+
+    The store is opened twice. What says that a member is alive, lets a device in, or keeps a queue going goes
+    over connections of its own: a server serves its connections in turn, so that it waits for none of the
+    work that has piled up on the others, nor for the bound on that.
+    """
     store = await _open_store(settings, opened)
+    urgent = await _open_store(settings, opened)
     saver = await RedisSaver.open(
         store,
+        urgent=urgent,
         ledger_retention_ms=settings.saver.ledger_retention * 1000,
         event_limit=settings.saver.event_limit,
         cache_bytes=settings.saver.cache_bytes,
@@ -42,21 +49,32 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
         log.warning("store_forgets", reason="accepted messages do not survive a crash of the store itself")
     bus = RedisBus(
         store,
+        urgent=urgent,
         limit=settings.bus.queue,
         limit_bytes=settings.bus.queue_bytes,
         patience=settings.bus.patience,
     )
     opened.push_async_callback(bus.close)
-    register = RedisRegister(store, give_up=settings.store.timeout, faults=faults)
+    register = RedisRegister(urgent, give_up=settings.store.timeout, faults=faults)
     opened.push_async_callback(register.close)
     figures = {
         "store": store.statistics,
+        "store_urgent": urgent.statistics,
         "saver": saver.statistics,
         "register": register.statistics,
         "bus": bus.statistics,
     }
-    keeper = await _open_keeper(settings, store, opened)
-    return Engines(saver, register, bus, keeper, figures, store.signs, store.close)
+    keeper = await _open_keeper(settings, urgent, opened)
+
+    def signs() -> tuple[int, int]:
+        (heard, waiting), (urgently, more) = store.signs(), urgent.signs()
+        return heard + urgently, waiting + more
+
+    async def give_up() -> None:
+        await urgent.close()
+        await store.close()
+
+    return Engines(saver, register, bus, keeper, figures, signs, give_up)
 
 
 async def open_keeper(settings: Settings, opened: AsyncExitStack) -> Keeper:

@@ -19,6 +19,23 @@ def room_metrics(collector: NodeCollector, room: Room) -> None:
         ),
         ("room_departures_waiting", "Ended sessions still in the table.", room.departures.waiting),
         ("room_takeovers_waiting", "Rooms not told yet that a device is here now.", room.takeovers.waiting),
+        (
+            "room_bulk_slice",
+            "Deliveries of bulk work between two turns of the loop.",
+            lambda: room.pace.slice,
+        ),
+        (
+            "room_bulk_rest",
+            "Seconds that bulk work rests for each second that a slice of it took.",
+            lambda: room.pace.weight,
+        ),
+        ("room_store_late_seconds", "How long the store takes to answer the room.", room.pace.late),
         ("routes_messages_waiting", "Messages on their way to other rooms.", room.routes.relayed.waiting),
     ):
         collector.gauge(name, doc, read)
+    collector.tally(
+        "room_bulk_slowed",
+        "Times that bulk work was slowed: `loop` (a turn took too long), `store_late`, `store_fails`.",
+        "reason",
+        room.pace.slowed,
+    )

@@ -15,6 +15,7 @@ class RoomCounters:
         "bytes_out",
         "closed",
         "connections",
+        "messages_dropped_expired",
         "messages_dropped_size",
         "messages_dropped_slow",
         "messages_in",
@@ -44,6 +45,7 @@ class RoomCounters:
         self.messages_in = 0  # plain publications from devices
         self.messages_routed = 0  # their deliveries to subscribers
         self.messages_dropped_slow = 0  # for subscribers that do not keep up
+        self.messages_dropped_expired = 0  # that waited until their expiry
         self.messages_dropped_size = 0  # over the subscriber's Maximum Packet Size
         self.pushes_sent = 0
         self.pushes_acked = 0

@@ -27,6 +27,7 @@ from longline.room.pubsub.rules import Rules
 from longline.room.push.broadcasts import Broadcasts
 from longline.room.push.commands import Commands
 from longline.room.push.inbox import Inbox
+from longline.room.push.pace import Pace
 from longline.room.push.pushes import Pushes
 from longline.room.push.receipts import Receipts
 from longline.room.session.client import ClientConnection, Services
@@ -78,16 +79,18 @@ class Room:
         # What all share.
         counters = self.counters = RoomCounters()
         turn = self._turn = Turn(loop.call_soon, faults)
+        self.pace = Pace(settings.fanout_slice)
         self._wheel = Wheel(loop.time())
         # Sessions, and what reaches them.
         fanout = Fanout(counters, turn, faults, settings.session_queue)
         self.receipts = Receipts(
-            saver.inboxes, counters, faults, delay=settings.ack_delay / 1000, limit=RECEIPTS
+            saver.inboxes, counters, faults, self.pace, delay=settings.ack_delay / 1000, limit=RECEIPTS
         )
         self.inbox = Inbox(
             saver.inboxes,
             self.receipts,
             faults,
+            self.pace,
             page_bytes=settings.outbox_bytes,
             caught_up=fanout.drain,
         )
@@ -113,6 +116,7 @@ class Room:
             apps=apps,
             inbox=self.inbox,
             takeovers=self.takeovers,
+            pace=self.pace,
             fenced=fenced,
         )
         self._addresses = Addresses(
@@ -153,7 +157,7 @@ class Room:
             pushes=pushes,
             receipts=self.receipts,
             sessions=sessions.of,
-            fanout_slice=settings.fanout_slice,
+            pace=self.pace,
         )
         self._commands = Commands(
             node,
@@ -246,7 +250,7 @@ class Room:
         self.admission.configure(settings)
         self.receipts.delay = settings.ack_delay / 1000
         self.departures.linger = int(settings.linger * 1000)
-        self._broadcasts.fanout_slice = settings.fanout_slice
+        self.pace.most = settings.fanout_slice
         self._addresses.max_connections = settings.max_connections
         self._addresses.rate = settings.connect_rate
         self._addresses.rate_per_address = settings.connect_rate_per_address

@@ -3,12 +3,13 @@
 import asyncio
 
 import msgspec
+import pytest
 
-from longline.model.audience import Devices, Everyone
+from longline.model.audience import Audience, Devices, Everyone
 from longline.model.commands import Unicast
 from longline.model.messages import Envelope
 from longline.saver.port.messages import Accepted, IdempotencyConflict, Outcome, Refused, Submission
-from tests.contract.saver.positions import position_of
+from tests.contract.saver.positions import log_before_of, position_of
 from tests.contract.store_fixture import MINUTE, StoreFixture, an_app
 
 
@@ -70,6 +71,57 @@ async def test_positions_rise_with_the_order_of_acceptance(store: StoreFixture) 
         (route,) = outcome.routes
         positions.append(position_of(route, ordinal))
     assert positions == sorted(set(positions))
+
+
+@pytest.mark.parametrize("key", [None, "a key"], ids=["without a key", "with a key"])
+async def test_whatever_is_stored_tells_of_the_open_broadcast_before_it(
+    store: StoreFixture, key: str | None
+) -> None:
+    """By it a room knows that something goes first which it has not got yet."""
+    (ordinal, _) = await store.register("a", "b")
+
+    async def told(audience: Audience, *, online_only: bool = False) -> tuple[int, int]:
+        envelope = Envelope(store.message(online_only=online_only), audience)
+        name = None if key is None else f"{key} {envelope.message.id}"
+        (outcome,) = await store.submit(store.submission(envelope, key=name))
+        assert isinstance(outcome, Outcome)
+        (route,) = outcome.routes
+        return position_of(route, ordinal), log_before_of(route, ordinal)
+
+    assert (await told(Devices(("a",))))[1] == 0
+    first, before = await told(Everyone())
+    assert before == 0
+    for online_only in (False, True):
+        assert (await told(Devices(("a",)), online_only=online_only))[1] == first
+    assert (await told(Devices(("b", "a"))))[1] == first
+    assert (await told(Everyone(), online_only=True))[1] == first
+    second, before = await told(Everyone())
+    assert before == first
+    assert (await told(Devices(("a",))))[1] == second
+    await store.reopen()
+    assert (await told(Devices(("a",))))[1] == second
+
+
+async def test_a_broadcast_that_is_over_is_told_of_by_nobody(store: StoreFixture) -> None:
+    (ordinal,) = await store.register("a")
+    _, first = await store.send(store.message(ttl=10**9), Everyone())
+    message = store.message(ttl=10**9)
+    await store.send(message, Everyone())
+    assert await store.saver.messages.cancel(store.app, message.id, store.now)
+    for audience in (Devices(("a",)), Everyone()):
+        _, outcome = await store.send(store.message(), audience)
+        assert log_before_of(outcome.routes[0], ordinal) == position_of(first.routes[0], ordinal)
+
+
+async def test_messages_stored_together_tell_of_each_other_in_their_order(store: StoreFixture) -> None:
+    (ordinal,) = await store.register("a")
+    audiences = (Devices(("a",)), Everyone(), Devices(("a",)), Everyone(), Devices(("a",)))
+    envelopes = [Envelope(store.message(), audience) for audience in audiences]
+    (outcome,) = await store.submit(store.submission(*envelopes))
+    assert isinstance(outcome, Outcome)
+    positions = [position_of(route, ordinal) for route in outcome.routes]
+    before = [log_before_of(route, ordinal) for route in outcome.routes]
+    assert before == [0, 0, positions[1], positions[1], positions[3]]
 
 
 async def test_positions_are_not_given_again_after_everything_was_purged(store: StoreFixture) -> None:

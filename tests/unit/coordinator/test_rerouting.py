@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from longline.bus.local import LocalBus
 from longline.coordinator.coordinator import Coordinator
 from longline.coordinator.rerouting import BATCH, Rerouting
 from longline.keeper.local import LocalKeeper
 from longline.model.commands import Broadcast, Command, Target, Unicast
 from longline.model.devices import Binding
+from longline.model.ledger import State
 from longline.model.messages import Message
 from longline.model.times import wall_clock
 from longline.register.memory import MemoryRegister
@@ -73,6 +76,19 @@ async def test_what_was_interrupted_and_what_nobody_carried_is_routed_to_where_t
     assert list(await received(bus, "room-1")) == store.interrupted
     assert list(await received(bus, "room-2")) == [store.interrupted[1], store.unsaid[0]]
     assert rerouting.rerouted == 3
+
+
+async def test_what_nobody_carried_and_was_only_for_who_is_connected_is_dropped() -> None:
+    """The device has had from another room what was sent after it."""
+    store, bus = FakeSaver(), LocalBus(100)
+    await bus.open("room-1")
+    unsaid = a_unicast(3, "room-1")
+    message = msgspec.structs.replace(unsaid.message, online_only=True)
+    store.unsaid = [msgspec.structs.replace(unsaid, message=message)]
+    await a_coordinator(store, bus).rerouting.round()
+    assert list(await received(bus, "room-1")) == []
+    ((receipt,),) = store.settled
+    assert (receipt.state, receipt.reason, receipt.ordinal) == (State.DROPPED, "late", 3)
 
 
 async def test_a_message_that_cannot_be_routed_holds_up_no_other() -> None:

@@ -147,6 +147,17 @@ async def test_who_is_not_connected_drops_what_is_for_who_is() -> None:
     assert store.assigned == []
 
 
+async def test_what_is_routed_late_and_only_for_who_is_connected_is_dropped() -> None:
+    """A room died with it in its queue, and the device has had newer ones from another since."""
+    bus, store = await with_nodes("n1"), Store()
+    routes = [unicast("one", ["n1", None], online_only=True), unicast("two", ["n1"])]
+    await route(routes, NOW, bus=bus, routing=store.routing, inboxes=store.inboxes, late=True)
+    assert await received(bus, "n1") == [("two", ["d0"])]
+    assert store.receipts == [
+        Receipt(1, n, 100 + n, False, State.DROPPED, NOW, reason="late") for n in (0, 1)
+    ]
+
+
 async def test_nothing_to_route_asks_nobody() -> None:
     bus = await with_nodes()
     bus.lost = {"nodes"}

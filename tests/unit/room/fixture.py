@@ -259,7 +259,8 @@ class RoomFixture:
         self.counters = RoomCounters()
         self.turn = Turn(self.turns.soon, self.faults, turn_budget, turn_writes)
         self.wheel = Wheel(self.time)
-        self.fanout = Fanout(self.counters, self.turn, self.faults, session_queue)
+        self.wall = NOW_MS
+        self.fanout = Fanout(self.counters, self.turn, self.faults, session_queue, lambda: self.wall)
         self.pushes = Pushes(self.counters, self.noted, self.noted)
         self.sessions = Sessions(self.counters, self.faults, self.fanout, self.pushes, self.noted.departed)
         self.rules = Rules(max_subscriptions, max_topic_levels, topic_alias_maximum)

@@ -5,7 +5,7 @@ only where the test holds it up.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import cast
 
@@ -26,12 +26,14 @@ from longline.room.pubsub.routes import RouteTable
 from longline.room.push.broadcasts import Broadcasts
 from longline.room.push.commands import Commands
 from longline.room.push.inbox import Inbox
+from longline.room.push.pace import Pace
 from longline.room.push.receipts import Receipts
 from longline.saver.app_cache import AppCache
 from longline.settings import RoomSettings
 from longline.testing.clock import settle
 from tests.fakes.saver import FakeSaver
 from tests.unit.room.fixture import NOW_MS, Peer, RoomFixture
+from tests.waiting import until
 
 NODE = "n1"
 SECRET = "the device secret of an app for tests"
@@ -93,13 +95,19 @@ class RunningRoom:
     ) -> None:
         settings = settings or RoomSettings(ack_delay=0, linger=0)
         parts = self.parts = RoomFixture()
+        self.monotonic: Callable[[], float] = lambda: 0.0  # nothing takes any time, unless a test says so
         self.store = store or Store()
         self.register = register or MemoryRegister()
         self.bus = LocalBus(1000)
         saver = self.store
         inboxes, counters, faults = saver.inboxes, parts.counters, parts.faults
-        self.receipts = Receipts(inboxes, counters, faults, delay=settings.ack_delay / 1000, limit=limit)
-        self.inbox = Inbox(inboxes, self.receipts, faults, page_bytes=4096, caught_up=parts.fanout.drain)
+        self.pace = Pace(fanout_slice, lambda: self.monotonic())
+        self.receipts = Receipts(
+            inboxes, counters, faults, self.pace, delay=settings.ack_delay / 1000, limit=limit
+        )
+        self.inbox = Inbox(
+            inboxes, self.receipts, faults, self.pace, page_bytes=4096, caught_up=parts.fanout.drain
+        )
         self.inbox.pushes = parts.pushes
         self.apps = AppCache(saver.apps, known_for=60.0, unknown_for=5.0, clock=lambda: parts.time)
         self.takeovers = Takeovers(self.bus, counters, faults)
@@ -118,6 +126,7 @@ class RunningRoom:
             inbox=self.inbox,
             takeovers=self.takeovers,
             fenced=self.fenced.append,
+            pace=self.pace,
         )
         self.broadcasts = Broadcasts(
             NODE,
@@ -126,7 +135,7 @@ class RunningRoom:
             pushes=parts.pushes,
             receipts=self.receipts,
             sessions=parts.sessions.of,
-            fanout_slice=fanout_slice,
+            pace=self.pace,
         )
         self.routes = FakeRoutes()
         self.commands = Commands(
@@ -196,6 +205,15 @@ class RunningRoom:
         for _ in range(3):
             await settle()
             self.parts.turns.settle()
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        """Lets the room go on until something holds."""
+
+        async def look() -> object:
+            await self.settle()
+            return holds()
+
+        await until(look)
 
     def connect(
         self,

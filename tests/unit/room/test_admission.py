@@ -38,8 +38,10 @@ def push(position: int, *, broadcast: bool = False, sent_before: bool = False, q
     return PendingPush(a_message(position, qos=qos), position, broadcast, sent_before)
 
 
-def unicast(device: str, position: int, ordinal: int = 0, *, online_only: bool = False) -> Unicast:
-    target = Target(device, ordinal, position, Binding(NODE, 1, 0))
+def unicast(
+    device: str, position: int, ordinal: int = 0, *, online_only: bool = False, log_before: int = 0
+) -> Unicast:
+    target = Target(device, ordinal, position, Binding(NODE, 1, 0), 0, log_before)
     return Unicast(7, a_message(position, online_only=online_only), (target,))
 
 

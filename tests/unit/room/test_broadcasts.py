@@ -2,22 +2,31 @@
 
 import asyncio
 
+import msgspec
 import pytest
 from pyroaring import BitMap
 
 from longline.errors import Unavailable
 from longline.flow.batcher import Retry
-from longline.model.commands import Broadcast, Cancelled, Part
+from longline.model.commands import Broadcast, Cancelled, Close, CloseReason, Part
 from longline.model.ledger import State
-from longline.saver.port.inboxes import Arrival
+from longline.room.push.broadcasts import WAITING
+from longline.room.push.spreading import AT_ONCE
+from longline.saver.port.inboxes import Arrival, Page
+from longline.settings import RoomSettings
 from tests.unit.room.fixture import a_message
 from tests.unit.room.running import NODE, RunningRoom
-from tests.unit.room.test_admission import topics, unicast
+from tests.unit.room.test_admission import push, topics, unicast
 
 
-def broadcast(position: int, *ordinals: int, online_only: bool = False) -> Broadcast:
+def broadcast(position: int, *ordinals: int, online_only: bool = False, before: int = 0) -> Broadcast:
     message = a_message(position, online_only=online_only)
-    return Broadcast(7, message, (Part(position, BitMap(ordinals).serialize()),))
+    return Broadcast(7, message, (Part(position, BitMap(ordinals).serialize(), before),))
+
+
+def paced(command: Broadcast, seconds: int) -> Broadcast:
+    message = msgspec.structs.replace(command.message, spread_over=seconds)
+    return msgspec.structs.replace(command, message=message)
 
 
 async def begun(room: RunningRoom) -> None:
@@ -33,19 +42,62 @@ async def test_a_broadcast_goes_to_its_audience_only() -> None:
         await room.bus.send(NODE, [broadcast(1, 0, 2, 4)])
         await room.settle()
         assert [topics(peer.unread()) for peer in peers] == [["push/m1"], []] * 3
-        assert [peer.session.window.log_written for peer in peers] == [1, 0] * 3
+        assert [peer.session.window.log_written for peer in peers] == [1] * 6  # whoever it is for
 
 
-async def test_a_broadcast_lets_the_loop_serve_others_between_its_slices() -> None:
-    """30 devices in slices of 10: a unicast sent after the broadcast began does not wait for its end."""
+async def test_a_unicast_sent_during_a_broadcast_waits_for_its_own_copy_only() -> None:
+    """30 devices in slices of 10: the last gets the broadcast before its turn, and then the unicast."""
     async with RunningRoom(fanout_slice=10) as room:
         peers = [await room.client(f"d{n}") for n in range(30)]
         last = peers[-1]
         await room.bus.send(NODE, [broadcast(1, *range(30))])
-        await room.bus.send(NODE, [unicast("d29", 2, ordinal=29)])
+        await room.bus.send(NODE, [unicast("d29", 2, ordinal=29, log_before=1)])
+        async with asyncio.timeout(5):
+            while len(last.wire.writes) < 2:  # after CONNACK
+                await asyncio.sleep(0)
+                room.parts.turns.settle()
+        assert room.store.finished == []
         await room.settle()
-        assert topics(last.unread()) == ["push/m2", "push/m1"]
+        assert topics(last.unread()) == ["push/m1", "push/m2"]
         assert all(topics(peer.unread()) == ["push/m1"] for peer in peers[:-1])
+        assert room.store.fetched == []
+
+
+async def test_a_unicast_that_overtakes_a_broadcast_on_the_way_here_is_read_with_it_in_order() -> None:
+    async with RunningRoom() as room:
+        peer = await room.client("phone")
+        room.store.pages[0] = [Page((push(1, broadcast=True), push(2)), 1, True)]
+        await room.bus.send(NODE, [unicast("phone", 2, log_before=1), broadcast(1, 0)])
+        await room.settle()
+        assert topics(peer.unread()) == ["push/m1", "push/m2"]
+        assert len(room.store.fetched) == 1
+
+
+async def test_a_broadcast_does_not_overtake_a_paced_one_that_was_sent_before_it() -> None:
+    async with RunningRoom() as room:
+        peers = [await room.client(f"d{n}") for n in range(5)]
+        await room.bus.send(NODE, [paced(broadcast(1, 0, 1, 2), 3600), broadcast(2, *range(5), before=1)])
+        await room.settle()
+        assert [topics(peer.unread()) for peer in peers] == [["push/m1", "push/m2"]] * 3 + [["push/m2"]] * 2
+        assert room.store.fetched == []
+
+
+async def test_an_online_only_push_does_not_overtake_a_broadcast_that_was_sent_before_it() -> None:
+    async with RunningRoom(fanout_slice=1) as room:
+        peers = [await room.client(f"d{n}") for n in range(3)]
+        ordinals = range(3)
+        await room.bus.send(
+            NODE,
+            [
+                broadcast(1, *ordinals),
+                broadcast(2, *ordinals, online_only=True, before=1),
+                unicast("d2", 3, ordinal=2, online_only=True),
+            ],
+        )
+        await room.settle()
+        assert topics(peers[2].unread()) == ["push/m1", "push/m2", "push/m3"]
+        assert [topics(peer.unread()) for peer in peers[:2]] == [["push/m1", "push/m2"]] * 2
+        assert room.parts.noted.drops == []
 
 
 async def test_broadcasts_arrive_in_their_order() -> None:
@@ -165,7 +217,91 @@ async def test_a_log_may_have_parts_with_positions_of_their_own(count: int) -> N
         for ordinal, peer in enumerate(peers):
             assert peer.session.ordinal == ordinal
             assert topics(peer.unread()) == (["push/m1"] if ordinal % 3 == 0 else [])
-            assert peer.session.window.log_written == (positions[ordinal % count] if ordinal % 3 == 0 else 0)
+            assert peer.session.window.log_written == positions[ordinal % count]
+
+
+# --- too many ------------------------------------------------------------------------------------------
+
+
+async def test_330_paced_broadcasts_of_one_app_hold_up_no_push_and_no_kick_and_all_arrive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What has no place is read from the log, at once."""
+    monkeypatch.setattr("longline.room.push.inbox.LOOK_EVERY", 0)
+    async with RunningRoom(RoomSettings(ack_delay=0, linger=0, inflight_window=1000), limit=1000) as room:
+        peer = await room.client("phone")
+        other = await room.client("other")
+        count = 330
+        room.store.pages[0] = [Page(tuple(push(n, broadcast=True) for n in range(1, count + 1)), count, True)]
+        room.store.pages[1] = [Page((push(count + 1),), count, True)]
+        flood = [paced(broadcast(n, 0, before=n - 1), 86_400) for n in range(1, count + 1)]
+        await room.bus.send(NODE, [*flood, unicast("other", count + 1, ordinal=1, log_before=count)])
+        await room.settle()
+        assert topics(other.unread()) == [f"push/m{count + 1}"]
+        await room.bus.send(NODE, [Close(7, "other", other.session.epoch, CloseReason.KICKED)])
+        await room.settle()
+        assert other.over
+        assert room.parts.counters.broadcasts_left == count - AT_ONCE
+        await room.until(lambda: not peer.session.window.waits())
+        assert topics(peer.unread()) == [f"push/m{n}" for n in range(1, count + 1)]
+
+
+async def test_a_paced_broadcast_too_many_is_read_from_the_log_and_keeps_its_place_in_the_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("longline.room.push.spreading.AT_ONCE", 1)
+    monkeypatch.setattr("longline.room.push.inbox.LOOK_EVERY", 0)
+    async with RunningRoom() as room:
+        peer = await room.client("phone")
+        room.store.pages[0] = [Page((push(1, broadcast=True), push(2, broadcast=True), push(3)), 2, True)]
+        commands = [paced(broadcast(n, 0, before=n - 1), 3600) for n in (1, 2)]
+        await room.bus.send(NODE, [*commands, unicast("phone", 3, log_before=2)])
+        await room.until(lambda: bool(room.store.fetched))
+        await room.settle()
+        assert topics(peer.unread()) == ["push/m1", "push/m2", "push/m3"]
+        assert room.parts.counters.broadcasts_left == 1
+        assert (7, "m2", NODE) in room.store.finished
+
+
+async def test_broadcasts_that_wait_are_bounded_and_paced_ones_do_not_take_their_places() -> None:
+    async with RunningRoom(fanout_slice=1) as room:
+        await room.client("phone")
+        commands = [paced(broadcast(n, 0, before=n - 1), 3600) for n in range(1, WAITING + 1)]
+        await room.bus.send(NODE, [*commands, broadcast(WAITING + 1, 0, before=WAITING)])
+        await room.settle()
+        assert room.parts.counters.broadcasts_left == 0
+        more = range(1000, 1000 + WAITING + 1)
+        await room.bus.send(NODE, [broadcast(n, 0, before=n - 1) for n in more])
+        await room.settle()
+        assert room.parts.counters.broadcasts_left == 1
+
+
+# --- the pace ------------------------------------------------------------------------------------------
+
+
+async def test_a_broadcast_to_a_full_room_lets_the_loop_have_a_turn_in_time_however_slow_the_machine_is() -> (
+    None
+):
+    """A write takes a millisecond here: what waits for the loop waits for a few of them."""
+    async with RunningRoom(fanout_slice=500) as room:
+        peers = [await room.client(f"d{n}") for n in range(400)]
+        written = room.parts.counters
+        room.monotonic = lambda: written.pushes_sent * 0.001
+        between: list[int] = []
+
+        async def heartbeat() -> None:
+            while True:
+                before = written.pushes_sent
+                await asyncio.sleep(0)
+                between.append(written.pushes_sent - before)
+
+        room.run(heartbeat())
+        await room.bus.send(NODE, [broadcast(1, *range(400))])
+        await room.until(lambda: len(room.store.finished) == 1)
+        assert max(between) <= 62
+        assert max(between[between.index(max(between)) + 1 :]) <= 34
+        assert room.pace.slowed["loop"] > 0
+        assert all(topics(peer.unread()) == ["push/m1"] for peer in peers)
 
 
 # --- the end of one ------------------------------------------------------------------------------------

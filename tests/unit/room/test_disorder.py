@@ -23,6 +23,7 @@ from tests.unit.room.running import NODE, RunningRoom, Store
 from tests.unit.room.test_admission import topics, unicast
 
 DEVICE = "phone"
+EVERYBODY = BitMap([0]).serialize()
 
 
 class OneDevice(Store):
@@ -31,6 +32,7 @@ class OneDevice(Store):
     def __init__(self) -> None:
         super().__init__()
         self.pushes: list[tuple[bool, int, int]] = []  # broadcast, position, number
+        self.broadcasts: set[int] = set()  # their numbers
         self.settled_pushes: set[tuple[bool, int]] = set()
         self.cursor = 0
 
@@ -88,23 +90,27 @@ class Story:
         self.lost = False
         self.number = 0
         self.got: list[str] = []
+        self.latest = 0  # the latest number of those
         self.unacked: list[int] = []
         self.peer: Peer | None = None
 
     def store_one(self, broadcast: bool) -> None:
+        before = max((position for in_log, position, _ in self.store.pushes if in_log), default=0)
         self.number += 1
         position = 10 * self.number
         self.store.pushes.append((broadcast, position, self.number))
+        if broadcast:
+            self.store.broadcasts.add(self.number)
         message = a_message(self.number)
         if broadcast:
-            self.commands.append(Broadcast(7, message, (Part(position, BitMap([0]).serialize()),)))
+            self.commands.append(Broadcast(7, message, (Part(position, BitMap([0]).serialize(), before),)))
         else:
-            target = Target(DEVICE, 0, position, Binding(NODE, 1, 0))
+            target = Target(DEVICE, 0, position, Binding(NODE, 1, 0), 0, before)
             self.commands.append(Unicast(7, message, (target,)))
 
     async def connect(self) -> None:
         await self.leave()
-        self.got = []
+        self.got, self.latest = [], 0
         self.peer = self.room.connect(DEVICE, properties={PropertyId.RECEIVE_MAXIMUM: 2})
         await self.room.settle()
         self.look()
@@ -123,6 +129,10 @@ class Story:
         assert not any(isinstance(packet, Disconnect) for packet in packets)
         for packet in packets:
             if isinstance(packet, Publish):
+                number = int(packet.topic.removeprefix("push/m"))
+                if number in self.store.broadcasts:
+                    assert number > self.latest, "a broadcast came behind what was sent after it"
+                self.latest = max(number, self.latest)
                 self.got.append(packet.topic)
                 self.unacked.append(packet.packet_id)
         assert len(self.got) == len(set(self.got)), "written twice to one connection"
@@ -208,14 +218,13 @@ def test_whatever_happens_on_the_way_every_push_arrives_once(steps: list[tuple[s
         asyncio.run(tell_story())
 
 
-@pytest.mark.parametrize("broadcast", [False, True])
-async def test_a_reading_that_began_behind_a_gap_does_not_hide_it(broadcast: bool) -> None:
+async def test_a_reading_that_began_behind_a_gap_does_not_hide_it() -> None:
     """The second to fourth push come first; the fourth has to be read, and then the first comes."""
     story = Story()
     async with story.room:
         await story.connect()
         for _ in range(4):
-            story.store_one(broadcast)
+            story.store_one(broadcast=False)
         first, *others = story.commands
         story.commands = []
         for command in others:
@@ -265,13 +274,30 @@ async def test_an_online_only_push_that_is_sent_again_is_written_once(qos: int) 
         assert [name for _, name, _ in room.store.finished] == ["m2", "m2"]
 
 
-async def test_an_online_only_push_that_comes_late_is_written() -> None:
-    """It can be read nowhere, so it must not be taken for one that was."""
+@pytest.mark.parametrize("newer", [False, True], ids=["newer in the inbox", "newer online only"])
+async def test_an_online_only_push_that_comes_late_is_dropped_and_not_written_behind_newer_ones(
+    newer: bool,
+) -> None:
     async with RunningRoom() as room:
         peer = await room.client("phone")
-        await room.bus.send(NODE, [unicast("phone", 9), unicast("phone", 8, online_only=True)])
+        late = unicast("phone", 8, online_only=True)
+        await room.bus.send(NODE, [unicast("phone", 9, online_only=newer), late])
+        await room.bus.send(NODE, [Broadcast(7, a_message(7, online_only=True), (Part(7, EVERYBODY),))])
         await room.settle()
-        assert topics(peer.unread()) == ["push/m9", "push/m8"]
+        assert topics(peer.unread()) == ["push/m9"]
+        assert room.parts.noted.drops == [("phone", 8, False, "late"), ("phone", 7, True, "late")]
+
+
+async def test_an_online_only_push_is_dropped_while_it_is_in_doubt_what_goes_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("longline.room.push.inbox.LOOK", 0)
+    async with RunningRoom() as room:
+        peer = await room.client("phone")
+        await room.bus.send(NODE, [Resync(), unicast("phone", 8, online_only=True)])
+        await room.settle()
+        assert topics(peer.unread()) == []
+        assert room.parts.noted.drops == [("phone", 8, False, "busy")]
 
 
 # --- lost commands -------------------------------------------------------------------------------------

@@ -2,16 +2,17 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from longline.errors import Unavailable
 from longline.flow.batcher import Retry
 from longline.model.commands import Resync
 from longline.mqtt.packets import Puback, Publish, Subscribe, Subscription
-from longline.mqtt.properties import PropertyId
+from longline.mqtt.properties import PropertyId, get_int
 from longline.room.session.window import ASKED
-from longline.saver.port.inboxes import Arrival, Page
-from tests.unit.room.fixture import Peer, a_message
+from longline.saver.port.inboxes import Arrival, Page, PendingPush
+from tests.unit.room.fixture import NOW_MS, Peer, a_message
 from tests.unit.room.running import RunningRoom
 from tests.unit.room.test_admission import push, topics, unicast
 
@@ -222,3 +223,53 @@ async def test_a_broadcast_in_many_pages_is_one_encoded_push() -> None:
             peers.append(room.connect(f"d{n}"))
         await room.settle()
         assert len({peer.wire.writes[-1] for peer in peers}) == 1
+
+
+def expiring(number: int, after: int) -> PendingPush:
+    message = msgspec.structs.replace(a_message(number), expires_at=NOW_MS + after)
+    return msgspec.structs.replace(push(number), message=message)
+
+
+async def test_what_expires_while_the_store_is_asked_is_not_written_and_the_rest_says_what_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = NOW_MS
+    monkeypatch.setattr("longline.room.push.inbox.wall_clock", lambda: now)
+    async with RunningRoom() as room:
+        room.store.arrivals["phone"] = Arrival(1, True, 0, 0)
+        room.store.pages[1] = [Page((expiring(1, 5_000), expiring(2, 60_000)), 0, True)]
+        hold = room.store.hold("fetch")
+        peer = room.connect("phone")
+        await room.settle()
+        now += 20_000
+        hold.set()
+        await room.settle()
+        (publish,) = (packet for packet in peer.unread() if isinstance(packet, Publish))
+        assert publish.topic == "push/m2"
+        assert get_int(publish.properties, PropertyId.MESSAGE_EXPIRY_INTERVAL) == 40
+        assert not peer.session.window.waits()
+
+
+async def test_one_acknowledged_slot_is_enough_for_the_next_push_to_be_read() -> None:
+    """16 in flight, one acknowledged, and the client holds the others."""
+    async with RunningRoom() as room:
+        peer = await room.client("phone")
+        for n in range(1, 18):
+            room.parts.offer(peer, n)
+        room.store.pages[peer.session.ordinal] = [Page((push(17),), 0, True)]
+        peer.send(Puback(1))
+        await room.until(lambda: peer.session.window.inbox_written == 17)
+        assert topics(peer.unread()) == [f"push/m{n}" for n in range(1, 18)]
+        assert [fetch.limit for batch in room.store.fetched for fetch in batch] == [1]
+
+
+async def test_slots_that_are_freed_together_are_filled_by_one_read() -> None:
+    async with RunningRoom() as room:
+        peer = await room.client("phone")
+        for n in range(1, 25):
+            room.parts.offer(peer, n)
+        room.store.pages[peer.session.ordinal] = [Page(tuple(push(n) for n in range(17, 22)), 0, False)]
+        for n in range(1, 6):
+            peer.send(Puback(n))
+        await room.until(lambda: peer.session.window.inbox_written == 21)
+        assert [fetch.limit for batch in room.store.fetched for fetch in batch] == [5]

@@ -15,7 +15,7 @@ from longline.mqtt.packets import (
     Unsuback,
     Unsubscribe,
 )
-from longline.mqtt.properties import Properties, PropertyId
+from longline.mqtt.properties import Properties, PropertyId, get_int
 from longline.mqtt.reasons import ReasonCode
 from longline.room.pubsub.subscriptions import Subscriptions
 from longline.room.session.session import Session
@@ -365,3 +365,69 @@ def test_one_turn_writes_to_a_bounded_number_of_connections() -> None:
     room.turns.settle()
     late = [payloads(peer.receive()) for peer in peers]
     assert late.count([b"m"]) == len(peers) - 3
+
+
+# --- the expiry interval -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
+def test_the_expiry_of_a_message_that_waits_for_the_window_counts_down_until_it_is_written(
+    version: int,
+) -> None:
+    """[MQTT-3.3.2-6]"""
+    room = RoomFixture()
+    peers = [subscriber(room, f"phone{n}", version=version, window=1) for n in range(2)]
+    expiring: Properties = {PropertyId.MESSAGE_EXPIRY_INTERVAL: 60, PropertyId.CONTENT_TYPE: "text/plain"}
+    sender = room.client("sender")
+    sender.send(*(Publish("a", b"%d" % n, 1, packet_id=n, properties=expiring) for n in (1, 2, 3)))
+    left = []
+    for _ in range(3):
+        written = []
+        for peer in peers:
+            (publish,) = peer.receive()
+            assert isinstance(publish, Publish)
+            left.append(get_int(publish.properties, PropertyId.MESSAGE_EXPIRY_INTERVAL))
+            written.append((peer, publish.packet_id))
+        room.wall += 10_500
+        for peer, packet_id in written:
+            peer.send(Puback(packet_id))
+    assert left == ([60, 60, 50, 50, 39, 39] if version == MQTT_5_0 else [None] * 6)
+
+
+@pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
+def test_a_message_whose_time_is_over_while_it_waits_is_not_written(version: int) -> None:
+    """[MQTT-3.3.2-5]"""
+    room = RoomFixture()
+    peer = subscriber(room, "phone", version=version, window=1)
+    expiring: Properties = {PropertyId.MESSAGE_EXPIRY_INTERVAL: 60}
+    room.client("sender").send(
+        Publish("a", b"1", 1, packet_id=1),
+        Publish("a", b"2", 1, packet_id=2, properties=expiring),
+        Publish("a", b"3", 1, packet_id=3),
+    )
+    assert payloads(peer.receive()) == [b"1"]
+    room.wall += 60_000
+    peer.send(Puback(1))
+    assert payloads(peer.receive()) == [b"3"]
+    assert room.counters.messages_dropped_expired == 1
+    assert peer.session.queue is None
+
+
+def test_a_fan_out_of_several_turns_counts_the_expiry_down_and_ends_with_it() -> None:
+    room = RoomFixture(turn_budget=2)
+    peers = [subscriber(room, f"phone{n}") for n in range(40)]
+    sender = room.client("sender")
+    sender.send(Publish("a", b"x", 1, packet_id=1, properties={PropertyId.MESSAGE_EXPIRY_INTERVAL: 3}))
+    while room.turns.waiting:
+        room.turns.turn()
+        room.wall += 500
+    left = [
+        get_int(packet.properties, PropertyId.MESSAGE_EXPIRY_INTERVAL)
+        for peer in peers
+        for packet in peer.unread()
+        if isinstance(packet, Publish)
+    ]
+    assert len(left) < 40
+    assert left == sorted(left, key=lambda seconds: -(seconds or 0))
+    assert (left[0], left[-1]) == (3, 1)
+    assert [packet.reason for packet in sender.unread() if isinstance(packet, Puback)] == [0]

@@ -1,6 +1,7 @@
 """Publish/subscribe across rooms: who is sent what, what is acknowledged when, and what doubt costs."""
 
 import asyncio
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from longline.errors import Unavailable
 from longline.model.commands import Forward, Routes
+from longline.model.times import wall_clock
 from longline.mqtt.packets import (
     MQTT_3_1_1,
     MQTT_5_0,
@@ -20,7 +22,7 @@ from longline.mqtt.packets import (
     Subscription,
     Unsubscribe,
 )
-from longline.mqtt.properties import Properties, PropertyId
+from longline.mqtt.properties import Properties, PropertyId, get_int, pack_message_properties
 from longline.mqtt.reasons import ReasonCode
 from longline.mqtt.topics import matches
 from longline.room.pubsub.routes import HOLD_BACK, PATIENCE, PIECE, REFRESH, pieces
@@ -45,6 +47,38 @@ async def test_a_message_reaches_subscribers_in_every_room(version: int, sender:
         assert payloads(elsewhere.receive()) == []
         assert a.table.counters.messages_relayed == 1
         assert b.table.counters.messages_received == 1
+
+
+@pytest.mark.parametrize(("waited", "left"), [(-5.0, 60), (0.9, 60), (20.5, 40), (60.0, None)])
+async def test_the_time_that_a_message_was_on_its_way_between_rooms_counts_for_its_expiry(
+    waited: float, left: int | None
+) -> None:
+    """[MQTT-3.3.2-5], [MQTT-3.3.2-6]"""
+    async with Cluster() as cluster:
+        a = await cluster.room("a")
+        there = await a.subscriber("t")
+        properties: Properties = {PropertyId.MESSAGE_EXPIRY_INTERVAL: 60}
+        at = wall_clock() - int(1000 * waited)
+        a.table.forward(Forward(APP, "t", b"x", 0, pack_message_properties(properties), at))
+        await cluster.settle()
+        assert [
+            get_int(packet.properties, PropertyId.MESSAGE_EXPIRY_INTERVAL)
+            for packet in there.receive()
+            if isinstance(packet, Publish)
+        ] == ([] if left is None else [left])
+
+
+async def test_a_message_that_expires_says_between_rooms_when_it_was_published() -> None:
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
+        await b.subscriber("t")
+        before = wall_clock()
+        for properties in (None, {PropertyId.MESSAGE_EXPIRY_INTERVAL: 60}):
+            a.client("p").send(Publish("t", b"x", properties=cast(Properties | None, properties)))
+        await cluster.settle()
+        ats = [command.at for _, command in cluster.bus.sent if isinstance(command, Forward)]
+        assert ats[0] == 0
+        assert before <= ats[1] <= wall_clock()
 
 
 async def test_properties_travel_on_and_aliases_stay() -> None:

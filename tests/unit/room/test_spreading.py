@@ -1,24 +1,17 @@
 """Broadcasts that take their time: evenly, in full, and not in the way of others."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
-import msgspec
-
-from longline.model.commands import Broadcast, Cancelled
+from longline.model.commands import Cancelled
 from longline.room.push.spreading import TICK, Spreading
 from longline.room.session.session import Session
 from longline.telemetry.faults import Faults
 from longline.testing.clock import VirtualClock
 from tests.unit.room.running import NODE, RunningRoom
 from tests.unit.room.test_admission import topics
-from tests.unit.room.test_broadcasts import broadcast
-
-
-def paced(command: Broadcast, seconds: int) -> Broadcast:
-    message = msgspec.structs.replace(command.message, spread_over=seconds)
-    return msgspec.structs.replace(command, message=message)
+from tests.unit.room.test_broadcasts import broadcast, paced
 
 
 def numbered(count: int) -> list[Session]:
@@ -78,7 +71,7 @@ async def test_a_paced_broadcast_reaches_everybody() -> None:
     async with RunningRoom() as room:
         peers = [await room.client(f"d{n}") for n in range(20)]
         await room.bus.send(NODE, [paced(broadcast(1, *range(20)), 1)])
-        await eventually(room, lambda: len(room.store.finished) == 1)
+        await room.until(lambda: len(room.store.finished) == 1)
         assert [topics(peer.unread()) for peer in peers] == [["push/m1"]] * 20
 
 
@@ -89,15 +82,5 @@ async def test_a_paced_broadcast_that_is_cancelled_is_written_to_nobody_else() -
         await room.bus.send(NODE, [command])
         await room.settle()
         await room.bus.send(NODE, [Cancelled(7, command.message.id)])
-        await eventually(room, lambda: len(room.store.finished) == 1)
+        await room.until(lambda: len(room.store.finished) == 1)
         assert sum(topics(peer.unread()) == ["push/m1"] for peer in peers) <= 1
-
-
-async def eventually(room: RunningRoom, holds: Callable[[], bool]) -> None:
-    """Lets the room go on until something holds, for ten seconds at most."""
-    for _ in range(1000):
-        await room.settle()
-        if holds():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never came to that")

@@ -148,24 +148,27 @@ Push = tuple[bool, int]  # broadcast, position
 class Walk:
     """A device, a room and a store: every step is one of the things that can happen next.
 
-    The store commits pushes to two lanes with rising positions; what centers offer lies in `offers` and is
-    taken from there in any order, twice, or is lost, of which the window is told. Receipts are committed
-    late.
+    The store commits pushes to two lanes with positions from one counter; what centers offer lies in `offers`
+    and is taken from there in any order, twice, or is lost, of which the window is told. Receipts are
+    committed late. `told`: how often a unicast says what was in the inbox before it.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, told: float = 0.5) -> None:
         self.random = random.Random(seed)
+        self.told = told
         self.window = Window(3)
         self.position = 0
         self.stored: list[Push] = []
         self.acked: set[Push] = set()  # taken by the device; `committed` is what the store knows of that
         self.committed: set[Push] = set()
+        self.foreign: set[Push] = set()  # broadcasts that are for others
         self.log_cursor = 0
-        self.offers: list[tuple[Push, int]] = []
+        self.offers: list[tuple[Push, int, int]] = []
         self.connected = False
         self.blocked = False
         self.identifiers: dict[int, Push] = {}
         self.written: set[Push] = set()  # on this connection
+        self.latest = {False: 0, True: 0}  # the latest position of each lane among them
         self.page: tuple[list[Push], int, bool] | None = None
         self.prepared = False
         self.look = False
@@ -185,14 +188,19 @@ class Walk:
         self.position += self.random.randint(1, 3)
         broadcast = self.random.random() < 0.4
         push = (broadcast, self.position)
-        # The centers' word of what comes before a unicast; a store may not say.
-        before = 0
-        if not broadcast and self.random.random() < 0.5:
+        # The centers' word of what comes before: of a broadcast always, of a unicast a store may not say.
+        before, log_before = 0, max((p for b, p in self.stored if b), default=0)
+        if log_before and self.random.random() < 0.2:
+            log_before = self.random.randint(log_before, self.position - 1)  # or any later one
+        if not broadcast and self.random.random() < self.told:
             before = max((p for b, p in self.stored if not b and (b, p) not in self.committed), default=0)
         self.stored.append(push)
-        self.offers.append((push, before))
+        if broadcast and self.random.random() < 0.1:
+            self.foreign.add(push)
+            self.committed.add(push)
+        self.offers.append((push, before, log_before))
         if self.random.random() < 0.1:
-            self.offers.append((push, before))
+            self.offers.append((push, before, log_before))
 
     def room(self) -> bool:
         return not self.blocked and self.window.free() > 0
@@ -201,6 +209,11 @@ class Walk:
         assert self.connected
         assert push not in self.written, f"{push} was written twice on one connection"
         self.written.add(push)
+        broadcast, position = push
+        assert not broadcast or position > max(self.latest.values()), f"{push} was overtaken"
+        assert broadcast or self.told < 1 or position > self.latest[False], f"{push} was overtaken"
+        self.latest[broadcast] = max(position, self.latest[broadcast])
+        assert self.window.latest == max(self.latest.values())
         entry = InFlight(self.window, push[1], push[0])
         self.identifiers[self.window.identify(entry)] = push
 
@@ -215,6 +228,7 @@ class Walk:
         if self.random.random() < 0.5:  # a session may outlive its connection
             self.window, self.look = Window(3), False
         self.written = set()
+        self.latest = {False: 0, True: 0}
         self.identifiers = {}
         self.page = None
         self.prepared = False
@@ -225,13 +239,16 @@ class Walk:
 
     def offer(self) -> None:
         place = self.random.randrange(len(self.offers)) if self.random.random() < 0.5 else 0
-        push, before = self.offers.pop(place)
+        push, before, log_before = self.offers.pop(place)
         if self.random.random() < 0.3:
-            self.offers.append((push, before))  # it comes once more
+            self.offers.append((push, before, log_before))  # it comes once more
         if not self.connected:
             return
         broadcast, position = push
-        do = self.window.offer(position, broadcast, before, self.room())
+        if push in self.foreign:
+            self.window.pass_by(position, log_before)
+            return
+        do = self.window.offer(position, broadcast, before, log_before, self.room())
         if do & WRITE:
             assert self.room()
             self.write(push)
@@ -252,6 +269,8 @@ class Walk:
         self.window.inflight.take(packet_id)
         if self.window.free() * 2 >= self.window.size:  # as the room does: not for every single one
             self.did(self.window.made_room())
+        elif self.window.behind():
+            self.look = True
 
     def commit(self) -> None:
         self.committed |= self.acked
@@ -316,7 +335,7 @@ class Walk:
         self.log_cursor = max(self.log_cursor, self.window.log_settled())
         for broadcast, position in self.stored:
             if broadcast and position <= self.log_cursor:
-                assert (broadcast, position) in self.acked, f"the cursor has passed {position}"
+                assert (broadcast, position) in self.acked | self.foreign, f"the cursor has passed {position}"
         self.window.close()
         self.connected = False
         self.page = None
@@ -388,11 +407,15 @@ class Walk:
         self.commit()
 
 
-def test_a_walk_of_a_hundred_thousand_moves_loses_nothing_writes_nothing_twice_and_ends_empty() -> None:
+@pytest.mark.parametrize("told", [0.5, 1.0])
+def test_a_walk_of_a_hundred_thousand_moves_loses_nothing_writes_nothing_twice_keeps_the_order_and_ends_empty(
+    told: float,
+) -> None:
+    """A broadcast is behind nothing that is newer, and a unicast behind no newer one that told of it."""
     steps = stored = rewound = 0
     seen: set[int] = set()
     for seed in range(200):
-        walk = Walk(seed)
+        walk = Walk(seed, told)
         while walk.steps < 500:
             walk.step()
             seen.add(walk.window.state)
@@ -413,15 +436,40 @@ def test_a_walk_of_a_hundred_thousand_moves_loses_nothing_writes_nothing_twice_a
 def test_the_table_that_says_when_to_write_is_what_keeps_the_order_of_a_lane() -> None:
     window = Window(2)
     assert window.open(0, False) == NOTHING
-    assert window.offer(5, False, 0, True) == WRITE
-    assert window.offer(9, False, 7, True) == LEAVE | ASK  # 7 is not here yet
+    assert window.offer(5, False, 0, 0, True) == WRITE
+    assert window.offer(9, False, 7, 0, True) == LEAVE | ASK  # 7 is not here yet
     assert window.state == ASKED
     assert not window.prepare()
     assert window.begin()
     assert [window.take(position, False) for position in (7, 9)] == [True, True]
     assert window.end(0, True) == CAUGHT_UP
-    assert window.offer(9, False, 7, True) == LEAVE | ASK  # not in flight: only the store knows of it
+    assert window.offer(9, False, 7, 0, True) == LEAVE | ASK  # not in flight: only the store knows of it
     assert window.state == ASKED_DOUBTED
+
+
+@pytest.mark.parametrize("broadcast", [False, True])
+def test_what_is_offered_before_the_broadcast_that_precedes_it_is_read_with_it_in_order(
+    broadcast: bool,
+) -> None:
+    window = Window(4)
+    assert window.open(0, False) == NOTHING
+    assert window.offer(9, broadcast, 0, 7, True) == LEAVE | ASK
+    assert not window.prepare()
+    assert window.begin()
+    assert window.take(7, True)
+    assert window.take(9, broadcast)
+    assert window.end(7, True) == CAUGHT_UP
+    assert window.offer(7, True, 0, 0, True) == NOTHING  # it comes at last
+    assert window.offer(12, broadcast, 0, 9 if broadcast else 7, True) == WRITE
+
+
+def test_a_broadcast_that_is_for_others_holds_nothing_up() -> None:
+    window = Window(4)
+    assert window.open(0, False) == NOTHING
+    window.pass_by(7, 0)
+    assert window.offer(8, False, 0, 7, True) == WRITE
+    window.pass_by(12, 9)  # 9 is not here yet: whether it is for this device nobody has said
+    assert window.offer(13, False, 8, 12, True) == LEAVE | ASK
 
 
 def test_an_identifier_in_use_is_not_given_again_and_the_count_starts_over_at_its_end() -> None:
@@ -445,5 +493,7 @@ def test_two_windows_on_one_connection_share_identifiers_and_know_their_own_push
     assert mine.free() == other.free() == 2
     assert mine.inflight.of(mine) == {(10, True)}
     assert mine.inflight.first_broadcast(other) == 20
-    assert not mine.knows(20, True)
-    assert other.knows(20, True)
+    third = other.identify(InFlight(other, 30, False))
+    assert third not in (first, second)
+    assert not mine.knows(30)
+    assert other.knows(30)

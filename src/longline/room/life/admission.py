@@ -30,6 +30,7 @@ from longline.room.counters import RoomCounters
 from longline.room.life.authority import Authority
 from longline.room.life.takeovers import Takeovers
 from longline.room.push.inbox import Inbox
+from longline.room.push.pace import Pace
 from longline.room.session.client import ClientConnection
 from longline.room.session.session import Gone, Session
 from longline.room.session.sessions import Sessions
@@ -83,6 +84,7 @@ class Admission:
         inbox: Inbox,
         takeovers: Takeovers,
         fenced: Callable[[str], None],
+        pace: Pace,
     ) -> None:
         self._settings = settings
         self._node = node
@@ -96,6 +98,7 @@ class Admission:
         self._apps = apps
         self._inbox = inbox
         self._takeovers = takeovers
+        self._pace = pace
         self._fenced = fenced
         self._suspended = False
         self.turned_away: Callable[[str, str], None] | None = None
@@ -185,7 +188,8 @@ class Admission:
     ) -> list[Answer | Exception]:
         """Asks a store for all at once, or, when something nobody foresaw is wrong with one, for each."""
         try:
-            return list(await call(batch))
+            with self._pace.asking():
+                return list(await call(batch))
         except LonglineError as error:
             return [error] * len(batch)
         except Exception as error:

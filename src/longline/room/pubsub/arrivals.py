@@ -10,8 +10,9 @@ from typing import Final
 import structlog
 
 from longline.model.commands import Forward
+from longline.model.times import wall_clock
 from longline.mqtt.packets import Publish
-from longline.mqtt.properties import unpack_message_properties
+from longline.mqtt.properties import Properties, PropertyId, get_int, unpack_message_properties
 from longline.room.pubsub.fanout import Fanout
 from longline.room.pubsub.relay import OVERHEAD, RouteCounters
 from longline.room.session.sessions import Sessions
@@ -78,6 +79,9 @@ class Arrivals:
         except ValueError as error:  # the message itself is as good as ever
             log.warning("properties_unreadable", error=str(error))
             properties = None
+        if message.at and properties is not None and not count_down(properties, wall_clock() - message.at):
+            self._counters.messages_dropped += 1
+            return
         tenant = self._sessions.tenants.get(message.app)
         if tenant is not None:
             packet = Publish(message.topic, message.payload, message.qos, properties=properties)
@@ -86,6 +90,18 @@ class Arrivals:
     def _served(self, reached: int) -> None:
         """A message with very many subscribers has reached them."""
         self._go_on()
+
+
+def count_down(properties: Properties, waited: int) -> bool:
+    """Takes so many ms off the expiry interval; False when nothing is left of it [MQTT-3.3.2-5].
+
+    Clocks of two hosts may differ: nothing is ever added.
+    """
+    interval = get_int(properties, PropertyId.MESSAGE_EXPIRY_INTERVAL)
+    if interval is None or waited < 1000:
+        return True
+    properties[PropertyId.MESSAGE_EXPIRY_INTERVAL] = left = interval - waited // 1000
+    return left > 0
 
 
 def size_of(message: Forward) -> int:

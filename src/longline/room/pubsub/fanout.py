@@ -8,72 +8,19 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, final
 
+from longline.model.times import wall_clock
 from longline.mqtt.codec import PublishFrame
-from longline.mqtt.packets import MQTT_3_1_1, MQTT_5_0, Publish
-from longline.mqtt.properties import Properties
+from longline.mqtt.packets import Publish
 from longline.room.counters import RoomCounters
+from longline.room.pubsub.message import FanoutMessage, Held
 from longline.room.pubsub.rooms import LATER, NOT_YET, Publisher, RemoteRooms
 from longline.room.pubsub.subscriptions import Subscriber
-from longline.room.push.frames import forwarded
 from longline.room.session.outlet import Outlet
 from longline.room.session.session import Plain, Session, Tenant
 from longline.room.turn import Turn
 from longline.telemetry.faults import Faults
 
 PACKET_ID: Final = 2  # bytes that a packet identifier adds
-
-
-@final
-class FanoutMessage:
-    """A message on its way to subscribers, with the forms in which it was encoded so far."""
-
-    __slots__ = ("_4_0", "_4_1", "_5_0", "_5_1", "_prefixed", "_properties", "packet", "sender")
-
-    def __init__(self, sender: Session | None, packet: Publish) -> None:
-        self.sender = sender
-        self.packet = packet
-        self._properties: Properties | None = forwarded(packet.properties)
-        # By version and QoS: names and no list, for most messages have few subscribers.
-        self._4_0: PublishFrame | None = None
-        self._4_1: PublishFrame | None = None
-        self._5_0: PublishFrame | None = None
-        self._5_1: PublishFrame | None = None
-        self._prefixed: dict[tuple[str, int, int], PublishFrame] | None = None
-
-    def frame(self, mqtt5: bool, qos: int) -> PublishFrame:
-        """As it goes to a session whose topics have no prefix."""
-        if mqtt5:
-            frame = self._5_1 if qos else self._5_0
-            if frame is None:
-                frame = self._encoded("", MQTT_5_0, qos)
-                if qos:
-                    self._5_1 = frame
-                else:
-                    self._5_0 = frame
-        else:
-            frame = self._4_1 if qos else self._4_0
-            if frame is None:
-                frame = self._encoded("", MQTT_3_1_1, qos)
-                if qos:
-                    self._4_1 = frame
-                else:
-                    self._4_0 = frame
-        return frame
-
-    def with_prefix(self, prefix: str, version: int, qos: int) -> PublishFrame:
-        prefixed = self._prefixed
-        if prefixed is None:
-            prefixed = self._prefixed = {}
-        key = (prefix, version, qos)
-        frame = prefixed.get(key)
-        if frame is None:
-            frame = prefixed[key] = self._encoded(prefix, version, qos)
-        return frame
-
-    def _encoded(self, prefix: str, version: int, qos: int) -> PublishFrame:
-        packet = self.packet
-        properties = self._properties if version == MQTT_5_0 else None
-        return PublishFrame(prefix + packet.topic, packet.payload, qos, False, properties, version)
 
 
 @final
@@ -99,23 +46,36 @@ class Slices:
     def serve(self) -> bool:
         """Serves the next slice; False when it was the last."""
         end = self._served + self._fanout.turn.budget
-        self._reached += self._fanout.spread(self._message, self._subscribers[self._served : end])
-        self._served = end
-        if end < len(self._subscribers):
-            return True
+        if self._message.renew(self._fanout.clock()):
+            self._reached += self._fanout.spread(self._message, self._subscribers[self._served : end])
+            self._served = end
+            if end < len(self._subscribers):
+                return True
         self._done(self._reached)
         return False
 
 
 @final
 class Fanout:
-    """One for a room. `session_queue`: plain QoS 1 messages that may wait for a session's window."""
+    """One for a room. `session_queue`: plain QoS 1 messages that may wait for a session's window.
 
-    __slots__ = ("_counters", "_faults", "rooms", "session_queue", "turn")
+    `clock` in ms.
+    """
 
-    def __init__(self, counters: RoomCounters, turn: Turn, faults: Faults, session_queue: int) -> None:
+    __slots__ = ("_counters", "_expiring", "_faults", "clock", "rooms", "session_queue", "turn")
+
+    def __init__(
+        self,
+        counters: RoomCounters,
+        turn: Turn,
+        faults: Faults,
+        session_queue: int,
+        clock: Callable[[], int] = wall_clock,
+    ) -> None:
         self._counters = counters
         self._faults = faults
+        self._expiring: FanoutMessage | None = None  # what is being spread, if it has an end
+        self.clock = clock
         self.turn = turn
         self.session_queue = session_queue
         self.rooms: RemoteRooms | None = None  # while there are others
@@ -179,7 +139,7 @@ class Fanout:
             if len(subscribers) > self.turn.budget:
                 self._publish_in_slices(publisher, session, packet, subscribers)
                 return NOT_YET
-            reached = self.spread(FanoutMessage(session, packet), subscribers)
+            reached = self.spread(FanoutMessage(session, packet, self.clock), subscribers)
         rooms = self.rooms
         if rooms is None:
             return reached
@@ -201,7 +161,7 @@ class Fanout:
             elif reached != NOT_YET:
                 publisher.published(packet, reached)
 
-        self.turn.slice(Slices(self, FanoutMessage(session, packet), subscribers, done).serve)
+        self.turn.slice(Slices(self, FanoutMessage(session, packet, self.clock), subscribers, done).serve)
 
     def distribute(self, tenant: Tenant, packet: Publish, done: Callable[[int], None]) -> bool:
         """Hands another room's message to the subscribers here.
@@ -210,14 +170,15 @@ class Fanout:
         """
         subscribers = tenant.subscriptions.match(packet.topic)
         if len(subscribers) > self.turn.budget:
-            self.turn.slice(Slices(self, FanoutMessage(None, packet), subscribers, done).serve)
+            self.turn.slice(Slices(self, FanoutMessage(None, packet, self.clock), subscribers, done).serve)
             return False
         if subscribers:
-            self.spread(FanoutMessage(None, packet), subscribers)
+            self.spread(FanoutMessage(None, packet, self.clock), subscribers)
         return True
 
     def spread(self, message: FanoutMessage, subscribers: list[Subscriber[Session]]) -> int:
         """Delivers a message to each of these; returns how many of them it has reached."""
+        self._expiring = message if message.ends else None
         packet_qos = message.packet.qos
         sender = message.sender
         reached = 0
@@ -264,7 +225,12 @@ class Fanout:
         if len(queue) >= self.session_queue:
             self._counters.messages_dropped_slow += 1
             return False
-        queue.append(frame)
+        expiring = self._expiring
+        if expiring is None:
+            queue.append(frame)
+        else:
+            attachment = receiver.attachment
+            queue.append(Held(expiring, "" if attachment is None else attachment.prefix))
         return True
 
     def drain(self, session: Session) -> None:
@@ -277,7 +243,14 @@ class Fanout:
         outlet = attachment.outlet
         window = session.window
         while queue and not outlet.blocked and window.spare() > 0:
-            outlet.write(queue.popleft().with_id(window.identify(None), False))
+            item = queue.popleft()
+            if isinstance(item, Held):
+                frame = item.frame(self.clock(), outlet.version)
+                if frame is None:  # [MQTT-3.3.2-5] it waited for too long
+                    self._counters.messages_dropped_expired += 1
+                    continue
+                item = frame
+            outlet.write(item.with_id(window.identify(None), False))
         if not queue:
             plain.queue = None
             if plain.subscriptions is None:

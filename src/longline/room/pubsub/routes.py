@@ -21,8 +21,9 @@ import structlog
 from longline.bus.port import Bus
 from longline.errors import LonglineError
 from longline.model.commands import Forward, Routes
+from longline.model.times import wall_clock
 from longline.mqtt.packets import Publish, Suback
-from longline.mqtt.properties import pack_message_properties
+from longline.mqtt.properties import MESSAGE_EXPIRY, pack_message_properties
 from longline.room.pubsub.arrivals import Arrivals
 from longline.room.pubsub.fanout import Fanout
 from longline.room.pubsub.neighbours import Neighbour, Neighbours
@@ -167,8 +168,10 @@ class RouteTable:
         nodes = self._table.takers(app, packet.topic)
         if not nodes:
             return reached
-        properties = pack_message_properties(forwarded(packet.properties))
-        message = Forward(app, packet.topic, packet.payload, packet.qos, properties)
+        properties = forwarded(packet.properties)
+        packed = pack_message_properties(properties)
+        at = wall_clock() if properties is not None and MESSAGE_EXPIRY in properties else 0
+        message = Forward(app, packet.topic, packet.payload, packet.qos, packed, at)
         full = self.relayed.full
         if packet.qos == 0:
             if full:

@@ -1,22 +1,21 @@
 """Writes broadcasts to the sessions that they are for.
 
 A broadcast visits every session of its app: it goes through them in slices and lets the loop serve
-heartbeats, unicasts and new connections in between. Broadcasts that have gathered meanwhile go through them
-together, so that a device gets what there is for it with one write; each device sees them in their order.
+heartbeats, unicasts and new connections in between, as `Pace` says. Broadcasts that have gathered meanwhile
+go through them together, so that a device gets what there is for it with one write. Each device gets them,
+and unicasts, in the order of their commits: whoever is about to write something newer to a session asks
+`bring` for what goes first.
 
-Whoever brings a broadcast never waits. When `WAITING` wait already, or as many paced ones are under way as
-may be, the next is left in the log: the sessions of its app are looked at in turn, and read it there.
+Whoever brings a broadcast never waits. When `WAITING` wait already, or `AT_ONCE` paced ones are under way,
+the next is left in the log: the sessions of its app are looked at in turn, and read it there.
 
 What is written is this room's sub-task of the broadcast; the store is told when it is done. A store that does
 not answer delays that, but not the broadcasts behind it, up to `UNTOLD` of them.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
-
-from pyroaring import BitMap
 
 from longline.errors import LonglineError
 from longline.flow.batcher import Batcher, OnFull, Retry
@@ -24,7 +23,8 @@ from longline.flow.lru import LruCache
 from longline.model.commands import Broadcast
 from longline.model.times import wall_clock
 from longline.room.counters import RoomCounters
-from longline.room.push.frames import Frames
+from longline.room.push.pace import Pace
+from longline.room.push.passes import Pass, Passes
 from longline.room.push.pushes import Pushes
 from longline.room.push.receipts import Receipts
 from longline.room.push.spreading import Spreading
@@ -32,7 +32,7 @@ from longline.room.session.session import Session
 from longline.saver.port.routing import RoutingStore
 from longline.telemetry.faults import Faults
 
-WAITING: Final = 64
+WAITING: Final = 64  # broadcasts that wait for those before them
 TOGETHER: Final = 16  # broadcasts that go through the sessions together
 UNTOLD: Final = 10_000
 TOLD_TOGETHER: Final = 64  # sub-tasks that the store is told of at a time
@@ -57,7 +57,7 @@ class Broadcasts:
         pushes: Pushes,
         receipts: Receipts,
         sessions: Callable[[int], list[Session]],
-        fanout_slice: int,
+        pace: Pace,
     ) -> None:
         self._node = node
         self._store = store
@@ -65,11 +65,11 @@ class Broadcasts:
         self._pushes = pushes
         self._receipts = receipts
         self._sessions = sessions
-        self.fanout_slice = fanout_slice
-        self._waiting: deque[_Pass] = deque()
-        self._left: dict[int, None] = {}  # apps with broadcasts that were left in the log
+        self._pace = pace
+        self._passes = Passes()
+        self._waiting: list[Pass] = []
+        self._left: dict[int, dict[int, int]] = {}  # by app, part of the log: up to where it is to be read
         self._wake = asyncio.Event()
-        self._under_way: dict[tuple[int, str], bool] = {}  # and whether it was cancelled
         self._seen: LruCache[tuple[int, str], None] = LruCache(REMEMBERED)
         self.spreading = Spreading(faults)
         self.told: Batcher[_Done] = Batcher(
@@ -88,40 +88,64 @@ class Broadcasts:
         return self._pushes.counters
 
     def add(self, command: Broadcast) -> None:
-        """Takes a broadcast in, or leaves it in the log when too many wait."""
+        """Takes a broadcast in, or leaves it in the log when there is no place for it."""
         name = (command.app, command.message.id)
         # One that is only for who is connected cannot be asked about afterwards: it is not written twice.
         if command.message.online_only and not self._seen.add(name, None):
             self.told.add((self._node, command))
             return
-        each = _Pass(self._node, command)
-        if len(self._waiting) >= WAITING:
+        each = Pass(self._node, command)
+        if self._begin(each):
+            self._passes.add(each)
+        else:
             self._leave(each)
-            return
-        self._under_way.setdefault(name, False)
+
+    def _begin(self, each: Pass) -> bool:
+        """Has a broadcast written when its turn comes; False when there is no place."""
+        seconds = each.command.message.spread_over
+        if seconds:
+            return self.spreading.add(
+                self._sessions(each.command.app),
+                seconds,
+                lambda some: self._write(some, [each]),
+                lambda: self._over(each),
+            )
+        if len(self._waiting) >= WAITING:
+            return False
         self._waiting.append(each)
         self._wake.set()
+        return True
 
     def cancel(self, app: int, message_id: str) -> None:
         """Writes no more of it; nothing when it is not waiting or under way here."""
-        if (app, message_id) in self._under_way:
-            self._under_way[app, message_id] = True
+        self._passes.cancel(app, message_id)
 
     def rename(self, node: str) -> None:
         """Leaves everything that came for the former node: its sub-tasks are not this one's."""
         self._node = node
 
+    def under_way(self, app: int) -> bool:
+        """Whether there is anything that `bring` may have to write."""
+        return bool(self._passes.of(app)) or app in self._left
+
+    def bring(self, session: Session, position: int, now: int) -> None:
+        """Writes to a session the broadcasts that go before what is at this position of its inbox or log."""
+        left = self._left.get(session.tenant.app)
+        if left is not None and session.window.current():
+            parts = len(left)
+            if session.window.log_written < left[session.ordinal % parts] < position:
+                self._pushes.lost(session)
+        for each in self._passes.due(session, position):
+            each.give(session, self._pushes, now)
+
     async def run(self) -> None:
         """Writes broadcasts for as long as the room lives."""
         while True:
             await self._wake.wait()
-            batch = [self._waiting.popleft() for _ in range(min(TOGETHER, len(self._waiting)))]
-            together: dict[int, list[_Pass]] = {}
+            batch, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+            together: dict[int, list[Pass]] = {}
             for each in batch:
-                if each.command.message.spread_over:
-                    self._pace(each)
-                else:
-                    together.setdefault(each.command.app, []).append(each)
+                together.setdefault(each.command.app, []).append(each)
             for app, passes in together.items():
                 try:
                     await self._write(self._sessions(app), passes)
@@ -129,67 +153,68 @@ class Broadcasts:
                     self._faults.note("room.broadcasts", error)
                 for each in passes:
                     self._over(each)
-            left, self._left = self._left, {}
-            for app in left:
+            for app in list(self._left):
                 await self._look(app)
             if not self._waiting and not self._left:
                 self._wake.clear()
 
-    def _pace(self, each: "_Pass") -> None:
-        """Has a broadcast written bit by bit over the time that its sender asked for."""
-        sessions = self._sessions(each.command.app)
-        seconds = each.command.message.spread_over
-        if not self.spreading.add(
-            sessions, seconds, lambda some: self._write(some, [each]), lambda: self._over(each)
-        ):
-            self._under_way.pop(each.name, None)
-            self._leave(each)
-
-    def _leave(self, each: "_Pass") -> None:
+    def _leave(self, each: Pass) -> None:
         """There is no place for a broadcast: devices read it from the log, if it is there."""
         self.counters.broadcasts_left += 1
         if not each.command.message.online_only:
-            self._left[each.command.app] = None
+            left = self._left.setdefault(each.command.app, {})
+            for number, part in enumerate(each.parts):
+                left[number] = max(part.position, left.get(number, 0))
             self._wake.set()
         self.told.add((each.node, each.command))
 
     async def _look(self, app: int) -> None:
         """Has every session of an app look into the log, in its turn."""
+        left = dict(self._left[app])
+        begun = self._pace.begin()
         for done, session in enumerate(self._sessions(app), 1):
             self._pushes.lost(session)
-            if done % self.fanout_slice == 0:
-                await asyncio.sleep(0)
+            if done % self._pace.slice == 0:
+                begun = await self._pace.pause(begun)
+        if (
+            self._left[app] == left
+        ):  # else more was left, and those who were looked at first do not know of it
+            del self._left[app]
 
-    def _over(self, each: "_Pass") -> None:
-        self._under_way.pop(each.name, None)
+    def _over(self, each: Pass) -> None:
+        self._passes.remove(each)
         if each.node == self._node:
             self.told.add((each.node, each.command))
 
-    async def _write(self, sessions: Sequence[Session], passes: list["_Pass"]) -> bool:
+    async def _write(self, sessions: Sequence[Session], passes: list[Pass]) -> bool:
         """Writes broadcasts to sessions; False when all of them were cancelled, or left to another node."""
-        step = max(1, self.fanout_slice // len(passes))
+        pace = self._pace
+        begun = pace.begin()
         passes = self._going_on(passes)
-        for start in range(0, len(sessions), step):
-            if not passes:
-                break
+        done = 0
+        while passes and done < len(sessions):
             now = wall_clock()
-            for session in sessions[start : start + step]:
+            # Others that are under way, and older, are brought before these.
+            more = len(self._passes.of(passes[0].command.app)) > len(passes)
+            end = done + max(1, pace.slice // len(passes))
+            for session in sessions[done:end]:
                 if session.window.fresh():
                     session.window.lost()  # it is just connecting: it reads these from the log
                     continue
                 try:
                     for each in passes:
-                        position = each.position_for(session.ordinal)
-                        if position:
-                            self._pushes.offer(session, each.frames, position, True, now)
+                        if more:
+                            self.bring(session, each.at(session), now)
+                        each.give(session, self._pushes, now)
                 except Exception as error:  # this session's: the others go on
                     self._faults.note("room.broadcasts", error)
-            await asyncio.sleep(0)
+            done = end
+            begun = await pace.pause(begun)
             passes = self._going_on(passes)
         return bool(passes)
 
-    def _going_on(self, passes: list["_Pass"]) -> list["_Pass"]:
-        return [each for each in passes if each.node == self._node and not self._under_way.get(each.name)]
+    def _going_on(self, passes: list[Pass]) -> list[Pass]:
+        return [each for each in passes if each.node == self._node and not each.cancelled]
 
     async def _tell(self, batch: Sequence[_Done]) -> Sequence[_Done]:
         """Tells the store which sub-tasks are done; returns those that it could not be told of."""
@@ -207,26 +232,3 @@ class Broadcasts:
         except LonglineError:
             return now > command.message.expires_at  # over by itself
         return True
-
-
-class _Pass:
-    """A broadcast on its way through the sessions."""
-
-    __slots__ = ("_audiences", "_parts", "command", "frames", "name", "node")
-
-    def __init__(self, node: str, command: Broadcast) -> None:
-        self.node = node  # whose sub-task it is
-        self.command = command
-        self.name = (command.app, command.message.id)
-        self.frames = Frames(command.message)
-        self._parts = command.parts
-        # Each is read when the first device of its part comes up.
-        self._audiences: list[BitMap | None] = [None] * len(command.parts)
-
-    def position_for(self, ordinal: int) -> int:
-        """Where the broadcast stands in the log of a device; 0 when it is not for it."""
-        place, part = divmod(ordinal, len(self._parts))
-        audience = self._audiences[part]
-        if audience is None:
-            audience = self._audiences[part] = BitMap.deserialize(self._parts[part].audience)
-        return self._parts[part].position if place in audience else 0

@@ -143,6 +143,7 @@ class Commands:
 
     def _unicast(self, command: Unicast, now: int) -> None:
         frames = Frames(command.message)
+        under_way = self._broadcasts.under_way(command.app)
         for target in command.targets:
             session = self._sessions.find(command.app, target.device)
             if session is None:
@@ -153,7 +154,11 @@ class Commands:
                 elif not command.message.online_only or self._seen.add(
                     (command.message.id, target.ordinal), None
                 ):
-                    self._pushes.offer(session, frames, target.position, False, now, target.before)
+                    if under_way:
+                        self._broadcasts.bring(session, target.position, now)
+                    self._pushes.offer(
+                        session, frames, target.position, False, now, target.before, target.log_before
+                    )
             except Exception as error:
                 self._faults.note("room.commands", error)
 

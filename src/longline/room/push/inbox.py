@@ -2,10 +2,12 @@
 
 Sessions that have room ask here; everything asked for while a read is under way goes into the next
 one, so a reconnect storm is a few large reads. A session is read for as long as it has room and the
-store has more. Bounded by the number of sessions: each is in each list at most once.
+store has more. Bounded by the number of sessions: each is in each list at most once. What was read is
+written as fast as `Pace` allows.
 
 When commands were lost, every session is looked at again, a few at a time and behind those that ask, so that
-a recovery is no storm. One that is sent a push meanwhile does not have to wait for its turn.
+a recovery is no storm. One that is sent a push meanwhile does not have to wait for its turn. Those that have
+a little room are in the same list: by the time that their turn comes they may have more.
 """
 
 import asyncio
@@ -16,6 +18,7 @@ from longline.errors import LonglineError
 from longline.flow.batcher import Batcher, Retry
 from longline.model.times import wall_clock
 from longline.room.push.frames import Frames
+from longline.room.push.pace import Pace
 from longline.room.push.pushes import Pushes
 from longline.room.push.receipts import Receipts
 from longline.room.session.session import Session
@@ -43,6 +46,7 @@ class Inbox:
         store: InboxStore,
         receipts: Receipts,
         faults: Faults,
+        pace: Pace,
         *,
         page_bytes: int,
         caught_up: Callable[[Session], None],
@@ -50,6 +54,7 @@ class Inbox:
         self._store = store
         self._receipts = receipts
         self._faults = faults
+        self._pace = pace
         self._page_bytes = page_bytes
         self._caught_up = caught_up
         self._asked = Batcher(
@@ -84,7 +89,8 @@ class Inbox:
         """Has everybody given to `look` read for in turn, for as long as the room lives."""
         while True:
             await self._wake_looks.wait()
-            turns = LOOK if len(self._asked) < BATCH else 0  # those that ask come first
+            # Those that ask come first, and where time is short there are fewer.
+            turns = int(LOOK / (1 + self._pace.weight)) if len(self._asked) < BATCH else 0
             for _ in range(min(turns, len(self._looks))):
                 session = next(iter(self._looks))
                 del self._looks[session]
@@ -119,6 +125,8 @@ class Inbox:
         self._failed = 0 if any(pages) else self._failed + 1
         frames: dict[str, Frames] = {}  # a broadcast is the same push for many of these sessions
         again = []
+        written = 0
+        begun = self._pace.begin()
         for (session, attachment), page in zip(asking, pages, strict=True):
             if session.attachment is not attachment:
                 continue
@@ -127,10 +135,14 @@ class Inbox:
                     again.append(session)
                 continue
             try:
-                self._give(session, page, frames, now)
+                self._give(session, page, frames, wall_clock())
             except Exception as error:
                 self._faults.note("room.inbox", error)
                 session.window.stop()  # tried again when the device acknowledges something, or comes back
+            written += len(page.pushes)
+            if written >= self._pace.slice:
+                written = 0
+                begun = await self._pace.pause(begun)
         return again
 
     def _fetch(self, session: Session, now: int) -> Fetch:
@@ -148,7 +160,8 @@ class Inbox:
     async def _pages(self, fetches: Sequence[Fetch]) -> Sequence[Page | None]:
         """What the store answers; None for a read that failed."""
         try:
-            return await self._store.fetch(fetches)
+            with self._pace.asking():
+                return await self._store.fetch(fetches)
         except LonglineError:
             return [None] * len(fetches)
         except Exception as error:
@@ -169,6 +182,8 @@ class Inbox:
                 return
             if not window.take(push.position, push.broadcast):
                 continue  # in flight on this very connection
+            if push.message.expires_at <= now:
+                continue  # the answer was on its way for too long: the store ends it
             frame = frames.get(push.message.id)
             if frame is None:
                 frame = frames[push.message.id] = Frames(push.message)

@@ -14,6 +14,10 @@ from longline.room.session.window import ASK, LOOK, WRITE
 REFUSED: Final = 0x80  # reason codes from here on are failures, section 2.4
 PACKET_ID: Final = 2  # bytes that a packet identifier adds
 
+# Why a push that is only for who can take it now is dropped.
+BUSY: Final = "busy"  # other pushes go first, or there is no room
+LATE: Final = "late"  # newer ones were written before it came
+
 
 class Outcomes(Protocol):
     """Who is told what became of a push. No call blocks or fails."""
@@ -57,31 +61,38 @@ class Pushes:
         broadcast: bool,
         now_ms: int,
         before: int = 0,
+        log_before: int = 0,
     ) -> None:
         """Writes a push that has just been stored, or leaves it in the store to be read in its turn.
 
         One that comes twice is written once, but for `online_only` ones, which no store can be asked about.
-        `before`: the position of a unicast that has to be written first; it may never come by itself.
+        `before` and `log_before`: the positions of a unicast and a broadcast that have to be written first;
+        they may never come by themselves.
         """
         message = frames.message
-        if message.expires_at <= now_ms:
-            return  # it was on its way for too long: the store ends it
         window = session.window
+        if message.expires_at <= now_ms:  # it was on its way for too long: the store ends it
+            if broadcast and not message.online_only:
+                window.pass_by(position, log_before)
+            return
         attachment = session.attachment
         room = attachment is not None and attachment.outlet.ready() and window.free() > 0
         if message.online_only:
-            if attachment is None or not room or window.waits():
-                self.outcomes.dropped(session, position, broadcast, "busy")
+            if position < window.latest:
+                self.outcomes.dropped(session, position, broadcast, LATE)
+            elif attachment is None or not room or not window.current():
+                self.outcomes.dropped(session, position, broadcast, BUSY)
             else:
+                window.latest = position
                 self.write(attachment, frames, position, broadcast, False, now_ms)
             return
-        do = window.offer(position, broadcast, before, room)
+        do = window.offer(position, broadcast, before, log_before, room)
         if do & WRITE:
             if attachment is not None:
                 self.write(attachment, frames, position, broadcast, False, now_ms)
         elif do:
             self.counters.pushes_left += 1
-            if position <= (window.log_written if broadcast else window.inbox_written):
+            if position < window.latest:
                 self.counters.pushes_late += 1
             if do & ASK:
                 self.reader.ask(session)
@@ -130,10 +141,15 @@ class Pushes:
         return True
 
     def freed(self, session: Session) -> None:
-        """Something that was in flight on its connection is not any more: half a window is worth a read."""
+        """Something that was in flight on its connection is not any more.
+
+        Half a window is worth a read; for less, company is waited for.
+        """
         window = session.window
         if window.free() * 2 >= window.size:
             self.made_room(session)
+        elif window.behind():
+            self.reader.look(session)
 
     def leave(self, session: Session) -> None:
         """The session is over: what is only for who can take it now is not sent again."""

@@ -14,6 +14,7 @@ from longline.flow.batcher import Batcher, Retry
 from longline.model.ledger import State
 from longline.model.times import wall_clock
 from longline.room.counters import RoomCounters
+from longline.room.push.pace import Pace
 from longline.room.push.sent import SentPush
 from longline.room.session.session import Session
 from longline.saver.port.inboxes import InboxStore, Receipt
@@ -31,9 +32,17 @@ class Receipts:
     """
 
     def __init__(
-        self, store: InboxStore, counters: RoomCounters, faults: Faults, *, delay: float, limit: int
+        self,
+        store: InboxStore,
+        counters: RoomCounters,
+        faults: Faults,
+        pace: Pace,
+        *,
+        delay: float,
+        limit: int,
     ) -> None:
         self._store = store
+        self._pace = pace
         self._counters = counters
         self._limit = limit
         self._gathered: Batcher[Receipt] = Batcher(
@@ -98,7 +107,8 @@ class Receipts:
         await self._gathered.run()
 
     async def _settle_all(self, batch: Sequence[Receipt]) -> None:
-        await self._store.settle(batch)
+        with self._pace.asking():
+            await self._store.settle(batch)
 
     def _note(self, push: SentPush) -> None:
         if not push.noted:

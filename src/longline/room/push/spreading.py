@@ -1,8 +1,8 @@
 """Broadcasts whose sender asked for time: each goes through the sessions evenly over `spread_over` seconds.
 
-That keeps the devices' answers from reaching the servers behind them all at once. A broadcast that overtakes
-one of these does no harm: a device that is offered an earlier one late reads it from the log. Devices that
-come while it is under way read it from the log, too. At most `AT_ONCE` are under way.
+That keeps the devices' answers from reaching the servers behind them all at once. It is a wish: how fast the
+node can go comes first, and so does the order. A device for which something newer comes gets these before it,
+and devices that come while one is under way read it from the log. At most `AT_ONCE` are under way.
 """
 
 import asyncio

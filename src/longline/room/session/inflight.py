@@ -70,15 +70,15 @@ class Inflight:
         entries = self._entries
         return [] if entries is None else [entry for entry in entries.values() if entry is not None]
 
-    def has(self, owner: object, position: int, broadcast: bool) -> bool:
-        """Whether this push of this window is in flight."""
+    def has(self, owner: object, position: int) -> bool:
+        """Whether this unicast of a window is in flight."""
         entries = self._entries
         if entries is not None:
             for entry in entries.values():
                 if (
                     entry is not None
                     and entry.position == position
-                    and entry.broadcast == broadcast
+                    and not entry.broadcast
                     and entry.owner is owner
                 ):
                     return True

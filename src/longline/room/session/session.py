@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import Final, final
 
 from longline.mqtt.codec import PublishFrame
+from longline.room.pubsub.message import Held
 from longline.room.pubsub.subscriptions import Subscriptions
 from longline.room.session.outlet import Outlet
 from longline.room.session.window import Window
@@ -77,7 +78,7 @@ class Session:
         return None if plain is None else plain.subscriptions
 
     @property
-    def queue(self) -> deque[PublishFrame] | None:
+    def queue(self) -> deque[PublishFrame | Held] | None:
         """Plain QoS 1 messages that wait for the window."""
         plain = self.plain
         return None if plain is None else plain.queue
@@ -91,7 +92,7 @@ class Plain:
 
     def __init__(self) -> None:
         self.subscriptions: set[str] | None = None
-        self.queue: deque[PublishFrame] | None = None
+        self.queue: deque[PublishFrame | Held] | None = None
 
 
 @final

@@ -1,22 +1,33 @@
 """How far a device has got with its pushes, and every move from there.
 
 The store is the queue: it has every push that is pending for the device, in two lanes, the *inbox* (unicasts)
-and the *log* (broadcasts), each with positions that rise as the store commits. Nothing is queued here. A push
-reaches the connection in one of two ways: a center tells the room of it right after the commit (it is
-*offered*), which is fast and may come late, twice, out of order or never; or the room *reads* the store,
-which is slow and whole.
+and the *log* (broadcasts). Both have their positions from one counter, which rises as the store commits: so
+there is one order, and the device is to get everything in it. Nothing is queued here. A push reaches the
+connection in one of two ways: a center tells the room of it right after the commit (it is *offered*), which
+is fast and may come late, twice, out of order or never; or the room *reads* the store, which is slow and
+whole, and in order over both lanes.
 
 Of each lane the window keeps two positions:
 
     written   the latest push that was written to the connection, whichever way it came;
     read      up to here the store itself was read without a gap: nothing pending before it is unknown here.
 
-A push at or before `read`, or in flight, is known: it came again. Between `read` and `written` lies what was
-offered. Something offered behind what was stored after it is *late*: the positions cannot tell whether it was
+What is offered says what was stored before it: a broadcast, the broadcast before it; a unicast that too, and
+the unicast before it where that may be lost or late. While one of these was not written yet, it is *early*:
+it is left, and read in its turn with what is missing. So of the log everything at or before `written` was
+written, and whatever is offered there came again.
+
+Of the inbox that cannot be said: a unicast may not know of those before it, and a broadcast never does. A
+unicast at or before `read`, or in flight, is known: it came again. Between `read` and `written` lies what was
+offered. One that comes behind what was stored after it is *late*: the positions cannot tell whether it was
 written and acknowledged already or overtaken, so the store has to say. That is *doubt*, and is resolved by
 one read that begins at `read` again, once all receipts are committed, and leaves out what is in flight on
 this connection. What was acknowledged does not come up in it, so at its end, where all is known, `written` is
 at least where it was before (`Rewound` remembers both).
+
+What is only for who can take it now stands in no lane, and nobody can read it. It is written in CURRENT, and
+not behind anything that was stored after it: `latest` is the latest position that was written, of whatever
+kind.
 
 A window is in one of these states. A twin that is DOUBTED is as the other, but its next read begins at
 `read`:
@@ -61,11 +72,11 @@ OPENED_EMPTY: Final = 0  # the store was asked for the first time, and nothing i
 OPENED_PENDING: Final = 1  # or something is
 NEXT: Final = 2  # a push is offered that comes after what was written, and the client has room for it
 NEXT_FULL: Final = 3  # the same, and it has none
-EARLY: Final = 4  # one before which the store put another that is not here yet
-LATE: Final = 5  # one at or before what was written that is not known
+EARLY: Final = 4  # one before which the store put another that was not written yet
+LATE: Final = 5  # a unicast at or before what was written that is not known
 LOST: Final = 6  # something that was to be offered may have been lost
-LOOKED: Final = 7  # it is this window's turn among all that have lost something
-ROOM: Final = 8  # the client has room again
+LOOKED: Final = 7  # it is this window's turn among all that have lost something, or have a little room
+ROOM: Final = 8  # the client has much room again
 PREPARED: Final = 9  # its read is about to begin, as soon as all receipts are committed
 BEGUN: Final = 10  # the read has begun
 FULL: Final = 11  # it does not begin, for the client has no room
@@ -156,7 +167,7 @@ def _moves() -> dict[tuple[int, int], Move]:
             **offered((BEHIND, LEAVE)),
             LATE: (ASKED_DOUBTED, LEAVE | ASK),
             LOST: (BEHIND_DOUBTED, LOOK),
-            LOOKED: (BEHIND, NOTHING),
+            LOOKED: (ASKED, ASK),
             ROOM: (ASKED, ASK),
         },
     )
@@ -278,6 +289,7 @@ class Window:
         "inbox_read",
         "inbox_written",
         "inflight",
+        "latest",
         "log_read",
         "log_stored",
         "log_written",
@@ -294,6 +306,7 @@ class Window:
         self.log_written = 0
         self.log_read = 0
         self.log_stored = 0  # what the store knows of `log_read`
+        self.latest = 0  # the latest position written on this connection, in whatever lane or none
         self.rewound: Rewound | None = None  # until it has caught up again
         self.inflight: Inflight | None = None  # made when something is first in flight
 
@@ -314,6 +327,14 @@ class Window:
         """Whether the store is to be read for it."""
         return self.state == ASKED or self.state == ASKED_DOUBTED
 
+    def current(self) -> bool:
+        """Whether everything that was stored is written, as far as anybody has told."""
+        return self.state == CURRENT
+
+    def behind(self) -> bool:
+        """Whether more is pending than there was room for, and nobody was asked to read it."""
+        return self.state == BEHIND
+
     def waits(self) -> bool:
         """Whether pushes are pending in the store that were not written yet, or may be."""
         return self.state != CURRENT and self.state != CURRENT_DOUBTED
@@ -331,22 +352,27 @@ class Window:
         self._move(CLOSED)
         self.inbox_written = self.inbox_read = 0
         self.log_written = self.log_read = self.log_stored = 0
+        self.latest = 0
         self.rewound = None
         self.inflight = None
 
     # --- what is offered --------------------------------------------------------------------------
 
-    def offer(self, position: int, broadcast: bool, before: int, room: bool) -> int:
-        """A push was stored. `before`: the position of a unicast that goes first, 0 for none.
+    def offer(self, position: int, broadcast: bool, before: int, log_before: int, room: bool) -> int:
+        """A push was stored. `before`: the position of a unicast that goes first, 0 for none; `log_before`:
+        that of a broadcast.
 
         `room`: whether the client can be written to now, within the window. WRITE, or LEAVE with or without
         ASK; NOTHING for one that is known.
         """
-        if position <= (self.log_written if broadcast else self.inbox_written):
-            if self.knows(position, broadcast):
+        if broadcast:
+            if position <= self.log_written:
+                return NOTHING
+        elif position <= self.inbox_written:
+            if self.knows(position):
                 return NOTHING
             return self._move(LATE)
-        if before > self.inbox_written:
+        if log_before > self.log_written or before > self.inbox_written:
             return self._move(EARLY)
         do = self._move(NEXT if room else NEXT_FULL)
         if do & WRITE:
@@ -354,21 +380,28 @@ class Window:
                 self.log_written = position
             else:
                 self.inbox_written = position
+            if position > self.latest:
+                self.latest = position
         return do
 
-    def knows(self, position: int, broadcast: bool) -> bool:
-        """Whether this push was read from the store, or is in flight."""
-        if position <= (self.log_read if broadcast else self.inbox_read):
+    def pass_by(self, position: int, log_before: int) -> None:
+        """A broadcast was stored that is not for this device, or for nobody any more."""
+        if self.state == CURRENT and log_before <= self.log_written < position:
+            self.log_written = position
+
+    def knows(self, position: int) -> bool:
+        """Whether this unicast was read from the store, or is in flight."""
+        if position <= self.inbox_read:
             return True
         inflight = self.inflight
-        return inflight is not None and inflight.has(self, position, broadcast)
+        return inflight is not None and inflight.has(self, position)
 
     def lost(self) -> int:
         """Something may have been lost on its way here."""
         return self._move(LOST)
 
     def looked(self) -> int:
-        """Its turn has come among those that may have lost something."""
+        """Its turn has come among those that may have lost something, or have a little room."""
         return self._move(LOOKED)
 
     def made_room(self) -> int:
@@ -409,6 +442,8 @@ class Window:
             if self.inbox_read == self.inbox_written:
                 self.inbox_read = position
             self.inbox_written = position
+        if position > self.latest:
+            self.latest = position
         return self.rewound is None or (position, broadcast) not in self.rewound.inflight
 
     def stop(self) -> int:

@@ -23,22 +23,23 @@ def pack_expression(expression: Expression) -> bytes:
 def part_of(reply: Reply) -> tuple[Part, int]:
     """The part that a script tells, and how many devices it was for when it was stored.
 
-    {position, how many places there are, how many of them it was not for, bitmap of those it is not for}; or
-    0 for none.
+    {position, how many places there are, how many of them it was not for, bitmap of those it is not for,
+    position of the broadcast before it}; or 0 for none.
     """
     if not isinstance(reply, list):
         return NOBODY, 0
-    position, places, without, bitmap = reply
+    position, places, without, bitmap, before = reply
     assert isinstance(position, int)
     assert isinstance(places, int)
     assert isinstance(without, int)
     assert isinstance(bitmap, bytes)
+    assert isinstance(before, int)
     if places == 0:
         return NOBODY, 0
     audience = BitMap(range(places))  # one run
     audience -= BitMap(_bits(bitmap))
     audience.run_optimize()
-    return Part(position, audience.serialize()), places - without
+    return Part(position, audience.serialize(), before), places - without
 
 
 def _bits(bitmap: bytes) -> list[int]:

@@ -173,16 +173,17 @@ def unicast_words(
 def targets_of(partition: int, partitions: int, names: Sequence[str], reply: Reply) -> list[Target]:
     """Those for whom a message was stored, from the answer of `enqueue.lua`."""
     assert isinstance(reply, list)
-    position = reply[0]
+    position, log_before = reply[:2]
     targets: list[Target] = []
-    for name, place, binding, before in zip(names, reply[1::3], reply[2::3], reply[3::3], strict=True):
+    for name, place, binding, before in zip(names, reply[2::3], reply[3::3], reply[4::3], strict=True):
         assert isinstance(position, int)
+        assert isinstance(log_before, int)
         assert isinstance(place, int)
         assert isinstance(before, int)
         if place >= 0:
             ordinal = place * partitions + partition
             bound = layout.unpack_binding(binding) if isinstance(binding, bytes) else None
-            targets.append(Target(name, ordinal, position, bound, before))
+            targets.append(Target(name, ordinal, position, bound, before, log_before))
     return targets
 
 

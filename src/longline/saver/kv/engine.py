@@ -26,7 +26,13 @@ class RedisSaver:
     """Fulfils `Saver` for processes that share a store: a port is an attribute. Made by `open`."""
 
     def __init__(
-        self, store: Store, ledger_retention_ms: int, event_limit: int, cache_bytes: int, faults: Faults
+        self,
+        store: Store,
+        urgent: Store,
+        ledger_retention_ms: int,
+        event_limit: int,
+        cache_bytes: int,
+        faults: Faults,
     ) -> None:
         self._store = store
         partitions = self._partitions = Partitions(store)
@@ -36,7 +42,7 @@ class RedisSaver:
         self.apps = KvApps(partitions)
         self.devices = KvDevices(partitions, self.apps, ledger_retention_ms, faults)
         self.messages = KvMessages(partitions, journal, carrying, faults)
-        self.inboxes = KvInboxes(partitions, self.apps, self._bodies, faults)
+        self.inboxes = KvInboxes(partitions, Partitions(urgent), self.apps, self._bodies, faults)
         self.ledgers = KvLedgers(partitions, self.apps)
         self.routing = KvRouting(partitions, self._bodies, journal, carrying, faults)
         self.events = KvEvents(partitions, event_limit, faults)
@@ -47,6 +53,7 @@ class RedisSaver:
         cls,
         store: Store,
         *,
+        urgent: Store | None = None,
         ledger_retention_ms: int = 7 * 86_400_000,
         event_limit: int = 100_000,
         cache_bytes: int = 64 * 1024 * 1024,
@@ -54,11 +61,12 @@ class RedisSaver:
     ) -> "RedisSaver":
         """An engine on an open store, which stays its owner's to close.
 
-        `ledger_retention_ms`: how long a ledger is kept after its message's end. `event_limit`: events kept
-        for each app. `cache_bytes`: memory for the messages of broadcasts. `faults`: where it is noted when
-        the store refuses one item of a batch.
+        `urgent`: the same store by connections of its own, for what is not to wait behind bulk work; `store`
+        unless given. `ledger_retention_ms`: how long a ledger is kept after its message's end. `event_limit`:
+        events kept for each app. `cache_bytes`: memory for the messages of broadcasts. `faults`: where it is
+        noted when the store refuses one item of a batch.
         """
-        return cls(store, ledger_retention_ms, event_limit, cache_bytes, faults or Faults())
+        return cls(store, urgent or store, ledger_retention_ms, event_limit, cache_bytes, faults or Faults())
 
     def durability(self) -> Durability:
         assurance = self._store.durability()

@@ -43,10 +43,16 @@ class _Found(NamedTuple):
 
 
 class KvInboxes:
-    """Fulfils `InboxStore`: one script a partition, which sees one moment."""
+    """Fulfils `InboxStore`: one script a partition, which sees one moment.
 
-    def __init__(self, partitions: Partitions, apps: KvApps, bodies: Bodies, faults: Faults) -> None:
+    `urgent`: the same partitions, for who is waiting to be let in.
+    """
+
+    def __init__(
+        self, partitions: Partitions, urgent: Partitions, apps: KvApps, bodies: Bodies, faults: Faults
+    ) -> None:
         self._partitions = partitions
+        self._urgent = urgent
         self._apps = apps
         self._bodies = bodies
         self._faults = faults
@@ -75,7 +81,7 @@ class KvInboxes:
         args: list[Word] = []
         for item in part:
             args += item.app, item.device, item.now
-        return self._partitions.run(partition, ARRIVE, args)
+        return self._urgent.run(partition, ARRIVE, args)
 
     def _read_arrivals(self, partition: int, part: Sequence[Arrive], reply: Reply) -> list[Arrival | None]:
         count = self._partitions.count

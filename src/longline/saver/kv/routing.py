@@ -120,6 +120,7 @@ class KvRouting:
             entry.position,
             layout.unpack_binding(binding),
             entry.position - 1,  # what was before it is not known: it may be anything
+            entry.position - 1,
         )
         return Unicast(int(app), message, (target,))
 

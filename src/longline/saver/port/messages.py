@@ -70,7 +70,10 @@ class MessageStore(Protocol):
         `online_only` messages take no part in that, since a newer one may reach nobody.
         Devices that do not exist count in the ledger as dropped, `device_not_found`. An
         `online_only` message enters the ledger, but no inbox and no log.
-        Positions rise in the order of commits, and the results of one engine are delivered in that order.
+        Positions rise in the order of commits, for one device over inbox and log, and the results of one
+        engine are delivered in that order. Each target, and each part of a broadcast, tells of the last
+        broadcast before it that may still be open (`log_before`, `before`): of any that is pending for the
+        device, and was stored before it, the position is at or below that.
         """
         ...
 

@@ -72,6 +72,14 @@ SELECT json_group_array(json_array(log.position, {DEVICE} & 0xFFFFFFFF))
  CROSS JOIN log ON log.app = {DEVICE} >> 32 AND log.collapse = {COLLAPSE} AND log.position < {POSITION}
  WHERE log.kept"""
 
+NEWEST = """
+SELECT json_group_array(json_array(app, position))
+  FROM (SELECT apps.value AS app, (SELECT log.position FROM log
+                                    WHERE log.app = apps.value AND log.kept AND log.expires_at > ?2
+                                    ORDER BY log.position DESC LIMIT 1) AS position
+          FROM json_each(?1) AS apps)
+ WHERE position IS NOT NULL"""
+
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
     """What is stored for named devices and still lacks their bindings, which are read after the commit."""
@@ -79,6 +87,7 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     app: int
     message: Message
     position: int
+    log_before: int
     names: list[str]
     ordinals: list[int]
 
@@ -101,20 +110,23 @@ class Prepared(msgspec.Struct, frozen=True):
 
 def _unicast(stored: Stored, bindings: Iterator[Binding | None]) -> Unicast:
     """`bindings`: of the devices of `stored` and of those after it."""
-    position, names, ordinals = stored.position, stored.names, stored.ordinals
-    if len(names) == 1:
-        return Unicast(stored.app, stored.message, (Target(names[0], ordinals[0], position, next(bindings)),))
-    targets = [
-        Target(name, ordinal, position, next(bindings)) for name, ordinal in zip(names, ordinals, strict=True)
-    ]
-    return Unicast(stored.app, stored.message, tuple(targets))
+    position, log_before = stored.position, stored.log_before
+    targets = tuple(
+        [
+            # Unicasts come to the room of this process in their order: nothing of them is lost or late.
+            Target(name, ordinal, position, next(bindings), 0, log_before)
+            for name, ordinal in zip(stored.names, stored.ordinals, strict=True)
+        ]
+    )
+    return Unicast(stored.app, stored.message, targets)
 
 
 class _Group:
-    """The rows of a group of submissions, and its latest time."""
+    """The rows of a group of submissions, its latest time, and the last open broadcast of each app."""
 
-    def __init__(self, now: int) -> None:
+    def __init__(self, now: int, newest: dict[int, int]) -> None:
         self.now = now
+        self.newest = newest
         self.messages: list[bytes] = []
         self.deliveries: list[bytes] = []
         self.kept: list[bytes] = []
@@ -167,7 +179,8 @@ class SqlMessages:
         submissions = [submission for call in calls for submission in call]
         remembered = self._recall(submissions)
         keys = self._named(submissions)
-        group = _Group(max((submission.now for submission in submissions), default=0))
+        now = max((submission.now for submission in submissions), default=0)
+        group = _Group(now, self._newest({submission.app for submission in submissions}, now))
         answers: list[Prepared | IdempotencyConflict] = []
         fresh: list[tuple[Submission, Results]] = []
         for submission in submissions:
@@ -244,6 +257,10 @@ class SqlMessages:
                 addresses.extend([prefix + name for name in names])
         return dict(zip(addresses, self._members.find(addresses), strict=True))
 
+    def _newest(self, apps: AbstractSet[int], now: int) -> dict[int, int]:
+        """The last broadcast in the log of each app, by its position; only where there is one."""
+        return dict(_pairs.decode(self._database.text(NEWEST, msgspec.json.encode(list(apps)).decode(), now)))
+
     def _store(self, submission: Submission, keys: dict[str, int | None], group: _Group) -> Prepared:
         results: list[Accepted | Refused] = []
         routes: list[Stored | Broadcast] = []
@@ -299,7 +316,8 @@ class SqlMessages:
             group.kept += rows
             if collapse:
                 group.collapsing += rows
-        return Stored(app, message, position, names, [key & 0xFFFF_FFFF for key in found])
+        log_before = group.newest.get(app, 0)
+        return Stored(app, message, position, log_before, names, [key & 0xFFFF_FFFF for key in found])
 
     def _store_broadcast(self, app: int, message: Message, targets: BitMap, group: _Group) -> Broadcast:
         position = self._add_message(app, message, 0, group)
@@ -314,7 +332,10 @@ class SqlMessages:
         )
         if message.collapse_key and not message.online_only:
             group.broadcasts.append((position, app, message))
-        return Broadcast(app, message, (Part(position, frozen),))
+        before = group.newest.get(app, 0)
+        if not message.online_only:
+            group.newest[app] = position
+        return Broadcast(app, message, (Part(position, frozen, before),))
 
     def _add_message(self, app: int, message: Message, missing: int, group: _Group) -> int:
         position = self._positions.take()

@@ -15,6 +15,12 @@ local function broadcast_at(tag, app, position)
   return nil
 end
 
+-- The position of the last entry of the log that is before this one and still open; 0 for none.
+local function log_before(tag, app, position)
+  local below = string.format('(%.0f', position)
+  return tonumber(redis.call('ZREVRANGEBYSCORE', tag .. 'b:' .. app, below, 0, 'WITHSCORES', 'LIMIT', 0, 1)[2] or 0)
+end
+
 -- The set of an outcome, whose reason is noted.
 local function outcome_key(tag, id, state, reason)
   if state == ACKED then return set_key(tag, id, 'a') end

@@ -46,10 +46,11 @@ local function collapse_before(app, id, collapse, now, places, without)
   close_boxes()
 end
 
-local function stored_broadcast(id, row)
+local function stored_broadcast(app, id, row)
   local _, _, _, position = struct.unpack(ROW, row)
   local places, without = struct.unpack('>I4I4', row, NEXT_AT)
-  return { position, places, without, redis.call('GET', set_key(tag, id, 'o')) or '' }
+  local bitmap = redis.call('GET', set_key(tag, id, 'o')) or ''
+  return { position, places, without, bitmap, log_before(tag, app, position) }
 end
 
 local function enqueue_broadcast(i)
@@ -57,7 +58,7 @@ local function enqueue_broadcast(i)
   local created, ttl, collapse = tonumber(ARGV[i + 5]), tonumber(ARGV[i + 6]), ARGV[i + 7]
   if is_gone(app) then return -1 end
   local row = redis.call('HGET', ledger_key(tag, app, id), id)
-  if row then return stored_broadcast(id, row) end
+  if row then return stored_broadcast(app, id, row) end
   local places, without, freeze = resolve(tag, app, ARGV[i + 8])
   if without == places then
     places, without = 0, 0
@@ -78,5 +79,6 @@ local function enqueue_broadcast(i)
   redis.call('HSET', ledger_key(tag, app, id), id, row)
   if places > 0 then redis.call('ZADD', log, position, id) end
   if has(flags, HOME) then redis.call('ZADD', tag .. 'br', now, app .. ':' .. id) end
-  return stored_broadcast(id, row)
+  newest[app] = nil
+  return stored_broadcast(app, id, row)
 end

@@ -4,12 +4,15 @@
 --   how many names, names. The content is a body, or with KEPT_APART a whole message.
 --   b, app, id, flags of the row, now, created, TTL, collapse key, expression (see audiences.lua).
 -- Returns for each: -1 when the app is deleted; 0 when it is for nobody here; else
---   u: {position, place or -1, binding or false, position of what was last in the inbox before, …} by name;
---   b: {position, how many places, how many of them it is not for, bitmap of those not pending}.
+--   u: {position, position of the broadcast before it, place or -1, binding or false, position of what was last in the
+--       inbox before, …} by name;
+--   b: {position, how many places, how many of them it is not for, bitmap of those not pending, position of the
+--       broadcast before it}.
+-- The broadcast before it is the last one in the log that is still open, or there may be none: 0.
 -- include: formats.lua
 
 local tag = KEYS[1]
-local gone = {}
+local gone, newest = {}, {}
 
 local function is_gone(app)
   if gone[app] == nil then gone[app] = redis.call('SISMEMBER', tag .. 'gone', app) == 1 end
@@ -25,6 +28,14 @@ local function next_position(now)
   return least
 end
 
+-- The position of the last broadcast in an app's log; 0 for none.
+local function log_end(app)
+  if not newest[app] then
+    newest[app] = tonumber(redis.call('ZREVRANGE', tag .. 'b:' .. app, 0, 0, 'WITHSCORES')[2] or 0)
+  end
+  return newest[app]
+end
+
 -- Notes when something is to be done about a message. Before it is stored: to look in vain does no harm.
 local function note_end(app, id, ends_at)
   if redis.call('ZADD', tag .. 'due:' .. app, 'LT', 'CH', ends_at, string.sub(id, 1, 5)) == 1 then
@@ -36,7 +47,7 @@ end
 -- anew, which takes longer than to store a message; so these are made when they are asked for.
 local function make_rare()
 -- include: collapsing.lua
-  return { collapse_for = collapse_for, enqueue_broadcast = enqueue_broadcast }
+  return { collapse_for = collapse_for, enqueue_broadcast = enqueue_broadcast, log_before = log_before }
 end
 
 local rare
@@ -46,19 +57,21 @@ local function get_rare()
 end
 
 -- The answer to a message to names; places that it is not for are false.
-local function answer(position, places, bindings, before)
-  local reply = { position }
+local function answer(app, position, places, bindings, before)
+  local log_before = log_end(app)
+  if log_before > position then log_before = get_rare().log_before(tag, app, position) end -- it is given again
+  local reply = { position, log_before }
   for n, place in ipairs(places) do
-    reply[3 * n - 1] = place and tonumber(place) or -1
-    reply[3 * n] = place and bindings[n]
-    reply[3 * n + 1] = before[n] or 0
+    reply[3 * n] = place and tonumber(place) or -1
+    reply[3 * n + 1] = place and bindings[n]
+    reply[3 * n + 2] = before[n] or 0
   end
   return reply
 end
 
 -- The answer to a message that is stored already: the same as the first time, but for what was before it,
 -- which nobody knows any more and which is said to be as late as can be.
-local function stored_unicast(id, row, places, bindings)
+local function stored_unicast(app, id, row, places, bindings)
   local kind, _, _, position = struct.unpack(ROW, row)
   for n, place in ipairs(places) do
     local stored = place and kind == 'u' and tonumber(place) == struct.unpack('>I4', row, PLACE_AT)
@@ -67,7 +80,7 @@ local function stored_unicast(id, row, places, bindings)
   end
   local before = {}
   for n in ipairs(places) do before[n] = position - 1 end
-  return answer(position, places, bindings, before)
+  return answer(app, position, places, bindings, before)
 end
 
 -- A script that comes upon a key which was just moved to another server is cut short, and carried out again. So
@@ -91,7 +104,7 @@ local function enqueue_unicast(i)
   local bindings = redis.call('HMGET', tag .. 'w:' .. app, unpack(ARGV, first, last))
   local ledger = ledger_key(tag, app, id)
   local row = redis.call('HGET', ledger, id)
-  if row then return stored_unicast(id, row, places, bindings) end
+  if row then return stored_unicast(app, id, row, places, bindings) end
   local found = 0
   for _, place in ipairs(places) do
     if place then found = found + 1 end
@@ -144,7 +157,7 @@ local function enqueue_unicast(i)
     end
   end
   redis.call('HSET', ledger, id, row) -- last: by it a message that is given again is known
-  return answer(position, places, bindings, before)
+  return answer(app, position, places, bindings, before)
 end
 
 local replies, i = {}, 1

@@ -1,0 +1,118 @@
+"""A message of plain publish/subscribe, in the forms in which subscribers get it."""
+
+from collections.abc import Callable
+from typing import final
+
+from longline.mqtt.codec import PublishFrame
+from longline.mqtt.packets import MQTT_3_1_1, MQTT_5_0, Publish
+from longline.mqtt.properties import MESSAGE_EXPIRY
+from longline.room.push.frames import forwarded
+
+
+@final
+class FanoutMessage:
+    """A message on its way to subscribers, with the forms in which it was encoded so far.
+
+    `sender` is whoever published it, None for one from another room. `clock` in ms. `ends` is when it is
+    over, by that clock; 0 for never.
+    """
+
+    __slots__ = (
+        "_4_0",
+        "_4_1",
+        "_5_0",
+        "_5_1",
+        "_left",
+        "_prefixed",
+        "_properties",
+        "ends",
+        "packet",
+        "sender",
+    )
+
+    def __init__(self, sender: object, packet: Publish, clock: Callable[[], int]) -> None:
+        self.sender = sender
+        self.packet = packet
+        self._left = 0  # s until it is over, as what was encoded says
+        self.ends = 0
+        properties = self._properties = forwarded(packet.properties)
+        if properties is not None and MESSAGE_EXPIRY in properties:
+            left = properties[MESSAGE_EXPIRY]
+            if isinstance(left, int):
+                self._left = left
+                self.ends = clock() + 1000 * left
+        # By version and QoS: names and no list, for most messages have few subscribers.
+        self._4_0: PublishFrame | None = None
+        self._4_1: PublishFrame | None = None
+        self._5_0: PublishFrame | None = None
+        self._5_1: PublishFrame | None = None
+        self._prefixed: dict[tuple[str, int, int], PublishFrame] | None = None
+
+    def renew(self, now: int) -> bool:
+        """Counts its expiry interval down to what is left of it [MQTT-3.3.2-6]; False when it is over."""
+        if not self.ends:
+            return True
+        left = (self.ends - now + 999) // 1000
+        if left <= 0:
+            return False
+        if left != self._left and self._properties is not None:
+            self._left = left
+            self._properties = {**self._properties, MESSAGE_EXPIRY: left}
+            self._5_0 = self._5_1 = None
+            self._prefixed = None
+        return True
+
+    def frame(self, mqtt5: bool, qos: int) -> PublishFrame:
+        """As it goes to a session whose topics have no prefix."""
+        if mqtt5:
+            frame = self._5_1 if qos else self._5_0
+            if frame is None:
+                frame = self._encoded("", MQTT_5_0, qos)
+                if qos:
+                    self._5_1 = frame
+                else:
+                    self._5_0 = frame
+        else:
+            frame = self._4_1 if qos else self._4_0
+            if frame is None:
+                frame = self._encoded("", MQTT_3_1_1, qos)
+                if qos:
+                    self._4_1 = frame
+                else:
+                    self._4_0 = frame
+        return frame
+
+    def with_prefix(self, prefix: str, version: int, qos: int) -> PublishFrame:
+        prefixed = self._prefixed
+        if prefixed is None:
+            prefixed = self._prefixed = {}
+        key = (prefix, version, qos)
+        frame = prefixed.get(key)
+        if frame is None:
+            frame = prefixed[key] = self._encoded(prefix, version, qos)
+        return frame
+
+    def _encoded(self, prefix: str, version: int, qos: int) -> PublishFrame:
+        packet = self.packet
+        properties = self._properties if version == MQTT_5_0 else None
+        return PublishFrame(prefix + packet.topic, packet.payload, qos, False, properties, version)
+
+
+@final
+class Held:
+    """A message with an end that waits for a session's window. `prefix` is that of the session's topics."""
+
+    __slots__ = ("_message", "_prefix")
+
+    def __init__(self, message: FanoutMessage, prefix: str) -> None:
+        self._message = message
+        self._prefix = prefix
+
+    def frame(self, now: int, version: int) -> PublishFrame | None:
+        """As it goes to a client with QoS 1 now; None when it is over."""
+        message = self._message
+        if not message.renew(now):
+            return None
+        if self._prefix:
+            return message.with_prefix(self._prefix, version, 1)
+        return message.frame(version == MQTT_5_0, 1)

@@ -1,0 +1,114 @@
+"""Broadcasts that are under way in this room, in the order in which their devices are to get them.
+
+A broadcast is a pass through the sessions of its app. While it is under way some devices have it and others
+do not, and what is newer must not come to a device before it: `due` says what is to be written to a session
+first.
+"""
+
+from collections.abc import Iterable
+from typing import final
+
+from pyroaring import BitMap
+
+from longline.model.commands import Broadcast
+from longline.room.push.frames import Frames
+from longline.room.push.pushes import Pushes
+from longline.room.session.session import Session
+
+
+@final
+class Pass:
+    """A broadcast on its way through the sessions. `node` is whose sub-task it is."""
+
+    __slots__ = (
+        "_audiences",
+        "cancelled",
+        "command",
+        "frames",
+        "had",
+        "name",
+        "node",
+        "online_only",
+        "parts",
+    )
+
+    def __init__(self, node: str, command: Broadcast) -> None:
+        self.node = node
+        self.command = command
+        self.name = (command.app, command.message.id)
+        self.frames = Frames(command.message)
+        self.online_only = command.message.online_only
+        self.parts = command.parts
+        self.cancelled = False
+        self.had = BitMap()  # devices that had their turn, where no log can tell; by ordinal
+        # Each is read when the first device of its part comes up.
+        self._audiences: list[BitMap | None] = [None] * len(command.parts)
+
+    def at(self, session: Session) -> int:
+        """Its position in the log's part that a device is in; 0 when it is for nobody there."""
+        return self.parts[session.ordinal % len(self.parts)].position
+
+    def give(self, session: Session, pushes: Pushes, now_ms: int) -> None:
+        """It is a session's turn: offers it to a device that it is for, and lets the others pass."""
+        ordinal = session.ordinal
+        count = len(self.parts)
+        number = ordinal % count
+        part = self.parts[number]
+        audience = self._audiences[number]
+        if audience is None:
+            audience = self._audiences[number] = BitMap.deserialize(part.audience)
+        theirs = not self.cancelled and ordinal // count in audience
+        if self.online_only:
+            if not theirs or ordinal in self.had:
+                return
+            self.had.add(ordinal)
+        elif not theirs:
+            session.window.pass_by(part.position, part.before)
+            return
+        pushes.offer(session, self.frames, part.position, True, now_ms, 0, part.before)
+
+
+@final
+class Passes:
+    """All that are under way, by app. Bounded by whoever adds them."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, list[Pass]] = {}
+
+    def of(self, app: int) -> list[Pass]:
+        """Those of an app, in the order in which they came."""
+        return self._of.get(app, [])
+
+    def add(self, each: Pass) -> None:
+        self._of.setdefault(each.command.app, []).append(each)
+
+    def remove(self, each: Pass) -> None:
+        passes = self._of[each.command.app]
+        passes.remove(each)
+        if not passes:
+            del self._of[each.command.app]
+
+    def cancel(self, app: int, message_id: str) -> None:
+        """It is written to nobody else."""
+        for each in self.of(app):
+            if each.command.message.id == message_id:
+                each.cancelled = True
+
+    def due(self, session: Session, position: int) -> Iterable[Pass]:
+        """Those that its device is to get before what is at this position, oldest first."""
+        window = session.window
+        found: list[tuple[int, Pass]] = []
+        for each in reversed(self.of(session.tenant.app)):
+            at = each.at(session)
+            if at >= position or not at:
+                continue
+            if at <= (window.latest if each.online_only else window.log_written):
+                break  # the session has come to it, and so it has to those before
+            found.append((at, each))
+        if len(found) > 1:
+            found.sort(key=_position)
+        return [each for _, each in found]
+
+
+def _position(item: tuple[int, Pass]) -> int:
+    return item[0]
