@@ -5,12 +5,13 @@
     python -m benchmarks.soak --seconds 600 --ttl 20 -- --saver.ledger_retention 60
 
 A node of its own (SQLite, in a temporary folder) with devices that come and go, pushes to them in batches,
-some with an Idempotency-Key, a broadcast each second, and plain publications among the devices. Each mark
-weighs the node (`benchmarks.weighing`). What follows `--` are settings of the node: with short times, what the
-database holds is seen to end within the run.
+some with an Idempotency-Key, a broadcast each second, and plain publications among the devices. The node is
+weighed at each mark (`benchmarks.weighing`). What follows `--` are settings of the node: with short times,
+what the database holds is seen to end within the run.
 """
 
 import argparse
+import asyncio
 import os
 import random
 import signal
@@ -20,17 +21,21 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import apsw
 import msgspec
+import uvloop
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.compare import free_port
 from benchmarks.weighing import LONGEST, Weights
+
 from longline.bench.hot.courier import content_length
-from longline.bench.hot.wire import LIVE, PUBLISH, Channel, Handshakes, LoadClient, Poller, packet_end
+from longline.bench.hot.wire import CONNACK, PUBLISH, packet_end
 from longline.bench.targets import LoadTarget
 from longline.mqtt.codec import encode
 from longline.mqtt.packets import Disconnect, Publish
@@ -38,7 +43,11 @@ from longline.mqtt.packets import Disconnect, Publish
 KEY: Final = "soak-admin-key"
 APP: Final = "soak"
 START_SECONDS: Final = 60.0
-POSTERS: Final = 8
+HOST: Final = "127.0.0.1"
+POSTERS: Final = 8  # connections to the API
+TOGETHER: Final = 20  # connects between two looks at the clock
+PAUSE: Final = 0.005  # s
+UNSENT: Final = 65_536  # bytes of publications that wait to be written
 KINDS: Final = 24  # rows of the table; the rest is one row
 MIB: Final = 1 << 20
 
@@ -60,19 +69,27 @@ class Plan(argparse.Namespace):
         return [0.0, self.seconds / 6, self.seconds / 2, float(self.seconds)]
 
 
-class Device(LoadClient):
-    """Acknowledges what comes, and publishes when it is told to."""
+class Device(asyncio.Protocol):
+    """Connects, subscribes, acknowledges what comes, and publishes when it is told to."""
 
     def __init__(self, crowd: "Crowd", number: int) -> None:
-        super().__init__(crowd.poller, crowd.handshakes, crowd.hellos[number], crowd.filters[number])
         self.crowd = crowd
         self.number = number
+        self.live = False
+        self.rest = b""
+        self.transport: asyncio.Transport | None = None
 
-    def deliver(self, data: bytes) -> int:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's are no subclasses
+        self.transport.write(self.crowd.hellos[self.number])
+
+    def data_received(self, data: bytes) -> None:
+        data = self.rest + data
         at = 0
         acks = []
         while at < len(data) and 0 < (end := packet_end(data, at)) <= len(data):
-            if data[at] & 0xF0 == PUBLISH:
+            kind = data[at] & 0xF0
+            if kind == PUBLISH:
                 self.crowd.counts["received"] += 1
                 if data[at] & 6:
                     body = at + 1
@@ -80,37 +97,63 @@ class Device(LoadClient):
                         body += 1
                     topic = body + 3 + (data[body + 1] << 8) + data[body + 2]
                     acks.append(b"\x40\x02" + data[topic : topic + 2])
+            elif kind == CONNACK and not data[at + 3]:
+                self.live = True
+                acks.append(self.crowd.filters[self.number])
             at = end
-        if acks:
-            self.write(b"".join(acks))
-        return at
+        self.rest = data[at:]
+        if acks and self.transport is not None:
+            self.transport.write(b"".join(acks))
 
-    def lost(self, reason: str) -> None:
-        super().lost(reason)
-        self.crowd.counts[f"lost: {reason}"] += 1
-        self.crowd.absent.append(self.number)
+    def connection_lost(self, error: Exception | None) -> None:
+        self.end("lost")
+
+    def leave(self, *, says_so: bool) -> None:
+        """Goes away, with a DISCONNECT or without."""
+        if self.transport is not None and self.live:
+            if says_so:
+                self.transport.write(self.crowd.goodbye)
+            self.transport.close()
+            self.end("left")
+
+    def publish(self, packet: bytes) -> None:
+        """Sends it, unless what was sent before is still on its way."""
+        if self.transport is not None and self.live and self.transport.get_write_buffer_size() < UNSENT:
+            self.transport.write(packet)
+            self.crowd.counts["published"] += 1
+
+    def end(self, how: str) -> None:
+        """It is to come again."""
+        if self.crowd.devices[self.number] is self:
+            self.crowd.devices[self.number] = None
+            self.crowd.absent.append(self.number)
+            self.crowd.counts[how if self.live else "not let in"] += 1
+        self.live = False
 
 
-class Poster(Channel):
+class Poster(asyncio.Protocol):
     """One connection to the API, with a request on it or none."""
 
     def __init__(self, crowd: "Crowd") -> None:
-        super().__init__(crowd.poller)
         self.crowd = crowd
+        self.answer = b""
+        self.transport: asyncio.Transport | None = None
 
-    def connected(self) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's are no subclasses
         self.crowd.idle.append(self)
 
-    def consume(self, data: bytes) -> int:
-        start = data.find(b"\r\n\r\n") + 4
-        if start < 4 or len(data) < start + content_length(data[:start]):
-            return 0
-        self.crowd.counts[f"answers {data[9:12].decode()}"] += 1
-        self.crowd.idle.append(self)
-        return len(data)
+    def post(self, request: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(request)
 
-    def lost(self, reason: str) -> None:
-        self.crowd.counts[f"posters lost: {reason}"] += 1
+    def data_received(self, data: bytes) -> None:
+        self.answer += data
+        start = self.answer.find(b"\r\n\r\n") + 4
+        if start >= 4 and len(self.answer) >= start + content_length(self.answer[:start]):
+            self.crowd.counts[f"answers {self.answer[9:12].decode()}"] += 1
+            self.answer = b""
+            self.crowd.idle.append(self)
 
 
 class Crowd:
@@ -118,8 +161,8 @@ class Crowd:
 
     def __init__(self, plan: Plan, secret: str, mqtt: int, http: int) -> None:
         self.plan = plan
-        self.poller = Poller()
-        self.handshakes = Handshakes()
+        self.mqtt = mqtt
+        self.http = http
         self.counts: Counter[str] = Counter()
         target = LoadTarget(port=mqtt, app=APP, secret=secret)
         self.hellos = [target.connect(f"d{number}", 60) for number in range(plan.devices)]
@@ -130,77 +173,78 @@ class Crowd:
             for qos in (0, 1)
         ]
         self.goodbye = encode(Disconnect(), 4)
-        self.address = ("127.0.0.1", mqtt)
         self.devices: list[Device | None] = [None] * plan.devices
-        self.absent: deque[int] = deque(range(plan.devices))
+        self.absent = deque(range(plan.devices))
         self.idle: deque[Poster] = deque()
-        self.http = http
         self.random = random.Random(1)
         self.number = 0
 
-    def come(self) -> None:
+    async def come(self) -> None:
         """Lets everybody connect."""
+        loop = asyncio.get_running_loop()
         for _ in range(POSTERS):
-            Poster(self).dial(("127.0.0.1", self.http), "")
+            await loop.create_connection(lambda: Poster(self), HOST, self.http)
         deadline = time.monotonic() + START_SECONDS
-        while self.handshakes.live < self.plan.devices or len(self.idle) < POSTERS:
-            self._connect(20)
-            self.poller.turn(0.02)
+        while sum(device is not None and device.live for device in self.devices) < self.plan.devices:
+            await self._connect(TOGETHER)
+            await asyncio.sleep(PAUSE)
             if time.monotonic() > deadline:
-                raise SystemExit(f"{self.handshakes.live} devices came: {dict(self.counts)}")
+                raise SystemExit(f"the devices did not come in time: {dict(self.counts)}")
 
-    def churn(self, until: float) -> None:
-        """Does what the plan says until then, by the monotonic clock; what it cannot keep up with is left."""
+    async def churn(self, seconds: float) -> None:
+        """Does what the plan says for so long; what it cannot keep up with is left."""
         plan = self.plan
-        rates = (plan.connects, plan.pushes / plan.batch, plan.publications, 1.0)
-        done = [0.0] * len(rates)
+        parts: tuple[tuple[float, Callable[[], None]], ...] = (
+            (plan.connects, self._part),
+            (plan.pushes / plan.batch, self._push),
+            (plan.publications, self._publish),
+            (1.0, self._broadcast),
+        )
+        done = [0.0] * len(parts)
         began = time.monotonic()
-        while (now := time.monotonic()) < until:
-            due = []
-            for number, rate in enumerate(rates):
+        while (passed := time.monotonic() - began) < seconds:
+            for number, (rate, act) in enumerate(parts):
                 most = max(1.0, rate / 10)  # a tenth of a second's worth at once
-                wanted = (now - began) * rate - done[number]
-                done[number] += max(0.0, wanted - most)
-                due.append(int(min(wanted, most)))
-                done[number] += due[-1]
-            self._part(due[0])
-            self._connect(due[0] + 20)
-            for _ in range(due[1]):
-                self._push()
-            self._publish(due[2])
-            if due[3]:
-                self._post({"audience": "all", "payload": "news", "options": {"ttl": self.plan.ttl}})
-            self.poller.turn(0.005)
+                done[number] = max(done[number], passed * rate - most)
+                while done[number] + 1 <= passed * rate:
+                    done[number] += 1
+                    act()
+            await self._connect(TOGETHER)
+            await asyncio.sleep(PAUSE)
 
-    def _connect(self, most: int) -> None:
+    async def _connect(self, most: int) -> None:
+        loop = asyncio.get_running_loop()
         for _ in range(min(most, len(self.absent))):
             number = self.absent.popleft()
             device = self.devices[number] = Device(self, number)
-            device.open(self.address, "")
+            await loop.create_connection(lambda device=device: device, HOST, self.mqtt)  # type: ignore[misc]
 
-    def _part(self, count: int) -> None:
-        """Some leave: every other one says so, the rest are gone."""
-        for _ in range(count):
-            device = self.devices[self.random.randrange(len(self.devices))]
-            if device is not None and device.phase == LIVE:
-                if self.random.random() < 0.5:
-                    device.write(self.goodbye)
-                device.close()
-                device.lost("left")
+    def _anybody(self) -> Device | None:
+        return self.devices[self.random.randrange(len(self.devices))]
+
+    def _part(self) -> None:
+        """One leaves: every other one says so."""
+        if (device := self._anybody()) is not None:
+            device.leave(says_so=self.random.random() < 0.5)
+
+    def _publish(self) -> None:
+        if (device := self._anybody()) is not None:
+            device.publish(self.random.choice(self.published))
 
     def _push(self) -> None:
         self.number += 1
-        options = {"ttl": self.plan.ttl}
         messages = [
             {
                 "audience": {"devices": [f"d{self.random.randrange(self.plan.devices)}"]},
                 "payload": "x" * 100,
-                "options": options | ({"collapse_key": "c"} if n == 0 else {}),
+                "options": {"ttl": self.plan.ttl} | ({"collapse_key": "c"} if n == 0 else {}),
             }
             for n in range(self.plan.batch)
         ]
-        key = f"k{self.number}" if self.number % 4 == 0 else None
-        self._post({"messages": messages}, ":batch", key)
+        self._post({"messages": messages}, ":batch", f"k{self.number}" if self.number % 4 == 0 else None)
+
+    def _broadcast(self) -> None:
+        self._post({"audience": "all", "payload": "news", "options": {"ttl": self.plan.ttl}})
 
     def _post(self, body: object, what: str = "", key: str | None = None) -> None:
         if not self.idle:
@@ -213,14 +257,7 @@ class Crowd:
         )
         if key is not None:
             head += f"Idempotency-Key: {key}\r\n"
-        self.idle.popleft().write(head.encode() + b"\r\n" + data)
-
-    def _publish(self, count: int) -> None:
-        for _ in range(count):
-            device = self.devices[self.random.randrange(len(self.devices))]
-            if device is not None and device.phase == LIVE and len(device.outbox) < 65_536:
-                device.write(self.random.choice(self.published))
-                self.counts["published"] += 1
+        self.idle.popleft().post(head.encode() + b"\r\n" + data)
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -232,8 +269,9 @@ class Mark(msgspec.Struct, frozen=True):
     tables: dict[str, int]
 
 
-def weighed(pid: int, report: Path, database: Path, seconds: float) -> Mark:
+def weighed(pid: int, folder: Path, seconds: float) -> Mark:
     """Has the node weighed; its clients wait meanwhile."""
+    report = folder / "weights.json"
     report.unlink(missing_ok=True)
     resident = next(
         int(line.split()[1]) * 1024
@@ -246,41 +284,42 @@ def weighed(pid: int, report: Path, database: Path, seconds: float) -> Mark:
         if time.monotonic() > deadline:
             raise SystemExit("the node was not weighed in time")
         time.sleep(0.05)
-    connection = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY)
+    connection = apsw.Connection(str(folder / "longline.db"), flags=apsw.SQLITE_OPEN_READONLY)
     tables = dict(connection.execute("SELECT name, sum(pgsize) FROM dbstat GROUP BY name"))
     connection.close()
     return Mark(seconds, resident, msgspec.json.decode(report.read_bytes(), type=Weights), tables)
 
 
-def soak(plan: Plan) -> list[Mark]:
-    """Runs a node and its clients; the marks, the first from when everybody had come."""
-    with tempfile.TemporaryDirectory(prefix="longline-soak-") as folder:
-        mqtt, http = free_port(), free_port()
-        report = Path(folder, "weights.json")
-        settings = {
-            "data_dir": folder,
-            "room.port": mqtt,
-            "center.port": http,
-            "admin_key": KEY,
-            "node.log_level": "warning",
-        }
-        command = [sys.executable, "-m", "benchmarks.weighing", str(report)]
-        command += [f"--{name}={value}" for name, value in settings.items()]
-        with Path(folder, "log").open("wb") as log:
-            node = subprocess.Popen([*command, *plan.node], cwd=Path(__file__).parents[1], stderr=log)
-        try:
-            crowd = Crowd(plan, created(http, node, Path(folder, "log")), mqtt, http)
-            crowd.come()
-            marks = []
-            passed = 0.0
-            for mark in plan.marks():
-                crowd.churn(time.monotonic() + mark - passed)
-                passed = mark
-                marks.append(weighed(node.pid, report, Path(folder, "longline.db"), mark))
-                print(f"{mark:6.0f} s  {marks[-1].resident / MIB:.1f} MiB  {dict(crowd.counts)}", flush=True)
-        finally:
-            node.terminate()
-            node.wait()
+@contextmanager
+def a_node(folder: Path, mqtt: int, http: int, more: Sequence[str]) -> Iterator["subprocess.Popen[bytes]"]:
+    """A node that can be weighed, its log in `folder`."""
+    own = {
+        "data_dir": folder,
+        "room.port": mqtt,
+        "center.port": http,
+        "admin_key": KEY,
+        "node.log_level": "warning",
+    }
+    command = [sys.executable, "-m", "benchmarks.weighing", str(folder / "weights.json")]
+    command += [f"--{name}={value}" for name, value in own.items()]
+    with (folder / "log").open("wb") as log:
+        node = subprocess.Popen([*command, *more], cwd=Path(__file__).parents[1], stderr=log)
+    try:
+        yield node
+    finally:
+        node.terminate()
+        node.wait()
+
+
+async def soak(plan: Plan, node: "subprocess.Popen[bytes]", folder: Path, mqtt: int, http: int) -> list[Mark]:
+    """Has the clients do what the plan says; the marks, the first from when everybody had come."""
+    crowd = Crowd(plan, created(http, node, folder / "log"), mqtt, http)
+    await crowd.come()
+    marks: list[Mark] = []
+    for mark in plan.marks():
+        await crowd.churn(mark - marks[-1].seconds if marks else 0.0)
+        marks.append(weighed(node.pid, folder, mark))
+        print(f"{mark:6.0f} s  {marks[-1].resident / MIB:.1f} MiB  {dict(crowd.counts)}", flush=True)
     return marks
 
 
@@ -344,16 +383,26 @@ def report(marks: list[Mark]) -> str:
 
 def main() -> None:
     """Soaks, and prints the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=int, default=3600, help="how long")
     parser.add_argument("--devices", type=int, default=700)
-    parser.add_argument("--connects", type=float, default=200.0, help="devices that leave and return a second")
+    parser.add_argument(
+        "--connects", type=float, default=200.0, help="devices that leave and return a second"
+    )
     parser.add_argument("--pushes", type=float, default=2900.0, help="messages to one device a second")
     parser.add_argument("--batch", type=int, default=20, help="messages in a request")
     parser.add_argument("--publications", type=float, default=5700.0, help="plain ones a second")
     parser.add_argument("--ttl", type=int, default=86_400, help="of the messages, in seconds")
     parser.add_argument("node", nargs="*", help="settings of the node, after --")
-    print(report(soak(parser.parse_args(namespace=Plan()))))
+    plan = parser.parse_args(namespace=Plan())
+    mqtt, http = free_port(), free_port()
+    with (
+        tempfile.TemporaryDirectory(prefix="longline-soak-") as name,
+        a_node(Path(name), mqtt, http, plan.node) as node,
+    ):
+        print(report(uvloop.run(soak(plan, node, Path(name), mqtt, http))))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from longline.saver.kv.engine import RedisSaver
 from longline.saver.sql.engine import SqliteSaver
 from longline.settings import KeeperSettings, StoreSettings
 from longline.store.redis import Store
+from longline.telemetry.faults import Faults
 from tests.contract.twice import TwiceStore
 from tests.servers.shared import KINDS, shared
 from tests.servers.zookeeper import shared_zookeeper
@@ -191,7 +192,7 @@ async def _local_keeper(place: str, session_timeout: float) -> AsyncIterator[Kee
 @asynccontextmanager
 async def _redis_keeper(place: str, session_timeout: float) -> AsyncIterator[Keeper]:
     store = await Store.open(StoreSettings(url=place))
-    keeper = await RedisKeeper.open(store, session_timeout=session_timeout)
+    keeper = await RedisKeeper.open(store, session_timeout=session_timeout, faults=Faults())
     yield keeper
     await keeper.close()
     await store.close()
@@ -206,7 +207,7 @@ def _zookeeper_place(directory: Path) -> Iterator[str]:
 async def _zookeeper(place: str, session_timeout: float) -> AsyncIterator[Keeper]:
     host, _, root = place.partition("/")
     keeper = await ZooKeeper.open(
-        KeeperSettings(hosts=host, root=f"/{root}", session_timeout=session_timeout)
+        KeeperSettings(hosts=host, root=f"/{root}", session_timeout=session_timeout), Faults()
     )
     yield keeper
     await keeper.close()

@@ -22,6 +22,7 @@ from longline.keeper.port import Keeper
 from longline.keeper.redis import RedisKeeper
 from longline.settings import StoreSettings
 from longline.store.redis import Store
+from longline.telemetry.faults import Faults
 from tests.integration.processes import alive, children, command
 from tests.integration.server_process import free_ports
 from tests.servers.redis_server import RedisServer
@@ -133,7 +134,7 @@ def a_row_of_ports(count: int) -> int:
 async def an_agent(directory: Path) -> AsyncIterator[AgentProcess]:
     async with RedisServer(directory / "redis") as redis:
         store = await Store.open(StoreSettings(url=redis.url, partitions=4))
-        keeper = await RedisKeeper.open(store, session_timeout=4.0)
+        keeper = await RedisKeeper.open(store, session_timeout=4.0, faults=Faults())
         agent = AgentProcess(directory, redis.url, keeper)
         await agent.start()
         try:

@@ -17,6 +17,7 @@ import structlog
 from longline.agent.child import Child
 from longline.agent.warm import WarmParent
 from longline.errors import LonglineError
+from longline.telemetry.faults import Faults
 
 log = structlog.get_logger("longline.agent")
 
@@ -84,6 +85,7 @@ class Agent:
         kinds: Sequence[Kind],
         make_parent: Callable[[], WarmParent],
         *,
+        faults: Faults,
         patience: float,
         status_ports: int = 0,
         post: Post | None = None,
@@ -94,6 +96,7 @@ class Agent:
         self._kinds = tuple(kinds)
         self._make_parent = make_parent
         self._parents: list[WarmParent] = []  # the latest generation's last
+        self._faults = faults
         self._patience = patience
         self._status_ports = status_ports
         self._post = post
@@ -133,6 +136,8 @@ class Agent:
             except LonglineError as error:
                 log.warning("status_not_told", code=error.code, error=error.message)
                 self._ring()  # there is something to tell, still
+            except Exception as error:  # nobody's process ends because nobody is told of it
+                self._faults.note("agent.report", error)
             await self._sleep(TELL_EVERY)
             await bell.wait()
 
@@ -167,6 +172,8 @@ class Agent:
                 child = await self._spawn(place)
             except (LonglineError, OSError) as error:
                 log.error("process_not_started", kind=place.kind.name, error=str(error))
+            except Exception as error:  # as long as there is a place, somebody fills it
+                self._faults.note("agent.place", error)
             else:
                 await child.ended.wait()
                 place.child = None

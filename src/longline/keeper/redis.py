@@ -20,6 +20,7 @@ from longline.keeper.names import Names
 from longline.keeper.port import Kept, Node
 from longline.keeper.view import Lead, View, check_name, check_write
 from longline.store.redis import Reply, Script, Store, Word
+from longline.telemetry.faults import Faults
 
 TICK: Final = 0.25  # s, or less when sessions are short
 BEAT: Final = 1 / 3  # of the session's timeout
@@ -41,6 +42,7 @@ _KEYS: Final = tuple(
 # Changes, writes, members that are no more, [members, leaders, terms], values; hashes lie flat.
 _News = tuple[int, int, list[bytes], tuple[list[bytes], list[bytes], list[bytes]] | None, list[bytes] | None]
 
+
 log = structlog.get_logger("longline.keeper")
 
 
@@ -57,8 +59,9 @@ class RedisKeeper:
     was heard of counts against nobody.
     """
 
-    def __init__(self, store: Store, session_timeout: float) -> None:
+    def __init__(self, store: Store, session_timeout: float, faults: Faults) -> None:
         self._store = store
+        self._faults = faults
         self._timeout = session_timeout
         self._owner = secrets.token_hex(8)
         self._view = View()
@@ -76,9 +79,9 @@ class RedisKeeper:
         self._closed = False
 
     @classmethod
-    async def open(cls, store: Store, *, session_timeout: float) -> "RedisKeeper":
+    async def open(cls, store: Store, *, session_timeout: float, faults: Faults) -> "RedisKeeper":
         """`session_timeout` in seconds, the same in all processes. Raises `Unavailable`."""
-        keeper = cls(store, session_timeout)
+        keeper = cls(store, session_timeout, faults)
         await keeper._look()
         keeper._ticking = asyncio.create_task(keeper._tick_on(), name="keeper.tick")
         return keeper
@@ -192,6 +195,8 @@ class RedisKeeper:
                 log.debug("store_not_looked_at", error=error.message)
             except LonglineError as error:
                 log.warning("store_not_looked_at", code=error.code, error=error.message)
+            except Exception as error:  # without this task nobody would hear that we live
+                self._faults.note("keeper.tick", error)
 
     def _heard(self, sent: float) -> None:
         """A heartbeat was answered, so we are in touch until so long after it was sent."""

@@ -4,7 +4,7 @@ import asyncio
 import functools
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from longline.agent.agent import Agent, ChildStatus, Kind
 from longline.agent.valkey import PrivateValkey
 from longline.agent.warm import WarmParent
 from longline.errors import LonglineError
+from longline.flow.kept import kept
 from longline.keeper.port import Keeper
 from longline.node.admin_key import admin_key, make_data_dir
 from longline.node.cluster import open_keeper
@@ -23,6 +24,7 @@ from longline.node.ports import until_free
 from longline.node.process import ROLES
 from longline.settings import Settings, load
 from longline.telemetry import logs
+from longline.telemetry.faults import Faults
 
 STATUS = "agents/"  # + host: where the keeper has an agent's status
 WORK = "longline.node.worker:work"
@@ -50,8 +52,9 @@ async def run_agent(settings: Settings, config: Path | None, flags: Flags) -> in
     wanted = kinds(settings, flags)
     async with AsyncExitStack() as opened:
         await until_free(settings, {role for kind in wanted for role in kind.roles})
-        keeper = await open_keeper(settings, opened)
-        return await _run(settings, config, wanted, keeper, None, lambda: None)
+        faults = Faults()
+        keeper = await open_keeper(settings, faults, opened)
+        return await _run(settings, config, wanted, keeper, None, faults, lambda: None)
 
 
 async def run_workers(
@@ -79,8 +82,9 @@ async def run_workers(
         if settings.admin_key is None:  # all of them share the directory, and the key in it
             mine["admin_key"] = admin_key(settings.data_dir)
         settings = load(config, os.environ, mine).settings
-        keeper = await open_keeper(settings, opened)
-        return await _run(settings, config, [Kind(ROLES, workers, mine)], keeper, valkey, started)
+        faults = Faults()
+        keeper = await open_keeper(settings, faults, opened)
+        return await _run(settings, config, [Kind(ROLES, workers, mine)], keeper, valkey, faults, started)
 
 
 async def _run(
@@ -89,6 +93,7 @@ async def _run(
     kinds: Sequence[Kind],
     keeper: Keeper,
     valkey: PrivateValkey | None,
+    faults: Faults,
     started: Callable[[], None],
 ) -> int:
     """Keeps the processes running until told to end; SIGHUP restarts them one after the other."""
@@ -101,6 +106,7 @@ async def _run(
     agent = Agent(
         kinds,
         functools.partial(WarmParent, WORK, str(config) if config else None, PRELOAD),
+        faults=faults,
         patience=node.drain_grace + node.shutdown_grace,
         status_ports=settings.agent.status_ports,
         post=post,
@@ -114,11 +120,14 @@ async def _run(
     agent.start()
     try:
         async with asyncio.TaskGroup() as tasks:
-            owned = [tasks.create_task(agent.report(), name="agent.report")]
-            owned.append(tasks.create_task(_roll(agent, roll), name="agent.roll"))
-            owned.append(tasks.create_task(_tell(agent, started), name="agent.ready"))
+            work: dict[str, Callable[[], Awaitable[None]]] = {
+                "agent.report": agent.report,
+                "agent.roll": functools.partial(_roll, agent, roll),
+                "agent.ready": functools.partial(_tell, agent, started),
+            }
             if valkey is not None:
-                owned.append(tasks.create_task(valkey.keep(), name="agent.valkey"))
+                work["agent.valkey"] = valkey.keep
+            owned = [tasks.create_task(kept(name, do, faults), name=name) for name, do in work.items()]
             await asked.wait()
             for task in owned:
                 task.cancel()

@@ -13,6 +13,7 @@ from longline.keeper.port import Kept
 from longline.keeper.redis import RedisKeeper
 from longline.settings import StoreSettings
 from longline.store.redis import Reply, Script, Store, Word
+from longline.telemetry.faults import Faults
 from tests.contract.keeper.nodes import a_node, until, until_leads, until_members
 from tests.servers.redis_server import RedisServer
 from tests.servers.shared import shared
@@ -25,7 +26,7 @@ TIMEOUT = 0.5  # s, of the store
 @asynccontextmanager
 async def a_keeper(url: str, session: float = SESSION) -> AsyncIterator[RedisKeeper]:
     store = await Store.open(StoreSettings(url=url, timeout=TIMEOUT))
-    keeper = await RedisKeeper.open(store, session_timeout=session)
+    keeper = await RedisKeeper.open(store, session_timeout=session, faults=Faults())
     try:
         yield keeper
     finally:

@@ -15,6 +15,7 @@ from longline.keeper.port import Kept
 from longline.keeper.zookeeper import ZooKeeper
 from longline.settings import KeeperSettings
 from longline.store.zookeeper import CLOSE_WITHIN, Found, ZooKeeperSession
+from longline.telemetry.faults import Faults
 from tests.contract.keeper.nodes import WITHIN, a_node, until, until_leads, until_members
 from tests.integration.server_process import free_ports
 from tests.servers.zookeeper import Ensemble, ZooKeeperServer, ensemble, shared_zookeeper, zookeeper
@@ -24,7 +25,7 @@ DUTY = "expiry"
 
 @asynccontextmanager
 async def a_keeper(hosts: str, root: str = "/longline", session: float = 2.0) -> AsyncIterator[ZooKeeper]:
-    keeper = await ZooKeeper.open(KeeperSettings(hosts=hosts, root=root, session_timeout=session))
+    keeper = await ZooKeeper.open(KeeperSettings(hosts=hosts, root=root, session_timeout=session), Faults())
     try:
         yield keeper
     finally:
@@ -97,7 +98,7 @@ async def test_opening_raises_when_no_server_answers() -> None:
     (port,) = free_ports(1)
     before = time.monotonic()
     with pytest.raises(Unavailable):
-        await ZooKeeper.open(KeeperSettings(hosts=f"127.0.0.1:{port}", session_timeout=1))
+        await ZooKeeper.open(KeeperSettings(hosts=f"127.0.0.1:{port}", session_timeout=1), Faults())
     assert time.monotonic() - before < 1 + CLOSE_WITHIN
 
 

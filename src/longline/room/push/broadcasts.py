@@ -156,7 +156,10 @@ class Broadcasts:
     async def _look(self, app: int) -> None:
         """Has every session of an app look into the log, in its turn."""
         for done, session in enumerate(self._sessions(app), 1):
-            self._pushes.lost(session)
+            try:
+                self._pushes.lost(session)
+            except Exception as error:  # this session's: the others look
+                self._faults.note("room.broadcasts", error)
             if done % self.fanout_slice == 0:
                 await asyncio.sleep(0)
 
