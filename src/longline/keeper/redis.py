@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from longline.errors import Conflict, LonglineError, StoreError, Unavailable
+from longline.flow.kept import kept
 from longline.keeper.names import Names
 from longline.keeper.port import Kept, Node
 from longline.keeper.view import Lead, View, check_name, check_write
@@ -59,9 +60,8 @@ class RedisKeeper:
     was heard of counts against nobody.
     """
 
-    def __init__(self, store: Store, session_timeout: float, faults: Faults) -> None:
+    def __init__(self, store: Store, session_timeout: float) -> None:
         self._store = store
-        self._faults = faults
         self._timeout = session_timeout
         self._owner = secrets.token_hex(8)
         self._view = View()
@@ -81,9 +81,10 @@ class RedisKeeper:
     @classmethod
     async def open(cls, store: Store, *, session_timeout: float, faults: Faults) -> "RedisKeeper":
         """`session_timeout` in seconds, the same in all processes. Raises `Unavailable`."""
-        keeper = cls(store, session_timeout, faults)
+        keeper = cls(store, session_timeout)
         await keeper._look()
-        keeper._ticking = asyncio.create_task(keeper._tick_on(), name="keeper.tick")
+        tick_on = kept("keeper.tick", keeper._tick_on, faults)
+        keeper._ticking = asyncio.create_task(tick_on, name="keeper.tick")
         return keeper
 
     async def close(self) -> None:
@@ -195,8 +196,6 @@ class RedisKeeper:
                 log.debug("store_not_looked_at", error=error.message)
             except LonglineError as error:
                 log.warning("store_not_looked_at", code=error.code, error=error.message)
-            except Exception as error:  # without this task nobody would hear that we live
-                self._faults.note("keeper.tick", error)
 
     def _heard(self, sent: float) -> None:
         """A heartbeat was answered, so we are in touch until so long after it was sent."""

@@ -22,6 +22,7 @@ import structlog
 from kazoo.client import TransactionRequest
 from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
 from longline.errors import Conflict, Unavailable
+from longline.flow.kept import kept
 from longline.keeper.branch import Branch
 from longline.keeper.names import Names
 from longline.keeper.port import Kept, Node
@@ -82,7 +83,8 @@ class ZooKeeper:
         except BaseException:
             await keeper._session.close()
             raise
-        keeper._following = asyncio.create_task(keeper._follow(), name="keeper.follow")
+        follow = kept("keeper.follow", keeper._follow, faults)
+        keeper._following = asyncio.create_task(follow, name="keeper.follow")
         return keeper
 
     async def close(self) -> None:
@@ -269,7 +271,7 @@ class ZooKeeper:
             await branch.refresh()
 
     async def _follow(self) -> None:
-        pause: float | None = None
+        pause: float | None = RETRY_AFTER
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
