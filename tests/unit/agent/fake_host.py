@@ -7,9 +7,9 @@ from pathlib import Path
 from longline.agent.agent import Agent, ChildStatus, Kind
 from longline.agent.warm import WarmParent
 from longline.telemetry.faults import Faults
+from tests.waiting import WITHIN
 
 TARGET = "tests.unit.agent.targets:work"
-WITHIN = 20.0  # s
 
 
 class FakeHost:

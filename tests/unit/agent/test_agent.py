@@ -4,14 +4,16 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from longline.agent.agent import pause
+from longline.agent.agent import ChildStatus, pause
+from longline.agent.warm import ForkedWorker, WarmParent
 from tests.integration.processes import alive
-from tests.unit.agent.fake_host import WITHIN, FakeHost, parent_of
-from tests.waiting import until
+from tests.unit.agent.fake_host import FakeHost, parent_of
+from tests.waiting import WITHIN, until
 
 
 async def test_there_are_as_many_processes_of_each_kind_as_asked_for(tmp_path: Path) -> None:
@@ -69,6 +71,35 @@ async def test_who_ends_early_again_and_again_is_started_ever_more_rarely(tmp_pa
 )
 def test_pauses_double_up_to_a_bound(early: int, expected: float) -> None:
     assert pause(early) == expected
+
+
+async def test_a_place_is_filled_and_told_of_whatever_filling_or_telling_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = FakeHost(tmp_path, [("room", 1)])
+    fork = WarmParent.fork
+
+    async def fails_to_fork(
+        parent: WarmParent, roles: Sequence[str], settings: Mapping[str, str]
+    ) -> ForkedWorker:
+        monkeypatch.setattr(WarmParent, "fork", fork)
+        raise ZeroDivisionError
+
+    post = host.agent._post
+
+    async def fails_to_tell(status: Sequence[ChildStatus]) -> None:
+        monkeypatch.setattr(host.agent, "_post", post)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(WarmParent, "fork", fails_to_fork)
+    monkeypatch.setattr(host.agent, "_post", fails_to_tell)
+    host.agent.start()
+    reporting = asyncio.create_task(host.agent.report(), name="report")
+    await host.ready()
+    await until(lambda: host.told and [child.state for child in host.told[-1]] == ["ready"])
+    assert host.faults.counts == {"agent.place": 1, "agent.report": 1}
+    reporting.cancel()
+    await host.stop()
 
 
 async def test_who_does_not_end_in_time_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from longline.errors import Fenced, Unavailable
 from longline.model.devices import Binding
+from longline.register.binding import Binder
 from longline.register.port import Bind, Transition, Unbind
 from longline.register.redis import RedisRegister
 from longline.settings import StoreSettings
@@ -233,5 +234,29 @@ async def test_a_bind_that_cannot_be_withdrawn_holds_up_no_other() -> None:
         store.deaf_to = frozenset()
         await eventually(lambda: asyncio.sleep(0, register.statistics()["unsure"]), 0)
         assert await register.locate(1, ["y", "z"]) == [None, None]
+        assert faults.counts == {"register.withdraw": 1}
+        await register.close()
+
+
+async def test_a_withdrawal_that_fails_as_nobody_foresaw_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with a_store(DeafStore) as store:
+        assert isinstance(store, DeafStore)
+        faults = Faults()
+        register = RedisRegister(store, give_up=0.1, faults=faults)
+        store.deaf_to = frozenset({"bind.lua"})
+        with pytest.raises(Unavailable):
+            await register.bind([Bind(1, name, "a", NOW) for name in ("x", "y", "z")])
+        store.deaf_to = frozenset()
+        end = Binder._end
+
+        async def once(binder: Binder, item: Bind) -> None:
+            monkeypatch.setattr(Binder, "_end", end)
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(Binder, "_end", once)
+        await eventually(lambda: asyncio.sleep(0, register.statistics()["unsure"]), 0)
+        assert sorted(map(bool, await register.locate(1, ["x", "y", "z"]))) == [False, False, True]
         assert faults.counts == {"register.withdraw": 1}
         await register.close()

@@ -1,7 +1,7 @@
 """Broadcasts that take their time: evenly, in full, and not in the way of others."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import msgspec
@@ -14,6 +14,7 @@ from longline.testing.clock import VirtualClock
 from tests.unit.room.running import NODE, RunningRoom
 from tests.unit.room.test_admission import topics
 from tests.unit.room.test_broadcasts import broadcast
+from tests.waiting import until
 
 
 def paced(command: Broadcast, seconds: int) -> Broadcast:
@@ -78,8 +79,25 @@ async def test_a_paced_broadcast_reaches_everybody() -> None:
     async with RunningRoom() as room:
         peers = [await room.client(f"d{n}") for n in range(20)]
         await room.bus.send(NODE, [paced(broadcast(1, *range(20)), 1)])
-        await eventually(room, lambda: len(room.store.finished) == 1)
+        await finished(room)
         assert [topics(peer.unread()) for peer in peers] == [["push/m1"]] * 20
+
+
+async def test_a_broadcast_that_cannot_be_ended_costs_the_others_nothing() -> None:
+    clock = VirtualClock()
+    faults = Faults()
+    spreading = Spreading(faults, clock.now, clock.sleep)
+    running = asyncio.create_task(spreading.run(), name="spreading")
+    writer = Writer()
+
+    def planted() -> None:
+        raise ZeroDivisionError
+
+    assert spreading.add(numbered(1), 1, writer.write, planted)
+    assert spreading.add(numbered(10), 1, writer.write, writer.end)
+    await clock.advance(1 + 2 * TICK)
+    assert (writer.over, faults.counts) == (1, {"room.broadcasts": 1})
+    running.cancel()
 
 
 async def test_a_paced_broadcast_that_is_cancelled_is_written_to_nobody_else() -> None:
@@ -89,15 +107,15 @@ async def test_a_paced_broadcast_that_is_cancelled_is_written_to_nobody_else() -
         await room.bus.send(NODE, [command])
         await room.settle()
         await room.bus.send(NODE, [Cancelled(7, command.message.id)])
-        await eventually(room, lambda: len(room.store.finished) == 1)
+        await finished(room)
         assert sum(topics(peer.unread()) == ["push/m1"] for peer in peers) <= 1
 
 
-async def eventually(room: RunningRoom, holds: Callable[[], bool]) -> None:
-    """Lets the room go on until something holds, for ten seconds at most."""
-    for _ in range(1000):
+async def finished(room: RunningRoom) -> None:
+    """Returns when the store knows that a broadcast is done, and what it wrote has been written."""
+
+    async def told() -> bool:
         await room.settle()
-        if holds():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never came to that")
+        return len(room.store.finished) == 1
+
+    await until(told)

@@ -9,6 +9,7 @@ import pytest
 
 from longline.errors import SettingsError, Unavailable
 from longline.store.redis import Assurance, Script
+from longline.store.securing import Securer
 from tests.servers.redis_server import RedisCluster, RedisServer, ValkeyServer
 from tests.unit.store.conftest import Open
 from tests.unit.store.test_store import keys
@@ -119,3 +120,20 @@ async def test_a_write_whose_master_died_is_carried_out_again_at_the_next(
 
         assert await durable == 1
         assert replica.command("LLEN", keys(b"p1")[0]) >= 1
+
+
+async def test_a_write_whose_securing_failed_as_nobody_foresaw_is_carried_out_again(
+    pair: tuple[RedisServer, RedisServer], open_store: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its caller would wait for ever: what is in nobody's hands has no deadline."""
+    master, replica = pair
+    store = await open_store(master.url, wait_replicas=1)
+    secure = Securer._secure
+
+    async def once(securer: Securer, tag: bytes) -> bool:
+        monkeypatch.setattr(Securer, "_secure", secure)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Securer, "_secure", once)
+    assert await store.run(b"p1", APPEND, keys(b"p1"), [1], durable=True) == 1
+    assert replica.command("LLEN", keys(b"p1")[0]) == 2
