@@ -31,6 +31,7 @@ from longline.keeper.local import LocalKeeper
 from longline.register.memory import MemoryRegister
 from longline.saver.sql.engine import SqliteSaver
 from longline.settings import CenterSettings
+from longline.telemetry.faults import Faults
 from longline.telemetry.logs import OncePerPeer
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Served:
             metrics=lambda: Metrics(b"longline_up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
             faults=OncePerPeer(100, 60.0),
         )
-        server = HttpServer(application(center), "127.0.0.1", 0, grace=2.0)
+        server = HttpServer(application(center), "127.0.0.1", 0, faults=Faults(), grace=2.0)
         host, port = await server.start()
         self.url = f"http://{host}:{port}"
         self._listening.set()

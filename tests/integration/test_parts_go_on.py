@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, cast
 from uuid import uuid4
@@ -21,7 +22,17 @@ from tests.servers.zookeeper import shared_zookeeper
 from tests.waiting import WITHIN, until
 
 KEY = "a-key-for-a-test-and-for-nothing-else"
-OURS = ("room.", "node.", "coordinator.", "dispatcher.", "telemetry.", "keeper.", "zookeeper.", "store ")
+OURS = (
+    "room.",
+    "node.",
+    "coordinator.",
+    "dispatcher.",
+    "telemetry.",
+    "keeper.",
+    "zookeeper.",
+    "store ",
+    "center.",
+)
 # It owns tasks of ours, which are planted in, and waits for nothing but their end.
 OWNERS = {"room.routes"}
 OPERATIONS = {"keeper.save"}  # it ends by itself, and whoever asked for it hears how
@@ -113,7 +124,7 @@ async def test_no_part_ends_whatever_it_meets(
             before
         )
         for task in before.values():
-            await until(lambda task=task: plant(task))  # type: ignore[misc]
+            await until(partial(plant, task))
 
         token = jwt.encode({"sub": "d1"}, secret, algorithm="HS256")
         async with (

@@ -8,13 +8,24 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
+from longline.flow.kept import kept
+from longline.telemetry.faults import Faults
+
 
 class _Server(uvicorn.Server):
     """Uvicorn as a guest: the node owns the signals of the process."""
 
+    def __init__(self, config: uvicorn.Config, faults: Faults) -> None:
+        super().__init__(config)
+        self._faults = faults
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def main_loop(self) -> None:
+        """Its housekeeping until it is to stop: without it, stopping would close nothing."""
+        await kept("center.http", super().main_loop, self._faults)
 
 
 class HttpServer:
@@ -30,6 +41,7 @@ class HttpServer:
         host: str,
         port: int,
         *,
+        faults: Faults,
         grace: float,
         keep_alive: float = 75.0,
         backlog: int = 1024,
@@ -53,7 +65,8 @@ class HttpServer:
                 timeout_keep_alive=int(keep_alive),
                 timeout_graceful_shutdown=max(1, int(grace)),
                 backlog=backlog,
-            )
+            ),
+            faults,
         )
         self._task: asyncio.Task[None] | None = None
 

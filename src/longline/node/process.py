@@ -247,7 +247,8 @@ class Process:
         """Serves an application, unless the port is off."""
         if port:
             shared = setting == "center.port" and self.settings.center.reuse_port
-            server = HttpServer(app, host, port, grace=self.settings.node.shutdown_grace, reuse_port=shared)
+            grace = self.settings.node.shutdown_grace
+            server = HttpServer(app, host, port, faults=self.faults, grace=grace, reuse_port=shared)
             with listening(setting, host, port):
                 await server.start()
             opened.push_async_callback(server.stop)

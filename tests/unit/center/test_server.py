@@ -10,6 +10,7 @@ import pytest
 from longline.center.api import application
 from longline.center.server import HttpServer
 from longline.settings import CenterSettings
+from longline.telemetry.faults import Faults
 from tests.unit.center.conftest import Api
 
 
@@ -20,7 +21,7 @@ def settings() -> CenterSettings:
 
 @pytest.fixture
 async def url(api: Api) -> AsyncIterator[str]:
-    server = HttpServer(application(api.center), "127.0.0.1", 0, grace=1.0)
+    server = HttpServer(application(api.center), "127.0.0.1", 0, faults=Faults(), grace=1.0)
     host, port = await server.start()
     yield f"http://{host}:{port}"
     await server.stop()
@@ -69,12 +70,12 @@ async def test_what_is_not_http_does_not_disturb_others(url: str) -> None:
 async def test_a_taken_port_is_an_error_and_not_the_end_of_the_process(api: Api, url: str) -> None:
     port = int(url.rpartition(":")[2])
     with pytest.raises(OSError, match="in use"):
-        await HttpServer(application(api.center), "127.0.0.1", port, grace=1.0).start()
+        await HttpServer(application(api.center), "127.0.0.1", port, faults=Faults(), grace=1.0).start()
 
 
 async def test_stopping_lets_a_request_end(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     news = await api.app("news")
-    server = HttpServer(application(api.center), "127.0.0.1", 0, grace=5.0)
+    server = HttpServer(application(api.center), "127.0.0.1", 0, faults=Faults(), grace=5.0)
     host, port = await server.start()
     asked, go_on = asyncio.Event(), asyncio.Event()
     find = api.saver.devices.find
