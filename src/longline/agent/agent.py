@@ -28,6 +28,7 @@ KILL_AFTER = 10.0  # s more than its drain and shutdown may take
 TRIES = 3  # starts of a process of a new generation before the generation is given up
 READY_WITHIN = 60.0  # s for a new generation
 TELL_EVERY = 0.5  # s
+LAST_WORD = 15.0  # s that telling of the end may take, where the status cannot be reached at once
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -77,7 +78,7 @@ class Agent:
 
     `make_parent` gives each generation the parent that its processes are forked from. `patience`: seconds
     that a process may take from SIGTERM to its end. `status_ports`: the first of the ports that processes
-    get, one each; 0: none. `post` is where the status goes. `ready_within`: seconds for a new generation.
+    get, one each; 0: none. `post` is where the status goes, at the end an empty one. `ready_within`: seconds for a new generation.
     """
 
     def __init__(
@@ -126,6 +127,8 @@ class Agent:
         """Ends all processes in good order."""
         await asyncio.gather(*(self._empty(place) for place in list(self._places)))
         await asyncio.gather(*(parent.close() for parent in self._parents))
+        if self._post is not None:
+            await self._tell_of_the_end(self._post)
 
     async def report(self) -> None:
         """Tells the status whenever it has changed; a task of its owner's."""
@@ -140,6 +143,19 @@ class Agent:
                 self._faults.note("agent.report", error)
             await self._sleep(TELL_EVERY)
             await bell.wait()
+
+    async def _tell_of_the_end(self, post: Post) -> None:
+        """That there are none any more; else who reads the status would take them to live on."""
+        try:
+            async with asyncio.timeout(LAST_WORD):
+                while True:
+                    try:
+                        return await post(self.status())
+                    except LonglineError as error:
+                        log.warning("status_not_told", code=error.code, error=error.message)
+                    await self._sleep(TELL_EVERY)
+        except TimeoutError:
+            log.error("status_left_behind", reason="the keeper cannot be reached")
 
     def status(self) -> list[ChildStatus]:
         """Every process there is or should be."""

@@ -5,7 +5,7 @@ import functools
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import msgspec
@@ -14,7 +14,6 @@ import structlog
 from longline.agent.agent import Agent, ChildStatus, Kind
 from longline.agent.valkey import PrivateValkey
 from longline.agent.warm import WarmParent
-from longline.errors import LonglineError
 from longline.flow.kept import kept
 from longline.keeper.port import Keeper
 from longline.node.admin_key import admin_key, make_data_dir
@@ -100,7 +99,7 @@ async def _run(
     key = STATUS + settings.node.name
 
     async def post(status: Sequence[ChildStatus]) -> None:
-        await keeper.write(key, msgspec.json.encode(status))
+        await keeper.write(key, msgspec.json.encode(status) if status else None)
 
     node = settings.node
     agent = Agent(
@@ -134,8 +133,6 @@ async def _run(
     finally:
         log.info("agent_stopping")
         await agent.stop()
-        with suppress(LonglineError):
-            await keeper.write(key, None)
     return 0
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from longline.agent import agent
 from longline.agent.agent import ChildStatus, pause
 from longline.agent.warm import ForkedWorker, WarmParent
+from longline.errors import Unavailable
 from tests.integration.processes import alive
 from tests.unit.agent.fake_host import FakeHost, parent_of
 from tests.waiting import WITHIN, until
@@ -244,3 +246,42 @@ async def test_workers_end_in_good_order_when_their_agent_is_killed(tmp_path: Pa
 
 def entries(directory: Path, pid: int) -> list[str]:
     return (directory / str(pid)).read_text().splitlines()
+
+
+async def test_the_status_does_not_outlive_the_agent_though_it_cannot_be_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = FakeHost(tmp_path)
+    host.agent.start()
+    await host.ready()
+    post = host.agent._post
+    tries = 0
+
+    async def out_of_reach(status: Sequence[ChildStatus]) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 3:
+            monkeypatch.setattr(host.agent, "_post", post)
+            host.told.append(status)
+            return
+        raise Unavailable("the store did not answer in time")
+
+    monkeypatch.setattr(host.agent, "_post", out_of_reach)
+    await host.stop()
+    assert host.told == [[]]
+
+
+async def test_a_status_that_cannot_be_told_at_all_does_not_hold_up_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent, "LAST_WORD", 0.01)
+    host = FakeHost(tmp_path)
+    host.agent.start()
+    await host.ready()
+
+    async def out_of_reach(status: Sequence[ChildStatus]) -> None:
+        raise Unavailable("the store did not answer in time")
+
+    monkeypatch.setattr(host.agent, "_post", out_of_reach)
+    await host.stop()
+    assert host.agent.status() == []
