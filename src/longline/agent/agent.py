@@ -78,7 +78,8 @@ class Agent:
 
     `make_parent` gives each generation the parent that its processes are forked from. `patience`: seconds
     that a process may take from SIGTERM to its end. `status_ports`: the first of the ports that processes
-    get, one each; 0: none. `post` is where the status goes, at the end an empty one. `ready_within`: seconds for a new generation.
+    get, one each; 0: none. `post` is where the status goes, an empty one in the end. `ready_within`: seconds
+    for a new generation.
     """
 
     def __init__(
