@@ -15,9 +15,7 @@ from longline.settings import StoreSettings
 from longline.store.redis import Reply, Store
 from tests.servers.redis_server import RedisServer
 from tests.servers.shared import shared
-from tests.waiting import eventually
-
-WITHIN = 30.0  # s
+from tests.waiting import WITHIN, eventually
 
 
 def numbered(count: int, first: int = 0, app: int = 1) -> list[Close]:

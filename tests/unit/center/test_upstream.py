@@ -14,7 +14,7 @@ from longline.model.devices import JsonObject
 from longline.model.events import Event
 from longline.settings import CenterSettings
 from tests.unit.center.conftest import START, Api
-from tests.waiting import until
+from tests.waiting import WITHIN, until
 
 QUICK = 0.001  # s
 
@@ -179,7 +179,7 @@ async def until_waiting(api: Api, requests: int) -> None:
 
 
 async def ended(tasks: Iterable[asyncio.Task[JsonObject]]) -> list[list[int]]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WITHIN):
         return [sequences(body) for body in await asyncio.gather(*tasks)]
 
 

@@ -20,7 +20,6 @@ from tests.servers.shared import shared
 from tests.waiting import eventually
 
 NOW = 1_800_000_000_000
-WITHIN = 30.0  # s
 
 
 class DeafStore(Store):

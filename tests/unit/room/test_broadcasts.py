@@ -13,6 +13,7 @@ from longline.saver.port.inboxes import Arrival
 from tests.unit.room.fixture import a_message
 from tests.unit.room.running import NODE, RunningRoom
 from tests.unit.room.test_admission import topics, unicast
+from tests.waiting import WITHIN
 
 
 def broadcast(position: int, *ordinals: int, online_only: bool = False) -> Broadcast:
@@ -22,7 +23,7 @@ def broadcast(position: int, *ordinals: int, online_only: bool = False) -> Broad
 
 async def begun(room: RunningRoom) -> None:
     """Returns when the first device was written to."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WITHIN):
         for _ in iter(lambda: bool(room.parts.noted.sent), True):
             await asyncio.sleep(0)
 

@@ -10,6 +10,7 @@ from longline.mqtt.packets import Disconnect, Puback, Publish
 from longline.mqtt.reasons import ReasonCode
 from tests.unit.room.running import NODE, RunningRoom, an_app
 from tests.unit.room.test_admission import topics, unicast
+from tests.waiting import WITHIN
 
 
 async def test_unicasts_are_written_in_the_order_of_the_bus() -> None:
@@ -174,7 +175,7 @@ async def test_a_room_whose_queue_is_gone_learns_that_it_was_taken_for_dead() ->
     async with RunningRoom() as room:
         assert not room.fenced.is_set()
         await room.bus.shut(NODE)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WITHIN):
             await room.fenced.wait()
 
 

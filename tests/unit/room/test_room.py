@@ -21,8 +21,7 @@ from longline.settings import RoomSettings
 from longline.telemetry.faults import Faults
 from tests.unit.room.running import Store, a_token
 from tests.unit.room.test_admission import unicast
-
-PATIENCE = 10.0  # s
+from tests.waiting import WITHIN
 
 
 class Client:
@@ -36,7 +35,7 @@ class Client:
 
     async def receive(self) -> Packet | None:
         """The next packet; None at the end."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WITHIN):
             while not self.packets:
                 data = await self.reader.read(65536)
                 if not data:
@@ -96,7 +95,7 @@ async def a_site(*, linger: float = 10.0) -> AsyncIterator[Site]:
     try:
         yield site
     finally:
-        await site.room.stop(PATIENCE)
+        await site.room.stop(WITHIN)
         for client in site.clients:
             client.writer.close()
 
@@ -174,7 +173,7 @@ async def test_without_its_listener_a_room_serves_those_that_are_there() -> None
 async def test_devices_linger_when_their_room_ends() -> None:
     async with a_site(linger=10) as site:
         client = await site.let_in("phone")
-        await site.room.stop(PATIENCE)
+        await site.room.stop(WITHIN)
         assert await client.receive() == Disconnect(ReasonCode.SERVER_SHUTTING_DOWN)
         assert await site.node_of("phone") == "n1"
 
