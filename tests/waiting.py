@@ -11,6 +11,7 @@ T = TypeVar("T")
 WITHIN = 60.0  # s: generous, for machines that are busy with other things
 FIRST_PAUSE = 0.001  # s between two looks, doubled up to the longest
 LONGEST_PAUSE = 0.05
+CLOCK = 0.01  # s: more than any loop's clock is coarse
 
 
 @overload
@@ -53,6 +54,14 @@ async def eventually(
         return seen == wanted
 
     await until(so, within, tell=lambda: f"{seen!r} instead of {wanted!r} {tell()}")
+
+
+async def later(moment: float) -> None:
+    """Returns when the monotonic clock has reached a moment, for what a time that passes brings about.
+
+    What must be so by then is looked at afterwards, and is so on a machine of any speed, or a fault.
+    """
+    await asyncio.sleep(moment - time.monotonic() + CLOCK)
 
 
 def wait_until(look: Callable[[], T | None], what: str, within: float = WITHIN) -> T:

@@ -10,6 +10,8 @@ from longline.register.port import Register
 from tests.contract.engines import BUSES, REGISTERS, SAVERS, BusEngine, SaverEngine
 from tests.contract.store_fixture import StoreFixture
 
+PATIENT = 3600.0  # s
+
 
 @pytest.fixture(params=sorted(SAVERS))
 def saver_engine(request: pytest.FixtureRequest) -> SaverEngine:
@@ -40,5 +42,6 @@ def bus_engine(request: pytest.FixtureRequest) -> BusEngine:
 
 @pytest.fixture
 async def bus(bus_engine: BusEngine) -> AsyncIterator[Bus]:
-    async with bus_engine.open() as bus:
+    """One whose senders wait for longer than any test takes."""
+    async with bus_engine.open(PATIENT) as bus:
         yield bus

@@ -31,6 +31,7 @@ from longline.saver.kv.engine import RedisSaver
 from longline.saver.sql.engine import SqliteSaver
 from longline.settings import KeeperSettings, StoreSettings
 from longline.store.redis import Store
+from longline.telemetry.faults import Faults
 from tests.contract.twice import TwiceStore
 from tests.servers.shared import KINDS, shared
 from tests.servers.zookeeper import shared_zookeeper
@@ -39,7 +40,6 @@ RETENTION = 3_600_000  # ms: how long ledgers are kept after a message's end
 EVENTS = 100  # events kept for each app
 PARTITIONS = 4  # few, so that the devices of a test share some
 BUS_LIMIT = 4  # commands in a node's queue
-BUS_PATIENCE = 1.0  # s that an engine of many processes waits for a node that is stuck
 
 
 @dataclass(frozen=True)
@@ -110,15 +110,15 @@ async def _redis(store_class: type[Store], place: str) -> Opened:
 
 @dataclass(frozen=True)
 class BusEngine:
-    """`open` makes a bus for the time of a test, without any queue.
+    """`open` makes a bus for the time of a test, without any queue, given its patience in seconds.
 
-    `patience`: seconds that its senders wait for a node that is stuck, None for ever. `lose` takes all of its
-    data away, as a store does that is started again without them. None: it has no life apart from the process
-    that it serves.
+    `gives_up`: its senders wait no longer than that for a node that is stuck; otherwise they wait for ever.
+    `lose` takes all of its data away, as a store does that is started again without them. None: it has no
+    life apart from the process that it serves.
     """
 
-    open: Callable[[], AbstractAsyncContextManager[Bus]]
-    patience: float | None = None
+    open: Callable[[float], AbstractAsyncContextManager[Bus]]
+    gives_up: bool = False
     lose: Callable[[], None] | None = None
 
 
@@ -151,14 +151,14 @@ async def _redis_register(kind: str) -> AsyncIterator[Register]:
 
 
 @asynccontextmanager
-async def _local_bus() -> AsyncIterator[Bus]:
+async def _local_bus(patience: float) -> AsyncIterator[Bus]:
     yield LocalBus(BUS_LIMIT)
 
 
 @asynccontextmanager
-async def _redis_bus(kind: str, store_class: type[Store] = Store) -> AsyncIterator[Bus]:
+async def _redis_bus(kind: str, store_class: type[Store], patience: float) -> AsyncIterator[Bus]:
     async with _store(kind, store_class) as store:
-        bus = RedisBus(store, limit=BUS_LIMIT, limit_bytes=1 << 20, patience=BUS_PATIENCE)
+        bus = RedisBus(store, limit=BUS_LIMIT, limit_bytes=1 << 20, patience=patience)
         yield bus
         await bus.close()
 
@@ -191,7 +191,7 @@ async def _local_keeper(place: str, session_timeout: float) -> AsyncIterator[Kee
 @asynccontextmanager
 async def _redis_keeper(place: str, session_timeout: float) -> AsyncIterator[Keeper]:
     store = await Store.open(StoreSettings(url=place))
-    keeper = await RedisKeeper.open(store, session_timeout=session_timeout)
+    keeper = await RedisKeeper.open(store, session_timeout=session_timeout, faults=Faults())
     yield keeper
     await keeper.close()
     await store.close()
@@ -206,7 +206,7 @@ def _zookeeper_place(directory: Path) -> Iterator[str]:
 async def _zookeeper(place: str, session_timeout: float) -> AsyncIterator[Keeper]:
     host, _, root = place.partition("/")
     keeper = await ZooKeeper.open(
-        KeeperSettings(hosts=host, root=f"/{root}", session_timeout=session_timeout)
+        KeeperSettings(hosts=host, root=f"/{root}", session_timeout=session_timeout), Faults()
     )
     yield keeper
     await keeper.close()
@@ -224,10 +224,8 @@ REGISTERS: dict[str, Callable[[], AbstractAsyncContextManager[Register]]] = {
 }
 BUSES: dict[str, BusEngine] = {
     "local": BusEngine(_local_bus),
-    "twice": BusEngine(partial(_redis_bus, "redis", TwiceStore), BUS_PATIENCE, partial(_lose_store, "redis")),
-    **{
-        kind: BusEngine(partial(_redis_bus, kind), BUS_PATIENCE, partial(_lose_store, kind)) for kind in KINDS
-    },
+    "twice": BusEngine(partial(_redis_bus, "redis", TwiceStore), True, partial(_lose_store, "redis")),
+    **{kind: BusEngine(partial(_redis_bus, kind, Store), True, partial(_lose_store, kind)) for kind in KINDS},
 }
 KEEPERS = {
     "local": KeeperEngine(_local_keeper_place, _local_keeper, shared=False),

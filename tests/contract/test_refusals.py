@@ -26,6 +26,7 @@ from longline.saver.port.inboxes import Arrive, Cursor, Fetch, Receipt
 from longline.saver.port.messages import Submission
 from longline.settings import StoreSettings
 from longline.store.redis import Store
+from longline.telemetry.faults import Faults
 from tests.contract.store_fixture import START, an_app
 from tests.unit.store.scripted import ScriptedServer, Words
 
@@ -179,7 +180,7 @@ async def test_a_receiver_waits_for_a_store_that_refuses_and_knows_what_it_may_h
 
 async def test_a_keeper_says_in_our_words_what_the_store_refused(reply: bytes) -> None:
     async def ask(store: Store) -> Keeper:
-        return await RedisKeeper.open(store, session_timeout=1.0)
+        return await RedisKeeper.open(store, session_timeout=1.0, faults=Faults())
 
     async with a_store(lambda words: reply) as store:
         with pytest.raises(LonglineError):

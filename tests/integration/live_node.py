@@ -16,8 +16,7 @@ from longline.mqtt.packets import MQTT_5_0, Connack, Connect, Packet
 from longline.node.embedded import embedded
 from longline.settings import load
 from tests.integration.server_process import free_ports
-
-WITHIN = 60.0  # s: how long anything may take before a test gives up
+from tests.waiting import WITHIN
 
 
 class LiveNode:

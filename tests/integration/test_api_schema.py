@@ -83,7 +83,9 @@ class Served:
             faults=Faults(),
         )
         connections = Connections(100, lambda *_: None, Faults())
-        server = HttpServer(application(center), "127.0.0.1", 0, connections=connections, grace=2.0)
+        server = HttpServer(
+            application(center), "127.0.0.1", 0, connections=connections, faults=Faults(), grace=2.0
+        )
         host, port = await server.start()
         self.url = f"http://{host}:{port}"
         self._listening.set()

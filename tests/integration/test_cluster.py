@@ -13,11 +13,9 @@ from longline import Center, Device
 from longline.errors import Unauthorized
 from longline.sdk.refusals import TakenOver
 from tests.cluster.cluster import Cluster
-from tests.waiting import until
+from tests.waiting import WITHIN, until
 
 pytestmark = [pytest.mark.shape("cluster"), pytest.mark.timeout(180)]
-
-WITHIN = 60.0  # s
 
 
 class RunningApp:

@@ -18,9 +18,8 @@ from longline.errors import LonglineError
 from tests.adversity.fleet import Books, Fleet
 from tests.integration.processes import alive, children, command
 from tests.integration.server_process import ServerProcess, free_ports
-from tests.waiting import until
+from tests.waiting import WITHIN, until
 
-WITHIN = 60.0  # s
 WORKERS = ("--workers", "2")
 DEVICES = [f"d{number}" for number in range(6)]
 

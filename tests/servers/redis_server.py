@@ -23,7 +23,7 @@ from tests.waiting import wait_until
 
 # A run of the tests that is killed leaves no servers behind: they end with the thread that started them.
 DYING_WITH_US = ("setpriv", "--pdeathsig", "KILL")
-READY_WITHIN = 30.0  # s
+READY_WITHIN = 60.0  # s
 LOOK_EVERY = 0.01  # s
 SLOTS = 16384
 LOOPBACK = "127.0.0.1"

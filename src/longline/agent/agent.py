@@ -19,6 +19,7 @@ from longline.agent.child import Child
 from longline.agent.status import ChildStatus
 from longline.agent.warm import WarmParent
 from longline.errors import LonglineError
+from longline.telemetry.faults import Faults
 
 log = structlog.get_logger("longline.agent")
 
@@ -27,6 +28,7 @@ KILL_AFTER = 10.0  # s more than its drain and shutdown may take
 TRIES = 3  # starts of a process of a new generation before the generation is given up
 READY_WITHIN = 60.0  # s for a new generation
 TELL_EVERY = 0.5  # s
+LAST_WORD = 15.0  # s that telling of the end may take, where the status cannot be reached at once
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -66,8 +68,8 @@ class Agent:
 
     `make_parent` gives each generation the parent that its processes are forked from. `patience`: seconds
     that a process may take from SIGTERM to its end. `status_ports`: the first of the ports that processes
-    get, one each; 0: none. `post` is where the status goes, with what `beside` tells of other processes of the
-    host. `ready_within`: seconds for a new generation.
+    get, one each; 0: none. `post` is where the status goes, with what `beside` tells of other processes of
+    the host, and an empty one in the end. `ready_within`: seconds for a new generation.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Agent:
         kinds: Sequence[Kind],
         make_parent: Callable[[], WarmParent],
         *,
+        faults: Faults,
         patience: float,
         status_ports: int = 0,
         post: Post | None = None,
@@ -86,6 +89,7 @@ class Agent:
         self._kinds = tuple(kinds)
         self._make_parent = make_parent
         self._parents: list[WarmParent] = []  # the latest generation's last
+        self._faults = faults
         self._patience = patience
         self._status_ports = status_ports
         self._post = post
@@ -116,6 +120,8 @@ class Agent:
         """Ends all processes in good order."""
         await asyncio.gather(*(self._empty(place) for place in list(self._places)))
         await asyncio.gather(*(parent.close() for parent in self._parents))
+        if self._post is not None:
+            await self._tell_of_the_end(self._post)
 
     async def report(self) -> None:
         """Tells the status whenever it has changed; a task of its owner's."""
@@ -126,8 +132,23 @@ class Agent:
             except LonglineError as error:
                 log.warning("status_not_told", code=error.code, error=error.message)
                 self.ring()  # there is something to tell, still
+            except Exception as error:  # nobody's process ends because nobody is told of it
+                self._faults.note("agent.report", error)
             await self._sleep(TELL_EVERY)
             await bell.wait()
+
+    async def _tell_of_the_end(self, post: Post) -> None:
+        """That there are none any more; else who reads the status would take them to live on."""
+        try:
+            async with asyncio.timeout(LAST_WORD):
+                while True:
+                    try:
+                        return await post([])
+                    except LonglineError as error:
+                        log.warning("status_not_told", code=error.code, error=error.message)
+                    await self._sleep(TELL_EVERY)
+        except TimeoutError:
+            log.error("status_left_behind", reason="the keeper cannot be reached")
 
     def status(self) -> list[ChildStatus]:
         """Every process there is or should be."""
@@ -162,6 +183,8 @@ class Agent:
                 child = await self._spawn(place)
             except (LonglineError, OSError) as error:
                 log.error("process_not_started", kind=place.kind.name, error=str(error))
+            except Exception as error:  # as long as there is a place, somebody fills it
+                self._faults.note("agent.place", error)
             else:
                 await child.ended.wait()
                 place.child = None

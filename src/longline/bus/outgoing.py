@@ -10,7 +10,7 @@ from typing import Final, Self, TypeAlias
 import structlog
 
 from longline.bus.wire import MAX_BATCH, join
-from longline.errors import LonglineError, Unavailable
+from longline.errors import Unavailable
 from longline.store.redis import Script, Store
 
 BATCH: Final = 500  # commands
@@ -93,7 +93,7 @@ class Outgoing:
             while batch := self._next():
                 try:
                     await self._deliver(join([command for command, _, _ in batch]), len(batch))
-                except LonglineError as error:
+                except Exception as error:  # whatever it is, it is this batch's: those that wait go on
                     for _, caller, _ in batch:
                         if not caller.done():
                             caller.set_exception(error)

@@ -11,14 +11,24 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from longline.center.connection import Connection, Connections
+from longline.flow.kept import kept
+from longline.telemetry.faults import Faults
 
 
 class _Server(uvicorn.Server):
     """Uvicorn as a guest: the node owns the signals of the process."""
 
+    def __init__(self, config: uvicorn.Config, faults: Faults) -> None:
+        super().__init__(config)
+        self._faults = faults
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def main_loop(self) -> None:
+        """Its housekeeping until it is to stop: without it, stopping would close nothing."""
+        await kept("center.http", super().main_loop, self._faults)
 
 
 class HttpServer:
@@ -35,6 +45,7 @@ class HttpServer:
         port: int,
         *,
         connections: Connections,
+        faults: Faults,
         grace: float,
         backlog: int = 1024,
         reuse_port: bool = False,
@@ -56,7 +67,8 @@ class HttpServer:
                 server_header=False,
                 timeout_graceful_shutdown=max(1, int(grace)),
                 backlog=backlog,
-            )
+            ),
+            faults,
         )
         self._task: asyncio.Task[None] | None = None
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 from longline.center.counters import CenterCounters
 from longline.center.sharing import Place
-from longline.errors import LonglineError
 from longline.saver.port.events import EventStore
 
 LOOK_EVERY = 0.25  # s
@@ -75,13 +74,13 @@ class Waiting:
 
     async def _look(self, app: int, after: str, lookout: _Lookout) -> None:
         # Whoever waits has seen the end of the queue, so one cursor stands for those of all.
-        failure: LonglineError | None = None
+        failure: Exception | None = None
         found = False
         while self._ready() and not found and failure is None:
             await asyncio.sleep(LOOK_EVERY)
             try:
                 found = bool(await self._events.read(app, after, 1))
-            except LonglineError as error:
+            except Exception as error:  # whatever it is: who waits is told, and who comes next looks anew
                 failure = error
         self._forget(app, lookout)
         for future in lookout.waiting:

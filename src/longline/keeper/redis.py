@@ -16,10 +16,12 @@ import msgspec
 import structlog
 
 from longline.errors import Conflict, LonglineError, StoreError, Unavailable
+from longline.flow.kept import kept
 from longline.keeper.names import Names
 from longline.keeper.port import Kept, Node
 from longline.keeper.view import Lead, View, check_name, check_write
 from longline.store.redis import Reply, Script, Store, Word
+from longline.telemetry.faults import Faults
 
 TICK: Final = 0.25  # s, or less when sessions are short
 BEAT: Final = 1 / 3  # of the session's timeout
@@ -40,6 +42,7 @@ _KEYS: Final = tuple(
 
 # Changes, writes, members that are no more, [members, leaders, terms], values; hashes lie flat.
 _News = tuple[int, int, list[bytes], tuple[list[bytes], list[bytes], list[bytes]] | None, list[bytes] | None]
+
 
 log = structlog.get_logger("longline.keeper")
 
@@ -77,11 +80,12 @@ class RedisKeeper:
         self._closed = False
 
     @classmethod
-    async def open(cls, store: Store, *, session_timeout: float) -> "RedisKeeper":
+    async def open(cls, store: Store, *, session_timeout: float, faults: Faults) -> "RedisKeeper":
         """`session_timeout` in seconds, the same in all processes. Raises `Unavailable`."""
         keeper = cls(store, session_timeout)
         await keeper._look()
-        keeper._ticking = asyncio.create_task(keeper._tick_on(), name="keeper.tick")
+        tick_on = kept("keeper.tick", keeper._tick_on, faults)
+        keeper._ticking = asyncio.create_task(tick_on, name="keeper.tick")
         return keeper
 
     async def close(self) -> None:

@@ -22,17 +22,20 @@ import structlog
 from kazoo.client import TransactionRequest
 from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
 from longline.errors import Conflict, Unavailable
+from longline.flow.kept import kept
 from longline.keeper.branch import Branch
 from longline.keeper.names import Names
 from longline.keeper.port import Kept, Node
 from longline.keeper.view import Lead, View, check_name, check_write
 from longline.settings import KeeperSettings
 from longline.store.zookeeper import Found, ZooKeeperSession
+from longline.telemetry.faults import Faults
 
 REREAD_AFTER: Final = 0.25  # s that a change of a member's data waits for others: all report their loads
 REREADS: Final = 200  # members read anew in a second at most, however many there are
 RETRY_AFTER: Final = 0.5  # s
 ATTEMPTS: Final = 20  # of a write that others get in the way of
+
 
 log = structlog.get_logger("longline.keeper")
 
@@ -47,9 +50,10 @@ class ZooKeeper:
     has a new session and has read everything anew.
     """
 
-    def __init__(self, settings: KeeperSettings) -> None:
+    def __init__(self, settings: KeeperSettings, faults: Faults) -> None:
         root = self._root = settings.root
-        self._session = ZooKeeperSession(settings.hosts, settings.session_timeout, self)
+        self._session = ZooKeeperSession(settings.hosts, settings.session_timeout, self, faults)
+        self._faults = faults
         self._view = View()
         self._names = Names()
         self._joining = asyncio.Lock()
@@ -69,9 +73,9 @@ class ZooKeeper:
         self._following: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, settings: KeeperSettings) -> "ZooKeeper":
+    async def open(cls, settings: KeeperSettings, faults: Faults) -> "ZooKeeper":
         """Raises `Unavailable` when no server answers within the session's timeout."""
-        keeper = cls(settings)
+        keeper = cls(settings, faults)
         await keeper._session.open()
         try:
             await keeper._session.ensure(f"{settings.root}/removed")
@@ -79,7 +83,8 @@ class ZooKeeper:
         except BaseException:
             await keeper._session.close()
             raise
-        keeper._following = asyncio.create_task(keeper._follow(), name="keeper.follow")
+        follow = kept("keeper.follow", keeper._follow, faults)
+        keeper._following = asyncio.create_task(follow, name="keeper.follow")
         return keeper
 
     async def close(self) -> None:
@@ -269,7 +274,7 @@ class ZooKeeper:
             await branch.refresh()
 
     async def _follow(self) -> None:
-        pause: float | None = None
+        pause: float | None = RETRY_AFTER
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -280,8 +285,8 @@ class ZooKeeper:
             except Unavailable as error:
                 log.debug("view_not_read", error=error.message)
                 pause = RETRY_AFTER
-            except Exception:
-                log.exception("view_not_read")  # a fault of ours; an old view is better than none
+            except Exception as error:  # an old view is better than none
+                self._faults.note("keeper.follow", error)
                 pause = RETRY_AFTER
 
     async def _catch_up(self) -> float | None:

@@ -64,7 +64,7 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
         "register": register.statistics,
         "bus": bus.statistics,
     }
-    keeper = await _open_keeper(settings, urgent, opened)
+    keeper = await _open_keeper(settings, urgent, faults, opened)
 
     def signs() -> tuple[int, int]:
         (heard, waiting), (urgently, more) = store.signs(), urgent.signs()
@@ -77,10 +77,10 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
     return Engines(saver, register, bus, keeper, figures, signs, give_up)
 
 
-async def open_keeper(settings: Settings, opened: AsyncExitStack) -> Keeper:
+async def open_keeper(settings: Settings, faults: Faults, opened: AsyncExitStack) -> Keeper:
     """The cluster's keeper alone, for who has no other business with it."""
     store = await _open_store(settings, opened) if settings.keeper.engine == "redis" else None
-    return await _open_keeper(settings, store, opened)
+    return await _open_keeper(settings, store, faults, opened)
 
 
 async def _open_store(settings: Settings, opened: AsyncExitStack) -> Store:
@@ -89,11 +89,13 @@ async def _open_store(settings: Settings, opened: AsyncExitStack) -> Store:
     return store
 
 
-async def _open_keeper(settings: Settings, store: Store | None, opened: AsyncExitStack) -> Keeper:
+async def _open_keeper(
+    settings: Settings, store: Store | None, faults: Faults, opened: AsyncExitStack
+) -> Keeper:
     keeper: Keeper
     if settings.keeper.engine == "redis" and store is not None:
-        keeper = await RedisKeeper.open(store, session_timeout=settings.keeper.session_timeout)
+        keeper = await RedisKeeper.open(store, session_timeout=settings.keeper.session_timeout, faults=faults)
     else:
-        keeper = await ZooKeeper.open(settings.keeper)
+        keeper = await ZooKeeper.open(settings.keeper, faults)
     opened.push_async_callback(keeper.close)
     return keeper

@@ -4,8 +4,8 @@ import asyncio
 import functools
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import msgspec
@@ -15,7 +15,7 @@ from longline.agent.agent import Agent, Kind
 from longline.agent.status import ChildStatus
 from longline.agent.valkey import PrivateValkey
 from longline.agent.warm import WarmParent
-from longline.errors import LonglineError
+from longline.flow.kept import kept
 from longline.keeper.port import Keeper
 from longline.node.admin_key import admin_key, make_data_dir
 from longline.node.cluster import open_keeper
@@ -24,6 +24,7 @@ from longline.node.ports import until_free
 from longline.node.process import ROLES
 from longline.settings import Settings, load
 from longline.telemetry import logs
+from longline.telemetry.faults import Faults
 
 STATUS = "agents/"  # + host: where the keeper has an agent's status
 WORK = "longline.node.worker:work"
@@ -51,8 +52,9 @@ async def run_agent(settings: Settings, config: Path | None, flags: Flags) -> in
     wanted = kinds(settings, flags)
     async with AsyncExitStack() as opened:
         await until_free(settings, {role for kind in wanted for role in kind.roles})
-        keeper = await open_keeper(settings, opened)
-        return await _run(settings, config, wanted, keeper, None, lambda: None)
+        faults = Faults()
+        keeper = await open_keeper(settings, faults, opened)
+        return await _run(settings, config, wanted, keeper, None, faults, lambda: None)
 
 
 async def run_workers(
@@ -79,8 +81,9 @@ async def run_workers(
         if settings.admin_key is None:  # all of them share the directory, and the key in it
             mine["admin_key"] = admin_key(settings.data_dir)
         settings = load(config, os.environ, mine).settings
-        keeper = await open_keeper(settings, opened)
-        return await _run(settings, config, [Kind(ROLES, workers, mine)], keeper, valkey, started)
+        faults = Faults()
+        keeper = await open_keeper(settings, faults, opened)
+        return await _run(settings, config, [Kind(ROLES, workers, mine)], keeper, valkey, faults, started)
 
 
 async def _run(
@@ -89,18 +92,20 @@ async def _run(
     kinds: Sequence[Kind],
     keeper: Keeper,
     valkey: PrivateValkey | None,
+    faults: Faults,
     started: Callable[[], None],
 ) -> int:
     """Keeps the processes running until told to end; SIGHUP restarts them one after the other."""
     key = STATUS + settings.node.name
 
     async def post(status: Sequence[ChildStatus]) -> None:
-        await keeper.write(key, msgspec.json.encode(status))
+        await keeper.write(key, msgspec.json.encode(status) if status else None)
 
     node = settings.node
     agent = Agent(
         kinds,
         functools.partial(WarmParent, WORK, str(config) if config else None, PRELOAD),
+        faults=faults,
         patience=node.drain_grace + node.shutdown_grace,
         status_ports=settings.agent.status_ports,
         post=post,
@@ -117,19 +122,20 @@ async def _run(
     agent.start()
     try:
         async with asyncio.TaskGroup() as tasks:
-            owned = [tasks.create_task(agent.report(), name="agent.report")]
-            owned.append(tasks.create_task(_roll(agent, roll), name="agent.roll"))
-            owned.append(tasks.create_task(_tell(agent, started), name="agent.ready"))
+            work: dict[str, Callable[[], Awaitable[None]]] = {
+                "agent.report": agent.report,
+                "agent.roll": functools.partial(_roll, agent, roll),
+                "agent.ready": functools.partial(_tell, agent, started),
+            }
             if valkey is not None:
-                owned.append(tasks.create_task(valkey.keep(), name="agent.valkey"))
+                work["agent.valkey"] = valkey.keep
+            owned = [tasks.create_task(kept(name, do, faults), name=name) for name, do in work.items()]
             await asked.wait()
             for task in owned:
                 task.cancel()
     finally:
         log.info("agent_stopping")
         await agent.stop()
-        with suppress(LonglineError):
-            await keeper.write(key, None)
     return 0
 
 

@@ -4,7 +4,7 @@ import asyncio
 import resource
 import signal
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from typing import Final
 
@@ -21,6 +21,7 @@ from longline.coordinator.coordinator import Coordinator
 from longline.dispatcher.api import DispatcherApi
 from longline.dispatcher.dispatcher import Dispatcher
 from longline.errors import AppExists, SettingsError
+from longline.flow.kept import kept
 from longline.keeper.port import Load, Node
 from longline.model.apps import App
 from longline.model.times import wall_clock
@@ -184,17 +185,17 @@ class Process:
         await self.membership.join()
         opened.push_async_callback(self.membership.leave)
         opened.push_async_callback(self._end_tasks)  # before: nobody joins again, or misses us, meanwhile
-        self._own("telemetry.loop-lag", self._probe.run())
-        self._own("node.membership", self.membership.run())
+        self._own("telemetry.loop-lag", self._probe.run)
+        self._own("node.membership", self.membership.run)
         for part, read in engines.figures.items():
             self._collector.figures(part, read)
         if "coordinator" in self.roles:
             self._open_coordinator(engines)
         if room is not None:
             await self._open_room(room, engines, opened)
-        self._own("node.reconciler", self._reconciler.run())
+        self._own("node.reconciler", self._reconciler.run)
         if self._isolation is not None:
-            self._own("node.isolation", self._isolation.run())
+            self._own("node.isolation", self._isolation.run)
         await self._open_front(engines, opened)
         if settings.node.gc_freeze:
             quiet_gc()
@@ -224,7 +225,7 @@ class Process:
         )
         self._coordinator = coordinator
         for duty in coordinator.duties:
-            self._own(f"coordinator.{duty.name}", duty.run())
+            self._own(f"coordinator.{duty.name}", duty.run)
         self._collector.figures("coordinator", coordinator.statistics)
 
     def _make_room(self, engines: Engines) -> Room:
@@ -277,8 +278,8 @@ class Process:
             app = application(center)
         if "dispatcher" in self.roles:
             dispatcher = self._dispatcher = Dispatcher(settings.dispatcher, engines.keeper)
-            self._own("dispatcher.view", dispatcher.run())
-            self._own("dispatcher.apps", dispatcher.watch(engines.saver.apps))
+            self._own("dispatcher.view", dispatcher.run)
+            self._own("dispatcher.apps", lambda: dispatcher.watch(engines.saver.apps))
             self._collector.figures("dispatcher", dispatcher.statistics)
             app = DispatcherApi(dispatcher, app)
         if "center" in self.roles or "dispatcher" in self.roles:
@@ -311,6 +312,7 @@ class Process:
                 host,
                 port,
                 connections=connections,
+                faults=self.faults,
                 grace=self.settings.node.shutdown_grace,
                 reuse_port=shared,
             )
@@ -407,8 +409,8 @@ class Process:
 
     # --- tasks, log, figures ------------------------------------------------------------------------
 
-    def _own(self, name: str, work: Coroutine[None, None, None]) -> None:
-        self._tasks.append(asyncio.create_task(work, name=name))
+    def _own(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        self._tasks.append(asyncio.create_task(kept(name, work, self.faults), name=name))
 
     async def _end_tasks(self) -> None:
         for task in self._tasks:

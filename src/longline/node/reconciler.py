@@ -151,3 +151,5 @@ class Reconciler:
             await self._keeper.write(PROGRESS + self._node(), msgspec.json.encode(draining.progress()))
         except LonglineError as error:
             log.warning("drain_progress_not_told", code=error.code, error=error.message)
+        except Exception as error:  # the room goes on draining, told of or not
+            self._faults.note("node.drain", error)

@@ -177,8 +177,8 @@ class Binder:
             await asyncio.sleep(max(0, due - _monotonic()) / 1000)
             try:
                 await self._end(item)
-            except LonglineError as error:
-                if not is_of_an_item(error):
+            except Exception as error:
+                if isinstance(error, LonglineError) and not is_of_an_item(error):
                     await asyncio.sleep(RETRY_AFTER)
                     continue
                 self._faults.note("register.withdraw", error)  # it would hold up all others for ever

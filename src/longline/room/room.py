@@ -2,12 +2,13 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
 from longline.bus.port import Bus
 from longline.errors import LonglineError
+from longline.flow.kept import kept
 from longline.model.times import wall_clock
 from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Register
@@ -76,6 +77,7 @@ class Room:
         self._register = register
         self._bus = bus
         self._loop = loop
+        self._faults = faults
         # What all share.
         counters = self.counters = RoomCounters()
         turn = self._turn = Turn(loop.call_soon, faults)
@@ -207,21 +209,21 @@ class Room:
         await self._bus.open(self._node)
         await self.routes.rebuild()
         for name, work in (
-            ("admission", self.admission.run()),
-            ("inbox", self.inbox.run()),
-            ("inbox-looks", self.inbox.run_looks()),
-            ("receipts", self.receipts.run()),
-            ("departures", self.departures.run()),
-            ("takeovers", self.takeovers.run()),
-            ("commands", self._commands.receive()),
-            ("broadcasts", self._broadcasts.run()),
-            ("broadcasts-spread", self._broadcasts.spreading.run()),
-            ("broadcasts-done", self._broadcasts.told.run()),
-            ("routes", self.routes.run()),
-            ("audit", self._audit.run()),
-            ("rebinding", self.rebinding.run()),
-            ("pressure", self._pressure.run()),
-            ("clock", self._clock.run()),
+            ("admission", self.admission.run),
+            ("inbox", self.inbox.run),
+            ("inbox-looks", self.inbox.run_looks),
+            ("receipts", self.receipts.run),
+            ("departures", self.departures.run),
+            ("takeovers", self.takeovers.run),
+            ("commands", self._commands.receive),
+            ("broadcasts", self._broadcasts.run),
+            ("broadcasts-spread", self._broadcasts.spreading.run),
+            ("broadcasts-done", self._broadcasts.told.run),
+            ("routes", self.routes.run),
+            ("audit", self._audit.run),
+            ("rebinding", self.rebinding.run),
+            ("pressure", self._pressure.run),
+            ("clock", self._clock.run),
         ):
             self._own(f"room.{name}", work)
         if listener is not None:
@@ -356,5 +358,5 @@ class Room:
         finally:
             self._farewell = None
 
-    def _own(self, name: str, work: Coroutine[None, None, None]) -> None:
-        self._tasks.append(self._loop.create_task(work, name=name))
+    def _own(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        self._tasks.append(self._loop.create_task(kept(name, work, self._faults), name=name))

@@ -289,9 +289,9 @@ class Store:
         """Looks at the map again whenever somebody has a doubt, though not without a pause."""
         pause = _MAP_PAUSE
         while True:
-            await self._stale.wait()
-            self._stale.clear()
             try:
+                await self._stale.wait()
+                self._stale.clear()
                 masters, self._replicas = await self._ask_map()
                 self._apply(masters)
                 pause = _MAP_PAUSE

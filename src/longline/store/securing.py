@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from longline.errors import LonglineError, Unavailable
+from longline.errors import Unavailable
 from longline.settings import StoreSettings
 from longline.store.addresses import Address
 from longline.store.calls import Call, Reply
@@ -92,8 +92,8 @@ class Securer:
             self._round, self._entries = self._entries, []
             try:
                 safe = await self._secure(self._round[0].call.tag)
-            except (OSError, LonglineError, TimeoutError):
-                # Whether it is safe cannot be said: carry it out again, and ask again.
+            except Exception:
+                # Whatever it is, whether it is safe cannot be said: carry it out again, and ask again.
                 self._drop()
                 self._repeat([entry.call for entry in self._round])
             else:

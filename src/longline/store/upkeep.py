@@ -59,13 +59,9 @@ class Upkeep:
         delay = FIRST_DELAY
         while True:
             self.address = self._addresses[attempt % len(self._addresses)]
+            connection: ServerConnection | None = None
             try:
                 connection, facts = await self._dial.open(self.address, self._scripts, self.facts)
-            except Exception as error:  # whatever it is: giving up would end every call from now on
-                if delay == FIRST_DELAY:
-                    logger.warning("store server out of reach", server=str(self.address), reason=str(error))
-                attempt += 1
-            else:
                 logger.info("store connected", server=str(self.address), version=facts.version)
                 self._figures.reconnects += self.facts is not None
                 self.facts = facts
@@ -75,6 +71,12 @@ class Upkeep:
                 # One that takes connections only to drop them is not hammered either.
                 if loop.time() - since > _SLOWEST:
                     delay = FIRST_DELAY
+            except Exception as error:  # whatever it is: giving up would end every call from now on
+                if delay == FIRST_DELAY:
+                    logger.warning("store server out of reach", server=str(self.address), reason=str(error))
+                if connection is not None:
+                    connection.abort()
+                attempt += 1
             self._troubled()
             await asyncio.sleep(spread(delay))
             delay = min(delay * 2, _SLOWEST)

@@ -30,6 +30,8 @@ from kazoo.handlers.utils import AsyncResult
 from kazoo.protocol.connection import ConnectionHandler
 from kazoo.protocol.states import EventType, KazooState, WatchedEvent
 from longline.errors import Unavailable
+from longline.flow.kept import kept
+from longline.telemetry.faults import Faults
 
 IN_TOUCH: Final = 2 / 3  # of the session's timeout
 BEAT: Final = 1 / 5
@@ -39,6 +41,7 @@ WINDOW: Final = 64  # requests on the way: kazoo's wake-up pipe takes some 270 b
 SURE: Final = 0.01  # s by which a timer may be early
 AGAIN_AFTER: Final = 0.05  # s
 CLOSE_WITHIN: Final = 5.0  # s
+
 
 log = structlog.get_logger("longline.store")
 
@@ -90,10 +93,11 @@ class ZooKeeperSession:
     apply. Answers come in the order of requests, and a watch fires before anything newer can be read.
     """
 
-    def __init__(self, hosts: str, timeout: float, watcher: Watcher) -> None:
+    def __init__(self, hosts: str, timeout: float, watcher: Watcher, faults: Faults) -> None:
         self.epoch = 1  # counts sessions
         self._client = _Client(hosts, timeout)
         self._watcher = watcher
+        self._faults = faults
         self._loop = asyncio.get_running_loop()
         self._connected = asyncio.Event()
         self._window = asyncio.Semaphore(WINDOW)
@@ -118,7 +122,8 @@ class ZooKeeperSession:
             if isinstance(error, TimeoutError):
                 raise Unavailable("no ZooKeeper server answers") from None
             raise
-        self._beating = asyncio.create_task(self._beat_on(), name="zookeeper.heartbeat")
+        beat_on = kept("keeper.heartbeat", self._beat_on, self._faults)
+        self._beating = asyncio.create_task(beat_on, name="zookeeper.heartbeat")
 
     async def close(self) -> None:
         """Ends the session, so that its ephemeral nodes go at once; takes a few seconds at most.

@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from longline.keeper.port import Keeper, Load, Node
-
-WITHIN = 20.0  # s
+from tests.waiting import WITHIN
 
 
 def a_node(name: str, **addresses: str) -> Node:

@@ -14,7 +14,6 @@ import pytest
 from longline.errors import Conflict
 from longline.keeper.port import Keeper
 from tests.contract.keeper.nodes import (
-    WITHIN,
     a_detailed_node,
     a_node,
     leaders,

@@ -23,7 +23,7 @@ from typing import Final, Self
 import msgspec
 
 HERE: Final = Path(__file__).parent
-PATIENCE: Final = 20.0  # seconds; MQTT.js takes one to load on a busy machine
+PATIENCE: Final = 60.0  # seconds; MQTT.js takes one to load on a busy machine
 KINDS: Final = ("paho-3.1.1", "paho-5", "gmqtt", "mqttjs-3.1.1", "mqttjs-5", "mosquitto_sub")
 PUSHES: Final = "push/#"  # what mosquitto_sub asks for: it does not start without a filter
 

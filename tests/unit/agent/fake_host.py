@@ -7,9 +7,10 @@ from pathlib import Path
 from longline.agent.agent import Agent, Kind
 from longline.agent.status import ChildStatus
 from longline.agent.warm import WarmParent
+from longline.telemetry.faults import Faults
+from tests.waiting import WITHIN
 
 TARGET = "tests.unit.agent.targets:work"
-WITHIN = 20.0  # s
 
 
 class FakeHost:
@@ -30,10 +31,12 @@ class FakeHost:
         self.pauses: list[float] = []
         self.told: list[Sequence[ChildStatus]] = []
         self._target = target
+        self.faults = Faults()
         self.now = 0.0
         self.agent = Agent(
             [Kind(tuple(roles.split("+")), count, self._settings) for roles, count in kinds],
             self._make_parent,
+            faults=self.faults,
             patience=patience,
             status_ports=status_ports,
             post=self._post,

@@ -4,14 +4,19 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+from longline.agent import agent
 from longline.agent.backoff import Backoff
+from longline.agent.status import ChildStatus
+from longline.agent.warm import ForkedWorker, WarmParent
+from longline.errors import Unavailable
 from tests.integration.processes import alive
-from tests.unit.agent.fake_host import WITHIN, FakeHost, parent_of
-from tests.waiting import until
+from tests.unit.agent.fake_host import FakeHost, parent_of
+from tests.waiting import WITHIN, until
 
 
 async def test_there_are_as_many_processes_of_each_kind_as_asked_for(tmp_path: Path) -> None:
@@ -75,6 +80,35 @@ def test_pauses_double_up_to_a_bound_and_begin_anew_after_a_long_life() -> None:
     assert [backoff.ended(), backoff.ended()] == [0.0, 0.0]
     backoff.starts()
     assert backoff.ended() == 0.2
+
+
+async def test_a_place_is_filled_and_told_of_whatever_filling_or_telling_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = FakeHost(tmp_path, [("room", 1)])
+    fork = WarmParent.fork
+
+    async def fails_to_fork(
+        parent: WarmParent, roles: Sequence[str], settings: Mapping[str, str]
+    ) -> ForkedWorker:
+        monkeypatch.setattr(WarmParent, "fork", fork)
+        raise ZeroDivisionError
+
+    post = host.agent._post
+
+    async def fails_to_tell(status: Sequence[ChildStatus]) -> None:
+        monkeypatch.setattr(host.agent, "_post", post)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(WarmParent, "fork", fails_to_fork)
+    monkeypatch.setattr(host.agent, "_post", fails_to_tell)
+    host.agent.start()
+    reporting = asyncio.create_task(host.agent.report(), name="report")
+    await host.ready()
+    await until(lambda: host.told and [child.state for child in host.told[-1]] == ["ready"])
+    assert host.faults.counts == {"agent.place": 1, "agent.report": 1}
+    reporting.cancel()
+    await host.stop()
 
 
 async def test_who_does_not_end_in_time_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,3 +253,42 @@ async def test_workers_end_in_good_order_when_their_agent_is_killed(tmp_path: Pa
 
 def entries(directory: Path, pid: int) -> list[str]:
     return (directory / str(pid)).read_text().splitlines()
+
+
+async def test_the_status_does_not_outlive_the_agent_though_it_cannot_be_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = FakeHost(tmp_path)
+    host.agent.start()
+    await host.ready()
+    post = host.agent._post
+    tries = 0
+
+    async def out_of_reach(status: Sequence[ChildStatus]) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 3:
+            monkeypatch.setattr(host.agent, "_post", post)
+            host.told.append(status)
+            return
+        raise Unavailable("the store did not answer in time")
+
+    monkeypatch.setattr(host.agent, "_post", out_of_reach)
+    await host.stop()
+    assert host.told == [[]]
+
+
+async def test_a_status_that_cannot_be_told_at_all_does_not_hold_up_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent, "LAST_WORD", 0.01)
+    host = FakeHost(tmp_path)
+    host.agent.start()
+    await host.ready()
+
+    async def out_of_reach(status: Sequence[ChildStatus]) -> None:
+        raise Unavailable("the store did not answer in time")
+
+    monkeypatch.setattr(host.agent, "_post", out_of_reach)
+    await host.stop()
+    assert host.agent.status() == []

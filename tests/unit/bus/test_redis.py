@@ -12,12 +12,10 @@ from longline.bus.redis import RedisBus
 from longline.errors import Unavailable
 from longline.model.commands import Close, CloseReason, Command, Resync
 from longline.settings import StoreSettings
-from longline.store.redis import Store
+from longline.store.redis import Reply, Store
 from tests.servers.redis_server import RedisServer
 from tests.servers.shared import shared
-from tests.waiting import eventually
-
-WITHIN = 30.0  # s
+from tests.waiting import WITHIN, eventually
 
 
 def numbered(count: int, first: int = 0, app: int = 1) -> list[Close]:
@@ -208,3 +206,29 @@ async def test_nothing_is_remembered_of_a_stuck_node_that_is_gone(url: str) -> N
         await bus.shut("n1")
         assert await bus.nodes() == ["n2"]
         assert set(bus._outgoing) == {"n2"}
+
+
+async def test_what_nobody_foresaw_of_one_batch_is_its_callers_alone(
+    bus: RedisBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bus.open("n")
+    run = Store.run
+    under_way = asyncio.Event()
+    gathered = asyncio.Event()
+
+    async def once(store: Store, *arguments: object, **named: object) -> Reply:
+        monkeypatch.setattr(Store, "run", run)
+        under_way.set()
+        await gathered.wait()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Store, "run", once)
+    first = asyncio.ensure_future(bus.send("n", numbered(1)))
+    await under_way.wait()
+    second = asyncio.ensure_future(bus.send("n", numbered(1, 1)))
+    await asyncio.sleep(0)
+    gathered.set()
+    with pytest.raises(ZeroDivisionError):
+        await first
+    await second
+    assert await bus.receive("n") == numbered(1, 1)

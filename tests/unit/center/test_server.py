@@ -48,7 +48,9 @@ def connections(reports: Reports, faults: Faults) -> Connections:
 
 @pytest.fixture
 async def url(api: Api, connections: Connections) -> AsyncIterator[str]:
-    server = HttpServer(application(api.center), "127.0.0.1", 0, connections=connections, grace=1.0)
+    server = HttpServer(
+        application(api.center), "127.0.0.1", 0, connections=connections, faults=Faults(), grace=1.0
+    )
     host, port = await server.start()
     yield f"http://{host}:{port}"
     await server.stop()
@@ -100,7 +102,7 @@ async def test_a_taken_port_is_an_error_and_not_the_end_of_the_process(
     port = int(url.rpartition(":")[2])
     with pytest.raises(OSError, match="in use"):
         await HttpServer(
-            application(api.center), "127.0.0.1", port, connections=connections, grace=1.0
+            application(api.center), "127.0.0.1", port, connections=connections, faults=Faults(), grace=1.0
         ).start()
 
 
@@ -108,7 +110,9 @@ async def test_stopping_lets_a_request_end(
     api: Api, connections: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     news = await api.app("news")
-    server = HttpServer(application(api.center), "127.0.0.1", 0, connections=connections, grace=5.0)
+    server = HttpServer(
+        application(api.center), "127.0.0.1", 0, connections=connections, faults=Faults(), grace=5.0
+    )
     host, port = await server.start()
     asked, go_on = asyncio.Event(), asyncio.Event()
     find = api.saver.devices.find
@@ -348,7 +352,7 @@ async def test_an_answer_that_breaks_half_way_is_a_fault_that_is_logged_once(
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
         raise RuntimeError("half way")
 
-    server = HttpServer(broken, "127.0.0.1", 0, connections=connections, grace=1.0)
+    server = HttpServer(broken, "127.0.0.1", 0, connections=connections, faults=Faults(), grace=1.0)
     host, port = await server.start()
     with structlog.testing.capture_logs() as logs:
         for _ in range(5):

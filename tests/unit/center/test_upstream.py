@@ -14,7 +14,7 @@ from longline.model.devices import JsonObject
 from longline.model.events import Event
 from longline.settings import CenterSettings
 from tests.unit.center.conftest import START, Api
-from tests.waiting import until
+from tests.waiting import WITHIN, until
 
 QUICK = 0.001  # s
 
@@ -150,12 +150,36 @@ async def test_waiting_ends_without_events_when_its_time_is_over(api: Api, news:
     assert (sequences(body), cursor_of(body)) == ([], cursor)
 
 
+async def test_who_waits_is_told_of_what_nobody_foresaw_and_who_comes_next_looks_anew(
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await happen(api, 1)
+    cursor = cursor_of(await read(api, news))
+    look = api.saver.events.read
+    calls = 0
+
+    async def planted(app: int, after: str, limit: int) -> list[tuple[str, Event]]:
+        nonlocal calls
+        calls += 1
+        if calls == 2:  # the first is the request's own
+            raise ZeroDivisionError
+        return await look(app, after, limit)
+
+    monkeypatch.setattr(api.saver.events, "read", planted)
+    answer = await api.http.get(f"{news}/upstream", params={"cursor": cursor, "wait": 60})
+    assert answer.status_code == 500
+    waiting = asyncio.create_task(read(api, news, cursor, wait=60), name="waits")
+    await until_waiting(api, 1)
+    await happen(api, 2)
+    assert sequences(await waiting) == [2]
+
+
 async def until_waiting(api: Api, requests: int) -> None:
     await until(lambda: api.center.counters.events_waiting == requests)
 
 
 async def ended(tasks: Iterable[asyncio.Task[JsonObject]]) -> list[list[int]]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WITHIN):
         return [sequences(body) for body in await asyncio.gather(*tasks)]
 
 

@@ -10,6 +10,7 @@ import pytest
 from longline.errors import SettingsError
 from longline.node.ports import until_free
 from longline.settings import CenterSettings, RoomSettings, Settings
+from tests.waiting import WITHIN
 
 
 @contextmanager
@@ -29,9 +30,9 @@ def with_ports(room: int, center: int) -> Settings:
 async def test_a_port_that_another_program_has_is_told_at_once(roles: tuple[str, ...], setting: str) -> None:
     with a_listener(shared=False) as (port, _):
         settings = with_ports(port, 0) if setting == "room.port" else with_ports(0, port)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WITHIN):
             with pytest.raises(SettingsError, match="in use") as caught:
-                await until_free(settings, roles)
+                await until_free(settings, roles, within=2 * WITHIN)
     assert [field for field, _ in caught.value.details] == [setting]
 
 
@@ -49,7 +50,7 @@ async def test_who_shares_a_port_is_waited_for_because_it_may_be_about_to_end() 
         client = socket.create_connection(("127.0.0.1", port))
         accepted, _ = listener.accept()  # what it has accepted may live on
         listener.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WITHIN):
             await waiting
         client.close()
         accepted.close()

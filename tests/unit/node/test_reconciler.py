@@ -225,6 +225,24 @@ async def test_an_order_that_cannot_be_read_is_none() -> None:
         assert node.draining.plans == []
 
 
+async def test_a_drain_goes_on_whatever_telling_of_it_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_node() as node:
+        write = node.keeper.write
+
+        async def planted(key: str, value: bytes | None, version: int | None = None) -> int:
+            if key.startswith(PROGRESS):
+                raise ZeroDivisionError
+            return await write(key, value, version)
+
+        monkeypatch.setattr(node.keeper, "write", planted)
+        await node.order(DrainOrder(requested_at=1))
+        await until(lambda: node.faults.counts.get("node.drain"))
+        assert node.draining.phase is DrainPhase.MOVING
+        monkeypatch.setattr(node.keeper, "write", write)
+        node.draining.over.set()
+        await node.told(DrainPhase.FINISHED)
+
+
 async def test_a_drain_that_fails_ends_nothing_else() -> None:
     async with a_node() as node:
         node.draining.fails = True

@@ -9,6 +9,7 @@ import pytest
 
 from longline.errors import Fenced, Unavailable
 from longline.model.devices import Binding
+from longline.register.binding import Binder
 from longline.register.port import Bind, Rebind, Transition, Unbind
 from longline.register.redis import RedisRegister
 from longline.settings import StoreSettings
@@ -19,7 +20,6 @@ from tests.servers.shared import shared
 from tests.waiting import eventually
 
 NOW = 1_800_000_000_000
-WITHIN = 30.0  # s
 
 
 class DeafStore(Store):
@@ -272,3 +272,27 @@ async def test_a_session_whose_going_to_another_name_was_not_answered_goes_there
         assert await register.locate(1, ["phone"]) == [Binding("b", epoch or 0, NOW)]
         assert states(await register.transitions(10)) == [("online", "a"), ("moved", "b")]
         assert register.statistics()["unsure"] == 0
+
+
+async def test_a_withdrawal_that_fails_as_nobody_foresaw_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with a_store(DeafStore) as store:
+        assert isinstance(store, DeafStore)
+        faults = Faults()
+        register = RedisRegister(store, give_up=0.1, faults=faults)
+        store.deaf_to = frozenset({"bind.lua"})
+        with pytest.raises(Unavailable):
+            await register.bind([Bind(1, name, "a", NOW) for name in ("x", "y", "z")])
+        store.deaf_to = frozenset()
+        end = Binder._end
+
+        async def once(binder: Binder, item: Bind) -> None:
+            monkeypatch.setattr(Binder, "_end", end)
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(Binder, "_end", once)
+        await eventually(lambda: asyncio.sleep(0, register.statistics()["unsure"]), 0)
+        assert sorted(map(bool, await register.locate(1, ["x", "y", "z"]))) == [False, False, True]
+        assert faults.counts == {"register.withdraw": 1}
+        await register.close()

@@ -17,6 +17,7 @@ from longline.settings import RoomSettings
 from tests.unit.room.fixture import a_message
 from tests.unit.room.running import NODE, RunningRoom
 from tests.unit.room.test_admission import push, topics, unicast
+from tests.waiting import WITHIN
 
 
 def broadcast(position: int, *ordinals: int, online_only: bool = False, before: int = 0) -> Broadcast:
@@ -31,7 +32,7 @@ def paced(command: Broadcast, seconds: int) -> Broadcast:
 
 async def begun(room: RunningRoom) -> None:
     """Returns when the first device was written to."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WITHIN):
         for _ in iter(lambda: bool(room.parts.noted.sent), True):
             await asyncio.sleep(0)
 

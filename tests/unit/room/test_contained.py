@@ -27,6 +27,7 @@ from longline.room.counters import RoomCounters
 from longline.room.life.takeovers import Takeovers
 from longline.room.life.tokens import token_device
 from longline.room.pubsub.relay import Owed, Relay, RouteCounters
+from longline.room.push import commands
 from longline.room.wire.ticker import Ticker
 from longline.saver.port.inboxes import Arrival, Arrive
 from longline.telemetry.faults import Faults
@@ -308,3 +309,36 @@ def test_a_connection_whose_end_we_fail_at_is_counted_out_all_the_same() -> None
     assert room.sessions.find(7, "phone") is None
     assert isinstance(other.wire, FakeTransport)
     assert room.faults.counts == {"room.sessions": 1}
+
+
+# --- what is done for many sessions ----------------------------------------------------------------------
+
+
+async def test_a_second_passes_whatever_is_done_each_second_raises() -> None:
+    room = RoomFixture(connect_timeout=1)
+    faults = Faults()
+    ticker = Ticker(room.wheel, faults, boom)
+    room.peer()
+    await ticker.tick()
+    await ticker.tick()
+    assert faults.counts == {"room.clock": 2}
+
+
+async def test_what_the_bus_had_taken_when_it_failed_is_found_out_in_other_ways(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(commands, "RETRY_AFTER", 0.0)
+    async with RunningRoom() as room:
+        receive = room.bus.receive
+
+        async def once(node: str) -> list[Command]:
+            monkeypatch.setattr(room.bus, "receive", receive)
+            await receive(node)
+            raise Planted
+
+        monkeypatch.setattr(room.bus, "receive", once)
+        await room.bus.send(NODE, [Close(7, "nobody", 1, CloseReason.KICKED)])
+        await room.bus.send(NODE, [Close(7, "nobody", 1, CloseReason.KICKED)])
+        await room.settle()
+        assert room.parts.faults.counts == {"room.commands": 1}
+        assert room.parts.counters.resyncs == 1

@@ -22,9 +22,7 @@ from longline.settings import RoomSettings
 from longline.telemetry.faults import Faults
 from tests.unit.room.running import Store, a_token
 from tests.unit.room.test_admission import unicast
-from tests.waiting import until
-
-PATIENCE = 10.0  # s
+from tests.waiting import WITHIN, until
 
 
 class Client:
@@ -38,7 +36,7 @@ class Client:
 
     async def receive(self) -> Packet | None:
         """The next packet; None at the end."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WITHIN):
             while not self.packets:
                 data = await self.reader.read(65536)
                 if not data:
@@ -98,7 +96,7 @@ async def a_site(*, linger: float = 10.0) -> AsyncIterator[Site]:
     try:
         yield site
     finally:
-        await site.room.stop(PATIENCE)
+        await site.room.stop(WITHIN)
         for client in site.clients:
             client.writer.close()
 
@@ -109,9 +107,9 @@ async def test_a_room_that_was_declared_dead_goes_on_under_another_name_with_all
         await site.register.declare_dead("n1")
         await site.register.release("n1", 0, 1, 10)
         await site.bus.shut("n1")
-        await until(lambda: site.fenced == ["n1"], PATIENCE)
+        await until(lambda: site.fenced == ["n1"], WITHIN)
         await site.room.rename("n1-again")
-        await until(lambda: site.room.counters.rebound == 1, PATIENCE)
+        await until(lambda: site.room.counters.rebound == 1, WITHIN)
         assert await site.bus.nodes() == ["n1-again"]
         assert await site.node_of("phone") == "n1-again"
         assert await site.register.end_lingering(1 << 50, 10) == 0
@@ -133,7 +131,7 @@ async def test_of_a_room_that_was_declared_dead_only_those_leave_that_are_elsewh
         assert await tablet.receive() == Disconnect(ReasonCode.SESSION_TAKEN_OVER)
         assert await tablet.receive() is None
         assert await site.register.locate(7, ["tablet"]) == [bound.binding]
-        await until(lambda: site.room.counters.rebound == 1, PATIENCE)
+        await until(lambda: site.room.counters.rebound == 1, WITHIN)
         await site.bus.send("n1-again", [unicast("phone", 1)])
         assert isinstance(await phone.receive(), Publish)
 
@@ -159,7 +157,7 @@ async def test_a_new_name_that_could_not_be_given_can_be_tried_again(
         assert connack.reason == ReasonCode.SERVER_UNAVAILABLE
         await site.room.rename("n1-again")
         await site.let_in("tablet")
-        await until(lambda: site.room.counters.rebound == 1, PATIENCE)
+        await until(lambda: site.room.counters.rebound == 1, WITHIN)
         await site.bus.send("n1-again", [unicast("phone", 1)])
         assert isinstance(await phone.receive(), Publish)
         assert all(not task.done() for task in site.room.tasks)
@@ -192,7 +190,7 @@ async def test_without_its_listener_a_room_serves_those_that_are_there() -> None
 async def test_devices_linger_when_their_room_ends() -> None:
     async with a_site(linger=10) as site:
         client = await site.let_in("phone")
-        await site.room.stop(PATIENCE)
+        await site.room.stop(WITHIN)
         assert await client.receive() == Disconnect(ReasonCode.SERVER_SHUTTING_DOWN)
         assert await site.node_of("phone") == "n1"
 
@@ -210,10 +208,10 @@ async def test_a_room_that_ends_does_not_wait_for_stores_that_are_gone(
 
         monkeypatch.setattr(site.register, "unbind", unbind)
         stopping = asyncio.create_task(site.room.stop(1_000_000))
-        await until(lambda: site.room.counters.connections == 0, PATIENCE)
+        await until(lambda: site.room.counters.connections == 0, WITHIN)
         assert not stopping.done()
         site.room.give_up()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WITHIN):
             await stopping
 
 

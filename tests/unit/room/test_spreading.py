@@ -75,6 +75,23 @@ async def test_a_paced_broadcast_reaches_everybody() -> None:
         assert [topics(peer.unread()) for peer in peers] == [["push/m1"]] * 20
 
 
+async def test_a_broadcast_that_cannot_be_ended_costs_the_others_nothing() -> None:
+    clock = VirtualClock()
+    faults = Faults()
+    spreading = Spreading(faults, clock.now, clock.sleep)
+    running = asyncio.create_task(spreading.run(), name="spreading")
+    writer = Writer()
+
+    def planted() -> None:
+        raise ZeroDivisionError
+
+    assert spreading.add(numbered(1), 1, writer.write, planted)
+    assert spreading.add(numbered(10), 1, writer.write, writer.end)
+    await clock.advance(1 + 2 * TICK)
+    assert (writer.over, faults.counts) == (1, {"room.broadcasts": 1})
+    running.cancel()
+
+
 async def test_a_paced_broadcast_that_is_cancelled_is_written_to_nobody_else() -> None:
     async with RunningRoom() as room:
         peers = [await room.client(f"d{n}") for n in range(20)]

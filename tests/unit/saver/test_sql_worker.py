@@ -144,3 +144,22 @@ def test_calls_of_one_operation_are_served_together_in_their_order() -> None:
     grouped = by_operation(jobs)
     assert [[job.argument for job in group] for group in grouped.values()] == [[0, 2], [1]]
     loop.close()
+
+
+async def test_the_thread_goes_on_whatever_serving_a_group_raises() -> None:
+    """Without it every later call would wait for ever."""
+
+    def process(jobs: list[Job]) -> None:
+        if jobs[0].argument == 1:
+            raise ZeroDivisionError
+        perform(jobs)
+
+    def rest() -> None:
+        raise ZeroDivisionError
+
+    worker = Worker("test", 100, 1000, 100, process, rest)
+    with pytest.raises(Unavailable):
+        await worker.call(double, 1)
+    assert await worker.call(double, 2) == 4
+    assert worker.waiting == 0
+    await worker.close()

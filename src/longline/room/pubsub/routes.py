@@ -20,6 +20,7 @@ import structlog
 
 from longline.bus.port import Bus
 from longline.errors import LonglineError
+from longline.flow.kept import kept
 from longline.model.commands import Forward, Routes
 from longline.model.times import wall_clock
 from longline.mqtt.packets import Publish, Suback
@@ -190,11 +191,15 @@ class RouteTable:
     async def run(self) -> None:
         """Works for as long as the room lives."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.relayed.run(), name="room.routes.relay")
-            tasks.create_task(self._announce(), name="room.routes.announce")
-            tasks.create_task(self._give_up(), name="room.routes.give-up")
-            tasks.create_task(self._look_often(), name="room.routes.look")
-            tasks.create_task(self._sweep(), name="room.routes.sweep")
+            for name, work in (
+                ("relay", self.relayed.run),
+                ("announce", self._announce),
+                ("give-up", self._give_up),
+                ("look", self._look_often),
+                ("sweep", self._sweep),
+            ):
+                place = f"room.routes.{name}"
+                tasks.create_task(kept(place, work, self._faults, sleep=self._sleep), name=place)
 
     async def _sweep(self) -> None:
         while True:

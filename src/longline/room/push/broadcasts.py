@@ -173,12 +173,14 @@ class Broadcasts:
         left = dict(self._left[app])
         begun = self._pace.begin()
         for done, session in enumerate(self._sessions(app), 1):
-            self._pushes.lost(session)
+            try:
+                self._pushes.lost(session)
+            except Exception as error:  # this session's: the others look
+                self._faults.note("room.broadcasts", error)
             if done % self._pace.slice == 0:
                 begun = await self._pace.pause(begun)
-        if (
-            self._left[app] == left
-        ):  # else more was left, and those who were looked at first do not know of it
+        # Else more was left, and those who were looked at first do not know of it.
+        if self._left[app] == left:
             del self._left[app]
 
     def _over(self, each: Pass) -> None:

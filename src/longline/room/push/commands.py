@@ -127,6 +127,10 @@ class Commands:
                 log.warning("bus_unread", code=error.code, reason=error.message)
                 await asyncio.sleep(RETRY_AFTER)
                 continue
+            except Exception as error:
+                self._faults.note("room.commands", error)
+                await asyncio.sleep(RETRY_AFTER)
+                commands = [Resync()]  # what the bus had taken for us, nobody knows
             now = wall_clock()
             for done, command in enumerate(commands, 1):
                 try:

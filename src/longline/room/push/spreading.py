@@ -71,8 +71,14 @@ class Spreading:
                     self._walks.append((walk, due))
                 else:
                     self._under_way -= 1
-                    walk.over()
+                    self._end(walk)
             await self._sleep(TICK)
+
+    def _end(self, walk: _Walk) -> None:
+        try:
+            walk.over()
+        except Exception as error:
+            self._faults.note("room.broadcasts", error)
 
     async def _write(self, walk: _Walk, passed: int, due: int) -> bool:
         try:

@@ -36,4 +36,7 @@ class Ticker:
                 self._faults.note("room.clock", error)
             if done % SLICE == 0:
                 await asyncio.sleep(0)
-        self._also()
+        try:
+            self._also()
+        except Exception as error:
+            self._faults.note("room.clock", error)

@@ -45,7 +45,8 @@ class Worker:
     `limit` bounds the sum of the weights (in items) of calls that wait or are being served, `byte_limit` that
     of their sizes; a call over it raises `Overloaded`, except when nothing waits, so that a single large
     call can pass. A group is closed when it weighs `group_limit`. `process` is called in the thread and sets
-    each job's `result`; it must not raise. `rest` is called after each group.
+    each job's `result`; those that have none when it raises are `Unavailable`. `rest` is called after each
+    group.
     """
 
     def __init__(
@@ -116,10 +117,25 @@ class Worker:
                 job = queue.get()
             ended = job is None
             if jobs:
-                self._process(jobs)
-                self._loop.call_soon_threadsafe(self._resolve, jobs)
-                if self._rest is not None:
-                    self._rest()
+                self._work(jobs)
+
+    def _work(self, jobs: list[Job]) -> None:
+        """Whatever is raised here, the thread lives: without it every call would wait for ever."""
+        try:
+            self._process(jobs)
+        except Exception as error:
+            logger.exception("a group of %d calls failed", len(jobs))
+            failure = Unavailable("the store could not do this")
+            failure.__cause__ = error
+            for job in jobs:
+                if job.result is None:
+                    job.result = failure
+        self._loop.call_soon_threadsafe(self._resolve, jobs)
+        if self._rest is not None:
+            try:
+                self._rest()
+            except Exception:
+                logger.exception("what is done between two groups failed")
 
     def _resolve(self, jobs: list[Job]) -> None:
         self.groups += 1
