@@ -21,6 +21,7 @@ from tests.contract.keeper.nodes import (
     until_leads,
     until_members,
 )
+from tests.waiting import WITHIN
 
 ROOT = Path(__file__).parents[3]
 SHORT = 1.0  # s: the shortest session
