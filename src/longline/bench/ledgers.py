@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from longline.bench.targets import BenchFailed
+from longline.model.addresses import joined
 
 REQUEST_SECONDS = 30.0
 
@@ -74,7 +75,7 @@ class Api:
         """A request for `messages:batch`, up to the value of its Content-Length."""
         return (
             f"POST {self.base}/messages:batch HTTP/1.1\r\n"
-            f"Host: {self.host}:{self.port}\r\n"
+            f"Host: {joined(self.host, self.port)}\r\n"
             f"Authorization: Bearer {self.key}\r\n"
             "Content-Type: application/json\r\n"
             "Content-Length: "

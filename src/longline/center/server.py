@@ -1,12 +1,13 @@
 """Puts the API on a port, inside the event loop of the node."""
 
 import asyncio
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
+
+from longline.flow.listening import bound
 
 
 class _Server(uvicorn.Server):
@@ -60,11 +61,7 @@ class HttpServer:
     async def start(self) -> tuple[str, int]:
         """Listens, and returns the address: the system chooses a port for 0. OSError when it cannot."""
         # Bound here, because uvicorn ends the process when an address is taken.
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        listener = socket.create_server(
-            (self._host, self._port), family=family, backlog=self._backlog, reuse_port=self._reuse_port
-        )
-        listener.setblocking(False)
+        listener = bound(self._host, self._port, reuse_port=self._reuse_port)
         host, port = listener.getsockname()[:2]
         self._task = asyncio.create_task(self._server.serve([listener]), name="center.http")
         return host, port

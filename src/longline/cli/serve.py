@@ -8,10 +8,11 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from longline.cli.flags import Config, Data, Overrides, given_flags, load_settings
+from longline.node.addresses import bound
 from longline.node.admin_key import KEY_FILE, admin_key, make_data_dir
 from longline.node.embedded import embedded
 from longline.node.loop import loop_factory
-from longline.node.process import ROLES, addresses, run
+from longline.node.process import ROLES, run
 from longline.settings import Settings
 from longline.telemetry import logs
 
@@ -58,7 +59,7 @@ def silent(_: Settings) -> None:
 
 def greet(settings: Settings) -> None:
     """Tells a person where the node listens and what to do next."""
-    for protocol, address in addresses(settings, ROLES).items():
+    for protocol, address in bound(settings, ROLES).items():
         print(f"{protocol:5} {address}")
     if settings.admin_key is None:
         print(f"admin key in {settings.data_dir / KEY_FILE}")
