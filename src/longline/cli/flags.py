@@ -53,6 +53,18 @@ def given_flags(data: Path | None, overrides: Sequence[str]) -> dict[str, str]:
     return flags
 
 
+def unit_flags(data: Path | None, overrides: Sequence[str]) -> dict[str, str]:
+    """`given_flags` for a unit of systemd, which everybody may read; `UsageError` when one is secret."""
+    flags = given_flags(data, overrides)
+    for name in flags:
+        if CATALOGUE[name].secret:
+            raise UsageError(
+                f"--{name} is secret, and everybody can read a unit: set it in the file of --config, or "
+                f"{CATALOGUE[name].env} in an EnvironmentFile= of the unit"
+            )
+    return flags
+
+
 def split_overrides(tokens: Sequence[str]) -> tuple[list[str], list[str]]:
     """What stands before the first flag, and the rest."""
     first = next((index for index, token in enumerate(tokens) if token.startswith("--")), len(tokens))
