@@ -32,6 +32,12 @@ class LonglineError(Exception):
     def message(self) -> str:
         return str(self.args[0])
 
+    def __str__(self) -> str:
+        """The message, and of the details what it does not say itself."""
+        unsaid = [(field, text) for field, text in self.details if text not in self.message]
+        listed = "; ".join(f"{field}: {text}" if field else text for field, text in unsaid)
+        return f"{self.message} ({listed})" if listed else self.message
+
 
 class SettingsError(LonglineError):
     """The configuration has a mistake; nothing was started."""
