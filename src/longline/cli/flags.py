@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from longline.errors import SettingsError
 from longline.settings import CATALOGUE, Loaded, load
+from longline.settings.sources import similar
 
 
 class UsageError(Exception):
@@ -81,7 +82,9 @@ def parse_overrides(tokens: Sequence[str]) -> dict[str, str]:
         flag, equals, value = token[2:].partition("=")
         name = flag.replace("-", "_")
         if name not in CATALOGUE:
-            raise UsageError(f"there is no flag --{flag}; `longline config docs` lists the settings")
+            near = " or ".join(f"--{each}" for each in similar(name))
+            hint = f"did you mean {near}?" if near else "`longline config docs` lists the settings"
+            raise UsageError(f"there is no flag --{flag}; {hint}")
         if not equals:
             following = next(remaining, None)
             if following is None:

@@ -132,13 +132,17 @@ def _top_level() -> list[str]:
     return [entry.name for entry in CATALOGUE.values() if not entry.section]
 
 
-def _did_you_mean(name: str) -> str:
-    names = [*CATALOGUE, *SECTIONS]
+def similar(name: str) -> list[str]:
+    """Settings that may be meant by a name that is none, the likeliest first."""
     # The key alone is compared too, because the right key in the wrong section is a common slip.
     key = name.rpartition(".")[2]
-    near = get_close_matches(name, names, n=1, cutoff=0.7) or [
+    return get_close_matches(name, [*CATALOGUE, *SECTIONS], n=1, cutoff=0.7) or [
         entry.name for entry in CATALOGUE.values() if entry.key == key
     ]
+
+
+def _did_you_mean(name: str) -> str:
+    near = similar(name)
     return f"; did you mean {near[0]}?" if near else ""
 
 
@@ -149,7 +153,7 @@ def _convert(entry: Setting, given: _Given) -> object:
     try:
         return msgspec.convert(value, entry.annotation, strict=not given.textual, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        raise ValueError(f"{entry.shape} wanted: {error}") from None
+        raise ValueError(entry.refusal(error)) from None
 
 
 def _decode(kind: type, value: object) -> object:
