@@ -12,6 +12,7 @@ import msgspec
 
 from longline.bench.targets import BenchFailed
 from longline.model.addresses import joined
+from longline.settings.secret import Secret
 
 REQUEST_SECONDS = 30.0
 
@@ -60,7 +61,8 @@ class ServerVerdict(msgspec.Struct, frozen=True):
 
 
 class Api:
-    """The HTTP API of one app; raises BenchFailed for an address that is not plain HTTP."""
+    """The HTTP API of one app; raises BenchFailed for an address that is not plain HTTP, and for what cannot
+    be a key, which `http.client` would repeat."""
 
     def __init__(self, url: str, app: str, key: str) -> None:
         parts = urlsplit(url)
@@ -69,7 +71,10 @@ class Api:
         self.host = parts.hostname
         self.port = parts.port or 80
         self.base = f"{parts.path.rstrip('/')}/v1/apps/{quote(app, safe='')}"
-        self.key = key
+        try:
+            self.key = Secret(key.strip()).reveal()
+        except ValueError as error:
+            raise BenchFailed(f"the key: {error}") from None
 
     def batch_head(self) -> bytes:
         """A request for `messages:batch`, up to the value of its Content-Length."""
