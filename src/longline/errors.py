@@ -276,7 +276,7 @@ class StoreError(LonglineError):
         self.text = text
 
     def __str__(self) -> str:
-        return f"{self.word} {self.text}" if self.word else self.message
+        return f"{self.word} {self.text}" if self.word else super().__str__()
 
 
 class Fenced(LonglineError):
@@ -285,3 +285,19 @@ class Fenced(LonglineError):
     code = "fenced"
     status = 503
     reason = 0x88
+
+
+# --- what a device is told beside -----------------------------------------------------------------
+
+
+class TakenOver(LonglineError):
+    """The same device connected elsewhere. To come back would throw the other one out in turn, for ever."""
+
+    code = "taken_over"
+    reason = 0x8E
+
+
+class ServerRefused(LonglineError):
+    """The server answered a publish or a subscribe with a failure."""
+
+    code = "refused"

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from longline.cli.access import LOCAL, Access
 from longline.cli.flags import Json, UsageError
@@ -25,7 +26,10 @@ def listen(
     *,
     token: Annotated[str | None, Parameter(help="Its token; without it the API is asked for one.")] = None,
     host: Annotated[str, Parameter(help="Where the room listens.")] = "127.0.0.1",
-    port: Annotated[int, Parameter(env_var="LONGLINE_ROOM__PORT", help="Its MQTT port.")] = 1883,
+    port: Annotated[
+        int,
+        Parameter(env_var="LONGLINE_ROOM__PORT", validator=Number(gte=1, lte=65_535), help="Its MQTT port."),
+    ] = 1883,
     protocol: Annotated[Literal[4, 5], Parameter(help="5 is MQTT 5.0, 4 is MQTT 3.1.1.")] = 5,
     subscribe: Annotated[
         list[str] | None,

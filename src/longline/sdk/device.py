@@ -28,7 +28,7 @@ from longline.sdk.clock import Clock, LoopClock
 from longline.sdk.endpoints import Endpoint, Endpoints
 from longline.sdk.message import Message
 from longline.sdk.mqtt_client import Answered, Ended, Event, Identity, MqttClient, Opened, Statistics
-from longline.sdk.refusals import TakenOver, Verdict
+from longline.sdk.refusals import Verdict
 from longline.sdk.times import Duration, seconds, whole_seconds
 from longline.sdk.tokens import Token, Tokens
 
@@ -96,6 +96,8 @@ class Device:
         if not 0 < receive_maximum <= 65_535:
             raise ValueError("receive_maximum is from 1 to 65535")
         self.endpoints = Endpoints([*([(host, port)] if host else []), *endpoints])
+        if host and not 0 < port <= 65_535:
+            raise ValueError("a port is from 1 to 65535")
         if not self.endpoints.known and not dispatchers:
             raise ValueError("a device needs a host, endpoints or dispatchers")
         self._dispatchers = _dispatchers(dispatchers, app, device, self._random)
@@ -360,7 +362,7 @@ class Device:
 
     def _was_us(self, error: errors.LonglineError) -> bool:
         """Whether who took over may be a CONNECT of ours that we had given up. Each excuses one takeover."""
-        if not isinstance(error, TakenOver) or self._clock.now() - self._unanswered > HAUNTED:
+        if not isinstance(error, errors.TakenOver) or self._clock.now() - self._unanswered > HAUNTED:
             return False
         self._unanswered = float("-inf")
         return True
@@ -493,7 +495,7 @@ class Device:
 async def _dialled(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     try:
         return await asyncio.open_connection(host, port)
-    except ValueError as error:  # what somebody named cannot be the name of a host
+    except (ValueError, OverflowError) as error:  # what somebody named is no host, or no port
         raise OSError(str(error)) from error
 
 

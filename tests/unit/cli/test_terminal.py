@@ -34,6 +34,7 @@ def longline(
         ("push", "news", "hello", "--all", "--ttl", "soon"),
         ("push", "news", "hello", "--all", "--tag", "beta"),
         ("listen", "news", "d1", "--protocol", "3"),
+        ("listen", "news", "d1", "--port", "65536"),
         ("token",),
         ("serve", "--workers", "0"),
         ("serve", "--room.port", "seven"),

@@ -19,7 +19,6 @@ from longline.mqtt.packets import (
     Subscribe,
 )
 from longline.mqtt.properties import Properties, PropertyId
-from longline.sdk.refusals import TakenOver
 from longline.testing.clock import VirtualClock, settle
 from tests.unit.sdk.scripted import ScriptedRoom
 from tests.unit.sdk.virtual import in_virtual_time
@@ -271,7 +270,7 @@ async def test_a_takeover_is_not_fought() -> None:
         await peer.push("m1", 1)
         await device.receive()
         await peer.say(Disconnect(0x8E))
-        with pytest.raises(TakenOver):
+        with pytest.raises(errors.TakenOver):
             await device.receive()
         assert room.connections == 1
 
@@ -295,7 +294,7 @@ async def test_a_takeover_by_a_connect_of_its_own_that_it_had_given_up_is_answer
         await peer.let_in()
         await device.wait_connected()
         await peer.say(Disconnect(0x8E))
-        with pytest.raises(TakenOver):
+        with pytest.raises(errors.TakenOver):
             await device.receive()
 
 
@@ -586,14 +585,16 @@ async def test_endpoints_that_were_fed_are_tried_in_their_order() -> None:
         await device.wait_connected()
 
 
-@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example", "nul\0"])
-async def test_a_place_that_cannot_be_one_is_passed_over(host: str) -> None:
+@pytest.mark.parametrize(
+    "place", [("a..b", 1883), ("x" * 64 + ".example", 1883), ("nul\0", 1883), ("127.0.0.1", 65_536)]
+)
+async def test_a_place_that_cannot_be_one_is_passed_over(place: tuple[str, int]) -> None:
     """Whoever named it, a dispatcher or a room, cannot end a device with it."""
     clock = VirtualClock()
     async with ScriptedRoom() as first, ScriptedRoom() as second, device_of(first, clock=clock) as device:
         await (peer := await first.accept()).let_in()
         await device.wait_connected()
-        device.endpoints.feed([(host, 1883), ("127.0.0.1", second.port)])
+        device.endpoints.feed([place, ("127.0.0.1", second.port)])
         peer.reset()
         await clock.until_sleeping(1.0)
         await clock.advance(1.0)

@@ -22,7 +22,7 @@ from longline.mqtt.packets import (
 from longline.mqtt.properties import Properties, PropertyId
 from longline.sdk.message import Message
 from longline.sdk.mqtt_client import MAX_SENDS, Answered, Ended, Event, Identity, MqttClient, Opened
-from longline.sdk.refusals import TakenOver, Verdict
+from longline.sdk.refusals import Verdict
 from longline.testing.links import MAX_PACKET_SIZE, carry
 
 
@@ -419,7 +419,7 @@ def test_the_return_codes_of_3_1_1_are_judged_alike(reason: int) -> None:
 @pytest.mark.parametrize(
     ("reason", "verdict", "kind"),
     [
-        (0x8E, Verdict.STOP, TakenOver),
+        (0x8E, Verdict.STOP, errors.TakenOver),
         (0x8B, Verdict.RETRY, errors.Unavailable),
         (0x98, Verdict.RETRY, errors.Unavailable),
         (0x9C, Verdict.MOVE, errors.Unavailable),
