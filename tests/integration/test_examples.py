@@ -15,7 +15,8 @@ BY_NAME = {path.stem: str(path) for path in EXAMPLES}
 
 
 def environment(**given: str) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("LONGLINE_")}
+    ours = ("LONGLINE_", "PYTHONASYNCIODEBUG")  # which would add words of its own to standard error
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {**clean, **given}
 
 

@@ -8,9 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from longline.cli import main
 from longline.cli.output import print_json
 
 NOWHERE = ("--url", "http://127.0.0.1:1", "--key", "k")  # nothing listens there
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("LONGLINE_")]:
+        monkeypatch.delenv(name)
 
 
 def longline(
@@ -43,32 +50,35 @@ def longline(
         ("app", "list", "--key", "k", "--url", "nowhere"),
     ],
 )
-def test_every_wrong_usage_is_told_in_one_line_of_one_style(arguments: tuple[str, ...]) -> None:
-    done = longline(*arguments)
-    assert (done.returncode, done.stdout) == (2, b"")
-    [line] = done.stderr.decode().splitlines()
+def test_every_wrong_usage_is_told_in_one_line_of_one_style(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    [line] = printed.err.splitlines()
     assert line.startswith("longline: ")
     assert line.endswith(" (usage)")
 
 
-def test_with_json_wrong_usage_has_the_format_of_the_api_too() -> None:
-    done = longline("push", "news", "hello", "--all", "--ttl", "soon", "--json")
-    assert done.returncode == 2
-    assert json.loads(done.stdout)["error"]["code"] == "usage"
+def test_with_json_wrong_usage_has_the_format_of_the_api_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["push", "news", "hello", "--all", "--ttl", "soon", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "usage"
 
 
-def test_a_key_with_a_flaw_is_refused_without_being_printed() -> None:
-    for key in ("hunter2\nx", "hunter2 x", "hunter2\u00fc"):
-        done = longline("app", "list", "--url", "http://127.0.0.1:1", "--key", key)
-        assert done.returncode == 2
-        assert b"hunter2" not in done.stdout + done.stderr
+@pytest.mark.parametrize("key", ["hunter2\nx", "hunter2 x", "hunter2\u00fc"])
+def test_a_key_with_a_flaw_is_refused_without_being_printed(
+    key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["app", "list", "--url", "http://127.0.0.1:1", "--key", key]) == 2
+    printed = capsys.readouterr()
+    assert "hunter2" not in printed.out + printed.err
 
 
-def test_an_empty_key_file_is_told_as_such(tmp_path: Path) -> None:
+def test_an_empty_key_file_is_told_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "admin.key").write_text("\n")
-    done = longline("app", "list", "--data", str(tmp_path))
-    assert done.returncode == 2
-    assert b"admin.key: it is empty" in done.stderr
+    assert main(["app", "list", "--data", str(tmp_path)]) == 2
+    assert "admin.key: it is empty" in capsys.readouterr().err
 
 
 def test_empty_variables_count_as_not_set_for_every_command(tmp_path: Path) -> None:
@@ -105,19 +115,23 @@ def test_the_payload_may_come_from_standard_input() -> None:
     assert b"cannot be reached" in done.stderr
 
 
-def test_a_flag_without_its_section_is_answered_with_the_flags_it_may_be() -> None:
-    done = longline("serve", "--port", "1884")
-    assert b"did you mean --room.port or --center.port?" in done.stderr
+def test_a_flag_without_its_section_is_answered_with_the_flags_it_may_be(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["serve", "--port", "1884"]) == 2
+    assert "did you mean --room.port or --center.port?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("setting", "value"), [("node.name", "a b"), ("keeper.root", "longline"), ("node.name", "x" * 65)]
 )
-def test_what_a_text_has_to_be_like_is_said_in_words(setting: str, value: str) -> None:
-    done = longline("config", "show", f"--{setting}", value)
-    assert done.returncode == 2
-    assert b"letters, digits" in done.stderr
-    assert b"[A-Za-z" not in done.stderr
+def test_what_a_text_has_to_be_like_is_said_in_words(
+    setting: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["config", "show", f"--{setting}", value]) == 2
+    said = capsys.readouterr().err
+    assert "letters, digits" in said
+    assert "[A-Za-z" not in said
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
