@@ -7,8 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
+
 from tests.integration.live_node import WITHIN, LiveNode
-from tests.integration.server_process import ServerProcess
+from tests.integration.server_process import ServerProcess, free_ports
+from tests.waiting import until
 
 
 @asynccontextmanager
@@ -100,3 +103,31 @@ async def test_a_listener_without_a_node_says_so_at_once(tmp_path: Path) -> None
     node = ServerProcess(tmp_path / "data")  # which never runs
     async with longline("listen", "news", "d1", **access(node)) as process:
         await said(process.stderr, "longline: d1 is not connected: ")
+
+
+async def test_a_node_whose_greeting_nobody_reads_serves_and_ends_in_good_order(tmp_path: Path) -> None:
+    """As in `longline serve | head -1`."""
+    http, mqtt = free_ports(2)
+    nobody, greeting = os.pipe()
+    os.close(nobody)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "longline", "serve", "--data", str(tmp_path / "data")),
+        *("--center.port", str(http), "--room.port", str(mqtt)),
+        stdout=greeting,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    os.close(greeting)
+    try:
+        # It has greeted in vain, and turned to nowhere.
+        output = Path(f"/proc/{process.pid}/fd/1")
+        await until(lambda: process.returncode is not None or output.readlink() == Path(os.devnull), WITHIN)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{http}", trust_env=False) as client:
+            assert (await client.get("/readyz")).status_code == 200
+        process.terminate()
+        async with asyncio.timeout(WITHIN):
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
