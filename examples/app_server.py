@@ -3,24 +3,25 @@
 LONGLINE_KEY=… python examples/app_server.py APP DEVICE
 """
 
+import argparse
 import asyncio
 import os
 import sys
+from datetime import timedelta
 
-from longline import Center
+from longline import Center, Push
 from longline.errors import LonglineError, NoTarget
-from longline.sdk.answers import Push
 
 
 async def main(app: str, device: str) -> None:
     """Pushes in the three ways there are, and prints what the ledgers say."""
-    url = os.environ.get("LONGLINE_URL", "http://127.0.0.1:8080")
-    async with Center(url, os.environ["LONGLINE_KEY"]) as center:
+    key = os.environ.get("LONGLINE_KEY") or sys.exit("LONGLINE_KEY is not set")
+    async with Center(os.environ.get("LONGLINE_URL") or "http://127.0.0.1:8080", key) as center:
         # One device. When `send` returns, the push is on the server's disk: it waits a day for a device that
         # is away, and survives a crash. A retry after a lost answer never pushes twice.
         try:
             accepted = await center.send(
-                app, {"title": "Goal!", "score": [1, 0]}, devices=[device], ttl=86_400
+                app, {"title": "Goal!", "score": [1, 0]}, devices=[device], ttl=timedelta(days=1)
             )
         except NoTarget:
             sys.exit(f"{device} has never connected and was not registered")
@@ -47,4 +48,10 @@ async def main(app: str, device: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:3]))
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    arguments.add_argument("app")
+    arguments.add_argument("device")
+    try:
+        asyncio.run(main(**vars(arguments.parse_args())))
+    except LonglineError as error:
+        sys.exit(f"{error.code}: {error}")

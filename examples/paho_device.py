@@ -7,9 +7,11 @@ No SUBSCRIBE: whatever is pushed to the device arrives on `push/{message_id}`, a
 library sends by itself is the receipt.
 """
 
+import argparse
 import asyncio
 import os
 import sys
+from contextlib import suppress
 
 from paho.mqtt.client import Client, ConnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
@@ -17,12 +19,13 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from longline import Center
+from longline.errors import LonglineError
 
 
 async def token_for(app: str, device: str) -> str:
     """What the device gives as its password."""
-    url = os.environ.get("LONGLINE_URL", "http://127.0.0.1:8080")
-    async with Center(url, os.environ["LONGLINE_KEY"]) as center:
+    key = os.environ.get("LONGLINE_KEY") or sys.exit("LONGLINE_KEY is not set")
+    async with Center(os.environ.get("LONGLINE_URL") or "http://127.0.0.1:8080", key) as center:
         return (await center.token(app, device)).password
 
 
@@ -45,10 +48,19 @@ def main(app: str, device: str) -> None:
     client.username_pw_set(app, asyncio.run(token_for(app, device)))
     client.on_connect = on_connect
     client.on_message = on_message
-    host, _, port = os.environ.get("LONGLINE_MQTT", "127.0.0.1:1883").partition(":")
-    client.connect(host, int(port), keepalive=60)
+    host, _, port = (os.environ.get("LONGLINE_MQTT") or "127.0.0.1:1883").rpartition(":")
+    client.connect(host.strip("[]"), int(port), keepalive=60)
     client.loop_forever()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    arguments.add_argument("app")
+    arguments.add_argument("device")
+    try:
+        with suppress(KeyboardInterrupt):
+            main(**vars(arguments.parse_args()))
+    except LonglineError as error:
+        sys.exit(f"{error.code}: {error}")
+    except OSError as error:
+        sys.exit(f"the node's MQTT cannot be reached: {error}")

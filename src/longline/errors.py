@@ -32,6 +32,12 @@ class LonglineError(Exception):
     def message(self) -> str:
         return str(self.args[0])
 
+    def __str__(self) -> str:
+        """The message, and of the details what it does not say itself."""
+        unsaid = [(field, text) for field, text in self.details if text not in self.message]
+        listed = "; ".join(f"{field}: {text}" if field else text for field, text in unsaid)
+        return f"{self.message} ({listed})" if listed else self.message
+
 
 class SettingsError(LonglineError):
     """The configuration has a mistake; nothing was started."""
@@ -290,7 +296,7 @@ class StoreError(LonglineError):
         self.text = text
 
     def __str__(self) -> str:
-        return f"{self.word} {self.text}" if self.word else self.message
+        return f"{self.word} {self.text}" if self.word else super().__str__()
 
 
 class Fenced(LonglineError):
@@ -299,3 +305,19 @@ class Fenced(LonglineError):
     code = "fenced"
     status = 503
     reason = 0x88
+
+
+# --- what a device is told beside -----------------------------------------------------------------
+
+
+class TakenOver(LonglineError):
+    """The same device connected elsewhere. To come back would throw the other one out in turn, for ever."""
+
+    code = "taken_over"
+    reason = 0x8E
+
+
+class ServerRefused(LonglineError):
+    """The server answered a publish or a subscribe with a failure."""
+
+    code = "refused"

@@ -10,8 +10,7 @@ import pytest
 import pytest_asyncio
 
 from longline import Center, Device
-from longline.errors import Unauthorized
-from longline.sdk.refusals import TakenOver
+from longline.errors import TakenOver, Unauthorized
 from tests.cluster.cluster import Cluster
 from tests.waiting import WITHIN, until
 

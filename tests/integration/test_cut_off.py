@@ -112,7 +112,7 @@ async def test_the_devices_of_a_room_that_is_cut_off_from_the_store_are_served_e
                 app="cut",
                 device=name,
                 token=jwt.encode({"sub": name}, secret, algorithm="HS256"),
-                protocol=5 - number % 2,
+                protocol=4 if number % 2 else 5,
                 backoff_base=0.05,
                 backoff_cap=0.5,
             )

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import jwt
 import pytest
@@ -58,7 +59,7 @@ class TwoRooms:
         opened.push_async_callback(room.stop, 5.0)
         self.rooms[name], self.ports[name] = room, port
 
-    def device(self, room: str, name: str, protocol: int = 5) -> Device:
+    def device(self, room: str, name: str, protocol: Literal[4, 5] = 5) -> Device:
         token = jwt.encode({"sub": name}, SECRET, algorithm="HS256")
         return Device(
             "127.0.0.1",
@@ -116,7 +117,7 @@ async def two_rooms(tmp_path: Path) -> AsyncIterator[TwoRooms]:
 
 @pytest.mark.parametrize("protocol", [4, 5])
 async def test_a_message_is_there_as_soon_as_the_subscriber_knows_it_is_subscribed(
-    two_rooms: TwoRooms, protocol: int
+    two_rooms: TwoRooms, protocol: Literal[4, 5]
 ) -> None:
     async with (
         two_rooms.device("a", "listener", protocol) as listener,
@@ -138,7 +139,9 @@ def moved(draining: Draining, count: int) -> bool:
 
 
 @pytest.mark.parametrize("protocol", [4, 5])
-async def test_devices_move_from_room_to_room_and_lose_nothing(two_rooms: TwoRooms, protocol: int) -> None:
+async def test_devices_move_from_room_to_room_and_lose_nothing(
+    two_rooms: TwoRooms, protocol: Literal[4, 5]
+) -> None:
     names = tuple(f"d{number}" for number in range(60))
     received: dict[str, list[str]] = {name: [] for name in names}
     pushed = 40

@@ -1,7 +1,10 @@
 """What the pages for operators name exists: settings, figures, files and API calls."""
 
+import ast
 import re
+from importlib import import_module
 from pathlib import Path
+from textwrap import indent
 from typing import Final
 
 import pytest
@@ -68,3 +71,13 @@ def test_operators_are_told_what_to_watch() -> None:
     page = (ROOT / "docs" / "operations.md").read_text("utf-8")
     for slot in ("pressed", "receipts_lost", "resyncs", "takeovers_lost"):
         assert f"longline_room_{slot}_total" in page
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
+def test_the_python_of_a_page_is_python_and_imports_what_there_is(page: Path) -> None:
+    for block in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+        compile(block, page.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        for found in ast.walk(ast.parse(f"async def main():\n{indent(block, '    ')}")):
+            if isinstance(found, ast.ImportFrom) and found.module is not None:
+                module = import_module(found.module)
+                assert [name.name for name in found.names if not hasattr(module, name.name)] == []

@@ -247,3 +247,37 @@ def test_the_example_on_the_reference_page_is_valid(file: Path) -> None:
     assert tomllib.loads(example)
     file.write_text(example)
     assert load(file).settings.room.host == "0.0.0.0"
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "push.example.org:1883", "[::1]", "https://push.example.org"]
+)
+def test_what_clients_are_told_is_a_host_that_they_can_connect_to(host: str) -> None:
+    assert set(problems_of(flags={"room.advertise": host})) == {"room.advertise"}
+
+
+@pytest.mark.parametrize("host", ["push.example.org", "10.0.0.1", "::1", "localhost"])
+def test_clients_are_told_a_name_or_an_address_of_either_family(host: str) -> None:
+    assert load(flags={"room.advertise": host}).settings.room.advertise == host
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hunter2@127.0.0.1:6379",
+        "rediss://anna:hunter2@store",
+        "redis://a:6379,redis://:hunter2@b:6379",
+        "redis://:hunter2/with?more#of,it@store",
+        "anna:hunter2@store",
+    ],
+)
+def test_a_password_inside_the_url_of_the_store_is_refused_and_not_repeated(url: str) -> None:
+    problems = problems_of(environ={"LONGLINE_STORE__URL": url})
+    assert set(problems) == {"store.url"}
+    assert "store.password" in problems["store.url"]
+    assert "hunter2" not in str(problems)
+
+
+def test_a_secret_may_end_with_the_newline_that_files_end_with() -> None:
+    loaded = load(environ={"LONGLINE_ADMIN_KEY": "hunter2\n"})
+    assert loaded.settings.admin_key == Secret("hunter2")

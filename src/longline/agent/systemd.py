@@ -51,7 +51,7 @@ Flags = Mapping[str, str]
 def agent_unit(settings: Settings, config: Path | None, flags: Flags) -> str:
     """The unit of a host's agent, which in turn runs all processes of the host.
 
-    `flags`: settings by dotted name that are to be on its command line.
+    `flags`: settings by dotted name that are to be on its command line, none of them secret.
     """
     reload = "# SIGHUP restarts every process, one after the other.\nExecReload=/bin/kill -HUP $MAINPID\n"
     return _unit(settings, "all processes of this host", ["agent"], config, flags, reload)

@@ -11,6 +11,8 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from longline.bench.targets import BenchFailed
+from longline.model.addresses import joined
+from longline.settings.secret import Secret
 
 REQUEST_SECONDS = 30.0
 
@@ -59,7 +61,8 @@ class ServerVerdict(msgspec.Struct, frozen=True):
 
 
 class Api:
-    """The HTTP API of one app; raises BenchFailed for an address that is not plain HTTP."""
+    """The HTTP API of one app; raises BenchFailed for an address that is not plain HTTP, and for what cannot
+    be a key, which `http.client` would repeat."""
 
     def __init__(self, url: str, app: str, key: str) -> None:
         parts = urlsplit(url)
@@ -68,13 +71,16 @@ class Api:
         self.host = parts.hostname
         self.port = parts.port or 80
         self.base = f"{parts.path.rstrip('/')}/v1/apps/{quote(app, safe='')}"
-        self.key = key
+        try:
+            self.key = Secret(key.strip()).reveal()
+        except ValueError as error:
+            raise BenchFailed(f"the key: {error}") from None
 
     def batch_head(self) -> bytes:
         """A request for `messages:batch`, up to the value of its Content-Length."""
         return (
             f"POST {self.base}/messages:batch HTTP/1.1\r\n"
-            f"Host: {self.host}:{self.port}\r\n"
+            f"Host: {joined(self.host, self.port)}\r\n"
             f"Authorization: Bearer {self.key}\r\n"
             "Content-Type: application/json\r\n"
             "Content-Length: "

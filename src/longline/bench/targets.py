@@ -11,6 +11,7 @@ import msgspec
 
 from longline.bench.hot.pump import GAP, STAMP
 from longline.errors import LonglineError
+from longline.model.addresses import joined
 from longline.mqtt.codec import Decoder, encode
 from longline.mqtt.packets import Connack, Connect, Publish, Subscribe, Subscription
 from longline.mqtt.properties import PropertyId, get_int
@@ -121,7 +122,7 @@ def probe(target: LoadTarget, client: str, keep_alive: int, timeout: float = 10.
 
     Raises BenchFailed with the reason; `timeout` is in seconds.
     """
-    where = f"{target.host}:{target.port}"
+    where = joined(target.host, target.port)
     decoder = Decoder(PACKET_BYTES, version=target.protocol, from_client=False)
     deadline = time.monotonic() + timeout
     try:

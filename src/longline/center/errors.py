@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import msgspec
 from starlette.responses import Response
 
+from longline.center.schemas import PATTERNS_IN_WORDS
 from longline.errors import (
     BadRequest,
     LonglineError,
@@ -54,6 +55,8 @@ _LATER_AUDIENCES = frozenset({"aliases", "group", "tag", "tag_and", "tag_not", "
 
 _WHERE = re.compile(r" - at `(key in )?\$(?P<path>[^`]*)`$")
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>.*)`", re.DOTALL)
+_PATTERN = re.compile(r"Expected `str` matching regex (?P<pattern>'.*')", re.DOTALL)
+_IN_WORDS = {repr(pattern): words for pattern, words in PATTERNS_IN_WORDS.items()}
 _MISSING_FIELD = re.compile(r"Object missing required field `(?P<field>.*)`", re.DOTALL)
 
 
@@ -94,6 +97,9 @@ def from_validation(error: msgspec.ValidationError) -> LonglineError:
     if missing:
         inner = f"{field}.{missing['field']}" if field else missing["field"]
         return ValidationFailed("the request lacks a field", details=[(inner, "required")])
+    pattern = _PATTERN.fullmatch(reason)
+    if pattern:
+        reason = _IN_WORDS.get(pattern["pattern"], "text of another form wanted")
     return ValidationFailed("a field's value is not allowed", details=[(field or "body", reason)])
 
 

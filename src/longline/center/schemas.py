@@ -27,9 +27,17 @@ _NO_CONTROLS = rf"^[^\x00-\x1f\x7f-\x9f]+{_END}"
 
 _BASE64 = r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"  # RFC 4648, section 4
 
+_APP_NAME = f"^{APP_NAME}{_END}"
+
+# What each pattern asks for, for whoever is refused by it.
+PATTERNS_IN_WORDS = {
+    _APP_NAME: "1 to 64 of `a-z`, `0-9`, `_` and `-` wanted, a letter or a digit first",
+    _NO_CONTROLS: "text without control characters wanted",
+}
+
 AppName = Annotated[
     str,
-    Meta(pattern=f"^{APP_NAME}{_END}", description="`a-z`, `0-9`, `_`, `-`; at most 64.", examples=["news"]),
+    Meta(pattern=_APP_NAME, description="`a-z`, `0-9`, `_`, `-`; at most 64.", examples=["news"]),
 ]
 # The rule is applied by `valid_device_name`; here it is only shown, since a pattern would cost each
 # device of each message a second match.

@@ -1,7 +1,6 @@
 """Puts the API on a port, inside the event loop of the node."""
 
 import asyncio
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -12,6 +11,7 @@ from starlette.types import ASGIApp
 
 from longline.center.connection import Connection, Connections
 from longline.flow.kept import kept
+from longline.flow.listening import bound
 from longline.telemetry.faults import Faults
 
 
@@ -75,11 +75,7 @@ class HttpServer:
     async def start(self) -> tuple[str, int]:
         """Listens, and returns the address: the system chooses a port for 0. OSError when it cannot."""
         # Bound here, because uvicorn ends the process when an address is taken.
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        listener = socket.create_server(
-            (self._host, self._port), family=family, backlog=self._backlog, reuse_port=self._reuse_port
-        )
-        listener.setblocking(False)
+        listener = bound(self._host, self._port, reuse_port=self._reuse_port)
         host, port = listener.getsockname()[:2]
         self._task = asyncio.create_task(self._server.serve([listener]), name="center.http")
         return host, port

@@ -10,11 +10,12 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from cyclopts import App
+from cyclopts import App, CycloptsError
 
 from longline.cli.flags import UsageError
-from longline.cli.output import print_json
+from longline.cli.output import bear_any_encoding, give_up_output, print_json
 from longline.errors import LonglineError
+from longline.settings.catalogue import ENV_PREFIX
 from longline.version import VERSION
 
 FAILED: Final = 1
@@ -29,8 +30,8 @@ _COMMANDS: Final = (
     ("app", "longline.cli.admin:app", "Create and list apps."),
     ("key", "longline.cli.admin:key", "Rotate an app's server key."),
     ("token", "longline.cli.admin:token", "Make the credentials of a device."),
-    ("push", "longline.cli.admin:push", "Send a message to devices."),
-    ("listen", "longline.cli.admin:listen", "Be a device: print what arrives."),
+    ("push", "longline.cli.push:push", "Send a message to devices."),
+    ("listen", "longline.cli.listen:listen", "Be a device: print what arrives."),
     ("backup", "longline.cli.backup:backup", "Copy what a node on this host keeps, while it runs."),
     ("restore", "longline.cli.backup:restore", "Bring such a copy back."),
     ("bench", "longline.cli.bench:bench", "Generate load and measure, against this or any MQTT broker."),
@@ -50,21 +51,41 @@ for _name, _path, _help in _COMMANDS:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status. `arguments` are those of the process unless given."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    bear_any_encoding()
     try:
-        result: object = app(given, result_action="return_value")
-        sys.stdout.flush()
+        status = _carried_out(given)
+        print(end="", flush=True)
+    except BrokenPipeError:
+        give_up_output()
+        return FAILED
+    return status
+
+
+def _carried_out(given: Sequence[str]) -> int:
+    """Does what was asked for, and says what went wrong."""
+    # As for settings, an empty variable counts as not set: compose files can hardly leave one out.
+    for name in [name for name, value in os.environ.items() if name.startswith(ENV_PREFIX) and not value]:
+        del os.environ[name]
+    try:
+        for argument in given:
+            _check_text(argument)
+        result: object = app(given, result_action="return_value", print_error=False, exit_on_error=False)
+    except CycloptsError as error:
+        return _failure(given, "usage", str(error), (), WRONG_USAGE)
     except UsageError as error:
         return _failure(given, "usage", str(error), (), WRONG_USAGE)
     except LonglineError as error:
         return _failure(given, error.code, error.message, error.details, FAILED)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough (`longline listen … | head`). Python would complain once
-        # more when it flushes at exit, hence the null device in its place.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
     except KeyboardInterrupt:
         return 130  # what shells expect: 128 and the number of the signal
     return result if isinstance(result, int) else 0
+
+
+def _check_text(argument: str) -> None:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        raise UsageError("an argument is no text in this terminal's encoding; bytes go by a file") from None
 
 
 def _failure(
@@ -75,9 +96,8 @@ def _failure(
         listed = [{"field": field, "message": text} for field, text in details]
         error = {"error": {"code": code, "message": message, "details": listed}}
         print_json(error)
-    elif details:
-        for field, text in details:
-            print(f"longline: {field}: {text}" if field else f"longline: {text}", file=sys.stderr)
-    else:
-        print(f"longline: {message} ({code})", file=sys.stderr)
+        return status
+    lines = [f"{field}: {text}" if field else text for field, text in details] or [message]
+    for line in lines:
+        print(f"longline: {line} ({code})", file=sys.stderr)
     return status

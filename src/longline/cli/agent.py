@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from longline.agent.systemd import agent_unit
-from longline.cli.flags import Config, Data, Overrides, given_flags, load_settings
+from longline.cli.flags import Config, Data, Overrides, given_flags, load_settings, unit_flags
 from longline.node.host import run_agent
 from longline.telemetry import logs
 
@@ -25,9 +25,8 @@ def agent(
     SIGHUP replaces them all, one after the other, by new ones: for an upgrade, or settings that changed.
     """
     settings = load_settings(config, data, overrides).settings
-    flags = given_flags(data, overrides)
     if systemd:
-        print(agent_unit(settings, config, flags), end="")
+        print(agent_unit(settings, config, unit_flags(data, overrides)), end="")
         return 0
     logs.configure(settings.node.log_level, settings.node.log_format)
-    return asyncio.run(run_agent(settings, config, flags))
+    return asyncio.run(run_agent(settings, config, given_flags(data, overrides)))

@@ -7,7 +7,6 @@ Exit status 1 when something was lost, refused or out of order: figures of such 
 from collections.abc import Callable
 from typing import Annotated, TypeVar
 
-import msgspec
 from cyclopts import App, Parameter
 
 from longline.bench import broadcast, connections, fanout, unicast
@@ -19,6 +18,7 @@ from longline.bench.report import AnyFigures, aligned, lines_of
 from longline.bench.targets import AnyTarget, LoadTarget
 from longline.bench.unicast import UnicastPlan
 from longline.cli.flags import Json, UsageError
+from longline.cli.output import print_json
 
 P = TypeVar("P", FanoutPlan, ConnectionsPlan, UnicastPlan, BroadcastPlan)
 T = TypeVar("T", bound=LoadTarget)
@@ -99,7 +99,7 @@ def carried_out(run: Callable[[P, T, Crew], AnyFigures], plan: P, target: T, cre
         raise UsageError(str(error)) from None
     figures = run(plan, target, crew)
     if json:
-        print(msgspec.json.encode(figures).decode())
+        print_json(figures)
     else:
         print(aligned(lines_of(figures)))
     return 0 if figures.sound() else 1

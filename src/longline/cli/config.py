@@ -9,8 +9,16 @@ from cyclopts import App, Parameter
 
 from longline.cli.flags import Config, Data, Json, Overrides, UsageError, load_settings
 from longline.cli.output import print_json
+from longline.errors import LonglineError
 from longline.settings import CATALOGUE, load, reference_page
 from longline.settings.reference import plain, text
+
+
+class NotWritten(LonglineError):
+    """The page could not be written."""
+
+    code = "not_written"
+
 
 config = App(name="config", help="Check and show the settings, write their reference.")
 
@@ -66,8 +74,7 @@ def docs(
     try:
         output.write_text(reference_page(), encoding="utf-8")
     except OSError as error:
-        print(f"longline: cannot write {output}: {error.strerror}", file=sys.stderr)
-        return 1
+        raise NotWritten(f"cannot write {output}: {error.strerror}") from None
     return 0
 
 

@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from longline.cli.flags import Config, Data, Json, Overrides, load_settings
 from longline.cli.output import print_json
+from longline.node.addresses import advertised, guessed
 from longline.settings import Settings
 from longline.telemetry.build import hot_path_compiled
 
@@ -83,6 +84,7 @@ def examine(settings: Settings, proc: Path = Path("/proc")) -> Iterator[Finding]
     yield event_loop()
     yield sqlite()
     yield from data_folder(settings.data_dir, proc)
+    yield from advertised_address(settings)
     yield open_files(settings.room.max_connections)
     yield from kernel(settings, proc)
 
@@ -135,6 +137,23 @@ def data_folder(folder: Path, proc: Path) -> Iterator[Finding]:
     else:
         yield Finding("data folder", "ok", f"{folder} on {kind}")
     yield sync_time(existing)
+
+
+def advertised_address(settings: Settings) -> Iterator[Finding]:
+    """What devices are told to connect to, by dispatchers and by rooms that drain."""
+    if not settings.room.port:
+        return
+    told = advertised(settings, ("room",)).get("mqtt")
+    if guessed(settings, ("room",)):
+        yield Finding(
+            "advertised address",
+            "warn",
+            f"{told}, which is a guess" if told else "none: this host has no way to others",
+            f"set room.advertise to the name or address by which devices reach it: {settings.room.host} is "
+            "every address of this host",
+        )
+    else:
+        yield Finding("advertised address", "ok", str(told))
 
 
 def filesystem_of(path: Path, proc: Path) -> str:

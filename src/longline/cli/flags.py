@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from longline.errors import SettingsError
 from longline.settings import CATALOGUE, Loaded, load
+from longline.settings.sources import similar
 
 
 class UsageError(Exception):
@@ -53,6 +54,18 @@ def given_flags(data: Path | None, overrides: Sequence[str]) -> dict[str, str]:
     return flags
 
 
+def unit_flags(data: Path | None, overrides: Sequence[str]) -> dict[str, str]:
+    """`given_flags` for a unit of systemd, which everybody may read; `UsageError` when one is secret."""
+    flags = given_flags(data, overrides)
+    for name in flags:
+        if CATALOGUE[name].secret:
+            raise UsageError(
+                f"--{name} is secret, and everybody can read a unit: set it in the file of --config, or "
+                f"{CATALOGUE[name].env} in an EnvironmentFile= of the unit"
+            )
+    return flags
+
+
 def split_overrides(tokens: Sequence[str]) -> tuple[list[str], list[str]]:
     """What stands before the first flag, and the rest."""
     first = next((index for index, token in enumerate(tokens) if token.startswith("--")), len(tokens))
@@ -69,7 +82,9 @@ def parse_overrides(tokens: Sequence[str]) -> dict[str, str]:
         flag, equals, value = token[2:].partition("=")
         name = flag.replace("-", "_")
         if name not in CATALOGUE:
-            raise UsageError(f"there is no flag --{flag}; `longline config docs` lists the settings")
+            near = " or ".join(f"--{each}" for each in similar(name))
+            hint = f"did you mean {near}?" if near else "`longline config docs` lists the settings"
+            raise UsageError(f"there is no flag --{flag}; {hint}")
         if not equals:
             following = next(remaining, None)
             if following is None:

@@ -1,14 +1,40 @@
 """How commands print: for a person on a terminal, plain when piped, or as JSON."""
 
+import codecs
+import io
+import json
+import os
 import sys
 from collections.abc import Sequence
 
 import msgspec
 
 
+def bear_any_encoding() -> None:
+    """Has what the terminal's encoding cannot express shown as `\\u20ac` rather than end the command."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def give_up_output() -> None:
+    """Whoever read our output has seen enough (`longline listen … | head`): the rest goes nowhere. Without
+    this, Python would complain once more when it flushes at exit.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 def print_json(value: object) -> None:
-    """One JSON value on one line, at once: whoever reads a pipe wants each line when it happens."""
-    print(msgspec.json.encode(value).decode(), flush=True)
+    """One JSON value on one line, at once: whoever reads a pipe wants each line when it happens.
+
+    Where the output is not UTF-8, which JSON has to be (RFC 8259, section 8.1), all of it is ASCII.
+    """
+    text = msgspec.json.encode(value).decode()
+    if not text.isascii() and codecs.lookup(sys.stdout.encoding or "utf-8").name != "utf-8":
+        text = "".join(each if each.isascii() else json.dumps(each)[1:-1] for each in text)
+    print(text, flush=True)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

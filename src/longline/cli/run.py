@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from longline.agent.systemd import role_unit
-from longline.cli.flags import Config, Data, UsageError, given_flags, load_settings, split_overrides
+from longline.cli.flags import Config, Data, UsageError, load_settings, split_overrides, unit_flags
 from longline.node.cluster import member
 from longline.node.loop import loop_factory
 from longline.node.process import ROLES
@@ -37,7 +37,7 @@ def run(
         raise UsageError(f"name one or several roles: {', '.join(ROLES)}")
     settings = load_settings(config, data, overrides).settings
     if systemd:
-        print(role_unit(settings, named, config, given_flags(data, overrides)), end="")
+        print(role_unit(settings, named, config, unit_flags(data, overrides)), end="")
         return 0
     logs.configure(settings.node.log_level, settings.node.log_format)
     with asyncio.Runner(loop_factory=loop_factory(settings.node.loop)) as runner:

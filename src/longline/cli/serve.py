@@ -8,10 +8,12 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from longline.cli.flags import Config, Data, Overrides, given_flags, load_settings
+from longline.cli.output import give_up_output
+from longline.node.addresses import bound
 from longline.node.admin_key import KEY_FILE, admin_key, make_data_dir
 from longline.node.embedded import embedded
 from longline.node.loop import loop_factory
-from longline.node.process import ROLES, addresses, run
+from longline.node.process import ROLES, run
 from longline.settings import Settings
 from longline.telemetry import logs
 
@@ -57,9 +59,12 @@ def silent(_: Settings) -> None:
 
 
 def greet(settings: Settings) -> None:
-    """Tells a person where the node listens and what to do next."""
-    for protocol, address in addresses(settings, ROLES).items():
-        print(f"{protocol:5} {address}")
-    if settings.admin_key is None:
-        print(f"admin key in {settings.data_dir / KEY_FILE}")
-    print("try:  longline app create news && longline listen news phone1", flush=True)
+    """Tells a person where the node listens and what to do next; a node whose words nobody reads goes on."""
+    try:
+        for protocol, address in bound(settings, ROLES).items():
+            print(f"{protocol:5} {address}")
+        if settings.admin_key is None:
+            print(f"admin key in {settings.data_dir / KEY_FILE}")
+        print("try:  longline app create news && longline listen news phone1", flush=True)
+    except BrokenPipeError:
+        give_up_output()

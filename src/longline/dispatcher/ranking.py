@@ -16,6 +16,7 @@ from operator import itemgetter
 import msgspec
 
 from longline.keeper.port import Node
+from longline.model.addresses import parted
 
 TRANSPORTS = {"tcp": "mqtt", "tls": "mqtts", "ws": "ws", "wss": "wss"}
 
@@ -52,10 +53,10 @@ def endpoints(rooms: Iterable[Node], transport: str) -> list[Endpoint]:
 
 
 def _endpoint(address: str, transport: str, rooms: Sequence[Node]) -> Endpoint:
-    host, _, port = address.rpartition(":")
+    host, port = parted(address)
     return Endpoint(
-        host.strip("[]"),
-        int(port),
+        host,
+        port,
         transport,
         weight=sum(room.weight for room in rooms),
         share=sum(room.weight * headroom(room) for room in rooms),

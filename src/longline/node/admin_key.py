@@ -8,6 +8,7 @@ from pathlib import Path
 
 from longline.errors import Conflict, SettingsError
 from longline.keeper.port import Keeper
+from longline.settings import Secret
 
 KEY_FILE = "admin.key"
 SHARED = "admin/key-hash"
@@ -31,11 +32,20 @@ def admin_key(data_dir: Path) -> str:
 
 
 def kept_key(data_dir: Path) -> str | None:
-    """The key in the data directory."""
+    """The key in the data directory, None when there is no file of it.
+
+    `SettingsError` for a file that has none: with the key in it nobody could administer this node.
+    """
+    path = data_dir / KEY_FILE
     try:
-        return (data_dir / KEY_FILE).read_text("ascii").strip()
+        return Secret(path.read_text("ascii").strip()).reveal()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        problem = f"{path}: {error.strerror}"
+    except ValueError:  # whose text may be a part of the key
+        problem = f"{path} holds no key: write one into it, or remove it and a new one is made"
+    raise SettingsError(problem, details=[("admin_key", problem)])
 
 
 def _make(data_dir: Path) -> str:
@@ -51,7 +61,7 @@ def _make(data_dir: Path) -> str:
             os.fsync(file.fileno())
         os.link(draft, path)
     except FileExistsError:  # another process of this directory was faster
-        return path.read_text("ascii").strip()
+        return admin_key(data_dir)
     finally:
         draft.unlink()
     return key

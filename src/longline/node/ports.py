@@ -5,12 +5,13 @@ too: each would get some of the clients of both. So whoever starts the processes
 """
 
 import asyncio
-import socket
 from collections.abc import Container
 
 import structlog
 
 from longline.errors import SettingsError
+from longline.flow.listening import bound
+from longline.model.addresses import joined
 from longline.settings import Settings
 
 WITHIN = 30.0  # s: processes of an agent that was killed may be about to end
@@ -40,7 +41,7 @@ async def _until_free(setting: str, host: str, port: int, deadline: float) -> No
     waiting = False
     while (error := _taken(host, port, shared=False)) is not None:
         if _taken(host, port, shared=True) is not None or loop.time() >= deadline:
-            problem = f"cannot listen on {host}:{port}: {error.strerror or error}"
+            problem = f"cannot listen on {joined(host, port)}: {error.strerror or error}"
             raise SettingsError(problem, details=[(setting, problem)])
         if not waiting:
             waiting = True
@@ -51,14 +52,7 @@ async def _until_free(setting: str, host: str, port: int, deadline: float) -> No
 def _taken(host: str, port: int, *, shared: bool) -> OSError | None:
     """Why the port cannot be had; None when it can."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if shared:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            listener.bind(address)
+        bound(host, port, reuse_port=shared).close()
     except OSError as error:
         return error
     return None

@@ -23,8 +23,10 @@ from longline.dispatcher.dispatcher import Dispatcher
 from longline.errors import AppExists, SettingsError
 from longline.flow.kept import kept
 from longline.keeper.port import Load, Node
+from longline.model.addresses import joined
 from longline.model.apps import App
 from longline.model.times import wall_clock
+from longline.node.addresses import advertised, bound, guessed
 from longline.node.admin_key import admin_key, make_data_dir, shared_key_hash
 from longline.node.engines import Engines, OpenEngines
 from longline.node.isolation import Isolation, silent
@@ -102,8 +104,15 @@ class Process:
             version=VERSION,
             compiled=hot_path_compiled(),
             loop=type(asyncio.get_running_loop()).__module__,
-            **addresses(self.settings, self.roles),
+            **bound(self.settings, self.roles),
         )
+        if guessed(self.settings, self.roles):
+            told = advertised(self.settings, self.roles).get("mqtt")
+            log.warning(
+                "address_guessed",
+                told=told,
+                reason="room.host is every address of this host, and room.advertise is not set",
+            )
 
     async def stop(self) -> None:
         """Moves clients elsewhere, refuses what is new, finishes what was accepted, closes the engines.
@@ -360,7 +369,7 @@ class Process:
         return Node(
             node=name,
             roles=self.roles,
-            addresses=addresses(self.settings, self.roles),
+            addresses=advertised(self.settings, self.roles),
             since=self._since,
             version=VERSION,
             host=node.name,
@@ -425,24 +434,13 @@ class Process:
         return Metrics(self._collector.exposition(), CONTENT_TYPE)
 
 
-def addresses(settings: Settings, roles: Sequence[str]) -> dict[str, str]:
-    """Where a node is reached, by protocol."""
-    room, center = settings.room, settings.center
-    found = {}
-    if "room" in roles and room.port:
-        found["mqtt"] = f"{room.advertise or room.host}:{room.port}"
-    if center.port and ("center" in roles or "dispatcher" in roles):
-        found["http"] = f"http://{center.host}:{center.port}"
-    return found
-
-
 @contextmanager
 def listening(setting: str, host: str, port: int) -> Iterator[None]:
     """Says of a listener that cannot be opened which setting it comes from."""
     try:
         yield
     except OSError as error:
-        problem = f"cannot listen on {host}:{port}: {error.strerror or error}"
+        problem = f"cannot listen on {joined(host, port)}: {error.strerror or error}"
         raise SettingsError(problem, details=[(setting, problem)]) from None
 
 

@@ -4,6 +4,8 @@ async with Center("http://127.0.0.1:8080", server_key) as center:
     accepted = await center.send("news", {"title": "Goal!"}, devices=["d1"], ttl=3600)
     status = await center.wait("news", accepted.message_id, within=30)
     print(status.ledger.acked)
+
+Durations are timedeltas, or numbers of seconds; times are datetimes.
 """
 
 import asyncio
@@ -12,7 +14,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -21,6 +23,7 @@ import msgspec
 from longline.errors import LonglineError
 from longline.model.devices import JsonObject
 from longline.sdk.answers import (
+    Accepted,
     AppInfo,
     AppKeys,
     Audience,
@@ -30,10 +33,12 @@ from longline.sdk.answers import (
     DeviceToken,
     MessageAccepted,
     MessageStatus,
+    Priority,
     Push,
 )
 from longline.sdk.backoff import Random
 from longline.sdk.http import Answer, ErrorBody, Http, Sleep, error_of
+from longline.sdk.times import Duration, seconds, whole_seconds
 
 Value = TypeVar("Value")
 
@@ -60,7 +65,7 @@ class _DeliveryList(msgspec.Struct):
 class _BatchItem(msgspec.Struct):
     message_id: str | None = None
     device: str | None = None
-    status: str = "accepted"
+    status: Accepted = "accepted"
     targeted: int | None = None
     error: ErrorBody | None = None
 
@@ -72,38 +77,39 @@ class _Batch(msgspec.Struct):
 class Center:
     """A client of one Longline server's HTTP API; safe to share by all tasks of a loop.
 
-    `key` is the admin key, or an app's server key, which reaches only that app. `timeout` in seconds is
-    for each try. Calls that can be repeated without harm are, up to `retries` times, with back-off, full
-    jitter and a budget shared by all calls. At most `max_connections` requests are on the wire at once;
-    further ones wait their turn.
+    `key` is the admin key, or an app's server key, which reaches only that app; white space around it, such
+    as the newline at the end of a file, is no part of it. `timeout` is for each try. Calls that can be
+    repeated without harm are, up to `retries` times, with back-off, full jitter and a budget shared by all
+    calls. At most `max_connections` requests are on the wire at once; further ones wait their turn.
 
     Every method raises the class of `longline.errors` whose code the server answered: `NoTarget`,
     `Unauthorized`, `RateLimited` with `retry_after` in seconds, and so on; `Unavailable` when the server
-    cannot be reached.
+    cannot be reached. ValueError for a URL that is none, and for what cannot be a key, which is not repeated.
     """
+
+    # What a test puts in their place, in a subclass.
+    _random: Random = random_module.random
+    _sleep: Sleep = staticmethod(asyncio.sleep)
+    _transport: httpx.AsyncBaseTransport | None = None
 
     def __init__(
         self,
         url: str,
         key: str,
         *,
-        timeout: float = 10.0,
+        timeout: Duration = 10.0,
         retries: int = 3,
         max_connections: int = 20,
-        random: Random = random_module.random,
-        sleep: Sleep = asyncio.sleep,
-        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._sleep = sleep
         self._http = Http(
             url,
             key,
-            timeout=timeout,
+            timeout=seconds(timeout),
             retries=retries,
             max_connections=max_connections,
-            random=random,
-            sleep=sleep,
-            transport=transport,
+            random=self._random,
+            sleep=self._sleep,
+            transport=self._transport,
         )
 
     async def __aenter__(self) -> Self:
@@ -231,17 +237,20 @@ class Center:
         body = {"devices": list(devices)}
         return (await self._http.call("POST", path, _DeviceStatusList, body=body, safe=True)).devices
 
-    async def token(self, app: str, device: str, *, expires_in: int | None = None) -> DeviceToken:
-        """What the device needs to connect; valid for `expires_in` seconds, or until the keys are rotated."""
-        body = _given(expires_in=expires_in)
+    async def token(self, app: str, device: str, *, expires_in: Duration | None = None) -> DeviceToken:
+        """What the device needs to connect; valid for `expires_in`, or until the keys are rotated."""
+        body = _given(expires_in=None if expires_in is None else whole_seconds(expires_in))
         return await self._http.call(
             "POST", f"{_device(app, device)}/token", DeviceToken, body=body, safe=True
         )
 
-    async def kick(self, app: str, device: str, *, ban_seconds: int | None = None) -> None:
-        """Closes the device's connection, and keeps it out for `ban_seconds`."""
+    async def kick(self, app: str, device: str, *, ban: Duration | None = None) -> None:
+        """Closes the device's connection, and keeps it out for as long as `ban`; with 0 a ban is lifted, with
+        None it stays as it is.
+        """
         path = f"{_device(app, device)}/connection"
-        await self._http.call("DELETE", path, object, params=_given(ban_seconds=ban_seconds), safe=False)
+        params = _given(ban_seconds=None if ban is None else whole_seconds(ban))
+        await self._http.call("DELETE", path, object, params=params, safe=False)
 
     # --- messages --------------------------------------------------------------------------------
 
@@ -253,13 +262,13 @@ class Center:
         devices: Sequence[str] | None = None,
         everyone: bool = False,
         audience: Audience | None = None,
-        ttl: int | None = None,
-        qos: int | None = None,
-        priority: str | None = None,
+        ttl: Duration | None = None,
+        qos: Literal[0, 1] | None = None,
+        priority: Priority | None = None,
         collapse_key: str | None = None,
         online_only: bool | None = None,
         send_at: datetime | None = None,
-        spread_over: int | None = None,
+        spread_over: Duration | None = None,
         idempotency_key: str | None = None,
     ) -> MessageAccepted:
         """Pushes to `devices`, to `everyone`, or to an `audience` of the contract; see `Push` for the rest.
@@ -311,10 +320,10 @@ class Center:
         """Takes back what is not yet delivered; where the push stands after that."""
         return await self._http.call("DELETE", _message(app, message_id), MessageStatus, safe=False)
 
-    async def wait(self, app: str, message_id: str, *, within: float) -> MessageStatus:
-        """Follows the ledger until nothing is pending; TimeoutError after `within` seconds."""
+    async def wait(self, app: str, message_id: str, *, within: Duration) -> MessageStatus:
+        """Follows the ledger until nothing is pending; TimeoutError when that takes longer than `within`."""
         pause = 0.02
-        async with asyncio.timeout(within):
+        async with asyncio.timeout(seconds(within)):
             while True:
                 status = await self.message(app, message_id)
                 if status.ledger.pending == 0:

@@ -16,18 +16,21 @@ import contextlib
 import logging
 import random as random_module
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 from longline import errors
+from longline.model.addresses import joined
 from longline.sdk.backoff import Backoff, Random
 from longline.sdk.clock import Clock, LoopClock
 from longline.sdk.endpoints import Endpoint, Endpoints
 from longline.sdk.message import Message
 from longline.sdk.mqtt_client import Answered, Ended, Event, Identity, MqttClient, Opened, Statistics
-from longline.sdk.refusals import TakenOver, Verdict
+from longline.sdk.refusals import Verdict
+from longline.sdk.times import Duration, seconds, whole_seconds
+from longline.sdk.tokens import Token, Tokens
 
 CHUNK: Final = 64 * 1024  # bytes read at once
 MAX_UNANSWERED: Final = 100  # publishes with QoS 1 at once; further ones wait
@@ -42,8 +45,6 @@ LONGEST_AFTER: Final = 3600.0  # seconds that a dispatcher may keep a device wai
 if TYPE_CHECKING:
     from longline.sdk.dispatch import Dispatch, Dispatchers
 
-Token = str | Callable[[], Awaitable[str]]
-
 _log = logging.getLogger("longline.sdk")
 
 
@@ -51,19 +52,26 @@ class Device:
     """One device of an app, connected as long as the context lasts.
 
     `token` is a token, or a coroutine function that gives one: it is asked again when the server refuses the
-    one at hand. `protocol` is 5 (MQTT 5.0) or 4 (3.1.1). `keep_alive` in seconds bounds how long a dead
-    connection goes unnoticed; None: what a dispatcher recommends, or 60. At most `receive_maximum` messages
-    wait for the consumer; then nothing more is read from the network.
+    one at hand. What it raises is taken for a failure that passes, and it is asked again after a wait, unless
+    it is an error of Longline that is not `retryable`, such as `Unauthorized`. `protocol` is 5 (MQTT 5.0) or
+    4 (3.1.1). `keep_alive` bounds how long a dead connection goes unnoticed; None: what a dispatcher
+    recommends, or 60 seconds. At most `receive_maximum` messages wait for the consumer; then nothing more is
+    read from the network. Durations are timedeltas, or numbers of seconds.
 
-    Whatever breaks the connection, the device comes back: after a wait drawn from [0, `backoff_base`)
-    seconds, then from twice that, up to `backoff_cap`. A server that wants the device elsewhere says where
-    and when; if nobody lets it in there, it comes back to its `endpoints`: `host` and `port`, those given,
-    and from then on whatever is fed to it. With `dispatchers` (URLs, see docs/api.md) it asks them before it
-    connects, again when what they said has expired or none of it works, and goes by their word on the waits
-    too; while none answers it goes on with what it has. It stops for good, and iteration, `publish`,
-    `subscribe` and `wait_connected` raise, when coming back cannot help: `BadToken` (after one try with a
-    fresh token), `Banned`, `NotSupported`, and `TakenOver` when the same device connects elsewhere.
+    Whatever breaks the connection, the device comes back: after a wait drawn from [0, `backoff_base`), then
+    from twice that, up to `backoff_cap`; the logger `longline.sdk` is told. A server that wants the device
+    elsewhere says where and when; if nobody lets it in there, it comes back to its `endpoints`: `host` and
+    `port`, those given, and from then on whatever is fed to it. With `dispatchers` (URLs, see docs/api.md) it
+    asks them before it connects, again when what they said has expired or none of it works, and goes by their
+    word on the waits too; while none answers it goes on with what it has. It stops for good, and iteration,
+    `publish`, `subscribe` and `wait_connected` raise, when coming back cannot help: `BadToken` (after one try
+    with a fresh token), `Banned`, `NotSupported`, and `TakenOver` when the same device connects elsewhere. A
+    device that is kicked comes back, unless it is banned.
     """
+
+    # What a test puts in their place, in a subclass.
+    _random: Random = random_module.random
+    _clock: Clock = LoopClock()
 
     def __init__(
         self,
@@ -75,45 +83,43 @@ class Device:
         token: Token,
         endpoints: Sequence[Endpoint] = (),
         dispatchers: Sequence[str] = (),
-        protocol: int = 5,
-        keep_alive: int | None = None,
+        protocol: Literal[4, 5] = 5,
+        keep_alive: Duration | None = None,
         receive_maximum: int = 100,
-        session_expiry: int = 86_400,
-        connect_timeout: float = 10.0,
-        backoff_base: float = 0.5,
-        backoff_cap: float = 60.0,
-        random: Random = random_module.random,
-        clock: Clock | None = None,
+        session_expiry: Duration = 86_400,
+        connect_timeout: Duration = 10.0,
+        backoff_base: Duration = 0.5,
+        backoff_cap: Duration = 60.0,
     ) -> None:
         if protocol not in (4, 5):
             raise ValueError("protocol is 4 (MQTT 3.1.1) or 5 (MQTT 5.0)")
         if not 0 < receive_maximum <= 65_535:
             raise ValueError("receive_maximum is from 1 to 65535")
         self.endpoints = Endpoints([*([(host, port)] if host else []), *endpoints])
+        if host and not 0 < port <= 65_535:
+            raise ValueError("a port is from 1 to 65535")
         if not self.endpoints.known and not dispatchers:
             raise ValueError("a device needs a host, endpoints or dispatchers")
-        self._dispatchers = _dispatchers(dispatchers, app, device, random)
+        self._dispatchers = _dispatchers(dispatchers, app, device, self._random)
         self._known_until = float("-inf")  # by the clock: until when to go by what a dispatcher said
         self._recommended = keep_alive is None
-        self._token = token
+        self._tokens = Tokens(token)
         self._identity = Identity(
             app,
             device,
             protocol,
-            KEEP_ALIVE if keep_alive is None else keep_alive,
+            KEEP_ALIVE if keep_alive is None else whole_seconds(keep_alive),
             receive_maximum,
-            session_expiry,
-            connect_timeout,
+            whole_seconds(session_expiry),
+            seconds(connect_timeout),
         )
         self._client = MqttClient(self._identity, self._acknowledge)
-        self._backoff = Backoff(base=backoff_base, cap=backoff_cap, random=random)
-        self._clock: Clock = clock or LoopClock()
+        self._backoff = Backoff(base=seconds(backoff_base), cap=seconds(backoff_cap), random=self._random)
         self._writer: asyncio.StreamWriter | None = None
         self._owner: asyncio.Task[None] | None = None
         self._dead: Ended | None = None  # set by the timer, for the reader whose connection it closed
         self._over = False
         self._failure: Exception | None = None
-        self._cached_token: str | None = None
         self._moved = False  # sent elsewhere by the server, and no connection has lasted since
         self._unanswered = float("-inf")  # when the last CONNECT was sent of which nothing was heard
         self._inbox: deque[Message] = deque()
@@ -193,7 +199,7 @@ class Device:
             self._client.statistics.received += 1
             return message
 
-    async def publish(self, topic: str, payload: bytes | str, *, qos: int = 1) -> None:
+    async def publish(self, topic: str, payload: bytes | str, *, qos: Literal[0, 1] = 1) -> None:
         """Sends a message to a topic: `up/…` for the app server, others for the app's devices.
 
         QoS 1 returns when the server has taken the message, across reconnects if need be; the server may then
@@ -219,7 +225,7 @@ class Device:
                 self._calls.pop(call, None)
                 self._client.withdraw(call)
 
-    async def subscribe(self, filter: str, *, qos: int = 1) -> None:
+    async def subscribe(self, filter: str, *, qos: Literal[0, 1] = 1) -> None:
         """Asks for a topic filter, now and again after every reconnect; its messages come with the others.
 
         Returns when the server has granted it, and raises its refusal.
@@ -316,22 +322,21 @@ class Device:
 
     async def _connect_once(self) -> None:
         """One connection from its token to its end, and the wait after it; raises when it was the last."""
-        fresh = callable(self._token) and self._cached_token is None
         began = self._clock.now()
         connects = self._client.statistics.connects
         host, port = self.endpoints.current
         token = None
         try:
-            token = await self._current_token()
+            token = await self._tokens.current()
             ended = await self._converse(token, host, port)
         except errors.LonglineError as error:  # from the token's source
             ended = Ended(error, Verdict.RETRY if error.retryable else Verdict.STOP)
         except TimeoutError:
             ended = Ended(errors.Unavailable("the server did not let us in in time"), Verdict.RETRY)
         except OSError as error:
-            ended = Ended(errors.Unavailable(f"{host}:{port}: {error}"), Verdict.RETRY)
+            ended = Ended(errors.Unavailable(f"{joined(host, port)}: {error}"), Verdict.RETRY)
         self._client.statistics.last_error = ended.error
-        _log.info("the connection of %s ended: %s", self._identity.device, ended.error)
+        _log.info("%s is not connected: %s", self._identity.device, ended.error)
         # A server that lets us in and throws us out at once is not a success: only a connection that lasted
         # makes the next wait short again.
         let_in = self._client.statistics.connects > connects
@@ -347,17 +352,17 @@ class Device:
         if ended.verdict is Verdict.STOP and not self._was_us(ended.error):
             raise ended.error
         if ended.verdict is Verdict.REFRESH:
-            if not callable(self._token) or fresh:
+            if not self._tokens.refused():
                 raise ended.error
-            self._cached_token = None
             return
         if token is not None and not let_in:
             self.endpoints.failed()
-        await self._clock.sleep(self._backoff.next())
+        asked = min(ended.error.retry_after or 0.0, LONGEST_AFTER)  # by whoever was to give a token
+        await self._clock.sleep(max(self._backoff.next(), asked))
 
     def _was_us(self, error: errors.LonglineError) -> bool:
         """Whether who took over may be a CONNECT of ours that we had given up. Each excuses one takeover."""
-        if not isinstance(error, TakenOver) or self._clock.now() - self._unanswered > HAUNTED:
+        if not isinstance(error, errors.TakenOver) or self._clock.now() - self._unanswered > HAUNTED:
             return False
         self._unanswered = float("-inf")
         return True
@@ -374,18 +379,11 @@ class Device:
         self._moved = True
         await self._clock.sleep(wait)
 
-    async def _current_token(self) -> str:
-        if not callable(self._token):
-            return self._token
-        if self._cached_token is None:
-            self._cached_token = await self._token()
-        return self._cached_token
-
     async def _converse(self, token: str, host: str, port: int) -> Ended:
         """Speaks with the server until the connection ends; says why it did."""
         try:
             async with asyncio.timeout(self._identity.connect_timeout):
-                reader, self._writer = await asyncio.open_connection(host, port)
+                reader, self._writer = await _dialled(host, port)
                 self._client.port = port
                 unanswered, self._unanswered = self._unanswered, self._clock.now()
                 self._client.connect(token, self._clock.now())
@@ -395,6 +393,7 @@ class Device:
                     if ended is not None:
                         return ended
                 self._unanswered = unanswered
+                _log.info("%s is connected to %s", self._identity.device, joined(host, port))
             async with asyncio.TaskGroup() as tasks:
                 timer = tasks.create_task(self._keep_time(self._writer), name="longline-device-timer")
                 ended = await self._listen(reader)
@@ -491,6 +490,13 @@ class Device:
             writer.transport.abort()
             self._writer = None
             self._client.lost()
+
+
+async def _dialled(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    try:
+        return await asyncio.open_connection(host, port)
+    except (ValueError, OverflowError) as error:  # what somebody named is no host, or no port
+        raise OSError(str(error)) from error
 
 
 def _dispatchers(urls: Sequence[str], app: str, device: str, random: Random) -> "Dispatchers | None":

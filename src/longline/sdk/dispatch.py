@@ -12,7 +12,7 @@ import msgspec
 
 from longline import errors
 from longline.sdk.backoff import Random
-from longline.sdk.http import error_in, is_loopback
+from longline.sdk.http import checked_url, error_in, is_loopback
 
 PATH: Final = "/v1/dispatch"
 PATIENCE: Final = 3.0  # seconds for one dispatcher to answer
@@ -80,12 +80,7 @@ class Dispatchers:
 
 
 def _look_up_url(base: str, asked: dict[str, str]) -> httpx.URL:
-    try:
-        url = httpx.URL(base)
-    except httpx.InvalidURL as error:
-        raise ValueError(f"{base!r} is no URL: {error}") from None
-    if url.scheme not in ("http", "https") or not url.host:
-        raise ValueError(f"{base!r} is no URL of HTTP")
+    url = checked_url(base)
     return url.copy_with(path=url.path.rstrip("/") + PATH).copy_merge_params(asked)
 
 
@@ -111,7 +106,7 @@ async def _ask(url: httpx.URL) -> Dispatch:
         return msgspec.json.decode(body, type=Dispatch)
     except TimeoutError:
         raise errors.Unavailable(f"{url} did not answer in time") from None
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, OSError) as error:  # OSError: certificates that cannot be read
         raise errors.Unavailable(f"{url} cannot be asked: {error}") from None
     except msgspec.MsgspecError as error:
         raise errors.Unavailable(f"the answer of {url} is none: {error}") from None

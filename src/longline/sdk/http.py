@@ -7,6 +7,7 @@ connection nobody can say whether the server has done it.
 
 import asyncio
 import random as random_module
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from longline.sdk.backoff import Backoff, Random, RetryBudget
 Answer = TypeVar("Answer")
 Sleep = Callable[[float], Awaitable[None]]
 
+_KEY = re.compile(r"[!-~]{1,512}")
 LONGEST_WAIT = 30.0  # seconds: a server that asks for more is reported to the caller instead
 
 
@@ -88,6 +90,30 @@ def error_in(response: httpx.Response, content: bytes) -> errors.LonglineError:
     return error_of(body, status=response.status_code, retry_after=retry_after)
 
 
+def checked_key(key: str) -> str:
+    """A key, without the newline of the file that it was read from; ValueError for what no header may carry.
+
+    The message does not repeat it: what an HTTP library says of a header that it refuses, does.
+    """
+    key = key.strip()
+    if not _KEY.fullmatch(key):
+        raise ValueError("a key is 1 to 512 visible ASCII characters")
+    return key
+
+
+def checked_url(url: str) -> httpx.URL:
+    """A URL of HTTP; ValueError for what is none, and for a password in it, which errors would repeat."""
+    try:
+        checked = httpx.URL(url)
+    except httpx.InvalidURL:
+        raise ValueError("that is no URL") from None
+    if checked.userinfo:
+        raise ValueError("a URL with a user name or a password is not taken: the key goes by itself")
+    if checked.scheme not in ("http", "https") or not checked.host:
+        raise ValueError(f"{url!r} is no URL of HTTP, such as http://127.0.0.1:8080")
+    return checked
+
+
 def is_loopback(url: str) -> bool:
     """Whether a URL names this host."""
     host = urlsplit(url).hostname or ""
@@ -115,8 +141,8 @@ class Http:
         self._budget = RetryBudget()
         self._encode = msgspec.json.Encoder().encode
         self._client = httpx.AsyncClient(
-            base_url=url,
-            headers={"Authorization": f"Bearer {key}", "Accept": "application/json"},
+            base_url=checked_url(url),
+            headers={"Authorization": f"Bearer {checked_key(key)}", "Accept": "application/json"},
             timeout=timeout,
             limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
             # A proxy set in the environment is for the world outside, never for this host.
@@ -170,7 +196,7 @@ class Http:
             response = await self._client.send(request)
         except httpx.TimeoutException as error:
             raise errors.Unavailable(f"{request.url} did not answer in time") from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise errors.Unavailable(f"{request.url} cannot be reached: {error}") from error
         if response.is_success:
             return response

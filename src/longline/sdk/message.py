@@ -1,16 +1,21 @@
 """What a device receives."""
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TypeVar, overload
 
 import msgspec
 
 from longline.mqtt.link import Link
+from longline.sdk.answers import Json
+
+Decoded = TypeVar("Decoded")
 
 
 class Message:
     """One message as it reached the device.
 
-    `id` is the id of the push, None for a message of a plain topic. `sent_at` (ms since the epoch) and
+    `id` is the id of the push, None for a message of a plain topic. `sent_at` (in UTC) and
     `content_type` come with MQTT 5 only. `duplicate` says that the server has sent it before, and cannot
     know whether it arrived; what was handled already never comes again, with or without the flag.
     """
@@ -37,7 +42,7 @@ class Message:
         qos: int,
         duplicate: bool,
         content_type: str | None,
-        sent_at: int | None,
+        sent_at: datetime | None,
         link: Link,
         packet_id: int,
         acknowledge: Callable[["Message"], Awaitable[None]],
@@ -61,9 +66,23 @@ class Message:
         """The payload as UTF-8 text; UnicodeDecodeError when it is none."""
         return self.payload.decode("utf-8")
 
-    def json(self) -> object:
-        """The payload as JSON; msgspec.DecodeError when it is none."""
-        return msgspec.json.decode(self.payload)
+    @overload
+    def json(self) -> Json: ...
+
+    @overload
+    def json(self, type: type[Decoded]) -> Decoded: ...
+
+    def json(self, type: type[Decoded] | None = None) -> Json | Decoded:
+        """The payload as JSON: as it is, or checked and read as a `type`, such as a dataclass, a TypedDict or
+        `dict[str, int]`. ValueError when it is not that.
+        """
+        try:
+            if type is None:
+                anything: Json = msgspec.json.decode(self.payload)
+                return anything
+            return msgspec.json.decode(self.payload, type=type)
+        except msgspec.MsgspecError as error:
+            raise ValueError(f"the payload of {self!r} is not what was expected: {error}") from error
 
     async def ack(self) -> None:
         """Tells the server that this message is done with; a second call does nothing.

@@ -37,6 +37,7 @@ from longline.mqtt.properties import Properties, PropertyId, get_int, get_str, u
 from longline.mqtt.reasons import ReasonCode
 from longline.sdk.message import Message
 from longline.sdk.refusals import Verdict, judge, refused
+from longline.sdk.times import moment
 
 MAX_PACKET_SIZE: Final = 1024 * 1024  # bytes we take: a push of 256 KiB and then some
 MAX_SENDS: Final = 5  # connections on which one publish may go unanswered before it is given up
@@ -384,7 +385,7 @@ class MqttClient:
             qos=packet.qos,
             duplicate=packet.dup,
             content_type=get_str(packet.properties, PropertyId.CONTENT_TYPE),
-            sent_at=int(sent_at) if sent_at.isascii() and sent_at.isdigit() else None,
+            sent_at=moment(sent_at),
             link=self._link,
             packet_id=packet.packet_id,
             acknowledge=self._acknowledge,

@@ -19,25 +19,12 @@ class Verdict(Enum):
     STOP = auto()  # never come back by itself
 
 
-class TakenOver(errors.LonglineError):
-    """The same device connected elsewhere. To come back would throw the other one out in turn, for ever."""
-
-    code = "taken_over"
-    reason = 0x8E
-
-
-class ServerRefused(errors.LonglineError):
-    """The server answered a publish or a subscribe with a failure."""
-
-    code = "refused"
-
-
 _STOPPING: Final[dict[int, type[errors.LonglineError]]] = {
     ReasonCode.UNSUPPORTED_PROTOCOL_VERSION: errors.NotSupported,
     ReasonCode.CLIENT_IDENTIFIER_NOT_VALID: errors.ValidationFailed,
     ReasonCode.BANNED: errors.Banned,
     ReasonCode.BAD_AUTHENTICATION_METHOD: errors.NotSupported,
-    ReasonCode.SESSION_TAKEN_OVER: TakenOver,
+    ReasonCode.SESSION_TAKEN_OVER: errors.TakenOver,
 }
 _MOVING: Final = frozenset([ReasonCode.USE_ANOTHER_SERVER, ReasonCode.SERVER_MOVED])
 _REFRESHING: Final = frozenset([ReasonCode.BAD_USER_NAME_OR_PASSWORD, ReasonCode.NOT_AUTHORIZED])
@@ -74,4 +61,4 @@ def judge(reason: int, said: str | None) -> tuple[errors.LonglineError, Verdict]
 def refused(what: str, reason: int, said: str | None = None) -> errors.LonglineError:
     """The error of one publish or subscribe that the server refused; the connection lives on."""
     message = f"{what}: {reason_name(reason)}" + (f": {said}" if said else "")
-    return _ANSWERS.get(reason, ServerRefused)(message)
+    return _ANSWERS.get(reason, errors.ServerRefused)(message)

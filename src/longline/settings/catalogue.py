@@ -89,9 +89,18 @@ class Setting(Struct, frozen=True):
         return f"{'' if low is None else f'{low:,}'} to {'' if high is None else f'{high:,}'}"
 
     @property
+    def rule(self) -> str:
+        """What its text has to be like, where that is more than its type says."""
+        return str((self.meta.extra or {}).get("rule", ""))
+
+    @property
     def shape(self) -> str:
         """Type, bounds and unit in words: `integer from 1 to 300 s`."""
         return " ".join(filter(None, (self.kind, self.bounds and f"from {self.bounds}", self.unit)))
+
+    def refusal(self, error: msgspec.ValidationError) -> str:
+        """Why a value is refused, in words: of a pattern, `error` has nothing but the pattern."""
+        return f"{self.shape} wanted: {self.rule or error}"
 
 
 def _entries(section: str, tree: type[Struct]) -> Iterator[Setting]:

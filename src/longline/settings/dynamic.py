@@ -81,7 +81,7 @@ def checked(name: str, value: object) -> object:
         converted = msgspec.convert(value, entry.annotation)
     except msgspec.ValidationError as error:
         raise ValidationFailed(
-            "the value is not allowed", details=[("value", f"{entry.shape} wanted: {error}")]
+            "the value is not allowed", details=[("value", entry.refusal(error))]
         ) from None
     problems = [("value", problem) for _, problem in contradictions(_with(Settings(), {name: converted}))]
     if problems:

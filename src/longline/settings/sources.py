@@ -8,7 +8,7 @@ silently keeps its default is found on the day it was meant to help.
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Final
 
@@ -132,13 +132,17 @@ def _top_level() -> list[str]:
     return [entry.name for entry in CATALOGUE.values() if not entry.section]
 
 
-def _did_you_mean(name: str) -> str:
-    names = [*CATALOGUE, *SECTIONS]
+def similar(name: str) -> list[str]:
+    """Settings that may be meant by a name that is none, the likeliest first."""
     # The key alone is compared too, because the right key in the wrong section is a common slip.
     key = name.rpartition(".")[2]
-    near = get_close_matches(name, names, n=1, cutoff=0.7) or [
+    return get_close_matches(name, [*CATALOGUE, *SECTIONS], n=1, cutoff=0.7) or [
         entry.name for entry in CATALOGUE.values() if entry.key == key
     ]
+
+
+def _did_you_mean(name: str) -> str:
+    near = similar(name)
     return f"; did you mean {near[0]}?" if near else ""
 
 
@@ -149,7 +153,7 @@ def _convert(entry: Setting, given: _Given) -> object:
     try:
         return msgspec.convert(value, entry.annotation, strict=not given.textual, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        raise ValueError(f"{entry.shape} wanted: {error}") from None
+        raise ValueError(entry.refusal(error)) from None
 
 
 def _decode(kind: type, value: object) -> object:
@@ -158,7 +162,7 @@ def _decode(kind: type, value: object) -> object:
         return value
     if not isinstance(value, str) or not value:
         raise ValueError("Expected `str` that is not empty")
-    return Secret(value) if kind is Secret else Path(value).expanduser()
+    return Secret(value.strip()) if kind is Secret else Path(value).expanduser()
 
 
 def _build(values: Mapping[str, object]) -> Settings:
@@ -173,6 +177,12 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     """What is wrong although each value by itself is allowed."""
     room = settings.room
     yield from _bad_networks(room)
+    yield from _bad_advertise(room)
+    if _has_credentials(settings.store.url):
+        yield (
+            "store.url",
+            "credentials belong in store.username and store.password, which are never shown",
+        )
     if (room.tls_cert is None) != (room.tls_key is None):
         missing = "room.tls_key" if room.tls_key is None else "room.tls_cert"
         yield missing, "a certificate and its key are set together or not at all"
@@ -212,6 +222,23 @@ def _bad_processes(settings: Settings) -> Iterator[tuple[str, str]]:
     # While all processes are replaced, there are twice as many.
     if settings.agent.status_ports and settings.agent.status_ports + 2 * total > 65_536:
         yield "agent.status_ports", f"too high for {total} processes and as many while they are replaced"
+
+
+def _bad_advertise(room: RoomSettings) -> Iterator[tuple[str, str]]:
+    host = room.advertise
+    if host is None:
+        return
+    try:
+        if ip_address(host).is_unspecified:
+            yield "room.advertise", f"nobody can connect to {host}"
+    except ValueError:
+        if not host or ":" in host or "/" in host:
+            yield "room.advertise", f"{host!r} is not the name or address of a host, without a port"
+
+
+def _has_credentials(urls: str) -> bool:
+    """Whether a list of URLs has a password in it, found without parsing: it may have any characters."""
+    return any("@" in url for url in urls.split(",") if not url.startswith("unix:///"))
 
 
 def _bad_networks(room: RoomSettings) -> Iterable[tuple[str, str]]:

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from longline.errors import SettingsError
+from longline.model.addresses import joined
 
 _PORT: Final = 6379
 _SCHEMES: Final = ("redis", "rediss", "unix")
@@ -17,9 +18,7 @@ class Address(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        if not self.port:
-            return self.host
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return joined(self.host, self.port) if self.port else self.host
 
 
 class Contacts(NamedTuple):

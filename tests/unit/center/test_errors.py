@@ -64,3 +64,24 @@ def test_a_wrong_field_is_named_by_its_path(body: bytes, field: str) -> None:
 )
 def test_retry_after_is_whole_seconds(error: LonglineError, seconds: str) -> None:
     assert error_response(error).headers["retry-after"] == seconds
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/v1/apps", {"app": "Bad Name"}, "app"),
+        ("/v1/apps", {"app": "good", "name": "two\nlines"}, "name"),
+        ("/v1/apps/news/devices/d1", {"tags": ["two\nlines"]}, "tags.0"),
+        ("/v1/apps/news/devices/d1", {"platform": "two\nlines"}, "platform"),
+    ],
+)
+async def test_what_a_text_has_to_be_like_is_said_in_words(
+    api: Api, news: str, path: str, body: dict[str, object], field: str
+) -> None:
+    method = "POST" if path == "/v1/apps" else "PUT"
+    answer = await api.http.request(method, path, json=body)
+    assert answer.status_code == 422
+    [detail] = answer.json()["error"]["details"]
+    assert detail["field"] == field
+    assert "wanted" in detail["message"]
+    assert "regex" not in answer.text

@@ -5,10 +5,11 @@ import io
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from longline.cli import main
-from longline.cli.admin import ledger_rows
+from longline.cli.push import ledger_rows
 from longline.model.ledger import Ledger
 
 NOWHERE = ("--url", "http://127.0.0.1:1", "--key", "k")  # nothing listens there
@@ -26,7 +27,6 @@ def no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     [
         (("push", "news", "hello"), "to whom"),
         (("push", "news", "hello", "--all", "--device", "d1"), "to whom"),
-        (("push", "news", "hello", "--tag", "a", "--alias", "b"), "to whom"),
         (("push", "news", "--all"), "payload"),
         (("push", "news", "hello", "--all", "--file", "x"), "payload"),
         (("push", "news", "--all", "--file", "absent"), "absent"),
@@ -108,8 +108,9 @@ class _Sent(Exception):
     [
         (("hello",), "hello"),
         (("42",), "42"),
-        (('{"a": 1}',), {"a": 1}),
-        (("[1]",), [1]),
+        (('{"price": 1.10}',), msgspec.Raw(b'{"price": 1.10}')),
+        ((" [1e2, 12345678901234567890]",), msgspec.Raw(b"[1e2, 12345678901234567890]")),
+        (("[1e999]",), msgspec.Raw(b"[1e999]")),
         (("[draft] hello",), "[draft] hello"),
         ((base64.b64encode(b"\x00\xff").decode(), "--base64"), b"\x00\xff"),
     ],

@@ -155,3 +155,20 @@ def test_doctor_fails_when_the_data_folder_cannot_be_one(tmp_path: Path) -> None
     done = longline("doctor", "--data", str(tmp_path / "file" / "data"))
     assert done.returncode == 1
     assert "cannot be written" in done.stdout
+
+
+@pytest.mark.parametrize("command", [("agent",), ("run", "room")])
+@pytest.mark.parametrize("flag", ["--store.password", "--admin-key"])
+def test_a_unit_is_not_printed_with_a_secret_in_it(command: tuple[str, ...], flag: str) -> None:
+    done = longline(*command, "--systemd", flag, "hunter2")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "EnvironmentFile" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_show_prints_no_password_that_is_inside_a_url() -> None:
+    done = longline("config", "show", LONGLINE_STORE__URL="redis://:hunter2@127.0.0.1:6379")
+    assert done.returncode == 1
+    assert "hunter2" not in done.stdout + done.stderr
+    assert "store.password" in done.stderr

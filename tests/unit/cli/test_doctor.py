@@ -6,8 +6,16 @@ from pathlib import Path
 import pytest
 
 from longline.cli import doctor
-from longline.cli.doctor import Finding, data_folder, filesystem_of, kernel, open_files, sync_time
-from longline.settings import Settings
+from longline.cli.doctor import (
+    Finding,
+    data_folder,
+    examine,
+    filesystem_of,
+    kernel,
+    open_files,
+    sync_time,
+)
+from longline.settings import RoomSettings, Settings
 from longline.telemetry import build
 
 GENEROUS = {
@@ -144,3 +152,25 @@ def test_a_sqlite_that_can_lose_data_is_bad(
 ) -> None:
     monkeypatch.setattr(doctor, "version", lambda _: version)
     assert doctor.sqlite().status == status
+
+
+@pytest.mark.parametrize(
+    ("room", "status", "found"),
+    [
+        (RoomSettings(), "ok", "127.0.0.1:1883"),
+        (RoomSettings(host="::1"), "ok", "[::1]:1883"),
+        (RoomSettings(host="0.0.0.0", advertise="push.example.org"), "ok", "push.example.org:1883"),
+        (RoomSettings(host="0.0.0.0"), "warn", ""),
+        (RoomSettings(host="::"), "warn", ""),
+    ],
+)
+def test_a_room_on_every_address_is_advised_to_say_which_one_devices_are_told(
+    room: RoomSettings, status: str, found: str, tmp_path: Path
+) -> None:
+    finding = by_name(list(examine(Settings(data_dir=tmp_path, room=room))))["advertised address"]
+    assert finding.status == status
+    assert "0.0.0.0:" not in finding.found
+    if status == "ok":
+        assert (finding.found, finding.advice) == (found, "")
+    else:
+        assert "room.advertise" in finding.advice

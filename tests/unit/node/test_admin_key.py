@@ -87,3 +87,33 @@ async def test_centers_that_share_a_directory_share_its_key(tmp_path: Path) -> N
     kept = await keeper.read(SHARED)
     assert kept is not None
     assert kept.value == hashed(key)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "\n", "lla_half a key\n", "lla_gr\u00fc\u00df\n", "lla_" + "x" * 600]
+)
+def test_a_file_that_holds_no_key_is_refused_by_its_name_and_not_by_its_content(
+    tmp_path: Path, content: str
+) -> None:
+    """With an empty one a node would start that nobody could ever administer."""
+    (tmp_path / KEY_FILE).write_text(content, encoding="utf-8")
+    for find in (kept_key, admin_key):
+        with pytest.raises(SettingsError, match="holds no key") as caught:
+            find(tmp_path)
+        assert str(tmp_path / KEY_FILE) in str(caught.value)
+        assert "lla_" not in str(caught.value)
+    assert (tmp_path / KEY_FILE).read_text(encoding="utf-8") == content
+
+
+def test_a_key_file_that_cannot_be_read_is_a_mistake_in_the_settings(tmp_path: Path) -> None:
+    (tmp_path / KEY_FILE).mkdir()
+    with pytest.raises(SettingsError, match=KEY_FILE):
+        admin_key(tmp_path)
+
+
+async def test_no_center_of_a_cluster_goes_by_an_empty_key(tmp_path: Path) -> None:
+    (tmp_path / KEY_FILE).write_text("")
+    keeper = LocalKeeper()
+    with pytest.raises(SettingsError, match="holds no key"):
+        await shared_key_hash(keeper, tmp_path)
+    assert await keeper.read(SHARED) is None

@@ -66,14 +66,15 @@ class Peer:
 class ScriptedRoom:
     """Listens; `accept` gives the connections in their order."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self._host = host
         self._peers: asyncio.Queue[Peer] = asyncio.Queue()
         self._all: list[Peer] = []
         self._server: asyncio.Server | None = None
         self.port = 0
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accepted, self._host, 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -2,16 +2,18 @@
 
 import asyncio
 import base64
+import inspect
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import msgspec
 import pytest
 
-from longline import Center, errors
-from longline.sdk.answers import MessageAccepted, Push
+from longline import Center, Device, Push, errors
+from longline.sdk.answers import MessageAccepted
 
 Answerer = Callable[[httpx.Request], httpx.Response]
 LEDGER = {"targeted": 2, "pending": 0, "acked": 1, "expired": 0, "collapsed": 0, "dropped": {"kicked": 1}} | {
@@ -39,15 +41,13 @@ class Server:
         self.waits.append(seconds)
         await asyncio.sleep(0)
 
-    def center(self, *, retries: int = 3) -> Center:
-        return Center(
-            "http://center.test",
-            "the-key",
-            retries=retries,
-            random=lambda: 0.5,
-            sleep=self.sleep,
-            transport=httpx.MockTransport(self.answer),
-        )
+    def center(self, url: str = "http://center.test", key: str = "the-key", *, retries: int = 3) -> Center:
+        class Scripted(Center):
+            _random = staticmethod(lambda: 0.5)
+            _sleep = self.sleep
+            _transport = httpx.MockTransport(self.answer)
+
+        return Scripted(url, key, retries=retries)
 
     def body(self, index: int = 0) -> dict[str, object]:
         return msgspec.json.decode(self.requests[index].content, type=dict[str, object])
@@ -80,6 +80,82 @@ async def test_a_push_names_its_audience_its_payload_and_only_the_options_given(
         "payload": {"title": "Goal"},
         "options": {"ttl": 60},
     }
+
+
+async def test_durations_are_timedeltas_or_seconds_and_the_server_gets_whole_ones() -> None:
+    server = Server(ACCEPTED)
+    async with server.center() as center:
+        await center.send("news", "hello", everyone=True, ttl=timedelta(days=1), spread_over=0.5)
+        await center.send("news", "hello", everyone=True, ttl=0)
+        with pytest.raises(errors.LonglineError):
+            await center.token("news", "d1", expires_in=timedelta(minutes=5))
+        await center.kick("news", "d1", ban=timedelta(hours=1))
+    assert server.body(0)["options"] == {"ttl": 86_400, "spread_over": 1}
+    assert server.body(1)["options"] == {"ttl": 0}
+    assert server.body(2) == {"expires_in": 300}
+    assert dict(server.requests[3].url.params) == {"ban_seconds": "3600"}
+
+
+async def test_a_time_to_send_at_travels_with_its_offset() -> None:
+    server = Server(ACCEPTED)
+    async with server.center() as center:
+        await center.send("news", "hello", everyone=True, send_at=datetime(2030, 1, 2, 3, tzinfo=UTC))
+    assert server.body()["options"] == {"send_at": "2030-01-02T03:00:00Z"}
+
+
+async def test_json_that_is_given_as_it_is_written_goes_as_it_is_written() -> None:
+    server = Server(ACCEPTED)
+    async with server.center() as center:
+        await center.send("news", msgspec.Raw(b'{"price": 1.10}'), everyone=True)
+    assert b'{"price": 1.10}' in server.requests[0].content
+
+
+async def test_a_key_is_taken_with_the_newline_of_its_file() -> None:
+    server = Server(ok({"app": "news"}))
+    async with server.center(key="the-key\n") as center:
+        await center.app("news")
+    assert server.requests[0].headers["authorization"] == "Bearer the-key"
+
+
+@pytest.mark.parametrize("key", ["", "\n", "hunter2\nhunter3", "hunter2 hunter3", "hunter2\u00fc", "h" * 513])
+def test_what_cannot_be_a_key_is_refused_and_not_repeated(key: str) -> None:
+    with pytest.raises(ValueError, match="a key is") as refusal:
+        Server(ACCEPTED).center(key=key)
+    assert "hunter" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "center.test", "ftp://center.test", "http://", "http://[::1", "http://anna:hunter2@center.test"],
+)
+def test_what_cannot_be_the_url_of_the_api_is_refused_and_no_password_repeated(url: str) -> None:
+    with pytest.raises(ValueError, match="URL") as refusal:
+        Server(ACCEPTED).center(url)
+    assert "hunter2" not in str(refusal.value)
+    with pytest.raises(ValueError, match="URL") as refusal:
+        Device(app="news", device="d1", token="t", dispatchers=[url])
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_no_part_of_a_test_is_in_a_public_signature() -> None:
+    for kind in (Center, Device):
+        assert not {"random", "sleep", "clock", "transport"} & set(inspect.signature(kind).parameters)
+
+
+async def test_an_answer_in_words_of_a_newer_server_is_read() -> None:
+    ledger = LEDGER | {"parked": 0}
+    answer = {"message_id": "m1", "status": "parked", "created_at": "2030-01-02T03:04:05Z", "ledger": ledger}
+    server = Server(ok(answer))
+    async with server.center() as center:
+        assert str((await center.message("news", "m1")).status) == "parked"
+
+
+async def test_an_answer_that_cannot_be_unpacked_is_as_if_there_were_none() -> None:
+    broken = httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(b"no gzip"))
+    server = Server(broken)
+    async with server.center(retries=0) as center:
+        with pytest.raises(errors.Unavailable):
+            await center.app("news")
 
 
 async def test_bytes_travel_as_base64_and_everyone_is_spelt_all() -> None:
@@ -207,6 +283,7 @@ async def test_details_name_the_fields() -> None:
         with pytest.raises(errors.ValidationFailed) as raised:
             await center.send("news", "hello", everyone=True, ttl=1)
     assert raised.value.details == (("ttl", "too long"),)
+    assert str(raised.value) == "no (ttl: too long)"
 
 
 @pytest.mark.parametrize(

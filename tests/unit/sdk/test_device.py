@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any, Literal
 
+import httpx
 import pytest
 
 from longline import Device, errors
@@ -17,9 +19,9 @@ from longline.mqtt.packets import (
     Subscribe,
 )
 from longline.mqtt.properties import Properties, PropertyId
-from longline.sdk.refusals import TakenOver
 from longline.testing.clock import VirtualClock, settle
 from tests.unit.sdk.scripted import ScriptedRoom
+from tests.unit.sdk.virtual import in_virtual_time
 
 Token = str | Callable[[], Awaitable[str]]
 
@@ -30,10 +32,10 @@ def device_of(
     token: Token = "the-token",
     clock: VirtualClock | None = None,
     receive_maximum: int = 100,
-    protocol: int = 5,
+    protocol: Literal[4, 5] = 5,
     keep_alive: int = 60,
 ) -> Device:
-    return Device(
+    return in_virtual_time(clock)(
         "127.0.0.1",
         room.port,
         app="news",
@@ -44,13 +46,11 @@ def device_of(
         receive_maximum=receive_maximum,
         backoff_base=1.0,
         backoff_cap=8.0,
-        random=lambda: 1.0,
-        clock=clock or VirtualClock(),
     )
 
 
 @pytest.mark.parametrize("protocol", [4, 5])
-async def test_a_message_is_acknowledged_when_the_next_is_asked_for(protocol: int) -> None:
+async def test_a_message_is_acknowledged_when_the_next_is_asked_for(protocol: Literal[4, 5]) -> None:
     async with ScriptedRoom() as room, device_of(room, protocol=protocol) as device:
         peer = await room.accept()
         connect = await peer.let_in()
@@ -201,8 +201,23 @@ async def test_a_refused_token_is_renewed_once_without_a_wait() -> None:
         assert given == ["token-0", "token-1"]
 
 
-async def test_a_token_that_cannot_be_had_now_is_asked_for_again() -> None:
-    outcomes: list[str | Exception] = [errors.Overloaded(), "the-token"]
+@pytest.mark.parametrize(
+    "failure",
+    [
+        errors.Overloaded(),
+        httpx.ConnectError("nobody listens"),  # no OSError
+        httpx.HTTPStatusError(
+            "503", request=httpx.Request("GET", "http://app"), response=httpx.Response(503)
+        ),
+        TimeoutError(),
+        ConnectionResetError(),
+        KeyError("token"),  # of an answer that was an error's
+        ExceptionGroup("both ways failed", [OSError(), ValueError()]),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+async def test_a_token_that_cannot_be_had_now_is_asked_for_again(failure: Exception) -> None:
+    outcomes: list[str | Exception] = [failure, "the-token\n"]
 
     async def source() -> str:
         outcome = outcomes.pop(0)
@@ -211,20 +226,40 @@ async def test_a_token_that_cannot_be_had_now_is_asked_for_again() -> None:
         return outcome
 
     clock = VirtualClock()
-    async with ScriptedRoom() as room, device_of(room, token=source, clock=clock):
+    async with ScriptedRoom() as room, device_of(room, token=source, clock=clock) as device:
         await clock.until_sleeping(1.0)
+        error = device.statistics.last_error
+        assert error is not None
+        assert failure in (error, error.__cause__)
         await clock.advance(1.0)
         peer = await room.accept()
-        await peer.let_in()
+        assert (await peer.let_in()).password == b"the-token"
 
 
-@pytest.mark.parametrize("failure", [errors.Unauthorized(), ZeroDivisionError()])
-async def test_a_token_source_that_is_broken_stops_the_device(failure: Exception) -> None:
+async def test_who_was_to_give_a_token_may_ask_for_a_longer_wait() -> None:
     async def source() -> str:
-        raise failure
+        raise errors.RateLimited(retry_after=30)
+
+    clock = VirtualClock()
+    async with ScriptedRoom() as room, device_of(room, token=source, clock=clock):
+        await clock.until_sleeping(30.0)
+
+
+async def test_a_token_source_that_says_that_it_is_in_vain_stops_the_device() -> None:
+    async def source() -> str:
+        raise errors.Unauthorized
 
     async with ScriptedRoom() as room, device_of(room, token=source) as device:
-        with pytest.raises(type(failure)):
+        with pytest.raises(errors.Unauthorized):
+            await device.receive()
+
+
+async def test_a_token_source_that_gives_no_text_stops_the_device() -> None:
+    async def source() -> Any:
+        return {"password": "the-token"}
+
+    async with ScriptedRoom() as room, device_of(room, token=source) as device:
+        with pytest.raises(TypeError, match="gave dict"):
             await device.receive()
 
 
@@ -235,7 +270,7 @@ async def test_a_takeover_is_not_fought() -> None:
         await peer.push("m1", 1)
         await device.receive()
         await peer.say(Disconnect(0x8E))
-        with pytest.raises(TakenOver):
+        with pytest.raises(errors.TakenOver):
             await device.receive()
         assert room.connections == 1
 
@@ -259,7 +294,7 @@ async def test_a_takeover_by_a_connect_of_its_own_that_it_had_given_up_is_answer
         await peer.let_in()
         await device.wait_connected()
         await peer.say(Disconnect(0x8E))
-        with pytest.raises(TakenOver):
+        with pytest.raises(errors.TakenOver):
             await device.receive()
 
 
@@ -425,7 +460,7 @@ async def test_a_server_that_fell_silent_is_left_for_a_new_connection() -> None:
 
 
 @pytest.mark.parametrize("qos", [-1, 2])
-async def test_qos_2_is_refused_by_name(qos: int) -> None:
+async def test_qos_2_is_refused_by_name(qos: Any) -> None:
     async with ScriptedRoom() as room, device_of(room) as device:
         with pytest.raises(ValueError, match="0 or 1"):
             await device.publish("x", b"", qos=qos)
@@ -550,10 +585,43 @@ async def test_endpoints_that_were_fed_are_tried_in_their_order() -> None:
         await device.wait_connected()
 
 
+@pytest.mark.parametrize(
+    "place", [("a..b", 1883), ("x" * 64 + ".example", 1883), ("nul\0", 1883), ("127.0.0.1", 65_536)]
+)
+async def test_a_place_that_cannot_be_one_is_passed_over(place: tuple[str, int]) -> None:
+    """Whoever named it, a dispatcher or a room, cannot end a device with it."""
+    clock = VirtualClock()
+    async with ScriptedRoom() as first, ScriptedRoom() as second, device_of(first, clock=clock) as device:
+        await (peer := await first.accept()).let_in()
+        await device.wait_connected()
+        device.endpoints.feed([place, ("127.0.0.1", second.port)])
+        peer.reset()
+        await clock.until_sleeping(1.0)
+        await clock.advance(1.0)
+        await clock.until_sleeping(2.0)
+        await clock.advance(2.0)
+        await (await second.accept()).let_in()
+        await device.wait_connected()
+
+
+async def test_a_device_goes_to_an_address_of_ipv6_that_a_server_names() -> None:
+    clock = VirtualClock()
+    async with (
+        ScriptedRoom() as first,
+        ScriptedRoom("::1") as second,
+        device_of(first, clock=clock) as device,
+    ):
+        await (peer := await first.accept()).let_in()
+        await device.wait_connected()
+        await peer.say(Disconnect(0x9C, {PropertyId.SERVER_REFERENCE: f"[::1]:{second.port}"}))
+        await (await second.accept()).let_in()
+        await device.wait_connected()
+
+
 async def test_a_server_that_never_answers_is_tried_ever_more_rarely() -> None:
     clock = VirtualClock()
     async with ScriptedRoom() as room:
-        device = Device(
+        device = in_virtual_time(clock)(
             "127.0.0.1",
             room.port,
             app="news",
@@ -561,8 +629,6 @@ async def test_a_server_that_never_answers_is_tried_ever_more_rarely() -> None:
             token="the-token",
             connect_timeout=0.01,
             backoff_base=1.0,
-            random=lambda: 1.0,
-            clock=clock,
         )
         async with device:
             for wait in (1.0, 2.0, 4.0):

@@ -9,6 +9,7 @@ from longline.sdk import dispatch
 from longline.testing.clock import VirtualClock
 from tests.unit.sdk.dispatching import ScriptedDispatcher
 from tests.unit.sdk.scripted import ScriptedRoom
+from tests.unit.sdk.virtual import in_virtual_time
 
 
 def device_of(
@@ -17,7 +18,7 @@ def device_of(
     endpoints: Sequence[tuple[str, int]] = (),
     keep_alive: int | None = None,
 ) -> Device:
-    return Device(
+    return in_virtual_time(clock)(
         app="news",
         device="d 1",
         token="the-token",
@@ -26,8 +27,6 @@ def device_of(
         keep_alive=keep_alive,
         backoff_base=1.0,
         backoff_cap=8.0,
-        random=lambda: 1.0,
-        clock=clock or VirtualClock(),
     )
 
 

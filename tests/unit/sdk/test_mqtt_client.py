@@ -1,5 +1,7 @@
 """What a device does with what it hears, without a socket: time and bytes are the test's."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from longline import errors
@@ -20,7 +22,7 @@ from longline.mqtt.packets import (
 from longline.mqtt.properties import Properties, PropertyId
 from longline.sdk.message import Message
 from longline.sdk.mqtt_client import MAX_SENDS, Answered, Ended, Event, Identity, MqttClient, Opened
-from longline.sdk.refusals import TakenOver, Verdict
+from longline.sdk.refusals import Verdict
 from longline.testing.links import MAX_PACKET_SIZE, carry
 
 
@@ -92,10 +94,34 @@ def test_a_push_has_the_id_of_its_topic_and_what_its_properties_tell() -> None:
     publish.payload = b'{"goal": 1}'
     [message] = pushed(room.say(publish))
     assert (message.id, message.topic, message.qos) == ("m1", "push/m1", 1)
-    assert (message.content_type, message.sent_at) == ("application/json", 1767225600000)
+    assert message.content_type == "application/json"
+    assert message.sent_at == datetime(2026, 1, 1, tzinfo=UTC)
     assert message.json() == {"goal": 1}
+    assert message.json(dict[str, int]) == {"goal": 1}
+    with pytest.raises(ValueError, match="not what was expected"):
+        message.json(list[str])
     assert message.text == '{"goal": 1}'
     assert not message.duplicate
+
+
+@pytest.mark.parametrize("told", ["", "soon", "-1", "1e3", "9" * 15, "9" * 5000])
+def test_a_time_that_is_none_is_none(told: str) -> None:
+    room = Room()
+    room.let_in()
+    publish = push("m1")
+    publish.properties = {PropertyId.USER_PROPERTY: [("sent-at", told)]}
+    [message] = pushed(room.say(publish))
+    assert message.sent_at is None
+
+
+def test_a_payload_that_is_no_json_is_an_error_of_value() -> None:
+    room = Room()
+    room.let_in()
+    publish = push("m1")
+    publish.payload = b"{"
+    [message] = pushed(room.say(publish))
+    with pytest.raises(ValueError, match="m1"):
+        message.json()
 
 
 def test_nothing_is_acknowledged_before_the_consumer_is_done() -> None:
@@ -393,7 +419,7 @@ def test_the_return_codes_of_3_1_1_are_judged_alike(reason: int) -> None:
 @pytest.mark.parametrize(
     ("reason", "verdict", "kind"),
     [
-        (0x8E, Verdict.STOP, TakenOver),
+        (0x8E, Verdict.STOP, errors.TakenOver),
         (0x8B, Verdict.RETRY, errors.Unavailable),
         (0x98, Verdict.RETRY, errors.Unavailable),
         (0x9C, Verdict.MOVE, errors.Unavailable),

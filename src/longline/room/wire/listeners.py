@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable
 from typing import Final, cast
 
+from longline.flow.listening import bound
 from longline.room.wire.connection import Connection
 
 # s until the kernel probes a silent peer: finds the dead ones that have no MQTT keep alive
@@ -25,19 +26,7 @@ def listen(host: str, port: int, *, reuse_port: bool) -> socket.socket:
 
     With `reuse_port`, other processes that ask for it too get a share of the port's connections.
     """
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
-        listener.bind(address)
-    except OSError:
-        listener.close()
-        raise
-    listener.setblocking(False)
+    listener = bound(host, port, reuse_port=reuse_port)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
     return listener

@@ -22,7 +22,11 @@ class KeeperSettings(Struct, frozen=True, forbid_unknown_fields=True):
     )
     root: Annotated[
         str,
-        Meta(pattern="^(/[A-Za-z0-9._-]+)+$", description="The ZooKeeper node below which everything is."),
+        Meta(
+            pattern="^(/[A-Za-z0-9._-]+)+$",
+            description="The ZooKeeper node below which everything is.",
+            extra={"rule": "a path such as /longline, of letters, digits, dots, dashes and underscores"},
+        ),
     ] = "/longline"
     session_timeout: Annotated[
         float,

@@ -27,7 +27,12 @@ class NodeSettings(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = ""
     name: Annotated[
-        str, Meta(pattern="^[A-Za-z0-9._-]{1,64}$", description="Name of this node; the host's unless set.")
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9._-]{1,64}$",
+            description="Name of this node; the host's unless set.",
+            extra={"rule": "1 to 64 letters, digits, dots, dashes and underscores, all of ASCII"},
+        ),
     ] = field(default_factory=lambda: re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:64] or "node")
     loop: Annotated[
         Literal["auto", "uvloop", "asyncio"], about("Event loop. `auto` is uvloop where it is installed.")

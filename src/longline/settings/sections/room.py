@@ -40,7 +40,8 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
         str | None,
         about(
             "Host name or address under which clients reach this room's listeners; the dispatcher tells it "
-            "to them. Unset: `host`."
+            "to them. Unset: `host`; where that is every address (`0.0.0.0`, `::`), the one from which this "
+            "host speaks to others, and the log warns that it is a guess."
         ),
     ] = None
     accept_backlog: Annotated[

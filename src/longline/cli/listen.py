@@ -1,0 +1,109 @@
+"""`longline listen`: a device in the terminal."""
+
+import asyncio
+import base64
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from longline.cli.access import LOCAL, Access
+from longline.cli.flags import Json, UsageError
+from longline.cli.output import print_json, remark
+from longline.sdk.device import Device
+from longline.sdk.message import Message
+from longline.sdk.tokens import Token
+
+
+def listen(
+    app: str,
+    device: str,
+    /,
+    *,
+    token: Annotated[str | None, Parameter(help="Its token; without it the API is asked for one.")] = None,
+    host: Annotated[str, Parameter(help="Where the room listens.")] = "127.0.0.1",
+    port: Annotated[
+        int,
+        Parameter(env_var="LONGLINE_ROOM__PORT", validator=Number(gte=1, lte=65_535), help="Its MQTT port."),
+    ] = 1883,
+    protocol: Annotated[Literal[4, 5], Parameter(help="5 is MQTT 5.0, 4 is MQTT 3.1.1.")] = 5,
+    subscribe: Annotated[
+        list[str] | None,
+        Parameter(negative=(), help="A plain topic filter to listen to as well; may be repeated."),
+    ] = None,
+    count: Annotated[int | None, Parameter(help="Stop after so many messages.")] = None,
+    access: Access = LOCAL,
+    json: Json = False,
+) -> int:
+    """Be a device: print each message when it arrives, and acknowledge it then. Ends with Ctrl-C."""
+    if count is not None and count < 1:
+        raise UsageError("--count is at least 1")
+
+    async def listening(token: Token) -> None:
+        left = count
+        remark(f"listening as {app}/{device}; Ctrl-C ends it")
+        async with Device(host, port, app=app, device=device, token=token, protocol=protocol) as connection:
+            for filter in subscribe or ():
+                await connection.subscribe(filter)
+            async for message in connection:
+                _print_message(message, json=json)
+                if left is not None:
+                    left -= 1
+                    if left == 0:
+                        await message.ack()
+                        return
+
+    async def asking() -> None:
+        async with access.center() as center:
+
+            async def fresh() -> str:
+                return (await center.token(app, device)).password
+
+            await listening(fresh)
+
+    with _connection_told():
+        asyncio.run(asking() if token is None else listening(token))
+    return 0
+
+
+@contextmanager
+def _connection_told() -> Iterator[None]:
+    """Has the device say on standard error when it is connected, and why it is not."""
+    told = logging.StreamHandler(sys.stderr)
+    told.setFormatter(logging.Formatter("longline: %(message)s"))
+    log = logging.getLogger("longline.sdk")
+    level, log.propagate = log.level, False
+    log.setLevel(logging.INFO)
+    log.addHandler(told)
+    try:
+        yield
+    finally:
+        log.removeHandler(told)
+        log.setLevel(level)
+        log.propagate = True
+
+
+def _print_message(message: Message, *, json: bool) -> None:
+    try:
+        text: str | None = message.text
+    except UnicodeDecodeError:
+        text = None
+    if not json:
+        shown = base64.b64encode(message.payload).decode() if text is None else text
+        print(f"{message.topic}\t{shown}", flush=True)
+        return
+    print_json(
+        {
+            "message_id": message.id,
+            "topic": message.topic,
+            **({"payload_base64": message.payload} if text is None else {"payload": text}),
+            "content_type": message.content_type,
+            "sent_at": message.sent_at,
+            "qos": message.qos,
+            "duplicate": message.duplicate,
+        }
+    )
