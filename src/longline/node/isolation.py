@@ -83,6 +83,10 @@ class Isolation:
         self._fallen_for = 0.0
         self._working: asyncio.Task[None] | None = None
 
+    def state(self) -> int:
+        """For the metrics."""
+        return int(self.isolated)
+
     async def run(self) -> None:
         """Looks for as long as the process lives."""
         try:
