@@ -35,6 +35,10 @@ def said(server: ServerProcess, event: str) -> int:
     return sum(json.loads(line)["event"] == event for line in lines)
 
 
+async def says_once_more(server: ServerProcess, event: str, before: int) -> None:
+    await until(lambda: said(server, event) > before, tell=server.tail)
+
+
 async def test_devices_of_workers_that_are_paused_one_after_the_other_keep_their_connections(
     tmp_path: Path, rounds: int, chance: random.Random, tell: Callable[[str], None]
 ) -> None:
@@ -54,12 +58,10 @@ async def test_devices_of_workers_that_are_paused_one_after_the_other_keep_their
                 os.kill(victim, signal.SIGSTOP)
                 try:
                     dead = said(server, "node_cleaned_up")
-                    await until(
-                        lambda before=dead: said(server, "node_cleaned_up") > before, tell=server.tail
-                    )
+                    await says_once_more(server, "node_cleaned_up", dead)
                 finally:
                     os.kill(victim, signal.SIGCONT)
-                await until(lambda before=renamed: said(server, "renamed") > before, tell=server.tail)
+                await says_once_more(server, "renamed", renamed)
                 await books.promises(20)
                 for pusher in pushers:
                     pusher.cancel()
