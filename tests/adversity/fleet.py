@@ -61,15 +61,28 @@ class Books:
 
 
 class Fleet:
-    """Devices of one app, connected from `connect` until `close`; they come back by themselves."""
+    """Devices of one app, connected from `connect` until `close`; they come back by themselves.
 
-    def __init__(self, names: Iterable[str], port: int, app: str, secret: str, books: Books) -> None:
+    With `keep_alive` (s) they bear so long a silence of their server.
+    """
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        port: int,
+        app: str,
+        secret: str,
+        books: Books,
+        *,
+        keep_alive: int | None = None,
+    ) -> None:
         self.names = list(names)
         self.duplicates = 0
         self._port = port
         self._app = app
         self._secret = secret
         self._books = books
+        self._keep_alive = keep_alive
         self._stack = AsyncExitStack()
         self._devices: list[Device] = []
 
@@ -81,6 +94,7 @@ class Fleet:
                 app=self._app,
                 device=name,
                 token=jwt.encode({"sub": name}, self._secret, algorithm="HS256"),
+                keep_alive=self._keep_alive,
                 backoff_base=0.05,
                 backoff_cap=0.2,
             )
@@ -90,6 +104,11 @@ class Fleet:
             self._devices.append(device)
         for device in self._devices:
             await device.wait_connected()
+
+    @property
+    def connects(self) -> list[int]:
+        """How often each has connected."""
+        return [device.statistics.connects for device in self._devices]
 
     async def close(self) -> None:
         self.duplicates += sum(device.statistics.duplicates for device in self._devices)

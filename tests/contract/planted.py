@@ -18,7 +18,7 @@ from longline.model.apps import App
 from longline.model.commands import Command, Resync
 from longline.model.events import Event
 from longline.model.ledger import DeliveryRecord
-from longline.register.port import Register, Unbind
+from longline.register.port import Rebind, Register, Unbind
 from longline.saver.bundle import Saver
 from longline.saver.port.inboxes import Receipt
 from longline.saver.port.messages import IdempotencyConflict, Outcome, Submission
@@ -141,6 +141,21 @@ def late_unbind(register: Register) -> None:
     replace(register, "unbind", unbind_anybody)
 
 
+def taken_back(register: Register) -> None:
+    """Gives a device to the new name of a node wherever it is by now."""
+    rebind = register.rebind
+
+    async def rebind_anybody(batch: Sequence[Rebind]) -> list[int | None]:
+        done = []
+        for item in batch:
+            (binding,) = await register.locate(item.app, [item.device])
+            epoch = item.epoch if binding is None else binding.epoch
+            done += await rebind([msgspec.structs.replace(item, epoch=epoch)])
+        return done
+
+    replace(register, "rebind", rebind_anybody)
+
+
 def silent_gap(bus: Bus) -> None:
     """Tells nobody that commands were lost."""
     receive = bus.receive
@@ -204,6 +219,11 @@ FAULTS = {
         late_unbind,
         "register/test_register.py",
         "test_a_late_close_of_an_old_session_does_not_unbind_the_new_one",
+    ),
+    "taken-back": Fault(
+        taken_back,
+        "register/test_rebinding.py",
+        "test_what_has_come_elsewhere_meanwhile_is_not_taken_back",
     ),
     "silent-gap": Fault(silent_gap, "bus/test_bus.py", "test_a_receiver_waits_until_something_comes"),
     "two-leaders": Fault(two_leaders, "keeper/test_keeper.py", "test_exactly_one_member_leads_a_duty"),

@@ -17,7 +17,7 @@ from longline.model.devices import Profile
 from longline.model.events import Event
 from longline.model.ledger import State
 from longline.model.messages import Envelope, Message
-from longline.register.port import Bind, Register, Transition, Unbind
+from longline.register.port import Bind, Rebind, Register, Transition, Unbind
 from longline.register.redis import RedisRegister
 from longline.saver.bundle import Saver
 from longline.saver.kv.engine import RedisSaver
@@ -95,6 +95,7 @@ OF_SAVER: dict[str, Callable[[Saver], Awaitable[object]]] = {
 }
 OF_REGISTER: dict[str, Callable[[Register], Awaitable[object]]] = {
     "bind": lambda register: register.bind([Bind(1, name, "n", START) for name in "abc"]),
+    "rebind": lambda register: register.rebind([Rebind(1, name, "n", 5, START) for name in "abc"]),
     "unbind": lambda register: register.unbind([Unbind(1, name, 5, START) for name in "abc"]),
     "locate": lambda register: register.locate(1, ["a", "b"]),
     "count": lambda register: register.count(1),

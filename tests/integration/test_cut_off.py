@@ -1,8 +1,8 @@
-"""A room that is cut off from the store lets its devices go, and they are served elsewhere."""
+"""A room that is cut off from the store, or the keeper, lets its devices go: they are served elsewhere."""
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -26,31 +26,34 @@ DEVICES = 40
 
 
 class Site:
-    """Two rooms, and what they need; the first reaches the store through `network`."""
+    """Two rooms, and what they need; the first reaches the store and the keeper through `networks`."""
 
-    def __init__(self, directory: Path, network: FaultProxy, store: str, keeper: str) -> None:
-        self.network = network
+    def __init__(self, directory: Path, networks: Mapping[str, FaultProxy], store: str, keeper: str) -> None:
+        self.networks = networks
         self.key = secrets.token_urlsafe(16)
         self.ports = free_ports(5)
         self.room_ports = self.ports[:2]
         self.url = f"http://127.0.0.1:{self.ports[4]}"
         common = {
             "LONGLINE_ADMIN_KEY": self.key,
-            "LONGLINE_KEEPER__HOSTS": keeper,
             "LONGLINE_KEEPER__SESSION_TIMEOUT": "4",
             "LONGLINE_KEEPER__REPORT_INTERVAL": "0.5",
             "LONGLINE_STORE__PARTITIONS": "8",
         }
-        through = f"redis://127.0.0.1:{network.port}"
+        near = {"LONGLINE_STORE__URL": store, "LONGLINE_KEEPER__HOSTS": keeper}
+        far = {
+            "LONGLINE_STORE__URL": f"redis://127.0.0.1:{networks['store'].port}",
+            "LONGLINE_KEEPER__HOSTS": f"127.0.0.1:{networks['keeper'].port}",
+        }
         self.rooms = [
-            self._room(f"room-{number}", directory, {**common, "LONGLINE_STORE__URL": url}, number)
-            for number, url in enumerate((through, store))
+            self._room(f"room-{number}", directory, {**common, **reached}, number)
+            for number, reached in enumerate((far, near))
         ]
         self.center = RoleProcess(
             ["center", "dispatcher", "coordinator"],
             "center",
             directory,
-            {**common, "LONGLINE_STORE__URL": store, "LONGLINE_CENTER__PORT": str(self.ports[4])},
+            {**common, **near, "LONGLINE_CENTER__PORT": str(self.ports[4])},
             status=self.url,
         )
         self.processes = [*self.rooms, self.center]
@@ -81,8 +84,11 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     async with AsyncExitStack() as stack:
         redis = stack.enter_context(RedisServer(tmp_path / "redis"))
         keeper = stack.enter_context(zookeeper(tmp_path / "zookeeper"))
-        network = await stack.enter_async_context(FaultProxy("127.0.0.1", redis.port))
-        site = Site(tmp_path, network, redis.url, keeper.host)
+        networks = {
+            name: await stack.enter_async_context(FaultProxy("127.0.0.1", port))
+            for name, port in (("store", redis.port), ("keeper", keeper.port))
+        }
+        site = Site(tmp_path, networks, redis.url, keeper.host)
         for process in site.processes:
             process.start()
             stack.push_async_callback(process.kill)
@@ -91,7 +97,8 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         yield site
 
 
-async def test_the_devices_of_a_room_that_is_cut_off_from_the_store_are_served_elsewhere(site: Site) -> None:
+@pytest.mark.parametrize("cut", ["store", "keeper"])
+async def test_the_devices_of_a_room_that_is_cut_off_are_served_elsewhere(site: Site, cut: str) -> None:
     got: dict[str, list[str]] = {}
     devices: dict[str, Device] = {}
     async with AsyncExitStack() as stack:
@@ -132,7 +139,7 @@ async def test_the_devices_of_a_room_that_is_cut_off_from_the_store_are_served_e
 
         await push("before")
         await eventually(lambda: list(got.values()), [["before"]] * DEVICES, WITHIN, tell=site.tail)
-        site.network.stall()
+        site.networks[cut].stall()
         await push("during")
         await eventually(lambda: site.is_ready(0), False, WITHIN, tell=site.tail)
         await eventually(site.offered, {site.room_ports[1]}, WITHIN, tell=site.tail)
@@ -140,7 +147,7 @@ async def test_the_devices_of_a_room_that_is_cut_off_from_the_store_are_served_e
         await push("after")
         wanted = [["before", "during", "after"]] * DEVICES
         await eventually(lambda: list(got.values()), wanted, WITHIN, tell=site.tail)
-        site.network.resume()
+        site.networks[cut].resume()
         await until(lambda: site.is_ready(0), WITHIN, tell=site.tail)
         await eventually(site.offered, set(site.room_ports), WITHIN, tell=site.tail)
         await push("again")

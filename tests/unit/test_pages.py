@@ -44,8 +44,10 @@ def exported(name: str) -> bool:
         return True
     if part in TOLD and f'"{rest}"' in (SOURCE / TOLD[part]).read_text("utf-8"):
         return True
-    tallies = re.findall(r'\.tally\(\s*"(\w+)"', (SOURCE / "node" / "process.py").read_text("utf-8"))
-    return name == "longline_build_info" or name in {f"longline_{tally}_total" for tally in tallies}
+    process = (SOURCE / "node" / "process.py").read_text("utf-8")
+    tallies = {f"longline_{tally}_total" for tally in re.findall(r'\.tally\(\s*"(\w+)"', process)}
+    gauges = {f"longline_{gauge}" for gauge in re.findall(r'\.gauge\(\s*"(\w+)"', process)}
+    return name in {"longline_build_info", *tallies, *gauges}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -17,7 +17,7 @@ from longline.telemetry.faults import Faults
 
 EVERY: Final = 0.25  # s
 HELD_UP: Final = 2 * EVERY  # s between two looks that count at most: then this process got no time itself
-FALLEN: Final = 5.0  # s for which a process may look for a new name
+FALLEN: Final = 2.0  # s for which a process may look for a new name
 
 log = structlog.get_logger("longline.node")
 
@@ -82,6 +82,10 @@ class Isolation:
         self._silence = Silence(signs, monotonic())
         self._fallen_for = 0.0
         self._working: asyncio.Task[None] | None = None
+
+    def state(self) -> int:
+        """For the metrics."""
+        return int(self.isolated)
 
     async def run(self) -> None:
         """Looks for as long as the process lives."""

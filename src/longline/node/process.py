@@ -50,6 +50,7 @@ from longline.version import VERSION
 ROLES: Final = ("room", "center", "dispatcher", "coordinator")
 STATUS_CONNECTIONS: Final = 64  # at once, of those who look at probes and figures
 
+ISOLATED: Final = "1 while this process cannot reach its store, or was taken for dead and has no new name."
 STORE_GONE: Final = 2.0  # s of silence of the store after which a process that is to end does without it
 DISMISSED: Final = 1.0  # s for clients to go then
 
@@ -205,6 +206,7 @@ class Process:
         self._own("node.reconciler", self._reconciler.run)
         if self._isolation is not None:
             self._own("node.isolation", self._isolation.run)
+            self._collector.gauge("isolated", ISOLATED, self._isolation.state)
         await self._open_front(engines, opened)
         if settings.node.gc_freeze:
             quiet_gc()

@@ -183,6 +183,7 @@ class Room:
             faults=faults,
             departed=self.departures.add,
             fenced=fenced,
+            left=self._left,
         )
         self._apps = apps
         self._audit = Audit(register, sessions, self.rebinding.add, counters, faults)
@@ -299,8 +300,6 @@ class Room:
         await self.suspend()
         await self._bus.open(node)
         self._commands.leave()
-        with suppress(LonglineError):  # whoever declared it dead has shut the queue, or will
-            await self._bus.shut(self._node)
         self._node = node
         # What was to be heard of broadcasts and apps under the former name is read, or asked for, anew.
         self._broadcasts.rename(node)
@@ -309,6 +308,10 @@ class Room:
         await self.routes.rename(node)
         await self.rebinding.everybody(node)
         self.resume()
+
+    async def _left(self, former: str) -> None:
+        with suppress(LonglineError):  # whoever declared it dead has shut the queue, or will
+            await self._bus.shut(former)
 
     async def stop(self, grace: float) -> None:
         """Says goodbye to every device, then commits what is still to be; at most `grace` seconds."""

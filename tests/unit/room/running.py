@@ -112,6 +112,7 @@ class RunningRoom:
         self.apps = AppCache(saver.apps, known_for=60.0, unknown_for=5.0, clock=lambda: parts.time)
         self.takeovers = Takeovers(self.bus, counters, faults)
         self.fenced: list[str] = []
+        self.left: list[str] = []  # names to which nobody is bound any more
         self.admission = Admission(
             settings,
             NODE,
@@ -163,6 +164,7 @@ class RunningRoom:
             faults=faults,
             departed=self.departures.add,
             fenced=self.fenced.append,
+            left=self._left,
             sleep=self._pause,
         )
         parts.noted.admission = self.admission.admit
@@ -193,6 +195,9 @@ class RunningRoom:
         for result in await asyncio.gather(*self._tasks, return_exceptions=True):
             if isinstance(result, Exception):
                 raise result  # no task of a room may end
+
+    async def _left(self, former: str) -> None:
+        self.left.append(former)
 
     async def _pause(self, seconds: float) -> None:
         await asyncio.sleep(0)

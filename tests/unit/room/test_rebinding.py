@@ -225,6 +225,7 @@ async def test_a_new_name_that_dies_at_once_is_told_of_and_all_go_to_the_next() 
         await room.rebinding.everybody("n1-third")
         await room.settle()
         assert room.fenced == [AGAIN]
+        assert room.left == [NODE, AGAIN]
         assert await nodes(register, "d1", "d2") == ["n1-third", "n1-third"]
 
 
@@ -242,3 +243,21 @@ async def test_a_client_that_reconnects_meanwhile_keeps_its_new_connection() -> 
         (binding,) = await register.locate(APP, ["phone"])
         assert binding is not None
         assert (binding.node, binding.epoch) == (AGAIN, again.session.epoch)
+
+
+async def test_a_former_name_is_left_when_nobody_is_bound_to_it_any_more() -> None:
+    """If the process ends before, others find what is still bound there by the queue of that name."""
+    async with a_dead_room("d1", "d2") as (room, register):
+        register.held = asyncio.Event()
+        await room.rebinding.everybody(AGAIN)
+        await room.settle()
+        assert room.left == []
+        register.held.set()
+        await room.settle()
+        assert room.left == [NODE]
+
+
+async def test_a_former_name_without_sessions_is_left_at_once() -> None:
+    async with RunningRoom() as room:
+        await room.rebinding.everybody(AGAIN)
+        assert room.left == [NODE]

@@ -586,6 +586,20 @@ async def test_a_room_under_a_new_name_is_a_new_room() -> None:
         assert a.table.counters.neighbours == 1
 
 
+async def test_a_room_is_no_neighbour_of_its_former_name() -> None:
+    """Whose queue is there until nobody is bound to it any more."""
+    async with Cluster() as cluster:
+        a = await cluster.room("a")
+        await cluster.bus.open("a2")
+        await a.table.rename("a2")
+        a.table.changed(Routes("a", added=((APP, "t"),), whole=True))
+        await cluster.pass_time(2 * REFRESH)
+        a.client("p").send(Publish("t", b"x"))
+        await cluster.settle()
+        assert a.table.counters.neighbours == 0
+        assert cluster.bus.forwarded() == []
+
+
 # --- all of it at random ------------------------------------------------------------------------------
 
 LEVELS = st.sampled_from(["a", "b", "+"])

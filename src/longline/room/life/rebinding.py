@@ -38,7 +38,9 @@ class Rebinding:
     """Owned by the room, which runs `run` as a task. Bounded by the number of sessions.
 
     `departed` is told of a session that ended while it was bound anew. `fenced` is told when the node's name
-    turns out to be dead; whoever gives it another one calls `everybody` again.
+    turns out to be dead; whoever gives it another one calls `everybody` again. `left` is awaited with a
+    former name when nobody is bound to it any more; until then whatever tells others of that name stays, so
+    that they find its sessions if this process ends meanwhile.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Rebinding:
         faults: Faults,
         departed: Callable[[Session], None],
         fenced: Callable[[str], None],
+        left: Callable[[str], Awaitable[None]],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._node = node
@@ -64,6 +67,8 @@ class Rebinding:
         self._faults = faults
         self._departed = departed
         self._fenced = fenced
+        self._left = left
+        self._former: list[str] = []
         self._sleep = sleep
         self._unsure: set[Session] = set()  # of which a step got no answer: it may have been carried out
         self._waiting: Batcher[Session] = Batcher(
@@ -76,12 +81,15 @@ class Rebinding:
 
     async def everybody(self, node: str) -> None:
         """The node has another name: every session is to go there. Returns when all of them are noted."""
+        self._former.append(self._node)
         self._node = node
         for tenant in list(self._sessions.tenants.values()):
             for done, session in enumerate(list(tenant.sessions.values()), 1):
                 self._waiting.add(session)
                 if done % SLICE == 0:
                     await asyncio.sleep(0)
+        if not len(self._waiting):
+            await self._leave()
 
     def waiting(self) -> int:
         return len(self._waiting)
@@ -96,6 +104,7 @@ class Rebinding:
             await self._check(await self._rebind(sessions))
         except Fenced:
             self._fenced(self._node)
+            return
         except LonglineError as error:
             self._unsure.update(sessions)
             if error.retryable or len(batch) > 1:
@@ -106,7 +115,13 @@ class Rebinding:
                 raise
             self._faults.note("room.rebinding", error)
             self._give_up(batch[0])
+        if not self._waiting.waiting:
+            await self._leave()
         await self._sleep(PAUSE)
+
+    async def _leave(self) -> None:
+        while self._former:
+            await self._left(self._former.pop(0))
 
     async def _rebind(self, sessions: Sequence[Session]) -> list[Session]:
         """Binds these; returns those that are bound and here."""

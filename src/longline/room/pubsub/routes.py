@@ -74,6 +74,7 @@ class RouteTable:
     ) -> None:
         self.counters = RouteCounters()
         self._node = node
+        self._names = {node}  # and former ones, whose queues may be there for a while
         self._bus = bus
         self._sessions = sessions
         self._fanout = fanout
@@ -101,7 +102,7 @@ class RouteTable:
 
     def changed(self, command: Routes) -> None:
         """Another room has told of its filters, or asks for ours."""
-        if command.node == self._node:
+        if command.node in self._names:
             return
         table = self._table
         neighbour = table.by_name.get(command.node) or self._meet(command.node)
@@ -135,6 +136,7 @@ class RouteTable:
     async def rename(self, node: str) -> None:
         """This room goes on under another name: to the others it is a new one."""
         self._node = node
+        self._names.add(node)
         self._tell.update(dict.fromkeys(self._table.by_name))
         await self.rebuild()
 
@@ -229,7 +231,7 @@ class RouteTable:
             return
         table = self._table
         for name in names:
-            if name != self._node and name not in table.by_name:
+            if name not in self._names and name not in table.by_name:
                 self._meet(name)
         present = set(names)
         # Who has been heard of since we asked was only too new for the answer.
