@@ -7,6 +7,7 @@ from contextlib import suppress
 import httpx
 import pytest
 
+from longline.mqtt.packets import Publish
 from tests.integration.live_node import LiveNode
 from tests.waiting import until
 
@@ -95,3 +96,21 @@ async def test_a_node_whose_disk_is_full_is_not_ready_until_there_is_room(node: 
 
 async def readiness(front: Front, status: int) -> bool:
     return (await front.ask("GET", "/readyz")).status_code == status
+
+
+async def test_who_looks_at_a_message_hears_that_the_device_has_it(
+    node: LiveNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it has not acknowledged it, and the room would say so only a second later."""
+    monkeypatch.setattr("longline.center.messages.LOOK_FOR", 60.0)
+    monkeypatch.setattr("longline.room.push.receipts.NOTE_AFTER", 3_600_000)
+    front = Front(node)
+    await front.app("news")
+    token = (await front.ask("POST", "/v1/apps/news/devices/d1/token", json={})).json()["password"]
+    async with await node.connect() as device:
+        await device.enter("d1", "news", token)
+        message = {"audience": {"devices": ["d1"]}, "payload": 1}
+        sent = await front.ask("POST", "/v1/apps/news/messages", json=message)
+        assert isinstance(await device.receive(), Publish)
+        shown = await front.ask("GET", f"/v1/apps/news/messages/{sent.json()['message_id']}")
+        assert (shown.json()["status"], shown.json()["ledger"]["sent"]) == ("delivering", 1)

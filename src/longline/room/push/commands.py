@@ -21,6 +21,7 @@ from longline.model.commands import (
     CloseReason,
     Command,
     Forward,
+    Looked,
     Resync,
     Routes,
     Unicast,
@@ -32,6 +33,7 @@ from longline.room.pubsub.routes import RouteTable
 from longline.room.push.broadcasts import Broadcasts
 from longline.room.push.frames import Frames
 from longline.room.push.pushes import Pushes
+from longline.room.push.receipts import Receipts
 from longline.room.session.session import Gone, Session
 from longline.room.session.sessions import Sessions
 from longline.saver.app_cache import AppCache
@@ -65,6 +67,7 @@ class Commands:
         faults: Faults,
         sessions: Sessions,
         pushes: Pushes,
+        receipts: Receipts,
         apps: AppCache,
         broadcasts: Broadcasts,
         routes: RouteTable,
@@ -76,6 +79,7 @@ class Commands:
         self._faults = faults
         self._sessions = sessions
         self._pushes = pushes
+        self._receipts = receipts
         self._apps = apps
         self._broadcasts = broadcasts
         self._routes = routes
@@ -164,6 +168,8 @@ class Commands:
             self._routes.changed(command)
         elif isinstance(command, Cancelled):
             self._broadcasts.cancel(command.app, command.message_id)
+        elif isinstance(command, Looked):
+            self._receipts.note(command.app)
         elif isinstance(command, AppChanged):
             await self._change(command)
         elif isinstance(command, Resync):
