@@ -5,6 +5,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import msgspec
 from msgspec import UNSET
@@ -243,8 +244,10 @@ class _Handlers:
         young = self._clock() - status.message.created_at < YOUNG
         if ledger.pending and (ledger.routed or young) and not _moved(ledger):
             # A room may have written it, and wait for the acknowledgement before it says so.
-            await self._rooms.look(app)
             deadline = time.monotonic() + LOOK_FOR
+            with suppress(LonglineError, TimeoutError):  # what is known is shown all the same
+                async with asyncio.timeout(LOOK_FOR):
+                    await self._rooms.look(app)
             while not _moved(status.ledger) and time.monotonic() < deadline:
                 await asyncio.sleep(LOOK_EVERY)
                 status = await self._find(request, app)

@@ -128,17 +128,26 @@ async def test_a_look_at_what_nobody_can_have_got_waits_for_nobody(api: Api, new
     assert await api.commands() == []
 
 
-async def test_many_looks_bother_the_rooms_now_and_then(
+async def test_many_looks_bother_the_rooms_now_and_then(api: Api, news: str) -> None:
+    app = await api.saver.apps.find("news")
+    assert app is not None
+    for _ in range(20):
+        await api.center.rooms.look(app)
+    assert len(await api.commands()) == 1
+    api.now += 100
+    await api.center.rooms.look(app)
+    assert len(await api.commands()) == 1
+
+
+async def test_a_room_that_takes_no_commands_holds_up_no_look(
     api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("longline.center.messages.LOOK_FOR", 0.0)
     await api.device(news, "d1")
     await api.connect("news", "d1")
     message_id = await sent(api, news, "d1")
-    await api.commands()
-    for _ in range(20):
-        await api.http.get(f"{news}/messages/{message_id}")
-    assert len(await api.commands()) == 1
-    api.now += 100
-    await api.http.get(f"{news}/messages/{message_id}")
-    assert len(await api.commands()) == 1
+
+    async def full(node: str, commands: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(api.bus, "send", full)
+    assert (await api.http.get(f"{news}/messages/{message_id}")).json()["status"] == "accepted"

@@ -78,7 +78,7 @@ async def test_a_document_says_what_the_types_and_the_table_say(api: Api) -> Non
     assert send["requestBody"]["required"]
     assert "example" in send["requestBody"]["content"]["application/json"]
     assert send["parameters"][-1]["name"] == "Idempotency-Key"
-    assert list(send["responses"]) == ["202", "400", "401", "403", "404", "409", "413", "422", "503"]
+    assert list(send["responses"]) == ["202", "400", "401", "403", "404", "409", "413", "422", "429", "503"]
     assert "Longline-Durability" in send["responses"]["202"]["headers"]
     assert "`no_target`" in send["responses"]["404"]["description"]
     assert send["security"] == [{"key": []}]

@@ -21,9 +21,7 @@ from longline.saver.port.inboxes import InboxStore, Receipt
 from longline.telemetry.faults import Faults
 
 NOTE_AFTER: Final = 1000  # ms until an unacknowledged push is noted as sent
-LOOK_BACK: Final = (
-    20_000  # pushes that are gone through when somebody looks; older ones are noted soon anyhow
-)
+LOOK_BACK: Final = 20_000  # pushes that are gone through when somebody looks; the tick finds older ones
 NOTE_AT_ONCE: Final = 1000  # of them that are noted then
 RETRY: Final = Retry(0.2, 5.0)
 BATCH: Final = 20_000
