@@ -54,7 +54,7 @@ class _Log(logging.Logger):
             self._faults.note("center.http", error)
 
 
-class Connections:
+class HttpConnections:
     """All connections of a server, at most `limit`. `keep_alive`: seconds that one without a request is kept.
 
     `report` is told of peers' mistakes, `faults` of our own.
@@ -66,9 +66,9 @@ class Connections:
         self.log = _Log(faults)
         self.counters = ConnectionCounters()
         self._shares: Shares[str] = Shares(limit)
-        self._idle: dict[str, dict[Connection, None]] = {}  # by network, who is idle longest first
+        self._idle: dict[str, dict[HttpConnection, None]] = {}  # by network, who is idle longest first
 
-    def admit(self, connection: "Connection") -> bool:
+    def admit(self, connection: "HttpConnection") -> bool:
         """Lets a connection in, perhaps in the place of an idle one; False when there is no room for it."""
         shares, network = self._shares, connection.network
         while not shares.take(network):
@@ -84,11 +84,11 @@ class Connections:
         self.is_idle(connection)
         return True
 
-    def is_idle(self, connection: "Connection") -> None:
+    def is_idle(self, connection: "HttpConnection") -> None:
         """It has no request under way."""
         self._idle.setdefault(connection.network, {})[connection] = None
 
-    def is_busy(self, connection: "Connection") -> None:
+    def is_busy(self, connection: "HttpConnection") -> None:
         """It has one."""
         idle = self._idle.get(connection.network)
         if idle is not None:
@@ -96,14 +96,14 @@ class Connections:
             if not idle:
                 del self._idle[connection.network]
 
-    def release(self, connection: "Connection") -> None:
+    def release(self, connection: "HttpConnection") -> None:
         """It is gone, or about to be."""
         self.is_busy(connection)
         self._shares.give(connection.network)
         self.counters.open -= 1
 
 
-class Connection(HttpToolsProtocol):
+class HttpConnection(HttpToolsProtocol):
     """One connection; `network` is whose it is."""
 
     def __init__(
@@ -113,7 +113,7 @@ class Connection(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
-        all_of_them: Connections,
+        all_of_them: HttpConnections,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.network = ""

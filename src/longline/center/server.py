@@ -10,7 +10,7 @@ from typing import cast
 import uvicorn
 from starlette.types import ASGIApp
 
-from longline.center.connection import Connection, Connections
+from longline.center.connection import HttpConnection, HttpConnections
 
 
 class _Server(uvicorn.Server):
@@ -34,7 +34,7 @@ class HttpServer:
         host: str,
         port: int,
         *,
-        connections: Connections,
+        connections: HttpConnections,
         grace: float,
         backlog: int = 1024,
         reuse_port: bool = False,
@@ -46,7 +46,7 @@ class HttpServer:
         self._server = _Server(
             uvicorn.Config(
                 app,
-                http=cast(type[asyncio.Protocol], partial(Connection, all_of_them=connections)),
+                http=cast(type[asyncio.Protocol], partial(HttpConnection, all_of_them=connections)),
                 ws="none",
                 lifespan="off",
                 log_config=None,

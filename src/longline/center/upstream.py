@@ -16,7 +16,7 @@ from longline.center.paging import after_name, cursor_after
 from longline.center.reading import Query
 from longline.center.schemas import UpstreamQuery
 from longline.center.service import CenterService
-from longline.center.sharing import PLACE
+from longline.center.sharing import TICKET
 from longline.center.times import rfc3339
 from longline.center.waiting import Waiting
 from longline.errors import BadRequest
@@ -86,7 +86,7 @@ class _Handlers:
         deadline = time.monotonic() + query.wait
         events = await self._events(app, place, query.limit)
         left = float(query.wait)
-        while not events.events and left > 0 and self._ready() and not request.scope[PLACE].gave_way:
+        while not events.events and left > 0 and self._ready() and not request.scope[TICKET].gave_way:
             await self._wait(request, app, place, left)
             events = await self._events(app, place, query.limit)
             left = deadline - time.monotonic()
@@ -108,7 +108,7 @@ class _Handlers:
     async def _wait(self, request: Request, app: App, place: _Place, seconds: float) -> None:
         """Waits for events; `ClientDisconnect` when the caller goes away meanwhile."""
         gone = asyncio.create_task(_gone(request), name="center.caller-gone")
-        waiting = self._waiting.wait(app.number, place.event, seconds, request.scope[PLACE])
+        waiting = self._waiting.wait(app.number, place.event, seconds, request.scope[TICKET])
         events = asyncio.create_task(waiting, name="center.wait")
         try:
             await asyncio.wait([gone, events], return_when=asyncio.FIRST_COMPLETED)

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from longline.center.api import application
 from longline.center.auth import digest, new_device_secret, new_server_key
-from longline.center.connection import Connections
+from longline.center.connection import HttpConnections
 from longline.center.counters import CONNECTION_GAUGES, CONNECTION_LABELS, GAUGES, LABELS
 from longline.center.server import HttpServer
 from longline.center.service import CenterService, Metrics
@@ -258,8 +258,8 @@ class Process:
                 app, settings.center.host, settings.center.port, "center.port", connections, opened
             )
 
-    def _connections(self, part: str, limit: int) -> Connections:
-        connections = Connections(limit, self._report, self.faults)
+    def _connections(self, part: str, limit: int) -> HttpConnections:
+        connections = HttpConnections(limit, self._report, self.faults)
         self._collector.add(part, connections.counters, gauges=CONNECTION_GAUGES, labels=CONNECTION_LABELS)
         return connections
 
@@ -269,7 +269,7 @@ class Process:
         host: str,
         port: int,
         setting: str,
-        connections: Connections,
+        connections: HttpConnections,
         opened: AsyncExitStack,
     ) -> None:
         """Serves an application, unless the port is off."""
