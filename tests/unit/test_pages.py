@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from longline.center.counters import CenterCounters
+from longline.center.counters import CenterCounters, ConnectionCounters
 from longline.room.counters import RoomCounters
 from longline.room.pubsub.relay import RouteCounters
 from longline.settings.catalogue import CATALOGUE, SECTIONS
@@ -19,6 +19,7 @@ COUNTED: Final[dict[str, type]] = {
     "room": RoomCounters,
     "routes": RouteCounters,
     "center": CenterCounters,
+    "http": ConnectionCounters,
     "loop": LoopProbe,
     "gc": GcPauses,
 }
@@ -42,6 +43,9 @@ def exported(name: str) -> bool:
     if part in TOLD and f'"{rest}"' in (SOURCE / TOLD[part]).read_text("utf-8"):
         return True
     tallies = re.findall(r'\.tally\(\s*"(\w+)"', (SOURCE / "node" / "process.py").read_text("utf-8"))
+    gauges = re.findall(r'\.gauge\(\s*"(\w+)"', (SOURCE / "node" / "process.py").read_text("utf-8"))
+    if name in {f"longline_{gauge}" for gauge in gauges}:
+        return True
     return name == "longline_build_info" or name in {f"longline_{tally}_total" for tally in tallies}
 
 

@@ -80,7 +80,7 @@ class HttpConnections:
                 return False
             self.counters.displaced += 1
             idle.end()
-        self.counters.open += 1
+        self.counters.connections += 1
         self.is_idle(connection)
         return True
 
@@ -100,7 +100,7 @@ class HttpConnections:
         """It is gone, or about to be."""
         self.is_busy(connection)
         self._shares.give(connection.network)
-        self.counters.open -= 1
+        self.counters.connections -= 1
 
 
 class HttpConnection(HttpToolsProtocol):

@@ -230,7 +230,7 @@ async def test_a_head_that_takes_too_long_is_not_waited_for(
     assert await silent.rest() == b""
     assert await slow.rest() in (b"", b"HTTP/1.1 431 ")
     trickling.cancel()
-    await until(lambda: connections.counters.open == 0)
+    await until(lambda: connections.counters.connections == 0)
     assert connections.counters.refused["idle"] == 2
 
 
@@ -273,7 +273,7 @@ async def test_who_does_not_read_its_answers_is_closed(
         while not connections.counters.refused.get("not_read"):
             await raw.send(b"GET /docs.js HTTP/1.1\r\nHost: x\r\n\r\n")
             await asyncio.sleep(0)
-    await until(lambda: connections.counters.open == 0)
+    await until(lambda: connections.counters.connections == 0)
     await until(lambda: api.center.counters.requests_running == 0)
     raw.writer.transport.abort()
 
@@ -304,7 +304,7 @@ async def test_idle_connections_make_room_for_others(url: str, connections: Http
     idle = [await dial(url) for _ in range(30)]
     async with httpx.AsyncClient(base_url=url) as client:
         assert (await client.get("/healthz")).status_code == 200
-    assert connections.counters.open <= 8
+    assert connections.counters.connections <= 8
     assert connections.counters.displaced >= 22
     for raw in idle:
         raw.writer.close()
@@ -324,7 +324,7 @@ async def test_a_connection_with_a_request_under_way_makes_room_for_nobody(
     assert ("too_many_connections", "127.0.0.1") in reports
     for raw in polls:
         raw.writer.close()
-    await until(lambda: connections.counters.open == 0)
+    await until(lambda: connections.counters.connections == 0)
 
 
 async def test_what_uvicorn_has_to_say_is_said_once(
