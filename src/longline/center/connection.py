@@ -17,7 +17,6 @@ from typing import Any
 
 import httptools
 import msgspec
-from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -248,10 +247,8 @@ class HttpConnection(HttpToolsProtocol):
         self._cancel()
         self._all.is_busy(self)
         super().on_headers_complete()
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        if not self._busy:  # else it waits in the pipeline
+            self._running = self.cycle
 
     def on_body(self, body: bytes) -> None:
         self._moved = True
@@ -262,6 +259,8 @@ class HttpConnection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        if self.pipeline:
+            self._running, _ = self.pipeline[-1]  # uvicorn takes it from there, and begins it
         super().on_response_complete()
         self._unset_keepalive_if_required()  # ours is not put off by a byte now and then
         if self._busy or not self._admitted:
