@@ -39,7 +39,7 @@ from longline.room.session.sessions import Sessions
 from longline.saver.app_cache import AppCache
 from longline.telemetry.faults import Faults
 
-SLICE: Final = 500  # commands carried out, or sessions gone through, before the loop may serve others
+SLICE: Final = 500  # deliveries, other commands, or sessions gone through, before the loop may serve others
 REMEMBERED: Final = 16_384  # deliveries of online_only unicasts that are known when they come again
 RETRY_AFTER: Final = 0.5  # s, after a bus that could not be read
 
@@ -126,15 +126,19 @@ class Commands:
                 await asyncio.sleep(RETRY_AFTER)
                 continue
             now = wall_clock()
-            for done, command in enumerate(commands, 1):
+            done = 0
+            for command in commands:
                 try:
                     if isinstance(command, Unicast):
                         self._unicast(command, now)
+                        done += len(command.targets)  # up to 1000 of them
                     else:
                         await self._carry_out(command)
+                        done += 1
                 except Exception as error:
                     self._faults.note("room.commands", error)
-                if done % SLICE == 0:
+                if done >= SLICE:
+                    done = 0
                     await asyncio.sleep(0)
 
     # --- carrying out -----------------------------------------------------------------------------
