@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection
 from longline.bus.local import LocalBus
 from longline.center.api import application
 from longline.center.auth import digest
-from longline.center.connection import Connections
+from longline.center.connection import HttpConnections
 from longline.center.paging import cursor_after
 from longline.center.server import HttpServer
 from longline.center.service import CenterService, Metrics
@@ -82,7 +82,7 @@ class Served:
             refusals=OncePerPeer(100, 60.0),
             faults=Faults(),
         )
-        connections = Connections(100, lambda *_: None, Faults())
+        connections = HttpConnections(100, lambda *_: None, Faults())
         server = HttpServer(
             application(center), "127.0.0.1", 0, connections=connections, faults=Faults(), grace=2.0
         )

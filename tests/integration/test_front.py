@@ -7,6 +7,7 @@ from contextlib import suppress
 import httpx
 import pytest
 
+from longline.mqtt.packets import Publish
 from tests.integration.live_node import LiveNode
 from tests.waiting import until
 
@@ -95,3 +96,62 @@ async def test_a_node_whose_disk_is_full_is_not_ready_until_there_is_room(node: 
 
 async def readiness(front: Front, status: int) -> bool:
     return (await front.ask("GET", "/readyz")).status_code == status
+
+
+async def test_who_looks_at_a_message_hears_that_the_device_has_it(
+    node: LiveNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it has not acknowledged it, and the room would say so only a second later."""
+    monkeypatch.setattr("longline.center.messages.LOOK_FOR", 60.0)
+    monkeypatch.setattr("longline.room.push.receipts.NOTE_AFTER", 3_600_000)
+    front = Front(node)
+    await front.app("news")
+    token = (await front.ask("POST", "/v1/apps/news/devices/d1/token", json={})).json()["password"]
+    async with await node.connect() as device:
+        await device.enter("d1", "news", token)
+        message = {"audience": {"devices": ["d1"]}, "payload": 1}
+        sent = await front.ask("POST", "/v1/apps/news/messages", json=message)
+        assert isinstance(await device.receive(), Publish)
+        shown = await front.ask("GET", f"/v1/apps/news/messages/{sent.json()['message_id']}")
+        assert (shown.json()["status"], shown.json()["ledger"]["sent"]) == ("delivering", 1)
+
+
+async def test_every_example_of_the_document_is_what_a_node_takes(node: LiveNode) -> None:
+    """Each operation, with the examples that `/openapi.json` has for what it takes, and `/docs` sends."""
+    front = Front(node)
+    await front.app("news")
+    for name in ("d1", "d2"):
+        await front.ask("PUT", f"/v1/apps/news/devices/{name}", "news", json={})
+    message = {"audience": {"devices": ["d1"]}, "payload": 1}
+    sent = await front.ask("POST", "/v1/apps/news/messages", "news", json=message)
+    (member,) = (await front.ask("GET", "/v1/nodes")).json()["nodes"]
+    # What is there has names of its own.
+    names = {"id": sent.json()["message_id"], "node": member["node"]}
+    document = (await front.ask("GET", "/openapi.json")).json()
+    operations = [
+        (method, path, entry)
+        for path, methods in document["paths"].items()
+        for method, entry in methods.items()
+    ]
+    # What takes things away comes last, the app at the very end.
+    operations.sort(key=lambda each: -len(each[1]) if each[0] == "delete" else -1000)
+    refused = {}
+    for method, path, entry in operations:
+        address = path
+        for parameter in entry["parameters"]:
+            if parameter["in"] == "path":
+                value = names.get(parameter["name"], parameter["example"])
+                address = address.replace(f"{{{parameter['name']}}}", value)
+        content = entry.get("requestBody", {}).get("content", {}).get("application/json", {})
+        rest = {}
+        if content:
+            assert "example" in content, f"{method} {path} has no example"
+            rest["json"] = content["example"]
+        if path == "/v1/apps" and method == "post":
+            rest["json"] = {**content["example"], "app": "another"}  # this one is there
+        if path == "/v1/config:promote":
+            await front.ask("PUT", "/v1/config/room.linger", json={"value": 9, "nodes": [member["node"]]})
+        answer = await front.ask(method, address, **rest)
+        if answer.status_code >= 400:
+            refused[f"{method} {path}"] = answer.text
+    assert refused == {}

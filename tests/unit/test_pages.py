@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from longline.center.counters import CenterCounters
+from longline.center.counters import CenterCounters, ConnectionCounters
 from longline.room.counters import RoomCounters
 from longline.room.pubsub.relay import RouteCounters
 from longline.settings.catalogue import CATALOGUE, SECTIONS
@@ -22,6 +22,7 @@ COUNTED: Final[dict[str, type]] = {
     "room": RoomCounters,
     "routes": RouteCounters,
     "center": CenterCounters,
+    "http": ConnectionCounters,
     "loop": LoopProbe,
     "gc": GcPauses,
 }

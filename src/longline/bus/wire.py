@@ -16,6 +16,7 @@ from longline.model.commands import (
     Close,
     Command,
     Forward,
+    Looked,
     Resync,
     Routes,
     Unicast,
@@ -33,6 +34,7 @@ _KINDS: Final[dict[type[Command], int]] = {
     Routes: 6,
     Cancelled: 7,
     Resync: 8,
+    Looked: 9,
 }
 _READERS: Final[dict[int, Callable[[bytes | msgspec.Raw], Command]]] = {
     kind: msgspec.msgpack.Decoder(command).decode for command, kind in _KINDS.items()

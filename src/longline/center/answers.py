@@ -205,26 +205,24 @@ class Estimate(Struct, frozen=True):
 
 # --- events --------------------------------------------------------------------------------------
 
-_EVENT = {
-    "type": "object",
-    "required": ["cursor", "type", "device", "at"],
-    "properties": {
-        "cursor": {"type": "string", "description": "To go on behind this event."},
-        "type": {"type": "string", "description": "`presence`; more to come."},
-        "device": {"type": "string"},
-        "at": {"type": "string", "format": "date-time"},
-        "state": {"type": "string", "enum": ["online", "moved", "offline"]},
-        "epoch": {"type": "integer", "description": "Of the session that began or ended."},
-        "sequence": {"type": "integer", "description": "Rises with every transition of a device."},
-        "room": {"type": "string", "description": "The node of that session."},
-    },
-}
+
+class EventView(Struct, frozen=True, omit_defaults=True):
+    """Something that happened to a device; which fields there are depends on its type."""
+
+    cursor: Annotated[str, Meta(description="To go on behind this event.")]
+    type: Annotated[str, Meta(description="`presence`; more to come.", examples=["presence"])]
+    device: str
+    at: Time
+    state: Literal["online", "moved", "offline"] | UnsetType = UNSET
+    epoch: Annotated[int | UnsetType, Meta(description="Of the session that began or ended.")] = UNSET
+    sequence: Annotated[int | UnsetType, Meta(description="Rises with every transition of a device.")] = UNSET
+    room: Annotated[str | UnsetType, Meta(description="The node of that session.")] = UNSET
 
 
 class EventList(Struct, frozen=True):
     """Events of an app's devices, oldest first."""
 
-    events: Annotated[list[dict[str, AnyJson]], Meta(extra_json_schema={"items": _EVENT})]
+    events: list[EventView]
     next_cursor: Annotated[str | None, Meta(description="Where to go on; null: there was no event yet.")]
     gap: Annotated[bool, Meta(description="Events behind the cursor were removed before they were read.")]
 

@@ -39,14 +39,8 @@ def application(center: CenterService) -> ASGIApp:
     """The whole API as one ASGI application."""
     rows = operations(center)
     routes = [Route(row.path, row.endpoint, methods=[row.method]) for row in rows]
-    routes += _documentation(rows)
-    # Behind the routes that take a method, one for each address that takes all others.
-    methods: defaultdict[str, set[str]] = defaultdict(set)
-    for route in routes:
-        methods[route.path] |= route.methods or set()
-    routes += [Route(path, _Refusal(allowed)) for path, allowed in methods.items()]
     return Gate(
-        Router(routes, redirect_slashes=False, default=_unknown_address),
+        Router(_in_order(routes + _documentation(rows)), redirect_slashes=False, default=_unknown_address),
         settings=lambda: center.settings,
         sharing=center.sharing,
         keys=center.keys,
@@ -54,6 +48,27 @@ def application(center: CenterService) -> ASGIApp:
         refusals=center.refusals,
         faults=center.faults,
     )
+
+
+def _in_order(routes: list[Route]) -> list[Route]:
+    """The routes address by address: those that take a method, then one that refuses all others.
+
+    An address that ends with a parameter comes behind those that say more, `{name}:rollback`: the
+    parameter would take that for a name.
+    """
+    addresses: defaultdict[str, list[Route]] = defaultdict(list)
+    for route in routes:
+        addresses[route.path].append(route)
+
+    def vague(path: str) -> bool:
+        return path.endswith("}") and any(other.startswith(f"{path}:") for other in addresses)
+
+    ordered: list[Route] = []
+    for path in sorted(addresses, key=vague):
+        ordered += addresses[path]
+        allowed = {method for route in addresses[path] for method in route.methods or ()}
+        ordered.append(Route(path, _Refusal(allowed)))
+    return ordered
 
 
 class _Refusal:
@@ -87,7 +102,18 @@ def _documentation(rows: list[Operation]) -> list[Route]:
         Route("/docs", _file("docs.html", "text/html")),
         Route("/docs.css", _file("docs.css", "text/css")),
         Route("/docs.js", _file("docs.js", "text/javascript")),
+        Route("/", _elsewhere("docs")),
+        Route("/docs/", _elsewhere("../docs")),
     ]
+
+
+def _elsewhere(path: str) -> Endpoint:
+    """Sends people on, also behind a proxy that has the API below a path of its own."""
+
+    async def redirect(request: Request) -> Response:
+        return Response(status_code=307, headers={"Location": path})
+
+    return redirect
 
 
 def _file(name: str, media_type: str) -> Endpoint:

@@ -17,7 +17,6 @@ from typing import Any
 
 import httptools
 import msgspec
-from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -54,7 +53,7 @@ class _Log(logging.Logger):
             self._faults.note("center.http", error)
 
 
-class Connections:
+class HttpConnections:
     """All connections of a server, at most `limit`. `keep_alive`: seconds that one without a request is kept.
 
     `report` is told of peers' mistakes, `faults` of our own.
@@ -66,9 +65,9 @@ class Connections:
         self.log = _Log(faults)
         self.counters = ConnectionCounters()
         self._shares: Shares[str] = Shares(limit)
-        self._idle: dict[str, dict[Connection, None]] = {}  # by network, who is idle longest first
+        self._idle: dict[str, dict[HttpConnection, None]] = {}  # by network, who is idle longest first
 
-    def admit(self, connection: "Connection") -> bool:
+    def admit(self, connection: "HttpConnection") -> bool:
         """Lets a connection in, perhaps in the place of an idle one; False when there is no room for it."""
         shares, network = self._shares, connection.network
         while not shares.take(network):
@@ -80,15 +79,15 @@ class Connections:
                 return False
             self.counters.displaced += 1
             idle.end()
-        self.counters.open += 1
+        self.counters.connections += 1
         self.is_idle(connection)
         return True
 
-    def is_idle(self, connection: "Connection") -> None:
+    def is_idle(self, connection: "HttpConnection") -> None:
         """It has no request under way."""
         self._idle.setdefault(connection.network, {})[connection] = None
 
-    def is_busy(self, connection: "Connection") -> None:
+    def is_busy(self, connection: "HttpConnection") -> None:
         """It has one."""
         idle = self._idle.get(connection.network)
         if idle is not None:
@@ -96,14 +95,14 @@ class Connections:
             if not idle:
                 del self._idle[connection.network]
 
-    def release(self, connection: "Connection") -> None:
+    def release(self, connection: "HttpConnection") -> None:
         """It is gone, or about to be."""
         self.is_busy(connection)
         self._shares.give(connection.network)
-        self.counters.open -= 1
+        self.counters.connections -= 1
 
 
-class Connection(HttpToolsProtocol):
+class HttpConnection(HttpToolsProtocol):
     """One connection; `network` is whose it is."""
 
     def __init__(
@@ -113,7 +112,7 @@ class Connection(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
-        all_of_them: Connections,
+        all_of_them: HttpConnections,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.network = ""
@@ -248,10 +247,8 @@ class Connection(HttpToolsProtocol):
         self._cancel()
         self._all.is_busy(self)
         super().on_headers_complete()
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        if not self._busy:  # else it waits in the pipeline
+            self._running = self.cycle
 
     def on_body(self, body: bytes) -> None:
         self._moved = True
@@ -262,6 +259,8 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        if self.pipeline:
+            self._running, _ = self.pipeline[-1]  # uvicorn takes it from there, and begins it
         super().on_response_complete()
         self._unset_keepalive_if_required()  # ours is not put off by a byte now and then
         if self._busy or not self._admitted:

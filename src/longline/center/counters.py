@@ -5,7 +5,7 @@ from longline.telemetry.counters import Tally
 
 GAUGES = ("events_waiting", "requests_running", "sends_running")
 LABELS = {"answers": "status", "errors": "code"}
-CONNECTION_GAUGES = ("open",)
+CONNECTION_GAUGES = ("connections",)
 CONNECTION_LABELS = {"refused": "code"}
 
 
@@ -26,16 +26,16 @@ class CenterCounters(DeliveryCounters):
 
 
 class ConnectionCounters:
-    """Plain numbers of HTTP connections since the start; `open` goes up and down.
+    """Plain numbers of HTTP connections since the start; `connections` goes up and down.
 
     `displaced`: idle ones that were closed to make room for others. `refused`, by code: what ended
     connections before a request of theirs was looked at, and those that were idle for too long or did not
     read their answers.
     """
 
-    __slots__ = ("displaced", "open", "refused")
+    __slots__ = ("connections", "displaced", "refused")
 
     def __init__(self) -> None:
+        self.connections = 0
         self.displaced = 0
-        self.open = 0
         self.refused = Tally()

@@ -42,6 +42,7 @@ from longline.center.service import CenterService
 from longline.center.times import rfc3339
 from longline.center.tokens import device_token
 from longline.errors import DeviceNotFound, LonglineError, ValidationFailed
+from longline.flow.turns import Turns
 from longline.model.apps import App
 from longline.model.commands import CloseReason
 from longline.model.devices import (
@@ -62,7 +63,13 @@ _encode = msgspec.json.Encoder().encode
 def operations(center: CenterService) -> list[Operation]:
     """The rows of devices."""
     handlers = _Handlers(
-        center.saver.devices, center.saver.inboxes, center.register, center.rooms, center.locks, center.clock
+        center.saver.devices,
+        center.saver.inboxes,
+        center.register,
+        center.rooms,
+        center.locks,
+        center.pipeline.turns,
+        center.clock,
     )
     every, one = "/v1/apps/{app}/devices", "/v1/apps/{app}/devices/{device}"
     missing = (DeviceNotFound,)
@@ -104,6 +111,7 @@ class _Handlers:
         register: Register,
         rooms: Rooms,
         locks: Locks,
+        turns: Turns[int],
         clock: Callable[[], int],
     ) -> None:
         self._devices = devices
@@ -111,6 +119,7 @@ class _Handlers:
         self._register = register
         self._rooms = rooms
         self._locks = locks
+        self._turns = turns
         self._clock = clock
         self._query = Query(DeviceQuery)
         self._kick = Query(KickQuery)
@@ -166,7 +175,8 @@ class _Handlers:
             except LonglineError as error:
                 results.append(DeviceResult(error=error_answer(error).error))
         if batch:
-            await self._devices.put(app.number, batch, self._clock())
+            async with self._turns.turn(app.number, len(batch)):
+                await self._devices.put(app.number, batch, self._clock())
         return answer(DeviceResults(results))
 
     def _devices_in(self, body: bytes) -> Sequence[BatchDevice | LonglineError]:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from longline.center.auth import Keys
 from longline.center.counters import CenterCounters
 from longline.center.errors import error_response
-from longline.center.sharing import PLACE, Place, Sharing, of_network
+from longline.center.sharing import TICKET, Pools, Ticket, of_network
 from longline.errors import BadRequest, BodyTooLarge, LonglineError
 from longline.model.networks import network_of
 from longline.settings import CenterSettings
@@ -46,7 +46,7 @@ class Gate:
         app: ASGIApp,
         *,
         settings: Callable[[], CenterSettings],
-        sharing: Sharing,
+        sharing: Pools,
         keys: Keys,
         counters: CenterCounters,
         refusals: OncePerPeer,
@@ -77,11 +77,11 @@ class Gate:
             await send(message)
 
         counters.requests_running += 1
-        place: Place | None = None
+        ticket: Ticket | None = None
         try:
             if scope["path"] not in ALWAYS_ADMITTED:
-                place = scope[PLACE] = self._place(scope)
-            await self._app(scope, self._body(scope, receive, place), answer)
+                ticket = scope[TICKET] = self._ticket(scope)
+            await self._app(scope, self._body(scope, receive, ticket), answer)
         except ClientDisconnect:
             return  # nobody is left to answer
         except Exception as error:
@@ -90,18 +90,18 @@ class Gate:
                 await self._refuse(known, scope, receive, answer)
         finally:
             counters.requests_running -= 1
-            if place is not None:
-                place.leave()
+            if ticket is not None:
+                ticket.leave()
 
-    def _place(self, scope: Scope) -> Place:
+    def _ticket(self, scope: Scope) -> Ticket:
         who = self._keys.recognised(_header(scope, b"authorization"))
         # Not all at the same moment again.
-        return Place(self._sharing, who or of_network(network_of(_peer(scope))), SPREAD * random.random())
+        return Ticket(self._sharing, who or of_network(network_of(_peer(scope))), SPREAD * random.random())
 
-    def _body(self, scope: Scope, receive: Receive, place: Place | None) -> Receive:
+    def _body(self, scope: Scope, receive: Receive, ticket: Ticket | None) -> Receive:
         """The body's source.
 
-        It raises `BodyTooLarge` once more than `max_body` bytes came, and what `Place.expect` raises before
+        It raises `BodyTooLarge` once more than `max_body` bytes came, and what `Ticket.expect` raises before
         the first of them is read.
         """
         length = _content_length(scope)
@@ -114,17 +114,17 @@ class Gate:
         async def counted() -> Message:
             nonlocal seen, expected
             if length is not None:  # the HTTP parser sees to it that no more comes
-                if place is not None and not expected:
+                if ticket is not None and not expected:
                     expected = True
-                    place.expect(length)
+                    ticket.expect(length)
                 return await receive()
             message = await receive()
             size = len(message.get("body", b""))
             seen += size
             if seen > limit:
                 raise BodyTooLarge(f"the body is over the limit of {limit} bytes")
-            if place is not None:
-                place.expect(size)
+            if ticket is not None:
+                ticket.expect(size)
             return message
 
         return counted

@@ -1,8 +1,11 @@
 """Operations on messages: sending, their ledgers, cancelling."""
 
+import asyncio
 import hashlib
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import msgspec
 from msgspec import UNSET
@@ -50,10 +53,15 @@ from longline.errors import (
 )
 from longline.model.apps import App
 from longline.model.commands import Cancelled
-from longline.model.ledger import DeliveryRecord, State
+from longline.model.ledger import DeliveryRecord, Ledger, State
 from longline.saver.bundle import Durability
 from longline.saver.port.ledgers import LedgerStore, Status
 from longline.saver.port.messages import Accepted, MessageStore
+
+LOOK_FOR = 0.1  # s: for so long a look at a message waits for what rooms have to say of it
+LOOK_EVERY = 0.02  # s
+YOUNG = 5000  # ms: a message may be on its way to devices though the ledger does not say so yet
+AT_ONCE = 64 * 1024  # bytes of a batch that are decoded before the loop may serve others
 
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 _STATES: dict[State, DeliveryState] = {
@@ -175,22 +183,34 @@ class _Handlers:
         self._pipeline.circuit.check()
         key = _idempotency_key(request)
         body = await read_bytes(request)
-        sent = await self._send(request, app, self._drafts(body), key, body)
+        sent = await self._send(request, app, await self._drafts(body), key, body)
         return self._marked(sent, answer(MessageResults([_result(item) for item in sent.results]), 202))
 
-    def _drafts(self, body: bytes) -> list[Draft | LonglineError]:
-        """Each message of a batch, or what is wrong with it."""
+    async def _drafts(self, body: bytes) -> list[Draft | LonglineError]:
+        """Each message of a batch, or what is wrong with it. Others have their turn in between."""
+        asked: Sequence[MessageBody | msgspec.Raw]
         try:
-            asked: Sequence[MessageBody | msgspec.Raw] = self._batch.decode(body).messages
+            if len(body) > AT_ONCE:
+                asked = self._raw_batch.decode(body).messages
+            else:
+                asked = self._batch.decode(body).messages
         except (ValidationFailed, NotSupported):
             # Something in it is wrong. If it is the batch itself this raises again; else find out which.
             asked = self._raw_batch.decode(body).messages
         drafts: list[Draft | LonglineError] = []
+        read = 0
         for item in asked:
             try:
-                drafts.append(draft_of(self._message.decode(item) if isinstance(item, msgspec.Raw) else item))
+                if isinstance(item, msgspec.Raw):
+                    read += len(memoryview(item))
+                    drafts.append(draft_of(self._message.decode(item)))
+                else:
+                    drafts.append(draft_of(item))
             except LonglineError as error:
                 drafts.append(error)
+            if read > AT_ONCE:
+                read = 0
+                await asyncio.sleep(0)
         return drafts
 
     async def _send(
@@ -219,7 +239,19 @@ class _Handlers:
 
     async def status(self, request: Request, app: App) -> Response:
         """Show where a message stands, with its ledger."""
-        return answer(_view(await self._find(request, app)))
+        status = await self._find(request, app)
+        ledger = status.ledger
+        young = self._clock() - status.message.created_at < YOUNG
+        if ledger.pending and (ledger.routed or young) and not _moved(ledger):
+            # A room may have written it, and wait for the acknowledgement before it says so.
+            deadline = time.monotonic() + LOOK_FOR
+            with suppress(LonglineError, TimeoutError):  # what is known is shown all the same
+                async with asyncio.timeout(LOOK_FOR):
+                    await self._rooms.look(app)
+            while not _moved(status.ledger) and time.monotonic() < deadline:
+                await asyncio.sleep(LOOK_EVERY)
+                status = await self._find(request, app)
+        return answer(_view(status))
 
     async def cancel(self, request: Request, app: App) -> Response:
         """Take back what is not yet delivered; the ledger counts it as dropped, `cancelled`.
@@ -270,12 +302,16 @@ def _result(result: Accepted | LonglineError) -> MessageResult:
     return MessageResult(message_id=result.message_id)
 
 
+def _moved(ledger: Ledger) -> bool:
+    """Whether anything of it has come to anybody, or to its end."""
+    return bool(ledger.sent or ledger.acked or ledger.expired or ledger.collapsed)
+
+
 def _view(status: Status) -> MessageStatus:
     ledger = status.ledger
-    moved = ledger.sent or ledger.acked or ledger.expired or ledger.collapsed
     return MessageStatus(
         message_id=status.message.id,
-        status="done" if ledger.pending == 0 else "delivering" if moved else "accepted",
+        status="done" if ledger.pending == 0 else "delivering" if _moved(ledger) else "accepted",
         created_at=rfc3339(status.message.created_at),
         ledger=LedgerView(
             targeted=ledger.targeted,

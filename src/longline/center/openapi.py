@@ -8,7 +8,7 @@ rules between the fields of a type, and examples.
 import inspect
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 import msgspec
@@ -23,6 +23,7 @@ from longline.errors import (
     Forbidden,
     LonglineError,
     Overloaded,
+    RateLimited,
     Unauthorized,
     Unavailable,
     ValidationFailed,
@@ -33,7 +34,8 @@ from longline.version import VERSION
 
 _ABOUT = """Pushes messages to devices, and says of each what became of it.
 
-Errors have one form; `error.code` is stable. Lists take `limit` and `cursor`. Times are RFC 3339 in UTC.
+Errors have one form; `error.code` is stable. Lists take `limit` and `cursor`. Times are RFC 3339 in UTC. An
+integer is written without a fraction: 60, and not 60.0.
 """
 _KEY = "key"
 _SCHEMAS = "#/components/schemas/"
@@ -76,7 +78,6 @@ _DURABILITY: JsonObject = {
 
 # What holds between the fields of a type, which types cannot say.
 _RULES: dict[str, JsonObject] = {
-    "MessageBody": {"oneOf": [{"required": ["payload"]}, {"required": ["payload_base64"]}]},
     "Rotation": {
         "not": {
             "properties": {"server_key": {"const": False}, "device_secret": {"const": False}},
@@ -87,6 +88,8 @@ _RULES: dict[str, JsonObject] = {
 
 _EXAMPLES: dict[str, JsonObject] = {
     "NewApp": {"app": "news"},
+    "AppChange": {"name": "The News"},
+    "Rotation": {"server_key": True, "device_secret": False},
     "NewProfile": {"tags": ["beta"], "attributes": {"plan": "pro"}, "timezone": "Europe/Berlin"},
     "ProfileChange": {"attributes": {"plan": None}},
     "DeviceBatch": {"devices": [{"device": "d1", "tags": ["beta"]}, {"device": "d2"}]},
@@ -105,7 +108,7 @@ _EXAMPLES: dict[str, JsonObject] = {
     },
     "EstimateRequest": {"audience": "all"},
     "DrainRequest": {"rate": 200, "deadline": 600},
-    "ConfigValue": {"value": 20, "nodes": ["host-3"]},
+    "ConfigValue": {"value": 20},
 }
 
 
@@ -145,7 +148,32 @@ def _schemas(operations: Sequence[Operation]) -> dict[str, JsonObject]:
         schema["description"] = inspect.cleandoc(schema["description"])
     for name, rule in _RULES.items():
         schemas[name].update(rule)
+    _tell_apart(schemas, "MessageBody", {"JsonMessage": "payload", "BytesMessage": "payload_base64"})
     return schemas
+
+
+def _tell_apart(schemas: dict[str, JsonObject], name: str, kinds: Mapping[str, str]) -> None:
+    """Makes of a type that has exactly one of several fields a choice of types that each have theirs.
+
+    A rule between fields says the same to a validator, and nothing to who generates a client from this.
+    """
+    whole = schemas[name]
+    properties, required = whole["properties"], whole["required"]
+    assert isinstance(properties, dict)
+    assert isinstance(required, list)
+    for kind, field in kinds.items():
+        others = set(kinds.values()) - {field}
+        schemas[kind] = {
+            **whole,
+            "title": kind,
+            "properties": {key: value for key, value in properties.items() if key not in others},
+            "required": [*required, field],
+        }
+    schemas[name] = {
+        "title": name,
+        "description": whole["description"],
+        "oneOf": [{"$ref": _SCHEMAS + kind} for kind in kinds],
+    }
 
 
 def _described(operation: Operation) -> JsonObject:
@@ -234,5 +262,5 @@ def _errors(operation: Operation) -> list[type[LonglineError]]:
     if "{app}" in operation.path:
         errors.append(AppNotFound)
     if operation.path not in ALWAYS_ADMITTED:
-        errors += [Overloaded, Unavailable]
+        errors += [RateLimited, Overloaded, Unavailable]
     return list(dict.fromkeys((*errors, *operation.errors)))

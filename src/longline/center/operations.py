@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from longline.center.auth import Keys
-from longline.center.sharing import PLACE, Place
+from longline.center.sharing import TICKET, Ticket
 from longline.errors import AppNotFound, LonglineError
 from longline.model.apps import App
 
@@ -43,14 +43,14 @@ def for_app(keys: Keys, handler: AppHandler) -> Endpoint:
     @functools.wraps(handler)
     async def endpoint(request: Request) -> Response:
         authorization, name = request.headers.get("authorization"), request.path_params["app"]
-        place: Place = request.scope[PLACE]
-        app = await keys.app(authorization, name, place.who)
-        place.belongs_to(app.app)
+        ticket: Ticket = request.scope[TICKET]
+        app = await keys.app(authorization, name, ticket.who)
+        ticket.belongs_to(app.app)
         try:
             return await handler(request, app)
         except AppNotFound:
             # Remembered from before it was deleted, through another center, and made again?
-            present = await keys.app(authorization, name, place.who, fresh=True)
+            present = await keys.app(authorization, name, ticket.who, fresh=True)
             if present.number == app.number:
                 raise
             return await handler(request, present)
@@ -63,7 +63,7 @@ def for_admin(keys: Keys, handler: Endpoint) -> Endpoint:
 
     @functools.wraps(handler)
     async def endpoint(request: Request) -> Response:
-        await keys.admin(request.headers.get("authorization"), request.scope[PLACE].who)
+        await keys.admin(request.headers.get("authorization"), request.scope[TICKET].who)
         return await handler(request)
 
     return endpoint

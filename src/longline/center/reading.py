@@ -11,7 +11,7 @@ import msgspec
 from starlette.requests import Request
 
 from longline.center.errors import from_malformed, from_validation
-from longline.center.sharing import PLACE, Place
+from longline.center.sharing import TICKET, Ticket
 from longline.errors import BadRequest, Overloaded
 
 BODY_DEADLINE = 30.0  # seconds; a body that trickles in holds one of `center.max_requests`
@@ -24,14 +24,14 @@ async def read_bytes(request: Request) -> bytes:
 
     `Overloaded` when it has not arrived and others need its place.
     """
-    place: Place = request.scope[PLACE]
+    ticket: Ticket = request.scope[TICKET]
     try:
         async with asyncio.timeout(BODY_DEADLINE) as deadline:
-            with place.idle(lambda: deadline.reschedule(0.0)):
+            with ticket.idle(lambda: deadline.reschedule(0.0)):
                 return await request.body()
     except TimeoutError:
-        if place.gave_way:
-            raise Overloaded("others need its place", retry_after=place.retry_after) from None
+        if ticket.gave_way:
+            raise Overloaded("others need its place", retry_after=ticket.retry_after) from None
         raise BadRequest(f"the body did not arrive within {BODY_DEADLINE:.0f} s") from None
 
 

@@ -4,10 +4,14 @@ import asyncio
 from collections.abc import Callable
 
 from longline.bus.port import Bus
+from longline.flow.lru import LruCache
 from longline.model.apps import App
-from longline.model.commands import AppChanged, Close, CloseReason, Command
+from longline.model.commands import AppChanged, Close, CloseReason, Command, Looked
 from longline.register.port import Register, Unbind
 from longline.saver.app_cache import AppCache
+
+LOOK_EVERY = 100  # ms: so often are rooms told that somebody looks at an app's messages
+LOOKS = 1000  # apps of which is remembered when that was
 
 
 class Rooms:
@@ -18,11 +22,19 @@ class Rooms:
         self._register = register
         self._apps = apps
         self._clock = clock
+        self._looked: LruCache[int, int] = LruCache(LOOKS)
 
     async def tell_all(self, command: Command) -> None:
         """Puts a command into every node's queue; a full one holds up no other."""
         nodes = await self._bus.nodes()
         await asyncio.gather(*(self._bus.send(node, [command]) for node in nodes))
+
+    async def look(self, app: App) -> None:
+        """Has the rooms tell the store what they wrote to the app's devices, if not asked just now."""
+        now = self._clock()
+        if now - (self._looked.get(app.number) or 0) >= LOOK_EVERY:
+            self._looked.put(app.number, now)
+            await self.tell_all(Looked(app.number))
 
     async def app_changed(self, app: App, reason: CloseReason | None = None) -> None:
         """Lets this process and every node forget what they remember of the app."""

@@ -9,7 +9,7 @@ from typing import cast
 import uvicorn
 from starlette.types import ASGIApp
 
-from longline.center.connection import Connection, Connections
+from longline.center.connection import HttpConnection, HttpConnections
 from longline.flow.kept import kept
 from longline.flow.listening import bound
 from longline.telemetry.faults import Faults
@@ -44,7 +44,7 @@ class HttpServer:
         host: str,
         port: int,
         *,
-        connections: Connections,
+        connections: HttpConnections,
         faults: Faults,
         grace: float,
         backlog: int = 1024,
@@ -57,7 +57,7 @@ class HttpServer:
         self._server = _Server(
             uvicorn.Config(
                 app,
-                http=cast(type[asyncio.Protocol], partial(Connection, all_of_them=connections)),
+                http=cast(type[asyncio.Protocol], partial(HttpConnection, all_of_them=connections)),
                 ws="none",
                 lifespan="off",
                 log_config=None,

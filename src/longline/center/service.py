@@ -8,7 +8,7 @@ from longline.center.auth import Keys
 from longline.center.counters import CenterCounters
 from longline.center.locks import Locks
 from longline.center.rooms import Rooms
-from longline.center.sharing import Sharing
+from longline.center.sharing import Pools
 from longline.center.waiting import Waiting
 from longline.delivery.pipeline import Pipeline
 from longline.keeper.port import Keeper
@@ -82,7 +82,7 @@ class CenterService:
             online_grace=settings.online_grace,
             idempotency_ttl=settings.idempotency_ttl,
         )
-        self.sharing = Sharing(settings)
+        self.sharing = Pools(settings)
         self.waiting = Waiting(saver.events, self.counters, ready=ready)
 
     def reconfigure(self, settings: CenterSettings) -> None:

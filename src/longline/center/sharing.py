@@ -20,7 +20,7 @@ ADMIN = "admin"
 RESERVED = 16  # part of a pool that is kept for the admin key: one in so many
 WAITING = 2  # part of the requests that may wait for events: one in so many
 
-PLACE = "longline.place"  # in an ASGI scope: the request's `Place`
+TICKET = "longline.ticket"  # in an ASGI scope: the request's `Ticket`
 
 
 def of_app(app: str) -> str:
@@ -33,14 +33,14 @@ def of_network(network: str) -> str:
     return f"network {network}"
 
 
-class Sharing:
+class Pools:
     """The pools of one process, as large as its settings say."""
 
     def __init__(self, settings: CenterSettings) -> None:
         self.requests = Shares(0, privileged=ADMIN)
         self.bodies = Shares(0, privileged=ADMIN)  # bytes
         self.waiting = Shares(0, privileged=ADMIN)
-        self.idle: dict[str, dict[Place, None]] = {}  # by whose share they are on: those that may give way
+        self.idle: dict[str, dict[Ticket, None]] = {}  # by whose share they are on: those that may give way
         self.configure(settings)
 
     def configure(self, settings: CenterSettings) -> None:
@@ -59,14 +59,14 @@ class Sharing:
         most = pool.most()
         if most is None or pool.held(most) <= pool.held(who) + amount:
             return False
-        for place in self.idle.get(most, ()):  # the oldest first
-            if place.holds(pool):
-                place.give_way()
+        for ticket in self.idle.get(most, ()):  # the oldest first
+            if ticket.holds(pool):
+                ticket.give_way()
                 return True
         return False
 
 
-class Place:
+class Ticket:
     """What one request holds, from its admission to its end. `who` has it on its share.
 
     Raises `RateLimited` where its caller has more than its share, `Overloaded` where there is no more room
@@ -76,7 +76,7 @@ class Place:
 
     __slots__ = ("_body", "_end", "_sharing", "_waits", "gave_way", "retry_after", "who")
 
-    def __init__(self, sharing: Sharing, who: str, retry_after: float) -> None:
+    def __init__(self, sharing: Pools, who: str, retry_after: float) -> None:
         self._sharing = sharing
         self._body = 0
         self._waits = False
@@ -127,10 +127,10 @@ class Place:
             yield
         finally:
             self._end = None
-            places = idle.get(self.who)
-            if places is not None:
-                places.pop(self, None)
-                if not places:
+            tickets = idle.get(self.who)
+            if tickets is not None:
+                tickets.pop(self, None)
+                if not tickets:
                     del idle[self.who]
 
     def holds(self, pool: Shares[str]) -> bool:

@@ -3,28 +3,38 @@
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from longline.center.answers import EventList, answer
+from longline.center.answers import EventList, EventView, answer
 from longline.center.operations import Operation, for_app
 from longline.center.paging import after_name, cursor_after
 from longline.center.reading import Query
 from longline.center.schemas import UpstreamQuery
 from longline.center.service import CenterService
-from longline.center.sharing import PLACE
+from longline.center.sharing import TICKET
 from longline.center.times import rfc3339
 from longline.center.waiting import Waiting
 from longline.errors import BadRequest
 from longline.model.apps import App
-from longline.model.devices import JsonObject
 from longline.model.events import Event
 from longline.saver.port.events import EventStore
 
-_object = msgspec.json.Decoder(dict[str, object])
+
+class _Told(msgspec.Struct, frozen=True):
+    """What the store has of an event, as far as this version knows it."""
+
+    state: Literal["online", "moved", "offline"] | UnsetType = UNSET
+    epoch: int | UnsetType = UNSET
+    sequence: int | UnsetType = UNSET
+    room: str | UnsetType = UNSET
+
+
+_told = msgspec.json.Decoder(_Told)
 
 
 def operations(center: CenterService) -> list[Operation]:
@@ -76,7 +86,7 @@ class _Handlers:
         deadline = time.monotonic() + query.wait
         events = await self._events(app, place, query.limit)
         left = float(query.wait)
-        while not events.events and left > 0 and self._ready() and not request.scope[PLACE].gave_way:
+        while not events.events and left > 0 and self._ready() and not request.scope[TICKET].gave_way:
             await self._wait(request, app, place, left)
             events = await self._events(app, place, query.limit)
             left = deadline - time.monotonic()
@@ -89,7 +99,7 @@ class _Handlers:
             gap = bool(found) and found[0][0] != place.event
             if not gap:
                 found = found[1:]
-        events: list[JsonObject] = []
+        events: list[EventView] = []
         for cursor, event in found[:limit]:
             place = _Place(place.event, cursor)
             events.append(_view(event, _written(place)))
@@ -98,7 +108,7 @@ class _Handlers:
     async def _wait(self, request: Request, app: App, place: _Place, seconds: float) -> None:
         """Waits for events; `ClientDisconnect` when the caller goes away meanwhile."""
         gone = asyncio.create_task(_gone(request), name="center.caller-gone")
-        waiting = self._waiting.wait(app.number, place.event, seconds, request.scope[PLACE])
+        waiting = self._waiting.wait(app.number, place.event, seconds, request.scope[TICKET])
         events = asyncio.create_task(waiting, name="center.wait")
         try:
             await asyncio.wait([gone, events], return_when=asyncio.FIRST_COMPLETED)
@@ -128,11 +138,11 @@ def _written(place: _Place) -> str:
     return cursor_after(msgspec.json.encode(place).decode())
 
 
-def _view(event: Event, cursor: str) -> JsonObject:
-    return {
-        **_object.decode(event.data),
-        "cursor": cursor,
-        "type": event.kind,
-        "device": event.device,
-        "at": rfc3339(event.at),
-    }
+def _view(event: Event, cursor: str) -> EventView:
+    try:
+        told = _told.decode(event.data)
+    except msgspec.DecodeError:  # of a release that says it in another way
+        told = _Told()
+    return EventView(
+        cursor, event.kind, event.device, rfc3339(event.at), told.state, told.epoch, told.sequence, told.room
+    )

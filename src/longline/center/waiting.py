@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 
 from longline.center.counters import CenterCounters
-from longline.center.sharing import Place
+from longline.center.sharing import Ticket
 from longline.saver.port.events import EventStore
 
 LOOK_EVERY = 0.25  # s
@@ -39,11 +39,11 @@ class Waiting:
         self._ready = ready
         self._lookouts: dict[int, _Lookout] = {}
 
-    async def wait(self, app: int, after: str, seconds: float, place: Place) -> None:
+    async def wait(self, app: int, after: str, seconds: float, ticket: Ticket) -> None:
         """Returns when the app may have events behind the cursor `after`, and at the latest after `seconds`.
 
         Sooner when the request has to give way to others'. It waits on the share of whose request has this
-        place. Raises `Overloaded` when too many wait, `RateLimited` when too many of these do, and what the
+        ticket. Raises `Overloaded` when too many wait, `RateLimited` when too many of these do, and what the
         store raises.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -52,7 +52,7 @@ class Waiting:
             if not future.done():
                 future.set_result(None)
 
-        with place.waiting(end):
+        with ticket.waiting(end):
             await self._wait(app, after, seconds, future)
 
     async def _wait(self, app: int, after: str, seconds: float, future: asyncio.Future[None]) -> None:

@@ -75,7 +75,9 @@ class _Request(NamedTuple):
 
 
 class Pipeline:
-    """Takes drafts in, from every front door of one process, and counts them. `circuit` guards the store.
+    """Takes drafts in, from every front door of one process, and counts them.
+
+    `circuit` guards the store; in `turns`, whatever writes much for an app takes turns with others'.
 
     `default_ttl` in seconds; `online_grace`: seconds that a message for who is connected lasts;
     `idempotency_ttl`: seconds that a key is remembered.
@@ -103,7 +105,7 @@ class Pipeline:
         self._idempotency_ttl = idempotency_ttl * 1000
         # Both are bounded by the front doors: no more than the requests that they admit at once.
         self._sends: set[asyncio.Task[Sent]] = set()
-        self._turns: Turns[int] = Turns(AT_ONCE, SLICE)
+        self.turns: Turns[int] = Turns(AT_ONCE, SLICE)
         self._in_flight: set[tuple[int, str]] = set()
 
     async def close(self) -> None:
@@ -151,11 +153,6 @@ class Pipeline:
         send.add_done_callback(done)
         return await asyncio.shield(send)
 
-    @property
-    def waiting(self) -> int:
-        """How many pieces wait for their turn."""
-        return self._turns.waiting
-
     async def _send(self, request: _Request, drafts: Sequence[Draft | LonglineError]) -> Sent:
         pieces = list(sliced(drafts))
         if len(pieces) == 1:
@@ -178,7 +175,7 @@ class Pipeline:
     async def _send_piece(
         self, request: _Request, drafts: Sequence[Draft | LonglineError], units: int
     ) -> Sent:
-        async with self._turns.turn(request.app.number, units):
+        async with self.turns.turn(request.app.number, units):
             envelopes, wrong = self._composed(request, drafts)
             if not envelopes:
                 return Sent(list(wrong.values()), False)

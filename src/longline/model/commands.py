@@ -127,8 +127,14 @@ class Cancelled(msgspec.Struct, frozen=True):
     message_id: str
 
 
+class Looked(msgspec.Struct, frozen=True):
+    """Somebody looks at what became of an app's messages: tell the store now what was written of them."""
+
+    app: int
+
+
 class Resync(msgspec.Struct, frozen=True):
     """Commands were lost: read again what is pending for every connected device."""
 
 
-Command = Unicast | Broadcast | Close | AppChanged | Forward | Routes | Cancelled | Resync
+Command = Unicast | Broadcast | Close | AppChanged | Forward | Routes | Cancelled | Looked | Resync

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from longline.center.api import application
 from longline.center.auth import digest, new_device_secret, new_server_key
-from longline.center.connection import Connections
+from longline.center.connection import HttpConnections
 from longline.center.counters import CONNECTION_GAUGES, CONNECTION_LABELS, GAUGES, LABELS
 from longline.center.server import HttpServer
 from longline.center.service import CenterService, Metrics
@@ -267,7 +267,7 @@ class Process:
         opened.push_async_callback(readiness.close)
         app: ASGIApp = Probes(readiness.obstacle, self._metrics)
         node = settings.node
-        status = self._connections("status_connections", STATUS_CONNECTIONS)
+        status = self._connections("status", STATUS_CONNECTIONS)
         await self._listen(app, node.status_host, node.status_port, "node.status_port", status, opened)
         if "center" in self.roles:
             center = CenterService(
@@ -286,6 +286,16 @@ class Process:
             opened.push_async_callback(center.close)
             self._center = center
             self._collector.add("center", center.counters, gauges=GAUGES, labels=LABELS)
+            self._collector.gauge(
+                "center_turns_waiting",
+                "Pieces of large requests that wait for their turn at the store.",
+                lambda: center.pipeline.turns.waiting,
+            )
+            self._collector.gauge(
+                "center_bodies_bytes",
+                "What the bodies of requests under way have, or say that they have.",
+                lambda: center.sharing.bodies.total,
+            )
             app = application(center)
         if "dispatcher" in self.roles:
             dispatcher = self._dispatcher = Dispatcher(settings.dispatcher, engines.keeper)
@@ -296,13 +306,13 @@ class Process:
         if "center" in self.roles or "dispatcher" in self.roles:
             files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
             limit = min(settings.center.max_connections, max(8, files // 4))  # most are for devices
-            connections = self._connections("http_connections", limit)
+            connections = self._connections("http", limit)
             await self._listen(
                 app, settings.center.host, settings.center.port, "center.port", connections, opened
             )
 
-    def _connections(self, part: str, limit: int) -> Connections:
-        connections = Connections(limit, self._report, self.faults)
+    def _connections(self, part: str, limit: int) -> HttpConnections:
+        connections = HttpConnections(limit, self._report, self.faults)
         self._collector.add(part, connections.counters, gauges=CONNECTION_GAUGES, labels=CONNECTION_LABELS)
         return connections
 
@@ -312,7 +322,7 @@ class Process:
         host: str,
         port: int,
         setting: str,
-        connections: Connections,
+        connections: HttpConnections,
         opened: AsyncExitStack,
     ) -> None:
         """Serves an application, unless the port is off."""

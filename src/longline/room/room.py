@@ -168,6 +168,7 @@ class Room:
             faults=faults,
             sessions=sessions,
             pushes=pushes,
+            receipts=self.receipts,
             apps=apps,
             broadcasts=self._broadcasts,
             routes=self.routes,

@@ -10,6 +10,7 @@ from longline.register.port import Unbind
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Arrive
 from tests.unit.center.conftest import ROOM, Api
+from tests.waiting import until
 
 PROFILE: JsonObject = {
     "aliases": ["ann"],
@@ -339,3 +340,30 @@ async def test_a_token_is_a_jwt_for_the_device(api: Api, news: str, body: JsonOb
 async def test_a_token_lives_a_second_to_ten_years(api: Api, news: str, expires_in: object) -> None:
     answer = await api.http.post(f"{news}/devices/d1/token", json={"expires_in": expires_in})
     assert answer.status_code == 422
+
+
+async def test_great_batches_of_devices_take_turns_with_others(
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They wait for each other before the store is asked, and not in its queue, which is everybody's."""
+    other = await api.app("other")
+    entered, go_on, asked = asyncio.Event(), asyncio.Event(), []
+    put = api.saver.devices.put
+
+    async def slowly(app: int, batch: Sequence[Registration], now: int) -> list[Device]:
+        asked.append((app, len(batch)))
+        entered.set()
+        await go_on.wait()
+        return await put(app, batch, now)
+
+    monkeypatch.setattr(api.saver.devices, "put", slowly)
+    body = {"devices": [{"device": f"d{n}"} for n in range(1000)]}
+    batches = [asyncio.create_task(api.http.post(f"{news}/devices:batch", json=body)) for _ in range(20)]
+    await until(lambda: api.center.pipeline.turns.waiting == 16)
+    late = asyncio.create_task(api.http.post(f"{other}/devices:batch", json={"devices": [{"device": "x"}]}))
+    await until(lambda: api.center.pipeline.turns.waiting == 17)
+    go_on.set()
+    assert (await late).status_code == 200
+    for answer in await asyncio.gather(*batches):
+        assert answer.status_code == 200
+    assert [size for _, size in asked].index(1) <= 6

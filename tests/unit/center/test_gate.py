@@ -1,7 +1,9 @@
 """What holds for every request, whatever it asks for."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
+from urllib.parse import urljoin
 
 import pytest
 import structlog
@@ -114,7 +116,6 @@ async def test_a_body_that_never_ends_is_given_up(
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/v1",
         "/v1/apps/",
         "/v2/apps",
@@ -141,12 +142,37 @@ async def test_an_unknown_address_is_not_found(api: Api, news: str, path: str) -
         ("OPTIONS", "/v1/apps/news/messages", "POST"),
         ("POST", "/healthz", "GET, HEAD"),
         ("DELETE", "/docs", "GET, HEAD"),
+        ("PUT", "/v1/config/room.linger:rollback", "POST"),
+        ("GET", "/v1/config/room.linger:rollback", "POST"),
+        ("POST", "/v1/config/room.linger", "DELETE, GET, HEAD, PUT"),
     ],
 )
 async def test_a_wrong_method_hears_the_right_ones(api: Api, method: str, path: str, allow: str) -> None:
     answer = await api.http.request(method, path)
     assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
     assert answer.headers["allow"] == allow
+
+
+@pytest.mark.parametrize("path", ["/", "/docs/"])
+async def test_who_looks_around_finds_the_documentation(api: Api, path: str) -> None:
+    answer = await api.http.get(path)
+    assert answer.status_code == 307
+    page = await api.http.get(urljoin(f"http://longline.test{path}", answer.headers["location"]))
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+
+
+async def test_no_address_says_that_it_takes_a_method_which_it_does_not_take(api: Api, news: str) -> None:
+    """Each method of each address, with names that are there: the document, the router and Allow agree."""
+    spec = (await api.http.get("/openapi.json")).json()
+    for path, described in spec["paths"].items():
+        address = re.sub(
+            r"{(\w+)}", lambda found: {"app": "news", "name": "room.linger"}.get(found[1], "x"), path
+        )
+        allowed = {method.upper() for method in described}
+        for method in {"GET", "PUT", "POST", "PATCH", "DELETE"} - allowed:
+            answer = await api.http.request(method, address)
+            assert answer.status_code == 405, (method, path)
+            assert set(answer.headers["allow"].split(", ")) - {"HEAD"} == allowed, (method, path)
 
 
 async def test_a_fault_of_ours_tells_the_caller_nothing_and_the_log_everything(

@@ -1,11 +1,15 @@
 """What can be asked about a message once it is sent."""
 
+import asyncio
+
 import pytest
 
+from longline.model.commands import Looked
 from longline.model.devices import JsonObject
 from longline.model.ledger import State
 from longline.saver.port.inboxes import Receipt
 from tests.unit.center.conftest import Api
+from tests.waiting import until
 
 
 async def sent(api: Api, path: str, *devices: str) -> str:
@@ -98,3 +102,52 @@ async def test_an_audience_can_be_counted_beforehand(api: Api, news: str) -> Non
     assert some.json() == {"devices": 2, "online": 1}
     later = await api.http.post(path, json={"audience": {"tag": ["beta"]}})
     assert later.json()["error"]["code"] == "not_supported"
+
+
+async def test_who_looks_hears_what_rooms_have_written_but_not_told_yet(
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A room tells the store a second later, unless somebody looks."""
+    monkeypatch.setattr("longline.center.messages.LOOK_FOR", 60.0)
+    await api.device(news, "d1")
+    await api.connect("news", "d1")
+    message_id = await sent(api, news, "d1")
+    await api.commands()
+    looking = asyncio.create_task(api.http.get(f"{news}/messages/{message_id}"))
+    (command,) = await until(api.commands)
+    assert isinstance(command, Looked)
+    await settle(api, 0, State.PENDING, sent_at=api.now)
+    answer = (await looking).json()
+    assert (answer["status"], answer["ledger"]["sent"]) == ("delivering", 1)
+
+
+async def test_a_look_at_what_nobody_can_have_got_waits_for_nobody(api: Api, news: str) -> None:
+    message_id = await sent(api, news, "d1")
+    api.now += 60_000
+    assert (await api.http.get(f"{news}/messages/{message_id}")).json()["status"] == "accepted"
+    assert await api.commands() == []
+
+
+async def test_many_looks_bother_the_rooms_now_and_then(api: Api, news: str) -> None:
+    app = await api.saver.apps.find("news")
+    assert app is not None
+    for _ in range(20):
+        await api.center.rooms.look(app)
+    assert len(await api.commands()) == 1
+    api.now += 100
+    await api.center.rooms.look(app)
+    assert len(await api.commands()) == 1
+
+
+async def test_a_room_that_takes_no_commands_holds_up_no_look(
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.device(news, "d1")
+    await api.connect("news", "d1")
+    message_id = await sent(api, news, "d1")
+
+    async def full(node: str, commands: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(api.bus, "send", full)
+    assert (await api.http.get(f"{news}/messages/{message_id}")).json()["status"] == "accepted"

@@ -227,9 +227,9 @@ async def test_an_online_only_message_is_dropped_for_who_is_offline_before_the_a
     await api.connect("news", "d1")
     asked = {**TO_D1, "audience": {"devices": ["d1", "d2"]}, "options": options}
     answer = (await api.http.post(f"{news}/messages", json=asked)).json()
+    (command,) = await api.commands()
     ledger = await api.ledger(news, answer["message_id"])
     assert (ledger["pending"], ledger["dropped"]) == (1, {"offline": 1})
-    (command,) = await api.commands()
     assert isinstance(command, Unicast)
     assert command.message.online_only
     assert command.message.expires_at == api.now + 30_000

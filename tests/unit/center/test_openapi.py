@@ -78,13 +78,40 @@ async def test_a_document_says_what_the_types_and_the_table_say(api: Api) -> Non
     assert send["requestBody"]["required"]
     assert "example" in send["requestBody"]["content"]["application/json"]
     assert send["parameters"][-1]["name"] == "Idempotency-Key"
-    assert list(send["responses"]) == ["202", "400", "401", "403", "404", "409", "413", "422", "503"]
+    assert list(send["responses"]) == ["202", "400", "401", "403", "404", "409", "413", "422", "429", "503"]
     assert "Longline-Durability" in send["responses"]["202"]["headers"]
     assert "`no_target`" in send["responses"]["404"]["description"]
     assert send["security"] == [{"key": []}]
     probe = paths["/healthz"]["get"]
     assert (probe["security"], probe["parameters"], list(probe["responses"])) == ([], [], ["200"])
     assert not paths["/v1/apps/{app}/keys:rotate"]["post"]["requestBody"]["required"]
+
+
+async def test_a_generator_finds_types_for_messages_and_events(api: Api) -> None:
+    """A rule between fields says nothing to it: a message is one of two types, and an event has one."""
+    schemas = (await api.http.get("/openapi.json")).json()["components"]["schemas"]
+    kinds = [choice["$ref"].rpartition("/")[2] for choice in schemas["MessageBody"]["oneOf"]]
+    assert kinds == ["JsonMessage", "BytesMessage"]
+    bodies = {"payload", "payload_base64"}
+    for kind, has in zip(kinds, ("payload", "payload_base64"), strict=True):
+        schema = schemas[kind]
+        assert schema["type"] == "object"
+        assert schema["required"] == ["audience", has]
+        assert bodies & schema["properties"].keys() == {has}
+        assert not schema["additionalProperties"]
+    assert schemas["EventList"]["properties"]["events"]["items"] == {"$ref": "#/components/schemas/EventView"}
+    assert set(schemas["EventView"]["required"]) == {"cursor", "type", "device", "at"}
+
+
+async def test_every_body_has_an_example(api: Api) -> None:
+    paths = (await api.http.get("/openapi.json")).json()["paths"]
+    bare = [
+        f"{method} {path}"
+        for path, methods in paths.items()
+        for method, entry in methods.items()
+        if "requestBody" in entry and "example" not in entry["requestBody"]["content"]["application/json"]
+    ]
+    assert bare == []
 
 
 async def test_the_page_needs_nothing_from_elsewhere(api: Api) -> None:

@@ -11,7 +11,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from longline.center.api import application
-from longline.center.connection import Connections
+from longline.center.connection import HttpConnections
 from longline.center.server import HttpServer
 from longline.settings import CenterSettings
 from longline.telemetry.faults import Faults
@@ -42,12 +42,12 @@ def faults() -> Faults:
 
 
 @pytest.fixture
-def connections(reports: Reports, faults: Faults) -> Connections:
-    return Connections(8, reports, faults)
+def connections(reports: Reports, faults: Faults) -> HttpConnections:
+    return HttpConnections(8, reports, faults)
 
 
 @pytest.fixture
-async def url(api: Api, connections: Connections) -> AsyncIterator[str]:
+async def url(api: Api, connections: HttpConnections) -> AsyncIterator[str]:
     server = HttpServer(
         application(api.center), "127.0.0.1", 0, connections=connections, faults=Faults(), grace=1.0
     )
@@ -97,7 +97,7 @@ async def test_what_is_not_http_does_not_disturb_others(url: str) -> None:
 
 
 async def test_a_taken_port_is_an_error_and_not_the_end_of_the_process(
-    api: Api, url: str, connections: Connections
+    api: Api, url: str, connections: HttpConnections
 ) -> None:
     port = int(url.rpartition(":")[2])
     with pytest.raises(OSError, match="in use"):
@@ -107,7 +107,7 @@ async def test_a_taken_port_is_an_error_and_not_the_end_of_the_process(
 
 
 async def test_stopping_lets_a_request_end(
-    api: Api, connections: Connections, monkeypatch: pytest.MonkeyPatch
+    api: Api, connections: HttpConnections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     news = await api.app("news")
     server = HttpServer(
@@ -189,7 +189,7 @@ HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
     ids=["one large", "many small", "the address", "a name"],
 )
 async def test_a_head_without_end_is_refused_before_it_is_kept(
-    url: str, reports: Reports, connections: Connections, head: bytes
+    url: str, reports: Reports, connections: HttpConnections, head: bytes
 ) -> None:
     raw = await dial(url)
     for at in range(0, len(head), 10_000):  # as slowly as it likes
@@ -203,7 +203,7 @@ async def test_a_head_without_end_is_refused_before_it_is_kept(
     assert connections.counters.refused == {"head_too_large": 1}
 
 
-async def test_trailers_are_bounded_like_a_head(api: Api, url: str, connections: Connections) -> None:
+async def test_trailers_are_bounded_like_a_head(api: Api, url: str, connections: HttpConnections) -> None:
     news = await api.app("news")
     raw = await dial(url)
     await raw.send(
@@ -218,7 +218,7 @@ async def test_trailers_are_bounded_like_a_head(api: Api, url: str, connections:
 
 
 async def test_a_head_that_takes_too_long_is_not_waited_for(
-    url: str, connections: Connections, monkeypatch: pytest.MonkeyPatch
+    url: str, connections: HttpConnections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("longline.center.connection.HEAD_WITHIN", 0.05)
     silent, slow = await dial(url), await dial(url)
@@ -234,11 +234,13 @@ async def test_a_head_that_takes_too_long_is_not_waited_for(
     assert await silent.rest() == b""
     assert await slow.rest() in (b"", b"HTTP/1.1 431 ")
     trickling.cancel()
-    await until(lambda: connections.counters.open == 0)
+    await until(lambda: connections.counters.connections == 0)
     assert connections.counters.refused["idle"] == 2
 
 
-async def test_a_connection_that_asks_for_nothing_more_is_closed(url: str, connections: Connections) -> None:
+async def test_a_connection_that_asks_for_nothing_more_is_closed(
+    url: str, connections: HttpConnections
+) -> None:
     connections.keep_alive = 0.05
     raw = await dial(url)
     await raw.send(HEALTH)
@@ -247,7 +249,7 @@ async def test_a_connection_that_asks_for_nothing_more_is_closed(url: str, conne
 
 
 async def test_a_body_that_nobody_wants_does_not_keep_its_connection(
-    url: str, connections: Connections
+    url: str, connections: HttpConnections
 ) -> None:
     """The answer is there; what still trickles in puts the end off no further."""
     connections.keep_alive = 0.05
@@ -266,7 +268,7 @@ async def test_a_body_that_nobody_wants_does_not_keep_its_connection(
 
 
 async def test_who_does_not_read_its_answers_is_closed(
-    api: Api, url: str, connections: Connections, monkeypatch: pytest.MonkeyPatch
+    api: Api, url: str, connections: HttpConnections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("longline.center.connection.READ_WITHIN", 0.05)
     raw = await dial(url)
@@ -275,13 +277,13 @@ async def test_who_does_not_read_its_answers_is_closed(
         while not connections.counters.refused.get("not_read"):
             await raw.send(b"GET /docs.js HTTP/1.1\r\nHost: x\r\n\r\n")
             await asyncio.sleep(0)
-    await until(lambda: connections.counters.open == 0)
+    await until(lambda: connections.counters.connections == 0)
     await until(lambda: api.center.counters.requests_running == 0)
     raw.writer.transport.abort()
 
 
 async def test_requests_that_wait_for_the_one_before_them_are_few(
-    api: Api, url: str, connections: Connections, monkeypatch: pytest.MonkeyPatch
+    api: Api, url: str, connections: HttpConnections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     news = await api.app("news")
     raw = await dial(url)
@@ -301,19 +303,19 @@ async def test_many_requests_on_one_connection_are_answered_in_order(url: str) -
     raw.writer.close()
 
 
-async def test_idle_connections_make_room_for_others(url: str, connections: Connections) -> None:
+async def test_idle_connections_make_room_for_others(url: str, connections: HttpConnections) -> None:
     """As many as one likes: they do not use up the files that others need."""
     idle = [await dial(url) for _ in range(30)]
     async with httpx.AsyncClient(base_url=url) as client:
         assert (await client.get("/healthz")).status_code == 200
-    assert connections.counters.open <= 8
+    assert connections.counters.connections <= 8
     assert connections.counters.displaced >= 22
     for raw in idle:
         raw.writer.close()
 
 
 async def test_a_connection_with_a_request_under_way_makes_room_for_nobody(
-    api: Api, url: str, connections: Connections, reports: Reports
+    api: Api, url: str, connections: HttpConnections, reports: Reports
 ) -> None:
     news = await api.app("news")
     polls = [await dial(url) for _ in range(8)]
@@ -326,7 +328,7 @@ async def test_a_connection_with_a_request_under_way_makes_room_for_nobody(
     assert ("too_many_connections", "127.0.0.1") in reports
     for raw in polls:
         raw.writer.close()
-    await until(lambda: connections.counters.open == 0)
+    await until(lambda: connections.counters.connections == 0)
 
 
 async def test_what_uvicorn_has_to_say_is_said_once(
@@ -346,7 +348,7 @@ async def test_what_uvicorn_has_to_say_is_said_once(
 
 
 async def test_an_answer_that_breaks_half_way_is_a_fault_that_is_logged_once(
-    connections: Connections, faults: Faults, caplog: pytest.LogCaptureFixture
+    connections: HttpConnections, faults: Faults, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})

@@ -246,9 +246,9 @@ async def test_six_great_batches_do_not_stall_the_single_push_of_another(
     store.held.clear()
     batch = [draft(*names(1000), payload=b"batch")] * 20
     batches = [asyncio.create_task(caller.pipeline.send(caller.app, batch, NOW)) for _ in range(6)]
-    await until(lambda: caller.pipeline.waiting > 0)
+    await until(lambda: caller.pipeline.turns.waiting > 0)
     single = asyncio.create_task(caller.pipeline.send(other, [draft("x", payload=b"single")], NOW))
-    await until(lambda: caller.pipeline.waiting == 5)
+    await until(lambda: caller.pipeline.turns.waiting == 5)
     before = len(store.asked)
     assert "single" not in store.asked
     store.held.set()

@@ -146,6 +146,7 @@ class RunningRoom:
             faults=faults,
             sessions=parts.sessions,
             pushes=parts.pushes,
+            receipts=self.receipts,
             apps=self.apps,
             broadcasts=self.broadcasts,
             routes=cast(RouteTable, self.routes),

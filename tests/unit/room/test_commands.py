@@ -1,13 +1,22 @@
 """What the bus tells a room to do."""
 
+import asyncio
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import cast
+
+import msgspec
 import pytest
 
 from longline.errors import Unavailable
 from longline.model.commands import AppChanged, Close, CloseReason, Command, Forward, Resync, Routes
 from longline.mqtt.packets import Disconnect, Puback, Publish
 from longline.mqtt.reasons import ReasonCode
+from longline.room.session.session import Session
+from longline.room.session.sessions import Sessions
 from tests.unit.room.running import NODE, RunningRoom, an_app
 from tests.unit.room.test_admission import topics, unicast
+from tests.waiting import until
 
 
 async def test_unicasts_are_written_in_the_order_of_the_bus() -> None:
@@ -24,6 +33,34 @@ async def test_a_unicast_for_a_device_that_is_not_here_does_nothing() -> None:
         await room.bus.send(NODE, [unicast("tablet", 1), unicast("phone", 2)])
         await room.settle()
         assert topics(peer.unread()) == ["push/m2"]
+
+
+async def test_what_is_for_many_devices_lets_the_loop_serve_others_in_between() -> None:
+    """Twenty commands of a thousand devices each are twenty thousand deliveries, and not twenty commands."""
+    async with RunningRoom() as room:
+        known = unicast("tablet", 1)
+        (target,) = known.targets
+        looked: list[str] = []
+        between: list[int] = []
+        find = room.parts.sessions.find
+
+        def counted(app: int, device: str) -> Session | None:
+            looked.append(device)
+            return find(app, device)
+
+        room.commands._sessions = cast(Sessions, SimpleNamespace(find=counted))
+
+        async def watch() -> None:
+            while True:
+                between.append(len(looked))
+                await asyncio.sleep(0)
+
+        watching = asyncio.create_task(watch())
+        great = msgspec.structs.replace(known, targets=(target,) * 1000)
+        await room.bus.send(NODE, [great] * 20)
+        await until(lambda: len(looked) == 20_000)
+        watching.cancel()
+        assert max(after - before for before, after in pairwise(between)) <= 1000
 
 
 # --- closing -------------------------------------------------------------------------------------------

@@ -229,3 +229,40 @@ async def test_a_receipt_names_the_session_that_it_speaks_for(office: Office) ->
         (State.PENDING, 77),
     ]
     task.cancel()
+
+
+async def test_what_was_written_is_noted_at_once_when_somebody_looks(office: Office) -> None:
+    """Not a second later; and of the app that is looked at alone."""
+    task = await running(office)
+    other = office.entry(3)
+    other.session = RoomFixture().session("e", app=8)
+    for push in (office.entry(1), office.entry(2), other):
+        office.receipts.written(push)
+    await settle()
+    assert office.committed() == []
+    office.receipts.note(office.session.tenant.app)
+    await settle()
+    assert sorted(office.committed()) == [(1, State.PENDING), (2, State.PENDING)]
+    office.receipts.note(office.session.tenant.app)
+    await settle()
+    assert len(office.committed()) == 2, "once is enough"
+    task.cancel()
+
+
+async def test_a_look_notes_the_latest_and_costs_no_more_than_so_much(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "NOTE_AT_ONCE", 5)
+    monkeypatch.setattr(module, "LOOK_BACK", 8)
+    task = await running(office)
+    for position in range(20):
+        office.receipts.written(office.entry(position))
+    for expected in (
+        [15, 16, 17, 18, 19],
+        [12, 13, 14, 15, 16, 17, 18, 19],
+        [12, 13, 14, 15, 16, 17, 18, 19],
+    ):
+        office.receipts.note(office.session.tenant.app)
+        await settle()
+        assert sorted(position for position, _ in office.committed()) == expected
+    task.cancel()

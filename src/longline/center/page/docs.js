@@ -1,4 +1,5 @@
-// Shows openapi.json: every operation with its parameters, bodies, answers and errors.
+// Shows openapi.json: every operation with its parameters, bodies, answers and errors, the command that calls
+// it, and a form to try it.
 
 const METHODS = ["get", "put", "post", "patch", "delete"];
 
@@ -76,6 +77,86 @@ function body(spec, title, content) {
   return shown;
 }
 
+// A text inside single quotes of a shell.
+const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
+function field(label, value, attributes = {}) {
+  const input = el("input", { value, spellcheck: "false", autocomplete: "off", ...attributes });
+  return { input, row: el("label", {}, el("code", {}, label), input) };
+}
+
+// The key is kept by the page, as long as it is open, and nowhere else.
+const key = field("key", "", { type: "password", placeholder: "llk_… or the admin key" });
+
+// The request that a form describes now.
+function request(path, method, entry, inputs, text) {
+  const query = new URLSearchParams();
+  let address = path;
+  const headers = {};
+  for (const { name, in: where } of entry.parameters) {
+    const value = inputs.get(name).value.trim();
+    if (where === "path") address = address.replace(`{${name}}`, encodeURIComponent(value));
+    else if (value !== "" && where === "query") query.set(name, value);
+    else if (value !== "") headers[name] = value;
+  }
+  const search = query.size ? `?${query}` : "";
+  if (entry.security?.length) headers.Authorization = `Bearer ${key.input.value.trim()}`;
+  return { method: method.toUpperCase(), url: new URL(`.${address}${search}`, location).href, headers, body: text?.value };
+}
+
+// The key is not part of the command, so that it is not in anybody's history.
+function curl({ method, url, headers, body }) {
+  const words = ["curl -sS", method === "GET" ? "" : `-X ${method}`, quoted(url)];
+  for (const [name, value] of Object.entries(headers)) {
+    words.push(name === "Authorization" ? '-H "Authorization: Bearer $KEY"' : `-H ${quoted(`${name}: ${value}`)}`);
+  }
+  if (body) words.push(`-d ${quoted(body)}`);
+  return words.filter(Boolean).join(" \\\n  ");
+}
+
+async function send(asked, output) {
+  output.textContent = "…";
+  try {
+    const { method, url, headers, body } = asked;
+    const answer = await fetch(url, { method, headers, body: body || undefined, cache: "no-store" });
+    const text = await answer.text();
+    let shown = text;
+    if (answer.headers.get("content-type")?.startsWith("application/json")) {
+      shown = JSON.stringify(JSON.parse(text), null, 2);
+    }
+    output.textContent = `${answer.status} ${answer.statusText}\n${shown}`;
+  } catch (error) {
+    output.textContent = `No answer: ${error.message}`;
+  }
+}
+
+function trial(path, method, entry) {
+  const form = el("form", {});
+  const inputs = new Map();
+  for (const { name, in: where, example } of entry.parameters) {
+    const { input, row } = field(name, where === "path" ? example : "", where === "path" ? { required: "" } : {});
+    inputs.set(name, input);
+    form.append(row);
+  }
+  const example = entry.requestBody?.content?.["application/json"]?.example;
+  const text = entry.requestBody && el("textarea", { rows: "8", spellcheck: "false", "aria-label": "Body" });
+  if (text) {
+    text.value = example === undefined ? "" : JSON.stringify(example, null, 2);
+    form.append(text);
+  }
+  const command = el("pre", {});
+  const output = el("pre", { "aria-live": "polite" });
+  const show = () => { command.textContent = curl(request(path, method, entry, inputs, text)); };
+  form.addEventListener("input", show);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    send(request(path, method, entry, inputs, text), output);
+  });
+  form.append(el("button", {}, "Send"));
+  show();
+  return el("details", {}, el("summary", {}, "Try it"), command, form, output);
+}
+
 function operation(spec, path, method, entry) {
   const section = el("section", { class: "operation", id: entry.operationId });
   section.append(el("h3", {}, el("span", { class: "method" }, method.toUpperCase()), " ", el("code", {}, path)));
@@ -102,6 +183,7 @@ function operation(spec, path, method, entry) {
       el("tr", {}, el("td", {}, status), el("td", {}, ...prose(description))));
     section.append(el("details", {}, el("summary", {}, "Errors"), el("table", {}, ...rows)));
   }
+  section.append(trial(path, method, entry));
   return section;
 }
 
@@ -109,7 +191,8 @@ function show(spec) {
   const main = document.querySelector("main");
   const nav = document.querySelector("nav");
   const title = el("h1", {}, `${spec.info.title} API ${spec.info.version}`);
-  main.replaceChildren(title, ...prose(spec.info.description), el("p", {}, el("a", { href: "openapi.json" }, "openapi.json")));
+  const link = el("p", {}, el("a", { href: "openapi.json" }, "openapi.json"));
+  main.replaceChildren(title, ...prose(spec.info.description), link, el("form", {}, key.row));
   for (const { name } of spec.tags) {
     main.append(el("h2", {}, name));
     nav.append(el("h2", {}, name));

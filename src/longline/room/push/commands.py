@@ -21,6 +21,7 @@ from longline.model.commands import (
     CloseReason,
     Command,
     Forward,
+    Looked,
     Resync,
     Routes,
     Unicast,
@@ -32,12 +33,13 @@ from longline.room.pubsub.routes import RouteTable
 from longline.room.push.broadcasts import Broadcasts
 from longline.room.push.frames import Frames
 from longline.room.push.pushes import Pushes
+from longline.room.push.receipts import Receipts
 from longline.room.session.session import Gone, Session
 from longline.room.session.sessions import Sessions
 from longline.saver.app_cache import AppCache
 from longline.telemetry.faults import Faults
 
-SLICE: Final = 500  # commands carried out, or sessions gone through, before the loop may serve others
+SLICE: Final = 500  # deliveries, other commands, or sessions gone through, before the loop may serve others
 REMEMBERED: Final = 16_384  # deliveries of online_only unicasts that are known when they come again
 RETRY_AFTER: Final = 0.5  # s, after a bus that could not be read
 
@@ -65,6 +67,7 @@ class Commands:
         faults: Faults,
         sessions: Sessions,
         pushes: Pushes,
+        receipts: Receipts,
         apps: AppCache,
         broadcasts: Broadcasts,
         routes: RouteTable,
@@ -76,6 +79,7 @@ class Commands:
         self._faults = faults
         self._sessions = sessions
         self._pushes = pushes
+        self._receipts = receipts
         self._apps = apps
         self._broadcasts = broadcasts
         self._routes = routes
@@ -132,15 +136,19 @@ class Commands:
                 await asyncio.sleep(RETRY_AFTER)
                 commands = [Resync()]  # what the bus had taken for us, nobody knows
             now = wall_clock()
-            for done, command in enumerate(commands, 1):
+            done = 0
+            for command in commands:
                 try:
                     if isinstance(command, Unicast):
                         self._unicast(command, now)
+                        done += len(command.targets)  # up to 1000 of them
                     else:
                         await self._carry_out(command)
+                        done += 1
                 except Exception as error:
                     self._faults.note("room.commands", error)
-                if done % SLICE == 0:
+                if done >= SLICE:
+                    done = 0
                     await asyncio.sleep(0)
 
     # --- carrying out -----------------------------------------------------------------------------
@@ -179,6 +187,8 @@ class Commands:
             self._routes.changed(command)
         elif isinstance(command, Cancelled):
             self._broadcasts.cancel(command.app, command.message_id)
+        elif isinstance(command, Looked):
+            self._receipts.note(command.app)
         elif isinstance(command, AppChanged):
             await self._change(command)
         elif isinstance(command, Resync):

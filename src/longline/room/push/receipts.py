@@ -3,11 +3,12 @@
 A receipt waits at most `delay` for company. The bound is `limit` receipts; beyond it the newest are
 forgotten and counted, which costs a repeated delivery later and never a loss. "Written to the
 connection" is progress, not outcome: it waits a second, and is dropped when the acknowledgement
-overtakes it, so a device that acknowledges promptly costs one write and not two.
+overtakes it, so a device that acknowledges promptly costs one write and not two; unless somebody looks.
 """
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 from longline.flow.batcher import Batcher, Retry
@@ -21,6 +22,8 @@ from longline.saver.port.inboxes import InboxStore, Receipt
 from longline.telemetry.faults import Faults
 
 NOTE_AFTER: Final = 1000  # ms until an unacknowledged push is noted as sent
+LOOK_BACK: Final = 20_000  # pushes that are gone through when somebody looks; the tick finds older ones
+NOTE_AT_ONCE: Final = 1000  # of them that are noted then
 RETRY: Final = Retry(0.2, 5.0)
 BATCH: Final = 20_000
 
@@ -82,6 +85,16 @@ class Receipts:
         self._add(
             Receipt(app, ordinal, position, broadcast, State.DROPPED, wall_clock(), 0, reason, session.epoch)
         )
+
+    def note(self, app: int) -> None:
+        """Notes the latest that was written to an app's devices: somebody looks at what became of it."""
+        noted = 0
+        for push in islice(reversed(self._unnoted), LOOK_BACK):
+            if not push.noted and push.session.tenant.app == app:
+                self._note(push)
+                noted += 1
+                if noted == NOTE_AT_ONCE:
+                    return
 
     def note_all(self) -> None:
         """Notes everything written so far, without waiting for its acknowledgement."""
