@@ -65,8 +65,8 @@ def binary() -> Path:
 class PrivateValkey:
     """Owned by the agent, which runs `keep` as a task after `start`.
 
-    `changed` is called when what `status` tells has changed. A server that ends early again and again, such as
-    on a full disk, which ends it with every write, is started ever more rarely.
+    `changed` is called when what `status` tells has changed. A server that ends early again and again is
+    started ever more rarely: on a full disk every write would end it.
     """
 
     def __init__(self, directory: Path, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:

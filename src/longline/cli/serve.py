@@ -11,7 +11,8 @@ from longline.cli.flags import Config, Data, Overrides, given_flags, load_settin
 from longline.node.admin_key import KEY_FILE, admin_key, make_data_dir
 from longline.node.embedded import embedded
 from longline.node.loop import loop_factory
-from longline.node.process import ROLES, addresses, run
+from longline.node.process import ROLES, addresses
+from longline.node.running import run
 from longline.settings import Settings
 from longline.telemetry import logs
 

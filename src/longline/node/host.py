@@ -112,7 +112,7 @@ async def _run(
     asked = asyncio.Event()
     roll = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, asked.set)
+        loop.add_signal_handler(number, lambda: agent.hasten() if asked.is_set() else asked.set())
     loop.add_signal_handler(signal.SIGHUP, roll.set)
     agent.start()
     try:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from longline.agent import valkey
-from longline.agent.valkey import LONGEST_SOCKET, PrivateValkey, answers, binary
 from longline.agent.status import ChildStatus
+from longline.agent.valkey import LONGEST_SOCKET, PrivateValkey, answers, binary
 from longline.errors import DataDirInUse, SettingsError, Unavailable
 from tests.integration.processes import alive
 from tests.unit.agent.fake_host import WITHIN
