@@ -78,7 +78,7 @@ def _unit(
         words += [f"--{name}", value]
     node, room = settings.node, settings.room
     more = ""
-    if any(0 < port < 1024 for port in (room.port, room.tls_port, settings.center.port)):
+    if any(0 < port < 1024 for port in (room.port, settings.center.port)):
         more += "AmbientCapabilities=CAP_NET_BIND_SERVICE\n"
     if data.is_absolute() and not data.is_relative_to(STATE):
         paths.append(data)
