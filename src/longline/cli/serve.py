@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from longline.agent.systemd import serve_unit
 from longline.cli.flags import Config, Data, Overrides, given_flags, load_settings
 from longline.errors import SettingsError
 from longline.node.admin_key import KEY_FILE, admin_key, make_data_dir
@@ -36,6 +37,10 @@ def serve(
             help="Use so many cores: as many processes on the same ports, and a private Valkey below them.",
         ),
     ] = None,
+    systemd: Annotated[
+        bool,
+        Parameter(negative=(), help="Print the systemd unit that runs this command, and do nothing else."),
+    ] = False,
     quiet: Annotated[
         bool, Parameter(negative=(), help="Do not print the addresses and what to try next.")
     ] = False,
@@ -47,6 +52,10 @@ def serve(
     loaded = load_settings(config, data, overrides)
     refuse_unheeded(loaded, ALONE if workers is None else WITH_WORKERS)
     settings = loaded.settings
+    flags = given_flags(data, overrides)
+    if systemd:
+        print(serve_unit(settings, workers, config, flags), end="")
+        return 0
     logs.configure(settings.node.log_level, settings.node.log_format)
     if workers is not None:
         from longline.node.host import (
@@ -56,7 +65,6 @@ def serve(
         if settings.admin_key is None:
             make_data_dir(settings.data_dir)
             admin_key(settings.data_dir)  # before the workers come, who share it
-        flags = given_flags(data, overrides)
         say = functools.partial(silent if quiet else greet, settings)
         return asyncio.run(run_workers(config, flags, settings, workers, say))
     with asyncio.Runner(loop_factory=loop_factory(settings.node.loop)) as runner:
