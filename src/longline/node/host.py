@@ -64,7 +64,7 @@ async def run_workers(
     async with AsyncExitStack() as opened:
         opened.enter_context(held(settings.data_dir))
         refuse_unread(settings, Shape.WORKERS)
-        valkey = PrivateValkey(settings.data_dir)
+        valkey = PrivateValkey(settings.data_dir, program=settings.agent.valkey)
         await until_free(settings, ROLES)
         opened.push_async_callback(valkey.stop)
         await valkey.start()
