@@ -27,7 +27,7 @@ import msgspec
 from longline.cli.flags import load_settings
 from longline.node.embedded import embedded
 from longline.node.loop import loop_factory
-from longline.node.process import run
+from longline.node.running import run
 from longline.telemetry import logs
 
 LONGEST: Final = 300  # s that a weighing may take

@@ -29,6 +29,7 @@ from tests.integration.server_process import free_ports
 from tests.servers.redis_server import RedisServer
 from tests.waiting import WITHIN, eventually, until
 
+KEY = "an-admin-key-of-a-test"
 SOURCE = str(Path(longline.__file__).parent.parent)
 LONGLINE = (sys.executable, "-m", "longline")
 
@@ -50,7 +51,7 @@ class AgentProcess:
     def write_config(self, line: str = "") -> None:
         self.config.write_text(
             f"""
-            admin_key = "key"
+            admin_key = "{KEY}"
             data_dir = "{self.directory}/data"
             node.name = "host-1"
             node.log_format = "json"
@@ -161,7 +162,7 @@ async def test_the_processes_of_a_host_serve_and_its_status_is_in_the_keeper(dir
         assert sorted(child.kind for child in status) == ["center+dispatcher", "coordinator", "room", "room"]
         assert sorted(child.pid for child in status) == sorted(agent.workers())
         assert all(child.node is not None and child.node.startswith("host-1-") for child in status)
-        async with Center(f"http://127.0.0.1:{agent.http_port}", "key") as center:
+        async with Center(f"http://127.0.0.1:{agent.http_port}", KEY) as center:
             secret = (await center.create_app("news")).device_secret
             token = jwt.encode({"sub": "d1"}, secret, algorithm="HS256")
             async with Device("127.0.0.1", agent.mqtt_port, app="news", device="d1", token=token) as device:
@@ -198,9 +199,9 @@ async def test_sighup_replaces_every_process_with_the_settings_as_they_are_then(
         os.kill(agent.pid, signal.SIGHUP)
         await agent.until_ready(*former)
         await until(lambda: not any(map(alive, former)))
-        async with Center(f"http://127.0.0.1:{agent.http_port}", "key"), httpx.AsyncClient() as client:
+        async with Center(f"http://127.0.0.1:{agent.http_port}", KEY), httpx.AsyncClient() as client:
             answer = await client.get(
-                f"http://127.0.0.1:{agent.http_port}/v1/nodes", headers={"Authorization": "Bearer key"}
+                f"http://127.0.0.1:{agent.http_port}/v1/nodes", headers={"Authorization": f"Bearer {KEY}"}
             )
         assert {node["region"] for node in answer.json()["nodes"]} == {"north"}
 

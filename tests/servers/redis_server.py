@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from hiredis import Reader, ReplyError, pack_command
-from longline.agent.valkey import binary
+from longline.agent.valkey_program import packaged
 from tests.integration.server_process import free_ports
 from tests.waiting import wait_until
 
@@ -213,7 +213,9 @@ class ValkeyServer(RedisServer):
         port: int | None = None,
         config: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(directory, program=str(binary()), unix_socket=unix_socket, port=port, config=config)
+        super().__init__(
+            directory, program=str(packaged()), unix_socket=unix_socket, port=port, config=config
+        )
 
 
 class RedisCluster(_Startable):

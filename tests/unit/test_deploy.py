@@ -24,6 +24,7 @@ DEPLOY: Final = ROOT / "deploy"
 KUBERNETES: Final = DEPLOY / "kubernetes"
 VARIABLES: Final = {entry.env for entry in CATALOGUE.values()}
 COMPOSE: Final = ("compose.yaml", "compose.small.yaml")
+SECRETS: Final = ("LONGLINE_ADMIN_KEY", "LONGLINE_STORE__PASSWORD")
 ROLES: Final = {"room", "center", "dispatcher", "coordinator"}
 
 Tree = dict[str, Any]
@@ -46,11 +47,12 @@ class Container(NamedTuple):
 
 def settings_from(environ: Mapping[str, str]) -> Settings:
     """As a process would read them; `${NAME:-default}` becomes its default."""
-    plain = {
-        name: re.sub(r"\$\{\w+:[-?]([^}]*)\}", lambda found: found[1].replace(" ", "-"), value)
-        for name, value in environ.items()
-    }
-    return load(None, plain).settings
+    return load(None, {name: by_default(value) for name, value in environ.items()}).settings
+
+
+def by_default(value: str) -> str:
+    """A value of compose's when no variable is set; one that has to be is what is said of it."""
+    return re.sub(r"\$\{\w+:[-?]([^}]*)\}", lambda found: found[1].replace(" ", "-"), value)
 
 
 def compose_containers(name: str) -> Iterator[Container]:
@@ -69,10 +71,7 @@ def compose_containers(name: str) -> Iterator[Container]:
 
 
 def kubernetes_containers() -> Iterator[tuple[Container, Tree]]:
-    common = {
-        **documents(KUBERNETES / "config.yaml")[0]["data"],
-        **documents(KUBERNETES / "secret.yaml")[0]["stringData"],
-    }
+    common = {**documents(KUBERNETES / "config.yaml")[0]["data"], **dict.fromkeys(SECRETS, "k" * 48)}
     for tree in kubernetes_trees("Deployment"):
         pod = tree["spec"]["template"]["spec"]
         (each,) = pod["containers"]
@@ -176,7 +175,93 @@ def test_a_room_is_reached_from_outside_at_the_port_that_it_tells_to_clients(nam
     for each in tree["services"].values():
         if "room" in each.get("command", ()):
             port = settings_from(each["environment"]).room.port
-            assert each["ports"] == [f"{port}:{port}"]
+            assert each["ports"] == [f"${{ROOMS_ON:-127.0.0.1}}:{port}:{port}"]
+
+
+@pytest.mark.parametrize("path", sorted(DEPLOY.glob("compose*.yaml")), ids=lambda path: path.name)
+def test_nothing_is_published_beyond_the_host_unless_somebody_says_so(path: Path) -> None:
+    """There is no TLS in this version: what is published is in clear."""
+    (tree,) = documents(path)
+    published = [by_default(port) for each in tree["services"].values() for port in each.get("ports", ())]
+    assert published
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_no_file_has_a_key_or_a_password_in_it() -> None:
+    for path in DEPLOY.rglob("*"):
+        if path.is_file():
+            for name, value in re.findall(rf"({'|'.join(SECRETS)})[=:][ \t]*(.*)", path.read_text("utf-8")):
+                assert re.match(r"$|%s|&password \$\{\w+:\?|\$\{\w+:\?|\$\(", value), (path, name, value)
+
+
+@pytest.mark.parametrize("name", COMPOSE)
+def test_a_store_of_compose_asks_for_the_password_that_its_clients_have(name: str) -> None:
+    (tree,) = documents(DEPLOY / name)
+    (password,) = {
+        each["environment"]["LONGLINE_STORE__PASSWORD"]
+        for each in tree["services"].values()
+        if each["image"] == "longline"
+    }
+    stores = [each for each in tree["services"].values() if each["image"].startswith("valkey/")]
+    for each in stores:
+        assert each["environment"] == {"REDISCLI_AUTH": password}
+    for command in (each["command"] for each in stores if each["command"][0] == "valkey-server"):
+        for option in ("--requirepass", "--masterauth"):
+            assert command[command.index(option) + 1] == password
+
+
+def test_a_store_of_kubernetes_asks_for_the_password_that_its_clients_have() -> None:
+    (kustomization,) = documents(KUBERNETES / "kustomization.yaml")
+    (generator,) = kustomization["secretGenerator"]
+    assert f"/deploy/kubernetes/{generator['envs'][0]}" in (ROOT / ".gitignore").read_text().split()
+    stores = [*kubernetes_trees("StatefulSet"), *kubernetes_trees("Job")]
+    for tree in (tree for tree in stores if tree["metadata"]["name"].startswith("store")):
+        (each,) = tree["spec"]["template"]["spec"]["containers"]
+        (password,) = (item for item in each["env"] if item["name"] == "REDISCLI_AUTH")
+        key = password["valueFrom"]["secretKeyRef"]
+        assert key == {"name": generator["name"], "key": "LONGLINE_STORE__PASSWORD"}
+        if tree["kind"] == "StatefulSet":
+            for option in ("--requirepass", "--masterauth"):
+                assert each["command"][each["command"].index(option) + 1] == "$(REDISCLI_AUTH)"
+
+
+def test_the_network_lets_only_those_speak_to_a_pod_who_have_to() -> None:
+    policies = {tree["metadata"]["name"]: tree["spec"] for tree in kubernetes_trees("NetworkPolicy")}
+    assert policies.pop("nobody") == {"podSelector": {}, "policyTypes": ["Ingress"]}
+    pods = {
+        tree["metadata"]["name"]: tree["spec"]["template"]
+        for tree in [*kubernetes_trees("Deployment"), *kubernetes_trees("StatefulSet")]
+    }
+    assert policies.keys() == pods.keys()
+    roles = {pod["metadata"]["labels"]["role"] for pod in pods.values()} | {"store-init"}
+    for name, policy in policies.items():
+        assert policy["podSelector"]["matchLabels"] == pods[name]["metadata"]["labels"]
+        (each,) = pods[name]["spec"]["containers"]
+        opened = {port["port"] for rule in policy["ingress"] for port in rule["ports"]}
+        assert opened == {port["name"] for port in each["ports"]}
+        everybody = {
+            port["port"] for rule in policy["ingress"] if "from" not in rule for port in rule["ports"]
+        }
+        assert everybody == ({"mqtt"} if name == "room" else set())
+        for peer in (peer for rule in policy["ingress"] for peer in rule.get("from", ())):
+            for expression in peer.get("podSelector", {}).get("matchExpressions", ()):
+                assert set(expression["values"]) <= roles
+
+
+def test_the_node_in_one_container_keeps_its_data_in_a_volume() -> None:
+    (tree,) = documents(DEPLOY / "compose.serve.yaml")
+    (each,) = tree["services"].values()
+    command = each["command"]
+    assert command[0] == "serve"
+    data = command[command.index("--data") + 1]
+    assert [volume.rpartition(":")[2] for volume in each["volumes"]] == [data]
+    text = (DEPLOY / "Dockerfile").read_text("utf-8")
+    assert re.findall(r"^VOLUME (.*)$", text, re.MULTILINE) == [data]
+    settings = settings_from(each["environment"])
+    ports = {int(port.rpartition(":")[2]) for port in each["ports"]}
+    assert ports == {settings.room.port, settings.center.port}
+    assert settings.room.host == settings.center.host == "0.0.0.0"
+    assert float(each["stop_grace_period"].removesuffix("s")) > settings.node.shutdown_grace
 
 
 def test_what_the_services_of_kubernetes_and_probes_name_exists() -> None:
@@ -269,11 +354,17 @@ def test_a_container_knows_an_ensemble_whose_servers_there_are(container: Contai
         assert len(keeper.hosts.split(",")) == len(servers) == 3
 
 
-def test_the_unit_is_what_the_program_prints_for_the_file_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("kind", "file"), [("agent", "longline.toml"), ("serve", "serve.toml")])
+def test_the_units_are_what_the_program_prints_for_the_files_beside_them(
+    monkeypatch: pytest.MonkeyPatch, kind: str, file: str
+) -> None:
     monkeypatch.setattr(shutil, "which", lambda *_, **__: "/opt/longline/bin/longline")
-    settings = load(DEPLOY / "longline.toml").settings
-    unit = systemd.agent_unit(settings, Path("/etc/longline/longline.toml"), {})
-    assert (DEPLOY / "systemd" / "longline-agent.service").read_text("utf-8") == unit
+    settings, there = load(DEPLOY / file).settings, Path("/etc/longline", file)
+    if kind == "agent":
+        unit = systemd.agent_unit(settings, there, {})
+    else:
+        unit = systemd.serve_unit(settings, None, there, {})
+    assert (DEPLOY / "systemd" / f"longline-{kind}.service").read_text("utf-8") == unit
 
 
 def test_the_file_of_a_host_names_only_settings_and_gives_its_processes_ports_of_their_own() -> None:

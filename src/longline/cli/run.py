@@ -10,7 +10,7 @@ from longline.cli.flags import Config, Data, UsageError, load_settings, split_ov
 from longline.node.cluster import member
 from longline.node.loop import loop_factory
 from longline.node.process import ROLES
-from longline.node.process import run as run_process
+from longline.node.running import run as run_process
 from longline.telemetry import logs
 
 

@@ -2,20 +2,30 @@
 
 import asyncio
 import functools
-from typing import Annotated
+from collections.abc import Collection
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from longline.agent.systemd import serve_unit
 from longline.cli.flags import Config, Data, Overrides, given_flags, load_settings
 from longline.cli.output import give_up_output
+from longline.errors import SettingsError
 from longline.node.addresses import bound
 from longline.node.admin_key import KEY_FILE, admin_key, make_data_dir
 from longline.node.embedded import embedded
 from longline.node.loop import loop_factory
-from longline.node.process import ROLES, run
-from longline.settings import Settings
+from longline.node.process import ROLES
+from longline.node.running import run
+from longline.settings import Loaded, Settings
 from longline.telemetry import logs
+
+# What says where a cluster's data and processes are, by shape: one process, or workers with a store.
+ALONE: Final = frozenset(
+    {"store.url", "store.partitions", "keeper.engine", "keeper.hosts", "agent.processes"}
+)
+WITH_WORKERS: Final = ALONE | {"saver.path"}
 
 
 def serve(
@@ -29,6 +39,10 @@ def serve(
             help="Use so many cores: as many processes on the same ports, and a private Valkey below them.",
         ),
     ] = None,
+    systemd: Annotated[
+        bool,
+        Parameter(negative=(), help="Print the systemd unit that runs this command, and do nothing else."),
+    ] = False,
     quiet: Annotated[
         bool, Parameter(negative=(), help="Do not print the addresses and what to try next.")
     ] = False,
@@ -37,7 +51,13 @@ def serve(
 
     Every setting is also a flag: `longline serve --room.port 1884`.
     """
-    settings = load_settings(config, data, overrides).settings
+    loaded = load_settings(config, data, overrides)
+    refuse_unheeded(loaded, ALONE if workers is None else WITH_WORKERS)
+    settings = loaded.settings
+    flags = given_flags(data, overrides)
+    if systemd:
+        print(serve_unit(settings, workers, config, flags), end="")
+        return 0
     logs.configure(settings.node.log_level, settings.node.log_format)
     if workers is not None:
         from longline.node.host import (
@@ -47,11 +67,21 @@ def serve(
         if settings.admin_key is None:
             make_data_dir(settings.data_dir)
             admin_key(settings.data_dir)  # before the workers come, who share it
-        flags = given_flags(data, overrides)
         say = functools.partial(silent if quiet else greet, settings)
         return asyncio.run(run_workers(config, flags, settings, workers, say))
     with asyncio.Runner(loop_factory=loop_factory(settings.node.loop)) as runner:
         return runner.run(run(embedded(settings), lambda _: (silent if quiet else greet)(settings)))
+
+
+def refuse_unheeded(loaded: Loaded, unheeded: Collection[str]) -> None:
+    """Raises `SettingsError` for a setting by which this shape would not go: data would lie elsewhere."""
+    given = {
+        name: source for name, source in loaded.sources.items() if name in unheeded and source != "default"
+    }
+    if given:
+        why = "`serve` has a store of its own and does not go by it; a cluster is `longline run`"
+        details = [(name, f"{why} ({source})") for name, source in given.items()]
+        raise SettingsError("; ".join(f"{name}: {said}" for name, said in details), details=details)
 
 
 def silent(_: Settings) -> None:

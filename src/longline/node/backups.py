@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 
 from longline.agent.append_only import FOLDER, copy_append_only
+from longline.agent.valkey_program import KEPT as PROGRAM
 from longline.errors import BackupRefused, Unavailable
 from longline.node.admin_key import KEY_FILE, make_data_dir
 from longline.node.data_folder import KEEPER_FILE, RESTORING, VALKEY, Shape, data_of, held, kept
@@ -90,7 +91,7 @@ def _copy_serve(settings: Settings, target: Path, progress: Progress) -> list[Pa
 def _copy_workers(settings: Settings, target: Path) -> list[Path]:
     """The append-only file, which has the keeper's values too."""
     copied = copy_append_only(settings.data_dir / VALKEY, target / VALKEY)
-    return [*copied, *_copy_small(settings, target, KEY_FILE)]
+    return [*copied, *_copy_small(settings, target, f"{VALKEY}/{PROGRAM}", KEY_FILE)]
 
 
 def _copy_small(settings: Settings, target: Path, *names: str) -> Iterator[Path]:
@@ -161,6 +162,8 @@ def _put_in_place(settings: Settings, shape: Shape, draft: Path) -> None:
         shutil.move(draft / DATABASE, settings.database)
     else:
         (data / VALKEY).mkdir(mode=0o700, exist_ok=True)
+        if (draft / VALKEY / PROGRAM).exists():
+            (draft / VALKEY / PROGRAM).replace(data / VALKEY / PROGRAM)
         shutil.rmtree(data / VALKEY / FOLDER, ignore_errors=True)
         (draft / VALKEY / FOLDER).rename(data / VALKEY / FOLDER)
     _sync_folder(data)

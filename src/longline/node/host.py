@@ -66,7 +66,7 @@ async def run_workers(
     async with AsyncExitStack() as opened:
         opened.enter_context(held(settings.data_dir))
         refuse_unread(settings, Shape.WORKERS)
-        valkey = PrivateValkey(settings.data_dir)
+        valkey = PrivateValkey(settings.data_dir, program=settings.agent.valkey)
         await until_free(settings, ROLES)
         opened.push_async_callback(valkey.stop)
         await valkey.start()
@@ -117,7 +117,7 @@ async def _run(
     asked = asyncio.Event()
     roll = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, asked.set)
+        loop.add_signal_handler(number, lambda: agent.hasten() if asked.is_set() else asked.set())
     loop.add_signal_handler(signal.SIGHUP, roll.set)
     agent.start()
     try:

@@ -2,7 +2,6 @@
 
 import asyncio
 import resource
-import signal
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -29,6 +28,7 @@ from longline.model.times import wall_clock
 from longline.node.addresses import advertised, bound, guessed
 from longline.node.admin_key import admin_key, make_data_dir, shared_key_hash
 from longline.node.engines import Engines, OpenEngines
+from longline.node.files import Files
 from longline.node.isolation import Isolation, silent
 from longline.node.membership import Cpu, Membership, describe_load
 from longline.node.move_targets import MoveTargets
@@ -49,10 +49,10 @@ from longline.version import VERSION
 
 ROLES: Final = ("room", "center", "dispatcher", "coordinator")
 STATUS_CONNECTIONS: Final = 64  # at once, of those who look at probes and figures
-
 ISOLATED: Final = "1 while this process cannot reach its store, or was taken for dead and has no new name."
 STORE_GONE: Final = 2.0  # s of silence of the store after which a process that is to end does without it
 DISMISSED: Final = 1.0  # s for clients to go then
+HASTE: Final = 1.0  # s for what is under way, once it has been hastened
 
 log = structlog.get_logger("longline.node")
 
@@ -74,6 +74,7 @@ class Process:
         self._open_engines = open_engines
         self._alone = alone
         self._once = OncePerPeer(settings.telemetry.log_peers, settings.telemetry.log_repeat)
+        self._files = Files(settings.room.max_connections)
         self._pauses = GcPauses()
         self._probe = LoopProbe(settings.telemetry.loop_lag_interval)
         self._collector = NodeCollector(compiled=hot_path_compiled())
@@ -86,6 +87,8 @@ class Process:
         self._coordinator: Coordinator | None = None
         self._isolation: Isolation | None = None
         self._retired = False
+        self._fronts: list[HttpServer] = []
+        self._hasty = asyncio.Event()
         self._since = wall_clock()
         self.renamed: Callable[[Process], None] = lambda _: None
 
@@ -125,7 +128,7 @@ class Process:
             if self._room is not None and not self._alone:
                 self.retire()
                 await self.membership.tell()
-                await self._reconciler.leave(self.settings.node.drain_grace)
+                await self._leave()
             self._ready = False
             await self._opened.aclose()
         finally:
@@ -142,6 +145,25 @@ class Process:
             self._room.give_up()
         self._reconciler.hurry(DISMISSED)
         await engines.give_up()
+
+    async def _leave(self) -> None:
+        """Moves clients elsewhere, until they are or there is no time for it."""
+        leaving = asyncio.create_task(
+            self._reconciler.leave(self.settings.node.drain_grace), name="node.leave"
+        )
+        hurrying = asyncio.create_task(self._hasty.wait(), name="node.haste")
+        await asyncio.wait([leaving, hurrying], return_when=asyncio.FIRST_COMPLETED)
+        for task in (leaving, hurrying):
+            task.cancel()
+        results = await asyncio.gather(leaving, hurrying, return_exceptions=True)
+        if isinstance(results[0], Exception):
+            self.faults.note("node.leave", results[0])
+
+    def hasten(self) -> None:
+        """Has `stop` move nobody any more, and wait a second at most for what is under way."""
+        self._hasty.set()
+        for front in self._fronts:
+            front.hasten(HASTE)
 
     async def failed(self) -> None:
         """Returns when a part has ended that should run for as long as the process does."""
@@ -196,6 +218,9 @@ class Process:
         opened.push_async_callback(self.membership.leave)
         opened.push_async_callback(self._end_tasks)  # before: nobody joins again, or misses us, meanwhile
         self._own("telemetry.loop-lag", self._probe.run)
+        self._own("node.files", self._files.run)
+        asyncio.get_running_loop().set_exception_handler(self._files.heard)
+        self._collector.figures("files", self._files.statistics)
         self._own("node.membership", self.membership.run)
         for part, read in engines.figures.items():
             self._collector.figures(part, read)
@@ -241,7 +266,7 @@ class Process:
 
     def _make_room(self, engines: Engines) -> Room:
         return Room(
-            self.settings.room,
+            self._files.within(self.settings.room),
             self.name,
             saver=engines.saver,
             register=engines.register,
@@ -254,11 +279,15 @@ class Process:
     async def _open_room(self, room: Room, engines: Engines, opened: AsyncExitStack) -> None:
         settings = self.settings
         await self._open_anonymous_app(engines.saver)
-        opened.push_async_callback(room.stop, settings.node.shutdown_grace)
+        opened.push_async_callback(self._stop_room, room)
         with listening("room.port", settings.room.host, settings.room.port):
             await room.start()
         self._tasks += room.tasks
         room_metrics(self._collector, room)
+
+    async def _stop_room(self, room: Room) -> None:
+        grace = self.settings.node.shutdown_grace
+        await room.stop(min(grace, HASTE) if self._hasty.is_set() else grace)
 
     async def _open_front(self, engines: Engines, opened: AsyncExitStack) -> None:
         """The HTTP side: the API, the dispatcher, or only the probes and figures."""
@@ -339,6 +368,7 @@ class Process:
             )
             with listening(setting, host, port):
                 await server.start()
+            self._fronts.append(server)
             opened.push_async_callback(server.stop)
 
     def _takes_traffic(self) -> bool:
@@ -400,7 +430,7 @@ class Process:
         """Goes by other settings from now on: those that can change at run time."""
         logs.set_level(settings.node.log_level)
         if self._room is not None:
-            self._room.configure(settings.room)
+            self._room.configure(self._files.within(settings.room))
         if self._center is not None:
             self._center.reconfigure(settings.center)
         if self._dispatcher is not None:
@@ -454,25 +484,3 @@ def listening(setting: str, host: str, port: int) -> Iterator[None]:
     except OSError as error:
         problem = f"cannot listen on {joined(host, port)}: {error.strerror or error}"
         raise SettingsError(problem, details=[(setting, problem)]) from None
-
-
-async def run(process: Process, started: Callable[[Process], None]) -> int:
-    """Runs a process until SIGINT, SIGTERM or a failure; returns the exit status.
-
-    `started` is called when it takes traffic.
-    """
-    await process.start()
-    loop = asyncio.get_running_loop()
-    asked = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, asked.set)
-    loop.add_signal_handler(signal.SIGUSR1, process.retire)
-    started(process)
-    waiting = asyncio.create_task(asked.wait(), name="node.signal")
-    failing = asyncio.create_task(process.failed(), name="node.failed")
-    await asyncio.wait([waiting, failing], return_when=asyncio.FIRST_COMPLETED)
-    status = 1 if failing.done() else 0
-    waiting.cancel()
-    failing.cancel()
-    await process.stop()
-    return status

@@ -12,7 +12,8 @@ import structlog
 from longline.errors import LonglineError
 from longline.node.cluster import member
 from longline.node.loop import loop_factory
-from longline.node.process import Process, run
+from longline.node.process import Process
+from longline.node.running import run
 from longline.settings import Settings, load
 from longline.telemetry import logs
 

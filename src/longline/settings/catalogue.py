@@ -71,6 +71,11 @@ class Setting(Struct, frozen=True):
         return bool((self.meta.extra or {}).get("dynamic", False))
 
     @property
+    def awaited(self) -> bool:
+        """Whether nothing acts on it in this version."""
+        return bool((self.meta.extra or {}).get("awaited", False))
+
+    @property
     def kind(self) -> str:
         """The type in words."""
         if get_origin(self.base) is Literal:

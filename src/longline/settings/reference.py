@@ -73,5 +73,7 @@ def _row(entry: Setting) -> str:
         default = "not set"
     unit = f" {entry.unit}" if entry.unit else ""
     doc = f"{entry.doc} *Dynamic.*" if entry.dynamic else entry.doc
+    if entry.awaited:
+        doc += " *Nothing acts on it in this version: to set it is an error, but for 0.*"
     cells = (f"`{entry.name}`<br>`{entry.env}`", entry.kind, f"{default}{unit}", entry.bounds, doc)
     return "| " + " | ".join(cells) + " |\n"

@@ -23,6 +23,8 @@ from longline.settings.tree import Settings
 
 MOST_PROCESSES: Final = 1024  # of a kind on one host
 ROLES: Final = frozenset({"room", "center", "dispatcher", "coordinator"})
+LEAST_KEY: Final = 12  # characters of an admin key: what is shorter can be tried out
+KNOWN_KEYS: Final = ("change-me", "changeme", "change_me")  # what stands in examples, to be replaced
 _NOT_SETTINGS: Final = frozenset({"LONGLINE_NO_COMPILE"})
 
 
@@ -72,9 +74,12 @@ def load(
     values: dict[str, object] = {}
     for name, item in given.items():
         try:
-            values[name] = _convert(CATALOGUE[name], item)
+            value = values[name] = _convert(CATALOGUE[name], item)
         except ValueError as error:
             problems.append((name, f"{error} ({item.source})"))
+        else:
+            if value and CATALOGUE[name].awaited:
+                problems.append((name, f"nothing acts on it in this version: leave it out ({item.source})"))
     if not problems:
         settings = _build(values)
         problems = list(contradictions(settings))
@@ -176,6 +181,7 @@ def _build(values: Mapping[str, object]) -> Settings:
 def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     """What is wrong although each value by itself is allowed."""
     room = settings.room
+    yield from _weak_key(settings.admin_key)
     yield from _bad_networks(room)
     yield from _bad_advertise(room)
     if _has_credentials(settings.store.url):
@@ -194,6 +200,18 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
         if not all(pool.partition("=")[::2]):
             yield "dispatcher.pools", f"{pool!r} is not APP=POOL"
     yield from _bad_processes(settings)
+
+
+def _weak_key(key: Secret | None) -> Iterator[tuple[str, str]]:
+    if key is None:
+        return
+    if len(key.reveal()) < LEAST_KEY:
+        yield "admin_key", f"at least {LEAST_KEY} characters: it opens everything to whoever tries it out"
+    elif any(known in key.reveal().lower() for known in KNOWN_KEYS):
+        yield (
+            "admin_key",
+            "this is what examples have in the place of a key: make one, `openssl rand -hex 24`",
+        )
 
 
 def _bad_processes(settings: Settings) -> Iterator[tuple[str, str]]:

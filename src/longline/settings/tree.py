@@ -26,8 +26,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     admin_key: Annotated[
         Secret | None,
         about(
-            "The admin key of the HTTP API, 1 to 512 visible ASCII characters. Unset: the first start makes "
-            "one and writes it to a file in `data_dir`."
+            "The admin key of the HTTP API, 12 to 512 visible ASCII characters, and none that examples have. "
+            "Unset: the first start makes one and writes it to a file in `data_dir`."
         ),
     ] = None
     data_dir: Annotated[Path, about("Folder for everything the node keeps; made when missing.")] = Path(

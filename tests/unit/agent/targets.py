@@ -12,7 +12,7 @@ def work(config: str | None, roles: Sequence[str], settings: Mapping[str, str], 
     """Says that it is ready, and ends when it is told to or its agent is gone.
 
     `behaviour`: a file with a word, read at the start. `fail`: it ends at once. `silent`: it never gets
-    ready. `deaf`: it does not end when it is told to.
+    ready. `deaf`: it does not end when it is told to. `slow`: it ends when it is told to a second time.
     """
     diary = Path(settings["diary"]) / f"{os.getpid()}"
     behaviour = Path(settings["behaviour"]).read_text() if "behaviour" in settings else ""
@@ -34,7 +34,8 @@ def work(config: str | None, roles: Sequence[str], settings: Mapping[str, str], 
     signal.signal(signal.SIGUSR1, hear)
     if behaviour != "silent":
         os.write(pipe, f"node-{os.getpid()}\n".encode())
-    while "SIGTERM" not in told or behaviour == "deaf":
+    wanted = {"slow": 2, "deaf": 1000}.get(behaviour, 1)
+    while told.count("SIGTERM") < wanted:
         if select.select([pipe], [], [], 0.02)[0]:
             note("orphaned")
             break

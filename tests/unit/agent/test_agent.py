@@ -123,6 +123,20 @@ async def test_who_does_not_end_in_time_is_killed(tmp_path: Path, monkeypatch: p
     assert host.diary(pid)[1:] == ["SIGTERM"]
 
 
+async def test_an_agent_that_is_hastened_tells_its_processes_so(tmp_path: Path) -> None:
+    host = FakeHost(tmp_path, patience=600.0)
+    host.behave("slow")
+    host.agent.start()
+    await host.ready()
+    pids = host.pids()
+    stopping = asyncio.create_task(host.agent.stop())
+    await until(lambda: all(host.diary(pid)[1:] == ["SIGTERM"] for pid in pids))
+    host.agent.hasten()
+    async with asyncio.timeout(WITHIN):
+        await stopping
+    assert all(host.diary(pid)[1:] == ["SIGTERM", "SIGTERM"] for pid in pids)
+
+
 async def test_an_agent_that_stops_while_it_starts_leaves_nobody_behind(tmp_path: Path) -> None:
     """Whoever was asked for and not yet there finds its socket closed."""
     host = FakeHost(tmp_path, [("room", 4)])

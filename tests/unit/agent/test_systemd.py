@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from longline.agent import systemd
-from longline.agent.systemd import agent_unit, quoted, role_unit
+from longline.agent.systemd import agent_unit, quoted, role_unit, serve_unit
 from longline.settings import NodeSettings, RoomSettings, Settings
 
 
@@ -20,13 +20,13 @@ def _program(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def service(unit: str) -> dict[str, str]:
     """The section of the service; names in small letters."""
-    parser = ConfigParser(interpolation=None)
+    parser = ConfigParser(interpolation=None, strict=False)  # lists come in several lines
     parser.read_string(unit)
     return dict(parser["Service"])
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
-@pytest.mark.parametrize("kind", ["agent", "role"])
+@pytest.mark.parametrize("kind", ["agent", "role", "serve"])
 def test_systemd_finds_nothing_wrong_with_a_unit(tmp_path: Path, kind: str) -> None:
     settings = Settings(data_dir=Path("/srv/long line"), room=RoomSettings(port=80))
     flags = {"data_dir": "/srv/long line", "room.host": '50 % "x" $HOME'}
@@ -34,6 +34,8 @@ def test_systemd_finds_nothing_wrong_with_a_unit(tmp_path: Path, kind: str) -> N
     path = tmp_path / "longline.service"
     if kind == "agent":
         path.write_text(agent_unit(settings, config, flags))
+    elif kind == "serve":
+        path.write_text(serve_unit(settings, 4, config, flags))
     else:
         path.write_text(role_unit(settings, ["room", "center"], config, flags))
     done = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True, check=False)
@@ -56,6 +58,28 @@ def test_a_role_is_not_replaced_by_a_signal() -> None:
     assert "execreload" not in told
 
 
+def test_a_node_is_started_as_it_was_asked_for_and_only_workers_are_replaced_by_a_signal() -> None:
+    told = service(serve_unit(Settings(), None, None, {"room.port": "1884"}))
+    assert told["execstart"] == "/usr/bin/env longline serve --quiet --room.port 1884"
+    assert "execreload" not in told
+    told = service(serve_unit(Settings(), 4, None, {}))
+    assert told["execstart"] == "/usr/bin/env longline serve --quiet --workers 4"
+    assert told["execreload"] == "/bin/kill -HUP $MAINPID"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+def test_a_service_is_confined_to_what_it_needs(tmp_path: Path) -> None:
+    path = tmp_path / "longline.service"
+    path.write_text(agent_unit(Settings(), None, {}))
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=25", path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
 def test_files_and_time_are_those_that_the_settings_need() -> None:
     settings = Settings(
         node=NodeSettings(drain_grace=600, shutdown_grace=10), room=RoomSettings(max_connections=3_000_000)
@@ -66,9 +90,10 @@ def test_files_and_time_are_those_that_the_settings_need() -> None:
 
 
 def test_a_port_of_the_lower_ones_needs_a_capability() -> None:
-    assert "ambientcapabilities" not in service(agent_unit(Settings(), None, {}))
+    told = service(agent_unit(Settings(), None, {}))
+    assert ("ambientcapabilities" in told, told["capabilityboundingset"]) == (False, "")
     told = service(agent_unit(Settings(room=RoomSettings(port=443)), None, {}))
-    assert told["ambientcapabilities"] == "CAP_NET_BIND_SERVICE"
+    assert told["ambientcapabilities"] == told["capabilityboundingset"] == "CAP_NET_BIND_SERVICE"
 
 
 def test_data_elsewhere_can_be_written_and_a_home_can_be_read() -> None:

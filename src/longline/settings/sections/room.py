@@ -16,19 +16,29 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[int, about("MQTT over TCP. 0 is off.", low=0, high=65535)] = 1883
     tls_port: Annotated[
         int,
-        about("MQTT over TLS, opened when `tls_cert` and `tls_key` are set. 0 is off.", low=0, high=65535),
+        about(
+            "MQTT over TLS, opened when `tls_cert` and `tls_key` are set. 0 is off.",
+            low=0,
+            high=65535,
+            awaited=True,
+        ),
     ] = 8883
-    ws_port: Annotated[int, about("MQTT over WebSocket at `/mqtt`. 0 is off.", low=0, high=65535)] = 8083
+    ws_port: Annotated[
+        int, about("MQTT over WebSocket at `/mqtt`. 0 is off.", low=0, high=65535, awaited=True)
+    ] = 8083
     wss_port: Annotated[
         int,
         about(
             "MQTT over secure WebSocket at `/mqtt`, opened when `tls_cert` and `tls_key` are set. 0 is off.",
             low=0,
             high=65535,
+            awaited=True,
         ),
     ] = 8084
-    tls_cert: Annotated[Path | None, about("PEM file with the certificate chain.")] = None
-    tls_key: Annotated[Path | None, about("PEM file with the certificate's private key.")] = None
+    tls_cert: Annotated[Path | None, about("PEM file with the certificate chain.", awaited=True)] = None
+    tls_key: Annotated[Path | None, about("PEM file with the certificate's private key.", awaited=True)] = (
+        None
+    )
     reuse_port: Annotated[
         bool,
         about(

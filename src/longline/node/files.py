@@ -1,0 +1,114 @@
+"""The files that this process may have open: each connection is one, and they must not use up all of them.
+
+Without a file to spare the node could not connect to its store, nor be asked how it is. So devices get what
+is left above a reserve, and beyond it are closed at once, counted and logged, as beyond
+`room.max_connections`. Should all be used up all the same, the loop lets new connections go (uvloop) or
+leaves them to the kernel for a second (asyncio), and this is where it is noticed.
+"""
+
+import asyncio
+import errno
+import os
+import resource
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, final
+
+import msgspec
+import structlog
+
+from longline.settings import RoomSettings
+
+LEAST_RESERVE: Final = 64  # files for listeners, stores, the database
+MOST_RESERVE: Final = 16_384  # for the HTTP API's connections too
+LOOK_EVERY: Final = 1.0  # s
+TELL_EVERY: Final = 60.0  # s
+
+log = structlog.get_logger("longline.node")
+
+
+@final
+class Files:
+    """One for a process, which runs `run` as a task. `exhausted` counts how often there was none to spare."""
+
+    __slots__ = ("_clock", "_sleep", "_told", "exhausted", "limit")
+
+    def __init__(
+        self,
+        wanted: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.limit = claim(wanted + LEAST_RESERVE)
+        self.exhausted = 0
+        self._clock = clock
+        self._sleep = sleep
+        self._told: float | None = None
+
+    @property
+    def connections(self) -> int:
+        """How many of the files are for devices."""
+        return max(1, self.limit - LEAST_RESERVE - min(MOST_RESERVE, self.limit // 4))
+
+    def within(self, room: RoomSettings) -> RoomSettings:
+        """The settings of a room whose devices leave the reserve alone."""
+        if room.max_connections <= self.connections:
+            return room
+        log.warning(
+            "connections_limited",
+            reason="by the limit of open files, see `longline doctor`",
+            files=self.limit,
+            connections=self.connections,
+            max_connections=room.max_connections,
+        )
+        return msgspec.structs.replace(room, max_connections=self.connections)
+
+    def statistics(self) -> Mapping[str, int]:
+        return {"limit": self.limit, "exhausted": self.exhausted}
+
+    async def run(self) -> None:
+        """Looks once a second whether a file can be opened, for as long as the process lives."""
+        while True:
+            await self._sleep(LOOK_EVERY)
+            self.look()
+
+    def look(self) -> None:
+        """Whether a file can be opened now; it is told once a minute when not."""
+        try:
+            os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self.note(error)
+
+    def heard(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        """A loop's exception handler: asyncio tells of each connection that it could not accept."""
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            self.note(error)
+        else:
+            loop.default_exception_handler(context)
+
+    def note(self, error: OSError) -> None:
+        """There was no file to be had."""
+        self.exhausted += 1
+        now = self._clock()
+        if self._told is None or now - self._told >= TELL_EVERY:
+            self._told = now
+            log.error(
+                "open_files_exhausted",
+                reason=error.strerror,
+                limit=self.limit,
+                so_far=self.exhausted,
+            )
+
+
+def claim(wanted: int) -> int:
+    """Has this process allowed as many files as wanted, where its hard limit lets it; how many it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return soft

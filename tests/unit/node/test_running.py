@@ -1,0 +1,95 @@
+"""How a process ends: in good order, and sooner when somebody cannot wait."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import pytest_asyncio
+
+from longline.node.embedded import open_engines
+from longline.node.process import ROLES, Process
+from longline.node.running import run
+from longline.settings import load
+from tests.integration.server_process import free_ports
+from tests.waiting import until
+
+WITHIN = 60.0  # s
+NEVER = 600.0  # s
+KEY = "an-admin-key-of-a-test"
+UNFINISHED = (
+    f"POST /v1/apps HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 100\r\n\r\n{{"
+)
+
+
+class Running(NamedTuple):
+    process: Process
+    ending: asyncio.Task[int]
+
+
+@pytest_asyncio.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Running]:
+    """One that moves its clients for ten minutes, and has a request under way that does not end."""
+    http_port, mqtt_port = free_ports(2)
+    flags: dict[str, object] = {
+        "data_dir": tmp_path,
+        "admin_key": KEY,
+        "center.port": http_port,
+        "room.port": mqtt_port,
+        "node.gc_freeze": False,
+        "node.drain_grace": NEVER,
+        "node.shutdown_grace": NEVER,
+    }
+    process = Process(load(flags=flags).settings, ROLES, open_engines, alone=False)
+    handlers = {
+        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    }
+    started = asyncio.Event()
+    ending = asyncio.create_task(run(process, lambda _: started.set()))
+    await started.wait()
+    _, request = await asyncio.open_connection("127.0.0.1", http_port)
+    request.write(UNFINISHED.encode())
+    assert process._center is not None
+    counters = process._center.counters
+    await until(lambda: counters.requests_running == 1)
+    yield Running(process, ending)
+    process.hasten()  # where a test has failed
+    if not ending.done():
+        os.kill(os.getpid(), signal.SIGTERM)
+    await ending
+    request.close()
+    for number, handler in handlers.items():
+        asyncio.get_running_loop().remove_signal_handler(number)
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_second_signal_ends_the_moving_of_clients(
+    running: Running, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    moving = asyncio.Event()
+
+    async def leave(within: float) -> None:
+        assert within == NEVER
+        moving.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(running.process._reconciler, "leave", leave)
+    os.kill(os.getpid(), number)
+    async with asyncio.timeout(WITHIN):
+        await moving.wait()
+        assert not running.ending.done()
+        os.kill(os.getpid(), number)
+        assert await running.ending == 0
+
+
+async def test_a_second_signal_ends_the_wait_for_requests(running: Running) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    server = running.process._fronts[0]._server
+    await until(lambda: server.should_exit)
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(WITHIN):
+        assert await running.ending == 0
