@@ -27,8 +27,9 @@ from longline.mqtt.packets import (
     Will,
 )
 from longline.mqtt.properties import PropertyId
-from tests.integration.live_node import WITHIN, LiveNode, RawClient, refused
+from tests.integration.live_node import LiveNode, RawClient, refused
 from tests.integration.server_process import ServerProcess
+from tests.waiting import WITHIN
 
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
 

@@ -8,9 +8,9 @@ import pytest
 
 from longline.errors import SettingsError
 from longline.mqtt.packets import MQTT_3_1_1, MQTT_5_0, Disconnect
-from tests.integration.live_node import WITHIN, LiveNode, RawClient
+from tests.integration.live_node import LiveNode, RawClient
 from tests.integration.test_bad_input import token
-from tests.waiting import eventually
+from tests.waiting import WITHIN, eventually
 
 
 async def test_a_node_that_stops_says_so_to_devices_and_closes_whoever_is_there(tmp_path: Path) -> None:

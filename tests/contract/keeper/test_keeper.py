@@ -10,7 +10,8 @@ from longline.errors import Conflict, Unavailable, ValidationFailed
 from longline.keeper.port import Keeper, Kept
 from tests.contract.engines import KeeperEngine
 from tests.contract.keeper.conftest import SESSION
-from tests.contract.keeper.nodes import WITHIN, a_detailed_node, a_node, leaders, until_members
+from tests.contract.keeper.nodes import a_detailed_node, a_node, leaders, until_members
+from tests.waiting import WITHIN
 
 # --- members ----------------------------------------------------------------------------------------
 

@@ -14,7 +14,6 @@ import pytest
 from longline.errors import Conflict
 from longline.keeper.port import Keeper
 from tests.contract.keeper.nodes import (
-    WITHIN,
     a_detailed_node,
     a_node,
     leaders,
@@ -22,6 +21,7 @@ from tests.contract.keeper.nodes import (
     until_leads,
     until_members,
 )
+from tests.waiting import WITHIN
 
 ROOT = Path(__file__).parents[3]
 SHORT = 1.0  # s: the shortest session
