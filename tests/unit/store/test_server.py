@@ -136,7 +136,7 @@ async def test_calls_held_back_do_not_all_knock_at_the_door(open_store: Open) ->
 
 async def test_what_is_refused_all_along_is_unavailable_at_its_deadline(open_store: Open) -> None:
     async with ScriptedServer(lambda words: b"-CLUSTERDOWN\r\n") as server:
-        store = await open_store(server.url, timeout=0.3)
+        store = await open_store(server.url, timeout=1.0)
 
         replies = await settled([store.call(b"p%d" % n, "X", n) for n in range(10)])
 
