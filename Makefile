@@ -27,7 +27,7 @@ export PYTHON LONGLINE_NO_COMPILE
 export LONGLINE_NODE_MODULES := $(CURDIR)/.cache/clients/node_modules
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo run check test test-cluster test-workers test-all fuzz bench docs clean
+.PHONY: help setup demo run check test test-cluster test-workers test-all fuzz soak bench docs clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -66,6 +66,9 @@ test-all: $(STAMPS)/test ## the suite four times (compiled, interpreted; uvloop,
 
 fuzz: $(STAMPS)/test ## random and mutated input for SECONDS seconds
 	LONGLINE_FUZZ_SECONDS=$(SECONDS) $(COMPILED) -m fuzz --timeout=0 -s tests/fuzz
+
+soak: $(STAMPS)/test ## churn for SECONDS seconds (3600: the hour), and what holds how much memory and disk meanwhile
+	$(BIN)/python -m benchmarks.soak --seconds $(SECONDS)
 
 bench: $(STAMPS)/test ## the measurements of benchmarks/README.md, a peer beside us where there is one
 	$(BIN)/python benchmarks/compare.py

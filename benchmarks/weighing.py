@@ -16,7 +16,7 @@ import re
 import signal
 import sys
 import types
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -79,28 +79,12 @@ class _Mallinfo(ctypes.Structure):
 def weigh(sqlite: int) -> Weights:
     """Weighs this process. To be called in a child: it leaves the collector's state behind it."""
     gc.unfreeze()
-    kinds: Counter[str] = Counter()
-    counts: Counter[str] = Counter()
-    everything = gc.get_objects()
-    seen = {id(kinds), id(counts), id(everything)}
-    seen.add(id(seen))
-    holders = deque(thing for thing in everything if holds(thing))
-    while holders:
-        holder = holders.popleft()
-        if id(holder) not in seen:
-            kind = f"{type(holder).__module__.removeprefix(OURS)}.{type(holder).__qualname__}"
-            counts[kind] += 1
-            kinds[kind] += _claim([holder], seen)
-    for thing in everything:
-        if id(thing) not in seen and not isinstance(thing, CODE):
-            kind = f"{type(thing).__qualname__}, held by none of ours"
-            counts[kind] += 1
-            kinds[kind] += _claim([thing], seen)
+    kinds, counts = held_by(gc.get_objects())
     python_used, python_free = _python_allocator()
     malloc = _malloc()
     return Weights(
-        dict(kinds),
-        dict(counts),
+        kinds,
+        counts,
         sqlite,
         python_used,
         python_free,
@@ -109,24 +93,44 @@ def weigh(sqlite: int) -> Weights:
     )
 
 
+def held_by(everything: list[object]) -> tuple[dict[str, int], dict[str, int]]:
+    """Bytes of these and of all that they hold, by kind of holder, and how many of each kind there are."""
+    kinds: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    seen = {id(kinds), id(counts), id(everything)}
+    seen.add(id(seen))
+    for thing in everything:
+        if holds(thing) and id(thing) not in seen:
+            kind = f"{type(thing).__module__.removeprefix(OURS)}.{type(thing).__qualname__}"
+            counts[kind] += 1
+            kinds[kind] += _claim(thing, seen)
+    for thing in everything:
+        if id(thing) not in seen and not isinstance(thing, CODE):
+            kind = f"{type(thing).__qualname__}, held by none of ours"
+            counts[kind] += 1
+            kinds[kind] += _claim(thing, seen)
+    return dict(kinds), dict(counts)
+
+
 def holds(thing: object) -> bool:
     """Whether it is one of ours that others count for."""
     module = str(type(thing).__module__)  # of a class that was made by hand it can be anything
     return module.startswith(OURS) and not module.startswith(HELD)
 
 
-def _claim(things: list[object], seen: set[int]) -> int:
-    """The bytes of these and of all that they hold and nobody has claimed yet; other holders count apart."""
+def _claim(holder: object, seen: set[int]) -> int:
+    """The bytes of this and of all that it holds and nobody has claimed yet; other holders count apart."""
     size = 0
-    first = True
+    things = [holder]
     while things:
         thing = things.pop()
-        if id(thing) in seen or isinstance(thing, CODE) or (holds(thing) and not first):
+        if id(thing) in seen or isinstance(thing, CODE) or (holds(thing) and thing is not holder):
             continue
-        first = False
         seen.add(id(thing))
         size += sys.getsizeof(thing, 0)
         things.extend(gc.get_referents(thing))
+        if isinstance(thing, dict):
+            things.extend(thing)  # keys that are texts are none of the collector's business
     return size
 
 

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
 from longline.bus.port import Bus
 from longline.bus.redis import RedisBus
-from longline.errors import LonglineError
+from longline.errors import LonglineError, Unavailable
 from longline.keeper.port import Keeper
 from longline.keeper.redis import RedisKeeper
 from longline.model.audience import Devices, Everyone
@@ -29,6 +29,7 @@ from longline.store.redis import Store
 from longline.telemetry.faults import Faults
 from tests.contract.store_fixture import START, an_app
 from tests.unit.store.scripted import ScriptedServer, Words
+from tests.waiting import until
 
 # An error reply, and whether what was asked may work later without any change.
 REFUSALS = {
@@ -116,7 +117,14 @@ OF_BUS: dict[str, Callable[[Bus], Awaitable[object]]] = {
 @asynccontextmanager
 async def a_store(answer: Callable[[Words], bytes | None]) -> AsyncIterator[Store]:
     async with ScriptedServer(answer) as server:
-        store = await Store.open(StoreSettings(url=server.url, timeout=0.2))
+
+        async def opened() -> Store | None:
+            with suppress(Unavailable):  # on a busy machine it is a short time
+                return await Store.open(StoreSettings(url=server.url, timeout=0.2))
+            return None
+
+        store = await until(opened)
+        assert store is not None
         yield store
         await store.close()
 

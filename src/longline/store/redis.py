@@ -53,8 +53,12 @@ class Assurance:
 class Store:
     """Calls to the servers of the store. Opened by `await Store.open(settings)`.
 
-    Keys are `b"{" + tag + b"}" + rest`; a call touches the keys of one tag, and calls of one tag are carried
-    out in the order given. Their awaitables raise
+    Keys are `b"{" + tag + b"}" + rest`; a call touches the keys of one tag. Calls of one tag are carried out
+    in the order given, with one exception: a call that a server refuses for the moment (a slot on the move, a
+    failover, too few replicas), or that died with its server before it was copied, can be overtaken by calls
+    of its tag that were sent before that was known, and by none that is given later. Calls are sent without
+    waiting for each other's answers, so this cannot be otherwise. Who needs one carried out before another
+    awaits its answer. Awaitables raise
 
     - `StoreError` for an error reply that would come again, a script's own included;
     - `Overloaded` at once, when as many calls or bytes as the settings allow are waiting for the server, or

@@ -9,7 +9,7 @@ import pytest
 from longline.keeper.port import Keeper
 from tests.contract.engines import KEEPERS, KeeperEngine
 
-SESSION = 3.0  # s: a busy machine must not lose it by accident
+SESSION = 10.0  # s: a busy machine must not lose it by accident
 
 
 @pytest.fixture(params=sorted(KEEPERS))

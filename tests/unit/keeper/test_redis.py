@@ -21,8 +21,8 @@ from tests.servers.shared import shared
 from tests.waiting import later
 
 DUTY = "expiry"
-SESSION = 1.0  # s
-TIMEOUT = 0.5  # s, of the store
+SESSION = 4.0  # s
+TIMEOUT = 2.0  # s, of the store
 
 
 @asynccontextmanager

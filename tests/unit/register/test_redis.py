@@ -130,7 +130,7 @@ async def test_a_bind_of_which_nobody_heard_is_withdrawn() -> None:
     """Else a device that does not come back would count as connected for as long as the node lives."""
     async with a_store(DeafStore) as store:
         assert isinstance(store, DeafStore)
-        register = RedisRegister(store, give_up=0.1)
+        register = RedisRegister(store, give_up=1.0)
         kept = await bind(register, "kept", "a")
         store.deaf_to = frozenset({"bind.lua", "withdraw.lua"})
         with pytest.raises(Unavailable):
@@ -147,7 +147,7 @@ async def test_a_bind_of_which_nobody_heard_is_withdrawn() -> None:
 async def test_a_bind_that_is_tried_again_is_not_withdrawn() -> None:
     async with a_store(DeafStore) as store:
         assert isinstance(store, DeafStore)
-        register = RedisRegister(store, give_up=0.1)
+        register = RedisRegister(store, give_up=1.0)
         store.deaf_to = frozenset({"bind.lua"})
         with pytest.raises(Unavailable):
             await bind(register, "phone", "a")
@@ -224,7 +224,7 @@ async def test_a_bind_that_cannot_be_withdrawn_holds_up_no_other() -> None:
     async with a_store(DeafStore) as store:
         assert isinstance(store, DeafStore)
         faults = Faults()
-        register = RedisRegister(store, give_up=0.1, faults=faults)
+        register = RedisRegister(store, give_up=1.0, faults=faults)
         store.deaf_to = frozenset({"bind.lua"})
         with pytest.raises(Unavailable):
             await register.bind([Bind(1, name, "a", NOW) for name in ("x", "y", "z")])
@@ -280,7 +280,7 @@ async def test_a_withdrawal_that_fails_as_nobody_foresaw_holds_up_no_other(
     async with a_store(DeafStore) as store:
         assert isinstance(store, DeafStore)
         faults = Faults()
-        register = RedisRegister(store, give_up=0.1, faults=faults)
+        register = RedisRegister(store, give_up=1.0, faults=faults)
         store.deaf_to = frozenset({"bind.lua"})
         with pytest.raises(Unavailable):
             await register.bind([Bind(1, name, "a", NOW) for name in ("x", "y", "z")])

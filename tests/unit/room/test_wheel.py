@@ -1,3 +1,5 @@
+import sys
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,3 +76,22 @@ def test_one_tick_hands_out_only_its_own_slot() -> None:
     wheel.set(late, 2)
     assert wheel.advance() == [early]
     assert wheel.advance() == [late]
+
+
+def test_a_crowd_that_came_and_went_leaves_no_memory_behind() -> None:
+    wheel = Wheel()
+    before = room_of(wheel)
+    room = RoomFixture()
+    crowd = [a_connection(room) for _ in range(10_000)]
+    for outlet in crowd:
+        wheel.set(outlet, 90)
+    for outlet in crowd:
+        wheel.clear(outlet)
+    for _ in range(SLOTS):
+        assert wheel.advance() == []
+    assert room_of(wheel) == before
+
+
+def room_of(wheel: Wheel) -> int:
+    """Bytes of its slots."""
+    return sum(map(sys.getsizeof, wheel._slots))

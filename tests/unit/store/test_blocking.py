@@ -97,7 +97,7 @@ async def test_a_listener_follows_its_slot(directory: Path, open_store: Open) ->
 
 async def test_a_listener_gives_up_at_its_deadline(directory: Path, open_store: Open) -> None:
     async with RedisServer(directory) as server:
-        store = await open_store(server.url, timeout=0.3)
+        store = await open_store(server.url, timeout=1.0)
         server.kill()
 
         with pytest.raises(Unavailable):

@@ -63,7 +63,7 @@ async def test_a_write_that_is_not_copied_in_time_is_unavailable_and_holds_up_no
     pair: tuple[RedisServer, RedisServer], open_store: Open
 ) -> None:
     master, replica = pair
-    store = await open_store(master.url, wait_replicas=1, wait_timeout=0.3)
+    store = await open_store(master.url, wait_replicas=1, wait_timeout=2.0)
     replica.pause()
     try:
         durable = asyncio.ensure_future(store.call(b"p1", "SET", "{p1}x", 1, durable=True))

@@ -70,6 +70,33 @@ async def test_what_is_refused_for_a_while_is_repeated_in_the_order_given(
     assert done == list(range(20))
 
 
+async def test_a_call_that_is_refused_is_overtaken_by_what_was_sent_with_it_and_by_nothing_given_later(
+    open_store: Open,
+) -> None:
+    """Calls go out without waiting for each other, so a refusal comes too late for those behind it."""
+    refusals = 3
+    done: list[int] = []
+
+    def answer(words: Words) -> bytes:
+        nonlocal refusals
+        number = int(words[-1])
+        if number == 3 and refusals:
+            refusals -= 1
+            return b"-CLUSTERDOWN\r\n"
+        done.append(number)
+        return b":%d\r\n" % number
+
+    async with ScriptedServer(answer) as server:
+        store = await open_store(server.url)
+
+        together = [asyncio.ensure_future(store.call(b"p1", "X", n)) for n in range(10)]
+        await until(lambda: store.statistics()["repeated"])
+        later = [asyncio.ensure_future(store.call(b"p1", "X", n)) for n in range(10, 20)]
+
+        assert await asyncio.gather(*together, *later) == list(range(20))
+    assert done == [0, 1, 2, 4, 5, 6, 7, 8, 9, 3, *range(10, 20)]
+
+
 async def test_a_tag_that_is_held_back_holds_back_no_other(open_store: Open) -> None:
     holding = True
 
@@ -110,7 +137,7 @@ async def test_calls_held_back_do_not_all_knock_at_the_door(open_store: Open) ->
 
 async def test_what_is_refused_all_along_is_unavailable_at_its_deadline(open_store: Open) -> None:
     async with ScriptedServer(lambda words: b"-CLUSTERDOWN\r\n") as server:
-        store = await open_store(server.url, timeout=0.3)
+        store = await open_store(server.url, timeout=1.0)
 
         replies = await settled([store.call(b"p%d" % n, "X", n) for n in range(10)])
 

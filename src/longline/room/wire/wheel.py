@@ -55,9 +55,9 @@ class Wheel:
         self.now += TICK
         slot = self._tick % SLOTS
         due = self._slots[slot]
+        self._slots[slot] = set()  # also for an empty one: a set keeps the room of all that it ever held
         if not due:
             return []
-        self._slots[slot] = set()
         for outlet in due:
             outlet.slot = UNSET
         self.size -= len(due)

@@ -30,6 +30,7 @@ COLLAPSED = "collapsed"
 DROPPED = "dropped:"  # and the reason
 
 MERGE_AT = 256  # rows of additions
+OVERHEAD = 1536  # bytes of a ledger in memory beside what its sets hold: objects, dict, empty containers
 
 _rows = msgspec.json.Decoder(list[tuple[int, str, str]])
 
@@ -65,8 +66,8 @@ class BroadcastLedger:
         return self.sets.get(SENT, BitMap()) | self.fresh.get(SENT, BitMap())
 
     def measure(self) -> int:
-        """Bytes in memory, at most: a set takes two an ordinal, or 8 KiB for each 65,536 of its range."""
-        size = 512
+        """Bytes in memory, about: a set takes two an ordinal, or 8 KiB for each 65,536 of its range."""
+        size = OVERHEAD
         for ordinals in (self.targets, self.settled, *self.sets.values()):
             if ordinals:
                 size += min(2 * len(ordinals), 8192 * ((ordinals.max() >> 16) + 1))
