@@ -41,7 +41,8 @@ def exported(name: str) -> bool:
         return True
     if part in TOLD and f'"{rest}"' in (SOURCE / TOLD[part]).read_text("utf-8"):
         return True
-    tallies = re.findall(r'\.tally\(\s*"(\w+)"', (SOURCE / "node" / "process.py").read_text("utf-8"))
+    sources = [(SOURCE / "node" / file).read_text("utf-8") for file in ("process.py", "room_metrics.py")]
+    tallies = re.findall(r'\.tally\(\s*"(\w+)"', "".join(sources))
     return name == "longline_build_info" or name in {f"longline_{tally}_total" for tally in tallies}
 
 

@@ -1,10 +1,10 @@
 """Writes broadcasts to the sessions that they are for.
 
 A broadcast visits every session of its app: it goes through them in slices and lets the loop serve
-heartbeats, unicasts and new connections in between, as `Pace` says. Broadcasts that have gathered meanwhile
-go through them together, so that a device gets what there is for it with one write. Each device gets them,
-and unicasts, in the order of their commits: whoever is about to write something newer to a session asks
-`bring` for what goes first.
+heartbeats, unicasts and new connections in between, as `BulkPace` says. Broadcasts that have gathered
+meanwhile go through them together, so that a device gets what there is for it with one write. Each device
+gets them, and unicasts, in the order of their commits: whoever is about to write something newer to a session
+asks `bring` for what goes first.
 
 Whoever brings a broadcast never waits. When `WAITING` wait already, or `AT_ONCE` paced ones are under way,
 the next is left in the log: the sessions of its app are looked at in turn, and read it there.
@@ -23,7 +23,7 @@ from longline.flow.lru import LruCache
 from longline.model.commands import Broadcast
 from longline.model.times import wall_clock
 from longline.room.counters import RoomCounters
-from longline.room.push.pace import Pace
+from longline.room.push.pace import BulkPace
 from longline.room.push.passes import Pass, Passes
 from longline.room.push.pushes import Pushes
 from longline.room.push.receipts import Receipts
@@ -57,7 +57,7 @@ class Broadcasts:
         pushes: Pushes,
         receipts: Receipts,
         sessions: Callable[[int], list[Session]],
-        pace: Pace,
+        pace: BulkPace,
     ) -> None:
         self._node = node
         self._store = store
