@@ -237,8 +237,11 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
     fanout_slice: Annotated[
         int,
         about(
-            "Devices that a broadcast writes to at most before it lets the loop serve others, so that it does
-            " "not hold up heartbeats; fewer while turns of the loop take long.", unit="devices", low=1,
-            high=1_000_000, dynamic=True,
+            "Devices that a broadcast writes to at most before it lets the loop serve others, so that it "
+            "does not hold up heartbeats; fewer while turns of the loop take long.",
+            unit="devices",
+            low=1,
+            high=1_000_000,
+            dynamic=True,
         ),
     ] = 500
