@@ -73,6 +73,21 @@ async def test_a_unicast_that_overtakes_a_broadcast_on_the_way_here_is_read_with
         assert len(room.store.fetched) == 1
 
 
+async def test_a_broadcast_waits_for_a_unicast_that_is_on_its_way_from_another_center() -> None:
+    async with RunningRoom() as room:
+        peer = await room.client("phone")
+        room.store.pages[0] = [Page((push(1), push(2, broadcast=True)), 2, True)]
+        overtaking = broadcast(2, 0)
+        part = msgspec.structs.replace(overtaking.parts[0], inbox_before={0: 1})
+        await room.bus.send(NODE, [msgspec.structs.replace(overtaking, parts=(part,))])
+        await room.settle()
+        assert topics(peer.unread()) == ["push/m1", "push/m2"]
+        await room.bus.send(NODE, [unicast("phone", 1)])
+        await room.settle()
+        assert topics(peer.unread()) == []
+        assert len(room.store.fetched) == 1
+
+
 async def test_a_broadcast_does_not_overtake_a_paced_one_that_was_sent_before_it() -> None:
     async with RunningRoom() as room:
         peers = [await room.client(f"d{n}") for n in range(5)]
