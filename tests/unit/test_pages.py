@@ -45,9 +45,11 @@ def exported(name: str) -> bool:
         return True
     if part in TOLD and f'"{rest}"' in (SOURCE / TOLD[part]).read_text("utf-8"):
         return True
-    process = (SOURCE / "node" / "process.py").read_text("utf-8")
-    tallies = {f"longline_{tally}_total" for tally in re.findall(r'\.tally\(\s*"(\w+)"', process)}
-    gauges = {f"longline_{gauge}" for gauge in re.findall(r'\.gauge\(\s*"(\w+)"', process)}
+    sources = "".join(
+        (SOURCE / "node" / file).read_text("utf-8") for file in ("process.py", "room_metrics.py")
+    )
+    tallies = {f"longline_{tally}_total" for tally in re.findall(r'\.tally\(\s*"(\w+)"', sources)}
+    gauges = {f"longline_{gauge}" for gauge in re.findall(r'\.gauge\(\s*"(\w+)"', sources)}
     return name in {"longline_build_info", *tallies, *gauges}
 
 

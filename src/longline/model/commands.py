@@ -38,12 +38,14 @@ class Part(msgspec.Struct, frozen=True):
     """A broadcast's entry in one part of the app's log, and whom of that part it is for.
 
     `before` is the position of the entry before it that may still be open, or any later one below `position`;
-    0 for none.
+    0 for none. `inbox_before` has devices, by their place in the part, to which a unicast may be on its way
+    that was stored before this, and its position; none where nothing is lost or late on the way to the room.
     """
 
     position: int
     audience: bytes
     before: int = 0
+    inbox_before: dict[int, int] = {}
 
 
 class Broadcast(msgspec.Struct, frozen=True):

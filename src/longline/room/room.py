@@ -28,7 +28,7 @@ from longline.room.pubsub.rules import Rules
 from longline.room.push.broadcasts import Broadcasts
 from longline.room.push.commands import Commands
 from longline.room.push.inbox import Inbox
-from longline.room.push.pace import Pace
+from longline.room.push.pace import BulkPace
 from longline.room.push.pushes import Pushes
 from longline.room.push.receipts import Receipts
 from longline.room.session.client import ClientConnection, Services
@@ -81,7 +81,7 @@ class Room:
         # What all share.
         counters = self.counters = RoomCounters()
         turn = self._turn = Turn(loop.call_soon, faults)
-        self.pace = Pace(settings.fanout_slice)
+        self.pace = BulkPace(settings.fanout_slice)
         self._wheel = Wheel(loop.time())
         # Sessions, and what reaches them.
         fanout = Fanout(counters, turn, faults, settings.session_queue)

@@ -26,7 +26,7 @@ from longline.room.pubsub.routes import RouteTable
 from longline.room.push.broadcasts import Broadcasts
 from longline.room.push.commands import Commands
 from longline.room.push.inbox import Inbox
-from longline.room.push.pace import Pace
+from longline.room.push.pace import BulkPace
 from longline.room.push.receipts import Receipts
 from longline.saver.app_cache import AppCache
 from longline.settings import RoomSettings
@@ -101,7 +101,7 @@ class RunningRoom:
         self.bus = LocalBus(1000)
         saver = self.store
         inboxes, counters, faults = saver.inboxes, parts.counters, parts.faults
-        self.pace = Pace(fanout_slice, lambda: self.monotonic())
+        self.pace = BulkPace(fanout_slice, lambda: self.monotonic())
         self.receipts = Receipts(
             inboxes, counters, faults, self.pace, delay=settings.ack_delay / 1000, limit=limit
         )

@@ -15,7 +15,7 @@ from longline.room.push.spreading import AT_ONCE
 from longline.saver.port.inboxes import Arrival, Page
 from longline.settings import RoomSettings
 from tests.unit.room.fixture import a_message
-from tests.unit.room.running import NODE, RunningRoom
+from tests.unit.room.running import NODE, RunningRoom, an_app
 from tests.unit.room.test_admission import push, topics, unicast
 from tests.waiting import WITHIN
 
@@ -71,6 +71,21 @@ async def test_a_unicast_that_overtakes_a_broadcast_on_the_way_here_is_read_with
         await room.bus.send(NODE, [unicast("phone", 2, log_before=1), broadcast(1, 0)])
         await room.settle()
         assert topics(peer.unread()) == ["push/m1", "push/m2"]
+        assert len(room.store.fetched) == 1
+
+
+async def test_a_broadcast_waits_for_a_unicast_that_is_on_its_way_from_another_center() -> None:
+    async with RunningRoom() as room:
+        peer = await room.client("phone")
+        room.store.pages[0] = [Page((push(1), push(2, broadcast=True)), 2, True)]
+        overtaking = broadcast(2, 0)
+        part = msgspec.structs.replace(overtaking.parts[0], inbox_before={0: 1})
+        await room.bus.send(NODE, [msgspec.structs.replace(overtaking, parts=(part,))])
+        await room.settle()
+        assert topics(peer.unread()) == ["push/m1", "push/m2"]
+        await room.bus.send(NODE, [unicast("phone", 1)])
+        await room.settle()
+        assert topics(peer.unread()) == []
         assert len(room.store.fetched) == 1
 
 
@@ -275,6 +290,23 @@ async def test_broadcasts_that_wait_are_bounded_and_paced_ones_do_not_take_their
         await room.bus.send(NODE, [broadcast(n, 0, before=n - 1) for n in more])
         await room.settle()
         assert room.parts.counters.broadcasts_left == 1
+
+
+async def test_a_broadcast_to_few_does_not_wait_for_another_apps_to_many() -> None:
+    async with RunningRoom(fanout_slice=1) as room:
+        for n in range(30):
+            await room.client(f"d{n}")
+        room.store.known["weather"] = an_app("weather", 8)
+        peer = room.connect("phone", username="weather")
+        await room.settle()
+        assert peer.session.tenant.app == 8
+        peer.unread()
+        other = broadcast(31, peer.session.ordinal)
+        await room.bus.send(NODE, [broadcast(30, *range(30)), msgspec.structs.replace(other, app=8)])
+        await room.until(lambda: room.store.finished)
+        assert room.store.finished[0] == (8, "m31", NODE)
+        assert topics(peer.unread()) == ["push/m31"]
+        await room.until(lambda: len(room.store.finished) == 2)
 
 
 # --- the pace ------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from longline.room.push.pace import (
     STORE_FAILS,
     STORE_LATE,
     TURN,
-    Pace,
+    BulkPace,
 )
 from longline.testing.clock import VirtualClock, settle
 
@@ -23,11 +23,11 @@ MOST = 500
 GOOD = 0.001  # s
 
 
-def a_pace(clock: VirtualClock, most: int = MOST) -> Pace:
-    return Pace(most, clock.now, clock.sleep)
+def a_pace(clock: VirtualClock, most: int = MOST) -> BulkPace:
+    return BulkPace(most, clock.now, clock.sleep)
 
 
-async def after(clock: VirtualClock, pace: Pace, seconds: float, error: Exception | None = None) -> None:
+async def after(clock: VirtualClock, pace: BulkPace, seconds: float, error: Exception | None = None) -> None:
     """The store answers, or does not, after so many seconds."""
     with suppress(LonglineError, ValueError), pace.asking():
         await clock.advance(seconds)

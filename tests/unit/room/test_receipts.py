@@ -7,7 +7,7 @@ from longline.flow.batcher import Retry
 from longline.model.ledger import State
 from longline.room.counters import RoomCounters
 from longline.room.push import receipts as module
-from longline.room.push.pace import Pace
+from longline.room.push.pace import BulkPace
 from longline.room.push.receipts import Receipts
 from longline.room.push.sent import SentPush
 from longline.telemetry.faults import Faults
@@ -23,7 +23,9 @@ class Office:
         monkeypatch.setattr(module, "RETRY", Retry(0, 0))
         self.store = Store()
         self.counters = RoomCounters()
-        self.receipts = Receipts(self.store.inboxes, self.counters, Faults(), Pace(500), delay=0, limit=limit)
+        self.receipts = Receipts(
+            self.store.inboxes, self.counters, Faults(), BulkPace(500), delay=0, limit=limit
+        )
         self.now = 1_000_000
         room = RoomFixture()
         self.session = room.session("d")

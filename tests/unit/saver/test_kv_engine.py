@@ -419,6 +419,32 @@ async def test_a_route_tells_what_was_put_into_the_inbox_before(world: World) ->
     assert (await sent("d0"))["d0"][0] == 0
 
 
+async def test_a_broadcast_tells_of_the_unicasts_that_are_on_their_way_before_it(world: World) -> None:
+    """For the device that has one in another center's hands, it must not be first."""
+    register = RedisRegister(world.store)
+    await register.bind([Bind(world.app, name, "n1", world.now) for name in ("d0", "d1")])
+
+    async def told(name: str) -> int:
+        route = await world.send(world.message())
+        assert isinstance(route, Broadcast)
+        place, part = divmod(world.ordinals[name], len(route.parts))
+        return route.parts[part].inbox_before.get(place, 0)
+
+    assert await told("d0") == 0
+    first = await world.send(world.message(), "d0")
+    second = await world.send(world.message(), "d0", "d1")
+    assert isinstance(first, Unicast)
+    assert isinstance(second, Unicast)
+    at = {target.device: target.position for target in second.targets}
+    assert await told("d0") == at["d0"]
+    assert await told("d1") == at["d1"]
+    await world.settle("d0", at["d0"])
+    assert await told("d0") == first.targets[0].position
+    await world.settle("d0", first.targets[0].position)
+    assert await told("d0") == 0
+    assert await told("d1") == at["d1"]
+
+
 async def test_a_message_that_is_given_again_is_not_said_to_be_the_next(world: World) -> None:
     first = world.message()
     await world.send(first, "d0")

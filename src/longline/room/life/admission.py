@@ -30,7 +30,7 @@ from longline.room.counters import RoomCounters
 from longline.room.life.authority import Authority
 from longline.room.life.takeovers import Takeovers
 from longline.room.push.inbox import Inbox
-from longline.room.push.pace import Pace
+from longline.room.push.pace import BulkPace
 from longline.room.session.client import ClientConnection
 from longline.room.session.session import Gone, Session
 from longline.room.session.sessions import Sessions
@@ -84,7 +84,7 @@ class Admission:
         inbox: Inbox,
         takeovers: Takeovers,
         fenced: Callable[[str], None],
-        pace: Pace,
+        pace: BulkPace,
     ) -> None:
         self._settings = settings
         self._node = node

@@ -1,10 +1,10 @@
 """Writes broadcasts to the sessions that they are for.
 
 A broadcast visits every session of its app: it goes through them in slices and lets the loop serve
-heartbeats, unicasts and new connections in between, as `Pace` says. Broadcasts that have gathered meanwhile
-go through them together, so that a device gets what there is for it with one write. Each device gets them,
-and unicasts, in the order of their commits: whoever is about to write something newer to a session asks
-`bring` for what goes first.
+heartbeats, unicasts and new connections in between, as `BulkPace` says. Broadcasts that have gathered
+meanwhile go through them together, so that a device gets what there is for it with one write; several apps
+take turns. Each device gets them, and unicasts, in the order of their commits: whoever is about to write
+something newer to a session asks `bring` for what goes first.
 
 Whoever brings a broadcast never waits. When `WAITING` wait already, or `AT_ONCE` paced ones are under way,
 the next is left in the log: the sessions of its app are looked at in turn, and read it there.
@@ -14,7 +14,7 @@ not answer delays that, but not the broadcasts behind it, up to `UNTOLD` of them
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from longline.errors import LonglineError
@@ -23,7 +23,7 @@ from longline.flow.lru import LruCache
 from longline.model.commands import Broadcast
 from longline.model.times import wall_clock
 from longline.room.counters import RoomCounters
-from longline.room.push.pace import Pace
+from longline.room.push.pace import BulkPace
 from longline.room.push.passes import Pass, Passes
 from longline.room.push.pushes import Pushes
 from longline.room.push.receipts import Receipts
@@ -42,6 +42,23 @@ RETRY: Final = Retry(0.2, 5.0)
 _Done = tuple[str, Broadcast]  # and whose sub-task it is
 
 
+class _Walk:
+    """Sessions that `passes` go through, and how many of them are done.
+
+    With `left`, they are had look into the log instead, for what was left there up to these positions.
+    """
+
+    __slots__ = ("done", "left", "passes", "sessions")
+
+    def __init__(
+        self, sessions: Sequence[Session], passes: Sequence[Pass], left: Mapping[int, int] | None
+    ) -> None:
+        self.sessions = sessions
+        self.passes = passes
+        self.left = left
+        self.done = 0
+
+
 class Broadcasts:
     """Owned by the room, which runs `run`, `spreading.run` and `told.run` as tasks.
 
@@ -57,7 +74,7 @@ class Broadcasts:
         pushes: Pushes,
         receipts: Receipts,
         sessions: Callable[[int], list[Session]],
-        pace: Pace,
+        pace: BulkPace,
     ) -> None:
         self._node = node
         self._store = store
@@ -67,7 +84,8 @@ class Broadcasts:
         self._sessions = sessions
         self._pace = pace
         self._passes = Passes()
-        self._waiting: list[Pass] = []
+        self._waiting: dict[int, list[Pass]] = {}  # by app
+        self._waits = 0  # how many these are
         self._left: dict[int, dict[int, int]] = {}  # by app, part of the log: up to where it is to be read
         self._wake = asyncio.Event()
         self._seen: LruCache[tuple[int, str], None] = LruCache(REMEMBERED)
@@ -107,12 +125,13 @@ class Broadcasts:
             return self.spreading.add(
                 self._sessions(each.command.app),
                 seconds,
-                lambda some: self._write(some, [each]),
+                lambda some: self._write(some, each),
                 lambda: self._over(each),
             )
-        if len(self._waiting) >= WAITING:
+        if self._waits >= WAITING:
             return False
-        self._waiting.append(each)
+        self._waiting.setdefault(each.command.app, []).append(each)
+        self._waits += 1
         self._wake.set()
         return True
 
@@ -139,24 +158,62 @@ class Broadcasts:
             each.give(session, self._pushes, now)
 
     async def run(self) -> None:
-        """Writes broadcasts for as long as the room lives."""
+        """Writes broadcasts for as long as the room lives: a slice for each app in turn."""
+        walks: dict[int, _Walk] = {}
+        begun = self._pace.begin()
         while True:
-            await self._wake.wait()
-            batch, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
-            together: dict[int, list[Pass]] = {}
-            for each in batch:
-                together.setdefault(each.command.app, []).append(each)
-            for app, passes in together.items():
+            apps = dict.fromkeys((*walks, *self._left, *self._waiting))
+            if not apps:
+                self._wake.clear()
+                await self._wake.wait()
+                begun = self._pace.begin()
+            for app in apps:
+                walk = walks.get(app)
+                if walk is None:
+                    walk = walks[app] = self._next(app)
                 try:
-                    await self._write(self._sessions(app), passes)
+                    self._step(walk)
                 except Exception as error:
                     self._faults.note("room.broadcasts", error)
-                for each in passes:
-                    self._over(each)
-            for app in list(self._left):
-                await self._look(app)
-            if not self._waiting and not self._left:
-                self._wake.clear()
+                    walk.done = len(walk.sessions)
+                if walk.done >= len(walk.sessions):
+                    del walks[app]
+                    self._end(app, walk)
+                begun = await self._pace.pause(begun)
+
+    def _next(self, app: int) -> "_Walk":
+        """What is to be done for an app that has something waiting: what was left before what came later."""
+        left = self._left.get(app)
+        if left is not None:
+            return _Walk(self._sessions(app), [], dict(left))
+        waiting = self._waiting.pop(app)
+        passes, rest = waiting[:TOGETHER], waiting[TOGETHER:]
+        if rest:
+            self._waiting[app] = rest
+        self._waits -= len(passes)
+        return _Walk(self._sessions(app), passes, None)
+
+    def _step(self, walk: "_Walk") -> None:
+        """One slice of a walk."""
+        if walk.left is not None:
+            end = walk.done + self._pace.slice
+            for session in walk.sessions[walk.done : end]:
+                try:
+                    self._pushes.lost(session)
+                except Exception as error:  # this session's: the others look
+                    self._faults.note("room.broadcasts", error)
+            walk.done = end
+        elif passes := self._going_on(walk.passes):
+            walk.done = self._write_slice(walk.sessions, walk.done, passes)
+        else:
+            walk.done = len(walk.sessions)
+
+    def _end(self, app: int, walk: "_Walk") -> None:
+        for each in walk.passes:
+            self._over(each)
+        # Else more was left meanwhile, of which those who were had look first do not know.
+        if walk.left is not None and self._left[app] == walk.left:
+            del self._left[app]
 
     def _leave(self, each: Pass) -> None:
         """There is no place for a broadcast: devices read it from the log, if it is there."""
@@ -168,54 +225,41 @@ class Broadcasts:
             self._wake.set()
         self.told.add((each.node, each.command))
 
-    async def _look(self, app: int) -> None:
-        """Has every session of an app look into the log, in its turn."""
-        left = dict(self._left[app])
-        begun = self._pace.begin()
-        for done, session in enumerate(self._sessions(app), 1):
-            try:
-                self._pushes.lost(session)
-            except Exception as error:  # this session's: the others look
-                self._faults.note("room.broadcasts", error)
-            if done % self._pace.slice == 0:
-                begun = await self._pace.pause(begun)
-        # Else more was left, and those who were looked at first do not know of it.
-        if self._left[app] == left:
-            del self._left[app]
-
     def _over(self, each: Pass) -> None:
         self._passes.remove(each)
         if each.node == self._node:
             self.told.add((each.node, each.command))
 
-    async def _write(self, sessions: Sequence[Session], passes: list[Pass]) -> bool:
-        """Writes broadcasts to sessions; False when all of them were cancelled, or left to another node."""
-        pace = self._pace
-        begun = pace.begin()
-        passes = self._going_on(passes)
+    async def _write(self, sessions: Sequence[Session], each: Pass) -> bool:
+        """Writes a paced broadcast to sessions; False when it was cancelled, or left to another node."""
+        begun = self._pace.begin()
         done = 0
-        while passes and done < len(sessions):
-            now = wall_clock()
-            # Others that are under way, and older, are brought before these.
-            more = len(self._passes.of(passes[0].command.app)) > len(passes)
-            end = done + max(1, pace.slice // len(passes))
-            for session in sessions[done:end]:
-                if session.window.fresh():
-                    session.window.lost()  # it is just connecting: it reads these from the log
-                    continue
-                try:
-                    for each in passes:
-                        if more:
-                            self.bring(session, each.at(session), now)
-                        each.give(session, self._pushes, now)
-                except Exception as error:  # this session's: the others go on
-                    self._faults.note("room.broadcasts", error)
-            done = end
-            begun = await pace.pause(begun)
-            passes = self._going_on(passes)
-        return bool(passes)
+        while done < len(sessions) and self._going_on([each]):
+            done = self._write_slice(sessions, done, [each])
+            begun = await self._pace.pause(begun)
+        return bool(self._going_on([each]))
 
-    def _going_on(self, passes: list[Pass]) -> list[Pass]:
+    def _write_slice(self, sessions: Sequence[Session], done: int, passes: Sequence[Pass]) -> int:
+        """Writes broadcasts of one app to some sessions more; returns how many are done by then."""
+        now = wall_clock()
+        pushes = self._pushes
+        # Others that are under way, and older, are brought before these.
+        more = len(self._passes.of(passes[0].command.app)) > len(passes)
+        end = done + max(1, self._pace.slice // len(passes))
+        for session in sessions[done:end]:
+            if session.window.fresh():
+                session.window.lost()  # it is just connecting: it reads these from the log
+                continue
+            try:
+                for each in passes:
+                    if more:
+                        self.bring(session, each.at(session), now)
+                    each.give(session, pushes, now)
+            except Exception as error:  # this session's: the others go on
+                self._faults.note("room.broadcasts", error)
+        return end
+
+    def _going_on(self, passes: Sequence[Pass]) -> list[Pass]:
         return [each for each in passes if each.node == self._node and not each.cancelled]
 
     async def _tell(self, batch: Sequence[_Done]) -> Sequence[_Done]:

@@ -3,7 +3,7 @@
 Sessions that have room ask here; everything asked for while a read is under way goes into the next
 one, so a reconnect storm is a few large reads. A session is read for as long as it has room and the
 store has more. Bounded by the number of sessions: each is in each list at most once. What was read is
-written as fast as `Pace` allows.
+written as fast as `BulkPace` allows.
 
 When commands were lost, every session is looked at again, a few at a time and behind those that ask, so that
 a recovery is no storm. One that is sent a push meanwhile does not have to wait for its turn. Those that have
@@ -18,7 +18,7 @@ from longline.errors import LonglineError
 from longline.flow.batcher import Batcher, Retry
 from longline.model.times import wall_clock
 from longline.room.push.frames import Frames
-from longline.room.push.pace import Pace
+from longline.room.push.pace import BulkPace
 from longline.room.push.pushes import Pushes
 from longline.room.push.receipts import Receipts
 from longline.room.session.session import Session
@@ -46,7 +46,7 @@ class Inbox:
         store: InboxStore,
         receipts: Receipts,
         faults: Faults,
-        pace: Pace,
+        pace: BulkPace,
         *,
         page_bytes: int,
         caught_up: Callable[[Session], None],

@@ -34,7 +34,7 @@ STORE_LATE: Final = "store_late"
 STORE_FAILS: Final = "store_fails"
 
 
-class Pace:
+class BulkPace:
     """One for a room. `most`: deliveries in the longest slice. `slowed` counts slow-downs, by reason.
 
     `asking` is to be around calls to the store by which its answers are judged.

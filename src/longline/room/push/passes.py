@@ -57,7 +57,8 @@ class Pass:
         audience = self._audiences[number]
         if audience is None:
             audience = self._audiences[number] = BitMap.deserialize(part.audience)
-        theirs = not self.cancelled and ordinal // count in audience
+        place = ordinal // count
+        theirs = not self.cancelled and place in audience
         if self.online_only:
             if not theirs or ordinal in self.had:
                 return
@@ -65,7 +66,9 @@ class Pass:
         elif not theirs:
             session.window.pass_by(part.position, part.before)
             return
-        pushes.offer(session, self.frames, part.position, True, now_ms, 0, part.before)
+        inbox_before = part.inbox_before
+        before = inbox_before.get(place, 0) if inbox_before else 0
+        pushes.offer(session, self.frames, part.position, True, now_ms, before, part.before)
 
 
 @final

@@ -15,7 +15,7 @@ from longline.flow.batcher import Batcher, Retry
 from longline.model.ledger import State
 from longline.model.times import wall_clock
 from longline.room.counters import RoomCounters
-from longline.room.push.pace import Pace
+from longline.room.push.pace import BulkPace
 from longline.room.push.sent import SentPush
 from longline.room.session.session import Session
 from longline.saver.port.inboxes import InboxStore, Receipt
@@ -39,7 +39,7 @@ class Receipts:
         store: InboxStore,
         counters: RoomCounters,
         faults: Faults,
-        pace: Pace,
+        pace: BulkPace,
         *,
         delay: float,
         limit: int,

@@ -12,12 +12,12 @@ Of each lane the window keeps two positions:
     written   the latest push that was written to the connection, whichever way it came;
     read      up to here the store itself was read without a gap: nothing pending before it is unknown here.
 
-What is offered says what was stored before it: a broadcast, the broadcast before it; a unicast that too, and
-the unicast before it where that may be lost or late. While one of these was not written yet, it is *early*:
+What is offered says what was stored before it: the broadcast before it, and the unicast before it where that
+may be lost or late. While one of these was not written yet, it is *early*:
 it is left, and read in its turn with what is missing. So of the log everything at or before `written` was
 written, and whatever is offered there came again.
 
-Of the inbox that cannot be said: a unicast may not know of those before it, and a broadcast never does. A
+Of the inbox that cannot be said, for there what comes before may be left unsaid. A
 unicast at or before `read`, or in flight, is known: it came again. Between `read` and `written` lies what was
 offered. One that comes behind what was stored after it is *late*: the positions cannot tell whether it was
 written and acknowledged already or overtaken, so the store has to say. That is *doubt*, and is resolved by

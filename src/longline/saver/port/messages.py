@@ -65,15 +65,16 @@ class MessageStore(Protocol):
     async def enqueue(self, batch: Sequence[Submission]) -> list[Outcome | IdempotencyConflict]:
         """Stores submissions, each atomically: message, inbox or log entries, and idempotency key.
 
-        An expression is the set of devices that it describes at the commit. A message with a
-        collapse key makes older pending ones of the same key collapsed, for the devices of both;
-        `online_only` messages take no part in that, since a newer one may reach nobody.
-        Devices that do not exist count in the ledger as dropped, `device_not_found`. An
-        `online_only` message enters the ledger, but no inbox and no log.
-        Positions rise in the order of commits, for one device over inbox and log, and the results of one
+        An expression is the set of devices that it describes at the commit. A message with a collapse key
+        makes older pending ones of the same key collapsed, for the devices of both; `online_only` messages
+        take no part in that, since a newer one may reach nobody. Devices that do not exist count in the
+        ledger as dropped, `device_not_found`. An `online_only` message enters the ledger, but no inbox and no
+        log. Positions rise in the order of commits, for one device over inbox and log, and the results of one
         engine are delivered in that order. Each target, and each part of a broadcast, tells of the last
         broadcast before it that may still be open (`log_before`, `before`): of any that is pending for the
-        device, and was stored before it, the position is at or below that.
+        device, and was stored before it, the position is at or below that. An engine whose messages travel
+        between processes also tells of the unicast before it: each target of any, a broadcast of those that
+        are on their way to devices that are connected, as many as there may be in a fraction of a second.
         """
         ...
 

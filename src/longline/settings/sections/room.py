@@ -248,9 +248,9 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
     fanout_slice: Annotated[
         int,
         about(
-            "Subscribers that one fan-out writes to before it lets the loop serve others, so that a "
-            "broadcast does not hold up heartbeats.",
-            unit="subscribers",
+            "Devices that a broadcast writes to at most before it lets the loop serve others, so that it "
+            "does not hold up heartbeats; fewer while turns of the loop take long.",
+            unit="devices",
             low=1,
             high=1_000_000,
             dynamic=True,

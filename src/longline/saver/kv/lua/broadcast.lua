@@ -21,6 +21,24 @@ local function log_before(tag, app, position)
   return tonumber(redis.call('ZREVRANGEBYSCORE', tag .. 'b:' .. app, below, 0, 'WITHSCORES', 'LIMIT', 0, 1)[2] or 0)
 end
 
+local MET = 64 -- unicasts on their way that a broadcast tells of: the latest
+
+-- What a broadcast meets: connected devices to which unicasts are on their way, as far as receipts say, and the
+-- position of the last one of each that is before it: {place, position, …}.
+local function met(tag, app, position)
+  local found, last = {}, {}
+  for _, member in ipairs(redis.call('ZREVRANGE', tag .. 'unr', 0, MET - 1)) do
+    local of, place, at = string.match(member, '^(%d+):(%d+):(%d+)$')
+    at = tonumber(at)
+    if of == app and at < position and at > (last[place] or 0) then last[place] = at end
+  end
+  for place, at in pairs(last) do
+    found[#found + 1] = tonumber(place)
+    found[#found + 1] = at
+  end
+  return found
+end
+
 -- The set of an outcome, whose reason is noted.
 local function outcome_key(tag, id, state, reason)
   if state == ACKED then return set_key(tag, id, 'a') end

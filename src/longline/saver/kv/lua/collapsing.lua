@@ -50,7 +50,7 @@ local function stored_broadcast(app, id, row)
   local _, _, _, position = struct.unpack(ROW, row)
   local places, without = struct.unpack('>I4I4', row, NEXT_AT)
   local bitmap = redis.call('GET', set_key(tag, id, 'o')) or ''
-  return { position, places, without, bitmap, log_before(tag, app, position) }
+  return { position, places, without, bitmap, log_before(tag, app, position), met(tag, app, position) }
 end
 
 local function enqueue_broadcast(i)

@@ -7,7 +7,7 @@
 --   u: {position, position of the broadcast before it, place or -1, binding or false, position of what was last in the
 --       inbox before, …} by name;
 --   b: {position, how many places, how many of them it is not for, bitmap of those not pending, position of the
---       broadcast before it}.
+--       broadcast before it, {place, position of a unicast that is on its way and before it, …}}.
 -- The broadcast before it is the last one in the log that is still open, or there may be none: 0.
 -- include: formats.lua
 
