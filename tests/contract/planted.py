@@ -20,7 +20,7 @@ from longline.model.events import Event
 from longline.model.ledger import DeliveryRecord
 from longline.register.port import Register, Unbind
 from longline.saver.bundle import Saver
-from longline.saver.port.inboxes import Receipt
+from longline.saver.port.inboxes import Fetch, Receipt
 from longline.saver.port.messages import IdempotencyConflict, Outcome, Submission
 from tests.contract.store_fixture import StoreFixture
 
@@ -35,6 +35,23 @@ def lost_receipt(saver: Saver) -> None:
         await settle(batch[:-1])
 
     replace(saver.inboxes, "settle", settle_but_one)
+
+
+def settled_for_good(saver: Saver) -> None:
+    """Does not hear that a device took what does not wait for it any more."""
+    settle = saver.inboxes.settle
+
+    async def settle_what_waits(batch: Sequence[Receipt]) -> None:
+        waiting: list[Receipt] = []
+        for receipt in batch:
+            (page,) = await saver.inboxes.fetch([Fetch(receipt.app, receipt.ordinal, 0, 0, 1000, receipt.at)])
+            if (receipt.position, receipt.broadcast) in {
+                (push.position, push.broadcast) for push in page.pushes
+            }:
+                waiting.append(receipt)
+        await settle(waiting)
+
+    replace(saver.inboxes, "settle", settle_what_waits)
 
 
 def lost_key(saver: Saver) -> None:
@@ -177,6 +194,11 @@ class Fault:
 FAULTS = {
     "lost-receipt": Fault(
         lost_receipt, "saver/test_inboxes_settling.py", "test_a_receipt_moves_a_device_out_of_pending"
+    ),
+    "settled-for-good": Fault(
+        settled_for_good,
+        "saver/test_inboxes_settling.py",
+        "test_what_a_device_took_is_acked_whatever_it_had_been_taken_for",
     ),
     "lost-key": Fault(
         lost_key, "saver/test_messages.py", "test_a_repeated_request_stores_nothing_and_repeats_its_results"
