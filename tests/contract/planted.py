@@ -133,6 +133,16 @@ def echoed_event(saver: Saver) -> None:
     replace(saver.events, "append", append_again)
 
 
+def crowded_out(saver: Saver) -> None:
+    """Removes the oldest events when a queue is full, whichever devices they are of."""
+    append = saver.events.append
+
+    async def append_stateless(batch: Sequence[Event]) -> None:
+        await append([msgspec.structs.replace(event, state="") for event in batch])
+
+    replace(saver.events, "append", append_stateless)
+
+
 def unbounded_end(saver: Saver) -> None:
     """Ends all that is over in one call, however little it was allowed."""
     end = saver.expiry.end
@@ -219,6 +229,11 @@ FAULTS = {
         endless_task, "saver/test_routing.py", "test_an_online_broadcast_is_over_when_its_last_node_is_done"
     ),
     "echoed-event": Fault(echoed_event, "saver/test_events.py", "test_an_event_recorded_twice_is_told_once"),
+    "crowded-out": Fault(
+        crowded_out,
+        "saver/test_events.py",
+        "test_a_device_that_comes_and_goes_all_the_time_pushes_out_no_other",
+    ),
     "unbounded-end": Fault(
         unbounded_end, "saver/test_expiry.py", "test_no_call_does_more_than_it_was_allowed"
     ),

@@ -72,7 +72,7 @@ class Waiting:
         while self._ready() and not found and failure is None:
             await asyncio.sleep(LOOK_EVERY)
             try:
-                found = bool(await self._events.read(app, after, 1))
+                found = bool((await self._events.read(app, after, 1)).events)
             except LonglineError as error:
                 failure = error
         self._forget(app, lookout)

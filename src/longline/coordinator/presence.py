@@ -10,13 +10,23 @@ from collections.abc import Sequence
 import msgspec
 
 from longline.flow.contained import contained
-from longline.model.events import Event
+from longline.model.events import PRESENCE, Event
 from longline.model.times import wall_clock
 from longline.register.port import Register, Transition
 from longline.saver.port.events import EventStore
 from longline.telemetry.faults import Faults
 
 BATCH = 1000
+TOLD_AT_ONCE = 5000  # transitions
+
+
+class Presence(msgspec.Struct, frozen=True):
+    """What an event says of a device; `epoch` and `room` are those of the session that began, or ended."""
+
+    state: str
+    epoch: int
+    sequence: int
+    room: str
 
 
 class Lingering:
@@ -43,29 +53,26 @@ class PresenceDuty:
 
     async def round(self) -> bool:
         """True when there may be more."""
-        transitions = await self._register.transitions(BATCH)
+        transitions = await self._register.transitions(TOLD_AT_ONCE)
         if transitions:
             await contained("coordinator.presence", self._append, transitions, self._faults)
             await self._register.forget(transitions)
-        return len(transitions) >= BATCH
+        return len(transitions) >= TOLD_AT_ONCE
 
     async def _append(self, transitions: Sequence[Transition]) -> None:
         await self._events.append([_event(transition) for transition in transitions])
 
 
 def _event(transition: Transition) -> Event:
-    data = {
-        "state": transition.state,
-        "epoch": transition.epoch,
-        "sequence": transition.sequence,
-        "room": transition.node,
-    }
+    data = Presence(transition.state, transition.epoch, transition.sequence, transition.node)
     return Event(
         transition.app,
-        "presence",
+        PRESENCE,
         transition.device,
         transition.at,
         msgspec.json.encode(data),
         transition.source,
         transition.sequence,
+        transition.state,
+        transition.missed,
     )

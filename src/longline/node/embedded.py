@@ -2,15 +2,22 @@
 
 from contextlib import AsyncExitStack
 
+import msgspec
+
 from longline.bus.local import LocalBus
+from longline.coordinator.presence import Presence
 from longline.keeper.local import LocalKeeper
+from longline.model.times import wall_clock
 from longline.node.admin_key import make_data_dir
+from longline.node.data_lock import held
 from longline.node.engines import Engines
 from longline.node.process import ROLES, Process
-from longline.register.memory import MemoryRegister
+from longline.register.memory import SOURCE, Left, MemoryRegister
 from longline.saver.sql.engine import SqliteSaver
 from longline.settings import Settings
 from longline.telemetry.faults import Faults
+
+_presence = msgspec.json.Decoder(Presence).decode
 
 
 def embedded(settings: Settings) -> Process:
@@ -21,6 +28,7 @@ def embedded(settings: Settings) -> Process:
 async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStack) -> Engines:
     """SQLite, and memory: no service but this process. `opened` closes what was opened."""
     make_data_dir(settings.data_dir)
+    opened.enter_context(held(settings.data_dir))
     register = MemoryRegister()
     saver = await SqliteSaver.open(
         settings.database,
@@ -32,6 +40,10 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
         event_limit=settings.saver.event_limit,
     )
     opened.push_async_callback(saver.close)
+    told, there = await saver.events.left(SOURCE)
+    before = [(app, device, _presence(data)) for app, device, data in there]
+    left = [Left(app, device, presence.epoch, presence.room) for app, device, presence in before]
+    register.resume(told, left, wall_clock())
     keeper = await LocalKeeper.open(settings.data_dir / "keeper.json")
     opened.push_async_callback(keeper.close)
     bus = LocalBus(settings.bus.queue, settings.bus.queue_bytes)

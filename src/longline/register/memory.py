@@ -34,9 +34,9 @@ class MemoryRegister:
     """Fulfils `Register` in a dict. `locate_now` serves an engine of the same process without a task switch.
 
     Epochs and sequences are one row of numbers. It starts at the clock's microseconds, and above what a life
-    before this one has told, so both rise across restarts too, also when the clock stepped back: no node binds
-    more than a session a microsecond for its whole life. Of transitions that nobody forgets, `outbox` are kept,
-    and above that the latest of each device.
+    before this one has told, so both rise across restarts too, also when the clock stepped back: no node
+    binds more than a session a microsecond for its whole life. Of transitions that nobody forgets, `outbox`
+    are kept, and above that the latest of each device.
     """
 
     def __init__(self, outbox: int = 100_000) -> None:
@@ -192,7 +192,8 @@ class MemoryRegister:
             self._late = {}
 
     def statistics(self) -> Mapping[str, int]:
-        """Sessions that linger, transitions that wait to be read, and those left out for later ones of theirs."""
+        """Sessions that linger, transitions that wait to be read, and those left out for later ones of
+        theirs."""
         return {
             "lingering": len(self._lingering),
             "transitions": len(self._outbox) + len(self._late),

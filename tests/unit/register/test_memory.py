@@ -55,7 +55,13 @@ async def test_of_transitions_that_nobody_reads_the_latest_of_each_device_is_kep
     statistics = {"lingering": 0, "transitions": 3 + 6, "transitions_left_out": 98 + 99}
     assert register.statistics() == statistics
     told = await all_told(register)
-    assert [item.device for item in told] == ["early", "phone", "phone", *(f"d{n}" for n in range(5)), "phone"]
+    assert [item.device for item in told] == [
+        "early",
+        "phone",
+        "phone",
+        *(f"d{n}" for n in range(5)),
+        "phone",
+    ]
     assert [item.missed for item in told] == [False] * 8 + [True]
     assert told[-1].epoch == bound[-1].binding.epoch
     sequences = [item.sequence for item in told]

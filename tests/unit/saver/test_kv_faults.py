@@ -169,7 +169,7 @@ async def test_events_of_apps_beside_one_whose_queue_is_spoilt_are_kept(planted:
     await planted._spoil(planted.app % PARTITIONS, f"u:{planted.app}")
     events = [Event(app, "presence", "a", START, b"{}", "s", 1) for app in (planted.app, other)]
     await planted.saver.events.append(events)
-    assert [event.app for _, event in await planted.saver.events.read(other, "", 10)] == [other]
+    assert [event.app for _, event in (await planted.saver.events.read(other, "", 10)).events] == [other]
     assert planted.faults.counts == {"saver.events": 1}
     with pytest.raises(StoreError):
         await planted.saver.events.append(events[:1])

@@ -27,7 +27,7 @@ from longline.saver.sql import broadcasts, database, engine, events, inboxes, me
 from longline.saver.sql.broadcasts import BroadcastLedger
 from longline.saver.sql.database import Database, Value
 from longline.saver.sql.engine import SqliteSaver
-from tests.contract.engines import SAVERS, Opened
+from tests.contract.engines import EVENTS, SAVERS, Opened
 from tests.contract.saver.test_ledgers import check_any_sequence
 from tests.contract.store_fixture import MINUTE, StoreFixture
 
@@ -224,7 +224,15 @@ async def everything(store: StoreFixture) -> None:
     await saver.inboxes.settle([msgspec.structs.replace(receipt, epoch=binding.epoch)])
     await store.ack_all("a")
     await saver.inboxes.advance([Cursor(store.app, 0, page.log_after, binding.epoch)])
-    await saver.events.append([Event(store.app, "presence", "a", store.now, b"{}", "s", n) for n in (1, 2)])
+    await saver.events.append(
+        [Event(store.app, "presence", "a", store.now, b"{}", "s", n, "online") for n in range(1, 2 * EVENTS)]
+    )
+    await saver.events.append(
+        [
+            Event(store.app, "presence", f"d{n}", store.now, b"{}", "t", n, "online")
+            for n in range(1, 2 * EVENTS)
+        ]
+    )
     await saver.events.read(store.app, "", 10)
     await store.pending("b")
     await saver.messages.cancel(store.app, await store.push("taken back"), store.now)
@@ -356,7 +364,7 @@ async def test_sources_of_events_are_forgotten_beyond_a_bound(
 async def test_what_is_no_cursor_counts_as_the_beginning(store: StoreFixture) -> None:
     await store.saver.events.append([Event(store.app, "presence", "a", store.now, b"{}", "s", 1)])
     for cursor in ("nonsense", "-1", "²", "9" * 40, "1 OR 1"):
-        assert len(await store.saver.events.read(store.app, cursor, 10)) == 1
+        assert len((await store.saver.events.read(store.app, cursor, 10)).events) == 1
 
 
 async def test_an_old_position_is_never_given_again_after_a_crash(store: StoreFixture) -> None:
@@ -378,9 +386,22 @@ def test_records_read_back_as_they_were_packed() -> None:
     record = inboxes.RECEIPT % (2**62, 2**61, State.DROPPED, 10**13, 10**14, "grün".encode())
     (row,) = connection.execute(inboxes.GIVEN, (apsw.carray((record,)),))
     assert row == (2**62, 2**61, int(State.DROPPED), 10**13, 10**14, "grün")
-    record = events.EVENT % (2**32, 2**62, b"\x00\xff")
-    sql = events.INSERT.replace("INSERT INTO events (app, n, body)", "")
-    assert list(connection.execute(sql, (apsw.carray((record,)),))) == [(2**32, 2**62, b"\x00\xff")]
+    name = "grün".encode()
+    records = (
+        events.EVENT % (2**32, 2**62, True, len(name), name, b"\x00\xff"),
+        events.EVENT % (2**32, 5, False, 0, b"", b"\x00\xff"),
+    )
+    sql = events.INSERT.replace("INSERT INTO events (app, n, past, device, body)", "")
+    assert list(connection.execute(sql, (apsw.carray(records),))) == [
+        (2**32, 2**62, 1, "grün", b"\x00\xff"),
+        (2**32, 5, 0, None, b"\x00\xff"),
+    ]
+    records = tuple(events.STANDING % (2**32, 2**62, len(name), name, data) for data in (b"", b"{}"))
+    sql = events.STAND.replace("INSERT OR REPLACE INTO standings (app, n, device, data)", "")
+    assert list(connection.execute(sql, (apsw.carray(records),))) == [
+        (2**32, 2**62, "grün", None),
+        (2**32, 2**62, "grün", b"{}"),
+    ]
     connection.close()
 
 
