@@ -16,6 +16,7 @@ from longline.bus.port import Bus
 from longline.keeper.port import Keeper
 from longline.model.apps import App
 from longline.model.commands import Command, Resync
+from longline.model.devices import Device, Profile
 from longline.model.events import Event
 from longline.model.ledger import DeliveryRecord
 from longline.register.port import Register, Unbind
@@ -84,6 +85,17 @@ def lost_update(saver: Saver) -> None:
         return await update(app, await saver.apps.find(app.app) or before)
 
     replace(saver.apps, "update", update_anything)
+
+
+def lost_change(saver: Saver) -> None:
+    """Puts a profile in the place of whatever somebody else made of it meanwhile."""
+    update = saver.devices.update
+
+    async def update_anything(app: int, before: Device, profile: Profile) -> bool:
+        (now,) = await saver.devices.find(app, [before.device])
+        return now is not None and await update(app, now, profile)
+
+    replace(saver.devices, "update", update_anything)
 
 
 def forgotten_ban(saver: Saver) -> None:
@@ -218,6 +230,11 @@ FAULTS = {
     ),
     "lost-update": Fault(
         lost_update, "saver/test_apps.py", "test_an_update_of_what_somebody_else_has_changed_is_refused"
+    ),
+    "lost-change": Fault(
+        lost_change,
+        "saver/test_devices.py",
+        "test_an_update_of_a_device_that_somebody_else_has_changed_is_refused",
     ),
     "forgotten-ban": Fault(
         forgotten_ban, "saver/test_inboxes_arriving.py", "test_a_ban_is_told_on_arrival_and_can_be_lifted"

@@ -24,6 +24,7 @@ PUT = script("put_devices.lua")
 FIND = script("find_devices.lua")
 LIST = script("list_devices.lua")
 COUNT = script("count_devices.lua")
+UPDATE = script("update_device.lua")
 DELETE = script("delete_device.lua")
 BAN = script("ban.lua")
 
@@ -94,6 +95,13 @@ class KvDevices:
         names = list(profiles)
         devices = dict(zip(names, await scatter(names, self._of(app), ask, read), strict=True))
         return [devices[item.device] for item in batch]
+
+    async def update(self, app: int, before: Device, profile: Profile) -> bool:
+        """Compares and replaces in one step."""
+        partition = self._partitions.of(app, before.device)
+        place = before.ordinal // self._partitions.count
+        args: list[Word] = [app, before.device, place, *_packed(before.profile), *_packed(profile)]
+        return await self._partitions.run(partition, UPDATE, args, durable=True) == 1
 
     async def find(self, app: int, names: Sequence[str]) -> list[Device | None]:
         """One script in each partition that a name falls into. What nobody can read is not found."""

@@ -34,6 +34,17 @@ local function label(command, tag, app, place, labels)
   return #keys
 end
 
+-- Puts another profile in the place of the one that a device has.
+local function replace_profile(tag, app, place, old, labels, rest)
+  local key = device_key(tag, app, place)
+  if old ~= labels then
+    label('SREM', tag, app, place, old)
+    label('SADD', tag, app, place, labels)
+    if labels == '' then redis.call('HDEL', key, 't') else redis.call('HSET', key, 't', labels) end
+  end
+  if rest == '' then redis.call('HDEL', key, 'p') else redis.call('HSET', key, 'p', rest) end
+end
+
 -- Registers a new device; its place. Nobody finds it before its name is written, which comes last.
 local function add_device(tag, app, name, now)
   local counter = tag .. 'next:' .. app
