@@ -3,11 +3,16 @@
 import asyncio
 from collections.abc import Callable
 
+import structlog
+
 from longline.bus.port import Bus
+from longline.errors import LonglineError
 from longline.model.apps import App
 from longline.model.commands import AppChanged, Close, CloseReason, Command
 from longline.register.port import Register, Unbind
 from longline.saver.app_cache import AppCache
+
+log = structlog.get_logger("longline.center")
 
 
 class Rooms:
@@ -25,9 +30,16 @@ class Rooms:
         await asyncio.gather(*(self._bus.send(node, [command]) for node in nodes))
 
     async def app_changed(self, app: App, reason: CloseReason | None = None) -> None:
-        """Lets this process and every node forget what they remember of the app."""
+        """Lets this process and every node forget what they remember of the app.
+
+        What was changed is changed, so nobody's answer, with the keys in it, may be lost because a node
+        could not be told: that one goes by what it remembers for as long as it would remember it anyway.
+        """
         self._apps.forget(app.app)
-        await self.tell_all(AppChanged(app.number, app.app, reason))
+        try:
+            await self.tell_all(AppChanged(app.number, app.app, reason))
+        except LonglineError as error:
+            log.warning("app_change_untold", app=app.app, code=error.code, error=error.message)
 
     async def end_connection(self, app: App, device: str, reason: CloseReason) -> None:
         """Ends the device's connection, if it has one; also what lingers of one that broke."""
