@@ -188,6 +188,34 @@ async def test_a_submission_that_was_interrupted_anywhere_is_completed_or_never_
     assert seen == {(False, False), (True, False), (True, True)}
 
 
+async def test_a_key_that_is_used_again_after_its_time_keeps_what_it_began_from_the_sweep(
+    world: World,
+) -> None:
+    """What its first use left in the indexes speaks of its first use."""
+    seen = set()
+    for left in range(200):
+        first = both(world, f"key{left}")
+        await world.saver.messages.enqueue([first])
+        world.now += first.idempotency_ttl
+        again = both(world, f"key{left}")
+        world.store.left = left
+        try:
+            await world.saver.messages.enqueue([again])
+        except Unavailable:
+            finished = False
+        else:
+            finished = True
+        world.store.left = 1_000_000
+        await world.saver.expiry.end(world.now, 1000)
+        await world.saver.routing.complete(world.now, 10)
+        seen.add((await stored(world, again), finished))
+        for envelope in again.envelopes:
+            await world.saver.messages.cancel(world.app, envelope.message.id, world.now)
+        if finished:
+            break
+    assert seen == {(False, False), (True, False), (True, True)}
+
+
 async def test_a_request_whose_first_try_was_interrupted_gets_the_answer_of_the_first(world: World) -> None:
     for left in range(200):
         submission = both(world, f"key{left}")
