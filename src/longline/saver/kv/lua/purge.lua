@@ -33,5 +33,6 @@ while place > 0 do
   removed = removed + math.min(cost, limit)
 end
 redis.call('UNLINK', tag .. 'n:' .. app, tag .. 'x:' .. app, counter)
+redis.call('HDEL', tag .. 'given', app)
 for _, kind in ipairs({ 'u:', 'us:', 'ua:', 'ul:', 'ux:' }) do redis.call('UNLINK', tag .. kind .. app) end
 return answer(removed, 1)
