@@ -11,6 +11,7 @@ from pathlib import Path
 import apsw
 import msgspec
 import pytest
+import structlog
 from pyroaring import BitMap
 
 from longline.errors import DataDirInUse, Unavailable
@@ -101,13 +102,20 @@ async def test_a_full_disk_fails_what_it_fails_and_nothing_after(store: StoreFix
     connection = writer_of(store)
     connection.run(f"PRAGMA max_page_count = {connection.number('PRAGMA page_count')}")
     lost = [store.message("x" * 100_000) for _ in range(3)]
-    failures = await asyncio.gather(
-        *(store.send(message, Devices(("a",))) for message in lost), return_exceptions=True
-    )
+    with structlog.testing.capture_logs() as logs:
+        failures = await asyncio.gather(
+            *(store.send(message, Devices(("a",))) for message in lost), return_exceptions=True
+        )
+        with pytest.raises(Unavailable):
+            await store.send(lost[0], Devices(("a",)))
     assert [type(failure) for failure in failures] == [Unavailable] * 3
+    assert [entry["event"] for entry in logs] == ["store_refuses_writes"], "once, however long it lasts"
+    assert "exc_info" not in logs[0]
     assert [await store.saver.ledgers.status(store.app, message.id) for message in lost] == [None] * 3
     connection.run("PRAGMA max_page_count = 1000000")
-    await store.push("after", "a")
+    with structlog.testing.capture_logs() as logs:
+        await store.push("after", "a")
+    assert [entry["event"] for entry in logs] == ["store_takes_writes"]
     to_all = await store.push("to all")
     assert await store.waiting("a") == ["kept", "after", "to all"]
     assert (await store.ledger(kept)).pending == (await store.ledger(to_all)).pending == 1

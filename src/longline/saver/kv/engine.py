@@ -59,7 +59,7 @@ class RedisSaver:
 
     def durability(self) -> Durability:
         assurance = self._store.durability()
-        return Durability(assurance.level, assurance.copies)
+        return Durability(assurance.level, assurance.copies, assurance.appended)
 
     async def close(self) -> None:
         """Nothing waits here: what was accepted is in the store."""

@@ -169,4 +169,4 @@ CREATE TABLE sources (
   sequence INTEGER NOT NULL
 );
 
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
