@@ -356,8 +356,9 @@ class Store:
         )
         copies = self._settings.wait_replicas
         appended = all(server.facts is not None and server.facts.append_only == "yes" for server in servers)
-        level = "replicated" if copies else "fsync" if synced else "memory"
-        return Assurance(level, copies, synced, appended)
+        return Assurance(
+            "replicated" if copies else "fsync" if synced else "memory", copies, synced, appended
+        )
 
     def statistics(self) -> Mapping[str, int]:
         """Plain figures for the metrics: what was counted, and what is waiting now."""

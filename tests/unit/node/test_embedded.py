@@ -52,6 +52,7 @@ async def test_a_restart_leaves_no_device_online_that_does_not_come_back(tmp_pat
         await tell(engines)
         await engines.register.unbind([Unbind(app, "leaves", leaves.epoch, wall_clock())])
         await bind(engines, app, "untold")
+    events: list[tuple[str, str, int]] = []
     for _ in range(2):  # the second start has nothing more to say
         async with a_life(tmp_path) as engines:
             events = await told(engines, app)

@@ -360,6 +360,25 @@ async def test_a_task_that_could_not_be_ended_is_still_there(
     assert (await store.ledger(message_id)).dropped == {"offline": 1}
 
 
+async def test_who_reads_a_broadcasts_sets_sees_those_of_one_commit_whatever_is_written_meanwhile(
+    store: StoreFixture,
+) -> None:
+    """The reader's thread goes through them while the writer's adds to them."""
+    await store.register("a", "b", "c")
+    await store.push("all")
+    pushes = {name: (await store.page(name)).pushes[0] for name in "abc"}
+    await store.settle("a", pushes["a"], State.ACKED)
+    assert isinstance(store.saver, SqliteSaver)
+    ledger = store.saver._broadcasts.get(pushes["a"].position, store.saver._reading)
+    seen, sets = list(ledger.sets.items()), iter(ledger.sets.items())
+    read = [next(sets)]
+    await store.settle("b", pushes["b"], State.DROPPED, reason="why")
+    await store.settle("c", pushes["c"], State.EXPIRED)
+    assert len(ledger.sets) == len(seen) + 2
+    assert [*read, *sets] == seen
+    assert all(len(ordinals) == 1 for _, ordinals in seen)
+
+
 async def test_sources_of_events_are_forgotten_beyond_a_bound(
     store: StoreFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -404,9 +423,9 @@ def test_records_read_back_as_they_were_packed() -> None:
         (2**32, 2**62, 1, "grün", b"\x00\xff"),
         (2**32, 5, 0, None, b"\x00\xff"),
     ]
-    records = tuple(events.STANDING % (2**32, 2**62, len(name), name, data) for data in (b"", b"{}"))
+    standings = tuple(events.STANDING % (2**32, 2**62, len(name), name, data) for data in (b"", b"{}"))
     sql = events.STAND.replace("INSERT OR REPLACE INTO standings (app, n, device, data)", "")
-    assert list(connection.execute(sql, (apsw.carray(records),))) == [
+    assert list(connection.execute(sql, (apsw.carray(standings),))) == [
         (2**32, 2**62, "grün", None),
         (2**32, 2**62, "grün", b"{}"),
     ]

@@ -82,7 +82,7 @@ class Carrying:
         """Collapses what a broadcast makes collapsed in the inboxes of a partition, slice by slice."""
         at: Word = b"0"
         while True:
-            args = [submission.app, layout.id_bytes(message.id), at, SLICE, submission.now]
+            args: list[Word] = [submission.app, layout.id_bytes(message.id), at, SLICE, submission.now]
             reply = await self._partitions.run(partition, COLLAPSE_WAITING, args, durable=True)
             assert isinstance(reply, bytes)
             at = reply

@@ -141,7 +141,10 @@ class KvDevices:
     async def list(
         self, app: int, *, tag: str | None, alias: str | None, after: int, limit: int
     ) -> list[Device]:
-        """Partitions are asked side by side for a share of the page, and again where they lag behind it."""
+        """Partitions are asked side by side for a share of the page, and again where they lag behind it.
+
+        A device that nobody can read is left out.
+        """
         name = await self._apps.name_of(app)
         if name is None or limit <= 0:
             return []
@@ -168,9 +171,13 @@ class KvDevices:
             )
             for partition, reply in zip(asked, replies, strict=True):
                 following, rows = msgspec.convert(reply, tuple[int, list[_Listed]])
-                devices += [
-                    _device(name, row[1].decode(), row[0] * count + partition, *row[2:]) for row in rows
-                ]
+                for row in rows:
+                    try:
+                        device = _device(name, row[1].decode(), row[0] * count + partition, *row[2:])
+                    except Exception as error:
+                        self._spare.faults.note(self._spare.place, error)
+                    else:
+                        devices.append(device)
                 if following < 0:
                     del places[partition]
                 else:

@@ -35,6 +35,7 @@ class KvEvents:
     def __init__(self, partitions: Partitions, limit: int, faults: Faults) -> None:
         self._partitions = partitions
         self._limit = limit
+        self._faults = faults
         self._spare: Spare[list[Event], None] = Spare(faults, "saver.events", lambda events: None)
 
     async def append(self, batch: Sequence[Event]) -> None:
@@ -61,14 +62,22 @@ class KvEvents:
         return reply
 
     async def read(self, app: int, after: str, limit: int) -> EventPage:
-        """What is no cursor counts as that of the beginning."""
+        """What is no cursor counts as that of the beginning. What nobody can read holds up no reader."""
         behind = int(after) if after.isascii() and after.isdigit() and len(after) < 19 else 0
-        found = await self._partitions.run(self._home_of(app), READ, [app, behind, limit])
-        removed, rows = msgspec.convert(found, tuple[bytes, list[bytes]])
-        events = [
-            (number.decode(), _event(event)) for event, number in zip(rows[::2], rows[1::2], strict=True)
-        ]
-        return EventPage(events, 0 < behind < int(removed))
+        events: list[tuple[str, Event]] = []
+        gap, more = False, True
+        while more and not events:
+            found = await self._partitions.run(self._home_of(app), READ, [app, behind, limit])
+            removed, rows = msgspec.convert(found, tuple[bytes, list[bytes]])
+            gap = gap or 0 < behind < int(removed)
+            for member, number in zip(rows[::2], rows[1::2], strict=True):
+                behind = int(number)
+                try:
+                    events.append((number.decode(), _event(member)))
+                except Exception as error:
+                    self._faults.note("saver.events", error)
+            more = len(rows) == 2 * limit
+        return EventPage(events, gap)
 
     def _home_of(self, app: int) -> int:
         """The partition that keeps the events of an app."""
