@@ -17,7 +17,6 @@ from longline.saver.port.events import EventStore
 from longline.telemetry.faults import Faults
 
 BATCH = 1000
-TOLD_AT_ONCE = 5000  # transitions
 
 
 class Presence(msgspec.Struct, frozen=True):
@@ -53,11 +52,11 @@ class PresenceDuty:
 
     async def round(self) -> bool:
         """True when there may be more."""
-        transitions = await self._register.transitions(TOLD_AT_ONCE)
+        transitions = await self._register.transitions(BATCH)
         if transitions:
             await contained("coordinator.presence", self._append, transitions, self._faults)
             await self._register.forget(transitions)
-        return len(transitions) >= TOLD_AT_ONCE
+        return len(transitions) >= BATCH
 
     async def _append(self, transitions: Sequence[Transition]) -> None:
         await self._events.append([_event(transition) for transition in transitions])
