@@ -18,7 +18,7 @@ SPARE = 1024  # entries of sessions that came back which the heap may hold besid
 
 
 # What makes a Transition, but for its source: most are forgotten unread, or read once.
-_Told = tuple[int, str, str, int, str, int, int, bool]
+_Told = tuple[int, str, str, int, str, int, int]
 
 
 class Left(NamedTuple):
@@ -50,6 +50,7 @@ class MemoryRegister:
         self._outbox: deque[_Told] = deque()
         # What was told since the outbox is full, by app and device: as many as there are devices at most.
         self._late: dict[tuple[int, str], _Told] = {}
+        self._missed: set[int] = set()  # sequences of those that stand for earlier ones, which were left out
         self._left_out = 0
 
     def resume(self, told: int, left: Iterable[Left], now: int) -> None:
@@ -61,16 +62,7 @@ class MemoryRegister:
         for session in left:
             self._epoch += 1
             self._tell(
-                (
-                    session.app,
-                    session.device,
-                    "offline",
-                    session.epoch,
-                    session.node,
-                    now,
-                    self._epoch,
-                    False,
-                )
+                (session.app, session.device, "offline", session.epoch, session.node, now, self._epoch)
             )
 
     async def bind(self, batch: Sequence[Bind]) -> list[Bound]:
@@ -86,11 +78,11 @@ class MemoryRegister:
             bound.append(Bound(binding, previous))
             bindings[device] = binding
             if previous is None:
-                self._tell((item.app, device, "online", epoch, node, now, epoch, False))
+                self._tell((item.app, device, "online", epoch, node, now, epoch))
                 continue
             self._lingering.pop(previous.epoch, None)
             if previous.node != node:
-                self._tell((item.app, device, "moved", epoch, node, now, epoch, False))
+                self._tell((item.app, device, "moved", epoch, node, now, epoch))
         return bound
 
     async def unbind(self, batch: Sequence[Unbind]) -> list[bool]:
@@ -121,7 +113,7 @@ class MemoryRegister:
         if not bindings:
             del self._apps[app]
         self._epoch += 1
-        self._tell((app, device, "offline", binding.epoch, binding.node, at, self._epoch, False))
+        self._tell((app, device, "offline", binding.epoch, binding.node, at, self._epoch))
 
     def _tell(self, transition: _Told) -> None:
         late = self._late
@@ -129,9 +121,11 @@ class MemoryRegister:
             self._outbox.append(transition)
             return
         whose = transition[:2]
-        if late.pop(whose, None) is not None:
+        earlier = late.pop(whose, None)
+        if earlier is not None:
             self._left_out += 1
-            transition = (*transition[:-1], True)
+            self._missed.discard(earlier[-1])
+            self._missed.add(transition[-1])
         late[whose] = transition  # at the end: the sequences rise
 
     async def locate(self, app: int, devices: Sequence[str]) -> list[Binding | None]:
@@ -179,14 +173,14 @@ class MemoryRegister:
 
     async def transitions(self, limit: int) -> list[Transition]:
         return [
-            Transition(app, device, state, epoch, node, at, SOURCE, sequence, missed)
-            for app, device, state, epoch, node, at, sequence, missed in islice(self._outbox, limit)
+            Transition(app, device, state, epoch, node, at, SOURCE, sequence, sequence in self._missed)
+            for app, device, state, epoch, node, at, sequence in islice(self._outbox, limit)
         ]
 
     async def forget(self, transitions: Sequence[Transition]) -> None:
         latest = max((item.sequence for item in transitions if item.source == SOURCE), default=0)
-        while self._outbox and self._outbox[0][6] <= latest:
-            self._outbox.popleft()
+        while self._outbox and self._outbox[0][-1] <= latest:
+            self._missed.discard(self._outbox.popleft()[-1])
         if self._late and not self._outbox:
             self._outbox.extend(self._late.values())
             self._late = {}
