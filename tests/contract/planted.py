@@ -16,11 +16,12 @@ from longline.bus.port import Bus
 from longline.keeper.port import Keeper
 from longline.model.apps import App
 from longline.model.commands import Command, Resync
+from longline.model.devices import Device, Profile
 from longline.model.events import Event
 from longline.model.ledger import DeliveryRecord
 from longline.register.port import Rebind, Register, Unbind
 from longline.saver.bundle import Saver
-from longline.saver.port.inboxes import Receipt
+from longline.saver.port.inboxes import Fetch, Receipt
 from longline.saver.port.messages import IdempotencyConflict, Outcome, Submission
 from tests.contract.store_fixture import StoreFixture
 
@@ -35,6 +36,23 @@ def lost_receipt(saver: Saver) -> None:
         await settle(batch[:-1])
 
     replace(saver.inboxes, "settle", settle_but_one)
+
+
+def settled_for_good(saver: Saver) -> None:
+    """Does not hear that a device took what does not wait for it any more."""
+    settle = saver.inboxes.settle
+
+    async def settle_what_waits(batch: Sequence[Receipt]) -> None:
+        waiting: list[Receipt] = []
+        for receipt in batch:
+            (page,) = await saver.inboxes.fetch([Fetch(receipt.app, receipt.ordinal, 0, 0, 1000, receipt.at)])
+            if (receipt.position, receipt.broadcast) in {
+                (push.position, push.broadcast) for push in page.pushes
+            }:
+                waiting.append(receipt)
+        await settle(waiting)
+
+    replace(saver.inboxes, "settle", settle_what_waits)
 
 
 def lost_key(saver: Saver) -> None:
@@ -67,6 +85,17 @@ def lost_update(saver: Saver) -> None:
         return await update(app, await saver.apps.find(app.app) or before)
 
     replace(saver.apps, "update", update_anything)
+
+
+def lost_change(saver: Saver) -> None:
+    """Puts a profile in the place of whatever somebody else made of it meanwhile."""
+    update = saver.devices.update
+
+    async def update_anything(app: int, before: Device, profile: Profile) -> bool:
+        (now,) = await saver.devices.find(app, [before.device])
+        return now is not None and await update(app, now, profile)
+
+    replace(saver.devices, "update", update_anything)
 
 
 def forgotten_ban(saver: Saver) -> None:
@@ -114,6 +143,16 @@ def echoed_event(saver: Saver) -> None:
         await append(again)
 
     replace(saver.events, "append", append_again)
+
+
+def crowded_out(saver: Saver) -> None:
+    """Removes the oldest events when a queue is full, whichever devices they are of."""
+    append = saver.events.append
+
+    async def append_stateless(batch: Sequence[Event]) -> None:
+        await append([msgspec.structs.replace(event, state="") for event in batch])
+
+    replace(saver.events, "append", append_stateless)
 
 
 def unbounded_end(saver: Saver) -> None:
@@ -193,6 +232,11 @@ FAULTS = {
     "lost-receipt": Fault(
         lost_receipt, "saver/test_inboxes_settling.py", "test_a_receipt_moves_a_device_out_of_pending"
     ),
+    "settled-for-good": Fault(
+        settled_for_good,
+        "saver/test_inboxes_settling.py",
+        "test_what_a_device_took_is_acked_whatever_it_had_been_taken_for",
+    ),
     "lost-key": Fault(
         lost_key, "saver/test_messages.py", "test_a_repeated_request_stores_nothing_and_repeats_its_results"
     ),
@@ -201,6 +245,11 @@ FAULTS = {
     ),
     "lost-update": Fault(
         lost_update, "saver/test_apps.py", "test_an_update_of_what_somebody_else_has_changed_is_refused"
+    ),
+    "lost-change": Fault(
+        lost_change,
+        "saver/test_devices.py",
+        "test_an_update_of_a_device_that_somebody_else_has_changed_is_refused",
     ),
     "forgotten-ban": Fault(
         forgotten_ban, "saver/test_inboxes_arriving.py", "test_a_ban_is_told_on_arrival_and_can_be_lifted"
@@ -212,6 +261,11 @@ FAULTS = {
         endless_task, "saver/test_routing.py", "test_an_online_broadcast_is_over_when_its_last_node_is_done"
     ),
     "echoed-event": Fault(echoed_event, "saver/test_events.py", "test_an_event_recorded_twice_is_told_once"),
+    "crowded-out": Fault(
+        crowded_out,
+        "saver/test_events.py",
+        "test_a_device_that_comes_and_goes_all_the_time_pushes_out_no_other",
+    ),
     "unbounded-end": Fault(
         unbounded_end, "saver/test_expiry.py", "test_no_call_does_more_than_it_was_allowed"
     ),

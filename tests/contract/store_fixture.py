@@ -173,7 +173,17 @@ class StoreFixture:
         self, name: str, push: PendingPush, state: State, *, reason: str | None = None, sent_at: int = 0
     ) -> Receipt:
         ordinal = await self.ordinal(name)
-        return Receipt(self.app, ordinal, push.position, push.broadcast, state, self.now, sent_at, reason)
+        return Receipt(
+            self.app,
+            ordinal,
+            push.position,
+            push.broadcast,
+            state,
+            self.now,
+            sent_at,
+            reason,
+            message_id=push.message.id,
+        )
 
     async def settle(
         self, name: str, push: PendingPush, state: State, *, reason: str | None = None, sent_at: int = 0

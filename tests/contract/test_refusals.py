@@ -13,7 +13,7 @@ from longline.keeper.port import Keeper
 from longline.keeper.redis import RedisKeeper
 from longline.model.audience import Devices, Everyone
 from longline.model.commands import AppChanged
-from longline.model.devices import Profile
+from longline.model.devices import Device, Profile
 from longline.model.events import Event
 from longline.model.ledger import State
 from longline.model.messages import Envelope, Message
@@ -46,6 +46,8 @@ MESSAGE = Message(
     id=ID, app="news", payload=b"x", content_type="a/b", created_at=START, expires_at=START + 1000
 )
 
+A_DEVICE = Device(app="news", device="a", ordinal=0, profile=Profile(), created_at=START)
+
 
 def a_submission(*names: str, key: str | None = None) -> Submission:
     return Submission(1, (Envelope(MESSAGE, Devices(names) if names else Everyone()),), START, key)
@@ -65,6 +67,7 @@ OF_SAVER: dict[str, Callable[[Saver], Awaitable[object]]] = {
     "apps.update": lambda saver: saver.apps.update(an_app("news"), an_app("news")),
     "apps.delete": lambda saver: saver.apps.delete(1),
     "devices.put": lambda saver: saver.devices.put(1, [Registration("a", Profile())], START),
+    "devices.update": lambda saver: saver.devices.update(1, A_DEVICE, Profile()),
     "devices.find": lambda saver: saver.devices.find(1, ["a", "b", "c"]),
     "devices.list": lambda saver: saver.devices.list(1, tag=None, alias=None, after=-1, limit=10),
     "devices.count": lambda saver: saver.devices.count(1),

@@ -41,7 +41,7 @@ from longline.center.schemas import (
 from longline.center.service import CenterService
 from longline.center.times import rfc3339
 from longline.center.tokens import device_token
-from longline.errors import DeviceNotFound, LonglineError, ValidationFailed
+from longline.errors import Conflict, DeviceNotFound, LonglineError, ValidationFailed
 from longline.flow.turns import Turns
 from longline.model.apps import App
 from longline.model.commands import CloseReason
@@ -56,6 +56,8 @@ from longline.model.devices import (
 from longline.register.port import Register
 from longline.saver.port.devices import DeviceStore, Registration
 from longline.saver.port.inboxes import InboxStore
+
+_ATTEMPTS = 5  # to change a device that others change too
 
 _encode = msgspec.json.Encoder().encode
 
@@ -93,7 +95,14 @@ def operations(center: CenterService) -> list[Operation]:
         operation("POST", f"{every}:batch", handlers.register, {200: DeviceResults}, body=DeviceBatch),
         operation("POST", f"{every}:status", handlers.presence, {200: DeviceStatusList}, body=StatusRequest),
         operation("PUT", one, handlers.put, {200: DeviceView, 201: DeviceView}, body=NewProfile),
-        operation("PATCH", one, handlers.patch, {200: DeviceView}, body=ProfileChange, errors=missing),
+        operation(
+            "PATCH",
+            one,
+            handlers.patch,
+            {200: DeviceView},
+            body=ProfileChange,
+            errors=(DeviceNotFound, Conflict),
+        ),
         operation("GET", one, handlers.get, {200: DeviceDetail}, errors=missing),
         operation("DELETE", one, handlers.delete, {204: None}, errors=missing),
         operation(
@@ -222,16 +231,18 @@ class _Handlers:
         """Change what is known of a device.
 
         Lists are replaced. Attributes are merged key by key. null deletes a key, the time zone or the
-        platform.
+        platform. What others change at the same moment stays; 409 `conflict` when they do so again and again.
         """
         change = await self._change.read(request)
         async with self._locks.of(app.app, request.path_params["device"]):
-            device = await self._find(request, app)
-            profile = _merged(device.profile, change)
-            (device,) = await self._devices.put(
-                app.number, [Registration(device.device, profile)], self._clock()
-            )
-        return answer(DeviceView(*_known(device)))
+            for _ in range(_ATTEMPTS):
+                device = await self._find(request, app)
+                profile = _merged(device.profile, change)
+                if await self._devices.update(app.number, device, profile):
+                    break
+            else:
+                raise Conflict(retry_after=1.0)
+        return answer(DeviceView(*_known(msgspec.structs.replace(device, profile=profile))))
 
     async def get(self, request: Request, app: App) -> Response:
         """Show a device, where it is connected, and how many messages wait for it."""
@@ -247,10 +258,8 @@ class _Handlers:
         again.
         """
         name = request.path_params["device"]
-        # Not in the middle of a PATCH, which would write the device back as new.
-        async with self._locks.of(app.app, name):
-            if not await self._devices.delete(app.number, name, self._clock()):
-                raise DeviceNotFound
+        if not await self._devices.delete(app.number, name, self._clock()):
+            raise DeviceNotFound
         await self._rooms.end_connection(app, name, CloseReason.DEVICE_DELETED)
         return Response(status_code=204)
 

@@ -40,4 +40,12 @@ def after_ordinal(cursor: str | None) -> int:
     return int(digits)
 
 
+def after_event(cursor: str) -> str:
+    """The event a page begins after; `BadRequest`."""
+    digits = after_name(cursor)
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
+        raise BadRequest("the cursor is not one that this list gave", details=[_FIELD])
+    return digits
+
+
 _FIELD = ("cursor", "not a cursor of this list")

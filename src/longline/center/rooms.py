@@ -3,7 +3,10 @@
 import asyncio
 from collections.abc import Callable
 
+import structlog
+
 from longline.bus.port import Bus
+from longline.errors import LonglineError
 from longline.flow.lru import LruCache
 from longline.model.apps import App
 from longline.model.commands import AppChanged, Close, CloseReason, Command, Looked
@@ -12,6 +15,8 @@ from longline.saver.app_cache import AppCache
 
 LOOK_EVERY = 100  # ms: so often are rooms told that somebody looks at an app's messages
 LOOKS = 1000  # apps of which is remembered when that was
+
+log = structlog.get_logger("longline.center")
 
 
 class Rooms:
@@ -37,9 +42,16 @@ class Rooms:
             await self.tell_all(Looked(app.number))
 
     async def app_changed(self, app: App, reason: CloseReason | None = None) -> None:
-        """Lets this process and every node forget what they remember of the app."""
+        """Lets this process and every node forget what they remember of the app.
+
+        What was changed is changed, so nobody's answer, with the keys in it, may be lost because a node
+        could not be told: that one goes by what it remembers for as long as it would remember it anyway.
+        """
         self._apps.forget(app.app)
-        await self.tell_all(AppChanged(app.number, app.app, reason))
+        try:
+            await self.tell_all(AppChanged(app.number, app.app, reason))
+        except LonglineError as error:
+            log.warning("app_change_untold", app=app.app, code=error.code, error=error.message)
 
     async def end_connection(self, app: App, device: str, reason: CloseReason) -> None:
         """Ends the device's connection, if it has one; also what lingers of one that broke."""

@@ -12,14 +12,13 @@ from starlette.responses import Response
 
 from longline.center.answers import EventList, EventView, answer
 from longline.center.operations import Operation, for_app
-from longline.center.paging import after_name, cursor_after
+from longline.center.paging import after_event, cursor_after
 from longline.center.reading import Query
 from longline.center.schemas import UpstreamQuery
 from longline.center.service import CenterService
 from longline.center.sharing import TICKET
 from longline.center.times import rfc3339
 from longline.center.waiting import Waiting
-from longline.errors import BadRequest
 from longline.model.apps import App
 from longline.model.events import Event
 from longline.saver.port.events import EventStore
@@ -52,20 +51,6 @@ def operations(center: CenterService) -> list[Operation]:
     ]
 
 
-class _Place(msgspec.Struct, frozen=True, array_like=True):
-    """What a cursor of ours says: an event's cursor in the store, and that of the event before it.
-
-    Reading begins behind the one before. If the event itself does not come first then, it was
-    removed meanwhile, and perhaps more with it.
-    """
-
-    before: str
-    event: str
-
-
-_place = msgspec.json.Decoder(_Place)
-
-
 class _Handlers:
     def __init__(self, events: EventStore, waiting: Waiting, ready: Callable[[], bool]) -> None:
         self._store = events
@@ -78,37 +63,32 @@ class _Handlers:
 
         Presence: a device is `online`, has `moved` to another node, or is `offline`. Go on with
         `next_cursor`. With `wait`, an answer without events is held back until there are some, or so many
-        seconds have passed, or others need its place. Of an app's events only the latest are kept; `gap` says
+        seconds have passed, or others need its place. Of an app's events only so many are kept, of each device
+        the latest; `gap` says
         that some behind the cursor are gone.
         """
         query = self._query.read(request)
-        place = _Place("", "") if query.cursor is UNSET else _parsed(query.cursor)
+        after = "" if query.cursor is UNSET else after_event(query.cursor)
         deadline = time.monotonic() + query.wait
-        events = await self._events(app, place, query.limit)
+        events = await self._events(app, after, query.limit)
         left = float(query.wait)
         while not events.events and left > 0 and self._ready() and not request.scope[TICKET].gave_way:
-            await self._wait(request, app, place, left)
-            events = await self._events(app, place, query.limit)
+            await self._wait(request, app, after, left)
+            events = await self._events(app, after, query.limit)
             left = deadline - time.monotonic()
         return answer(events)
 
-    async def _events(self, app: App, place: _Place, limit: int) -> EventList:
-        found = await self._store.read(app.number, place.before, limit + 1)
-        gap = False
-        if place.event:
-            gap = bool(found) and found[0][0] != place.event
-            if not gap:
-                found = found[1:]
-        events: list[EventView] = []
-        for cursor, event in found[:limit]:
-            place = _Place(place.event, cursor)
-            events.append(_view(event, _written(place)))
-        return EventList(events, _written(place) if place.event else None, gap)
+    async def _events(self, app: App, after: str, limit: int) -> EventList:
+        page = await self._store.read(app.number, after, limit)
+        gap = page.gap or any(event.missed for _, event in page.events)
+        last = page.events[-1][0] if page.events else after
+        events = [_view(event, cursor_after(cursor)) for cursor, event in page.events]
+        return EventList(events, cursor_after(last) if last else None, gap)
 
-    async def _wait(self, request: Request, app: App, place: _Place, seconds: float) -> None:
+    async def _wait(self, request: Request, app: App, after: str, seconds: float) -> None:
         """Waits for events; `ClientDisconnect` when the caller goes away meanwhile."""
         gone = asyncio.create_task(_gone(request), name="center.caller-gone")
-        waiting = self._waiting.wait(app.number, place.event, seconds, request.scope[TICKET])
+        waiting = self._waiting.wait(app.number, after, seconds, request.scope[TICKET])
         events = asyncio.create_task(waiting, name="center.wait")
         try:
             await asyncio.wait([gone, events], return_when=asyncio.FIRST_COMPLETED)
@@ -123,19 +103,6 @@ class _Handlers:
 async def _gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def _parsed(cursor: str) -> _Place:
-    try:
-        return _place.decode(after_name(cursor))
-    except msgspec.DecodeError:
-        raise BadRequest(
-            "the cursor is not one of these events", details=[("cursor", "not a cursor of this list")]
-        ) from None
-
-
-def _written(place: _Place) -> str:
-    return cursor_after(msgspec.json.encode(place).decode())
 
 
 def _view(event: Event, cursor: str) -> EventView:

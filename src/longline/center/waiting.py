@@ -79,7 +79,7 @@ class Waiting:
         while self._ready() and not found and failure is None:
             await asyncio.sleep(LOOK_EVERY)
             try:
-                found = bool(await self._events.read(app, after, 1))
+                found = bool((await self._events.read(app, after, 1)).events)
             except Exception as error:  # whatever it is: who waits is told, and who comes next looks anew
                 failure = error
         self._forget(app, lookout)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from longline.flow.contained import contained
-from longline.model.events import Event
+from longline.model.events import PRESENCE, Event
 from longline.model.times import wall_clock
 from longline.register.port import Register, Transition
 from longline.saver.port.events import EventStore
@@ -21,6 +21,15 @@ from longline.telemetry.faults import Faults
 BATCH = 1000
 AWAY = 3.0  # s without an answer, where there is one twice a second
 EXCUSED = 15.0  # s
+
+
+class Presence(msgspec.Struct, frozen=True):
+    """What an event says of a device; `epoch` and `room` are those of the session that began, or ended."""
+
+    state: str
+    epoch: int
+    sequence: int
+    room: str
 
 
 class Lingering:
@@ -75,18 +84,15 @@ class PresenceDuty:
 
 
 def _event(transition: Transition) -> Event:
-    data = {
-        "state": transition.state,
-        "epoch": transition.epoch,
-        "sequence": transition.sequence,
-        "room": transition.node,
-    }
+    data = Presence(transition.state, transition.epoch, transition.sequence, transition.node)
     return Event(
         transition.app,
-        "presence",
+        PRESENCE,
         transition.device,
         transition.at,
         msgspec.json.encode(data),
         transition.source,
         transition.sequence,
+        transition.state,
+        transition.missed,
     )

@@ -7,7 +7,11 @@ import msgspec
 
 
 class State(IntEnum):
-    """Where one message stands for one device. PENDING may become any other; no other changes."""
+    """Where one message stands for one device. PENDING may become any other.
+
+    ACKED is what the device itself says: it takes the place of whatever was said before, and stays. No other
+    changes.
+    """
 
     PENDING = 0
     ACKED = 1

@@ -17,6 +17,9 @@ from longline.settings import Settings
 from longline.store.redis import Store
 from longline.telemetry.faults import Faults
 
+PROCESS_FORGETS = "accepted messages do not survive a crash of the store itself"
+HOST_FORGETS = "accepted messages of the last second do not survive a crash of the store's host"
+
 log = structlog.get_logger("longline.node")
 
 
@@ -46,7 +49,7 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
     durability = saver.durability()
     log.info("store_opened", durability=durability.level, copies=durability.copies)
     if durability.level == "memory":
-        log.warning("store_forgets", reason="accepted messages do not survive a crash of the store itself")
+        log.warning("store_forgets", reason=HOST_FORGETS if durability.appended else PROCESS_FORGETS)
     bus = RedisBus(
         store,
         urgent=urgent,

@@ -2,16 +2,22 @@
 
 from contextlib import AsyncExitStack
 
+import msgspec
+
 from longline.bus.local import LocalBus
+from longline.coordinator.presence import Presence
 from longline.keeper.local import LocalKeeper
+from longline.model.times import wall_clock
 from longline.node.admin_key import make_data_dir
 from longline.node.data_folder import KEEPER_FILE, Shape, held, refuse_unread
 from longline.node.engines import Engines
 from longline.node.process import ROLES, Process
-from longline.register.memory import MemoryRegister
+from longline.register.memory import SOURCE, Left, MemoryRegister
 from longline.saver.sql.engine import SqliteSaver
 from longline.settings import Settings
 from longline.telemetry.faults import Faults
+
+_presence = msgspec.json.Decoder(Presence).decode
 
 
 def embedded(settings: Settings) -> Process:
@@ -35,6 +41,10 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
         event_limit=settings.saver.event_limit,
     )
     opened.push_async_callback(saver.close)
+    told, there = await saver.events.left(SOURCE)
+    before = [(app, device, _presence(data)) for app, device, data in there]
+    left = [Left(app, device, presence.epoch, presence.room) for app, device, presence in before]
+    register.resume(told, left, wall_clock())
     keeper = await LocalKeeper.open(settings.data_dir / KEEPER_FILE)
     opened.push_async_callback(keeper.close)
     bus = LocalBus(settings.bus.queue, settings.bus.queue_bytes)

@@ -71,7 +71,7 @@ def binding(reply: Reply) -> Binding | None:
 def transition(source: str, entry: Reply) -> Transition:
     """An entry of a partition's stream."""
     match entry:
-        case [bytes() as sequence, [bytes() as device, bytes() as text]]:
+        case [bytes() as sequence, [bytes() as device, bytes() as text, *missed]]:
             app, state, epoch, at, node = text.decode().split(" ", 4)
             return Transition(
                 int(app),
@@ -82,5 +82,6 @@ def transition(source: str, entry: Reply) -> Transition:
                 int(at),
                 source,
                 int(sequence.partition(b"-")[0]),
+                bool(missed),
             )
     raise Unavailable("the store has a transition that nobody can read")

@@ -6,21 +6,37 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
+from typing import NamedTuple
 
 from longline.errors import Fenced
 from longline.model.devices import Binding
 from longline.register.port import Bind, Bound, Rebind, Transition, Unbind
 
 SOURCE = "memory"
+MARGIN = 1 << 32  # numbers that a life may have given without telling anybody
 SPARE = 1024  # entries of sessions that came back which the heap may hold beside as many as still linger
+
+
+# What makes a Transition, but for its source: most are forgotten unread, or read once.
+_Told = tuple[int, str, str, int, str, int, int]
+
+
+class Left(NamedTuple):
+    """A session that a life before this one has told of, and not of its end."""
+
+    app: int
+    device: str
+    epoch: int
+    node: str
 
 
 class MemoryRegister:
     """Fulfils `Register` in a dict. `locate_now` serves an engine of the same process without a task switch.
 
-    Epochs and sequences are one row of numbers. It starts at the clock's microseconds, so both rise across
-    restarts too: no node binds more than a session a microsecond for its whole life. Of transitions that
-    nobody forgets, the latest `outbox` are kept.
+    Epochs and sequences are one row of numbers. It starts at the clock's microseconds, and above what a life
+    before this one has told, so both rise across restarts too, also when the clock stepped back: no node
+    binds more than a session a microsecond for its whole life. Of transitions that nobody forgets, `outbox`
+    are kept, and above that the latest of each device.
     """
 
     def __init__(self, outbox: int = 100_000) -> None:
@@ -30,10 +46,24 @@ class MemoryRegister:
         self._lingering: dict[int, tuple[int, int, str]] = {}
         self._due: list[tuple[int, int]] = []  # a heap of (when, epoch), also of some that linger no more
         self._dead: set[str] = set()
-        # What makes a Transition, but for its source: most are forgotten unread, or read once.
-        self._outbox: deque[tuple[int, str, str, int, str, int, int]] = deque(maxlen=outbox)
-        self._told = 0
-        self._forgotten = 0
+        self._limit = outbox
+        self._outbox: deque[_Told] = deque()
+        # What was told since the outbox is full, by app and device: as many as there are devices at most.
+        self._late: dict[tuple[int, str], _Told] = {}
+        self._missed: set[int] = set()  # sequences of those that stand for earlier ones, which were left out
+        self._left_out = 0
+
+    def resume(self, told: int, left: Iterable[Left], now: int) -> None:
+        """Goes on after a life before this one. `told`: the highest sequence that anybody has read of it.
+
+        With it ended the sessions of all of its clients, whether or not it could still say so.
+        """
+        self._epoch = max(self._epoch, told + MARGIN)
+        for session in left:
+            self._epoch += 1
+            self._tell(
+                (session.app, session.device, "offline", session.epoch, session.node, now, self._epoch)
+            )
 
     async def bind(self, batch: Sequence[Bind]) -> list[Bound]:
         self._refuse_the_dead(item.node for item in batch)
@@ -103,9 +133,18 @@ class MemoryRegister:
         self._epoch += 1
         self._tell((app, device, "offline", binding.epoch, binding.node, at, self._epoch))
 
-    def _tell(self, transition: tuple[int, str, str, int, str, int, int]) -> None:
-        self._outbox.append(transition)  # a full one drops its oldest
-        self._told += 1
+    def _tell(self, transition: _Told) -> None:
+        late = self._late
+        if not late and len(self._outbox) < self._limit:
+            self._outbox.append(transition)
+            return
+        whose = transition[:2]
+        earlier = late.pop(whose, None)
+        if earlier is not None:
+            self._left_out += 1
+            self._missed.discard(earlier[-1])
+            self._missed.add(transition[-1])
+        late[whose] = transition  # at the end: the sequences rise
 
     async def locate(self, app: int, devices: Sequence[str]) -> list[Binding | None]:
         return self.locate_now(app, devices)
@@ -152,20 +191,23 @@ class MemoryRegister:
 
     async def transitions(self, limit: int) -> list[Transition]:
         return [
-            Transition(app, device, state, epoch, node, at, SOURCE, sequence)
+            Transition(app, device, state, epoch, node, at, SOURCE, sequence, sequence in self._missed)
             for app, device, state, epoch, node, at, sequence in islice(self._outbox, limit)
         ]
 
     async def forget(self, transitions: Sequence[Transition]) -> None:
         latest = max((item.sequence for item in transitions if item.source == SOURCE), default=0)
         while self._outbox and self._outbox[0][-1] <= latest:
-            self._outbox.popleft()
-            self._forgotten += 1
+            self._missed.discard(self._outbox.popleft()[-1])
+        if self._late and not self._outbox:
+            self._outbox.extend(self._late.values())
+            self._late = {}
 
     def statistics(self) -> Mapping[str, int]:
-        """Sessions that linger, transitions that wait to be read, and those that nobody read in time."""
+        """Sessions that linger, transitions that wait to be read, and those left out for later ones of
+        theirs."""
         return {
             "lingering": len(self._lingering),
-            "transitions": len(self._outbox),
-            "transitions_lost": self._told - self._forgotten - len(self._outbox),
+            "transitions": len(self._outbox) + len(self._late),
+            "transitions_left_out": self._left_out,
         }

@@ -4,7 +4,9 @@ A device is bound to at most one node. Each bind gets an epoch higher than every
 that device; whoever acts for a session names its epoch, so an old owner can be told from the new one.
 
 A session whose connection broke *lingers*: to everybody else the device is still there, until it is back or
-its time is over. What others see of all this is told by transitions, which are kept until they were read.
+its time is over. What others see of all this is told by transitions, which are kept until they were read:
+where they are too many, the latest of each device, so that one that comes and goes all the time costs no
+other's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -63,7 +65,8 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
     `online`: it was not there before. `moved`: it was, on another node. `offline`: it is over, and was not
     replaced. `epoch` and `node` are those of the session that began, or ended. A session that takes the
     place of another on the same node, or of one that lingered there, is no transition. Of one `source`,
-    `sequence` rises; the transitions of a device are all of one source, in order.
+    `sequence` rises; the transitions of a device are all of one source, in order. `missed`: too many waited
+    to be read, and earlier ones of this device were left out.
     """
 
     app: int
@@ -74,6 +77,7 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
     at: int
     source: str
     sequence: int
+    missed: bool = False
 
 
 class Register(Protocol):

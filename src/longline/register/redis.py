@@ -7,8 +7,6 @@ device is atomic. What is for all partitions (a dead node, a count) is done in e
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
-import structlog
-
 from longline.model.devices import Binding
 from longline.register.binding import Binder
 from longline.register.layout import Partition, binding, items, number, script, transition
@@ -19,13 +17,12 @@ from longline.telemetry.faults import Faults
 
 SLICE: Final = 500  # sessions that one call of a script ends: the store serves nobody else meanwhile
 REMEMBERED_DEATH: Final = 86_400  # s: keepers let go of a node that is out of touch within minutes
-OUTBOX: Final = 32_768  # transitions that a partition keeps, see `lua/sessions.lua`
+FOLLOWING: Final = 2_000  # transitions that follow into a partition's stream when some of it was read
 
 _UNBIND: Final = script("unbind.lua")
 _END_LINGERING: Final = script("end_lingering.lua")
 _RELEASE: Final = script("release.lua")
-
-log = structlog.get_logger("longline.register")
+_FORGET: Final = script("forget.lua")
 
 
 class RedisRegister:
@@ -47,6 +44,7 @@ class RedisRegister:
         self._binder = Binder(store, self._partitions, int(give_up * 1000), self.unbind, self._faults)
         self._turn = 0
         self._waiting = 0  # transitions, when they were last read
+        self._late = 0  # of them those that a stream had no place for, when some were last forgotten
 
     async def close(self) -> None:
         """Stops withdrawing. What is not withdrawn yet ends with this node, when that is declared dead."""
@@ -118,15 +116,20 @@ class RedisRegister:
         return await self._store.doubted(seen)
 
     def statistics(self) -> Mapping[str, int]:
-        """Binds that may have to be withdrawn, and transitions that waited when they were last read."""
-        return {"unsure": self._binder.unsure(), "transitions": self._waiting}
+        """Binds that may have to be withdrawn, and transitions that waited when they were last read.
+
+        Of those that are late, only the latest of each device waits.
+        """
+        return {
+            "unsure": self._binder.unsure(),
+            "transitions": self._waiting,
+            "transitions_late": self._late,
+        }
 
     # --- transitions ------------------------------------------------------------------------------
 
     async def transitions(self, limit: int) -> list[Transition]:
         lengths = await self._everywhere(lambda partition: (b"XLEN", partition.moves))
-        if max(lengths) >= OUTBOX:
-            log.warning("transitions_lost", reason="nobody read them for so long that the oldest go")
         self._waiting = sum(lengths)
         shares = self._shares(lengths, limit)
         replies = await gathered(
@@ -153,15 +156,16 @@ class RedisRegister:
         latest: dict[str, int] = {}
         for item in transitions:
             latest[item.source] = max(latest.get(item.source, 0), item.sequence)
-        await gathered(
+        left = await gathered(
             [
-                self._store.call(
-                    partition.tag, b"XTRIM", partition.moves, b"MINID", latest[partition.source] + 1
+                self._store.run(
+                    partition.tag, _FORGET, partition.keys, [latest[partition.source] + 1, FOLLOWING]
                 )
                 for partition in self._partitions
                 if partition.source in latest
             ]
         )
+        self._late = sum(map(number, left))
 
     # --- partitions -------------------------------------------------------------------------------
 

@@ -19,11 +19,13 @@ class Durability(msgspec.Struct, frozen=True):
     """What an accepted message survives at the moment of its 202, as far as the engine makes sure of it.
 
     `level`: `memory` (the store's process must live), `fsync` (on its disk), `replicated` (also in the memory
-    of `copies` replicas).
+    of `copies` replicas). `appended`: of `memory`, that a crash of the process alone loses nothing; its host
+    must live until the next sync.
     """
 
     level: str
     copies: int = 0
+    appended: bool = False
 
 
 class Saver(Protocol):

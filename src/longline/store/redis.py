@@ -42,12 +42,14 @@ class Assurance:
     """What a write survives at the moment of its answer, as far as this store makes sure of it.
 
     `level`: `memory` (the master's process must live), `fsync` (it is on the master's disk), `replicated`
-    (it is also in the memory of `copies` replicas). `synced`: it is on the master's disk, whatever the level.
+    (it is also in the memory of `copies` replicas). `synced`: it is on the master's disk, whatever the level;
+    `appended`: it is in the master's append-only file, and with its host's next sync on the disk.
     """
 
     level: Literal["memory", "fsync", "replicated"]
     copies: int
     synced: bool
+    appended: bool
 
 
 class Store:
@@ -357,7 +359,10 @@ class Store:
             server.facts is not None and server.facts.synced for server in servers
         )
         copies = self._settings.wait_replicas
-        return Assurance("replicated" if copies else "fsync" if synced else "memory", copies, synced)
+        appended = all(server.facts is not None and server.facts.append_only == "yes" for server in servers)
+        return Assurance(
+            "replicated" if copies else "fsync" if synced else "memory", copies, synced, appended
+        )
 
     def signs(self) -> tuple[int, int]:
         """A number that rises whenever a server says something, and how many calls wait for an answer."""

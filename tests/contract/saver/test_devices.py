@@ -1,6 +1,10 @@
 """Devices: ordinals are given once, profiles are replaced, labels find them."""
 
-from longline.model.devices import Profile
+import asyncio
+
+import msgspec
+
+from longline.model.devices import Device, Profile
 from longline.model.ledger import State
 from longline.saver.port.devices import Registration
 from tests.contract.store_fixture import StoreFixture, an_app
@@ -167,3 +171,49 @@ async def test_a_device_that_is_registered_anew_has_nothing_of_the_old_one(store
     await store.register("phone")
     assert await store.waiting("phone") == []
     assert await store.pending("phone") == 0
+
+
+# --- changing what somebody else may change ------------------------------------------------------------
+
+
+async def found(store: StoreFixture, name: str) -> Device:
+    (device,) = await store.saver.devices.find(store.app, [name])
+    assert device is not None
+    return device
+
+
+async def test_an_update_of_a_device_that_somebody_else_has_changed_is_refused(store: StoreFixture) -> None:
+    await store.register("a", profile=Profile(tags=("red",), attributes={"n": 1}))
+    before = await found(store, "a")
+    mine = Profile(tags=("blue",), attributes={"n": 1, "x": 1.5}, platform="ios")
+    assert await store.saver.devices.update(store.app, before, mine)
+    assert (await found(store, "a")) == msgspec.structs.replace(before, profile=mine)
+    assert not await store.saver.devices.update(store.app, before, Profile(tags=("green",)))
+    assert (await found(store, "a")).profile == mine
+    for tag, names in (("red", []), ("blue", ["a"]), ("green", [])):
+        page = await store.saver.devices.list(store.app, tag=tag, alias=None, after=-1, limit=10)
+        assert [device.device for device in page] == names
+
+
+async def test_of_updates_that_race_from_one_state_one_is_done(store: StoreFixture) -> None:
+    await store.register("a")
+    before = await found(store, "a")
+    profiles = [Profile(tags=(f"t{n}",)) for n in range(20)]
+    done = await asyncio.gather(
+        *(store.saver.devices.update(store.app, before, profile) for profile in profiles)
+    )
+    assert done.count(True) == 1
+    assert (await found(store, "a")).profile == profiles[done.index(True)]
+
+
+async def test_an_update_brings_no_device_back(store: StoreFixture) -> None:
+    await store.register("a", "b")
+    before = await found(store, "a")
+    await store.saver.devices.delete(store.app, "a", store.now)
+    assert not await store.saver.devices.update(store.app, before, Profile(tags=("red",)))
+    assert await store.saver.devices.find(store.app, ["a"]) == [None]
+    await store.register("a")
+    assert not await store.saver.devices.update(store.app, before, Profile(tags=("red",))), "it is another"
+    other = await found(store, "b")
+    await store.saver.apps.delete(store.app)
+    assert not await store.saver.devices.update(store.app, other, Profile(tags=("red",)))

@@ -191,12 +191,15 @@ class Ledgers(RuleBasedStateMachine):
                     self.store.now,
                     sent_at,
                     "why" if state == State.DROPPED else None,
+                    message_id=sent.message_id,
                 )
             )
             if ordinal in sent.states:
                 if sent_at:
                     sent.written.add(ordinal)
-                if state != State.PENDING:
+                if state == State.ACKED:
+                    sent.states[ordinal] = "acked"  # what a device took it took, whatever was said before
+                elif state != State.PENDING:
                     sent.settle(ordinal, "why" if state == State.DROPPED else state.name.lower())
         self.do(self.store.saver.inboxes.settle(receipts))
 

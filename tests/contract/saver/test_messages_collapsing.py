@@ -4,7 +4,6 @@ import asyncio
 
 from longline.model.audience import Audience, Devices, Everyone
 from longline.model.devices import Profile
-from longline.model.ledger import State
 from longline.model.messages import Envelope
 from longline.saver.port.devices import Registration
 from longline.saver.port.messages import Submission
@@ -43,15 +42,6 @@ async def test_what_is_settled_is_not_collapsed(store: StoreFixture) -> None:
     await store.push("new", "a", collapse="k")
     ledger = await store.ledger(old)
     assert (ledger.acked, ledger.collapsed) == (1, 0)
-
-
-async def test_an_ack_of_what_was_collapsed_changes_nothing(store: StoreFixture) -> None:
-    await store.register("a")
-    old = await store.push("old", "a", collapse="k")
-    (push,) = (await store.page("a")).pushes
-    await store.push("new", "a", collapse="k")
-    await store.settle("a", push, State.ACKED)
-    assert (await store.ledger(old)).collapsed == 1
 
 
 async def test_messages_of_one_key_in_one_request_collapse_in_their_order(store: StoreFixture) -> None:

@@ -2,6 +2,7 @@ import msgspec
 import pytest
 
 from longline.center.auth import digest
+from longline.errors import Unavailable
 from longline.model.apps import App
 from longline.model.commands import AppChanged, CloseReason
 from tests.unit.center.conftest import ADMIN, Api
@@ -272,3 +273,20 @@ async def test_what_was_read_before_a_change_does_not_outlive_it(
     old = await apps.find("news")
     monkeypatch.undo()
     assert await apps.find("news") is not old
+
+
+async def test_an_answer_with_keys_is_not_lost_because_a_node_cannot_be_told(
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise Unavailable("the queues cannot be reached")
+
+    for method in ("nodes", "send"):
+        with monkeypatch.context() as patch:
+            patch.setattr(api.bus, method, broken)
+            made = await api.http.post("/v1/apps", json={"app": f"made-{method}"})
+            rotated = await api.http.post(f"{news}/keys:rotate")
+            deleted = await api.http.delete(f"/v1/apps/made-{method}")
+        assert (made.status_code, rotated.status_code, deleted.status_code) == (201, 200, 204)
+        new = key(rotated.json()["server_key"])
+        assert (await api.http.get(news, headers=new)).status_code == 200

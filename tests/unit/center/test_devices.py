@@ -1,11 +1,10 @@
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 
 import jwt
 import pytest
 
 from longline.model.commands import Close, CloseReason
-from longline.model.devices import Binding, Device, JsonObject
+from longline.model.devices import Binding, Device, JsonObject, Profile
 from longline.register.port import Unbind
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Arrive
@@ -283,27 +282,63 @@ async def lingering(api: Api, news: str) -> Binding:
     return binding
 
 
+class Rival:
+    """Another center, which changes a device whenever ours has read it and is about to write it back."""
+
+    def __init__(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch, act: Callable[[int], Awaitable[object]], times: int
+    ) -> None:
+        update = api.saver.devices.update
+        self.times = 0
+
+        async def beaten(app: int, before: Device, profile: Profile) -> bool:
+            if self.times < times:
+                self.times += 1
+                await act(self.times)
+            return await update(app, before, profile)
+
+        monkeypatch.setattr(api.saver.devices, "update", beaten)
+
+
 async def test_a_device_that_is_deleted_during_a_change_of_it_stays_deleted(
     api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The change has read the device, and would write it back as new."""
     await api.device(news, "d1")
-    read, go_on, put = asyncio.Event(), asyncio.Event(), api.saver.devices.put
-
-    async def slow(app: int, batch: Sequence[Registration], now: int) -> list[Device]:
-        read.set()
-        await go_on.wait()
-        return await put(app, batch, now)
-
-    monkeypatch.setattr(api.saver.devices, "put", slow)
-    change = asyncio.create_task(api.http.patch(f"{news}/devices/d1", json={"tags": ["beta"]}))
-    await read.wait()
-    deletion = asyncio.create_task(api.http.delete(f"{news}/devices/d1"))
-    for _ in range(20):
-        await asyncio.sleep(0)
-    go_on.set()
-    assert ((await change).status_code, (await deletion).status_code) == (200, 204)
+    Rival(api, monkeypatch, lambda _: api.http.delete(f"{news}/devices/d1"), 1)
+    answer = await api.http.patch(f"{news}/devices/d1", json={"tags": ["beta"]})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "device_not_found")
     assert (await api.http.get(f"{news}/devices/d1")).status_code == 404
+
+
+async def test_a_change_of_a_device_that_another_center_makes_at_the_same_moment_is_kept(
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.device(news, "d1")
+
+    async def theirs(n: int) -> None:
+        registration = Registration("d1", Profile(tags=("theirs",), attributes={"n": n}))
+        await api.saver.devices.put(1, [registration], api.now)
+
+    Rival(api, monkeypatch, theirs, 2)
+    answer = await api.http.patch(f"{news}/devices/d1", json={"attributes": {"mine": True}})
+    assert answer.status_code == 200
+    shown = (await api.http.get(f"{news}/devices/d1")).json()
+    assert (shown["tags"], shown["attributes"]) == (["theirs"], {"n": 2, "mine": True})
+
+
+async def test_who_changes_a_device_too_late_again_and_again_is_told_so(
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.device(news, "d1")
+
+    async def theirs(n: int) -> None:
+        await api.saver.devices.put(1, [Registration("d1", Profile(attributes={"n": n}))], api.now)
+
+    Rival(api, monkeypatch, theirs, 100)
+    answer = await api.http.patch(f"{news}/devices/d1", json={"tags": ["mine"]})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "conflict")
+    assert (await api.http.get(f"{news}/devices/d1")).json()["tags"] == []
 
 
 async def test_a_ban_can_be_lifted_and_a_plain_kick_leaves_it(api: Api, news: str) -> None:

@@ -110,7 +110,7 @@ class Cluster:
     async def presence(self) -> list[tuple[str, str]]:
         """Who came and went, as the app server is told."""
         found = []
-        for _, event in await self.saver.events.read(self.app.number, "", 1000):
+        for _, event in (await self.saver.events.read(self.app.number, "", 1000)).events:
             found.append((event.device, str(msgspec.json.decode(event.data)["state"])))
         return found
 

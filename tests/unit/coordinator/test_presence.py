@@ -47,7 +47,7 @@ async def test_what_an_event_says_is_what_the_session_table_said(tmp_path: Path)
         binding = await cluster.bind("d1", "room-1")
         (transition,) = await cluster.register.transitions(10)
         await PresenceDuty(cluster.register, cluster.saver.events, cluster.faults).round()
-        ((_, event),) = await cluster.saver.events.read(cluster.app.number, "", 10)
+        ((_, event),) = (await cluster.saver.events.read(cluster.app.number, "", 10)).events
         assert (event.kind, event.device, event.at) == ("presence", "d1", transition.at)
         assert event.data == (
             b'{"state":"online","epoch":%d,"sequence":%d,"room":"room-1"}'

@@ -47,7 +47,7 @@ async def test_how_far_the_log_was_read_is_kept_below_what_is_in_flight() -> Non
         sessions = [(await room.client(name)).session for name in ("read", "waiting", "idle")]
         read, waiting, _ = sessions
         read.window.log_read = waiting.window.log_read = 9
-        waiting.window.identify(SentPush(waiting, 7, True, False, NOW_MS))
+        waiting.window.identify(SentPush(waiting, 7, True, "id", False, NOW_MS))
         for session in sessions:
             room.departures.add(session)
         await room.departures.finished()

@@ -33,7 +33,7 @@ class Office:
         monkeypatch.setattr(module, "wall_clock", lambda: self.now)
 
     def entry(self, position: int) -> SentPush:
-        return SentPush(self.session, position, False, False, self.now)
+        return SentPush(self.session, position, False, "id", False, self.now)
 
     def committed(self) -> list[tuple[int, State]]:
         return [(receipt.position, receipt.state) for batch in self.store.settled for receipt in batch]
@@ -225,6 +225,7 @@ async def test_a_receipt_names_the_session_that_it_speaks_for(office: Office) ->
     office.receipts.note_all()
     await settle()
     receipts = [receipt for batch in office.store.settled for receipt in batch]
+    assert receipts[0].message_id == "id", "by which a store finds it that has ended it meanwhile"
     assert [(receipt.state, receipt.epoch) for receipt in receipts] == [
         (State.ACKED, 77),
         (State.DROPPED, 77),

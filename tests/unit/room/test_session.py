@@ -63,9 +63,9 @@ def test_the_log_is_settled_below_the_oldest_broadcast_in_flight() -> None:
     session.window.log_read = 9
     session.window.log_written = 12  # written, but what was stored before it may still come
     assert session.window.log_settled() == 9
-    session.window.identify(SentPush(session, 3, False, False, NOW_MS))  # a unicast: another count
+    session.window.identify(SentPush(session, 3, False, "id", False, NOW_MS))  # a unicast: another count
     session.window.identify(None)  # plain publish/subscribe
     assert session.window.log_settled() == 9
-    session.window.identify(SentPush(session, 8, True, False, NOW_MS))
-    session.window.identify(SentPush(session, 6, True, False, NOW_MS))
+    session.window.identify(SentPush(session, 8, True, "id", False, NOW_MS))
+    session.window.identify(SentPush(session, 6, True, "id", False, NOW_MS))
     assert session.window.log_settled() == 5

@@ -2,20 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from longline.model.apps import App
+from longline.model.audience import Everyone
 from longline.model.devices import Profile
-from longline.model.messages import MAX_TTL
+from longline.model.messages import MAX_TTL, Envelope, Message
 from longline.register.port import Bind
 from longline.register.redis import RedisRegister
 from longline.saver.kv.apps import APPS, DELETE, DIRECTORY, NAMES, NUMBERS, PURGES
 from longline.saver.kv.engine import RedisSaver
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Arrive
+from longline.saver.port.messages import Accepted, Outcome, Submission
 from longline.settings import StoreSettings
 from longline.store.redis import Store
+from tests.servers.redis_server import RedisServer
 from tests.servers.shared import shared
 
 NOW = 1_800_000_000_000
@@ -141,3 +145,42 @@ async def test_the_name_of_a_deleted_device_is_kept_as_long_as_its_ledgers(
     left = await store.call(b"p%d" % partition, "PTTL", key)
     assert isinstance(left, int)
     assert MAX_TTL * 1000 < left <= MAX_TTL * 1000 + 60_000
+
+
+async def test_a_server_that_forgot_its_latest_devices_gives_their_ordinals_to_nobody(tmp_path: Path) -> None:
+    """Rooms have sessions under them, and would take what they say for what another device says."""
+    with RedisServer(tmp_path) as server:
+        store = await Store.open(StoreSettings(url=server.url, partitions=2))
+        saver = await RedisSaver.open(store)
+        app = await an_app(saver)
+        kept = await saver.devices.put(app, [Registration(f"kept{n}", Profile()) for n in range(20)], NOW)
+        server.command("SAVE")
+        forgotten = await saver.devices.put(
+            app, [Registration(f"forgotten{n}", Profile()) for n in range(20)], NOW
+        )
+        server.kill()
+        server.start()
+        new = await saver.devices.put(app, [Registration(f"new{n}", Profile()) for n in range(20)], NOW)
+        later = await saver.devices.put(app, [Registration(f"later{n}", Profile()) for n in range(20)], NOW)
+        ordinals = [device.ordinal for device in (*kept, *forgotten, *new, *later)]
+        assert len(set(ordinals)) == 80
+        assert max(ordinals) < 2 * 5000, "and skips no more than it has to, once"
+        everyone = Submission(app, (Envelope(a_message(), Everyone()),), NOW)
+        (outcome,) = await saver.messages.enqueue([everyone])
+        assert isinstance(outcome, Outcome)
+        assert outcome.results == (Accepted(a_message().id, 60),)
+        listed = await saver.devices.list(app, tag=None, alias=None, after=-1, limit=100)
+        assert {device.device for device in listed} == {device.device for device in (*kept, *new, *later)}
+        assert await saver.devices.count(app) == 60
+        await store.close()
+
+
+def a_message() -> Message:
+    return Message(
+        id="01890a5d-ac96-774b-bcce-b302099a8057",
+        app="news",
+        payload=b"x",
+        content_type="text/plain",
+        created_at=NOW,
+        expires_at=NOW + 60_000,
+    )

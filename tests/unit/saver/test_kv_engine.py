@@ -5,6 +5,7 @@ import random
 from asyncio import Future
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import pytest
@@ -188,6 +189,73 @@ async def test_a_submission_that_was_interrupted_anywhere_is_completed_or_never_
     assert seen == {(False, False), (True, False), (True, True)}
 
 
+async def test_a_key_that_is_used_again_after_its_time_keeps_what_it_began_from_the_sweep(
+    world: World,
+) -> None:
+    """What its first use left in the indexes speaks of its first use."""
+    seen = set()
+    for left in range(200):
+        first = both(world, f"key{left}")
+        await world.saver.messages.enqueue([first])
+        world.now += first.idempotency_ttl
+        again = both(world, f"key{left}")
+        world.store.left = left
+        try:
+            await world.saver.messages.enqueue([again])
+        except Unavailable:
+            finished = False
+        else:
+            finished = True
+        world.store.left = 1_000_000
+        await world.saver.expiry.end(world.now, 1000)
+        await world.saver.routing.complete(world.now, 10)
+        seen.add((await stored(world, again), finished))
+        for envelope in again.envelopes:
+            await world.saver.messages.cancel(world.app, envelope.message.id, world.now)
+        if finished:
+            break
+    assert seen == {(False, False), (True, False), (True, True)}
+
+
+async def test_a_broadcast_collapses_what_waits_for_many_in_slices_wherever_it_is_interrupted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One script that went through all inboxes of a key would hold up the store for as long."""
+    names = [f"many{n}" for n in range(6000)]  # so many that no partition has them in one piece
+    parts = [names[start : start + 1000] for start in range(0, 6000, 1000)]
+    for part in parts:
+        await world.saver.devices.put(world.app, [Registration(name, Profile()) for name in part], START)
+    older = [world.message("older", collapse="k") for _ in parts]
+    for message, part in zip(older, parts, strict=True):
+        await world.send(message, *part)
+    slices: list[int] = []
+    run = world.store.run
+
+    def noted(tag: bytes, script: Script, *args: Any, **options: Any) -> Awaitable[Reply]:
+        if script.name == "collapse_waiting.lua":
+            slices.append(0)
+        return run(tag, script, *args, **options)
+
+    monkeypatch.setattr(world.store, "run", noted)
+    everyone = Envelope(world.message("newer", collapse="k"), Everyone())
+    world.store.left = 5 * PARTITIONS
+    with pytest.raises(Unavailable):
+        await world.saver.messages.enqueue([Submission(world.app, (everyone,), world.now)])
+    world.store.left = 1_000_000
+    newest = world.message("newest", collapse="k")
+    await world.send(newest, "many7")
+    assert len(await world.saver.routing.complete(world.now, 10)) == 1
+    assert len(slices) > 3 * PARTITIONS
+    for message in older:
+        status = await world.saver.ledgers.status(world.app, message.id)
+        assert status is not None
+        assert (status.ledger.targeted, status.ledger.collapsed) == (1000, 1000)
+    assert [push.message for push in (await world.page("d1")).pushes] == [everyone.message]
+    status = await world.saver.ledgers.status(world.app, newest.id)
+    assert status is not None
+    assert status.ledger.pending == 1, "what came after the broadcast stays"
+
+
 async def test_a_request_whose_first_try_was_interrupted_gets_the_answer_of_the_first(world: World) -> None:
     for left in range(200):
         submission = both(world, f"key{left}")
@@ -323,7 +391,7 @@ async def test_the_newest_of_a_key_collapses_what_is_deep_in_a_long_inbox(world:
 
 # --- what is left behind ---
 
-FOR_GOOD = {"n", "d", "next", "pos", "last"}  # devices, counters
+FOR_GOOD = {"n", "d", "next", "given", "pos", "last"}  # devices, counters
 REGISTER = {"w", "at", "epoch", "linger", "moves", "bound"}  # of sessions
 
 

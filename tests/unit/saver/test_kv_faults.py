@@ -169,10 +169,33 @@ async def test_events_of_apps_beside_one_whose_queue_is_spoilt_are_kept(planted:
     await planted._spoil(planted.app % PARTITIONS, f"u:{planted.app}")
     events = [Event(app, "presence", "a", START, b"{}", "s", 1) for app in (planted.app, other)]
     await planted.saver.events.append(events)
-    assert [event.app for _, event in await planted.saver.events.read(other, "", 10)] == [other]
+    assert [event.app for _, event in (await planted.saver.events.read(other, "", 10)).events] == [other]
     assert planted.faults.counts == {"saver.events": 1}
     with pytest.raises(StoreError):
         await planted.saver.events.append(events[:1])
+
+
+async def test_an_event_that_nobody_can_read_holds_up_no_reader(planted: Planted) -> None:
+    events = planted.saver.events
+    await events.append([Event(planted.app, "presence", "a", START, b"{}", "s", 1)])
+    ((first, _),) = (await events.read(planted.app, "", 10)).events
+    partition = planted.app % PARTITIONS
+    queue = b"{p%d}u:%d" % (partition, planted.app)
+    await planted.store.call(b"p%d" % partition, "ZADD", queue, int(first) + 1, "\0\0nonsense")
+    await events.append([Event(planted.app, "presence", "a", START, b"{}", "s", n) for n in (2, 3)])
+    assert [event.sequence for _, event in (await events.read(planted.app, "", 10)).events] == [1, 2, 3]
+    page = await events.read(planted.app, first, 1)
+    assert [event.sequence for _, event in page.events] == [2]
+    assert planted.faults.counts == {"saver.events": 2}
+
+
+async def test_devices_beside_one_that_nobody_can_read_are_listed(planted: Planted) -> None:
+    place, partition = divmod(planted.ordinals[BAD], PARTITIONS)
+    key = b"{p%d}d:%d:%d" % (partition, planted.app, place)
+    await planted.store.call(b"p%d" % partition, "HSET", key, "p", "nonsense")
+    listed = await planted.saver.devices.list(planted.app, tag=None, alias=None, after=-1, limit=3)
+    assert [device.device for device in listed] == sorted(GOOD, key=planted.ordinals.__getitem__)[:3]
+    assert planted.faults.counts["saver.devices"] >= 1
 
 
 async def test_what_is_over_beside_something_that_cannot_be_ended_is_ended(planted: Planted) -> None:

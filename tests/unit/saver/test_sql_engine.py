@@ -12,6 +12,7 @@ from pathlib import Path
 import apsw
 import msgspec
 import pytest
+import structlog
 from pyroaring import BitMap
 
 from longline.errors import DataDirInUse, Unavailable
@@ -28,7 +29,7 @@ from longline.saver.sql import broadcasts, database, engine, events, inboxes, me
 from longline.saver.sql.broadcasts import BroadcastLedger
 from longline.saver.sql.database import Database, Value
 from longline.saver.sql.engine import SqliteSaver
-from tests.contract.engines import SAVERS, Opened
+from tests.contract.engines import EVENTS, SAVERS, Opened
 from tests.contract.saver.test_ledgers import check_any_sequence
 from tests.contract.store_fixture import MINUTE, StoreFixture
 
@@ -102,13 +103,20 @@ async def test_a_full_disk_fails_what_it_fails_and_nothing_after(store: StoreFix
     connection = writer_of(store)
     connection.run(f"PRAGMA max_page_count = {connection.number('PRAGMA page_count')}")
     lost = [store.message("x" * 100_000) for _ in range(3)]
-    failures = await asyncio.gather(
-        *(store.send(message, Devices(("a",))) for message in lost), return_exceptions=True
-    )
+    with structlog.testing.capture_logs() as logs:
+        failures = await asyncio.gather(
+            *(store.send(message, Devices(("a",))) for message in lost), return_exceptions=True
+        )
+        with pytest.raises(Unavailable):
+            await store.send(lost[0], Devices(("a",)))
     assert [type(failure) for failure in failures] == [Unavailable] * 3
+    assert [entry["event"] for entry in logs] == ["store_refuses_writes"], "once, however long it lasts"
+    assert "exc_info" not in logs[0]
     assert [await store.saver.ledgers.status(store.app, message.id) for message in lost] == [None] * 3
     connection.run("PRAGMA max_page_count = 1000000")
-    await store.push("after", "a")
+    with structlog.testing.capture_logs() as logs:
+        await store.push("after", "a")
+    assert [entry["event"] for entry in logs] == ["store_takes_writes"]
     to_all = await store.push("to all")
     assert await store.waiting("a") == ["kept", "after", "to all"]
     assert (await store.ledger(kept)).pending == (await store.ledger(to_all)).pending == 1
@@ -241,7 +249,15 @@ async def everything(store: StoreFixture) -> None:
     await saver.inboxes.settle([msgspec.structs.replace(receipt, epoch=binding.epoch)])
     await store.ack_all("a")
     await saver.inboxes.advance([Cursor(store.app, 0, page.log_after, binding.epoch)])
-    await saver.events.append([Event(store.app, "presence", "a", store.now, b"{}", "s", n) for n in (1, 2)])
+    await saver.events.append(
+        [Event(store.app, "presence", "a", store.now, b"{}", "s", n, "online") for n in range(1, 2 * EVENTS)]
+    )
+    await saver.events.append(
+        [
+            Event(store.app, "presence", f"d{n}", store.now, b"{}", "t", n, "online")
+            for n in range(1, 2 * EVENTS)
+        ]
+    )
     await saver.events.read(store.app, "", 10)
     await store.pending("b")
     await saver.messages.cancel(store.app, await store.push("taken back"), store.now)
@@ -361,6 +377,25 @@ async def test_a_task_that_could_not_be_ended_is_still_there(
     assert (await store.ledger(message_id)).dropped == {"offline": 1}
 
 
+async def test_who_reads_a_broadcasts_sets_sees_those_of_one_commit_whatever_is_written_meanwhile(
+    store: StoreFixture,
+) -> None:
+    """The reader's thread goes through them while the writer's adds to them."""
+    await store.register("a", "b", "c")
+    await store.push("all")
+    pushes = {name: (await store.page(name)).pushes[0] for name in "abc"}
+    await store.settle("a", pushes["a"], State.ACKED)
+    assert isinstance(store.saver, SqliteSaver)
+    ledger = store.saver._broadcasts.get(pushes["a"].position, store.saver._reading)
+    seen, sets = list(ledger.sets.items()), iter(ledger.sets.items())
+    read = [next(sets)]
+    await store.settle("b", pushes["b"], State.DROPPED, reason="why")
+    await store.settle("c", pushes["c"], State.EXPIRED)
+    assert len(ledger.sets) == len(seen) + 2
+    assert [*read, *sets] == seen
+    assert all(len(ordinals) == 1 for _, ordinals in seen)
+
+
 async def test_sources_of_events_are_forgotten_beyond_a_bound(
     store: StoreFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -373,7 +408,7 @@ async def test_sources_of_events_are_forgotten_beyond_a_bound(
 async def test_what_is_no_cursor_counts_as_the_beginning(store: StoreFixture) -> None:
     await store.saver.events.append([Event(store.app, "presence", "a", store.now, b"{}", "s", 1)])
     for cursor in ("nonsense", "-1", "²", "9" * 40, "1 OR 1"):
-        assert len(await store.saver.events.read(store.app, cursor, 10)) == 1
+        assert len((await store.saver.events.read(store.app, cursor, 10)).events) == 1
 
 
 async def test_an_old_position_is_never_given_again_after_a_crash(store: StoreFixture) -> None:
@@ -395,9 +430,22 @@ def test_records_read_back_as_they_were_packed() -> None:
     record = inboxes.RECEIPT % (2**62, 2**61, State.DROPPED, 10**13, 10**14, "grün".encode())
     (row,) = connection.execute(inboxes.GIVEN, (apsw.carray((record,)),))
     assert row == (2**62, 2**61, int(State.DROPPED), 10**13, 10**14, "grün")
-    record = events.EVENT % (2**32, 2**62, b"\x00\xff")
-    sql = events.INSERT.replace("INSERT INTO events (app, n, body)", "")
-    assert list(connection.execute(sql, (apsw.carray((record,)),))) == [(2**32, 2**62, b"\x00\xff")]
+    name = "grün".encode()
+    records = (
+        events.EVENT % (2**32, 2**62, True, len(name), name, b"\x00\xff"),
+        events.EVENT % (2**32, 5, False, 0, b"", b"\x00\xff"),
+    )
+    sql = events.INSERT.replace("INSERT INTO events (app, n, past, device, body)", "")
+    assert list(connection.execute(sql, (apsw.carray(records),))) == [
+        (2**32, 2**62, 1, "grün", b"\x00\xff"),
+        (2**32, 5, 0, None, b"\x00\xff"),
+    ]
+    standings = tuple(events.STANDING % (2**32, 2**62, len(name), name, data) for data in (b"", b"{}"))
+    sql = events.STAND.replace("INSERT OR REPLACE INTO standings (app, n, device, data)", "")
+    assert list(connection.execute(sql, (apsw.carray(standings),))) == [
+        (2**32, 2**62, "grün", None),
+        (2**32, 2**62, "grün", b"{}"),
+    ]
     connection.close()
 
 

@@ -202,8 +202,8 @@ async def test_a_user_who_may_not_read_the_servers_settings(directory: Path, ope
         hidden = await open_store(server.url, username="pusher", password=Secret("sesame"))
 
         assert await hidden.call(b"p1", "SET", "{p1}x", 1) == b"OK"
-        assert known.durability() == Assurance("fsync", 0, synced=True)
-        assert hidden.durability() == Assurance("memory", 0, synced=False)
+        assert known.durability() == Assurance("fsync", 0, synced=True, appended=True)
+        assert hidden.durability() == Assurance("memory", 0, synced=False, appended=False)
 
 
 async def test_the_master_is_found_among_several_servers(directory: Path, open_store: Open) -> None:

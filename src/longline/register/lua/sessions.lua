@@ -3,7 +3,12 @@
 --                   the time (ms) at which its lingering ends
 --   {p}at:<node>    SET of "<app>/<device>": who is connected to the node
 --   {p}linger       ZSET due -> "<app>/<device>": who lingers
---   {p}moves        STREAM of transitions, ids "<sequence>-0", device -> "<app> <state> <epoch> <at> <node>"
+--   {p}moves        STREAM of transitions, ids "<sequence>-0", device -> "<app> <state> <epoch> <at> <node>"; a second
+--                   field where earlier ones of the device were left out
+--   {p}late         ZSET sequence -> "<app>/<device>" of what is told while the stream is full: the latest of each
+--                   device, so there are not more than devices; and
+--   {p}latest       HASH of the same -> 1 where earlier ones were left out, else 0, then the text of the transition.
+--                   They follow into the stream as it is read, and until then nothing else does
 --   {p}epoch        the last number given: epochs and sequences are one row of them
 --   {p}dead:<node>  there when the node was declared dead
 --   {p}bound:<token> what a bind has answered, for as long as it may be repeated
@@ -11,11 +16,13 @@
 -- it has read some; while a Cluster moves their slot away, touching such a key can fail. So scripts read
 -- all that they need, by `look` and `reach`, before they write anything: a script that failed has done nothing.
 
-local OUTBOX = 32768 -- transitions that a partition keeps, about, for a reader that does not come
+local OUTBOX = 32768 -- transitions that the stream has, about, for a reader that does not come
 
 local prefix = string.match(KEYS[1], '^{[^}]*}')
+local late, latest = prefix .. 'late', prefix .. 'latest'
 local last -- number given
 local reached = {}
+local is_late = redis.call('EXISTS', late, latest) > 0 or redis.call('XLEN', KEYS[3]) >= OUTBOX
 
 -- Numbers rise faster than the clock only while there is more than one a microsecond, and they rise above those
 -- that a store which lost its latest writes had given. `given`: what {p}epoch has, `time`: what TIME says.
@@ -59,8 +66,14 @@ local function look(app, device)
 end
 
 local function tell(session, state, sequence, at)
-  redis.call('XADD', KEYS[3], 'MAXLEN', '~', OUTBOX, string.format('%.0f-0', sequence), session.device,
-    session.app .. ' ' .. state .. ' ' .. session.epoch .. ' ' .. at .. ' ' .. session.node)
+  local text = session.app .. ' ' .. state .. ' ' .. session.epoch .. ' ' .. at .. ' ' .. session.node
+  if not is_late then
+    redis.call('XADD', KEYS[3], string.format('%.0f-0', sequence), session.device, text)
+    return
+  end
+  local member = session.app .. '/' .. session.device
+  redis.call('HSET', latest, member, redis.call('HEXISTS', latest, member) .. text)
+  redis.call('ZADD', late, string.format('%.0f', sequence), member)
 end
 
 -- Takes a session out of everything but the table itself.

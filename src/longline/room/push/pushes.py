@@ -115,7 +115,7 @@ class Pushes:
             # [MQTT-3.1.2-24] a packet over the client's limit is not sent; nor is it worth keeping
             self.outcomes.dropped(session, position, broadcast, "too_large_for_client")
             return
-        push = SentPush(session, position, broadcast, message.online_only, now_ms)
+        push = SentPush(session, position, broadcast, message.id, message.online_only, now_ms)
         self.counters.pushes_sent += 1
         if message.qos == 0:
             outlet.write(frame.at_most_once)

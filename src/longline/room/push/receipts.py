@@ -141,6 +141,7 @@ class Receipts:
                 push.sent_at,
                 None,
                 session.epoch,
+                push.message_id,
             )
         )
 

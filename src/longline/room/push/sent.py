@@ -8,15 +8,22 @@ from longline.room.session.session import Session
 
 @final
 class SentPush(InFlight):
-    """A push that was written and not acknowledged yet, with whose it is. `sent_at` in ms."""
+    """A push that was written and not acknowledged yet: which message, and whose. `sent_at` in ms."""
 
-    __slots__ = ("noted", "online_only", "sent_at", "session")
+    __slots__ = ("message_id", "noted", "online_only", "sent_at", "session")
 
     def __init__(
-        self, session: Session, position: int, broadcast: bool, online_only: bool, sent_at: int
+        self,
+        session: Session,
+        position: int,
+        broadcast: bool,
+        message_id: str,
+        online_only: bool,
+        sent_at: int,
     ) -> None:
         super().__init__(session.window, position, broadcast)
         self.session = session
+        self.message_id = message_id
         self.online_only = online_only
         self.sent_at = sent_at
         self.noted = False  # settled, or "sent" was written into the ledger: nothing more to note

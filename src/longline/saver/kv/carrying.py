@@ -17,11 +17,13 @@ from longline.saver.kv.journal import Plan, Results
 from longline.saver.kv.partitions import Partitions, script
 from longline.saver.port.messages import Accepted, Refused, Submission
 from longline.store.redis import Reply, Word
-from longline.store.scatter import divide, scatter
+from longline.store.scatter import divide, gathered, scatter
 
 ENQUEUE = script("enqueue.lua")
+COLLAPSE_WAITING = script("collapse_waiting.lua")
 
 BODY_MARGIN = 86_400_000  # ms: how much later than all else a forgotten body of a broadcast goes by itself
+SLICE = 200  # devices, about, whose inboxes one script goes through
 DELETED = -1  # in the answer of `enqueue.lua`: there is no such app
 
 APP_NOT_FOUND = Refused(AppNotFound.code)
@@ -62,10 +64,30 @@ class Carrying:
         answers = await scatter(
             entries, lambda entry: entry.partition, ask, lambda partition, part, reply: replies(reply)
         )
+        await gathered(
+            [
+                self._collapse_waiting(
+                    submission, entry.partition, submission.envelopes[entry.number].message
+                )
+                for entry in entries
+                if not entry.names and _collapses(submission.envelopes[entry.number])
+            ]
+        )
         found: dict[int, list[tuple[_Entry, Reply]]] = {index: [] for index in accepted}
         for entry, answer in zip(entries, answers, strict=True):
             found[entry.number].append((entry, answer))
         return self._gathered(plan, found)
+
+    async def _collapse_waiting(self, submission: Submission, partition: int, message: Message) -> None:
+        """Collapses what a broadcast makes collapsed in the inboxes of a partition, slice by slice."""
+        at: Word = b"0"
+        while True:
+            args: list[Word] = [submission.app, layout.id_bytes(message.id), at, SLICE, submission.now]
+            reply = await self._partitions.run(partition, COLLAPSE_WAITING, args, durable=True)
+            assert isinstance(reply, bytes)
+            at = reply
+            if at == b"0":
+                return
 
     def _divided(self, submission: Submission, envelope: Envelope) -> dict[int, list[str]]:
         """The names of an audience by partition; for an expression, no names in every partition."""
@@ -143,6 +165,16 @@ class Carrying:
                 if ordered:
                     routes.append(Unicast(submission.app, message, ordered))
         return tuple(results), routes
+
+
+def _collapses(envelope: Envelope) -> bool:
+    """Whether it is a broadcast before which something may have to be collapsed."""
+    message = envelope.message
+    return (
+        way_of(envelope.audience)[1] is not None
+        and message.collapse_key is not None
+        and not message.online_only
+    )
 
 
 def unicast_words(

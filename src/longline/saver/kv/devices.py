@@ -24,6 +24,7 @@ PUT = script("put_devices.lua")
 FIND = script("find_devices.lua")
 LIST = script("list_devices.lua")
 COUNT = script("count_devices.lua")
+UPDATE = script("update_device.lua")
 DELETE = script("delete_device.lua")
 BAN = script("ban.lua")
 
@@ -95,6 +96,13 @@ class KvDevices:
         devices = dict(zip(names, await scatter(names, self._of(app), ask, read), strict=True))
         return [devices[item.device] for item in batch]
 
+    async def update(self, app: int, before: Device, profile: Profile) -> bool:
+        """Compares and replaces in one step."""
+        partition = self._partitions.of(app, before.device)
+        place = before.ordinal // self._partitions.count
+        args: list[Word] = [app, before.device, place, *_packed(before.profile), *_packed(profile)]
+        return await self._partitions.run(partition, UPDATE, args, durable=True) == 1
+
     async def find(self, app: int, names: Sequence[str]) -> list[Device | None]:
         """One script in each partition that a name falls into. What nobody can read is not found."""
         name = await self._apps.name_of(app) if names else None
@@ -133,7 +141,10 @@ class KvDevices:
     async def list(
         self, app: int, *, tag: str | None, alias: str | None, after: int, limit: int
     ) -> list[Device]:
-        """Partitions are asked side by side for a share of the page, and again where they lag behind it."""
+        """Partitions are asked side by side for a share of the page, and again where they lag behind it.
+
+        A device that nobody can read is left out.
+        """
         name = await self._apps.name_of(app)
         if name is None or limit <= 0:
             return []
@@ -160,9 +171,13 @@ class KvDevices:
             )
             for partition, reply in zip(asked, replies, strict=True):
                 following, rows = msgspec.convert(reply, tuple[int, list[_Listed]])
-                devices += [
-                    _device(name, row[1].decode(), row[0] * count + partition, *row[2:]) for row in rows
-                ]
+                for row in rows:
+                    try:
+                        device = _device(name, row[1].decode(), row[0] * count + partition, *row[2:])
+                    except Exception as error:
+                        self._spare.faults.note(self._spare.place, error)
+                    else:
+                        devices.append(device)
                 if following < 0:
                     del places[partition]
                 else:

@@ -70,7 +70,7 @@ class RedisSaver:
 
     def durability(self) -> Durability:
         assurance = self._store.durability()
-        return Durability(assurance.level, assurance.copies)
+        return Durability(assurance.level, assurance.copies, assurance.appended)
 
     async def check(self) -> None:
         """A key in every partition; the error of one of them where none takes it."""

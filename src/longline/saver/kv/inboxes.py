@@ -21,6 +21,7 @@ ARRIVE = script("arrive.lua")
 FETCH = script("fetch.lua")
 COUNT = script("count_pending.lua")
 SETTLE = script("settle.lua")
+TAKE = script("take.lua")
 ADVANCE = script("advance.lua")
 
 PLACES = 1024  # devices of a broadcast in one receipt
@@ -127,11 +128,22 @@ class KvInboxes:
     # --- receipts ---
 
     async def settle(self, batch: Sequence[Receipt]) -> None:
-        """Devices that took the same broadcast are one receipt to the script of their partition."""
+        """Devices that took the same broadcast are one receipt to the script of their partition.
+
+        Scripts find what is pending by its position. What is not is found by its id, in a second step that
+        few need.
+        """
         partitions = self._partitions.count
         parts = divide(batch, lambda receipt: receipt.ordinal % partitions)
         words = {partition: _receipt_words(part, partitions) for partition, part in parts.items()}
-        await self._run(SETTLE, words, 9, durable=True)
+        missed = await self._run(SETTLE, words, 9, durable=True)
+        late: dict[int, list[Word]] = {}
+        for partition in missed:
+            taken = [_late_words(receipt, partitions) for receipt in parts[partition] if _is_taken(receipt)]
+            if taken:
+                late[partition] = [word for some in taken for word in some]
+        if late:
+            await self._run(TAKE, late, 5, durable=True)
 
     async def advance(self, batch: Sequence[Cursor]) -> None:
         """One that is lost costs a device a second look."""
@@ -143,8 +155,13 @@ class KvInboxes:
             )
         await self._run(ADVANCE, words, 4, durable=False)
 
-    async def _run(self, script: Script, words: dict[int, list[Word]], width: int, *, durable: bool) -> None:
-        """Gives a script its items, `width` words each, in slices; what is refused is tried item by item."""
+    async def _run(
+        self, script: Script, words: dict[int, list[Word]], width: int, *, durable: bool
+    ) -> set[int]:
+        """Gives a script its items, `width` words each, in slices; what is refused is tried item by item.
+
+        The partitions in which it answered 1, or may have.
+        """
         slices = [
             (partition, all_of_it[start : start + SLICE * width])
             for partition, all_of_it in words.items()
@@ -152,12 +169,12 @@ class KvInboxes:
         ]
         calls = [self._partitions.run(partition, script, some, durable=durable) for partition, some in slices]
         try:
-            await gathered(calls)
+            replies = await gathered(calls)
         except Exception as error:
             if not is_of_an_item(error) or (len(slices) == 1 and len(slices[0][1]) == width):
                 raise
         else:
-            return
+            return {partition for (partition, _), reply in zip(slices, replies, strict=True) if reply == 1}
         items = [
             (partition, some[start : start + width])
             for partition, some in slices
@@ -173,6 +190,7 @@ class KvInboxes:
             lambda partition, part, reply: [None] * len(part),
             nothing,
         )
+        return set(words)
 
 
 _Chosen = tuple[list[_Found], int, bool]
@@ -268,6 +286,20 @@ def _receipt_words(receipts: Sequence[Receipt], partitions: int) -> list[Word]:
         )
     words.extend(_together(taken))
     return words
+
+
+def _is_taken(receipt: Receipt) -> bool:
+    return receipt.state == State.ACKED and receipt.message_id != ""
+
+
+def _late_words(receipt: Receipt, partitions: int) -> tuple[Word, ...]:
+    return (
+        receipt.app,
+        receipt.ordinal // partitions,
+        layout.id_bytes(receipt.message_id),
+        receipt.at,
+        receipt.sent_at,
+    )
 
 
 _Taken = dict[tuple[int, int, bool], list[int]]  # app, position, whether it was written to: places

@@ -27,6 +27,14 @@ class DeviceStore(Protocol):
         """Registers devices or replaces their profiles; `AppNotFound`."""
         ...
 
+    async def update(self, app: int, before: Device, profile: Profile) -> bool:
+        """Replaces the profile of a device that was found as `before`.
+
+        False, and nothing is changed, when it is not so any more: somebody else was faster, or it was
+        deleted.
+        """
+        ...
+
     async def find(self, app: int, names: Sequence[str]) -> list[Device | None]: ...
 
     async def list(

@@ -72,7 +72,10 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     """One device's news of one push: written to its connection, or settled.
 
     `state` is PENDING for "written", else the outcome; `reason` goes with DROPPED. Only what is
-    pending can be settled: any later receipt changes nothing. `sent_at` is 0 when it was not written.
+    pending can be settled, and any later receipt changes nothing, but for ACKED: what a device took is acked,
+    whatever it had been taken for (expired before the receipt came, collapsed by a newer one, cancelled).
+    `sent_at` is 0 when it was not written. `message_id` lets an engine find what is not pending any more;
+    without it, the engine may look among what is.
 
     `epoch` is that of the session it speaks for, 0 for none. When another session owns the device by now,
     the receipt changes nothing, unless it is ACKED: that the device took the push stays true.
@@ -87,6 +90,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     sent_at: int = 0
     reason: str | None = None
     epoch: int = 0
+    message_id: str = ""
 
 
 class Cursor(msgspec.Struct, frozen=True, gc=False):
@@ -106,7 +110,8 @@ class InboxStore(Protocol):
 
     Each item of a batch is atomic by itself, and the items of one device are taken in the order given. One
     that the store cannot serve holds up no other: it has nothing to fetch, or is not settled. A batch that
-    fails may have been done in part; repeating it is safe, since the first outcome of a device counts.
+    fails may have been done in part; repeating it is safe: of a device's outcomes ACKED counts, else the
+    first.
     """
 
     async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival | None]:
@@ -126,7 +131,8 @@ class InboxStore(Protocol):
         ...
 
     async def settle(self, batch: Sequence[Receipt]) -> None:
-        """Moves deliveries out of pending (once each), and notes what was written to a connection."""
+        """Moves deliveries out of pending (once each), or to ACKED from wherever they are while their ledger
+        is kept; and notes what was written to a connection."""
         ...
 
     async def advance(self, batch: Sequence[Cursor]) -> None:

@@ -1,7 +1,9 @@
 """Who stands where for each broadcast: sets of ordinals, never a row a device.
 
 A broadcast's ledger is its frozen audience and one set a label: `sent`, `acked`, `expired`, `collapsed`,
-`dropped:<reason>`. An ordinal enters at most one outcome set, so the ledger is a matter of counting.
+`dropped:<reason>`. Sets only grow. An ordinal enters the outcome set that it is settled with, and may enter
+`acked` later: what a device took is acked, so `acked` outranks the others, and the ledger is a matter of
+counting.
 
 On disk each commit appends one small row for each label it added to; when a broadcast has gathered
 `MERGE_AT` of them, they become one row a label. So a million devices that ack over minutes cost neither a
@@ -65,6 +67,10 @@ class BroadcastLedger:
         """Targets to whose connection the message was written, the transaction at work included."""
         return self.sets.get(SENT, BitMap()) | self.fresh.get(SENT, BitMap())
 
+    def with_label(self, label: str) -> tuple[BitMap, BitMap]:
+        """Who is in a set: by a commit, and by the transaction at work."""
+        return self.sets.get(label, BitMap()), self.fresh.get(label, BitMap())
+
     def measure(self) -> int:
         """Bytes in memory, about: a set takes two an ordinal, or 8 KiB for each 65,536 of its range."""
         size = OVERHEAD
@@ -125,10 +131,13 @@ class BroadcastLedgers:
         return frozen
 
     def settle(self, position: int, label: str, ordinals: BitMap, database: Database) -> int:
-        """Moves those of `ordinals` that are pending to an outcome; returns how many those were."""
+        """Moves those of `ordinals` that are pending to an outcome, and whoever is not there yet to `acked`;
+        returns how many those were."""
         ledger = self.get(position, database)
         # What is asked for comes first: it is mostly small, and the sets can have a million ordinals.
-        moved = (ordinals & ledger.targets) - ledger.settled - ledger.fresh_settled
+        moved = ordinals & ledger.targets
+        for had in ledger.with_label(ACKED) if label == ACKED else (ledger.settled, ledger.fresh_settled):
+            moved -= had
         if moved:
             ledger.fresh[label] = ledger.fresh.get(label, BitMap()) | moved
             ledger.fresh_settled |= moved

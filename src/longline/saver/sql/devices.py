@@ -11,13 +11,14 @@ from longline.model.devices import Device, Profile
 from longline.model.ledger import State
 from longline.saver.port.devices import Registration
 from longline.saver.sql.broadcasts import DROPPED, BroadcastLedgers
-from longline.saver.sql.database import Database, device_range, integer
+from longline.saver.sql.database import Database, device_key, device_range, integer
 from longline.saver.sql.members import Members
 from longline.saver.sql.worker import Worker
 
 DELETED = "device_deleted"
 
 _positions = msgspec.json.Decoder(list[int])
+_profile = msgspec.json.Decoder(Profile | None)
 _DeviceRow = tuple[str, int, str, Profile, int]
 _devices = msgspec.json.Decoder(list[_DeviceRow])
 _found = msgspec.json.Decoder(list[_DeviceRow | None])
@@ -106,6 +107,22 @@ class SqlDevices:
             tuple(keys.values()),
         )
         return dict(zip(keys, _positions.decode(loaded), strict=True))
+
+    async def update(self, app: int, before: Device, profile: Profile) -> bool:
+        """Reads and replaces within the writer's transaction."""
+        return await self._writer.call(self._update, (app, before, profile))
+
+    def _update(self, calls: list[tuple[int, Device, Profile]]) -> list[bool]:
+        return [self._update_one(*call) for call in calls]
+
+    def _update_one(self, app: int, before: Device, profile: Profile) -> bool:
+        key = device_key(app, before.ordinal)
+        stored = self._writing.text("SELECT profile FROM devices WHERE device = ?1", key)
+        if self._members.of(app) is None or _profile.decode(stored) != before.profile:
+            return False
+        self._replace({before.device: key}, {before.device: profile})
+        self._label([key])
+        return True
 
     def _label(self, keys: list[int]) -> None:
         self._writing.run(

@@ -6,11 +6,12 @@ behind how statements are written.
 
 import asyncio
 import fcntl
-import logging
 import os
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+
+import structlog
 
 from longline.errors import DataDirInUse, Unavailable
 from longline.saver.bundle import Durability
@@ -30,9 +31,9 @@ from longline.saver.sql.positions import Positions
 from longline.saver.sql.routing import SqlRouting
 from longline.saver.sql.worker import Job, Worker, perform
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger("longline.saver")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 GROUP = 8192  # items after which a group is closed, so that the first in it does not wait without end
 CHECKPOINT_PAGES = 4096  # of 4 KiB in the write-ahead log, before they are moved into the database
 
@@ -59,6 +60,8 @@ class SqliteSaver:
         self._positions = Positions(writing)
         self._members = Members(writing, self._positions)
         self._failures = 0
+        self._refuses = False  # the disk is full, or broken
+        self._grows = False  # the write-ahead log, since it cannot be checkpointed
         self._checkpoints = 0
         # All that is read now was read before the threads begin: from here on nothing can fail.
         deleted = deleted_apps(reading)
@@ -163,16 +166,21 @@ class SqliteSaver:
         try:
             self._transact(jobs)
         except BROKEN as error:
-            logger.exception("a transaction of %d requests failed", len(jobs))
+            if not self._refuses:  # said once: it may stay so for hours, and the log may be on the same disk
+                self._refuses = True
+                log.error("store_refuses_writes", error=str(error), requests=len(jobs))
             for job in jobs:
                 job.result = _unavailable(error)
         except Exception as error:
             if len(jobs) == 1:
-                logger.exception("the request %s failed", jobs[0].operation.__qualname__)
-                jobs[0].result = _unavailable(error)
+                _note(jobs[0], error)
             else:
                 for job in jobs:
                     self._write([job])
+        else:
+            if self._refuses:
+                self._refuses = False
+                log.info("store_takes_writes", failed=self._failures)
 
     def _transact(self, jobs: list[Job]) -> None:
         try:
@@ -195,8 +203,11 @@ class SqliteSaver:
         if self._writing.wal_pages >= CHECKPOINT_PAGES:
             try:
                 self._writing.checkpoint()
-            except Error:
-                logger.exception("the write-ahead log could not be checkpointed")
+                self._grows = False
+            except Error as error:
+                if not self._grows:
+                    self._grows = True
+                    log.error("checkpoint_failed", error=str(error), wal_pages=self._writing.wal_pages)
             self._checkpoints += 1
 
     # --- the reader's thread ---
@@ -206,8 +217,7 @@ class SqliteSaver:
             perform(jobs)
         except Exception as error:
             if len(jobs) == 1:
-                logger.exception("the request %s failed", jobs[0].operation.__qualname__)
-                jobs[0].result = _unavailable(error)
+                _note(jobs[0], error)
             else:
                 for job in jobs:
                     self._read([job])
@@ -226,6 +236,12 @@ class SqliteSaver:
             "wal_pages": self._writing.wal_pages,
             "broadcast_cache_bytes": self._broadcasts.size,
         }
+
+
+def _note(job: Job, error: Exception) -> None:
+    """Fails a request that nobody foresaw to fail."""
+    log.error("store_request_failed", operation=job.operation.__qualname__, exc_info=error)
+    job.result = _unavailable(error)
 
 
 def _unavailable(error: Exception) -> Unavailable:

@@ -192,6 +192,8 @@ class SqlExpiry:
             ("labels", "app, kind, value, ordinal"),
             ("idempotency", "app, key"),
             ("events", "app, n"),
+            ("standings", "app, device"),
+            ("queues", "app"),
         ):
             if done < limit:
                 done += self._database.run(

@@ -72,11 +72,13 @@ GIVEN = f"""
 SELECT {integer(1, 19)} AS position, {integer(20, 19)} AS device, {integer(39, 1)} AS state,
        {integer(40, 15)} AS at, {integer(55, 15)} AS sent_at, CAST(substr(value, 70) AS TEXT) AS reason
   FROM carray(?1)"""
+# What is pending moves to any state, and whatever is not acked yet to acked.
+MOVES = f"(deliveries.state = 0 OR given.state = {State.ACKED:d} AND deliveries.state <> {State.ACKED:d})"
 SETTLE = f"""
 UPDATE deliveries
-   SET state = iif(deliveries.state = 0, given.state, deliveries.state),
-       settled_at = iif(deliveries.state = 0 AND given.state, given.at, settled_at),
-       reason = iif(deliveries.state = 0, nullif(given.reason, ''), deliveries.reason),
+   SET state = iif({MOVES}, given.state, deliveries.state),
+       settled_at = iif({MOVES} AND given.state, given.at, settled_at),
+       reason = iif({MOVES}, nullif(given.reason, ''), deliveries.reason),
        sent_at = coalesce(deliveries.sent_at, nullif(given.sent_at, 0))
   FROM ({GIVEN}) AS given
  WHERE deliveries.position = given.position AND deliveries.device = given.device"""
@@ -282,8 +284,8 @@ class SqlInboxes:
         await self._writer.call(self._settle, batch, len(batch))
 
     def _settle(self, calls: list[Sequence[Receipt]]) -> list[None]:
-        # "Written" and "acked" of one push often meet in one group: one row each, the first outcome and
-        # the first time count.
+        # "Written" and "acked" of one push often meet in one group: one row each, the outcome that counts and
+        # the first time.
         unicasts: dict[tuple[int, int], Receipt] = {}
         broadcasts: dict[int, list[Receipt]] = {}
         for receipt in self._heard(calls):
@@ -343,7 +345,9 @@ class SqlInboxes:
         for receipt in receipts:
             if receipt.state == State.PENDING or receipt.sent_at:
                 sent.append(receipt.ordinal)
-            if receipt.state != State.PENDING:
+            if receipt.state == State.ACKED:
+                outcomes[receipt.ordinal] = ACKED
+            elif receipt.state != State.PENDING:
                 outcomes.setdefault(receipt.ordinal, _label(receipt.state, receipt.reason))
         if sent:
             self._broadcasts.note_sent(position, sent, self._writing)
@@ -404,8 +408,11 @@ def _label(state: State, reason: str | None) -> str:
 
 
 def _merged(first: Receipt, second: Receipt) -> Receipt:
-    """Two receipts of one push as one: the first outcome, the first time of writing."""
-    outcome = first if first.state != State.PENDING else second
+    """Two receipts of one push as one: that the device took it, else the first outcome; the first time of
+    writing."""
+    outcome = second
+    if first.state == State.ACKED or (first.state != State.PENDING and second.state != State.ACKED):
+        outcome = first
     return Receipt(
         outcome.app,
         outcome.ordinal,

@@ -153,15 +153,16 @@ def _ledger_of_rows(counts: list[tuple[State, str | None, int, int, int]], missi
 
 def _ledger_of_sets(ledger: BroadcastLedger) -> Ledger:
     sets = ledger.sets  # once: the writer puts others in their place
-    counts = {label: len(ordinals) for label, ordinals in sets.items() if label != SENT}
-    written = len(sets.get(SENT, BitMap()) | sets.get(ACKED, BitMap()))
+    acked = sets.get(ACKED, BitMap())
+    counts = {label: len(ordinals - acked) for label, ordinals in sets.items() if label not in (SENT, ACKED)}
+    written = len(sets.get(SENT, BitMap()) | acked)
     return Ledger(
         targeted=len(ledger.targets),
-        pending=len(ledger.targets) - sum(counts.values()),
-        acked=counts.get(ACKED, 0),
+        pending=len(ledger.targets) - len(acked) - sum(counts.values()),
+        acked=len(acked),
         expired=counts.get(EXPIRED, 0),
         collapsed=counts.get(COLLAPSED, 0),
-        dropped={label[len(DROPPED) :]: n for label, n in counts.items() if label.startswith(DROPPED)},
+        dropped={label[len(DROPPED) :]: n for label, n in counts.items() if n and label.startswith(DROPPED)},
         routed=written,
         sent=written,
     )

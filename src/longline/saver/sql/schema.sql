@@ -131,14 +131,36 @@ CREATE TABLE idempotency (
 ) WITHOUT ROWID;
 CREATE INDEX idempotency_by_end ON idempotency (ends_at);
 
--- Events for app servers, one queue an app. `n` counts within it and leaves nothing out, so the length of a
--- queue is known without counting it. `body` is the whole Event in msgpack.
+-- Events for app servers, one queue an app; `n` rises within it. `body` is the whole Event in msgpack. `device`: of
+-- an event that tells of a state. `past`: a later one stands for it, so it goes first when the queue is full.
 CREATE TABLE events (
-  app  INTEGER NOT NULL,
-  n    INTEGER NOT NULL,
-  body BLOB    NOT NULL,
+  app    INTEGER NOT NULL,
+  n      INTEGER NOT NULL,
+  device TEXT,
+  past   INTEGER NOT NULL DEFAULT 0,
+  body   BLOB    NOT NULL,
   PRIMARY KEY (app, n)
 ) WITHOUT ROWID;
+CREATE INDEX events_past ON events (app, n) WHERE past;
+
+-- Of each queue: its last number, how many events it has, and the highest number that went when it was full.
+CREATE TABLE queues (
+  app     INTEGER PRIMARY KEY,
+  last    INTEGER NOT NULL,
+  length  INTEGER NOT NULL,
+  removed INTEGER NOT NULL
+);
+
+-- Where devices stand by the latest event of each: `n` is its number, `data` what it says unless the device is
+-- gone by it. So that a start knows of whom a life before it has told that they are there.
+CREATE TABLE standings (
+  app    INTEGER NOT NULL,
+  device TEXT    NOT NULL,
+  n      INTEGER NOT NULL,
+  data   BLOB,
+  PRIMARY KEY (app, device)
+) WITHOUT ROWID;
+CREATE INDEX standings_there ON standings (app, device) WHERE data IS NOT NULL;
 
 -- The highest sequence recorded of each source of events: what is not above it was recorded before.
 CREATE TABLE sources (
@@ -147,4 +169,4 @@ CREATE TABLE sources (
   sequence INTEGER NOT NULL
 );
 
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

@@ -50,7 +50,7 @@ class SaverSettings(Struct, frozen=True, forbid_unknown_fields=True):
         int,
         about(
             "Events for its app server that are kept for each app (`GET …/upstream`); beyond it the oldest "
-            "go.",
+            "go of those for which later ones of their device stand.",
             unit="events",
             low=1000,
             high=100_000_000,

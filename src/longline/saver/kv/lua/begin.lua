@@ -13,7 +13,10 @@ if old[1] and (old[4] == '0' or tonumber(old[4]) > tonumber(ARGV[5])) then
   return { 2, old[2] }
 end
 if ARGV[4] ~= '1' then return { 0 } end
+-- One of the same key whose time is over goes with its places in the indexes: a sweep would take this one for it.
 redis.call('DEL', key)
+redis.call('ZREM', tag .. 'jd', member)
+redis.call('ZREM', tag .. 'je', member)
 redis.call('HSET', key, 'd', ARGV[2], 's', ARGV[3], 'e', ARGV[6])
 redis.call('ZADD', tag .. 'jd', ARGV[5], member)
 return { 0 }

@@ -49,11 +49,30 @@ local function outcome_key(tag, id, state, reason)
   return set_key(tag, id, 'd' .. reason)
 end
 
--- Settles one place, or notes that it was written to. Changes nothing for who is not pending.
+-- A place that is over took the message: it is acked, whatever it had been taken for. Into the one set before out of
+-- the other, so that this can be cut short and repeated.
+local function ack_after_all(tag, id, place)
+  local labels = { 'e', 'c' }
+  for _, reason in ipairs(redis.call('SMEMBERS', tag .. 'r:' .. id)) do labels[#labels + 1] = 'd' .. reason end
+  for _, label in ipairs(labels) do
+    local outcome = set_key(tag, id, label)
+    if redis.call('GETBIT', outcome, place) == 1 then
+      redis.call('SETBIT', set_key(tag, id, 'w'), place, 1)
+      redis.call('SETBIT', set_key(tag, id, 'a'), place, 1)
+      redis.call('SETBIT', outcome, place, 0)
+    end
+  end
+end
+
+-- Settles one place, or notes that it was written to. Of who is not pending, it changes only who took it after all.
 local function stand_in_broadcast(tag, id, row, place, state, reason, written)
   place = tonumber(place)
   local over = set_key(tag, id, 'o')
-  if place >= struct.unpack('>I4', row, NEXT_AT) or redis.call('GETBIT', over, place) == 1 then return end
+  if place >= struct.unpack('>I4', row, NEXT_AT) then return end
+  if redis.call('GETBIT', over, place) == 1 then
+    if state == ACKED then ack_after_all(tag, id, place) end
+    return
+  end
   if written or state == ACKED then redis.call('SETBIT', set_key(tag, id, 'w'), place, 1) end
   if state == PENDING then return end
   redis.call('SETBIT', over, place, 1)
@@ -100,7 +119,15 @@ local function stand_many(tag, id, row, places, state, reason, written)
       place = struct.unpack('>I4', places, 4 * i - 3)
     end
     for word, mask in pairs(fresh) do
-      mask = bit.band(mask, bit.bnot(struct.unpack('>I4', had, 4 * word + 1)))
+      local over_already = struct.unpack('>I4', had, 4 * word + 1)
+      if state == ACKED and bit.band(mask, over_already) ~= 0 then
+        for n = 0, 31 do
+          if bit.band(mask, over_already, bit.lshift(1, 31 - n)) ~= 0 then
+            ack_after_all(tag, id, 8 * first + 32 * word + n)
+          end
+        end
+      end
+      mask = bit.band(mask, bit.bnot(over_already))
       fresh[word] = mask
       some = some or mask ~= 0
     end

@@ -2,21 +2,13 @@
 -- include: inbox.lua
 -- include: broadcast.lua
 -- include: audiences.lua
-
-local function collapse_inbox(app, place, collapse, now)
-  local box = open_box(tag, 'i:', app, place)
-  each_entry(box, function(at, flags)
-    if has(flags, COLLAPSES) and collapse_key_at(box.inbox, at) == collapse then
-      settle_entry(box, at, COLLAPSED, '', tonumber(now), 0)
-    end
-  end)
-end
+-- include: collapse_inbox.lua
 
 -- What waits for a device under a collapse key becomes collapsed, before something newer comes.
 local function collapse_for(app, place, collapse, now)
   local waiting = tag .. 'c:' .. app .. ':' .. collapse
   if redis.call('SISMEMBER', waiting, place) == 1 then
-    collapse_inbox(app, place, collapse, now)
+    collapse_inbox(app, place, collapse, now, nil)
     close_boxes()
   end
   redis.call('SADD', waiting, place)
@@ -26,9 +18,9 @@ local function collapse_for(app, place, collapse, now)
   end
 end
 
--- Collapses what is older than a broadcast, for the devices of both. `without`: the set of those of `places` that
--- the new one is not for.
-local function collapse_before(app, id, collapse, now, places, without)
+-- Collapses broadcasts that are older than one, for the devices of both. `without`: the set of those that the new one
+-- is not for. What is older in inboxes follows in slices: see collapse_waiting.lua.
+local function collapse_before(app, id, collapse, without)
   local open = collapsible(tag, app, collapse)
   for _, older in ipairs(redis.call('SMEMBERS', open)) do
     local row = older ~= id and redis.call('HGET', ledger_key(tag, app, older), older)
@@ -38,12 +30,6 @@ local function collapse_before(app, id, collapse, now, places, without)
     end
   end
   redis.call('SADD', open, id)
-  for _, place in ipairs(redis.call('SMEMBERS', tag .. 'c:' .. app .. ':' .. collapse)) do
-    if tonumber(place) < places and redis.call('GETBIT', without, place) == 0 then
-      collapse_inbox(app, place, collapse, now)
-    end
-  end
-  close_boxes()
 end
 
 local function stored_broadcast(app, id, row)
@@ -73,7 +59,7 @@ local function enqueue_broadcast(i)
   if places > 0 then
     position = next_position(now)
     freeze(over)
-    if collapse ~= '' and not hidden then collapse_before(app, id, collapse, now, places, over) end
+    if collapse ~= '' and not hidden then collapse_before(app, id, collapse, over) end
   end
   row = struct.pack(ROW, 'b', flags, 0, position, created, ttl) .. row
   redis.call('HSET', ledger_key(tag, app, id), id, row)

@@ -7,13 +7,17 @@ local function since(created, at)
   return math.min(math.max(at - created + 1, 1), 4294967295)
 end
 
--- A delivery after a receipt, and whether it has left pending by it.
+-- A delivery after a receipt, and whether it has left pending by it. What a device took is acked, whatever it had
+-- been taken for.
 local function moved(delivery, created, state, reason, at, sent_at)
   local was, sent, settled = struct.unpack(DELIVERY, delivery)
-  local left = was % CONNECTED == PENDING and state ~= PENDING
+  local before = was % CONNECTED
+  local left = before == PENDING and state ~= PENDING
   if sent == 0 then sent = since(created, sent_at) end
-  if not left then return struct.pack(DELIVERY, was, sent, settled) .. string.sub(delivery, 10), false end
-  return struct.pack(DELIVERY, was + state, sent, since(created, at)) .. reason, true
+  if not left and (state ~= ACKED or before == ACKED) then
+    return struct.pack(DELIVERY, was, sent, settled) .. string.sub(delivery, 10), false
+  end
+  return struct.pack(DELIVERY, was - before + state, sent, since(created, at)) .. reason, left
 end
 
 -- Notes a receipt for one device; true when it has left pending by it.

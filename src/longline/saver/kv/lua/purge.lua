@@ -32,5 +32,7 @@ while place > 0 do
   place = place - 1
   removed = removed + math.min(cost, limit)
 end
-redis.call('UNLINK', tag .. 'n:' .. app, tag .. 'x:' .. app, tag .. 'u:' .. app, tag .. 'us:' .. app, counter)
+redis.call('UNLINK', tag .. 'n:' .. app, tag .. 'x:' .. app, counter)
+redis.call('HDEL', tag .. 'given', app)
+for _, kind in ipairs({ 'u:', 'us:', 'ua:', 'ul:', 'ux:' }) do redis.call('UNLINK', tag .. kind .. app) end
 return answer(removed, 1)

@@ -9,15 +9,8 @@ local found = {}
 for i = 3, #ARGV, 3 do
   local name, labels, rest = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local place = tonumber(redis.call('HGET', tag .. 'n:' .. app, name) or add_device(tag, app, name, now))
-  local key = device_key(tag, app, place)
-  local row = redis.call('HMGET', key, 'c', 't')
-  local old = row[2] or ''
-  if old ~= labels then
-    label('SREM', tag, app, place, old)
-    label('SADD', tag, app, place, labels)
-    if labels == '' then redis.call('HDEL', key, 't') else redis.call('HSET', key, 't', labels) end
-  end
-  if rest == '' then redis.call('HDEL', key, 'p') else redis.call('HSET', key, 'p', rest) end
+  local row = redis.call('HMGET', device_key(tag, app, place), 'c', 't')
+  replace_profile(tag, app, place, row[2] or '', labels, rest)
   found[#found + 1] = { place, row[1] }
 end
 return found

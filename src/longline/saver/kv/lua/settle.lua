@@ -1,10 +1,12 @@
 -- Receipts. KEYS: beginning of the keys. ARGV, for each: how many devices of a broadcast, or 0, app, place,
 -- position, state, at, sent at, reason, epoch ("0": heard in any case). Several devices of a broadcast have
 -- their places packed, in four bytes each and rising, and epoch "0".
+-- Returns 1 when something that a device took was not found by its position: see take.lua.
 -- include: inbox.lua
 -- include: fence.lua
 
 local tag = KEYS[1]
+local missed = 0
 
 -- Made when it is needed: every call of a script makes its functions anew.
 local function make_settle_broadcast()
@@ -14,7 +16,10 @@ local function make_settle_broadcast()
     local key = app .. ':' .. position
     if log[key] == nil then log[key] = { broadcast_at(tag, app, position) } end
     local id, row = log[key][1], log[key][2]
-    if not id then return end
+    if not id then
+      if state == ACKED then missed = 1 end
+      return
+    end
     local stand = count == 1 and stand_in_broadcast or stand_many
     stand(tag, id, row, place, state, reason, state == PENDING or sent_at > 0)
   end
@@ -34,8 +39,11 @@ for i = 1, #ARGV, 9 do
       if box then
         if state == PENDING and sent_at == 0 then sent_at = at end
         settle_entry(box, entry, state, reason, at, sent_at)
+      elseif state == ACKED then
+        missed = 1
       end
     end
   end
 end
 close_boxes()
+return missed

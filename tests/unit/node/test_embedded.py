@@ -1,0 +1,95 @@
+"""The engines of one process: what a life before this one has left, and who may use its directory."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from longline.coordinator.presence import PresenceDuty
+from longline.errors import DataDirInUse
+from longline.model.devices import Binding
+from longline.model.times import wall_clock
+from longline.node.data_lock import held
+from longline.node.embedded import open_engines
+from longline.node.engines import Engines
+from longline.register.port import Bind, Unbind
+from longline.settings import Settings
+from longline.telemetry.faults import Faults
+from tests.contract.store_fixture import an_app
+
+
+@asynccontextmanager
+async def a_life(data: Path) -> AsyncIterator[Engines]:
+    """Whatever is not in the store by its end is gone, as after a kill."""
+    async with AsyncExitStack() as opened:
+        yield await open_engines(Settings(data_dir=data), Faults(), opened)
+
+
+async def tell(engines: Engines) -> None:
+    await PresenceDuty(engines.register, engines.saver.events, Faults()).round()
+
+
+async def told(engines: Engines, app: int) -> list[tuple[str, str, int]]:
+    await tell(engines)
+    page = await engines.saver.events.read(app, "", 100)
+    return [(event.device, event.state, msgspec.json.decode(event.data)["epoch"]) for _, event in page.events]
+
+
+async def bind(engines: Engines, app: int, device: str) -> Binding:
+    (bound,) = await engines.register.bind([Bind(app, device, "node", wall_clock())])
+    return bound.binding
+
+
+async def test_a_restart_leaves_no_device_online_that_does_not_come_back(tmp_path: Path) -> None:
+    async with a_life(tmp_path) as engines:
+        app = (await engines.saver.apps.create(an_app("news"))).number
+        stays, comes, leaves, left = [
+            await bind(engines, app, name) for name in ("stays", "comes", "leaves", "left")
+        ]
+        await engines.register.unbind([Unbind(app, "left", left.epoch, wall_clock())])
+        await tell(engines)
+        await engines.register.unbind([Unbind(app, "leaves", leaves.epoch, wall_clock())])
+        await bind(engines, app, "untold")
+    events: list[tuple[str, str, int]] = []
+    for _ in range(2):  # the second start has nothing more to say
+        async with a_life(tmp_path) as engines:
+            events = await told(engines, app)
+    by_device = {name: [event[1:] for event in events if event[0] == name] for name, _, _ in events}
+    assert by_device == {
+        "stays": [("online", stays.epoch), ("offline", stays.epoch)],
+        "comes": [("online", comes.epoch), ("offline", comes.epoch)],
+        "leaves": [("online", leaves.epoch), ("offline", leaves.epoch)],
+        "left": [("online", left.epoch), ("offline", left.epoch)],
+    }
+    async with a_life(tmp_path) as engines:
+        again = await bind(engines, app, "comes")
+        assert (await told(engines, app))[-1] == ("comes", "online", again.epoch)
+    assert again.epoch > comes.epoch
+
+
+async def test_a_clock_that_stepped_back_silences_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_life(tmp_path) as engines:
+        app = (await engines.saver.apps.create(an_app("news"))).number
+        before = await bind(engines, app, "phone")
+        await tell(engines)
+    monkeypatch.setattr("time.time_ns", lambda: 1_000_000_000)
+    async with a_life(tmp_path) as engines:
+        after = await bind(engines, app, "phone")
+        assert after.epoch > before.epoch
+        assert [state for _, state, _ in await told(engines, app)] == ["online", "offline", "online"]
+
+
+async def test_one_directory_serves_one_node_of_whatever_shape(tmp_path: Path) -> None:
+    """`serve` and the agent of `serve --workers` hold the same lock."""
+    async with a_life(tmp_path):
+        with pytest.raises(DataDirInUse), held(tmp_path):
+            pass
+    with held(tmp_path), pytest.raises(DataDirInUse):
+        async with a_life(tmp_path):
+            pass
+    async with a_life(tmp_path):
+        pass
