@@ -1,8 +1,10 @@
 """What a room counts. Plain integers: the collector reads them when somebody asks."""
 
-from typing import final
+from typing import Final, final
 
-from longline.telemetry.counters import Tally
+from longline.telemetry.counters import Histogram, Tally
+
+WAITS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # s
 
 
 @final
@@ -14,6 +16,7 @@ class RoomCounters:
         "bytes_in",
         "bytes_out",
         "closed",
+        "connect_wait",
         "connections",
         "messages_dropped_size",
         "messages_dropped_slow",
@@ -55,5 +58,6 @@ class RoomCounters:
         self.sessions_forgotten = 0  # ended because the session table had lost them
         self.pressed = 0  # times that the stores did not keep up with us
         self.publishers_paused = 0  # connections not read from for that reason
+        self.connect_wait = Histogram(WAITS)  # s from a CONNECT until it is looked at, or given up
         self.refused = Tally()  # peers' faults and refusals, by code
         self.closed = Tally()  # connections ended by us, by reason

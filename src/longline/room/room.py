@@ -2,8 +2,10 @@
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from longline.bus.port import Bus
@@ -31,8 +33,9 @@ from longline.room.session.client import ClientConnection, Services
 from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
 from longline.room.wire.addresses import Addresses
+from longline.room.wire.backlog import Backlog
 from longline.room.wire.connection import WireLimits
-from longline.room.wire.listeners import listen, serve
+from longline.room.wire.listeners import listen, resize, serve
 from longline.room.wire.ticker import Ticker
 from longline.room.wire.wheel import Wheel
 from longline.saver.app_cache import AppCache
@@ -113,6 +116,7 @@ class Room:
             inbox=self.inbox,
             takeovers=self.takeovers,
             fenced=fenced,
+            clock=loop.time,
         )
         self._addresses = Addresses(
             counters,
@@ -208,6 +212,8 @@ class Room:
             self._server = await serve(
                 listener, lambda: ClientConnection(self._services), settings.accept_backlog
             )
+            backlog = Backlog(settings.accept_backlog, partial(resize, listener), clock=time.monotonic)
+            self._own("room.backlog", backlog.run())
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:

@@ -117,6 +117,7 @@ class RunningRoom:
             inbox=self.inbox,
             takeovers=self.takeovers,
             fenced=self.fenced,
+            clock=lambda: parts.time,
         )
         self.broadcasts = Broadcasts(
             NODE,

@@ -90,13 +90,17 @@ class Services(Wire):
 
 @final
 class ClientConnection(Connection):
-    """A connected client. `attachment` is the first of its connection, once it was let in."""
+    """A connected client. `attachment` is the first of its connection, once it was let in.
 
-    __slots__ = ("attachment",)
+    `asked_at`: when its CONNECT came, in seconds, rising.
+    """
+
+    __slots__ = ("asked_at", "attachment")
 
     def __init__(self, services: Services) -> None:
         super().__init__(services)
         self.attachment: Attachment | None = None
+        self.asked_at = 0.0
 
     @property
     def services(self) -> Services:

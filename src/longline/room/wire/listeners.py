@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, cast
 
 from longline.room.wire.connection import Connection
@@ -41,3 +42,9 @@ def listen(host: str, port: int, *, reuse_port: bool) -> socket.socket:
         raise
     listener.setblocking(False)
     return listener
+
+
+def resize(listener: socket.socket, backlog: int) -> None:
+    """Has the kernel hold at most so many connections that are not accepted yet, from now on."""
+    with suppress(OSError):  # it was closed: nobody comes any more
+        listener.listen(backlog)

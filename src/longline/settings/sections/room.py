@@ -46,7 +46,9 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
     accept_backlog: Annotated[
         int,
         about(
-            "Connections the kernel holds until they are accepted; it is capped by `net.core.somaxconn`.",
+            "Connections the kernel holds until they are accepted; it is capped by `net.core.somaxconn`. "
+            "While the node is slow to accept them, it has the kernel hold fewer: those that it accepts "
+            "within a quarter of a second, and no less than 16.",
             unit="connections",
             low=1,
             high=65535,
@@ -58,7 +60,8 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
         str | None,
         about(
             "Lets clients without credentials into this app, which is created when missing, with plain "
-            "publish/subscribe on. Unset: nobody gets in without a token."
+            "publish/subscribe on. They are devices of their own, `anonymous-{client identifier}`. Unset: "
+            "nobody gets in without a token."
         ),
     ] = None
     allow: Annotated[
@@ -116,6 +119,16 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
             high=1_000_000,
         ),
     ] = 20_000
+    connect_patience: Annotated[
+        float,
+        about(
+            "How long a client is taken to wait for the answer to its CONNECT. When more wait than can be "
+            "served, the newest are served first, and who has waited for so long is refused as busy.",
+            unit="s",
+            low=0.1,
+            high=300,
+        ),
+    ] = 5.0
     connect_timeout: Annotated[
         float,
         about(
