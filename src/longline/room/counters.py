@@ -12,6 +12,7 @@ class RoomCounters:
     """Totals since the start, except `connections` and `sessions`, which are how many there are now."""
 
     __slots__ = (
+        "accepted",
         "broadcasts_left",
         "bytes_in",
         "bytes_out",
@@ -38,6 +39,7 @@ class RoomCounters:
     )
 
     def __init__(self) -> None:
+        self.accepted = 0  # connections so far
         self.connections = 0
         self.sessions = 0
         self.bytes_in = 0

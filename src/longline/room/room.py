@@ -35,7 +35,7 @@ from longline.room.turn import Turn
 from longline.room.wire.addresses import Addresses
 from longline.room.wire.backlog import Backlog
 from longline.room.wire.connection import WireLimits
-from longline.room.wire.listeners import listen, resize, serve
+from longline.room.wire.listeners import held, listen, resize, serve
 from longline.room.wire.ticker import Ticker
 from longline.room.wire.wheel import Wheel
 from longline.saver.app_cache import AppCache
@@ -212,7 +212,13 @@ class Room:
             self._server = await serve(
                 listener, lambda: ClientConnection(self._services), settings.accept_backlog
             )
-            backlog = Backlog(settings.accept_backlog, partial(resize, listener), clock=time.monotonic)
+            backlog = Backlog(
+                settings.accept_backlog,
+                held=partial(held, listener),
+                accepted=lambda: self.counters.accepted,
+                resize=partial(resize, listener),
+                clock=time.monotonic,
+            )
             self._own("room.backlog", backlog.run())
 
     @property

@@ -25,6 +25,7 @@ from longline.mqtt.packets import (
     Puback,
     Pubcomp,
     Publish,
+    Pubrec,
     Pubrel,
     Suback,
     Subscribe,
@@ -186,12 +187,16 @@ class ClientConnection(Connection):
                     self._puback(packet.packet_id, 0 if reached else NO_SUBSCRIBERS)
                 return HOLD if services.turn.pressed else GO_ON
             refusal = refused
-        if refusal.fatal or packet.qos == 0 or not self.mqtt5:
-            # [MQTT-3.3.5-2] 3.1.1 has no negative PUBACK, and QoS 0 has no answer at all
+        if refusal.fatal and self.mqtt5:  # CONNACK has told it so, which that of 3.1.1 cannot
             self.fault(refusal.reason, refusal.code, refusal.message)
             return GO_ON
+        # Who is cut off for it comes back and does the same again, and gets no pushes meanwhile. Where the
+        # answer cannot say no (QoS 0, and 3.1.1, [MQTT-3.3.5-2] there), only we know of it.
         self.report(refusal.code, refusal.message)
-        self._puback(packet.packet_id, refusal.reason)
+        if packet.qos == 1:
+            self._puback(packet.packet_id, refusal.reason)
+        elif packet.qos:
+            self.send(Pubrec(packet.packet_id, refusal.reason))
         return HOLD if services.turn.pressed else GO_ON
 
     def _resolve(self, packet: Publish) -> bool:

@@ -151,6 +151,7 @@ class Connection(Outlet):
     def connection_made(self, transport: asyncio.Transport) -> None:
         self.transport = transport
         wire = self.wire
+        wire.counters.accepted += 1
         wire.counters.connections += 1
         if not wire.admits(self):
             transport.abort()

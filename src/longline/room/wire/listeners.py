@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, cast
@@ -10,6 +11,7 @@ from longline.room.wire.connection import Connection
 
 # s until the kernel probes a silent peer: finds the dead ones that have no MQTT keep alive
 KEEPALIVE_IDLE: Final = 600
+HELD: Final = struct.Struct("24xI")  # of tcp_info: what is not accepted yet, of a socket that listens
 
 
 async def serve(listener: socket.socket, accept: Callable[[], Connection], backlog: int) -> asyncio.Server:
@@ -42,6 +44,15 @@ def listen(host: str, port: int, *, reuse_port: bool) -> socket.socket:
         raise
     listener.setblocking(False)
     return listener
+
+
+def held(listener: socket.socket) -> int:
+    """How many connections the kernel holds that are not accepted yet, where it tells; else none."""
+    try:
+        told = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, HELD.size)
+    except OSError:
+        return 0
+    return int(HELD.unpack(told)[0]) if len(told) == HELD.size else 0
 
 
 def resize(listener: socket.socket, backlog: int) -> None:
