@@ -17,12 +17,15 @@ from longline.room.counters import RoomCounters
 from longline.room.session.outlet import Outlet
 from longline.room.turn import Turn
 from longline.room.wire.answers import Answers
+from longline.room.wire.unread import UNKNOWN, unread
 from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
 
 CLOSE_GRACE: Final = 5  # ticks that a closed connection gets to take its last bytes
 UNDER_WAY: Final = 1  # tick: part of the one under way is over already, and no deadline may come early
 MOVED_SIZE: Final = 64  # bytes that a DISCONNECT takes which names a server, besides that name
+
+FULL: Final = 16_384  # bytes unread, from where on a peer may not be able to send more
 
 NO_LIMIT: Final = 268_435_460  # bytes: the largest packet that the wire can express, section 2.1.4
 
@@ -90,7 +93,7 @@ class Wire:
 class Extras:
     """What few connections have: the others are idle, and there are millions."""
 
-    __slots__ = ("aliases", "answers", "backlog", "max_outgoing", "peer", "reported")
+    __slots__ = ("aliases", "answers", "backlog", "max_outgoing", "peer", "reported", "unread")
 
     def __init__(self) -> None:
         self.peer: str | None = None  # the address, only where connections are counted by address
@@ -99,6 +102,7 @@ class Extras:
         self.backlog: list[Packet] | None = None  # what has to wait; while there is one, nothing is read
         self.aliases: dict[int, str] | None = None  # the client's topic aliases
         self.answers: Answers | None = None  # while a PUBACK has to wait
+        self.unread = 0  # bytes that we had not read when its time was up last
 
 
 class Connection(Outlet):
@@ -173,6 +177,9 @@ class Connection(Outlet):
 
     def resume_writing(self) -> None:
         self.blocked = False
+        self.link.last_heard = self.wire.wheel.now  # as in `go_on`
+        if self._extras is not None:
+            self._extras.unread = 0
         self._listen()
         self.flowing()
 
@@ -378,6 +385,19 @@ class Connection(Outlet):
         if transport is not None:
             transport.abort()
 
+    def _spoke(self) -> bool:
+        """Whether a client that is not read from has said something since its time was up last.
+
+        What we did not read is not silence. When it has no room left to say more, nobody can know.
+        """
+        transport = self.transport
+        if transport is None:
+            return False
+        extras = self.extras
+        before = extras.unread
+        extras.unread = unread(transport)
+        return extras.unread > before or extras.unread == UNKNOWN or extras.unread >= FULL
+
     def expired(self) -> None:
         wire = self.wire
         phase = self.link.phase
@@ -386,7 +406,7 @@ class Connection(Outlet):
         if phase is _OPEN:
             # [MQTT-3.1.2-22] silence for one and a half times the keep alive: the peer is gone
             left = self.keep_alive - int(wire.wheel.now - self.link.last_heard)
-            if self.backlog is not None:  # we do not listen now
+            if self.backlog is not None or (self.blocked and self._spoke()):  # we do not listen now
                 wire.wheel.set(self, self.keep_alive)
             elif left <= 0:
                 self.close(ReasonCode.KEEP_ALIVE_TIMEOUT, "keep_alive_timeout")
