@@ -82,7 +82,9 @@ class Room:
         turn = self._turn = Turn(loop.call_soon, faults)
         self._wheel = Wheel(loop.time())
         # Sessions, and what reaches them.
-        fanout = Fanout(counters, turn, faults, settings.session_queue)
+        fanout = Fanout(
+            counters, turn, faults, settings.session_queue, settings.session_queue_bytes
+        )
         self.receipts = Receipts(
             saver.inboxes, counters, faults, delay=settings.ack_delay / 1000, limit=RECEIPTS
         )
@@ -145,7 +147,13 @@ class Room:
             sessions=sessions,
             fanout=fanout,
             pushes=pushes,
-            rules=Rules(settings.max_subscriptions, settings.max_topic_levels, settings.topic_alias_maximum),
+            rules=Rules(
+                receive_maximum=settings.receive_maximum,
+                max_subscriptions=settings.max_subscriptions,
+                max_filter_bytes=settings.max_filter_bytes,
+                max_topic_levels=settings.max_topic_levels,
+                topic_alias_maximum=settings.topic_alias_maximum,
+            ),
             admit=self.admission.admit,
         )
         # What others tell us.

@@ -15,6 +15,7 @@ from longline.mqtt.packets import (
     Suback,
     Subscribe,
     Subscription,
+    Unsubscribe,
 )
 from longline.mqtt.properties import PropertyId
 from longline.mqtt.reasons import ReasonCode
@@ -204,6 +205,19 @@ def test_a_session_has_a_bounded_number_of_filters(version: int) -> None:
     told = ReasonCode.QUOTA_EXCEEDED if version == MQTT_5_0 else FAILURE
     assert peer.receive() == [Suback(1, [0, 0, told, 0])]
     assert peer.session.tenant.subscriptions.size == 2
+
+
+@VERSIONS
+def test_the_filters_of_a_session_are_bounded_in_their_length_together(version: int) -> None:
+    room = RoomFixture(max_subscriptions=100, max_filter_bytes=1000)
+    peer = room.client("phone", version)
+    told = ReasonCode.QUOTA_EXCEEDED if version == MQTT_5_0 else FAILURE
+    long, other, accented = "a" * 600, "b" * 600, "é" * 200
+    peer.send(Subscribe(1, [Subscription(name) for name in (long, other, long, accented, "c")]))
+    assert peer.receive() == [Suback(1, [0, told, 0, 0, told])]
+    assert room.noted.refusals == ["filters_too_long"]
+    peer.send(Unsubscribe(2, [long]), Subscribe(3, [Subscription(other)]))
+    assert peer.receive()[-1] == Suback(3, [0])
 
 
 def test_what_a_device_gets_anyway_it_may_ask_for() -> None:

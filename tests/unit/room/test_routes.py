@@ -11,6 +11,7 @@ from longline.model.commands import Forward, Routes
 from longline.mqtt.packets import (
     MQTT_3_1_1,
     MQTT_5_0,
+    Disconnect,
     Pingreq,
     Pingresp,
     Puback,
@@ -252,6 +253,44 @@ async def test_one_publisher_does_not_fill_the_queue_alone() -> None:
         await cluster.settle()
         assert publisher.wire.reading
         assert publisher.receive() == [Puback(n) for n in range(1, 201)]
+
+
+async def test_who_publishes_more_without_an_answer_than_connack_allowed_is_told_so() -> None:
+    """[MQTT-3.3.4-9]. Answers keep their order, so all of them wait behind one that is owed."""
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
+        await b.subscriber("t")
+        a.parts.rules.receive_maximum = 10
+        cluster.bus.hold("b")
+        publisher = a.client("p")
+        publisher.send(Publish("t", b"owed", 1, packet_id=1))
+        publisher.send(*(Publish("nobody", b"x", 1, packet_id=n) for n in range(2, 11)))
+        publisher.send(Publish("t", b"x"), Publish("nobody", b"x"))  # QoS 0 has no answer
+        await cluster.settle()
+        assert publisher.receive() == []
+        assert publisher.connection.owing() == 10
+        publisher.send(Publish("nobody", b"x", 1, packet_id=11))
+        assert publisher.receive() == [Disconnect(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED)]
+        assert publisher.over
+        assert a.parts.counters.closed == {"receive_maximum_exceeded": 1}
+
+
+async def test_a_client_that_was_told_of_no_such_bound_is_not_read_from_until_it_has_answers() -> None:
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
+        await b.subscriber("t")
+        a.parts.rules.receive_maximum = 10
+        hold = cluster.bus.hold("b")
+        publisher = a.client("p", MQTT_3_1_1)
+        publisher.send(Publish("t", b"owed", 1, packet_id=1))
+        publisher.send(*(Publish("nobody", b"x", 1, packet_id=n) for n in range(2, 51)), Pingreq())
+        await cluster.settle()
+        assert publisher.connection.owing() == 10
+        assert not publisher.wire.reading
+        hold.set()
+        await cluster.settle()
+        assert publisher.wire.reading
+        assert publisher.receive() == [*(Puback(n) for n in range(1, 51)), Pingresp()]
 
 
 async def test_who_is_not_read_from_is_not_taken_for_dead() -> None:

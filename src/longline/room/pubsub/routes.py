@@ -165,6 +165,7 @@ class RouteTable:
 
     def relay(self, publisher: Publisher, app: int, packet: Publish, reached: int) -> int:
         nodes = self._table.takers(app, packet.topic)
+        self._fanout.turn.spent += self._table.visited
         if not nodes:
             return reached
         properties = pack_message_properties(forwarded(packet.properties))

@@ -38,13 +38,13 @@ from longline.mqtt.reasons import ReasonCode
 from longline.room.counters import RoomCounters
 from longline.room.pubsub.fanout import Fanout
 from longline.room.pubsub.rooms import NOT_YET
-from longline.room.pubsub.rules import ALIAS, Rules, reserved
+from longline.room.pubsub.rules import ALIAS, RECEIVE_MAXIMUM, Rules, reserved
 from longline.room.push.pushes import Pushes
 from longline.room.session.session import Attachment, Gone, Session
 from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
 from longline.room.wire.answers import OWED, Answer, Answers
-from longline.room.wire.connection import GO_ON, HOLD, WAIT, Connection, Wire, WireLimits
+from longline.room.wire.connection import AGAIN, GO_ON, HOLD, WAIT, Connection, Wire, WireLimits
 from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
 
@@ -173,6 +173,14 @@ class ClientConnection(Connection):
             return GO_ON
         session = first.session
         services = self.services
+        answers = self._answers()
+        if answers is not None and packet.qos and len(answers) >= services.rules.receive_maximum:
+            if self.mqtt5:  # [MQTT-3.3.4-9]
+                refusal = RECEIVE_MAXIMUM
+                self.fault(refusal.reason, refusal.code, refusal.message)
+                return GO_ON
+            answers.awaited = True  # 3.1.1 knows no such bound
+            return AGAIN
         services.counters.messages_in += 1
         properties = packet.properties
         if properties is not None and TOPIC_ALIAS in properties and not self._resolve(packet):
@@ -247,6 +255,9 @@ class ClientConnection(Connection):
             self.send(Puback(due.packet_id, due.reason))
         if not len(answers):
             self.extras.answers = None
+        if answers.awaited and len(answers) < self.services.rules.receive_maximum:
+            answers.awaited = False
+            self.go_on()
 
     def _puback(self, packet_id: int, reason: int) -> None:
         answers = self._answers()

@@ -85,13 +85,15 @@ class Session:
 
 @final
 class Plain:
-    """What a session has of plain publish/subscribe."""
+    """What a session has of plain publish/subscribe, with the bytes of its filters and of what waits."""
 
-    __slots__ = ("queue", "subscriptions")
+    __slots__ = ("filter_bytes", "queue", "queue_bytes", "subscriptions")
 
     def __init__(self) -> None:
         self.subscriptions: set[str] | None = None
+        self.filter_bytes = 0
         self.queue: deque[PublishFrame] | None = None
+        self.queue_bytes = 0
 
 
 @final

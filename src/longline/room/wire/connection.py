@@ -33,6 +33,7 @@ NO_LIMIT: Final = 268_435_460  # bytes: the largest packet that the wire can exp
 GO_ON: Final = 0  # the next one
 WAIT: Final = 1  # nothing, until `go_on` is called
 HOLD: Final = 2  # nothing, until the stores keep up again
+AGAIN: Final = 3  # nothing, and it is not dealt with itself, until `go_on` is called
 
 # Their members are looked up here, once, and compared by `is`: in compiled code the rest costs more than the
 # call.
@@ -139,7 +140,7 @@ class Connection(Outlet):
     # --- what the derived class does --------------------------------------------------------------
 
     def received(self, packet: Packet) -> int:
-        """Deals with a packet; returns what may follow it: GO_ON, WAIT or HOLD."""
+        """Deals with a packet; returns what may follow it: GO_ON, WAIT, HOLD or AGAIN."""
         raise NotImplementedError
 
     def flowing(self) -> None:
@@ -208,7 +209,16 @@ class Connection(Outlet):
         done = 0
         try:
             while done < count and not self.ended:
-                follows = self.received(packets[done])
+                packet = packets[done]
+                # Who publishes waits for the next turn, the first time, too; a PINGREQ for no publication.
+                if turn.spent > turn.budget and (done or packet.kind == PUBLISH):
+                    self._put_aside(packets[done:])
+                    turn.later(self.go_on)
+                    return
+                follows = self.received(packet)
+                if follows == AGAIN:
+                    self._put_aside(packets[done:])
+                    return
                 done += 1
                 turn.spent += 1
                 if follows != GO_ON:
@@ -216,10 +226,6 @@ class Connection(Outlet):
                     if follows == HOLD:
                         self.wire.counters.publishers_paused += 1
                         turn.hold(self.go_on)
-                    return
-                if turn.spent > turn.budget and done < count and not self.ended:
-                    self._put_aside(packets[done:])
-                    turn.later(self.go_on)
                     return
         except Exception as error:  # our own: what this peer has sent must not cost the others anything
             self.wire.faults.note("room.packets", error)

@@ -189,6 +189,12 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
     max_subscriptions: Annotated[
         int, about("Topic filters of one session.", unit="filters", low=0, high=100_000)
     ] = 100
+    max_filter_bytes: Annotated[
+        int,
+        about(
+            "Length of the topic filters of one session, together.", unit="bytes", low=1, high=GIB
+        ),
+    ] = 64 * KIB
     max_topic_levels: Annotated[
         int, about("Levels in a topic or a topic filter.", unit="levels", low=1, high=128)
     ] = 16
@@ -237,6 +243,16 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
             high=1_000_000,
         ),
     ] = 1000
+    session_queue_bytes: Annotated[
+        int,
+        about(
+            "Bytes of the messages that wait for one slow subscriber as `session_queue` says; one that would "
+            "be more is dropped and counted, unless it is the only one.",
+            unit="bytes",
+            low=4 * KIB,
+            high=GIB,
+        ),
+    ] = MIB
     ack_delay: Annotated[
         float,
         about(
