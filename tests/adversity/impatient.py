@@ -25,7 +25,7 @@ KEEP_ALIVE = 3600  # s
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Whom to connect to: `count` clients that wait `patience` seconds, and then up to `again` seconds more."""
+    """`count` clients that wait `patience` seconds for CONNACK, and come again within `again` seconds."""
 
     host: str
     port: int

@@ -3,7 +3,7 @@
 What counts is the law of the queue: served in the order in which they came, each connection that such a node
 gets to has been given up already, and nobody is ever let in.
 
-    LONGLINE_STORM_CLIENTS=2000  LONGLINE_STORM_PATIENCE=3  LONGLINE_STORM_CORES=0.1  LONGLINE_STORM_WORKERS=0
+    LONGLINE_STORM_CLIENTS=2000  LONGLINE_STORM_PATIENCE=3  LONGLINE_STORM_CORES=0.04  LONGLINE_STORM_WORKERS=0
 
 `CORES` is the share of a processor that the node's processes have together; `WORKERS` above 0 has as many
 rooms share the port. How long it took is printed at the end.
@@ -28,11 +28,12 @@ pytestmark = [pytest.mark.adversity, pytest.mark.timeout(1800)]
 
 CLIENTS = int(os.environ.get("LONGLINE_STORM_CLIENTS", "2000"))
 PATIENCE = float(os.environ.get("LONGLINE_STORM_PATIENCE", "3"))
-CORES = float(os.environ.get("LONGLINE_STORM_CORES", "0.1"))
+CORES = float(os.environ.get("LONGLINE_STORM_CORES", "0.04"))
 WORKERS = int(os.environ.get("LONGLINE_STORM_WORKERS", "0"))
 STARVED = 15.0  # s in which the node gets no processor at all
 WITHIN = 120.0  # s, of an hour for which a queue in order of arrival would let nobody in
 PERIOD = 0.1  # s
+LISTENS = "0A"  # the state of a socket, as /proc/net/tcp has it
 
 
 async def test_a_reconnect_storm_ends(tmp_path: Path, tell: Callable[[str], None]) -> None:
@@ -41,7 +42,7 @@ async def test_a_reconnect_storm_ends(tmp_path: Path, tell: Callable[[str], None
         async with server.center() as center:
             made = await center.create_app("storm")
         plan = Plan("127.0.0.1", server.mqtt_port, "storm", made.device_secret, CLIENTS, PATIENCE)
-        limited = Limited(workers_of(server.pid) or [server.pid])
+        limited = Limited(workers_of(server.pid, server.mqtt_port) if WORKERS else [server.pid])
         limited.stop()
         try:
             clients = await asyncio.create_subprocess_exec(
@@ -111,14 +112,28 @@ class Limited:
             os.kill(pid, number)
 
 
-def workers_of(pid: int) -> list[int]:
-    """The node's processes below an agent; none when it is a node itself."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            if b"longline" in Path(f"/proc/{child}/cmdline").read_bytes():
-                found.append(int(child))
+def workers_of(pid: int, port: int) -> list[int]:
+    """The processes below an agent that have the port in common."""
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        for task in Path(f"/proc/{waiting.pop()}/task").iterdir():
+            children = [int(child) for child in (task / "children").read_text().split()]
+            waiting += children
+            found += [child for child in children if listens_on(child, port)]
     return found
+
+
+def listens_on(pid: int, port: int) -> bool:
+    """Whether a process has a socket that listens on this port."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    inodes = {row[9] for row in rows if row[3] == LISTENS and int(row[1].partition(":")[2], 16) == port}
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            kind, _, inode = os.readlink(file).partition(":")
+            if kind == "socket" and inode.strip("[]") in inodes:
+                return True
+    return False
 
 
 def cpu_seconds(pid: int) -> float:

@@ -18,7 +18,6 @@ from longline.mqtt.packets import (
     Connack,
     Connect,
     Disconnect,
-    Packet,
     Pingreq,
     Pingresp,
     Puback,

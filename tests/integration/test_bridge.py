@@ -1,5 +1,7 @@
-"""A real mosquitto as a bridge. It asks by a level of its own (0x84) whether it is known as one; told that it is
-not, it is a client like any other.
+"""A real mosquitto as a bridge.
+
+It asks by a level of its own (0x84) whether it is known as one; told that it is not, it is a client like any
+other.
 """
 
 import asyncio

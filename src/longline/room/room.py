@@ -82,9 +82,7 @@ class Room:
         turn = self._turn = Turn(loop.call_soon, faults)
         self._wheel = Wheel(loop.time())
         # Sessions, and what reaches them.
-        fanout = Fanout(
-            counters, turn, faults, settings.session_queue, settings.session_queue_bytes
-        )
+        fanout = Fanout(counters, turn, faults, settings.session_queue, settings.session_queue_bytes)
         self.receipts = Receipts(
             saver.inboxes, counters, faults, delay=settings.ack_delay / 1000, limit=RECEIPTS
         )

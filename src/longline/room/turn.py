@@ -2,8 +2,8 @@
 
 First the connections that were written to are flushed: each is a system call, and at most `writes` of them
 are made in a turn. When all of that is out, one slice of a large fan-out is served, and then those who were
-put off until this turn go on, one after the other, while there is time. Everybody adds to `spent` what they do,
-and puts off the rest once that is over `budget`.
+put off until this turn go on, one after the other, while there is time. Everybody adds to `spent` what they
+do, and puts off the rest once that is over `budget`.
 
 Whatever one of these raises is noted and kept from the others, and the next turn comes as long as there is
 something left to do.

@@ -1,4 +1,4 @@
-"""The law of a queue whose clients give up: all in order while that can be, and the newest first otherwise."""
+"""The law of a queue whose clients give up: all in order while that can be, else the newest first."""
 
 from longline.flow.line import Line, Portion
 

@@ -402,7 +402,11 @@ async def test_when_more_wait_than_are_served_together_the_newest_are_served_fir
         assert all(answer(peer).reason == 0 for peer in peers)
         newest = [f"d{n:03}" for n in range(10, MOST + 10)]
         oldest = [f"d{n:03}" for n in range(10)]
-        assert [arrive.device for batch in room.store.arrived for arrive in batch] == ["first", *newest, *oldest]
+        assert [arrive.device for batch in room.store.arrived for arrive in batch] == [
+            "first",
+            *newest,
+            *oldest,
+        ]
 
 
 @pytest.mark.parametrize(("version", "told"), [(MQTT_3_1_1, 3), (MQTT_5_0, 0x89)])

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -237,6 +238,78 @@ async def test_with_a_full_queue_qos_1_waits_and_qos_0_is_dropped() -> None:
         answered = publisher.receive()
         assert [packet for packet in answered if packet != Pingresp()] == [Puback(1), Puback(2), Puback(3)]
         assert payloads(there.receive())[1:] == [b"2", b"3"]
+
+
+@pytest.mark.parametrize("how", ["refuses", "hangs"])
+async def test_a_room_that_takes_nothing_holds_up_no_other(how: str) -> None:
+    async with Cluster() as cluster:
+        a, b, c = [await cluster.room(name, queue_bytes=1_000_000) for name in "abc"]
+        stuck, well = await b.subscriber("stuck", "both"), await c.subscriber("well", "both", qos=0)
+        if how == "refuses":
+            cluster.bus.faults["b"] = [Unavailable() for _ in range(100_000)]
+        else:
+            hold = cluster.bus.hold("b")
+        stubborn = a.client("stubborn")
+        stubborn.send(Publish("both", b"first", 1, packet_id=1))
+        others = [a.client(f"p{number}") for number in range(50)]
+        for publisher in others:  # more than a batch, and more than its part of the queue
+            publisher.send(*(Publish("stuck", bytes(3000), 1, packet_id=n) for n in range(1, 31)))
+        await cluster.pass_time(5.0)
+        assert payloads(well.receive()) == [b"first"]
+        assert stubborn.receive() == []  # one of its two rooms has not got it
+        publisher = a.client("publisher")
+        for number in range(1, 201):
+            publisher.send(Publish("well", b"%d" % number, 1, packet_id=number))
+            await cluster.settle()
+        assert publisher.receive() == [Puback(number) for number in range(1, 201)]
+        assert payloads(well.receive()) == [b"%d" % number for number in range(1, 201)]
+        publisher.send(Publish("both", b"dropped for b", 0))
+        await cluster.settle()
+        assert payloads(well.receive()) == [b"dropped for b"]
+        assert a.table.counters.messages_dropped == 1
+        if how == "refuses":
+            cluster.bus.faults["b"].clear()
+        else:
+            hold.set()
+        await cluster.pass_time(5.0)
+        assert stubborn.receive() == [Puback(1)]
+        assert len(payloads(stuck.receive())) >= 1
+
+
+async def test_the_queue_of_a_room_that_is_gone_goes_too() -> None:
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
+        await cluster.room("c")
+        await b.subscriber("t")
+        publisher = a.client("p")
+        for name in ("b", "b2"):
+            publisher.send(Publish("t", b"x", 1, packet_id=1))
+            await cluster.settle()
+            assert publisher.receive() == [Puback(1)]
+            assert list(a.table.relayed._lanes) == [name]
+            await b.die()
+            await cluster.bus.shut(name)
+            cluster.rooms.remove(b)
+            await cluster.pass_time(2 * REFRESH)
+            assert not a.table.relayed._lanes
+            b = await cluster.room("b2")
+            await b.subscriber("t")
+
+
+async def test_what_comes_from_other_rooms_and_finds_no_place_is_counted_and_told_once() -> None:
+    """Also with QoS 1: its publisher has been answered by its own room."""
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b", queue_bytes=10_000)
+        there = await b.subscriber("t")
+        b.parts.turn.spent = b.parts.turn.budget + 1  # it is busy with something else
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(20):
+                b.table.forward(Forward(APP, "t", bytes(2000), 1, b""))
+        await cluster.settle()
+        assert len(payloads(there.receive())) == 4
+        assert b.table.counters.arrivals_dropped == 16
+        assert [entry["event"] for entry in logs] == ["arrivals_dropped"]
+        assert a.table.counters.arrivals_dropped == 0
 
 
 async def test_one_publisher_does_not_fill_the_queue_alone() -> None:

@@ -1,4 +1,4 @@
-"""The queue of CONNECTs: who comes is looked at in portions, and who has gone or waited too long costs nothing.
+"""The queue of CONNECTs: they are looked at in portions, and who has gone or waited too long costs nothing.
 
 A client that gives up and comes again is one CONNECT more each time, and they come the faster the slower we
 are. So nothing is done for who is not there any more, the newest are served first when not all can be
@@ -12,10 +12,10 @@ from typing import Final
 
 import structlog
 
+from longline.flow.line import Line, Portion
 from longline.mqtt.packets import Connect
 from longline.mqtt.reasons import ReasonCode
 from longline.room.counters import RoomCounters
-from longline.flow.line import Line, Portion
 from longline.room.session.client import ClientConnection
 
 MOST: Final = 256  # CONNECTs worked on together

@@ -1,7 +1,8 @@
 """Device tokens: JSON Web Tokens (RFC 7519), signed with HS256 and the app's device secret.
 
 `sub` is the device. `exp` and `nbf` are honoured where present, with some leeway for clocks that differ.
-Nothing else is looked at: what an app server puts in for itself, or for others who read its tokens, is its own.
+Nothing else is looked at: what an app server puts in for itself, or for others who read its tokens, is its
+own.
 """
 
 from typing import Final

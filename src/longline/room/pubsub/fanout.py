@@ -6,7 +6,7 @@ subscribers than a turn may serve is served in slices, a turn each; those of the
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final, final
+from typing import final
 
 from longline.mqtt.codec import PublishFrame
 from longline.mqtt.packets import MQTT_3_1_1, MQTT_5_0, Publish

@@ -170,14 +170,12 @@ class RouteTable:
             return reached
         properties = pack_message_properties(forwarded(packet.properties))
         message = Forward(app, packet.topic, packet.payload, packet.qos, properties)
-        full = self.relayed.full
+        full = self.relayed.full(nodes)
         if packet.qos == 0:
-            if full:
-                self.counters.messages_dropped += len(nodes)
-            else:
-                self.relayed.put(nodes, message, None)
+            self.counters.messages_dropped += len(full)
+            self.relayed.put([node for node in nodes if node not in full], message, None)
             return reached + len(nodes)
-        paused = full or publisher.owing() >= OWED_AT_MOST
+        paused = bool(full) or publisher.owing() >= OWED_AT_MOST
         self.counters.publishers_paused += paused
         owed = Owed(publisher, publisher.owe(packet.packet_id), paused)
         self.relayed.put(nodes, message, owed)
@@ -236,6 +234,7 @@ class RouteTable:
             patience = min(ASK_AGAIN_AT_MOST, ASK_AGAIN * 2.0 ** min(neighbour.asked, 10))
             if began >= neighbour.asked_at + patience:
                 self._ask_for_table(neighbour)
+        self.relayed.look()
         if self._tell:  # who could not be told before
             self._news.set()
         self._count()

@@ -1,10 +1,10 @@
 """Who wants a topic of one app: the sessions of this room, and, in an index of their own, other rooms.
 
 Filters without wildcards, nearly all in practice, are a dict from topic to subscribers. Filters with
-wildcards are a trie by level; a topic walks at most two branches a level (`+` and its own name), so a
-search may have to look at as many levels as there are: `visited` tells, for whoever has to share time out. What
-a topic matched is remembered until a subscription that could change it comes or goes, so a busy
-topic is matched once. The memory is bounded: it is emptied when it takes `CACHE` words.
+wildcards are a trie by level; a topic walks at most two branches a level (`+` and its own name), so a search
+may have to look at as many levels as there are: `visited` tells it to who shares the time out. What a topic
+matched is remembered until a subscription that could change it comes or goes, so a busy topic is matched
+once. The memory is bounded: it is emptied when it takes `CACHE` words.
 """
 
 from typing import Final, Generic, TypeVar, final

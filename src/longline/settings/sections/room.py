@@ -191,9 +191,7 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 100
     max_filter_bytes: Annotated[
         int,
-        about(
-            "Length of the topic filters of one session, together.", unit="bytes", low=1, high=GIB
-        ),
+        about("Length of the topic filters of one session, together.", unit="bytes", low=1, high=GIB),
     ] = 64 * KIB
     max_topic_levels: Annotated[
         int, about("Levels in a topic or a topic filter.", unit="levels", low=1, high=128)
