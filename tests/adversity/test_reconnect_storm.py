@@ -3,7 +3,7 @@
 What counts is the law of the queue: served in the order in which they came, each connection that such a node
 gets to has been given up already, and nobody is ever let in.
 
-    LONGLINE_STORM_CLIENTS=2000  LONGLINE_STORM_PATIENCE=3  LONGLINE_STORM_CORES=0.04  LONGLINE_STORM_WORKERS=0
+    LONGLINE_STORM_CLIENTS=2000 LONGLINE_STORM_PATIENCE=3 LONGLINE_STORM_CORES=0.04 LONGLINE_STORM_WORKERS=0
 
 `CORES` is the share of a processor that the node's processes have together; `WORKERS` above 0 has as many
 rooms share the port. How long it took is printed at the end.

@@ -27,7 +27,7 @@ class Rooms:
     async def app_changed(self, app: App, reason: CloseReason | None = None) -> None:
         """Lets this process and every node forget what they remember of the app."""
         self._apps.forget(app.app)
-        await self.tell_all(AppChanged(app.number, app.app, reason))
+        await self.tell_all(AppChanged(app.number, app.app, reason, app.generation))
 
     async def end_connection(self, app: App, device: str, reason: CloseReason) -> None:
         """Ends the device's connection, if it has one; also what lingers of one that broke."""

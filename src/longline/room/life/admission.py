@@ -8,10 +8,12 @@ read after `bind` and the room is told of it while the session is there.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple, TypeVar
 
 from longline.errors import (
     AppNotFound,
+    BadToken,
     Banned,
     Fenced,
     LonglineError,
@@ -180,6 +182,10 @@ class Admission:
             self._register.bind,
             [Bind(caller.app.number, caller.device, self._node, now) for caller in callers],
         )
+        for name in {caller.app.app for caller in callers}:
+            if self._apps.remembered(name) is None:  # it was changed while we bound these
+                with suppress(LonglineError):
+                    await self._apps.find(name)
         opened = []
         for caller, bound in zip(callers, bounds, strict=True):
             session = self._open(caller, bound)
@@ -240,10 +246,17 @@ class Admission:
         largest = get_int(packet.properties, PropertyId.MAXIMUM_PACKET_SIZE)
         if largest is not None:
             client.limit(largest)
-        tenant = self._sessions.enter(app.number, app.app, app.pubsub)
         known = self._apps.remembered(app.app)
-        if known is not None:
-            tenant.pubsub = known.pubsub  # it may have been changed without our hearing of it
+        if known is None:
+            raise Unavailable("the app is being changed")
+        if known.number != app.number:
+            raise AppNotFound
+        tenant = self._sessions.enter(app.number, app.app, app.pubsub, known.generation)
+        # It may have been changed without our hearing of it.
+        tenant.pubsub = known.pubsub
+        self._sessions.renew(tenant, known.generation)
+        if app.generation < tenant.generation and app.device_secret != known.device_secret:
+            raise BadToken("the token was signed with an earlier device secret of this app")
         return Session(tenant, caller.device, epoch, window)
 
     def _answer(

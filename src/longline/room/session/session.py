@@ -27,14 +27,17 @@ class Gone(IntEnum):
 
 @final
 class Tenant:
-    """An app as the room sees it while devices of it are connected."""
+    """An app as the room sees it while devices of it are connected, all of them of its `generation`."""
 
-    __slots__ = ("app", "name", "pubsub", "sessions", "subscriptions")
+    __slots__ = ("app", "generation", "name", "pubsub", "sessions", "subscriptions")
 
-    def __init__(self, app: int, name: str, pubsub: bool, subscriptions: "Subscriptions[Session]") -> None:
+    def __init__(
+        self, app: int, name: str, pubsub: bool, generation: int, subscriptions: "Subscriptions[Session]"
+    ) -> None:
         self.app = app
         self.name = name
         self.pubsub = pubsub
+        self.generation = generation
         self.subscriptions = subscriptions
         self.sessions: dict[str, Session] = {}
 
