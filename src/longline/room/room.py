@@ -185,6 +185,7 @@ class Room:
             self.inbox.failing,
         )
         self._server: asyncio.Server | None = None
+        self.backlog: Backlog | None = None  # of the listener
         self._tasks: list[asyncio.Task[None]] = []
 
     # --- life -------------------------------------------------------------------------------------
@@ -218,14 +219,14 @@ class Room:
             self._server = await serve(
                 listener, lambda: ClientConnection(self._services), settings.accept_backlog
             )
-            backlog = Backlog(
+            self.backlog = Backlog(
                 settings.accept_backlog,
                 held=partial(held, listener),
                 accepted=lambda: self.counters.accepted,
                 resize=partial(resize, listener),
                 clock=time.monotonic,
             )
-            self._own("room.backlog", backlog.run())
+            self._own("room.backlog", self.backlog.run())
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:

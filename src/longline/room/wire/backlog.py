@@ -34,6 +34,7 @@ class Backlog:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._portion = Portion(most, min(LEAST, most), TARGET)
+        self.held = 0  # by the kernel, when it was looked at last
         self._held = held
         self._accepted = accepted
         self._resize = resize
@@ -54,6 +55,7 @@ class Backlog:
 
     def saw(self, held: int, accepted: int, seconds: float) -> None:
         """So many are held now, and so many were accepted in the last so many seconds."""
+        self.held = held
         before = self._portion.size
         self._portion.took(held * seconds / max(1, accepted))  # s until the last of them is accepted
         if self._portion.size != before:
