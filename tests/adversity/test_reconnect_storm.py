@@ -56,6 +56,7 @@ async def test_a_reconnect_storm_ends(tmp_path: Path, tell: Callable[[str], None
             starved = asyncio.get_running_loop().time() + STARVED
             turns: asyncio.Task[None] | None = None
             began = 0.0
+            seen: Seen | None = None
             try:
                 async with asyncio.timeout(STARVED + WITHIN):
                     async for line in clients.stdout:

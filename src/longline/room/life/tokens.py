@@ -8,12 +8,13 @@ own.
 from typing import Final
 
 import jwt
+from jwt.types import Options
 
 from longline.errors import BadToken
 from longline.model.apps import App
 
 LEEWAY: Final = 30  # s
-LOOKED_AT: Final = {
+LOOKED_AT: Final[Options] = {
     "require": ["sub"],
     "verify_aud": False,
     "verify_iat": False,

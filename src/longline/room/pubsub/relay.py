@@ -74,7 +74,7 @@ class Relayed:
         self.size = OVERHEAD + len(forward.topic) + len(forward.payload) + len(forward.properties)
 
 
-class Lane:
+class RoomQueue:
     """The way to one room. `size` in bytes, with what is being sent."""
 
     def __init__(self, node: str, relay: "Relay") -> None:
@@ -169,35 +169,35 @@ class Relay:
         self.known = known
         self.sleep = sleep
         self._limit = limit
-        self._lanes: dict[str, Lane] = {}
-        self._tasks: dict[Lane, asyncio.Task[None]] = {}
+        self._queues: dict[str, RoomQueue] = {}
+        self._tasks: dict[RoomQueue, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
 
     def full(self, nodes: Sequence[str]) -> list[str]:
         """Those of these rooms for which a message should be dropped, or its publisher wait."""
-        lanes = self._lanes
-        share = self._limit / max(1, len(lanes))
-        return [node for node in nodes if node in lanes and lanes[node].size >= share]
+        queues = self._queues
+        share = self._limit / max(1, len(queues))
+        return [node for node in nodes if node in queues and queues[node].size >= share]
 
     def waiting(self) -> int:
         """How many messages the bus does not have yet, once for each room."""
-        return sum(len(lane.queue) for lane in self._lanes.values())
+        return sum(len(room.queue) for room in self._queues.values())
 
     def put(self, nodes: Sequence[str], forward: Forward, owed: Owed | None) -> None:
         """Takes a message for these rooms, also when it is one too many."""
         message = Relayed(forward, len(nodes), owed)
         for node in nodes:
-            lane = self._lanes.get(node)
-            if lane is None:
-                lane = self._lanes[node] = Lane(node, self)
+            room = self._queues.get(node)
+            if room is None:
+                room = self._queues[node] = RoomQueue(node, self)
                 self._changed.set()
-            lane.put(message)
+            room.put(message)
 
     def look(self) -> None:
         """Gives up the queues of rooms that are gone, once they are empty."""
-        for node, lane in list(self._lanes.items()):
-            if not self.known(node) and not len(lane.queue):
-                del self._lanes[node]
+        for node, room in list(self._queues.items()):
+            if not self.known(node) and not len(room.queue):
+                del self._queues[node]
                 self._changed.set()
 
     async def run(self) -> None:
@@ -207,12 +207,12 @@ class Relay:
             async with asyncio.TaskGroup() as group:
                 while True:
                     self._changed.clear()
-                    for lane in [lane for lane in tasks if self._lanes.get(lane.node) is not lane]:
-                        tasks.pop(lane).cancel()
-                    for lane in self._lanes.values():
-                        if lane not in tasks:
-                            name = f"room.routes.relay.{lane.node}"
-                            tasks[lane] = group.create_task(lane.queue.run(), name=name)
+                    for room in [room for room in tasks if self._queues.get(room.node) is not room]:
+                        tasks.pop(room).cancel()
+                    for room in self._queues.values():
+                        if room not in tasks:
+                            name = f"room.routes.relay.{room.node}"
+                            tasks[room] = group.create_task(room.queue.run(), name=name)
                     await self._changed.wait()
         finally:
             tasks.clear()
