@@ -25,7 +25,7 @@ from longline.mqtt.packets import (
 from longline.mqtt.properties import Properties, PropertyId
 from longline.mqtt.reasons import ReasonCode
 from longline.mqtt.topics import matches
-from longline.room.pubsub.routes import HOLD_BACK, PATIENCE, PIECE, REFRESH, pieces
+from longline.room.pubsub.routes import GATHER, HOLD_BACK, PATIENCE, PIECE, REFRESH, pieces
 from tests.unit.room.cluster import Cluster, payloads
 from tests.unit.room.fixture import APP
 
@@ -458,6 +458,25 @@ async def test_a_bus_that_hangs_holds_up_no_client_for_long() -> None:
         assert first.receive() == [Suback(1, [1])]
         await cluster.pass_time(PATIENCE)
         assert second.receive() == [Suback(1, [1])]
+
+
+async def test_a_room_that_cannot_be_told_keeps_no_news_from_the_others() -> None:
+    async with Cluster() as cluster:
+        a, b, c = [await cluster.room(name) for name in "abc"]
+        hold = cluster.bus.hold("b")
+        for number in range(3):
+            listener = c.client(f"listener{number}")
+            listener.send(Subscribe(1, [Subscription(f"t{number}", 1)]))
+            await cluster.pass_time(PATIENCE + 2 * GATHER)
+            await cluster.pass_time(2 * PATIENCE)
+            assert Suback(1, [1]) in listener.receive()
+            a.client(f"p{number}").send(Publish(f"t{number}", b"x"))
+            await cluster.settle()
+            assert payloads(listener.receive()) == [b"x"]
+        hold.set()
+        await cluster.pass_time(REFRESH)
+        await cluster.pass_time(REFRESH)
+        assert b.table.counters.filters == 3
 
 
 async def test_another_subscriber_of_a_known_filter_is_no_news() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final, final
 
+from longline.model.commands import CloseReason
 from longline.mqtt.reasons import ReasonCode
 from longline.room.counters import RoomCounters
 from longline.room.pubsub.fanout import Fanout
@@ -14,6 +15,7 @@ from longline.telemetry.faults import Faults
 
 SLICE: Final = 500  # sessions closed in one turn
 NOT_AUTHORIZED: Final = ReasonCode.NOT_AUTHORIZED
+KEY_ROTATED: Final = CloseReason.KEY_ROTATED.value
 
 
 @final
@@ -82,7 +84,7 @@ class Sessions:
         """An app is of this generation now: sessions that are there from an earlier one end, in slices."""
         if generation > tenant.generation:
             tenant.generation = generation
-            ending = Ending(self, list(tenant.sessions.values()), Gone.CLOSED, NOT_AUTHORIZED, "key_rotated")
+            ending = Ending(self, list(tenant.sessions.values()), Gone.CLOSED, NOT_AUTHORIZED, KEY_ROTATED)
             self._fanout.turn.slice(ending.serve)
 
     # --- coming -----------------------------------------------------------------------------------
