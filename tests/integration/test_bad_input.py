@@ -18,10 +18,11 @@ from longline.mqtt.packets import (
     Connack,
     Connect,
     Disconnect,
-    Packet,
     Pingreq,
     Pingresp,
+    Puback,
     Publish,
+    Pubrec,
     Subscribe,
     Subscription,
     Will,
@@ -123,7 +124,7 @@ STRANGERS: dict[str, tuple[int, bytes, int | None, str]] = {
     "oversized": (4, b"\x10\xff\xff\x7f", None, "packet_too_large"),
     "endless length": (4, b"\x10\xff\xff\xff\xff\x01", None, "malformed_packet"),
     "3.1": (4, connect_bytes(3, utf8("d"), name="MQIsdp"), 0x84, "unsupported_protocol_version"),
-    "6.0": (5, connect_bytes(6, utf8("d")), 0x84, "unsupported_protocol_version"),
+    "6.0": (4, connect_bytes(6, utf8("d")), 0x84, "unsupported_protocol_version"),
     "reserved flag, 3.1.1": (4, connect_bytes(4, utf8("d"), flags=3), None, "malformed_packet"),
     "reserved flag, 5": (5, connect_bytes(5, utf8("d"), flags=3), 0x81, "malformed_packet"),
     "no client id, 3.1.1": (4, connect_bytes(4, b""), None, "malformed_packet"),
@@ -243,22 +244,31 @@ async def test_a_will_is_refused(attacked: Attacked, version: int) -> None:
     await attacked.assert_counted("not_supported")
 
 
-NOT_YET: dict[str, tuple[Packet, int]] = {
+NOT_YET: dict[str, tuple[Publish, int]] = {
     "qos_not_supported": (Publish("a", b"x", 2, packet_id=1), 0x9B),
-    "retain_not_supported": (Publish("a", b"x", retain=True), 0x9A),
-    "topic_reserved": (Publish("push/x", b"x"), 0x87),
+    "retain_not_supported": (Publish("a", b"x", 1, retain=True, packet_id=1), 0x9A),
 }
 
 
-@VERSIONS
 @pytest.mark.parametrize("code", NOT_YET)
-async def test_what_connack_said_is_not_there_closes_the_connection(
-    attacked: Attacked, version: int, code: str
-) -> None:
+async def test_what_connack_said_is_not_there_closes_the_connection(attacked: Attacked, code: str) -> None:
     packet, reason = NOT_YET[code]
-    async with await attacked.enter(version) as client:
+    async with await attacked.enter(MQTT_5_0) as client:
         client.send(packet)
-        assert await client.rest() == ([Disconnect(reason)] if version == MQTT_5_0 else [])
+        assert await client.rest() == [Disconnect(reason)]
+    await attacked.assert_counted(code)
+
+
+@pytest.mark.parametrize("code", [*NOT_YET, "topic_reserved"])
+async def test_a_client_of_3_1_1_whose_publication_is_refused_is_answered_and_stays(
+    attacked: Attacked, code: str
+) -> None:
+    """It has no word for no, and would come back and do the same again: it is kept for its pushes."""
+    packet = NOT_YET[code][0] if code in NOT_YET else Publish("push/x", b"x", 1, packet_id=1)
+    async with await attacked.enter(MQTT_3_1_1) as client:
+        client.send(packet, Pingreq())
+        answer = Pubrec(1) if packet.qos == 2 else Puback(1)
+        assert [await client.receive(), await client.receive()] == [answer, Pingresp()]
     await attacked.assert_counted(code)
 
 

@@ -138,7 +138,9 @@ class _Handlers:
         """Replace the app's server key, its device secret, or both.
 
         The old one stops working at once. Without a body, the server key is replaced. A new device secret
-        makes every token made before worthless at its device's next CONNECT; connections that exist stay.
+        makes every token made before worthless at its device's next CONNECT; connections that exist stay,
+        unless `disconnect` ends them: then only those come back that have a token made with the secret in
+        force.
         """
         asked = await self._rotation.read(request)
         if not (asked.server_key or asked.device_secret):
@@ -147,10 +149,10 @@ class _Handlers:
         secrets: dict[str, object] = {} if key is None else {"server_key_hash": digest(key)}
         if asked.device_secret:
             secrets["device_secret"] = new_device_secret()
-        changed = await self._replace(app, secrets)
+        changed = await self._replace(app, secrets, disconnect=asked.disconnect)
         return answer(AppKeys(app.app, key, changed.device_secret))
 
-    async def _replace(self, app: App, fields: Mapping[str, object]) -> App:
+    async def _replace(self, app: App, fields: Mapping[str, object], *, disconnect: bool = False) -> App:
         """Replaces fields of the app as it is stored, since the one that authentication found may be old.
 
         Another center may change the app at the same moment: then the rest of what it wrote stays.
@@ -163,7 +165,8 @@ class _Handlers:
                     raise AppNotFound
                 if current == written:
                     break  # it was done, though the store lost its answer and was asked again
-                written = msgspec.structs.replace(current, **fields)
+                generation = current.generation + disconnect
+                written = msgspec.structs.replace(current, generation=generation, **fields)
                 if await self._apps.update(written, current):
                     break
             else:

@@ -49,7 +49,7 @@ class Rooms:
         """
         self._apps.forget(app.app)
         try:
-            await self.tell_all(AppChanged(app.number, app.app, reason))
+            await self.tell_all(AppChanged(app.number, app.app, reason, app.generation))
         except LonglineError as error:
             log.warning("app_change_untold", app=app.app, code=error.code, error=error.message)
 

@@ -115,10 +115,11 @@ class AppChange(Strict, frozen=True):
 
 
 class Rotation(Strict, frozen=True):
-    """Which of the app's secrets to replace; at least one."""
+    """Which of the app's secrets to replace, at least one, and whether its devices' connections end."""
 
     server_key: bool = True
     device_secret: bool = False
+    disconnect: bool = False
 
 
 class PageQuery(Strict, frozen=True):

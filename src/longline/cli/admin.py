@@ -86,11 +86,16 @@ def key_rotate(
     device_secret: Annotated[
         bool, Parameter(negative=(), help="Also the secret of device tokens: all of them stop working.")
     ] = False,
+    disconnect: Annotated[
+        bool, Parameter(negative=(), help="End the devices' connections, which stay otherwise.")
+    ] = False,
     access: Access = LOCAL,
     json: Json = False,
 ) -> int:
     """Replace an app's server key; the old one stops working at once."""
-    keys = access.ask(lambda center: center.rotate_keys(name, device_secret=device_secret))
+    keys = access.ask(
+        lambda center: center.rotate_keys(name, device_secret=device_secret, disconnect=disconnect)
+    )
     _print_keys(keys, json=json)
     return 0
 

@@ -17,7 +17,10 @@ def valid_app_name(name: str) -> bool:
 
 
 class App(msgspec.Struct, frozen=True, kw_only=True):
-    """A tenant. `number` is its small integer; `server_key_hash` is SHA-256 of the server key."""
+    """A tenant. `number` is its small integer; `server_key_hash` is SHA-256 of the server key.
+
+    `generation` rises when the connections that its devices have are to end: those of an earlier generation.
+    """
 
     app: str
     number: int
@@ -26,6 +29,7 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
     device_secret: str
     pubsub: bool
     created_at: int
+    generation: int = 0
 
     def __repr__(self) -> str:  # the secret must not reach a log by way of a repr
         return f"App({self.app!r}, number={self.number}, pubsub={self.pubsub})"

@@ -84,12 +84,14 @@ class Close(msgspec.Struct, frozen=True):
 class AppChanged(msgspec.Struct, frozen=True):
     """An app was changed or deleted: forget what is remembered of it.
 
-    `reason` ends the app's connections too (it was deleted); None leaves them.
+    `reason` ends the app's connections too (it was deleted); None leaves them, but for those of an earlier
+    `generation`.
     """
 
     app: int
     name: str
     reason: CloseReason | None = None
+    generation: int = 0
 
 
 class Forward(msgspec.Struct, frozen=True):

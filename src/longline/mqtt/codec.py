@@ -186,8 +186,9 @@ class Decoder:
         if self.version != 0 and self.version != level:
             raise protocol_error("a second CONNECT speaks another version")  # [MQTT-3.1.0-2]
         # Set before anything can go wrong: the answer to a bad CONNECT has the form of its version, and the
-        # answer to a version that we do not speak that of the nearest one, [MQTT-3.1.2-2].
-        self.version = MQTT_3_1_1 if level < MQTT_5_0 else MQTT_5_0
+        # answer to a version that we do not speak the one that all understand, [MQTT-3.1.2-2]. Bridges ask
+        # by such a level (0x84) whether we know them as bridges, and ask again as others do when we say no.
+        self.version = MQTT_5_0 if level == MQTT_5_0 else MQTT_3_1_1
         if level != self.version:
             raise Violation(UNSUPPORTED_PROTOCOL_VERSION, "the protocol level is neither 4 nor 5")
         return read_connect(reader, level)

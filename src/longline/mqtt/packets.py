@@ -25,7 +25,8 @@ PINGRESP: Final = 13
 DISCONNECT: Final = 14
 AUTH: Final = 15
 
-MQTT_3_1_1: Final = 4  # the protocol levels of CONNECT, section 3.1.2.2
+MQTT_3_1: Final = 3  # the protocol levels of CONNECT, section 3.1.2.2; this one we only know to refuse
+MQTT_3_1_1: Final = 4
 MQTT_5_0: Final = 5
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from longline.mqtt.packets import (
     CONNACK,
     DISCONNECT,
+    MQTT_3_1,
     MQTT_5_0,
     PINGREQ,
     PINGRESP,
@@ -264,11 +265,16 @@ def _read_reasons(reader: Reader, legal: frozenset[int]) -> list[int]:
 
 
 def read_protocol_level(reader: Reader) -> int:
-    """The protocol level of a CONNECT, or a Violation when it is not MQTT at all, section 3.1.2.1."""
+    """The protocol level of a CONNECT, or a Violation when it is not MQTT at all, section 3.1.2.1.
+
+    What calls itself by the name of MQTT 3.1 is that, whatever level it says.
+    """
     name = reader.binary()
     level = reader.u8()
-    if name == b"MQTT" or (name == b"MQIsdp" and level == 3):
+    if name == b"MQTT":
         return level
+    if name == b"MQIsdp":
+        return MQTT_3_1
     raise Violation(UNSUPPORTED_PROTOCOL_VERSION, "the protocol is not MQTT")  # [MQTT-3.1.2-1]
 
 

@@ -48,6 +48,11 @@ def _well_formed(text: str, max_levels: int) -> bool:
         return False
 
 
+def byte_length(text: str) -> int:
+    """How many bytes a topic or filter has on the wire."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
 def is_shared(filter: str) -> bool:
     """Whether the filter is that of a shared subscription."""
     return filter.startswith(SHARE_PREFIX)

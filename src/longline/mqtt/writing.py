@@ -188,6 +188,11 @@ class PublishFrame:
             self._at_most_once = whole
         return whole
 
+    @property
+    def size(self) -> int:
+        """How many bytes it has at QoS 1 or 2, with an identifier."""
+        return len(self._head) + 2 + len(self._tail)
+
     def with_id(self, packet_id: int, dup: bool = False) -> bytes:
         """The bytes at QoS 1 or 2 with this packet identifier; `dup` when they may have been sent before."""
         head = self._head

@@ -10,6 +10,16 @@ def room_metrics(collector: NodeCollector, room: Room) -> None:
     collector.add("routes", room.routes.counters, gauges=("neighbours", "filters"))
     for name, doc, read in (
         ("room_connects_waiting", "CONNECTs whose answer waits for a store.", room.admission.waiting),
+        (
+            "room_accept_queue",
+            "Connections that the kernel holds and nobody has accepted yet.",
+            lambda: room.backlog.held if room.backlog else 0,
+        ),
+        (
+            "room_accept_backlog",
+            "How many of these the kernel may hold at present.",
+            lambda: room.backlog.size if room.backlog else 0,
+        ),
         ("room_receipts_waiting", "Receipts that wait to be committed.", room.receipts.waiting),
         ("room_refills_waiting", "Sessions that wait for a read of their inbox.", room.inbox.waiting),
         (

@@ -1,8 +1,10 @@
 """What a room counts. Plain integers: the collector reads them when somebody asks."""
 
-from typing import final
+from typing import Final, final
 
-from longline.telemetry.counters import Tally
+from longline.telemetry.counters import Histogram, Tally
+
+WAITS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # s
 
 
 @final
@@ -10,10 +12,12 @@ class RoomCounters:
     """Totals since the start, except `connections` and `sessions`, which are how many there are now."""
 
     __slots__ = (
+        "accepted",
         "broadcasts_left",
         "bytes_in",
         "bytes_out",
         "closed",
+        "connect_wait",
         "connections",
         "messages_dropped_expired",
         "messages_dropped_size",
@@ -38,6 +42,7 @@ class RoomCounters:
     )
 
     def __init__(self) -> None:
+        self.accepted = 0  # connections so far
         self.connections = 0
         self.sessions = 0
         self.bytes_in = 0
@@ -61,5 +66,6 @@ class RoomCounters:
         self.shed = 0  # clients let go because the store was out of reach
         self.pressed = 0  # times that the stores did not keep up with us
         self.publishers_paused = 0  # connections not read from for that reason
+        self.connect_wait = Histogram(WAITS)  # s from a CONNECT until it is looked at, or given up
         self.refused = Tally()  # peers' faults and refusals, by code
         self.closed = Tally()  # connections ended by us, by reason

@@ -2,8 +2,10 @@
 
 import asyncio
 import math
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from longline.bus.port import Bus
@@ -35,8 +37,9 @@ from longline.room.session.client import ClientConnection, Services
 from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
 from longline.room.wire.addresses import Addresses
+from longline.room.wire.backlog import Backlog
 from longline.room.wire.connection import WireLimits
-from longline.room.wire.listeners import listen, serve
+from longline.room.wire.listeners import held, listen, resize, serve
 from longline.room.wire.ticker import Ticker
 from longline.room.wire.wheel import Wheel
 from longline.saver.app_cache import AppCache
@@ -84,7 +87,7 @@ class Room:
         self.pace = BulkPace(settings.fanout_slice)
         self._wheel = Wheel(loop.time())
         # Sessions, and what reaches them.
-        fanout = Fanout(counters, turn, faults, settings.session_queue)
+        fanout = Fanout(counters, turn, faults, settings.session_queue, settings.session_queue_bytes)
         self.receipts = Receipts(
             saver.inboxes, counters, faults, self.pace, delay=settings.ack_delay / 1000, limit=RECEIPTS
         )
@@ -120,6 +123,7 @@ class Room:
             takeovers=self.takeovers,
             pace=self.pace,
             fenced=fenced,
+            clock=loop.time,
         )
         self._addresses = Addresses(
             counters,
@@ -148,7 +152,13 @@ class Room:
             sessions=sessions,
             fanout=fanout,
             pushes=pushes,
-            rules=Rules(settings.max_subscriptions, settings.max_topic_levels, settings.topic_alias_maximum),
+            rules=Rules(
+                receive_maximum=settings.receive_maximum,
+                max_subscriptions=settings.max_subscriptions,
+                max_filter_bytes=settings.max_filter_bytes,
+                max_topic_levels=settings.max_topic_levels,
+                topic_alias_maximum=settings.topic_alias_maximum,
+            ),
             admit=self.admission.admit,
         )
         # What others tell us.
@@ -196,6 +206,7 @@ class Room:
             self.inbox.failing,
         )
         self._server: asyncio.Server | None = None
+        self.backlog: Backlog | None = None  # of the listener
         self._tasks: list[asyncio.Task[None]] = []
         self._farewell: asyncio.Timeout | None = None  # while the room says goodbye
         self._hopeless = False
@@ -232,6 +243,14 @@ class Room:
             self._server = await serve(
                 listener, lambda: ClientConnection(self._services), settings.accept_backlog
             )
+            self.backlog = Backlog(
+                settings.accept_backlog,
+                held=partial(held, listener),
+                accepted=lambda: self.counters.accepted,
+                resize=partial(resize, listener),
+                clock=time.monotonic,
+            )
+            self._own("room.backlog", self.backlog.run)
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:

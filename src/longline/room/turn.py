@@ -1,9 +1,9 @@
 """What is to be done in this turn of the event loop, and how much of it.
 
 First the connections that were written to are flushed: each is a system call, and at most `writes` of them
-are made in a turn. When all of that is out, one slice of a large fan-out is served, and then who was put off
-until this turn goes on. Everybody adds to `spent` what they do, and puts off the rest once that is over
-`budget`.
+are made in a turn. When all of that is out, one slice of a large fan-out is served, and then those who were
+put off until this turn go on, one after the other, while there is time. Everybody adds to `spent` what they
+do, and puts off the rest once that is over `budget`.
 
 Whatever one of these raises is noted and kept from the others, and the next turn comes as long as there is
 something left to do.
@@ -54,7 +54,7 @@ class Turn:
         self._faults = faults
         self._touched: deque[Outlet] = deque()  # each at most once
         self._slices: deque[Callable[[], bool]] = deque()  # at most one a publisher
-        self._later: list[Callable[[], None]] = []  # at most one a connection
+        self._later: deque[Callable[[], None]] = deque()  # at most one a connection
         self._held: list[Callable[[], None]] = []  # the same
 
     def touch(self, outlet: Outlet) -> None:
@@ -100,9 +100,12 @@ class Turn:
             if not touched:
                 if self._slices:
                     self._serve(self._slices.popleft())
+                    self.spent = 0  # it does not take the time of those who were put off
                 later = self._later
-                self._later = []
-                for go_on in later:
+                for _ in range(len(later)):
+                    if self.spent > self.budget:
+                        break
+                    go_on = later.popleft()
                     try:
                         go_on()
                     except Exception as error:

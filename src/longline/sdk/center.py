@@ -154,12 +154,20 @@ class Center:
         """Deletes the app with its devices and messages."""
         await self._http.call("DELETE", _app(app), object, safe=False)
 
-    async def rotate_keys(self, app: str, *, server_key: bool = True, device_secret: bool = False) -> AppKeys:
+    async def rotate_keys(
+        self,
+        app: str,
+        *,
+        server_key: bool = True,
+        device_secret: bool = False,
+        disconnect: bool = False,
+    ) -> AppKeys:
         """Replaces the server key, the secret that device tokens are signed with, or both.
 
         What is replaced stops working at once: without the old secret no device gets in with an old token.
+        Connections that exist stay, unless `disconnect` ends them.
         """
-        body = {"server_key": server_key, "device_secret": device_secret}
+        body = {"server_key": server_key, "device_secret": device_secret, "disconnect": disconnect}
         return await self._http.call("POST", f"{_app(app)}/keys:rotate", AppKeys, body=body, safe=False)
 
     # --- devices ---------------------------------------------------------------------------------

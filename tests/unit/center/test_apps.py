@@ -94,6 +94,15 @@ async def test_a_rotated_server_key_works_and_the_old_one_does_not(api: Api, new
     assert await api.commands() == [AppChanged(1, "news", None)]
 
 
+async def test_a_rotation_may_end_the_connections_made_before_it(api: Api, news: str) -> None:
+    for generation in (1, 2):
+        body = {"server_key": False, "device_secret": True, "disconnect": True}
+        assert (await api.http.post(f"{news}/keys:rotate", json=body)).status_code == 200
+        assert await api.commands() == [AppChanged(1, "news", None, generation)]
+    assert (await api.http.post(f"{news}/keys:rotate")).status_code == 200
+    assert await api.commands() == [AppChanged(1, "news", None, 2)]
+
+
 async def test_a_rotated_device_secret_leaves_the_server_key(api: Api, news: str) -> None:
     answer = await api.http.post(f"{news}/keys:rotate", json={"server_key": False, "device_secret": True})
     assert answer.json()["server_key"] is None

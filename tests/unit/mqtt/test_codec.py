@@ -3,7 +3,16 @@
 import pytest
 
 from longline.mqtt.codec import Decoder, Fault, encode, payload_is_as_declared
-from longline.mqtt.packets import Connect, Packet, Pingreq, Publish, Subscribe, Subscription, Unsubscribe
+from longline.mqtt.packets import (
+    MQTT_3_1_1,
+    Connect,
+    Packet,
+    Pingreq,
+    Publish,
+    Subscribe,
+    Subscription,
+    Unsubscribe,
+)
 from longline.mqtt.properties import Properties, PropertyId
 from longline.mqtt.reading import MAX_FILTERS
 from longline.mqtt.reasons import ReasonCode
@@ -147,13 +156,25 @@ def test_the_number_of_filters_has_a_bound(version: int) -> None:
         assert decoder.fault.reason == ReasonCode.QUOTA_EXCEEDED
 
 
-def test_a_version_we_do_not_speak_is_answered_in_the_nearest_one() -> None:
-    for level, nearest in ((3, 4), (6, 5), (0, 4), (255, 5)):
-        decoder = Decoder(KIB)
-        decoder.feed(bytes([0x10, 8]) + b"\0\4MQTT" + bytes([level, 2]))
-        assert decoder.fault is not None
-        assert decoder.fault.reason == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION
-        assert decoder.version == nearest
+@pytest.mark.parametrize("name", [b"\0\4MQTT", b"\0\6MQIsdp"])
+@pytest.mark.parametrize("level", [0, 3, 6, 0x83, 0x84, 0x85, 255])
+def test_a_version_we_do_not_speak_is_answered_in_the_form_that_all_understand(
+    name: bytes, level: int
+) -> None:
+    decoder = Decoder(KIB)
+    decoder.feed(bytes([0x10, len(name) + 2]) + name + bytes([level, 2]))
+    assert decoder.fault is not None
+    assert decoder.fault.reason == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION
+    assert decoder.version == MQTT_3_1_1
+
+
+@pytest.mark.parametrize("level", [4, 5])
+def test_the_name_of_3_1_is_3_1_whatever_level_it_says(level: int) -> None:
+    decoder = Decoder(KIB)
+    decoder.feed(b"\x10\x0f\0\6MQIsdp" + bytes([level]) + b"\2\0\0\0\1a")
+    assert decoder.fault is not None
+    assert decoder.fault.reason == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION
+    assert decoder.version == MQTT_3_1_1
 
 
 def test_a_fault_shows_its_reason_and_nothing_of_the_peer() -> None:

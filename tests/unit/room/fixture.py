@@ -239,12 +239,15 @@ class RoomFixture:
         *,
         outbox_bytes: int = 4096,
         session_queue: int = 4,
+        session_queue_bytes: int = 1 << 20,
         turn_budget: int = 1000,
         turn_writes: int = 1000,
         max_packet_size: int = 4096,
         connect_packet_size: int = 512,
         connect_timeout: int = 10,
         max_subscriptions: int = 5,
+        max_filter_bytes: int = 1 << 20,
+        receive_maximum: int = 1000,
         max_topic_levels: int = 8,
         topic_alias_maximum: int = 0,
         admits: Callable[[Connection], bool] = lambda connection: True,
@@ -260,10 +263,18 @@ class RoomFixture:
         self.turn = Turn(self.turns.soon, self.faults, turn_budget, turn_writes)
         self.wheel = Wheel(self.time)
         self.wall = NOW_MS
-        self.fanout = Fanout(self.counters, self.turn, self.faults, session_queue, lambda: self.wall)
+        self.fanout = Fanout(
+            self.counters, self.turn, self.faults, session_queue, session_queue_bytes, lambda: self.wall
+        )
         self.pushes = Pushes(self.counters, self.noted, self.noted)
         self.sessions = Sessions(self.counters, self.faults, self.fanout, self.pushes, self.noted.departed)
-        self.rules = Rules(max_subscriptions, max_topic_levels, topic_alias_maximum)
+        self.rules = Rules(
+            receive_maximum=receive_maximum,
+            max_subscriptions=max_subscriptions,
+            max_filter_bytes=max_filter_bytes,
+            max_topic_levels=max_topic_levels,
+            topic_alias_maximum=topic_alias_maximum,
+        )
         self.services = Services(
             WireLimits(outbox_bytes, max_packet_size, connect_packet_size, connect_timeout),
             self.counters,

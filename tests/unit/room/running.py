@@ -128,6 +128,7 @@ class RunningRoom:
             takeovers=self.takeovers,
             fenced=self.fenced.append,
             pace=self.pace,
+            clock=lambda: parts.time,
         )
         self.broadcasts = Broadcasts(
             NODE,

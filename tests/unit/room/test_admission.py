@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 
 from longline.errors import LonglineError, Overloaded, Unavailable
+from longline.model.apps import App
 from longline.model.commands import Close, CloseReason, Command, Target, Unicast
 from longline.model.devices import Binding
 from longline.mqtt.packets import (
@@ -25,6 +26,7 @@ from longline.mqtt.packets import (
 from longline.mqtt.properties import PropertyId
 from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Bind
+from longline.room.life.entrance import MOST
 from longline.saver.port.inboxes import Arrival, Page, PendingPush
 from longline.settings import RoomSettings
 from tests.unit.room.fixture import NOW_MS, Peer, a_message
@@ -205,11 +207,47 @@ async def test_without_credentials_there_is_the_anonymous_app_where_one_is_set(v
         await room.settle()
         assert answer(named).reason == 0
         assert answer(nameless).reason == 0
-        assert (named.session.tenant.app, named.session.device) == (8, "sensor")
+        assert (named.session.tenant.app, named.session.device) == (8, "anonymous-sensor")
         assert nameless.session.device.startswith("anonymous-")
         wrong = room.connect("phone", version, password=b"garbage")
         await room.settle()
         assert answer(wrong).reason == 0x86  # who shows credentials is held to them
+
+
+async def test_who_has_no_credentials_is_no_registered_device_and_gets_none_of_what_is_for_it() -> None:
+    async with RunningRoom(RoomSettings(ack_delay=0, linger=0, anonymous_app="news")) as room:
+        registered = await room.client("phone")
+        room.store.arrivals["phone"] = Arrival(1, True, 0, 0)
+        stranger = room.connect("phone", username=None)
+        await room.settle()
+        assert answer(stranger).reason == 0
+        assert stranger.session.device == "anonymous-phone"
+        assert not registered.over
+        assert room.store.fetched == []
+        await room.bus.send(NODE, [unicast("phone", 1)])
+        await room.settle()
+        assert topics(registered.unread()) == ["push/m1"]
+        assert topics(stranger.unread()) == []
+
+
+async def test_an_anonymous_client_that_was_told_its_name_comes_back_under_it() -> None:
+    async with RunningRoom(RoomSettings(ack_delay=0, linger=0, anonymous_app="news")) as room:
+        peer = room.connect("", username=None)
+        await room.settle()
+        properties = answer(peer).properties
+        assert properties is not None
+        told = str(properties[PropertyId.ASSIGNED_CLIENT_IDENTIFIER])
+        again = room.connect(told, username=None)
+        await room.settle()
+        assert again.session.device == told
+
+
+async def test_a_token_makes_nobody_an_anonymous_device() -> None:
+    async with RunningRoom(RoomSettings(ack_delay=0, linger=0, anonymous_app="news")) as room:
+        peer = room.connect("anonymous-phone")
+        await room.settle()
+        assert answer(peer).reason == ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
+        assert room.parts.noted.refusals == ["bad_device_name"]
 
 
 # --- what is granted -----------------------------------------------------------------------------------
@@ -334,20 +372,107 @@ async def test_a_connection_that_dies_before_bind_costs_the_stores_nothing() -> 
         assert room.store.calls == []
 
 
-async def test_who_hung_up_before_the_room_looked_takes_no_session_from_elsewhere() -> None:
+async def test_who_hung_up_before_the_room_looked_takes_no_session_from_elsewhere_and_costs_no_work() -> None:
     """The kernel knows it, and the transport has not said so yet."""
     async with RunningRoom() as room:
         ours, theirs = socket.socketpair()
         staying, there = socket.socketpair()
         with closing(ours), closing(staying), closing(there):
             theirs.close()
-            gone, here = room.connect("phone"), room.connect("watch")
+            gone, here = room.connect("phone", username="gone"), room.connect("watch")
             gone.wire.socket, here.wire.socket = ours, staying
             await room.settle()
             assert answer(here).reason == 0
-            assert answer(gone).reason == ReasonCode.SERVER_UNAVAILABLE
             assert gone.over
+            assert gone.unread() == []
+            assert room.parts.counters.closed == {"hung_up": 1}
+            assert room.store.looked_up == ["news"]  # nobody asked for the app of who is gone
             assert await room.register.count(7) == 1
+
+
+# --- more than can be served -----------------------------------------------------------------------
+
+
+async def test_when_more_wait_than_are_served_together_the_newest_are_served_first() -> None:
+    async with RunningRoom() as room:
+        hold = room.store.hold("arrive")
+        room.connect("first")
+        await room.settle()
+        peers = [room.connect(f"d{n:03}") for n in range(MOST + 10)]
+        hold.set()
+        await room.settle()
+        assert all(answer(peer).reason == 0 for peer in peers)
+        newest = [f"d{n:03}" for n in range(10, MOST + 10)]
+        oldest = [f"d{n:03}" for n in range(10)]
+        assert [arrive.device for batch in room.store.arrived for arrive in batch] == [
+            "first",
+            *newest,
+            *oldest,
+        ]
+
+
+@pytest.mark.parametrize(("version", "told"), [(MQTT_3_1_1, 3), (MQTT_5_0, 0x89)])
+async def test_who_has_waited_longer_than_clients_do_is_told_that_the_server_is_busy(
+    version: int, told: int
+) -> None:
+    async with RunningRoom(RoomSettings(ack_delay=0, linger=0, connect_patience=5.0)) as room:
+        hold = room.store.hold("arrive")
+        room.connect("under way")
+        await room.settle()
+        old = room.connect("old", version)
+        room.parts.time += 5.0
+        still_patient = room.connect("patient")
+        assert old.connection.transport is not None
+        room.parts.time += 0.1
+        room.connect("new")
+        room.parts.turns.settle()
+        assert old.wire.writes[-1][3] == told
+        assert old.over
+        assert room.parts.counters.closed == {"waited_too_long": 1}
+        hold.set()
+        await room.settle()
+        assert answer(still_patient).reason == 0
+        assert room.parts.counters.connect_wait.highest == pytest.approx(5.1)
+
+
+async def test_an_earlier_connect_of_a_device_that_is_served_later_takes_nothing_from_the_newer() -> None:
+    """The network of a phone has changed: nobody told us that its first connection is dead."""
+    async with RunningRoom() as room:
+        hold = room.store.hold("arrive")
+        room.connect("first")
+        await room.settle()
+        earlier = room.connect("phone")
+        room.parts.time += 1.0
+        others = [room.connect(f"d{n}") for n in range(MOST - 1)]
+        newer = room.connect("phone")
+        hold.set()
+        await room.settle()
+        assert answer(newer).reason == 0
+        assert not newer.over
+        assert earlier.over
+        assert earlier.unread() == []
+        assert all(answer(peer).reason == 0 for peer in others)
+        (binding,) = await room.register.locate(7, ["phone"])
+        assert binding is not None
+        assert binding.epoch == newer.session.epoch
+
+
+async def test_whatever_is_raised_for_one_connect_that_one_is_refused_and_the_others_are_let_in() -> None:
+    """Also where nobody looked for it: none is left without an answer, and the task goes on."""
+    async with RunningRoom() as room:
+        known = room.apps.remembered
+
+        def remembered(name: str) -> App | None:
+            if name == "odd":
+                raise RecursionError
+            return known(name)
+
+        room.apps.remembered = remembered  # type: ignore[method-assign]
+        peers = [room.connect("a"), room.connect("b", username="odd"), room.connect("c")]
+        await room.settle()
+        assert [answer(peer).reason for peer in peers] == [0, ReasonCode.SERVER_UNAVAILABLE, 0]
+        assert room.parts.faults.counts == {"room.admission": 1}
+        await room.client("d")
 
 
 async def test_a_connection_that_dies_while_its_app_is_looked_up_leaves_no_session() -> None:

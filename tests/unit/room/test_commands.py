@@ -1,6 +1,7 @@
 """What the bus tells a room to do."""
 
 import asyncio
+from collections.abc import Sequence
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import cast
@@ -10,11 +11,13 @@ import pytest
 
 from longline.errors import Unavailable
 from longline.model.commands import AppChanged, Close, CloseReason, Command, Forward, Resync, Routes
-from longline.mqtt.packets import Disconnect, Puback, Publish
+from longline.mqtt.packets import Connack, Disconnect, Puback, Publish
 from longline.mqtt.reasons import ReasonCode
+from longline.register.memory import MemoryRegister
+from longline.register.port import Bind, Bound
 from longline.room.session.session import Session
 from longline.room.session.sessions import Sessions
-from tests.unit.room.running import NODE, RunningRoom, an_app
+from tests.unit.room.running import NODE, RunningRoom, a_token, an_app
 from tests.unit.room.test_admission import topics, unicast
 from tests.waiting import until
 
@@ -110,6 +113,121 @@ async def test_a_deleted_app_loses_its_connections_and_is_forgotten() -> None:
         await room.settle()
         assert late.over
         assert room.parts.noted.refusals == ["app_not_found"]
+
+
+ROTATED = msgspec.structs.replace(an_app(), device_secret="another device secret, long enough", generation=1)
+
+
+async def test_a_new_device_secret_that_disconnects_ends_what_was_made_with_the_old_one() -> None:
+    async with RunningRoom() as room:
+        old = [await room.client(f"d{n}") for n in range(3)]
+        room.store.known["news"] = ROTATED
+        # A device may come with the new secret before this room hears of it by a command.
+        room.apps.forget("news")
+        new = room.connect("d0", password=a_token("d0", ROTATED.device_secret))
+        other = room.connect("other", password=a_token("other", ROTATED.device_secret))
+        await room.settle()
+        await room.bus.send(NODE, [AppChanged(7, "news", None, 1)])
+        await room.settle()
+        assert not new.over
+        assert not other.over
+        assert all(peer.over for peer in old)
+        assert old[1].unread() == [Disconnect(ReasonCode.NOT_AUTHORIZED)]
+        assert room.parts.counters.closed == {"taken_over": 1, "key_rotated": 2}
+        assert sorted(session.gone.name for session in room.parts.noted.gone) == [
+            "CLOSED",
+            "CLOSED",
+            "TAKEN_OVER",
+        ]
+        again = room.connect("d1")
+        await room.settle()
+        assert again.over
+        assert room.parts.noted.refusals == ["bad_token"]
+
+
+async def test_it_does_so_while_the_store_cannot_be_read() -> None:
+    async with RunningRoom() as room:
+        old = await room.client("phone")
+        room.store.faults["find_app"] = [Unavailable()]
+        await room.bus.send(NODE, [AppChanged(7, "news", None, 1)])
+        await room.settle()
+        assert old.over
+
+
+async def test_a_new_device_secret_without_that_leaves_connections_as_they_are() -> None:
+    async with RunningRoom() as room:
+        old = await room.client("phone")
+        room.store.known["news"] = msgspec.structs.replace(ROTATED, generation=0)
+        await room.bus.send(NODE, [AppChanged(7, "news")])
+        await room.settle()
+        assert not old.over
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_connect_that_is_under_way_with_the_old_secret_is_not_let_in(known: bool) -> None:
+    """Its token was good when it was looked at."""
+    async with RunningRoom(register=HeldRegister()) as room:
+        register = room.register
+        assert isinstance(register, HeldRegister)
+        if known:
+            await room.client("tablet")
+        hold = register.hold()
+        late = room.connect("phone")
+        await room.settle()
+        room.store.known["news"] = ROTATED
+        await room.bus.send(NODE, [AppChanged(7, "news", None, 1)])
+        await room.settle()
+        hold.set()
+        await room.settle()
+        assert late.over
+        assert late.unread() == [Connack(False, ReasonCode.BAD_USER_NAME_OR_PASSWORD)]
+        assert room.parts.counters.connections == 0
+
+
+async def test_a_connect_that_waits_for_its_inbox_with_the_old_secret_is_ended_with_the_others() -> None:
+    async with RunningRoom() as room:
+        hold = room.store.hold("arrive")
+        late = room.connect("phone")
+        await room.settle()
+        await room.bus.send(NODE, [AppChanged(7, "news", None, 1)])
+        await room.settle()
+        hold.set()
+        await room.settle()
+        assert late.over
+        assert room.parts.sessions.tenants == {}
+
+
+async def test_a_room_that_missed_the_news_finds_out_when_it_knows_that_it_missed_some() -> None:
+    async with RunningRoom() as room:
+        rotated = await room.client("phone")
+        room.store.known["news"] = ROTATED
+        await room.bus.send(NODE, [Resync()])
+        await room.settle()
+        assert rotated.over
+        new = room.connect("phone", password=a_token("phone", ROTATED.device_secret))
+        await room.settle()
+        del room.store.known["news"]
+        await room.bus.send(NODE, [Resync()])
+        await room.settle()
+        assert new.over
+        assert room.parts.counters.closed == {"key_rotated": 1, "app_deleted": 1}
+
+
+class HeldRegister(MemoryRegister):
+    """One whose `bind` can be held up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._hold: asyncio.Event | None = None
+
+    def hold(self) -> asyncio.Event:
+        self._hold = asyncio.Event()
+        return self._hold
+
+    async def bind(self, binds: Sequence[Bind]) -> list[Bound]:
+        if self._hold is not None:
+            await self._hold.wait()
+        return await super().bind(binds)
 
 
 async def test_a_changed_app_is_looked_up_again_and_its_devices_stay() -> None:

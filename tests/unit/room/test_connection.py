@@ -1,5 +1,8 @@
 """The life of one connection: its first packet, its keep alive, its end, and what it is told at each."""
 
+import socket
+from contextlib import closing, suppress
+
 import pytest
 
 from longline.mqtt.codec import encode
@@ -23,7 +26,7 @@ from longline.mqtt.packets import (
 )
 from longline.mqtt.reasons import ReasonCode
 from longline.room.session.outlet import UNSET
-from tests.unit.room.fixture import RoomFixture
+from tests.unit.room.fixture import Peer, RoomFixture, a_message
 
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
 
@@ -260,6 +263,72 @@ def test_any_packet_postpones_the_end() -> None:
         assert peer.receive() == [Pingresp()]
     room.tick(4)
     assert peer.over
+
+
+def slow_reader(room: RoomFixture, ours: socket.socket, keep_alive: int) -> Peer:
+    """It takes what it is sent so slowly that the room does not read from it."""
+    peer = room.client("phone", keep_alive=keep_alive)
+    peer.wire.socket = ours
+    peer.wire.slow = True
+    room.offer(peer, 1, message=a_message(1, payload=bytes(8000)))
+    room.turns.settle()
+    assert not peer.wire.reading
+    return peer
+
+
+def test_a_slow_reader_that_pings_in_time_is_not_closed_for_silence() -> None:
+    """[MQTT-3.1.2-22]: what we did not read is not silence."""
+    room = RoomFixture(outbox_bytes=4096)
+    ours, theirs = socket.socketpair()
+    with closing(ours), closing(theirs):
+        peer = slow_reader(room, ours, keep_alive=10)
+        for _ in range(20):
+            theirs.send(encode(Pingreq(), MQTT_5_0))
+            room.tick(10)
+        assert not peer.over
+        peer.wire.read()
+        assert peer.wire.reading
+        room.tick(10)
+        peer.bytes(ours.recv(1000))
+        assert peer.receive()[-20:] == [Pingresp()] * 20
+        room.tick(15)
+        assert not peer.over
+
+
+def test_a_slow_reader_that_says_nothing_is_closed_for_silence() -> None:
+    room = RoomFixture(outbox_bytes=4096)
+    ours, theirs = socket.socketpair()
+    with closing(ours), closing(theirs):
+        peer = slow_reader(room, ours, keep_alive=10)
+        theirs.send(encode(Pingreq(), MQTT_5_0))
+        room.tick(16)
+        assert not peer.over  # that ping came since it was last heard
+        room.tick(16)
+        assert room.counters.closed == {"keep_alive_timeout": 1}
+
+
+def test_a_slow_reader_that_has_no_room_left_to_speak_is_not_closed_for_silence() -> None:
+    room = RoomFixture(outbox_bytes=4096)
+    ours, theirs = socket.socketpair()
+    with closing(ours), closing(theirs):
+        theirs.setblocking(False)
+        peer = slow_reader(room, ours, keep_alive=10)
+        with suppress(BlockingIOError):
+            while True:
+                theirs.send(bytes(4096))
+        room.tick(100)
+        assert not peer.over
+
+
+def test_who_is_read_from_again_is_not_taken_for_silent_before_it_was_read() -> None:
+    room = RoomFixture(outbox_bytes=4096)
+    ours, theirs = socket.socketpair()
+    with closing(ours), closing(theirs):
+        peer = slow_reader(room, ours, keep_alive=10)
+        room.tick(15)
+        peer.wire.read()
+        room.tick()
+        assert not peer.over
 
 
 def test_a_connection_without_keep_alive_is_in_no_timer() -> None:

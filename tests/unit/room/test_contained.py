@@ -279,7 +279,7 @@ async def test_a_takeover_that_cannot_be_told_holds_up_no_other() -> None:
 async def test_a_message_that_cannot_be_relayed_is_given_up_and_its_publisher_goes_on() -> None:
     room, bus, faults = RoomFixture(), OneNodeFails(), Faults()
     relay = Relay(
-        cast(Bus, bus), RouteCounters(), faults, limit=1, known=lambda name: True, sleep=asyncio.sleep
+        cast(Bus, bus), RouteCounters(), faults, limit=3, known=lambda name: True, sleep=asyncio.sleep
     )
     publisher = room.client("p")
     publisher.connection.extras.backlog = []
@@ -291,7 +291,7 @@ async def test_a_message_that_cannot_be_relayed_is_given_up_and_its_publisher_go
     assert [node for node, _ in bus.sent] == ["a", "b"]
     assert len(publisher.receive()) == 3  # its PUBACKs
     assert publisher.connection.backlog is None
-    assert (relay.full, relay.waiting()) == (False, 0)
+    assert (relay.full(["a", "bad", "b"]), relay.waiting()) == ([], 0)
     assert faults.counts == {"room.relay": 1}
     task.cancel()
 

@@ -1,5 +1,7 @@
 """Plain publish/subscribe inside an app: who gets what, in which order, and what a slow subscriber costs."""
 
+import itertools
+
 import pytest
 
 from longline.mqtt.packets import (
@@ -7,6 +9,8 @@ from longline.mqtt.packets import (
     MQTT_5_0,
     Disconnect,
     Packet,
+    Pingreq,
+    Pingresp,
     Puback,
     Publish,
     Suback,
@@ -193,6 +197,60 @@ def test_qos_1_waits_in_a_bounded_queue_and_keeps_its_order() -> None:
     peer.send(Puback(4), Puback(5))
     assert payloads(peer.receive()) == [b"6"]
     assert peer.session.queue is None
+
+
+def test_what_waits_for_a_slow_subscriber_is_bounded_by_its_bytes_too() -> None:
+    room = RoomFixture(session_queue=1000, session_queue_bytes=10_000, max_packet_size=1 << 20)
+    slow = subscriber(room, "slow", "t", qos=1, window=1)
+    sender = room.client("sender", MQTT_3_1_1)
+    for number in range(8):
+        sender.send(Publish("t", bytes([number]) * 3000, 1, packet_id=number + 1))
+    room.turns.settle()
+    queue, plain = slow.session.queue, slow.session.plain
+    assert queue is not None
+    assert plain is not None
+    assert len(queue) == 3
+    assert plain.queue_bytes == sum(frame.size for frame in queue) <= 10_000
+    assert room.counters.messages_dropped_slow == 4
+    got = []
+    for _ in range(4):
+        (packet,) = slow.receive()
+        assert isinstance(packet, Publish)
+        got.append(packet.payload[0])
+        slow.send(Puback(packet.packet_id))
+    assert got == [0, 1, 2, 3]
+    assert plain.queue_bytes == 0
+
+
+def test_a_message_larger_than_the_queue_may_be_waits_when_it_is_the_only_one() -> None:
+    room = RoomFixture(session_queue=1000, session_queue_bytes=1000, max_packet_size=1 << 20)
+    slow = subscriber(room, "slow", "t", qos=1, window=1)
+    sender = room.client("sender")
+    for number in range(3):
+        sender.send(Publish("t", bytes(5000), 1, packet_id=number + 1))
+    room.turns.settle()
+    assert slow.session.queue is not None
+    assert len(slow.session.queue) == 1
+
+
+def test_filters_that_take_long_to_match_are_work_of_the_turn_and_hold_up_no_ping() -> None:
+    """A name and `+` at each of nine levels: a topic has to be looked for at 1,023 places."""
+    room = RoomFixture(turn_budget=1000, max_subscriptions=600, max_topic_levels=16)
+    listener = room.client("listener")
+    for path in itertools.product("a+", repeat=9):
+        room.fanout.subscribe(listener.session, "/".join(path) + "/#", 0, False)
+    senders = [room.client(f"s{number}") for number in range(10)]
+    other = room.client("other")
+    for number, sender in enumerate(senders):
+        sender.send(Publish("a/" * 9 + str(number), b"x"))
+    waiting = [sender for sender in senders if sender.connection.backlog is not None]
+    assert len(waiting) == 9
+    other.send(Pingreq())
+    for left in range(8, -1, -1):
+        room.turns.turn()
+        assert other.unread() == ([Pingresp()] if left == 8 else [])
+        assert len([sender for sender in senders if sender.connection.backlog is not None]) == left
+    assert len(payloads(listener.receive())) == 10
 
 
 def test_a_queue_of_no_length_drops_at_once_and_never_gets_stuck() -> None:

@@ -5,12 +5,17 @@ import pytest
 from longline.mqtt.packets import (
     MQTT_3_1_1,
     MQTT_5_0,
+    PUBLISH,
     Disconnect,
     Puback,
+    Pubcomp,
     Publish,
+    Pubrec,
+    Pubrel,
     Suback,
     Subscribe,
     Subscription,
+    Unsubscribe,
 )
 from longline.mqtt.properties import PropertyId
 from longline.mqtt.reasons import ReasonCode
@@ -27,19 +32,17 @@ def assert_closed(peer: Peer, reason: ReasonCode, code: str) -> None:
     assert peer.room.counters.refused == {code: 1}
 
 
-@VERSIONS
-def test_qos_2_closes_the_connection(version: int) -> None:
+def test_qos_2_closes_the_connection() -> None:
     """[MQTT-3.2.2-11]: CONNACK said that it is not available."""
-    peer = RoomFixture().client("phone", version)
+    peer = RoomFixture().client("phone")
     peer.send(Publish("a", b"x", 2, packet_id=1))
     assert_closed(peer, ReasonCode.QOS_NOT_SUPPORTED, "qos_not_supported")
 
 
-@VERSIONS
 @pytest.mark.parametrize("qos", [0, 1])
-def test_a_retained_message_closes_the_connection(version: int, qos: int) -> None:
+def test_a_retained_message_closes_the_connection(qos: int) -> None:
     """[MQTT-3.2.2-14]"""
-    peer = RoomFixture().client("phone", version)
+    peer = RoomFixture().client("phone")
     peer.send(Publish("a", b"x", qos, retain=True, packet_id=qos))
     assert_closed(peer, ReasonCode.RETAIN_NOT_SUPPORTED, "retain_not_supported")
 
@@ -57,19 +60,48 @@ def test_a_platform_topic_is_refused_in_the_puback_of_mqtt_5(topic: str) -> None
     assert room.noted.refusals == ["topic_reserved"]
 
 
-@pytest.mark.parametrize("topic", RESERVED)
-def test_a_platform_topic_closes_a_connection_of_3_1_1_which_has_no_other_word(topic: str) -> None:
-    """[MQTT-3.3.5-2]"""
+REFUSED = [
+    *((topic, False, "topic_reserved") for topic in RESERVED),
+    ("a/b/c/d/e/f/g/h/i", False, "topic_too_deep"),
+    ("a", True, "retain_not_supported"),
+]
+
+
+@pytest.mark.parametrize(("topic", "retain", "code"), REFUSED)
+@pytest.mark.parametrize("qos", [0, 1, 2])
+def test_a_3_1_1_client_whose_publication_is_refused_is_answered_and_stays_for_its_pushes(
+    topic: str, retain: bool, code: str, qos: int
+) -> None:
+    """[MQTT-3.3.5-2] 3.1.1 has no word for no; and who is cut off for it comes back to do the same again."""
+    room = RoomFixture()
+    listener = room.client("listener")
+    listener.send(Subscribe(1, [Subscription("#")]))
+    listener.receive()
+    peer = room.client("phone", MQTT_3_1_1)
+    peer.send(Publish(topic, b"x", qos, retain=retain, packet_id=4 if qos else 0))
+    assert peer.receive() == {0: [], 1: [Puback(4)], 2: [Pubrec(4)]}[qos]
+    assert not peer.over
+    assert room.noted.refusals == [code if qos < 2 else "qos_not_supported"]
+    assert listener.receive() == []
+    room.offer(peer, 1)
+    assert [packet.kind for packet in peer.receive()] == [PUBLISH]
+
+
+def test_the_exchange_of_a_refused_publication_with_qos_2_comes_to_its_end() -> None:
     peer = RoomFixture().client("phone", MQTT_3_1_1)
-    peer.send(Publish(topic, b"x", 1, packet_id=4))
-    assert_closed(peer, ReasonCode.NOT_AUTHORIZED, "topic_reserved")
+    peer.send(Publish("a", b"x", 2, packet_id=4), Pubrel(4))
+    assert peer.receive() == [Pubrec(4), Pubcomp(4)]
+    assert not peer.over
 
 
-@VERSIONS
-def test_qos_0_has_no_answer_so_a_refused_publication_closes_the_connection(version: int) -> None:
-    peer = RoomFixture().client("phone", version)
-    peer.send(Publish("up/x", b"x"))
-    assert_closed(peer, ReasonCode.NOT_AUTHORIZED, "topic_reserved")
+def test_a_refused_publication_with_qos_0_has_no_answer_and_is_counted() -> None:
+    room = RoomFixture()
+    peer = room.client("phone")
+    peer.send(Publish("up/x", b"x"), Publish("up/x", b"x"))
+    assert peer.receive() == []
+    assert not peer.over
+    assert room.counters.refused == {"topic_reserved": 2}
+    assert room.noted.refusals == ["topic_reserved"]
 
 
 @pytest.mark.parametrize("topic", ["pushes", "upper/x", "a/push", "events/x", "grou", "a$"])
@@ -173,6 +205,19 @@ def test_a_session_has_a_bounded_number_of_filters(version: int) -> None:
     told = ReasonCode.QUOTA_EXCEEDED if version == MQTT_5_0 else FAILURE
     assert peer.receive() == [Suback(1, [0, 0, told, 0])]
     assert peer.session.tenant.subscriptions.size == 2
+
+
+@VERSIONS
+def test_the_filters_of_a_session_are_bounded_in_their_length_together(version: int) -> None:
+    room = RoomFixture(max_subscriptions=100, max_filter_bytes=1000)
+    peer = room.client("phone", version)
+    told = ReasonCode.QUOTA_EXCEEDED if version == MQTT_5_0 else FAILURE
+    long, other, accented = "a" * 600, "b" * 600, "é" * 200
+    peer.send(Subscribe(1, [Subscription(name) for name in (long, other, long, accented, "c")]))
+    assert peer.receive() == [Suback(1, [0, told, 0, 0, told])]
+    assert room.noted.refusals == ["filters_too_long"]
+    peer.send(Unsubscribe(2, [long]), Subscribe(3, [Subscription(other)]))
+    assert peer.receive()[-1] == Suback(3, [0])
 
 
 def test_what_a_device_gets_anyway_it_may_ask_for() -> None:

@@ -4,6 +4,7 @@ import asyncio
 from typing import cast
 
 import pytest
+import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from longline.model.times import wall_clock
 from longline.mqtt.packets import (
     MQTT_3_1_1,
     MQTT_5_0,
+    Disconnect,
     Pingreq,
     Pingresp,
     Puback,
@@ -25,7 +27,7 @@ from longline.mqtt.packets import (
 from longline.mqtt.properties import Properties, PropertyId, get_int, pack_message_properties
 from longline.mqtt.reasons import ReasonCode
 from longline.mqtt.topics import matches
-from longline.room.pubsub.routes import HOLD_BACK, PATIENCE, PIECE, REFRESH, pieces
+from longline.room.pubsub.routes import GATHER, HOLD_BACK, PATIENCE, PIECE, REFRESH, pieces
 from tests.unit.room.cluster import Cluster, payloads
 from tests.unit.room.fixture import APP
 
@@ -272,6 +274,76 @@ async def test_with_a_full_queue_qos_1_waits_and_qos_0_is_dropped() -> None:
         assert payloads(there.receive())[1:] == [b"2", b"3"]
 
 
+@pytest.mark.parametrize("how", ["refuses", "hangs"])
+async def test_a_room_that_takes_nothing_holds_up_no_other(how: str) -> None:
+    async with Cluster() as cluster:
+        a, b, c = [await cluster.room(name, queue_bytes=1_000_000) for name in "abc"]
+        stuck, well = await b.subscriber("stuck", "both"), await c.subscriber("well", "both", qos=0)
+        hold = cluster.bus.hold("b")
+        if how == "refuses":
+            hold.set()
+            cluster.bus.faults["b"] = [Unavailable() for _ in range(100_000)]
+        stubborn = a.client("stubborn")
+        stubborn.send(Publish("both", b"first", 1, packet_id=1))
+        others = [a.client(f"p{number}") for number in range(50)]
+        for publisher in others:  # more than a batch, and more than its part of the queue
+            publisher.send(*(Publish("stuck", bytes(3000), 1, packet_id=n) for n in range(1, 31)))
+        await cluster.pass_time(5.0)
+        assert payloads(well.receive()) == [b"first"]
+        assert stubborn.receive() == []  # one of its two rooms has not got it
+        publisher = a.client("publisher")
+        for number in range(1, 201):
+            publisher.send(Publish("well", b"%d" % number, 1, packet_id=number))
+            await cluster.settle()
+        assert publisher.receive() == [Puback(number) for number in range(1, 201)]
+        assert payloads(well.receive()) == [b"%d" % number for number in range(1, 201)]
+        publisher.send(Publish("both", b"dropped for b", 0))
+        await cluster.settle()
+        assert payloads(well.receive()) == [b"dropped for b"]
+        assert a.table.counters.messages_dropped == 1
+        hold.set()
+        cluster.bus.faults["b"] = []
+        await cluster.pass_time(5.0)
+        assert stubborn.receive() == [Puback(1)]
+        assert len(payloads(stuck.receive())) >= 1
+
+
+async def test_the_queue_of_a_room_that_is_gone_goes_too() -> None:
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
+        await cluster.room("c")
+        await b.subscriber("t")
+        publisher = a.client("p")
+        for name in ("b", "b2"):
+            publisher.send(Publish("t", b"x", 1, packet_id=1))
+            await cluster.settle()
+            assert publisher.receive() == [Puback(1)]
+            assert list(a.table.relayed._queues) == [name]
+            await b.die()
+            await cluster.bus.shut(name)
+            cluster.rooms.remove(b)
+            await cluster.pass_time(2 * REFRESH)
+            assert not a.table.relayed._queues
+            b = await cluster.room("b2")
+            await b.subscriber("t")
+
+
+async def test_what_comes_from_other_rooms_and_finds_no_place_is_counted_and_told_once() -> None:
+    """Also with QoS 1: its publisher has been answered by its own room."""
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b", queue_bytes=10_000)
+        there = await b.subscriber("t")
+        b.parts.turn.spent = b.parts.turn.budget + 1  # it is busy with something else
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(20):
+                b.table.forward(Forward(APP, "t", bytes(2000), 1, b""))
+        await cluster.settle()
+        assert len(payloads(there.receive())) == 4
+        assert b.table.counters.arrivals_dropped == 16
+        assert [entry["event"] for entry in logs] == ["arrivals_dropped"]
+        assert a.table.counters.arrivals_dropped == 0
+
+
 async def test_one_publisher_does_not_fill_the_queue_alone() -> None:
     async with Cluster() as cluster:
         a, b = await cluster.room("a"), await cluster.room("b")
@@ -286,6 +358,44 @@ async def test_one_publisher_does_not_fill_the_queue_alone() -> None:
         await cluster.settle()
         assert publisher.wire.reading
         assert publisher.receive() == [Puback(n) for n in range(1, 201)]
+
+
+async def test_who_publishes_more_without_an_answer_than_connack_allowed_is_told_so() -> None:
+    """[MQTT-3.3.4-9]. Answers keep their order, so all of them wait behind one that is owed."""
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
+        await b.subscriber("t")
+        a.parts.rules.receive_maximum = 10
+        cluster.bus.hold("b")
+        publisher = a.client("p")
+        publisher.send(Publish("t", b"owed", 1, packet_id=1))
+        publisher.send(*(Publish("nobody", b"x", 1, packet_id=n) for n in range(2, 11)))
+        publisher.send(Publish("t", b"x"), Publish("nobody", b"x"))  # QoS 0 has no answer
+        await cluster.settle()
+        assert publisher.receive() == []
+        assert publisher.connection.owing() == 10
+        publisher.send(Publish("nobody", b"x", 1, packet_id=11))
+        assert publisher.receive() == [Disconnect(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED)]
+        assert publisher.over
+        assert a.parts.counters.closed == {"receive_maximum_exceeded": 1}
+
+
+async def test_a_client_that_was_told_of_no_such_bound_is_not_read_from_until_it_has_answers() -> None:
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
+        await b.subscriber("t")
+        a.parts.rules.receive_maximum = 10
+        hold = cluster.bus.hold("b")
+        publisher = a.client("p", MQTT_3_1_1)
+        publisher.send(Publish("t", b"owed", 1, packet_id=1))
+        publisher.send(*(Publish("nobody", b"x", 1, packet_id=n) for n in range(2, 51)), Pingreq())
+        await cluster.settle()
+        assert publisher.connection.owing() == 10
+        assert not publisher.wire.reading
+        hold.set()
+        await cluster.settle()
+        assert publisher.wire.reading
+        assert publisher.receive() == [*(Puback(n) for n in range(1, 51)), Pingresp()]
 
 
 async def test_who_is_not_read_from_is_not_taken_for_dead() -> None:
@@ -382,6 +492,25 @@ async def test_a_bus_that_hangs_holds_up_no_client_for_long() -> None:
         assert first.receive() == [Suback(1, [1])]
         await cluster.pass_time(PATIENCE)
         assert second.receive() == [Suback(1, [1])]
+
+
+async def test_a_room_that_cannot_be_told_keeps_no_news_from_the_others() -> None:
+    async with Cluster() as cluster:
+        a, b, c = [await cluster.room(name) for name in "abc"]
+        hold = cluster.bus.hold("b")
+        for number in range(3):
+            listener = c.client(f"listener{number}")
+            listener.send(Subscribe(1, [Subscription(f"t{number}", 1)]))
+            await cluster.pass_time(PATIENCE + 2 * GATHER)
+            await cluster.pass_time(2 * PATIENCE)
+            assert Suback(1, [1]) in listener.receive()
+            a.client(f"p{number}").send(Publish(f"t{number}", b"x"))
+            await cluster.settle()
+            assert payloads(listener.receive()) == [b"x"]
+        hold.set()
+        await cluster.pass_time(REFRESH)
+        await cluster.pass_time(REFRESH)
+        assert b.table.counters.filters == 3
 
 
 async def test_another_subscriber_of_a_known_filter_is_no_news() -> None:

@@ -7,27 +7,29 @@ read after `bind` and the room is told of it while the session is there.
 """
 
 import asyncio
-import select
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple, TypeVar
 
 from longline.errors import (
     AppNotFound,
+    BadToken,
     Banned,
     Fenced,
     LonglineError,
     Overloaded,
     Unavailable,
 )
-from longline.flow.batcher import Batcher, Retry
 from longline.model.apps import App
 from longline.model.times import wall_clock
+from longline.mqtt.link import Phase
 from longline.mqtt.packets import MQTT_5_0, Connack, Connect
 from longline.mqtt.properties import Properties, PropertyId, get_int
 from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Bind, Bound, Register
 from longline.room.counters import RoomCounters
 from longline.room.life.authority import Authority
+from longline.room.life.entrance import Asking, Entrance
 from longline.room.life.takeovers import Takeovers
 from longline.room.push.inbox import Inbox
 from longline.room.push.pace import BulkPace
@@ -41,10 +43,7 @@ from longline.saver.port.inboxes import Arrival, Arrive, InboxStore
 from longline.settings import RoomSettings
 from longline.telemetry.faults import Faults
 
-BATCH: Final = 256  # CONNECTs worked on together
 YIELD_EVERY: Final = 32  # tokens verified before the loop may serve others: under a millisecond
-CONNECTIONS: Final = 1 << 30  # the bound is a setting, and may change
-NEVER: Final = Retry(0.0, 0.0)  # a CONNECT is answered by what comes of it
 PLACE: Final = "room.admission"
 
 Asked = TypeVar("Asked")
@@ -85,6 +84,7 @@ class Admission:
         takeovers: Takeovers,
         fenced: Callable[[str], None],
         pace: BulkPace,
+        clock: Callable[[], float],
     ) -> None:
         self._settings = settings
         self._node = node
@@ -102,9 +102,8 @@ class Admission:
         self._fenced = fenced
         self._suspended = False
         self.turned_away: Callable[[str, str], None] | None = None
-        self._waiting: Batcher[tuple[ClientConnection, Connect]] = Batcher(
-            PLACE, self._work, faults=faults, limit=CONNECTIONS, batch=BATCH, retry=NEVER
-        )
+        self._clock = clock
+        self._entrance = Entrance(self._serve, counters, patience=settings.connect_patience, clock=clock)
 
     def admit(self, client: ClientConnection, packet: Connect) -> None:
         """Takes a CONNECT in; answers it at once only when it cannot be served."""
@@ -118,7 +117,7 @@ class Admission:
         elif self.waiting() >= self._settings.connect_queue:
             refuse(client, Overloaded("too many CONNECTs are waiting"))
         else:
-            self._waiting.add((client, packet))
+            self._entrance.add(client, packet)
 
     def configure(self, settings: RoomSettings) -> None:
         """Goes by other settings from now on."""
@@ -128,7 +127,7 @@ class Admission:
     async def suspend(self) -> None:
         """Refuses CONNECTs from now on as unavailable; returns when those taken in before are answered."""
         self._suspended = True
-        await self._waiting.idle()
+        await self._entrance.idle()
 
     def resume(self, node: str) -> None:
         """Takes CONNECTs in again, for sessions of this node."""
@@ -136,28 +135,54 @@ class Admission:
         self._suspended = False
 
     def waiting(self) -> int:
-        return self._waiting.waiting
+        return len(self._entrance)
 
     async def run(self) -> None:
         """Answers CONNECTs for as long as the room lives."""
-        await self._waiting.run()
+        await self._entrance.run()
 
     # --- a batch ----------------------------------------------------------------------------------
 
-    async def _work(self, batch: Sequence[tuple[ClientConnection, Connect]]) -> None:
+    async def _serve(self, batch: Sequence[Asking]) -> None:
+        try:
+            callers = await self._identify(batch)
+            if callers:
+                await self._welcome(callers)
+        except Exception as error:  # something is wrong with one of them that nobody foresaw
+            unanswered = [asking for asking in batch if asking[0].link.phase is Phase.CONNECTING]
+            if len(batch) == 1:
+                for client, _ in unanswered:
+                    self._refuse(client, error)
+                return
+            for asking in unanswered:
+                await self._serve([asking])
+
+    async def _identify(self, batch: Sequence[Asking]) -> list[Caller]:
         await self._authority.look_up(packet for _, packet in batch)
+        began = self._clock()
         callers = []
         for done, (client, packet) in enumerate(batch, 1):
             if client.transport is not None:
                 try:
-                    callers.append(Caller(client, packet, *await self._authority.identify(packet)))
+                    app, device = await self._authority.identify(packet)
+                    if self._came_later(app.number, device, client):
+                        client.close(ReasonCode.SESSION_TAKEN_OVER, "taken_over")
+                    else:
+                        callers.append(Caller(client, packet, app, device))
                 except Exception as error:
                     self._refuse(client, error)
             if done % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
-        callers = still_there(callers)
-        if callers:
-            await self._welcome(callers)
+        self._entrance.portion.took(self._clock() - began)
+        return callers
+
+    def _came_later(self, app: int, device: str, client: ClientConnection) -> bool:
+        """Whether the device has come again and was let in before this CONNECT, its earlier one."""
+        session = self._sessions.find(app, device)
+        if session is None or session.attachment is None:
+            return False
+        outlet = session.attachment.outlet
+        return isinstance(outlet, ClientConnection) and outlet.asked_at > client.asked_at
 
     async def _welcome(self, callers: Sequence[Caller]) -> None:
         now = wall_clock()
@@ -165,6 +190,10 @@ class Admission:
             self._register.bind,
             [Bind(caller.app.number, caller.device, self._node, now) for caller in callers],
         )
+        for name in {caller.app.app for caller in callers}:
+            if self._apps.remembered(name) is None:  # it was changed while we bound these
+                with suppress(LonglineError):
+                    await self._apps.find(name)
         opened = []
         for caller, bound in zip(callers, bounds, strict=True):
             session = self._open(caller, bound)
@@ -226,10 +255,17 @@ class Admission:
         largest = get_int(packet.properties, PropertyId.MAXIMUM_PACKET_SIZE)
         if largest is not None:
             client.limit(largest)
-        tenant = self._sessions.enter(app.number, app.app, app.pubsub)
         known = self._apps.remembered(app.app)
-        if known is not None:
-            tenant.pubsub = known.pubsub  # it may have been changed without our hearing of it
+        if known is None:
+            raise Unavailable("the app is being changed")
+        if known.number != app.number:
+            raise AppNotFound
+        tenant = self._sessions.enter(app.number, app.app, app.pubsub, known.generation)
+        # It may have been changed without our hearing of it.
+        tenant.pubsub = known.pubsub
+        self._sessions.renew(tenant, known.generation)
+        if app.generation < tenant.generation and app.device_secret != known.device_secret:
+            raise BadToken("the token was signed with an earlier device secret of this app")
         return Session(tenant, caller.device, epoch, window)
 
     def _answer(
@@ -293,32 +329,6 @@ class Admission:
         if not packet.client_id:
             properties[PropertyId.ASSIGNED_CLIENT_IDENTIFIER] = caller.device
         return granted, Connack(False, ReasonCode.SUCCESS, properties)
-
-
-def still_there(callers: Sequence[Caller]) -> list[Caller]:
-    """Those who have not hung up, which the kernel knows before their transports do.
-
-    When this process has stood still for a while there are CONNECTs of clients that went elsewhere meanwhile.
-    To bind those now would take their sessions away from where they are.
-    """
-    poll = select.poll()
-    handles = []
-    for caller in callers:
-        transport = caller.client.transport
-        peer = transport.get_extra_info("socket") if transport is not None else None
-        handle = peer.fileno() if peer is not None else -1
-        handles.append(handle)
-        if handle >= 0:
-            poll.register(handle, select.POLLRDHUP)
-    gone = {handle for handle, _ in poll.poll(0)}
-    there = []
-    for caller, handle in zip(callers, handles, strict=True):
-        if handle in gone:
-            # Its transport is not read from meanwhile, and would not notice.
-            caller.client.close(ReasonCode.SERVER_UNAVAILABLE, "hung_up")
-        elif caller.client.transport is not None:
-            there.append(caller)
-    return there
 
 
 def refuse(client: ClientConnection, error: LonglineError) -> None:

@@ -14,7 +14,9 @@ from longline.mqtt.reasons import ReasonCode
 from longline.room.life.tokens import token_device
 from longline.saver.app_cache import AppCache
 
-ANONYMOUS: Final = "anonymous-"  # how the device names begin that we give to clients without one
+# How the names of devices without credentials begin, and of no others in their app: anybody can be such a
+# device, and none of them can be one that was registered.
+ANONYMOUS: Final = "anonymous-"
 
 
 class Authority:
@@ -49,12 +51,16 @@ class Authority:
             raise AppNotFound
         device = packet.client_id
         if anonymous:
-            device = device or ANONYMOUS + uuid.uuid4().hex
+            device = device or uuid.uuid4().hex
+            if not device.startswith(ANONYMOUS):
+                device = ANONYMOUS + device
         else:
             subject = token_device(app, packet.password)
             device = device or subject
             if device != subject:
                 raise BadToken("the token was made for another device than the client identifier")
+            if name == self.anonymous_app and device.startswith(ANONYMOUS):
+                raise BadDevice("such names are those of clients without credentials here")
         if not valid_device_name(device):
             raise BadDevice("the client identifier is not a valid device name")
         return app, device

@@ -1,7 +1,9 @@
 """Messages that come from other rooms, for the subscribers here.
 
 Whoever brings one does not wait. They are distributed in their order, as far as the turn's budget goes; what
-is left waits for the next turn. When more than `limit` bytes wait, what comes is dropped and counted.
+is left waits for the next turn. When more than `limit` bytes wait, what comes is dropped, with either QoS:
+its publisher has its PUBACK from another room, which had the bus take it. That is counted, and told once for
+each time that it begins.
 """
 
 from collections import deque
@@ -38,6 +40,7 @@ class Arrivals:
         self._waiting: deque[Forward] = deque()
         self._size = 0  # bytes that wait
         self._busy = False  # something is under way that the next one has to wait for
+        self._told = False  # that messages are being dropped
 
     def add(self, message: Forward) -> None:
         """Distributes a message, or has it wait for its turn."""
@@ -47,7 +50,10 @@ class Arrivals:
             return
         size = size_of(message)
         if self._size + size > self._limit and self._waiting:
-            self._counters.messages_dropped += 1
+            self._counters.arrivals_dropped += 1
+            if not self._told:
+                self._told = True
+                log.warning("arrivals_dropped", reason="more comes from other rooms than is distributed here")
             return
         self._size += size
         self._waiting.append(message)
@@ -72,6 +78,8 @@ class Arrivals:
         self._busy = bool(self._waiting)
         if self._busy:
             self._turn.later(self._go_on)
+        else:
+            self._told = False
 
     def _distribute(self, message: Forward) -> None:
         try:

@@ -6,11 +6,12 @@ subscribers than a turn may serve is served in slices, a turn each; those of the
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final, final
+from typing import final
 
 from longline.model.times import wall_clock
 from longline.mqtt.codec import PublishFrame
 from longline.mqtt.packets import Publish
+from longline.mqtt.topics import byte_length
 from longline.room.counters import RoomCounters
 from longline.room.pubsub.message import FanoutMessage, Held
 from longline.room.pubsub.rooms import LATER, NOT_YET, Publisher, RemoteRooms
@@ -19,8 +20,6 @@ from longline.room.session.outlet import Outlet
 from longline.room.session.session import Plain, Session, Tenant
 from longline.room.turn import Turn
 from longline.telemetry.faults import Faults
-
-PACKET_ID: Final = 2  # bytes that a packet identifier adds
 
 
 @final
@@ -57,12 +56,22 @@ class Slices:
 
 @final
 class Fanout:
-    """One for a room. `session_queue`: plain QoS 1 messages that may wait for a session's window.
+    """One for a room. `session_queue`: plain QoS 1 messages that may wait for a session's window, which have
+    no more than `session_queue_bytes` together, but for a single one.
 
     `clock` in ms.
     """
 
-    __slots__ = ("_counters", "_expiring", "_faults", "clock", "rooms", "session_queue", "turn")
+    __slots__ = (
+        "_counters",
+        "_expiring",
+        "_faults",
+        "clock",
+        "rooms",
+        "session_queue",
+        "session_queue_bytes",
+        "turn",
+    )
 
     def __init__(
         self,
@@ -70,6 +79,7 @@ class Fanout:
         turn: Turn,
         faults: Faults,
         session_queue: int,
+        session_queue_bytes: int,
         clock: Callable[[], int] = wall_clock,
     ) -> None:
         self._counters = counters
@@ -78,6 +88,7 @@ class Fanout:
         self.clock = clock
         self.turn = turn
         self.session_queue = session_queue
+        self.session_queue_bytes = session_queue_bytes
         self.rooms: RemoteRooms | None = None  # while there are others
 
     # --- who wants what ---------------------------------------------------------------------------
@@ -90,7 +101,9 @@ class Fanout:
             plain = session.plain = Plain()
         if plain.subscriptions is None:
             plain.subscriptions = set()
-        plain.subscriptions.add(filter)
+        if filter not in plain.subscriptions:
+            plain.subscriptions.add(filter)
+            plain.filter_bytes += byte_length(filter)
         rooms = self.rooms
         if rooms is not None and not tenant.subscriptions.wanted(filter):
             rooms.wanted(tenant.app, filter)
@@ -102,6 +115,7 @@ class Fanout:
         if plain is None or plain.subscriptions is None or filter not in plain.subscriptions:
             return False
         plain.subscriptions.discard(filter)
+        plain.filter_bytes -= byte_length(filter)
         if not plain.subscriptions:
             plain.subscriptions = None
             if plain.queue is None:
@@ -133,7 +147,7 @@ class Fanout:
         With other rooms, also what `RemoteRooms.relay` says.
         """
         tenant = session.tenant
-        subscribers = tenant.subscriptions.match(packet.topic)
+        subscribers = self._match(tenant, packet)
         reached = 0
         if subscribers:
             if len(subscribers) > self.turn.budget:
@@ -168,13 +182,20 @@ class Fanout:
 
         False when there are too many for one turn: `done` is called when all are served.
         """
-        subscribers = tenant.subscriptions.match(packet.topic)
+        subscribers = self._match(tenant, packet)
         if len(subscribers) > self.turn.budget:
             self.turn.slice(Slices(self, FanoutMessage(None, packet, self.clock), subscribers, done).serve)
             return False
         if subscribers:
             self.spread(FanoutMessage(None, packet, self.clock), subscribers)
         return True
+
+    def _match(self, tenant: Tenant, packet: Publish) -> list[Subscriber[Session]]:
+        """Who wants a message. Looking for them is work of this turn, too."""
+        index = tenant.subscriptions
+        subscribers = index.match(packet.topic)
+        self.turn.spent += index.visited
+        return subscribers
 
     def spread(self, message: FanoutMessage, subscribers: list[Subscriber[Session]]) -> int:
         """Delivers a message to each of these; returns how many of them it has reached."""
@@ -204,7 +225,7 @@ class Fanout:
         return reached
 
     def _deliver(self, receiver: Session, outlet: Outlet, frame: PublishFrame, qos: int) -> bool:
-        if outlet.limited and not outlet.takes(len(frame.at_most_once) + PACKET_ID):
+        if outlet.limited and not outlet.takes(frame.size if qos else len(frame.at_most_once)):
             self._counters.messages_dropped_size += 1
             return False
         if qos == 0:
@@ -218,11 +239,14 @@ class Fanout:
         if queue is None and not outlet.blocked and receiver.window.spare() > 0:
             outlet.write(frame.with_id(receiver.window.identify(None), False))
             return True
+        if plain is None:
+            plain = receiver.plain = Plain()
         if queue is None:
-            if plain is None:
-                plain = receiver.plain = Plain()
             queue = plain.queue = deque()
-        if len(queue) >= self.session_queue:
+        size = frame.size
+        if len(queue) >= self.session_queue or (
+            queue and plain.queue_bytes + size > self.session_queue_bytes
+        ):
             self._counters.messages_dropped_slow += 1
             return False
         expiring = self._expiring
@@ -230,7 +254,8 @@ class Fanout:
             queue.append(frame)
         else:
             attachment = receiver.attachment
-            queue.append(Held(expiring, "" if attachment is None else attachment.prefix))
+            queue.append(Held(expiring, "" if attachment is None else attachment.prefix, size))
+        plain.queue_bytes += size
         return True
 
     def drain(self, session: Session) -> None:
@@ -244,6 +269,7 @@ class Fanout:
         window = session.window
         while queue and not outlet.blocked and window.spare() > 0:
             item = queue.popleft()
+            plain.queue_bytes -= item.size
             if isinstance(item, Held):
                 frame = item.frame(self.clock(), outlet.version)
                 if frame is None:  # [MQTT-3.3.2-5] it waited for too long

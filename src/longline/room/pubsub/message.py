@@ -100,11 +100,15 @@ class FanoutMessage:
 
 @final
 class Held:
-    """A message with an end that waits for a session's window. `prefix` is that of the session's topics."""
+    """A message with an end that waits for a session's window.
 
-    __slots__ = ("_message", "_prefix")
+    `prefix` is that of the session's topics, `size` what it had in bytes when it began to wait.
+    """
 
-    def __init__(self, message: FanoutMessage, prefix: str) -> None:
+    __slots__ = ("_message", "_prefix", "size")
+
+    def __init__(self, message: FanoutMessage, prefix: str, size: int) -> None:
+        self.size = size
         self._message = message
         self._prefix = prefix
 

@@ -50,12 +50,15 @@ class Neighbour:
 
 
 class Neighbours:
-    """The other rooms by name, and the index of their filters. `size`: filters in the index."""
+    """The other rooms by name, and the index of their filters. `size`: filters in the index. `visited`: of
+    it, by the latest `takers`.
+    """
 
     def __init__(self, limit: int) -> None:
         self.by_name: dict[str, Neighbour] = {}
         self.doubtful: list[Neighbour] = []
         self.size = 0
+        self.visited = 0
         self._limit = limit
         self._apps: dict[int, Subscriptions[Neighbour]] = {}
         self._stale: deque[Neighbour] = deque()  # some of whose filters are to go
@@ -65,6 +68,7 @@ class Neighbours:
         """The names of the rooms that a message must go to."""
         index = self._apps.get(app)
         found = index.match(topic) if index is not None else ()
+        self.visited = index.visited if index is not None else 0
         if not self.doubtful:
             return [subscriber.who.name for subscriber in found]
         certain = [subscriber.who.name for subscriber in found if not subscriber.who.doubtful]

@@ -1,10 +1,10 @@
 """The way of messages of plain publish/subscribe to other rooms.
 
-A publisher waits for nobody here: its message joins a queue, which goes to the bus in batches, all rooms of a
-batch at once and one batch after the other. So messages of one publisher reach each room in their order. A
-message with QoS 1 is acknowledged to its publisher once the bus has taken it, and is sent again until then;
-one with QoS 0 is sent once. When the queue is full, QoS 0 is dropped and counted, and who publishes QoS 1 is
-not read from.
+A publisher waits for nobody here: its message joins the queues of the rooms that want it, each of which goes
+to the bus in batches, one after the other. So messages of one publisher reach each room in their order, and a
+room that takes nothing holds up no other. A message with QoS 1 is acknowledged to its publisher once the bus
+has taken it for every room, and is sent again until then; one with QoS 0 is sent once. When a room's queue is
+full, QoS 0 for it is dropped and counted, and who publishes QoS 1 to it is not read from.
 """
 
 import asyncio
@@ -33,6 +33,7 @@ class RouteCounters:
     """Totals since the start, but `neighbours` and `filters`: other rooms, and their filters, at present."""
 
     __slots__ = (
+        "arrivals_dropped",
         "doubts",
         "filters",
         "messages_dropped",
@@ -48,7 +49,8 @@ class RouteCounters:
         self.doubts = 0  # times that another room's table could not be trusted
         self.messages_relayed = 0  # once for each room they went to
         self.messages_received = 0  # from other rooms
-        self.messages_dropped = 0  # with QoS 0, for want of room or of a bus
+        self.arrivals_dropped = 0  # of these, with either QoS: more came than could be distributed
+        self.messages_dropped = 0  # with QoS 0, for want of room or of a bus, once for each room
         self.publishers_paused = 0
 
 
@@ -61,19 +63,95 @@ class Owed(NamedTuple):
 
 
 class Relayed:
-    """A message on its way to other rooms, with those that still have to get it. `size` in bytes."""
+    """A message on its way to other rooms, `left` of which still have to get it. `size` in bytes."""
 
-    __slots__ = ("forward", "nodes", "owed", "size")
+    __slots__ = ("forward", "left", "owed", "size")
 
-    def __init__(self, nodes: Sequence[str], forward: Forward, owed: Owed | None) -> None:
-        self.nodes = nodes
+    def __init__(self, forward: Forward, left: int, owed: Owed | None) -> None:
         self.forward = forward
+        self.left = left
         self.owed = owed
         self.size = OVERHEAD + len(forward.topic) + len(forward.payload) + len(forward.properties)
 
 
+class RoomQueue:
+    """The way to one room. `size` in bytes, with what is being sent."""
+
+    def __init__(self, node: str, relay: "Relay") -> None:
+        self.node = node
+        self.size = 0
+        self.queue: Batcher[Relayed] = Batcher(
+            "room.relay",
+            self._send,
+            faults=relay.faults,
+            limit=MESSAGES,
+            batch=BATCH,
+            retry=RETRY,
+            sleep=relay.sleep,
+        )
+        self._relay = relay
+        self._told = False  # that the bus does not take what it is given for this room
+
+    def put(self, message: Relayed) -> None:
+        self.size += message.size
+        self.queue.add(message)
+
+    async def _send(self, batch: Sequence[Relayed]) -> Sequence[Relayed]:
+        """Returns the messages that the bus has not taken, and that have to be sent again."""
+        error = await self._send_all([message.forward for message in batch])
+        again: list[Relayed] = []
+        done: Sequence[Relayed] = batch
+        if error is None:
+            self._told = False
+        else:
+            counters = self._relay.counters
+            counters.messages_dropped += sum(not message.forward.qos for message in batch)
+            if self._relay.known(self.node):
+                again = [message for message in batch if message.forward.qos]
+                done = [message for message in batch if not message.forward.qos]
+        self.size -= sum(message.size for message in done)
+        settled = []
+        for message in done:
+            message.left -= 1
+            if not message.left and message.owed is not None:
+                settled.append(message.owed)
+        for owed in settled:
+            owed.publisher.settle(owed.answer, 0)
+        for owed in settled:
+            if owed.paused:
+                owed.publisher.go_on()
+        return again
+
+    async def _send_all(self, forwards: Sequence[Forward]) -> LonglineError | None:
+        """Returns what keeps the bus from taking these, for now."""
+        relay = self._relay
+        try:
+            await relay.bus.send(self.node, forwards)
+        except LonglineError as error:
+            if not self._told:
+                self._told = True
+                log.warning("relay_failed", to=self.node, code=error.code, error=error.message)
+            return error
+        except Exception as error:
+            if len(forwards) == 1:
+                relay.faults.note("room.relay", error)  # given up
+                return None
+        else:
+            relay.counters.messages_relayed += len(forwards)
+            return None
+        for forward in forwards:  # something is wrong with one of them
+            failed = await self._send_all([forward])
+            if failed is not None:
+                return failed
+        return None
+
+
 class Relay:
-    """Owned by the route table, which runs `run` as a task. Holds `limit` bytes and a message a publisher."""
+    """Owned by the route table, which runs `run` as a task.
+
+    All queues together hold `limit` bytes, each an equal part of it, and a message a publisher. `known` says
+    whether there still is a room of a name.
+    """
 
     def __init__(
         self,
@@ -85,82 +163,56 @@ class Relay:
         known: Callable[[str], bool],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
-        self._bus = bus
-        self._counters = counters
-        self._faults = faults
+        self.bus = bus
+        self.counters = counters
+        self.faults = faults
+        self.known = known
+        self.sleep = sleep
         self._limit = limit
-        self._known = known
-        self._queue: Batcher[Relayed] = Batcher(
-            "room.relay", self._send, faults=faults, limit=MESSAGES, batch=BATCH, retry=RETRY, sleep=sleep
-        )
-        self._size = 0  # with what is being sent
-        self._told = False  # that the bus does not take what it is given
+        self._queues: dict[str, RoomQueue] = {}
+        self._tasks: dict[RoomQueue, asyncio.Task[None]] = {}
+        self._changed = asyncio.Event()
 
-    @property
-    def full(self) -> bool:
-        """Whether a message should be dropped, or its publisher wait."""
-        return self._size >= self._limit
+    def full(self, nodes: Sequence[str]) -> list[str]:
+        """Those of these rooms for which a message should be dropped, or its publisher wait."""
+        queues = self._queues
+        share = self._limit / max(1, len(queues))
+        return [node for node in nodes if node in queues and queues[node].size >= share]
 
     def waiting(self) -> int:
-        """How many messages the bus does not have yet."""
-        return len(self._queue)
+        """How many messages the bus does not have yet, once for each room."""
+        return sum(len(room.queue) for room in self._queues.values())
 
     def put(self, nodes: Sequence[str], forward: Forward, owed: Owed | None) -> None:
-        """Takes a message, also when it is one too many."""
-        message = Relayed(nodes, forward, owed)
-        self._size += message.size
-        self._queue.add(message)
+        """Takes a message for these rooms, also when it is one too many."""
+        message = Relayed(forward, len(nodes), owed)
+        for node in nodes:
+            room = self._queues.get(node)
+            if room is None:
+                room = self._queues[node] = RoomQueue(node, self)
+                self._changed.set()
+            room.put(message)
+
+    def look(self) -> None:
+        """Gives up the queues of rooms that are gone, once they are empty."""
+        for node, room in list(self._queues.items()):
+            if not self.known(node) and not len(room.queue):
+                del self._queues[node]
+                self._changed.set()
 
     async def run(self) -> None:
         """Sends for as long as the room lives."""
-        await self._queue.run()
-
-    async def _send(self, batch: Sequence[Relayed]) -> Sequence[Relayed]:
-        """Returns the messages that the bus has not taken for all their rooms, and that have to be."""
-        commands: dict[str, list[Forward]] = {}
-        for message in batch:
-            for node in message.nodes:
-                commands.setdefault(node, []).append(message.forward)
-        errors = await asyncio.gather(*(self._send_to(node, forwards) for node, forwards in commands.items()))
-        failed = {node for node, error in zip(commands, errors, strict=True) if error is not None}
-        if not failed:
-            self._told = False
-        again: list[Relayed] = []
-        done: list[Relayed] = []
-        for message in batch:
-            missed = [node for node in message.nodes if node in failed]
-            if missed and not message.forward.qos:
-                self._counters.messages_dropped += len(missed)
-                missed = []
-            message.nodes = [node for node in missed if self._known(node)]
-            (again if message.nodes else done).append(message)
-        for message in done:
-            self._size -= message.size
-            if message.owed is not None:
-                message.owed.publisher.settle(message.owed.answer, 0)
-        for message in done:
-            if message.owed is not None and message.owed.paused:
-                message.owed.publisher.go_on()
-        return again
-
-    async def _send_to(self, node: str, forwards: Sequence[Forward]) -> LonglineError | None:
-        """Returns what keeps the bus from taking these, for now."""
+        tasks = self._tasks
         try:
-            await self._bus.send(node, forwards)
-        except LonglineError as error:
-            if not self._told:
-                self._told = True
-                log.warning("relay_failed", code=error.code, error=error.message)
-            return error
-        except Exception as error:
-            if len(forwards) == 1:
-                self._faults.note("room.relay", error)  # given up
-                return None
-        else:
-            self._counters.messages_relayed += len(forwards)
-            return None
-        for forward in forwards:  # something is wrong with one of them
-            failed = await self._send_to(node, [forward])
-            if failed is not None:
-                return failed
-        return None
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    self._changed.clear()
+                    for room in [room for room in tasks if self._queues.get(room.node) is not room]:
+                        tasks.pop(room).cancel()
+                    for room in self._queues.values():
+                        if room not in tasks:
+                            name = f"room.routes.relay.{room.node}"
+                            tasks[room] = group.create_task(room.queue.run(), name=name)
+                    await self._changed.wait()
+        finally:
+            tasks.clear()

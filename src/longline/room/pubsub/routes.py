@@ -92,6 +92,7 @@ class RouteTable:
         self._parting: dict[Change, None] = {}  # the same, for longer
         self._tell: dict[str, None] = {}  # who is to be told the whole table
         self._ask: dict[str, None] = {}  # who is to be asked for theirs
+        self._untold: set[str] = set()  # who could not be told, and whom the log has
         self._patient: list[tuple[Publisher, Suback]] = []
         self._telling = False
         self._news = asyncio.Event()
@@ -169,20 +170,19 @@ class RouteTable:
 
     def relay(self, publisher: Publisher, app: int, packet: Publish, reached: int) -> int:
         nodes = self._table.takers(app, packet.topic)
+        self._fanout.turn.spent += self._table.visited
         if not nodes:
             return reached
         properties = forwarded(packet.properties)
         packed = pack_message_properties(properties)
         at = wall_clock() if properties is not None and MESSAGE_EXPIRY in properties else 0
         message = Forward(app, packet.topic, packet.payload, packet.qos, packed, at)
-        full = self.relayed.full
+        full = self.relayed.full(nodes)
         if packet.qos == 0:
-            if full:
-                self.counters.messages_dropped += len(nodes)
-            else:
-                self.relayed.put(nodes, message, None)
+            self.counters.messages_dropped += len(full)
+            self.relayed.put([node for node in nodes if node not in full], message, None)
             return reached + len(nodes)
-        paused = full or publisher.owing() >= OWED_AT_MOST
+        paused = bool(full) or publisher.owing() >= OWED_AT_MOST
         self.counters.publishers_paused += paused
         owed = Owed(publisher, publisher.owe(packet.packet_id), paused)
         self.relayed.put(nodes, message, owed)
@@ -245,6 +245,7 @@ class RouteTable:
             patience = min(ASK_AGAIN_AT_MOST, ASK_AGAIN * 2.0 ** min(neighbour.asked, 10))
             if began >= neighbour.asked_at + patience:
                 self._ask_for_table(neighbour)
+        self.relayed.look()
         if self._tell:  # who could not be told before
             self._news.set()
         self._count()
@@ -294,7 +295,12 @@ class RouteTable:
         changes, self._changes = self._changes, {}
         newcomers = [name for name in self._tell if name in rooms]
         asked = [name for name in self._ask if name in rooms]
+        others = [name for name in rooms if name not in self._tell]
         self._tell, self._ask = {}, {}
+        for added in (True, False):
+            for piece in pieces(change for change, kind in changes.items() if kind is added):
+                news = Routes(self._node, added=piece) if added else Routes(self._node, removed=piece)
+                await self._send_each(others, [news])
         await self._send_each(asked, [Routes(self._node, wanted=True)])
         if newcomers:
             table = pieces(self._everything())
@@ -302,24 +308,35 @@ class RouteTable:
             for piece in table:
                 await self._send_each(newcomers, [Routes(self._node, added=piece)])
             await self._send_each(newcomers, [Routes(self._node)])
-        for added in (True, False):
-            for piece in pieces(change for change, kind in changes.items() if kind is added):
-                news = Routes(self._node, added=piece) if added else Routes(self._node, removed=piece)
-                await self._send_each(list(rooms), [news])
 
     async def _send_each(self, names: Iterable[str], commands: Sequence[Routes]) -> None:
-        await asyncio.gather(*(self._send(name, commands) for name in names))
+        """Not to those that have missed something already."""
+        await asyncio.gather(*(self._send(name, commands) for name in names if name not in self._tell))
 
     async def _send(self, name: str, commands: Sequence[Routes]) -> None:
+        """A room that cannot be told within `PATIENCE` holds up the news for the others no longer."""
+        sending = asyncio.ensure_future(self._bus.send(name, commands))
         try:
-            await self._bus.send(name, commands)
+            await self._until(sending, PATIENCE)
+            if sending.done():
+                await sending
+                self._untold.discard(name)
+            else:
+                self._not_told(name, "not_in_time", "its queue does not take it in time")
         except LonglineError as error:
-            if name not in self._tell:
-                log.warning("routes_not_told", to=name, code=error.code, error=error.message)
-                self._tell[name] = None  # by the next look at the latest
+            self._not_told(name, error.code, error.message)
         except Exception as error:
             self._faults.note("room.routes", error)
             self._tell[name] = None
+        finally:
+            sending.cancel()
+
+    def _not_told(self, name: str, code: str, reason: str) -> None:
+        """It is told everything, by the next look at the latest."""
+        self._tell[name] = None
+        if name not in self._untold:
+            self._untold.add(name)
+            log.warning("routes_not_told", to=name, code=code, error=reason)
 
     def _everything(self) -> list[Change]:
         """All filters announced, as of this moment: to be taken in one go, or a change could slip through."""
@@ -341,6 +358,7 @@ class RouteTable:
 
     def _part(self, name: str) -> None:
         self._table.part(name)
+        self._untold.discard(name)
         if not self._table.by_name:  # from now on nobody keeps track of what changes here
             self._fanout.rooms = None
             for gathered in (self._changes, self._parted, self._parting):

@@ -9,7 +9,7 @@ from typing import Final, final
 from longline.model.topics import RESERVED
 from longline.mqtt.packets import Publish, Subscription
 from longline.mqtt.reasons import ReasonCode
-from longline.mqtt.topics import is_shared, valid_filter
+from longline.mqtt.topics import byte_length, is_shared, valid_filter
 from longline.room.session.session import Session
 
 _RESERVED: Final = RESERVED  # bound once: a name of another module is looked up each time
@@ -43,6 +43,12 @@ ALIAS: Final = Refusal(
     "a topic alias that was not offered or not defined",
     True,
 )
+RECEIVE_MAXIMUM: Final = Refusal(
+    ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
+    "receive_maximum_exceeded",
+    "more publications without an answer than CONNACK has allowed",
+    True,
+)
 RESERVED_TOPIC: Final = Refusal(
     ReasonCode.NOT_AUTHORIZED, "topic_reserved", "this topic is the platform's: devices cannot publish to it"
 )
@@ -67,15 +73,37 @@ TOO_MANY: Final = Refusal(
     ReasonCode.QUOTA_EXCEEDED, "too_many_subscriptions", "the session has as many topic filters as it may"
 )
 
+TOO_LONG: Final = Refusal(
+    ReasonCode.QUOTA_EXCEEDED,
+    "filters_too_long",
+    "the session's topic filters are longer together than they may be",
+)
+
 
 @final
 class Rules:
     """The room's, read from its settings."""
 
-    __slots__ = ("max_subscriptions", "max_topic_levels", "topic_alias_maximum")
+    __slots__ = (
+        "max_filter_bytes",
+        "max_subscriptions",
+        "max_topic_levels",
+        "receive_maximum",
+        "topic_alias_maximum",
+    )
 
-    def __init__(self, max_subscriptions: int, max_topic_levels: int, topic_alias_maximum: int) -> None:
+    def __init__(
+        self,
+        *,
+        receive_maximum: int,
+        max_subscriptions: int,
+        max_filter_bytes: int,
+        max_topic_levels: int,
+        topic_alias_maximum: int,
+    ) -> None:
+        self.receive_maximum = receive_maximum
         self.max_subscriptions = max_subscriptions
+        self.max_filter_bytes = max_filter_bytes
         self.max_topic_levels = max_topic_levels
         self.topic_alias_maximum = topic_alias_maximum
 
@@ -106,6 +134,12 @@ class Rules:
         held = session.subscriptions
         if held is not None and len(held) >= self.max_subscriptions and filter not in held:
             return TOO_MANY
+        plain = session.plain
+        length = byte_length(filter)
+        if (0 if plain is None else plain.filter_bytes) + length > self.max_filter_bytes and (
+            held is None or filter not in held
+        ):
+            return TOO_LONG
         if not session.tenant.pubsub and not reserved(filter):
             return NO_PUBSUB
         return None

@@ -1,9 +1,10 @@
 """Who wants a topic of one app: the sessions of this room, and, in an index of their own, other rooms.
 
 Filters without wildcards, nearly all in practice, are a dict from topic to subscribers. Filters with
-wildcards are a trie by level; a topic walks at most two branches a level (`+` and its own name). What
-a topic matched is remembered until a subscription that could change it comes or goes, so a busy
-topic is matched once. The memory is bounded: it is emptied when it takes `CACHE` words.
+wildcards are a trie by level; a topic walks at most two branches a level (`+` and its own name), so a search
+may have to look at as many levels as there are: `visited` tells it to who shares the time out. What a topic
+matched is remembered until a subscription that could change it comes or goes, so a busy topic is matched
+once. The memory is bounded: it is emptied when it takes `CACHE` words.
 """
 
 from typing import Final, Generic, TypeVar, final
@@ -45,7 +46,7 @@ class Level(Generic[Who]):
 class Subscriptions(Generic[Who]):
     """The index of one app."""
 
-    __slots__ = ("_cache", "_exact", "_root", "remembered", "size")
+    __slots__ = ("_cache", "_exact", "_root", "remembered", "size", "visited")
 
     def __init__(self) -> None:
         self._exact: dict[str, dict[Who, Subscriber[Who]]] = {}
@@ -53,6 +54,7 @@ class Subscriptions(Generic[Who]):
         self._cache: dict[str, list[Subscriber[Who]]] = {}
         self.remembered = 0  # words in the cache, at most
         self.size = 0  # subscriptions, all filters of everybody
+        self.visited = 0  # levels that the latest match had to look at: `+` next to a name doubles them
 
     def add(self, filter: str, who: Who, qos: int, no_local: bool) -> bool:
         """Enters or replaces somebody's subscription; True when it is new."""
@@ -113,6 +115,7 @@ class Subscriptions(Generic[Who]):
         [MQTT-3.3.4-2] leaves one delivery for overlapping filters to the server: one is what users expect.
         The list belongs to the index: it must not be changed.
         """
+        self.visited = 0
         found = self._cache.get(topic)
         if found is None:
             found = self._search(topic)
@@ -140,6 +143,7 @@ class Subscriptions(Generic[Who]):
         front: list[Level[Who]] = [self._root]
         for depth, name in enumerate(levels):
             reached: list[Level[Who]] = []
+            self.visited += len(front)
             for level in front:
                 hidden = depth == 0 and name.startswith("$")
                 if level.tails is not None and not hidden:
@@ -153,6 +157,7 @@ class Subscriptions(Generic[Who]):
                         if plus is not None:
                             reached.append(plus)
             front = reached
+        self.visited += len(front)
         for level in front:
             if level.ends is not None:
                 keep_best(best, level.ends)

@@ -34,7 +34,7 @@ from longline.room.push.broadcasts import Broadcasts
 from longline.room.push.frames import Frames
 from longline.room.push.pushes import Pushes
 from longline.room.push.receipts import Receipts
-from longline.room.session.session import Gone, Session
+from longline.room.session.session import Gone, Session, Tenant
 from longline.room.session.sessions import Sessions
 from longline.saver.app_cache import AppCache
 from longline.telemetry.faults import Faults
@@ -203,12 +203,21 @@ class Commands:
         if reason is not None:
             await self._each(command.app, lambda session: self._close(session, reason))
             return
+        self._sessions.renew(tenant, command.generation)
+        await self._learn(tenant)
+
+    async def _learn(self, tenant: Tenant) -> None:
+        """Takes over what has become of an app, when it was changed."""
         try:
-            app = await self._apps.find(command.name)
+            app = await self._apps.find(tenant.name)
         except LonglineError:
             return  # who connects next finds out
-        if app is not None:
+        if app is None or app.number != tenant.app:
+            deleted = CloseReason.APP_DELETED
+            await self._each(tenant.app, lambda session: self._close(session, deleted))
+        else:
             tenant.pubsub = app.pubsub
+            self._sessions.renew(tenant, app.generation)
 
     async def _resync(self) -> None:
         """Commands were lost: whatever they may have said is found out in other ways."""
@@ -216,8 +225,9 @@ class Commands:
         self._counters.resyncs += 1
         self._apps.clear()
         self._routes.doubt()
-        for app in list(self._sessions.tenants):
-            await self._each(app, self._pushes.lost)
+        for tenant in list(self._sessions.tenants.values()):
+            await self._learn(tenant)
+            await self._each(tenant.app, self._pushes.lost)
 
     async def _each(self, app: int, act: Callable[[Session], None]) -> None:
         """Acts on every session of an app, a slice at a time."""

@@ -25,6 +25,7 @@ from longline.mqtt.packets import (
     Puback,
     Pubcomp,
     Publish,
+    Pubrec,
     Pubrel,
     Suback,
     Subscribe,
@@ -37,13 +38,13 @@ from longline.mqtt.reasons import ReasonCode
 from longline.room.counters import RoomCounters
 from longline.room.pubsub.fanout import Fanout
 from longline.room.pubsub.rooms import NOT_YET
-from longline.room.pubsub.rules import ALIAS, Rules, reserved
+from longline.room.pubsub.rules import ALIAS, RECEIVE_MAXIMUM, Rules, reserved
 from longline.room.push.pushes import Pushes
 from longline.room.session.session import Attachment, Gone, Session
 from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
 from longline.room.wire.answers import OWED, Answer, Answers
-from longline.room.wire.connection import GO_ON, HOLD, WAIT, Connection, Wire, WireLimits
+from longline.room.wire.connection import AGAIN, GO_ON, HOLD, WAIT, Connection, Wire, WireLimits
 from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
 
@@ -90,13 +91,17 @@ class Services(Wire):
 
 @final
 class ClientConnection(Connection):
-    """A connected client. `attachment` is the first of its connection, once it was let in."""
+    """A connected client. `attachment` is the first of its connection, once it was let in.
 
-    __slots__ = ("attachment",)
+    `asked_at`: when its CONNECT came, in seconds, rising.
+    """
+
+    __slots__ = ("asked_at", "attachment")
 
     def __init__(self, services: Services) -> None:
         super().__init__(services)
         self.attachment: Attachment | None = None
+        self.asked_at = 0.0
 
     @property
     def services(self) -> Services:
@@ -168,6 +173,14 @@ class ClientConnection(Connection):
             return GO_ON
         session = first.session
         services = self.services
+        answers = self._answers()
+        if answers is not None and packet.qos and len(answers) >= services.rules.receive_maximum:
+            if self.mqtt5:  # [MQTT-3.3.4-9]
+                refusal = RECEIVE_MAXIMUM
+                self.fault(refusal.reason, refusal.code, refusal.message)
+                return GO_ON
+            answers.awaited = True  # 3.1.1 knows no such bound
+            return AGAIN
         services.counters.messages_in += 1
         properties = packet.properties
         if properties is not None and TOPIC_ALIAS in properties and not self._resolve(packet):
@@ -182,12 +195,16 @@ class ClientConnection(Connection):
                     self._puback(packet.packet_id, 0 if reached else NO_SUBSCRIBERS)
                 return HOLD if services.turn.pressed else GO_ON
             refusal = refused
-        if refusal.fatal or packet.qos == 0 or not self.mqtt5:
-            # [MQTT-3.3.5-2] 3.1.1 has no negative PUBACK, and QoS 0 has no answer at all
+        if refusal.fatal and self.mqtt5:  # CONNACK has told it so, which that of 3.1.1 cannot
             self.fault(refusal.reason, refusal.code, refusal.message)
             return GO_ON
+        # Who is cut off for it comes back and does the same again, and gets no pushes meanwhile. Where the
+        # answer cannot say no (QoS 0, and 3.1.1, [MQTT-3.3.5-2] there), only we know of it.
         self.report(refusal.code, refusal.message)
-        self._puback(packet.packet_id, refusal.reason)
+        if packet.qos == 1:
+            self._puback(packet.packet_id, refusal.reason)
+        elif packet.qos:
+            self.send(Pubrec(packet.packet_id, refusal.reason))
         return HOLD if services.turn.pressed else GO_ON
 
     def _resolve(self, packet: Publish) -> bool:
@@ -238,6 +255,9 @@ class ClientConnection(Connection):
             self.send(Puback(due.packet_id, due.reason))
         if not len(answers):
             self.extras.answers = None
+        if answers.awaited and len(answers) < self.services.rules.receive_maximum:
+            answers.awaited = False
+            self.go_on()
 
     def _puback(self, packet_id: int, reason: int) -> None:
         answers = self._answers()

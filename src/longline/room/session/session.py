@@ -28,14 +28,17 @@ class Gone(IntEnum):
 
 @final
 class Tenant:
-    """An app as the room sees it while devices of it are connected."""
+    """An app as the room sees it while devices of it are connected, all of them of its `generation`."""
 
-    __slots__ = ("app", "name", "pubsub", "sessions", "subscriptions")
+    __slots__ = ("app", "generation", "name", "pubsub", "sessions", "subscriptions")
 
-    def __init__(self, app: int, name: str, pubsub: bool, subscriptions: "Subscriptions[Session]") -> None:
+    def __init__(
+        self, app: int, name: str, pubsub: bool, generation: int, subscriptions: "Subscriptions[Session]"
+    ) -> None:
         self.app = app
         self.name = name
         self.pubsub = pubsub
+        self.generation = generation
         self.subscriptions = subscriptions
         self.sessions: dict[str, Session] = {}
 
@@ -86,13 +89,15 @@ class Session:
 
 @final
 class Plain:
-    """What a session has of plain publish/subscribe."""
+    """What a session has of plain publish/subscribe, with the bytes of its filters and of what waits."""
 
-    __slots__ = ("queue", "subscriptions")
+    __slots__ = ("filter_bytes", "queue", "queue_bytes", "subscriptions")
 
     def __init__(self) -> None:
         self.subscriptions: set[str] | None = None
+        self.filter_bytes = 0
         self.queue: deque[PublishFrame | Held] | None = None
+        self.queue_bytes = 0
 
 
 @final

@@ -1,8 +1,9 @@
 """The sessions of a room: how they come to a connection, and what follows when they lose it."""
 
 from collections.abc import Callable
-from typing import final
+from typing import Final, final
 
+from longline.model.commands import CloseReason
 from longline.mqtt.reasons import ReasonCode
 from longline.room.counters import RoomCounters
 from longline.room.pubsub.fanout import Fanout
@@ -11,6 +12,35 @@ from longline.room.push.pushes import Pushes
 from longline.room.session.outlet import Outlet
 from longline.room.session.session import Attachment, Gone, Session, Tenant
 from longline.telemetry.faults import Faults
+
+SLICE: Final = 500  # sessions closed in one turn
+NOT_AUTHORIZED: Final = ReasonCode.NOT_AUTHORIZED
+KEY_ROTATED: Final = CloseReason.KEY_ROTATED.value
+
+
+@final
+class Ending:
+    """Sessions that are closed, a slice in each turn."""
+
+    __slots__ = ("_code", "_gone", "_index", "_reason", "_sessions", "_started")
+
+    def __init__(
+        self, index: "Sessions", sessions: list[Session], gone: Gone, reason: ReasonCode, code: str
+    ) -> None:
+        self._index = index
+        self._sessions = sessions
+        self._gone = gone
+        self._reason = reason
+        self._code = code
+        self._started = 0
+
+    def serve(self) -> bool:
+        """Closes the next ones; False when they were the last."""
+        end = self._started + SLICE
+        for session in self._sessions[self._started : end]:
+            self._index.close_one(session, self._gone, self._reason, self._code)
+        self._started = end
+        return end < len(self._sessions)
 
 
 @final
@@ -43,12 +73,19 @@ class Sessions:
         tenant = self.tenants.get(app)
         return [] if tenant is None else list(tenant.sessions.values())
 
-    def enter(self, app: int, name: str, pubsub: bool) -> Tenant:
+    def enter(self, app: int, name: str, pubsub: bool, generation: int = 0) -> Tenant:
         """The app's tenant, made on its first session."""
         tenant = self.tenants.get(app)
         if tenant is None:
-            tenant = self.tenants[app] = Tenant(app, name, pubsub, Subscriptions())
+            tenant = self.tenants[app] = Tenant(app, name, pubsub, generation, Subscriptions())
         return tenant
+
+    def renew(self, tenant: Tenant, generation: int) -> None:
+        """An app is of this generation now: sessions that are there from an earlier one end, in slices."""
+        if generation > tenant.generation:
+            tenant.generation = generation
+            ending = Ending(self, list(tenant.sessions.values()), Gone.CLOSED, NOT_AUTHORIZED, KEY_ROTATED)
+            self._fanout.turn.slice(ending.serve)
 
     # --- coming -----------------------------------------------------------------------------------
 
@@ -84,6 +121,17 @@ class Sessions:
         else:
             self._counters.closed.add(code)
             self.detach(attachment)
+
+    def close_one(self, session: Session, gone: Gone, reason: ReasonCode, code: str) -> None:
+        """As `close`, for one of many that may have gone or been taken over meanwhile.
+
+        Whatever is wrong with it is kept from the others.
+        """
+        try:
+            if session.tenant.sessions.get(session.device) is session:
+                self.close(session, gone, reason, code)
+        except Exception as error:
+            self._faults.note("room.sessions", error)
 
     def lost(self, first: Attachment) -> None:
         """A connection is gone, and with it all that were attached to it."""

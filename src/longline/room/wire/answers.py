@@ -19,11 +19,16 @@ class Answer:
 
 @final
 class Answers:
-    """Those that wait for other rooms, and those behind them [MQTT-4.6.0-2]."""
+    """Those that wait for other rooms, and those behind them [MQTT-4.6.0-2].
 
-    __slots__ = ("_waiting",)
+    As many as a client may have publications without an answer: the next one ends its connection, or, when it
+    was not told of the bound, is `awaited`, and not dealt with until there are fewer.
+    """
+
+    __slots__ = ("_waiting", "awaited")
 
     def __init__(self) -> None:
+        self.awaited = False
         self._waiting: deque[Answer] = deque()
 
     def __len__(self) -> int:

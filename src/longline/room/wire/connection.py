@@ -17,6 +17,7 @@ from longline.room.counters import RoomCounters
 from longline.room.session.outlet import Outlet
 from longline.room.turn import Turn
 from longline.room.wire.answers import Answers
+from longline.room.wire.unread import UNKNOWN, unread
 from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
 
@@ -24,12 +25,15 @@ CLOSE_GRACE: Final = 5  # ticks that a closed connection gets to take its last b
 UNDER_WAY: Final = 1  # tick: part of the one under way is over already, and no deadline may come early
 MOVED_SIZE: Final = 64  # bytes that a DISCONNECT takes which names a server, besides that name
 
+FULL: Final = 16_384  # bytes unread, from where on a peer may not be able to send more
+
 NO_LIMIT: Final = 268_435_460  # bytes: the largest packet that the wire can express, section 2.1.4
 
 # What may follow a packet:
 GO_ON: Final = 0  # the next one
 WAIT: Final = 1  # nothing, until `go_on` is called
 HOLD: Final = 2  # nothing, until the stores keep up again
+AGAIN: Final = 3  # nothing, and it is not dealt with itself, until `go_on` is called
 
 # Their members are looked up here, once, and compared by `is`: in compiled code the rest costs more than the
 # call.
@@ -90,7 +94,7 @@ class Wire:
 class Extras:
     """What few connections have: the others are idle, and there are millions."""
 
-    __slots__ = ("aliases", "answers", "backlog", "max_outgoing", "peer", "reported")
+    __slots__ = ("aliases", "answers", "backlog", "max_outgoing", "peer", "reported", "unread")
 
     def __init__(self) -> None:
         self.peer: str | None = None  # the address, only where connections are counted by address
@@ -99,6 +103,7 @@ class Extras:
         self.backlog: list[Packet] | None = None  # what has to wait; while there is one, nothing is read
         self.aliases: dict[int, str] | None = None  # the client's topic aliases
         self.answers: Answers | None = None  # while a PUBACK has to wait
+        self.unread = 0  # bytes that we had not read when its time was up last
 
 
 class Connection(Outlet):
@@ -135,7 +140,7 @@ class Connection(Outlet):
     # --- what the derived class does --------------------------------------------------------------
 
     def received(self, packet: Packet) -> int:
-        """Deals with a packet; returns what may follow it: GO_ON, WAIT or HOLD."""
+        """Deals with a packet; returns what may follow it: GO_ON, WAIT, HOLD or AGAIN."""
         raise NotImplementedError
 
     def flowing(self) -> None:
@@ -151,6 +156,7 @@ class Connection(Outlet):
     def connection_made(self, transport: asyncio.Transport) -> None:
         self.transport = transport
         wire = self.wire
+        wire.counters.accepted += 1
         wire.counters.connections += 1
         if not wire.admits(self):
             transport.abort()
@@ -172,6 +178,9 @@ class Connection(Outlet):
 
     def resume_writing(self) -> None:
         self.blocked = False
+        self.link.last_heard = self.wire.wheel.now  # as in `go_on`
+        if self._extras is not None:
+            self._extras.unread = 0
         self._listen()
         self.flowing()
 
@@ -200,7 +209,16 @@ class Connection(Outlet):
         done = 0
         try:
             while done < count and not self.ended:
-                follows = self.received(packets[done])
+                packet = packets[done]
+                # Who publishes waits for the next turn, the first time, too; a PINGREQ for no publication.
+                if turn.spent > turn.budget and (done or packet.kind == PUBLISH):
+                    self._put_aside(packets[done:])
+                    turn.later(self.go_on)
+                    return
+                follows = self.received(packet)
+                if follows == AGAIN:
+                    self._put_aside(packets[done:])
+                    return
                 done += 1
                 turn.spent += 1
                 if follows != GO_ON:
@@ -208,10 +226,6 @@ class Connection(Outlet):
                     if follows == HOLD:
                         self.wire.counters.publishers_paused += 1
                         turn.hold(self.go_on)
-                    return
-                if turn.spent > turn.budget and done < count and not self.ended:
-                    self._put_aside(packets[done:])
-                    turn.later(self.go_on)
                     return
         except Exception as error:  # our own: what this peer has sent must not cost the others anything
             self.wire.faults.note("room.packets", error)
@@ -377,6 +391,19 @@ class Connection(Outlet):
         if transport is not None:
             transport.abort()
 
+    def _spoke(self) -> bool:
+        """Whether a client that is not read from has said something since its time was up last.
+
+        What we did not read is not silence. When it has no room left to say more, nobody can know.
+        """
+        transport = self.transport
+        if transport is None:
+            return False
+        extras = self.extras
+        before = extras.unread
+        extras.unread = unread(transport)
+        return extras.unread > before or extras.unread == UNKNOWN or extras.unread >= FULL
+
     def expired(self) -> None:
         wire = self.wire
         phase = self.link.phase
@@ -385,7 +412,7 @@ class Connection(Outlet):
         if phase is _OPEN:
             # [MQTT-3.1.2-22] silence for one and a half times the keep alive: the peer is gone
             left = self.keep_alive - int(wire.wheel.now - self.link.last_heard)
-            if self.backlog is not None:  # we do not listen now
+            if self.backlog is not None or (self.blocked and self._spoke()):  # we do not listen now
                 wire.wheel.set(self, self.keep_alive)
             elif left <= 0:
                 self.close(ReasonCode.KEEP_ALIVE_TIMEOUT, "keep_alive_timeout")

@@ -95,6 +95,7 @@ class KvApps:
             server_key_hash=app.server_key_hash,
             device_secret=app.device_secret,
             pubsub=app.pubsub,
+            generation=app.generation,
         )
         head = stored[: stored.index(b":", TOKEN) + 1]
         done = await self._store.run(

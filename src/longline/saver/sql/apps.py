@@ -8,9 +8,9 @@ from longline.saver.sql.database import Database
 from longline.saver.sql.members import Members
 from longline.saver.sql.worker import Worker
 
-_apps = msgspec.json.Decoder(list[tuple[int, str, str, str, str, int, int]])
+_apps = msgspec.json.Decoder(list[tuple[int, str, str, str, str, int, int, int]])
 
-APP = "json_array(number, app, name, hex(server_key_hash), device_secret, pubsub, created_at)"
+APP = "json_array(number, app, name, hex(server_key_hash), device_secret, pubsub, created_at, generation)"
 
 
 def deleted_apps(database: Database) -> set[int]:
@@ -53,8 +53,9 @@ class SqlApps:
         number = (database.number("SELECT value FROM meta WHERE name = 'last_app'") or 0) + 1
         database.run("INSERT OR REPLACE INTO meta VALUES ('last_app', ?1)", number)
         database.run(
-            "INSERT INTO apps (number, app, name, server_key_hash, device_secret, pubsub, created_at)"
-            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO apps"
+            " (number, app, name, server_key_hash, device_secret, pubsub, created_at, generation)"
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             number,
             app.app,
             app.name,
@@ -62,6 +63,7 @@ class SqlApps:
             app.device_secret,
             app.pubsub,
             app.created_at,
+            app.generation,
         )
         return msgspec.structs.replace(app, number=number)
 
@@ -88,8 +90,9 @@ class SqlApps:
                 device_secret=secret,
                 pubsub=bool(pubsub),
                 created_at=created_at,
+                generation=generation,
             )
-            for number, app, name, key_hash, secret, pubsub, created_at in _apps.decode(
+            for number, app, name, key_hash, secret, pubsub, created_at, generation in _apps.decode(
                 self._reading.text(sql, *values)
             )
         ]
@@ -103,12 +106,13 @@ class SqlApps:
 
     def _update_one(self, app: App, before: App) -> bool | AppNotFound:
         changed = self._writing.run(
-            "UPDATE apps SET name = ?2, server_key_hash = ?3, device_secret = ?4, pubsub = ?5"
-            " WHERE number = ?1 AND NOT deleted"
-            " AND name = ?6 AND server_key_hash = ?7 AND device_secret = ?8 AND pubsub = ?9",
+            "UPDATE apps"
+            " SET name = ?2, server_key_hash = ?3, device_secret = ?4, pubsub = ?5, generation = ?6"
+            " WHERE number = ?1 AND NOT deleted AND name = ?7 AND server_key_hash = ?8"
+            " AND device_secret = ?9 AND pubsub = ?10 AND generation = ?11",
             app.number,
-            *(app.name, app.server_key_hash, app.device_secret, app.pubsub),
-            *(before.name, before.server_key_hash, before.device_secret, before.pubsub),
+            *(app.name, app.server_key_hash, app.device_secret, app.pubsub, app.generation),
+            *(before.name, before.server_key_hash, before.device_secret, before.pubsub, before.generation),
         )
         if changed or self._members.of(app.number) is not None:
             return changed > 0

@@ -16,6 +16,7 @@ CREATE TABLE apps (
   device_secret   TEXT    NOT NULL,
   pubsub          INTEGER NOT NULL,
   created_at      INTEGER NOT NULL,
+  generation      INTEGER NOT NULL,
   next_ordinal    INTEGER NOT NULL DEFAULT 0,
   deleted         INTEGER NOT NULL DEFAULT 0
 );

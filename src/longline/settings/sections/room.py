@@ -57,7 +57,9 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
     accept_backlog: Annotated[
         int,
         about(
-            "Connections the kernel holds until they are accepted; it is capped by `net.core.somaxconn`.",
+            "Connections the kernel holds until they are accepted; it is capped by `net.core.somaxconn`. "
+            "While the node is slow to accept them, it has the kernel hold fewer: those that it accepts "
+            "within a quarter of a second, and no less than 16.",
             unit="connections",
             low=1,
             high=65535,
@@ -69,7 +71,8 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
         str | None,
         about(
             "Lets clients without credentials into this app, which is created when missing, with plain "
-            "publish/subscribe on. Unset: nobody gets in without a token."
+            "publish/subscribe on. They are devices of their own, `anonymous-{client identifier}`. Unset: "
+            "nobody gets in without a token."
         ),
     ] = None
     allow: Annotated[
@@ -127,6 +130,16 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
             high=1_000_000,
         ),
     ] = 20_000
+    connect_patience: Annotated[
+        float,
+        about(
+            "How long a client is taken to wait for the answer to its CONNECT. When more wait than can be "
+            "served, the newest are served first, and who has waited for so long is refused as busy.",
+            unit="s",
+            low=0.1,
+            high=300,
+        ),
+    ] = 5.0
     connect_timeout: Annotated[
         float,
         about(
@@ -187,6 +200,10 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
     max_subscriptions: Annotated[
         int, about("Topic filters of one session.", unit="filters", low=0, high=100_000)
     ] = 100
+    max_filter_bytes: Annotated[
+        int,
+        about("Length of the topic filters of one session, together.", unit="bytes", low=1, high=GIB),
+    ] = 64 * KIB
     max_topic_levels: Annotated[
         int, about("Levels in a topic or a topic filter.", unit="levels", low=1, high=128)
     ] = 16
@@ -235,6 +252,16 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
             high=1_000_000,
         ),
     ] = 1000
+    session_queue_bytes: Annotated[
+        int,
+        about(
+            "Bytes of the messages that wait for one slow subscriber as `session_queue` says; one that would "
+            "be more is dropped and counted, unless it is the only one.",
+            unit="bytes",
+            low=4 * KIB,
+            high=GIB,
+        ),
+    ] = MIB
     ack_delay: Annotated[
         float,
         about(

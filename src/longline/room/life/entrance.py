@@ -1,0 +1,131 @@
+"""The queue of CONNECTs: they are looked at in portions, and who has gone or waited too long costs nothing.
+
+A client that gives up and comes again is one CONNECT more each time, and they come the faster the slower we
+are. So nothing is done for who is not there any more, the newest are served first when not all can be
+(`flow/line.py`), and who has waited for longer than clients do is told that the server is busy.
+"""
+
+import asyncio
+import select
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import structlog
+
+from longline.flow.line import Line, Portion
+from longline.mqtt.packets import Connect
+from longline.mqtt.reasons import ReasonCode
+from longline.room.counters import RoomCounters
+from longline.room.session.client import ClientConnection
+
+MOST: Final = 256  # CONNECTs worked on together
+LEAST: Final = 16  # the same, in a process that gets hardly any work done
+TARGET: Final = 0.1  # s that the tokens of a portion may take to verify
+EACH_TIME: Final = 2  # who waited too long is told by whoever comes: so many, and no turn is long for it
+LOG_EVERY: Final = 10.0  # s
+
+Asking = tuple[ClientConnection, Connect]
+
+log = structlog.get_logger()
+
+
+class Entrance:
+    """Owned by admission, which runs `run`. `serve` answers a portion, and never raises.
+
+    `clock` in seconds, rising.
+    """
+
+    def __init__(
+        self,
+        serve: Callable[[Sequence[Asking]], Awaitable[None]],
+        counters: RoomCounters,
+        *,
+        patience: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self.portion = Portion(MOST, LEAST, TARGET)
+        self._serve = serve
+        self._counters = counters
+        self._clock = clock
+        self._line: Line[Asking] = Line(patience)
+        self._news = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._refused = 0  # since it was last told of
+        self._told_at = float("-inf")
+
+    def __len__(self) -> int:
+        """How many wait, without those under way."""
+        return len(self._line)
+
+    def add(self, client: ClientConnection, packet: Connect) -> None:
+        """A CONNECT has come in."""
+        now = self._clock()
+        client.asked_at = now
+        self._line.add((client, packet), now)
+        self._news.set()
+        self._idle.clear()
+        overdue = self._line.overdue(now, EACH_TIME)
+        if overdue:
+            self._give_up(overdue, now)
+
+    async def idle(self) -> None:
+        """Returns when nobody waits and nobody is under way."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Serves for as long as its owner lets it."""
+        while True:
+            await self._news.wait()
+            now = self._clock()
+            portion = []
+            for asking, came in self._line.take(self.portion.size):
+                self._counters.connect_wait.observe(max(0.0, now - came))
+                portion.append(asking)
+            there = still_there(portion)
+            if there:
+                await self._serve(there)
+            else:
+                await asyncio.sleep(0)
+            if not self._line:
+                self._news.clear()
+                self._idle.set()
+
+    def _give_up(self, overdue: Sequence[tuple[Asking, float]], now: float) -> None:
+        for _, came in overdue:
+            self._counters.connect_wait.observe(now - came)
+        for client, _ in still_there([asking for asking, _ in overdue]):
+            client.close(ReasonCode.SERVER_BUSY, "waited_too_long")
+            self._refused += 1
+        if self._refused and now >= self._told_at + LOG_EVERY:
+            log.warning("connects_refused", reason="waited too long", count=self._refused)
+            self._told_at = now
+            self._refused = 0
+
+
+def still_there(portion: Sequence[Asking]) -> list[Asking]:
+    """Those who have not hung up, which the kernel knows before their transports do.
+
+    To authenticate the others is work for nobody; and to bind them would take their sessions away from where
+    they went meanwhile.
+    """
+    poll = select.poll()
+    handles = []
+    for client, _ in portion:
+        transport = client.transport
+        peer = transport.get_extra_info("socket") if transport is not None else None
+        handle = peer.fileno() if peer is not None else -1
+        handles.append(handle)
+        if handle >= 0:
+            poll.register(handle, select.POLLRDHUP)
+    gone = {handle for handle, _ in poll.poll(0)}
+    there = []
+    for asking, handle in zip(portion, handles, strict=True):
+        client, _ = asking
+        if handle in gone:
+            # Its transport is not read from meanwhile, and would not notice.
+            client.wire.counters.closed.add("hung_up")
+            client.abort()
+        elif client.transport is not None:
+            there.append(asking)
+    return there

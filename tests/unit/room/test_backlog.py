@@ -1,0 +1,89 @@
+"""What the kernel may hold of connections that nobody has accepted yet."""
+
+import asyncio
+import socket
+from contextlib import suppress
+
+from longline.room.wire.backlog import INTERVAL, Backlog
+from longline.room.wire.listeners import held, listen, resize
+from longline.testing.clock import VirtualClock, settle
+
+
+class Room:
+    """Accepts `accepts` connections each time that it is looked at; the kernel holds `held`."""
+
+    def __init__(self, most: int = 4096) -> None:
+        self.told: list[int] = []
+        self.held = 0
+        self.accepted = 0
+        self.clock = VirtualClock()
+        self.backlog = Backlog(
+            most,
+            held=lambda: self.held,
+            accepted=lambda: self.accepted,
+            resize=self.told.append,
+            clock=self.clock.now,
+            sleep=self.clock.sleep,
+        )
+
+
+def test_a_room_that_accepts_slowly_has_the_kernel_hold_what_is_accepted_in_a_clients_patience() -> None:
+    room = Room()
+    backlog = room.backlog
+    backlog.saw(held=1000, accepted=1000, seconds=0.1)  # 10,000 a second: all of them in a tenth
+    assert room.told == []
+    backlog.saw(held=4096, accepted=100, seconds=0.1)  # 1000 a second
+    assert room.told == [250]
+    backlog.saw(held=4000, accepted=0, seconds=15.0)  # it stood still
+    assert room.told == [250, 16]
+    backlog.saw(held=16, accepted=0, seconds=15.0)
+    assert room.told == [250, 16]
+
+
+def test_it_holds_more_again_when_it_is_fast_enough() -> None:
+    room = Room()
+    room.backlog.saw(held=4096, accepted=0, seconds=15.0)
+    for _ in range(10):
+        room.backlog.saw(held=10, accepted=10, seconds=0.1)
+    assert room.told == [16, 32, 64, 128, 256, 512, 1024, 2048, 4096]
+
+
+def test_a_backlog_that_is_small_by_its_setting_stays_that_small() -> None:
+    room = Room(8)
+    room.backlog.saw(held=8, accepted=0, seconds=10.0)
+    room.backlog.saw(held=0, accepted=0, seconds=0.1)
+    assert room.told == []
+
+
+async def test_it_looks_at_what_the_kernel_holds_and_at_what_was_accepted_meanwhile() -> None:
+    room = Room()
+    task = asyncio.create_task(room.backlog.run())
+    await settle()
+    room.held, room.accepted = 4096, 100
+    await room.clock.advance(INTERVAL)
+    assert len(room.told) == 1
+    assert 200 < room.told[0] < 300
+    room.held, room.accepted = 0, 4196
+    await room.clock.advance(INTERVAL)
+    assert room.told[1:] == [2 * room.told[0]]
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def test_the_kernel_tells_what_it_holds_and_takes_another_bound_while_it_listens() -> None:
+    with listen("127.0.0.1", 0, reuse_port=False) as listener:
+        listener.listen(128)
+        assert held(listener) == 0
+        with socket.create_connection(listener.getsockname()):
+            assert held(listener) == 1
+            resize(listener, 64)
+            listener.accept()[0].close()
+            assert held(listener) == 0
+
+
+def test_a_listener_that_was_closed_is_no_error() -> None:
+    listener = listen("127.0.0.1", 0, reuse_port=False)
+    listener.close()
+    resize(listener, 64)
+    assert held(listener) == 0
