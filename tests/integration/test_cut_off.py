@@ -28,8 +28,11 @@ DEVICES = 40
 class Site:
     """Two rooms, and what they need; the first reaches the store and the keeper through `networks`."""
 
-    def __init__(self, directory: Path, networks: Mapping[str, FaultProxy], store: str, keeper: str) -> None:
+    def __init__(
+        self, directory: Path, networks: Mapping[str, FaultProxy], redis: RedisServer, keeper: str
+    ) -> None:
         self.networks = networks
+        self.redis = redis
         self.key = secrets.token_urlsafe(16)
         self.ports = free_ports(5)
         self.room_ports = self.ports[:2]
@@ -40,7 +43,7 @@ class Site:
             "LONGLINE_KEEPER__REPORT_INTERVAL": "0.5",
             "LONGLINE_STORE__PARTITIONS": "8",
         }
-        near = {"LONGLINE_STORE__URL": store, "LONGLINE_KEEPER__HOSTS": keeper}
+        near = {"LONGLINE_STORE__URL": redis.url, "LONGLINE_KEEPER__HOSTS": keeper}
         far = {
             "LONGLINE_STORE__URL": f"redis://127.0.0.1:{networks['store'].port}",
             "LONGLINE_KEEPER__HOSTS": f"127.0.0.1:{networks['keeper'].port}",
@@ -74,6 +77,13 @@ class Site:
             answer = await client.get(f"{self.url}/v1/dispatch", params={"app": "cut", "device": "d"})
         return {endpoint["port"] for endpoint in answer.raise_for_status().json()["endpoints"]}
 
+    async def are_ready(self) -> list[bool]:
+        return [await self.is_ready(room) for room in range(2)]
+
+    def looks(self) -> list[int]:
+        """How often each room has looked in vain for the others, which it does every few seconds."""
+        return [room.log.read_text().count("rooms_unknown") for room in self.rooms]
+
     async def is_ready(self, room: int) -> bool:
         async with httpx.AsyncClient(trust_env=False) as client:
             return await self.rooms[room].is_ready(client)
@@ -88,7 +98,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
             name: await stack.enter_async_context(FaultProxy("127.0.0.1", port))
             for name, port in (("store", redis.port), ("keeper", keeper.port))
         }
-        site = Site(tmp_path, networks, redis.url, keeper.host)
+        site = Site(tmp_path, networks, redis, keeper.host)
         for process in site.processes:
             process.start()
             stack.push_async_callback(process.kill)
@@ -97,25 +107,23 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         yield site
 
 
-@pytest.mark.parametrize("cut", ["store", "keeper"])
-async def test_the_devices_of_a_room_that_is_cut_off_are_served_elsewhere(site: Site, cut: str) -> None:
-    got: dict[str, list[str]] = {}
-    devices: dict[str, Device] = {}
-    async with AsyncExitStack() as stack:
-        center = await stack.enter_async_context(Center(site.url, site.key))
-        secret = (await center.create_app("cut")).device_secret
+class Devices:
+    """Devices in the first room, and what each of them got."""
 
-        async def listen(device: Device, texts: list[str]) -> None:
-            while True:
-                message = await device.receive()
-                texts.append(message.text)
-                await message.ack()
+    def __init__(self, site: Site, center: Center, stack: AsyncExitStack) -> None:
+        self.got: dict[str, list[str]] = {}
+        self._devices: list[Device] = []
+        self._site = site
+        self._center = center
+        self._stack = stack
 
+    async def connect(self) -> None:
+        secret = (await self._center.create_app("cut")).device_secret
         for number in range(DEVICES):
             name = f"d{number:02}"
             device = Device(
                 "127.0.0.1",
-                site.room_ports[0],
+                self._site.room_ports[0],
                 app="cut",
                 device=name,
                 token=jwt.encode({"sub": name}, secret, algorithm="HS256"),
@@ -123,35 +131,80 @@ async def test_the_devices_of_a_room_that_is_cut_off_are_served_elsewhere(site: 
                 backoff_base=0.05,
                 backoff_cap=0.5,
             )
-            devices[name] = await stack.enter_async_context(device)
-            got[name] = []
-            listening = asyncio.create_task(listen(device, got[name]))
-            stack.callback(listening.cancel)
+            self._devices.append(await self._stack.enter_async_context(device))
+            self.got[name] = []
+            listening = asyncio.create_task(self._listen(device, self.got[name]))
+            self._stack.callback(listening.cancel)
             async with asyncio.timeout(WITHIN):
                 await device.wait_connected()
 
-        async def push(text: str) -> None:
-            for name in devices:
-                await center.send("cut", text, devices=[name])
+    async def _listen(self, device: Device, texts: list[str]) -> None:
+        while True:
+            message = await device.receive()
+            texts.append(message.text)
+            await message.ack()
 
-        async def rooms() -> set[str]:
-            return {str((await center.device("cut", name)).room).rpartition("-")[0] for name in devices}
+    async def push(self, text: str) -> None:
+        for name in self.got:
+            await self._center.send("cut", text, devices=[name])
 
-        await push("before")
-        await eventually(lambda: list(got.values()), [["before"]] * DEVICES, WITHIN, tell=site.tail)
-        site.networks[cut].stall()
-        await push("during")
-        await eventually(lambda: site.is_ready(0), False, WITHIN, tell=site.tail)
-        await eventually(site.offered, {site.room_ports[1]}, WITHIN, tell=site.tail)
-        await eventually(rooms, {"room-1"}, WITHIN, tell=site.tail)
-        await push("after")
-        wanted = [["before", "during", "after"]] * DEVICES
-        await eventually(lambda: list(got.values()), wanted, WITHIN, tell=site.tail)
-        site.networks[cut].resume()
-        await until(lambda: site.is_ready(0), WITHIN, tell=site.tail)
-        await eventually(site.offered, set(site.room_ports), WITHIN, tell=site.tail)
-        await push("again")
+    async def got_all(self, *texts: str) -> None:
         await eventually(
-            lambda: list(got.values()), [[*each, "again"] for each in wanted], WITHIN, tell=site.tail
+            lambda: list(self.got.values()), [list(texts)] * DEVICES, WITHIN, tell=self._site.tail
         )
-        assert await rooms() == {"room-1"}, "nobody is taken back"
+
+    async def rooms(self) -> set[str]:
+        return {str((await self._center.device("cut", name)).room).rpartition("-")[0] for name in self.got}
+
+    @property
+    def undisturbed(self) -> int:
+        """How many have connected once."""
+        return sum(device.statistics.connects == 1 for device in self._devices)
+
+
+@pytest_asyncio.fixture
+async def devices(site: Site) -> AsyncIterator[Devices]:
+    async with AsyncExitStack() as stack:
+        center = await stack.enter_async_context(Center(site.url, site.key))
+        devices = Devices(site, center, stack)
+        await devices.connect()
+        yield devices
+
+
+@pytest.mark.parametrize("cut", ["store", "keeper"])
+async def test_the_devices_of_a_room_that_is_cut_off_are_served_elsewhere(
+    site: Site, devices: Devices, cut: str
+) -> None:
+    await devices.push("before")
+    await devices.got_all("before")
+    site.networks[cut].stall()
+    await devices.push("during")
+    await eventually(lambda: site.is_ready(0), False, WITHIN, tell=site.tail)
+    await eventually(site.offered, {site.room_ports[1]}, WITHIN, tell=site.tail)
+    await eventually(devices.rooms, {"room-1"}, WITHIN, tell=site.tail)
+    await devices.push("after")
+    await devices.got_all("before", "during", "after")
+    site.networks[cut].resume()
+    await until(lambda: site.is_ready(0), WITHIN, tell=site.tail)
+    await eventually(site.offered, set(site.room_ports), WITHIN, tell=site.tail)
+    await devices.push("again")
+    await devices.got_all("before", "during", "after", "again")
+    assert await devices.rooms() == {"room-1"}, "nobody is taken back"
+
+
+async def test_when_the_store_is_away_for_all_rooms_they_keep_their_devices(
+    site: Site, devices: Devices
+) -> None:
+    """Each says so through the keeper, and knows of no room that could do better."""
+    site.redis.pause()
+    try:
+        await eventually(site.are_ready, [False, False], WITHIN, tell=site.tail)
+        before = site.looks()
+        await until(lambda: all(map(int.__gt__, site.looks(), [count + 1 for count in before])), WITHIN)
+    finally:
+        site.redis.resume()
+    await eventually(site.are_ready, [True, True], WITHIN, tell=site.tail)
+    await devices.push("after")
+    await devices.got_all("after")
+    # At the first moment one may not have heard yet that the other is cut off too.
+    assert devices.undisturbed >= DEVICES * 3 / 4
