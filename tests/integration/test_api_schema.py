@@ -131,7 +131,7 @@ def described(served: Served) -> schemathesis.BaseSchema:
 
 
 def whole(value: JsonValue) -> JsonValue:
-    """The same without 1.0 for 1: JSON Schema calls that an integer too, and we are stricter."""
+    """The same without 1.0 for 1: in a query it is a text, and none of a number."""
     if isinstance(value, dict):
         return {key: whole(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -160,8 +160,6 @@ def test_every_operation_does_what_the_document_says(
             lenient: list[schemathesis.CheckFunction] = []
             if case.operation.path.endswith(":batch"):
                 lenient.append(negative_data_rejection)
-            if isinstance(case.body, dict):
-                case.body = whole(case.body)
             case.query = {name: whole(value) for name, value in case.query.items()}
             case.call_and_validate(headers=HEADERS, excluded_checks=lenient)
 
