@@ -122,6 +122,8 @@ def described(served: Served) -> schemathesis.BaseSchema:
                     parameter["schema"] = {"enum": ["room.linger"]}
                 if parameter["name"] == "wait":  # nothing happens here, however long one waits
                     parameter["schema"]["maximum"] = 0
+    options = document["components"]["schemas"]["Options"]["properties"]
+    options["spread_over"]["maximum"] = 0  # at most the ttl, which a schema cannot say
     value = document["components"]["schemas"]["ConfigValue"]["properties"]
     value["value"] = {"type": "number", "minimum": 0, "maximum": 3600}
     del value["nodes"]  # there is none
