@@ -134,7 +134,7 @@ class _Handlers:
         self._kick = Query(KickQuery)
         self._profile = Body(NewProfile)
         self._change = Body(ProfileChange)
-        self._batch = Body(DeviceBatch)
+        self._batch = Body(DeviceBatch, items=True)
         self._raw_batch = Body(RawDeviceBatch)
         self._batch_item = Body(BatchDevice)
         self._status = Body(StatusRequest)

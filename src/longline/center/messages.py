@@ -152,7 +152,7 @@ class _Handlers:
         self._durability = durability
         self._clock = clock
         self._message = Body(MessageBody)
-        self._batch = Body(MessageBatch)
+        self._batch = Body(MessageBatch, items=True)
         self._raw_batch = Body(RawMessageBatch)
         self._page = Query(PageQuery)
 

@@ -34,8 +34,7 @@ from longline.version import VERSION
 
 _ABOUT = """Pushes messages to devices, and says of each what became of it.
 
-Errors have one form; `error.code` is stable. Lists take `limit` and `cursor`. Times are RFC 3339 in UTC. An
-integer is written without a fraction: 60, and not 60.0.
+Errors have one form; `error.code` is stable. Lists take `limit` and `cursor`. Times are RFC 3339 in UTC.
 """
 _KEY = "key"
 _SCHEMAS = "#/components/schemas/"

@@ -18,6 +18,10 @@ BODY_DEADLINE = 30.0  # seconds; a body that trickles in holds one of `center.ma
 
 Model = TypeVar("Model")
 
+_EXACT = 1 << 53  # up to here every float that is whole is one integer
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_anything = msgspec.json.Decoder()
+
 
 async def read_bytes(request: Request) -> bytes:
     """The whole body; `BadRequest` when it does not arrive in time. Its size is bounded by the gate.
@@ -36,13 +40,18 @@ async def read_bytes(request: Request) -> bytes:
 
 
 class Body(Generic[Model]):
-    """A request's JSON body of one type. With `default`, no body at all means that value."""
+    """A request's JSON body of one type. With `default`, no body at all means that value.
 
-    __slots__ = ("_decoder", "default", "model")
+    An integer may be written as 60.0, which JSON Schema takes for one (RFC 8259 knows numbers only). `items`:
+    the body is a list of others, of which each is decoded by itself where the whole cannot be.
+    """
 
-    def __init__(self, model: type[Model], default: Model | None = None) -> None:
+    __slots__ = ("_decoder", "_items", "default", "model")
+
+    def __init__(self, model: type[Model], default: Model | None = None, *, items: bool = False) -> None:
         self.model = model
         self.default = default
+        self._items = items
         self._decoder = msgspec.json.Decoder(model)
 
     async def read(self, request: Request) -> Model:
@@ -59,9 +68,38 @@ class Body(Generic[Model]):
         try:
             return self._decoder.decode(data)
         except msgspec.ValidationError as error:
+            if not self._items and "Expected `int`" in str(error) and "got `float`" in str(error):
+                return self._decode_whole(data)
             raise from_validation(error) from None
         except (msgspec.DecodeError, RecursionError) as error:
             raise from_malformed(error) from None
+
+    def _decode_whole(self, data: bytes | msgspec.Raw) -> Model:
+        try:
+            return self._decoder.decode(_whole(data))
+        except msgspec.ValidationError as error:
+            raise from_validation(error) from None
+        except (msgspec.DecodeError, RecursionError) as error:  # behind what did not fit
+            raise from_malformed(error) from None
+
+
+def _whole(data: bytes | msgspec.Raw) -> bytes:
+    """The same object with integers for numbers such as 60.0. What devices get stays as it was written."""
+    fields = _fields.decode(data)
+    for name, value in fields.items():
+        if name != "payload":
+            fields[name] = msgspec.Raw(msgspec.json.encode(_integers(_anything.decode(value))))
+    return msgspec.json.encode(fields)
+
+
+def _integers(value: object) -> object:
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) <= _EXACT else value
+    if isinstance(value, dict):
+        return {key: _integers(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_integers(inner) for inner in value]
+    return value
 
 
 def check_utf8(data: bytes) -> None:

@@ -268,3 +268,24 @@ async def test_the_messages_of_a_batch_reach_a_room_in_one_step_and_in_order(
     assert ids == sorted(ids)
     (batch,) = sent
     assert [command.message.id for command in batch if isinstance(command, Unicast)] == ids
+
+
+async def test_a_whole_number_with_a_fraction_is_a_whole_number(api: Api, news: str) -> None:
+    """As JSON Schema has it, and as some languages write all numbers. What devices get is not touched."""
+    await api.device(news, "d1")
+    await api.connect("news", "d1")
+    payload = b'{"price": 1.10, "count": 3.0}'
+    message = b'{"audience": "all", "payload": %b, "options": {"ttl": 5053.0, "qos": 1.0}}' % payload
+    sent = await api.http.post(f"{news}/messages", content=message)
+    assert sent.status_code == 202, sent.text
+    batch = await api.http.post(f"{news}/messages:batch", content=b'{"messages": [%b]}' % message)
+    assert "message_id" in batch.json()["results"][0], batch.text
+    for command in await api.commands():
+        assert isinstance(command, Broadcast)
+        assert command.message.payload == payload
+        assert command.message.expires_at == api.now + 5_053_000
+    for wrong in (b"1.5", b"1e300", b'"5053"'):
+        refused = await api.http.post(f"{news}/messages", content=message.replace(b"5053.0", wrong))
+        assert (refused.status_code, refused.json()["error"]["code"]) == (422, "invalid")
+    broken = await api.http.post(f"{news}/messages", content=message[:-2] + b"nonsense")
+    assert broken.status_code == 400
