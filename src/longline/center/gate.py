@@ -108,12 +108,12 @@ class Gate:
             peer = scope["client"][0] if scope.get("client") else ""
             if self._faults.first(error.code, peer, time.monotonic()):
                 _log.info(
-                    "request refused", code=error.code, error=error.message, peer=peer, path=scope["path"]
+                    "request_refused", code=error.code, error=error.message, peer=peer, path=scope["path"]
                 )
         else:
             # Ours is the fault, and only the log may know what it is.
             known = LonglineError("the server failed to answer this request")
-            _log.error("request failed", method=scope["method"], path=scope["path"], exc_info=error)
+            _log.error("request_failed", method=scope["method"], path=scope["path"], exc_info=error)
         self._counters.errors.add(known.code)
         return known
 

@@ -63,10 +63,10 @@ class Upkeep:
                 connection, facts = await self._dial.open(self.address, self._scripts, self.facts)
             except Exception as error:  # whatever it is: giving up would end every call from now on
                 if delay == FIRST_DELAY:
-                    logger.warning("store server out of reach", server=str(self.address), reason=str(error))
+                    logger.warning("store_server_out_of_reach", server=str(self.address), reason=str(error))
                 attempt += 1
             else:
-                logger.info("store connected", server=str(self.address), version=facts.version)
+                logger.info("store_connected", server=str(self.address), version=facts.version)
                 self._figures.reconnects += self.facts is not None
                 self.facts = facts
                 since = loop.time()

@@ -6,11 +6,12 @@ behind how statements are written.
 
 import asyncio
 import fcntl
-import logging
 import os
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+
+import structlog
 
 from longline.errors import DataDirInUse, Unavailable
 from longline.saver.bundle import Durability
@@ -30,7 +31,7 @@ from longline.saver.sql.positions import Positions
 from longline.saver.sql.routing import SqlRouting
 from longline.saver.sql.worker import Job, Worker, perform
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger("longline.saver")
 
 SCHEMA_VERSION = 1
 GROUP = 8192  # items after which a group is closed, so that the first in it does not wait without end
@@ -155,12 +156,12 @@ class SqliteSaver:
         try:
             self._transact(jobs)
         except BROKEN as error:
-            logger.exception("a transaction of %d requests failed", len(jobs))
+            log.error("store_refuses_writes", error=str(error), requests=len(jobs))
             for job in jobs:
                 job.result = _unavailable(error)
         except Exception as error:
             if len(jobs) == 1:
-                logger.exception("the request %s failed", jobs[0].operation.__qualname__)
+                log.error("store_request_failed", operation=jobs[0].operation.__qualname__, exc_info=error)
                 jobs[0].result = _unavailable(error)
             else:
                 for job in jobs:
@@ -187,8 +188,8 @@ class SqliteSaver:
         if self._writing.wal_pages >= CHECKPOINT_PAGES:
             try:
                 self._writing.checkpoint()
-            except Error:
-                logger.exception("the write-ahead log could not be checkpointed")
+            except Error as error:
+                log.error("checkpoint_failed", error=str(error), wal_pages=self._writing.wal_pages)
             self._checkpoints += 1
 
     # --- the reader's thread ---
@@ -198,7 +199,7 @@ class SqliteSaver:
             perform(jobs)
         except Exception as error:
             if len(jobs) == 1:
-                logger.exception("the request %s failed", jobs[0].operation.__qualname__)
+                log.error("store_request_failed", operation=jobs[0].operation.__qualname__, exc_info=error)
                 jobs[0].result = _unavailable(error)
             else:
                 for job in jobs:
