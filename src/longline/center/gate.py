@@ -143,7 +143,7 @@ class Gate:
             peer = _peer(scope)
             if self._refusals.first(error.code, peer, time.monotonic()):
                 _log.info(
-                    "request refused", code=error.code, error=error.message, peer=peer, path=scope["path"]
+                    "request_refused", code=error.code, error=error.message, peer=peer, path=scope["path"]
                 )
         else:
             # Ours is the fault, and only the log may know what it is.

@@ -28,6 +28,7 @@ from longline.model.times import wall_clock
 from longline.node.addresses import advertised, bound, guessed
 from longline.node.admin_key import admin_key, make_data_dir, shared_key_hash
 from longline.node.engines import Engines, OpenEngines
+from longline.node.figures import HELP, RISING
 from longline.node.files import Files
 from longline.node.isolation import Isolation, silent
 from longline.node.membership import Cpu, Membership, describe_load
@@ -77,7 +78,7 @@ class Process:
         self._files = Files(settings.room.max_connections)
         self._pauses = GcPauses()
         self._probe = LoopProbe(settings.telemetry.loop_lag_interval)
-        self._collector = NodeCollector(compiled=hot_path_compiled())
+        self._collector = NodeCollector(compiled=hot_path_compiled(), about=HELP, rising=RISING)
         self._cpu = Cpu()
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = False

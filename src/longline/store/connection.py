@@ -77,7 +77,7 @@ class ServerConnection(asyncio.Protocol):
         except Exception:
             # Not what a server says, or a mistake of ours: either way the order of calls and replies cannot
             # be trusted any more. What is in `sent` goes over the next connection.
-            logger.exception("store connection gave nonsense")
+            logger.exception("store_answer_unreadable")
             self.abort()
 
     def pause_writing(self) -> None:
@@ -158,7 +158,7 @@ class ServerConnection(asyncio.Protocol):
         error = future.exception()
         if isinstance(error, StoreError):
             self.broken[script] = error
-            logger.error("store refused a script", script=script.name, code=error.word, reason=error.text)
+            logger.error("store_refused_script", script=script.name, code=error.word, reason=error.text)
 
     def _write(self, data: bytes) -> None:
         if not data or self._transport is None:

@@ -303,7 +303,7 @@ class Store:
                 pause = _MAP_PAUSE
             except Exception as error:  # whatever it is: without this task the map would stay as it is
                 if pause == _MAP_PAUSE:
-                    logger.warning("store map unknown", reason=str(error))
+                    logger.warning("store_map_unknown", reason=str(error))
                 pause = min(pause * 2, _MAP_LONGEST_PAUSE)
                 self._stale.set()
             await asyncio.sleep(spread(pause))
@@ -340,7 +340,7 @@ class Store:
             elif old is not new:
                 leaving.setdefault(old, {})[slot] = new
         for server, slots in leaving.items():
-            logger.info("store slots moved", server=str(server.address), slots=len(slots))
+            logger.info("store_slots_moved", server=str(server.address), slots=len(slots))
             server.leave(slots)
         needed = {self._at(address) for address in masters.values()}.union(
             self._table, *(server.successors() for server in self._servers.values())

@@ -272,7 +272,7 @@ class Server:
                 if call.script is not None:
                     connection.loaded.discard(call.script)
             case Remedy.RECONNECT:
-                logger.warning("store server does not take writes", server=str(self.address), code=error.word)
+                logger.warning("store_takes_no_writes", server=str(self.address), code=error.word)
                 connection.abort()
             case _:
                 self._owner.troubled(self)
@@ -328,7 +328,7 @@ class Server:
         self._figures.bytes_out += connection.bytes_out
         self.connection = None
         if not self._closed:
-            logger.warning("store connection lost", server=str(self.address), unanswered=len(connection.sent))
+            logger.warning("store_connection_lost", server=str(self.address), unanswered=len(connection.sent))
         front = []
         for call in connection.sent:
             if call.future.done():
@@ -363,7 +363,7 @@ class Server:
             connection.heard = min(now, connection.heard + unheard)
         if connection is not None and connection.silent() > self._patience:
             logger.warning(
-                "store server silent", server=str(self.address), seconds=round(connection.silent(), 2)
+                "store_server_silent", server=str(self.address), seconds=round(connection.silent(), 2)
             )
             connection.abort()
         elif connection is not None and connection.silent() > self._patience / 4:

@@ -62,7 +62,7 @@ class Upkeep:
             connection: ServerConnection | None = None
             try:
                 connection, facts = await self._dial.open(self.address, self._scripts, self.facts)
-                logger.info("store connected", server=str(self.address), version=facts.version)
+                logger.info("store_connected", server=str(self.address), version=facts.version)
                 self._figures.reconnects += self.facts is not None
                 self.facts = facts
                 since = loop.time()
@@ -73,7 +73,7 @@ class Upkeep:
                     delay = FIRST_DELAY
             except Exception as error:  # whatever it is: giving up would end every call from now on
                 if delay == FIRST_DELAY:
-                    logger.warning("store server out of reach", server=str(self.address), reason=str(error))
+                    logger.warning("store_server_out_of_reach", server=str(self.address), reason=str(error))
                 if connection is not None:
                     connection.abort()
                 attempt += 1

@@ -36,13 +36,20 @@ class _Part(Struct, frozen=True):
     counters: object
     gauges: frozenset[str]
     labels: Mapping[str, str]
-    docs: Mapping[str, str]
 
 
 class NodeCollector(Collector):
-    """Everything a node exports, as `longline_{part}_{slot}`; counters get Prometheus's `_total`."""
+    """Everything a node exports, as `longline_{part}_{slot}`; counters get Prometheus's `_total`.
 
-    def __init__(self, *, compiled: bool) -> None:
+    By these names, but without `_total`: `about` says what each is (its name in words unless there), and
+    `rising` which of the `figures` only rise.
+    """
+
+    def __init__(
+        self, *, compiled: bool, about: Mapping[str, str] | None = None, rising: Collection[str] = ()
+    ) -> None:
+        self._about = about or {}
+        self._rising = rising
         self._build = {
             "version": VERSION,
             "python": platform.python_version(),
@@ -64,15 +71,13 @@ class NodeCollector(Collector):
         *,
         gauges: Collection[str] = (),
         labels: Mapping[str, str] | None = None,
-        docs: Mapping[str, str] | None = None,
     ) -> None:
         """Export the slots of `counters`.
 
         `gauges` names the slots that go up and down; all others only rise. `labels` gives the label's name of
-        a slot that is a mapping (`kind` unless given), `docs` a slot's help text (its name in words unless
-        given).
+        a slot that is a mapping (`kind` unless given).
         """
-        self._parts.append(_Part(part, counters, frozenset(gauges), labels or {}, docs or {}))
+        self._parts.append(_Part(part, counters, frozenset(gauges), labels or {}))
 
     def gauge(self, name: str, doc: str, read: Callable[[], float]) -> None:
         """Export what `read` returns at the moment of a scrape, as `longline_{name}`."""
@@ -83,9 +88,10 @@ class NodeCollector(Collector):
         self._tallies.append((f"longline_{name}", doc, label, counts))
 
     def figures(self, part: str, read: Callable[[], Mapping[str, float]]) -> None:
-        """Export what `read` returns at the moment of a scrape, as gauges `longline_{part}_{name}`.
+        """Export what `read` returns at the moment of a scrape, as `longline_{part}_{name}`.
 
-        For parts behind a port, whose engines differ in what they have to tell.
+        For parts behind a port, whose engines differ in what they have to tell. Gauges, but for those that
+        only rise.
         """
         self._figures.append((part, read))
 
@@ -99,13 +105,23 @@ class NodeCollector(Collector):
             yield GaugeMetricFamily(name, doc, value=read())
         for name, doc, label, counts in self._tallies:
             yield _labelled(CounterMetricFamily(name, doc, labels=[label]), counts)
-        for name, read_all in self._figures:
+        for part_name, read_all in self._figures:
             for figure, value in read_all().items():
-                doc = f"{name}: {figure.replace('_', ' ')}"
-                yield GaugeMetricFamily(f"longline_{name}_{figure}", doc, value=value)
+                name = f"longline_{part_name}_{figure}"
+                family = CounterMetricFamily if name in self._rising else GaugeMetricFamily
+                yield family(name, self._doc(part_name, figure), value=value)
         for part in self._parts:
             for slot in _slots(part.counters):
-                yield _family(part, slot, getattr(part.counters, slot))
+                doc = self._doc(part.name, slot)
+                yield _family(part, slot, doc, getattr(part.counters, slot))
+
+    def _doc(self, part: str, name: str) -> str:
+        return self._about.get(f"longline_{part}_{name}") or in_words(part, name)
+
+
+def in_words(part: str, name: str) -> str:
+    """The text of a figure that nothing is said of."""
+    return f"{part}: {name.replace('_', ' ')}"
 
 
 def _slots(counters: object) -> Iterator[str]:
@@ -116,9 +132,8 @@ def _slots(counters: object) -> Iterator[str]:
                 yield name
 
 
-def _family(part: _Part, slot: str, value: object) -> Metric:
+def _family(part: _Part, slot: str, doc: str, value: object) -> Metric:
     name = f"longline_{part.name}_{slot}"
-    doc = part.docs.get(slot) or f"{part.name}: {slot.replace('_', ' ')}"
     if isinstance(value, Histogram):
         return HistogramMetricFamily(name, doc, buckets=value.cumulative(), sum_value=value.total)
     family = GaugeMetricFamily if slot in part.gauges else CounterMetricFamily

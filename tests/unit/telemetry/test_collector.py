@@ -26,14 +26,10 @@ def numbers() -> RoomNumbers:
 
 @pytest.fixture
 def collector(numbers: RoomNumbers) -> NodeCollector:
-    collector = NodeCollector(compiled=True)
-    collector.add(
-        "room",
-        numbers,
-        gauges=("connections",),
-        labels={"refused": "code"},
-        docs={"sent": "Packets sent."},
+    collector = NodeCollector(
+        compiled=True, about={"longline_room_sent": "Packets sent."}, rising={"longline_bus_dropped"}
     )
+    collector.add("room", numbers, gauges=("connections",), labels={"refused": "code"})
     return collector
 
 
@@ -100,6 +96,14 @@ def test_a_gauge_is_read_at_the_scrape(collector: NodeCollector) -> None:
     assert samples(collector)["longline_bus_depth", ""] == 4
     depth[0] = 5.0
     assert samples(collector)["longline_bus_depth", ""] == 5
+
+
+def test_figures_of_an_engine_that_only_rise_are_counters(collector: NodeCollector) -> None:
+    collector.figures("bus", lambda: {"waiting": 2, "dropped": 3})
+    text = collector.exposition().decode()
+    assert "# TYPE longline_bus_waiting gauge" in text
+    assert "# TYPE longline_bus_dropped_total counter" in text
+    assert samples(collector)["longline_bus_dropped_total", ""] == 3
 
 
 def test_the_build_says_its_version_and_whether_it_is_compiled(collector: NodeCollector) -> None:
