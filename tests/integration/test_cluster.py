@@ -15,7 +15,7 @@ from longline.sdk.refusals import TakenOver
 from tests.cluster.cluster import Cluster
 from tests.waiting import WITHIN, until
 
-pytestmark = [pytest.mark.shape("cluster"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.shape("cluster"), pytest.mark.timeout(900)]
 
 
 class RunningApp:
