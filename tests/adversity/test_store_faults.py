@@ -17,6 +17,7 @@ from longline import Device
 from tests.adversity.ledger import Ledger
 from tests.adversity.ledger_books import Summary, now
 from tests.cluster.cluster import Cluster
+from tests.waiting import WITHIN
 
 pytestmark = [pytest.mark.adversity, pytest.mark.shape("cluster"), pytest.mark.timeout(3600)]
 
@@ -212,7 +213,7 @@ async def test_zookeeper_is_away(
         await ledger.quiet()
         since = now()
         cluster.zookeeper.kill()
-        async with asyncio.timeout(outage * 3):
+        async with asyncio.timeout(outage + NEW_DEVICES * WITHIN):
             await expect_newcomers_served(cluster, ledger, outage)
         away = now()
         figures.take(ledger, since, away)

@@ -15,7 +15,7 @@ AWAY = 1000
 TOGETHER = 200  # devices that connect at once
 WITHIN = 90.0  # s
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from longline.errors import TakenOver, Unauthorized
 from tests.cluster.cluster import Cluster
 from tests.waiting import WITHIN, until
 
-pytestmark = [pytest.mark.shape("cluster"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.shape("cluster"), pytest.mark.timeout(900)]
 
 
 class RunningApp:

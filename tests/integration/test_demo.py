@@ -21,7 +21,7 @@ def demo(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedP
         env=os.environ | {"TMPDIR": str(folder)} | environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

@@ -12,7 +12,7 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 
 # Building a wheel type-checks and translates the hot modules before it reaches the compiler.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def built(checkout: Path, **environ: str) -> list[str]:
         env={**clean, **environ},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=1700,
         check=False,
     )
     assert done.returncode == 0, done.stderr

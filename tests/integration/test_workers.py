@@ -121,7 +121,7 @@ async def test_a_push_reaches_a_device_whichever_worker_either_is_at(tmp_path: P
         await until(lambda: not any(map(alive, family)))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("victim", ["worker", "valkey", "agent"])
 async def test_what_was_accepted_arrives_whichever_process_is_killed(tmp_path: Path, victim: str) -> None:
     books = Books()

@@ -303,7 +303,7 @@ def node_modules() -> Path:
                 cwd=folder,
                 check=True,
                 capture_output=True,
-                timeout=300,
+                timeout=900,
             )
             stamp.write_text(wanted, encoding="utf-8")
     return modules

@@ -23,7 +23,7 @@ ACCOUNT = ("--app", "news", "--secret", "s" * 32, "--key", "server-key")
 
 def bench(*arguments: str | float) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "longline", "bench", *map(str, arguments)]
-    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False)
 
 
 def fanned_out(broker: Broker, *arguments: str | float) -> tuple[int, fanout.FanoutFigures]:
@@ -258,7 +258,7 @@ def test_progress_is_for_terminals_only() -> None:
         controller, terminal = pty.openpty()
         command = [sys.executable, "-m", "longline", "bench", *arguments]
         shown = subprocess.run(
-            command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=terminal, timeout=60, check=False
+            command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=terminal, timeout=300, check=False
         )
         os.close(terminal)
         with os.fdopen(controller, "rb", buffering=0) as screen:

@@ -19,7 +19,7 @@ def longline(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str
         env={**clean, "COLUMNS": "200", **environ},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 
@@ -155,7 +155,7 @@ def test_a_reader_that_leaves_early_causes_no_traceback() -> None:
         assert process.stderr is not None
         process.stdout.close()  # before anything is written: the very first write fails
         assert process.stderr.read() == b""
-        assert process.wait(timeout=60) == 1
+        assert process.wait(timeout=300) == 1
 
 
 def test_doctor_reports_what_it_looked_at(tmp_path: Path) -> None:
