@@ -51,7 +51,7 @@ from longline.version import VERSION
 ROLES: Final = ("room", "center", "dispatcher", "coordinator")
 STATUS_CONNECTIONS: Final = 64  # at once, of those who look at probes and figures
 ISOLATED: Final = "1 while this process cannot reach its store, or was taken for dead and has no new name."
-STORE_GONE: Final = 2.0  # s of silence of the store after which a process that is to end does without it
+STORE_GONE: Final = 3.0  # s of silence of the store after which a process that is to end does without it
 DISMISSED: Final = 1.0  # s for clients to go then
 HASTE: Final = 1.0  # s for what is under way, once it has been hastened
 

@@ -191,12 +191,15 @@ async def test_who_cannot_rise_at_once_tries_until_it_can() -> None:
 async def test_who_falls_while_the_keeper_is_gone_rises_when_it_is_back() -> None:
     async with a_process() as process:
         process.keeper.gone = True
+        assert not process.membership.fallen
         await process.bus.shut(process.name)
         await process.clock.advance(10.0)
         assert process.told_to == ["fallen"]
+        assert process.membership.fallen
         process.keeper.gone = False
         await process.clock.advance(1.0)
         assert process.told_to == ["fallen", f"renamed {process.name}"]
+        assert not process.membership.fallen
 
 
 async def test_a_keeper_that_is_gone_for_a_while_is_no_reason_to_fall() -> None:

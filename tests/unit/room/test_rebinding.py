@@ -12,6 +12,7 @@ from longline.mqtt.packets import Disconnect, Packet, Publish
 from longline.mqtt.reasons import ReasonCode
 from longline.register.memory import MemoryRegister
 from longline.register.port import Bind, Rebind
+from longline.room.session.session import Gone
 from longline.saver.port.inboxes import Arrival, Page
 from tests.unit.room.running import NODE, RunningRoom
 from tests.unit.room.test_admission import push, unicast
@@ -25,13 +26,16 @@ class LateRegister(MemoryRegister):
 
     def __init__(self) -> None:
         super().__init__()
-        self.held: asyncio.Event | None = None
+        self.delayed: asyncio.Event | None = None  # before it is done
+        self.held: asyncio.Event | None = None  # before it is answered
         self.answers_lost = 0
         self.broken: set[str] = set()
         self.batches: list[int] = []
 
     async def rebind(self, batch: Sequence[Rebind]) -> list[int | None]:
         self.batches.append(len(batch))
+        if self.delayed is not None:
+            await self.delayed.wait()
         if any(item.device in self.broken for item in batch):
             raise StoreError("no")
         done = await super().rebind(batch)
@@ -261,3 +265,33 @@ async def test_a_former_name_without_sessions_is_left_at_once() -> None:
     async with RunningRoom() as room:
         await room.rebinding.everybody(AGAIN)
         assert room.left == [NODE]
+
+
+async def test_news_of_a_dead_name_is_not_taken_for_news_of_the_one_that_followed_it() -> None:
+    async with a_dead_room("d1") as (room, register):
+        register.delayed = asyncio.Event()
+        await room.rebinding.everybody(AGAIN)
+        await room.settle()
+        await register.declare_dead(AGAIN)
+        await room.rebinding.everybody("n1-third")
+        register.delayed.set()
+        await room.settle()
+        assert room.fenced == [AGAIN]
+        assert await nodes(register, "d1") == ["n1-third"]
+
+
+async def test_who_left_is_not_bound_again_because_something_else_is_tried_again() -> None:
+    async with a_dead_room("d1", "d2") as (room, register):
+        register.held = asyncio.Event()
+        room.store.faults["arrive"] = [Unavailable(), Unavailable()]
+        await room.rebinding.everybody(AGAIN)
+        await room.settle()
+        gone = room.parts.sessions.tenants[APP].sessions["d1"].attachment
+        assert gone is not None
+        room.parts.sessions.close(gone.session, Gone.LEFT, ReasonCode.SUCCESS, "left")
+        await room.settle()
+        register.held.set()
+        await room.settle()
+        await room.settle()
+        assert await states(register) == [("d1", "moved"), ("d2", "moved"), ("d1", "offline")]
+        assert await nodes(register, "d1", "d2") == [None, AGAIN]

@@ -81,13 +81,13 @@ class Rebinding:
 
     async def everybody(self, node: str) -> None:
         """The node has another name: every session is to go there. Returns when all of them are noted."""
-        self._former.append(self._node)
-        self._node = node
+        former, self._node = self._node, node
         for tenant in list(self._sessions.tenants.values()):
             for done, session in enumerate(list(tenant.sessions.values()), 1):
                 self._waiting.add(session)
                 if done % SLICE == 0:
                     await asyncio.sleep(0)
+        self._former.append(former)
         if not len(self._waiting):
             await self._leave()
 
@@ -99,14 +99,14 @@ class Rebinding:
         await self._waiting.run()
 
     async def _work(self, batch: Sequence[Session]) -> None:
+        node = self._node  # which may be another one when this is over
         sessions = [s for s in dict.fromkeys(batch) if s.attachment is not None or s in self._unsure]
         try:
-            await self._check(await self._rebind(sessions))
+            await self._check(await self._rebind(node, sessions))
         except Fenced:
-            self._fenced(self._node)
+            self._fenced(node)
             return
         except LonglineError as error:
-            self._unsure.update(sessions)
             if error.retryable or len(batch) > 1:
                 raise
             self._give_up(batch[0])
@@ -123,12 +123,17 @@ class Rebinding:
         while self._former:
             await self._left(self._former.pop(0))
 
-    async def _rebind(self, sessions: Sequence[Session]) -> list[Session]:
+    async def _rebind(self, node: str, sessions: Sequence[Session]) -> list[Session]:
         """Binds these; returns those that are bound and here."""
         now = wall_clock()
-        epochs = await self._register.rebind(
-            [Rebind(s.tenant.app, s.device, self._node, s.epoch, now) for s in sessions]
-        )
+        asked = [Rebind(s.tenant.app, s.device, node, s.epoch, now) for s in sessions]
+        try:
+            epochs = await self._register.rebind(asked)
+        except Fenced:
+            raise
+        except LonglineError:  # of some it may have been carried out
+            self._unsure.update(sessions)
+            raise
         self._unsure.difference_update(sessions)
         bound = []
         for session, epoch in zip(sessions, epochs, strict=True):
