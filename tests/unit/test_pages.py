@@ -25,6 +25,7 @@ COUNTED: Final[dict[str, type]] = {
 TOLD: Final = {
     "saver": "store/redis.py",
     "store": "store/redis.py",
+    "store_urgent": "store/redis.py",
     "bus": "bus/redis.py",
     "register": "register/redis.py",
     "coordinator": "coordinator/coordinator.py",
@@ -39,8 +40,10 @@ def exported(name: str) -> bool:
         return True
     if part in COUNTED and hasattr(COUNTED[part], rest.removesuffix("_total")):
         return True
-    if part in TOLD and f'"{rest}"' in (SOURCE / TOLD[part]).read_text("utf-8"):
-        return True
+    for part, file in TOLD.items():
+        figure = name.removeprefix(f"longline_{part}_")
+        if figure != name and f'"{figure}"' in (SOURCE / file).read_text("utf-8"):
+            return True
     sources = [(SOURCE / "node" / file).read_text("utf-8") for file in ("process.py", "room_metrics.py")]
     tallies = re.findall(r'\.tally\(\s*"(\w+)"', "".join(sources))
     return name == "longline_build_info" or name in {f"longline_{tally}_total" for tally in tallies}
