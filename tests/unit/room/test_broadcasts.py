@@ -279,6 +279,20 @@ async def test_a_paced_broadcast_too_many_is_read_from_the_log_and_keeps_its_pla
         assert (7, "m2", NODE) in room.store.finished
 
 
+async def test_what_is_only_for_who_is_connected_does_not_overtake_a_broadcast_that_was_left_in_the_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("longline.room.push.spreading.AT_ONCE", 0)
+    monkeypatch.setattr("longline.room.push.inbox.LOOK_EVERY", 0)
+    async with RunningRoom() as room:
+        peer = await room.client("phone")
+        room.store.pages[0] = [Page((push(1, broadcast=True),), 1, True)]
+        await room.bus.send(NODE, [paced(broadcast(1, 0), 3600), unicast("phone", 2, online_only=True)])
+        await room.until(lambda: peer.session.window.log_written == 1)
+        assert topics(peer.unread()) == ["push/m1"]
+        assert room.parts.noted.drops == [("phone", 2, False, "busy")]
+
+
 async def test_broadcasts_that_wait_are_bounded_and_paced_ones_do_not_take_their_places() -> None:
     async with RunningRoom(fanout_slice=1) as room:
         await room.client("phone")

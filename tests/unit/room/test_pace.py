@@ -85,10 +85,13 @@ async def test_a_store_that_is_late_slows_once_for_each_time_that_it_may_take() 
         assert pace.weight == 2
 
 
-async def test_an_answer_that_was_late_is_forgotten_when_the_store_is_asked_no_more() -> None:
+@pytest.mark.parametrize("error", [None, Unavailable()])
+async def test_an_answer_that_was_late_or_none_is_forgotten_when_the_store_is_asked_no_more(
+    error: Exception | None,
+) -> None:
     clock = VirtualClock()
     pace = a_pace(clock)
-    await after(clock, pace, 2 * LATE)
+    await after(clock, pace, 2 * LATE, error)
     assert pace.late() == pytest.approx(2 * LATE)
     await clock.advance(10)
     assert pace.late() == 0

@@ -2,13 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import count
 from typing import cast
 
+import pytest
+
 from longline.model.commands import Cancelled
+from longline.mqtt.packets import Publish
+from longline.mqtt.properties import PropertyId, get_int
 from longline.room.push.spreading import TICK, Spreading
 from longline.room.session.session import Session
 from longline.telemetry.faults import Faults
 from longline.testing.clock import VirtualClock
+from tests.unit.room.fixture import NOW_MS
 from tests.unit.room.running import NODE, RunningRoom
 from tests.unit.room.test_admission import topics
 from tests.unit.room.test_broadcasts import broadcast, paced
@@ -101,3 +107,22 @@ async def test_a_paced_broadcast_that_is_cancelled_is_written_to_nobody_else() -
         await room.bus.send(NODE, [Cancelled(7, command.message.id)])
         await room.until(lambda: len(room.store.finished) == 1)
         assert sum(topics(peer.unread()) == ["push/m1"] for peer in peers) <= 1
+
+
+async def test_the_expiry_of_a_paced_broadcast_is_counted_down_for_each_device_as_it_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Seven seconds pass between two slices; the message lasts for 60."""
+    now = count(NOW_MS, 7_000)
+    monkeypatch.setattr("longline.room.push.broadcasts.wall_clock", lambda: next(now))
+    async with RunningRoom(fanout_slice=1) as room:
+        peers = [await room.client(f"d{n}") for n in range(20)]
+        await room.bus.send(NODE, [paced(broadcast(1, *range(20)), 1)])
+        await room.until(lambda: len(room.store.finished) == 1)
+        left = [
+            get_int(packet.properties, PropertyId.MESSAGE_EXPIRY_INTERVAL)
+            for peer in peers
+            for packet in peer.unread()
+            if isinstance(packet, Publish)
+        ]
+        assert left == [60, 53, 46, 39, 32, 25, 18, 11, 4]

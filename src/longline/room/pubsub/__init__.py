@@ -1,7 +1,8 @@
 """Plain publish/subscribe.
 
 `rules.py` says what a device may publish and subscribe to, `subscriptions.py` is the index of an app's
-topics, `fanout.py` delivers, and drops and counts what a slow subscriber has no room for. With other rooms
+topics, `fanout.py` delivers, and drops and counts what a slow subscriber has no room for; `message.py` is a
+message in the forms in which they get it. With other rooms
 (`rooms.py` is what of them is asked here), `routes.py` tells them which filters have subscribers here and
 `neighbours.py` knows theirs; `relay.py` sends them messages, and `arrivals.py` distributes those that come.
 """

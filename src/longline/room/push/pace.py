@@ -23,6 +23,7 @@ from longline.telemetry.counters import Tally
 
 TURN: Final = 0.025  # s that a turn of the loop may take with a slice in it
 LATE: Final = 0.25  # s that the store may take for an answer; it is judged once in such a time
+RECENT: Final = 1.0  # s for which an answer is remembered
 LEAST: Final = 32  # deliveries in a slice
 STEP: Final = 1 / 16  # of the longest slice, added after a good turn
 RELIEF: Final = 0.25  # taken off the weight after a good turn
@@ -64,15 +65,11 @@ class BulkPace:
         """Around a call to the store."""
         self._calls = call = self._calls + 1
         begun = self._asked[call] = self._monotonic()
-        fails = True
+        fails = False
         try:
             yield
-            fails = False
         except LonglineError as error:
-            fails = error.retryable
-            raise
-        except Exception:
-            fails = False  # of one item, and not of the store
+            fails = error.retryable  # anything else says something of an item, and not of the store
             raise
         finally:
             del self._asked[call]
@@ -82,9 +79,12 @@ class BulkPace:
 
     def late(self) -> float:
         """How long the store takes for an answer, in seconds."""
-        now = self._monotonic()
-        waiting = now - next(iter(self._asked.values())) if self._asked else 0.0
-        return max(waiting, self._took if now - self._answered < 4 * LATE else 0.0)
+        waiting = self._monotonic() - next(iter(self._asked.values())) if self._asked else 0.0
+        return max(waiting, self._took if self._is_recent() else 0.0)
+
+    def _is_recent(self) -> bool:
+        """Whether the last answer says anything of now."""
+        return self._monotonic() - self._answered < RECENT
 
     def begin(self) -> float:
         """The time, for the first `pause`."""
@@ -116,7 +116,7 @@ class BulkPace:
     def _trouble(self) -> str | None:
         if self.late() > LATE:
             return STORE_LATE
-        return STORE_FAILS if self._fails else None
+        return STORE_FAILS if self._fails and self._is_recent() else None
 
     def _slow(self, reason: str) -> None:
         self.slowed.add(reason)
