@@ -227,7 +227,7 @@ async def test_a_roll_starts_all_new_ones_before_it_ends_the_old_ones(tmp_path: 
 async def test_a_new_generation_that_does_not_get_ready_leaves_the_old_one_alone(
     tmp_path: Path, how: str
 ) -> None:
-    host = FakeHost(tmp_path, ready_within=20.0 if how == "fail" else 1.0)
+    host = FakeHost(tmp_path, ready_within=WITHIN if how == "fail" else 1.0)
     host.agent.start()
     await host.ready()
     old = host.pids()

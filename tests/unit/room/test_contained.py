@@ -28,6 +28,8 @@ from longline.room.life.takeovers import Takeovers
 from longline.room.life.tokens import token_device
 from longline.room.pubsub.relay import Owed, Relay, RouteCounters
 from longline.room.push import commands
+from longline.room.push.pushes import Pushes
+from longline.room.session.session import Session
 from longline.room.wire.ticker import Ticker
 from longline.saver.port.inboxes import Arrival, Arrive
 from longline.telemetry.faults import Faults
@@ -342,3 +344,21 @@ async def test_what_the_bus_had_taken_when_it_failed_is_found_out_in_other_ways(
         await room.settle()
         assert room.parts.faults.counts == {"room.commands": 1}
         assert room.parts.counters.resyncs == 1
+
+
+async def test_a_session_that_cannot_look_into_the_log_keeps_no_other_from_it() -> None:
+    async with RunningRoom() as room:
+        for name in "abc":
+            await room.client(name)
+        looked: list[str] = []
+
+        class Some:
+            def lost(self, session: Session) -> None:
+                if session.device == "a":
+                    raise Planted
+                looked.append(session.device)
+
+        room.broadcasts._pushes = cast(Pushes, Some())
+        await room.broadcasts._look(7)
+        assert looked == ["b", "c"]
+        assert room.parts.faults.counts == {"room.broadcasts": 1}

@@ -6,7 +6,9 @@ from collections.abc import Awaitable
 import pytest
 
 from longline.errors import Unavailable
+from longline.store.connection import ServerConnection
 from longline.store.redis import Reply, Script
+from longline.store.server import Server
 from longline.testing.clock import settle
 from tests.unit.store.conftest import Open
 from tests.unit.store.scripted import ScriptedServer, Words
@@ -221,3 +223,24 @@ async def test_an_answer_that_nobody_asked_for_ends_the_connection(open_store: O
 
         assert await store.call(b"p1", "X", 2) == b"OK"
         assert store.statistics()["reconnects"] == 1
+
+
+async def test_a_connection_that_cannot_be_taken_into_use_is_replaced(
+    open_store: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is wrong with it: without another one every call from then on would be in vain."""
+    adopt = Server._adopt
+    tries = 0
+
+    def planted(server: Server, connection: ServerConnection) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise ZeroDivisionError
+        adopt(server, connection)
+
+    monkeypatch.setattr(Server, "_adopt", planted)
+    async with ScriptedServer(lambda words: b"+OK\r\n") as server:
+        store = await open_store(server.url)
+        assert await store.call(b"p1", "X", 1) == b"OK"
+    assert tries == 2
