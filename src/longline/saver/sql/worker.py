@@ -5,12 +5,15 @@ node, the more requests share a sync. Futures of a group are resolved by one cal
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from longline.errors import LonglineError, Overloaded, Unavailable
+
+logger = logging.getLogger(__name__)
 
 A = TypeVar("A")
 R = TypeVar("R")
