@@ -89,13 +89,13 @@ async def test_an_online_broadcast_is_over_when_its_last_node_is_done(store: Sto
         await store.saver.routing.finish(store.app, message_id, "n2", store.now)
         ledger = await store.ledger(message_id)
         assert (ledger.pending, ledger.dropped) == (1, {"offline": 2})
-    for ordinal in ordinals:
+    for ordinal in ordinals[:2]:  # the second has taken it all the same
         position = position_of(route, ordinal)
         await store.saver.inboxes.settle(
             [Receipt(store.app, ordinal, position, True, State.ACKED, store.now)]
         )
     ledger = await store.ledger(message_id)
-    assert (ledger.acked, ledger.dropped) == (1, {"offline": 2})
+    assert (ledger.acked, ledger.dropped) == (2, {"offline": 1})
 
 
 async def test_a_broadcast_for_later_too_is_not_over_with_its_nodes(store: StoreFixture) -> None:
