@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from longline.agent.backoff import Backoff
+from longline.agent.pauses import Pauses
 from tests.integration.processes import alive
 from tests.unit.agent.fake_host import WITHIN, FakeHost, parent_of
 from tests.waiting import until
@@ -66,15 +66,15 @@ async def test_who_ends_early_again_and_again_is_started_ever_more_rarely(tmp_pa
 
 def test_pauses_double_up_to_a_bound_and_begin_anew_after_a_long_life() -> None:
     now = 0.0
-    backoff = Backoff(30.0, lambda: now)
-    pauses = [backoff.ended() for _ in range(5000)]
+    place = Pauses(30.0, lambda: now)
+    pauses = [place.ended() for _ in range(5000)]
     assert pauses[:3] == [0.2, 0.4, 0.8]
     assert pauses[9:] == [30.0] * 4991
-    backoff.starts()
+    place.starts()
     now += 100
-    assert [backoff.ended(), backoff.ended()] == [0.0, 0.0]
-    backoff.starts()
-    assert backoff.ended() == 0.2
+    assert [place.ended(), place.ended()] == [0.0, 0.0]
+    place.starts()
+    assert place.ended() == 0.2
 
 
 async def test_who_does_not_end_in_time_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
