@@ -1,5 +1,5 @@
 # Habits of the house. `make demo` and `make test` each work by themselves in a fresh clone on Debian with
-# Python 3.11, make and gcc; everything they make lies in .venv, .cache and build.
+# Python 3.11, 3.12 or 3.13, make and gcc; everything they make lies in .venv, .cache and build.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 ifndef PYTHON
-PYTHON := $(shell command -v python3.11 || echo python3)
+PYTHON := $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || echo python3)
 endif
 SECONDS ?= 300
 LONGLINE_NO_COMPILE ?=
@@ -27,7 +27,7 @@ export PYTHON LONGLINE_NO_COMPILE
 export LONGLINE_NODE_MODULES := $(CURDIR)/.cache/clients/node_modules
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo run check test test-cluster test-workers test-all fuzz soak bench docs clean
+.PHONY: help setup demo run check test test-cluster test-workers test-all test-pythons fuzz soak bench docs clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -63,6 +63,15 @@ test-all: $(STAMPS)/test ## the suite four times (compiled, interpreted; uvloop,
 	$(ASYNCIO_DEBUG) $(COMPILED)
 	$(UVLOOP) $(INTERPRETED)
 	$(ASYNCIO_DEBUG) $(INTERPRETED)
+
+test-pythons: ## the unit tests, interpreted, on each of Python 3.11, 3.12 and 3.13 that this machine has
+	for version in 3.11 3.12 3.13; do \
+	  python=$$(command -v python$$version) && $$python --version || continue; \
+	  $$python -m venv .cache/python$$version; \
+	  .cache/python$$version/bin/python -m pip --disable-pip-version-check --quiet install \
+	    -r requirements/build.txt -r requirements/run.txt -r requirements/test.txt; \
+	  PYTHONPATH=src .cache/python$$version/bin/python -m pytest tests/unit; \
+	done
 
 fuzz: $(STAMPS)/test ## random and mutated input for SECONDS seconds
 	LONGLINE_FUZZ_SECONDS=$(SECONDS) $(COMPILED) -m fuzz --timeout=0 -s tests/fuzz

@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 import msgspec
 import structlog
 
-from longline.agent.backoff import Backoff
 from longline.agent.child import Child
+from longline.agent.pauses import Pauses
 from longline.agent.status import ChildStatus
 from longline.agent.warm import WarmParent
 from longline.errors import LonglineError
@@ -49,13 +49,13 @@ Post = Callable[[Sequence[ChildStatus]], Awaitable[None]]
 class _Place:
     """One of the processes that there should be; who fills it changes."""
 
-    def __init__(self, kind: Kind, number: int, parent: WarmParent, backoff: Backoff) -> None:
+    def __init__(self, kind: Kind, number: int, parent: WarmParent, pauses: Pauses) -> None:
         self.kind = kind
         self.number = number  # the lowest that no other place had
         self.parent = parent
         self.child: Child | None = None
         self.restarts = 0
-        self.backoff = backoff
+        self.pauses = pauses
         self.leaving = False
 
     @property
@@ -178,14 +178,14 @@ class Agent:
     def _fill(self, kind: Kind, parent: WarmParent) -> _Place:
         taken = {place.number for place in self._places}
         number = next(number for number in itertools.count() if number not in taken)
-        place = _Place(kind, number, parent, Backoff(LONGEST_PAUSE, self._monotonic))
+        place = _Place(kind, number, parent, Pauses(LONGEST_PAUSE, self._monotonic))
         self._places[place] = asyncio.create_task(self._keep(place), name=f"agent.{kind.name}")
         return place
 
     async def _keep(self, place: _Place) -> None:
         """Starts the place's process, and again whenever it has ended."""
         while True:
-            place.backoff.starts()
+            place.pauses.starts()
             try:
                 child = await self._spawn(place)
             except (LonglineError, OSError) as error:
@@ -201,7 +201,7 @@ class Agent:
                 return
             place.restarts += 1
             self.ring()
-            await self._sleep(place.backoff.ended())
+            await self._sleep(place.pauses.ended())
 
     async def _spawn(self, place: _Place) -> Child:
         settings = dict(place.kind.settings)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from longline.agent.backoff import Backoff
+from longline.agent.pauses import Pauses
 from longline.agent.status import ChildStatus
 from longline.agent.valkey_program import chosen, remember
 from longline.errors import DataDirInUse, LonglineError, Unavailable
@@ -140,12 +140,12 @@ class PrivateValkey:
 
     async def keep(self) -> None:
         """Starts the server again whenever it ends."""
-        backoff = Backoff(LONGEST_PAUSE)
+        pauses = Pauses(LONGEST_PAUSE)
         while True:
             assert self._process is not None
             status = await self._process.wait()
             self.restarts += 1
-            pause = backoff.ended()
+            pause = pauses.ended()
             self._is("pausing")
             log.error(
                 "store_ended",
@@ -155,7 +155,7 @@ class PrivateValkey:
                 disk_free=shutil.disk_usage(self.directory).free,
             )
             await self._sleep(pause)
-            backoff.starts()
+            pauses.starts()
             try:
                 await self.start()
             except (LonglineError, OSError) as error:

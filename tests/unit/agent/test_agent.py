@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from longline.agent import agent
-from longline.agent.backoff import Backoff
+from longline.agent.pauses import Pauses
 from longline.agent.status import ChildStatus
 from longline.agent.warm import ForkedWorker, WarmParent
 from longline.errors import Unavailable
@@ -71,15 +71,15 @@ async def test_who_ends_early_again_and_again_is_started_ever_more_rarely(tmp_pa
 
 def test_pauses_double_up_to_a_bound_and_begin_anew_after_a_long_life() -> None:
     now = 0.0
-    backoff = Backoff(30.0, lambda: now)
-    pauses = [backoff.ended() for _ in range(5000)]
+    place = Pauses(30.0, lambda: now)
+    pauses = [place.ended() for _ in range(5000)]
     assert pauses[:3] == [0.2, 0.4, 0.8]
     assert pauses[9:] == [30.0] * 4991
-    backoff.starts()
+    place.starts()
     now += 100
-    assert [backoff.ended(), backoff.ended()] == [0.0, 0.0]
-    backoff.starts()
-    assert backoff.ended() == 0.2
+    assert [place.ended(), place.ended()] == [0.0, 0.0]
+    place.starts()
+    assert place.ended() == 0.2
 
 
 async def test_a_place_is_filled_and_told_of_whatever_filling_or_telling_raised(

@@ -7,7 +7,7 @@ FIRST_PAUSE = 0.2  # s before an early end is answered by a new start
 SETTLED = 30.0  # s: who has lived so long did not end early
 
 
-class Backoff:
+class Pauses:
     """Pauses of one place: none after a long life; after early ends they double, up to `longest` seconds."""
 
     def __init__(self, longest: float, monotonic: Callable[[], float] = time.monotonic) -> None:
