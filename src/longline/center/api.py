@@ -51,24 +51,25 @@ def application(center: CenterService) -> ASGIApp:
 
 
 def _in_order(routes: list[Route]) -> list[Route]:
-    """The routes address by address: those that take a method, then one that refuses all others.
+    """The routes with what refuses each address's other methods, which comes behind all that take one.
 
-    An address that ends with a parameter comes behind those that say more, `{name}:rollback`: the
-    parameter would take that for a name.
+    But an address that ends with a parameter comes behind those that say more, `{name}:rollback`, and behind
+    their refusals: the parameter would take that for a name.
     """
-    addresses: defaultdict[str, list[Route]] = defaultdict(list)
+    methods: defaultdict[str, set[str]] = defaultdict(set)
     for route in routes:
-        addresses[route.path].append(route)
-
-    def vague(path: str) -> bool:
-        return path.endswith("}") and any(other.startswith(f"{path}:") for other in addresses)
-
-    ordered: list[Route] = []
-    for path in sorted(addresses, key=vague):
-        ordered += addresses[path]
-        allowed = {method for route in addresses[path] for method in route.methods or ()}
-        ordered.append(Route(path, _Refusal(allowed)))
-    return ordered
+        methods[route.path] |= route.methods or set()
+    refusals = {path: Route(path, _Refusal(allowed)) for path, allowed in methods.items()}
+    vague = {
+        path for path in methods if path.endswith("}") and any(o.startswith(f"{path}:") for o in methods)
+    }
+    more = {path for path in methods if path.rpartition(":")[0] in vague}
+    return [
+        *(route for route in routes if route.path not in vague),
+        *(refusals[path] for path in more),
+        *(route for route in routes if route.path in vague),
+        *(refusal for path, refusal in refusals.items() if path not in more),
+    ]
 
 
 class _Refusal:

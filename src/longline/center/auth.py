@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Callable
 
-from longline.center.sharing import ADMIN, of_app
+from longline.center.sharing import ADMIN, Caller, Ticket, of_app
 from longline.errors import AppNotFound, Forbidden, RateLimited, Unauthorized
 from longline.flow.bucket import Bucket
 from longline.flow.lru import LruCache
@@ -46,8 +46,8 @@ def digest(key: str) -> bytes:
 class Keys:
     """Checks the `Authorization` header of requests (RFC 6750, section 2.1).
 
-    `who` in what follows is on whose share the caller is: for unknown ones it stands for their network, which
-    has the store asked for keys of apps that were never seen only so often (`RateLimited` beyond that).
+    `recognised` is asked first, and what it said is in the request's ticket. A network has the store asked
+    for keys of apps that were never seen only so often (`RateLimited` beyond that).
     """
 
     def __init__(
@@ -61,55 +61,57 @@ class Keys:
         # Bounded by the requests at once.
         self._asking: dict[str, asyncio.Task[App | None]] = {}
 
-    def recognised(self, authorization: str | None) -> str | None:
-        """On whose share a caller is, if its key is good as far as is known without asking anybody."""
+    def recognised(self, authorization: str | None) -> Caller | None:
+        """Whose key it is, if it is good as far as is known without asking anybody."""
         try:
             key = _bearer(authorization)
         except Unauthorized:
             return None
-        if self._is_admin(key):
-            return ADMIN
+        hashed = digest(key)
+        if hmac.compare_digest(hashed, self._admin_key_hash):
+            return Caller(ADMIN)
         app = self._apps.remembered(_name_in(key))
-        if app is None or not hmac.compare_digest(digest(key), app.server_key_hash):
+        if app is None or not hmac.compare_digest(hashed, app.server_key_hash):
             return None
-        return of_app(app.app)
+        return Caller(of_app(app.app), app)
 
-    async def admin(self, authorization: str | None, who: str) -> None:
+    async def admin(self, authorization: str | None, ticket: Ticket) -> None:
         """Raises `Unauthorized`, or `Forbidden` for an app's key."""
-        key = _bearer(authorization)
-        if self._is_admin(key):
+        if ticket.caller.who == ADMIN:
             return
-        if await self._owner(key, who) is not None:
+        if await self._owner(authorization, ticket.caller) is not None:
             raise Forbidden("this needs the admin key")
         raise Unauthorized
 
-    async def app(self, authorization: str | None, name: str, who: str, *, fresh: bool = False) -> App:
+    async def app(self, authorization: str | None, name: str, ticket: Ticket, *, fresh: bool = False) -> App:
         """The app, for a caller that may reach it; `Unauthorized`, `Forbidden` or `AppNotFound`.
 
-        Only the admin key learns whether an app exists. `fresh`: as it is stored now.
+        Only the admin key learns whether an app exists. `fresh`: as it is stored now. From now on the request
+        is on the share of the app.
         """
         if fresh:
             self._apps.forget(name)
-        key = _bearer(authorization)
-        if self._is_admin(key):
+            ticket.caller = ticket.caller._replace(app=None)
+        if ticket.caller.who == ADMIN:
             app = await self._apps.find(name)
             if app is None:
                 raise AppNotFound
             return app
-        owner = await self._owner(key, who)
+        owner = await self._owner(authorization, ticket.caller)
         if owner is None:
             raise Unauthorized
         if owner.app != name:
             raise Forbidden("this key is of another app")
+        ticket.belongs_to(owner)
         return owner
 
-    def _is_admin(self, key: str) -> bool:
-        return hmac.compare_digest(digest(key), self._admin_key_hash)
-
-    async def _owner(self, key: str, who: str) -> App | None:
+    async def _owner(self, authorization: str | None, caller: Caller) -> App | None:
         """The app whose current server key this is."""
+        if caller.app is not None:
+            return caller.app
+        key = _bearer(authorization)
         name, hashed = _name_in(key), digest(key)
-        app = await self._named(name, who)
+        app = await self._named(name, caller.who)
         if app is None:
             return None
         if not hmac.compare_digest(hashed, app.server_key_hash):

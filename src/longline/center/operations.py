@@ -44,13 +44,12 @@ def for_app(keys: Keys, handler: AppHandler) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         authorization, name = request.headers.get("authorization"), request.path_params["app"]
         ticket: Ticket = request.scope[TICKET]
-        app = await keys.app(authorization, name, ticket.who)
-        ticket.belongs_to(app.app)
+        app = await keys.app(authorization, name, ticket)
         try:
             return await handler(request, app)
         except AppNotFound:
             # Remembered from before it was deleted, through another center, and made again?
-            present = await keys.app(authorization, name, ticket.who, fresh=True)
+            present = await keys.app(authorization, name, ticket, fresh=True)
             if present.number == app.number:
                 raise
             return await handler(request, present)
@@ -63,7 +62,7 @@ def for_admin(keys: Keys, handler: Endpoint) -> Endpoint:
 
     @functools.wraps(handler)
     async def endpoint(request: Request) -> Response:
-        await keys.admin(request.headers.get("authorization"), request.scope[TICKET].who)
+        await keys.admin(request.headers.get("authorization"), request.scope[TICKET])
         return await handler(request)
 
     return endpoint

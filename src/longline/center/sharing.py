@@ -11,9 +11,11 @@ keeps out another's.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from longline.errors import Overloaded, RateLimited
 from longline.flow.shares import Shares
+from longline.model.apps import App
 from longline.settings import CenterSettings
 
 ADMIN = "admin"
@@ -31,6 +33,13 @@ def of_app(app: str) -> str:
 def of_network(network: str) -> str:
     """Who has the share of callers whose key is not known yet."""
     return f"network {network}"
+
+
+class Caller(NamedTuple):
+    """`who` has a share. `app` is there when the caller has that app's key."""
+
+    who: str
+    app: App | None = None
 
 
 class Pools:
@@ -67,35 +76,33 @@ class Pools:
 
 
 class Ticket:
-    """What one request holds, from its admission to its end. `who` has it on its share.
+    """What one request holds, from its admission to its end, on the share of `caller`.
 
     Raises `RateLimited` where its caller has more than its share, `Overloaded` where there is no more room
     for anybody. `retry_after` is when to come back then, in seconds. `gave_way`: it has been asked to end at
     once, and holds nothing any more.
     """
 
-    __slots__ = ("_body", "_end", "_sharing", "_waits", "gave_way", "retry_after", "who")
+    __slots__ = ("_body", "_end", "_sharing", "_waits", "caller", "gave_way", "retry_after")
 
-    def __init__(self, sharing: Pools, who: str, retry_after: float) -> None:
+    def __init__(self, sharing: Pools, caller: Caller, retry_after: float) -> None:
         self._sharing = sharing
         self._body = 0
         self._waits = False
         self._end: Callable[[], None] | None = None
         self.gave_way = False
         self.retry_after = retry_after
-        self.who = who
+        self.caller = caller
         self._take(sharing.requests, 1, "requests at once")
 
-    def belongs_to(self, app: str) -> None:
-        """The caller has the app's key: from now on it is on the app's share, unless it is the admin's."""
-        who = of_app(app)
-        if self.who in (who, ADMIN):
-            return
+    def belongs_to(self, app: App) -> None:
+        """The caller has the app's key: from now on the request is on its share."""
+        who, before = of_app(app.app), self.caller.who
         sharing = self._sharing
-        while not sharing.requests.hand_over(self.who, who):
+        while who != before and not sharing.requests.hand_over(before, who):
             if not sharing.make_way(sharing.requests, who, 1):
                 raise RateLimited("too many requests at once of this caller", retry_after=self.retry_after)
-        self.who = who
+        self.caller = Caller(who, app)
 
     def expect(self, size: int) -> None:
         """So many more bytes of a body are to come, or have come."""
@@ -115,23 +122,22 @@ class Ticket:
         finally:
             if self._waits:
                 self._waits = False
-                pool.give(self.who)
+                pool.give(self.caller.who)
 
     @contextmanager
     def idle(self, end: Callable[[], None]) -> Iterator[None]:
         """The request only waits, for its caller or for a device, in a `with` block; `end` ends that."""
-        idle = self._sharing.idle
+        idle, who = self._sharing.idle, self.caller.who
         self._end = end
-        idle.setdefault(self.who, {})[self] = None
+        idle.setdefault(who, {})[self] = None
         try:
             yield
         finally:
             self._end = None
-            tickets = idle.get(self.who)
-            if tickets is not None:
-                tickets.pop(self, None)
-                if not tickets:
-                    del idle[self.who]
+            tickets = idle[who]
+            del tickets[self]
+            if not tickets:
+                del idle[who]
 
     def holds(self, pool: Shares[str]) -> bool:
         """Whether it would leave room in that pool."""
@@ -155,16 +161,16 @@ class Ticket:
             return
         self.gave_way = True
         sharing = self._sharing
-        sharing.requests.give(self.who)
+        sharing.requests.give(self.caller.who)
         if self._body:
-            sharing.bodies.give(self.who, self._body)
+            sharing.bodies.give(self.caller.who, self._body)
         if self._waits:
             self._waits = False
-            sharing.waiting.give(self.who)
+            sharing.waiting.give(self.caller.who)
 
     def _take(self, pool: Shares[str], amount: int, what: str) -> None:
-        while not pool.take(self.who, amount):
-            if not self._sharing.make_way(pool, self.who, amount):
+        while not pool.take(self.caller.who, amount):
+            if not self._sharing.make_way(pool, self.caller.who, amount):
                 if pool.full(amount):
                     raise Overloaded(f"too many {what}", retry_after=self.retry_after)
                 raise RateLimited(f"too many {what} of this caller", retry_after=self.retry_after)

@@ -175,21 +175,23 @@ class Pipeline:
     async def _send_piece(
         self, request: _Request, drafts: Sequence[Draft | LonglineError], units: int
     ) -> Sent:
-        async with self.turns.turn(request.app.number, units):
+        await self.turns.take(request.app.number, units)
+        try:
             envelopes, wrong = self._composed(request, drafts)
             if not envelopes:
                 return Sent(list(wrong.values()), False)
             # Quotas belong here: all is known of the request, and nothing of it has been stored.
-            outcome = await self._store(
-                Submission(
-                    request.app.number,
-                    tuple(envelopes),
-                    request.now,
-                    request.key,
-                    request.digest,
-                    self._idempotency_ttl,
-                )
+            submission = Submission(
+                request.app.number,
+                tuple(envelopes),
+                request.now,
+                request.key,
+                request.digest,
+                self._idempotency_ttl,
             )
+            outcome = await self._store(submission)
+        finally:
+            self.turns.give(units)
         # Whatever cannot be routed is stored all the same, and that is what the sender is told.
         self._counters.routes_failed += await route(
             outcome.routes, request.now, bus=self._bus, routing=self._routing, inboxes=self._inboxes

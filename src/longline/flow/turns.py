@@ -36,18 +36,27 @@ class Turns(Generic[K]):
         # The first one is whose turn it is; it has been given its quantum already.
         self._circle: dict[K, _Line] = {}
 
-    @asynccontextmanager
-    async def turn(self, who: K, cost: int) -> AsyncIterator[None]:
-        """Waits for one's turn and holds it, in an `async with` block that does work of `cost` units."""
+    async def take(self, who: K, cost: int) -> None:
+        """Waits for one's turn to do work of `cost` units, which ends with `give`."""
         if self._circle or not self._fits(cost):
             await self._wait(who, cost)
         else:
             self.under_way += cost
+
+    def give(self, cost: int) -> None:
+        """The work of a turn is done."""
+        self.under_way -= cost
+        if self._circle:
+            self._serve()
+
+    @asynccontextmanager
+    async def turn(self, who: K, cost: int) -> AsyncIterator[None]:
+        """Takes one's turn, and gives it back at the end of an `async with` block."""
+        await self.take(who, cost)
         try:
             yield
         finally:
-            self.under_way -= cost
-            self._serve()
+            self.give(cost)
 
     def _fits(self, cost: int) -> bool:
         return self.under_way + cost <= self._at_once or not self.under_way

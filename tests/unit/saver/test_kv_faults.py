@@ -1,12 +1,12 @@
 """One thing in the store that is not what it should be: what is asked together with it goes on."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import pytest
 import structlog
 
-from longline.errors import StoreError
+from longline.errors import StoreError, Unavailable
 from longline.model.audience import Devices, Everyone
 from longline.model.devices import Profile
 from longline.model.events import Event
@@ -18,7 +18,7 @@ from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, Page, Receipt
 from longline.saver.port.messages import Accepted, Outcome, Refused, Submission
 from longline.settings import StoreSettings
-from longline.store.redis import Store
+from longline.store.redis import Reply, Script, Store, Word
 from longline.telemetry.faults import Faults
 from tests.contract.store_fixture import START, an_app
 from tests.servers.shared import shared
@@ -253,3 +253,24 @@ async def test_what_is_left_of_a_deleted_app_holds_up_no_other(planted: Planted)
     assert await planted.saver.expiry.end(START, 1000) > 0
     assert set(await planted.saver.apps.purges()) == {planted.app}
     assert planted.faults.counts == {"saver.expiry": 1}
+
+
+async def test_a_store_is_well_while_any_part_of_it_takes_what_is_written(
+    planted: Planted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One server of several that is down is no reason for every process to say that it is not ready."""
+    run = planted.saver._partitions.run
+    dead: set[int] = {0}
+
+    async def asked(partition: int, script: Script, args: Sequence[Word], *, durable: bool = False) -> Reply:
+        if partition in dead:
+            raise Unavailable("it is gone")
+        return await run(partition, script, args, durable=durable)
+
+    monkeypatch.setattr(planted.saver._partitions, "run", asked)
+    await planted.saver.check()
+    dead.add(1)
+    with pytest.raises(Unavailable, match="gone"):
+        await planted.saver.check()
+    dead.clear()
+    await planted.saver.check()
