@@ -1,10 +1,8 @@
 """What a room counts. Plain integers: the collector reads them when somebody asks."""
 
-from typing import Final, final
+from typing import final
 
-from longline.telemetry.counters import Histogram, Tally
-
-WAITS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # s
+from longline.telemetry.counters import WAITS, Histogram, Tally
 
 
 @final

@@ -11,6 +11,9 @@ from typing import Final, final
 
 OTHER: Final = "other"
 
+# Bounds of a `Histogram` of how long somebody waits, in seconds.
+WAITS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
 
 @final
 class Tally(dict[str, int]):

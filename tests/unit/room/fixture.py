@@ -143,6 +143,7 @@ class Noted:
     drops: list[tuple[str, int, bool, str]] = field(default_factory=list)
     gone: list[Session] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
+    refused_peers: list[str] = field(default_factory=list)
 
     def admit(self, client: ClientConnection, packet: Connect) -> None:
         self.admitted.append((client, packet))
@@ -181,6 +182,7 @@ class Noted:
 
     def refused(self, code: str, peer: str, message: str) -> None:
         self.refusals.append(code)
+        self.refused_peers.append(peer)
 
 
 class Peer:

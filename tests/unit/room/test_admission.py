@@ -29,7 +29,7 @@ from longline.register.port import Bind
 from longline.room.life.entrance import MOST
 from longline.saver.port.inboxes import Arrival, Page, PendingPush
 from longline.settings import RoomSettings
-from tests.unit.room.fixture import NOW_MS, Peer, a_message
+from tests.unit.room.fixture import NOW_MS, PEER, Peer, a_message
 from tests.unit.room.running import NODE, RunningRoom, a_token, an_app
 
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
@@ -433,6 +433,20 @@ async def test_who_has_waited_longer_than_clients_do_is_told_that_the_server_is_
         await room.settle()
         assert answer(still_patient).reason == 0
         assert room.parts.counters.connect_wait.highest == pytest.approx(5.1)
+
+
+async def test_who_is_turned_away_for_what_is_our_own_doing_is_told_of_in_the_log_with_all_others() -> None:
+    """In a storm that is everybody, and a line for each would cost more than to let them in."""
+    async with RunningRoom() as room:
+        room.store.faults["arrive"] = [Unavailable() for _ in range(3)]
+        for number in range(3):
+            room.connect(f"d{number}")
+            await room.settle()
+        room.connect("forged", password=b"garbage")
+        await room.settle()
+        assert room.parts.noted.refusals == ["unavailable"] * 3 + ["bad_token"]
+        assert room.parts.noted.refused_peers == ["everybody"] * 3 + [PEER[0]]
+        assert room.parts.counters.refused == {"unavailable": 3, "bad_token": 1}
 
 
 async def test_an_earlier_connect_of_a_device_that_is_served_later_takes_nothing_from_the_newer() -> None:

@@ -333,5 +333,9 @@ class Admission:
 
 def refuse(client: ClientConnection, error: LonglineError) -> None:
     """Answers a CONNECT with an error's reason, if the client is still there."""
-    if client.transport is not None:
+    if client.transport is None:
+        return
+    if error.retryable:
+        client.turn_away(ReasonCode(error.reason), error.code, error.message)
+    else:
         client.refuse(ReasonCode(error.reason), error.code, error.message)

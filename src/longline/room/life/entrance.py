@@ -10,8 +10,6 @@ import select
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-import structlog
-
 from longline.flow.line import Line, Portion
 from longline.mqtt.packets import Connect
 from longline.mqtt.reasons import ReasonCode
@@ -22,11 +20,8 @@ MOST: Final = 256  # CONNECTs worked on together
 LEAST: Final = 16  # the same, in a process that gets hardly any work done
 TARGET: Final = 0.1  # s that the tokens of a portion may take to verify
 EACH_TIME: Final = 2  # who waited too long is told by whoever comes: so many, and no turn is long for it
-LOG_EVERY: Final = 10.0  # s
 
 Asking = tuple[ClientConnection, Connect]
-
-log = structlog.get_logger()
 
 
 class Entrance:
@@ -51,8 +46,6 @@ class Entrance:
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._refused = 0  # since it was last told of
-        self._told_at = float("-inf")
 
     def __len__(self) -> int:
         """How many wait, without those under way."""
@@ -95,12 +88,11 @@ class Entrance:
         for _, came in overdue:
             self._counters.connect_wait.observe(now - came)
         for client, _ in still_there([asking for asking, _ in overdue]):
-            client.close(ReasonCode.SERVER_BUSY, "waited_too_long")
-            self._refused += 1
-        if self._refused and now >= self._told_at + LOG_EVERY:
-            log.warning("connects_refused", reason="waited too long", count=self._refused)
-            self._told_at = now
-            self._refused = 0
+            client.turn_away(
+                ReasonCode.SERVER_BUSY,
+                "waited_too_long",
+                "more come than can be served: the newest are first",
+            )
 
 
 def still_there(portion: Sequence[Asking]) -> list[Asking]:

@@ -27,6 +27,8 @@ MOVED_SIZE: Final = 64  # bytes that a DISCONNECT takes which names a server, be
 
 FULL: Final = 16_384  # bytes unread, from where on a peer may not be able to send more
 
+EVERYBODY: Final = "everybody"  # instead of a peer's address, in the log
+
 NO_LIMIT: Final = 268_435_460  # bytes: the largest packet that the wire can express, section 2.1.4
 
 # What may follow a packet:
@@ -339,6 +341,12 @@ class Connection(Outlet):
     def refuse(self, reason: ReasonCode, code: str, message: str) -> None:
         """The CONNECT was not good: a CONNACK says why."""
         self.fault(reason, code, message)
+
+    def turn_away(self, reason: ReasonCode, code: str, message: str) -> None:
+        """The CONNECT comes at a bad time, which is not its peer's doing: told of once for everybody."""
+        self.wire.counters.refused.add(code)
+        self.wire.report(code, EVERYBODY, message)
+        self.close(reason, code)
 
     # --- ending -----------------------------------------------------------------------------------
 
