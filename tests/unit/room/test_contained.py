@@ -359,6 +359,8 @@ async def test_a_session_that_cannot_look_into_the_log_keeps_no_other_from_it() 
                 looked.append(session.device)
 
         room.broadcasts._pushes = cast(Pushes, Some())
-        await room.broadcasts._look(7)
+        room.broadcasts._left[7] = {0: 1}
+        room.broadcasts._wake.set()
+        await room.settle()
         assert looked == ["b", "c"]
         assert room.parts.faults.counts == {"room.broadcasts": 1}
