@@ -3,6 +3,9 @@
 Deficit round robin (Shreedhar and Varghese, 1995): who waits is served in a circle; in each round one may do
 work of `quantum`, and what is left of that is good for the next round while one still waits. So shares are
 equal in work, however it is cut, and finding the next one costs the same with any number of them.
+
+Who has had nothing to do goes before the circle, once, and takes a place in it with what it has besides (new
+and old flows of RFC 8290, section 4.1). So a single piece waits for what is under way and for no round.
 """
 
 import asyncio
@@ -33,12 +36,14 @@ class Turns(Generic[K]):
         self.waiting = 0  # pieces of work
         self._at_once = at_once
         self._quantum = quantum
-        # The first one is whose turn it is; it has been given its quantum already.
+        # In both, the first line is the next one, and has been given its quantum already. A line without work
+        # keeps its place in the circle until its turn comes: who comes again by then is no newcomer.
+        self._newcomers: dict[K, _Line] = {}
         self._circle: dict[K, _Line] = {}
 
     async def take(self, who: K, cost: int) -> None:
         """Waits for one's turn to do work of `cost` units, which ends with `give`."""
-        if self._circle or not self._fits(cost):
+        if self.waiting or not self._fits(cost):
             await self._wait(who, cost)
         else:
             self.under_way += cost
@@ -46,8 +51,10 @@ class Turns(Generic[K]):
     def give(self, cost: int) -> None:
         """The work of a turn is done."""
         self.under_way -= cost
-        if self._circle:
+        if self.waiting:
             self._serve()
+        elif self._circle:
+            self._circle.clear()
 
     @asynccontextmanager
     async def turn(self, who: K, cost: int) -> AsyncIterator[None]:
@@ -63,43 +70,48 @@ class Turns(Generic[K]):
 
     async def _wait(self, who: K, cost: int) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        line = self._circle.get(who)
+        line = self._newcomers.get(who)
         if line is None:
-            line = self._circle[who] = _Line()
+            line = self._circle.get(who)
+        if line is None:
+            line = self._newcomers[who] = _Line()
             line.credit = self._quantum
         line.append((cost, turn))
         self.waiting += 1
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # it came at the same moment
+            if turn.cancelled():
+                self.waiting -= 1
+            else:  # it came at the same moment
                 self.under_way -= cost
             self._serve()
             raise
-        finally:
-            self.waiting -= 1
 
     def _serve(self) -> None:
         """Lets those go that fit, in their turn."""
-        circle = self._circle
-        while circle:
-            who = next(iter(circle))
-            line = circle[who]
+        while self._newcomers or self._circle:
+            lines = self._newcomers or self._circle
+            who = next(iter(lines))
+            line = lines[who]
             while line and line[0][1].cancelled():
                 line.popleft()
             if not line:
-                del circle[who]
+                del lines[who]
+                if lines is self._newcomers:
+                    self._circle[who] = line
                 continue
             cost, turn = line[0]
             if cost > line.credit:
                 # Its round is over: to the end of the circle, with what it saved.
-                del circle[who]
-                circle[who] = line
+                del lines[who]
+                self._circle[who] = line
                 line.credit += self._quantum
                 continue
             if not self._fits(cost):
                 return
             line.popleft()
             line.credit -= cost
+            self.waiting -= 1
             self.under_way += cost
             turn.set_result(None)

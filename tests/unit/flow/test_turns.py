@@ -27,11 +27,16 @@ class Work:
             self.ends.append(end)
             await end.wait()
 
-    async def end_all(self) -> None:
-        """Ends one piece after the other, the oldest first, until all are done."""
-        while self.ends:
+    async def end(self, pieces: int) -> None:
+        """Ends one piece after the other, the oldest first."""
+        for _ in range(pieces):
             self.ends.pop(0).set()
             await settle()
+
+    async def end_all(self) -> None:
+        """Ends them until all are done."""
+        while self.ends:
+            await self.end(1)
         await asyncio.gather(*self.tasks)
         assert (self.turns.under_way, self.turns.waiting) == (0, 0)
 
@@ -47,9 +52,39 @@ async def test_a_single_push_goes_before_the_rest_of_six_great_batches() -> None
     for n in range(6):
         await work.bring(f"batch-{n}", 2, pieces=500)
     assert work.order == ["batch-0", "batch-0"], "alone when it began"
+    await work.end(20)
+    before = len(work.order)
     await work.bring("other", 1)
     await work.end_all()
-    assert work.order.index("other") <= 9
+    assert work.order.index("other") == before, "behind what was under way, and no round of the others"
+
+
+async def test_who_always_comes_anew_takes_no_more_than_its_turn() -> None:
+    """Otherwise six that have one piece at a time would go before who has a line, for ever."""
+    turns: Turns[str] = Turns(at_once=2, quantum=2)
+    order: list[str] = []
+    over = False
+
+    async def again(who: str) -> None:
+        while not over:
+            async with turns.turn(who, 2):
+                order.append(who)
+                await asyncio.sleep(0)
+
+    async def line() -> None:
+        await asyncio.gather(*(piece() for _ in range(20)))
+
+    async def piece() -> None:
+        async with turns.turn("line", 2):
+            order.append("line")
+            await asyncio.sleep(0)
+
+    others = [asyncio.create_task(again(f"again-{n}")) for n in range(6)]
+    await line()
+    over = True
+    await asyncio.gather(*others)
+    assert len(order) < 20 * 8
+    assert (turns.under_way, turns.waiting) == (0, 0)
 
 
 async def test_turns_are_equal_in_work_however_it_is_cut() -> None:
