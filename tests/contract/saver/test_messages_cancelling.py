@@ -16,11 +16,11 @@ async def test_cancelling_drops_what_is_pending_and_nothing_else(store: StoreFix
     assert await store.pending("a") == 0
 
 
-async def test_an_ack_of_what_was_cancelled_changes_nothing(store: StoreFixture) -> None:
+async def test_an_ack_of_what_was_cancelled_says_who_took_it_before(store: StoreFixture) -> None:
     for message_id, push in await both(store):
         await store.saver.messages.cancel(store.app, message_id, store.now)
         await store.settle("a", push, State.ACKED, sent_at=store.now)
-        assert outcome_of(await store.ledger(message_id)) == (0, 0, 0, 0, {"cancelled": 2})
+        assert outcome_of(await store.ledger(message_id)) == (0, 1, 0, 0, {"cancelled": 1})
 
 
 async def test_cancelling_twice_or_late_is_harmless(store: StoreFixture) -> None:
