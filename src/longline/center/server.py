@@ -76,6 +76,11 @@ class HttpServer:
         """Listens, and returns the address: the system chooses a port for 0. OSError when it cannot."""
         # Bound here, because uvicorn ends the process when an address is taken.
         listener = bound(self._host, self._port, reuse_port=self._reuse_port)
+        try:
+            listener.listen(self._backlog)
+        except OSError:
+            listener.close()
+            raise
         host, port = listener.getsockname()[:2]
         self._task = asyncio.create_task(self._server.serve([listener]), name="center.http")
         return host, port
