@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Callable
 
-from longline.center.sharing import ADMIN, Caller, Ticket, of_app
+from longline.center.sharing import ADMIN, KeyHolder, Ticket, of_app
 from longline.errors import AppNotFound, Forbidden, RateLimited, Unauthorized
 from longline.flow.bucket import Bucket
 from longline.flow.lru import LruCache
@@ -61,7 +61,7 @@ class Keys:
         # Bounded by the requests at once.
         self._asking: dict[str, asyncio.Task[App | None]] = {}
 
-    def recognised(self, authorization: str | None) -> Caller | None:
+    def recognised(self, authorization: str | None) -> KeyHolder | None:
         """Whose key it is, if it is good as far as is known without asking anybody."""
         try:
             key = _bearer(authorization)
@@ -69,11 +69,11 @@ class Keys:
             return None
         hashed = digest(key)
         if hmac.compare_digest(hashed, self._admin_key_hash):
-            return Caller(ADMIN)
+            return KeyHolder(ADMIN)
         app = self._apps.remembered(_name_in(key))
         if app is None or not hmac.compare_digest(hashed, app.server_key_hash):
             return None
-        return Caller(of_app(app.app), app)
+        return KeyHolder(of_app(app.app), app)
 
     async def admin(self, authorization: str | None, ticket: Ticket) -> None:
         """Raises `Unauthorized`, or `Forbidden` for an app's key."""
@@ -105,7 +105,7 @@ class Keys:
         ticket.belongs_to(owner)
         return owner
 
-    async def _owner(self, authorization: str | None, caller: Caller) -> App | None:
+    async def _owner(self, authorization: str | None, caller: KeyHolder) -> App | None:
         """The app whose current server key this is."""
         if caller.app is not None:
             return caller.app

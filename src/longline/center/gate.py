@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from longline.center.auth import Keys
 from longline.center.counters import CenterCounters
 from longline.center.errors import error_response
-from longline.center.sharing import TICKET, Caller, Pools, Ticket, of_network
+from longline.center.sharing import TICKET, KeyHolder, Pools, Ticket, of_network
 from longline.errors import BadRequest, BodyTooLarge, LonglineError
 from longline.model.networks import network_of
 from longline.settings import CenterSettings
@@ -96,7 +96,7 @@ class Gate:
     def _ticket(self, scope: Scope) -> Ticket:
         caller = self._keys.recognised(_header(scope, b"authorization"))
         if caller is None:
-            caller = Caller(of_network(network_of(_peer(scope))))
+            caller = KeyHolder(of_network(network_of(_peer(scope))))
         # Not all at the same moment again.
         return Ticket(self._sharing, caller, SPREAD * random.random())
 

@@ -35,7 +35,7 @@ def of_network(network: str) -> str:
     return f"network {network}"
 
 
-class Caller(NamedTuple):
+class KeyHolder(NamedTuple):
     """`who` has a share. `app` is there when the caller has that app's key."""
 
     who: str
@@ -85,7 +85,7 @@ class Ticket:
 
     __slots__ = ("_body", "_end", "_sharing", "_waits", "caller", "gave_way", "retry_after")
 
-    def __init__(self, sharing: Pools, caller: Caller, retry_after: float) -> None:
+    def __init__(self, sharing: Pools, caller: KeyHolder, retry_after: float) -> None:
         self._sharing = sharing
         self._body = 0
         self._waits = False
@@ -102,7 +102,7 @@ class Ticket:
         while who != before and not sharing.requests.hand_over(before, who):
             if not sharing.make_way(sharing.requests, who, 1):
                 raise RateLimited("too many requests at once of this caller", retry_after=self.retry_after)
-        self.caller = Caller(who, app)
+        self.caller = KeyHolder(who, app)
 
     def expect(self, size: int) -> None:
         """So many more bytes of a body are to come, or have come."""
