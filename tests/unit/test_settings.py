@@ -326,5 +326,5 @@ def test_a_password_inside_the_url_of_the_store_is_refused_and_not_repeated(url:
 
 
 def test_a_secret_may_end_with_the_newline_that_files_end_with() -> None:
-    loaded = load(environ={"LONGLINE_ADMIN_KEY": "hunter2\n"})
-    assert loaded.settings.admin_key == Secret("hunter2")
+    loaded = load(environ={"LONGLINE_ADMIN_KEY": "hunter2hunter2\n"})
+    assert loaded.settings.admin_key == Secret("hunter2hunter2")

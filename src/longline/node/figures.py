@@ -101,6 +101,7 @@ _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
         "writes_too_late": "Writes to connections that had just gone.",
     },
     "routes": {
+        "arrivals_dropped": "Plain messages from other rooms dropped: more came than could be distributed.",
         "doubts": "Times that another room's table of filters could not be trusted.",
         "filters": "Filters of other rooms at present.",
         "messages_dropped": "Plain messages not handed to another room, for want of room or of a bus.",

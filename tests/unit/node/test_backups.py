@@ -30,7 +30,10 @@ def database(folder: Path, *values: int) -> Settings:
     """A folder with a database that somebody has open."""
     folder.mkdir(exist_ok=True)
     connection = apsw.Connection(str(folder / "longline.db"))
-    connection.execute("PRAGMA journal_mode=WAL; CREATE TABLE t (n); CREATE TABLE events (app, n)").fetchall()
+    connection.execute(
+        "PRAGMA journal_mode=WAL; CREATE TABLE t (n); CREATE TABLE events (app, n);"
+        "CREATE TABLE standings (app, n); CREATE TABLE queues (app, last, removed)"
+    ).fetchall()
     add(connection, *values)
     connection.close()
     return Settings(data_dir=folder)
@@ -242,4 +245,5 @@ async def test_who_reads_events_with_a_cursor_of_after_the_copy_misses_none_of_t
     await happen(saver, 6, 7, 8, 9)
     read = await saver.events.read(store.app, seen, 10)
     assert [event.sequence for _, event in read.events] == [1, 2, 6, 7, 8, 9]
+    assert read.gap
     await saver.close()

@@ -11,7 +11,7 @@ from longline.coordinator.presence import PresenceDuty
 from longline.errors import DataDirInUse
 from longline.model.devices import Binding
 from longline.model.times import wall_clock
-from longline.node.data_lock import held
+from longline.node.data_folder import held
 from longline.node.embedded import open_engines
 from longline.node.engines import Engines
 from longline.register.port import Bind, Unbind

@@ -43,5 +43,7 @@ def outdate_cursors(database: Path, now: int) -> None:
     try:
         with closing(apsw.Connection(str(database))) as connection:
             connection.execute("UPDATE events SET n = n + ?1", (now,))
+            connection.execute("UPDATE standings SET n = n + ?1", (now,))
+            connection.execute("UPDATE queues SET last = last + ?1, removed = removed + ?1", (now,))
     except apsw.Error as error:
         raise Unavailable(f"{database} cannot be written: {error}") from error
