@@ -3,8 +3,8 @@
 import asyncio
 import resource
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 from typing import Final
 
 import structlog
@@ -12,17 +12,14 @@ from starlette.types import ASGIApp
 
 from longline.center.api import application
 from longline.center.auth import digest, new_device_secret, new_server_key
-from longline.center.connection import HttpConnections
-from longline.center.counters import CONNECTION_GAUGES, CONNECTION_LABELS, GAUGES, LABELS
-from longline.center.server import HttpServer
+from longline.center.counters import GAUGES, LABELS
 from longline.center.service import CenterService, Metrics
 from longline.coordinator.coordinator import Coordinator
 from longline.dispatcher.api import DispatcherApi
 from longline.dispatcher.dispatcher import Dispatcher
-from longline.errors import AppExists, SettingsError
+from longline.errors import AppExists
 from longline.flow.kept import kept
 from longline.keeper.port import Load, Node
-from longline.model.addresses import joined
 from longline.model.apps import App
 from longline.model.times import wall_clock
 from longline.node.addresses import advertised, bound, guessed
@@ -30,6 +27,7 @@ from longline.node.admin_key import admin_key, make_data_dir, shared_key_hash
 from longline.node.engines import Engines, OpenEngines
 from longline.node.figures import HELP, RISING
 from longline.node.files import Files
+from longline.node.fronts import Fronts, listening
 from longline.node.isolation import Isolation, silent
 from longline.node.membership import Cpu, Membership, describe_load
 from longline.node.move_targets import MoveTargets
@@ -88,7 +86,7 @@ class Process:
         self._coordinator: Coordinator | None = None
         self._isolation: Isolation | None = None
         self._retired = False
-        self._fronts: list[HttpServer] = []
+        self._fronts = Fronts(self._collector, self.faults, self._report, settings.node.shutdown_grace)
         self._hasty = asyncio.Event()
         self._since = wall_clock()
         self.renamed: Callable[[Process], None] = lambda _: None
@@ -163,8 +161,7 @@ class Process:
     def hasten(self) -> None:
         """Has `stop` move nobody any more, and wait a second at most for what is under way."""
         self._hasty.set()
-        for front in self._fronts:
-            front.hasten(HASTE)
+        self._fronts.hasten(HASTE)
 
     async def failed(self) -> None:
         """Returns when a part has ended that should run for as long as the process does."""
@@ -297,8 +294,14 @@ class Process:
         opened.push_async_callback(readiness.close)
         app: ASGIApp = Probes(readiness.obstacle, self._metrics)
         node = settings.node
-        status = self._connections("status", STATUS_CONNECTIONS)
-        await self._listen(app, node.status_host, node.status_port, "node.status_port", status, opened)
+        await self._fronts.open(
+            "status",
+            app,
+            (node.status_host, node.status_port),
+            "node.status_port",
+            opened,
+            limit=STATUS_CONNECTIONS,
+        )
         if "center" in self.roles:
             center = CenterService(
                 saver=engines.saver,
@@ -335,42 +338,16 @@ class Process:
             app = DispatcherApi(dispatcher, app)
         if "center" in self.roles or "dispatcher" in self.roles:
             files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-            limit = min(settings.center.max_connections, max(8, files // 4))  # most are for devices
-            connections = self._connections("http", limit)
-            await self._listen(
-                app, settings.center.host, settings.center.port, "center.port", connections, opened
-            )
-
-    def _connections(self, part: str, limit: int) -> HttpConnections:
-        connections = HttpConnections(limit, self._report, self.faults)
-        self._collector.add(part, connections.counters, gauges=CONNECTION_GAUGES, labels=CONNECTION_LABELS)
-        return connections
-
-    async def _listen(
-        self,
-        app: ASGIApp,
-        host: str,
-        port: int,
-        setting: str,
-        connections: HttpConnections,
-        opened: AsyncExitStack,
-    ) -> None:
-        """Serves an application, unless the port is off."""
-        if port:
-            shared = setting == "center.port" and self.settings.center.reuse_port
-            server = HttpServer(
+            front = settings.center
+            await self._fronts.open(
+                "http",
                 app,
-                host,
-                port,
-                connections=connections,
-                faults=self.faults,
-                grace=self.settings.node.shutdown_grace,
-                reuse_port=shared,
+                (front.host, front.port),
+                "center.port",
+                opened,
+                limit=min(front.max_connections, max(8, files // 4)),  # most files are for devices
+                shared=front.reuse_port,
             )
-            with listening(setting, host, port):
-                await server.start()
-            self._fronts.append(server)
-            opened.push_async_callback(server.stop)
 
     def _takes_traffic(self) -> bool:
         """Not while it starts, was taken for dead, is isolated, or wants its clients to go elsewhere."""
@@ -475,13 +452,3 @@ class Process:
 
     def _metrics(self) -> Metrics:
         return Metrics(self._collector.exposition(), CONTENT_TYPE)
-
-
-@contextmanager
-def listening(setting: str, host: str, port: int) -> Iterator[None]:
-    """Says of a listener that cannot be opened which setting it comes from."""
-    try:
-        yield
-    except OSError as error:
-        problem = f"cannot listen on {joined(host, port)}: {error.strerror or error}"
-        raise SettingsError(problem, details=[(setting, problem)]) from None

@@ -88,7 +88,7 @@ async def test_a_second_signal_ends_the_moving_of_clients(
 
 async def test_a_second_signal_ends_the_wait_for_requests(running: Running) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
-    server = running.process._fronts[0]._server
+    server = running.process._fronts._servers[0]._server
     await until(lambda: server.should_exit)
     os.kill(os.getpid(), signal.SIGTERM)
     async with asyncio.timeout(WITHIN):

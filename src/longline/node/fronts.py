@@ -1,0 +1,83 @@
+"""The HTTP listeners of a process: opened by name of their setting, counted, hastened, closed."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+
+from starlette.types import ASGIApp
+
+from longline.center.connection import HttpConnections
+from longline.center.counters import CONNECTION_GAUGES, CONNECTION_LABELS
+from longline.center.server import HttpServer
+from longline.errors import SettingsError
+from longline.model.addresses import joined
+from longline.telemetry.collector import NodeCollector
+from longline.telemetry.faults import Faults
+
+
+class Fronts:
+    """`grace`: seconds that requests under way have when a listener is closed. `report` is told what peers do
+    wrong: a code, the peer, and the fault in words.
+    """
+
+    def __init__(
+        self,
+        collector: NodeCollector,
+        faults: Faults,
+        report: Callable[[str, str, str], None],
+        grace: float,
+    ) -> None:
+        self._collector = collector
+        self._faults = faults
+        self._report = report
+        self._grace = grace
+        self._servers: list[HttpServer] = []
+
+    async def open(
+        self,
+        part: str,
+        app: ASGIApp,
+        address: tuple[str, int],
+        setting: str,
+        opened: AsyncExitStack,
+        *,
+        limit: int,
+        shared: bool = False,
+    ) -> None:
+        """Serves an application on an address, unless the port is 0; `opened` closes it.
+
+        `part` is the name of its figures, `setting` the one that the port comes from, `limit` how many
+        connections there may be at once. A `shared` port has other processes of this host behind it, too.
+        """
+        host, port = address
+        connections = HttpConnections(limit, self._report, self._faults)
+        self._collector.add(part, connections.counters, gauges=CONNECTION_GAUGES, labels=CONNECTION_LABELS)
+        if not port:
+            return
+        server = HttpServer(
+            app,
+            host,
+            port,
+            connections=connections,
+            faults=self._faults,
+            grace=self._grace,
+            reuse_port=shared,
+        )
+        with listening(setting, host, port):
+            await server.start()
+        self._servers.append(server)
+        opened.push_async_callback(server.stop)
+
+    def hasten(self, grace: float) -> None:
+        """Has requests under way end within so many seconds."""
+        for server in self._servers:
+            server.hasten(grace)
+
+
+@contextmanager
+def listening(setting: str, host: str, port: int) -> Iterator[None]:
+    """Says of a listener that cannot be opened which setting it comes from."""
+    try:
+        yield
+    except OSError as error:
+        problem = f"cannot listen on {joined(host, port)}: {error.strerror or error}"
+        raise SettingsError(problem, details=[(setting, problem)]) from None
