@@ -23,7 +23,7 @@ from longline.settings.tree import Settings
 
 MOST_PROCESSES: Final = 1024  # of a kind on one host
 ROLES: Final = frozenset({"room", "center", "dispatcher", "coordinator"})
-LEAST_KEY: Final = 12  # characters of an admin key: what is shorter can be tried out
+LEAST_KEY: Final = 8  # characters of an admin key: what is shorter can be tried out (NIST SP 800-63B, 5.1.1)
 KNOWN_KEYS: Final = ("change-me", "changeme", "change_me")  # what stands in examples, to be replaced
 _NOT_SETTINGS: Final = frozenset({"LONGLINE_NO_COMPILE"})
 

@@ -177,7 +177,7 @@ async def test_a_store_that_gives_no_answer_is_asked_again_until_it_does() -> No
     [
         (None, "app_deleted"),
         (Arrival(99, False, 0, 0), "device_deleted"),
-        (Arrival(0, False, 0, wall_clock() + 60_000), "banned"),
+        (Arrival(0, False, 0, wall_clock() + 86_400_000), "banned"),
     ],
 )
 async def test_who_was_to_be_sent_away_while_nobody_could_tell_the_room_is_sent_away(
