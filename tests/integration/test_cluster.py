@@ -12,7 +12,7 @@ import pytest_asyncio
 from longline import Center, Device
 from longline.errors import TakenOver, Unauthorized
 from tests.cluster.cluster import Cluster
-from tests.waiting import WITHIN, until
+from tests.waiting import WITHIN, eventually, until
 
 pytestmark = [pytest.mark.shape("cluster"), pytest.mark.timeout(900)]
 
@@ -123,6 +123,15 @@ async def test_a_kick_finds_the_device_whoever_is_asked(running: RunningApp) -> 
     await until(lambda: device.statistics.connects > before)
 
 
+async def knows(center: Center) -> bool:
+    """Whether a center goes by this key: of a new one it may hear a quarter of a second later than others."""
+    try:
+        await center.app("news")
+    except Unauthorized:
+        return False
+    return True
+
+
 async def test_a_rotated_key_stops_working_at_every_center(running: RunningApp) -> None:
     async with AsyncExitStack() as stack:
         asking = [
@@ -130,16 +139,10 @@ async def test_a_rotated_key_stops_working_at_every_center(running: RunningApp) 
             for process in running.cluster.centers
         ]
         for center in asking:
-            await center.app("news")
+            await until(lambda: knows(center))  # noqa: B023
         await running.centers[0].rotate_keys("news")
         for center in asking:
-            async with asyncio.timeout(WITHIN):
-                while True:
-                    try:
-                        await center.app("news")
-                    except Unauthorized:
-                        break
-                    await asyncio.sleep(0.1)
+            await eventually(lambda: knows(center), False)  # noqa: B023
 
 
 async def test_topics_reach_subscribers_in_other_rooms(running: RunningApp) -> None:
