@@ -20,7 +20,7 @@ import structlog
 from longline.settings import RoomSettings
 
 LEAST_RESERVE: Final = 64  # files for listeners, stores, the database
-MOST_RESERVE: Final = 16_384  # for the HTTP API's connections too
+SHARE: Final = 80  # one in so many is for the HTTP API besides, when devices have all they may have
 LOOK_EVERY: Final = 1.0  # s
 TELL_EVERY: Final = 60.0  # s
 
@@ -49,7 +49,7 @@ class Files:
     @property
     def connections(self) -> int:
         """How many of the files are for devices."""
-        return max(1, self.limit - LEAST_RESERVE - min(MOST_RESERVE, self.limit // 4))
+        return max(1, self.limit - max(LEAST_RESERVE, self.limit // SHARE))
 
     def within(self, room: RoomSettings) -> RoomSettings:
         """The settings of a room whose devices leave the reserve alone."""

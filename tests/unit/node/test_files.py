@@ -8,7 +8,7 @@ import resource
 import pytest
 
 from longline.node import files
-from longline.node.files import LEAST_RESERVE, MOST_RESERVE, Files, claim
+from longline.node.files import LEAST_RESERVE, SHARE, Files, claim
 from longline.settings import RoomSettings
 
 
@@ -51,12 +51,12 @@ def test_devices_leave_a_reserve_of_the_files_and_it_is_told(
     limits: list[tuple[int, int]], told: list[str]
 ) -> None:
     room = Files(1_000_000).within(RoomSettings(max_connections=1_000_000))
-    assert room.max_connections == 4096 - LEAST_RESERVE - 4096 // 4
+    assert room.max_connections == 4096 - LEAST_RESERVE
     assert told == ["connections_limited"]
     limits.append((4096, 10_000_000))
     room = Files(1_000_000).within(RoomSettings(max_connections=900_000))
     assert room.max_connections == 900_000
-    assert Files(1_000_000).connections >= 1_000_000 - MOST_RESERVE
+    assert Files(1_000_000).connections == 1_000_064 - 1_000_064 // SHARE
     assert told == ["connections_limited"]
 
 
