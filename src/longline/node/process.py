@@ -162,6 +162,8 @@ class Process:
         """Has `stop` move nobody any more, and wait a second at most for what is under way."""
         self._hasty.set()
         self._fronts.hasten(HASTE)
+        if self._room is not None:
+            self._room.hasten(HASTE)
 
     async def failed(self) -> None:
         """Returns when a part has ended that should run for as long as the process does."""

@@ -93,3 +93,31 @@ async def test_a_second_signal_ends_the_wait_for_requests(running: Running) -> N
     os.kill(os.getpid(), signal.SIGTERM)
     async with asyncio.timeout(WITHIN):
         assert await running.ending == 0
+
+
+async def test_a_second_signal_ends_the_wait_for_what_a_room_is_to_commit(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait for requests is over by then, and that for the room has begun."""
+    committing = asyncio.Event()
+    room = running.process._room
+    assert room is not None
+
+    async def never() -> None:
+        committing.set()
+        await asyncio.Event().wait()
+
+    async def leave(within: float) -> None:
+        pass
+
+    monkeypatch.setattr(room.departures, "finished", never)
+    monkeypatch.setattr(running.process._reconciler, "leave", leave)
+    os.kill(os.getpid(), signal.SIGTERM)
+    server = running.process._fronts._servers[0]
+    await until(lambda: server._server.should_exit)
+    server._force()  # somebody's request has ended
+    async with asyncio.timeout(WITHIN):
+        await committing.wait()
+        assert not running.ending.done()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await running.ending == 0

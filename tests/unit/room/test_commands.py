@@ -365,3 +365,17 @@ async def test_a_room_that_leaves_its_queue_takes_nothing_until_it_listens_to_an
         await room.settle()
         assert topics(peer.unread()) == []  # it comes late: it is asked for
         assert len(room.store.fetched) == 1
+
+
+async def test_what_became_of_apps_while_a_room_had_no_name_is_asked_for_when_it_has_one() -> None:
+    """Nobody could tell it: the former name's queue is gone, and the next was not there yet."""
+    async with RunningRoom() as room:
+        old = await room.client("phone")
+        room.commands.leave()
+        room.apps.clear()
+        room.store.known["news"] = ROTATED
+        await room.bus.open("n1-again")
+        room.commands.listen("n1-again")
+        await room.settle()
+        assert old.over
+        assert old.unread() == [Disconnect(ReasonCode.NOT_AUTHORIZED)]
