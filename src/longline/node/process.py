@@ -292,7 +292,7 @@ class Process:
     async def _open_front(self, engines: Engines, opened: AsyncExitStack) -> None:
         """The HTTP side: the API, the dispatcher, or only the probes and figures."""
         settings = self.settings
-        readiness = Readiness(self._takes_traffic, engines.keeper.in_touch, engines.saver.check)
+        readiness = Readiness(self._away, engines.keeper.in_touch, engines.saver.check)
         opened.push_async_callback(readiness.close)
         app: ASGIApp = Probes(readiness.obstacle, self._metrics)
         node = settings.node
@@ -352,9 +352,17 @@ class Process:
             )
 
     def _takes_traffic(self) -> bool:
-        """Not while it starts, was taken for dead, is isolated, or wants its clients to go elsewhere."""
-        isolated = self._isolation is not None and self._isolation.isolated
-        return self._ready and not (self._retired or isolated or self._reconciler.draining)
+        return not self._away()
+
+    def _away(self) -> str:
+        """Why it takes no traffic; "" where it does."""
+        if self.membership.fallen:
+            return "the node was taken for dead, and has no new name yet"
+        if self._isolation is not None and self._isolation.isolated:
+            return "the node cannot reach its store"
+        if not self._ready or self._retired or self._reconciler.draining:
+            return "the node starts, drains or stops"
+        return ""
 
     async def _admin_key_hash(self, engines: Engines) -> bytes:
         """SHA-256 of the admin key: the settings', the data directory's, or the one all centers share."""
