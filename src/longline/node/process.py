@@ -88,6 +88,7 @@ class Process:
         self._retired = False
         self._fronts = Fronts(self._collector, self.faults, self._report, settings.node.shutdown_grace)
         self._hasty = asyncio.Event()
+        self._forlorn = False  # it is to end, and its store is given up
         self._since = wall_clock()
         self.renamed: Callable[[Process], None] = lambda _: None
 
@@ -140,6 +141,7 @@ class Process:
             return
         await silent(engines.signs, STORE_GONE)
         log.warning("store_given_up", reason="it does not answer, and this process is to end")
+        self._forlorn = True
         if self._room is not None:
             self._room.give_up()
         self._reconciler.hurry(DISMISSED)
@@ -147,9 +149,8 @@ class Process:
 
     async def _leave(self) -> None:
         """Moves clients elsewhere, until they are or there is no time for it."""
-        leaving = asyncio.create_task(
-            self._reconciler.leave(self.settings.node.drain_grace), name="node.leave"
-        )
+        within = DISMISSED if self._forlorn else self.settings.node.drain_grace
+        leaving = asyncio.create_task(self._reconciler.leave(within), name="node.leave")
         hurrying = asyncio.create_task(self._hasty.wait(), name="node.haste")
         await asyncio.wait([leaving, hurrying], return_when=asyncio.FIRST_COMPLETED)
         for task in (leaving, hurrying):
