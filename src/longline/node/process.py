@@ -313,7 +313,7 @@ class Process:
                 keeper=engines.keeper,
                 settings=settings.center,
                 admin_key_hash=await self._admin_key_hash(engines),
-                ready=self._takes_traffic,
+                ready=self._stays,
                 obstacle=readiness.obstacle,
                 metrics=self._metrics,
                 refusals=self._once,
@@ -355,13 +355,17 @@ class Process:
     def _takes_traffic(self) -> bool:
         return not self._away()
 
+    def _stays(self) -> bool:
+        """Whether who waits here may go on waiting: it is not about to end."""
+        return self._ready and not self._retired
+
     def _away(self) -> str:
         """Why it takes no traffic; "" where it does."""
         if self.membership.fallen:
             return "the node was taken for dead, and has no new name yet"
         if self._isolation is not None and self._isolation.isolated:
             return "the node cannot reach its store"
-        if not self._ready or self._retired or self._reconciler.draining:
+        if not self._stays() or self._reconciler.draining:
             return "the node starts, drains or stops"
         return ""
 
@@ -436,7 +440,6 @@ class Process:
         log.info("retired")
 
     async def _fallen(self) -> None:
-        self._ready = False
         if self._room is not None:
             await self._room.suspend()
 
@@ -444,7 +447,6 @@ class Process:
         logs.name_node(name)
         if self._room is not None:
             await self._room.rename(name)
-        self._ready = True
         self.renamed(self)
 
     # --- tasks, log, figures ------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from longline.node.embedded import open_engines
 from longline.node.isolation import Isolation
 from longline.node.process import ROLES, Process
 from longline.node.readiness import FRESH, SLOW, Readiness
+from longline.node.reconciler import Reconciler
 from longline.settings import load
 from tests.integration.server_process import free_ports
 
@@ -127,5 +128,35 @@ async def test_readyz_says_what_keeps_the_process_from_its_work(tmp_path: Path) 
             status, text = await told()
             assert status == 503
             assert "drains" in text
+    finally:
+        await process.stop()
+
+
+async def test_who_waits_for_events_waits_on_while_the_node_moves_its_devices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An order to drain stands for days: callers that are answered at once would ask all the time."""
+    http_port, mqtt_port = free_ports(2)
+    flags: dict[str, object] = {
+        "data_dir": tmp_path,
+        "center.port": http_port,
+        "room.port": mqtt_port,
+        "node.gc_freeze": False,
+    }
+    process = Process(load(flags=flags).settings, ROLES, open_engines, alone=True)
+    await process.start()
+    try:
+        center = process._center
+        assert center is not None
+        monkeypatch.setattr(Reconciler, "draining", True)
+        assert not process._takes_traffic()
+        assert center.ready()
+        monkeypatch.undo()
+        process.membership.fallen = True
+        assert not process._takes_traffic()
+        assert center.ready()
+        process.membership.fallen = False
+        process.retire()
+        assert not center.ready()
     finally:
         await process.stop()
