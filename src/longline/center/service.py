@@ -34,9 +34,10 @@ class Metrics(NamedTuple):
 class CenterService:
     """The role: its ports, its secrets' checks, its pipeline, its figures.
 
-    `admin_key_hash` is SHA-256 of the admin key. `ready` says whether the node takes traffic, `obstacle` what
-    keeps it from its work, "" for nothing. `metrics` renders `/metrics`. `refusals` keeps the log of refused
-    requests short, `faults` that of what nobody foresaw. `clock` gives ms since the Unix epoch.
+    `admin_key_hash` is SHA-256 of the admin key. `ready` says whether requests may wait here: not when the
+    process is about to end. `obstacle` says what keeps it from its work, "" for nothing. `metrics` renders
+    `/metrics`. `refusals` keeps the log of refused requests short, `faults` that of what nobody foresaw.
+    `clock` gives ms since the Unix epoch.
     """
 
     def __init__(

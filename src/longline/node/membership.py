@@ -108,7 +108,8 @@ class Membership:
         while True:
             await self._wait()
             try:
-                if self._fenced.is_set() or await self._taken_for_dead():
+                # Also where the last try to rise ended in what nobody foresaw.
+                if self.fallen or self._fenced.is_set() or await self._taken_for_dead():
                     await self._rise()
                 elif self._keeper.in_touch():
                     node = self._describe(self.name)

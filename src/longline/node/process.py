@@ -88,6 +88,7 @@ class Process:
         self._retired = False
         self._fronts = Fronts(self._collector, self.faults, self._report, settings.node.shutdown_grace)
         self._hasty = asyncio.Event()
+        self._forlorn = False  # it is to end, and its store is given up
         self._since = wall_clock()
         self.renamed: Callable[[Process], None] = lambda _: None
 
@@ -140,6 +141,7 @@ class Process:
             return
         await silent(engines.signs, STORE_GONE)
         log.warning("store_given_up", reason="it does not answer, and this process is to end")
+        self._forlorn = True
         if self._room is not None:
             self._room.give_up()
         self._reconciler.hurry(DISMISSED)
@@ -147,9 +149,8 @@ class Process:
 
     async def _leave(self) -> None:
         """Moves clients elsewhere, until they are or there is no time for it."""
-        leaving = asyncio.create_task(
-            self._reconciler.leave(self.settings.node.drain_grace), name="node.leave"
-        )
+        within = DISMISSED if self._forlorn else self.settings.node.drain_grace
+        leaving = asyncio.create_task(self._reconciler.leave(within), name="node.leave")
         hurrying = asyncio.create_task(self._hasty.wait(), name="node.haste")
         await asyncio.wait([leaving, hurrying], return_when=asyncio.FIRST_COMPLETED)
         for task in (leaving, hurrying):
@@ -162,6 +163,8 @@ class Process:
         """Has `stop` move nobody any more, and wait a second at most for what is under way."""
         self._hasty.set()
         self._fronts.hasten(HASTE)
+        if self._room is not None:
+            self._room.hasten(HASTE)
 
     async def failed(self) -> None:
         """Returns when a part has ended that should run for as long as the process does."""
@@ -290,7 +293,7 @@ class Process:
     async def _open_front(self, engines: Engines, opened: AsyncExitStack) -> None:
         """The HTTP side: the API, the dispatcher, or only the probes and figures."""
         settings = self.settings
-        readiness = Readiness(self._takes_traffic, engines.keeper.in_touch, engines.saver.check)
+        readiness = Readiness(self._away, engines.keeper.in_touch, engines.saver.check)
         opened.push_async_callback(readiness.close)
         app: ASGIApp = Probes(readiness.obstacle, self._metrics)
         node = settings.node
@@ -310,7 +313,7 @@ class Process:
                 keeper=engines.keeper,
                 settings=settings.center,
                 admin_key_hash=await self._admin_key_hash(engines),
-                ready=self._takes_traffic,
+                ready=self._stays,
                 obstacle=readiness.obstacle,
                 metrics=self._metrics,
                 refusals=self._once,
@@ -350,9 +353,21 @@ class Process:
             )
 
     def _takes_traffic(self) -> bool:
-        """Not while it starts, was taken for dead, is isolated, or wants its clients to go elsewhere."""
-        isolated = self._isolation is not None and self._isolation.isolated
-        return self._ready and not (self._retired or isolated or self._reconciler.draining)
+        return not self._away()
+
+    def _stays(self) -> bool:
+        """Whether who waits here may go on waiting: it is not about to end."""
+        return self._ready and not self._retired
+
+    def _away(self) -> str:
+        """Why it takes no traffic; "" where it does."""
+        if self.membership.fallen:
+            return "the node was taken for dead, and has no new name yet"
+        if self._isolation is not None and self._isolation.isolated:
+            return "the node cannot reach its store"
+        if not self._stays() or self._reconciler.draining:
+            return "the node starts, drains or stops"
+        return ""
 
     async def _admin_key_hash(self, engines: Engines) -> bytes:
         """SHA-256 of the admin key: the settings', the data directory's, or the one all centers share."""
@@ -425,7 +440,6 @@ class Process:
         log.info("retired")
 
     async def _fallen(self) -> None:
-        self._ready = False
         if self._room is not None:
             await self._room.suspend()
 
@@ -433,7 +447,6 @@ class Process:
         logs.name_node(name)
         if self._room is not None:
             await self._room.rename(name)
-        self._ready = True
         self.renamed(self)
 
     # --- tasks, log, figures ------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 What they want lies in the keeper. The settings in force are the file's with the document's on top
 (`longline.settings.dynamic`); the version that this process goes by is part of what it tells of itself. An
-order to drain a node is a value under the node's name; how far the drain has come is written beside it.
+order to drain a node is a value under the node's name, and goes with it to another one that it gets when it
+was taken for dead; how far the drain has come is written beside it.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import structlog
 
 from longline.center.operators import DRAINS, PROGRESS, DrainOrder
 from longline.errors import LonglineError
-from longline.keeper.port import Keeper
+from longline.keeper.port import Keeper, Kept
 from longline.node.move_targets import MoveTargets
 from longline.room.life.draining import Draining, DrainPlan
 from longline.settings import Settings, dynamic
@@ -53,6 +54,7 @@ class Reconciler:
         self._apply = apply
         self._draining = draining
         self._order: DrainOrder | None = None
+        self._ordered = node()  # the name that it came under
         self._drain: asyncio.Task[None] | None = None
 
     @property
@@ -111,6 +113,9 @@ class Reconciler:
 
     async def _take_order(self, draining: Draining) -> None:
         kept = await self._keeper.read(DRAINS + self._node())
+        if self._ordered != self._node():
+            kept = kept or await self._bring_order(self._ordered)
+            self._ordered = self._node()
         order = None
         if kept is not None:
             try:
@@ -131,6 +136,16 @@ class Reconciler:
             self._drain.cancel()
             await asyncio.gather(self._drain, return_exceptions=True)
         self._drain = asyncio.create_task(self._carry_out(draining, plan), name="node.drain")
+
+    async def _bring_order(self, former: str) -> Kept | None:
+        """An order to a node holds for as long as the process lives, whatever its name is by then."""
+        order = await self._keeper.read(DRAINS + former)
+        for prefix in (DRAINS, PROGRESS):
+            kept = await self._keeper.read(prefix + former)
+            if order is not None and kept is not None:
+                await self._keeper.write(prefix + self._node(), kept.value)
+                await self._keeper.write(prefix + former, None)
+        return order
 
     async def _carry_out(self, draining: Draining, plan: DrainPlan) -> None:
         """Drains, and tells how far it has come until it is over."""

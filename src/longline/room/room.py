@@ -321,7 +321,8 @@ class Room:
         await self._bus.open(node)
         self._commands.leave()
         self._node = node
-        # What was to be heard of broadcasts and apps under the former name is read, or asked for, anew.
+        # What was to be heard of broadcasts under the former name is read anew; what was to be heard of apps,
+        # the commands ask for.
         self._broadcasts.rename(node)
         self._apps.clear()
         self._commands.listen(node)
@@ -351,8 +352,16 @@ class Room:
     def give_up(self) -> None:
         """The stores are gone: `stop` does not wait for what is not committed yet."""
         self._hopeless = True
-        if self._farewell is not None:
-            self._farewell.reschedule(self._loop.time())
+        self.hasten(0.0)
+
+    def hasten(self, grace: float) -> None:
+        """Has `stop`, where it is under way, wait for what is to be committed `grace` s more at most."""
+        farewell = self._farewell
+        if farewell is not None:
+            until = self._loop.time() + grace
+            when = farewell.when()
+            if when is None or until < when:
+                farewell.reschedule(until)
 
     async def _say_goodbye(self, grace: float) -> None:
         # Those that are not let in yet have no session, but a deadline.

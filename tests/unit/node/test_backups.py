@@ -20,6 +20,7 @@ from longline.saver.sql.engine import SqliteSaver
 from longline.settings import SaverSettings, Settings
 from tests.contract.engines import SAVERS
 from tests.contract.store_fixture import StoreFixture
+from tests.unit.room.running import an_app
 
 
 def silently(done: int, of: int) -> None:
@@ -32,7 +33,8 @@ def database(folder: Path, *values: int) -> Settings:
     connection = apsw.Connection(str(folder / "longline.db"))
     connection.execute(
         "PRAGMA journal_mode=WAL; CREATE TABLE t (n); CREATE TABLE events (app, n);"
-        "CREATE TABLE standings (app, n); CREATE TABLE queues (app, last, removed)"
+        "CREATE TABLE standings (app, n); CREATE TABLE queues (app, last, length, removed);"
+        "CREATE TABLE apps (number); CREATE TABLE meta (name, value)"
     ).fetchall()
     add(connection, *values)
     connection.close()
@@ -245,5 +247,44 @@ async def test_who_reads_events_with_a_cursor_of_after_the_copy_misses_none_of_t
     await happen(saver, 6, 7, 8, 9)
     read = await saver.events.read(store.app, seen, 10)
     assert [event.sequence for _, event in read.events] == [1, 2, 6, 7, 8, 9]
+    assert read.gap
+    await saver.close()
+
+
+async def test_a_cursor_of_after_the_copy_misses_nothing_where_nothing_had_happened_before_it(
+    tmp_path: Path,
+) -> None:
+    store = StoreFixture(SAVERS["sqlite"], str(tmp_path / "data" / "longline.db"))
+    await store.open()
+    await store.begin()
+
+    def events(app: int, *sequences: int) -> list[Event]:
+        return [Event(app, "presence", "d", 0, b"%d" % n, "room", n) for n in sequences]
+
+    saver = store.saver
+    assert isinstance(saver, SqliteSaver)
+    backup(Settings(data_dir=tmp_path / "data"), tmp_path / "copy", silently)
+    later = await saver.apps.create(msgspec.structs.replace(an_app(), app="later"))
+    seen = {}
+    for app in (store.app, later.number):
+        await saver.events.append(events(app, app + 1))
+        seen[app] = (await saver.events.read(app, "", 10)).events[-1][0]
+    await store.close()
+
+    restore(Settings(data_dir=tmp_path / "other"), tmp_path / "copy", silently)
+    saver = await SqliteSaver.open(tmp_path / "other" / "longline.db", locate=MemoryRegister().locate_now)
+    again = await saver.apps.create(msgspec.structs.replace(an_app(), app="later"))
+    for app, cursor in ((store.app, seen[store.app]), (again.number, seen[later.number])):
+        await saver.events.append(events(app, app + 1))
+        read = await saver.events.read(app, cursor, 10)
+        assert [event.sequence for _, event in read.events] == [app + 1]
+        assert read.gap
+    # So it is of an app that was there, and is deleted and made again.
+    (cursor, _), *_ = (await saver.events.read(store.app, "", 10)).events
+    await saver.apps.delete(store.app)
+    anew = await saver.apps.create(msgspec.structs.replace(an_app(), app="anew"))
+    await saver.events.append(events(anew.number, anew.number + 1))
+    read = await saver.events.read(anew.number, cursor, 10)
+    assert [event.sequence for _, event in read.events] == [anew.number + 1]
     assert read.gap
     await saver.close()

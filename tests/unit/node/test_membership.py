@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from longline.errors import Unavailable
+from longline.flow.kept import kept
 from longline.keeper.port import Load
 from longline.node.membership import NEWS, Membership, describe_load
+from longline.telemetry.faults import Faults
 from longline.testing.clock import VirtualClock, settle
 from tests.unit.node.members import FickleBus, FickleKeeper, a_member
 
@@ -186,6 +188,31 @@ async def test_who_cannot_rise_at_once_tries_until_it_can() -> None:
         assert process.told_to == ["fallen", f"renamed {process.name}"]
         assert await process.keeper.names() == [process.name]
         assert len({node.node for node in process.keeper.told}) == 5  # a name is never used for a second try
+
+
+async def test_who_could_not_rise_for_what_nobody_foresaw_tries_again_and_does_not_stay_fallen() -> None:
+    process = FakeProcess()
+    await process.membership.join()
+    renamed = process._renamed
+
+    async def failing(name: str) -> None:
+        process.membership._renamed = renamed
+        raise RuntimeError("what nobody foresaw")
+
+    process.membership._renamed = failing
+    faults = Faults()
+    running = asyncio.create_task(
+        kept("node.membership", process.membership.run, faults, sleep=process.clock.sleep)
+    )
+    await settle()
+    process.membership.fenced(process.name)
+    await process.clock.advance(10 * INTERVAL)
+    assert faults.counts == {"node.membership": 1}
+    assert process.told_to[-1] == f"renamed {process.name}"
+    assert not process.membership.fallen
+    assert await process.keeper.names() == [process.name]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_who_falls_while_the_keeper_is_gone_rises_when_it_is_back() -> None:

@@ -1,11 +1,21 @@
 """What `/readyz` goes by."""
 
 import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+import httpx
 import pytest
 
 from longline.errors import LonglineError, Overloaded, Unavailable
+from longline.node.embedded import open_engines
+from longline.node.isolation import Isolation
+from longline.node.process import ROLES, Process
 from longline.node.readiness import FRESH, SLOW, Readiness
+from longline.node.reconciler import Reconciler
+from longline.settings import load
+from tests.integration.server_process import free_ports
 
 
 class Node:
@@ -13,15 +23,13 @@ class Node:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.takes_traffic = True
+        self.away = ""
         self.in_touch = True
         self.fault: LonglineError | None = None
         self.checks = 0
         self.answers = asyncio.Event()
         self.answers.set()
-        self.readiness = Readiness(
-            lambda: self.takes_traffic, lambda: self.in_touch, self._check, lambda: self.now
-        )
+        self.readiness = Readiness(lambda: self.away, lambda: self.in_touch, self._check, lambda: self.now)
 
     async def _check(self) -> None:
         self.checks += 1
@@ -40,9 +48,9 @@ async def test_a_process_that_is_well_is_ready() -> None:
 
 async def test_a_node_that_drains_or_is_cut_off_is_not_ready_and_asks_nobody() -> None:
     node = Node()
-    node.takes_traffic = False
-    assert "drains" in await node.obstacle()
-    node.takes_traffic, node.in_touch = True, False
+    node.away = "the node drains"
+    assert await node.obstacle() == "the node drains"
+    node.away, node.in_touch = "", False
     assert "out of touch" in await node.obstacle()
     assert node.checks == 0
 
@@ -87,3 +95,68 @@ async def test_slow_is_not_dead_until_it_is(monkeypatch: pytest.MonkeyPatch) -> 
     assert await node.obstacle() == ""
     assert node.checks >= 2
     await node.readiness.close()
+
+
+async def test_readyz_says_what_keeps_the_process_from_its_work(tmp_path: Path) -> None:
+    http_port, mqtt_port = free_ports(2)
+    flags: dict[str, object] = {
+        "data_dir": tmp_path,
+        "center.port": http_port,
+        "room.port": mqtt_port,
+        "node.gc_freeze": False,
+    }
+    process = Process(load(flags=flags).settings, ROLES, open_engines, alone=True)
+    await process.start()
+    try:
+        async with httpx.AsyncClient() as http:
+
+            async def told() -> tuple[int, str]:
+                answer = await http.get(f"http://127.0.0.1:{http_port}/readyz")
+                return answer.status_code, answer.text
+
+            assert (await told())[0] == 200
+            process._isolation = cast(Isolation, SimpleNamespace(isolated=True))
+            status, text = await told()
+            assert status == 503
+            assert "cannot reach its store" in text
+            process.membership.fallen = True
+            status, text = await told()
+            assert status == 503
+            assert "taken for dead" in text
+            process._isolation, process.membership.fallen = None, False
+            process.retire()
+            status, text = await told()
+            assert status == 503
+            assert "drains" in text
+    finally:
+        await process.stop()
+
+
+async def test_who_waits_for_events_waits_on_while_the_node_moves_its_devices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An order to drain stands for days: callers that are answered at once would ask all the time."""
+    http_port, mqtt_port = free_ports(2)
+    flags: dict[str, object] = {
+        "data_dir": tmp_path,
+        "center.port": http_port,
+        "room.port": mqtt_port,
+        "node.gc_freeze": False,
+    }
+    process = Process(load(flags=flags).settings, ROLES, open_engines, alone=True)
+    await process.start()
+    try:
+        center = process._center
+        assert center is not None
+        monkeypatch.setattr(Reconciler, "draining", True)
+        assert not process._takes_traffic()
+        assert center.ready()
+        monkeypatch.undo()
+        process.membership.fallen = True
+        assert not process._takes_traffic()
+        assert center.ready()
+        process.membership.fallen = False
+        process.retire()
+        assert not center.ready()
+    finally:
+        await process.stop()

@@ -207,6 +207,32 @@ async def test_an_order_that_is_taken_back_when_all_is_over_opens_the_room_again
         await node.told(DrainPhase.ABORTED)
 
 
+async def test_a_node_that_goes_on_under_another_name_goes_on_draining_until_told_otherwise() -> None:
+    """Else it would take clients again, since nobody has given an order to a node of its name."""
+    async with a_node() as node:
+        await node.order(DrainOrder(requested_at=0, rate=10.0, deadline=60.0))
+        await node.told(DrainPhase.MOVING)
+        node.name = "room-1-again"
+        await node.keeper.write("something/else", b"1")
+        await node.told(DrainPhase.MOVING)
+        assert node.draining.draining
+        assert len(node.draining.plans) == 1
+        assert await node.keeper.read(DRAINS + "room-1") is None
+        await node.order(None, "room-1-again")
+        await node.told(DrainPhase.ABORTED)
+        assert not node.draining.draining
+
+
+async def test_an_order_that_was_taken_back_before_the_node_had_another_name_is_not_brought_along() -> None:
+    async with a_node() as node:
+        await node.order(DrainOrder(requested_at=0, rate=10.0, deadline=60.0))
+        await node.told(DrainPhase.MOVING)
+        node.name = "room-1-again"
+        await node.order(None)
+        await node.told(DrainPhase.ABORTED)
+        assert not node.draining.draining
+
+
 async def test_a_second_order_replaces_the_first() -> None:
     async with a_node() as node:
         await node.order(DrainOrder(rate=10.0, requested_at=1))

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from longline.node.embedded import open_engines
-from longline.node.process import ROLES, Process
+from longline.node.process import DISMISSED, ROLES, Process
 from longline.node.running import run
 from longline.settings import load
 from tests.integration.server_process import free_ports
@@ -93,3 +93,56 @@ async def test_a_second_signal_ends_the_wait_for_requests(running: Running) -> N
     os.kill(os.getpid(), signal.SIGTERM)
     async with asyncio.timeout(WITHIN):
         assert await running.ending == 0
+
+
+async def test_a_second_signal_ends_the_wait_for_what_a_room_is_to_commit(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait for requests is over by then, and that for the room has begun."""
+    committing = asyncio.Event()
+    room = running.process._room
+    assert room is not None
+
+    async def never() -> None:
+        committing.set()
+        await asyncio.Event().wait()
+
+    async def leave(within: float) -> None:
+        pass
+
+    monkeypatch.setattr(room.departures, "finished", never)
+    monkeypatch.setattr(running.process._reconciler, "leave", leave)
+    os.kill(os.getpid(), signal.SIGTERM)
+    server = running.process._fronts._servers[0]
+    await until(lambda: server._server.should_exit)
+    server._force()  # somebody's request has ended
+    async with asyncio.timeout(WITHIN):
+        await committing.wait()
+        assert not running.ending.done()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await running.ending == 0
+
+
+async def test_clients_of_a_store_that_was_given_up_before_they_are_moved_are_moved_at_once(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """First the others are told that the node drains, which waits for the store where that is the keeper."""
+    process = running.process
+    given_up = asyncio.Event()
+    within: list[float] = []
+
+    async def give_up() -> None:
+        given_up.set()
+
+    async def leave(seconds: float) -> None:
+        within.append(seconds)
+        process.hasten()  # the request under way is another matter
+
+    monkeypatch.setattr("longline.node.process.STORE_GONE", 0.0)
+    process._engines = process._engines._replace(signs=lambda: (0, 1), give_up=give_up)
+    monkeypatch.setattr(process.membership, "tell", given_up.wait)
+    monkeypatch.setattr(process._reconciler, "leave", leave)
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(WITHIN):
+        assert await running.ending == 0
+    assert within == [DISMISSED]

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from longline.errors import Unavailable
-from longline.model.commands import AppChanged, Close, CloseReason, Command, Forward, Resync, Routes
+from longline.model.commands import AppChanged, Close, CloseReason, Command, Forward, Looked, Resync, Routes
 from longline.mqtt.packets import Connack, Disconnect, Puback, Publish
 from longline.mqtt.reasons import ReasonCode
 from longline.register.memory import MemoryRegister
@@ -64,6 +64,27 @@ async def test_what_is_for_many_devices_lets_the_loop_serve_others_in_between() 
         await until(lambda: len(looked) == 20_000)
         watching.cancel()
         assert max(after - before for before, after in pairwise(between)) <= 1000
+
+
+async def test_many_who_look_at_messages_let_the_loop_serve_others_in_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each look may go through 20,000 pushes of other apps."""
+    async with RunningRoom() as room:
+        looks: list[int] = []
+        between: list[int] = []
+        monkeypatch.setattr(room.commands, "_receipts", SimpleNamespace(note=looks.append))
+
+        async def watch() -> None:
+            while True:
+                between.append(len(looks))
+                await asyncio.sleep(0)
+
+        watching = asyncio.create_task(watch())
+        await room.bus.send(NODE, [Looked(app) for app in range(50)])
+        await until(lambda: len(looks) == 50)
+        watching.cancel()
+        assert max((after - before for before, after in pairwise(between)), default=50) == 1
 
 
 # --- closing -------------------------------------------------------------------------------------------
@@ -365,3 +386,17 @@ async def test_a_room_that_leaves_its_queue_takes_nothing_until_it_listens_to_an
         await room.settle()
         assert topics(peer.unread()) == []  # it comes late: it is asked for
         assert len(room.store.fetched) == 1
+
+
+async def test_what_became_of_apps_while_a_room_had_no_name_is_asked_for_when_it_has_one() -> None:
+    """Nobody could tell it: the former name's queue is gone, and the next was not there yet."""
+    async with RunningRoom() as room:
+        old = await room.client("phone")
+        room.commands.leave()
+        room.apps.clear()
+        room.store.known["news"] = ROTATED
+        await room.bus.open("n1-again")
+        room.commands.listen("n1-again")
+        await room.settle()
+        assert old.over
+        assert old.unread() == [Disconnect(ReasonCode.NOT_AUTHORIZED)]

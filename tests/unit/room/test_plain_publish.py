@@ -486,6 +486,7 @@ def test_a_fan_out_of_several_turns_counts_the_expiry_down_and_ends_with_it() ->
         if isinstance(packet, Publish)
     ]
     assert len(left) < 40
+    assert room.counters.messages_dropped_expired == 40 - len(left)
     assert left == sorted(left, key=lambda seconds: -(seconds or 0))
     assert (left[0], left[-1]) == (3, 1)
     assert [packet.reason for packet in sender.unread() if isinstance(packet, Puback)] == [0]

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
+import msgspec
 import pytest
 
 from longline.bus.local import LocalBus
@@ -20,7 +21,7 @@ from longline.room.wire.listeners import listen
 from longline.saver.bundle import Saver
 from longline.settings import RoomSettings
 from longline.telemetry.faults import Faults
-from tests.unit.room.running import Store, a_token
+from tests.unit.room.running import Store, a_token, an_app
 from tests.unit.room.test_admission import unicast
 from tests.waiting import WITHIN, until
 
@@ -213,6 +214,38 @@ async def test_a_room_that_ends_does_not_wait_for_stores_that_are_gone(
         site.room.give_up()
         async with asyncio.timeout(WITHIN):
             await stopping
+
+
+async def test_a_room_that_is_about_to_end_ends_sooner_when_somebody_cannot_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with a_site() as site:
+        await site.let_in("phone")
+        never = asyncio.Event()
+
+        async def unbind(batch: Sequence[Unbind]) -> list[bool]:
+            await never.wait()
+            return []
+
+        monkeypatch.setattr(site.register, "unbind", unbind)
+        stopping = asyncio.create_task(site.room.stop(1_000_000))
+        await until(lambda: site.room.counters.connections == 0, WITHIN)
+        assert not stopping.done()
+        site.room.hasten(0.1)
+        site.room.hasten(1_000_000)  # never later than it was to be
+        async with asyncio.timeout(WITHIN):
+            await stopping
+
+
+async def test_a_new_name_makes_no_exception_for_connections_of_an_old_secret() -> None:
+    async with a_site() as site:
+        phone = await site.let_in("phone")
+        await site.register.declare_dead("n1")
+        await site.bus.shut("n1")
+        await until(lambda: site.fenced == ["n1"], WITHIN)
+        site.store.known["news"] = msgspec.structs.replace(an_app(), device_secret="x" * 32, generation=1)
+        await site.room.rename("n1-again")
+        assert await phone.receive() == Disconnect(ReasonCode.NOT_AUTHORIZED)
 
 
 async def test_settings_change_while_the_room_is_open() -> None:

@@ -68,6 +68,8 @@ async def test_the_time_that_a_message_was_on_its_way_between_rooms_counts_for_i
             for packet in there.receive()
             if isinstance(packet, Publish)
         ] == ([] if left is None else [left])
+        assert a.parts.counters.messages_dropped_expired == (left is None)
+        assert a.table.counters.messages_dropped == 0  # it got here
 
 
 async def test_a_message_that_expires_says_between_rooms_when_it_was_published() -> None:

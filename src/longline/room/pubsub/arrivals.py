@@ -88,7 +88,7 @@ class Arrivals:
             log.warning("properties_unreadable", error=str(error))
             properties = None
         if message.at and properties is not None and not count_down(properties, wall_clock() - message.at):
-            self._counters.messages_dropped += 1
+            self._fanout.expired(1)
             return
         tenant = self._sessions.tenants.get(message.app)
         if tenant is not None:

@@ -50,6 +50,8 @@ class Slices:
             self._served = end
             if end < len(self._subscribers):
                 return True
+        else:
+            self._fanout.expired(len(self._subscribers) - self._served)
         self._done(self._reached)
         return False
 
@@ -190,6 +192,10 @@ class Fanout:
             self.spread(FanoutMessage(None, packet, self.clock), subscribers)
         return True
 
+    def expired(self, count: int) -> None:
+        """A message is over before it was written to so many subscribers, or reached this room."""
+        self._counters.messages_dropped_expired += count
+
     def _match(self, tenant: Tenant, packet: Publish) -> list[Subscriber[Session]]:
         """Who wants a message. Looking for them is work of this turn, too."""
         index = tenant.subscriptions
@@ -273,7 +279,7 @@ class Fanout:
             if isinstance(item, Held):
                 frame = item.frame(self.clock(), outlet.version)
                 if frame is None:  # [MQTT-3.3.2-5] it waited for too long
-                    self._counters.messages_dropped_expired += 1
+                    self.expired(1)
                     continue
                 item = frame
             outlet.write(item.with_id(window.identify(None), False))

@@ -88,6 +88,7 @@ class Commands:
         self._listening = asyncio.Event()
         self._listening.set()
         self._stay: asyncio.Timeout | None = None
+        self._untold = False  # of what became of apps meanwhile
 
     # --- receiving --------------------------------------------------------------------------------
 
@@ -112,11 +113,15 @@ class Commands:
             self._stay = None
 
     def listen(self, node: str) -> None:
-        """Takes commands from this node's queue."""
+        """Takes commands from this node's queue, and asks for what the former one's may have said of apps."""
         self._node = node
+        self._untold = True
         self._listening.set()
 
     async def _take(self) -> None:
+        if self._untold:
+            await self._learn_all()
+            self._untold = False
         while True:
             node = self._node
             try:
@@ -144,7 +149,8 @@ class Commands:
                         done += len(command.targets)  # up to 1000 of them
                     else:
                         await self._carry_out(command)
-                        done += 1
+                        # For one of them many pushes are gone through.
+                        done += SLICE if isinstance(command, Looked) else 1
                 except Exception as error:
                     self._faults.note("room.commands", error)
                 if done >= SLICE:
@@ -219,15 +225,23 @@ class Commands:
             tenant.pubsub = app.pubsub
             self._sessions.renew(tenant, app.generation)
 
+    async def _learn_all(self) -> None:
+        """The same of every app that somebody is here of."""
+        for tenant in list(self._sessions.tenants.values()):
+            try:
+                await self._learn(tenant)
+            except Exception as error:
+                self._faults.note("room.commands", error)
+
     async def _resync(self) -> None:
         """Commands were lost: whatever they may have said is found out in other ways."""
         log.warning("resync", reason="commands to this node were lost")
         self._counters.resyncs += 1
         self._apps.clear()
         self._routes.doubt()
-        for tenant in list(self._sessions.tenants.values()):
-            await self._learn(tenant)
-            await self._each(tenant.app, self._pushes.lost)
+        await self._learn_all()
+        for app in list(self._sessions.tenants):
+            await self._each(app, self._pushes.lost)
 
     async def _each(self, app: int, act: Callable[[Session], None]) -> None:
         """Acts on every session of an app, a slice at a time."""

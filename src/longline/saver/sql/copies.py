@@ -38,10 +38,18 @@ def outdate_cursors(database: Path, now: int) -> None:
     """Makes cursors into the queues of events that were given after the copy worth nothing.
 
     Their numbers would be given again, and who has one of them would miss the events of that number. `now`
-    (ms) is above how many events any queue ever had. Whoever reads on gets again what is kept.
+    (ms) is above how many events any queue ever had. Whoever reads on gets again what is kept. The numbers of
+    apps go up with it, for queues of apps that come later begin behind those of all before.
     """
     try:
         with closing(apsw.Connection(str(database))) as connection:
+            connection.execute(  # also where nothing had happened yet
+                "INSERT OR IGNORE INTO queues (app, last, length, removed)"
+                " SELECT number, number << 32, 0, number << 32 FROM apps"
+            )
+            connection.execute(
+                "UPDATE meta SET value = value + (?1 >> 32) + 1 WHERE name = 'last_app'", (now,)
+            )
             connection.execute("UPDATE events SET n = n + ?1", (now,))
             connection.execute("UPDATE standings SET n = n + ?1", (now,))
             connection.execute("UPDATE queues SET last = last + ?1, removed = removed + ?1", (now,))
