@@ -1,13 +1,15 @@
 """Who waits to be let in, and who of them is next.
 
-While everybody who waits can be served at once, they are, in the order in which they came. When more wait
-than that, the newest are served first: who has waited longest is about to give up, and to serve the oldest
-then is to serve, each time, somebody who has just gone (adaptive LIFO). Who is passed over for so long
-that a client would not wait any more is given up.
+They are served in the order in which they came, for as long as nobody waits for half of a client's
+patience. Then the newest are served first: who has waited longest is about to give up, and to serve the oldest
+is to serve, each time, somebody who has just gone (adaptive LIFO). Who is passed over for so long that a client
+would not wait any more is given up.
 """
 
 from collections import deque
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
+
+IN_ORDER: Final = 0.5  # of a client's patience: who has waited for so long has others go first
 
 Who = TypeVar("Who")
 
@@ -26,15 +28,15 @@ class Line(Generic[Who]):
         """Somebody comes."""
         self._waiting.append((who, now))
 
-    def take(self, most: int) -> list[tuple[Who, float]]:
+    def take(self, now: float, most: int) -> list[tuple[Who, float]]:
         """Who is next, with when they came: at most so many, and in that order."""
         waiting = self._waiting
-        if len(waiting) <= most:
-            taken = list(waiting)
-            waiting.clear()
-        else:
-            taken = [waiting.pop() for _ in range(most)]
+        count = min(most, len(waiting))
+        if count < len(waiting) and now - waiting[0][1] > self.patience * IN_ORDER:
+            taken = [waiting.pop() for _ in range(count)]
             taken.reverse()
+        else:
+            taken = [waiting.popleft() for _ in range(count)]
         return taken
 
     def overdue(self, now: float, most: int) -> list[tuple[Who, float]]:

@@ -1,7 +1,7 @@
 """The queue of CONNECTs: they are looked at in portions, and who has gone or waited too long costs nothing.
 
 A client that gives up and comes again is one CONNECT more each time, and they come the faster the slower we
-are. So nothing is done for who is not there any more, the newest are served first when not all can be
+are. So nothing is done for who is not there any more, the newest are served first once others wait for long
 (`flow/line.py`), and who has waited for longer than clients do is told that the server is busy.
 """
 
@@ -72,7 +72,7 @@ class Entrance:
             await self._news.wait()
             now = self._clock()
             portion = []
-            for asking, came in self._line.take(self.portion.size):
+            for asking, came in self._line.take(now, self.portion.size):
                 self._counters.connect_wait.observe(max(0.0, now - came))
                 portion.append(asking)
             there = still_there(portion)

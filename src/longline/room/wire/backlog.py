@@ -12,8 +12,8 @@ from typing import Final
 
 from longline.flow.line import Portion
 
-LEAST: Final = 16  # connections
-TARGET: Final = 0.25  # s that a connection may wait to be accepted
+LEAST: Final = 128  # connections: a burst of many rooms is no storm
+TARGET: Final = 1.0  # s that a connection may wait to be accepted
 INTERVAL: Final = 0.1  # s
 
 

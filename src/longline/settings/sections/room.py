@@ -59,7 +59,7 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
         about(
             "Connections the kernel holds until they are accepted; it is capped by `net.core.somaxconn`. "
             "While the node is slow to accept them, it has the kernel hold fewer: those that it accepts "
-            "within a quarter of a second, and no less than 16.",
+            "within a second, and no less than 128.",
             unit="connections",
             low=1,
             high=65535,
@@ -133,8 +133,8 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
     connect_patience: Annotated[
         float,
         about(
-            "How long a client is taken to wait for the answer to its CONNECT. When more wait than can be "
-            "served, the newest are served first, and who has waited for so long is refused as busy.",
+            "How long a client is taken to wait for the answer to its CONNECT. When some have waited for half of "
+            "it, the newest are served first; who has waited for all of it is refused as busy.",
             unit="s",
             low=0.1,
             high=300,
