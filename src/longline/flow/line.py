@@ -1,9 +1,9 @@
 """Who waits to be let in, and who of them is next.
 
 They are served in the order in which they came, for as long as nobody waits for half of a client's
-patience. Then the newest are served first: who has waited longest is about to give up, and to serve the oldest
-is to serve, each time, somebody who has just gone (adaptive LIFO). Who is passed over for so long that a client
-would not wait any more is given up.
+patience. Then the newest are served first: who has waited longest is about to give up, and to serve the
+oldest is to serve, each time, somebody who has just gone (adaptive LIFO). Who is passed over for so long that
+a client would not wait any more is given up.
 """
 
 from collections import deque
