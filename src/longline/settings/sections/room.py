@@ -133,8 +133,8 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
     connect_patience: Annotated[
         float,
         about(
-            "How long a client is taken to wait for the answer to its CONNECT. When some have waited for half "
-            "of it, the newest are served first; who has waited for all of it is refused as busy.",
+            "How long a client is taken to wait for the answer to its CONNECT. When some have waited for "
+            "half of it, the newest are served first; who has waited for all of it is refused as busy.",
             unit="s",
             low=0.1,
             high=300,
