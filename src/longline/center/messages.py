@@ -98,7 +98,7 @@ def operations(center: CenterService) -> list[Operation]:
         errors: tuple[type[LonglineError], ...] = (),
         idempotent: bool = False,
     ) -> Operation:
-        endpoint = for_app(center.keys, handler)
+        endpoint = for_app(center.keys, handler, query=query is not None)
         return Operation(
             method, path, endpoint, "messages", answers, body, True, query, errors, idempotent=idempotent
         )
