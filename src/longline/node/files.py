@@ -49,7 +49,7 @@ class Files:
     @property
     def connections(self) -> int:
         """How many of the files are for devices."""
-        return max(1, self.limit - LEAST_RESERVE - min(MOST_RESERVE, self.limit // 4))
+        return for_devices(self.limit)
 
     def within(self, room: RoomSettings) -> RoomSettings:
         """The settings of a room whose devices leave the reserve alone."""
@@ -101,6 +101,11 @@ class Files:
                 limit=self.limit,
                 so_far=self.exhausted,
             )
+
+
+def for_devices(limit: int) -> int:
+    """How many of so many files are for devices."""
+    return max(1, limit - LEAST_RESERVE - min(MOST_RESERVE, limit // 4))
 
 
 def claim(wanted: int) -> int:
