@@ -290,7 +290,7 @@ class Process:
     async def _open_front(self, engines: Engines, opened: AsyncExitStack) -> None:
         """The HTTP side: the API, the dispatcher, or only the probes and figures."""
         settings = self.settings
-        readiness = Readiness(self._takes_traffic, engines.keeper.in_touch, engines.saver.check)
+        readiness = Readiness(self._obstacle, engines.keeper.in_touch, engines.saver.check)
         opened.push_async_callback(readiness.close)
         app: ASGIApp = Probes(readiness.obstacle, self._metrics)
         node = settings.node
@@ -350,9 +350,15 @@ class Process:
             )
 
     def _takes_traffic(self) -> bool:
-        """Not while it starts, was taken for dead, is isolated, or wants its clients to go elsewhere."""
-        isolated = self._isolation is not None and self._isolation.isolated
-        return self._ready and not (self._retired or isolated or self._reconciler.draining)
+        return not self._obstacle()
+
+    def _obstacle(self) -> str:
+        """What keeps clients and requests from this process, as far as it knows by itself; "" for nothing."""
+        if self._isolation is not None and self._isolation.isolated:
+            return "the node is cut off from the store, or from the others"
+        if not self._ready or self._retired or self._reconciler.draining:
+            return "the node starts, drains or stops"
+        return ""
 
     async def _admin_key_hash(self, engines: Engines) -> bytes:
         """SHA-256 of the admin key: the settings', the data directory's, or the one all centers share."""

@@ -16,19 +16,20 @@ SLOW = 5.0  # s: a store that has not answered for so long does not answer
 
 
 class Readiness:
-    """`takes_traffic` and `in_touch` say at once, `check` has the store write something (`Saver.check`).
+    """`itself` (an obstacle, or "") and `in_touch` say at once, `check` has the store write something
+    (`Saver.check`).
 
     One check serves all who ask meanwhile: asking costs the store next to nothing, however often it is done.
     """
 
     def __init__(
         self,
-        takes_traffic: Callable[[], bool],
+        itself: Callable[[], str],
         in_touch: Callable[[], bool],
         check: Callable[[], Awaitable[None]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._takes_traffic = takes_traffic
+        self._itself = itself
         self._in_touch = in_touch
         self._check = check
         self._clock = clock
@@ -39,8 +40,8 @@ class Readiness:
 
     async def obstacle(self) -> str:
         """What keeps the process from its work; "" when nothing does."""
-        if not self._takes_traffic():
-            return "the node starts, drains or stops"
+        if obstacle := self._itself():
+            return obstacle
         if not self._in_touch():
             return "the node is out of touch with the others"
         return await self._of_the_store()

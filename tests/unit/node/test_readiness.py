@@ -13,15 +13,13 @@ class Node:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.takes_traffic = True
+        self.itself = ""
         self.in_touch = True
         self.fault: LonglineError | None = None
         self.checks = 0
         self.answers = asyncio.Event()
         self.answers.set()
-        self.readiness = Readiness(
-            lambda: self.takes_traffic, lambda: self.in_touch, self._check, lambda: self.now
-        )
+        self.readiness = Readiness(lambda: self.itself, lambda: self.in_touch, self._check, lambda: self.now)
 
     async def _check(self) -> None:
         self.checks += 1
@@ -40,9 +38,9 @@ async def test_a_process_that_is_well_is_ready() -> None:
 
 async def test_a_node_that_drains_or_is_cut_off_is_not_ready_and_asks_nobody() -> None:
     node = Node()
-    node.takes_traffic = False
+    node.itself = "the node drains"
     assert "drains" in await node.obstacle()
-    node.takes_traffic, node.in_touch = True, False
+    node.itself, node.in_touch = "", False
     assert "out of touch" in await node.obstacle()
     assert node.checks == 0
 
