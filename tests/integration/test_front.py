@@ -3,6 +3,7 @@
 import asyncio
 import resource
 from contextlib import suppress
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -96,6 +97,18 @@ async def test_a_node_whose_disk_is_full_is_not_ready_until_there_is_room(node: 
 
 async def readiness(front: Front, status: int) -> bool:
     return (await front.ask("GET", "/readyz")).status_code == status
+
+
+async def test_a_node_that_is_cut_off_does_not_say_that_it_drains(
+    node: LiveNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    front = Front(node)
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr(node.embedded, "_isolation", SimpleNamespace(isolated=True))
+        answer = await front.ask("GET", "/readyz")
+        assert answer.status_code == 503
+        assert "cannot reach its store" in answer.json()["error"]["message"]
+    await until(lambda: readiness(front, 200))
 
 
 async def test_who_looks_at_a_message_hears_that_the_device_has_it(

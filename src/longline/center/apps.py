@@ -40,7 +40,14 @@ def operations(center: CenterService) -> list[Operation]:
             body=NewApp,
             errors=(AppExists,),
         ),
-        Operation("GET", "/v1/apps", for_admin(keys, handlers.page), "apps", {200: AppList}, query=PageQuery),
+        Operation(
+            "GET",
+            "/v1/apps",
+            for_admin(keys, handlers.page, query=True),
+            "apps",
+            {200: AppList},
+            query=PageQuery,
+        ),
         Operation("GET", one, for_app(keys, handlers.get), "apps", {200: AppInfo}),
         Operation(
             "PATCH",

@@ -87,7 +87,7 @@ def operations(center: CenterService) -> list[Operation]:
         query: type[msgspec.Struct] | None = None,
         errors: tuple[type[LonglineError], ...] = (),
     ) -> Operation:
-        endpoint = for_app(center.keys, handler)
+        endpoint = for_app(center.keys, handler, query=query is not None)
         return Operation(method, path, endpoint, "devices", answers, body, body_required, query, errors)
 
     return [

@@ -98,7 +98,7 @@ def operations(center: CenterService) -> list[Operation]:
         errors: tuple[type[LonglineError], ...] = (),
         idempotent: bool = False,
     ) -> Operation:
-        endpoint = for_app(center.keys, handler)
+        endpoint = for_app(center.keys, handler, query=query is not None)
         return Operation(
             method, path, endpoint, "messages", answers, body, True, query, errors, idempotent=idempotent
         )
@@ -245,10 +245,11 @@ class _Handlers:
         if ledger.pending and (ledger.routed or young) and not _moved(ledger):
             # A room may have written it, and wait for the acknowledgement before it says so.
             deadline = time.monotonic() + LOOK_FOR
-            with suppress(LonglineError, TimeoutError):  # what is known is shown all the same
-                async with asyncio.timeout(LOOK_FOR):
-                    await self._rooms.look(app)
-            while not _moved(status.ledger) and time.monotonic() < deadline:
+            while not _moved(status.ledger) and (left := deadline - time.monotonic()) > 0:
+                # In each round: rooms are told once in a while, and this message may have come just after.
+                with suppress(LonglineError, TimeoutError):  # what is known is shown all the same
+                    async with asyncio.timeout(left):
+                        await self._rooms.look(app)
                 await asyncio.sleep(LOOK_EVERY)
                 status = await self._find(request, app)
         return answer(_view(status))

@@ -252,7 +252,7 @@ def _unwrapped(text: str) -> str:
 
 def _errors(operation: Operation) -> list[type[LonglineError]]:
     errors: list[type[LonglineError]] = []
-    if operation.body is not None or operation.query is not None:
+    if not operation.public:  # whose query is read, or refused
         errors += [BadRequest, ValidationFailed]
     if operation.body is not None:
         errors.append(BodyTooLarge)

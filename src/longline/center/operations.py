@@ -2,19 +2,28 @@
 
 import functools
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from longline.center.auth import Keys
+from longline.center.reading import Query
+from longline.center.schemas import Strict
 from longline.center.sharing import TICKET, Ticket
 from longline.errors import AppNotFound, LonglineError
 from longline.model.apps import App
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 AppHandler = Callable[[Request, App], Awaitable[Response]]
+
+
+class _NoQuery(Strict, frozen=True):
+    """What an operation takes that has no parameters: one that is not heeded would be taken for granted."""
+
+
+_NO_QUERY: Final = Query(_NoQuery)
 
 
 class Operation(NamedTuple):
@@ -37,14 +46,19 @@ class Operation(NamedTuple):
     public: bool = False
 
 
-def for_app(keys: Keys, handler: AppHandler) -> Endpoint:
-    """An endpoint below `/v1/apps/{app}`: the handler gets the app, once the caller may reach it."""
+def for_app(keys: Keys, handler: AppHandler, *, query: bool = False) -> Endpoint:
+    """An endpoint below `/v1/apps/{app}`: the handler gets the app, once the caller may reach it.
+
+    Unless it reads a `query` by itself, the caller may not give any.
+    """
 
     @functools.wraps(handler)
     async def endpoint(request: Request) -> Response:
         authorization, name = request.headers.get("authorization"), request.path_params["app"]
         ticket: Ticket = request.scope[TICKET]
         app = await keys.app(authorization, name, ticket)
+        if not query:
+            _NO_QUERY.read(request)
         try:
             return await handler(request, app)
         except AppNotFound:
@@ -57,12 +71,14 @@ def for_app(keys: Keys, handler: AppHandler) -> Endpoint:
     return endpoint
 
 
-def for_admin(keys: Keys, handler: Endpoint) -> Endpoint:
-    """An endpoint for the admin key only."""
+def for_admin(keys: Keys, handler: Endpoint, *, query: bool = False) -> Endpoint:
+    """An endpoint for the admin key only, `query` as above."""
 
     @functools.wraps(handler)
     async def endpoint(request: Request) -> Response:
         await keys.admin(request.headers.get("authorization"), request.scope[TICKET])
+        if not query:
+            _NO_QUERY.read(request)
         return await handler(request)
 
     return endpoint

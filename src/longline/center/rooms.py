@@ -1,6 +1,7 @@
 """What the API tells rooms besides messages: connections to end, and what has changed."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import structlog
@@ -13,7 +14,7 @@ from longline.model.commands import AppChanged, Close, CloseReason, Command, Loo
 from longline.register.port import Register, Unbind
 from longline.saver.app_cache import AppCache
 
-LOOK_EVERY = 100  # ms: so often are rooms told that somebody looks at an app's messages
+LOOK_EVERY = 0.04  # s: so often are rooms told that somebody looks at an app's messages
 LOOKS = 1000  # apps of which is remembered when that was
 
 log = structlog.get_logger("longline.center")
@@ -27,7 +28,7 @@ class Rooms:
         self._register = register
         self._apps = apps
         self._clock = clock
-        self._looked: LruCache[int, int] = LruCache(LOOKS)
+        self._looked: LruCache[int, float] = LruCache(LOOKS)
 
     async def tell_all(self, command: Command) -> None:
         """Puts a command into every node's queue; a full one holds up no other."""
@@ -36,8 +37,9 @@ class Rooms:
 
     async def look(self, app: App) -> None:
         """Has the rooms tell the store what they wrote to the app's devices, if not asked just now."""
-        now = self._clock()
-        if now - (self._looked.get(app.number) or 0) >= LOOK_EVERY:
+        now = time.monotonic()
+        before = self._looked.get(app.number)
+        if before is None or now - before >= LOOK_EVERY:
             self._looked.put(app.number, now)
             await self.tell_all(Looked(app.number))
 

@@ -43,7 +43,7 @@ def operations(center: CenterService) -> list[Operation]:
         Operation(
             "GET",
             "/v1/apps/{app}/upstream",
-            for_app(center.keys, handlers.read),
+            for_app(center.keys, handlers.read, query=True),
             "events",
             {200: EventList},
             query=UpstreamQuery,

@@ -13,7 +13,7 @@ from typing import Final
 from cyclopts import App, CycloptsError
 
 from longline.cli.flags import UsageError
-from longline.cli.output import bear_any_encoding, give_up_output, print_json
+from longline.cli.output import bear_any_encoding, give_up_output, hold_standard_files, print_json
 from longline.errors import LonglineError
 from longline.settings.catalogue import ENV_PREFIX
 from longline.version import VERSION
@@ -51,6 +51,7 @@ for _name, _path, _help in _COMMANDS:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status. `arguments` are those of the process unless given."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    hold_standard_files()
     bear_any_encoding()
     try:
         status = _carried_out(given)

@@ -24,10 +24,10 @@ from msgspec import Struct
 from longline.cli.flags import Config, Data, Json, Overrides, load_settings
 from longline.cli.output import print_json
 from longline.node.addresses import advertised, guessed
+from longline.node.files import for_devices, wanted_for
 from longline.settings import Settings
 from longline.telemetry.build import hot_path_compiled
 
-SPARE_FILES: Final = 1000
 """Descriptors a node needs beside its connections: listeners, database, HTTP clients."""
 
 SAFE_SQLITE: Final = (3, 51, 3)
@@ -198,14 +198,14 @@ def open_files(max_connections: int) -> Finding:
         math.inf if limit == resource.RLIM_INFINITY else limit
         for limit in resource.getrlimit(resource.RLIMIT_NOFILE)
     )
-    wanted = max_connections + SPARE_FILES
+    wanted = wanted_for(max_connections)
     found = f"{soft:,} (hard limit {hard:,})"
     if soft >= wanted:
         return Finding("open files", "ok", found)
     return Finding(
         "open files",
         "warn",
-        f"{found}: {max(0, soft - SPARE_FILES):,} connections, room.max_connections is {max_connections:,}",
+        f"{found}: {for_devices(int(soft)):,} connections, room.max_connections is {max_connections:,}",
         f"`ulimit -n {wanted}`, or LimitNOFILE={wanted} in the service's unit file",
     )
 
@@ -217,8 +217,8 @@ def kernel(settings: Settings, proc: Path) -> Iterator[Finding]:
     page = os.sysconf("SC_PAGE_SIZE")
     # (setting, which of its numbers, wanted, why)
     limits = (
-        ("fs.file-max", 0, connections + SPARE_FILES, "files open on the whole host"),
-        ("fs.nr_open", 0, connections + SPARE_FILES, "files open in one process"),
+        ("fs.file-max", 0, wanted_for(connections), "files open on the whole host"),
+        ("fs.nr_open", 0, wanted_for(connections), "files open in one process"),
         ("net.core.somaxconn", 0, backlog, "connections waiting to be accepted; caps room.accept_backlog"),
         ("net.ipv4.tcp_max_syn_backlog", 0, min(backlog, 4096), "handshakes under way in a reconnect storm"),
         ("net.netfilter.nf_conntrack_max", 0, connections, "connections the firewall can track"),

@@ -10,6 +10,20 @@ from collections.abc import Sequence
 import msgspec
 
 
+def hold_standard_files() -> None:
+    """Opens those of the three that whoever started us has closed, as `/dev/null`.
+
+    A number that is free goes to the next socket or database: what is written to standard error would land in
+    it, and libuv ends the process when a socket of that number is closed.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
 def bear_any_encoding() -> None:
     """Has what the terminal's encoding cannot express shown as `\\u20ac` rather than end the command."""
     for stream in (sys.stdin, sys.stdout, sys.stderr):

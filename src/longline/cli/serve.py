@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from longline.agent.systemd import serve_unit
-from longline.cli.flags import Config, Data, Overrides, given_flags, load_settings
+from longline.cli.flags import Config, Data, Overrides, given_flags, load_settings, unit_flags
 from longline.cli.output import give_up_output
 from longline.errors import SettingsError
 from longline.node.addresses import bound
@@ -54,10 +54,10 @@ def serve(
     loaded = load_settings(config, data, overrides)
     refuse_unheeded(loaded, ALONE if workers is None else WITH_WORKERS)
     settings = loaded.settings
-    flags = given_flags(data, overrides)
     if systemd:
-        print(serve_unit(settings, workers, config, flags), end="")
+        print(serve_unit(settings, workers, config, unit_flags(data, overrides)), end="")
         return 0
+    flags = given_flags(data, overrides)
     logs.configure(settings.node.log_level, settings.node.log_format)
     if workers is not None:
         from longline.node.host import (

@@ -40,7 +40,7 @@ class Files:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.limit = claim(wanted + LEAST_RESERVE)
+        self.limit = claim(wanted_for(wanted))
         self.exhausted = 0
         self._clock = clock
         self._sleep = sleep
@@ -49,7 +49,7 @@ class Files:
     @property
     def connections(self) -> int:
         """How many of the files are for devices."""
-        return max(1, self.limit - max(LEAST_RESERVE, self.limit // SHARE))
+        return for_devices(self.limit)
 
     def within(self, room: RoomSettings) -> RoomSettings:
         """The settings of a room whose devices leave the reserve alone."""
@@ -101,6 +101,16 @@ class Files:
                 limit=self.limit,
                 so_far=self.exhausted,
             )
+
+
+def wanted_for(connections: int) -> int:
+    """How many files it takes that so many are for devices."""
+    return connections + max(LEAST_RESERVE, (connections - 1) // (SHARE - 1))
+
+
+def for_devices(limit: int) -> int:
+    """How many of so many files are for devices."""
+    return max(1, limit - max(LEAST_RESERVE, limit // SHARE))
 
 
 def claim(wanted: int) -> int:

@@ -64,9 +64,9 @@ class Device:
     `port`, those given, and from then on whatever is fed to it. With `dispatchers` (URLs, see docs/api.md) it
     asks them before it connects, again when what they said has expired or none of it works, and goes by their
     word on the waits too; while none answers it goes on with what it has. It stops for good, and iteration,
-    `publish`, `subscribe` and `wait_connected` raise, when coming back cannot help: `BadToken` (after one try
-    with a fresh token), `Banned`, `NotSupported`, and `TakenOver` when the same device connects elsewhere. A
-    device that is kicked comes back, unless it is banned.
+    `publish`, `subscribe` and `wait_connected` raise, when coming back cannot help: `BadToken` (when one more
+    token is refused, too), `Banned`, `NotSupported`, and `TakenOver` when the same device connects elsewhere.
+    A device that is kicked comes back, unless it is banned.
     """
 
     # What a test puts in their place, in a subclass.
@@ -342,6 +342,7 @@ class Device:
         let_in = self._client.statistics.connects > connects
         if let_in:
             self.endpoints.worked()
+            self._tokens.taken()
         if let_in and self._clock.now() - began >= STABLE_AFTER:
             self._backoff.reset()
             self._moved = False
@@ -354,7 +355,8 @@ class Device:
         if ended.verdict is Verdict.REFRESH:
             if not self._tokens.refused():
                 raise ended.error
-            return
+            if not let_in:  # else it is thrown out together with others, such as all devices of its app
+                return
         if token is not None and not let_in:
             self.endpoints.failed()
         asked = min(ended.error.retry_after or 0.0, LONGEST_AFTER)  # by whoever was to give a token

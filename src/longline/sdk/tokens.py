@@ -17,7 +17,7 @@ class Tokens:
     def __init__(self, token: Token) -> None:
         self._source = None if isinstance(token, str) else token
         self._at_hand = token.strip() if isinstance(token, str) else None
-        self._new = False
+        self._another = False  # asked for since one was taken
 
     async def current(self) -> str:
         """The token at hand, or another one.
@@ -25,17 +25,21 @@ class Tokens:
         Raises the source's own `LonglineError`, `Unavailable` for whatever else it raises, and TypeError when
         it gives no text.
         """
-        self._new = self._at_hand is None
         if self._at_hand is None:
             self._at_hand = await self._ask()
         return self._at_hand
 
     def refused(self) -> bool:
-        """The server does not take the token at hand; whether another can be had, which may be better."""
-        if self._source is None or self._new:
+        """The server does not take the token at hand, or not any more; whether another is worth a try."""
+        if self._source is None or self._another:
             return False
         self._at_hand = None
+        self._another = True
         return True
+
+    def taken(self) -> None:
+        """The server let the device in with the token at hand."""
+        self._another = False
 
     async def _ask(self) -> str:
         assert self._source is not None

@@ -26,7 +26,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     admin_key: Annotated[
         Secret | None,
         about(
-            "The admin key of the HTTP API, 12 to 512 visible ASCII characters, and none that examples have. "
+            "The admin key of the HTTP API, 8 to 512 visible ASCII characters, and none that examples have. "
             "Unset: the first start makes one and writes it to a file in `data_dir`."
         ),
     ] = None

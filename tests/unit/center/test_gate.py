@@ -133,6 +133,36 @@ async def test_an_unknown_address_is_not_found(api: Api, news: str, path: str) -
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
 
 
+async def test_a_parameter_that_an_operation_does_not_have_is_refused_and_nothing_is_done(
+    api: Api, news: str
+) -> None:
+    await api.device(news, "d1")
+    message = {"audience": {"devices": ["d1"]}, "payload": "x"}
+    calls: list[tuple[str, str, object]] = [
+        ("POST", f"{news}/messages?validate=true", message),
+        ("POST", f"{news}/messages:batch?validate=true", {"messages": [message]}),
+        ("POST", f"{news}/audiences:estimate?tag=a", {"audience": "all"}),
+        ("GET", f"{news}/devices/d1?full=1", None),
+        ("DELETE", f"{news}/devices/d1?dry_run", None),
+        ("POST", f"{news}/devices:batch?limit=1", {"devices": [{"device": "d2"}]}),
+        ("GET", f"{news}?limit=1", None),
+        ("POST", f"{news}/keys:rotate?disconnect=true", None),
+        ("DELETE", f"{news}?dry_run=true", None),
+        ("POST", "/v1/apps?pubsub=true", {"app": "other"}),
+        ("GET", "/v1/nodes?limit=1", None),
+        ("POST", "/v1/config:rollback?version=3", None),
+    ]
+    for method, path, body in calls:
+        answer = await api.http.request(method, path, json=body)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid"), path
+        stranger = await api.http.request(method, path, json=body, headers={"authorization": "Bearer no"})
+        assert stranger.status_code == 401, path
+    device = (await api.http.get(f"{news}/devices/d1")).json()
+    assert device["pending"] == 0
+    assert (await api.http.get(f"{news}/devices/d2")).status_code == 404
+    assert (await api.http.get("/v1/apps/other")).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [

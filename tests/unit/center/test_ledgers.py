@@ -114,11 +114,28 @@ async def test_who_looks_hears_what_rooms_have_written_but_not_told_yet(
     message_id = await sent(api, news, "d1")
     await api.commands()
     looking = asyncio.create_task(api.http.get(f"{news}/messages/{message_id}"))
-    (command,) = await until(api.commands)
-    assert isinstance(command, Looked)
+    assert {type(command) for command in await until(api.commands)} == {Looked}
     await settle(api, 0, State.PENDING, sent_at=api.now)
     answer = (await looking).json()
     assert (answer["status"], answer["ledger"]["sent"]) == ("delivering", 1)
+
+
+async def test_who_looks_just_after_another_look_hears_it_too(
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rooms were told of that one before they wrote this message."""
+    monkeypatch.setattr("longline.center.messages.LOOK_FOR", 60.0)
+    app = await api.saver.apps.find("news")
+    assert app is not None
+    await api.device(news, "d1")
+    await api.connect("news", "d1")
+    message_id = await sent(api, news, "d1")
+    await api.center.rooms.look(app)
+    await api.commands()
+    looking = asyncio.create_task(api.http.get(f"{news}/messages/{message_id}"))
+    assert {type(command) for command in await until(api.commands)} == {Looked}
+    await settle(api, 0, State.PENDING, sent_at=api.now)
+    assert (await looking).json()["status"] == "delivering"
 
 
 async def test_a_look_at_what_nobody_can_have_got_waits_for_nobody(api: Api, news: str) -> None:
@@ -128,13 +145,17 @@ async def test_a_look_at_what_nobody_can_have_got_waits_for_nobody(api: Api, new
     assert await api.commands() == []
 
 
-async def test_many_looks_bother_the_rooms_now_and_then(api: Api, news: str) -> None:
+async def test_many_looks_bother_the_rooms_now_and_then(
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("longline.center.rooms.LOOK_EVERY", 3600.0)
     app = await api.saver.apps.find("news")
     assert app is not None
     for _ in range(20):
         await api.center.rooms.look(app)
     assert len(await api.commands()) == 1
-    api.now += 100
+    api.now -= 3_600_000  # a clock that steps back is no reason to look less often
+    monkeypatch.setattr("longline.center.rooms.LOOK_EVERY", 0.0)
     await api.center.rooms.look(app)
     assert len(await api.commands()) == 1
 

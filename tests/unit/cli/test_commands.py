@@ -178,7 +178,7 @@ def test_doctor_fails_when_the_data_folder_cannot_be_one(tmp_path: Path) -> None
     assert "cannot be written" in done.stdout
 
 
-@pytest.mark.parametrize("command", [("agent",), ("run", "room")])
+@pytest.mark.parametrize("command", [("agent",), ("run", "room"), ("serve",), ("serve", "--workers", "2")])
 @pytest.mark.parametrize("flag", ["--store.password", "--admin-key"])
 def test_a_unit_is_not_printed_with_a_secret_in_it(command: tuple[str, ...], flag: str) -> None:
     done = longline(*command, "--systemd", flag, "hunter2hunter2")

@@ -15,6 +15,7 @@ from longline.cli.doctor import (
     open_files,
     sync_time,
 )
+from longline.node.files import Files
 from longline.settings import RoomSettings, Settings
 from longline.telemetry import build
 
@@ -80,7 +81,7 @@ def test_a_narrow_port_range_is_noticed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("soft", "status"), [(1024, "warn"), (1_001_000, "ok"), (resource.RLIM_INFINITY, "ok"), (10, "warn")]
+    ("soft", "status"), [(1024, "warn"), (1_012_658, "ok"), (resource.RLIM_INFINITY, "ok"), (10, "warn")]
 )
 def test_the_file_limit_is_compared_with_the_connections_wanted(
     soft: int, status: str, monkeypatch: pytest.MonkeyPatch
@@ -88,7 +89,18 @@ def test_the_file_limit_is_compared_with_the_connections_wanted(
     monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, resource.RLIM_INFINITY))
     found = open_files(1_000_000)
     assert found.status == status
-    assert ("LimitNOFILE=1001000" in found.advice) == (status == "warn")
+    assert ("LimitNOFILE=1012658" in found.advice) == (status == "warn")
+
+
+def test_the_connections_that_doctor_counts_are_those_that_a_process_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (20_000, 20_000))
+    room = Files(1_000_000).within(RoomSettings(max_connections=1_000_000))
+    assert f"{room.max_connections:,} connections" in open_files(1_000_000).found
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1_012_658, 1_012_659))
+    assert Files(1_000_000).within(room).max_connections == room.max_connections
+    assert Files(1_000_000).connections == 1_000_000
 
 
 def mountinfo(proc: Path, *mounts: tuple[str, str]) -> Path:

@@ -8,7 +8,7 @@ import resource
 import pytest
 
 from longline.node import files
-from longline.node.files import LEAST_RESERVE, SHARE, Files, claim
+from longline.node.files import LEAST_RESERVE, Files, claim
 from longline.settings import RoomSettings
 
 
@@ -56,7 +56,7 @@ def test_devices_leave_a_reserve_of_the_files_and_it_is_told(
     limits.append((4096, 10_000_000))
     room = Files(1_000_000).within(RoomSettings(max_connections=900_000))
     assert room.max_connections == 900_000
-    assert Files(1_000_000).connections == 1_000_064 - 1_000_064 // SHARE
+    assert Files(1_000_000).connections == 1_000_000
     assert told == ["connections_limited"]
 
 

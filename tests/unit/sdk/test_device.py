@@ -201,6 +201,39 @@ async def test_a_refused_token_is_renewed_once_without_a_wait() -> None:
         assert given == ["token-0", "token-1"]
 
 
+async def test_a_first_token_that_is_refused_is_renewed_too() -> None:
+    given: list[str] = []
+
+    async def fresh() -> str:  # such as an app server that still has the secret of before
+        given.append(f"token-{len(given)}")
+        return given[-1]
+
+    async with ScriptedRoom() as room, device_of(room, token=fresh):
+        peer = await room.accept()
+        assert (await peer.expect(Connect)).password == b"token-0"
+        await peer.say(Connack(False, 0x86))
+        peer = await room.accept()
+        assert (await peer.let_in()).password == b"token-1"
+
+
+async def test_a_device_whose_token_is_worth_nothing_any_more_comes_back_with_another_one() -> None:
+    """However often that happens, and after a wait: all devices of its app are thrown out at once."""
+    given: list[str] = []
+
+    async def fresh() -> str:
+        given.append(f"token-{len(given)}")
+        return given[-1]
+
+    clock = VirtualClock()
+    async with ScriptedRoom() as room, device_of(room, token=fresh, clock=clock):
+        for number in range(3):
+            peer = await room.accept()
+            assert (await peer.let_in()).password == f"token-{number}".encode()
+            await peer.say(Disconnect(0x87))
+            await clock.until_sleeping(2.0**number)
+            await clock.advance(2.0**number)
+
+
 @pytest.mark.parametrize(
     "failure",
     [
