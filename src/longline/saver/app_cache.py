@@ -45,6 +45,11 @@ class AppCache:
         entry = self._entries.get(name)
         return entry[0] if entry is not None and self._fresh(entry) else None
 
+    def latest(self, name: str) -> App | None:
+        """The app as it was read last, however long ago; None if nobody knows it, or it has changed since."""
+        entry = self._entries.get(name)
+        return entry[0] if entry is not None else None
+
     async def find(self, name: str, *, max_age: float | None = None) -> App | None:
         """The app, or None where there is none, as it was at most `max_age` seconds ago, if given.
 

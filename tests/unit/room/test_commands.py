@@ -18,7 +18,7 @@ from longline.register.port import Bind, Bound
 from longline.room.session.session import Session
 from longline.room.session.sessions import Sessions
 from tests.unit.room.running import NODE, RunningRoom, a_token, an_app
-from tests.unit.room.test_admission import topics, unicast
+from tests.unit.room.test_admission import answer, topics, unicast
 from tests.waiting import until
 
 
@@ -270,6 +270,21 @@ async def test_a_changed_app_that_cannot_be_read_now_keeps_what_is_known() -> No
         await room.settle()
         peer.send(Publish("a", b"x", 1, packet_id=1))
         assert peer.receive() == [Puback(1, ReasonCode.NO_MATCHING_SUBSCRIBERS)]
+
+
+async def test_who_is_let_in_while_what_is_known_of_the_app_grows_old_is_not_refused_for_that() -> None:
+    """A portion takes its time, and an app may be a minute old in the middle of it."""
+    register = HeldRegister()
+    async with RunningRoom(register=register) as room:
+        await room.client("first")
+        hold = register.hold()
+        peer = room.connect("phone")
+        await room.settle()
+        room.parts.time += 60
+        room.store.faults["find_app"] = [Unavailable()]
+        hold.set()
+        await room.settle()
+        assert answer(peer).reason == 0
 
 
 async def test_a_look_up_that_was_overtaken_by_a_change_is_not_remembered() -> None:

@@ -255,7 +255,8 @@ class Admission:
         largest = get_int(packet.properties, PropertyId.MAXIMUM_PACKET_SIZE)
         if largest is not None:
             client.limit(largest)
-        known = self._apps.remembered(app.app)
+        # However old that is by now: it was looked up, or looked at, for this portion.
+        known = self._apps.latest(app.app)
         if known is None:
             raise Unavailable("the app is being changed")
         if known.number != app.number:
