@@ -39,7 +39,7 @@ async def test_a_durable_write_is_in_the_replica_when_it_is_answered(
     pair: tuple[RedisServer, RedisServer], open_store: Open
 ) -> None:
     master, replica = pair
-    store = await open_store(master.url, wait_replicas=1)
+    store = await open_store(master.url, wait_replicas=1, wait_timeout=30.0)
 
     for number in range(20):
         assert await store.run(b"p1", APPEND, keys(b"p1"), [number], durable=True) == number
@@ -51,7 +51,7 @@ async def test_writes_that_wait_share_one_round(
     pair: tuple[RedisServer, RedisServer], open_store: Open
 ) -> None:
     master, _ = pair
-    store = await open_store(master.url, wait_replicas=1)
+    store = await open_store(master.url, wait_replicas=1, wait_timeout=30.0)
 
     calls = [store.call(b"p%d" % n, "INCR", b"{p%d}x" % n, durable=True) for n in range(500)]
 
@@ -86,7 +86,7 @@ async def test_without_replicas_asked_for_nothing_waits(directory: Path, open_st
 
 async def test_a_durable_write_is_on_the_disk_when_it_is_answered(directory: Path, open_store: Open) -> None:
     async with ValkeyServer(directory, config={"appendonly": "yes", "appendfsync": "everysec"}) as server:
-        store = await open_store(server.url, wait_fsync=True)
+        store = await open_store(server.url, wait_fsync=True, wait_timeout=30.0)
         calls = [store.run(b"p1", APPEND, keys(b"p1"), [n], durable=True) for n in range(100)]
 
         assert await asyncio.gather(*calls) == list(range(100))
@@ -129,7 +129,7 @@ async def test_a_write_whose_securing_failed_as_nobody_foresaw_is_carried_out_ag
 ) -> None:
     """Its caller would wait for ever: what is in nobody's hands has no deadline."""
     master, replica = pair
-    store = await open_store(master.url, wait_replicas=1)
+    store = await open_store(master.url, wait_replicas=1, wait_timeout=30.0)
     secure = Securer._secure
 
     async def once(securer: Securer, tag: bytes) -> bool:
