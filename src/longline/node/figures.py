@@ -47,7 +47,6 @@ _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
     "register": {
         "lingering": "Sessions of devices that are away, within their grace.",
         "transitions": "Presence transitions that wait to be read.",
-        "transitions_lost": "Presence transitions dropped because nobody read them in time.",
         "transitions_left_out": "Presence transitions left out for later ones of the same device.",
         "transitions_late": "Devices whose latest transition waits beyond the queue.",
         "unsure": "Binds whose answer was lost, and that may have to be withdrawn.",
@@ -155,7 +154,6 @@ RISING: Final = frozenset(
         "longline_saver_reads",
         "longline_saver_failed_transactions",
         "longline_saver_checkpoints",
-        "longline_register_transitions_lost",
         "longline_register_transitions_left_out",
         "longline_bus_dropped",
         "longline_coordinator_rounds",

@@ -69,8 +69,9 @@ class MemoryRegister:
         self._refuse_the_dead(item.node for item in batch)
         bound = []
         for item in batch:
-            previous = self._apps.get(item.app, {}).get(item.device)
-            bound.append(Bound(self._bind(item, previous, item.now), previous))
+            bindings = self._apps.setdefault(item.app, {})
+            previous = bindings.get(item.device)
+            bound.append(Bound(self._bind(bindings, item, previous, item.now), previous))
         return bound
 
     async def rebind(self, batch: Sequence[Rebind]) -> list[int | None]:
@@ -81,10 +82,12 @@ class MemoryRegister:
         if self._dead and not self._dead.isdisjoint(nodes):
             raise Fenced
 
-    def _bind(self, item: Bind | Rebind, previous: Binding | None, since: int) -> Binding:
+    def _bind(
+        self, bindings: dict[str, Binding], item: Bind | Rebind, previous: Binding | None, since: int
+    ) -> Binding:
         self._epoch = epoch = self._epoch + 1
         app, device, node = item.app, item.device, item.node
-        binding = self._apps.setdefault(app, {})[device] = Binding(node, epoch, since)
+        binding = bindings[device] = Binding(node, epoch, since)
         if previous is None:
             self._tell((app, device, "online", epoch, node, item.now, epoch))
             return binding
@@ -94,14 +97,15 @@ class MemoryRegister:
         return binding
 
     def _rebind(self, item: Rebind) -> int | None:
-        held = self._apps.get(item.app, {}).get(item.device)
+        bindings = self._apps.setdefault(item.app, {})
+        held = bindings.get(item.device)
         if held is None:
-            return self._bind(item, None, item.now).epoch
+            return self._bind(bindings, item, None, item.now).epoch
         if held.epoch >= item.epoch and held.node == item.node and held.epoch not in self._lingering:
             return held.epoch  # done before
         if held.epoch > item.epoch:
             return None
-        return self._bind(item, held, held.since).epoch
+        return self._bind(bindings, item, held, held.since).epoch
 
     async def unbind(self, batch: Sequence[Unbind]) -> list[bool]:
         return [self._unbind(item) for item in batch]
