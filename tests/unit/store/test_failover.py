@@ -214,8 +214,9 @@ async def test_a_master_that_is_killed_and_replaced(directory: Path, open_store:
 async def test_a_master_that_hangs_is_replaced_and_comes_back(directory: Path, open_store: Open) -> None:
     async with RedisCluster(directory) as cluster:
         store = await open_store(cluster.url, timeout=TIMEOUT, wait_replicas=1, wait_timeout=WAIT)
-        # Of what the hanging master had taken, some has been found behind what was given seconds later,
-        # though nothing had come back in between. Why is not known: their order is not judged.
+        # Of what the hanging master had carried out and not copied, some has been found behind what was given
+        # seconds later: it seems to be given back to that master, whose slots have gone to another by then.
+        # Their order is not judged.
         async with load(store, durable=True, ordered=False):
             master = cluster.master_of(TAGS[0])
             master.pause()
