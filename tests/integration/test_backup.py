@@ -17,6 +17,7 @@ from typing import Final
 import httpx
 import pytest
 
+from longline import Center
 from tests.adversity.fleet import Books, Fleet
 from tests.integration.server_process import ServerProcess
 from tests.integration.test_workers import ready
@@ -66,6 +67,21 @@ async def push_on(server: ServerProcess) -> None:
                 await client.post(f"{server.url}/v1/apps/news/messages", json=body)
 
 
+async def begun(center: Center, mqtt_port: int, books: Books) -> tuple[str, Fleet]:
+    """An app with messages for devices that are here and for ones that are away: its secret, who is here."""
+    secret = (await center.create_app("news")).device_secret
+    for device in (*HERE, *AWAY):
+        await center.put_device("news", device)
+    fleet = Fleet(HERE, mqtt_port, "news", secret, books)
+    await fleet.connect()
+    for number in range(20):
+        receipt = await center.send("news", f"{number}", devices=[*HERE, *AWAY])
+        books.promise(receipt.message_id, [*HERE, *AWAY])
+    receipt = await center.send("news", "to all", everyone=True)
+    books.promise(receipt.message_id, [*HERE, *AWAY])
+    return secret, fleet
+
+
 @pytest.mark.parametrize("shape", WORKERS)
 async def test_what_waited_when_the_copy_was_made_arrives_after_a_restore(tmp_path: Path, shape: str) -> None:
     """Messages to devices, a broadcast, and settings that an operator has changed; pushed on meanwhile."""
@@ -74,16 +90,7 @@ async def test_what_waited_when_the_copy_was_made_arrives_after_a_restore(tmp_pa
         if shape == "workers":
             await ready(server)
         async with server.center() as center:
-            secret = (await center.create_app("news")).device_secret
-            for device in (*HERE, *AWAY):
-                await center.put_device("news", device)
-            fleet = Fleet(HERE, server.mqtt_port, "news", secret, books)
-            await fleet.connect()
-            for number in range(20):
-                receipt = await center.send("news", f"{number}", devices=[*HERE, *AWAY])
-                books.promise(receipt.message_id, [*HERE, *AWAY])
-            receipt = await center.send("news", "to all", everyone=True)
-            books.promise(receipt.message_id, [*HERE, *AWAY])
+            secret, fleet = await begun(center, server.mqtt_port, books)
         await changed_setting(server, 7)
         pushing = [asyncio.create_task(push_on(server)) for _ in range(2)]
         status, said = await longline(*documented("backup", backup, data))

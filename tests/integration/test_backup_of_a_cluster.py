@@ -7,21 +7,17 @@ import shutil
 import subprocess
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Final
 
 import pytest
 
 from tests.adversity.fleet import Books, Fleet
 from tests.cluster.cluster import Cluster
-from tests.integration.test_backup import PAGE, WITHIN
+from tests.integration.test_backup import AWAY, HERE, PAGE, WITHIN, begun
 from tests.servers.redis_server import RedisServer
 from tests.servers.zookeeper import Ensemble
 from tests.waiting import until
 
 pytestmark = [pytest.mark.shape("cluster"), pytest.mark.timeout(400)]
-
-HERE: Final = [f"here{number}" for number in range(3)]
-AWAY: Final = [f"away{number}" for number in range(3)]
 
 
 def snapshot(server: RedisServer, target: Path) -> None:
@@ -76,16 +72,7 @@ async def test_what_waited_at_the_time_of_the_snapshots_arrives_after_the_loss_o
         await stack.enter_async_context(cluster)
         redis = cluster.redis
         async with cluster.center() as center:
-            secret = (await center.create_app("news")).device_secret
-            for device in (*HERE, *AWAY):
-                await center.put_device("news", device)
-            fleet = Fleet(HERE, cluster.mqtt_port, "news", secret, books)
-            await fleet.connect()
-            for number in range(20):
-                receipt = await center.send("news", f"{number}", devices=[*HERE, *AWAY])
-                books.promise(receipt.message_id, [*HERE, *AWAY])
-            receipt = await center.send("news", "to all", everyone=True)
-            books.promise(receipt.message_id, [*HERE, *AWAY])
+            secret, fleet = await begun(center, cluster.mqtt_port, books)
         for number, master in enumerate(redis.nodes[: redis.masters]):
             await asyncio.to_thread(snapshot, master, snapshots / f"store-{number}.rdb")
         await fleet.close()

@@ -1,6 +1,8 @@
 """What `/readyz` goes by."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -97,10 +99,12 @@ async def test_slow_is_not_dead_until_it_is(monkeypatch: pytest.MonkeyPatch) -> 
     await node.readiness.close()
 
 
-async def test_readyz_says_what_keeps_the_process_from_its_work(tmp_path: Path) -> None:
+@asynccontextmanager
+async def started(data_dir: Path) -> AsyncIterator[Process]:
+    """A node of its own."""
     http_port, mqtt_port = free_ports(2)
     flags: dict[str, object] = {
-        "data_dir": tmp_path,
+        "data_dir": data_dir,
         "center.port": http_port,
         "room.port": mqtt_port,
         "node.gc_freeze": False,
@@ -108,44 +112,39 @@ async def test_readyz_says_what_keeps_the_process_from_its_work(tmp_path: Path) 
     process = Process(load(flags=flags).settings, ROLES, open_engines, alone=True)
     await process.start()
     try:
-        async with httpx.AsyncClient() as http:
-
-            async def told() -> tuple[int, str]:
-                answer = await http.get(f"http://127.0.0.1:{http_port}/readyz")
-                return answer.status_code, answer.text
-
-            assert (await told())[0] == 200
-            process._isolation = cast(Isolation, SimpleNamespace(isolated=True))
-            status, text = await told()
-            assert status == 503
-            assert "cannot reach its store" in text
-            process.membership.fallen = True
-            status, text = await told()
-            assert status == 503
-            assert "taken for dead" in text
-            process._isolation, process.membership.fallen = None, False
-            process.retire()
-            status, text = await told()
-            assert status == 503
-            assert "drains" in text
+        yield process
     finally:
         await process.stop()
+
+
+async def test_readyz_says_what_keeps_the_process_from_its_work(tmp_path: Path) -> None:
+    async with started(tmp_path) as process, httpx.AsyncClient() as http:
+
+        async def told() -> tuple[int, str]:
+            answer = await http.get(f"http://127.0.0.1:{process.settings.center.port}/readyz")
+            return answer.status_code, answer.text
+
+        assert (await told())[0] == 200
+        process._isolation = cast(Isolation, SimpleNamespace(isolated=True))
+        status, text = await told()
+        assert status == 503
+        assert "cannot reach its store" in text
+        process.membership.fallen = True
+        status, text = await told()
+        assert status == 503
+        assert "taken for dead" in text
+        process._isolation, process.membership.fallen = None, False
+        process.retire()
+        status, text = await told()
+        assert status == 503
+        assert "drains" in text
 
 
 async def test_who_waits_for_events_waits_on_while_the_node_moves_its_devices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An order to drain stands for days: callers that are answered at once would ask all the time."""
-    http_port, mqtt_port = free_ports(2)
-    flags: dict[str, object] = {
-        "data_dir": tmp_path,
-        "center.port": http_port,
-        "room.port": mqtt_port,
-        "node.gc_freeze": False,
-    }
-    process = Process(load(flags=flags).settings, ROLES, open_engines, alone=True)
-    await process.start()
-    try:
+    async with started(tmp_path) as process:
         center = process._center
         assert center is not None
         monkeypatch.setattr(Reconciler, "draining", True)
@@ -158,5 +157,3 @@ async def test_who_waits_for_events_waits_on_while_the_node_moves_its_devices(
         process.membership.fallen = False
         process.retire()
         assert not center.ready()
-    finally:
-        await process.stop()

@@ -196,21 +196,27 @@ async def test_devices_linger_when_their_room_ends() -> None:
         assert await site.node_of("phone") == "n1"
 
 
+async def held_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> asyncio.Task[None]:
+    """A room that is to end and has let its clients go, but cannot unbind them."""
+    await site.let_in("phone")
+    never = asyncio.Event()
+
+    async def unbind(batch: Sequence[Unbind]) -> list[bool]:
+        await never.wait()
+        return []
+
+    monkeypatch.setattr(site.register, "unbind", unbind)
+    stopping = asyncio.create_task(site.room.stop(1_000_000))
+    await until(lambda: site.room.counters.connections == 0, WITHIN)
+    assert not stopping.done()
+    return stopping
+
+
 async def test_a_room_that_ends_does_not_wait_for_stores_that_are_gone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with a_site() as site:
-        await site.let_in("phone")
-        never = asyncio.Event()
-
-        async def unbind(batch: Sequence[Unbind]) -> list[bool]:
-            await never.wait()
-            return []
-
-        monkeypatch.setattr(site.register, "unbind", unbind)
-        stopping = asyncio.create_task(site.room.stop(1_000_000))
-        await until(lambda: site.room.counters.connections == 0, WITHIN)
-        assert not stopping.done()
+        stopping = await held_up(site, monkeypatch)
         site.room.give_up()
         async with asyncio.timeout(WITHIN):
             await stopping
@@ -220,17 +226,7 @@ async def test_a_room_that_is_about_to_end_ends_sooner_when_somebody_cannot_wait
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with a_site() as site:
-        await site.let_in("phone")
-        never = asyncio.Event()
-
-        async def unbind(batch: Sequence[Unbind]) -> list[bool]:
-            await never.wait()
-            return []
-
-        monkeypatch.setattr(site.register, "unbind", unbind)
-        stopping = asyncio.create_task(site.room.stop(1_000_000))
-        await until(lambda: site.room.counters.connections == 0, WITHIN)
-        assert not stopping.done()
+        stopping = await held_up(site, monkeypatch)
         site.room.hasten(0.1)
         site.room.hasten(1_000_000)  # never later than it was to be
         async with asyncio.timeout(WITHIN):
