@@ -136,8 +136,8 @@ class Batcher(Generic[T]):
                 self._put_back(again)
             if again:
                 self._portion.failed()
-            else:
-                self._portion.took(self._monotonic() - begun, len(batch))
+            elif len(batch) >= self._portion.size:  # fewer do not show how long so many take
+                self._portion.took(self._monotonic() - begun)
             self._tell()
             if not self._waiting:
                 self._wake.clear()

@@ -62,11 +62,11 @@ class Portion:
         self._least = least
         self._target = target
 
-    def took(self, seconds: float, served: int) -> None:
-        """So many took so long. Only a whole portion shows that more could be served."""
+    def took(self, seconds: float) -> None:
+        """A portion took so long."""
         if seconds > self._target:
-            self.size = max(self._least, int(min(served, self.size) * self._target / seconds))
-        elif served >= self.size:
+            self.size = max(self._least, int(self.size * self._target / seconds))
+        elif self.size < self._most:
             self.size = min(self._most, self.size * 2)
 
     def failed(self) -> None:

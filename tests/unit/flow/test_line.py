@@ -51,23 +51,12 @@ def test_however_many_more_come_than_can_be_served_those_served_have_time_left()
 
 def test_a_slow_process_serves_fewer_together_and_more_again_when_it_is_not() -> None:
     portion = Portion(256, 16, 0.1)
-    portion.took(0.1, 256)
+    portion.took(0.1)
     assert portion.size == 256
-    portion.took(0.4, 256)
+    portion.took(0.4)
     assert portion.size == 64
-    portion.took(60.0, 64)
+    portion.took(60.0)
     assert portion.size == 16
     for size in (32, 64, 128, 256, 256):
-        portion.took(0.01, portion.size)
+        portion.took(0.01)
         assert portion.size == size
-
-
-def test_few_that_were_fast_do_not_show_that_more_would_be() -> None:
-    portion = Portion(256, 16, 0.1, first=16)
-    for _ in range(10):
-        portion.took(0.01, 15)
-    assert portion.size == 16
-    portion.took(0.01, 16)
-    assert portion.size == 32
-    portion.took(0.2, 8)
-    assert portion.size == 16

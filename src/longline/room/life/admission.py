@@ -173,7 +173,7 @@ class Admission:
                     self._refuse(client, error)
             if done % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
-        self._entrance.portion.took(self._clock() - began, len(batch))
+        self._entrance.portion.took(self._clock() - began)
         return callers
 
     def _came_later(self, app: int, device: str, client: ClientConnection) -> bool:

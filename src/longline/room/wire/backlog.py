@@ -57,7 +57,6 @@ class Backlog:
         """So many are held now, and so many were accepted in the last so many seconds."""
         self.held = held
         before = self._portion.size
-        # s until the last of them is accepted
-        self._portion.took(held * seconds / max(1, accepted), self._portion.size)
+        self._portion.took(held * seconds / max(1, accepted))  # s until the last of them is accepted
         if self._portion.size != before:
             self._resize(self._portion.size)
