@@ -2,7 +2,7 @@
 
 from typing import Final, Protocol
 
-from longline.mqtt.packets import Packet, Publish, Suback
+from longline.mqtt.packets import Publish, Suback
 from longline.room.wire.answers import Answer
 
 # What is said of a publication instead of how many it has reached:
@@ -13,8 +13,8 @@ LATER: Final = -2  # only its PUBACK has to wait, until `Publisher.settle` is ca
 class Publisher(Protocol):
     """A client that publishes or subscribes, as those see it who answer it later."""
 
-    def send(self, packet: Packet) -> None:
-        """Sends an answer; nothing when the client is gone."""
+    def subscribed(self, suback: Suback) -> None:
+        """Sends the answer that `RemoteRooms.told_first` has held back."""
 
     def owe(self, packet_id: int) -> Answer:
         """A PUBACK that `settle` sends."""

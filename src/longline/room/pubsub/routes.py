@@ -273,7 +273,7 @@ class RouteTable:
                 while not telling.done():
                     await self._until(telling, PATIENCE)
                     for subscriber, answer in patient:
-                        subscriber.send(answer)
+                        subscriber.subscribed(answer)
                     if not telling.done():
                         patient, self._patient = self._patient, []
                 await telling
