@@ -9,10 +9,18 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, final
 
+from longline.mqtt.aliases import TELLING, TopicAliases
+from longline.mqtt.codec import PublishFrame
 from longline.mqtt.link import NO_LIMIT, Link, Phase, Role
 from longline.mqtt.moving import MOVED_TOPIC, moved_notice, moved_properties
 from longline.mqtt.packets import MQTT_5_0, PUBLISH, Connack, Connect, Packet, Publish
-from longline.mqtt.properties import MAXIMUM_PACKET_SIZE, Properties, get_int
+from longline.mqtt.properties import (
+    MAXIMUM_PACKET_SIZE,
+    TOPIC_ALIAS_MAXIMUM,
+    Properties,
+    get_int,
+    pack_topic_alias,
+)
 from longline.mqtt.reasons import ReasonCode
 from longline.room.counters import RoomCounters
 from longline.room.session.outlet import Outlet
@@ -101,6 +109,7 @@ class Extras:
         "hung_up",
         "leaving",
         "max_outgoing",
+        "names",
         "peer",
         "reported",
         "subacks",
@@ -113,6 +122,7 @@ class Extras:
         self.max_outgoing = NO_LIMIT  # bytes: the client's Maximum Packet Size
         self.backlog: list[Packet] | None = None  # what has to wait; while there is one, nothing is read
         self.aliases: dict[int, str] | None = None  # the client's topic aliases
+        self.names: TopicAliases | None = None  # ours
         self.answers: Answers | None = None  # while a PUBACK has to wait
         self.subacks = 0  # that have to wait
         self.hung_up = False  # the peer sends no more
@@ -338,6 +348,13 @@ class Connection(Outlet):
     def takes(self, size: int) -> bool:
         return size <= self._max_outgoing()
 
+    def abbreviated(self, frame: PublishFrame, topic: str) -> PublishFrame:
+        names = self.extras.names
+        if names is None:
+            return frame
+        alias = names.of(topic, not self.limited or self.takes(frame.size + TELLING))
+        return frame.extended(pack_topic_alias(abs(alias)), alias < 0) if alias else frame
+
     def _max_outgoing(self) -> int:
         extras = self._extras
         return NO_LIMIT if extras is None else extras.max_outgoing
@@ -396,6 +413,10 @@ class Connection(Outlet):
         if largest is not None:
             self.extras.max_outgoing = largest
             self.limited = True
+        aliases = get_int(packet.properties, TOPIC_ALIAS_MAXIMUM)
+        if aliases:
+            self.extras.names = TopicAliases(aliases)
+            self.abbreviates = True
         self._listen()
 
     def accept(self, connack: Connack, keep_alive: int) -> None:
