@@ -6,7 +6,10 @@ from longline.mqtt.packets import (
     MQTT_3_1_1,
     MQTT_5_0,
     PUBLISH,
+    Connack,
+    Connect,
     Disconnect,
+    Packet,
     Puback,
     Pubcomp,
     Publish,
@@ -125,6 +128,62 @@ def test_a_topic_with_too_many_levels_is_refused() -> None:
     ]
 
 
+REFUSALS: list[Packet] = [
+    Publish("up/x", b"x", 1, packet_id=1),
+    Publish("up/x", b"x", 2, packet_id=1),
+    Subscribe(1, [Subscription("a"), Subscription("up/x"), Subscription("$SYS/#")]),
+    Publish("a", b"x", retain=True),  # DISCONNECT
+]
+WORDS = PropertyId.REQUEST_PROBLEM_INFORMATION
+
+
+@pytest.mark.parametrize("refused", REFUSALS)
+@pytest.mark.parametrize(
+    ("version", "asked", "told"),
+    [
+        (MQTT_5_0, {}, True),
+        (MQTT_5_0, {WORDS: 1}, True),
+        (MQTT_5_0, {WORDS: 0}, False),
+        (MQTT_3_1_1, {}, False),
+    ],
+)
+def test_a_client_is_told_why_in_words_where_it_wants_them(
+    version: int, asked: Properties, told: bool, refused: Packet
+) -> None:
+    """[MQTT-3.1.2-29]"""
+    room = RoomFixture()
+    peer = room.client("phone", version, properties=asked)
+    peer.send(refused)
+    peer.receive()
+    assert len(peer.reasons) == told
+    assert all("x" not in reason.split() for reason in peer.reasons)  # and nothing that it said itself
+
+
+@pytest.mark.parametrize("asked", [0, 1])
+def test_who_is_not_let_in_is_told_why_in_words_where_it_wants_them(asked: int) -> None:
+    room = RoomFixture()
+    peer = room.peer()
+    peer.send(Connect(MQTT_5_0, "phone", properties={WORDS: asked}))
+    peer.connection.refuse(ReasonCode.BANNED, "banned", "because")
+    assert peer.receive() == [Connack(False, ReasonCode.BANNED)]
+    assert peer.reasons == ["because"][:asked]
+
+
+def test_words_that_do_not_fit_are_left_out() -> None:
+    """[MQTT-3.4.2-2], [MQTT-3.14.2-3] and their like"""
+    room = RoomFixture()
+    peer = room.client("phone", properties={PropertyId.MAXIMUM_PACKET_SIZE: 20})
+    peer.send(*REFUSALS)
+    refused = ReasonCode.NOT_AUTHORIZED
+    assert peer.receive() == [
+        Puback(1, refused),
+        Pubrec(1, refused),
+        Suback(1, [0, refused, refused]),
+        Disconnect(ReasonCode.RETAIN_NOT_SUPPORTED),
+    ]
+    assert peer.reasons == []
+
+
 PLAIN_TEXT: Properties = {PropertyId.PAYLOAD_FORMAT_INDICATOR: 1}
 
 
@@ -186,6 +245,20 @@ def test_an_alias_that_was_not_defined_is_a_protocol_error() -> None:
     peer = RoomFixture(topic_alias_maximum=2).client("phone")
     peer.send(Publish("", b"x", properties={PropertyId.TOPIC_ALIAS: 1}))
     assert_closed(peer, ReasonCode.PROTOCOL_ERROR, "topic_alias_unknown")
+
+
+def test_the_topics_of_aliases_are_bounded_together() -> None:
+    """However many there may be [MQTT-3.3.2-12], each could be of 64 KiB."""
+    room = RoomFixture(topic_alias_maximum=100, max_packet_size=1 << 17)
+    peer = room.client("phone")
+    for alias in range(1, 7):
+        topic = "é" * 5000
+        peer.send(Publish(topic, b"x", properties={PropertyId.TOPIC_ALIAS: alias}))
+    peer.send(*(Publish("a", b"x", properties={PropertyId.TOPIC_ALIAS: alias}) for alias in range(1, 7)))
+    assert peer.receive() == []
+    for alias in range(1, 8):
+        peer.send(Publish("b" * 10_000, b"x", properties={PropertyId.TOPIC_ALIAS: alias}))
+    assert_closed(peer, ReasonCode.QUOTA_EXCEEDED, "topic_aliases_too_long")
 
 
 # --- subscribing ---------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from longline.mqtt.reasons import ReasonCode
 from longline.mqtt.topics import byte_length, is_shared, valid_filter
 from longline.room.session.session import Session
 
+ALIAS_BYTES: Final = 65_536  # that the topics of one client's aliases may have together
+
 _RESERVED: Final = RESERVED  # bound once: a name of another module is looked up each time
 _UNSUBSCRIBABLE: Final = UNSUBSCRIBABLE
 
@@ -41,6 +43,12 @@ ALIAS: Final = Refusal(  # [MQTT-3.3.2-9]
 )
 ALIAS_UNKNOWN: Final = Refusal(  # section 3.3.2.3.4
     ReasonCode.PROTOCOL_ERROR, "topic_alias_unknown", "a topic alias that was not defined", True
+)
+ALIASES_TOO_LONG: Final = Refusal(
+    ReasonCode.QUOTA_EXCEEDED,
+    "topic_aliases_too_long",
+    "the topics that have aliases are longer together than they may be",
+    True,
 )
 RECEIVE_MAXIMUM: Final = Refusal(
     ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,

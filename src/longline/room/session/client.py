@@ -42,13 +42,16 @@ from longline.mqtt.properties import (
     subscription_identifiers,
 )
 from longline.mqtt.reasons import ReasonCode
+from longline.mqtt.topics import byte_length
 from longline.mqtt.wire import PROTOCOL_ERROR
 from longline.room.counters import RoomCounters
 from longline.room.pubsub.fanout import SUCCESS, Fanout
 from longline.room.pubsub.rooms import NOT_YET
 from longline.room.pubsub.rules import (
     ALIAS,
+    ALIAS_BYTES,
     ALIAS_UNKNOWN,
+    ALIASES_TOO_LONG,
     PACKET_ID_IN_USE,
     RECEIVE_MAXIMUM,
     Refusal,
@@ -229,7 +232,7 @@ class ClientConnection(Connection):
         if qos:
             if qos == 2:
                 self._hold(session, packet.packet_id)
-            self._answer(packet.packet_id, qos, refused.reason)
+            self._answer(packet.packet_id, qos, refused.reason, refused.message)
         return HOLD if services.turn.pressed else GO_ON
 
     def _unasked(self, session: Session, packet: Publish) -> int:
@@ -242,7 +245,7 @@ class ClientConnection(Connection):
                 return GO_ON
             if self.mqtt5:
                 self.report(PACKET_ID_IN_USE.code, PACKET_ID_IN_USE.message)
-                self._answer(packet.packet_id, 1, PACKET_ID_IN_USE.reason)
+                self._answer(packet.packet_id, 1, PACKET_ID_IN_USE.reason, PACKET_ID_IN_USE.message)
                 return GO_ON
         most = self.services.rules.receive_maximum
         if self.mqtt5:
@@ -287,7 +290,11 @@ class ClientConnection(Connection):
         if packet.topic:
             if aliases is None:
                 aliases = extras.aliases = {}
+            # Each may have 64 KiB: so the number alone, which CONNACK told, bounds nothing.
+            extras.alias_size += byte_length(packet.topic) - byte_length(aliases.get(alias, ""))
             aliases[alias] = packet.topic
+            if extras.alias_size > ALIAS_BYTES:
+                return ALIASES_TOO_LONG
         elif aliases is None or alias not in aliases:
             return ALIAS_UNKNOWN
         else:
@@ -319,7 +326,7 @@ class ClientConnection(Connection):
         if answers is None:
             return
         for due in answers.due():
-            self._send_answer(due.packet_id, due.qos, due.reason)
+            self._send_answer(due.packet_id, due.qos, due.reason, due.message)
         if not len(answers):
             self.extras.answers = None
         if answers.awaited and len(answers) < self.services.rules.receive_maximum:
@@ -328,20 +335,21 @@ class ClientConnection(Connection):
         if not self.owes():
             self.answered()
 
-    def _answer(self, packet_id: int, qos: int, reason: int) -> None:
+    def _answer(self, packet_id: int, qos: int, reason: int, message: str = "") -> None:
         answers = self._answers()
         if answers is None:
-            self._send_answer(packet_id, qos, reason)
+            self._send_answer(packet_id, qos, reason, message)
         else:
-            answers.add(packet_id, qos, reason)
+            answers.add(packet_id, qos, reason, message)
 
-    def _send_answer(self, packet_id: int, qos: int, reason: int) -> None:
+    def _send_answer(self, packet_id: int, qos: int, reason: int, message: str) -> None:
+        why = self.explanation(message) if message else None
         if qos == 1:
-            self.send(Puback(packet_id, reason))
+            self.send(Puback(packet_id, reason, why))
             return
         if reason >= REFUSED and self.mqtt5:  # the client of 3.1.1 is not told, and goes on to PUBREL
             self._let_go(packet_id)
-        self.send(Pubrec(packet_id, reason))
+        self.send(Pubrec(packet_id, reason, why))
 
     def owes(self) -> bool:
         extras = self._extras
@@ -409,14 +417,15 @@ class ClientConnection(Connection):
             return
         self.wire.turn.spent += len(packet.subscriptions)
         if self._in_use(session, packet.packet_id):
-            self.send(Suback(packet.packet_id, [int(PACKET_ID_IN_USE.reason)] * len(packet.subscriptions)))
+            refused = [int(PACKET_ID_IN_USE.reason)] * len(packet.subscriptions)
+            self.send(Suback(packet.packet_id, refused, self.explanation(PACKET_ID_IN_USE.message)))
             return
         identifier = 0
         if packet.properties is not None and SUBSCRIPTION_IDENTIFIER in packet.properties:
             identifier = subscription_identifiers(packet.properties)[0]
-        suback = Suback(
-            packet.packet_id, [self._enter(session, wanted, identifier) for wanted in packet.subscriptions]
-        )
+        why: list[str] = []
+        reasons = [self._enter(session, wanted, identifier, why) for wanted in packet.subscriptions]
+        suback = Suback(packet.packet_id, reasons, self.explanation("; ".join(dict.fromkeys(why))))
         rooms = self.services.fanout.rooms
         if rooms is None or not rooms.told_first(self, suback):
             self.send(suback)
@@ -432,10 +441,11 @@ class ClientConnection(Connection):
             if not self.owes():
                 self.answered()
 
-    def _enter(self, session: Session, wanted: Subscription, identifier: int) -> int:
+    def _enter(self, session: Session, wanted: Subscription, identifier: int, why: list[str]) -> int:
         """Enters a subscription; returns the reason code for SUBACK: the QoS granted, or a refusal."""
         refusal = self.services.rules.subscription(session, wanted, self.mqtt5)
         if refusal is not None:
+            why.append(refusal.message)
             self.report(refusal.code, refusal.message)
             # Section 3.9.3 of 3.1.1 knows one failure only
             return refusal.reason if self.mqtt5 else ReasonCode.UNSPECIFIED_ERROR
@@ -449,7 +459,8 @@ class ClientConnection(Connection):
         if session is None:
             return
         if self._in_use(session, packet.packet_id):
-            self.send(Unsuback(packet.packet_id, [int(PACKET_ID_IN_USE.reason)] * len(packet.filters)))
+            refused = [int(PACKET_ID_IN_USE.reason)] * len(packet.filters)
+            self.send(Unsuback(packet.packet_id, refused, self.explanation(PACKET_ID_IN_USE.message)))
             return
         reasons: list[int] = [
             ReasonCode.SUCCESS

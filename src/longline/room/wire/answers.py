@@ -8,12 +8,16 @@ OWED: Final = -1
 
 @final
 class Answer:
-    """The answer to a publication with QoS 1 or 2 that is not yet everyone's: `reason` is OWED until then."""
+    """The answer to a publication with QoS 1 or 2 that is not yet everyone's: `reason` is OWED until then.
 
-    __slots__ = ("packet_id", "qos", "reason")
+    `message` is why it was refused.
+    """
 
-    def __init__(self, packet_id: int, qos: int, reason: int) -> None:
+    __slots__ = ("message", "packet_id", "qos", "reason")
+
+    def __init__(self, packet_id: int, qos: int, reason: int, message: str) -> None:
         self.packet_id = packet_id
+        self.message = message
         self.qos = qos
         self.reason = reason
 
@@ -37,9 +41,9 @@ class Answers:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, packet_id: int, qos: int, reason: int) -> Answer:
+    def add(self, packet_id: int, qos: int, reason: int, message: str = "") -> Answer:
         """One more, the last."""
-        answer = Answer(packet_id, qos, reason)
+        answer = Answer(packet_id, qos, reason, message)
         self._waiting.append(answer)
         self.acks += qos == 1
         return answer
