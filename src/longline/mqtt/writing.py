@@ -34,7 +34,9 @@ from longline.mqtt.properties import (
     IN_UNSUBACK,
     IN_UNSUBSCRIBE,
     IN_WILL,
+    REASON_STRING,
     TOPIC_ALIAS,
+    USER_PROPERTY,
     Properties,
     write_properties,
 )
@@ -90,6 +92,46 @@ def encode(packet: Packet, version: int) -> bytes:
     if isinstance(packet, Auth):
         return _auth(packet, version)
     raise LocalProtocolError(f"{packet!r} is not a packet of MQTT")
+
+
+def encode_within(packet: Packet, version: int, at_most: int) -> bytes:
+    """As `encode`, in no more bytes than the receiver takes [MQTT-3.1.2-24]; empty when it cannot be done.
+
+    What explains an answer is left out where it does not fit: Reason String and User Properties, which may
+    not make a packet too large ([MQTT-3.2.2-19], [MQTT-3.4.2-2] and their like), of PUBACK and PUBREC a
+    reason that is one of success, and of a last word everything but its reason.
+    """
+    data = encode(packet, version)
+    if len(data) <= at_most:
+        return data
+    if isinstance(packet, Connack):
+        data = encode(Connack(packet.session_present, packet.reason, terse(packet.properties)), version)
+        if len(data) > at_most and packet.reason:
+            data = encode(Connack(False, packet.reason), version)
+    elif isinstance(packet, Disconnect):
+        data = encode(Disconnect(packet.reason, terse(packet.properties)), version)
+        if len(data) > at_most:
+            data = encode(Disconnect(packet.reason), version)
+    elif isinstance(packet, Suback):
+        data = encode(Suback(packet.packet_id, packet.reasons), version)
+    elif isinstance(packet, Unsuback):
+        data = encode(Unsuback(packet.packet_id, packet.reasons), version)
+    elif isinstance(packet, Acknowledgement):
+        data = _bare(packet, packet.reason, version)
+        if len(data) > at_most and packet.reason < 0x80:
+            data = _bare(packet, 0, version)
+    return data if len(data) <= at_most else b""
+
+
+def terse(properties: Properties | None) -> Properties | None:
+    """The properties of an answer without those that only explain it."""
+    if properties is None:
+        return None
+    return {id: value for id, value in properties.items() if id not in (REASON_STRING, USER_PROPERTY)} or None
+
+
+def _bare(packet: Acknowledgement, reason: int, version: int) -> bytes:
+    return _acknowledgement(Acknowledgement(packet.kind, packet.packet_id, reason, None), version)
 
 
 def _framed(first: int, body: bytes) -> bytes:
@@ -155,11 +197,12 @@ def _publish_head(first: int, topic: bytes, rest: int) -> bytes:
 class PublishFrame:
     """One message, written once for every receiver that speaks the same version.
 
-    Receivers differ in the packet identifier alone (and in QoS 0, which has none), so only that is spliced
-    in. `qos` is that of the message; a receiver who was granted less takes `at_most_once`.
+    Most receivers differ in the packet identifier alone (and in QoS 0, which has none), so only that is
+    spliced in. `qos` is that of the message; a receiver who was granted less takes `at_most_once`. For those
+    who are to get more properties than others, or an alias for the topic, there is `extended`.
     """
 
-    __slots__ = ("_at_most_once", "_head", "_retain", "_tail", "_topic")
+    __slots__ = ("_at_most_once", "_first", "_head", "_payload", "_properties", "_topic")
 
     def __init__(
         self,
@@ -170,12 +213,20 @@ class PublishFrame:
         properties: Properties | None,
         version: int,
     ) -> None:
-        name = _topic_bytes(topic, properties, version)
-        tail = payload if version != MQTT_5_0 else _message_properties(properties) + payload
-        self._head = _publish_head(_publish_flags(qos, retain), name, len(tail) + 2) if qos else b""
-        self._tail = tail
-        self._topic = name
-        self._retain = retain
+        self._set(
+            _publish_flags(qos, retain),
+            _topic_bytes(topic, properties, version),
+            _message_properties(properties) if version == MQTT_5_0 else b"",
+            payload,
+        )
+
+    def _set(self, first: int, topic: bytes, properties: bytes, payload: bytes) -> None:
+        self._first = first
+        self._topic = topic
+        self._properties = properties  # with their length before them; empty in 3.1.1
+        self._payload = payload
+        size = len(properties) + len(payload) + 2
+        self._head = _publish_head(first, topic, size) if first & 6 else b""
         self._at_most_once = b""  # made when the first receiver asks: most messages need one form only
 
     @property
@@ -183,15 +234,32 @@ class PublishFrame:
         """The bytes at QoS 0."""
         whole = self._at_most_once
         if not whole:
-            tail = self._tail
-            whole = _publish_head(_publish_flags(0, self._retain), self._topic, len(tail)) + tail
+            properties, payload = self._properties, self._payload
+            size = len(properties) + len(payload)
+            whole = _publish_head(self._first & 0xF9, self._topic, size) + properties + payload
             self._at_most_once = whole
         return whole
 
     @property
     def size(self) -> int:
-        """How many bytes it has at QoS 1 or 2, with an identifier."""
-        return len(self._head) + 2 + len(self._tail)
+        """How many bytes it has at its QoS, with an identifier at 1 and 2."""
+        head = len(self._head)
+        return head + 2 + len(self._properties) + len(self._payload) if head else len(self.at_most_once)
+
+    def extended(self, properties: bytes, named: bool = True) -> "PublishFrame":
+        """The same with more properties, MQTT 5 only: encoded, without their length.
+
+        Unless it is `named`, an alias among them stands for the topic [MQTT-3.3.2-1].
+        """
+        held = self._properties
+        start = 1
+        while held[start - 1] & 0x80:
+            start += 1
+        size = len(held) - start + len(properties)
+        frame = PublishFrame("t", b"", 0, False, None, MQTT_5_0)
+        joined = write_varint(size) + properties + held[start:]
+        frame._set(self._first, self._topic if named else b"", joined, self._payload)
+        return frame
 
     def with_id(self, packet_id: int, dup: bool = False) -> bytes:
         """The bytes at QoS 1 or 2 with this packet identifier; `dup` when they may have been sent before."""
@@ -200,7 +268,7 @@ class PublishFrame:
             raise LocalProtocolError("a message of QoS 0 has no packet identifier")  # [MQTT-2.2.1-2]
         if dup:
             head = (head[0] | 8).to_bytes(1, "big") + head[1:]  # [MQTT-3.3.1-1]
-        return head + write_packet_id(packet_id) + self._tail
+        return head + write_packet_id(packet_id) + self._properties + self._payload
 
 
 def _acknowledgement(packet: Acknowledgement, version: int) -> bytes:
@@ -230,15 +298,14 @@ def _subscribe(packet: Subscribe, version: int) -> bytes:
     if version == MQTT_5_0:
         parts.append(write_properties(packet.properties, IN_SUBSCRIBE))
     for wanted in packet.subscriptions:
-        parts.append(_filter(wanted.filter))
+        parts.append(_filter(wanted.filter, version))
         if not 0 <= wanted.qos <= 2 or not 0 <= wanted.retain_handling <= 2:
             raise LocalProtocolError("a subscription's QoS and retain handling are 0, 1 or 2")
         options = wanted.qos
         if version == MQTT_5_0:
             if wanted.no_local and is_shared(wanted.filter):
                 raise LocalProtocolError("a shared subscription cannot be no local")  # [MQTT-3.8.3-4]
-            options |= wanted.retain_handling << 4
-            options |= (4 if wanted.no_local else 0) | (8 if wanted.retain_as_published else 0)
+            options = wanted.options
         parts.append(options.to_bytes(1, "big"))
     return _framed(0x82, b"".join(parts))
 
@@ -249,12 +316,12 @@ def _unsubscribe(packet: Unsubscribe, version: int) -> bytes:
     parts = [write_packet_id(packet.packet_id)]
     if version == MQTT_5_0:
         parts.append(write_properties(packet.properties, IN_UNSUBSCRIBE))
-    parts.extend([_filter(filter) for filter in packet.filters])
+    parts.extend([_filter(filter, version) for filter in packet.filters])
     return _framed(0xA2, b"".join(parts))
 
 
-def _filter(filter: str) -> bytes:
-    if not valid_filter(filter):
+def _filter(filter: str, version: int) -> bytes:
+    if not valid_filter(filter, 0, version == MQTT_5_0):
         raise LocalProtocolError("a topic filter is not valid")  # section 4.7
     return write_string(filter)
 

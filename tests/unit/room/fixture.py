@@ -30,6 +30,7 @@ from longline.room.turn import Turn
 from longline.room.wire.connection import Connection, WireLimits
 from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
+from tests.words import without_words
 
 APP = 7
 NOW_MS = 1_800_000_000_000
@@ -194,6 +195,7 @@ class Peer:
         self.connection = ClientConnection(room.services)
         self.wire = FakeTransport(room.turns, address)
         self.wire.protocol = self.connection
+        self.reasons: list[str] = []  # the words in which it was told why, in all packets so far
         self._decoder = Decoder(1 << 28, version, False)
         self._read = 0
         # A transport by shape: asyncio calls it the same way.
@@ -207,13 +209,20 @@ class Peer:
         """Packets arrive in one chunk."""
         self.bytes(b"".join(encode(packet, self.version) for packet in packets))
 
+    def hang_up(self) -> None:
+        """The peer sends no more; the transport closes unless it is asked to stay."""
+        if not self.wire.closing and not self.connection.eof_received():
+            self.wire.close()
+
     def unread(self) -> list[Packet]:
-        """What the server has written since the last look, without running the loop."""
+        """What the server has written since the last look, without running the loop and without words."""
         packets: list[Packet] = []
         for data in self.wire.writes[self._read :]:
             packets += self._decoder.feed(data)
         self._read = len(self.wire.writes)
         assert self._decoder.fault is None, self._decoder.fault
+        for packet in packets:
+            self.reasons += without_words(packet)
         return packets
 
     def receive(self) -> list[Packet]:
@@ -320,10 +329,8 @@ class RoomFixture:
         """Does for a CONNECT what admission does, without stores."""
         client, packet = self.noted.admitted.pop()
         assert client is peer.connection
-        largest = get_int(packet.properties, PropertyId.MAXIMUM_PACKET_SIZE)
-        if largest is not None:
-            client.limit(largest)
         session = self.session(packet.client_id, window=window, ordinal=ordinal)
+        session.expiry = get_int(packet.properties, PropertyId.SESSION_EXPIRY_INTERVAL) or 0
         session.window.open(0, pending)
         self.sessions.open(session)
         client.attachment = self.sessions.attach(session, client)

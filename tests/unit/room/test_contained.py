@@ -128,6 +128,19 @@ def test_a_packet_that_we_fail_at_ends_its_connection_and_no_other() -> None:
     assert room.faults.counts == {"room.packets": 1}
 
 
+def test_a_packet_that_we_fail_at_ends_a_connection_that_is_lost_already() -> None:
+    room = RoomFixture(turn_budget=1)
+    sender = room.client("sender")
+    sender.send(*(Publish("t", b"x") for _ in range(4)))
+    sender.wire.abort()
+    room.fanout.clock = boom  # type: ignore[assignment]
+    listener = room.client("listener")
+    listener.send(Subscribe(1, [Subscription("t", 0)]))
+    assert sender.over
+    assert room.counters.connections == 1
+    assert [session.device for session in room.noted.gone] == ["sender"]
+
+
 def test_a_subscriber_that_cannot_be_written_to_costs_the_others_nothing() -> None:
     room = RoomFixture(outbox_bytes=100)
     peers = [room.client(name) for name in "abc"]
@@ -287,7 +300,8 @@ async def test_a_message_that_cannot_be_relayed_is_given_up_and_its_publisher_go
     publisher.connection.extras.backlog = []
     task = asyncio.create_task(relay.run())
     for number, node in enumerate(("a", "bad", "b"), 1):
-        owed = Owed(publisher.connection, publisher.connection.owe(number), True)
+        packet = Publish("t", b"x", 1, packet_id=number)
+        owed = Owed(publisher.connection, publisher.connection.owe(packet), True)
         relay.put([node], Forward(7, "t", b"x", 1, b""), owed)
     await settle()
     assert [node for node, _ in bus.sent] == ["a", "b"]

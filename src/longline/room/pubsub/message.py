@@ -20,8 +20,10 @@ class FanoutMessage:
     __slots__ = (
         "_4_0",
         "_4_1",
+        "_4_2",
         "_5_0",
         "_5_1",
+        "_5_2",
         "_left",
         "_prefixed",
         "_properties",
@@ -44,8 +46,10 @@ class FanoutMessage:
         # By version and QoS: names and no list, for most messages have few subscribers.
         self._4_0: PublishFrame | None = None
         self._4_1: PublishFrame | None = None
+        self._4_2: PublishFrame | None = None
         self._5_0: PublishFrame | None = None
         self._5_1: PublishFrame | None = None
+        self._5_2: PublishFrame | None = None
         self._prefixed: dict[tuple[str, int, int], PublishFrame] | None = None
 
     def renew(self, now: int) -> bool:
@@ -58,12 +62,14 @@ class FanoutMessage:
         if left != self._left and self._properties is not None:
             self._left = left
             self._properties = {**self._properties, MESSAGE_EXPIRY: left}
-            self._5_0 = self._5_1 = None
+            self._5_0 = self._5_1 = self._5_2 = None
             self._prefixed = None
         return True
 
     def frame(self, mqtt5: bool, qos: int) -> PublishFrame:
         """As it goes to a session whose topics have no prefix."""
+        if qos == 2:
+            return self._exactly_once(mqtt5)
         if mqtt5:
             frame = self._5_1 if qos else self._5_0
             if frame is None:
@@ -80,6 +86,16 @@ class FanoutMessage:
                     self._4_1 = frame
                 else:
                     self._4_0 = frame
+        return frame
+
+    def _exactly_once(self, mqtt5: bool) -> PublishFrame:
+        frame = self._5_2 if mqtt5 else self._4_2
+        if frame is None:
+            frame = self._encoded("", MQTT_5_0 if mqtt5 else MQTT_3_1_1, 2)
+            if mqtt5:
+                self._5_2 = frame
+            else:
+                self._4_2 = frame
         return frame
 
     def with_prefix(self, prefix: str, version: int, qos: int) -> PublishFrame:
@@ -100,23 +116,44 @@ class FanoutMessage:
 
 @final
 class Held:
-    """A message with an end that waits for a session's window.
+    """A message that waits for a session's window, not yet in the form in which it is written.
 
-    `prefix` is that of the session's topics, `size` what it had in bytes when it began to wait.
+    `prefix` is that of the session's topics, `identifiers` its subscriptions' (encoded), `size` what the
+    message had in bytes when it began to wait.
     """
 
-    __slots__ = ("_message", "_prefix", "size")
+    __slots__ = ("identifiers", "message", "prefix", "qos", "size")
 
-    def __init__(self, message: FanoutMessage, prefix: str, size: int) -> None:
+    def __init__(self, message: FanoutMessage, prefix: str, qos: int, identifiers: bytes, size: int) -> None:
+        self.message = message
+        self.prefix = prefix
+        self.qos = qos
+        self.identifiers = identifiers
         self.size = size
-        self._message = message
-        self._prefix = prefix
+
+    @property
+    def topic(self) -> str:
+        """As its receiver sees it."""
+        return self.prefix + self.message.packet.topic
+
+    def alike(self, message: FanoutMessage, prefix: str, qos: int, identifiers: bytes, size: int) -> bool:
+        """Whether it would be the same for another session."""
+        return (
+            self.message is message
+            and self.qos == qos
+            and self.size == size
+            and self.identifiers == identifiers
+            and self.prefix == prefix
+        )
 
     def frame(self, now: int, version: int) -> PublishFrame | None:
-        """As it goes to a client with QoS 1 now; None when it is over."""
-        message = self._message
+        """As it goes to a client now; None when it is over [MQTT-3.3.2-5]."""
+        message = self.message
         if not message.renew(now):
             return None
-        if self._prefix:
-            return message.with_prefix(self._prefix, version, 1)
-        return message.frame(version == MQTT_5_0, 1)
+        mqtt5 = version == MQTT_5_0
+        if self.prefix:
+            frame = message.with_prefix(self.prefix, version, self.qos)
+        else:
+            frame = message.frame(mqtt5, self.qos)
+        return frame.extended(self.identifiers) if self.identifiers and mqtt5 else frame

@@ -2,30 +2,30 @@
 
 from typing import Final, Protocol
 
-from longline.mqtt.packets import Packet, Publish, Suback
+from longline.mqtt.packets import Publish, Suback
 from longline.room.wire.answers import Answer
 
-# What is said of a publication instead of how many it has reached:
+# What is said of a publication instead of the reason code for its publisher:
 NOT_YET: Final = -1  # its publisher has to wait, until `Publisher.published` or `go_on` is called
-LATER: Final = -2  # only its PUBACK has to wait, until `Publisher.settle` is called
+LATER: Final = -2  # only its answer has to wait, until `Publisher.settle` is called
 
 
 class Publisher(Protocol):
     """A client that publishes or subscribes, as those see it who answer it later."""
 
-    def send(self, packet: Packet) -> None:
-        """Sends an answer; nothing when the client is gone."""
+    def subscribed(self, suback: Suback) -> None:
+        """Sends the answer that `RemoteRooms.told_first` has held back."""
 
-    def owe(self, packet_id: int) -> Answer:
-        """A PUBACK that `settle` sends."""
+    def owe(self, packet: Publish) -> Answer:
+        """The PUBACK or PUBREC of a publication, which `settle` sends."""
 
     def owing(self) -> int:
-        """How many PUBACKs the client waits for."""
+        """How many PUBACKs and PUBRECs the client waits for."""
 
     def settle(self, answer: Answer, reason: int) -> None:
-        """Sends a PUBACK that was owed, once those before it are out."""
+        """Sends an answer that was owed, once those before it are out."""
 
-    def published(self, packet: Publish, reached: int) -> None:
+    def published(self, packet: Publish, reason: int) -> None:
         """A publication with very many subscribers has reached them: the packets behind it are next."""
 
     def go_on(self) -> None:
@@ -44,9 +44,10 @@ class RemoteRooms(Protocol):
     def told_first(self, subscriber: Publisher, answer: Suback) -> bool:
         """Whether others have to hear of new filters before a client does; its answer is sent then."""
 
-    def relay(self, publisher: Publisher, app: int, packet: Publish, reached: int) -> int:
-        """Hands a device's message to the rooms that want it; returns how many, and `reached`, have it.
+    def relay(self, publisher: Publisher, app: int, packet: Publish, reason: int) -> int:
+        """Hands a device's message to the rooms that want it; returns the reason code for its publisher.
 
+        That is `reason`, what is said of it here, when none does.
         LATER when it is to be acknowledged and is not yet theirs: `Publisher.settle` is told when it is.
         NOT_YET when there is no room for more of the kind: then `Publisher.go_on` is called besides.
         """

@@ -6,13 +6,17 @@ peer: a reason code for MQTT 5, a stable code for the log and the metrics.
 
 from typing import Final, final
 
-from longline.model.topics import RESERVED
+from longline.model.topics import RESERVED, UNSUBSCRIBABLE
+from longline.mqtt.codec import payload_is_as_declared
 from longline.mqtt.packets import Publish, Subscription
 from longline.mqtt.reasons import ReasonCode
 from longline.mqtt.topics import byte_length, is_shared, valid_filter
 from longline.room.session.session import Session
 
+ALIAS_BYTES: Final = 65_536  # that the topics of one client's aliases may have together
+
 _RESERVED: Final = RESERVED  # bound once: a name of another module is looked up each time
+_UNSUBSCRIBABLE: Final = UNSUBSCRIBABLE
 
 
 @final
@@ -28,19 +32,22 @@ class Refusal:
         self.fatal = fatal
 
 
-QOS_2: Final = Refusal(  # [MQTT-3.2.2-11]
-    ReasonCode.QOS_NOT_SUPPORTED, "qos_not_supported", "QoS 2 is not supported; CONNACK said so", True
-)
 RETAIN: Final = Refusal(  # [MQTT-3.2.2-14]
     ReasonCode.RETAIN_NOT_SUPPORTED,
     "retain_not_supported",
     "retained messages are not supported; CONNACK said so",
     True,
 )
-ALIAS: Final = Refusal(
-    ReasonCode.TOPIC_ALIAS_INVALID,
-    "topic_alias_invalid",
-    "a topic alias that was not offered or not defined",
+ALIAS: Final = Refusal(  # [MQTT-3.3.2-9]
+    ReasonCode.TOPIC_ALIAS_INVALID, "topic_alias_invalid", "a topic alias that was not offered", True
+)
+ALIAS_UNKNOWN: Final = Refusal(  # section 3.3.2.3.4
+    ReasonCode.PROTOCOL_ERROR, "topic_alias_unknown", "a topic alias that was not defined", True
+)
+ALIASES_TOO_LONG: Final = Refusal(
+    ReasonCode.QUOTA_EXCEEDED,
+    "topic_aliases_too_long",
+    "the topics that have aliases are longer together than they may be",
     True,
 )
 RECEIVE_MAXIMUM: Final = Refusal(
@@ -55,6 +62,16 @@ RESERVED_TOPIC: Final = Refusal(
 NO_PUBSUB: Final = Refusal(
     ReasonCode.NOT_AUTHORIZED, "pubsub_off", "the app has plain publish/subscribe switched off"
 )
+NOT_AS_DECLARED: Final = Refusal(
+    ReasonCode.PAYLOAD_FORMAT_INVALID,
+    "payload_format_invalid",
+    "a payload that is not the text it says it is",
+)
+PACKET_ID_IN_USE: Final = Refusal(
+    ReasonCode.PACKET_IDENTIFIER_IN_USE,
+    "packet_identifier_in_use",
+    "a packet identifier that stands for a publication with QoS 2 which was not released",
+)
 TOO_DEEP: Final = Refusal(ReasonCode.TOPIC_NAME_INVALID, "topic_too_deep", "the topic has too many levels")
 
 
@@ -64,7 +81,9 @@ SHARED: Final = Refusal(
     "shared subscriptions are not supported; CONNACK said so",
 )
 RESERVED_FILTER: Final = Refusal(
-    ReasonCode.NOT_AUTHORIZED, "topic_reserved", "topics that begin with $ are the platform's"
+    ReasonCode.NOT_AUTHORIZED,
+    "topic_reserved",
+    "this topic is the platform's: devices cannot subscribe to it",
 )
 BAD_FILTER: Final = Refusal(
     ReasonCode.TOPIC_FILTER_INVALID, "topic_filter_invalid", "not a topic filter, or one with too many levels"
@@ -109,8 +128,6 @@ class Rules:
 
     def publication(self, session: Session, packet: Publish) -> Refusal | None:
         """Why a publication is not taken; None when it is."""
-        if packet.qos > 1:
-            return QOS_2
         if packet.retain:
             return RETAIN
         topic = packet.topic
@@ -120,16 +137,20 @@ class Rules:
             return NO_PUBSUB
         if topic.count("/") >= self.max_topic_levels:
             return TOO_DEEP
+        if packet.properties is not None and not payload_is_as_declared(packet.payload, packet.properties):
+            return NOT_AS_DECLARED
         return None
 
-    def subscription(self, session: Session, wanted: Subscription) -> Refusal | None:
+    def subscription(self, session: Session, wanted: Subscription, mqtt5: bool) -> Refusal | None:
         """Why a subscription is not taken; None when it is."""
         filter = wanted.filter
         if is_shared(filter):
-            return SHARED
-        if filter.startswith("$"):
+            if mqtt5:
+                return SHARED
+            # In 3.1.1 a filter like any other, for topics that nobody can publish to.
+        elif filter.startswith("$") or not subscribable(filter):
             return RESERVED_FILTER
-        if not valid_filter(filter, self.max_topic_levels):
+        if not valid_filter(filter, self.max_topic_levels, mqtt5):
             return BAD_FILTER
         held = session.subscriptions
         if held is not None and len(held) >= self.max_subscriptions and filter not in held:
@@ -149,3 +170,9 @@ def reserved(topic: str) -> bool:
     """Whether a topic or filter belongs to the platform by its first level."""
     end = topic.find("/")
     return (topic if end < 0 else topic[:end]) in _RESERVED
+
+
+def subscribable(filter: str) -> bool:
+    """Whether devices may subscribe there, if it belongs to the platform by its first level."""
+    end = filter.find("/")
+    return (filter if end < 0 else filter[:end]) not in _UNSUBSCRIBABLE
