@@ -1,0 +1,178 @@
+"""The duties of MQTT sessions that outlive their connections, and of wills.
+
+A device has at most one session that is kept. It is known by its `number`, the epoch of the connection that
+began it; what was written for an earlier one is nothing to a later one. `epoch` is that of the session's
+connection of now: whoever acts for an earlier one changes nothing, but for what the client itself has told
+(an acknowledgement stays true).
+
+A session is *connected* from `open` until `close`, or until its node is given up by `abandon`; then it is
+kept for `expires_in` seconds, and is over. A client that has nothing to be kept (clean start, no expiry, no
+will) and of which nothing is kept never comes here.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from longline.model.pubsub import Filter, Will
+
+FOREVER: Final = 0xFFFF_FFFF  # s: the session does not expire (MQTT 5.0, section 3.1.2.11.2)
+
+
+class Open(msgspec.Struct, frozen=True):
+    """A device has been bound to `node` under `epoch`, and its client asks for a session; `now` in ms.
+
+    `clean`: what is kept of an earlier one is over. `expires_in` in seconds, 0 for one that ends with its
+    connection.
+    """
+
+    app: int
+    device: str
+    ordinal: int
+    node: str
+    epoch: int
+    now: int
+    clean: bool
+    expires_in: int
+    will: Will | None = None
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """The session as it is now. `present`: it was there before [MQTT-3.2.2-2].
+
+    `queued` is the place of the first message that waits in its queue, 0 when none does. `sent`: messages up
+    to this place may have been written to an earlier connection. `released`: places of QoS 2 messages that
+    the client has received (PUBREC) and not completed. `received`: packet identifiers of QoS 2 messages that
+    came from the client and were not released by it. `latest` is the highest place that the queue has given.
+    """
+
+    number: int
+    present: bool
+    filters: tuple[Filter, ...] = ()
+    queued: int = 0
+    sent: int = 0
+    latest: int = 0
+    released: tuple[int, ...] = ()
+    received: tuple[int, ...] = ()
+
+
+class Keep(msgspec.Struct, frozen=True, gc=False):
+    """A session goes on under another name of its node, and under another epoch: see `Register.rebind`."""
+
+    app: int
+    ordinal: int
+    number: int
+    before: int  # its epoch so far
+    epoch: int
+    node: str
+
+
+class Close(msgspec.Struct, frozen=True, gc=False):
+    """A session has lost its connection, the one with `epoch`, at `now` (ms).
+
+    `expires_in` replaces what `Open` said, where the client has changed it (section 3.14.2.2.2). `will`:
+    whether its will is to be published: it did not go with reason 0x00.
+    """
+
+    app: int
+    ordinal: int
+    epoch: int
+    now: int
+    will: bool
+    expires_in: int | None = None
+
+
+class Subscribe(msgspec.Struct, frozen=True, gc=False):
+    """A session has a filter from now on; one that it had already is replaced."""
+
+    app: int
+    device: str
+    ordinal: int
+    number: int
+    epoch: int
+    filter: Filter
+
+
+class Unsubscribe(msgspec.Struct, frozen=True, gc=False):
+    """A session has a filter no more."""
+
+    app: int
+    ordinal: int
+    number: int
+    epoch: int
+    filter: str
+
+
+class DueWill(msgspec.Struct, frozen=True):
+    """A will whose time has come: to be published, and then told of by `SessionStore.published`.
+
+    `id` is a UUIDv7 that is the same however often it is given out.
+    """
+
+    app: int
+    device: str
+    ordinal: int
+    id: str
+    will: Will
+
+
+class SessionStore(Protocol):
+    """The port. What holds for every port of the saver stands in the folder's first paragraph."""
+
+    async def open(self, batch: Sequence[Open]) -> list[Opened | None]:
+        """Begins or resumes sessions; None for an app or a device that is no more, or a newer epoch's.
+
+        An earlier session that ends by it takes its filters, queue and QoS 2 state with it. Its will, or that
+        of the connection before: where the session ends, or the will has no delay, it is due at once; else it
+        is dropped, since the session goes on [MQTT-3.1.3-9].
+        """
+        ...
+
+    async def keep(self, batch: Sequence[Keep]) -> list[bool]:
+        """Has sessions go on, connected, also where they were given up meanwhile; a will that was not taken
+        waits again. False where another epoch has the session."""
+        ...
+
+    async def close(self, batch: Sequence[Close]) -> list[bool]:
+        """Sessions are without a connection now; those that do not outlive it are over.
+
+        A will that is to be published is due when its delay is over or the session is, whichever comes first
+        (section 3.1.3.2.2). False where another epoch has the session, and nothing is changed.
+        """
+        ...
+
+    async def abandon(self, node: str, now: int, grace: int, limit: int) -> int:
+        """Closes at most `limit` sessions that a dead node had, as if they had broken off at `now` (ms).
+
+        `grace` in ms: no will of them is due before; the client, or the node, may be back. How many it found.
+        """
+        ...
+
+    async def subscribe(self, batch: Sequence[Subscribe]) -> list[bool | None]:
+        """Whether the session had the filter before; None where another epoch or number has it."""
+        ...
+
+    async def unsubscribe(self, batch: Sequence[Unsubscribe]) -> list[bool | None]:
+        """Whether the session had the filter; None where another epoch or number has it."""
+        ...
+
+    async def wanted(self, apps: Sequence[int]) -> list[bool]:
+        """Whether a session that is kept may have a filter in the app, be it connected or not.
+
+        True from before the first `subscribe` of one returns. It may stay True when the last is gone.
+        """
+        ...
+
+    async def sweep(self, now: int, limit: int) -> int:
+        """Ends at most `limit` sessions whose time is over; how many it found."""
+        ...
+
+    async def due_wills(self, now: int, limit: int, lease: int) -> list[DueWill]:
+        """Wills whose time has come, each given to one caller for `lease` ms: then to the next, unless it
+        was `published`. One with QoS 0 is given once only."""
+        ...
+
+    async def published(self, wills: Sequence[DueWill]) -> None:
+        """These wills are published: they are gone."""
+        ...
