@@ -40,6 +40,9 @@ RETENTION = 3_600_000  # ms: how long ledgers are kept after a message's end
 EVENTS = 100  # events kept for each app
 PARTITIONS = 4  # few, so that the devices of a test share some
 BUS_LIMIT = 4  # commands in a node's queue
+QUEUE_MESSAGES = 20  # in the queue of a session
+QUEUE_BYTES = 20_000
+MATCH_LIMIT = 100  # filters' beginnings, and filters, that a publication may look at (in each part)
 
 
 @dataclass(frozen=True)
