@@ -270,7 +270,7 @@ class Unavailable(LonglineError):
 
 
 class TopicTooCostly(LonglineError):
-    """Too many filters of sessions that are kept match this topic, or begin as it does (`sessions.match_limit`)."""
+    """Too many filters of sessions match this topic, or begin as it does: over `sessions.match_limit`."""
 
     code = "topic_too_costly"
     status = 422

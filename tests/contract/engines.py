@@ -28,6 +28,7 @@ from longline.register.port import Register
 from longline.register.redis import RedisRegister
 from longline.saver.bundle import Saver
 from longline.saver.kv.engine import RedisSaver
+from longline.saver.port.queues import QueueBounds
 from longline.saver.sql.engine import SqliteSaver
 from longline.settings import KeeperSettings, StoreSettings
 from longline.store.redis import Store
@@ -81,6 +82,7 @@ async def _sqlite(place: str) -> Opened:
         cache_bytes=1 << 24,
         ledger_retention_ms=RETENTION,
         event_limit=EVENTS,
+        queue=QueueBounds(QUEUE_MESSAGES, QUEUE_BYTES, MATCH_LIMIT),
     )
     return Opened(saver, register, saver.close)
 

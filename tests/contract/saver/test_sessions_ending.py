@@ -155,15 +155,15 @@ async def test_a_session_goes_on_under_another_name_of_its_node(kept: Kept) -> N
 
 
 async def test_a_session_goes_on_that_was_given_up(kept: Kept) -> None:
-    for expires_in in (0, 5, FOREVER):
-        session = await kept.open("a", clean=True, expires_in=expires_in)
-        await kept.subscribe(session, "b")
+    for n, expires_in in enumerate((0, 5, FOREVER)):
+        session = await kept.open(f"d{n}", expires_in=expires_in)
+        await kept.subscribe(session, f"f{n}")
         await kept.abandon()
         kept.store.now += GRACE // 2
         assert await kept.keep(session, session.epoch + 1_000_000)
         kept.store.now += DAY
         assert await kept.sweep() == 0
-        assert await kept.reached("b") == ["a"]
+        assert await kept.reached(f"f{n}") == [f"d{n}"]
 
 
 async def test_a_session_that_is_over_does_not_go_on(kept: Kept) -> None:

@@ -138,15 +138,23 @@ class Complete(msgspec.Struct, frozen=True, gc=False):
     packet_id: int
 
 
+class QueueBounds(msgspec.Struct, frozen=True):
+    """What the queue of a session may hold, and how much a topic may cost to match: see `QueueStore`."""
+
+    messages: int = 1000
+    bytes: int = 4 * 1024 * 1024
+    match_limit: int = 10_000
+
+
 class QueueStore(Protocol):
     """The port. What holds for every port of the saver stands in the folder's first paragraph.
 
-    A queue is bounded by `queue_messages`, places that wait for PUBCOMP among them, and by `queue_bytes` of
+    A queue has at most `QueueBounds.messages`, places that wait for PUBCOMP among them, and `bytes` of
     topics, properties and payloads, but for a single message. What does not fit is not taken, and has no
     place: sessions that have room get it.
 
-    To match a topic, an engine may look at `match_limit` beginnings of filters and at as many filters that
-    match; one that keeps sessions in parts, in each of them. A publication that needs more is declined.
+    To match a topic, an engine may look at `match_limit` beginnings of filters, and filters that match; one
+    that keeps sessions in parts, at so many in each. A publication that needs more is declined.
     """
 
     async def publish(self, batch: Sequence[Publish]) -> list[Published | Declined]:

@@ -1,0 +1,261 @@
+"""The queues of sessions: messages enter them where filters match, and leave them step by step.
+
+A message is stored once, and has a row in each queue that it is in. A session's row says how much its queue
+holds and which place was the last.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import chain
+
+import msgspec
+
+from longline.errors import AppNotFound, Fenced, TopicTooCostly
+from longline.model.pubsub import Publication
+from longline.saver.port.queues import (
+    Complete,
+    Declined,
+    Entry,
+    Publish,
+    Published,
+    QueueBounds,
+    Queued,
+    QueuePage,
+    Read,
+    Settle,
+    Step,
+)
+from longline.saver.sql.bodies import parts
+from longline.saver.sql.database import Database, device_key, integer
+from longline.saver.sql.entering import RETAIN, Draft, Entering, bytes_of
+from longline.saver.sql.fencing import Locate
+from longline.saver.sql.matching import Found, Matching
+from longline.saver.sql.members import Members
+from longline.saver.sql.positions import Positions
+from longline.saver.sql.remains import STEP, take_on
+from longline.saver.sql.states import divided
+from longline.saver.sql.worker import Worker
+
+ROWS = 8192  # queues that the messages of one call enter, about; more are divided among several calls
+
+_Row = tuple[int, int, int, int, str]
+_queues = msgspec.json.Decoder(list[list[_Row]])
+_bodies = msgspec.json.Decoder(list[tuple[int, str]])
+_unpack = msgspec.msgpack.Decoder(Publication).decode
+
+# A packet identifier's record: device, session, packet identifier.
+COMPLETED = b"%019d%019d%05d"
+COMPLETE = f"""
+DELETE FROM received WHERE (device, number, packet_id) IN
+ (SELECT {integer(1, 19)}, {integer(20, 19)}, {integer(39, 5)} FROM carray(?1))"""
+
+# A sending's record: device, session, place.
+SENT = b"%019d%019d%019d"
+NOTE_SENT = f"""
+UPDATE sessions SET sent = max(sent, given.place)
+  FROM (SELECT {integer(1, 19)} AS device, {integer(20, 19)} AS number, {integer(39, 19)} AS place
+          FROM carray(?1)) AS given
+ WHERE sessions.device = given.device AND sessions.number = given.number"""
+
+# Of each queue what is behind a place: place, message, bytes, options, identifiers.
+READ = """
+SELECT json_group_array(json((
+  SELECT json_group_array(json_array(place, n, bytes, options, identifiers)) FROM
+   (SELECT w.place, p.n, w.bytes, w.options, w.identifiers
+      FROM sessions AS s
+     CROSS JOIN waiting AS w ON w.device = s.device AND w.number = s.number AND w.place > asked.value ->> 2
+     CROSS JOIN publications AS p ON p.n = w.publication
+           AND (p.expires_at = 0 OR p.expires_at > asked.value ->> 3)
+     WHERE s.device = asked.value ->> 0 AND s.number = asked.value ->> 1
+       AND (s.ends_at IS NULL OR s.ends_at > asked.value ->> 3)
+     ORDER BY w.place LIMIT ?2))))
+  FROM json_each(?1) AS asked"""
+
+
+BODIES = """
+SELECT json_group_array(json_array(n, hex(body))) FROM carray(?1) CROSS JOIN publications ON n = value"""
+
+
+class SqlQueues:
+    """Fulfils `QueueStore`. `locate`: where devices are bound; `deleted`: apps that are gone."""
+
+    def __init__(
+        self,
+        writer: Worker,
+        reader: Worker,
+        writing: Database,
+        reading: Database,
+        *,
+        members: Members,
+        positions: Positions,
+        locate: Locate,
+        deleted: AbstractSet[int],
+        bounds: QueueBounds,
+    ) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._writing = writing
+        self._reading = reading
+        self._members = members
+        self._positions = positions
+        self._locate = locate
+        self._deleted = deleted
+        self._bounds = bounds
+        self._matching = Matching(writing, bounds.match_limit)
+        # Of each app, how many queues its last message was for: so that no transaction has to be endless.
+        self._reach: dict[int, int] = {}
+
+    # --- into queues ---
+
+    async def publish(self, batch: Sequence[Publish]) -> list[Published | Declined]:
+        """All of a group in one transaction; where its messages enter many queues, it is a small group."""
+        calls: list[asyncio.Future[list[Draft | Declined]]] = []
+        try:
+            for part, weight in self._cut(batch):
+                size = sum([bytes_of(item.publication) for item in part])
+                calls.append(self._writer.call(self._publish, part, weight, size))
+        finally:
+            answers = await asyncio.gather(*calls)  # also of those before one that was refused
+        return [self._located(draft) for draft in chain.from_iterable(answers)]
+
+    def _cut(self, batch: Sequence[Publish]) -> Iterable[tuple[Sequence[Publish], int]]:
+        """Parts of a batch, each with how many queues it enters and itself: about `ROWS` at most."""
+        first = weight = 0
+        for index, item in enumerate(batch):
+            rows = 1 + self._reach.get(item.app, 0)
+            if weight and weight + rows > ROWS:
+                yield batch[first:index], weight
+                first, weight = index, 0
+            weight = min(weight + rows, ROWS)
+        if first < len(batch):
+            yield batch[first:], weight
+
+    def _publish(self, calls: list[Sequence[Publish]]) -> list[list[Draft | Declined]]:
+        batch = [item for call in calls for item in call]
+        if not batch:
+            return divided(calls, [])
+        entering = Entering(self._writing, self._positions, self._bounds)
+        heard = entering.judge(batch)
+        topics = list({(item.app, item.publication.topic) for item in batch if item.publication.qos})
+        found = dict(zip(topics, self._matching.match(topics), strict=True))
+        entering.load({device for sessions in found.values() if sessions for device in sessions})
+        done: list[Draft | Declined] = []
+        for item, is_heard in zip(batch, heard, strict=True):
+            sessions = found.get((item.app, item.publication.topic), {})
+            done.append(self._enter(item, sessions, entering) if is_heard else Declined(Fenced.code))
+        entering.write()
+        return divided(calls, done)
+
+    def _enter(self, item: Publish, found: Found | None, entering: Entering) -> Draft | Declined:
+        if self._members.of(item.app) is None:
+            return Declined(AppNotFound.code)
+        if found is None:
+            return Declined(TopicTooCostly.code)
+        draft = entering.enter(item, found)
+        if not draft.again:
+            self._reach[item.app] = len(found)
+        return draft
+
+    def _located(self, draft: Draft | Declined) -> Published | Declined:
+        if isinstance(draft, Declined):
+            return draft
+        bindings = self._locate(draft.app, draft.devices) if draft.devices else ()
+        found = zip(draft.devices, draft.ordinals, bindings, strict=True)
+        return Published(draft.id, tuple([Queued(*item) for item in found]), draft.full, draft.again)
+
+    # --- out of queues ---
+
+    async def read(self, batch: Sequence[Read]) -> list[QueuePage]:
+        """One statement for all queues, and one or a few for the messages."""
+        there: Sequence[Read] = batch
+        if self._deleted:
+            there = [read for read in batch if read.app not in self._deleted]
+        pages = iter(await self._reader.call(self._read, there, len(there)) if there else ())
+        return [QueuePage((), True) if read.app in self._deleted else next(pages) for read in batch]
+
+    def _read(self, calls: list[Sequence[Read]]) -> list[list[QueuePage]]:
+        asked = [read for call in calls for read in call]
+        found = self._reading.text(
+            READ,
+            msgspec.json.encode(
+                [(device_key(item.app, item.ordinal), item.number, item.after, item.now) for item in asked]
+            ).decode(),
+            max(item.limit for item in asked) + 1,
+        )
+        queues = _queues.decode(found)
+        chosen = [_fitting(read, rows) for read, rows in zip(asked, queues, strict=True)]
+        bodies = self._bodies({n: size for rows in chosen for _, n, size, _, _ in rows})
+        return divided(
+            calls,
+            [
+                QueuePage(
+                    tuple(
+                        [
+                            _entry(row, bodies[row[1]])
+                            for row in rows
+                            if row[1] in bodies  # else it was settled a moment ago
+                        ]
+                    ),
+                    len(rows) == len(whole),
+                )
+                for rows, whole in zip(chosen, queues, strict=True)
+            ],
+        )
+
+    def _bodies(self, lengths: dict[int, int]) -> dict[int, Publication]:
+        found: dict[int, Publication] = {}
+        for part in parts(list(lengths), lengths):
+            for n, digits in _bodies.decode(self._reading.text(BODIES, part)):
+                found[n] = _unpack(bytes.fromhex(digits))
+        return found
+
+    async def settle(self, batch: Sequence[Settle]) -> None:
+        """A few statements for all steps of a group."""
+        await self._writer.call(self._settle, batch, len(batch))
+
+    def _settle(self, calls: list[Sequence[Settle]]) -> list[None]:
+        sent: dict[tuple[int, int], int] = {}
+        steps: dict[tuple[int, int, int], Step] = {}
+        for item in chain.from_iterable(calls):
+            key = device_key(item.app, item.ordinal)
+            if item.step == Step.SENT:
+                sent[key, item.number] = max(sent.get((key, item.number), 0), item.place)
+            else:
+                place = (key, item.number, item.place)
+                steps[place] = max(steps.get(place, item.step), item.step)
+        if sent:
+            self._writing.run(NOTE_SENT, tuple([SENT % (*queue, place) for queue, place in sent.items()]))
+        if steps:
+            take_on(self._writing, tuple([STEP % (*place, step) for place, step in steps.items()]))
+        return [None] * len(calls)
+
+    async def complete(self, batch: Sequence[Complete]) -> None:
+        """One statement for all."""
+        await self._writer.call(self._complete, batch, len(batch))
+
+    def _complete(self, calls: list[Sequence[Complete]]) -> list[None]:
+        rows = [
+            COMPLETED % (device_key(item.app, item.ordinal), item.number, item.packet_id)
+            for call in calls
+            for item in call
+        ]
+        if rows:
+            self._writing.run(COMPLETE, tuple(rows))
+        return [None] * len(calls)
+
+
+def _fitting(read: Read, rows: list[_Row]) -> list[_Row]:
+    """As many as one page may have."""
+    size = 0
+    for count, row in enumerate(rows[: read.limit]):
+        size += row[2]
+        if size > read.limit_bytes and count:
+            return rows[:count]
+    return rows[: read.limit]
+
+
+def _entry(row: _Row, publication: Publication) -> Entry:
+    place, _, _, options, identifiers = row
+    told = tuple(map(int, identifiers.split(","))) if identifiers else ()
+    return Entry(place, publication, options & 3, bool(options & RETAIN), told)
