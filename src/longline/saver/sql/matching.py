@@ -23,8 +23,8 @@ AS_PUBLISHED = 8
 _matches = msgspec.json.Decoder(list[tuple[int, list[tuple[int, int, int, int]]]])
 
 # A topic's record: app, topic. `walk`: a beginning with the `/` behind it, what of the topic follows, and
-# where its next `/` is (0: it has none); at the last level the whole text, and NULL. No filter that begins with
-# a wildcard matches a topic that begins with `$` [MQTT-4.7.2-1].
+# where its next `/` is (0: it has none); at the last level the whole text, and NULL. No filter that begins
+# with a wildcard matches a topic that begins with `$` [MQTT-4.7.2-1].
 TOPIC = b"%010d%b"
 BEGIN = "begin || iif(wild, '+', iif(slash, substr(rest, 1, slash - 1), rest))"
 MATCH = f"""

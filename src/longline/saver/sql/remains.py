@@ -32,10 +32,10 @@ SELECT json_group_array(publication) FROM
  WHERE publication IS NOT NULL"""
 CLEARED = """
 DELETE FROM remains WHERE (device, number) IN
- (SELECT device, number FROM (SELECT device, number FROM remains LIMIT ?1) AS over
-   WHERE NOT EXISTS (SELECT 1 FROM filters AS f WHERE f.device = over.device AND f.number = over.number)
-     AND NOT EXISTS (SELECT 1 FROM waiting AS w WHERE w.device = over.device AND w.number = over.number)
-     AND NOT EXISTS (SELECT 1 FROM received AS r WHERE r.device = over.device AND r.number = over.number))"""
+ (SELECT device, number FROM (SELECT device, number FROM remains LIMIT ?1) AS page
+   WHERE NOT EXISTS (SELECT 1 FROM filters AS f WHERE f.device = page.device AND f.number = page.number)
+     AND NOT EXISTS (SELECT 1 FROM waiting AS w WHERE w.device = page.device AND w.number = page.number)
+     AND NOT EXISTS (SELECT 1 FROM received AS r WHERE r.device = page.device AND r.number = page.number))"""
 
 # A step's record: device, number, place, step.
 STEP = b"%019d%019d%019d%d"
@@ -45,11 +45,11 @@ CONCERNED = f"""{GIVEN} CROSS JOIN waiting AS w
     ON w.device = given.device AND w.number = given.number AND w.place = given.place"""
 BODIES = f"SELECT json_group_array(w.publication) FROM {CONCERNED} WHERE w.publication IS NOT NULL"
 MAKE_ROOM = f"""
-UPDATE sessions SET length = sessions.length - room.places, bytes = sessions.bytes - room.bytes
+UPDATE sessions SET length = sessions.length - page.places, bytes = sessions.bytes - page.bytes
   FROM (SELECT w.device AS device, w.number AS number, sum(given.step = {Step.SETTLED:d}) AS places,
                sum(w.bytes) AS bytes
-          FROM {CONCERNED} GROUP BY w.device, w.number) AS room
- WHERE sessions.device = room.device AND sessions.number = room.number"""
+          FROM {CONCERNED} GROUP BY w.device, w.number) AS page
+ WHERE sessions.device = page.device AND sessions.number = page.number"""
 RELEASE = f"""
 UPDATE waiting SET publication = NULL, bytes = 0 WHERE (device, number, place) IN
  (SELECT device, number, place FROM {GIVEN} WHERE step = {Step.RELEASED:d})"""

@@ -70,10 +70,10 @@ DELETE FROM wills WHERE n IN
 # Those of an app that was deleted have no address.
 DUE = """
 SELECT json_group_array(json_array(n, device, address, hex(id), hex(body))) FROM
- (SELECT w.n, w.device, w.id, w.body,
+ (SELECT page.*,
          (SELECT d.address FROM devices AS d CROSS JOIN apps ON number = d.device >> 32 AND NOT deleted
-           WHERE d.device = w.device) AS address
-    FROM (SELECT * FROM wills WHERE due IS NOT NULL AND due <= ?1 ORDER BY due LIMIT ?2) AS w)"""
+           WHERE d.device = page.device) AS address
+    FROM (SELECT * FROM wills WHERE due IS NOT NULL AND due <= ?1 ORDER BY due LIMIT ?2) AS page)"""
 
 # A published will's record: device, id.
 PUBLISHED = b"%019d%b"
