@@ -24,8 +24,8 @@ from longline.register.port import Rebind, Register, Unbind
 from longline.saver.bundle import Saver
 from longline.saver.port.inboxes import Fetch, Receipt
 from longline.saver.port.messages import IdempotencyConflict, Outcome, Submission
-from longline.saver.port.queues import Declined, Publish, Published, QueueStore, Settle, Step
-from longline.saver.port.sessions import Close, DueWill, Open, Opened, SessionStore
+from longline.saver.port.queues import Declined, Published, QueuePublication, QueueStore, Settle, Step
+from longline.saver.port.sessions import CloseSession, DueWill, KeptSession, OpenSession, SessionStore
 from tests.contract.store_fixture import StoreFixture
 
 VARIABLE = "LONGLINE_PLANTED_FAULT"
@@ -176,11 +176,11 @@ def late_close(saver: Saver) -> None:
     open_, close = sessions.open, sessions.close
     epochs: dict[int, int] = {}
 
-    async def open_noting(batch: Sequence[Open]) -> list[Opened | None]:
+    async def open_noting(batch: Sequence[OpenSession]) -> list[KeptSession | None]:
         epochs.update({item.ordinal: item.epoch for item in batch})
         return await open_(batch)
 
-    async def close_anybody(batch: Sequence[Close]) -> list[bool]:
+    async def close_anybody(batch: Sequence[CloseSession]) -> list[bool]:
         return await close([msgspec.structs.replace(item, epoch=epochs[item.ordinal]) for item in batch])
 
     replace(sessions, "open", open_noting)
@@ -207,7 +207,7 @@ def forgotten_identifier(saver: Saver) -> None:
     queues = queues_of(saver)
     publish = queues.publish
 
-    async def publish_again(batch: Sequence[Publish]) -> list[Published | Declined]:
+    async def publish_again(batch: Sequence[QueuePublication]) -> list[Published | Declined]:
         return await publish([msgspec.structs.replace(item, received=None) for item in batch])
 
     replace(queues, "publish", publish_again)

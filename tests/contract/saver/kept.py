@@ -7,14 +7,14 @@ from uuid import UUID
 
 import pytest
 
-from longline.model.pubsub import Filter, Publication, Will
+from longline.model.pubsub import Filter, Publication, StoredWill
 from longline.saver.port.queues import (
     Complete,
     Declined,
-    Entry,
-    Publish,
     Published,
+    QueueEntry,
     QueuePage,
+    QueuePublication,
     QueueStore,
     Read,
     Received,
@@ -23,14 +23,14 @@ from longline.saver.port.queues import (
 )
 from longline.saver.port.sessions import (
     FOREVER,
-    Close,
+    AddFilter,
+    CloseSession,
     DueWill,
-    Keep,
-    Open,
-    Opened,
+    KeepSession,
+    KeptSession,
+    OpenSession,
+    RemoveFilter,
     SessionStore,
-    Subscribe,
-    Unsubscribe,
 )
 from tests.contract.store_fixture import START, StoreFixture
 
@@ -46,7 +46,7 @@ class Session:
     ordinal: int
     epoch: int
     node: str
-    opened: Opened
+    opened: KeptSession
 
     @property
     def number(self) -> int:
@@ -85,9 +85,11 @@ class Kept:
         node: str = "n1",
         clean: bool = False,
         expires_in: int = FOREVER,
-        will: Will | None = None,
-    ) -> Open:
-        return Open(self.store.app, device, ordinal, node, epoch, self.store.now, clean, expires_in, will)
+        will: StoredWill | None = None,
+    ) -> OpenSession:
+        return OpenSession(
+            self.store.app, device, ordinal, node, epoch, self.store.now, clean, expires_in, will
+        )
 
     async def open(
         self,
@@ -96,7 +98,7 @@ class Kept:
         node: str = "n1",
         clean: bool = False,
         expires_in: int = FOREVER,
-        will: Will | None = None,
+        will: StoredWill | None = None,
     ) -> Session:
         """The device connects to a node, and its client asks for a session."""
         ordinal = (await self.store.arrive(device)).ordinal
@@ -107,7 +109,9 @@ class Kept:
         return Session(device, ordinal, epoch, node, opened)
 
     async def close(self, session: Session, *, will: bool = False, expires_in: int | None = None) -> bool:
-        closing = Close(self.store.app, session.ordinal, session.epoch, self.store.now, will, expires_in)
+        closing = CloseSession(
+            self.store.app, session.ordinal, session.epoch, self.store.now, will, expires_in
+        )
         (closed,) = await self.sessions.close([closing])
         return closed
 
@@ -116,7 +120,7 @@ class Kept:
 
     async def keep(self, session: Session, epoch: int, node: str = "n2") -> bool:
         (kept,) = await self.sessions.keep(
-            [Keep(self.store.app, session.ordinal, session.number, session.epoch, epoch, node)]
+            [KeepSession(self.store.app, session.ordinal, session.number, session.epoch, epoch, node)]
         )
         return kept
 
@@ -141,8 +145,8 @@ class Kept:
         no_local: bool = False,
         as_published: bool = False,
         identifier: int = 0,
-    ) -> Subscribe:
-        return Subscribe(
+    ) -> AddFilter:
+        return AddFilter(
             self.store.app,
             session.device,
             session.ordinal,
@@ -168,7 +172,7 @@ class Kept:
         return had
 
     async def unsubscribe(self, session: Session, filter: str) -> bool | None:
-        asked = Unsubscribe(self.store.app, session.ordinal, session.number, session.epoch, filter)
+        asked = RemoveFilter(self.store.app, session.ordinal, session.number, session.epoch, filter)
         (had,) = await self.sessions.unsubscribe([asked])
         return had
 
@@ -176,7 +180,7 @@ class Kept:
         """What the store has of the session: that of another connection to it."""
         return [filter.filter for filter in (await self.again(session)).filters]
 
-    async def again(self, session: Session) -> Opened:
+    async def again(self, session: Session) -> KeptSession:
         """What is told to who asks once more for the same session and epoch."""
         (opened,) = await self.sessions.open(
             [self.asks(session.device, session.ordinal, session.epoch, node=session.node)]
@@ -218,7 +222,7 @@ class Kept:
         self, publication: Publication, *, sender: str | None = None, received: Received | None = None
     ) -> Published | Declined:
         (answer,) = await self.queues.publish(
-            [Publish(self.store.app, publication, self.store.now, sender, received)]
+            [QueuePublication(self.store.app, publication, self.store.now, sender, received)]
         )
         return answer
 
@@ -244,7 +248,7 @@ class Kept:
         (page,) = await self.queues.read([asked])
         return page
 
-    async def entries(self, session: Session) -> list[Entry]:
+    async def entries(self, session: Session) -> list[QueueEntry]:
         page = await self.page(session)
         assert page.complete
         return list(page.entries)
@@ -273,5 +277,5 @@ class Kept:
         return [due.will.payload.decode() for due in wills]
 
 
-def a_will(text: str = "gone", qos: int = 1, *, delay: int = 0) -> Will:
-    return Will(topic="wills/here", payload=text.encode(), qos=qos, delay=delay)
+def a_will(text: str = "gone", qos: int = 1, *, delay: int = 0) -> StoredWill:
+    return StoredWill(topic="wills/here", payload=text.encode(), qos=qos, delay=delay)

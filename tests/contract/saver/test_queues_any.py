@@ -19,8 +19,8 @@ from hypothesis.stateful import (
 )
 
 from longline.model.pubsub import Filter, Publication
-from longline.saver.port.queues import Complete, Declined, Publish, Settle, Step
-from longline.saver.port.sessions import FOREVER, Unsubscribe
+from longline.saver.port.queues import Complete, Declined, QueuePublication, Settle, Step
+from longline.saver.port.sessions import FOREVER, RemoveFilter
 from tests.contract.engines import QUEUE_MESSAGES, SaverEngine
 from tests.contract.saver.kept import Kept, Session
 from tests.contract.saver.topics import matches
@@ -159,7 +159,7 @@ class Queues(RuleBasedStateMachine):
             return
         session = model.session
         asked = [
-            Unsubscribe(self.store.app, session.ordinal, session.number, session.epoch, filter)
+            RemoveFilter(self.store.app, session.ordinal, session.number, session.epoch, filter)
             for filter in filters
         ]
         had = [model.filters.pop(filter, None) is not None for filter in filters]
@@ -180,7 +180,7 @@ class Queues(RuleBasedStateMachine):
             received = None
             if source is not None and model is not None:
                 received = self.kept.received(model.session, source[1])
-            batch.append(Publish(self.store.app, publication, self.store.now, sender, received))
+            batch.append(QueuePublication(self.store.app, publication, self.store.now, sender, received))
             expected.append(self._publish(publication, sender, model, source[1] if source is not None else 0))
         answers = self.do(self.kept.queues.publish(batch))
         for answer, (id, queued, full, again) in zip(answers, expected, strict=True):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longline.saver.port.queues import Declined, Entry, Publish, Published
+from longline.saver.port.queues import Declined, Published, QueueEntry, QueuePublication
 from tests.contract.engines import MATCH_LIMIT, PARTITIONS
 from tests.contract.saver.kept import Kept
 from tests.contract.saver.topics import matches
@@ -73,7 +73,7 @@ async def test_filters_of_other_apps_are_not_asked(kept: Kept) -> None:
     await kept.subscribed("a", "#")
     other = (await kept.store.saver.apps.create(an_app("weather"))).number
     publication = kept.publication("b")
-    (published,) = await kept.queues.publish([Publish(other, publication, kept.store.now)])
+    (published,) = await kept.queues.publish([QueuePublication(other, publication, kept.store.now)])
     assert published == Published(publication.id)
 
 
@@ -153,7 +153,7 @@ async def test_a_filter_that_was_replaced_counts_as_it_is_now(kept: Kept) -> Non
     await kept.subscribe(session, "b", 1, as_published=True)
     publication = kept.publication("b", qos=2, retain=True)
     await kept.send(publication, sender="a")
-    assert await kept.entries(session) == [Entry(1, publication, 1, True)]
+    assert await kept.entries(session) == [QueueEntry(1, publication, 1, True)]
 
 
 async def test_filters_of_sessions_that_are_over_do_not_count(kept: Kept) -> None:
@@ -183,7 +183,7 @@ async def test_a_topic_that_takes_too_much_to_match_is_declined(kept: Kept) -> N
         await kept.sessions.subscribe([kept.subscription(session, filter + "/end")])
     topic = "/".join("a" * 8)
     batch = [
-        Publish(kept.store.app, kept.publication(name), kept.store.now)
+        QueuePublication(kept.store.app, kept.publication(name), kept.store.now)
         for name in ("plain", f"{topic}/end", f"{topic}/other", "a/a/end", "plain")
     ]
     answers = await kept.queues.publish(batch)

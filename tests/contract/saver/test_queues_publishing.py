@@ -4,7 +4,7 @@ import asyncio
 
 from longline.model.devices import Binding
 from longline.model.pubsub import Publication
-from longline.saver.port.queues import Declined, Publish, Published, Queued, Received
+from longline.saver.port.queues import Declined, Published, Queued, QueuePublication, Received
 from tests.contract.engines import QUEUE_BYTES, QUEUE_MESSAGES
 from tests.contract.saver.kept import Kept
 from tests.contract.store_fixture import MINUTE
@@ -52,7 +52,9 @@ async def test_places_rise_by_one_in_the_order_of_the_batches(kept: Kept) -> Non
     a, b = await kept.subscribed("a", "#"), await kept.subscribed("b", "odd")
     for start in (0, 5):
         batch = [
-            Publish(kept.store.app, kept.publication("odd" if n % 2 else "even", str(n)), kept.store.now)
+            QueuePublication(
+                kept.store.app, kept.publication("odd" if n % 2 else "even", str(n)), kept.store.now
+            )
             for n in range(start, start + 5)
         ]
         answers = await kept.queues.publish(batch)
@@ -102,8 +104,8 @@ async def test_a_message_enters_the_queues_of_sessions_that_are_away_and_of_thos
 async def test_nothing_is_published_in_an_app_that_is_not_there(kept: Kept) -> None:
     session = await kept.subscribed("a", "#")
     there = kept.store.app
-    gone = [Publish(99, kept.publication("x"), kept.store.now)]
-    mine = Publish(there, kept.publication("x"), kept.store.now)
+    gone = [QueuePublication(99, kept.publication("x"), kept.store.now)]
+    mine = QueuePublication(there, kept.publication("x"), kept.store.now)
     declined, published = await kept.queues.publish([*gone, mine])
     assert declined == Declined("app_not_found")
     assert isinstance(published, Published)
@@ -133,7 +135,7 @@ async def test_a_queue_that_has_as_many_messages_as_it_may_takes_no_more(kept: K
 async def test_a_batch_fills_a_queue_and_not_more(kept: Kept) -> None:
     session = await kept.subscribed("a", "x")
     batch = [
-        Publish(kept.store.app, kept.publication("x", str(n)), kept.store.now)
+        QueuePublication(kept.store.app, kept.publication("x", str(n)), kept.store.now)
         for n in range(QUEUE_MESSAGES + 5)
     ]
     answers = [answer for answer in await kept.queues.publish(batch) if isinstance(answer, Published)]
@@ -205,7 +207,7 @@ async def test_a_packet_identifier_that_comes_again_is_the_same_message(kept: Ke
 async def test_a_packet_identifier_that_comes_twice_in_one_batch_is_one_message(kept: Kept) -> None:
     reader, sender = await kept.subscribed("reader", "x"), await kept.open("sender")
     batch = [
-        Publish(
+        QueuePublication(
             kept.store.app,
             kept.publication("x", str(n), qos=2),
             kept.store.now,

@@ -4,7 +4,7 @@ import asyncio
 
 from longline.model.pubsub import Filter
 from longline.saver.port.queues import Step
-from longline.saver.port.sessions import FOREVER, Open, Opened
+from longline.saver.port.sessions import FOREVER, KeptSession, OpenSession
 from tests.contract.saver.kept import Kept, a_will
 from tests.contract.store_fixture import an_app
 
@@ -13,7 +13,7 @@ from tests.contract.store_fixture import an_app
 
 async def test_a_first_session_begins_empty(kept: Kept) -> None:
     session = await kept.open("a")
-    assert session.opened == Opened(number=session.epoch, present=False)
+    assert session.opened == KeptSession(number=session.epoch, present=False)
 
 
 async def test_a_session_goes_on_under_its_number_with_all_that_it_has(kept: Kept) -> None:
@@ -23,7 +23,7 @@ async def test_a_session_goes_on_under_its_number_with_all_that_it_has(kept: Kep
         await kept.publish("b", text, qos=2)
     await kept.close(first)
     second = await kept.open("a", node="n2")
-    assert second.opened == Opened(
+    assert second.opened == KeptSession(
         number=first.epoch,
         present=True,
         filters=(Filter("#", 1, True, True, 268_435_455), Filter("b", 2), Filter("x/+", 2)),
@@ -54,7 +54,7 @@ async def test_a_clean_start_ends_what_there_was(kept: Kept) -> None:
     await kept.send(kept.publication("b", qos=2), received=kept.received(first, 7))
     await kept.close(first)
     second = await kept.open("a", clean=True)
-    assert second.opened == Opened(number=second.epoch, present=False)
+    assert second.opened == KeptSession(number=second.epoch, present=False)
     assert await kept.reached("b") == []
     assert await kept.entries(second) == []
     assert await kept.entries(first) == []
@@ -96,7 +96,7 @@ async def test_a_session_of_one_connection_is_over_also_where_that_was_not_told_
     first = await kept.open("a", expires_in=0)
     await kept.subscribe(first, "b")
     second = await kept.open("a", node="n2")
-    assert second.opened == Opened(number=second.epoch, present=False)
+    assert second.opened == KeptSession(number=second.epoch, present=False)
     assert await kept.reached("b") == []
 
 
@@ -116,7 +116,7 @@ async def test_who_asks_once_more_under_the_same_epoch_is_told_the_same(kept: Ke
     epoch = (await kept.store.bind("a", "n1")).epoch
     asked = kept.asks("a", ordinal, epoch, clean=True, will=a_will("once"))
     first = await kept.sessions.open([asked])
-    assert await kept.sessions.open([asked]) == first == [Opened(epoch, False)]
+    assert await kept.sessions.open([asked]) == first == [KeptSession(epoch, False)]
     assert await kept.said() == []
     later = await kept.open("a")
     assert later.opened.present
@@ -143,10 +143,10 @@ async def test_one_batch_opens_sessions_of_several_devices_and_of_one_twice(kept
         for name, ordinal, epoch in zip("aba", (ordinals[0], ordinals[1], ordinals[0]), epochs, strict=True)
     ]
     first, other, second = await kept.sessions.open(batch)
-    assert first == Opened(epochs[0], False)
+    assert first == KeptSession(epochs[0], False)
     assert other is not None
     assert (other.present, other.filters) == (True, (Filter("f", 2),))
-    assert second == Opened(epochs[0], True)
+    assert second == KeptSession(epochs[0], True)
 
 
 async def test_an_arrival_says_whether_a_session_is_kept(kept: Kept) -> None:
@@ -295,7 +295,7 @@ async def test_a_deleted_device_has_no_session(kept: Kept) -> None:
     assert await kept.sessions.open([late]) == [None]
     again = await kept.open("a")
     assert again.ordinal != session.ordinal
-    assert again.opened == Opened(again.epoch, False)
+    assert again.opened == KeptSession(again.epoch, False)
     await kept.clear()
 
 
@@ -321,7 +321,7 @@ async def test_a_device_and_an_app_that_never_were_have_no_session(kept: Kept) -
     mine = await kept.open("a")
     batch = [
         kept.asks("nobody", 5000, mine.epoch + 1),
-        Open(99, "a", 0, "n1", mine.epoch + 1, kept.store.now, False, FOREVER),
+        OpenSession(99, "a", 0, "n1", mine.epoch + 1, kept.store.now, False, FOREVER),
         kept.asks("a", mine.ordinal, mine.epoch),
     ]
-    assert await kept.sessions.open(batch) == [None, None, Opened(mine.number, False)]
+    assert await kept.sessions.open(batch) == [None, None, KeptSession(mine.number, False)]

@@ -1,6 +1,6 @@
 """How sessions end: their time runs out, their node dies; and how they go on under another name of it."""
 
-from longline.saver.port.sessions import FOREVER, Close
+from longline.saver.port.sessions import FOREVER, CloseSession
 from tests.contract.saver.kept import GRACE, Kept, a_will
 
 DAY = 86_400_000  # ms
@@ -93,7 +93,7 @@ async def test_of_one_batch_each_session_is_closed_by_itself(kept: Kept) -> None
     old = await kept.open("a")
     sessions = [await kept.open("a"), await kept.open("b", expires_in=0), await kept.open("c")]
     batch = [
-        Close(kept.store.app, session.ordinal, session.epoch, kept.store.now, False)
+        CloseSession(kept.store.app, session.ordinal, session.epoch, kept.store.now, False)
         for session in (old, *sessions)
     ]
     assert await kept.sessions.close(batch) == [False, True, True, True]

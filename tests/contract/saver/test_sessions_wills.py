@@ -1,12 +1,12 @@
 """Wills: due when a client went without a word, after their delay or with their session; published once."""
 
-from longline.model.pubsub import Will
+from longline.model.pubsub import StoredWill
 from longline.saver.port.sessions import FOREVER, WILLS
 from tests.contract.saver.kept import GRACE, LEASE, Kept, a_will
 
 
 async def test_a_will_is_given_out_as_it_was_left(kept: Kept) -> None:
-    will = Will("home/é/state", b"\x00off\xff", 2, True, b"\x01\x01", 0, 3600)
+    will = StoredWill("home/é/state", b"\x00off\xff", 2, True, b"\x01\x01", 0, 3600)
     session = await kept.open("a", will=will)
     assert await kept.due() == []
     await kept.close(session, will=True)

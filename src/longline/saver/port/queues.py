@@ -33,7 +33,7 @@ class Received(msgspec.Struct, frozen=True, gc=False):
     packet_id: int
 
 
-class Publish(msgspec.Struct, frozen=True):
+class QueuePublication(msgspec.Struct, frozen=True):
     """A publication to be queued. `sender`: the device that published it, for subscriptions with no local.
 
     With `received`, the identifier is kept together with the message until `QueueStore.complete`, also where
@@ -88,7 +88,7 @@ class Read(msgspec.Struct, frozen=True, gc=False):
     limit_bytes: int = 1024 * 1024
 
 
-class Entry(msgspec.Struct, frozen=True):
+class QueueEntry(msgspec.Struct, frozen=True):
     """A message in a queue. `qos` is what it is delivered with, `retain` what the subscription made of it:
     as published if one of the filters that matched asks for that, else False (section 3.3.1.3).
 
@@ -107,7 +107,7 @@ class QueuePage(msgspec.Struct, frozen=True):
     """Messages by rising place, those that are over or released left out; `complete`: no more were queued
     behind them."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[QueueEntry, ...]
     complete: bool
 
 
@@ -157,7 +157,7 @@ class QueueStore(Protocol):
     that keeps sessions in parts, at so many in each. A publication that needs more is declined.
     """
 
-    async def publish(self, batch: Sequence[Publish]) -> list[Published | Declined]:
+    async def publish(self, batch: Sequence[QueuePublication]) -> list[Published | Declined]:
         """Queues publications for every session whose filters match, in the order given.
 
         Each session gets it once, with the highest QoS of the filters that match, at most the publication's

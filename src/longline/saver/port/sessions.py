@@ -20,13 +20,13 @@ from typing import Final, Protocol
 
 import msgspec
 
-from longline.model.pubsub import Filter, Will
+from longline.model.pubsub import Filter, StoredWill
 
 FOREVER: Final = 0xFFFF_FFFF  # s: the session does not expire (MQTT 5.0, section 3.1.2.11.2)
 WILLS: Final = 16  # of one device that are due and not published; of more, the oldest are forgotten
 
 
-class Open(msgspec.Struct, frozen=True):
+class OpenSession(msgspec.Struct, frozen=True):
     """A device has been bound to `node` under `epoch`, and its client asks for a session; `now` in ms.
 
     `clean`: what is kept of an earlier one is over. `expires_in` in seconds, 0 for one that ends with its
@@ -41,10 +41,10 @@ class Open(msgspec.Struct, frozen=True):
     now: int
     clean: bool
     expires_in: int
-    will: Will | None = None
+    will: StoredWill | None = None
 
 
-class Opened(msgspec.Struct, frozen=True):
+class KeptSession(msgspec.Struct, frozen=True):
     """The session as it is now. `present`: it was there before [MQTT-3.2.2-2].
 
     `filters` and the lists below rise. `queued` is the place of the first message that waits in its queue, 0
@@ -64,7 +64,7 @@ class Opened(msgspec.Struct, frozen=True):
     received: tuple[int, ...] = ()
 
 
-class Keep(msgspec.Struct, frozen=True, gc=False):
+class KeepSession(msgspec.Struct, frozen=True, gc=False):
     """A session goes on under another name of its node, and under another epoch: see `Register.rebind`."""
 
     app: int
@@ -75,11 +75,11 @@ class Keep(msgspec.Struct, frozen=True, gc=False):
     node: str
 
 
-class Close(msgspec.Struct, frozen=True, gc=False):
+class CloseSession(msgspec.Struct, frozen=True, gc=False):
     """A session has lost its connection, the one with `epoch`, at `now` (ms).
 
-    `expires_in` replaces what `Open` said, where the client has changed it (section 3.14.2.2.2). `will`:
-    whether its will is to be published: it did not go with reason 0x00.
+    `expires_in` replaces what `OpenSession` said, where the client has changed it (section 3.14.2.2.2).
+    `will`: whether its will is to be published: it did not go with reason 0x00.
     """
 
     app: int
@@ -90,7 +90,7 @@ class Close(msgspec.Struct, frozen=True, gc=False):
     expires_in: int | None = None
 
 
-class Subscribe(msgspec.Struct, frozen=True, gc=False):
+class AddFilter(msgspec.Struct, frozen=True, gc=False):
     """A session has a filter from now on; one that it had already is replaced."""
 
     app: int
@@ -101,7 +101,7 @@ class Subscribe(msgspec.Struct, frozen=True, gc=False):
     filter: Filter
 
 
-class Unsubscribe(msgspec.Struct, frozen=True, gc=False):
+class RemoveFilter(msgspec.Struct, frozen=True, gc=False):
     """A session has a filter no more."""
 
     app: int
@@ -121,13 +121,13 @@ class DueWill(msgspec.Struct, frozen=True):
     device: str
     ordinal: int
     id: str
-    will: Will
+    will: StoredWill
 
 
 class SessionStore(Protocol):
     """The port. What holds for every port of the saver stands in the folder's first paragraph."""
 
-    async def open(self, batch: Sequence[Open]) -> list[Opened | None]:
+    async def open(self, batch: Sequence[OpenSession]) -> list[KeptSession | None]:
         """Begins or resumes sessions; None for an app or a device that is no more, or a newer epoch's.
 
         The will of the connection before, unless its time has come already: where the session ends by this,
@@ -136,12 +136,12 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def keep(self, batch: Sequence[Keep]) -> list[bool]:
+    async def keep(self, batch: Sequence[KeepSession]) -> list[bool]:
         """Has sessions go on, connected, also where they were given up meanwhile; a will that `due_wills` has
         not given out waits again. False where another epoch has the session, or it is over."""
         ...
 
-    async def close(self, batch: Sequence[Close]) -> list[bool]:
+    async def close(self, batch: Sequence[CloseSession]) -> list[bool]:
         """Sessions are without a connection now; those that do not outlive it are over.
 
         A will that is to be published is due when its delay is over or the session is, whichever comes first
@@ -159,11 +159,11 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def subscribe(self, batch: Sequence[Subscribe]) -> list[bool | None]:
+    async def subscribe(self, batch: Sequence[AddFilter]) -> list[bool | None]:
         """Whether the session had the filter before; None where another epoch or number has it, or nobody."""
         ...
 
-    async def unsubscribe(self, batch: Sequence[Unsubscribe]) -> list[bool | None]:
+    async def unsubscribe(self, batch: Sequence[RemoveFilter]) -> list[bool | None]:
         """Whether the session had the filter; None as above."""
         ...
 

@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 
 from longline.model.pubsub import Publication
-from longline.saver.port.queues import Publish, QueueBounds, Received
+from longline.saver.port.queues import QueueBounds, QueuePublication, Received
 from longline.saver.sql.database import Database, device_key, id_bytes, integer
 from longline.saver.sql.matching import Found, interest
 from longline.saver.sql.positions import Positions
@@ -69,7 +69,7 @@ class Head(msgspec.Struct):
     device: str
 
 
-class Draft(msgspec.Struct):
+class Entered(msgspec.Struct):
     """What became of a publication, but for where devices are bound."""
 
     app: int
@@ -94,7 +94,7 @@ class Entering:
         self._places: list[bytes] = []
         self._received: list[bytes] = []
 
-    def judge(self, batch: Sequence[Publish]) -> list[bool]:
+    def judge(self, batch: Sequence[QueuePublication]) -> list[bool]:
         """Whether each comes from who has its session; which packet identifiers are known is learnt here."""
         rows = [
             RECEIVED % (*_identifier(item.app, item.received), item.received.epoch, b"")
@@ -125,17 +125,17 @@ class Entering:
                 device = address.partition("/")[2]
                 self._heads[key] = Head(number, ends_at, latest, length, size, device)
 
-    def enter(self, item: Publish, found: Found) -> Draft:
+    def enter(self, item: QueuePublication, found: Found) -> Entered:
         """Queues a message for the sessions whose filters match."""
         publication = item.publication
         if item.received is not None:
             identifier = _identifier(item.app, item.received)
             earlier = self._known.get(identifier)
             if earlier is not None:
-                return Draft(item.app, earlier, [], [], again=True)
+                return Entered(item.app, earlier, [], [], again=True)
             self._known[identifier] = publication.id
             self._received.append(RECEIVED % (*identifier, item.received.epoch, id_bytes(publication.id)))
-        draft = Draft(item.app, publication.id, [], [])
+        draft = Entered(item.app, publication.id, [], [])
         bounds = self._bounds
         size = bytes_of(publication)
         position = 0

@@ -5,7 +5,7 @@ from itertools import chain
 
 import msgspec
 
-from longline.saver.port.sessions import Subscribe, Unsubscribe
+from longline.saver.port.sessions import AddFilter, RemoveFilter
 from longline.saver.sql.database import Database, device_key, integer
 from longline.saver.sql.matching import options_of
 from longline.saver.sql.members import Members
@@ -41,7 +41,7 @@ class Filters:
         self._database = database
         self._members = members
 
-    def subscribe(self, calls: list[Sequence[Subscribe]]) -> list[list[bool | None]]:
+    def subscribe(self, calls: list[Sequence[AddFilter]]) -> list[list[bool | None]]:
         """One statement looks, and one writes."""
         rows = [
             _row(item, options_of(item.filter), item.filter.identifier, item.filter.filter)
@@ -50,14 +50,14 @@ class Filters:
         ]
         return self._change(calls, [item.filter.filter for call in calls for item in call], rows, True)
 
-    def unsubscribe(self, calls: list[Sequence[Unsubscribe]]) -> list[list[bool | None]]:
+    def unsubscribe(self, calls: list[Sequence[RemoveFilter]]) -> list[list[bool | None]]:
         """One statement looks, and one removes."""
         rows = [_row(item, 0, 0, item.filter) for call in calls for item in call]
         return self._change(calls, [item.filter for call in calls for item in call], rows, False)
 
     def _change(
         self,
-        calls: Sequence[Sequence[Subscribe | Unsubscribe]],
+        calls: Sequence[Sequence[AddFilter | RemoveFilter]],
         filters: Iterable[str],
         rows: Iterable[bytes],
         entered: bool,
@@ -92,6 +92,6 @@ class Filters:
         return divided(calls, answers)
 
 
-def _row(item: Subscribe | Unsubscribe, options: int, identifier: int, filter: str) -> bytes:
+def _row(item: AddFilter | RemoveFilter, options: int, identifier: int, filter: str) -> bytes:
     key = device_key(item.app, item.ordinal)
     return FILTER % (item.app, key, item.number, options, identifier, filter.encode())

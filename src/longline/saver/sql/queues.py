@@ -16,19 +16,19 @@ from longline.model.pubsub import Publication
 from longline.saver.port.queues import (
     Complete,
     Declined,
-    Entry,
-    Publish,
     Published,
     QueueBounds,
     Queued,
+    QueueEntry,
     QueuePage,
+    QueuePublication,
     Read,
     Settle,
     Step,
 )
 from longline.saver.sql.bodies import parts
 from longline.saver.sql.database import Database, device_key, integer
-from longline.saver.sql.entering import RETAIN, Draft, Entering, bytes_of
+from longline.saver.sql.entering import RETAIN, Entered, Entering, bytes_of
 from longline.saver.sql.fencing import Locate
 from longline.saver.sql.matching import Found, Matching
 from longline.saver.sql.members import Members
@@ -108,9 +108,9 @@ class SqlQueues:
 
     # --- into queues ---
 
-    async def publish(self, batch: Sequence[Publish]) -> list[Published | Declined]:
+    async def publish(self, batch: Sequence[QueuePublication]) -> list[Published | Declined]:
         """All of a group in one transaction; where its messages enter many queues, it is a small group."""
-        calls: list[asyncio.Future[list[Draft | Declined]]] = []
+        calls: list[asyncio.Future[list[Entered | Declined]]] = []
         try:
             for part, weight in self._cut(batch):
                 size = sum([bytes_of(item.publication) for item in part])
@@ -119,7 +119,7 @@ class SqlQueues:
             answers = await asyncio.gather(*calls)  # also of those before one that was refused
         return [self._located(draft) for draft in chain.from_iterable(answers)]
 
-    def _cut(self, batch: Sequence[Publish]) -> Iterable[tuple[Sequence[Publish], int]]:
+    def _cut(self, batch: Sequence[QueuePublication]) -> Iterable[tuple[Sequence[QueuePublication], int]]:
         """Parts of a batch, each with how many queues it enters and itself: about `ROWS` at most."""
         first = weight = 0
         for index, item in enumerate(batch):
@@ -131,7 +131,7 @@ class SqlQueues:
         if first < len(batch):
             yield batch[first:], weight
 
-    def _publish(self, calls: list[Sequence[Publish]]) -> list[list[Draft | Declined]]:
+    def _publish(self, calls: list[Sequence[QueuePublication]]) -> list[list[Entered | Declined]]:
         batch = [item for call in calls for item in call]
         if not batch:
             return divided(calls, [])
@@ -140,14 +140,14 @@ class SqlQueues:
         topics = list({(item.app, item.publication.topic) for item in batch if item.publication.qos})
         found = dict(zip(topics, self._matching.match(topics), strict=True))
         entering.load({device for sessions in found.values() if sessions for device in sessions})
-        done: list[Draft | Declined] = []
+        done: list[Entered | Declined] = []
         for item, is_heard in zip(batch, heard, strict=True):
             sessions = found.get((item.app, item.publication.topic), {})
             done.append(self._enter(item, sessions, entering) if is_heard else Declined(Fenced.code))
         entering.write()
         return divided(calls, done)
 
-    def _enter(self, item: Publish, found: Found | None, entering: Entering) -> Draft | Declined:
+    def _enter(self, item: QueuePublication, found: Found | None, entering: Entering) -> Entered | Declined:
         if self._members.of(item.app) is None:
             return Declined(AppNotFound.code)
         if found is None:
@@ -157,7 +157,7 @@ class SqlQueues:
             self._reach[item.app] = len(found)
         return draft
 
-    def _located(self, draft: Draft | Declined) -> Published | Declined:
+    def _located(self, draft: Entered | Declined) -> Published | Declined:
         if isinstance(draft, Declined):
             return draft
         bindings = self._locate(draft.app, draft.devices) if draft.devices else ()
@@ -255,7 +255,7 @@ def _fitting(read: Read, rows: list[_Row]) -> list[_Row]:
     return rows[: read.limit]
 
 
-def _entry(row: _Row, publication: Publication) -> Entry:
+def _entry(row: _Row, publication: Publication) -> QueueEntry:
     place, _, _, options, identifiers = row
     told = tuple(map(int, identifiers.split(","))) if identifiers else ()
-    return Entry(place, publication, options & 3, bool(options & RETAIN), told)
+    return QueueEntry(place, publication, options & 3, bool(options & RETAIN), told)

@@ -11,20 +11,20 @@ import msgspec
 
 from longline.saver.port.sessions import (
     FOREVER,
-    Close,
+    AddFilter,
+    CloseSession,
     DueWill,
-    Keep,
-    Open,
-    Opened,
-    Subscribe,
-    Unsubscribe,
+    KeepSession,
+    KeptSession,
+    OpenSession,
+    RemoveFilter,
 )
 from longline.saver.sql.database import Database, device_key, integer
 from longline.saver.sql.filters import Filters
 from longline.saver.sql.matching import filter_of
 from longline.saver.sql.members import Members
 from longline.saver.sql.remains import LEAVE, end_sessions
-from longline.saver.sql.states import State, by_turns, divided, states
+from longline.saver.sql.states import SessionRow, by_turns, divided, states
 from longline.saver.sql.wills import Wills
 from longline.saver.sql.worker import Worker
 
@@ -115,18 +115,18 @@ class SqlSessions:
 
     # --- beginning and going on ---
 
-    async def open(self, batch: Sequence[Open]) -> list[Opened | None]:
+    async def open(self, batch: Sequence[OpenSession]) -> list[KeptSession | None]:
         """A few statements for a group, and one for what sessions have that go on."""
         size = sum([len(item.will.payload) for item in batch if item.will is not None])
         return await self._writer.call(self._open, batch, len(batch), size)
 
-    def _open(self, calls: list[Sequence[Open]]) -> list[list[Opened | None]]:
+    def _open(self, calls: list[Sequence[OpenSession]]) -> list[list[KeptSession | None]]:
         return by_turns(calls, self._open_each)
 
-    def _open_each(self, batch: dict[int, Open]) -> dict[int, Opened | None]:
+    def _open_each(self, batch: dict[int, OpenSession]) -> dict[int, KeptSession | None]:
         known = states(self._writing, batch)
-        found: dict[int, State] = {}  # sessions that were there before
-        answers: dict[int, Opened | None] = {}
+        found: dict[int, SessionRow] = {}  # sessions that were there before
+        answers: dict[int, KeptSession | None] = {}
         over: list[int] = []
         followed: list[tuple[int, int, int, bool]] = []
         rows: list[bytes] = []
@@ -149,7 +149,7 @@ class SqlSessions:
                     number = state.number
                 else:
                     over.append(key)
-            answers[key] = Opened(number, False)
+            answers[key] = KeptSession(number, False)
             rows.append(SESSION % (key, number, item.epoch, item.expires_in, item.node.encode()))
         if over:
             self._writing.run(LEAVE, tuple(over))
@@ -164,14 +164,14 @@ class SqlSessions:
         answers.update(self._details(found, batch))
         return answers
 
-    def _details(self, found: dict[int, State], batch: dict[int, Open]) -> dict[int, Opened]:
+    def _details(self, found: dict[int, SessionRow], batch: dict[int, OpenSession]) -> dict[int, KeptSession]:
         """What sessions have that were there before."""
         if not found:
             return {}
         rows = tuple([NAME % (key, state.number) for key, state in found.items()])
         details = _details.decode(self._writing.text(DETAILS, rows))
         return {
-            key: Opened(
+            key: KeptSession(
                 state.number,
                 state.number != batch[key].epoch,
                 tuple([filter_of(*filter) for filter in filters]),
@@ -186,14 +186,14 @@ class SqlSessions:
             )
         }
 
-    async def keep(self, batch: Sequence[Keep]) -> list[bool]:
+    async def keep(self, batch: Sequence[KeepSession]) -> list[bool]:
         """One statement for all sessions, and one for their wills."""
         return await self._writer.call(self._keep, batch, len(batch))
 
-    def _keep(self, calls: list[Sequence[Keep]]) -> list[list[bool]]:
+    def _keep(self, calls: list[Sequence[KeepSession]]) -> list[list[bool]]:
         return by_turns(calls, self._keep_each)
 
-    def _keep_each(self, batch: dict[int, Keep]) -> dict[int, bool]:
+    def _keep_each(self, batch: dict[int, KeepSession]) -> dict[int, bool]:
         answers: dict[int, bool] = {}
         rows: list[bytes] = []
         renamed: list[tuple[int, int, int]] = []
@@ -212,14 +212,14 @@ class SqlSessions:
 
     # --- ending ---
 
-    async def close(self, batch: Sequence[Close]) -> list[bool]:
+    async def close(self, batch: Sequence[CloseSession]) -> list[bool]:
         """One statement for sessions that outlive their connection, and one for those that do not."""
         return await self._writer.call(self._close, batch, len(batch))
 
-    def _close(self, calls: list[Sequence[Close]]) -> list[list[bool]]:
+    def _close(self, calls: list[Sequence[CloseSession]]) -> list[list[bool]]:
         return by_turns(calls, self._close_each)
 
-    def _close_each(self, batch: dict[int, Close]) -> dict[int, bool]:
+    def _close_each(self, batch: dict[int, CloseSession]) -> dict[int, bool]:
         answers: dict[int, bool] = {}
         over: list[int] = []
         rows: list[bytes] = []
@@ -303,11 +303,11 @@ class SqlSessions:
 
     # --- filters ---
 
-    async def subscribe(self, batch: Sequence[Subscribe]) -> list[bool | None]:
+    async def subscribe(self, batch: Sequence[AddFilter]) -> list[bool | None]:
         """See `Filters`."""
         return await self._writer.call(self._filters.subscribe, batch, len(batch))
 
-    async def unsubscribe(self, batch: Sequence[Unsubscribe]) -> list[bool | None]:
+    async def unsubscribe(self, batch: Sequence[RemoveFilter]) -> list[bool | None]:
         """See `Filters`."""
         return await self._writer.call(self._filters.unsubscribe, batch, len(batch))
 

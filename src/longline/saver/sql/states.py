@@ -23,7 +23,7 @@ A = TypeVar("A", bound=Addressed)
 R = TypeVar("R")
 
 
-class State(msgspec.Struct, array_like=True):
+class SessionRow(msgspec.Struct, array_like=True):
     """A session's row. `connected`: it has a connection; `given_up`: that was on a node that died."""
 
     number: int
@@ -40,7 +40,7 @@ class State(msgspec.Struct, array_like=True):
         return self.ends_at is not None and self.ends_at <= now
 
 
-_states = msgspec.json.Decoder(list[tuple[int, State | None]])
+_states = msgspec.json.Decoder(list[tuple[int, SessionRow | None]])
 
 STATES = """
 SELECT json_group_array(json_array(d.device IS NOT NULL, iif(s.device IS NULL, NULL, json_array(
@@ -50,7 +50,7 @@ SELECT json_group_array(json_array(d.device IS NOT NULL, iif(s.device IS NULL, N
   LEFT JOIN sessions AS s ON s.device = asked.value"""
 
 
-def states(database: Database, devices: Iterable[int]) -> dict[int, tuple[bool, State | None]]:
+def states(database: Database, devices: Iterable[int]) -> dict[int, tuple[bool, SessionRow | None]]:
     """Of each device whether it is there, and its session."""
     keys = tuple(set(devices))
     if not keys:

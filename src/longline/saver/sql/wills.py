@@ -7,13 +7,13 @@ from uuid import UUID
 
 import msgspec
 
-from longline.model.pubsub import Will
+from longline.model.pubsub import StoredWill
 from longline.saver.port.sessions import FOREVER, WILLS, DueWill
 from longline.saver.sql.database import Database, integer
 
 _due = msgspec.json.Decoder(list[tuple[int, int, str | None, str, str]])
 _pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(Will).decode
+_unpack = msgspec.msgpack.Decoder(StoredWill).decode
 
 MARKS = 0x7 << 76 | 0b10 << 62  # version and variant of a UUIDv7 (RFC 9562, section 5.7)
 
@@ -90,7 +90,7 @@ class Wills:
         # An id needs to be unlike others, not secret.
         self._random = random.Random(secrets.randbits(128))
 
-    def leave(self, wills: Iterable[tuple[int, int, int, Will]]) -> None:
+    def leave(self, wills: Iterable[tuple[int, int, int, StoredWill]]) -> None:
         """Keeps the wills of connections: device, epoch, now, will."""
         rows = tuple(
             [
