@@ -302,8 +302,8 @@ class Queues(RuleBasedStateMachine):
             )
 
 
-def check_any_sequence(engine: SaverEngine, examples: int) -> None:
-    class OnEngine(Queues):
+def check_any_sequence(engine: SaverEngine, examples: int, machine: type[Queues] = Queues) -> None:
+    class OnEngine(machine):  # type: ignore[valid-type, misc]
         pass
 
     OnEngine.engine = engine

@@ -70,7 +70,7 @@ class Head(msgspec.Struct):
 
 
 class Entered(msgspec.Struct):
-    """What became of a publication, but for where devices are bound."""
+    """What became of a message, but for where devices are bound."""
 
     app: int
     id: str
@@ -115,9 +115,14 @@ class Entering:
                 self._known[_identifier(item.app, item.received)] = str(UUID(digits))
         return heard
 
+    @property
+    def entered(self) -> int:
+        """Places that were given."""
+        return len(self._places)
+
     def load(self, devices: Iterable[int]) -> None:
-        """Looks at the queues that messages may enter."""
-        keys = tuple(devices)
+        """Looks at the queues that messages may enter, and were not looked at."""
+        keys = tuple(set(devices) - self._heads.keys())
         if keys:
             for key, number, ends_at, latest, length, size, address in _heads.decode(
                 self._database.text(HEADS, keys)
@@ -135,7 +140,7 @@ class Entering:
                 return Entered(item.app, earlier, [], [], again=True)
             self._known[identifier] = publication.id
             self._received.append(RECEIVED % (*identifier, item.received.epoch, id_bytes(publication.id)))
-        draft = Entered(item.app, publication.id, [], [])
+        entered = Entered(item.app, publication.id, [], [])
         bounds = self._bounds
         size = bytes_of(publication)
         position = 0
@@ -148,7 +153,7 @@ class Entering:
             if not qos:
                 continue
             if head.length >= bounds.messages or (head.bytes and head.bytes + size > bounds.bytes):
-                draft.full += 1
+                entered.full += 1
                 continue
             if not position:
                 position = self._positions.take()
@@ -162,9 +167,9 @@ class Entering:
             options = qos | (RETAIN if as_published and publication.retain else 0)
             told = ",".join(map(str, identifiers)).encode()
             self._places.append(PLACE % (key, head.number, head.latest, position, size, options, told))
-            draft.devices.append(head.device)
-            draft.ordinals.append(key & 0xFFFF_FFFF)
-        return draft
+            entered.devices.append(head.device)
+            entered.ordinals.append(key & 0xFFFF_FFFF)
+        return entered
 
     def write(self) -> None:
         """Writes all of it."""

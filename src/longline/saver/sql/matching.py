@@ -17,6 +17,8 @@ import msgspec
 from longline.model.pubsub import Filter
 from longline.saver.sql.database import Database, integer
 
+AT_ONCE = 64  # topics matched by one statement
+COST = 4096  # filters, and beginnings, that the next statement may meet, if its topics are like the last ones
 NO_LOCAL = 4
 AS_PUBLISHED = 8
 
@@ -58,6 +60,8 @@ class Matching:
     def __init__(self, database: Database, limit: int) -> None:
         self._database = database
         self._limit = limit
+        # Topics to be matched by one statement: fewer when they turn out to cost much.
+        self.at_once = AT_ONCE
 
     def match(self, topics: Sequence[tuple[int, str]]) -> list[Found | None]:
         """Of each topic (app, topic) who has filters that match; None where it would cost too much.
@@ -67,10 +71,10 @@ class Matching:
         if not topics:
             return []
         rows = tuple([TOPIC % (app, topic.encode()) for app, topic in topics])
-        return [
-            None if cost > self._limit else _by_device(filters)
-            for cost, filters in _matches.decode(self._database.text(MATCH, rows, self._limit))
-        ]
+        matches = _matches.decode(self._database.text(MATCH, rows, self._limit))
+        cost = sum([cost for cost, _ in matches])
+        self.at_once = min(AT_ONCE, 2 * self.at_once, max(1, COST * len(topics) // cost))
+        return [None if cost > self._limit else _by_device(filters) for cost, filters in matches]
 
 
 def _by_device(filters: Iterable[tuple[int, int, int, int]]) -> Found:

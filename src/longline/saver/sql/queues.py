@@ -4,10 +4,10 @@ A message is stored once, and has a row in each queue that it is in. A session's
 holds and which place was the last.
 """
 
-import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from itertools import chain
+from itertools import chain, islice
+from typing import NamedTuple
 
 import msgspec
 
@@ -35,9 +35,9 @@ from longline.saver.sql.members import Members
 from longline.saver.sql.positions import Positions
 from longline.saver.sql.remains import STEP, take_on
 from longline.saver.sql.states import divided
-from longline.saver.sql.worker import Worker
+from longline.saver.sql.worker import Later, Worker
 
-ROWS = 8192  # queues that the messages of one call enter, about; more are divided among several calls
+ROWS = 4096  # places in queues after which a transaction takes no further message
 
 _Row = tuple[int, int, int, int, str]
 _queues = msgspec.json.Decoder(list[list[_Row]])
@@ -77,6 +77,22 @@ BODIES = """
 SELECT json_group_array(json_array(n, hex(body))) FROM carray(?1) CROSS JOIN publications ON n = value"""
 
 
+_Answer = Entered | Declined
+
+
+class Publishing(NamedTuple):
+    """A call of `publish` on its way: what is still to be done, and the answers to what was before it."""
+
+    batch: Sequence[QueuePublication]
+    answers: tuple[_Answer, ...]
+
+    def go_on(self, answers: tuple[_Answer, ...]) -> "tuple[_Answer, ...] | Later":
+        """With the answers to some of it."""
+        rest = self.batch[len(answers) :]
+        answers = self.answers + answers
+        return Later(Publishing(rest, answers)) if rest else answers
+
+
 class SqlQueues:
     """Fulfils `QueueStore`. `locate`: where devices are bound; `deleted`: apps that are gone."""
 
@@ -103,66 +119,47 @@ class SqlQueues:
         self._deleted = deleted
         self._bounds = bounds
         self._matching = Matching(writing, bounds.match_limit)
-        # Of each app, how many queues its last message was for: so that no transaction has to be endless.
-        self._reach: dict[int, int] = {}
 
     # --- into queues ---
 
     async def publish(self, batch: Sequence[QueuePublication]) -> list[Published | Declined]:
-        """All of a group in one transaction; where its messages enter many queues, it is a small group."""
-        calls: list[asyncio.Future[list[Entered | Declined]]] = []
-        try:
-            for part, weight in self._cut(batch):
-                size = sum([bytes_of(item.publication) for item in part])
-                calls.append(self._writer.call(self._publish, part, weight, size))
-        finally:
-            answers = await asyncio.gather(*calls)  # also of those before one that was refused
-        return [self._located(draft) for draft in chain.from_iterable(answers)]
+        """All of a group in one transaction, unless its messages enter more than `ROWS` queues."""
+        size = sum([bytes_of(item.publication) for item in batch])
+        entered = await self._writer.call(self._publish, Publishing(batch, ()), len(batch), size)
+        return [self._located(answer) for answer in entered]
 
-    def _cut(self, batch: Sequence[QueuePublication]) -> Iterable[tuple[Sequence[QueuePublication], int]]:
-        """Parts of a batch, each with how many queues it enters and itself: about `ROWS` at most."""
-        first = weight = 0
-        for index, item in enumerate(batch):
-            rows = 1 + self._reach.get(item.app, 0)
-            if weight and weight + rows > ROWS:
-                yield batch[first:index], weight
-                first, weight = index, 0
-            weight = min(weight + rows, ROWS)
-        if first < len(batch):
-            yield batch[first:], weight
-
-    def _publish(self, calls: list[Sequence[QueuePublication]]) -> list[list[Entered | Declined]]:
-        batch = [item for call in calls for item in call]
-        if not batch:
-            return divided(calls, [])
+    def _publish(self, calls: list[Publishing]) -> list[tuple[_Answer, ...] | Later]:
+        batch = [item for call in calls for item in call.batch]
         entering = Entering(self._writing, self._positions, self._bounds)
         heard = entering.judge(batch)
-        topics = list({(item.app, item.publication.topic) for item in batch if item.publication.qos})
-        found = dict(zip(topics, self._matching.match(topics), strict=True))
-        entering.load({device for sessions in found.values() if sessions for device in sessions})
-        done: list[Entered | Declined] = []
-        for item, is_heard in zip(batch, heard, strict=True):
-            sessions = found.get((item.app, item.publication.topic), {})
-            done.append(self._enter(item, sessions, entering) if is_heard else Declined(Fenced.code))
+        answers: list[_Answer] = []
+        while len(answers) < len(batch) and entering.entered < ROWS:
+            part = slice(len(answers), len(answers) + self._matching.at_once)
+            topics = dict.fromkeys((item.app, item.publication.topic) for item in batch[part])
+            found = dict(zip(topics, self._matching.match(list(topics)), strict=True))
+            entering.load(device for sessions in found.values() if sessions for device in sessions)
+            for item, is_heard in zip(batch[part], heard[part], strict=True):
+                if entering.entered >= ROWS:
+                    break
+                sessions = found[item.app, item.publication.topic]
+                answers.append(self._enter(item, sessions, entering) if is_heard else Declined(Fenced.code))
         entering.write()
-        return divided(calls, done)
+        rest = iter(answers)
+        return [call.go_on(tuple(islice(rest, len(call.batch)))) for call in calls]
 
-    def _enter(self, item: QueuePublication, found: Found | None, entering: Entering) -> Entered | Declined:
+    def _enter(self, item: QueuePublication, found: Found | None, entering: Entering) -> _Answer:
         if self._members.of(item.app) is None:
             return Declined(AppNotFound.code)
         if found is None:
             return Declined(TopicTooCostly.code)
-        draft = entering.enter(item, found)
-        if not draft.again:
-            self._reach[item.app] = len(found)
-        return draft
+        return entering.enter(item, found)
 
-    def _located(self, draft: Entered | Declined) -> Published | Declined:
-        if isinstance(draft, Declined):
-            return draft
-        bindings = self._locate(draft.app, draft.devices) if draft.devices else ()
-        found = zip(draft.devices, draft.ordinals, bindings, strict=True)
-        return Published(draft.id, tuple([Queued(*item) for item in found]), draft.full, draft.again)
+    def _located(self, answer: _Answer) -> Published | Declined:
+        if isinstance(answer, Declined):
+            return answer
+        bindings = self._locate(answer.app, answer.devices) if answer.devices else ()
+        found = zip(answer.devices, answer.ordinals, bindings, strict=True)
+        return Published(answer.id, tuple([Queued(*item) for item in found]), answer.full, answer.again)
 
     # --- out of queues ---
 
