@@ -15,6 +15,7 @@ import structlog
 
 from longline.errors import DataDirInUse, Unavailable
 from longline.saver.bundle import Durability
+from longline.saver.port.queues import QueueBounds
 from longline.saver.sql.apps import SqlApps, deleted_apps
 from longline.saver.sql.bodies import Bodies
 from longline.saver.sql.broadcasts import BroadcastLedgers
@@ -28,13 +29,16 @@ from longline.saver.sql.ledgers import SqlLedgers
 from longline.saver.sql.members import Members
 from longline.saver.sql.messages import SqlMessages
 from longline.saver.sql.positions import Positions
+from longline.saver.sql.queues import SqlQueues
 from longline.saver.sql.routing import SqlRouting
+from longline.saver.sql.sessions import SqlSessions
 from longline.saver.sql.worker import Job, Worker, perform
 
 log = structlog.get_logger("longline.saver")
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 GROUP = 8192  # items after which a group is closed, so that the first in it does not wait without end
+QUEUES = QueueBounds()
 CHECKPOINT_PAGES = 4096  # of 4 KiB in the write-ahead log, before they are moved into the database
 
 
@@ -52,6 +56,7 @@ class SqliteSaver:
         cache_bytes: int,
         ledger_retention_ms: int,
         event_limit: int,
+        queue: QueueBounds,
     ) -> None:
         self._lock = lock
         self._writing = writing
@@ -97,6 +102,18 @@ class SqliteSaver:
         self.ledgers = SqlLedgers(reader, reading, broadcasts, deleted)
         self.routing = SqlRouting(writer, writing, broadcasts)
         self.events = SqlEvents(writer, reader, writing, reading, limit=event_limit, deleted=deleted)
+        self.sessions = SqlSessions(writer, reader, writing, reading, members=members, deleted=deleted)
+        self.queues = SqlQueues(
+            writer,
+            reader,
+            writing,
+            reading,
+            members=members,
+            positions=self._positions,
+            locate=locate,
+            deleted=deleted,
+            bounds=queue,
+        )
         self.expiry = SqlExpiry(
             writer, reader, writing, reading, broadcasts=broadcasts, retention=ledger_retention_ms
         )
@@ -112,6 +129,7 @@ class SqliteSaver:
         cache_bytes: int = 256 * 1024 * 1024,
         ledger_retention_ms: int = 7 * 86_400_000,
         event_limit: int = 100_000,
+        queue: QueueBounds = QUEUES,
     ) -> "SqliteSaver":
         """Opens the database at `path`, or makes it; files are readable by their owner only.
 
@@ -119,11 +137,11 @@ class SqliteSaver:
         wait. `queue_limit`: items (messages, receipts, devices) that may wait for each of the two threads;
         `queue_bytes`: what the payloads among them may add up to. `cache_bytes`: memory for pages and for
         the sets of open broadcasts. `ledger_retention_ms`: how long a ledger is kept after
-        its message's end. `event_limit`: events kept for each app. Raises `DataDirInUse`, and `Unavailable`
-        when the file cannot be used.
+        its message's end. `event_limit`: events kept for each app. `queue`: what the queue of a session may
+        hold, and a topic may cost. Raises `DataDirInUse`, and `Unavailable` when the file cannot be used.
         """
         path = Path(path)
-        bounds = (queue_limit, queue_bytes, cache_bytes, ledger_retention_ms, event_limit)
+        bounds = (queue_limit, queue_bytes, cache_bytes, ledger_retention_ms, event_limit, queue)
         try:
             lock = _lock(path)
             connections: tuple[Database, ...] = ()

@@ -170,4 +170,90 @@ CREATE TABLE sources (
   sequence INTEGER NOT NULL
 );
 
-PRAGMA user_version = 2;
+-- MQTT sessions that are kept. `number`: the epoch that began it; rows elsewhere that name another number are of
+-- an earlier session, and count for nothing. `node`: NULL when it has no connection. `given_up`: because its node
+-- died. `ends_at`: NULL while it is connected, or for ever. The rest is its queue's: the last place, up to where it
+-- was sent, how many places it holds, and their bytes.
+CREATE TABLE sessions (
+  device     INTEGER PRIMARY KEY,
+  number     INTEGER NOT NULL,
+  epoch      INTEGER NOT NULL,
+  node       TEXT,
+  given_up   INTEGER NOT NULL DEFAULT 0,
+  expires_in INTEGER NOT NULL, -- s
+  ends_at    INTEGER,
+  latest     INTEGER NOT NULL DEFAULT 0,
+  sent       INTEGER NOT NULL DEFAULT 0,
+  length     INTEGER NOT NULL DEFAULT 0,
+  bytes      INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX sessions_by_node ON sessions (node) WHERE node IS NOT NULL;
+CREATE INDEX sessions_by_end ON sessions (ends_at) WHERE ends_at IS NOT NULL;
+
+-- Their filters, in the order of their bytes: whether any filter begins with a text is one seek (see matching.py).
+CREATE TABLE filters (
+  app        INTEGER NOT NULL,
+  filter     TEXT    NOT NULL,
+  device     INTEGER NOT NULL,
+  number     INTEGER NOT NULL,
+  options    INTEGER NOT NULL, -- QoS, + 4: no local, + 8: retain as published
+  identifier INTEGER NOT NULL,
+  PRIMARY KEY (app, filter, device)
+) WITHOUT ROWID;
+CREATE INDEX filters_by_session ON filters (device, number);
+
+-- Messages in queues, each once for all queues that it is in.
+CREATE TABLE publications (
+  n          INTEGER PRIMARY KEY,
+  expires_at INTEGER NOT NULL, -- 0: never
+  body       BLOB    NOT NULL
+);
+CREATE INDEX publications_by_end ON publications (expires_at) WHERE expires_at > 0;
+
+-- The queues. `publication` is NULL when PUBREC has come: then only the place is left.
+CREATE TABLE waiting (
+  device      INTEGER NOT NULL,
+  number      INTEGER NOT NULL,
+  place       INTEGER NOT NULL,
+  publication INTEGER,
+  bytes       INTEGER NOT NULL,
+  options     INTEGER NOT NULL, -- QoS, + 4: retain
+  identifiers TEXT    NOT NULL, -- with commas between
+  PRIMARY KEY (device, number, place)
+) WITHOUT ROWID;
+CREATE INDEX waiting_by_publication ON waiting (publication) WHERE publication IS NOT NULL;
+CREATE INDEX waiting_released ON waiting (device, number, place) WHERE publication IS NULL;
+
+-- Packet identifiers of QoS 2 messages that came from a session and wait for PUBREL. `id`: the message's.
+CREATE TABLE received (
+  device    INTEGER NOT NULL,
+  number    INTEGER NOT NULL,
+  packet_id INTEGER NOT NULL,
+  id        BLOB    NOT NULL,
+  PRIMARY KEY (device, number, packet_id)
+) WITHOUT ROWID;
+
+-- Wills by the connection that left them. `due`: NULL while it is there; of a will that was given out, when it
+-- is given out again.
+CREATE TABLE wills (
+  n      INTEGER PRIMARY KEY,
+  device INTEGER NOT NULL,
+  epoch  INTEGER NOT NULL,
+  delay  INTEGER NOT NULL, -- ms
+  due    INTEGER,
+  given  INTEGER NOT NULL DEFAULT 0,
+  qos    INTEGER NOT NULL,
+  id     BLOB    NOT NULL,
+  body   BLOB    NOT NULL
+);
+CREATE INDEX wills_by_connection ON wills (device, epoch);
+CREATE INDEX wills_due ON wills (due) WHERE due IS NOT NULL;
+
+-- Sessions that are over and have left something in the tables above, which goes in slices (see remains.py).
+CREATE TABLE remains (
+  device INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  PRIMARY KEY (device, number)
+) WITHOUT ROWID;
+
+PRAGMA user_version = 3;
