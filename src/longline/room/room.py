@@ -52,10 +52,11 @@ APPS_KNOWN_FOR: Final = 60.0  # s: how long a change may go unnoticed of which t
 APPS_UNKNOWN_FOR: Final = 5.0  # s that a name without an app is remembered as such
 
 Report = Callable[[str, str, str], None]  # code, peer's address, message
+Where = Callable[[str, str, str], str | None]  # of an app, a device and its transport: host:port
 
 
 class Room:
-    """Serves devices on its listeners until it is stopped.
+    """Serves devices on its listeners until it is stopped; `secure` deciphers for those with TLS.
 
     `fenced` is told the node's name when a bind, or the bus, shows that it was declared dead. Whoever started
     the room then has it go on under a new one, by `rename`.
@@ -72,6 +73,7 @@ class Room:
         report: Report,
         faults: Faults,
         fenced: Callable[[str], None],
+        secure: Secure | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._settings = settings
@@ -204,6 +206,7 @@ class Room:
             [(self.receipts.waiting, RECEIPTS), (self.admission.waiting, settings.connect_queue)],
             self.inbox.failing,
         )
+        self._secure = secure
         self.listeners: list[Listener] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._farewell: asyncio.Timeout | None = None  # while the room says goodbye
@@ -246,7 +249,7 @@ class Room:
             port,
             settings.host,
             self._accept(port),
-            secure=self._secure(port),
+            secure=self._secure if port.transport in ("tls", "wss") else None,
             backlog=settings.accept_backlog,
             reuse_port=settings.reuse_port,
         )
@@ -254,12 +257,6 @@ class Room:
     def _accept(self, port: Port) -> Accept:
         """What deals with a connection to this port, from the first byte in clear."""
         return lambda: ClientConnection(self._services)
-
-    def _secure(self, port: Port) -> Secure | None:
-        """What deciphers for it, where the port has TLS."""
-        if port.transport in ("tls", "wss"):
-            raise NotImplementedError
-        return None
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
@@ -287,7 +284,7 @@ class Room:
         self._addresses.rate = settings.connect_rate
         self._addresses.rate_per_address = settings.connect_rate_per_address
 
-    def draining(self, others: Callable[[], bool], where: Callable[[str, str], str | None]) -> Draining:
+    def draining(self, others: Callable[[], bool], where: Where) -> Draining:
         """What moves this room's clients elsewhere; `others` and `where` as `Draining` wants them."""
         return Draining(
             lambda: self._node,
@@ -297,7 +294,7 @@ class Room:
             where=where,
         )
 
-    def shedding(self, others: Callable[[], bool], where: Callable[[str, str], str | None]) -> Shedding:
+    def shedding(self, others: Callable[[], bool], where: Where) -> Shedding:
         """What lets clients go while the room cannot do its work; `others` and `where` as it wants them."""
         return Shedding(self._sessions, self.counters, self.admission, others=others, where=where)
 

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, final
 
+from longline.flow.unread import UNKNOWN, unread
 from longline.mqtt.link import Link, Phase, Role
 from longline.mqtt.moving import MOVED_TOPIC, moved_notice, moved_properties
 from longline.mqtt.packets import MQTT_5_0, PUBLISH, Connack, Packet, Publish
@@ -17,7 +18,6 @@ from longline.room.counters import RoomCounters
 from longline.room.session.outlet import Outlet
 from longline.room.turn import Turn
 from longline.room.wire.answers import Answers
-from longline.room.wire.unread import UNKNOWN, unread
 from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
 
@@ -138,6 +138,11 @@ class Connection(Outlet):
         """What has to wait."""
         extras = self._extras
         return None if extras is None else extras.backlog
+
+    @property
+    def came_by(self) -> str:
+        transport = self.transport
+        return "tcp" if transport is None else str(transport.get_extra_info("transport", "tcp"))
 
     # --- what the derived class does --------------------------------------------------------------
 
