@@ -39,6 +39,8 @@ HOT_MODULES = (
     "room/wire/answers.py",
     "room/wire/connection.py",
     "room/wire/wheel.py",
+    "tls/connection.py",
+    "tls/counters.py",
     "bench/hot/*.py",
 )
 

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, final
 
+from longline.flow.unread import UNKNOWN, unread
 from longline.mqtt.aliases import TELLING, TopicAliases
 from longline.mqtt.codec import PublishFrame
 from longline.mqtt.link import NO_LIMIT, Link, Phase, Role
@@ -28,7 +29,6 @@ from longline.room.counters import RoomCounters
 from longline.room.session.outlet import Outlet
 from longline.room.turn import Turn
 from longline.room.wire.answers import Answers
-from longline.room.wire.unread import UNKNOWN, unread
 from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
 
@@ -165,6 +165,16 @@ class Connection(Outlet):
         """What has to wait."""
         extras = self._extras
         return None if extras is None else extras.backlog
+
+    @property
+    def came_by(self) -> str:
+        transport = self.transport
+        return "tcp" if transport is None else str(transport.get_extra_info("transport", "tcp"))
+
+    def certificate(self) -> object:
+        """What `ssl` tells of the client's verified certificate; nothing, where it has shown none."""
+        transport = self.transport
+        return None if transport is None else transport.get_extra_info("peercert")
 
     # --- what the derived class does --------------------------------------------------------------
 
