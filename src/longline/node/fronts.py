@@ -1,15 +1,14 @@
 """The HTTP listeners of a process: opened by name of their setting, counted, hastened, closed."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 from starlette.types import ASGIApp
 
 from longline.center.connection import HttpConnections
 from longline.center.counters import CONNECTION_GAUGES, CONNECTION_LABELS
 from longline.center.server import HttpServer
-from longline.errors import SettingsError
-from longline.model.addresses import joined
+from longline.flow.listening import listening
 from longline.telemetry.collector import NodeCollector
 from longline.telemetry.faults import Faults
 
@@ -71,13 +70,3 @@ class Fronts:
         """Has requests under way end within so many seconds."""
         for server in self._servers:
             server.hasten(grace)
-
-
-@contextmanager
-def listening(setting: str, host: str, port: int) -> Iterator[None]:
-    """Says of a listener that cannot be opened which setting it comes from."""
-    try:
-        yield
-    except OSError as error:
-        problem = f"cannot listen on {joined(host, port)}: {error.strerror or error}"
-        raise SettingsError(problem, details=[(setting, problem)]) from None

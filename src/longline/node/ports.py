@@ -13,6 +13,7 @@ from longline.errors import SettingsError
 from longline.flow.listening import bound
 from longline.model.addresses import joined
 from longline.settings import Settings
+from longline.settings.listeners import ports
 
 WITHIN = 30.0  # s: processes of an agent that was killed may be about to end
 LOOK_EVERY = 0.2  # s
@@ -28,8 +29,8 @@ async def until_free(settings: Settings, roles: Container[str], *, within: float
     """
     room, center = settings.room, settings.center
     wanted = []
-    if "room" in roles and room.port:
-        wanted.append(("room.port", room.host, room.port))
+    if "room" in roles:
+        wanted += [(port.setting, room.host, port.number) for port in ports(room)]
     if ("center" in roles or "dispatcher" in roles) and center.port:
         wanted.append(("center.port", center.host, center.port))
     for setting, host, port in wanted:

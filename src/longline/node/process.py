@@ -27,7 +27,7 @@ from longline.node.admin_key import admin_key, make_data_dir, shared_key_hash
 from longline.node.engines import Engines, OpenEngines
 from longline.node.figures import HELP, RISING
 from longline.node.files import Files
-from longline.node.fronts import Fronts, listening
+from longline.node.fronts import Fronts
 from longline.node.isolation import Isolation, silent
 from longline.node.membership import Cpu, Membership, describe_load
 from longline.node.move_targets import MoveTargets
@@ -278,11 +278,9 @@ class Process:
         )
 
     async def _open_room(self, room: Room, engines: Engines, opened: AsyncExitStack) -> None:
-        settings = self.settings
         await self._open_anonymous_app(engines.saver)
         opened.push_async_callback(self._stop_room, room)
-        with listening("room.port", settings.room.host, settings.room.port):
-            await room.start()
+        await room.start()
         self._tasks += room.tasks
         room_metrics(self._collector, room)
 
@@ -436,7 +434,7 @@ class Process:
         """Takes no new clients from now on; those that are here stay until `stop` moves them."""
         self._retired = True
         if self._room is not None:
-            self._room.close_listener()
+            self._room.close_listeners()
         log.info("retired")
 
     async def _fallen(self) -> None:

@@ -2,15 +2,14 @@
 
 import asyncio
 import math
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
 from typing import Final
 
 from longline.bus.port import Bus
 from longline.errors import LonglineError
 from longline.flow.kept import kept
+from longline.flow.listening import listening
 from longline.model.times import wall_clock
 from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Register
@@ -37,14 +36,14 @@ from longline.room.session.client import ClientConnection, Services
 from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
 from longline.room.wire.addresses import Addresses
-from longline.room.wire.backlog import Backlog
 from longline.room.wire.connection import WireLimits
-from longline.room.wire.listeners import held, listen, resize, serve
+from longline.room.wire.listeners import Accept, Listener, Secure
 from longline.room.wire.ticker import Ticker
 from longline.room.wire.wheel import Wheel
 from longline.saver.app_cache import AppCache
 from longline.saver.bundle import Saver
 from longline.settings import RoomSettings
+from longline.settings.listeners import Port, ports
 from longline.telemetry.faults import Faults
 
 SLICE: Final = 1000  # connections looked at before the loop may serve others
@@ -56,7 +55,7 @@ Report = Callable[[str, str, str], None]  # code, peer's address, message
 
 
 class Room:
-    """Serves devices on one listener until it is stopped.
+    """Serves devices on its listeners until it is stopped.
 
     `fenced` is told the node's name when a bind, or the bus, shows that it was declared dead. Whoever started
     the room then has it go on under a new one, by `rename`.
@@ -205,8 +204,7 @@ class Room:
             [(self.receipts.waiting, RECEIPTS), (self.admission.waiting, settings.connect_queue)],
             self.inbox.failing,
         )
-        self._server: asyncio.Server | None = None
-        self.backlog: Backlog | None = None  # of the listener
+        self.listeners: list[Listener] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._farewell: asyncio.Timeout | None = None  # while the room says goodbye
         self._hopeless = False
@@ -214,11 +212,10 @@ class Room:
     # --- life -------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Starts the tasks and opens the listener. Raises OSError when the port is not to be had."""
-        settings = self._settings
-        listener = None
-        if settings.port:
-            listener = listen(settings.host, settings.port, reuse_port=settings.reuse_port)
+        """Starts the tasks and opens the listeners. Raises SettingsError when a port is not to be had."""
+        for port in ports(self._settings):
+            with listening(port.setting, self._settings.host, port.number):
+                self.listeners.append(self._listener(port))
         await self._bus.open(self._node)
         await self.routes.rebuild()
         for name, work in (
@@ -239,18 +236,30 @@ class Room:
             ("clock", self._clock.run),
         ):
             self._own(f"room.{name}", work)
-        if listener is not None:
-            self._server = await serve(
-                listener, lambda: ClientConnection(self._services), settings.accept_backlog
-            )
-            self.backlog = Backlog(
-                settings.accept_backlog,
-                held=partial(held, listener),
-                accepted=lambda: self.counters.accepted,
-                resize=partial(resize, listener),
-                clock=time.monotonic,
-            )
-            self._own("room.backlog", self.backlog.run)
+        for listener in self.listeners:
+            await listener.open()
+            self._own(f"room.backlog.{listener.port.transport}", listener.run)
+
+    def _listener(self, port: Port) -> Listener:
+        settings = self._settings
+        return Listener(
+            port,
+            settings.host,
+            self._accept(port),
+            secure=self._secure(port),
+            backlog=settings.accept_backlog,
+            reuse_port=settings.reuse_port,
+        )
+
+    def _accept(self, port: Port) -> Accept:
+        """What deals with a connection to this port, from the first byte in clear."""
+        return lambda: ClientConnection(self._services)
+
+    def _secure(self, port: Port) -> Secure | None:
+        """What deciphers for it, where the port has TLS."""
+        if port.transport in ("tls", "wss"):
+            raise NotImplementedError
+        return None
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
@@ -292,10 +301,10 @@ class Room:
         """What lets clients go while the room cannot do its work; `others` and `where` as it wants them."""
         return Shedding(self._sessions, self.counters, self.admission, others=others, where=where)
 
-    def close_listener(self) -> None:
+    def close_listeners(self) -> None:
         """Takes no new connections; those that are there stay."""
-        if self._server is not None:
-            self._server.close()
+        for listener in self.listeners:
+            listener.close()
 
     async def suspend(self) -> None:
         """Takes no new clients, who are told that the server is unavailable, and goes on serving the others.
@@ -336,7 +345,7 @@ class Room:
 
     async def stop(self, grace: float) -> None:
         """Says goodbye to every device, then commits what is still to be; at most `grace` seconds."""
-        self.close_listener()
+        self.close_listeners()
         await self._say_goodbye(grace)
         for task in self._tasks:
             task.cancel()

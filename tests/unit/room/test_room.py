@@ -181,7 +181,7 @@ async def test_a_suspended_room_serves_who_is_there_until_it_is_resumed() -> Non
 async def test_without_its_listener_a_room_serves_those_that_are_there() -> None:
     async with a_site() as site:
         inside = await site.let_in("phone")
-        site.room.close_listener()
+        site.room.close_listeners()
         with pytest.raises(ConnectionRefusedError):
             await site.connect("tablet")
         await site.bus.send("n1", [unicast("phone", 1)])

@@ -1,0 +1,25 @@
+"""Which ports the settings of a room ask for, and what is spoken at each."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from longline.settings.sections.room import RoomSettings
+
+Transport = Literal["tcp", "tls", "ws", "wss"]
+
+
+class Port(Struct, frozen=True):
+    """A port that is to be open: its transport, the setting that it comes from, its number."""
+
+    transport: Transport
+    setting: str
+    number: int
+
+
+def ports(room: RoomSettings) -> list[Port]:
+    """The ports that a room with these settings opens; those with TLS only where there is a certificate."""
+    wanted = [Port("tcp", "room.port", room.port)]
+    if room.tls_cert is not None and room.tls_key is not None:
+        wanted.append(Port("tls", "room.tls_port", room.tls_port))
+    return [port for port in wanted if port.number]
