@@ -229,7 +229,7 @@ def test_something_acts_on_every_setting_that_may_be_set() -> None:
     read = {
         node.attr
         for path in source.rglob("*.py")
-        if "settings" not in path.relative_to(source).parts
+        if "settings" not in path.relative_to(source).parts or path.name == "listeners.py"
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Attribute)
     }

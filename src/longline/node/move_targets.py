@@ -1,8 +1,8 @@
 """Where this room's clients can go: the other rooms, in the order that the dispatcher would name them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from longline.dispatcher.ranking import Endpoint, endpoints, ranked
+from longline.dispatcher.ranking import TRANSPORTS, Endpoint, endpoints, ranked
 from longline.keeper.port import Node
 
 
@@ -13,9 +13,9 @@ class MoveTargets:
         self._node = node
         self._own: Node | None = None
         self._rooms: list[Node] = []
-        self._endpoints: list[Endpoint] = []
+        self._endpoints: Mapping[str, list[Endpoint]] = {}  # by transport
         self._elsewhere: list[Node] = []
-        self._endpoints_elsewhere: list[Endpoint] = []
+        self._endpoints_elsewhere: Mapping[str, list[Endpoint]] = {}
 
     def see(self, members: Sequence[Node]) -> None:
         """Takes a new list of members."""
@@ -30,7 +30,7 @@ class MoveTargets:
             and member.node != name
             and (mine is None or member.pool == mine.pool)
         ]
-        self._endpoints = endpoints(self._rooms, "tcp")
+        self._endpoints = {via: endpoints(self._rooms, via) for via in TRANSPORTS}
         # One that shares our host and its address has what we have, and lacks what we lack.
         self._elsewhere = [
             room
@@ -38,7 +38,7 @@ class MoveTargets:
             if mine is None
             or (room.host, room.addresses.get("mqtt")) != (mine.host, mine.addresses.get("mqtt"))
         ]
-        self._endpoints_elsewhere = endpoints(self._elsewhere, "tcp")
+        self._endpoints_elsewhere = {via: endpoints(self._elsewhere, via) for via in TRANSPORTS}
 
     def any(self) -> bool:
         """Whether another room takes clients."""
@@ -48,17 +48,21 @@ class MoveTargets:
         """Whether another room does that does not share our address on this host."""
         return bool(self._elsewhere)
 
-    def address(self, app: str, device: str) -> str | None:
-        """`host:port` for a client; None where that is the address that it knows, shared with other rooms."""
-        return self._best(self._endpoints, app, device)
+    def address(self, app: str, device: str, via: str) -> str | None:
+        """`host:port` for a client that has come by this transport.
 
-    def address_elsewhere(self, app: str, device: str) -> str | None:
+        None where that is the address that it knows, shared with other rooms, and where the others have none.
+        """
+        return self._best(self._endpoints, app, device, via)
+
+    def address_elsewhere(self, app: str, device: str, via: str) -> str | None:
         """The same, of the rooms elsewhere."""
-        return self._best(self._endpoints_elsewhere, app, device)
+        return self._best(self._endpoints_elsewhere, app, device, via)
 
-    def _best(self, known: list[Endpoint], app: str, device: str) -> str | None:
+    def _best(self, endpoints: Mapping[str, list[Endpoint]], app: str, device: str, via: str) -> str | None:
+        known = endpoints.get(via)
         if not known:
             return None
         best = ranked(known, f"{app}/{device}".encode(), region="", network="", limit=1)[0]
-        own = self._own.addresses.get("mqtt") if self._own is not None else None
+        own = self._own.addresses.get(TRANSPORTS[via]) if self._own is not None else None
         return None if best.address == own else best.address

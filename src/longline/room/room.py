@@ -33,18 +33,22 @@ from longline.room.push.pace import BulkPace
 from longline.room.push.pushes import Pushes
 from longline.room.push.receipts import Receipts
 from longline.room.session.client import ClientConnection, Services
+from longline.room.session.outlet import Where
 from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
 from longline.room.wire.addresses import Addresses
 from longline.room.wire.connection import WireLimits
-from longline.room.wire.listeners import Accept, Listener, Secure
+from longline.room.wire.listeners import Accept, Listener, Secure, Unwrap
+from longline.room.wire.proxied import Proxied, Proxies
 from longline.room.wire.ticker import Ticker
+from longline.room.wire.websocket import WebSocket, WebSocketRules
 from longline.room.wire.wheel import Wheel
 from longline.saver.app_cache import AppCache
 from longline.saver.bundle import Saver
 from longline.settings import RoomSettings
 from longline.settings.listeners import Port, ports
 from longline.telemetry.faults import Faults
+from longline.websocket.upgrade import UpgradeRules
 
 SLICE: Final = 1000  # connections looked at before the loop may serve others
 RECEIPTS: Final = 200_000  # receipts that may wait for the store
@@ -247,13 +251,28 @@ class Room:
             settings.host,
             self._accept(port),
             secure=self._secure(port),
+            unwrap=self._unwrap(),
             backlog=settings.accept_backlog,
             reuse_port=settings.reuse_port,
         )
 
     def _accept(self, port: Port) -> Accept:
         """What deals with a connection to this port, from the first byte in clear."""
-        return lambda: ClientConnection(self._services)
+        services, via = self._services, port.transport
+        if via in ("tcp", "tls"):
+            return lambda origin: ClientConnection(services, via, origin)
+        settings = self._settings
+        upgrade = UpgradeRules(settings.ws_origins, settings.ws_head_size)
+        rules = WebSocketRules(upgrade, settings.ws_frame_size)
+        return lambda origin: WebSocket(ClientConnection(services, via, origin), rules)
+
+    def _unwrap(self) -> Unwrap | None:
+        """What reads the header of a proxy, where there are any."""
+        networks = self._settings.proxy_from
+        if not networks:
+            return None
+        proxies = Proxies(networks, lambda: self._addresses.max_connections)
+        return lambda make: Proxied(self._services, proxies, make)
 
     def _secure(self, port: Port) -> Secure | None:
         """What deciphers for it, where the port has TLS."""
@@ -287,7 +306,7 @@ class Room:
         self._addresses.rate = settings.connect_rate
         self._addresses.rate_per_address = settings.connect_rate_per_address
 
-    def draining(self, others: Callable[[], bool], where: Callable[[str, str], str | None]) -> Draining:
+    def draining(self, others: Callable[[], bool], where: Where) -> Draining:
         """What moves this room's clients elsewhere; `others` and `where` as `Draining` wants them."""
         return Draining(
             lambda: self._node,
@@ -297,7 +316,7 @@ class Room:
             where=where,
         )
 
-    def shedding(self, others: Callable[[], bool], where: Callable[[str, str], str | None]) -> Shedding:
+    def shedding(self, others: Callable[[], bool], where: Where) -> Shedding:
         """What lets clients go while the room cannot do its work; `others` and `where` as it wants them."""
         return Shedding(self._sessions, self.counters, self.admission, others=others, where=where)
 

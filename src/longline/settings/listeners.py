@@ -19,7 +19,10 @@ class Port(Struct, frozen=True):
 
 def ports(room: RoomSettings) -> list[Port]:
     """The ports that a room with these settings opens; those with TLS only where there is a certificate."""
-    wanted = [Port("tcp", "room.port", room.port)]
+    wanted = [Port("tcp", "room.port", room.port), Port("ws", "room.ws_port", room.ws_port)]
     if room.tls_cert is not None and room.tls_key is not None:
-        wanted.append(Port("tls", "room.tls_port", room.tls_port))
+        wanted += [
+            Port("tls", "room.tls_port", room.tls_port),
+            Port("wss", "room.wss_port", room.wss_port),
+        ]
     return [port for port in wanted if port.number]

@@ -13,7 +13,7 @@ NO_HOST: Final = re.compile(r"[^0-9A-Za-z._:%\-]")
 
 
 def request(host: str, port: int, nonce: bytes, path: str = PATH) -> bytes:
-    """The request of a client. `nonce` has 16 bytes, of this connection alone. ValueError for what is no host."""
+    """The request of a client; `nonce` has 16 bytes, of this connection alone. ValueError for no host."""
     name = host.encode("idna").decode("ascii")
     if NO_HOST.search(name):
         raise ValueError(f"{host!r} is no host")
@@ -25,6 +25,7 @@ def request(host: str, port: int, nonce: bytes, path: str = PATH) -> bytes:
 
 
 def key_of(nonce: bytes) -> str:
+    """What a request says of its nonce."""
     return base64.b64encode(nonce).decode("ascii")
 
 
@@ -56,7 +57,9 @@ class Answer:
     def _problem(self, head: Head) -> str | None:
         status = head.line.split(" ")[1]
         if status != "101":
-            return f"the server refuses an upgrade with {status}" if status.isdecimal() else "it has no status"
+            return (
+                f"the server refuses an upgrade with {status}" if status.isdecimal() else "it has no status"
+            )
         if not head.says("upgrade", "websocket") or not head.says("connection", "upgrade"):
             return "the server upgrades to something else"
         if head.one("sec-websocket-accept") != accept_of(self._key):

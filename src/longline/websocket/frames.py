@@ -7,7 +7,8 @@ Memory: nothing is held between frames. Of a frame that is not all there its hea
 control frame, which is at most 131 bytes; the rest is handed on as it comes.
 
 Time: linear in the bytes, however they are cut, but a frame costs some even when it carries nothing. So one
-call reads at most `most` frames, of which `BARREN` may carry nothing; who sends more of these wants to waste our time.
+call reads at most `most` frames, of which `BARREN` may carry nothing; who sends more of these wants to waste
+our time.
 """
 
 from typing import Final, final
@@ -36,7 +37,8 @@ LONGEST_CONTROL: Final = 125  # bytes, section 5.5
 class Failure:
     """Why a peer's bytes are not read any further. `close` is the code to close with, section 7.4.
 
-    `code` is a name for counters and logs; `message` is a sentence of ours and never repeats what the peer sent.
+    `code` is a name for counters and logs; `message` is a sentence of ours and never repeats what the peer
+    sent.
     """
 
     __slots__ = ("close", "code", "message")
@@ -67,8 +69,8 @@ def violation(message: str) -> Refusal:
 class Frames:
     """The frames of one peer, of a client (`masked`) or a server. `largest` is what one may carry, in bytes.
 
-    After each call of `feed`: `ping` is what the latest Ping said, to be answered (one answer is enough for many,
-    section 5.5.3); `closed` is the code of the Close that came, 0 as long as none did; `more` says that
+    After each call of `feed`: `ping` is what the latest Ping said, to be answered (one answer is enough for
+    many, section 5.5.3); `closed` is the code of the Close that came, 0 as long as none did; `more` says that
     frames were left for the next call, which may be without further bytes.
     """
 
@@ -139,9 +141,7 @@ class Frames:
         while pos < size:
             left = self._left
             if left:
-                end = pos + left
-                if end > size:
-                    end = size
+                end = min(pos + left, size)
                 self._left = left - (end - pos)
                 chunks.append(self._unmasked(data[pos:end]))
                 pos = end
@@ -150,41 +150,20 @@ class Frames:
                 self.more = True
                 break
             most -= 1
-            first = data[pos]
-            self._check_first_byte(first)
-            if pos + 1 == size:
+            body, length = self._read_header(data, pos, size)
+            if body == 0:
                 break
-            length = data[pos + 1]
-            if (length >= 0x80) != self._masked:
-                # Section 5.1: a client masks each frame, a server none.
-                raise violation("a frame is not masked" if self._masked else "a frame is masked")
-            length &= 0x7F
-            if first & 0x08 and length > LONGEST_CONTROL:
-                raise violation("a control frame is longer than 125 bytes")  # section 5.5
-            body = pos + 2
-            if length > LONGEST_CONTROL:
-                body += 2 if length == 126 else 8
-                if body > size:
-                    self._check_long_length(data, pos + 2, length)
-                    break
-                length = self._long_length(data, pos + 2, length)
-            if self._masked:
-                body += 4
-                if body > size:
-                    break
+            first = data[pos]
             if first & 0x08:
                 if body + length > size:
                     break
-                payload = data[body : body + length]
-                if self._masked:
-                    payload = masked(payload, data[body - 4 : body])
+                self._control(first & 0x0F, data[body : body + length], data[body - 4 : body])
                 pos = body + length
-                barren += 1
-                self._control(first & 0x0F, payload)
                 if self.closed:
                     break
+                barren += 1
             else:
-                if self._masked and length:
+                if self._masked:
                     self._key = data[body - 4 : body]
                 self._left = length
                 self._fragments = first < 0x80
@@ -196,6 +175,33 @@ class Frames:
                     POLICY_VIOLATION, "websocket_empty_frames", "too many frames that carry nothing"
                 )
         return pos
+
+    def _read_header(self, data: bytes, pos: int, size: int) -> tuple[int, int]:
+        """Where the payload of the frame at `pos` begins, and its length; (0, 0) when a part is missing."""
+        first = data[pos]
+        self._check_first_byte(first)
+        body = pos + 2
+        if body > size:
+            return 0, 0
+        length = data[pos + 1]
+        if (length >= 0x80) != self._masked:
+            # Section 5.1: a client masks each frame, a server none.
+            raise violation("a frame is not masked" if self._masked else "a frame is masked")
+        length &= 0x7F
+        if length > LONGEST_CONTROL:
+            if first & 0x08:
+                raise violation("a control frame is longer than 125 bytes")  # section 5.5
+            body += 2 if length == 126 else 8
+            if length == 127 and size > pos + 2 and data[pos + 2] >= 0x80:
+                raise violation("the length of a frame has its highest bit set")
+            if body > size:
+                return 0, 0
+            length = self._long_length(data[pos + 2 : body])
+        if self._masked:
+            body += 4
+            if body > size:
+                return 0, 0
+        return body, length
 
     def _check_first_byte(self, first: int) -> None:
         """Section 5.2. It takes one byte to know, so a stranger costs no more."""
@@ -218,23 +224,11 @@ class Frames:
             # [MQTT-6.0.0-1]
             raise Refusal(UNSUPPORTED_DATA, "websocket_text", "MQTT comes in binary frames, not in text")
 
-    def _check_long_length(self, data: bytes, pos: int, form: int) -> None:
-        """Of a length that is not all there: what its first byte tells."""
-        if form == 127 and pos < len(data) and data[pos] >= 0x80:
-            raise violation("the length of a frame has its highest bit set")
-
-    def _long_length(self, data: bytes, pos: int, form: int) -> int:
+    def _long_length(self, raw: bytes) -> int:
         """A length of 2 or 8 bytes, section 5.2."""
-        if form == 126:
-            length = data[pos] << 8 | data[pos + 1]
-            if length < 126:
-                raise violation("the length of a frame is written longer than it need be")
-        else:
-            if data[pos] >= 0x80:
-                raise violation("the length of a frame has its highest bit set")
-            length = int.from_bytes(data[pos : pos + 8], "big")
-            if length < 0x10000:
-                raise violation("the length of a frame is written longer than it need be")
+        length = int.from_bytes(raw, "big")
+        if length <= (LONGEST_CONTROL if len(raw) == 2 else 0xFFFF):
+            raise violation("the length of a frame is written longer than it need be")
         if length > self.largest:
             raise Refusal(TOO_BIG, "websocket_too_big", "a frame is larger than allowed")
         return length
@@ -251,7 +245,9 @@ class Frames:
                 self._key = key[turn:] + key[:turn]
         return masked(payload, key)
 
-    def _control(self, opcode: int, payload: bytes) -> None:
+    def _control(self, opcode: int, payload: bytes, key: bytes) -> None:
+        if self._masked:
+            payload = masked(payload, key)
         if opcode == PING:
             self.ping = payload
         elif opcode == CLOSE:
@@ -264,19 +260,19 @@ def read_close(payload: bytes) -> int:
         return NO_STATUS
     if len(payload) == 1:
         raise violation("the code of a Close has one byte")
-    code = payload[0] << 8 | payload[1]
-    if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
-        raise violation("the code of a Close is none that may be sent")
     try:
         payload[2:].decode("utf-8")
     except UnicodeDecodeError:
         raise Refusal(
             INVALID_DATA, "websocket_invalid_data", "the reason of a Close is not well-formed UTF-8"
         ) from None
+    code = payload[0] << 8 | payload[1]
+    if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
+        raise violation("the code of a Close is none that may be sent")
     return code
 
 
-# --- writing --------------------------------------------------------------------------------------------------
+# --- writing ----------------------------------------------------------------------------------------------
 
 
 def binary_frame(data: bytes) -> bytes:

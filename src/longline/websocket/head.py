@@ -4,10 +4,12 @@ Whoever speaks to a WebSocket port is a stranger until its request is judged, an
 could understand differently is none: lines end in CR LF, nothing is folded, no name is followed by a space.
 """
 
+import re
 from typing import Final, final
 
 MOST_FIELDS: Final = 100
 END: Final = b"\r\n\r\n"
+CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 # Section 5.6.2 of RFC 9110: what the name of a field is made of.
 TOKEN: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
@@ -42,6 +44,11 @@ class Head:
         self.line = ""
         self.fields: dict[str, list[str]] = {}
         self.rest = b""
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything has come."""
+        return self.whole or len(self._gathered) > 0
 
     def feed(self, data: bytes) -> None:
         """Takes the next bytes. Raises `BadHead` as soon as it is seen that they are no such head."""
@@ -100,10 +107,7 @@ class Head:
 
     def says(self, name: str, word: str) -> bool:
         """Whether a list has this word among its members, in whatever case."""
-        for member in self.members(name):
-            if member.lower() == word:
-                return True
-        return False
+        return word in [member.lower() for member in self.members(name)]
 
 
 def is_token(name: bytes) -> bool:
@@ -113,7 +117,4 @@ def is_token(name: bytes) -> bool:
 
 def has_control_characters(line: bytes) -> bool:
     """Whether there are others than the tab, section 5.5 of RFC 9110."""
-    for byte in line:
-        if (byte < 0x20 and byte != 0x09) or byte == 0x7F:
-            return True
-    return False
+    return CONTROL.search(line) is not None

@@ -27,6 +27,7 @@ REASONS: Final[dict[int, str]] = {
     408: "Request Timeout",
     426: "Upgrade Required",
     431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
     505: "HTTP Version Not Supported",
 }
 CODES: Final[dict[int, str]] = {
@@ -36,6 +37,7 @@ CODES: Final[dict[int, str]] = {
     408: "upgrade_timeout",
     426: "upgrade_required",
     431: "upgrade_too_large",
+    503: "server_shutting_down",
     505: "upgrade_http_version",
 }
 
@@ -81,6 +83,11 @@ class Upgrade:
         self.answer: bytes | None = None  # the 101, once the request is whole and good
         self.rest = b""  # what came behind the request: frames
         self.refused: Refused | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether the peer has said anything."""
+        return self._head.begun
 
     def feed(self, data: bytes) -> None:
         """Takes the next bytes. Then there is an `answer`, or it is `refused`, or more bytes are wanted."""

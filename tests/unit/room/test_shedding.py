@@ -45,8 +45,8 @@ class CutOff:
     ) -> None:
         await self.back_in_reach()
 
-    def _where(self, app: str, device: str) -> str | None:
-        assert app == "news"
+    def _where(self, app: str, device: str, via: str) -> str | None:
+        assert (app, via) == ("news", "tcp")
         self.gone.append(device)
         return "10.0.0.2:1884"
 

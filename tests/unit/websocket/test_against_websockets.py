@@ -13,8 +13,18 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from longline.websocket.asking import Answer, request
-from longline.websocket.frames import BINARY, CLOSE, PING, Frames, binary_frame, close_payload, control_frame
-from longline.websocket.frames import frame_header, masked, masked_frame
+from longline.websocket.frames import (
+    BINARY,
+    CLOSE,
+    PING,
+    Frames,
+    binary_frame,
+    close_payload,
+    control_frame,
+    frame_header,
+    masked,
+    masked_frame,
+)
 from longline.websocket.upgrade import Upgrade, UpgradeRules
 
 LARGEST = 1 << 20
@@ -34,10 +44,12 @@ def heard(protocol: Protocol) -> list[tuple[int, bytes]]:
 
 payloads = st.binary(max_size=200) | st.sampled_from([bytes(125), bytes(126), bytes(65_535), bytes(65_536)])
 keys = st.binary(min_size=4, max_size=4)
-# Frames as anybody might send them: mostly in order, now and then not. Text, which is theirs to take, is left out.
+# Frames as anybody might send them: mostly in order, now and then not. Text, which is theirs to take, is left
+# out.
 frames = st.lists(
     st.tuples(
-        st.sampled_from([0x82, 0x02, 0x80, 0x00, 0x89, 0x8A, 0x88]) | st.integers(0, 255).filter(lambda b: b & 15 != 1),
+        st.sampled_from([0x82, 0x02, 0x80, 0x00, 0x89, 0x8A, 0x88])
+        | st.integers(0, 255).filter(lambda b: b & 15 != 1),
         payloads | st.sampled_from([b"\x03\xe8", b"\x03\xe8bye", b"\x03\xe8\xff", b"\x03\xed", b"\x0f\xa0"]),
         st.booleans() | st.just(True),
         keys,

@@ -1,4 +1,6 @@
-"""Frames in and out: what they carry, what they may not be, and that nobody can make them cost more than bytes."""
+"""Frames in and out: what they carry, what they may not be, and what they may cost."""
+
+import itertools
 
 import pytest
 from hypothesis import given
@@ -26,7 +28,9 @@ KEY = b"\x01\x80\xff\x7e"
 LARGEST = 1 << 20
 
 
-def raw_frame(first: int, payload: bytes = b"", *, length: bytes | None = None, key: bytes | None = KEY) -> bytes:
+def raw_frame(
+    first: int, payload: bytes = b"", *, length: bytes | None = None, key: bytes | None = KEY
+) -> bytes:
     """A frame as it may not be: its first byte, and its length as it is to be written."""
     bit = 0 if key is None else 0x80
     if length is None:
@@ -39,7 +43,7 @@ def of_client(largest: int = LARGEST) -> Frames:
     return Frames(True, largest)
 
 
-# --- what frames carry ----------------------------------------------------------------------------------------
+# --- what frames carry ------------------------------------------------------------------------------------
 
 SIZES = (0, 1, 3, 4, 5, 124, 125, 126, 127, 300, 65_535, 65_536, 70_001)
 
@@ -77,10 +81,14 @@ def test_slicing_never_changes_what_arrives(step: int) -> None:
 
 
 @given(
-    st.lists(st.tuples(st.binary(max_size=200), st.booleans(), st.binary(min_size=4, max_size=4)), max_size=12),
+    st.lists(
+        st.tuples(st.binary(max_size=200), st.booleans(), st.binary(min_size=4, max_size=4)), max_size=12
+    ),
     st.data(),
 )
-def test_any_frames_cut_anywhere_carry_the_same(parts: list[tuple[bytes, bool, bytes]], data: st.DataObject) -> None:
+def test_any_frames_cut_anywhere_carry_the_same(
+    parts: list[tuple[bytes, bool, bytes]], data: st.DataObject
+) -> None:
     stream = b""
     begun = False
     for payload, final, key in parts:
@@ -90,7 +98,7 @@ def test_any_frames_cut_anywhere_carry_the_same(parts: list[tuple[bytes, bool, b
     cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=8).map(sorted))
     frames = of_client()
     edges = [0, *cuts, len(stream)]
-    out = b"".join(frames.feed(stream[a:b]) for a, b in zip(edges, edges[1:], strict=False))
+    out = b"".join(frames.feed(stream[a:b]) for a, b in itertools.pairwise(edges))
     assert out == b"".join(payload for payload, _, _ in parts)
     assert frames.failure is None
 
@@ -112,7 +120,7 @@ def test_an_idle_connection_holds_nothing() -> None:
     assert frames.held == 0
 
 
-# --- control frames -------------------------------------------------------------------------------------------
+# --- control frames ---------------------------------------------------------------------------------------
 
 
 def test_the_latest_ping_is_to_be_answered() -> None:
@@ -124,10 +132,14 @@ def test_the_latest_ping_is_to_be_answered() -> None:
     assert frames.ping is None
 
 
-@pytest.mark.parametrize(("payload", "code"), [(b"", NO_STATUS), (b"\x03\xe8", 1000), (b"\x0f\xa0gone\xc3\xa4", 4000)])
+@pytest.mark.parametrize(
+    ("payload", "code"), [(b"", NO_STATUS), (b"\x03\xe8", 1000), (b"\x0f\xa0gone\xc3\xa4", 4000)]
+)
 def test_a_close_tells_its_code_and_nothing_behind_it_is_read(payload: bytes, code: int) -> None:
     frames = of_client()
-    data = frames.feed(masked_frame(BINARY, b"last", KEY) + masked_frame(CLOSE, payload, KEY) + b"\xff\xff\xff")
+    data = frames.feed(
+        masked_frame(BINARY, b"last", KEY) + masked_frame(CLOSE, payload, KEY) + b"\xff\xff\xff"
+    )
     assert data == b"last"
     assert frames.closed == code
     assert frames.failure is None
@@ -148,7 +160,7 @@ def test_a_control_frame_cut_into_bytes_is_read_whole(opcode: int) -> None:
     assert frames.closed == (1000 if opcode == CLOSE else 0)
 
 
-# --- what frames may not be -----------------------------------------------------------------------------------
+# --- what frames may not be -------------------------------------------------------------------------------
 
 BAD = {
     "unmasked": (raw_frame(0x80 | BINARY, b"a", key=None), 1002),
@@ -158,7 +170,9 @@ BAD = {
     "first reserved bit": (raw_frame(0xC0 | BINARY, b"a"), 1002),
     "second reserved bit": (raw_frame(0xA0 | BINARY, b"a"), 1002),
     "third reserved bit": (raw_frame(0x90 | BINARY, b"a"), 1002),
-    **{f"opcode {opcode}": (raw_frame(0x80 | opcode), 1002) for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)},
+    **{
+        f"opcode {opcode}": (raw_frame(0x80 | opcode), 1002) for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)
+    },
     "going on with nothing": (raw_frame(0x80 | CONTINUATION, b"a"), 1002),
     "a message in a message": (raw_frame(BINARY, b"") + raw_frame(0x80 | BINARY, b"a"), 1002),
     "text in a message": (raw_frame(BINARY, b"") + raw_frame(0x80 | TEXT, b"a"), 1002),
@@ -168,7 +182,10 @@ BAD = {
     "a Pong with 8 bytes of length": (raw_frame(0x80 | PONG, b"", length=b"\x7f" + bytes(8)), 1002),
     "2 bytes of length for 125": (raw_frame(0x80 | BINARY, b"a" * 125, length=b"\x7e\x00\x7d"), 1002),
     "2 bytes of length for none": (raw_frame(0x80 | BINARY, b"", length=b"\x7e\x00\x00"), 1002),
-    "8 bytes of length for 65535": (raw_frame(0x80 | BINARY, b"a", length=b"\x7f" + (65_535).to_bytes(8)), 1002),
+    "8 bytes of length for 65535": (
+        raw_frame(0x80 | BINARY, b"a", length=b"\x7f" + (65_535).to_bytes(8)),
+        1002,
+    ),
     "a length of 2 to the 63rd": (raw_frame(0x80 | BINARY, b"a", length=b"\x7f\x80" + bytes(7)), 1002),
     "all ones for a length": (raw_frame(0x80 | BINARY, b"a", length=b"\x7f" + b"\xff" * 8), 1002),
     "a length of 2 to the 62nd": (raw_frame(0x80 | BINARY, b"a", length=b"\x7f\x40" + bytes(7)), 1009),
@@ -225,7 +242,7 @@ def test_no_bytes_raise_or_make_it_hold_more_than_a_control_frame(data: bytes, s
         assert frames.held <= 131
 
 
-# --- what they may cost ---------------------------------------------------------------------------------------
+# --- what they may cost -----------------------------------------------------------------------------------
 
 WASTE = {
     "empty fragments": raw_frame(BINARY) + raw_frame(CONTINUATION) * (BARREN + 10),
@@ -278,7 +295,7 @@ def test_what_is_held_can_be_dropped() -> None:
     assert frames.held == 0
 
 
-# --- writing --------------------------------------------------------------------------------------------------
+# --- writing ----------------------------------------------------------------------------------------------
 
 
 def test_a_close_without_a_code_is_empty() -> None:

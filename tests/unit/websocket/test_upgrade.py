@@ -189,7 +189,13 @@ def test_an_old_client_is_told_the_version() -> None:
 
 @pytest.mark.parametrize(
     ("offered", "chosen"),
-    [("mqtt", "mqtt"), ("mqttv3.1", "mqttv3.1"), ("mqttv3.1, mqtt", "mqtt"), ("chat,mqtt", "mqtt"), ("", None)],
+    [
+        ("mqtt", "mqtt"),
+        ("mqttv3.1", "mqttv3.1"),
+        ("mqttv3.1, mqtt", "mqtt"),
+        ("chat,mqtt", "mqtt"),
+        ("", None),
+    ],
 )
 def test_the_subprotocol_is_mqtt(offered: str, chosen: str | None) -> None:
     """[MQTT-6.0.0-4]"""
@@ -257,7 +263,7 @@ def test_a_refusal_never_repeats_what_the_peer_said() -> None:
     assert "script" not in refused.message
 
 
-# --- the client's end -----------------------------------------------------------------------------------------
+# --- the client's end -------------------------------------------------------------------------------------
 
 NONCE = b"the sample nonce"
 

@@ -22,6 +22,7 @@ from longline.register.port import Register
 from longline.room.life.authority import ANONYMOUS
 from longline.room.life.drain_pace import Pace, Watch
 from longline.room.session.client import Services
+from longline.room.session.outlet import Where
 from longline.room.session.session import Session
 
 TICK: Final = 0.1  # s
@@ -85,8 +86,8 @@ class Draining:
     """One for a room.
 
     `node` names this node. `others` says whether another room takes clients now. `where` names the server, as
-    `host:port`, that a client, by the names of its app and device, should go to; None where it should come
-    back by the address that it knows.
+    `host:port`, that a client, by the names of its app and device and its transport, should go to; None where
+    it should come back by the address that it knows.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class Draining:
         services: Services,
         register: Register,
         others: Callable[[], bool],
-        where: Callable[[str, str], str | None],
+        where: Where,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Callable[[], float] = random_module.random,
@@ -278,8 +279,9 @@ class Draining:
         if not session.device.startswith(ANONYMOUS):  # else it comes back by another name
             self._watch.add(session.tenant.app, session.device, now)
         reason = ReasonCode.SERVER_MOVED if self._plan.for_good else ReasonCode.USE_ANOTHER_SERVER
-        server = self._where(session.tenant.name, session.device)
-        attachment.outlet.move(reason, server, int(self._random() * self._plan.jitter * 1000))
+        outlet = attachment.outlet
+        server = self._where(session.tenant.name, session.device, outlet.via)
+        outlet.move(reason, server, int(self._random() * self._plan.jitter * 1000))
 
     async def _close_rest(self) -> None:
         self._services.redirect = self._where if self._others() else None

@@ -22,6 +22,7 @@ from longline.room.counters import RoomCounters
 from longline.room.life.admission import Admission
 from longline.room.life.authority import ANONYMOUS
 from longline.room.life.draining import busy, here
+from longline.room.session.outlet import Where
 from longline.room.session.session import Session
 from longline.room.session.sessions import Sessions
 
@@ -46,7 +47,8 @@ class Shedding:
     is let in meanwhile.
 
     `others` says whether there are rooms elsewhere; `where` names one, as `host:port`, for a client by the
-    names of its app and device, or None where it should come back by the address that it knows.
+    names of its app and device and its transport, or None where it should come back by the address that it
+    knows.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class Shedding:
         admission: Admission,
         *,
         others: Callable[[], bool],
-        where: Callable[[str, str], str | None],
+        where: Where,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Callable[[], float] = random_module.random,
     ) -> None:
@@ -136,4 +138,5 @@ class Shedding:
             self._gone.add((app, device))
         self._counters.shed += 1
         after = int(self._random() * JITTER * 1000)
-        attachment.outlet.move(ReasonCode.USE_ANOTHER_SERVER, self._where(app, device), after)
+        outlet = attachment.outlet
+        outlet.move(ReasonCode.USE_ANOTHER_SERVER, self._where(app, device, outlet.via), after)

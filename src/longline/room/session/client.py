@@ -40,6 +40,7 @@ from longline.room.pubsub.fanout import Fanout
 from longline.room.pubsub.rooms import NOT_YET
 from longline.room.pubsub.rules import ALIAS, RECEIVE_MAXIMUM, Rules, reserved
 from longline.room.push.pushes import Pushes
+from longline.room.session.outlet import Where
 from longline.room.session.session import Attachment, Gone, Session
 from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
@@ -55,8 +56,7 @@ NO_SUBSCRIBERS: Final = 0x10  # as a number: in compiled code a member of an enu
 class Services(Wire):
     """What all clients of a room share. `admit` answers a CONNECT, then or later.
 
-    `redirect`, while nobody is let in, names the server (`host:port`) for a client by the names of its app
-    and device, or None where it should come back by the address that it knows.
+    `redirect`, while nobody is let in, names the server that a client is to go to.
     """
 
     __slots__ = ("admit", "fanout", "pushes", "redirect", "rules", "sessions")
@@ -86,7 +86,7 @@ class Services(Wire):
         self.pushes = pushes
         self.rules = rules
         self.admit = admit
-        self.redirect: Callable[[str, str], str | None] | None = None
+        self.redirect: Where | None = None
 
 
 @final
@@ -98,8 +98,8 @@ class ClientConnection(Connection):
 
     __slots__ = ("asked_at", "attachment")
 
-    def __init__(self, services: Services) -> None:
-        super().__init__(services)
+    def __init__(self, services: Services, via: str = "tcp", origin: str | None = None) -> None:
+        super().__init__(services, via, origin)
         self.attachment: Attachment | None = None
         self.asked_at = 0.0
 
@@ -156,7 +156,8 @@ class ClientConnection(Connection):
         if redirect is None:
             services.admit(self, packet)
         else:
-            self.move(ReasonCode.USE_ANOTHER_SERVER, redirect(packet.username or "", packet.client_id), 0)
+            server = redirect(packet.username or "", packet.client_id, self.via)
+            self.move(ReasonCode.USE_ANOTHER_SERVER, server, 0)
 
     def _disconnect(self) -> None:
         first = self.attachment
