@@ -42,6 +42,8 @@ HOT_MODULES = (
     "room/wire/proxy_header.py",
     "room/wire/websocket.py",
     "room/wire/wheel.py",
+    "tls/connection.py",
+    "tls/counters.py",
     "websocket/*.py",
     "bench/hot/*.py",
 )

@@ -26,6 +26,14 @@ _HTTP: Final = {
     "displaced": "Idle HTTP connections closed to make room for others.",
     "refused": "HTTP connections ended before a request of theirs was looked at, by code.",
 }
+_TLS: Final = {
+    "failed": "TLS handshakes that failed, and connections broken off later, by kind.",
+    "handshakes": "TLS handshakes that succeeded.",
+    "handshaking": "Connections whose TLS handshake is not over.",
+    "reload_failures": "Changed certificates that could not be used: the one before stays in use.",
+    "reloads": "Changed certificates that were put to use.",
+    "resumed": "TLS handshakes that a ticket made short.",
+}
 _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
     "files": {
         "limit": "Files that this process may have open.",
@@ -124,6 +132,8 @@ _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
         "sends_running": "Sends under way.",
     },
     "http": _HTTP,
+    "http_tls": _TLS,
+    "room_tls": _TLS,
     "status": _HTTP,
     "gc": {
         "collected": "Objects that the garbage collector freed.",

@@ -41,11 +41,13 @@ class Fronts:
         *,
         limit: int,
         shared: bool = False,
+        secure: Callable[[object], object] | None = None,
     ) -> None:
         """Serves an application on an address, unless the port is 0; `opened` closes it.
 
         `part` is the name of its figures, `setting` the one that the port comes from, `limit` how many
         connections there may be at once. A `shared` port has other processes of this host behind it, too.
+        `secure` puts TLS below a connection.
         """
         host, port = address
         connections = HttpConnections(limit, self._report, self._faults)
@@ -60,6 +62,7 @@ class Fronts:
             faults=self._faults,
             grace=self._grace,
             reuse_port=shared,
+            secure=secure,
         )
         with listening(setting, host, port):
             await server.start()

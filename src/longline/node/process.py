@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from longline.center.api import application
 from longline.center.auth import digest, new_device_secret, new_server_key
+from longline.center.connection import HEAD_WITHIN
 from longline.center.counters import GAUGES, LABELS
 from longline.center.service import CenterService, Metrics
 from longline.coordinator.coordinator import Coordinator
@@ -44,9 +45,12 @@ from longline.telemetry.collector import CONTENT_TYPE, NodeCollector
 from longline.telemetry.faults import Faults
 from longline.telemetry.logs import OncePerPeer
 from longline.telemetry.loop import GcPauses, LoopProbe, quiet_gc, task_count
+from longline.tls.counters import GAUGES as TLS_GAUGES
+from longline.tls.service import TlsService
 from longline.version import VERSION
 
 ROLES: Final = ("room", "center", "dispatcher", "coordinator")
+FRONT_HANDSHAKES: Final = 500  # of HTTPS at once
 STATUS_CONNECTIONS: Final = 64  # at once, of those who look at probes and figures
 ISOLATED: Final = "1 while this process cannot reach its store, or was taken for dead and has no new name."
 STORE_GONE: Final = 3.0  # s of silence of the store after which a process that is to end does without it
@@ -81,6 +85,7 @@ class Process:
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = False
         self._room: Room | None = None
+        self._room_tls: TlsService | None = None
         self._center: CenterService | None = None
         self._dispatcher: Dispatcher | None = None
         self._coordinator: Coordinator | None = None
@@ -266,8 +271,21 @@ class Process:
         self._collector.figures("coordinator", coordinator.statistics)
 
     def _make_room(self, engines: Engines) -> Room:
+        settings = self.settings.room
+        if settings.tls_cert is not None and settings.tls_key is not None:
+            self._room_tls = TlsService(
+                "room.tls",
+                settings.tls_cert,
+                settings.tls_key,
+                settings.tls_client_ca,
+                folder=self.settings.data_dir,
+                report=self._report,
+                faults=self.faults,
+                limit=settings.tls_handshakes,
+                timeout=settings.tls_handshake_timeout,
+            )
         return Room(
-            self._files.within(self.settings.room),
+            self._files.within(settings),
             self.name,
             saver=engines.saver,
             register=engines.register,
@@ -275,6 +293,7 @@ class Process:
             report=self._report,
             faults=self.faults,
             fenced=self.membership.fenced,
+            secure=None if self._room_tls is None else self._room_tls.secure,
         )
 
     async def _open_room(self, room: Room, engines: Engines, opened: AsyncExitStack) -> None:
@@ -283,6 +302,8 @@ class Process:
         await room.start()
         self._tasks += room.tasks
         room_metrics(self._collector, room)
+        if self._room_tls is not None:
+            self._own_tls("room", self._room_tls)
 
     async def _stop_room(self, room: Room) -> None:
         grace = self.settings.node.shutdown_grace
@@ -348,7 +369,37 @@ class Process:
                 opened,
                 limit=min(front.max_connections, max(8, files // 4)),  # most files are for devices
                 shared=front.reuse_port,
+                secure=self._front_secure(),
             )
+
+    def _front_secure(self) -> Callable[[object], object] | None:
+        """What deciphers for the API, where it has a certificate."""
+        front = self.settings.center
+        if front.tls_cert is None or front.tls_key is None:
+            return None
+        tls = TlsService(
+            "center.tls",
+            front.tls_cert,
+            front.tls_key,
+            folder=self.settings.data_dir,
+            report=self._report,
+            faults=self.faults,
+            limit=FRONT_HANDSHAKES,
+            timeout=HEAD_WITHIN,
+            protocols=["http/1.1"],
+        )
+        self._own_tls("http", tls)
+        return tls.secure
+
+    def _own_tls(self, part: str, tls: TlsService) -> None:
+        certificates = tls.certificates
+        self._own(f"{part}.certificate", certificates.run)
+        self._collector.add(f"{part}_tls", tls.counters, gauges=TLS_GAUGES)
+        self._collector.gauge(
+            f"{part}_tls_certificate_seconds",
+            "Seconds until the certificate in use is not good any more.",
+            lambda: certificates.seconds_left,
+        )
 
     def _takes_traffic(self) -> bool:
         return not self._away()

@@ -33,7 +33,6 @@ from longline.room.push.pace import BulkPace
 from longline.room.push.pushes import Pushes
 from longline.room.push.receipts import Receipts
 from longline.room.session.client import ClientConnection, Services
-from longline.room.session.outlet import Where
 from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
 from longline.room.wire.addresses import Addresses
@@ -56,10 +55,11 @@ APPS_KNOWN_FOR: Final = 60.0  # s: how long a change may go unnoticed of which t
 APPS_UNKNOWN_FOR: Final = 5.0  # s that a name without an app is remembered as such
 
 Report = Callable[[str, str, str], None]  # code, peer's address, message
+Where = Callable[[str, str, str], str | None]  # of an app, a device and its transport: host:port
 
 
 class Room:
-    """Serves devices on its listeners until it is stopped.
+    """Serves devices on its listeners until it is stopped; `secure` deciphers for those with TLS.
 
     `fenced` is told the node's name when a bind, or the bus, shows that it was declared dead. Whoever started
     the room then has it go on under a new one, by `rename`.
@@ -76,6 +76,7 @@ class Room:
         report: Report,
         faults: Faults,
         fenced: Callable[[str], None],
+        secure: Secure | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._settings = settings
@@ -208,6 +209,7 @@ class Room:
             [(self.receipts.waiting, RECEIPTS), (self.admission.waiting, settings.connect_queue)],
             self.inbox.failing,
         )
+        self._secure = secure
         self.listeners: list[Listener] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._farewell: asyncio.Timeout | None = None  # while the room says goodbye
@@ -250,21 +252,21 @@ class Room:
             port,
             settings.host,
             self._accept(port),
-            secure=self._secure(port),
             unwrap=self._unwrap(),
+            secure=self._secure if port.transport in ("tls", "wss") else None,
             backlog=settings.accept_backlog,
             reuse_port=settings.reuse_port,
         )
 
     def _accept(self, port: Port) -> Accept:
         """What deals with a connection to this port, from the first byte in clear."""
-        services, via = self._services, port.transport
-        if via in ("tcp", "tls"):
-            return lambda origin: ClientConnection(services, via, origin)
+        services = self._services
+        if port.transport in ("tcp", "tls"):
+            return lambda origin: ClientConnection(services, origin)
         settings = self._settings
         upgrade = UpgradeRules(settings.ws_origins, settings.ws_head_size)
         rules = WebSocketRules(upgrade, settings.ws_frame_size)
-        return lambda origin: WebSocket(ClientConnection(services, via, origin), rules)
+        return lambda origin: WebSocket(ClientConnection(services, origin), rules)
 
     def _unwrap(self) -> Unwrap | None:
         """What reads the header of a proxy, where there are any."""
@@ -273,12 +275,6 @@ class Room:
             return None
         proxies = Proxies(networks, lambda: self._addresses.max_connections)
         return lambda make: Proxied(self._services, proxies, make)
-
-    def _secure(self, port: Port) -> Secure | None:
-        """What deciphers for it, where the port has TLS."""
-        if port.transport in ("tls", "wss"):
-            raise NotImplementedError
-        return None
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:

@@ -193,9 +193,12 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
             "store.url",
             "credentials belong in store.username and store.password, which are never shown",
         )
-    if (room.tls_cert is None) != (room.tls_key is None):
-        missing = "room.tls_key" if room.tls_key is None else "room.tls_cert"
-        yield missing, "a certificate and its key are set together or not at all"
+    for section, part in (("room", room), ("center", settings.center)):
+        if (part.tls_cert is None) != (part.tls_key is None):
+            missing = "tls_key" if part.tls_key is None else "tls_cert"
+            yield f"{section}.{missing}", "a certificate and its key are set together or not at all"
+    if room.tls_client_ca is not None and room.tls_cert is None and room.tls_key is None:
+        yield "room.tls_client_ca", "clients show certificates to a listener with TLS: set room.tls_cert too"
     if room.connect_packet_size > room.max_packet_size:
         yield "room.connect_packet_size", "cannot be over room.max_packet_size"
     if room.default_keep_alive > room.max_keep_alive:

@@ -40,7 +40,7 @@ class Behind(Peer):
 
     def _make(self, origin: str | None) -> object:
         self.made += 1
-        self.connection = ClientConnection(self.room.services, "tcp", origin)
+        self.connection = ClientConnection(self.room.services, origin)
         if self._web:
             return WebSocket(self.connection, WebSocketRules(UpgradeRules((), 8192), 1 << 20))
         return self.connection

@@ -45,8 +45,8 @@ class CutOff:
     ) -> None:
         await self.back_in_reach()
 
-    def _where(self, app: str, device: str, via: str) -> str | None:
-        assert (app, via) == ("news", "tcp")
+    def _where(self, app: str, device: str, transport: str) -> str | None:
+        assert app == "news"
         self.gone.append(device)
         return "10.0.0.2:1884"
 

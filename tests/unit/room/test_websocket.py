@@ -53,7 +53,7 @@ class Page(Peer):
     def __init__(self, room: RoomFixture, version: int = MQTT_5_0, rules: WebSocketRules = RULES) -> None:
         self.room = room
         self.version = version
-        self.connection = ClientConnection(room.services, "ws")
+        self.connection = ClientConnection(room.services)
         self.carrier = WebSocket(self.connection, rules)
         self.wire = FakeTransport(room.turns, PEER)
         self.wire.protocol = cast(ClientConnection, self.carrier)
@@ -242,7 +242,7 @@ def test_the_address_and_the_socket_are_those_below() -> None:
     room = RoomFixture()
     page = let_in(room)
     assert page.connection.peer == PEER[0]
-    assert page.connection.via == "ws"
+    assert page.connection.came_by == "ws"
 
 
 # --- frames that take a turn of their own -------------------------------------------------------------

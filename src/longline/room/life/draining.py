@@ -22,7 +22,6 @@ from longline.register.port import Register
 from longline.room.life.authority import ANONYMOUS
 from longline.room.life.drain_pace import Pace, Watch
 from longline.room.session.client import Services
-from longline.room.session.outlet import Where
 from longline.room.session.session import Session
 
 TICK: Final = 0.1  # s
@@ -86,8 +85,8 @@ class Draining:
     """One for a room.
 
     `node` names this node. `others` says whether another room takes clients now. `where` names the server, as
-    `host:port`, that a client, by the names of its app and device and its transport, should go to; None where
-    it should come back by the address that it knows.
+    `host:port`, that a client, by the names of its app and device and the transport that it came by, should
+    go to; None where it should come back by the address that it knows.
     """
 
     def __init__(
@@ -97,7 +96,7 @@ class Draining:
         services: Services,
         register: Register,
         others: Callable[[], bool],
-        where: Where,
+        where: Callable[[str, str, str], str | None],
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Callable[[], float] = random_module.random,
@@ -280,7 +279,7 @@ class Draining:
             self._watch.add(session.tenant.app, session.device, now)
         reason = ReasonCode.SERVER_MOVED if self._plan.for_good else ReasonCode.USE_ANOTHER_SERVER
         outlet = attachment.outlet
-        server = self._where(session.tenant.name, session.device, outlet.via)
+        server = self._where(session.tenant.name, session.device, outlet.came_by)
         outlet.move(reason, server, int(self._random() * self._plan.jitter * 1000))
 
     async def _close_rest(self) -> None:

@@ -22,7 +22,6 @@ from longline.room.counters import RoomCounters
 from longline.room.life.admission import Admission
 from longline.room.life.authority import ANONYMOUS
 from longline.room.life.draining import busy, here
-from longline.room.session.outlet import Where
 from longline.room.session.session import Session
 from longline.room.session.sessions import Sessions
 
@@ -47,8 +46,8 @@ class Shedding:
     is let in meanwhile.
 
     `others` says whether there are rooms elsewhere; `where` names one, as `host:port`, for a client by the
-    names of its app and device and its transport, or None where it should come back by the address that it
-    knows.
+    names of its app and device and the transport that it came by, or None where it should come back by the
+    address that it knows.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class Shedding:
         admission: Admission,
         *,
         others: Callable[[], bool],
-        where: Where,
+        where: Callable[[str, str, str], str | None],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Callable[[], float] = random_module.random,
     ) -> None:
@@ -139,4 +138,4 @@ class Shedding:
         self._counters.shed += 1
         after = int(self._random() * JITTER * 1000)
         outlet = attachment.outlet
-        outlet.move(ReasonCode.USE_ANOTHER_SERVER, self._where(app, device, outlet.via), after)
+        outlet.move(ReasonCode.USE_ANOTHER_SERVER, self._where(app, device, outlet.came_by), after)

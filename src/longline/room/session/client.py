@@ -40,7 +40,6 @@ from longline.room.pubsub.fanout import Fanout
 from longline.room.pubsub.rooms import NOT_YET
 from longline.room.pubsub.rules import ALIAS, RECEIVE_MAXIMUM, Rules, reserved
 from longline.room.push.pushes import Pushes
-from longline.room.session.outlet import Where
 from longline.room.session.session import Attachment, Gone, Session
 from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
@@ -56,7 +55,9 @@ NO_SUBSCRIBERS: Final = 0x10  # as a number: in compiled code a member of an enu
 class Services(Wire):
     """What all clients of a room share. `admit` answers a CONNECT, then or later.
 
-    `redirect`, while nobody is let in, names the server that a client is to go to.
+    `redirect`, while nobody is let in, names the server (`host:port`) for a client by the names of its app
+    and device and the transport that it came by, or None where it should come back by the address that it
+    knows.
     """
 
     __slots__ = ("admit", "fanout", "pushes", "redirect", "rules", "sessions")
@@ -86,7 +87,7 @@ class Services(Wire):
         self.pushes = pushes
         self.rules = rules
         self.admit = admit
-        self.redirect: Where | None = None
+        self.redirect: Callable[[str, str, str], str | None] | None = None
 
 
 @final
@@ -98,8 +99,8 @@ class ClientConnection(Connection):
 
     __slots__ = ("asked_at", "attachment")
 
-    def __init__(self, services: Services, via: str = "tcp", origin: str | None = None) -> None:
-        super().__init__(services, via, origin)
+    def __init__(self, services: Services, origin: str | None = None) -> None:
+        super().__init__(services, origin)
         self.attachment: Attachment | None = None
         self.asked_at = 0.0
 
@@ -156,7 +157,7 @@ class ClientConnection(Connection):
         if redirect is None:
             services.admit(self, packet)
         else:
-            server = redirect(packet.username or "", packet.client_id, self.via)
+            server = redirect(packet.username or "", packet.client_id, self.came_by)
             self.move(ReasonCode.USE_ANOTHER_SERVER, server, 0)
 
     def _disconnect(self) -> None:

@@ -1,16 +1,11 @@
 """A connection as the rest of the room sees it."""
 
-from collections.abc import Callable
 from typing import Final
 
 from longline.mqtt.packets import MQTT_3_1_1, MQTT_5_0
 from longline.mqtt.reasons import ReasonCode
 
 UNSET: Final = -1
-
-Where = Callable[[str, str, str], str | None]
-"""The server (`host:port`) for a client by the names of its app and device and by its transport; None where
-it should come back by the address that it knows."""
 
 
 class Outlet:
@@ -19,21 +14,25 @@ class Outlet:
     An abstract class and no Protocol: compiled code calls it by a table, as fast as itself.
     """
 
-    __slots__ = ("blocked", "ended", "limited", "mqtt5", "slot", "touched", "via")
+    __slots__ = ("blocked", "ended", "limited", "mqtt5", "slot", "touched")
 
-    def __init__(self, via: str = "tcp") -> None:
+    def __init__(self) -> None:
         self.blocked = False  # it holds more than it should: what can wait is not written
         self.ended = False  # we close: nothing more is taken or written
         self.limited = False  # the client has a Maximum Packet Size: `takes` is to be asked
         self.mqtt5 = False  # or 3.1.1; once the client has said it
         self.touched = False  # in the turn's list of connections to flush
         self.slot = UNSET  # where the wheel has it
-        self.via = via  # the transport that the client has come by: tcp, tls, ws or wss
 
     @property
     def version(self) -> int:
         """The client's protocol level."""
         return MQTT_5_0 if self.mqtt5 else MQTT_3_1_1
+
+    @property
+    def came_by(self) -> str:
+        """The transport that the client has come by: `tcp`, `tls`, `ws` or `wss`."""
+        raise NotImplementedError
 
     def takes(self, size: int) -> bool:
         """Whether a packet of so many bytes is within the client's Maximum Packet Size."""

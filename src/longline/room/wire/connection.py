@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, final
 
+from longline.flow.unread import UNKNOWN, unread
 from longline.mqtt.link import Link, Phase, Role
 from longline.mqtt.moving import MOVED_TOPIC, moved_notice, moved_properties
 from longline.mqtt.packets import MQTT_5_0, PUBLISH, Connack, Packet, Publish
@@ -17,7 +18,6 @@ from longline.room.counters import RoomCounters
 from longline.room.session.outlet import Outlet
 from longline.room.turn import Turn
 from longline.room.wire.answers import Answers
-from longline.room.wire.unread import UNKNOWN, unread
 from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
 
@@ -117,8 +117,8 @@ class Connection(Outlet):
 
     __slots__ = ("_extras", "going_away", "keep_alive", "link", "transport", "waiting", "wire")
 
-    def __init__(self, wire: Wire, via: str = "tcp", origin: str | None = None) -> None:
-        super().__init__(via)
+    def __init__(self, wire: Wire, origin: str | None = None) -> None:
+        super().__init__()
         self.wire = wire
         self.link = Link(Role.SERVER, wire.limits.max_packet_size, wire.limits.connect_packet_size)
         self.transport: asyncio.Transport | None = None  # None as well when it is gone
@@ -152,6 +152,11 @@ class Connection(Outlet):
         transport = self.transport
         name = transport.get_extra_info("peername") if transport is not None else None
         return str(name[0]) if name else None
+
+    @property
+    def came_by(self) -> str:
+        transport = self.transport
+        return "tcp" if transport is None else str(transport.get_extra_info("transport", "tcp"))
 
     # --- what the derived class does --------------------------------------------------------------
 

@@ -252,4 +252,8 @@ class WebSocket:
 
     def get_extra_info(self, name: str, default: object = None) -> object:
         transport = self._transport
-        return default if transport is None else transport.get_extra_info(name, default)
+        if transport is None:
+            return default
+        if name == "transport":
+            return "wss" if transport.get_extra_info(name) == "tls" else "ws"
+        return transport.get_extra_info(name, default)
