@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
+import structlog
+
 from longline.bus.port import Bus
-from longline.errors import LonglineError
+from longline.errors import LonglineError, SettingsError
 from longline.flow.kept import kept
 from longline.flow.listening import listening
 from longline.model.times import wall_clock
@@ -53,6 +55,8 @@ SLICE: Final = 1000  # connections looked at before the loop may serve others
 RECEIPTS: Final = 200_000  # receipts that may wait for the store
 APPS_KNOWN_FOR: Final = 60.0  # s: how long a change may go unnoticed of which this room was not told
 APPS_UNKNOWN_FOR: Final = 5.0  # s that a name without an app is remembered as such
+
+log = structlog.get_logger("longline.room")
 
 Report = Callable[[str, str, str], None]  # code, peer's address, message
 Where = Callable[[str, str, str], str | None]  # of an app, a device and its transport: host:port
@@ -211,6 +215,7 @@ class Room:
         )
         self._secure = secure
         self.listeners: list[Listener] = []
+        self.without: set[str] = set()  # transports whose port nobody has asked for, and another has
         self._tasks: list[asyncio.Task[None]] = []
         self._farewell: asyncio.Timeout | None = None  # while the room says goodbye
         self._hopeless = False
@@ -218,10 +223,19 @@ class Room:
     # --- life -------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Starts the tasks and opens the listeners. Raises SettingsError when a port is not to be had."""
+        """Starts the tasks and opens the listeners. Raises SettingsError when a port is not to be had.
+
+        `without` then says which of those that are open by default another program has.
+        """
         for port in ports(self._settings):
-            with listening(port.setting, self._settings.host, port.number):
-                self.listeners.append(self._listener(port))
+            try:
+                with listening(port.setting, self._settings.host, port.number):
+                    self.listeners.append(self._listener(port))
+            except SettingsError as error:
+                if not port.unasked:
+                    raise
+                self.without.add(port.transport)
+                log.warning("port_done_without", setting=port.setting, reason=error.message)
         await self._bus.open(self._node)
         await self.routes.rebuild()
         for name, work in (

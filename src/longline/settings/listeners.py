@@ -1,12 +1,15 @@
 """Which ports the settings of a room ask for, and what is spoken at each."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from longline.settings.sections.room import RoomSettings
 
 Transport = Literal["tcp", "tls", "ws", "wss"]
+
+_DEFAULTS: Final = RoomSettings()
+UNASKED: Final = {("ws", _DEFAULTS.ws_port), ("wss", _DEFAULTS.wss_port)}
 
 
 class Port(Struct, frozen=True):
@@ -15,6 +18,11 @@ class Port(Struct, frozen=True):
     transport: Transport
     setting: str
     number: int
+
+    @property
+    def unasked(self) -> bool:
+        """Whether it is open because nobody has said otherwise: where it is taken, a node does without it."""
+        return (self.transport, self.number) in UNASKED
 
 
 def ports(room: RoomSettings) -> list[Port]:
