@@ -164,7 +164,7 @@ class Admission:
         for done, (client, packet) in enumerate(batch, 1):
             if client.transport is not None:
                 try:
-                    app, device = await self._authority.identify(packet)
+                    app, device = await self._authority.identify(packet, client.certificate)
                     if self._came_later(app.number, device, client):
                         client.close(ReasonCode.SESSION_TAKEN_OVER, "taken_over")
                     else:

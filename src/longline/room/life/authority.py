@@ -1,8 +1,8 @@
-"""Who a CONNECT is from: which app, which device, and whether the token says so."""
+"""Who a CONNECT is from: which app, which device, and whether the token or the certificate says so."""
 
 import asyncio
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from longline.errors import AppNotFound, BadToken, LonglineError, NotSupported
@@ -11,6 +11,7 @@ from longline.model.devices import valid_device_name
 from longline.mqtt.packets import Connect
 from longline.mqtt.properties import AUTHENTICATION_METHOD
 from longline.mqtt.reasons import ReasonCode
+from longline.room.life.certified import certificate_of
 from longline.room.life.tokens import token_device
 from longline.saver.app_cache import AppCache
 
@@ -34,13 +35,22 @@ class Authority:
             # What fails here fails again, and is answered, in `identify`.
             await asyncio.gather(*map(self._apps.find, unknown), return_exceptions=True)
 
-    async def identify(self, packet: Connect) -> tuple[App, str]:
-        """The app and the device's name. Raises the LonglineError that the client is refused with."""
+    async def identify(
+        self, packet: Connect, certificate: Callable[[], object] = lambda: None
+    ) -> tuple[App, str]:
+        """The app and the device's name. Raises the LonglineError that the client is refused with.
+
+        `certificate` gives what `ssl` tells of the one that the client has shown: who has a token is not
+        asked for it.
+        """
         if packet.will is not None:
             raise NotSupported("wills are not supported yet")
         if packet.properties is not None and AUTHENTICATION_METHOD in packet.properties:
             raise UnknownMethod("no authentication method but user name and password")
         name = packet.username
+        shown = None if packet.password else certificate_of(certificate())
+        if name is None and shown is not None:
+            name = shown.app
         anonymous = name is None and self.anonymous_app is not None
         if anonymous:
             name = self.anonymous_app
@@ -55,10 +65,13 @@ class Authority:
             if not device.startswith(ANONYMOUS):
                 device = ANONYMOUS + device
         else:
-            subject = token_device(app, packet.password)
-            device = device or subject
-            if device != subject:
-                raise BadToken("the token was made for another device than the client identifier")
+            if shown is not None and app.client_certificates:
+                device = shown.device(app, device)
+            else:
+                subject = token_device(app, packet.password)
+                device = device or subject
+                if device != subject:
+                    raise BadToken("the token was made for another device than the client identifier")
             if name == self.anonymous_app and device.startswith(ANONYMOUS):
                 raise BadDevice("such names are those of clients without credentials here")
         if not valid_device_name(device):

@@ -158,6 +158,11 @@ class Connection(Outlet):
         transport = self.transport
         return "tcp" if transport is None else str(transport.get_extra_info("transport", "tcp"))
 
+    def certificate(self) -> object:
+        """What `ssl` tells of the client's verified certificate; nothing, where it has shown none."""
+        transport = self.transport
+        return None if transport is None else transport.get_extra_info("peercert")
+
     # --- what the derived class does --------------------------------------------------------------
 
     def received(self, packet: Packet) -> int:

@@ -33,7 +33,7 @@ from longline.saver.sql.worker import Job, Worker, perform
 
 log = structlog.get_logger("longline.saver")
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 GROUP = 8192  # items after which a group is closed, so that the first in it does not wait without end
 CHECKPOINT_PAGES = 4096  # of 4 KiB in the write-ahead log, before they are moved into the database
 

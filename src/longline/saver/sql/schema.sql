@@ -9,16 +9,17 @@ CREATE TABLE meta (
 
 -- `deleted` is set at once when an app is deleted; its rows then go in slices (see expiry.py).
 CREATE TABLE apps (
-  number          INTEGER PRIMARY KEY,
-  app             TEXT    NOT NULL,
-  name            TEXT    NOT NULL,
-  server_key_hash BLOB    NOT NULL,
-  device_secret   TEXT    NOT NULL,
-  pubsub          INTEGER NOT NULL,
-  created_at      INTEGER NOT NULL,
-  generation      INTEGER NOT NULL,
-  next_ordinal    INTEGER NOT NULL DEFAULT 0,
-  deleted         INTEGER NOT NULL DEFAULT 0
+  number              INTEGER PRIMARY KEY,
+  app                 TEXT    NOT NULL,
+  name                TEXT    NOT NULL,
+  server_key_hash     BLOB    NOT NULL,
+  device_secret       TEXT    NOT NULL,
+  pubsub              INTEGER NOT NULL,
+  created_at          INTEGER NOT NULL,
+  generation          INTEGER NOT NULL,
+  client_certificates INTEGER NOT NULL,
+  next_ordinal        INTEGER NOT NULL DEFAULT 0,
+  deleted             INTEGER NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX apps_by_name ON apps (app) WHERE NOT deleted;
 CREATE INDEX apps_deleted ON apps (number) WHERE deleted;
