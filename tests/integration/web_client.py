@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Self
 
 from websockets.client import ClientProtocol
-from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import OPEN
@@ -62,7 +61,6 @@ class WebClient:
         for name, value in headers.items():
             del request.headers[name.replace("_", "-")]
             request.headers[name.replace("_", "-")] = value
-        assert isinstance(request.headers, Headers)
         self.protocol.send_request(request)
         self._flush()
         while self.response is None:
@@ -73,7 +71,7 @@ class WebClient:
         """Bytes as they are."""
         self._writer.write(data)
 
-    def bytes(self, data: bytes, *, fragments: int = 1) -> None:
+    def stream(self, data: bytes, *, fragments: int = 1) -> None:
         """Bytes of MQTT in one message of so many frames."""
         size = max(1, -(-len(data) // fragments))
         for number in range(fragments):
@@ -84,7 +82,7 @@ class WebClient:
 
     def send(self, *packets: Packet) -> None:
         """Packets in one frame."""
-        self.bytes(b"".join(encode(packet, self.version) for packet in packets))
+        self.stream(b"".join(encode(packet, self.version) for packet in packets))
 
     def ping(self, data: bytes) -> None:
         self.protocol.send_ping(data)
