@@ -71,6 +71,11 @@ class WebClient:
         """Bytes as they are."""
         self._writer.write(data)
 
+    async def written(self, data: bytes) -> None:
+        """Bytes as they are; returns when the network has them."""
+        self._writer.write(data)
+        await self._writer.drain()
+
     def stream(self, data: bytes, *, fragments: int = 1) -> None:
         """Bytes of MQTT in one message of so many frames."""
         size = max(1, -(-len(data) // fragments))
