@@ -71,14 +71,10 @@ class TicketKeys:
         now = int(self._clock())
         folder = self._folder
         try:
-            found = self._keys if folder is None else read(folder / FILE)
-            if due(found, now):
-                found = renewed(found, now)
-                if folder is not None:
-                    write(folder / FILE, found)
-                    # Another process may do so at the same moment; what is there now holds for both.
-                    found = read(folder / FILE) or found
-            self._keys = found
+            if folder is None:
+                self._keys = renewed(self._keys, now)
+            else:
+                self._keys = shared(folder / FILE, now)
             self._told = ""
         except OSError as error:
             self._keys = renewed(self._keys, now)
@@ -86,6 +82,18 @@ class TicketKeys:
             if problem != self._told:
                 self._told = problem
                 log.warning("tls_tickets_not_shared", reason=problem)
+
+
+def shared(path: Path, now: int) -> list[TicketKey]:
+    """The keys in a file, which is written where something is due to it."""
+    there = path.exists()
+    found = read(path)
+    if not due(found, now):
+        return found
+    found = renewed(found, now)
+    write(path, found, replace=there)
+    # Another process may have done so at the same moment; what is there now holds for both.
+    return read(path) or found
 
 
 def due(keys: list[TicketKey], now: int) -> bool:
@@ -126,18 +134,21 @@ def read(path: Path) -> list[TicketKey]:
     return sorted(found, key=lambda key: key.since)
 
 
-def write(path: Path, keys: list[TicketKey]) -> None:
-    """Puts keys into a file that only its owner reads. It is never there in part."""
+def write(path: Path, keys: list[TicketKey], *, replace: bool) -> None:
+    """Puts keys into a file that only its owner reads, and that is never there in part.
+
+    Unless it is to `replace` one, a file that is there stays: the processes of a host start together, and the
+    first one's keys are everybody's.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         with open(descriptor, "wb") as file:
             file.writelines(b"%d %b\n" % (key.since, key.secret.hex().encode()) for key in keys)
-        if path.exists():
+        if replace:
             os.replace(draft, path)
         else:
-            # The processes of a host start together: the first one's is everybody's.
             with suppress(FileExistsError):
                 os.link(draft, path)
     finally:

@@ -9,7 +9,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Protocol, cast
 
 from longline.model.messages import Message
 from longline.mqtt.codec import Decoder, encode
@@ -54,6 +54,16 @@ class Turns:
             self.turn()
 
 
+class Driven(Protocol):
+    """What a transport tells of itself."""
+
+    def pause_writing(self) -> None: ...
+
+    def resume_writing(self) -> None: ...
+
+    def connection_lost(self, error: Exception | None, /) -> None: ...
+
+
 class FakeTransport(asyncio.Transport):
     """The server's end of a connection: what is written stays in `writes` until the test takes it.
 
@@ -65,7 +75,7 @@ class FakeTransport(asyncio.Transport):
         super().__init__()
         self.turns = turns
         self.peer = peer
-        self.protocol: Connection | None = None
+        self.protocol: Driven | None = None
         self.writes: list[bytes] = []
         self.reading = True
         self.closing = False
