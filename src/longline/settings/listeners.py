@@ -1,12 +1,15 @@
 """Which ports the settings of a room ask for, and what is spoken at each."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from longline.settings.sections.room import RoomSettings
 
 Transport = Literal["tcp", "tls", "ws", "wss"]
+
+_DEFAULTS: Final = RoomSettings()
+UNASKED: Final = {("ws", _DEFAULTS.ws_port), ("wss", _DEFAULTS.wss_port)}
 
 
 class Port(Struct, frozen=True):
@@ -16,10 +19,18 @@ class Port(Struct, frozen=True):
     setting: str
     number: int
 
+    @property
+    def unasked(self) -> bool:
+        """Whether it is open because nobody has said otherwise: where it is taken, a node does without it."""
+        return (self.transport, self.number) in UNASKED
+
 
 def ports(room: RoomSettings) -> list[Port]:
     """The ports that a room with these settings opens; those with TLS only where there is a certificate."""
-    wanted = [Port("tcp", "room.port", room.port)]
+    wanted = [Port("tcp", "room.port", room.port), Port("ws", "room.ws_port", room.ws_port)]
     if room.tls_cert is not None and room.tls_key is not None:
-        wanted.append(Port("tls", "room.tls_port", room.tls_port))
+        wanted += [
+            Port("tls", "room.tls_port", room.tls_port),
+            Port("wss", "room.wss_port", room.wss_port),
+        ]
     return [port for port in wanted if port.number]

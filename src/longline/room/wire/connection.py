@@ -109,18 +109,20 @@ class Extras:
         "aliases",
         "answers",
         "backlog",
+        "counted",
         "hung_up",
         "leaving",
         "max_outgoing",
         "names",
-        "peer",
+        "origin",
         "reported",
         "subacks",
         "unread",
     )
 
     def __init__(self) -> None:
-        self.peer: str | None = None  # the address, only where connections are counted by address
+        self.counted: str | None = None  # the network that it counts for, where connections are counted so
+        self.origin: str | None = None  # the client's address, where a proxy has told it
         self.reported: str | None = None  # the code of the latest fault
         self.max_outgoing = NO_LIMIT  # bytes: the client's Maximum Packet Size
         self.backlog: list[Packet] | None = None  # what has to wait; while there is one, nothing is read
@@ -140,9 +142,18 @@ class Connection(Outlet):
     A class derived from it deals with the packets: `received`, `flowing`, `lost`.
     """
 
-    __slots__ = ("_extras", "explains", "keep_alive", "link", "transport", "waiting", "wire")
+    __slots__ = (
+        "_extras",
+        "explains",
+        "going_away",
+        "keep_alive",
+        "link",
+        "transport",
+        "waiting",
+        "wire",
+    )
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, origin: str | None = None) -> None:
         super().__init__()
         self.wire = wire
         self.link = Link(Role.SERVER, wire.limits.max_packet_size, wire.limits.connect_packet_size)
@@ -150,7 +161,10 @@ class Connection(Outlet):
         self.explains = False  # the client may be told why, in words
         self.waiting = 0  # bytes in link.output
         self.keep_alive = 0  # ticks of silence that are allowed; 0: any
+        self.going_away = False  # it ends because this server is about to: for whom a transport tells so
         self._extras: Extras | None = None
+        if origin is not None:
+            self.extras.origin = origin
 
     @property
     def extras(self) -> Extras:
@@ -165,6 +179,16 @@ class Connection(Outlet):
         """What has to wait."""
         extras = self._extras
         return None if extras is None else extras.backlog
+
+    @property
+    def peer(self) -> str | None:
+        """The client's address; None when it has gone before anybody asked."""
+        extras = self._extras
+        if extras is not None and extras.origin is not None:
+            return extras.origin
+        transport = self.transport
+        name = transport.get_extra_info("peername") if transport is not None else None
+        return str(name[0]) if name else None
 
     @property
     def came_by(self) -> str:
@@ -254,8 +278,8 @@ class Connection(Outlet):
         self.link.closed()
         extras = self._extras
         self._extras = None
-        if extras is not None and extras.peer is not None:
-            wire.released(extras.peer)
+        if extras is not None and extras.counted is not None:
+            wire.released(extras.counted)
         try:
             self.lost()
         except Exception as raised:
@@ -470,6 +494,7 @@ class Connection(Outlet):
     def _close(self, reason: ReasonCode, code: str, message: str) -> None:
         if not self.ended:
             self.wire.counters.closed.add(code)
+            self.going_away = reason == ReasonCode.SERVER_SHUTTING_DOWN
             self._say_last(reason, self.explanation(message))
             self.finish()
 
@@ -480,6 +505,7 @@ class Connection(Outlet):
         if self.ended:
             return
         self.wire.counters.closed.add("moved")
+        self.going_away = True
         if self.link.version == MQTT_5_0:
             self._say_last(reason, moved_properties(server, after_ms))
         else:
@@ -499,9 +525,7 @@ class Connection(Outlet):
         extras = self.extras
         if code != extras.reported:
             extras.reported = code
-            transport = self.transport
-            peer = transport.get_extra_info("peername") if transport is not None else None
-            self.wire.report(code, str(peer[0]) if peer else "gone", message)
+            self.wire.report(code, self.peer or "gone", message)
 
     def finish(self) -> None:
         """The last word is said: it goes out, and then the transport is closed."""
