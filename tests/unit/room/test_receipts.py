@@ -7,7 +7,7 @@ from longline.flow.batcher import Retry
 from longline.model.ledger import State
 from longline.room.counters import RoomCounters
 from longline.room.push import receipts as module
-from longline.room.push.pace import BulkPace
+from longline.room.push.pace import LATE, BulkPace
 from longline.room.push.receipts import Receipts
 from longline.room.push.sent import SentPush
 from longline.telemetry.faults import Faults
@@ -146,7 +146,7 @@ async def test_while_the_store_is_late_nothing_is_noted_that_may_yet_be_acknowle
     office.receipts.written(office.entry(1))
     office.receipts.written(office.entry(2))
     with office.pace.asking():
-        office.monotonic += module.LATE + 0.01  # and still no answer
+        office.monotonic += LATE + 0.01  # and still no answer
         office.now += module.NOTE_AFTER
         office.receipts.tick()
     office.receipts.acknowledged(office.entry(1))
