@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from longline.flow.line import Line, Portion
+from longline.flow.unread import unread
 from longline.mqtt.packets import Connect
 from longline.mqtt.reasons import ReasonCode
 from longline.room.counters import RoomCounters
 from longline.room.session.client import ClientConnection
-from longline.room.wire.unread import unread
 
 MOST: Final = 256  # CONNECTs worked on together
 LEAST: Final = 16  # the same, in a process that gets hardly any work done

@@ -38,8 +38,11 @@ class RetainedStore(Protocol):
     """The port. What holds for every port of the saver stands in the folder's first paragraph."""
 
     async def keep(self, batch: Sequence[Retain]) -> list[str | None]:
-        """Keeps or ends messages, the last of a topic in the order of commits; None, or the code of what was
-        refused: `app_not_found`, `quota_exceeded` when the app has `retained_messages` or `retained_bytes`."""
+        """Keeps or ends messages, the last of a topic in the order of commits.
+
+        None, or the code of what was refused: `app_not_found`, `quota_exceeded` when the app has
+        `retained_messages` or `retained_bytes`.
+        """
         ...
 
     async def find(self, batch: Sequence[FindRetained]) -> list[RetainedPage]:
