@@ -380,7 +380,10 @@ def test_a_fault_of_the_frames_ends_the_connection_with_its_code(name: str, vers
     page.raw(raw)
     told = page.receive()
     reason = ReasonCode.PACKET_TOO_LARGE if code == 1009 else ReasonCode.PROTOCOL_ERROR
-    assert told == ([Disconnect(reason)] if version == MQTT_5_0 else [])
+    assert [packet.reason for packet in told if isinstance(packet, Disconnect)] == (
+        [reason] if version == MQTT_5_0 else []
+    )
+    assert len(told) <= 1
     assert page.closed_with == code
     assert room.noted.refusals == [counted]
     assert room.counters.closed == {counted: 1}
@@ -394,7 +397,9 @@ def test_a_fault_of_mqtt_ends_both() -> None:
     room = RoomFixture()
     page = let_in(room)
     page.send(Connect(MQTT_5_0, "phone"))
-    assert page.receive() == [Disconnect(ReasonCode.PROTOCOL_ERROR)]
+    (last,) = page.receive()
+    assert isinstance(last, Disconnect)
+    assert last.reason == ReasonCode.PROTOCOL_ERROR
     assert page.closed_with == 1000
 
 
