@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from longline.model.apps import App
@@ -45,14 +45,14 @@ class Bench:
         self.seconds = seconds
         self.places: dict[int, int] = {}  # the last that was published, by ordinal
 
-    async def open(self, epoch: int) -> list[KeptSession]:
+    async def open(self, epoch: int, expires_in: int) -> list[KeptSession]:
         """Every client connects."""
         started = time.perf_counter()
         opened: list[KeptSession] = []
         for first in range(0, self.count, PART):
             ordinals = range(first, min(first + PART, self.count))
             asked = [
-                OpenSession(self.app, f"d{n}", n, "node", epoch, now(), False, FOREVER) for n in ordinals
+                OpenSession(self.app, f"d{n}", n, "node", epoch, now(), False, expires_in) for n in ordinals
             ]
             opened += [session for session in await self.saver.sessions.open(asked) if session is not None]
         told("opened", len(opened), time.perf_counter() - started)
@@ -134,6 +134,21 @@ class Bench:
         told("queued for many, each place", count, time.perf_counter() - started)
         print(f"one message to {self.count // 100:,} sessions took {longest * 1000:.0f} ms at most")
 
+    async def end(self) -> None:
+        """The node dies, all sessions end, and what they leave is removed."""
+        at = now()
+        steps: dict[str, Callable[[], Awaitable[int]]] = {
+            "given up": lambda: self.saver.sessions.abandon("node", at, 0, PART),
+            "swept": lambda: self.saver.sessions.sweep(at + 1000, PART),
+            "removed rows": lambda: self.saver.expiry.end(at, PART),
+        }
+        for what, step in steps.items():
+            started = time.perf_counter()
+            count = 0
+            while done := await step():
+                count += done
+            told(what, count, time.perf_counter() - started)
+
 
 def told(what: str, count: int, took: float) -> None:
     """Prints a figure."""
@@ -156,12 +171,13 @@ async def run(options: argparse.Namespace, data: Path) -> None:
         names = [f"d{n}" for n in range(first, min(first + PART, options.sessions))]
         await saver.devices.put(app.number, [Registration(name, Profile()) for name in names], now())
     bench = Bench(saver, app.number, options.sessions, options.batch, options.seconds)
-    sessions = await bench.open(1)
+    sessions = await bench.open(1, FOREVER)
     await bench.subscribe(sessions)
     await bench.publish(options.senders)
     await bench.drain(sessions)
     await bench.fan_out()
-    await bench.open(2)
+    await bench.open(2, 1)
+    await bench.end()
     await saver.close()
 
 

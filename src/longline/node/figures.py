@@ -51,6 +51,7 @@ _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
         "checkpoints": "Times that the write-ahead log was moved into the database.",
         "wal_pages": "Pages in the write-ahead log at present.",
         "broadcast_cache_bytes": "Memory of the sets or bodies of open broadcasts.",
+        "wills_forgotten": "Wills that were due and made room for later ones of their device.",
     },
     "register": {
         "lingering": "Sessions of devices that are away, within their grace.",
@@ -165,6 +166,7 @@ RISING: Final = frozenset(
         "longline_saver_reads",
         "longline_saver_failed_transactions",
         "longline_saver_checkpoints",
+        "longline_saver_wills_forgotten",
         "longline_register_transitions_left_out",
         "longline_bus_dropped",
         "longline_coordinator_rounds",

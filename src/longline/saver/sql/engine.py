@@ -253,6 +253,7 @@ class SqliteSaver:
             "checkpoints": self._checkpoints,
             "wal_pages": self._writing.wal_pages,
             "broadcast_cache_bytes": self._broadcasts.size,
+            "wills_forgotten": self.sessions.wills_forgotten,
         }
 
 

@@ -113,6 +113,11 @@ class SqlSessions:
         self._wills = Wills(writing)
         self._filters = Filters(writing, members)
 
+    @property
+    def wills_forgotten(self) -> int:
+        """Wills that were due and had to make room for later ones of their device."""
+        return self._wills.forgotten
+
     # --- beginning and going on ---
 
     async def open(self, batch: Sequence[OpenSession]) -> list[KeptSession | None]:

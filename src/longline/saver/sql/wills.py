@@ -87,6 +87,7 @@ class Wills:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.forgotten = 0  # for want of room
         # An id needs to be unlike others, not secret.
         self._random = random.Random(secrets.randbits(128))
 
@@ -135,7 +136,7 @@ class Wills:
             self._database.run(WAIT_AGAIN, tuple([RENAMING % item for item in connections]))
 
     def _trim(self, devices: tuple[int, ...]) -> None:
-        self._database.run(TRIM, devices, WILLS)
+        self.forgotten += self._database.run(TRIM, devices, WILLS)
 
     def due(self, now: int, limit: int, lease: int) -> list[DueWill]:
         """As the port's `due_wills`."""
