@@ -44,6 +44,7 @@ class Cluster:
         self.network = network
         self.rooms: list[RoleProcess] = []
         self.room_addresses: list[tuple[str, int]] = []
+        self.ws_ports: list[int] = []
         self.centers: list[RoleProcess] = []
         self.dispatchers: list[RoleProcess] = []
         self.coordinators: list[RoleProcess] = []
@@ -70,6 +71,10 @@ class Cluster:
     @property
     def mqtt_port(self) -> int:
         return self.room_ports[next(self._turn) % len(self.room_ports)]
+
+    @property
+    def ws_port(self) -> int:
+        return self.ws_ports[next(self._turn) % len(self.ws_ports)]
 
     def center(self) -> Center:
         """The API at one of the centers, with the admin key."""
@@ -108,7 +113,7 @@ class Cluster:
         await self.stop()
 
     async def _start(self) -> None:
-        ports = iter(free_ports(2 * sum(self._counts.values())))
+        ports = iter(free_ports(3 * sum(self._counts.values())))
         kinds: Sequence[tuple[str, list[RoleProcess]]] = (
             ("coordinator", self.coordinators),
             ("center", self.centers),
@@ -117,12 +122,12 @@ class Cluster:
         )
         for role, processes in kinds:
             for number in range(self._counts[role]):
-                processes.append(self._make(role, number + 1, next(ports), next(ports)))
+                processes.append(self._make(role, number + 1, next(ports), next(ports), next(ports)))
         for process in self.processes:
             process.start()
         await asyncio.gather(*(process.ready() for process in self.processes))
 
-    def _make(self, role: str, number: int, http_port: int, mqtt_port: int) -> RoleProcess:
+    def _make(self, role: str, number: int, http_port: int, mqtt_port: int, ws_port: int) -> RoleProcess:
         name = f"{role}-{number}"
         place = HERE
         if self.network is not None and name in self.network.names:
@@ -143,6 +148,8 @@ class Cluster:
             self.room_addresses.append((place.address, mqtt_port))
             settings["LONGLINE_ROOM__HOST"] = place.address
             settings["LONGLINE_ROOM__PORT"] = str(mqtt_port)
+            self.ws_ports.append(ws_port)
+            settings["LONGLINE_ROOM__WS_PORT"] = str(ws_port)
         if role in ("room", "coordinator"):
             settings["LONGLINE_NODE__STATUS_HOST"] = place.address
             settings["LONGLINE_NODE__STATUS_PORT"] = str(http_port)

@@ -24,12 +24,13 @@ class LiveNode:
 
     def __init__(self, data: Path, settings: Mapping[str, object] | None = None) -> None:
         self.admin_key = secrets.token_urlsafe(16)
-        self.http_port, self.mqtt_port = free_ports(2)
+        self.http_port, self.mqtt_port, self.ws_port = free_ports(3)
         flags: dict[str, object] = {
             "data_dir": data,
             "admin_key": self.admin_key,
             "center.port": self.http_port,
             "room.port": self.mqtt_port,
+            "room.ws_port": self.ws_port,
             "node.gc_freeze": False,  # the test's objects are not the node's to freeze
             "node.shutdown_grace": 1,
             **(settings or {}),

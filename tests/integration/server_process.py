@@ -33,12 +33,13 @@ class ServerProcess:
         self.data = data
         self._arguments = tuple(arguments)
         self.admin_key = secrets.token_urlsafe(16)
-        self.http_port, self.mqtt_port = free_ports(2)
+        self.http_port, self.mqtt_port, self.ws_port = free_ports(3)
         self.log = data.with_suffix(".log")
         self._settings = {
             "LONGLINE_ADMIN_KEY": self.admin_key,
             "LONGLINE_CENTER__PORT": str(self.http_port),
             "LONGLINE_ROOM__PORT": str(self.mqtt_port),
+            "LONGLINE_ROOM__WS_PORT": str(self.ws_port),
             "LONGLINE_NODE__LOG_FORMAT": "json",
             **settings,
         }

@@ -15,7 +15,7 @@ from tests.integration.server_process import ServerProcess
 class Server(Protocol):
     """What a test sees of a server, whatever its shape.
 
-    `url` and `mqtt_port` may name another process of it with each look.
+    `url`, `mqtt_port` and `ws_port` may name another process of it with each look.
     """
 
     admin_key: str
@@ -25,6 +25,9 @@ class Server(Protocol):
 
     @property
     def mqtt_port(self) -> int: ...
+
+    @property
+    def ws_port(self) -> int: ...
 
     def center(self) -> Center:
         """The API, with the admin key."""

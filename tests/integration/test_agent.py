@@ -57,6 +57,7 @@ class AgentProcess:
             node.log_format = "json"
             node.drain_grace = 5
             room.port = {self.mqtt_port}
+            room.ws_port = 0
             center.port = {self.http_port}
             store.url = "{self.store}"
             store.partitions = 4

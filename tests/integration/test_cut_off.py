@@ -63,7 +63,11 @@ class Site:
 
     def _room(self, name: str, directory: Path, settings: dict[str, str], number: int) -> RoleProcess:
         port, status = self.room_ports[number], self.ports[2 + number]
-        own = {"LONGLINE_ROOM__PORT": str(port), "LONGLINE_NODE__STATUS_PORT": str(status)}
+        own = {
+            "LONGLINE_ROOM__PORT": str(port),
+            "LONGLINE_ROOM__WS_PORT": "0",
+            "LONGLINE_NODE__STATUS_PORT": str(status),
+        }
         return RoleProcess(
             ["room"], name, directory, {**settings, **own}, status=f"http://127.0.0.1:{status}"
         )

@@ -27,7 +27,11 @@ def listen(
     *,
     token: Annotated[str | None, Parameter(help="Its token; without it the API is asked for one.")] = None,
     host: Annotated[
-        str, Parameter(help="Where the room listens: a host, or mqtts://HOST:PORT, which is TLS.")
+        str,
+        Parameter(
+            help="Where the room listens: a host, or mqtts://HOST:PORT (TLS), ws://HOST:PORT/mqtt "
+            "(WebSocket) or wss://HOST:PORT/mqtt."
+        ),
     ] = "127.0.0.1",
     port: Annotated[
         int,

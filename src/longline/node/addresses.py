@@ -13,24 +13,32 @@ _OUTSIDE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 _DISCARD = 9  # port; nothing is sent to it
 
 
-def bound(settings: Settings, roles: Container[str]) -> dict[str, str]:
-    """The listeners of these roles, by protocol."""
+def bound(settings: Settings, roles: Container[str], without: Container[str] = ()) -> dict[str, str]:
+    """The listeners of these roles, by protocol, `without` those of some transports."""
     room, center = settings.room, settings.center
     found = {}
     if "room" in roles:
-        found = {TRANSPORTS[port.transport]: joined(room.host, port.number) for port in ports(room)}
+        found = {
+            TRANSPORTS[port.transport]: joined(room.host, port.number)
+            for port in ports(room)
+            if port.transport not in without
+        }
     if center.port and ("center" in roles or "dispatcher" in roles):
         found["http"] = f"{scheme(settings)}://{joined(center.host, center.port)}"
     return found
 
 
-def advertised(settings: Settings, roles: Container[str]) -> dict[str, str]:
-    """What other nodes and clients are told. A listener on every address of a host that has no way out of it
-    is left out: nobody could connect to `0.0.0.0`."""
+def advertised(settings: Settings, roles: Container[str], without: Container[str] = ()) -> dict[str, str]:
+    """What other nodes and clients are told, `without` the listeners of some transports. One on every address
+    of a host that has no way out of it is left out: nobody could connect to `0.0.0.0`."""
     room, center = settings.room, settings.center
     found = {}
     if "room" in roles and (opened := ports(room)) and (host := room.advertise or reachable(room.host)):
-        found = {TRANSPORTS[port.transport]: joined(host, port.number) for port in opened}
+        found = {
+            TRANSPORTS[port.transport]: joined(host, port.number)
+            for port in opened
+            if port.transport not in without
+        }
     if center.port and ("center" in roles or "dispatcher" in roles) and (host := reachable(center.host)):
         found["http"] = f"{scheme(settings)}://{joined(host, center.port)}"
     return found

@@ -86,6 +86,7 @@ _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
         "closed": "Connections ended by this room, by reason.",
         "connect_wait": "Seconds from a CONNECT until it is looked at, or given up.",
         "connections": "Connections of devices at present.",
+        "headers_awaited": "Connections from proxies whose PROXY header has not come yet.",
         "messages_dropped_expired": "Plain messages dropped because they waited until their expiry.",
         "messages_dropped_size": "Plain messages over the subscriber's Maximum Packet Size.",
         "messages_dropped_slow": "Plain messages dropped for subscribers that do not keep up.",

@@ -17,6 +17,7 @@ from longline.agent.valkey import PrivateValkey
 from longline.agent.warm import WarmParent
 from longline.flow.kept import kept
 from longline.keeper.port import Keeper
+from longline.node.addresses import bound
 from longline.node.admin_key import admin_key, make_data_dir
 from longline.node.cluster import open_keeper
 from longline.node.data_folder import Shape, held, refuse_unread
@@ -51,29 +52,38 @@ async def run_agent(settings: Settings, config: Path | None, flags: Flags) -> in
     logs.name_node(f"agent-{settings.node.name}")
     wanted = kinds(settings, flags)
     async with AsyncExitStack() as opened:
-        await until_free(settings, {role for kind in wanted for role in kind.roles})
+        without = await until_free(settings, {role for kind in wanted for role in kind.roles})
+        wanted = kinds(settings, {**flags, **without})
         faults = Faults()
         keeper = await open_keeper(settings, faults, opened)
         return await _run(settings, config, wanted, keeper, None, faults, lambda: None)
 
 
 async def run_workers(
-    config: Path | None, flags: Flags, settings: Settings, workers: int, started: Callable[[], None]
+    config: Path | None,
+    flags: Flags,
+    settings: Settings,
+    workers: int,
+    started: Callable[[Mapping[str, str]], None],
 ) -> int:
-    """`longline serve --workers N`: as many processes with every role, and a private Valkey below them."""
+    """`longline serve --workers N`: as many processes with every role, and a private Valkey below them.
+
+    `started` is told where they listen, when they do.
+    """
     logs.name_node(f"agent-{settings.node.name}")
     make_data_dir(settings.data_dir)
     async with AsyncExitStack() as opened:
         opened.enter_context(held(settings.data_dir))
         refuse_unread(settings, Shape.WORKERS)
         valkey = PrivateValkey(settings.data_dir, program=settings.agent.valkey)
-        await until_free(settings, ROLES)
+        without = await until_free(settings, ROLES)
         opened.push_async_callback(valkey.stop)
         await valkey.start()
         mine = {
             **SHARED_PORTS,
             "keeper.session_timeout": "5",
             **flags,
+            **without,
             "store.url": valkey.url,
             "store.partitions": str(PARTITIONS),
             "keeper.engine": "redis",
@@ -83,7 +93,11 @@ async def run_workers(
         settings = load(config, os.environ, mine).settings
         faults = Faults()
         keeper = await open_keeper(settings, faults, opened)
-        return await _run(settings, config, [Kind(ROLES, workers, mine)], keeper, valkey, faults, started)
+
+        def ready() -> None:
+            started(bound(settings, ROLES))
+
+        return await _run(settings, config, [Kind(ROLES, workers, mine)], keeper, valkey, faults, ready)
 
 
 async def _run(

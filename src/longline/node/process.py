@@ -3,7 +3,7 @@
 import asyncio
 import resource
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Final
 
@@ -113,7 +113,7 @@ class Process:
             version=VERSION,
             compiled=hot_path_compiled(),
             loop=type(asyncio.get_running_loop()).__module__,
-            **bound(self.settings, self.roles),
+            **self.addresses,
         )
         if guessed(self.settings, self.roles):
             told = advertised(self.settings, self.roles).get("mqtt")
@@ -176,6 +176,15 @@ class Process:
         done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             log.critical("part_failed", part=task.get_name(), exc_info=task.exception())
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where it listens, by protocol."""
+        return bound(self.settings, self.roles, self._without)
+
+    @property
+    def _without(self) -> Container[str]:
+        return () if self._room is None else self._room.without
 
     @property
     def name(self) -> str:
@@ -453,7 +462,7 @@ class Process:
         return Node(
             node=name,
             roles=self.roles,
-            addresses=advertised(self.settings, self.roles),
+            addresses=advertised(self.settings, self.roles, self._without),
             since=self._since,
             version=VERSION,
             host=node.name,

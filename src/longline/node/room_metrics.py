@@ -6,7 +6,7 @@ from longline.telemetry.collector import NodeCollector
 
 def room_metrics(collector: NodeCollector, room: Room) -> None:
     """Exports a room's counters and the lengths of its queues."""
-    collector.add("room", room.counters, gauges=("connections", "sessions"))
+    collector.add("room", room.counters, gauges=("connections", "headers_awaited", "sessions"))
     collector.add("routes", room.routes.counters, gauges=("neighbours", "filters"))
     for name, doc, read in (
         ("room_connects_waiting", "CONNECTs whose answer waits for a store.", room.admission.waiting),

@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
+import structlog
+
 from longline.bus.port import Bus
-from longline.errors import LonglineError
+from longline.errors import LonglineError, SettingsError
 from longline.flow.kept import kept
 from longline.flow.listening import listening
 from longline.model.times import wall_clock
@@ -37,19 +39,24 @@ from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
 from longline.room.wire.addresses import Addresses
 from longline.room.wire.connection import WireLimits
-from longline.room.wire.listeners import Accept, Listener, Secure
+from longline.room.wire.listeners import Accept, Listener, Secure, Unwrap
+from longline.room.wire.proxied import Proxied, Proxies
 from longline.room.wire.ticker import Ticker
+from longline.room.wire.websocket import WebSocket, WebSocketRules
 from longline.room.wire.wheel import Wheel
 from longline.saver.app_cache import AppCache
 from longline.saver.bundle import Saver
 from longline.settings import RoomSettings
 from longline.settings.listeners import Port, ports
 from longline.telemetry.faults import Faults
+from longline.websocket.upgrade import UpgradeRules
 
 SLICE: Final = 1000  # connections looked at before the loop may serve others
 RECEIPTS: Final = 200_000  # receipts that may wait for the store
 APPS_KNOWN_FOR: Final = 60.0  # s: how long a change may go unnoticed of which this room was not told
 APPS_UNKNOWN_FOR: Final = 5.0  # s that a name without an app is remembered as such
+
+log = structlog.get_logger("longline.room")
 
 Report = Callable[[str, str, str], None]  # code, peer's address, message
 Where = Callable[[str, str, str], str | None]  # of an app, a device and its transport: host:port
@@ -208,6 +215,7 @@ class Room:
         )
         self._secure = secure
         self.listeners: list[Listener] = []
+        self.without: set[str] = set()  # transports whose port nobody has asked for, and another has
         self._tasks: list[asyncio.Task[None]] = []
         self._farewell: asyncio.Timeout | None = None  # while the room says goodbye
         self._hopeless = False
@@ -215,10 +223,19 @@ class Room:
     # --- life -------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Starts the tasks and opens the listeners. Raises SettingsError when a port is not to be had."""
+        """Starts the tasks and opens the listeners. Raises SettingsError when a port is not to be had.
+
+        `without` then says which of those that are open by default another program has.
+        """
         for port in ports(self._settings):
-            with listening(port.setting, self._settings.host, port.number):
-                self.listeners.append(self._listener(port))
+            try:
+                with listening(port.setting, self._settings.host, port.number):
+                    self.listeners.append(self._listener(port))
+            except SettingsError as error:
+                if not port.unasked:
+                    raise
+                self.without.add(port.transport)
+                log.warning("port_done_without", setting=port.setting, reason=error.message)
         await self._bus.open(self._node)
         await self.routes.rebuild()
         for name, work in (
@@ -249,6 +266,7 @@ class Room:
             port,
             settings.host,
             self._accept(port),
+            unwrap=self._unwrap(),
             secure=self._secure if port.transport in ("tls", "wss") else None,
             backlog=settings.accept_backlog,
             reuse_port=settings.reuse_port,
@@ -256,7 +274,21 @@ class Room:
 
     def _accept(self, port: Port) -> Accept:
         """What deals with a connection to this port, from the first byte in clear."""
-        return lambda: ClientConnection(self._services)
+        services = self._services
+        if port.transport in ("tcp", "tls"):
+            return lambda origin: ClientConnection(services, origin)
+        settings = self._settings
+        upgrade = UpgradeRules(settings.ws_origins, settings.ws_head_size)
+        rules = WebSocketRules(upgrade, settings.ws_frame_size)
+        return lambda origin: WebSocket(ClientConnection(services, origin), rules)
+
+    def _unwrap(self) -> Unwrap | None:
+        """What reads the header of a proxy, where there are any."""
+        networks = self._settings.proxy_from
+        if not networks:
+            return None
+        proxies = Proxies(networks, lambda: self._addresses.max_connections)
+        return lambda make: Proxied(self._services, proxies, make)
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:

@@ -4,7 +4,8 @@
         async for message in device:
             print(message.text)
 
-Over TLS: `Device("mqtts://push.example.org", …)`. In a cluster, a device asks dispatchers where to connect:
+Over TLS: `Device("mqtts://push.example.org", …)`; over WebSocket: `Device("wss://push.example.org/mqtt", …)`.
+In a cluster, a device asks dispatchers where to connect:
 `Device(dispatchers=["https://push.example.org"], …)`.
 
 A message is acknowledged when the next one is asked for, or by `await message.ack()`. So a handler that
@@ -34,6 +35,8 @@ from longline.sdk.refusals import Verdict
 from longline.sdk.times import Duration, seconds, whole_seconds
 from longline.sdk.tokens import Token, Tokens
 from longline.sdk.trust import PORTS, File, Transport, parsed, trust
+from longline.sdk.websocket import open_websocket
+from longline.websocket.upgrade import PATH
 
 CHUNK: Final = 64 * 1024  # bytes read at once
 MAX_UNANSWERED: Final = 100  # publishes with QoS 1 at once; further ones wait
@@ -61,10 +64,11 @@ class Device:
     recommends, or 60 seconds. At most `receive_maximum` messages wait for the consumer; then nothing more is
     read from the network. Durations are timedeltas, or numbers of seconds.
 
-    `host` may be a URL, `mqtt://HOST:PORT` or `mqtts://HOST:PORT`; else `transport` says which of them, for
-    dispatchers too. With TLS the server is verified: by the authorities in the PEM file `ca`, or by the
-    system's where there is none. `certificate` and `key` are PEM files of what the device shows of itself;
-    where the app takes that for a token, `token` can be left out.
+    `host` may be a URL, `mqtt://HOST:PORT`, `mqtts://HOST:PORT`, `ws://HOST:PORT/PATH` or
+    `wss://HOST:PORT/PATH`; else `transport` says which of them (`tcp`, `tls`, `ws`, `wss`), for dispatchers
+    too. With TLS the server is verified: by the authorities in the PEM file `ca`, or by the system's where
+    there is none. `certificate` and `key` are PEM files of what the device shows of itself; where the app
+    takes that for a token, `token` can be left out.
 
     Whatever breaks the connection, the device comes back: after a wait drawn from [0, `backoff_base`), then
     from twice that, up to `backoff_cap`; the logger `longline.sdk` is told. A server that wants the device
@@ -109,7 +113,7 @@ class Device:
             raise ValueError("receive_maximum is from 1 to 65535")
         if token is None and certificate is None:
             raise ValueError("a device needs a token or a certificate")
-        by_url, host, of_url = parsed(host) if host else (None, None, None)
+        by_url, host, of_url, path = parsed(host) if host else (None, None, None, None)
         transport = by_url or transport or "tcp"
         port = of_url or port or PORTS[transport]
         self.endpoints = Endpoints([*([(host, port)] if host else []), *endpoints])
@@ -117,7 +121,8 @@ class Device:
             raise ValueError("a port is from 1 to 65535")
         if not self.endpoints.known and not dispatchers:
             raise ValueError("a device needs a host, endpoints or dispatchers")
-        self._tls = trust(ca, certificate, key) if transport == "tls" else None
+        self._tls = trust(ca, certificate, key) if transport in ("tls", "wss") else None
+        self._path = path or PATH if transport in ("ws", "wss") else None
         self._dispatchers = _dispatchers(
             dispatchers, app, device, transport, None if ca is None else trust(ca), self._random
         )
@@ -405,7 +410,7 @@ class Device:
         """Speaks with the server until the connection ends; says why it did."""
         try:
             async with asyncio.timeout(self._identity.connect_timeout):
-                reader, self._writer = await _dialled(host, port, self._tls)
+                reader, self._writer = await _dialled(host, port, self._tls, self._path)
                 self._client.port = port
                 unanswered, self._unanswered = self._unanswered, self._clock.now()
                 self._client.connect(token, self._clock.now())
@@ -515,9 +520,11 @@ class Device:
 
 
 async def _dialled(
-    host: str, port: int, tls: ssl.SSLContext | None
+    host: str, port: int, tls: ssl.SSLContext | None, path: str | None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     try:
+        if path is not None:
+            return await open_websocket(host, port, path, tls)
         return await asyncio.open_connection(host, port, ssl=tls)
     except (ValueError, OverflowError) as error:  # what somebody named is no host, or no port
         raise OSError(str(error)) from error

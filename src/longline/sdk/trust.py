@@ -1,15 +1,18 @@
 """Whom a client of TLS believes, and what it shows of itself."""
 
+import re
 import ssl
 from os import PathLike
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
 File = str | PathLike[str]
-Transport = Literal["tcp", "tls"]
+Transport = Literal["tcp", "tls", "ws", "wss"]
 
-SCHEMES: Final[dict[str, Transport]] = {"mqtt": "tcp", "mqtts": "tls"}
-PORTS: Final[dict[Transport, int]] = {"tcp": 1883, "tls": 8883}
+SCHEMES: Final[dict[str, Transport]] = {"mqtt": "tcp", "mqtts": "tls", "ws": "ws", "wss": "wss"}
+PORTS: Final[dict[Transport, int]] = {"tcp": 1883, "tls": 8883, "ws": 8083, "wss": 8084}
+WEB_PORTS: Final[dict[str, int]] = {"ws": 80, "wss": 443}  # of URLs without one: RFC 6455, section 3
+PATH: Final = re.compile(r"/[\x21-\x7e]*")
 
 
 def trust(ca: File | None = None, certificate: File | None = None, key: File | None = None) -> ssl.SSLContext:
@@ -32,19 +35,28 @@ def trust(ca: File | None = None, certificate: File | None = None, key: File | N
     return context
 
 
-def parsed(host: str) -> tuple[Transport | None, str, int | None]:
-    """What `mqtts://push.example.org:8883` says: transport, host, port; of a mere host that it is one.
+def parsed(host: str) -> tuple[Transport | None, str, int | None, str | None]:
+    """What `wss://push.example.org:8084/mqtt` says: transport, host, port and path; of a mere host that it is
+    one.
 
     ValueError for a URL that is of none of these transports.
     """
     if "://" not in host:
-        return None, host, None
+        return None, host, None, None
     parts = urlsplit(host)
     transport = SCHEMES.get(parts.scheme)
-    if transport is None or not parts.hostname or parts.path not in ("", "/") or parts.username is not None:
-        wanted = " or ".join(f"{scheme}://HOST:PORT" for scheme in SCHEMES)
+    path = parts.path if parts.path != "/" else ""
+    if (
+        transport is None
+        or not parts.hostname
+        or (path and (transport not in WEB_PORTS or not PATH.fullmatch(path)))
+        or parts.username is not None
+        or parts.query
+        or parts.fragment
+    ):
+        wanted = "mqtt://HOST:PORT, mqtts://HOST:PORT, ws://HOST:PORT/PATH or wss://HOST:PORT/PATH"
         raise ValueError(f"{host!r} is not {wanted}")
-    return transport, parts.hostname, parts.port
+    return transport, parts.hostname, parts.port or WEB_PORTS.get(transport), path or None
 
 
 def _told(error: OSError) -> str:

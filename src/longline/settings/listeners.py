@@ -1,7 +1,7 @@
 """Which ports the settings of a room ask for, and what is spoken at each."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -10,6 +10,9 @@ from longline.settings.tree import Settings
 
 Transport = Literal["tcp", "tls", "ws", "wss"]
 
+_DEFAULTS: Final = RoomSettings()
+UNASKED: Final = {("ws", _DEFAULTS.ws_port), ("wss", _DEFAULTS.wss_port)}
+
 
 class Port(Struct, frozen=True):
     """A port that is to be open: its transport, the setting that it comes from, its number."""
@@ -17,6 +20,11 @@ class Port(Struct, frozen=True):
     transport: Transport
     setting: str
     number: int
+
+    @property
+    def unasked(self) -> bool:
+        """Whether it is open because nobody has said otherwise: where it is taken, a node does without it."""
+        return (self.transport, self.number) in UNASKED
 
 
 class CertificateFiles(Struct, frozen=True):
@@ -44,7 +52,10 @@ def certificates(settings: Settings) -> list[CertificateFiles]:
 
 def ports(room: RoomSettings) -> list[Port]:
     """The ports that a room with these settings opens; those with TLS only where there is a certificate."""
-    wanted = [Port("tcp", "room.port", room.port)]
+    wanted = [Port("tcp", "room.port", room.port), Port("ws", "room.ws_port", room.ws_port)]
     if room.tls_cert is not None and room.tls_key is not None:
-        wanted.append(Port("tls", "room.tls_port", room.tls_port))
+        wanted += [
+            Port("tls", "room.tls_port", room.tls_port),
+            Port("wss", "room.wss_port", room.wss_port),
+        ]
     return [port for port in wanted if port.number]

@@ -39,6 +39,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
         "admin_key": KEY,
         "center.port": http_port,
         "room.port": mqtt_port,
+        "room.ws_port": 0,
         "node.gc_freeze": False,
         "node.drain_grace": NEVER,
         "node.shutdown_grace": NEVER,

@@ -108,6 +108,9 @@ class FakeTransport(asyncio.Transport):
         if blocked and self.protocol is not None:
             self.protocol.resume_writing()
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = cast(Connection, protocol)
+
     def pause_reading(self) -> None:
         if self.closing:
             raise RuntimeError("the handler is closed")

@@ -99,8 +99,8 @@ class ClientConnection(Connection):
 
     __slots__ = ("asked_at", "attachment")
 
-    def __init__(self, services: Services) -> None:
-        super().__init__(services)
+    def __init__(self, services: Services, origin: str | None = None) -> None:
+        super().__init__(services, origin)
         self.attachment: Attachment | None = None
         self.asked_at = 0.0
 

@@ -96,10 +96,11 @@ class Wire:
 class Extras:
     """What few connections have: the others are idle, and there are millions."""
 
-    __slots__ = ("aliases", "answers", "backlog", "max_outgoing", "peer", "reported", "unread")
+    __slots__ = ("aliases", "answers", "backlog", "counted", "max_outgoing", "origin", "reported", "unread")
 
     def __init__(self) -> None:
-        self.peer: str | None = None  # the address, only where connections are counted by address
+        self.counted: str | None = None  # the network that it counts for, where connections are counted so
+        self.origin: str | None = None  # the client's address, where a proxy has told it
         self.reported: str | None = None  # the code of the latest fault
         self.max_outgoing = NO_LIMIT  # bytes: the client's Maximum Packet Size
         self.backlog: list[Packet] | None = None  # what has to wait; while there is one, nothing is read
@@ -114,16 +115,19 @@ class Connection(Outlet):
     A class derived from it deals with the packets: `received`, `flowing`, `lost`.
     """
 
-    __slots__ = ("_extras", "keep_alive", "link", "transport", "waiting", "wire")
+    __slots__ = ("_extras", "going_away", "keep_alive", "link", "transport", "waiting", "wire")
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, origin: str | None = None) -> None:
         super().__init__()
         self.wire = wire
         self.link = Link(Role.SERVER, wire.limits.max_packet_size, wire.limits.connect_packet_size)
         self.transport: asyncio.Transport | None = None  # None as well when it is gone
         self.waiting = 0  # bytes in link.output
         self.keep_alive = 0  # ticks of silence that are allowed; 0: any
+        self.going_away = False  # it ends because this server is about to: for whom a transport tells so
         self._extras: Extras | None = None
+        if origin is not None:
+            self.extras.origin = origin
 
     @property
     def extras(self) -> Extras:
@@ -138,6 +142,16 @@ class Connection(Outlet):
         """What has to wait."""
         extras = self._extras
         return None if extras is None else extras.backlog
+
+    @property
+    def peer(self) -> str | None:
+        """The client's address; None when it has gone before anybody asked."""
+        extras = self._extras
+        if extras is not None and extras.origin is not None:
+            return extras.origin
+        transport = self.transport
+        name = transport.get_extra_info("peername") if transport is not None else None
+        return str(name[0]) if name else None
 
     @property
     def came_by(self) -> str:
@@ -205,8 +219,8 @@ class Connection(Outlet):
         self.transport = None
         extras = self._extras
         self._extras = None
-        if extras is not None and extras.peer is not None:
-            wire.released(extras.peer)
+        if extras is not None and extras.counted is not None:
+            wire.released(extras.counted)
         try:
             self.lost()
         except Exception as raised:
@@ -363,6 +377,7 @@ class Connection(Outlet):
     def close(self, reason: ReasonCode, code: str) -> None:
         if not self.ended:
             self.wire.counters.closed.add(code)
+            self.going_away = reason == ReasonCode.SERVER_SHUTTING_DOWN
             self.link.close(reason)
             self.finish()
 
@@ -370,6 +385,7 @@ class Connection(Outlet):
         if self.ended:
             return
         self.wire.counters.closed.add("moved")
+        self.going_away = True
         if self.link.version == MQTT_5_0:
             fits = self.takes(len(server or "") + MOVED_SIZE)
             self.link.close(reason, moved_properties(server, after_ms) if fits else None)
@@ -390,9 +406,7 @@ class Connection(Outlet):
         extras = self.extras
         if code != extras.reported:
             extras.reported = code
-            transport = self.transport
-            peer = transport.get_extra_info("peername") if transport is not None else None
-            self.wire.report(code, str(peer[0]) if peer else "gone", message)
+            self.wire.report(code, self.peer or "gone", message)
 
     def finish(self) -> None:
         """The last word is said: it goes out, and then the transport is closed."""

@@ -17,8 +17,12 @@ from longline.settings.listeners import Port
 KEEPALIVE_IDLE: Final = 600
 HELD: Final = struct.Struct("24xI")  # of tcp_info: what is not accepted yet, of a socket that listens
 
-Accept = Callable[[], object]
-"""Makes what deals with one connection: an asyncio protocol by shape, for it may be compiled."""
+Accept = Callable[[str | None], object]
+"""Makes what deals with one connection: an asyncio protocol by shape, for it may be compiled. It is told the
+client's address where that is not the peer's."""
+
+Unwrap = Callable[[Accept], object]
+"""Puts what reads the header of a proxy between a socket and what then deals with the connection."""
 
 Secure = Callable[[object], object]
 """Puts TLS between a socket and what deals with the connection; both are protocols by shape."""
@@ -28,7 +32,8 @@ class Listener:
     """One port: bound when it is made (OSError when it is not to be had), open from `open` to `close`.
 
     `accept` makes what deals with a connection, from its first byte; on a port with TLS, from the first one
-    that `secure` has deciphered. The room runs `run` as a task.
+    that `secure` has deciphered; behind proxies, from the first one after the header that `unwrap` reads. The
+    room runs `run` as a task.
     """
 
     def __init__(
@@ -40,11 +45,13 @@ class Listener:
         backlog: int,
         reuse_port: bool = False,
         secure: Secure | None = None,
+        unwrap: Unwrap | None = None,
     ) -> None:
         self.port = port
         self.accepted = 0
         self._accept = accept
         self._secure = secure
+        self._unwrap = unwrap
         self._most = backlog
         self._server: asyncio.Server | None = None
         self._socket = listen(host, port.number, reuse_port=reuse_port)
@@ -72,7 +79,10 @@ class Listener:
 
     def _connected(self) -> object:
         self.accepted += 1
-        connection = self._accept()
+        return self._made(None) if self._unwrap is None else self._unwrap(self._made)
+
+    def _made(self, origin: str | None) -> object:
+        connection = self._accept(origin)
         return connection if self._secure is None else self._secure(connection)
 
 

@@ -18,18 +18,50 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
         int,
         about("MQTT over TLS, opened when `tls_cert` and `tls_key` are set. 0 is off.", low=0, high=65535),
     ] = 8883
-    ws_port: Annotated[
-        int, about("MQTT over WebSocket at `/mqtt`. 0 is off.", low=0, high=65535, awaited=True)
-    ] = 8083
+    ws_port: Annotated[int, about("MQTT over WebSocket at `/mqtt`. 0 is off.", low=0, high=65535)] = 8083
     wss_port: Annotated[
         int,
         about(
             "MQTT over secure WebSocket at `/mqtt`, opened when `tls_cert` and `tls_key` are set. 0 is off.",
             low=0,
             high=65535,
-            awaited=True,
         ),
     ] = 8084
+    ws_origins: Annotated[
+        tuple[str, ...],
+        about(
+            "Origins whose pages may connect by WebSocket, as browsers name them: `https://app.example.org`. "
+            "Empty: any, for a page needs a token like everybody else; name them when `anonymous_app` is "
+            "set. Clients that are no browsers tell no origin and are not asked for one."
+        ),
+    ] = ()
+    ws_head_size: Annotated[
+        int,
+        about(
+            "Largest request for a WebSocket, its cookies included. A larger one is answered with 431.",
+            unit="bytes",
+            low=512,
+            high=MIB,
+        ),
+    ] = 8 * KIB
+    ws_frame_size: Annotated[
+        int,
+        about(
+            "Largest WebSocket frame; a larger one ends the connection with 1009. One may hold many packets, "
+            "and none of it is held: what bounds memory is `max_packet_size`.",
+            unit="bytes",
+            low=KIB,
+            high=GIB,
+        ),
+    ] = 16 * MIB
+    proxy_from: Annotated[
+        tuple[str, ...],
+        about(
+            "Networks (CIDR) of the proxies in front of the MQTT listeners. Whoever connects from there has "
+            "to begin with a header of the PROXY protocol, version 1 or 2, and the address in it is the "
+            "client's from then on: for lists, counts, rates and the log. Nobody else's header is believed."
+        ),
+    ] = ()
     tls_cert: Annotated[
         Path | None,
         about(
