@@ -87,9 +87,10 @@ class FakeTransport(asyncio.Transport):
         self.held = 0
         self.slow = False  # the peer does not read
         self.socket: socket.socket | None = None  # what would be below it
+        self.told: dict[str, object] = {}  # what else it tells of itself
 
     def get_extra_info(self, name: str, default: object = None) -> object:
-        known = {"peername": self.peer, "socket": self.socket}
+        known = {"peername": self.peer, "socket": self.socket, **self.told}
         return known.get(name) or default
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
