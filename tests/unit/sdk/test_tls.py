@@ -147,10 +147,10 @@ def test_what_cannot_be_used_is_said_when_the_device_is_made(tmp_path: Path, aut
 
 
 def test_a_url_says_transport_host_and_port() -> None:
-    assert parsed("push.example.org") == (None, "push.example.org", None)
-    assert parsed("::1") == (None, "::1", None)
-    assert parsed("mqtt://push.example.org") == ("tcp", "push.example.org", None)
-    assert parsed("mqtts://[::1]:8884/") == ("tls", "::1", 8884)
+    assert parsed("push.example.org") == (None, "push.example.org", None, None)
+    assert parsed("::1") == (None, "::1", None, None)
+    assert parsed("mqtt://push.example.org") == ("tcp", "push.example.org", None, None)
+    assert parsed("mqtts://[::1]:8884/") == ("tls", "::1", 8884, None)
     for wrong in ("https://push.example.org", "mqtts://", "mqtts://u:p@host", "mqtts://host/path", "ftp://x"):
         with pytest.raises(ValueError, match="mqtts://HOST:PORT"):
             parsed(wrong)
