@@ -115,7 +115,7 @@ class Connection(Outlet):
     A class derived from it deals with the packets: `received`, `flowing`, `lost`.
     """
 
-    __slots__ = ("_extras", "going_away", "keep_alive", "link", "transport", "waiting", "wire")
+    __slots__ = ("_extras", "keep_alive", "link", "parting", "transport", "waiting", "wire")
 
     def __init__(self, wire: Wire, origin: str | None = None) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class Connection(Outlet):
         self.transport: asyncio.Transport | None = None  # None as well when it is gone
         self.waiting = 0  # bytes in link.output
         self.keep_alive = 0  # ticks of silence that are allowed; 0: any
-        self.going_away = False  # it ends because this server is about to: for whom a transport tells so
+        self.parting = 0  # the reason for which we end it, for a transport that has a word for it, too
         self._extras: Extras | None = None
         if origin is not None:
             self.extras.origin = origin
@@ -377,7 +377,7 @@ class Connection(Outlet):
     def close(self, reason: ReasonCode, code: str) -> None:
         if not self.ended:
             self.wire.counters.closed.add(code)
-            self.going_away = reason == ReasonCode.SERVER_SHUTTING_DOWN
+            self.parting = int(reason)
             self.link.close(reason)
             self.finish()
 
@@ -385,7 +385,7 @@ class Connection(Outlet):
         if self.ended:
             return
         self.wire.counters.closed.add("moved")
-        self.going_away = True
+        self.parting = int(reason)
         if self.link.version == MQTT_5_0:
             fits = self.takes(len(server or "") + MOVED_SIZE)
             self.link.close(reason, moved_properties(server, after_ms) if fits else None)
