@@ -209,12 +209,6 @@ def test_authorities_of_clients_without_a_certificate_to_show_them_are_a_mistake
     assert list(problems_of(flags={"room.tls_client_ca": "/a/file.pem"})) == ["room.tls_client_ca"]
 
 
-@pytest.mark.parametrize("name", ["room.ws_port", "room.wss_port"])
-def test_a_port_that_nothing_listens_on_may_only_be_off(name: str) -> None:
-    assert load(flags={name: "0"}).sources[name] == f"flag --{name}"
-    assert "nothing acts on it" in problems_of(flags={name: "8883"})[name]
-
-
 def test_something_acts_on_every_setting_that_may_be_set() -> None:
     """Its name is read somewhere in the program, or where it is said which ports there are."""
     source = Path(longline.__file__).parent

@@ -108,10 +108,7 @@ class Certificates:
                 self._key_in_use = b""
 
     def _load(self) -> None:
-        chain = read(f"{self.setting}_cert", self._chain)
-        expires = valid_until(chain)
-        if expires is None:
-            raise refused(f"{self.setting}_cert", f"{self._chain} holds no certificate in PEM")
+        expires = examined(self.setting, self._chain, self._key, self._client_ca)
         self._make_contexts()
         self._expires = expires
         left = int(self.seconds_left)
@@ -155,6 +152,15 @@ class Certificates:
     def _stamp(self) -> Stamp:
         files = (self._chain, self._key, *(() if self._client_ca is None else (self._client_ca,)))
         return tuple(map(stamp_of, files))
+
+
+def examined(setting: str, chain: Path, key: Path, client_ca: Path | None) -> float:
+    """Until when a certificate is good, in seconds of Unix time; SettingsError for what cannot be used."""
+    expires = valid_until(read(f"{setting}_cert", chain))
+    if expires is None:
+        raise refused(f"{setting}_cert", f"{chain} holds no certificate in PEM")
+    server_context(setting, chain, key, client_ca)
+    return expires
 
 
 def server_context(setting: str, chain: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:

@@ -26,7 +26,7 @@ SLICE: Final = 500  # that are told at once that their time is up
 
 
 @final
-class Handshakes:
+class TlsHandshakes:
     """Of one listener, or of several that share a certificate.
 
     `limit` handshakes at once, counted from a whole ClientHello on; each has `timeout` seconds from the

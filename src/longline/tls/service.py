@@ -9,7 +9,7 @@ from typing import final
 from longline.telemetry.faults import Faults
 from longline.tls.certificates import Certificates
 from longline.tls.counters import TlsCounters
-from longline.tls.handshakes import Handshakes
+from longline.tls.handshakes import TlsHandshakes
 from longline.tls.tickets import TicketKeys
 
 
@@ -18,7 +18,7 @@ class TlsService:
     """For listeners of one part; whoever has it runs `certificates.run` as a task.
 
     `setting`, `chain`, `key`, `client_ca` and `protocols` as `Certificates` has them, the rest as
-    `Handshakes` does. `folder`: where the processes of this host find the keys of session tickets.
+    `TlsHandshakes` does. `folder`: where the processes of this host find the keys of session tickets.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class TlsService:
             tickets=TicketKeys(folder, time.time),
             protocols=protocols,
         )
-        self._handshakes = Handshakes(
+        self._handshakes = TlsHandshakes(
             self.counters,
             self.certificates.context,
             report,

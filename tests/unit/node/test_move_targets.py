@@ -31,6 +31,19 @@ def test_clients_go_to_the_other_rooms_each_to_the_one_that_the_dispatcher_would
     assert rooms.address("news", "d7", "tcp") == rooms.address("news", "d7", "tcp")
 
 
+def test_a_client_is_named_the_listener_of_the_transport_that_it_came_by() -> None:
+    both = {"mqtt": "b:1883", "mqtts": "b:8883"}
+    rooms = knowing(
+        OWN,
+        msgspec.structs.replace(a_member("room-2"), addresses=both),
+        a_member("room-3", address="c:1883"),  # without TLS
+    )
+    found = {rooms.address("news", f"d{number}", "tls") for number in range(50)}
+    assert found == {"b:8883"}
+    assert {rooms.address("news", f"d{number}", "tcp") for number in range(50)} == {"b:1883", "c:1883"}
+    assert rooms.address("news", "d1", "ws") is None
+
+
 def test_clients_of_a_shared_port_come_back_by_the_address_that_they_know() -> None:
     rooms = knowing(OWN, a_member("room-2", address="a:1883"))
     assert rooms.any()

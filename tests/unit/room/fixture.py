@@ -57,6 +57,8 @@ class Turns:
 class Driven(Protocol):
     """What a transport tells of itself."""
 
+    def data_received(self, data: bytes, /) -> None: ...
+
     def pause_writing(self) -> None: ...
 
     def resume_writing(self) -> None: ...
@@ -84,9 +86,10 @@ class FakeTransport(asyncio.Transport):
         self.held = 0
         self.slow = False  # the peer does not read
         self.socket: socket.socket | None = None  # what would be below it
+        self.told: dict[str, object] = {}  # what else it tells of itself
 
     def get_extra_info(self, name: str, default: object = None) -> object:
-        known = {"peername": self.peer, "socket": self.socket}
+        known = {"peername": self.peer, "socket": self.socket, **self.told}
         return known.get(name) or default
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:

@@ -10,7 +10,7 @@ from longline.telemetry.faults import Faults
 from longline.tls.certificates import server_context
 from longline.tls.connection import TlsConnection
 from longline.tls.counters import TlsCounters
-from longline.tls.handshakes import Handshakes
+from longline.tls.handshakes import TlsHandshakes
 from tests.certificates import Authority, Pair
 from tests.unit.room.fixture import PEER, FakeTransport, Turns
 
@@ -74,7 +74,7 @@ class Loop:
 
 
 class Site:
-    """Handshakes of one listener, in a time that the test moves."""
+    """The handshakes of one listener, in a time that the test moves."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Site:
         self.counters = TlsCounters()
         self.faults = Faults()
         self.reports: list[tuple[str, str, str]] = []
-        self.handshakes = Handshakes(
+        self.handshakes = TlsHandshakes(
             self.counters,
             lambda hello: self.context(hello),
             lambda code, peer, message: self.reports.append((code, peer, message)),

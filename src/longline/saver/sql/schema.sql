@@ -171,4 +171,4 @@ CREATE TABLE sources (
   sequence INTEGER NOT NULL
 );
 
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
