@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Self
 
 from websockets.client import ClientProtocol
@@ -64,7 +65,8 @@ class WebClient:
         self.protocol.send_request(request)
         self._flush()
         while self.response is None:
-            await self._hear()
+            if not await self._hear() and self.response is None:
+                raise ConnectionError("the server closed the connection")
         return self.response
 
     def raw(self, data: bytes) -> None:
@@ -144,7 +146,8 @@ class WebClient:
             if data:
                 self._writer.write(bytes(data))
             elif not self._writer.is_closing():
-                self._writer.write_eof()
+                with suppress(OSError):  # the server has cut the connection
+                    self._writer.write_eof()
 
     async def __aenter__(self) -> Self:
         return self

@@ -114,7 +114,7 @@ class FakeTransport(asyncio.Transport):
             self.protocol.resume_writing()
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        self.protocol = cast(Connection, protocol)
+        self.protocol = cast(Driven, protocol)
 
     def pause_reading(self) -> None:
         if self.closing:

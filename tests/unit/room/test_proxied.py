@@ -46,7 +46,7 @@ class Behind(Peer):
         return self.connection
 
     def bytes(self, data: bytes) -> None:
-        protocol = self.wire.protocol
+        protocol = cast(ClientConnection | None, self.wire.protocol)  # or what stands before it
         if protocol is not None and not self.wire.closing:
             protocol.data_received(data)
 

@@ -436,6 +436,7 @@ def test_a_server_that_ends_says_that_it_goes_away() -> None:
     for each in (page, asking, silent):
         each.connection.close(ReasonCode.SERVER_SHUTTING_DOWN, "server_shutting_down")
     assert page.closed_with == 1001
+    assert page.over, "the process is about to end: it does not wait"
     assert asking.wire.writes[0].startswith(b"HTTP/1.1 503 ")
     assert silent.wire.writes == []
     assert asking.over
@@ -449,6 +450,7 @@ def test_a_client_that_is_moved_is_told_so_by_both() -> None:
     (told,) = page.receive()
     assert isinstance(told, Disconnect)
     assert page.closed_with == 1001
+    assert not page.over
 
 
 def test_who_does_not_answer_a_close_is_waited_for_as_long_as_for_last_bytes() -> None:

@@ -145,9 +145,9 @@ class Connection(Outlet):
     __slots__ = (
         "_extras",
         "explains",
-        "going_away",
         "keep_alive",
         "link",
+        "parting",
         "transport",
         "waiting",
         "wire",
@@ -161,7 +161,7 @@ class Connection(Outlet):
         self.explains = False  # the client may be told why, in words
         self.waiting = 0  # bytes in link.output
         self.keep_alive = 0  # ticks of silence that are allowed; 0: any
-        self.going_away = False  # it ends because this server is about to: for whom a transport tells so
+        self.parting = 0  # the reason for which we end it, for a transport that has a word for it, too
         self._extras: Extras | None = None
         if origin is not None:
             self.extras.origin = origin
@@ -494,7 +494,7 @@ class Connection(Outlet):
     def _close(self, reason: ReasonCode, code: str, message: str) -> None:
         if not self.ended:
             self.wire.counters.closed.add(code)
-            self.going_away = reason == ReasonCode.SERVER_SHUTTING_DOWN
+            self.parting = int(reason)
             self._say_last(reason, self.explanation(message))
             self.finish()
 
@@ -505,7 +505,7 @@ class Connection(Outlet):
         if self.ended:
             return
         self.wire.counters.closed.add("moved")
-        self.going_away = True
+        self.parting = int(reason)
         if self.link.version == MQTT_5_0:
             self._say_last(reason, moved_properties(server, after_ms))
         else:

@@ -32,7 +32,10 @@ from longline.websocket.upgrade import Refused, Upgrade, UpgradeRules
 MOST: Final = 2048  # frames read in a row: a few milliseconds
 
 TOO_SLOW: Final = Refused(408, "the request did not come in time")
-SHUTTING_DOWN: Final = Refused(503, "this server is about to end")
+ENDING: Final = Refused(503, "this server is about to end")
+
+SHUTTING_DOWN: Final = int(ReasonCode.SERVER_SHUTTING_DOWN)
+AWAY: Final = frozenset({SHUTTING_DOWN, int(ReasonCode.USE_ANOTHER_SERVER), int(ReasonCode.SERVER_MOVED)})
 
 _UPGRADE: Final = 0
 _OPEN: Final = 1
@@ -208,19 +211,19 @@ class WebSocket:
         transport = self._transport
         if transport is None or transport.is_closing() or self._phase >= _LEAVING:
             return
-        going_away = self._connection.going_away
+        parting = self._connection.parting
         if self._phase == _UPGRADE:
             upgrade = self._upgrade
             if upgrade is not None and upgrade.begun and upgrade.refused is None:
-                refused = SHUTTING_DOWN if going_away else TOO_SLOW
+                refused = ENDING if parting == SHUTTING_DOWN else TOO_SLOW
                 self._connection.wire.counters.refused.add(refused.code)
                 transport.write(refused.answer)
             self._phase = _OVER
             transport.close()
             return
-        if going_away:
+        if parting in AWAY:
             self._code = GOING_AWAY
-        if self._ended:
+        if self._ended or parting == SHUTTING_DOWN:  # nobody would hear the peer's Close
             self._shut()
             return
         self._phase = _LEAVING
