@@ -21,6 +21,7 @@ from longline.node.addresses import bound
 from longline.node.admin_key import admin_key, make_data_dir
 from longline.node.cluster import open_keeper
 from longline.node.data_folder import Shape, held, refuse_unread
+from longline.node.haste import Haste
 from longline.node.ports import until_free
 from longline.node.process import ROLES
 from longline.settings import Settings, load
@@ -54,9 +55,9 @@ async def run_agent(settings: Settings, config: Path | None, flags: Flags) -> in
     async with AsyncExitStack() as opened:
         without = await until_free(settings, {role for kind in wanted for role in kind.roles})
         wanted = kinds(settings, {**flags, **without})
-        faults = Faults()
-        keeper = await open_keeper(settings, faults, opened)
-        return await _run(settings, config, wanted, keeper, None, faults, lambda: None)
+        faults, haste = Faults(), Haste()
+        keeper = await _keeper(settings, faults, haste, opened)
+        return await _run(settings, config, wanted, keeper, None, faults, haste, lambda: None)
 
 
 async def run_workers(
@@ -91,13 +92,21 @@ async def run_workers(
         if settings.admin_key is None:  # all of them share the directory, and the key in it
             mine["admin_key"] = admin_key(settings.data_dir)
         settings = load(config, os.environ, mine).settings
-        faults = Faults()
-        keeper = await open_keeper(settings, faults, opened)
+        faults, haste = Faults(), Haste()
+        keeper = await _keeper(settings, faults, haste, opened)
+        wanted = [Kind(ROLES, workers, mine)]
 
         def ready() -> None:
             started(bound(settings, ROLES))
 
-        return await _run(settings, config, [Kind(ROLES, workers, mine)], keeper, valkey, faults, ready)
+        return await _run(settings, config, wanted, keeper, valkey, faults, haste, ready)
+
+
+async def _keeper(settings: Settings, faults: Faults, haste: Haste, opened: AsyncExitStack) -> Keeper:
+    """The cluster's keeper, whose end is soon when somebody cannot wait."""
+    below = AsyncExitStack()
+    opened.push_async_callback(haste.end, "keeper", below.aclose)
+    return await open_keeper(settings, faults, below)
 
 
 async def _run(
@@ -107,6 +116,7 @@ async def _run(
     keeper: Keeper,
     valkey: PrivateValkey | None,
     faults: Faults,
+    haste: Haste,
     started: Callable[[], None],
 ) -> int:
     """Keeps the processes running until told to end; SIGHUP restarts them one after the other."""
@@ -130,8 +140,15 @@ async def _run(
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
     roll = asyncio.Event()
+
+    def end() -> None:
+        if asked.is_set():
+            haste.ask()
+            agent.hasten()
+        asked.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, lambda: agent.hasten() if asked.is_set() else asked.set())
+        loop.add_signal_handler(number, end)
     loop.add_signal_handler(signal.SIGHUP, roll.set)
     agent.start()
     try:

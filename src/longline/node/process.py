@@ -29,6 +29,7 @@ from longline.node.engines import Engines, OpenEngines
 from longline.node.figures import HELP, RISING
 from longline.node.files import Files
 from longline.node.fronts import Fronts
+from longline.node.haste import HASTE, Haste
 from longline.node.isolation import Isolation, silent
 from longline.node.membership import Cpu, Membership, describe_load
 from longline.node.move_targets import MoveTargets
@@ -55,7 +56,6 @@ STATUS_CONNECTIONS: Final = 64  # at once, of those who look at probes and figur
 ISOLATED: Final = "1 while this process cannot reach its store, or was taken for dead and has no new name."
 STORE_GONE: Final = 3.0  # s of silence of the store after which a process that is to end does without it
 DISMISSED: Final = 1.0  # s for clients to go then
-HASTE: Final = 1.0  # s for what is under way, once it has been hastened
 
 log = structlog.get_logger("longline.node")
 
@@ -92,7 +92,7 @@ class Process:
         self._isolation: Isolation | None = None
         self._retired = False
         self._fronts = Fronts(self._collector, self.faults, self._report, settings.node.shutdown_grace)
-        self._hasty = asyncio.Event()
+        self._haste = Haste()
         self._forlorn = False  # it is to end, and its store is given up
         self._since = wall_clock()
         self.renamed: Callable[[Process], None] = lambda _: None
@@ -132,7 +132,6 @@ class Process:
         try:
             if self._room is not None and not self._alone:
                 self.retire()
-                await self.membership.tell()
                 await self._leave()
             self._ready = False
             await self._opened.aclose()
@@ -154,19 +153,18 @@ class Process:
 
     async def _leave(self) -> None:
         """Moves clients elsewhere, until they are or there is no time for it."""
-        within = DISMISSED if self._forlorn else self.settings.node.drain_grace
-        leaving = asyncio.create_task(self._reconciler.leave(within), name="node.leave")
-        hurrying = asyncio.create_task(self._hasty.wait(), name="node.haste")
-        await asyncio.wait([leaving, hurrying], return_when=asyncio.FIRST_COMPLETED)
-        for task in (leaving, hurrying):
-            task.cancel()
-        results = await asyncio.gather(leaving, hurrying, return_exceptions=True)
-        if isinstance(results[0], Exception):
-            self.faults.note("node.leave", results[0])
+        try:
+            await self._haste.end("clients", self._move, 0.0)
+        except Exception as error:
+            self.faults.note("node.leave", error)
+
+    async def _move(self) -> None:
+        await self.membership.tell()
+        await self._reconciler.leave(DISMISSED if self._forlorn else self.settings.node.drain_grace)
 
     def hasten(self) -> None:
-        """Has `stop` move nobody any more, and wait a second at most for what is under way."""
-        self._hasty.set()
+        """Has `stop` move nobody any more, and wait a second at most for whatever is under way."""
+        self._haste.ask()
         self._fronts.hasten(HASTE)
         if self._room is not None:
             self._room.hasten(HASTE)
@@ -196,7 +194,9 @@ class Process:
     async def _open(self, opened: AsyncExitStack) -> None:
         """Opens part after part; `opened` closes them in reverse order."""
         settings = self.settings
-        engines = self._engines = await self._open_engines(settings, self.faults, opened)
+        below = AsyncExitStack()  # one part that ends, whatever it opens
+        opened.push_async_callback(self._haste.end, "engines", below.aclose)
+        engines = self._engines = await self._open_engines(settings, self.faults, below)
         self.membership = Membership(
             settings.node.name,
             engines.keeper,
@@ -230,7 +230,7 @@ class Process:
                 faults=self.faults,
             )
         await self.membership.join()
-        opened.push_async_callback(self.membership.leave)
+        opened.push_async_callback(self._haste.end, "membership", self.membership.leave)
         opened.push_async_callback(self._end_tasks)  # before: nobody joins again, or misses us, meanwhile
         self._own("telemetry.loop-lag", self._probe.run)
         self._own("node.files", self._files.run)
@@ -307,7 +307,8 @@ class Process:
 
     async def _open_room(self, room: Room, engines: Engines, opened: AsyncExitStack) -> None:
         await self._open_anonymous_app(engines.saver)
-        opened.push_async_callback(self._stop_room, room)
+        # A second for what it is to commit, and one to tell the store who is gone.
+        opened.push_async_callback(self._haste.end, "room", lambda: self._stop_room(room), 2 * HASTE)
         await room.start()
         self._tasks += room.tasks
         room_metrics(self._collector, room)
@@ -316,7 +317,7 @@ class Process:
 
     async def _stop_room(self, room: Room) -> None:
         grace = self.settings.node.shutdown_grace
-        await room.stop(min(grace, HASTE) if self._hasty.is_set() else grace)
+        await room.stop(min(grace, HASTE) if self._haste.asked else grace)
 
     async def _open_front(self, engines: Engines, opened: AsyncExitStack) -> None:
         """The HTTP side: the API, the dispatcher, or only the probes and figures."""
@@ -347,7 +348,7 @@ class Process:
                 refusals=self._once,
                 faults=self.faults,
             )
-            opened.push_async_callback(center.close)
+            opened.push_async_callback(self._haste.end, "center", center.close)
             self._center = center
             self._collector.add("center", center.counters, gauges=GAUGES, labels=LABELS)
             self._collector.gauge(

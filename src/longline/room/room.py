@@ -246,6 +246,7 @@ class Room:
             ("departures", self.departures.run),
             ("takeovers", self.takeovers.run),
             ("commands", self._commands.receive),
+            ("apps", self._commands.look),
             ("broadcasts", self._broadcasts.run),
             ("broadcasts-spread", self._broadcasts.spreading.run),
             ("broadcasts-done", self._broadcasts.told.run),

@@ -15,6 +15,7 @@ from longline.mqtt.packets import Connack, Disconnect, Puback, Publish
 from longline.mqtt.reasons import ReasonCode
 from longline.register.memory import MemoryRegister
 from longline.register.port import Bind, Bound
+from longline.room.push.commands import LOOK_EVERY
 from longline.room.session.session import Session
 from longline.room.session.sessions import Sessions
 from tests.unit.room.running import NODE, RunningRoom, a_token, an_app
@@ -232,6 +233,31 @@ async def test_a_room_that_missed_the_news_finds_out_when_it_knows_that_it_misse
         await room.settle()
         assert new.over
         assert room.parts.counters.closed == {"key_rotated": 1, "app_deleted": 1}
+
+
+async def test_a_room_that_was_told_nothing_finds_out_by_itself_and_asks_no_oftener_than_it_must() -> None:
+    async with RunningRoom() as room:
+        peer = await room.client("phone")
+        room.store.known["news"] = ROTATED
+        room.run(room.commands.look())  # again and again, since pauses take no time here
+        await room.settle()
+        assert room.store.looked_up == ["news"]
+        room.parts.time += LOOK_EVERY
+        await room.settle()
+        assert peer.over
+        assert room.store.looked_up == ["news", "news"]
+        assert room.parts.counters.closed == {"key_rotated": 1}
+
+
+async def test_it_does_so_though_the_store_could_not_be_read_at_first() -> None:
+    async with RunningRoom() as room:
+        peer = await room.client("phone")
+        room.store.known["news"] = ROTATED
+        room.parts.time += LOOK_EVERY
+        room.store.faults["find_app"] = [Unavailable()]
+        room.run(room.commands.look())
+        await room.until(lambda: peer.over)
+        assert room.store.faults["find_app"] == []
 
 
 class HeldRegister(MemoryRegister):

@@ -244,6 +244,17 @@ async def test_a_new_name_makes_no_exception_for_connections_of_an_old_secret() 
         assert await phone.receive() == Disconnect(ReasonCode.NOT_AUTHORIZED)
 
 
+async def test_a_room_that_is_not_told_of_a_rotation_finds_out_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The center that could not tell it has answered with the new keys all the same."""
+    monkeypatch.setattr("longline.room.push.commands.LOOK_EVERY", 0.01)
+    async with a_site() as site:
+        phone = await site.let_in("phone")
+        site.store.known["news"] = msgspec.structs.replace(an_app(), device_secret="x" * 32, generation=1)
+        assert await phone.receive() == Disconnect(ReasonCode.NOT_AUTHORIZED)
+
+
 async def test_settings_change_while_the_room_is_open() -> None:
     async with a_site() as site:
         await site.let_in("phone")

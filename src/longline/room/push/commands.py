@@ -5,7 +5,7 @@ one costs the others nothing.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
@@ -42,6 +42,7 @@ from longline.telemetry.faults import Faults
 SLICE: Final = 500  # deliveries, other commands, or sessions gone through, before the loop may serve others
 REMEMBERED: Final = 16_384  # deliveries of online_only unicasts that are known when they come again
 RETRY_AFTER: Final = 0.5  # s, after a bus that could not be read
+LOOK_EVERY: Final = 60.0  # s between two looks at the apps of which somebody is here
 
 REASONS: Final = {
     CloseReason.TAKEN_OVER: ReasonCode.SESSION_TAKEN_OVER,
@@ -56,7 +57,9 @@ log = structlog.get_logger()
 
 
 class Commands:
-    """Owned by the room, which runs `receive` as a task. `fenced` is told when a node's queue is gone."""
+    """Owned by the room, which runs `receive` and `look` as tasks. `fenced` is told when a node's queue is
+    gone.
+    """
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class Commands:
         broadcasts: Broadcasts,
         routes: RouteTable,
         fenced: Callable[[str], None],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._node = node
         self._bus = bus
@@ -84,6 +88,7 @@ class Commands:
         self._broadcasts = broadcasts
         self._routes = routes
         self._fenced = fenced
+        self._sleep = sleep
         self._seen: LruCache[tuple[str, int], None] = LruCache(REMEMBERED)
         self._listening = asyncio.Event()
         self._listening.set()
@@ -212,10 +217,20 @@ class Commands:
         self._sessions.renew(tenant, command.generation)
         await self._learn(tenant)
 
-    async def _learn(self, tenant: Tenant) -> None:
+    async def look(self) -> None:
+        """Finds out what has become of apps without being told, for as long as the room lives.
+
+        A center whose command was lost has answered all the same, with keys that nobody would get again. That
+        connections are to end is in the store, so they do within twice `LOOK_EVERY`.
+        """
+        while True:
+            await self._sleep(LOOK_EVERY)
+            await self._learn_all(LOOK_EVERY)
+
+    async def _learn(self, tenant: Tenant, max_age: float | None = None) -> None:
         """Takes over what has become of an app, when it was changed."""
         try:
-            app = await self._apps.find(tenant.name)
+            app = await self._apps.find(tenant.name, max_age=max_age)
         except LonglineError:
             return  # who connects next finds out
         if app is None or app.number != tenant.app:
@@ -225,11 +240,11 @@ class Commands:
             tenant.pubsub = app.pubsub
             self._sessions.renew(tenant, app.generation)
 
-    async def _learn_all(self) -> None:
+    async def _learn_all(self, max_age: float | None = None) -> None:
         """The same of every app that somebody is here of."""
         for tenant in list(self._sessions.tenants.values()):
             try:
-                await self._learn(tenant)
+                await self._learn(tenant, max_age)
             except Exception as error:
                 self._faults.note("room.commands", error)
 
