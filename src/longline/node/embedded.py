@@ -39,6 +39,8 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
         cache_bytes=settings.saver.cache_bytes,
         ledger_retention_ms=settings.saver.ledger_retention * 1000,
         event_limit=settings.saver.event_limit,
+        retained_messages=settings.saver.retained_messages,
+        retained_bytes=settings.saver.retained_bytes,
     )
     opened.push_async_callback(saver.close)
     told, there = await saver.events.left(SOURCE)

@@ -43,6 +43,7 @@ _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
         "checkpoints": "Times that the write-ahead log was moved into the database.",
         "wal_pages": "Pages in the write-ahead log at present.",
         "broadcast_cache_bytes": "Memory of the sets or bodies of open broadcasts.",
+        "retained_messages": "Retained messages of all apps; in a cluster told by who ends what is over.",
     },
     "register": {
         "lingering": "Sessions of devices that are away, within their grace.",

@@ -28,12 +28,13 @@ from longline.saver.sql.ledgers import SqlLedgers
 from longline.saver.sql.members import Members
 from longline.saver.sql.messages import SqlMessages
 from longline.saver.sql.positions import Positions
+from longline.saver.sql.retained import SqlRetained
 from longline.saver.sql.routing import SqlRouting
 from longline.saver.sql.worker import Job, Worker, perform
 
 log = structlog.get_logger("longline.saver")
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 GROUP = 8192  # items after which a group is closed, so that the first in it does not wait without end
 CHECKPOINT_PAGES = 4096  # of 4 KiB in the write-ahead log, before they are moved into the database
 
@@ -52,6 +53,8 @@ class SqliteSaver:
         cache_bytes: int,
         ledger_retention_ms: int,
         event_limit: int,
+        retained_messages: int,
+        retained_bytes: int,
     ) -> None:
         self._lock = lock
         self._writing = writing
@@ -97,8 +100,24 @@ class SqliteSaver:
         self.ledgers = SqlLedgers(reader, reading, broadcasts, deleted)
         self.routing = SqlRouting(writer, writing, broadcasts)
         self.events = SqlEvents(writer, reader, writing, reading, limit=event_limit, deleted=deleted)
+        self.retained = SqlRetained(
+            writer,
+            reader,
+            writing,
+            reading,
+            members=members,
+            deleted=deleted,
+            max_messages=retained_messages,
+            max_bytes=retained_bytes,
+        )
         self.expiry = SqlExpiry(
-            writer, reader, writing, reading, broadcasts=broadcasts, retention=ledger_retention_ms
+            writer,
+            reader,
+            writing,
+            reading,
+            broadcasts=broadcasts,
+            retained=self.retained,
+            retention=ledger_retention_ms,
         )
 
     @classmethod
@@ -112,6 +131,8 @@ class SqliteSaver:
         cache_bytes: int = 256 * 1024 * 1024,
         ledger_retention_ms: int = 7 * 86_400_000,
         event_limit: int = 100_000,
+        retained_messages: int = 1_000_000,
+        retained_bytes: int = 256 * 1024 * 1024,
     ) -> "SqliteSaver":
         """Opens the database at `path`, or makes it; files are readable by their owner only.
 
@@ -119,17 +140,18 @@ class SqliteSaver:
         wait. `queue_limit`: items (messages, receipts, devices) that may wait for each of the two threads;
         `queue_bytes`: what the payloads among them may add up to. `cache_bytes`: memory for pages and for
         the sets of open broadcasts. `ledger_retention_ms`: how long a ledger is kept after
-        its message's end. `event_limit`: events kept for each app. Raises `DataDirInUse`, and `Unavailable`
-        when the file cannot be used.
+        its message's end. `event_limit`: events kept for each app, `retained_messages` and `retained_bytes`
+        likewise. Raises `DataDirInUse`, and `Unavailable` when the file cannot be used.
         """
         path = Path(path)
-        bounds = (queue_limit, queue_bytes, cache_bytes, ledger_retention_ms, event_limit)
+        waiting = (queue_limit, queue_bytes)
+        kept = (ledger_retention_ms, event_limit, retained_messages, retained_bytes)
         try:
             lock = _lock(path)
             connections: tuple[Database, ...] = ()
             try:
                 writing, reading = connections = await asyncio.to_thread(_connect, path, cache_bytes)
-                return cls(lock, writing, reading, locate, *bounds)
+                return cls(lock, writing, reading, locate, *waiting, cache_bytes, *kept)
             except BaseException:
                 for connection in connections:
                     connection.close()
@@ -193,6 +215,7 @@ class SqliteSaver:
             self._broadcasts.rolled_back()
             self._members.rolled_back()
             self._positions.rolled_back()
+            self.retained.rolled_back()
             self._writing.roll_back()  # last: on a broken disk it may fail too
             raise
         self._broadcasts.committed()
@@ -235,6 +258,7 @@ class SqliteSaver:
             "checkpoints": self._checkpoints,
             "wal_pages": self._writing.wal_pages,
             "broadcast_cache_bytes": self._broadcasts.size,
+            "retained_messages": self.retained.messages,
         }
 
 

@@ -10,6 +10,7 @@ import msgspec
 from longline.model.ledger import State
 from longline.saver.sql.broadcasts import DROPPED, EXPIRED, BroadcastLedgers
 from longline.saver.sql.database import Database, device_range
+from longline.saver.sql.retained import SqlRetained
 from longline.saver.sql.worker import Worker
 
 END = 0
@@ -26,6 +27,7 @@ _broadcasts = msgspec.json.Decoder(list[tuple[int, int]])
 NEXT_DUE = """
 SELECT min(due) FROM (SELECT min(at) AS due FROM expiry
  UNION ALL SELECT min(ends_at) FROM idempotency
+ UNION ALL SELECT min(expires_at) FROM retained WHERE expires_at > 0
  UNION ALL SELECT 0 FROM apps WHERE deleted)"""
 
 
@@ -40,6 +42,7 @@ class SqlExpiry:
         reading: Database,
         *,
         broadcasts: BroadcastLedgers,
+        retained: SqlRetained,
         retention: int,
     ) -> None:
         self._writer = writer
@@ -47,17 +50,18 @@ class SqlExpiry:
         self._database = writing
         self._reading = reading
         self._broadcasts = broadcasts
+        self._retained = retained
         self._retention = retention
 
     async def next_due(self) -> int | None:
-        """The first entries of three indexes."""
+        """The first entries of four indexes."""
         return await self._reader.call(self._next_due, None)
 
     def _next_due(self, calls: list[None]) -> list[int | None]:
         return [self._reading.number(NEXT_DUE)] * len(calls)
 
     async def end(self, now: int, limit: int) -> int:
-        """One transaction: what is due for messages, then old idempotency keys, then deleted apps."""
+        """One transaction: what is due for messages, then what else is over, then deleted apps."""
         return await self._writer.call(self._end, (now, limit))
 
     def _end(self, calls: list[tuple[int, int]]) -> list[int]:
@@ -78,6 +82,8 @@ class SqlExpiry:
             done += self._advance(run, now, limit - done)
         if done < limit:
             done += self._sweep_keys(now, limit - done)
+        if done < limit:
+            done += self._retained.sweep(now, limit - done)
         if done < limit:
             done += self._purge_app(limit - done)
         return done
@@ -202,6 +208,8 @@ class SqlExpiry:
                     app,
                     limit - done,
                 )
+        if done < limit:
+            done += self._retained.purge(app, limit - done)
         if done == 0:
             done += self._database.run("DELETE FROM apps WHERE number = ?1", app)
         return done
