@@ -94,6 +94,7 @@ async def test_a_message_is_found_with_all_that_was_said_of_it(retained: Retaine
     publication = msgspec.structs.replace(
         retained.publication("a/é/b", bytes(range(256)) * 40, qos=2, ttl=MINUTE),
         properties=b"\x03\x00\x04text",
+        sender="d\u00e9vice",
     )
     keep = Retain(retained.store.app, publication, retained.store.now)
     assert await retained.store.saver.retained.keep([keep]) == [None]

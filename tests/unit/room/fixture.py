@@ -18,6 +18,7 @@ from longline.mqtt.properties import Properties, PropertyId, get_int
 from longline.room.counters import RoomCounters
 from longline.room.life.departures import Departures
 from longline.room.pubsub.fanout import Fanout
+from longline.room.pubsub.retainer import Retainer
 from longline.room.pubsub.rules import Rules
 from longline.room.push.frames import Frames
 from longline.room.push.pushes import Pushes
@@ -30,6 +31,7 @@ from longline.room.turn import Turn
 from longline.room.wire.connection import Connection, WireLimits
 from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
+from tests.fakes.saver import FakeSaver
 
 APP = 7
 NOW_MS = 1_800_000_000_000
@@ -268,6 +270,10 @@ class RoomFixture:
         self.fanout = Fanout(
             self.counters, self.turn, self.faults, session_queue, session_queue_bytes, lambda: self.wall
         )
+        self.saver = FakeSaver()
+        self.retainer = Retainer(
+            self.saver.retained, self.counters, self.turn, self.faults, clock=lambda: self.wall
+        )
         self.pushes = Pushes(self.counters, self.noted, self.noted)
         self.sessions = Sessions(self.counters, self.faults, self.fanout, self.pushes, self.noted.departed)
         self.rules = Rules(
@@ -288,6 +294,7 @@ class RoomFixture:
             report=self.noted.refused,
             sessions=self.sessions,
             fanout=self.fanout,
+            retainer=self.retainer,
             pushes=self.pushes,
             rules=self.rules,
             admit=self.noted.admit,

@@ -315,7 +315,7 @@ class Admission:
         properties: Properties = {
             PropertyId.RECEIVE_MAXIMUM: settings.receive_maximum,
             PropertyId.MAXIMUM_QOS: 1,
-            PropertyId.RETAIN_AVAILABLE: 0,
+            PropertyId.RETAIN_AVAILABLE: 1,
             PropertyId.MAXIMUM_PACKET_SIZE: settings.max_packet_size,
             PropertyId.TOPIC_ALIAS_MAXIMUM: settings.topic_alias_maximum,
             PropertyId.SUBSCRIPTION_IDENTIFIER_AVAILABLE: 0,

@@ -93,7 +93,7 @@ class Arrivals:
         tenant = self._sessions.tenants.get(message.app)
         if tenant is not None:
             packet = Publish(message.topic, message.payload, message.qos, properties=properties)
-            self._busy = not self._fanout.distribute(tenant, packet, self._served)
+            self._busy = not self._fanout.distribute(tenant, packet, self._served, message.id)
 
     def _served(self, reached: int) -> None:
         """A message with very many subscribers has reached them."""

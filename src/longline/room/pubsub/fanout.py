@@ -6,7 +6,7 @@ subscribers than a turn may serve is served in slices, a turn each; those of the
 
 from collections import deque
 from collections.abc import Callable
-from typing import final
+from typing import Final, final
 
 from longline.model.times import wall_clock
 from longline.mqtt.codec import PublishFrame
@@ -14,12 +14,17 @@ from longline.mqtt.packets import Publish
 from longline.mqtt.topics import byte_length
 from longline.room.counters import RoomCounters
 from longline.room.pubsub.message import FanoutMessage, Held
+from longline.room.pubsub.replays import Live, Replay, Replays
 from longline.room.pubsub.rooms import LATER, NOT_YET, Publisher, RemoteRooms
 from longline.room.pubsub.subscriptions import Subscriber
 from longline.room.session.outlet import Outlet
-from longline.room.session.session import Plain, Session, Tenant
+from longline.room.session.session import Attachment, Plain, Session, Tenant
 from longline.room.turn import Turn
 from longline.telemetry.faults import Faults
+
+QUEUED: Final = 64  # retained messages that may wait for a session's window
+AT_LEAST: Final = 32  # for which there has to be room before more are read, or half of what there can be
+MUCH: Final = 1 << 30
 
 
 @final
@@ -68,7 +73,9 @@ class Fanout:
         "_counters",
         "_expiring",
         "_faults",
+        "_replaying",
         "clock",
+        "replayer",
         "rooms",
         "session_queue",
         "session_queue_bytes",
@@ -92,11 +99,13 @@ class Fanout:
         self.session_queue = session_queue
         self.session_queue_bytes = session_queue_bytes
         self.rooms: RemoteRooms | None = None  # while there are others
+        self.replayer: Callable[[Session], None] | None = None  # reads what is retained, if anything is
+        self._replaying = 0  # sessions to which retained messages are on their way
 
     # --- who wants what ---------------------------------------------------------------------------
 
-    def subscribe(self, session: Session, filter: str, qos: int, no_local: bool) -> None:
-        """Enters or replaces a session's subscription."""
+    def subscribe(self, session: Session, filter: str, qos: int, no_local: bool) -> bool:
+        """Enters or replaces a session's subscription; whether it is new."""
         tenant = session.tenant
         plain = session.plain
         if plain is None:
@@ -106,10 +115,14 @@ class Fanout:
         if filter not in plain.subscriptions:
             plain.subscriptions.add(filter)
             plain.filter_bytes += byte_length(filter)
+        if plain.replays is not None:
+            replay = plain.replays.find(filter)
+            if replay is not None:
+                replay.qos, replay.no_local = qos, no_local
         rooms = self.rooms
         if rooms is not None and not tenant.subscriptions.wanted(filter):
             rooms.wanted(tenant.app, filter)
-        tenant.subscriptions.add(filter, session, qos, no_local)
+        return tenant.subscriptions.add(filter, session, qos, no_local)
 
     def unsubscribe(self, session: Session, filter: str) -> bool:
         """Takes a subscription away; False when there was none."""
@@ -118,6 +131,12 @@ class Fanout:
             return False
         plain.subscriptions.discard(filter)
         plain.filter_bytes -= byte_length(filter)
+        replays = plain.replays
+        if replays is not None:
+            replay = replays.find(filter)
+            if replay is not None:
+                replays.end(replay)
+                self.replayed(session)
         if not plain.subscriptions:
             plain.subscriptions = None
             if plain.queue is None:
@@ -129,6 +148,8 @@ class Fanout:
         """The session is over: takes all its subscriptions away, and what waits for it."""
         plain = session.plain
         session.plain = None
+        if plain is not None and plain.replays is not None:
+            self._replaying -= 1
         if plain is not None and plain.subscriptions is not None:
             for filter in plain.subscriptions:
                 self._withdraw(session, filter)
@@ -142,8 +163,8 @@ class Fanout:
 
     # --- messages ---------------------------------------------------------------------------------
 
-    def publish(self, publisher: Publisher, session: Session, packet: Publish) -> int:
-        """Hands a device's message to whom wants it in its app; returns how many.
+    def publish(self, publisher: Publisher, session: Session, packet: Publish, id: str = "") -> int:
+        """Hands a device's message to whom wants it in its app; returns how many. `id` as it is retained.
 
         NOT_YET when there are too many for one turn: `publisher.published` is told when all are served.
         With other rooms, also what `RemoteRooms.relay` says.
@@ -153,13 +174,13 @@ class Fanout:
         reached = 0
         if subscribers:
             if len(subscribers) > self.turn.budget:
-                self._publish_in_slices(publisher, session, packet, subscribers)
+                self._publish_in_slices(publisher, session, packet, subscribers, id)
                 return NOT_YET
-            reached = self.spread(FanoutMessage(session, packet, self.clock), subscribers)
+            reached = self.spread(FanoutMessage(session, packet, self.clock, id), subscribers)
         rooms = self.rooms
         if rooms is None:
             return reached
-        return rooms.relay(publisher, tenant.app, packet, reached)
+        return rooms.relay(publisher, tenant.app, packet, reached, id)
 
     def _publish_in_slices(
         self,
@@ -167,29 +188,32 @@ class Fanout:
         session: Session,
         packet: Publish,
         subscribers: list[Subscriber[Session]],
+        id: str,
     ) -> None:
         def done(reached: int) -> None:
             rooms = self.rooms
             if rooms is not None:
-                reached = rooms.relay(publisher, session.tenant.app, packet, reached)
+                reached = rooms.relay(publisher, session.tenant.app, packet, reached, id)
             if reached == LATER:
                 publisher.go_on()
             elif reached != NOT_YET:
                 publisher.published(packet, reached)
 
-        self.turn.slice(Slices(self, FanoutMessage(session, packet, self.clock), subscribers, done).serve)
+        message = FanoutMessage(session, packet, self.clock, id)
+        self.turn.slice(Slices(self, message, subscribers, done).serve)
 
-    def distribute(self, tenant: Tenant, packet: Publish, done: Callable[[int], None]) -> bool:
-        """Hands another room's message to the subscribers here.
+    def distribute(self, tenant: Tenant, packet: Publish, done: Callable[[int], None], id: str = "") -> bool:
+        """Hands another room's message to the subscribers here. `id` as it is retained.
 
         False when there are too many for one turn: `done` is called when all are served.
         """
         subscribers = self._match(tenant, packet)
-        if len(subscribers) > self.turn.budget:
-            self.turn.slice(Slices(self, FanoutMessage(None, packet, self.clock), subscribers, done).serve)
-            return False
         if subscribers:
-            self.spread(FanoutMessage(None, packet, self.clock), subscribers)
+            message = FanoutMessage(None, packet, self.clock, id)
+            if len(subscribers) > self.turn.budget:
+                self.turn.slice(Slices(self, message, subscribers, done).serve)
+                return False
+            self.spread(message, subscribers)
         return True
 
     def expired(self, count: int) -> None:
@@ -216,19 +240,24 @@ class Fanout:
                 continue
             qos = packet_qos if packet_qos < subscriber.qos else subscriber.qos
             try:
-                outlet = attachment.outlet
-                sharing = attachment.sharing
-                if sharing is None or not sharing.prefix:
-                    frame = message.frame(outlet.mqtt5, qos)
-                else:
-                    frame = message.with_prefix(sharing.prefix, outlet.version, qos)
-                if self._deliver(receiver, outlet, frame, qos):
+                held = self._replaying and self._held(message, subscriber)
+                if held or self._hand(receiver, attachment, message, qos):
                     reached += 1
             except Exception as error:
                 self._faults.note("room.fanout", error)
         self.turn.spent += len(subscribers)
         self._counters.messages_routed += reached
         return reached
+
+    def _hand(self, receiver: Session, attachment: Attachment, message: FanoutMessage, qos: int) -> bool:
+        """Delivers a message to one, in the form in which it gets it."""
+        outlet = attachment.outlet
+        sharing = attachment.sharing
+        if sharing is None or not sharing.prefix:
+            frame = message.frame(outlet.mqtt5, qos)
+        else:
+            frame = message.with_prefix(sharing.prefix, outlet.version, qos)
+        return self._deliver(receiver, outlet, frame, qos)
 
     def _deliver(self, receiver: Session, outlet: Outlet, frame: PublishFrame, qos: int) -> bool:
         if outlet.limited and not outlet.takes(frame.size if qos else len(frame.at_most_once)):
@@ -268,9 +297,16 @@ class Fanout:
         """Writes plain QoS 1 messages that waited, as far as the window and the connection allow."""
         plain = session.plain
         attachment = session.attachment
-        if plain is None or plain.queue is None or attachment is None:
+        if plain is None or attachment is None:
             return
-        queue = plain.queue
+        if plain.queue is not None:
+            self._drain(session, plain, plain.queue, attachment)
+        if plain.replays is not None:
+            self._go_on(session, plain.replays)
+
+    def _drain(
+        self, session: Session, plain: Plain, queue: deque[PublishFrame | Held], attachment: Attachment
+    ) -> None:
         outlet = attachment.outlet
         window = session.window
         while queue and not outlet.blocked and window.spare() > 0:
@@ -287,3 +323,122 @@ class Fanout:
             plain.queue = None
             if plain.subscriptions is None:
                 session.plain = None
+
+    # --- retained messages --------------------------------------------------------------------------
+
+    def begin_replay(self, session: Session, filter: str, qos: int, no_local: bool) -> None:
+        """A subscription gets what is retained, once `replayed` is called for its session."""
+        plain = session.plain
+        if plain is None or self.replayer is None:
+            return
+        replays = plain.replays
+        if replays is None:
+            replays = plain.replays = Replays()
+            self._replaying += 1
+        replays.add(Replay(filter, qos, no_local))
+
+    def replayed(self, session: Session) -> None:
+        """Something has changed for what a session still has to get: goes on with what this allows."""
+        plain = session.plain
+        replays = None if plain is None else plain.replays
+        if plain is None or replays is None:
+            return
+        self._give(session, replays.released())
+        if replays.queue:
+            self._go_on(session, replays)
+        else:
+            plain.replays = None
+            self._replaying -= 1
+
+    def _go_on(self, session: Session, replays: Replays[Subscriber[Session]]) -> None:
+        """Has the store read for a session, if something is to be read and there is room for it."""
+        replayer = self.replayer
+        if replayer is None or replays.asked:
+            return
+        if not replays.ahead:
+            at_least = min(AT_LEAST, (session.window.size + min(QUEUED, self.session_queue)) // 2)
+            if self.room(session, replays.queue[0].qos) < max(1, at_least):
+                return  # until it acknowledges something, or takes bytes again
+        replays.asked = True
+        replayer(session)
+
+    def room(self, session: Session, qos: int) -> int:
+        """How many retained messages a session may be given now."""
+        attachment = session.attachment
+        if attachment is None or not attachment.outlet.ready():
+            return 0
+        if qos == 0:
+            return MUCH
+        plain = session.plain
+        queue = None if plain is None else plain.queue
+        if plain is None or queue is None:
+            waiting = 0
+        elif 2 * plain.queue_bytes > self.session_queue_bytes:
+            return 0
+        else:
+            waiting = len(queue)
+        return max(0, session.window.spare()) + max(0, min(QUEUED, self.session_queue) - waiting)
+
+    def replay(self, session: Session, message: FanoutMessage, qos: int) -> None:
+        """Delivers a retained message to a session for which there is room."""
+        attachment = session.attachment
+        if attachment is None:
+            return
+        if not message.renew(self.clock()):
+            self.expired(1)
+            return
+        self._expiring = message if message.ends else None
+        self.turn.spent += 1
+        if self._hand(session, attachment, message, qos):
+            self._counters.retained_sent += 1
+
+    def give_up(self, session: Session) -> None:
+        """What a session has still to get is not sent."""
+        plain = session.plain
+        replays = None if plain is None else plain.replays
+        if replays is not None:
+            for replay in list(replays.queue):
+                replays.end(replay)
+            self.replayed(session)
+
+    def let_go(self, session: Session) -> None:
+        """The store does not answer: what is held does not wait for it."""
+        plain = session.plain
+        if plain is not None and plain.replays is not None:
+            self._give(session, plain.replays.let_go())
+
+    def _held(self, message: FanoutMessage, subscriber: Subscriber[Session]) -> bool:
+        """Whether a message waits for what is retained of its topic to go to the same receiver first."""
+        receiver = subscriber.who
+        plain = receiver.plain
+        replays = None if plain is None else plain.replays
+        if replays is None:
+            return False
+        self.turn.spent += len(replays.queue)
+        packet = message.packet
+        if not replays.awaits(packet.topic):
+            return False
+        live = Live(message, subscriber, len(packet.topic) + len(packet.payload))
+        if not replays.hold(live, self.clock(), self.session_queue, self.session_queue_bytes):
+            self._give(receiver, replays.let_go())
+            self._expiring = message if message.ends else None
+            return False
+        self._go_on(receiver, replays)
+        return True
+
+    def _give(self, receiver: Session, lives: list[Live[Subscriber[Session]]]) -> None:
+        """Delivers messages that were held."""
+        for live in lives:
+            attachment = receiver.attachment
+            if attachment is None:
+                return
+            message = live.message
+            if not message.renew(self.clock()):
+                self.expired(1)
+                continue
+            self._expiring = message if message.ends else None
+            qos = min(message.packet.qos, live.receiver.qos)
+            try:
+                self._hand(receiver, attachment, message, qos)
+            except Exception as error:
+                self._faults.note("room.fanout", error)

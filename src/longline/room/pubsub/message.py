@@ -14,7 +14,8 @@ class FanoutMessage:
     """A message on its way to subscribers, with the forms in which it was encoded so far.
 
     `sender` is whoever published it, None for one from another room. `clock` in ms. `ends` is when it is
-    over, by that clock; 0 for never.
+    over, by that clock; 0 for never. `id` is that under which it is retained, empty where it is not, or it is
+    not known; `retain` that it is sent for having been retained.
     """
 
     __slots__ = (
@@ -26,13 +27,19 @@ class FanoutMessage:
         "_prefixed",
         "_properties",
         "ends",
+        "id",
         "packet",
+        "retain",
         "sender",
     )
 
-    def __init__(self, sender: object, packet: Publish, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, sender: object, packet: Publish, clock: Callable[[], int], id: str = "", retain: bool = False
+    ) -> None:
         self.sender = sender
         self.packet = packet
+        self.id = id
+        self.retain = retain
         self._left = 0  # s until it is over, as what was encoded says
         self.ends = 0
         properties = self._properties = forwarded(packet.properties)
@@ -95,7 +102,7 @@ class FanoutMessage:
     def _encoded(self, prefix: str, version: int, qos: int) -> PublishFrame:
         packet = self.packet
         properties = self._properties if version == MQTT_5_0 else None
-        return PublishFrame(prefix + packet.topic, packet.payload, qos, False, properties, version)
+        return PublishFrame(prefix + packet.topic, packet.payload, qos, self.retain, properties, version)
 
 
 @final

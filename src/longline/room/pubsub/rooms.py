@@ -2,7 +2,7 @@
 
 from typing import Final, Protocol
 
-from longline.mqtt.packets import Packet, Publish, Suback
+from longline.mqtt.packets import Publish, Suback
 from longline.room.wire.answers import Answer
 
 # What is said of a publication instead of how many it has reached:
@@ -13,8 +13,11 @@ LATER: Final = -2  # only its PUBACK has to wait, until `Publisher.settle` is ca
 class Publisher(Protocol):
     """A client that publishes or subscribes, as those see it who answer it later."""
 
-    def send(self, packet: Packet) -> None:
-        """Sends an answer; nothing when the client is gone."""
+    def subscribed(self, suback: Suback) -> None:
+        """Sends the answer that `RemoteRooms.told_first` has held back."""
+
+    def report(self, code: str, message: str) -> None:
+        """Counts what the client may not do, and tells of it."""
 
     def owe(self, packet_id: int) -> Answer:
         """A PUBACK that `settle` sends."""
@@ -44,8 +47,10 @@ class RemoteRooms(Protocol):
     def told_first(self, subscriber: Publisher, answer: Suback) -> bool:
         """Whether others have to hear of new filters before a client does; its answer is sent then."""
 
-    def relay(self, publisher: Publisher, app: int, packet: Publish, reached: int) -> int:
+    def relay(self, publisher: Publisher, app: int, packet: Publish, reached: int, id: str) -> int:
         """Hands a device's message to the rooms that want it; returns how many, and `reached`, have it.
+
+        `id` as it is retained, or empty.
 
         LATER when it is to be acknowledged and is not yet theirs: `Publisher.settle` is told when it is.
         NOT_YET when there is no room for more of the kind: then `Publisher.go_on` is called besides.

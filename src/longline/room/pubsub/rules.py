@@ -31,12 +31,6 @@ class Refusal:
 QOS_2: Final = Refusal(  # [MQTT-3.2.2-11]
     ReasonCode.QOS_NOT_SUPPORTED, "qos_not_supported", "QoS 2 is not supported; CONNACK said so", True
 )
-RETAIN: Final = Refusal(  # [MQTT-3.2.2-14]
-    ReasonCode.RETAIN_NOT_SUPPORTED,
-    "retain_not_supported",
-    "retained messages are not supported; CONNACK said so",
-    True,
-)
 ALIAS: Final = Refusal(
     ReasonCode.TOPIC_ALIAS_INVALID,
     "topic_alias_invalid",
@@ -111,8 +105,6 @@ class Rules:
         """Why a publication is not taken; None when it is."""
         if packet.qos > 1:
             return QOS_2
-        if packet.retain:
-            return RETAIN
         topic = packet.topic
         if topic.startswith("$") or reserved(topic):
             return RESERVED_TOPIC

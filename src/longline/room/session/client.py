@@ -37,13 +37,14 @@ from longline.mqtt.properties import SUBSCRIPTION_IDENTIFIER, TOPIC_ALIAS
 from longline.mqtt.reasons import ReasonCode
 from longline.room.counters import RoomCounters
 from longline.room.pubsub.fanout import Fanout
+from longline.room.pubsub.retainer import Retainer
 from longline.room.pubsub.rooms import NOT_YET
 from longline.room.pubsub.rules import ALIAS, RECEIVE_MAXIMUM, Rules, reserved
 from longline.room.push.pushes import Pushes
 from longline.room.session.session import Attachment, Gone, Session
 from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
-from longline.room.wire.answers import OWED, Answer, Answers
+from longline.room.wire.answers import Answer, Answers
 from longline.room.wire.connection import AGAIN, GO_ON, HOLD, WAIT, Connection, Wire, WireLimits
 from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
@@ -59,7 +60,7 @@ class Services(Wire):
     and device, or None where it should come back by the address that it knows.
     """
 
-    __slots__ = ("admit", "fanout", "pushes", "redirect", "rules", "sessions")
+    __slots__ = ("admit", "fanout", "pushes", "redirect", "retainer", "rules", "sessions")
 
     def __init__(
         self,
@@ -74,6 +75,7 @@ class Services(Wire):
         report: Callable[[str, str, str], None],
         sessions: Sessions,
         fanout: Fanout,
+        retainer: Retainer,
         pushes: Pushes,
         rules: Rules,
         admit: "Callable[[ClientConnection, Connect], None]",
@@ -83,6 +85,7 @@ class Services(Wire):
         )
         self.sessions = sessions
         self.fanout = fanout
+        self.retainer = retainer
         self.pushes = pushes
         self.rules = rules
         self.admit = admit
@@ -188,7 +191,13 @@ class ClientConnection(Connection):
         else:
             refused = services.rules.publication(session, packet)
             if refused is None:
-                reached = services.fanout.publish(self, session, packet)
+                id = ""
+                if packet.retain:
+                    if packet.qos and services.retainer.full():
+                        services.retainer.hold_up(self.go_on)
+                        return AGAIN
+                    id = self._retain(session, packet)
+                reached = services.fanout.publish(self, session, packet, id)
                 if reached == NOT_YET:
                     return WAIT
                 if packet.qos == 1 and reached >= 0:
@@ -206,6 +215,11 @@ class ClientConnection(Connection):
         elif packet.qos:
             self.send(Pubrec(packet.packet_id, refusal.reason))
         return HOLD if services.turn.pressed else GO_ON
+
+    def _retain(self, session: Session, packet: Publish) -> str:
+        """Has a publication kept; returns its id. Its answer waits for that, and for who gets it now."""
+        answer = self._owe(packet.packet_id, 2) if packet.qos else None
+        return self.services.retainer.keep(self, session, packet, answer)
 
     def _resolve(self, packet: Publish) -> bool:
         """Section 3.3.2.3.4: an alias with a topic defines it, an alias without one uses it."""
@@ -235,10 +249,16 @@ class ClientConnection(Connection):
 
     def owe(self, packet_id: int) -> Answer:
         """A PUBACK that `settle` sends."""
+        answers = self._answers()
+        answer = None if answers is None else answers.latest(packet_id)
+        return self._owe(packet_id, 1) if answer is None else answer
+
+    def _owe(self, packet_id: int, owing: int) -> Answer:
+        """One that so many have a say in."""
         extras = self.extras
         if extras.answers is None:
             extras.answers = Answers()
-        return extras.answers.add(packet_id, OWED)
+        return extras.answers.add(packet_id, owing)
 
     def owing(self) -> int:
         """How many PUBACKs the client waits for."""
@@ -247,12 +267,12 @@ class ClientConnection(Connection):
 
     def settle(self, answer: Answer, reason: int) -> None:
         """Sends a PUBACK that was owed, once those before it are out [MQTT-4.6.0-2]."""
-        answer.reason = reason
+        answer.say(reason)
         answers = self._answers()
         if answers is None:
             return
         for due in answers.due():
-            self.send(Puback(due.packet_id, due.reason))
+            self.send(Puback(due.packet_id, max(0, due.reason)))
         if not len(answers):
             self.extras.answers = None
         if answers.awaited and len(answers) < self.services.rules.receive_maximum:
@@ -263,8 +283,11 @@ class ClientConnection(Connection):
         answers = self._answers()
         if answers is None:
             self.send(Puback(packet_id, reason))
-        else:
-            answers.add(packet_id, reason)
+            return
+        answer = answers.latest(packet_id)
+        if answer is None:
+            answer = answers.add(packet_id, 1)
+        self.settle(answer, reason)
 
     def _answers(self) -> Answers | None:
         extras = self._extras
@@ -312,7 +335,14 @@ class ClientConnection(Connection):
         suback = Suback(packet.packet_id, [self._enter(session, wanted) for wanted in packet.subscriptions])
         rooms = self.services.fanout.rooms
         if rooms is None or not rooms.told_first(self, suback):
-            self.send(suback)
+            self.subscribed(suback)
+
+    def subscribed(self, suback: Suback) -> None:
+        """The other rooms have heard of a subscription, or cannot: what is retained follows the answer."""
+        self.send(suback)
+        session = self.session
+        if session is not None:
+            self.services.fanout.replayed(session)
 
     def _enter(self, session: Session, wanted: Subscription) -> int:
         """Enters a subscription; returns the reason code for SUBACK: the QoS granted, or a refusal."""
@@ -324,7 +354,12 @@ class ClientConnection(Connection):
         qos = min(wanted.qos, 1)
         # A device gets what is its own on the platform's topics without asking; asking does no harm.
         if not reserved(wanted.filter):
-            self.services.fanout.subscribe(session, wanted.filter, qos, wanted.no_local)
+            fanout = self.services.fanout
+            new = fanout.subscribe(session, wanted.filter, qos, wanted.no_local)
+            handling = wanted.retain_handling
+            # [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]. In 3.1.1 it is the first: [MQTT-3.8.4-3].
+            if handling == 0 or (handling == 1 and new):
+                fanout.begin_replay(session, wanted.filter, qos, wanted.no_local)
         return qos
 
     def _unsubscribe(self, packet: Unsubscribe) -> None:

@@ -10,7 +10,8 @@ from typing import Final, final
 
 from longline.mqtt.codec import PublishFrame
 from longline.room.pubsub.message import Held
-from longline.room.pubsub.subscriptions import Subscriptions
+from longline.room.pubsub.replays import Replays
+from longline.room.pubsub.subscriptions import Subscriber, Subscriptions
 from longline.room.session.outlet import Outlet
 from longline.room.session.window import Window
 
@@ -91,13 +92,14 @@ class Session:
 class Plain:
     """What a session has of plain publish/subscribe, with the bytes of its filters and of what waits."""
 
-    __slots__ = ("filter_bytes", "queue", "queue_bytes", "subscriptions")
+    __slots__ = ("filter_bytes", "queue", "queue_bytes", "replays", "subscriptions")
 
     def __init__(self) -> None:
         self.subscriptions: set[str] | None = None
         self.filter_bytes = 0
         self.queue: deque[PublishFrame | Held] | None = None
         self.queue_bytes = 0
+        self.replays: Replays[Subscriber[Session]] | None = None  # while retained messages are on their way
 
 
 @final
