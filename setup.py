@@ -32,6 +32,7 @@ HOT_MODULES = (
     "room/push/sent.py",
     "room/pubsub/fanout.py",
     "room/pubsub/message.py",
+    "room/pubsub/replays.py",
     "room/pubsub/rooms.py",
     "room/pubsub/rules.py",
     "room/pubsub/subscriptions.py",

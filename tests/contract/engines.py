@@ -39,6 +39,8 @@ from tests.servers.zookeeper import shared_zookeeper
 
 RETENTION = 3_600_000  # ms: how long ledgers are kept after a message's end
 EVENTS = 100  # events kept for each app
+RETAINED = 300  # retained messages of each app
+RETAINED_BYTES = 100_000
 PARTITIONS = 4  # few, so that the devices of a test share some
 BUS_LIMIT = 4  # commands in a node's queue
 QUEUE_MESSAGES = 20  # in the queue of a session
@@ -83,6 +85,8 @@ async def _sqlite(place: str) -> Opened:
         ledger_retention_ms=RETENTION,
         event_limit=EVENTS,
         queue=QueueBounds(QUEUE_MESSAGES, QUEUE_BYTES, MATCH_LIMIT),
+        retained_messages=RETAINED,
+        retained_bytes=RETAINED_BYTES,
     )
     return Opened(saver, register, saver.close)
 
@@ -101,7 +105,12 @@ async def _redis(store_class: type[Store], place: str) -> Opened:
         await store.call(b"p%d" % partition, "SET", b"{p%d}pos" % partition, 1000 * partition, "NX")
     register = RedisRegister(store)
     saver = await RedisSaver.open(
-        saver_store, ledger_retention_ms=RETENTION, event_limit=EVENTS, cache_bytes=1 << 24
+        saver_store,
+        ledger_retention_ms=RETENTION,
+        event_limit=EVENTS,
+        cache_bytes=1 << 24,
+        retained_messages=RETAINED,
+        retained_bytes=RETAINED_BYTES,
     )
 
     async def close() -> None:

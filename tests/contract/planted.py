@@ -26,6 +26,7 @@ from longline.saver.port.inboxes import Fetch, Receipt
 from longline.saver.port.messages import IdempotencyConflict, Outcome, Submission
 from longline.saver.port.queues import Declined, Published, QueuePublication, QueueStore, Settle, Step
 from longline.saver.port.sessions import CloseSession, DueWill, KeptSession, OpenSession, SessionStore
+from longline.saver.port.retained import Retain
 from tests.contract.store_fixture import StoreFixture
 
 VARIABLE = "LONGLINE_PLANTED_FAULT"
@@ -156,6 +157,17 @@ def crowded_out(saver: Saver) -> None:
         await append([msgspec.structs.replace(event, state="") for event in batch])
 
     replace(saver.events, "append", append_stateless)
+
+
+def undying(saver: Saver) -> None:
+    """Keeps a retained message whose topic was given an empty one."""
+    keep = saver.retained.keep
+
+    async def keep_what_has_a_payload(batch: Sequence[Retain]) -> list[str | None]:
+        codes = iter(await keep([item for item in batch if item.publication.payload]))
+        return [next(codes) if item.publication.payload else None for item in batch]
+
+    replace(saver.retained, "keep", keep_what_has_a_payload)
 
 
 def unbounded_end(saver: Saver) -> None:
@@ -346,6 +358,11 @@ FAULTS = {
         crowded_out,
         "saver/test_events.py",
         "test_a_device_that_comes_and_goes_all_the_time_pushes_out_no_other",
+    ),
+    "undying": Fault(
+        undying,
+        "saver/test_retained.py",
+        "test_an_empty_payload_ends_what_is_kept_and_is_not_kept_itself",
     ),
     "unbounded-end": Fault(
         unbounded_end, "saver/test_expiry.py", "test_no_call_does_more_than_it_was_allowed"

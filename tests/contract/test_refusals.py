@@ -17,6 +17,7 @@ from longline.model.devices import Device, Profile
 from longline.model.events import Event
 from longline.model.ledger import State
 from longline.model.messages import Envelope, Message
+from longline.model.pubsub import Publication
 from longline.register.port import Bind, Rebind, Register, Transition, Unbind
 from longline.register.redis import RedisRegister
 from longline.saver.bundle import Saver
@@ -24,6 +25,7 @@ from longline.saver.kv.engine import RedisSaver
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Arrive, Cursor, Fetch, Receipt
 from longline.saver.port.messages import Submission
+from longline.saver.port.retained import FindRetained, Retain
 from longline.settings import StoreSettings
 from longline.store.redis import Store
 from longline.telemetry.faults import Faults
@@ -51,6 +53,10 @@ A_DEVICE = Device(app="news", device="a", ordinal=0, profile=Profile(), created_
 
 def a_submission(*names: str, key: str | None = None) -> Submission:
     return Submission(1, (Envelope(MESSAGE, Devices(names) if names else Everyone()),), START, key)
+
+
+def a_publication(topic: str) -> Publication:
+    return Publication(ID, topic, b"x", 1, True)
 
 
 async def known(saver: Saver) -> Saver:
@@ -94,6 +100,14 @@ OF_SAVER: dict[str, Callable[[Saver], Awaitable[object]]] = {
     "routing.complete": lambda saver: saver.routing.complete(START, 10),
     "events.append": lambda saver: saver.events.append([Event(1, "presence", "a", START, b"{}", "s", 1)]),
     "events.read": lambda saver: saver.events.read(1, "", 10),
+    "retained.keep one": lambda saver: saver.retained.keep([Retain(1, a_publication("a"), START)]),
+    "retained.keep several": lambda saver: saver.retained.keep(
+        [Retain(1, a_publication(topic), START) for topic in "abc"]
+    ),
+    "retained.find": lambda saver: saver.retained.find(
+        [FindRetained(1, filter, START) for filter in ("a", "+", "#")]
+    ),
+    "retained.count": lambda saver: saver.retained.count(1),
     "expiry.next_due": lambda saver: saver.expiry.next_due(),
     "expiry.end": lambda saver: saver.expiry.end(START, 10),
 }

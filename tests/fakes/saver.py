@@ -8,6 +8,8 @@ from typing import cast
 from longline.errors import LonglineError
 from longline.model.apps import App
 from longline.model.commands import Broadcast, Unicast
+from longline.model.pubsub import Publication
+from longline.mqtt.topics import matches
 from longline.saver.bundle import Durability
 from longline.saver.port.apps import AppStore
 from longline.saver.port.devices import DeviceStore
@@ -16,6 +18,7 @@ from longline.saver.port.expiry import ExpiryStore
 from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, InboxStore, Page, Receipt
 from longline.saver.port.ledgers import LedgerStore
 from longline.saver.port.messages import IdempotencyConflict, MessageStore, Outcome, Submission
+from longline.saver.port.retained import FindRetained, Retain, RetainedPage, RetainedStore
 from longline.saver.port.routing import RoutingStore
 
 
@@ -39,6 +42,9 @@ class FakeSaver:
         self.unsaid: list[Unicast | Broadcast] = []
         self.due: int | None = None
         self.work = 0  # messages that are over
+        self.retained_messages: dict[tuple[int, str], Publication] = {}
+        self.unretained: dict[str, str] = {}  # topics that are refused, and why
+        self.poison: set[str] = set()  # topics that nobody foresaw
         # What it was told.
         self.looked_up: list[str] = []
         self.submitted: list[list[Submission]] = []
@@ -48,6 +54,8 @@ class FakeSaver:
         self.advanced: list[list[Cursor]] = []
         self.assigned: list[tuple[int, str, list[str]]] = []
         self.finished: list[tuple[int, str, str]] = []
+        self.kept: list[list[Retain]] = []
+        self.found: list[list[FindRetained]] = []
         self.asked: list[tuple[str, int]] = []  # `complete` and `unrouted`, and how old what they look for is
         self.apps = cast(AppStore, SimpleNamespace(find=self.find_app))
         self.devices = cast(DeviceStore, SimpleNamespace())
@@ -64,6 +72,7 @@ class FakeSaver:
             ),
         )
         self.events = cast(EventStore, SimpleNamespace())
+        self.retained = cast(RetainedStore, SimpleNamespace(keep=self.keep_retained, find=self.find_retained))
         self.expiry = cast(ExpiryStore, SimpleNamespace(next_due=self.next_due, end=self.end))
 
     def hold(self, method: str) -> asyncio.Event:
@@ -123,6 +132,39 @@ class FakeSaver:
     async def advance(self, batch: Sequence[Cursor]) -> None:
         self.advanced.append(list(batch))
         await self._enter("advance")
+
+    # --- retained messages ---
+
+    async def keep_retained(self, batch: Sequence[Retain]) -> list[str | None]:
+        self.kept.append(list(batch))
+        await self._enter("keep_retained")
+        if any(item.publication.topic in self.poison for item in batch):
+            raise ValueError("what nobody foresaw")
+        codes = [self.unretained.get(item.publication.topic) for item in batch]
+        for item, code in zip(batch, codes, strict=True):
+            if code is None:
+                place = (item.app, item.publication.topic)
+                self.retained_messages.pop(place, None)
+                if item.publication.payload:
+                    self.retained_messages[place] = item.publication
+        return codes
+
+    async def find_retained(self, batch: Sequence[FindRetained]) -> list[RetainedPage]:
+        self.found.append(list(batch))
+        await self._enter("find_retained")
+        if any(find.filter in self.poison for find in batch):
+            raise ValueError("what nobody foresaw")
+        return [self._page(find) for find in batch]
+
+    def _page(self, find: FindRetained) -> RetainedPage:
+        found = sorted(
+            (topic, publication)
+            for (app, topic), publication in self.retained_messages.items()
+            if app == find.app and topic >= find.start and matches(find.filter, topic)
+        )
+        left = found[find.limit :]
+        publications = tuple([publication for _, publication in found[: find.limit]])
+        return RetainedPage(publications, left[0][0] if left else "")
 
     # --- routing ---
 

@@ -99,6 +99,7 @@ class Forward(msgspec.Struct, frozen=True):
 
     `properties` are those that go on to subscribers, encoded as in an MQTT 5 PUBLISH (section 2.2.2) without
     their length; empty for none. `at` is when it was published (ms), for one that expires; 0 for others.
+    `id`: that under which it is retained; empty for one that is not.
     """
 
     app: int
@@ -107,6 +108,7 @@ class Forward(msgspec.Struct, frozen=True):
     qos: int
     properties: bytes = b""
     at: int = 0
+    id: str = ""
 
 
 class Routes(msgspec.Struct, frozen=True):

@@ -22,7 +22,10 @@ class Filter(msgspec.Struct, frozen=True, gc=False):
 
 
 class Publication(msgspec.Struct, frozen=True, gc=False):
-    """A message that a client published. `id` is a UUIDv7 in its 36-character form."""
+    """A message that a client published. `id` is a UUIDv7 in its 36-character form.
+
+    `sender` is the device, where it matters later that it is not given its own; empty where nobody asks.
+    """
 
     id: str
     topic: str
@@ -32,6 +35,7 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
     properties: bytes = b""
     at: int = 0
     expires_at: int = 0
+    sender: str = ""
 
 
 class StoredWill(msgspec.Struct, frozen=True, gc=False):

@@ -42,6 +42,8 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
         urgent=urgent,
         ledger_retention_ms=settings.saver.ledger_retention * 1000,
         event_limit=settings.saver.event_limit,
+        retained_messages=settings.saver.retained_messages,
+        retained_bytes=settings.saver.retained_bytes,
         cache_bytes=settings.saver.cache_bytes,
         faults=faults,
     )

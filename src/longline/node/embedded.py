@@ -55,6 +55,8 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
         queue=QueueBounds(
             settings.sessions.queue_messages, settings.sessions.queue_bytes, settings.sessions.match_limit
         ),
+        retained_messages=settings.saver.retained_messages,
+        retained_bytes=settings.saver.retained_bytes,
     )
     opened.push_async_callback(saver.close)
     await _close_sessions(saver, int(settings.room.linger * 1000))

@@ -52,6 +52,7 @@ _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
         "wal_pages": "Pages in the write-ahead log at present.",
         "broadcast_cache_bytes": "Memory of the sets or bodies of open broadcasts.",
         "wills_forgotten": "Wills that were due and made room for later ones of their device.",
+        "retained_messages": "Retained messages of all apps; in a cluster told by who ends what is over.",
     },
     "register": {
         "lingering": "Sessions of devices that are away, within their grace.",
@@ -103,6 +104,10 @@ _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
         "receipts_lost": "Receipts forgotten for want of room: these pushes are sent again.",
         "refused": "Peers' faults and refusals, by code.",
         "resyncs": "Times that commands to this room were lost, and inboxes were read again.",
+        "retained_kept": "Retained messages kept or ended for devices.",
+        "retained_lost": "Retained messages with QoS 0 not kept, because too many waited for the store.",
+        "retained_refused": "Retained messages refused: the app has as many as it may.",
+        "retained_sent": "Deliveries of retained messages to new subscriptions.",
         "sessions": "Sessions of devices at present.",
         "sessions_forgotten": "Sessions that the session table had lost.",
         "shed": "Clients let go because the store was out of reach.",

@@ -22,6 +22,12 @@ def room_metrics(collector: NodeCollector, room: Room) -> None:
         ),
         ("room_receipts_waiting", "Receipts that wait to be committed.", room.receipts.waiting),
         ("room_refills_waiting", "Sessions that wait for a read of their inbox.", room.inbox.waiting),
+        ("room_retained_waiting", "Retained messages that wait to be committed.", room.retainer.waiting),
+        (
+            "room_replays_waiting",
+            "Sessions that wait for a read of retained messages.",
+            room.replayer.waiting,
+        ),
         (
             "room_rebinding_waiting",
             "Sessions still to be bound under this node's name.",

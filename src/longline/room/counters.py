@@ -33,6 +33,10 @@ class RoomCounters:
         "receipts_lost",
         "refused",
         "resyncs",
+        "retained_kept",
+        "retained_lost",
+        "retained_refused",
+        "retained_sent",
         "sessions",
         "sessions_forgotten",
         "shed",
@@ -52,6 +56,10 @@ class RoomCounters:
         self.messages_dropped_slow = 0  # for subscribers that do not keep up
         self.messages_dropped_expired = 0  # that waited until their expiry
         self.messages_dropped_size = 0  # over the subscriber's Maximum Packet Size
+        self.retained_kept = 0  # publications with RETAIN that are committed, those that end one included
+        self.retained_refused = 0  # of these: the app has as many as it may, or the store did not take it
+        self.retained_lost = 0  # of these, with QoS 0: too many waited for the store
+        self.retained_sent = 0  # deliveries to who has subscribed
         self.pushes_sent = 0
         self.pushes_acked = 0
         self.pushes_left = 0  # left in the store because the window was full

@@ -26,6 +26,8 @@ from longline.room.life.rebinding import Rebinding
 from longline.room.life.shedding import Shedding
 from longline.room.life.takeovers import Takeovers
 from longline.room.pubsub.fanout import Fanout
+from longline.room.pubsub.replayer import Replayer
+from longline.room.pubsub.retainer import MESSAGES, Retainer
 from longline.room.pubsub.routes import RouteTable
 from longline.room.pubsub.rules import Rules
 from longline.room.push.broadcasts import Broadcasts
@@ -96,6 +98,16 @@ class Room:
         self._wheel = Wheel(loop.time())
         # Sessions, and what reaches them.
         fanout = Fanout(counters, turn, faults, settings.session_queue, settings.session_queue_bytes)
+        self.retainer = Retainer(saver.retained, counters, turn, faults)
+        self.replayer = Replayer(
+            saver.retained,
+            self.retainer,
+            fanout,
+            faults,
+            self.pace,
+            page_bytes=min(settings.outbox_bytes, settings.session_queue_bytes // 2),
+        )
+        fanout.replayer = self.replayer.ask
         self.receipts = Receipts(
             saver.inboxes, counters, faults, self.pace, delay=settings.ack_delay / 1000, limit=RECEIPTS
         )
@@ -159,6 +171,7 @@ class Room:
             report=report,
             sessions=sessions,
             fanout=fanout,
+            retainer=self.retainer,
             pushes=pushes,
             rules=Rules(
                 receive_maximum=settings.receive_maximum,
@@ -210,7 +223,11 @@ class Room:
         self._pressure = Pressure(
             turn,
             counters,
-            [(self.receipts.waiting, RECEIPTS), (self.admission.waiting, settings.connect_queue)],
+            [
+                (self.receipts.waiting, RECEIPTS),
+                (self.admission.waiting, settings.connect_queue),
+                (self.retainer.waiting, MESSAGES),
+            ],
             self.inbox.failing,
         )
         self._secure = secure
@@ -243,6 +260,8 @@ class Room:
             ("inbox", self.inbox.run),
             ("inbox-looks", self.inbox.run_looks),
             ("receipts", self.receipts.run),
+            ("retained", self.retainer.run),
+            ("retained-reads", self.replayer.run),
             ("departures", self.departures.run),
             ("takeovers", self.takeovers.run),
             ("commands", self._commands.receive),

@@ -12,6 +12,7 @@ from longline.saver.port.expiry import ExpiryStore
 from longline.saver.port.inboxes import InboxStore
 from longline.saver.port.ledgers import LedgerStore
 from longline.saver.port.messages import MessageStore
+from longline.saver.port.retained import RetainedStore
 from longline.saver.port.routing import RoutingStore
 
 
@@ -51,6 +52,9 @@ class Saver(Protocol):
 
     @property
     def events(self) -> EventStore: ...
+
+    @property
+    def retained(self) -> RetainedStore: ...
 
     @property
     def expiry(self) -> ExpiryStore: ...

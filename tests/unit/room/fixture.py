@@ -7,7 +7,7 @@ connection and its like may be compiled, and compiled classes can be neither sub
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
@@ -18,6 +18,7 @@ from longline.mqtt.properties import Properties, PropertyId, get_int
 from longline.room.counters import RoomCounters
 from longline.room.life.departures import Departures
 from longline.room.pubsub.fanout import Fanout
+from longline.room.pubsub.retainer import Retainer
 from longline.room.pubsub.rules import Rules
 from longline.room.push.frames import Frames
 from longline.room.push.pushes import Pushes
@@ -30,6 +31,7 @@ from longline.room.turn import Turn
 from longline.room.wire.connection import Connection, WireLimits
 from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
+from tests.fakes.saver import FakeSaver
 from tests.words import without_words
 
 APP = 7
@@ -279,8 +281,10 @@ class RoomFixture:
         receive_maximum: int = 1000,
         max_topic_levels: int = 8,
         topic_alias_maximum: int = 0,
+        retained_limit: int = 1000,
         admits: Callable[[Connection], bool] = lambda connection: True,
         pubsub: bool = True,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.turns = Turns()
         self.noted = Noted()
@@ -294,6 +298,16 @@ class RoomFixture:
         self.wall = NOW_MS
         self.fanout = Fanout(
             self.counters, self.turn, self.faults, session_queue, session_queue_bytes, lambda: self.wall
+        )
+        self.saver = FakeSaver()
+        self.retainer = Retainer(
+            self.saver.retained,
+            self.counters,
+            self.turn,
+            self.faults,
+            limit=retained_limit,
+            clock=lambda: self.wall,
+            sleep=sleep,
         )
         self.pushes = Pushes(self.counters, self.noted, self.noted)
         self.sessions = Sessions(self.counters, self.faults, self.fanout, self.pushes, self.noted.departed)
@@ -315,6 +329,7 @@ class RoomFixture:
             report=self.noted.refused,
             sessions=self.sessions,
             fanout=self.fanout,
+            retainer=self.retainer,
             pushes=self.pushes,
             rules=self.rules,
             admit=self.noted.admit,

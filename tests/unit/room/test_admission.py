@@ -303,7 +303,7 @@ async def test_connack_says_what_there_is_and_what_there_is_not() -> None:
         assert not connack.session_present
         assert connack.properties == {
             PropertyId.RECEIVE_MAXIMUM: 9,
-            PropertyId.RETAIN_AVAILABLE: 0,
+            PropertyId.RETAIN_AVAILABLE: 1,
             PropertyId.MAXIMUM_PACKET_SIZE: 5000,
             PropertyId.TOPIC_ALIAS_MAXIMUM: 3,
             PropertyId.SHARED_SUBSCRIPTION_AVAILABLE: 0,

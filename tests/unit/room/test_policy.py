@@ -36,38 +36,32 @@ def assert_closed(peer: Peer, reason: ReasonCode, code: str) -> None:
     assert peer.room.counters.refused == {code: 1}
 
 
-@pytest.mark.parametrize("qos", [0, 1])
-def test_a_retained_message_closes_the_connection(qos: int) -> None:
-    """[MQTT-3.2.2-14]"""
-    peer = RoomFixture().client("phone")
-    peer.send(Publish("a", b"x", qos, retain=True, packet_id=qos))
-    assert_closed(peer, ReasonCode.RETAIN_NOT_SUPPORTED, "retain_not_supported")
-
-
 RESERVED = ["push/1", "push", "up/alarm", "group/g", "event/m/shown", "$SYS/x", "$link/attach"]
 
 
 @pytest.mark.parametrize("topic", RESERVED)
-def test_a_platform_topic_is_refused_in_the_puback_of_mqtt_5(topic: str) -> None:
+@pytest.mark.parametrize("retain", [False, True])
+def test_a_platform_topic_is_refused_in_the_puback_of_mqtt_5(topic: str, retain: bool) -> None:
     room = RoomFixture()
     peer = room.client("phone")
-    peer.send(Publish(topic, b"x", 1, packet_id=4))
+    peer.send(Publish(topic, b"x", 1, retain, packet_id=4))
     assert peer.receive() == [Puback(4, ReasonCode.NOT_AUTHORIZED)]
     assert not peer.over
     assert room.noted.refusals == ["topic_reserved"]
+    assert room.retainer.waiting() == 0
 
 
 REFUSED = [
-    *((topic, False, "topic_reserved") for topic in RESERVED),
-    ("a/b/c/d/e/f/g/h/i", False, "topic_too_deep"),
-    ("a", True, "retain_not_supported"),
+    *((topic, "topic_reserved") for topic in RESERVED),
+    ("a/b/c/d/e/f/g/h/i", "topic_too_deep"),
 ]
 
 
-@pytest.mark.parametrize(("topic", "retain", "code"), REFUSED)
+@pytest.mark.parametrize(("topic", "code"), REFUSED)
+@pytest.mark.parametrize("retain", [False, True])
 @pytest.mark.parametrize("qos", [0, 1, 2])
 def test_a_3_1_1_client_whose_publication_is_refused_is_answered_and_stays_for_its_pushes(
-    topic: str, retain: bool, code: str, qos: int
+    topic: str, code: str, retain: bool, qos: int
 ) -> None:
     """[MQTT-3.3.5-2] 3.1.1 has no word for no; and who is cut off for it comes back to do the same again."""
     room = RoomFixture()
@@ -80,6 +74,7 @@ def test_a_3_1_1_client_whose_publication_is_refused_is_answered_and_stays_for_i
     assert not peer.over
     assert room.noted.refusals == [code]
     assert listener.receive() == []
+    assert room.retainer.waiting() == 0
     room.offer(peer, 1)
     assert [packet.kind for packet in peer.receive()] == [PUBLISH]
 
@@ -133,7 +128,7 @@ REFUSALS: list[Packet] = [
     Publish("up/x", b"x", 1, packet_id=1),
     Publish("up/x", b"x", 2, packet_id=1),
     Subscribe(1, [Subscription("a"), Subscription("up/x"), Subscription("$SYS/#")]),
-    Publish("a", b"x", retain=True),  # DISCONNECT
+    Publish("a", b"x", properties={PropertyId.TOPIC_ALIAS: 9}),  # DISCONNECT
 ]
 WORDS = PropertyId.REQUEST_PROBLEM_INFORMATION
 
@@ -180,7 +175,7 @@ def test_words_that_do_not_fit_are_left_out() -> None:
         Puback(1, refused),
         Pubrec(1, refused),
         Suback(1, [0, refused, refused]),
-        Disconnect(ReasonCode.RETAIN_NOT_SUPPORTED),
+        Disconnect(ReasonCode.TOPIC_ALIAS_INVALID),
     ]
     assert peer.reasons == []
 

@@ -16,12 +16,14 @@ from longline.model.commands import Broadcast, Unicast
 from longline.model.devices import Profile
 from longline.model.ledger import State
 from longline.model.messages import Envelope, Message
+from longline.model.pubsub import Publication
 from longline.register.port import Bind
 from longline.register.redis import RedisRegister
 from longline.saver.kv.engine import RedisSaver
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Cursor, Fetch, Page, Receipt
 from longline.saver.port.messages import Accepted, IdempotencyConflict, Outcome, Refused, Submission
+from longline.saver.port.retained import Retain
 from longline.settings import StoreSettings
 from longline.store.redis import Reply, Script, Store, Word
 from tests.contract.store_fixture import START, an_app
@@ -30,6 +32,7 @@ from tests.servers.shared import shared
 RETENTION = 3_600_000
 MINUTE = 60_000
 PARTITIONS = 8
+ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 NAMES = [f"d{number}" for number in range(12)]
 
 
@@ -391,7 +394,7 @@ async def test_the_newest_of_a_key_collapses_what_is_deep_in_a_long_inbox(world:
 
 # --- what is left behind ---
 
-FOR_GOOD = {"n", "d", "next", "given", "pos", "last"}  # devices, counters
+FOR_GOOD = {"n", "d", "next", "given", "pos", "last", "ra"}  # devices, counters, apps with retained messages
 REGISTER = {"w", "at", "epoch", "linger", "moves", "bound"}  # of sessions
 
 
@@ -417,6 +420,10 @@ async def use_everything(world: World) -> None:
                     await world.settle(target.device, target.position, state=State.PENDING)
                     await world.settle(target.device, target.position)
     await world.saver.messages.enqueue([both(world, "key")])
+    publication = Publication(ID, "t", b"x", 1, True, expires_at=world.now + MINUTE)
+    topics = [msgspec.structs.replace(publication, topic=f"t/{n}") for n in range(20)]
+    codes = await world.saver.retained.keep([Retain(world.app, each, world.now) for each in topics])
+    assert codes == [None] * 20
     await register.close()
 
 

@@ -34,6 +34,7 @@ from longline.saver.sql.sessions import SqlSessions
 from tests.contract.engines import EVENTS, SAVERS, Opened
 from tests.contract.saver.kept import Kept, a_will
 from tests.contract.saver.test_ledgers import check_any_sequence
+from tests.contract.saver.test_retained import Retained
 from tests.contract.store_fixture import MINUTE, StoreFixture
 
 
@@ -262,6 +263,13 @@ async def everything(store: StoreFixture) -> None:
         ]
     )
     await saver.events.read(store.app, "", 10)
+    retained = Retained(store)
+    await retained.keep_all(["a", "a/b", "c", "a"])
+    await retained.keep("short", ttl=MINUTE)
+    for filter in ("a", "#", "a/+"):
+        await retained.find(filter)
+    await retained.keep("c", b"")
+    await saver.retained.count(store.app)
     await store.pending("b")
     await saver.messages.cancel(store.app, await store.push("taken back"), store.now)
     await saver.devices.list(store.app, tag="red", alias="ann", after=-1, limit=10)

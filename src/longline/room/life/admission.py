@@ -313,7 +313,7 @@ class Admission:
             return granted, Connack(False, ReasonCode.SUCCESS)
         properties: Properties = {
             PropertyId.RECEIVE_MAXIMUM: settings.receive_maximum,
-            PropertyId.RETAIN_AVAILABLE: 0,
+            PropertyId.RETAIN_AVAILABLE: 1,
             PropertyId.MAXIMUM_PACKET_SIZE: settings.max_packet_size,
             PropertyId.SHARED_SUBSCRIPTION_AVAILABLE: 0,
         }

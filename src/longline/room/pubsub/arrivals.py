@@ -92,8 +92,9 @@ class Arrivals:
             return
         tenant = self._sessions.tenants.get(message.app)
         if tenant is not None:
-            packet = Publish(message.topic, message.payload, message.qos, properties=properties)
-            self._busy = not self._fanout.distribute(tenant, packet, self._served)
+            retain = message.id != ""
+            packet = Publish(message.topic, message.payload, message.qos, retain, properties=properties)
+            self._busy = not self._fanout.distribute(tenant, packet, self._served, message.id)
 
     def _served(self, reached: int) -> None:
         """A message with very many subscribers has reached them."""

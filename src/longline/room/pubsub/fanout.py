@@ -15,17 +15,22 @@ from longline.mqtt.properties import pack_subscription_identifier
 from longline.mqtt.topics import byte_length
 from longline.room.counters import RoomCounters
 from longline.room.pubsub.message import FanoutMessage, Held
+from longline.room.pubsub.replays import Live, Replay, Replays
 from longline.room.pubsub.rooms import LATER, NOT_YET, Publisher, RemoteRooms
 from longline.room.pubsub.subscriptions import Subscriber
 from longline.room.session.inflight import ExactlyOnce
 from longline.room.session.outlet import Outlet
-from longline.room.session.session import Plain, Session, Tenant
+from longline.room.session.session import Attachment, Plain, Session, Tenant
 from longline.room.turn import Turn
 from longline.telemetry.faults import Faults
 
 SUCCESS: Final = 0x00  # as numbers: in compiled code a member of an enum costs a look-up
 NO_SUBSCRIBERS: Final = 0x10
 QUOTA_EXCEEDED: Final = 0x97
+
+QUEUED: Final = 64  # retained messages that may wait for a session's window
+AT_LEAST: Final = 32  # for which there has to be room before more are read, or half of what there can be
+MUCH: Final = 1 << 30
 
 
 @final
@@ -77,8 +82,10 @@ class Fanout:
         "_counters",
         "_faults",
         "_held",
+        "_replaying",
         "clock",
         "lost",
+        "replayer",
         "rooms",
         "session_queue",
         "session_queue_bytes",
@@ -103,11 +110,16 @@ class Fanout:
         self.session_queue = session_queue
         self.session_queue_bytes = session_queue_bytes
         self.rooms: RemoteRooms | None = None  # while there are others
+        self.replayer: Callable[[Session], None] | None = None  # reads what is retained, if anything is
+        self._replaying = 0  # sessions to which retained messages are on their way
 
     # --- who wants what ---------------------------------------------------------------------------
 
-    def subscribe(self, session: Session, wanted: Subscription, identifier: int = 0) -> None:
-        """Enters or replaces a session's subscription, with the QoS that is granted; 0: no identifier."""
+    def subscribe(self, session: Session, wanted: Subscription, identifier: int = 0) -> bool:
+        """Enters or replaces a session's subscription, with the QoS that is granted; 0: no identifier.
+
+        Whether it is new.
+        """
         tenant = session.tenant
         filter = wanted.filter
         plain = session.plain
@@ -121,7 +133,7 @@ class Fanout:
         rooms = self.rooms
         if rooms is not None and not tenant.subscriptions.wanted(filter):
             rooms.wanted(tenant.app, filter)
-        tenant.subscriptions.add(
+        return tenant.subscriptions.add(
             filter,
             Subscriber(
                 session,
@@ -139,6 +151,10 @@ class Fanout:
             return False
         del plain.subscriptions[filter]
         plain.filter_bytes -= byte_length(filter)
+        replay = None if plain.replays is None else plain.replays.find(filter)
+        if replay is not None and plain.replays is not None:
+            plain.replays.end(replay)
+            self.replayed(session)
         if not plain.subscriptions:
             plain.subscriptions = None
             session.tidy()
@@ -149,6 +165,8 @@ class Fanout:
         """The session is over: takes all its subscriptions away, and what waits for it."""
         plain = session.plain
         session.plain = None
+        if plain is not None and plain.replays is not None:
+            self._replaying -= 1
         if plain is not None and plain.subscriptions is not None:
             for filter in plain.subscriptions:
                 self._withdraw(session, filter)
@@ -162,9 +180,10 @@ class Fanout:
 
     # --- messages ---------------------------------------------------------------------------------
 
-    def publish(self, publisher: Publisher, session: Session, packet: Publish) -> int:
+    def publish(self, publisher: Publisher, session: Session, packet: Publish, id: str = "") -> int:
         """Hands a device's message to whom wants it in its app; returns the reason code for its publisher.
 
+        `id` is that under which it is retained, if it is.
         NOT_YET when there are too many for one turn: `publisher.published` is told when all are served.
         With other rooms, also what `RemoteRooms.relay` says.
         """
@@ -173,9 +192,9 @@ class Fanout:
         reason = NO_SUBSCRIBERS
         if subscribers:
             if len(subscribers) > self.turn.budget:
-                self._publish_in_slices(publisher, session, packet, subscribers)
+                self._publish_in_slices(publisher, session, packet, subscribers, id)
                 return NOT_YET
-            reached = self.spread(FanoutMessage(session, packet, self.clock), subscribers)
+            reached = self.spread(FanoutMessage(session, packet, self.clock, id), subscribers)
             if reached:
                 reason = SUCCESS
             elif self.lost:
@@ -185,7 +204,7 @@ class Fanout:
         rooms = self.rooms
         if rooms is None:
             return reason
-        return rooms.relay(publisher, tenant.app, packet, reason)
+        return rooms.relay(publisher, tenant.app, packet, reason, id)
 
     def _publish_in_slices(
         self,
@@ -193,29 +212,32 @@ class Fanout:
         session: Session,
         packet: Publish,
         subscribers: list[Subscriber[Session]],
+        id: str,
     ) -> None:
         def done(reason: int) -> None:
             rooms = self.rooms
             if rooms is not None:
-                reason = rooms.relay(publisher, session.tenant.app, packet, reason)
+                reason = rooms.relay(publisher, session.tenant.app, packet, reason, id)
             if reason == LATER:
                 publisher.go_on()
             elif reason != NOT_YET:
                 publisher.published(packet, reason)
 
-        self.turn.slice(Slices(self, FanoutMessage(session, packet, self.clock), subscribers, done).serve)
+        message = FanoutMessage(session, packet, self.clock, id)
+        self.turn.slice(Slices(self, message, subscribers, done).serve)
 
-    def distribute(self, tenant: Tenant, packet: Publish, done: Callable[[int], None]) -> bool:
-        """Hands another room's message to the subscribers here.
+    def distribute(self, tenant: Tenant, packet: Publish, done: Callable[[int], None], id: str = "") -> bool:
+        """Hands another room's message to the subscribers here. `id` as it is retained.
 
         False when there are too many for one turn: `done` is called when all are served.
         """
         subscribers = self._match(tenant, packet)
-        if len(subscribers) > self.turn.budget:
-            self.turn.slice(Slices(self, FanoutMessage(None, packet, self.clock), subscribers, done).serve)
-            return False
         if subscribers:
-            self.spread(FanoutMessage(None, packet, self.clock), subscribers)
+            message = FanoutMessage(None, packet, self.clock, id)
+            if len(subscribers) > self.turn.budget:
+                self.turn.slice(Slices(self, message, subscribers, done).serve)
+                return False
+            self.spread(message, subscribers)
         return True
 
     def expired(self, count: int) -> None:
@@ -247,17 +269,9 @@ class Fanout:
                 subscriber = own
             qos = packet_qos if packet_qos < subscriber.qos else subscriber.qos
             try:
-                outlet = attachment.outlet
-                sharing = attachment.sharing
-                prefix = "" if sharing is None else sharing.prefix
-                if not prefix:
-                    frame = message.frame(outlet.mqtt5, qos)
-                else:
-                    frame = message.with_prefix(prefix, outlet.version, qos)
-                identifiers = subscriber.identifiers
-                if identifiers and outlet.mqtt5:
-                    frame = frame.extended(identifiers)
-                if self._deliver(receiver, outlet, frame, qos, message, prefix, identifiers):
+                form = message.as_published() if subscriber.as_published else message
+                waits = self._replaying and self._waits(form, subscriber)
+                if waits or self._hand(receiver, attachment, form, qos, subscriber.identifiers):
                     reached += 1
             except Exception as error:
                 self._faults.note("room.fanout", error)
@@ -265,6 +279,21 @@ class Fanout:
         self.turn.spent += len(subscribers)
         self._counters.messages_routed += reached
         return reached
+
+    def _hand(
+        self, receiver: Session, attachment: Attachment, message: FanoutMessage, qos: int, identifiers: bytes
+    ) -> bool:
+        """Delivers a message to one, in the form in which it gets it."""
+        outlet = attachment.outlet
+        sharing = attachment.sharing
+        prefix = "" if sharing is None else sharing.prefix
+        if not prefix:
+            frame = message.frame(outlet.mqtt5, qos)
+        else:
+            frame = message.with_prefix(prefix, outlet.version, qos)
+        if identifiers and outlet.mqtt5:
+            frame = frame.extended(identifiers)
+        return self._deliver(receiver, outlet, frame, qos, message, prefix, identifiers)
 
     def _deliver(
         self,
@@ -316,9 +345,14 @@ class Fanout:
         """Writes plain messages that waited, as far as the window and the connection allow."""
         plain = session.plain
         attachment = session.attachment
-        if plain is None or plain.queue is None or attachment is None:
+        if plain is None or attachment is None:
             return
-        queue = plain.queue
+        if plain.queue is not None:
+            self._drain(session, plain, plain.queue, attachment)
+        if plain.replays is not None:
+            self._go_on(session, plain.replays)
+
+    def _drain(self, session: Session, plain: Plain, queue: deque[Held], attachment: Attachment) -> None:
         outlet = attachment.outlet
         window = session.window
         while queue and not outlet.blocked and window.spare() > 0:
@@ -334,3 +368,129 @@ class Fanout:
         if not queue:
             plain.queue = None
             session.tidy()
+
+    # --- retained messages ------------------------------------------------------------------------
+
+    def begin_replay(self, session: Session, filter: str) -> None:
+        """A subscription gets what is retained, from the next call of `replayed` on."""
+        plain = session.plain
+        if plain is None or self.replayer is None:
+            return
+        replays = plain.replays
+        if replays is None:
+            replays = plain.replays = Replays()
+            self._replaying += 1
+        replays.add(Replay(filter))
+
+    def replayed(self, session: Session) -> None:
+        """Something has changed for what a session has still to get: goes on with what this allows."""
+        plain = session.plain
+        replays = None if plain is None else plain.replays
+        if plain is None or replays is None:
+            return
+        self._give(replays.released())
+        if replays.queue:
+            self._go_on(session, replays)
+        else:
+            plain.replays = None
+            self._replaying -= 1
+            session.tidy()
+
+    def _go_on(self, session: Session, replays: Replays[Subscriber[Session]]) -> None:
+        """Has the store read for a session, if something is to be read and there is room for it."""
+        replayer = self.replayer
+        if replayer is None or replays.asked:
+            return
+        if not replays.ahead:
+            at_least = min(AT_LEAST, (session.window.size + min(QUEUED, self.session_queue)) // 2)
+            if self.room(session, self.options(session, replays.queue[0].filter) & 3) < max(1, at_least):
+                return  # until it acknowledges something, or takes bytes again
+        replays.asked = True
+        replayer(session)
+
+    def options(self, session: Session, filter: str) -> int:
+        """Those of a session's subscription, as `Plain.subscriptions` has them; 0 for none."""
+        plain = session.plain
+        if plain is None or plain.subscriptions is None:
+            return 0
+        return plain.subscriptions.get(filter, 0)
+
+    def room(self, session: Session, qos: int) -> int:
+        """How many retained messages with a QoS a session may be given now."""
+        attachment = session.attachment
+        if attachment is None or not attachment.outlet.ready():
+            return 0
+        if qos == 0:
+            return MUCH
+        plain = session.plain
+        queue = None if plain is None else plain.queue
+        if plain is None or queue is None:
+            waiting = 0
+        elif 2 * plain.queue_bytes > self.session_queue_bytes:
+            return 0
+        else:
+            waiting = len(queue)
+        return max(0, session.window.spare()) + max(0, min(QUEUED, self.session_queue) - waiting)
+
+    def replay(self, session: Session, message: FanoutMessage, qos: int, identifiers: bytes) -> None:
+        """Delivers a retained message to a session for which there is room."""
+        attachment = session.attachment
+        if attachment is None:
+            return
+        self.turn.spent += 1
+        if not message.renew(self.clock()):
+            self.expired(1)
+        elif self._hand(session, attachment, message, qos, identifiers):
+            self._counters.retained_sent += 1
+
+    def give_up(self, session: Session) -> None:
+        """What a session has still to get is not sent."""
+        plain = session.plain
+        replays = None if plain is None else plain.replays
+        if replays is not None:
+            for replay in list(replays.queue):
+                replays.end(replay)
+            self.replayed(session)
+
+    def let_go(self, session: Session) -> None:
+        """The store does not answer: what is held does not wait for it."""
+        plain = session.plain
+        if plain is not None and plain.replays is not None:
+            self._give(plain.replays.let_go())
+
+    def _waits(self, message: FanoutMessage, subscriber: Subscriber[Session]) -> bool:
+        """Whether a message waits for what is retained of its topic to go to the same receiver first."""
+        receiver = subscriber.who
+        plain = receiver.plain
+        replays = None if plain is None else plain.replays
+        if replays is None:
+            return False
+        self.turn.spent += len(replays.queue)
+        packet = message.packet
+        if not replays.awaits(packet.topic):
+            return False
+        live = Live(message, subscriber, len(packet.topic) + len(packet.payload))
+        if not replays.hold(live, self.clock(), self.session_queue, self.session_queue_bytes):
+            self._give(replays.let_go())
+            return False
+        self._go_on(receiver, replays)
+        return True
+
+    def _give(self, lives: list[Live[Subscriber[Session]]]) -> None:
+        """Delivers messages that were held."""
+        lost = self.lost  # is said of another message
+        for live in lives:
+            message, subscriber = live.message, live.receiver
+            attachment = subscriber.who.attachment
+            if attachment is None:
+                continue
+            qos = min(message.packet.qos, subscriber.qos)
+            try:
+                if not message.renew(self.clock()):
+                    self.expired(1)
+                else:
+                    self._hand(subscriber.who, attachment, message, qos, subscriber.identifiers)
+            except Exception as error:
+                self._faults.note("room.fanout", error)
+        self._held = None
+        self.lost = lost

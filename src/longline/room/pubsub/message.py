@@ -14,7 +14,8 @@ class FanoutMessage:
     """A message on its way to subscribers, with the forms in which it was encoded so far.
 
     `sender` is whoever published it, None for one from another room. `clock` in ms. `ends` is when it is
-    over, by that clock; 0 for never.
+    over, by that clock; 0 for never. `id` is that under which it is retained, or empty; `retain` the flag
+    with which it is sent.
     """
 
     __slots__ = (
@@ -24,17 +25,24 @@ class FanoutMessage:
         "_5_0",
         "_5_1",
         "_5_2",
+        "_flagged",
         "_left",
         "_prefixed",
         "_properties",
         "ends",
+        "id",
         "packet",
+        "retain",
         "sender",
     )
 
-    def __init__(self, sender: object, packet: Publish, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, sender: object, packet: Publish, clock: Callable[[], int], id: str = "", retain: bool = False
+    ) -> None:
         self.sender = sender
         self.packet = packet
+        self.id = id
+        self.retain = retain
         self._left = 0  # s until it is over, as what was encoded says
         self.ends = 0
         properties = self._properties = forwarded(packet.properties)
@@ -51,6 +59,19 @@ class FanoutMessage:
         self._5_1: PublishFrame | None = None
         self._5_2: PublishFrame | None = None
         self._prefixed: dict[tuple[str, int, int], PublishFrame] | None = None
+        self._flagged: FanoutMessage | None = None
+
+    def as_published(self) -> "FanoutMessage":
+        """With the retain flag that its publisher has set, for who wants to see it [MQTT-3.3.1-13]."""
+        if not self.packet.retain or self.retain:
+            return self
+        flagged = self._flagged
+        if flagged is None:
+            flagged = self._flagged = FanoutMessage(self.sender, self.packet, _no_time, self.id, True)
+            flagged.ends = self.ends
+        if flagged._left != self._left:
+            flagged._count_down(self._left)
+        return flagged
 
     def renew(self, now: int) -> bool:
         """Counts its expiry interval down to what is left of it [MQTT-3.3.2-6]; False when it is over."""
@@ -59,12 +80,16 @@ class FanoutMessage:
         left = (self.ends - now + 999) // 1000
         if left <= 0:
             return False
-        if left != self._left and self._properties is not None:
-            self._left = left
+        if left != self._left:
+            self._count_down(left)
+        return True
+
+    def _count_down(self, left: int) -> None:
+        self._left = left
+        if self._properties is not None:
             self._properties = {**self._properties, MESSAGE_EXPIRY: left}
             self._5_0 = self._5_1 = self._5_2 = None
             self._prefixed = None
-        return True
 
     def frame(self, mqtt5: bool, qos: int) -> PublishFrame:
         """As it goes to a session whose topics have no prefix."""
@@ -111,7 +136,11 @@ class FanoutMessage:
     def _encoded(self, prefix: str, version: int, qos: int) -> PublishFrame:
         packet = self.packet
         properties = self._properties if version == MQTT_5_0 else None
-        return PublishFrame(prefix + packet.topic, packet.payload, qos, False, properties, version)
+        return PublishFrame(prefix + packet.topic, packet.payload, qos, self.retain, properties, version)
+
+
+def _no_time() -> int:
+    return 0
 
 
 @final

@@ -16,14 +16,17 @@ class Publisher(Protocol):
     def subscribed(self, suback: Suback) -> None:
         """Sends the answer that `RemoteRooms.told_first` has held back."""
 
+    def report(self, code: str, message: str) -> None:
+        """Counts what the client may not do, and tells of it."""
+
     def owe(self, packet: Publish) -> Answer:
         """The PUBACK or PUBREC of a publication, which `settle` sends."""
 
     def owing(self) -> int:
         """How many PUBACKs and PUBRECs the client waits for."""
 
-    def settle(self, answer: Answer, reason: int) -> None:
-        """Sends an answer that was owed, once those before it are out."""
+    def settle(self, answer: Answer, reason: int, message: str = "") -> None:
+        """Sends an answer that was owed, once those before it are out; `message` is why it is a refusal."""
 
     def published(self, packet: Publish, reason: int) -> None:
         """A publication with very many subscribers has reached them: the packets behind it are next."""
@@ -44,10 +47,10 @@ class RemoteRooms(Protocol):
     def told_first(self, subscriber: Publisher, answer: Suback) -> bool:
         """Whether others have to hear of new filters before a client does; its answer is sent then."""
 
-    def relay(self, publisher: Publisher, app: int, packet: Publish, reason: int) -> int:
+    def relay(self, publisher: Publisher, app: int, packet: Publish, reason: int, id: str) -> int:
         """Hands a device's message to the rooms that want it; returns the reason code for its publisher.
 
-        That is `reason`, what is said of it here, when none does.
+        That is `reason`, what is said of it here, when none does. `id` as it is retained, or empty.
         LATER when it is to be acknowledged and is not yet theirs: `Publisher.settle` is told when it is.
         NOT_YET when there is no room for more of the kind: then `Publisher.go_on` is called besides.
         """

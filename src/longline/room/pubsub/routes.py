@@ -168,7 +168,7 @@ class RouteTable:
         self._news.set()
         return True
 
-    def relay(self, publisher: Publisher, app: int, packet: Publish, reason: int) -> int:
+    def relay(self, publisher: Publisher, app: int, packet: Publish, reason: int, id: str) -> int:
         nodes = self._table.takers(app, packet.topic)
         self._fanout.turn.spent += self._table.visited
         if not nodes:
@@ -176,7 +176,7 @@ class RouteTable:
         properties = forwarded(packet.properties)
         packed = pack_message_properties(properties)
         at = wall_clock() if properties is not None and MESSAGE_EXPIRY in properties else 0
-        message = Forward(app, packet.topic, packet.payload, packet.qos, packed, at)
+        message = Forward(app, packet.topic, packet.payload, packet.qos, packed, at, id)
         full = self.relayed.full(nodes)
         if packet.qos == 0:
             self.counters.messages_dropped += len(full)

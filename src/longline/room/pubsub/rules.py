@@ -32,12 +32,6 @@ class Refusal:
         self.fatal = fatal
 
 
-RETAIN: Final = Refusal(  # [MQTT-3.2.2-14]
-    ReasonCode.RETAIN_NOT_SUPPORTED,
-    "retain_not_supported",
-    "retained messages are not supported; CONNACK said so",
-    True,
-)
 ALIAS: Final = Refusal(  # [MQTT-3.3.2-9]
     ReasonCode.TOPIC_ALIAS_INVALID, "topic_alias_invalid", "a topic alias that was not offered", True
 )
@@ -128,8 +122,6 @@ class Rules:
 
     def publication(self, session: Session, packet: Publish) -> Refusal | None:
         """Why a publication is not taken; None when it is."""
-        if packet.retain:
-            return RETAIN
         topic = packet.topic
         if topic.startswith("$") or reserved(topic):
             return RESERVED_TOPIC

@@ -46,6 +46,7 @@ from longline.mqtt.topics import byte_length
 from longline.mqtt.wire import PROTOCOL_ERROR
 from longline.room.counters import RoomCounters
 from longline.room.pubsub.fanout import SUCCESS, Fanout
+from longline.room.pubsub.retainer import Retainer
 from longline.room.pubsub.rooms import NOT_YET
 from longline.room.pubsub.rules import (
     ALIAS,
@@ -81,7 +82,7 @@ class Services(Wire):
     knows.
     """
 
-    __slots__ = ("admit", "fanout", "pushes", "redirect", "rules", "sessions")
+    __slots__ = ("admit", "fanout", "pushes", "redirect", "retainer", "rules", "sessions")
 
     def __init__(
         self,
@@ -96,6 +97,7 @@ class Services(Wire):
         report: Callable[[str, str, str], None],
         sessions: Sessions,
         fanout: Fanout,
+        retainer: Retainer,
         pushes: Pushes,
         rules: Rules,
         admit: "Callable[[ClientConnection, Connect], None]",
@@ -105,6 +107,7 @@ class Services(Wire):
         )
         self.sessions = sessions
         self.fanout = fanout
+        self.retainer = retainer
         self.pushes = pushes
         self.rules = rules
         self.admit = admit
@@ -209,6 +212,9 @@ class ClientConnection(Connection):
             follows = self._unasked(session, packet)
             if follows >= 0:
                 return follows
+        if packet.retain and qos and services.retainer.full():
+            services.retainer.hold_up(self.go_on)
+            return AGAIN
         services.counters.messages_in += 1
         properties = packet.properties
         refused: Refusal | None = None
@@ -219,7 +225,8 @@ class ClientConnection(Connection):
             if refused is None:
                 if qos == 2:
                     self._hold(session, packet.packet_id)
-                reason = services.fanout.publish(self, session, packet)
+                id = self._retain(session, packet) if packet.retain else ""
+                reason = services.fanout.publish(self, session, packet, id)
                 if reason == NOT_YET:
                     return WAIT
                 if qos and reason >= 0:
@@ -243,7 +250,8 @@ class ClientConnection(Connection):
         received = session.received
         if received is not None and packet.packet_id in received:
             if packet.qos == 2:  # [MQTT-4.3.3-10]
-                self._answer(packet.packet_id, 2, SUCCESS)
+                if answers is None or not answers.owes(packet.packet_id):
+                    self._answer(packet.packet_id, 2, SUCCESS)
                 return GO_ON
             if self.mqtt5:
                 self.report(PACKET_ID_IN_USE.code, PACKET_ID_IN_USE.message)
@@ -260,6 +268,16 @@ class ClientConnection(Connection):
             answers.awaited = True  # 3.1.1 knows no such bound
             return AGAIN
         return -1
+
+    def _retain(self, session: Session, packet: Publish) -> str:
+        """Has a publication kept; returns its id. Its answer waits for that, and for who gets it now."""
+        answer: Answer | None = None
+        if packet.qos:
+            extras = self.extras
+            if extras.answers is None:
+                extras.answers = Answers()
+            answer = extras.answers.share(packet.packet_id, packet.qos)
+        return self.services.retainer.keep(self, session, packet, answer)
 
     def _hold(self, session: Session, packet_id: int) -> None:
         """A publication with QoS 2 is ours: it is not taken again until the client has released it."""
@@ -314,16 +332,16 @@ class ClientConnection(Connection):
         extras = self.extras
         if extras.answers is None:
             extras.answers = Answers()
-        return extras.answers.add(packet.packet_id, packet.qos, OWED)
+        return extras.answers.take() or extras.answers.add(packet.packet_id, packet.qos, OWED)
 
     def owing(self) -> int:
         """How many PUBACKs and PUBRECs the client waits for."""
         answers = self._answers()
         return len(answers) if answers is not None else 0
 
-    def settle(self, answer: Answer, reason: int) -> None:
+    def settle(self, answer: Answer, reason: int, message: str = "") -> None:
         """Sends an answer that was owed, once those before it are out [MQTT-4.6.0-2]."""
-        answer.reason = reason
+        answer.say(reason, message)
         answers = self._answers()
         if answers is None:
             return
@@ -341,8 +359,12 @@ class ClientConnection(Connection):
         answers = self._answers()
         if answers is None:
             self._send_answer(packet_id, qos, reason, message)
-        else:
+            return
+        shared = answers.take()
+        if shared is None:
             answers.add(packet_id, qos, reason, message)
+        else:
+            self.settle(shared, reason, message)
 
     def _send_answer(self, packet_id: int, qos: int, reason: int, message: str) -> None:
         why = self.explanation(message) if message else None
@@ -430,13 +452,20 @@ class ClientConnection(Connection):
         suback = Suback(packet.packet_id, reasons, self.explanation("; ".join(dict.fromkeys(why))))
         rooms = self.services.fanout.rooms
         if rooms is None or not rooms.told_first(self, suback):
-            self.send(suback)
+            self._send_suback(suback)
         else:
             self.extras.subacks += 1
 
+    def _send_suback(self, suback: Suback) -> None:
+        """What is retained follows the answer."""
+        self.send(suback)
+        session = self.session
+        if session is not None:
+            self.services.fanout.replayed(session)
+
     def subscribed(self, suback: Suback) -> None:
         """The other rooms have heard of a subscription, or cannot."""
-        self.send(suback)
+        self._send_suback(suback)
         extras = self._extras
         if extras is not None:
             extras.subacks -= 1
@@ -453,7 +482,12 @@ class ClientConnection(Connection):
             return refusal.reason if self.mqtt5 else ReasonCode.UNSPECIFIED_ERROR
         # A device gets what is its own on the platform's topics without asking; asking does no harm.
         if not reserved(wanted.filter):
-            self.services.fanout.subscribe(session, wanted, identifier)
+            fanout = self.services.fanout
+            new = fanout.subscribe(session, wanted, identifier)
+            handling = wanted.retain_handling
+            # [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]. In 3.1.1 it is the first: [MQTT-3.8.4-3].
+            if handling == 0 or (handling == 1 and new):
+                fanout.begin_replay(session, wanted.filter)
         return wanted.qos
 
     def _unsubscribe(self, packet: Unsubscribe) -> None:

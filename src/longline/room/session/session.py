@@ -9,7 +9,8 @@ from enum import IntEnum
 from typing import Final, final
 
 from longline.room.pubsub.message import Held
-from longline.room.pubsub.subscriptions import Subscriptions
+from longline.room.pubsub.replays import Replays
+from longline.room.pubsub.subscriptions import Subscriber, Subscriptions
 from longline.room.session.inflight import PacketIds
 from longline.room.session.outlet import Outlet
 from longline.room.session.window import Window
@@ -105,6 +106,7 @@ class Session:
             and plain.subscriptions is None
             and plain.queue is None
             and plain.received is None
+            and plain.replays is None
         ):
             self.plain = None
 
@@ -118,7 +120,7 @@ class Plain:
     what the filters have, and what waits in the queue.
     """
 
-    __slots__ = ("filter_bytes", "queue", "queue_bytes", "received", "subscriptions")
+    __slots__ = ("filter_bytes", "queue", "queue_bytes", "received", "replays", "subscriptions")
 
     def __init__(self) -> None:
         self.subscriptions: dict[str, int] | None = None
@@ -126,6 +128,7 @@ class Plain:
         self.queue: deque[Held] | None = None
         self.queue_bytes = 0
         self.received: PacketIds | None = None
+        self.replays: Replays[Subscriber[Session]] | None = None  # while retained messages are on their way
 
 
 @final

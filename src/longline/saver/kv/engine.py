@@ -15,6 +15,7 @@ from longline.saver.kv.journal import Journal
 from longline.saver.kv.ledgers import KvLedgers
 from longline.saver.kv.messages import KvMessages
 from longline.saver.kv.partitions import Partitions, script
+from longline.saver.kv.retained import KvRetained
 from longline.saver.kv.routing import KvRouting
 from longline.store.redis import Store
 from longline.telemetry.faults import Faults
@@ -32,6 +33,8 @@ class RedisSaver:
         ledger_retention_ms: int,
         event_limit: int,
         cache_bytes: int,
+        retained_messages: int,
+        retained_bytes: int,
         faults: Faults,
     ) -> None:
         self._store = store
@@ -46,7 +49,10 @@ class RedisSaver:
         self.ledgers = KvLedgers(partitions, self.apps)
         self.routing = KvRouting(partitions, self._bodies, journal, carrying, faults)
         self.events = KvEvents(partitions, event_limit, faults)
-        self.expiry = KvExpiry(partitions, self.apps, ledger_retention_ms, faults)
+        self.retained = KvRetained(
+            partitions, self.apps, faults, max_messages=retained_messages, max_bytes=retained_bytes
+        )
+        self.expiry = KvExpiry(partitions, self.apps, self.retained, ledger_retention_ms, faults)
 
     @classmethod
     async def open(
@@ -57,16 +63,19 @@ class RedisSaver:
         ledger_retention_ms: int = 7 * 86_400_000,
         event_limit: int = 100_000,
         cache_bytes: int = 64 * 1024 * 1024,
+        retained_messages: int = 1_000_000,
+        retained_bytes: int = 256 * 1024 * 1024,
         faults: Faults | None = None,
     ) -> "RedisSaver":
         """An engine on an open store, which stays its owner's to close.
 
         `urgent`: the same store by connections of its own, for what is not to wait behind bulk work; `store`
         unless given. `ledger_retention_ms`: how long a ledger is kept after its message's end. `event_limit`:
-        events kept for each app. `cache_bytes`: memory for the messages of broadcasts. `faults`: where it is
-        noted when the store refuses one item of a batch.
+        events kept for each app, `retained_messages` and `retained_bytes` likewise. `cache_bytes`: memory for
+        the messages of broadcasts. `faults`: where it is noted when the store refuses one item of a batch.
         """
-        return cls(store, urgent or store, ledger_retention_ms, event_limit, cache_bytes, faults or Faults())
+        kept = (ledger_retention_ms, event_limit, cache_bytes, retained_messages, retained_bytes)
+        return cls(store, urgent or store, *kept, faults or Faults())
 
     def durability(self) -> Durability:
         assurance = self._store.durability()
@@ -85,4 +94,7 @@ class RedisSaver:
         """Nothing waits here: what was accepted is in the store."""
 
     def statistics(self) -> Mapping[str, int]:
-        return {"broadcast_cache_bytes": self._bodies.size}
+        return {
+            "broadcast_cache_bytes": self._bodies.size,
+            "retained_messages": self.expiry.retained_messages(),
+        }

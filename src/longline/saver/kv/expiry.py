@@ -6,11 +6,15 @@ How far that is stands in the directory of apps, so any process goes on where an
 """
 
 import os
+import time
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
 from longline.saver.kv.apps import TOKEN, KvApps
 from longline.saver.kv.partitions import Partitions, script
+from longline.saver.kv.retained import KvRetained
 from longline.saver.kv.routing import OFFLINE, a_token
 from longline.store.redis import Word
 from longline.store.scatter import gathered, is_of_an_item
@@ -23,6 +27,7 @@ PURGE = script("purge.lua")
 
 SLICE = 200  # messages that one script ends or forgets, so that it holds up nobody for long
 PURGE_SLICE = 500  # devices and labels that one script removes
+SEEN_FOR: Final = 60.0  # s: whoever looked last before that does not look any more, and has nothing to tell
 
 
 class Unended(Exception):
@@ -32,17 +37,33 @@ class Unended(Exception):
 class KvExpiry:
     """Fulfils `ExpiryStore`. `retention`: ms from a message's end to when its ledger is forgotten."""
 
-    def __init__(self, partitions: Partitions, apps: KvApps, retention: int, faults: Faults) -> None:
+    def __init__(
+        self,
+        partitions: Partitions,
+        apps: KvApps,
+        retained: KvRetained,
+        retention: int,
+        faults: Faults,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._partitions = partitions
         self._apps = apps
+        self._retained = retained
         self._retention = retention
         self._faults = faults
+        self._clock = clock
+        self._seen = 0  # retained messages, at
+        self._seen_at = float("-inf")
 
     async def next_due(self) -> int | None:
         """The first entry of an index in each partition."""
         if await self.purging():
             return 0
         return min((due for due, _ in await self._due()), default=None)
+
+    def retained_messages(self) -> int:
+        """How many there are, where this process is the one that looks for what is over; else 0."""
+        return self._seen if self._clock() - self._seen_at < SEEN_FOR else 0
 
     async def end(self, now: int, limit: int) -> int:
         """Messages and keys first: a deleted app's devices go after its messages."""
@@ -53,8 +74,9 @@ class KvExpiry:
 
     async def _due(self) -> list[tuple[int, int]]:
         """(when, partition) of each partition that has anything to do some time."""
-        dues = msgspec.convert(await self._partitions.run_all(NEXT_DUE, []), list[int])
-        return [(due, partition) for partition, due in enumerate(dues) if due >= 0]
+        found = msgspec.convert(await self._partitions.run_all(NEXT_DUE, []), list[tuple[int, int]])
+        self._seen, self._seen_at = sum(count for _, count in found), self._clock()
+        return [(due, partition) for partition, (due, _) in enumerate(found) if due >= 0]
 
     async def _end(self, now: int, limit: int) -> int:
         """In rounds, each of which looks anew at what is due, and lets the partitions share what is left.
@@ -86,6 +108,8 @@ class KvExpiry:
                 swept = await self._partitions.run(partition, SWEEP, [now, limit - count, a_token()])
                 assert isinstance(swept, int)
                 count += swept
+                if count < limit:
+                    count += await self._retained.sweep(partition, now, limit - count)
                 if count == 0 and bad == 0:
                     return None
         except Exception as error:

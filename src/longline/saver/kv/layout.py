@@ -25,6 +25,8 @@ them. Scripts get that beginning as KEYS[1]. *place*: a device's local ordinal, 
   when they were begun, while unfinished, and by when they are forgotten.
 - `ok`: nothing; written to see whether the store takes it.
 - `last` HASH operation → token and answer of its last call, see `once.lua`.
+- `rt:…`, `rb:…`, `re:…`, `rd`, `rn`, `rm`, `ra`: retained messages, in the partitions of their topics, see
+  `retained.py`.
 
 In a broadcast's home partition (`home_of`) there are also its message, `m:<id>`, and
 

@@ -30,6 +30,7 @@ from longline.saver.sql.members import Members
 from longline.saver.sql.messages import SqlMessages
 from longline.saver.sql.positions import Positions
 from longline.saver.sql.queues import SqlQueues
+from longline.saver.sql.retained import SqlRetained
 from longline.saver.sql.routing import SqlRouting
 from longline.saver.sql.sessions import SqlSessions
 from longline.saver.sql.worker import Job, Worker, perform
@@ -57,6 +58,8 @@ class SqliteSaver:
         ledger_retention_ms: int,
         event_limit: int,
         queue: QueueBounds,
+        retained_messages: int,
+        retained_bytes: int,
     ) -> None:
         self._lock = lock
         self._writing = writing
@@ -114,8 +117,24 @@ class SqliteSaver:
             deleted=deleted,
             bounds=queue,
         )
+        self.retained = SqlRetained(
+            writer,
+            reader,
+            writing,
+            reading,
+            members=members,
+            deleted=deleted,
+            max_messages=retained_messages,
+            max_bytes=retained_bytes,
+        )
         self.expiry = SqlExpiry(
-            writer, reader, writing, reading, broadcasts=broadcasts, retention=ledger_retention_ms
+            writer,
+            reader,
+            writing,
+            reading,
+            broadcasts=broadcasts,
+            retained=self.retained,
+            retention=ledger_retention_ms,
         )
 
     @classmethod
@@ -130,6 +149,8 @@ class SqliteSaver:
         ledger_retention_ms: int = 7 * 86_400_000,
         event_limit: int = 100_000,
         queue: QueueBounds = QUEUES,
+        retained_messages: int = 1_000_000,
+        retained_bytes: int = 256 * 1024 * 1024,
     ) -> "SqliteSaver":
         """Opens the database at `path`, or makes it; files are readable by their owner only.
 
@@ -137,17 +158,19 @@ class SqliteSaver:
         wait. `queue_limit`: items (messages, receipts, devices) that may wait for each of the two threads;
         `queue_bytes`: what the payloads among them may add up to. `cache_bytes`: memory for pages and for
         the sets of open broadcasts. `ledger_retention_ms`: how long a ledger is kept after
-        its message's end. `event_limit`: events kept for each app. `queue`: what the queue of a session may
-        hold, and a topic may cost. Raises `DataDirInUse`, and `Unavailable` when the file cannot be used.
+        its message's end. `event_limit`: events kept for each app, `retained_messages` and `retained_bytes`
+        likewise. `queue`: what the queue of a session may hold, and a topic may cost. Raises `DataDirInUse`,
+        and `Unavailable` when the file cannot be used.
         """
         path = Path(path)
-        bounds = (queue_limit, queue_bytes, cache_bytes, ledger_retention_ms, event_limit, queue)
+        waiting = (queue_limit, queue_bytes)
+        kept = (ledger_retention_ms, event_limit, queue, retained_messages, retained_bytes)
         try:
             lock = _lock(path)
             connections: tuple[Database, ...] = ()
             try:
                 writing, reading = connections = await asyncio.to_thread(_connect, path, cache_bytes)
-                return cls(lock, writing, reading, locate, *bounds)
+                return cls(lock, writing, reading, locate, *waiting, cache_bytes, *kept)
             except BaseException:
                 for connection in connections:
                     connection.close()
@@ -211,6 +234,7 @@ class SqliteSaver:
             self._broadcasts.rolled_back()
             self._members.rolled_back()
             self._positions.rolled_back()
+            self.retained.rolled_back()
             self._writing.roll_back()  # last: on a broken disk it may fail too
             raise
         self._broadcasts.committed()
@@ -254,6 +278,7 @@ class SqliteSaver:
             "wal_pages": self._writing.wal_pages,
             "broadcast_cache_bytes": self._broadcasts.size,
             "wills_forgotten": self.sessions.wills_forgotten,
+            "retained_messages": self.retained.messages,
         }
 
 

@@ -11,6 +11,7 @@ from longline.model.ledger import State
 from longline.saver.sql import remains
 from longline.saver.sql.broadcasts import DROPPED, EXPIRED, BroadcastLedgers
 from longline.saver.sql.database import Database, device_range
+from longline.saver.sql.retained import SqlRetained
 from longline.saver.sql.worker import Worker
 
 END = 0
@@ -27,6 +28,7 @@ _broadcasts = msgspec.json.Decoder(list[tuple[int, int]])
 NEXT_DUE = f"""
 SELECT min(due) FROM (SELECT min(at) AS due FROM expiry
  UNION ALL SELECT min(ends_at) FROM idempotency
+ UNION ALL SELECT min(expires_at) FROM retained WHERE expires_at > 0
  UNION ALL SELECT 0 FROM apps WHERE deleted
  UNION ALL {remains.NEXT_DUE})"""
 
@@ -42,6 +44,7 @@ class SqlExpiry:
         reading: Database,
         *,
         broadcasts: BroadcastLedgers,
+        retained: SqlRetained,
         retention: int,
     ) -> None:
         self._writer = writer
@@ -49,6 +52,7 @@ class SqlExpiry:
         self._database = writing
         self._reading = reading
         self._broadcasts = broadcasts
+        self._retained = retained
         self._retention = retention
 
     async def next_due(self) -> int | None:
@@ -59,8 +63,8 @@ class SqlExpiry:
         return [self._reading.number(NEXT_DUE)] * len(calls)
 
     async def end(self, now: int, limit: int) -> int:
-        """One transaction: what is due for messages, then old idempotency keys, then queues, then what is
-        left of sessions and of deleted apps."""
+        """One transaction: what is due for messages, then what else is over, then what is left of sessions
+        and of deleted apps."""
         return await self._writer.call(self._end, (now, limit))
 
     def _end(self, calls: list[tuple[int, int]]) -> list[int]:
@@ -83,6 +87,8 @@ class SqlExpiry:
             done += self._sweep_keys(now, limit - done)
         if done < limit:
             done += remains.end_publications(self._database, now, limit - done)
+        if done < limit:
+            done += self._retained.sweep(now, limit - done)
         if done < limit:
             done += remains.clear(self._database, limit - done)
         if done < limit:
@@ -211,6 +217,8 @@ class SqlExpiry:
                     app,
                     limit - done,
                 )
+        if done < limit:
+            done += self._retained.purge(app, limit - done)
         if done == 0:
             done += self._database.run("DELETE FROM apps WHERE number = ?1", app)
         return done

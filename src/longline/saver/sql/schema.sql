@@ -257,4 +257,24 @@ CREATE TABLE remains (
   PRIMARY KEY (device, number)
 ) WITHOUT ROWID;
 
+-- Retained messages. `body` is all of a message but its topic (publications.py). The index has one entry a topic,
+-- which the writer sees to, and all that a walk over topics has to know.
+CREATE TABLE retained (
+  id         INTEGER PRIMARY KEY,
+  app        INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL, -- 0 for never
+  size       INTEGER NOT NULL,
+  topic      TEXT    NOT NULL,
+  body       BLOB    NOT NULL
+);
+CREATE INDEX retained_by_topic ON retained (app, topic, expires_at, size);
+CREATE INDEX retained_by_end ON retained (expires_at) WHERE expires_at > 0;
+
+-- What apps have of them; one that has none has no row.
+CREATE TABLE retained_totals (
+  app      INTEGER PRIMARY KEY,
+  messages INTEGER NOT NULL,
+  bytes    INTEGER NOT NULL
+);
+
 PRAGMA user_version = 3;

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from longline.settings.about import GIB, MIB, about
+from longline.settings.about import GIB, KIB, MIB, about
 
 
 class SaverSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,3 +56,22 @@ class SaverSettings(Struct, frozen=True, forbid_unknown_fields=True):
             high=100_000_000,
         ),
     ] = 100_000
+    retained_messages: Annotated[
+        int,
+        about(
+            "Retained messages of each app; a PUBLISH that would keep one more is answered 0x97.",
+            unit="messages",
+            low=1,
+            high=100_000_000,
+        ),
+    ] = 1_000_000
+    retained_bytes: Annotated[
+        int,
+        about(
+            "What the retained messages of each app may add up to: topics, properties and payloads, and 100 "
+            "for each message.",
+            unit="bytes",
+            low=64 * KIB,
+            high=64 * GIB,
+        ),
+    ] = 256 * MIB

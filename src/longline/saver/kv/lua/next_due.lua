@@ -1,5 +1,8 @@
--- When `expire` or `sweep` have work, in ms; -1: never. KEYS: beginning of the keys.
-local due = redis.call('ZRANGE', KEYS[1] .. 'due', 0, 0, 'WITHSCORES')[2]
-local key = redis.call('ZRANGE', KEYS[1] .. 'je', 0, 0, 'WITHSCORES')[2]
-if due and key then return math.min(tonumber(due), tonumber(key)) end
-return tonumber(due or key or -1)
+-- When `expire`, `sweep` or `expire_retained` have work, in ms; -1: never. KEYS: beginning of the keys.
+-- Returns that and how many retained messages there are.
+local tag, soonest = KEYS[1], -1
+for _, index in ipairs({ 'due', 'je', 'rd' }) do
+  local due = tonumber(redis.call('ZRANGE', tag .. index, 0, 0, 'WITHSCORES')[2])
+  if due and (soonest < 0 or due < soonest) then soonest = due end
+end
+return { soonest, tonumber(redis.call('GET', tag .. 'rm') or 0) }

@@ -34,5 +34,12 @@ while place > 0 do
 end
 redis.call('UNLINK', tag .. 'n:' .. app, tag .. 'x:' .. app, counter)
 redis.call('HDEL', tag .. 'given', app)
-for _, kind in ipairs({ 'u:', 'us:', 'ua:', 'ul:', 'ux:' }) do redis.call('UNLINK', tag .. kind .. app) end
+local retained = redis.call('ZCARD', tag .. 'rt:' .. app)
+if retained > 0 and redis.call('DECRBY', tag .. 'rm', retained) == 0 then redis.call('DEL', tag .. 'rm') end
+redis.call('HDEL', tag .. 'rn', app)
+redis.call('ZREM', tag .. 'rd', app)
+redis.call('SREM', tag .. 'ra', app)
+for _, kind in ipairs({ 'u:', 'us:', 'ua:', 'ul:', 'ux:', 'rt:', 'rb:', 're:' }) do
+  redis.call('UNLINK', tag .. kind .. app) -- which frees them beside the server's work, however much they hold
+end
 return answer(removed, 1)
