@@ -25,8 +25,8 @@ from longline.saver.bundle import Saver
 from longline.saver.port.inboxes import Fetch, Receipt
 from longline.saver.port.messages import IdempotencyConflict, Outcome, Submission
 from longline.saver.port.queues import Declined, Published, QueuePublication, QueueStore, Settle, Step
-from longline.saver.port.sessions import CloseSession, DueWill, KeptSession, OpenSession, SessionStore
 from longline.saver.port.retained import Retain
+from longline.saver.port.sessions import CloseSession, DueWill, KeptSession, OpenSession, SessionStore
 from tests.contract.store_fixture import StoreFixture
 
 VARIABLE = "LONGLINE_PLANTED_FAULT"

@@ -68,8 +68,6 @@ class Driven(Protocol):
 
     def connection_lost(self, error: Exception | None, /) -> None: ...
 
-    def data_received(self, data: bytes, /) -> None: ...
-
 
 class FakeTransport(asyncio.Transport):
     """The server's end of a connection: what is written stays in `writes` until the test takes it.

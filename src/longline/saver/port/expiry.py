@@ -19,7 +19,7 @@ class ExpiryStore(Protocol):
 
         Pending becomes expired (`online_only`: dropped, `offline`, where it was never written).
         Ended messages whose ledger retention is over, old idempotency keys, retained and queued messages that
-        are over, and what sessions that are over and deleted apps take up are removed. What is due longest goes
-        first, so what comes meanwhile does not keep anything from its end.
+        are over, and what sessions that are over and deleted apps take up are removed. What is due longest
+        goes first, so what comes meanwhile does not keep anything from its end.
         """
         ...

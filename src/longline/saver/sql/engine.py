@@ -164,13 +164,14 @@ class SqliteSaver:
         """
         path = Path(path)
         waiting = (queue_limit, queue_bytes)
-        kept = (ledger_retention_ms, event_limit, queue, retained_messages, retained_bytes)
+        kept = (ledger_retention_ms, event_limit)
+        retained = (retained_messages, retained_bytes)
         try:
             lock = _lock(path)
             connections: tuple[Database, ...] = ()
             try:
                 writing, reading = connections = await asyncio.to_thread(_connect, path, cache_bytes)
-                return cls(lock, writing, reading, locate, *waiting, cache_bytes, *kept)
+                return cls(lock, writing, reading, locate, *waiting, cache_bytes, *kept, queue, *retained)
             except BaseException:
                 for connection in connections:
                     connection.close()
