@@ -216,7 +216,7 @@ class TlsConnection:
         shared.incoming.write(data)
         shared.end = None
         clear = self._clear(tls, SMALL if len(data) < SMALL else RECORD)
-        end = shared.end
+        end: Exception | None = shared.end
         if shared.incoming.pending:
             shared.incoming.read()  # behind the peer's last word, or a fault
         if shared.outgoing.pending:
