@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Self
 
 from longline import Center
+from tests.certificates import Authority
 from tests.cluster.network import HERE, Network
 from tests.cluster.role_process import RoleProcess
-from tests.integration.server_process import free_ports
+from tests.integration.server_process import free_ports, with_tls
 from tests.servers.redis_server import RedisCluster
 from tests.servers.zookeeper import Ensemble
 
@@ -45,6 +46,9 @@ class Cluster:
         self.rooms: list[RoleProcess] = []
         self.room_addresses: list[tuple[str, int]] = []
         self.ws_ports: list[int] = []
+        self.tls_ports: list[int] = []
+        self.wss_ports: list[int] = []
+        self.authority = Authority(directory / "certificates")
         self.centers: list[RoleProcess] = []
         self.dispatchers: list[RoleProcess] = []
         self.coordinators: list[RoleProcess] = []
@@ -75,6 +79,14 @@ class Cluster:
     @property
     def ws_port(self) -> int:
         return self.ws_ports[next(self._turn) % len(self.ws_ports)]
+
+    @property
+    def tls_port(self) -> int:
+        return self.tls_ports[next(self._turn) % len(self.tls_ports)]
+
+    @property
+    def wss_port(self) -> int:
+        return self.wss_ports[next(self._turn) % len(self.wss_ports)]
 
     def center(self) -> Center:
         """The API at one of the centers, with the admin key."""
@@ -113,7 +125,7 @@ class Cluster:
         await self.stop()
 
     async def _start(self) -> None:
-        ports = iter(free_ports(3 * sum(self._counts.values())))
+        ports = iter(free_ports(5 * sum(self._counts.values())))
         kinds: Sequence[tuple[str, list[RoleProcess]]] = (
             ("coordinator", self.coordinators),
             ("center", self.centers),
@@ -122,12 +134,13 @@ class Cluster:
         )
         for role, processes in kinds:
             for number in range(self._counts[role]):
-                processes.append(self._make(role, number + 1, next(ports), next(ports), next(ports)))
+                processes.append(self._make(role, number + 1, [next(ports) for _ in range(5)]))
         for process in self.processes:
             process.start()
         await asyncio.gather(*(process.ready() for process in self.processes))
 
-    def _make(self, role: str, number: int, http_port: int, mqtt_port: int, ws_port: int) -> RoleProcess:
+    def _make(self, role: str, number: int, ports: Sequence[int]) -> RoleProcess:
+        http_port, mqtt_port, ws_port, tls_port, wss_port = ports
         name = f"{role}-{number}"
         place = HERE
         if self.network is not None and name in self.network.names:
@@ -150,6 +163,9 @@ class Cluster:
             settings["LONGLINE_ROOM__PORT"] = str(mqtt_port)
             self.ws_ports.append(ws_port)
             settings["LONGLINE_ROOM__WS_PORT"] = str(ws_port)
+            self.tls_ports.append(tls_port)
+            self.wss_ports.append(wss_port)
+            settings |= with_tls(self.authority, tls_port, wss_port)
         if role in ("room", "coordinator"):
             settings["LONGLINE_NODE__STATUS_HOST"] = place.address
             settings["LONGLINE_NODE__STATUS_PORT"] = str(http_port)

@@ -116,6 +116,10 @@ class RawClient:
         assert isinstance(connack, Connack)
         return connack
 
+    def abort(self) -> None:
+        """Ends the connection without a word."""
+        self._writer.transport.abort()
+
     async def close(self) -> None:
         self._writer.close()
         with suppress(ConnectionError):

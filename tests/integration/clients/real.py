@@ -24,7 +24,7 @@ import msgspec
 
 HERE: Final = Path(__file__).parent
 PATIENCE: Final = 60.0  # seconds; MQTT.js takes one to load on a busy machine
-KINDS: Final = ("paho-3.1.1", "paho-5", "gmqtt", "mqttjs-3.1.1", "mqttjs-5", "mosquitto_sub")
+KINDS: Final = ("paho-3.1.1", "paho-5", "gmqtt", "aiomqtt", "mqttjs-3.1.1", "mqttjs-5", "mosquitto_sub")
 PUSHES: Final = "push/#"  # what mosquitto_sub asks for: it does not start without a filter
 
 
@@ -202,7 +202,7 @@ class RealClient:
             return ["node", str(HERE / "mqttjs_client.cjs"), options], {"LONGLINE_NODE_MODULES": modules}
         if self._debug is not None:
             return self._mosquitto_sub(), {}
-        script = "gmqtt_client.py" if self.kind == "gmqtt" else "paho_client.py"
+        script = f"{self.kind.partition('-')[0]}_client.py"
         return [sys.executable, str(HERE / script), options], {}
 
     def _mosquitto_sub(self) -> list[str]:
