@@ -62,6 +62,10 @@ class TlsShared:
         self.settled = settled
         self.report = report
 
+    def ended(self) -> Exception | None:
+        """`end`: for who looks again after a call that sets it, which a narrowed type does not see."""
+        return self.end
+
     def clear(self) -> None:
         """Throws away what is in the BIOs: it is one connection's, and no other may meet with it."""
         self.incoming.read()
@@ -216,7 +220,7 @@ class TlsConnection:
         shared.incoming.write(data)
         shared.end = None
         clear = self._clear(tls, SMALL if len(data) < SMALL else RECORD)
-        end = shared.end
+        end = shared.ended()
         if shared.incoming.pending:
             shared.incoming.read()  # behind the peer's last word, or a fault
         if shared.outgoing.pending:

@@ -100,6 +100,11 @@ class Frames:
         self._held: bytes | None = None
 
     @property
+    def failed(self) -> bool:
+        """Whether there is a failure: for who looks again after `feed`, which a narrowed type does not see."""
+        return self.failure is not None
+
+    @property
     def held(self) -> int:
         """How many bytes wait for the rest of their frame, or for the next call."""
         return 0 if self._held is None else len(self._held)

@@ -130,7 +130,7 @@ class WebSocket:
         if self._phase == _OVER:
             return
         frames = self._frames
-        if frames.failure is not None:  # the peer has heard of it by now, or goes on and does not care
+        if frames.failed:  # the peer has heard of it by now, or goes on and does not care
             self._shut()
             return
         carried = frames.feed(data, MOST)
