@@ -211,6 +211,15 @@ async def test_what_is_closed_once_more_is_as_closed_as_before(kept: Kept) -> No
         assert await kept.said() == []
 
 
+async def test_who_closes_once_more_and_later_makes_a_session_no_longer(kept: Kept) -> None:
+    session = await kept.open("a", expires_in=100)
+    assert await kept.close(session)
+    kept.store.now += 60_000
+    assert await kept.close(session, expires_in=1000)
+    kept.store.now += 40_000
+    assert not (await kept.open("a")).opened.present
+
+
 async def test_of_sessions_that_one_device_opens_at_once_the_newest_has_it(kept: Kept) -> None:
     (ordinal,) = await kept.store.register("a")
     epochs = [(await kept.store.bind("a", f"n{n}")).epoch for n in range(10)]
