@@ -378,7 +378,7 @@ def hostile_tokens(secret: str) -> Sequence[str]:
     deep = b'{"alg":"HS256","x":' + b"[" * 2000 + b"]" * 2000 + b"}"
     good = part(b'{"alg":"HS256","typ":"JWT"}')
     claims = part(b'{"sub":"hostile"}')
-    odd = (
+    odd: tuple[dict[str, object], ...] = (
         {"sub": ["hostile"]},
         {"sub": {"hostile": 1}},
         {"sub": 5},

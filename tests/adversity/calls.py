@@ -49,7 +49,7 @@ class Caller:
             self._streams = await asyncio.open_connection(*self._address)
         reader, writer = self._streams
         writer.write(request)
-        status = 0
+        status, head = 0, b""
         while status < 200:  # 100 is none yet
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
             status = int(head[9:12])

@@ -78,7 +78,7 @@ async def test_attackers_neither_stop_a_node_nor_have_it_take_memory_without_bou
         good = await center.create_app("good", pubsub=True)
     plan = steady.Plan(
         *("127.0.0.1", server.http_port, server.mqtt_port),
-        *("good", good.server_key, good.device_secret),
+        *("good", str(good.server_key), good.device_secret),
         devices=DEVICES,
         rate=50.0,
         ping_every=2.0,
@@ -99,7 +99,7 @@ async def test_attackers_neither_stop_a_node_nor_have_it_take_memory_without_bou
                     "tests.adversity.attackers",
                     attackers.Plan(
                         *(server.http_port, server.mqtt_port, "hostile"),
-                        *(hostile.server_key, hostile.device_secret, prefix),
+                        *(str(hostile.server_key), hostile.device_secret, prefix),
                         kinds=[kind],
                         without=WITHOUT,
                     ),

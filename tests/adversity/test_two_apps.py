@@ -59,13 +59,13 @@ async def test_what_one_app_does_with_all_its_might_the_other_hardly_notices(
     plans = (
         steady.Plan(
             *("127.0.0.1", server.http_port, server.mqtt_port),
-            *("steady", little.server_key, little.device_secret),
+            *("steady", str(little.server_key), little.device_secret),
             devices=100,
             rate=RATE,
             ping_every=2.0,
         ),
         light.Plan("127.0.0.1", server.mqtt_port, "greedy", much.device_secret, names),
-        greedy.Plan("127.0.0.1", server.http_port, "greedy", much.server_key, POLLS, WITHOUT),
+        greedy.Plan("127.0.0.1", server.http_port, "greedy", str(much.server_key), POLLS, WITHOUT),
     )
     async with AsyncExitStack() as stack:
         other = await stack.enter_async_context(Child("tests.adversity.steady", plans[0]))
