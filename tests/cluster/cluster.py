@@ -23,6 +23,7 @@ class Cluster:
 
     `url` and `mqtt_port` name another center and another room with each look. With a `network`, the
     processes that it names, such as `room-4`, run in its namespaces, and the stores where these reach them.
+    With `hosts`, the rooms are of so many hosts, as their names tell, in turns: `host-1` has the first, ….
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Cluster:
         settings: Mapping[str, str] | None = None,
         redis_config: Mapping[str, str] | None = None,
         network: Network | None = None,
+        hosts: int = 0,
     ) -> None:
         self.directory = directory
         self.admin_key = secrets.token_urlsafe(16)
@@ -59,6 +61,7 @@ class Cluster:
             "coordinator": coordinators,
         }
         self._settings = dict(settings or {})
+        self._hosts = hosts
         self._turn = itertools.count()
         self._stack = AsyncExitStack()
 
@@ -166,6 +169,8 @@ class Cluster:
             self.tls_ports.append(tls_port)
             self.wss_ports.append(wss_port)
             settings |= with_tls(self.authority, tls_port, wss_port)
+            if self._hosts:
+                settings["LONGLINE_NODE__NAME"] = f"host-{(number - 1) % self._hosts + 1}"
         if role in ("room", "coordinator"):
             settings["LONGLINE_NODE__STATUS_HOST"] = place.address
             settings["LONGLINE_NODE__STATUS_PORT"] = str(http_port)

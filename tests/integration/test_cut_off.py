@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -93,21 +93,27 @@ class Site:
             return await self.rooms[room].is_ready(client)
 
 
-@pytest_asyncio.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
+@asynccontextmanager
+async def a_site(directory: Path) -> AsyncIterator[Site]:
     async with AsyncExitStack() as stack:
-        redis = stack.enter_context(RedisServer(tmp_path / "redis"))
-        keeper = stack.enter_context(zookeeper(tmp_path / "zookeeper"))
+        redis = stack.enter_context(RedisServer(directory / "redis"))
+        keeper = stack.enter_context(zookeeper(directory / "zookeeper"))
         networks = {
             name: await stack.enter_async_context(FaultProxy("127.0.0.1", port))
             for name, port in (("store", redis.port), ("keeper", keeper.port))
         }
-        site = Site(tmp_path, networks, redis, keeper.host)
+        site = Site(directory, networks, redis, keeper.host)
         for process in site.processes:
             process.start()
             stack.push_async_callback(process.kill)
         await asyncio.gather(*(process.ready() for process in site.processes))
         await eventually(site.offered, set(site.room_ports), WITHIN, tell=site.tail)
+        yield site
+
+
+@pytest_asyncio.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    async with a_site(tmp_path) as site:
         yield site
 
 

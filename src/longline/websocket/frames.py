@@ -101,7 +101,7 @@ class Frames:
 
     @property
     def failed(self) -> bool:
-        """Whether there is a failure: for who looks again after `feed`, which a narrowed type does not see."""
+        """Whether there is a failure: for who looks after `feed`, which a narrowed type does not see."""
         return self.failure is not None
 
     @property

@@ -1,11 +1,12 @@
 """Carries out what other parts tell this room through the bus.
 
 No command waits for another one's work: what takes long is handed to whoever does it. Whatever is wrong with
-one costs the others nothing.
+one costs the others nothing. Those of one app are carried out in their order; apps take turns (`turns`), and
+while some wait for theirs, more is taken from the bus: one app's many deliveries hold up nobody's few.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
@@ -34,6 +35,7 @@ from longline.room.push.broadcasts import Broadcasts
 from longline.room.push.frames import Frames
 from longline.room.push.pushes import Pushes
 from longline.room.push.receipts import Receipts
+from longline.room.push.turns import QUANTUM, AppLine, AppTurns
 from longline.room.session.session import Gone, Session, Tenant
 from longline.room.session.sessions import Sessions
 from longline.saver.app_cache import AppCache
@@ -127,47 +129,94 @@ class Commands:
         if self._untold:
             await self._learn_all()
             self._untold = False
+        node = self._node
+        turns = AppTurns()
+        ahead: asyncio.Task[list[Command]] | None = None
+        try:
+            while True:
+                if not turns:
+                    taking = self._taken(node) if ahead is None else ahead
+                    ahead = None
+                    await self._sort(await taking, turns)
+                elif await self._serve(turns):
+                    if ahead is None and not turns.full():
+                        ahead = asyncio.create_task(self._taken(node), name="room.commands-ahead")
+                    await asyncio.sleep(0)
+                    if ahead is not None and ahead.done():
+                        taken, ahead = ahead, None
+                        await self._sort(taken.result(), turns)
+        except Fenced:
+            # Nothing reaches those who are here, though nobody new may come. This queue never comes back.
+            log.warning("queue_gone", reason="the others took this node for dead")
+            self._listening.clear()
+            self._fenced(node)
+        finally:
+            if ahead is not None:
+                ahead.add_done_callback(_forget)
+                ahead.cancel()
+
+    async def _taken(self, node: str) -> list[Command]:
+        """What the bus has for us, once there is something. Raises `Fenced`."""
         while True:
-            node = self._node
             try:
-                commands = await self._bus.receive(node)
+                return await self._bus.receive(node)
             except Fenced:
-                # Nothing reaches those who are here, though nobody new may come. This queue never comes back.
-                log.warning("queue_gone", reason="the others took this node for dead")
-                self._listening.clear()
-                self._fenced(node)
-                return
+                raise
             except LonglineError as error:
                 log.warning("bus_unread", code=error.code, reason=error.message)
                 await asyncio.sleep(RETRY_AFTER)
-                continue
             except Exception as error:
                 self._faults.note("room.commands", error)
                 await asyncio.sleep(RETRY_AFTER)
-                commands = [Resync()]  # what the bus had taken for us, nobody knows
-            now = wall_clock()
-            done = 0
-            for command in commands:
-                try:
-                    if isinstance(command, Unicast):
-                        self._unicast(command, now)
-                        done += len(command.targets)  # up to 1000 of them
-                    else:
-                        await self._carry_out(command)
-                        # For one of them many pushes are gone through.
-                        done += SLICE if isinstance(command, Looked) else 1
-                except Exception as error:
-                    self._faults.note("room.commands", error)
-                if done >= SLICE:
-                    done = 0
-                    await asyncio.sleep(0)
+                return [Resync()]  # what the bus had taken for us, nobody knows
+
+    async def _sort(self, commands: Sequence[Command], turns: AppTurns) -> None:
+        """Puts commands where they wait for the turn of their app; those that are of none have it now."""
+        for command in commands:
+            if isinstance(command, Resync | Routes):
+                await self._tried(command)
+            else:
+                turns.add(command)
+
+    async def _serve(self, turns: AppTurns) -> bool:
+        """Carries out a slice of what waits; whether there is more."""
+        now = wall_clock()
+        done = 0
+        while done < SLICE and (line := turns.next()) is not None:
+            command = line.commands[0]
+            if isinstance(command, Unicast):
+                spent = self._unicast(command, line, min(QUANTUM, SLICE - done), now)
+                over = line.place >= len(command.targets)
+            else:
+                await self._tried(command)
+                # For one of them many pushes are gone through.
+                spent = SLICE if isinstance(command, Looked) else 1
+                over = True
+            turns.spend(spent, over=over)
+            done += spent
+        return bool(turns)
+
+    async def _tried(self, command: Command) -> None:
+        try:
+            await self._carry_out(command)
+        except Exception as error:
+            self._faults.note("room.commands", error)
 
     # --- carrying out -----------------------------------------------------------------------------
 
-    def _unicast(self, command: Unicast, now: int) -> None:
-        frames = Frames(command.message)
+    def _unicast(self, command: Unicast, line: AppLine, most: int, now: int) -> int:
+        """Goes on with a unicast, for about so many deliveries; how many it were."""
+        frames = line.frames
+        if frames is None:
+            frames = line.frames = Frames(command.message)
         under_way = self._broadcasts.under_way(command.app)
-        for target in command.targets:
+        done = 0
+        begin = line.place
+        for target in command.targets[begin : begin + most]:
+            if done >= most:  # it had broadcasts brought before it
+                break
+            done += 1
+            line.place += 1
             session = self._sessions.find(command.app, target.device)
             if session is None:
                 continue
@@ -178,12 +227,13 @@ class Commands:
                     (command.message.id, target.ordinal), None
                 ):
                     if under_way:
-                        self._broadcasts.bring(session, target.position, now)
+                        done += self._broadcasts.bring(session, target.position, now)
                     self._pushes.offer(
                         session, frames, target.position, False, now, target.before, target.log_before
                     )
             except Exception as error:
                 self._faults.note("room.commands", error)
+        return done
 
     async def _carry_out(self, command: Command) -> None:
         if isinstance(command, Broadcast):
@@ -271,3 +321,9 @@ class Commands:
     def _close(self, session: Session, reason: CloseReason) -> None:
         gone = Gone.TAKEN_OVER if reason == CloseReason.TAKEN_OVER else Gone.CLOSED
         self._sessions.close(session, gone, REASONS[reason], reason.value)
+
+
+def _forget(taken: "asyncio.Task[list[Command]]") -> None:
+    """Nobody wants to know any more."""
+    if not taken.cancelled():
+        taken.exception()
