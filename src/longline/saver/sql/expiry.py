@@ -207,6 +207,7 @@ class SqlExpiry:
             ("labels", "app, kind, value, ordinal"),
             ("idempotency", "app, key"),
             ("events", "app, n"),
+            ("past", "app, n"),
             ("standings", "app, device"),
             ("queues", "app"),
         ):

@@ -127,10 +127,14 @@ class SqlInboxes:
 
     async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival | None]:
         """Those who come back, nearly all of them, cost a read; only who is new waits for a commit."""
+        missing: Sequence[Arrive] = batch
+        if self._deleted:
+            missing = [item for item in batch if item.app not in self._deleted]
         arrivals: dict[tuple[int, str], Arrival | None] = {}
-        missing: Sequence[Arrive] = [item for item in batch if item.app not in self._deleted]
         while missing:
             found = await self._reader.call(self._arrive, missing, len(missing))
+            if len(found) == len(batch) and None not in found:
+                return found
             for item, arrival in zip(missing, found, strict=True):
                 if arrival is not None:
                     arrivals[item.app, item.device] = arrival

@@ -133,17 +133,20 @@ CREATE TABLE idempotency (
 ) WITHOUT ROWID;
 CREATE INDEX idempotency_by_end ON idempotency (ends_at);
 
--- Events for app servers, one queue an app; `n` rises within it. `body` is the whole Event in msgpack. `device`: of
--- an event that tells of a state. `past`: a later one stands for it, so it goes first when the queue is full.
+-- Events for app servers, one queue an app; `n` rises within it. `body` is the whole Event in msgpack.
 CREATE TABLE events (
-  app    INTEGER NOT NULL,
-  n      INTEGER NOT NULL,
-  device TEXT,
-  past   INTEGER NOT NULL DEFAULT 0,
-  body   BLOB    NOT NULL,
+  app  INTEGER NOT NULL,
+  n    INTEGER NOT NULL,
+  body BLOB    NOT NULL,
   PRIMARY KEY (app, n)
 ) WITHOUT ROWID;
-CREATE INDEX events_past ON events (app, n) WHERE past;
+
+-- Numbers of those for which later ones stand: when a queue is full they go first. Some may have gone before.
+CREATE TABLE past (
+  app INTEGER NOT NULL,
+  n   INTEGER NOT NULL,
+  PRIMARY KEY (app, n)
+) WITHOUT ROWID;
 
 -- Of each queue: its last number, how many events it has, and the highest number that went when it was full.
 CREATE TABLE queues (
@@ -162,7 +165,6 @@ CREATE TABLE standings (
   data   BLOB,
   PRIMARY KEY (app, device)
 ) WITHOUT ROWID;
-CREATE INDEX standings_there ON standings (app, device) WHERE data IS NOT NULL;
 
 -- The highest sequence recorded of each source of events: what is not above it was recorded before.
 CREATE TABLE sources (
