@@ -62,7 +62,9 @@ async def test_nothing_stays_of_what_is_over(kept: Kept) -> None:
     await kept.close(sender)
     await kept.close(await kept.open("a", clean=True, expires_in=0))
     await kept.close(await kept.open("b", expires_in=10), expires_in=5)
+    (wills,) = rows(kept.store, "wills")
     await kept.store.saver.devices.delete(kept.store.app, "c", kept.store.now)
+    assert rows(kept.store, "wills") == [wills - 1]
     kept.store.now += MINUTE
     await kept.clear()
     assert rows(kept.store, "waiting", "received", "remains") == [3 * 3, 0, 0]
