@@ -22,12 +22,8 @@ from longline.mqtt.packets import (
     Pingresp,
     Puback,
     Publish,
-    Pubrec,
-    Subscribe,
-    Subscription,
     Will,
 )
-from longline.mqtt.properties import PropertyId
 from tests.integration.live_node import LiveNode, RawClient, refused
 from tests.integration.server_process import ServerProcess
 from tests.waiting import WITHIN
@@ -251,7 +247,6 @@ async def test_a_will_is_refused(attacked: Attacked, version: int) -> None:
 
 
 NOT_YET: dict[str, tuple[Publish, int]] = {
-    "qos_not_supported": (Publish("a", b"x", 2, packet_id=1), 0x9B),
     "retain_not_supported": (Publish("a", b"x", 1, retain=True, packet_id=1), 0x9A),
 }
 
@@ -273,16 +268,8 @@ async def test_a_client_of_3_1_1_whose_publication_is_refused_is_answered_and_st
     packet = NOT_YET[code][0] if code in NOT_YET else Publish("push/x", b"x", 1, packet_id=1)
     async with await attacked.enter(MQTT_3_1_1) as client:
         client.send(packet, Pingreq())
-        answer = Pubrec(1) if packet.qos == 2 else Puback(1)
-        assert [await client.receive(), await client.receive()] == [answer, Pingresp()]
+        assert [await client.receive(), await client.receive()] == [Puback(1), Pingresp()]
     await attacked.assert_counted(code)
-
-
-async def test_a_subscription_identifier_closes_the_connection(attacked: Attacked) -> None:
-    async with await attacked.enter(MQTT_5_0) as client:
-        client.send(Subscribe(1, [Subscription("a")], {PropertyId.SUBSCRIPTION_IDENTIFIER: [1]}))
-        assert await client.rest() == [Disconnect(0xA1)]
-    await attacked.assert_counted("subscription_identifiers_not_supported")
 
 
 # --- after CONNACK -------------------------------------------------------------------------------------

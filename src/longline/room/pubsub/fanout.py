@@ -19,7 +19,7 @@ from longline.room.pubsub.rooms import LATER, NOT_YET, Publisher, RemoteRooms
 from longline.room.pubsub.subscriptions import Subscriber
 from longline.room.session.inflight import ExactlyOnce
 from longline.room.session.outlet import Outlet
-from longline.room.session.session import Plain, Session, Tenant
+from longline.room.session.session import Attachment, Plain, Session, Tenant
 from longline.room.turn import Turn
 from longline.telemetry.faults import Faults
 
@@ -235,6 +235,10 @@ class Fanout:
         packet_qos = message.packet.qos
         sender = message.sender
         reached = 0
+        frame: PublishFrame | None = None  # as it went to the one before
+        frame_qos = 0
+        frame_mqtt5 = False
+        whole = b""
         for subscriber in subscribers:
             receiver = subscriber.who
             attachment = receiver.attachment
@@ -248,16 +252,29 @@ class Fanout:
             qos = packet_qos if packet_qos < subscriber.qos else subscriber.qos
             try:
                 outlet = attachment.outlet
-                sharing = attachment.sharing
-                prefix = "" if sharing is None else sharing.prefix
-                if not prefix:
-                    frame = message.frame(outlet.mqtt5, qos)
+                if subscriber.identified or outlet.particular or attachment.sharing is not None:
+                    reached += self._deliver_particular(message, subscriber, attachment, qos)
+                    continue
+                mqtt5 = outlet.mqtt5
+                if frame is None or qos != frame_qos or mqtt5 != frame_mqtt5:
+                    frame = message.frame(mqtt5, qos)
+                    frame_qos = qos
+                    frame_mqtt5 = mqtt5
+                    if not qos:
+                        whole = frame.at_most_once
+                if qos:
+                    plain = receiver.plain
+                    window = receiver.window
+                    free = plain is None or plain.queue is None
+                    if qos == 1 and free and not outlet.blocked and window.spare() > 0:
+                        outlet.write(frame.with_id(window.identify(None), False))
+                        reached += 1
+                    else:
+                        reached += self._deliver(message, receiver, outlet, frame, qos, "", b"")
+                elif outlet.blocked:
+                    self._counters.messages_dropped_slow += 1
                 else:
-                    frame = message.with_prefix(prefix, outlet.version, qos)
-                identifiers = subscriber.identifiers
-                if identifiers and outlet.mqtt5:
-                    frame = frame.extended(identifiers)
-                if self._deliver(receiver, outlet, frame, qos, message, prefix, identifiers):
+                    outlet.write(whole)
                     reached += 1
             except Exception as error:
                 self._faults.note("room.fanout", error)
@@ -266,31 +283,47 @@ class Fanout:
         self._counters.messages_routed += reached
         return reached
 
+    def _deliver_particular(
+        self, message: FanoutMessage, subscriber: Subscriber[Session], attachment: Attachment, qos: int
+    ) -> bool:
+        """Delivers a message to somebody who gets it in a form of his own, or may not get it."""
+        outlet = attachment.outlet
+        prefix = attachment.prefix
+        identifiers = subscriber.identifiers if outlet.mqtt5 else b""
+        if not prefix:
+            frame = message.frame(outlet.mqtt5, qos)
+        else:
+            frame = message.with_prefix(prefix, outlet.version, qos)
+        if identifiers:
+            frame = frame.extended(identifiers)
+        if outlet.particular and not outlet.takes(frame.size):
+            self._counters.messages_dropped_size += 1
+            return False
+        if qos:
+            return self._deliver(message, subscriber.who, outlet, frame, qos, prefix, identifiers)
+        if outlet.blocked:
+            self._counters.messages_dropped_slow += 1
+            return False
+        if outlet.particular:
+            frame = outlet.abbreviated(frame, prefix + message.packet.topic)
+        outlet.write(frame.at_most_once)
+        return True
+
     def _deliver(
         self,
+        message: FanoutMessage,
         receiver: Session,
         outlet: Outlet,
         frame: PublishFrame,
         qos: int,
-        message: FanoutMessage,
         prefix: str,
         identifiers: bytes,
     ) -> bool:
-        if outlet.limited and not outlet.takes(frame.size):
-            self._counters.messages_dropped_size += 1
-            return False
-        if qos == 0:
-            if outlet.blocked:
-                self._counters.messages_dropped_slow += 1
-                return False
-            if outlet.abbreviates:
-                frame = outlet.abbreviated(frame, prefix + message.packet.topic)
-            outlet.write(frame.at_most_once)
-            return True
+        """Writes a message with QoS 1 or 2, or puts it into the queue."""
         plain = receiver.plain
         queue = None if plain is None else plain.queue
         if queue is None and not outlet.blocked and receiver.window.spare() > 0:
-            if outlet.abbreviates:
+            if outlet.particular:
                 frame = outlet.abbreviated(frame, prefix + message.packet.topic)
             outlet.write(frame.with_id(receiver.window.identify(None if qos == 1 else ExactlyOnce()), False))
             return True
@@ -328,7 +361,7 @@ class Fanout:
             if frame is None:  # it waited for too long
                 self.expired(1)
                 continue
-            if outlet.abbreviates:
+            if outlet.particular:
                 frame = outlet.abbreviated(frame, held.topic)
             outlet.write(frame.with_id(window.identify(None if held.qos == 1 else ExactlyOnce()), False))
         if not queue:
