@@ -21,6 +21,7 @@ HEADER: Final = 5  # bytes of a record's header; the last two are the length of 
 RECORD: Final = 16_384  # bytes in clear of a record at most
 SMALL: Final = 2_048
 LONGEST_HANDSHAKE: Final = 128 * 1024  # bytes a peer may send for it; a client's chain is the most of it
+HUNG_UP: Final = "the connection ended during the handshake"
 GIVEN_UP: Final = "given_up"
 BUSY: Final = frozenset({"too_many", "displaced"})  # kinds of failures that are of no peer's own doing
 EVERYBODY: Final = "everybody"  # instead of a peer's address, in the log
@@ -80,7 +81,18 @@ class TlsConnection:
     is written before the handshake is over is lost: a server waits for its client's first word.
     """
 
-    __slots__ = ("_above", "_closing", "_held", "_shared", "_tls", "_took", "_transport", "phase", "queued")
+    __slots__ = (
+        "_above",
+        "_closing",
+        "_ended",
+        "_held",
+        "_shared",
+        "_tls",
+        "_took",
+        "_transport",
+        "phase",
+        "queued",
+    )
 
     def __init__(self, shared: TlsShared, above: asyncio.Protocol) -> None:
         self.phase = HELLO
@@ -92,6 +104,7 @@ class TlsConnection:
         self._tls: SSLObject | None = None
         self._transport: asyncio.Transport | None = None  # None as well when it is gone
         self._closing = False
+        self._ended = False  # the peer says nothing more
 
     # --- what the socket's transport calls --------------------------------------------------------
 
@@ -109,8 +122,11 @@ class TlsConnection:
                 self._ask()
 
     def eof_received(self) -> bool:
+        if self.queued:
+            self._ended = True  # what it has said before has its turn first
+            return True
         if self.phase != OPEN:
-            self.fail("hung_up", "the connection ended during the handshake")
+            self.fail("hung_up", HUNG_UP)
             return False
         # Without a close_notify: what was said last may be cut off. MQTT says by itself what is whole.
         return bool(self._above.eof_received())
@@ -123,7 +139,7 @@ class TlsConnection:
 
     def connection_lost(self, error: Exception | None) -> None:
         if self.phase < OPEN:
-            self._settle("hung_up", "the connection was lost during the handshake")
+            self._settle("hung_up", HUNG_UP)
         self.phase = CLOSED
         self._closing = True
         self._held = b""
@@ -163,10 +179,18 @@ class TlsConnection:
         transport = self._transport
         if self.phase != SHAKING or transport is None:
             return
-        shared = self._shared
-        incoming, outgoing = shared.incoming, shared.outgoing
         if len(data) > PAUSE_AT:
             transport.resume_reading()
+        self._shake(transport, data)
+        if self._ended:
+            if self.phase == SHAKING:
+                self.fail("hung_up", HUNG_UP)
+            elif self.phase == OPEN and not self._above.eof_received():
+                self.close()
+
+    def _shake(self, transport: asyncio.Transport, data: bytes) -> None:
+        shared = self._shared
+        incoming, outgoing = shared.incoming, shared.outgoing
         tls = self._tls
         if tls is None:
             tls = self._tls = shared.context(data).wrap_bio(incoming, outgoing, server_side=True)
@@ -207,7 +231,9 @@ class TlsConnection:
             shared = self._shared
             shared.settled(self)
             shared.counters.failed.add(kind)
-            if kind != GIVEN_UP:  # who gave it up has told why
+            silent = self.phase == HELLO and not self._held and kind == "hung_up"
+            # Who gave it up has told why; and a balancer that only looks whether we are there says nothing.
+            if kind != GIVEN_UP and not silent:
                 shared.report(f"tls_{kind}", EVERYBODY if kind in BUSY else self.peer, message)
 
     # --- reading ----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from longline.tls.connection import LONGEST_HANDSHAKE, PAUSE_AT, RECORD
 from tests.certificates import Authority
-from tests.unit.tls.client import Above, Site, shaken
+from tests.unit.tls.client import Above, Client, Site, shaken
 
 
 @pytest.fixture
@@ -76,6 +76,47 @@ def test_what_comes_behind_the_handshake_in_the_same_read_is_not_lost(site: Site
     assert client.above.got == []
     site.turns.settle()
     assert client.above.got == [b"CONNECT"]
+
+
+def last_flight(site: Site, above: Above | None = None) -> Client:
+    """A client whose last words of the handshake and first packets have arrived, and have had no turn yet."""
+    client = site.client(above=above)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.tls.do_handshake()
+    client.deliver()
+    site.turns.settle()
+    client.fetch()
+    client.tls.do_handshake()
+    client.send(b"CONNECT, PUBLISH")
+    client.deliver()
+    return client
+
+
+def test_what_was_said_before_the_end_is_heard_though_the_handshake_had_to_wait_for_its_turn(
+    site: Site,
+) -> None:
+    client = last_flight(site)
+    assert client.connection.eof_received() is True  # not yet
+    site.turns.turn()
+    assert client.above.got == [b"CONNECT, PUBLISH"]
+    assert client.above.ended
+    assert client.over
+    assert site.counters.failed == {}
+    half_open = last_flight(site, Above(half_open=True))
+    half_open.connection.eof_received()
+    site.turns.settle()
+    half_open.connection.write(b"CONNACK")
+    assert half_open.receive() == b"CONNACK"
+
+
+def test_an_end_in_the_middle_of_the_handshake_is_one_after_its_turn_too(site: Site) -> None:
+    client = site.client()
+    with pytest.raises(ssl.SSLWantReadError):
+        client.tls.do_handshake()
+    client.deliver()
+    assert client.connection.eof_received() is True
+    assert client.over
+    assert site.counters.failed == {"hung_up": 1}
 
 
 def test_it_tells_of_itself_before_the_handshake_so_that_it_can_be_refused_for_nothing(site: Site) -> None:
@@ -289,10 +330,13 @@ def test_a_connection_that_is_lost_in_its_handshake_is_counted_once(site: Site) 
     assert client.over
     assert site.counters.failed == {"hung_up": 1}
     assert site.counters.handshaking == 0
+    assert site.reports == [], "a balancer looks whether we are there"
     ended = site.client()
+    ended.connection.data_received(b"\x16\x03")
     assert ended.connection.eof_received() is False
     assert ended.over
     assert site.counters.failed == {"hung_up": 2}
+    assert [code for code, _, _ in site.reports] == ["tls_hung_up"]
 
 
 def test_writing_to_a_socket_that_was_closed_under_us_is_told_as_sockets_tell_it(site: Site) -> None:
