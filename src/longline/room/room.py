@@ -44,7 +44,7 @@ from longline.room.wire.connection import WireLimits
 from longline.room.wire.listeners import Accept, Listener, Secure, Unwrap
 from longline.room.wire.proxied import Proxied, Proxies
 from longline.room.wire.ticker import Ticker
-from longline.room.wire.websocket import WebSocket, WebSocketRules
+from longline.room.wire.websocket import WebSocketConnection, WebSocketRules
 from longline.room.wire.wheel import Wheel
 from longline.saver.app_cache import AppCache
 from longline.saver.bundle import Saver
@@ -300,7 +300,7 @@ class Room:
         settings = self._settings
         upgrade = UpgradeRules(settings.ws_origins, settings.ws_head_size)
         rules = WebSocketRules(upgrade, settings.ws_frame_size)
-        return lambda origin: WebSocket(ClientConnection(services, origin), rules)
+        return lambda origin: WebSocketConnection(ClientConnection(services, origin), rules)
 
     def _unwrap(self) -> Unwrap | None:
         """What reads the header of a proxy, where there are any."""

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Final, cast
 
 from longline.sdk.mqtt_client import MAX_PACKET_SIZE
-from longline.websocket.asking import Answer, request
-from longline.websocket.frames import BINARY, CLOSE, NORMAL, PONG, Frames, close_payload, masked_frame
+from longline.websocket.asking import UpgradeAnswer, request
+from longline.websocket.frames import BINARY, CLOSE, NORMAL, PONG, FrameDecoder, close_payload, masked_frame
 
 LARGEST: Final = 4 * MAX_PACKET_SIZE  # bytes of a frame, which may hold several packets
 NONCE: Final = 16  # bytes
@@ -25,7 +25,7 @@ async def open_websocket(
     reader = asyncio.StreamReader(loop=loop)
     above = asyncio.StreamReaderProtocol(reader, loop=loop)
     nonce = os.urandom(NONCE)
-    carrier = WebSocket(above, request(host, port, nonce, path), Answer(nonce), loop.create_future())
+    carrier = WebSocket(above, request(host, port, nonce, path), UpgradeAnswer(nonce), loop.create_future())
     await loop.create_connection(lambda: carrier, host, port, ssl=tls)
     try:
         await carrier.opened
@@ -39,14 +39,14 @@ class WebSocket(asyncio.Protocol, asyncio.Transport):
     """A protocol to the socket below it, and once `opened` a transport to the protocol `above` it."""
 
     def __init__(
-        self, above: asyncio.Protocol, request: bytes, answer: Answer, opened: asyncio.Future[None]
+        self, above: asyncio.Protocol, request: bytes, answer: UpgradeAnswer, opened: asyncio.Future[None]
     ) -> None:
         super().__init__()
         self.opened = opened
         self._above = above
         self._request = request
         self._answer = answer
-        self._frames = Frames(False, LARGEST)
+        self._frames = FrameDecoder(False, LARGEST)
         self._socket: asyncio.Transport | None = None  # None as well when it is gone
         self._leaving = False  # Close was said
         self._problem: OSError | None = None

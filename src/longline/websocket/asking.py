@@ -5,7 +5,7 @@ import re
 from typing import Final, final
 
 from longline.model.addresses import joined
-from longline.websocket.head import BadHead, Head
+from longline.websocket.head import BadHead, HttpHead
 from longline.websocket.upgrade import PATH, SUBPROTOCOLS, VERSION, accept_of
 
 LONGEST_ANSWER: Final = 16_384  # bytes
@@ -30,13 +30,13 @@ def key_of(nonce: bytes) -> str:
 
 
 @final
-class Answer:
+class UpgradeAnswer:
     """A server's answer to `request` with the same nonce."""
 
     __slots__ = ("_head", "_key", "problem", "rest", "taken")
 
     def __init__(self, nonce: bytes) -> None:
-        self._head = Head(b"HTTP/1.1 ", LONGEST_ANSWER)
+        self._head = HttpHead(b"HTTP/1.1 ", LONGEST_ANSWER)
         self._key = key_of(nonce)
         self.taken = False  # frames follow
         self.problem: str | None = None  # why they do not: a sentence of ours
@@ -54,7 +54,7 @@ class Answer:
         except BadHead as bad:
             self.problem = f"the answer is no upgrade: {bad.message}"
 
-    def _problem(self, head: Head) -> str | None:
+    def _problem(self, head: HttpHead) -> str | None:
         status = head.line.split(" ")[1]
         if status != "101":
             return (

@@ -52,7 +52,7 @@ class Failure:
         return f"Failure({self.close} {self.code}: {self.message})"
 
 
-class Refusal(Exception):
+class BadFrame(Exception):
     """How a failure leaves the reading of a frame; it never leaves this file."""
 
     def __init__(self, close: int, code: str, message: str) -> None:
@@ -60,13 +60,13 @@ class Refusal(Exception):
         self.failure = Failure(close, code, message)
 
 
-def violation(message: str) -> Refusal:
+def violation(message: str) -> BadFrame:
     """Something that section 5 or 7 forbids."""
-    return Refusal(PROTOCOL_ERROR, "websocket_protocol_error", message)
+    return BadFrame(PROTOCOL_ERROR, "websocket_protocol_error", message)
 
 
 @final
-class Frames:
+class FrameDecoder:
     """The frames of one peer, of a client (`masked`) or a server. `largest` is what one may carry, in bytes.
 
     After each call of `feed`: `ping` is what the latest Ping said, to be answered (one answer is enough for
@@ -122,7 +122,7 @@ class Frames:
         chunks: list[bytes] = []
         try:
             pos = self._read(data, chunks, most)
-        except Refusal as refusal:
+        except BadFrame as refusal:
             self.failure = refusal.failure
             self._key = None
         else:
@@ -176,7 +176,7 @@ class Frames:
                 if not length:
                     barren += 1
             if barren > BARREN:
-                raise Refusal(
+                raise BadFrame(
                     POLICY_VIOLATION, "websocket_empty_frames", "too many frames that carry nothing"
                 )
         return pos
@@ -227,7 +227,7 @@ class Frames:
             raise violation("a message begins within another")
         elif opcode == TEXT:
             # [MQTT-6.0.0-1]
-            raise Refusal(UNSUPPORTED_DATA, "websocket_text", "MQTT comes in binary frames, not in text")
+            raise BadFrame(UNSUPPORTED_DATA, "websocket_text", "MQTT comes in binary frames, not in text")
 
     def _long_length(self, raw: bytes) -> int:
         """A length of 2 or 8 bytes, section 5.2."""
@@ -235,7 +235,7 @@ class Frames:
         if length <= (LONGEST_CONTROL if len(raw) == 2 else 0xFFFF):
             raise violation("the length of a frame is written longer than it need be")
         if length > self.largest:
-            raise Refusal(TOO_BIG, "websocket_too_big", "a frame is larger than allowed")
+            raise BadFrame(TOO_BIG, "websocket_too_big", "a frame is larger than allowed")
         return length
 
     def _unmasked(self, payload: bytes) -> bytes:
@@ -268,7 +268,7 @@ def read_close(payload: bytes) -> int:
     try:
         payload[2:].decode("utf-8")
     except UnicodeDecodeError:
-        raise Refusal(
+        raise BadFrame(
             INVALID_DATA, "websocket_invalid_data", "the reason of a Close is not well-formed UTF-8"
         ) from None
     code = payload[0] << 8 | payload[1]

@@ -25,7 +25,7 @@ class BadHead(Exception):
 
 
 @final
-class Head:
+class HttpHead:
     """What one peer says before it speaks WebSocket. `first` is what it begins with; `limit` in bytes.
 
     Once `whole`, `line` is the first line, `fields` what follows it, by lower-case name, in the order of

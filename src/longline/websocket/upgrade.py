@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final, final
 
-from longline.websocket.head import BadHead, Head
+from longline.websocket.head import BadHead, HttpHead
 
 PATH: Final = "/mqtt"
 VERSION: Final = "13"  # section 4.1
@@ -54,7 +54,7 @@ class UpgradeRules:
 
 
 @final
-class Refused:
+class UpgradeRefused:
     """Why there is no WebSocket: a code for counters and logs, a sentence for the log and the peer, and all
     that is written to the peer."""
 
@@ -79,10 +79,10 @@ class Upgrade:
 
     def __init__(self, rules: UpgradeRules) -> None:
         self._rules = rules
-        self._head = Head(b"GET ", rules.limit)
+        self._head = HttpHead(b"GET ", rules.limit)
         self.answer: bytes | None = None  # the 101, once the request is whole and good
         self.rest = b""  # what came behind the request: frames
-        self.refused: Refused | None = None
+        self.refused: UpgradeRefused | None = None
 
     @property
     def begun(self) -> bool:
@@ -98,10 +98,10 @@ class Upgrade:
                 self.answer = judged(head, self._rules)
                 self.rest = head.rest
         except BadHead as bad:
-            self.refused = Refused(bad.status, bad.message, bad.fields)
+            self.refused = UpgradeRefused(bad.status, bad.message, bad.fields)
 
 
-def judged(head: Head, rules: UpgradeRules) -> bytes:
+def judged(head: HttpHead, rules: UpgradeRules) -> bytes:
     """The answer to a good request, section 4.2.2; raises `BadHead` for others."""
     words = head.line.split(" ")
     if len(words) != 3 or not words[2].startswith("HTTP/"):

@@ -1,6 +1,7 @@
 """`Page`: Chromium without a window, and the page that it shows, as a device.
 
-It needs no driver: the page is opened with what it shall do in its address, and tells what happens by requests to the test.
+It needs no driver: the page is opened with what it shall do in its address, and tells what happens by
+requests to the test.
 """
 
 import asyncio

@@ -12,7 +12,7 @@ from longline.mqtt.reasons import ReasonCode
 from longline.room.session.client import ClientConnection
 from longline.room.wire.addresses import Addresses
 from longline.room.wire.proxied import Proxied, Proxies
-from longline.room.wire.websocket import WebSocket, WebSocketRules
+from longline.room.wire.websocket import WebSocketConnection, WebSocketRules
 from longline.websocket.asking import request
 from longline.websocket.upgrade import UpgradeRules
 from tests.unit.room.fixture import FakeTransport, Peer, RoomFixture
@@ -42,7 +42,7 @@ class Behind(Peer):
         self.made += 1
         self.connection = ClientConnection(self.room.services, origin)
         if self._web:
-            return WebSocket(self.connection, WebSocketRules(UpgradeRules((), 8192), 1 << 20))
+            return WebSocketConnection(self.connection, WebSocketRules(UpgradeRules((), 8192), 1 << 20))
         return self.connection
 
     def bytes(self, data: bytes) -> None:

@@ -26,8 +26,8 @@ from longline.mqtt.packets import (
 )
 from longline.mqtt.reasons import ReasonCode
 from longline.room.session.client import ClientConnection
-from longline.room.wire.websocket import MOST, WebSocket, WebSocketRules
-from longline.websocket.asking import Answer, request
+from longline.room.wire.websocket import MOST, WebSocketConnection, WebSocketRules
+from longline.websocket.asking import UpgradeAnswer, request
 from longline.websocket.frames import (
     BINARY,
     CLOSE,
@@ -54,10 +54,10 @@ class Page(Peer):
         self.room = room
         self.version = version
         self.connection = ClientConnection(room.services)
-        self.carrier = WebSocket(self.connection, rules)
+        self.carrier = WebSocketConnection(self.connection, rules)
         self.wire = FakeTransport(room.turns, PEER)
         self.wire.protocol = cast(ClientConnection, self.carrier)
-        self.answer = Answer(NONCE)
+        self.answer = UpgradeAnswer(NONCE)
         self.said: list[tuple[int, bytes]] = []  # by the server, in control frames
         self.frames = 0  # of data, from the server
         self._decoder = Decoder(1 << 28, version, False)

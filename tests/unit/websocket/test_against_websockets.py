@@ -12,12 +12,12 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-from longline.websocket.asking import Answer, request
+from longline.websocket.asking import UpgradeAnswer, request
 from longline.websocket.frames import (
     BINARY,
     CLOSE,
     PING,
-    Frames,
+    FrameDecoder,
     binary_frame,
     close_payload,
     control_frame,
@@ -61,7 +61,7 @@ frames = st.lists(
 @given(frames)
 @example([(0x02, b"a", True, b"abcd"), (0x89, b"", True, b"abcd"), (0x80, b"b", True, b"abcd")])
 def test_both_hear_the_same_data_and_find_the_same_faults(sent: list[tuple[int, bytes, bool, bytes]]) -> None:
-    ours, theirs = Frames(True, LARGEST), other(Side.SERVER)
+    ours, theirs = FrameDecoder(True, LARGEST), other(Side.SERVER)
     data = b""
     for first, payload, hidden, key in sent:
         head = bytearray(frame_header(0, len(payload), hidden))
@@ -99,7 +99,7 @@ def test_they_read_what_either_of_our_sides_writes(sent: list[bytes], key: bytes
 @given(st.lists(st.tuples(payloads, st.booleans()), max_size=6))
 def test_we_read_what_either_of_their_sides_writes(sent: list[tuple[bytes, bool]]) -> None:
     for side in (Side.SERVER, Side.CLIENT):
-        theirs, ours = other(side), Frames(side is Side.CLIENT, LARGEST)
+        theirs, ours = other(side), FrameDecoder(side is Side.CLIENT, LARGEST)
         begun = False
         for payload, final in sent:
             frame = Frame(Opcode.CONT if begun else Opcode.BINARY, payload, fin=final)
@@ -133,7 +133,7 @@ def test_their_server_lets_us_in() -> None:
     server.receive_data(request("example.org", 8083, nonce))
     (asked,) = server.events_received()
     server.send_response(server.accept(asked))  # type: ignore[arg-type]
-    answer = Answer(nonce)
+    answer = UpgradeAnswer(nonce)
     for data in server.data_to_send():
         answer.feed(bytes(data))
     assert answer.problem is None

@@ -15,7 +15,7 @@ from longline.websocket.frames import (
     PING,
     PONG,
     TEXT,
-    Frames,
+    FrameDecoder,
     binary_frame,
     close_payload,
     control_frame,
@@ -39,8 +39,8 @@ def raw_frame(
     return head + payload if key is None else head + key + masked(payload, key)
 
 
-def of_client(largest: int = LARGEST) -> Frames:
-    return Frames(True, largest)
+def of_client(largest: int = LARGEST) -> FrameDecoder:
+    return FrameDecoder(True, largest)
 
 
 # --- what frames carry ------------------------------------------------------------------------------------
@@ -53,7 +53,7 @@ def test_a_frame_of_either_side_carries_its_data(size: int) -> None:
     data = bytes(range(256)) * (size // 256 + 1)
     data = data[:size]
     assert of_client().feed(masked_frame(BINARY, data, KEY)) == data
-    assert Frames(False, LARGEST).feed(binary_frame(data)) == data
+    assert FrameDecoder(False, LARGEST).feed(binary_frame(data)) == data
 
 
 STREAM = (
@@ -220,7 +220,7 @@ def test_what_the_standard_forbids_ends_the_reading_with_its_code(name: str, ste
 
 
 def test_a_server_that_masks_is_refused() -> None:
-    frames = Frames(False, LARGEST)
+    frames = FrameDecoder(False, LARGEST)
     assert frames.feed(masked_frame(BINARY, b"a", KEY)) == b""
     assert frames.failure is not None
     assert frames.failure.close == 1002

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longline.websocket.asking import Answer, request
+from longline.websocket.asking import UpgradeAnswer, request
 from longline.websocket.head import MOST_FIELDS
 from longline.websocket.upgrade import Upgrade, UpgradeRules
 
@@ -268,8 +268,8 @@ def test_a_refusal_never_repeats_what_the_peer_said() -> None:
 NONCE = b"the sample nonce"
 
 
-def answered(raw: bytes) -> Answer:
-    answer = Answer(NONCE)
+def answered(raw: bytes) -> UpgradeAnswer:
+    answer = UpgradeAnswer(NONCE)
     answer.feed(raw)
     return answer
 
@@ -303,7 +303,7 @@ def test_a_host_that_is_none_is_not_asked(host: str) -> None:
 
 
 def test_slicing_never_changes_what_an_answer_says() -> None:
-    answer = Answer(NONCE)
+    answer = UpgradeAnswer(NONCE)
     for byte in TAKEN:
         assert not answer.taken
         answer.feed(bytes([byte]))

@@ -60,9 +60,9 @@ class BulkPace:
         self._fails = False  # it was none
         self._judged = float("-inf")  # when the store was last found in trouble
 
-    def asking(self) -> "Call":
+    def asking(self) -> "StoreCall":
         """To be around a call to the store."""
-        return Call(self)
+        return StoreCall(self)
 
     def asked(self) -> int:
         """The store is called; returns the number of the call."""
@@ -127,7 +127,7 @@ class BulkPace:
 
 
 @final
-class Call:
+class StoreCall:
     """A call to the store, for as long as its `with` lasts.
 
     Not by a generator, which costs several times more: each portion of CONNECTs, receipts and fetches makes

@@ -22,17 +22,17 @@ from longline.websocket.frames import (
     PONG,
     TOO_BIG,
     Failure,
-    Frames,
+    FrameDecoder,
     binary_frame,
     close_payload,
     control_frame,
 )
-from longline.websocket.upgrade import Refused, Upgrade, UpgradeRules
+from longline.websocket.upgrade import Upgrade, UpgradeRefused, UpgradeRules
 
 MOST: Final = 2048  # frames read in a row: a few milliseconds
 
-TOO_SLOW: Final = Refused(408, "the request did not come in time")
-ENDING: Final = Refused(503, "this server is about to end")
+TOO_SLOW: Final = UpgradeRefused(408, "the request did not come in time")
+ENDING: Final = UpgradeRefused(503, "this server is about to end")
 
 SHUTTING_DOWN: Final = int(ReasonCode.SERVER_SHUTTING_DOWN)
 AWAY: Final = frozenset({SHUTTING_DOWN, int(ReasonCode.USE_ANOTHER_SERVER), int(ReasonCode.SERVER_MOVED)})
@@ -55,7 +55,7 @@ class WebSocketRules:
 
 
 @final
-class WebSocket:
+class WebSocketConnection:
     """Carries one connection, which is told of everything that a transport tells."""
 
     __slots__ = (
@@ -75,7 +75,7 @@ class WebSocket:
         self._connection = connection
         self._transport: asyncio.Transport | None = None
         self._upgrade: Upgrade | None = Upgrade(rules.upgrade)
-        self._frames = Frames(True, rules.largest)
+        self._frames = FrameDecoder(True, rules.largest)
         self._phase = _UPGRADE
         self._code = NORMAL  # what a Close from our side says
         self._ended = False  # the peer sends nothing more
