@@ -183,6 +183,7 @@ def test_a_room_on_every_address_is_advised_to_say_which_one_devices_are_told(
     assert finding.status == status
     assert "0.0.0.0:" not in finding.found
     if status == "ok":
-        assert (finding.found, finding.advice) == (f"mqtt {found}", "")
+        host = found.removesuffix(":1883")
+        assert (finding.found, finding.advice) == (f"mqtt {found}, ws {host}:8083", "")
     else:
         assert "room.advertise" in finding.advice
