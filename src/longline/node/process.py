@@ -302,7 +302,9 @@ class Process:
             report=self._report,
             faults=self.faults,
             fenced=self.membership.fenced,
-            secure=None if self._room_tls is None else self._room_tls.secure,
+            secure={}
+            if self._room_tls is None
+            else {"tls": self._room_tls.secure, "wss": self._room_tls.secure_web},
         )
 
     async def _open_room(self, room: Room, engines: Engines, opened: AsyncExitStack) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -65,7 +65,7 @@ Where = Callable[[str, str, str], str | None]  # of an app, a device and its tra
 
 
 class Room:
-    """Serves devices on its listeners until it is stopped; `secure` deciphers for those with TLS.
+    """Serves devices on its listeners until it is stopped. `secure` deciphers for those with TLS.
 
     `fenced` is told the node's name when a bind, or the bus, shows that it was declared dead. Whoever started
     the room then has it go on under a new one, by `rename`.
@@ -82,7 +82,7 @@ class Room:
         report: Report,
         faults: Faults,
         fenced: Callable[[str], None],
-        secure: Secure | None = None,
+        secure: Mapping[str, Secure] | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._settings = settings
@@ -230,7 +230,7 @@ class Room:
             ],
             self.inbox.failing,
         )
-        self._secure = secure
+        self._secure = secure or {}
         self.listeners: list[Listener] = []
         self.without: set[str] = set()  # transports whose port nobody has asked for, and another has
         self._tasks: list[asyncio.Task[None]] = []
@@ -287,7 +287,7 @@ class Room:
             settings.host,
             self._accept(port),
             unwrap=self._unwrap(),
-            secure=self._secure if port.transport in ("tls", "wss") else None,
+            secure=self._secure[port.transport] if port.transport in ("tls", "wss") else None,
             backlog=settings.accept_backlog,
             reuse_port=settings.reuse_port,
         )

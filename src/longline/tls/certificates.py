@@ -32,6 +32,17 @@ Stamp = tuple[tuple[int, int, int], ...]
 
 
 @final
+class Contexts:
+    """What connections are served with: `current`, and `former` for tickets made with the key before."""
+
+    __slots__ = ("current", "former")
+
+    def __init__(self, current: ssl.SSLContext, former: ssl.SSLContext | None) -> None:
+        self.current = current
+        self.former = former
+
+
+@final
 class Certificates:
     """A chain with its key and, where clients may show certificates, the authorities that sign those.
 
@@ -63,7 +74,6 @@ class Certificates:
         self._clock = clock
         self._expires = 0.0
         self._former_name = b""
-        self._former: ssl.SSLContext | None = None
         self._key_in_use = b""  # its name
         self._seen = self._loaded = self._stamp()
         self._load()
@@ -79,8 +89,15 @@ class Certificates:
         A ticket begins with the name of its key, and one made with the former key is for the context that
         still has it.
         """
-        former = self._former
-        return former if former is not None and self._former_name in hello else self._current
+        return self._chosen(self._contexts, hello)
+
+    def web_context(self, hello: bytes) -> ssl.SSLContext:
+        """The same, but that the client is not asked for a certificate."""
+        return self._chosen(self._web_contexts, hello)
+
+    def _chosen(self, contexts: Contexts, hello: bytes) -> ssl.SSLContext:
+        former = contexts.former
+        return former if former is not None and self._former_name in hello else contexts.current
 
     async def run(self) -> None:
         """Looks at the files for as long as the owner lives."""
@@ -124,29 +141,38 @@ class Certificates:
 
     def _make_contexts(self) -> None:
         tickets = self._tickets
-        if tickets is None:
-            self._current = self._context(None)
-            return
-        tickets.look()
-        current, former = tickets.current, tickets.former
-        made = self._context(current.secret)
-        self._former = None if former is None else self._context(former.secret)
-        self._former_name = b"" if former is None else former.name
-        self._current = made
-        self._key_in_use = current.name
+        if tickets is not None:
+            tickets.look()
+        made = self._pair(self._client_ca)
+        self._web_contexts = made if self._client_ca is None else self._pair(None)
+        self._contexts = made
+        if tickets is not None:
+            former = tickets.former
+            self._former_name = b"" if former is None else former.name
+            self._key_in_use = tickets.current.name
 
-    def _context(self, ticket_key: bytes | None) -> ssl.SSLContext:
-        context = server_context(self.setting, self._chain, self._key, self._client_ca)
+    def _pair(self, client_ca: Path | None) -> Contexts:
+        tickets = self._tickets
+        if tickets is None:
+            return Contexts(self._context(None, client_ca), None)
+        former = tickets.former
+        return Contexts(
+            self._context(tickets.current.secret, client_ca),
+            None if former is None else self._context(former.secret, client_ca),
+        )
+
+    def _context(self, ticket_key: bytes | None, client_ca: Path | None) -> ssl.SSLContext:
+        context = server_context(self.setting, self._chain, self._key, client_ca)
         if self._protocols:
             context.set_alpn_protocols(self._protocols)
         library = openssl()
         if library is not None and ticket_key is not None:
-            library.prepare(context, ticket_key, PERIOD, self._scope())
+            library.prepare(context, ticket_key, PERIOD, self._scope(client_ca))
         return context
 
-    def _scope(self) -> bytes:
+    def _scope(self, client_ca: Path | None) -> bytes:
         """A session may be gone on with only while its client's certificate would be believed."""
-        authorities = b"" if self._client_ca is None else read(f"{self.setting}_client_ca", self._client_ca)
+        authorities = b"" if client_ca is None else read(f"{self.setting}_client_ca", client_ca)
         return hashlib.sha256(self.setting.encode() + b"\0" + authorities).digest()
 
     def _stamp(self) -> Stamp:

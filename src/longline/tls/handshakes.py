@@ -52,9 +52,9 @@ class TlsHandshakes:
         self._counters = counters
         self._faults = faults
         self._loop = loop
-        self._shared = TlsShared(
-            counters, context=context, asked=self._asked, settled=self._settled, report=report
-        )
+        self._report = report
+        self._shared: list[TlsShared] = []
+        self.secure = self.securing(context)
         self._since: dict[TlsConnection, float] = {}  # of all whose handshake is not over, the oldest first
         self._begun: dict[TlsConnection, None] = {}  # of these, those whose ClientHello is here, likewise
         self._first: deque[TlsConnection] = deque()  # wait for their first turn
@@ -62,9 +62,16 @@ class TlsHandshakes:
         self._turning = False
         self._ticking = False
 
-    def secure(self, above: object) -> object:
-        """What deciphers for a protocol, as a listener wants it."""
-        connection = TlsConnection(self._shared, cast(asyncio.Protocol, above))
+    def securing(self, context: Callable[[bytes], ssl.SSLContext]) -> Callable[[object], object]:
+        """What puts TLS below a protocol, as a listener wants it; with contexts of its own."""
+        shared = TlsShared(
+            self._counters, context=context, asked=self._asked, settled=self._settled, report=self._report
+        )
+        self._shared.append(shared)
+        return lambda above: self._begin(shared, above)
+
+    def _begin(self, shared: TlsShared, above: object) -> object:
+        connection = TlsConnection(shared, cast(asyncio.Protocol, above))
         self._since[connection] = self._clock()
         self._counters.handshaking += 1
         if not self._ticking:
@@ -96,7 +103,8 @@ class TlsHandshakes:
                 connection.step()
             except Exception as error:  # ours: what this peer has sent must not cost the others anything
                 self._faults.note("tls.handshakes", error)
-                self._shared.clear()
+                for shared in self._shared:
+                    shared.clear()
                 connection.abort()
             if self._clock() >= until:
                 break

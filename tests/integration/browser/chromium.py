@@ -1,7 +1,6 @@
 """`Page`: Chromium without a window, and the page that it shows, as a device.
 
-It needs no driver: the page is opened with what it shall do in its address, and tells what happens by
-requests to the test.
+It needs no driver: what the page is to do is in its address, and it tells what happens by requests.
 """
 
 import asyncio

@@ -313,3 +313,13 @@ def test_where_openssl_is_out_of_reach_there_are_tickets_of_this_process(
         held.certificates.context(b""), held.authority, context=context, session=client.session
     )
     assert served.session_reused
+
+
+def test_a_browser_is_not_asked_for_a_certificate(tmp_path: Path) -> None:
+    """A WebSocket of Chromium fails when it is, although it need not show one."""
+    held = Held(tmp_path, tickets=True, client_ca=Authority(tmp_path / "clients").ca)
+    for hello in (b"", b"anything"):
+        assert held.certificates.context(hello).verify_mode is ssl.CERT_OPTIONAL
+        assert held.certificates.web_context(hello).verify_mode is ssl.CERT_NONE
+    same = Held(tmp_path / "same").certificates
+    assert same.web_context(b"") is same.context(b""), "where nobody is asked, one is enough"
