@@ -43,12 +43,12 @@ LINK_PREFIX: Final = "$link/"  # what server and SDK have to say to each other, 
 
 TOPICS: Final = (
     Topic("push/{message_id}", Direction.TO_DEVICE, Use.REFUSED, Use.GRANTED),
-    Topic("up/…", Direction.FROM_DEVICE, Use.REFUSED, Use.GRANTED),
-    Topic("group/{group}", Direction.BOTH, Use.REFUSED, Use.GRANTED),
+    Topic("up/…", Direction.FROM_DEVICE, Use.REFUSED, Use.REFUSED),
+    Topic("group/{group}", Direction.BOTH, Use.REFUSED, Use.REFUSED),
     Topic("reply/{message_id}", Direction.FROM_DEVICE, Use.PLAIN, Use.PLAIN),
     Topic("shadow/desired", Direction.TO_DEVICE, Use.PLAIN, Use.PLAIN),
     Topic("shadow/reported", Direction.FROM_DEVICE, Use.PLAIN, Use.PLAIN),
-    Topic("event/{message_id}/{name}", Direction.FROM_DEVICE, Use.REFUSED, Use.GRANTED),
+    Topic("event/{message_id}/{name}", Direction.FROM_DEVICE, Use.REFUSED, Use.REFUSED),
     Topic("$link/gap", Direction.TO_DEVICE, Use.REFUSED, Use.REFUSED),
     Topic("$link/moved", Direction.TO_DEVICE, Use.REFUSED, Use.REFUSED),
     Topic("$link/attach", Direction.FROM_DEVICE, Use.REFUSED, Use.REFUSED),
@@ -58,7 +58,11 @@ TOPICS: Final = (
     Topic("@{app}/…", Direction.BOTH, Use.PLAIN, Use.PLAIN),
 )
 
-# First levels that are the platform's and do not say so by a `$`.
+# First levels that are the platform's and do not say so by a `$`: all of them, and those of no use to who
+# subscribes.
 RESERVED: Final = frozenset(
     topic.root for topic in TOPICS if topic.publish is Use.REFUSED and not topic.root.startswith("$")
+)
+UNSUBSCRIBABLE: Final = frozenset(
+    topic.root for topic in TOPICS if topic.subscribe is Use.REFUSED and not topic.root.startswith("$")
 )

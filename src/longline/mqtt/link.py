@@ -6,20 +6,23 @@ A link has two ends, a client and a server, and a life of five phases:
     CONNECTING   CONNECT has passed, CONNACK has not. The two ends may exchange AUTH; the next word that
                  changes anything is the server's CONNACK.
     OPEN         CONNACK said yes. Everything that belongs to the role may travel.
-    CLOSING      The last word is said, by us or by the peer: DISCONNECT, a CONNACK that says no, the answer
-                 to a fault, or silence. What is in `output` is to be written, then the transport is to be
-                 closed. Whatever still arrives is not read.
+    CLOSING      Our last word is said: DISCONNECT, a CONNACK that says no, or silence. What is in `output` is
+                 to be written, then the transport is to be closed. Whatever still arrives is not read.
     CLOSED       The transport is gone.
 
-Three packets move a link to its next phase, and they do so whichever way they pass: CONNECT, CONNACK and
-DISCONNECT. Which packets may pass is in two tables, `MAY_ARRIVE` and `MAY_SEND`, one row for each role and
+Three packets move a link to its next phase: CONNECT and CONNACK whichever way they pass, and DISCONNECT when
+we send it. Which packets may pass is in two tables, `MAY_ARRIVE` and `MAY_SEND`, one row for each role and
 phase. `may_pass` then takes away what this link does not have: 3.1.1 knows no AUTH and no DISCONNECT from a
 server, AUTH needs a CONNECT that named an authentication method, and a client that named one says nothing
 but AUTH until it is let in.
 
-The two ends err differently. A packet that may not arrive is the peer's fault: it becomes `fault`, a
-value, and the right closing packet is put into `output`. A packet that may not be sent is our own mistake:
-`LocalProtocolError`.
+The two ends err differently. A packet that may not arrive is the peer's fault: it becomes `fault`, a value.
+A packet that may not be sent is our own mistake: `LocalProtocolError`.
+
+Packets are read ahead of being dealt with, so the peer's last word, a DISCONNECT or a fault, is known before
+what it said earlier is answered. It has `left` then: nothing more of it is read, but the phase stays as it
+is, and answers may be sent, until whoever drives the link has dealt with the packets before and calls
+`close`, which says our last word.
 
 A client may send more right behind its CONNECT, before it knows whether it is let in (section 3.1.4). A
 server must not act on that unless it lets the client in [MQTT-3.1.4-6], so it does not even decode it: the
@@ -56,7 +59,8 @@ from longline.mqtt.packets import (
 )
 from longline.mqtt.properties import AUTHENTICATION_METHOD, Properties
 from longline.mqtt.reasons import CONNACK_REASONS, DISCONNECT_REASONS, ReasonCode, return_code
-from longline.mqtt.wire import PROTOCOL_ERROR
+from longline.mqtt.wire import MAX_REMAINING_LENGTH, PROTOCOL_ERROR
+from longline.mqtt.writing import encode_within
 
 
 class Role(IntEnum):
@@ -129,6 +133,8 @@ def may_pass(
     return row
 
 
+NO_LIMIT: Final = MAX_REMAINING_LENGTH + 5  # bytes: what the wire can express at most, section 2.1.4
+
 _MOVES_ON: Final = 1 << CONNECT | 1 << CONNACK | 1 << DISCONNECT
 
 # What CONNACK says instead of a reason that only DISCONNECT has.
@@ -151,8 +157,9 @@ class Link:
     """One end of one connection: bytes and the time go in, packets and bytes come out.
 
     `max_packet_size` is what we read at most, in bytes, once the link is open; until a client is let in, a
-    server reads no more than `connect_max_size`. `last_heard` is the `now` of the last bytes, in the
-    caller's seconds.
+    server reads no more than `connect_max_size`. `last_heard` is the `now` at which the peer was last known
+    to be alive, in the caller's seconds: to a server only whole packets tell it [MQTT-3.1.2-22], to a client,
+    to whom the standard sets no such rule, any bytes.
     """
 
     __slots__ = (
@@ -164,6 +171,7 @@ class Link:
         "_sendable",
         "authenticating",
         "last_heard",
+        "left",
         "phase",
         "role",
     )
@@ -179,6 +187,7 @@ class Link:
         self.role = role
         self.authenticating = False  # whether CONNECT named an authentication method
         self.last_heard = now
+        self.left = False  # the peer has said its last word
         self.phase = _FRESH
         self._enter(_FRESH)
 
@@ -194,7 +203,7 @@ class Link:
 
     @property
     def fault(self) -> Fault | None:
-        """What the peer did wrong; then the phase is CLOSING or CLOSED."""
+        """What the peer did wrong; then it has left."""
         return self._decoder.fault
 
     @property
@@ -218,16 +227,21 @@ class Link:
     # --- arriving ---------------------------------------------------------------------------------------
 
     def feed(self, data: bytes, now: float) -> list[Packet]:
-        """Take bytes from the peer; returns the packets they complete. Look at `fault` and `over` after."""
-        self.last_heard = now
-        return self._receive(data)
+        """Take bytes from the peer; returns the packets they complete.
+
+        When these are dealt with, look at `fault`: `close` answers it.
+        """
+        packets = self._receive(data)
+        if packets or self.role is _CLIENT:
+            self.last_heard = now
+        return packets
 
     def resume(self) -> list[Packet]:
         """The packets that a client sent behind its CONNECT; to be asked for after CONNACK was sent."""
         return self._receive(b"")
 
     def _receive(self, data: bytes) -> list[Packet]:
-        if self.over:
+        if self.left or self.over:
             return []
         decoder = self._decoder
         at_most = self._at_most
@@ -240,33 +254,47 @@ class Link:
                 break
             passed += 1
             if _MOVES_ON >> kind & 1:
-                self._move_on(packet)
-                if self.over:
+                if kind != DISCONNECT:
+                    self._move_on(packet)
+                if kind == DISCONNECT or self.over:
+                    self._leave()
                     decoder.fault = None  # what follows the last packet is not read, not even to complain
                     break
         if passed < len(packets):
             del packets[passed:]
-        fault = decoder.fault
-        if fault is not None:
-            self._say_last(int(fault.reason), None)
+        if decoder.fault is not None:
+            self._leave()
         elif at_most == 1 and self._at_most < 0:  # read CONNECT alone, and now know that we may read on
             packets.extend(self._receive(b""))
         return packets
 
+    def _leave(self) -> None:
+        self.left = True
+        self._decoder.forget()
+
     # --- sending ----------------------------------------------------------------------------------------
 
-    def send(self, packet: Packet) -> None:
-        """Put a packet into `output`. Raises LocalProtocolError when it may not be sent, now or ever."""
+    def send(self, packet: Packet, at_most: int = NO_LIMIT) -> bool:
+        """Put a packet into `output`. Raises LocalProtocolError when it may not be sent, now or ever.
+
+        False when its receiver takes no packets of more than `at_most` bytes, and it cannot be said in so few
+        (`encode_within`): then nothing has changed.
+        """
         kind = packet.kind
         self._check_sendable(kind)
         if isinstance(packet, Connect):
             data = encode(packet, packet.version)
             self._decoder.version = packet.version
+        elif at_most < NO_LIMIT:
+            data = encode_within(packet, self._decoder.version, at_most)
+            if not data:
+                return False
         else:
             data = encode(packet, self._decoder.version)
         self._write(data)
         if _MOVES_ON >> kind & 1:
             self._move_on(packet)
+        return True
 
     def send_encoded(self, kind: int, data: bytes) -> None:
         """Put bytes into `output` that are one packet of this kind and of this link's version.
@@ -279,15 +307,29 @@ class Link:
             raise LocalProtocolError("a packet that moves the link on was sent as bytes")
         self._write(data)
 
-    def close(self, reason: int = 0, properties: Properties | None = None) -> None:
+    def close(self, reason: int = 0, properties: Properties | None = None, at_most: int = NO_LIMIT) -> None:
         """Say the last word for `reason`, as far as role, phase and version have one, and be CLOSING.
 
         A server says it by DISCONNECT, or by CONNACK to a client that is not let in yet; 3.1.1 has fewer
         words, and then the transport is just closed. A client of 3.1.1 says good-bye only without a
-        failure: DISCONNECT would make the server forget its will.
+        failure: DISCONNECT would make the server forget its will. A peer that said good-bye is told nothing,
+        nor is one that takes no packets as large, `at_most` bytes.
         """
+        if self.over:
+            return
+        if self.left and self.fault is None:
+            self._enter(_CLOSING)
+        else:
+            self._say_last(reason, properties, at_most)
+
+    def no_good_bye(self, reason: int, message: str) -> None:
+        """A DISCONNECT has arrived that is not to be taken for one: it is a fault of the peer's."""
+        self._decoder.fault = fault_of(reason, message)
+
+    def hung_up(self) -> None:
+        """The peer sends nothing more, without having said so, and is told nothing more either."""
         if not self.over:
-            self._say_last(reason, properties)
+            self._enter(_CLOSING)
 
     def closed(self) -> None:
         """The transport is gone. Nothing is held any more."""
@@ -305,7 +347,7 @@ class Link:
         else:
             output.append(data)
 
-    def _say_last(self, reason: int, properties: Properties | None) -> None:
+    def _say_last(self, reason: int, properties: Properties | None, at_most: int) -> None:
         version = self._decoder.version
         packet: Packet | None = None
         if self.role is _SERVER and self.phase is not _OPEN:
@@ -319,13 +361,15 @@ class Link:
         elif self.role is _CLIENT and reason == 0:
             packet = Disconnect()
         if packet is not None and version:
-            self._write(encode(packet, version))
+            data = encode_within(packet, version, at_most)
+            if data:
+                self._write(data)
         self._enter(_CLOSING)
 
     # --- phases -----------------------------------------------------------------------------------------
 
     def _move_on(self, packet: Packet) -> None:
-        """CONNECT, CONNACK or DISCONNECT has passed, in either direction."""
+        """CONNECT or CONNACK has passed, in either direction, or a DISCONNECT of ours."""
         if isinstance(packet, Connect):
             properties = packet.properties
             self.authenticating = properties is not None and AUTHENTICATION_METHOD in properties

@@ -29,7 +29,6 @@ Properties = dict[int, PropertyValue]
 # hundred in memory, so the size of a packet alone does not bound what a peer can make us hold.
 MAX_REPEATS: Final = 256
 QUOTA_EXCEEDED: Final = 0x97
-TOPIC_NAME_INVALID: Final = 0x90
 TOPIC_ALIAS_INVALID: Final = 0x94
 
 
@@ -73,6 +72,8 @@ SUBSCRIPTION_IDENTIFIER: Final = 0x0B
 SESSION_EXPIRY_INTERVAL: Final = 0x11
 AUTHENTICATION_METHOD: Final = 0x15
 AUTHENTICATION_DATA: Final = 0x16
+REASON_STRING: Final = 0x1F
+MAXIMUM_PACKET_SIZE: Final = 0x27
 TOPIC_ALIAS: Final = 0x23
 USER_PROPERTY: Final = 0x26
 
@@ -319,7 +320,7 @@ def _read_string(reader: Reader, row: PropertyRow) -> str:
     value = reader.string()
     if row.rule == TOPIC_NAME and (not value or "+" in value or "#" in value):
         # [MQTT-3.3.2-14], [MQTT-4.7.3-1]
-        raise Violation(TOPIC_NAME_INVALID, "a response topic is empty or has wildcards")
+        raise malformed("a response topic is empty or has wildcards")
     return value
 
 

@@ -1,8 +1,9 @@
 """The bodies of packets, from bytes, section 3: everything behind the fixed header.
 
 Every function reads one whole packet and raises `Violation` at the first thing that the standard forbids.
-Which reason code that carries follows section 4.13: 0x81 for bytes that make no packet, 0x82 for a packet
-that says what is not allowed, and the more specific codes where the standard has one.
+Which reason code that carries follows section 4.13: 0x81 for bytes that make no packet, among them a topic or
+a filter that is none; 0x82 for a packet that says what is not allowed; and the more specific codes where the
+standard has one. (0x8F and 0x90 are for a filter and a topic that could be, and are not taken.)
 """
 
 from typing import Final
@@ -78,8 +79,6 @@ MAX_FILTERS: Final = 1024
 
 UNSUPPORTED_PROTOCOL_VERSION: Final = 0x84
 CLIENT_IDENTIFIER_NOT_VALID: Final = 0x85
-TOPIC_FILTER_INVALID: Final = 0x8F
-TOPIC_NAME_INVALID: Final = 0x90
 QUOTA_EXCEEDED: Final = 0x97
 
 
@@ -124,7 +123,7 @@ def read_publish(flags: int, data: bytes, pos: int, end: int, version: int, from
         raise malformed("the packet ends inside a field")
     topic = read_text(data[start:pos])  # [MQTT-3.3.2-1]
     if "+" in topic or "#" in topic:
-        raise Violation(TOPIC_NAME_INVALID, "a topic name has wildcards")  # [MQTT-3.3.2-2]
+        raise malformed("a topic name has wildcards")  # [MQTT-3.3.2-2]
 
     packet_id = 0
     qos = flags >> 1 & 3
@@ -185,7 +184,7 @@ def _read_subscribe(reader: Reader, version: int, from_client: bool) -> Packet:
     subscriptions: list[Subscription] = []
     while reader.pos < reader.end:
         _check_filter_count(len(subscriptions))
-        filter = _read_filter(reader)
+        filter = _read_filter(reader, version)
         subscriptions.append(_read_options(filter, reader.u8(), version))
     if not subscriptions:
         raise protocol_error("SUBSCRIBE has no filter")  # [MQTT-3.8.3-2]
@@ -199,7 +198,7 @@ def _read_options(filter: str, options: int, version: int) -> Subscription:
         raise malformed("a reserved bit of the subscription options is set")  # [MQTT-3.8.3-5]
     if qos == 3 or options & 0x30 == 0x30:
         raise protocol_error("a subscription asks for a QoS or retain handling of 3")  # section 3.8.3.1
-    no_local = options & 4 != 0
+    no_local = options & 4 != 0  # a reserved bit of 3.1.1
     if no_local and is_shared(filter):
         raise protocol_error("a shared subscription asks for no local")  # [MQTT-3.8.3-4]
     return Subscription(filter, qos, no_local, options & 8 != 0, options >> 4)
@@ -212,7 +211,7 @@ def _read_unsubscribe(reader: Reader, version: int, from_client: bool) -> Packet
     filters: list[str] = []
     while reader.pos < reader.end:
         _check_filter_count(len(filters))
-        filters.append(_read_filter(reader))
+        filters.append(_read_filter(reader, version))
     if not filters:
         raise protocol_error("UNSUBSCRIBE has no filter")  # [MQTT-3.10.3-2]
     return Unsubscribe(packet_id, filters, properties)
@@ -223,10 +222,11 @@ def _check_filter_count(count: int) -> None:
         raise Violation(QUOTA_EXCEEDED, "too many topic filters in one packet")
 
 
-def _read_filter(reader: Reader) -> str:
+def _read_filter(reader: Reader, version: int) -> str:
     filter = reader.string()  # [MQTT-3.8.3-1], [MQTT-3.10.3-1]
-    if not valid_filter(filter):
-        raise Violation(TOPIC_FILTER_INVALID, "a topic filter is not valid")  # [MQTT-4.7.1-1] and its like
+    # 3.1.1 has no shared subscriptions: there such a filter is one like any other.
+    if not valid_filter(filter, 0, version == MQTT_5_0):
+        raise malformed("a topic filter is not valid")  # [MQTT-4.7.1-1] and its like
     return filter
 
 
@@ -322,7 +322,7 @@ def _read_will(reader: Reader, flags: int, modern: bool) -> Will:
     properties = read_properties(reader, IN_WILL, True) if modern else None
     topic = reader.string()  # [MQTT-3.1.3-11]
     if not topic or "+" in topic or "#" in topic:
-        raise Violation(TOPIC_NAME_INVALID, "the topic of the will is empty or has wildcards")
+        raise malformed("the topic of the will is empty or has wildcards")  # [MQTT-4.7.3-1]
     return Will(topic, reader.binary(), flags >> 3 & 3, flags & 0x20 != 0, properties)
 
 

@@ -13,11 +13,14 @@ def valid_topic(topic: str, max_levels: int = 0) -> bool:
     return _well_formed(topic, max_levels)
 
 
-def valid_filter(filter: str, max_levels: int = 0) -> bool:
-    """Whether this may be subscribed to, shared or not. `max_levels` 0 is no limit."""
+def valid_filter(filter: str, max_levels: int = 0, shares: bool = True) -> bool:
+    """Whether this may be subscribed to, shared or not. `max_levels` 0 is no limit.
+
+    `shares`: whether there are shared subscriptions, as in MQTT 5.
+    """
     if not _well_formed(filter, max_levels):
         return False
-    if is_shared(filter):
+    if shares and is_shared(filter):
         group, slash, filter = filter[len(SHARE_PREFIX) :].partition("/")
         # [MQTT-4.8.2-1], [MQTT-4.8.2-2]
         if not group or not slash or not filter or "+" in group or "#" in group:

@@ -34,7 +34,9 @@ from longline.mqtt.properties import (
     IN_UNSUBACK,
     IN_UNSUBSCRIBE,
     IN_WILL,
+    REASON_STRING,
     TOPIC_ALIAS,
+    USER_PROPERTY,
     Properties,
     write_properties,
 )
@@ -90,6 +92,46 @@ def encode(packet: Packet, version: int) -> bytes:
     if isinstance(packet, Auth):
         return _auth(packet, version)
     raise LocalProtocolError(f"{packet!r} is not a packet of MQTT")
+
+
+def encode_within(packet: Packet, version: int, at_most: int) -> bytes:
+    """As `encode`, in no more bytes than the receiver takes [MQTT-3.1.2-24]; empty when it cannot be done.
+
+    What explains an answer is left out where it does not fit: Reason String and User Properties, which may
+    not make a packet too large ([MQTT-3.2.2-19], [MQTT-3.4.2-2] and their like), of PUBACK and PUBREC a
+    reason that is one of success, and of a last word everything but its reason.
+    """
+    data = encode(packet, version)
+    if len(data) <= at_most:
+        return data
+    if isinstance(packet, Connack):
+        data = encode(Connack(packet.session_present, packet.reason, terse(packet.properties)), version)
+        if len(data) > at_most and packet.reason:
+            data = encode(Connack(False, packet.reason), version)
+    elif isinstance(packet, Disconnect):
+        data = encode(Disconnect(packet.reason, terse(packet.properties)), version)
+        if len(data) > at_most:
+            data = encode(Disconnect(packet.reason), version)
+    elif isinstance(packet, Suback):
+        data = encode(Suback(packet.packet_id, packet.reasons), version)
+    elif isinstance(packet, Unsuback):
+        data = encode(Unsuback(packet.packet_id, packet.reasons), version)
+    elif isinstance(packet, Acknowledgement):
+        data = _bare(packet, packet.reason, version)
+        if len(data) > at_most and packet.reason < 0x80:
+            data = _bare(packet, 0, version)
+    return data if len(data) <= at_most else b""
+
+
+def terse(properties: Properties | None) -> Properties | None:
+    """The properties of an answer without those that only explain it."""
+    if properties is None:
+        return None
+    return {id: value for id, value in properties.items() if id not in (REASON_STRING, USER_PROPERTY)} or None
+
+
+def _bare(packet: Acknowledgement, reason: int, version: int) -> bytes:
+    return _acknowledgement(Acknowledgement(packet.kind, packet.packet_id, reason, None), version)
 
 
 def _framed(first: int, body: bytes) -> bytes:
@@ -230,7 +272,7 @@ def _subscribe(packet: Subscribe, version: int) -> bytes:
     if version == MQTT_5_0:
         parts.append(write_properties(packet.properties, IN_SUBSCRIBE))
     for wanted in packet.subscriptions:
-        parts.append(_filter(wanted.filter))
+        parts.append(_filter(wanted.filter, version))
         if not 0 <= wanted.qos <= 2 or not 0 <= wanted.retain_handling <= 2:
             raise LocalProtocolError("a subscription's QoS and retain handling are 0, 1 or 2")
         options = wanted.qos
@@ -249,12 +291,12 @@ def _unsubscribe(packet: Unsubscribe, version: int) -> bytes:
     parts = [write_packet_id(packet.packet_id)]
     if version == MQTT_5_0:
         parts.append(write_properties(packet.properties, IN_UNSUBSCRIBE))
-    parts.extend([_filter(filter) for filter in packet.filters])
+    parts.extend([_filter(filter, version) for filter in packet.filters])
     return _framed(0xA2, b"".join(parts))
 
 
-def _filter(filter: str) -> bytes:
-    if not valid_filter(filter):
+def _filter(filter: str, version: int) -> bytes:
+    if not valid_filter(filter, 0, version == MQTT_5_0):
         raise LocalProtocolError("a topic filter is not valid")  # section 4.7
     return write_string(filter)
 

@@ -195,6 +195,7 @@ class MqttClient:
         for packet in link.feed(data, now):
             self._on_packet(packet, now, events)
         if link.fault is not None:
+            link.close(link.fault.reason)
             broken = errors.Unavailable(f"the server broke the protocol: {link.fault.message}")
             events.append(Ended(broken, Verdict.RETRY))
         return events
@@ -321,6 +322,7 @@ class MqttClient:
         elif isinstance(packet, Suback):
             self._on_suback(packet, events)
         elif isinstance(packet, Disconnect):
+            self._link.close()
             events.append(self._ended(packet.reason, packet.properties))
 
     def _on_connack(self, packet: Connack, now: float, events: list[Event]) -> None:

@@ -156,7 +156,8 @@ def test_a_packet_may_arrive_exactly_when_the_table_says_so(
         assert packets == []
         assert link.fault is not None
         assert link.fault.reason in (R.PROTOCOL_ERROR, R.MALFORMED_PACKET)
-        assert link.phase is Phase.CLOSING
+        assert link.left
+        assert link.phase is phase
 
 
 def test_the_tables_have_a_row_for_every_role_and_phase() -> None:
@@ -194,9 +195,11 @@ def test_two_links_talk(version: int) -> None:
     client.send(Disconnect())
     assert client.phase is Phase.CLOSING
     assert server.feed(b"".join(client.take_output()), 4.0) == [Puback(3), Disconnect()]
-    assert server.phase is Phase.CLOSING
-    assert server.over
+    assert server.left
     assert server.fault is None
+    server.close()
+    assert server.over
+    assert server.take_output() == []
     assert (client.last_heard, server.last_heard) == (3.0, 4.0)
     for link in (client, server):
         link.closed()
@@ -238,6 +241,7 @@ def test_bad_bytes_behind_a_connect_are_judged_only_after_connack() -> None:
     server.take_output()
     assert server.resume() == []
     assert server.fault is not None
+    server.close(server.fault.reason)
     assert server.take_output() == [b"\xe0\x01\x81"]
 
 
@@ -275,7 +279,9 @@ def test_an_authenticating_client_may_give_up_behind_its_connect() -> None:
     server = Link(Role.SERVER, KIB)
     raw = encode(connect(5, True), 5) + encode(Disconnect(), 5)
     assert server.feed(raw, 1.0) == [connect(5, True), Disconnect()]
+    server.close()
     assert server.phase is Phase.CLOSING
+    assert server.output is None
 
 
 @pytest.mark.parametrize(
@@ -297,6 +303,7 @@ def test_a_bad_beginning_is_answered_as_far_as_the_version_can(raw: bytes, answe
     server = Link(Role.SERVER, KIB)
     assert server.feed(raw, 1.0) == []
     assert server.fault is not None
+    server.close(server.fault.reason)
     assert server.phase is Phase.CLOSING
     assert server.take_output() == answer
     assert server.feed(encode(Connect(5, "d"), 5), 2.0) == []
@@ -311,8 +318,114 @@ def test_a_fault_on_an_open_link_is_answered_in_version_5(role: Role, version: i
     assert link.feed(good + b"\x36\x00" + good, 2.0) == [Publish("t", b"x")]
     assert link.fault is not None
     assert link.fault.code == "malformed_packet"
+    link.close(link.fault.reason)
     assert link.take_output() == ([b"\xe0\x01\x81"] if version == 5 else [])
     assert link.phase is Phase.CLOSING
+
+
+@pytest.mark.parametrize("version", [4, 5])
+@pytest.mark.parametrize("last", [b"\xe0\x00", b"\x00\x00"])
+def test_what_came_before_the_peers_last_word_may_still_be_answered(version: int, last: bytes) -> None:
+    """[MQTT-4.3.2-4], [MQTT-3.12.4-1]: packets are read ahead of being dealt with."""
+    server = link_in(Role.SERVER, Phase.OPEN, version)
+    raw = encode(Publish("t", b"x", 1, packet_id=7), version) + encode(Pingreq(), version) + last
+    assert server.feed(raw, 2.0)[:2] == [Publish("t", b"x", 1, packet_id=7), Pingreq()]
+    assert server.left
+    assert server.feed(raw, 3.0) == []  # nothing more is read
+    assert server.last_heard == 2.0
+    server.send(Puback(7))
+    server.send(Pingresp())
+    server.close(R.MALFORMED_PACKET)
+    told = [b"\xe0\x01\x81"] if version == 5 and server.fault is not None else []
+    assert server.take_output() == [encode(Puback(7), version), encode(Pingresp(), version), *told]
+
+
+def test_who_was_told_to_go_while_its_last_word_waited_is_told_why() -> None:
+    server = link_in(Role.SERVER, Phase.OPEN)
+    assert server.feed(b"\x00\x00", 2.0) == []
+    server.close(R.SESSION_TAKEN_OVER)
+    assert server.take_output() == [b"\xe0\x01\x8e"]
+
+
+def test_a_link_whose_peer_has_hung_up_says_nothing_more() -> None:
+    server = link_in(Role.SERVER, Phase.OPEN)
+    server.hung_up()
+    assert server.over
+    assert server.output is None
+    assert server.feed(encode(Pingreq(), 5), 3.0) == []
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_only_a_whole_packet_tells_a_server_that_its_peer_is_alive(cut: int) -> None:
+    """[MQTT-3.1.2-22] speaks of packets: whoever sends one byte a minute is silent."""
+    server = link_in(Role.SERVER, Phase.OPEN)
+    raw = encode(Publish("topic", b"abc"), 5)
+    assert len(raw) == 13
+    server.feed(raw[:cut], 5.0)
+    assert server.last_heard == 1.0
+    server.feed(raw[cut:], 6.0)
+    assert server.last_heard == 6.0
+
+
+def test_any_byte_tells_a_client_that_its_server_is_alive() -> None:
+    client = link_in(Role.CLIENT, Phase.OPEN)
+    client.feed(encode(Publish("topic", b"abc"), 5)[:4], 5.0)
+    assert client.last_heard == 5.0
+
+
+# --- the receiver's Maximum Packet Size -----------------------------------------------------------------
+
+EXPLAINED: Properties = {P.REASON_STRING: "because"}
+MOVED: Properties = {P.SERVER_REFERENCE: "b:1883", P.USER_PROPERTY: [("after-ms", "1")]}
+
+SHRINKING: list[tuple[Packet, list[Packet]]] = [
+    # what is to be said, and what is said instead where it does not fit, each less than the one before
+    (Puback(1, 0x10, EXPLAINED), [Puback(1, 0x10), Puback(1)]),
+    (Pubrec(1, 0x97, EXPLAINED), [Pubrec(1, 0x97)]),
+    (Pubrel(1, 0x92, EXPLAINED), [Pubrel(1, 0x92)]),
+    (Pubcomp(1, 0x92, EXPLAINED), [Pubcomp(1, 0x92)]),
+    (Suback(1, [0, 0x87], EXPLAINED), [Suback(1, [0, 0x87])]),
+    (Unsuback(1, [0, 0x11], EXPLAINED), [Unsuback(1, [0, 0x11])]),
+    (Pingresp(), []),
+    (
+        Connack(False, 0, {P.RECEIVE_MAXIMUM: 5, **EXPLAINED}),
+        [Connack(False, 0, {P.RECEIVE_MAXIMUM: 5})],  # and never without what it has to say
+    ),
+    (
+        Connack(False, 0x9C, MOVED),
+        [Connack(False, 0x9C, {P.SERVER_REFERENCE: "b:1883"}), Connack(False, 0x9C)],
+    ),
+    (
+        Disconnect(0x9C, MOVED),
+        [Disconnect(0x9C, {P.SERVER_REFERENCE: "b:1883"}), Disconnect(0x9C)],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("packet", "instead"), SHRINKING, ids=lambda value: type(value).__name__ if value else ""
+)
+def test_no_packet_is_a_byte_larger_than_its_receiver_takes(packet: Packet, instead: list[Packet]) -> None:
+    """[MQTT-3.1.2-24]; and each is sent that is not."""
+    forms = [encode(form, 5) for form in (packet, *instead)]
+    for at_most in range(1, len(forms[0]) + 2):
+        phase = Phase.CONNECTING if packet.kind == CONNACK else Phase.OPEN
+        link = link_in(Role.SERVER, phase)
+        fitting = [form for form in forms if len(form) <= at_most]
+        assert link.send(packet, at_most) == bool(fitting)
+        assert link.take_output() == fitting[:1]
+        if not fitting:
+            assert link.phase is phase
+
+
+@pytest.mark.parametrize("phase", [Phase.CONNECTING, Phase.OPEN])
+def test_a_last_word_that_is_too_large_is_not_said(phase: Phase) -> None:
+    size = 5 if phase is Phase.CONNECTING else 3
+    for at_most in (size, size - 1):
+        link = link_in(Role.SERVER, phase)
+        link.close(R.USE_ANOTHER_SERVER, MOVED, at_most)
+        assert link.phase is Phase.CLOSING
+        assert [len(data) for data in link.take_output()] == ([size] if at_most == size else [])
 
 
 def test_packets_behind_one_that_may_not_come_are_dropped() -> None:
@@ -321,6 +434,7 @@ def test_packets_behind_one_that_may_not_come_are_dropped() -> None:
     assert server.feed(raw, 2.0) == [Pingreq()]
     assert server.fault is not None
     assert server.fault.reason == R.PROTOCOL_ERROR  # [MQTT-3.1.0-2]
+    server.close(server.fault.reason)
     assert server.take_output() == [b"\xe0\x01\x82"]
 
 

@@ -62,6 +62,13 @@ def test_levels_can_be_limited() -> None:
     assert valid_topic("/" * 1000, 0)
 
 
+@pytest.mark.parametrize("filter", ["$share/", "$share/g", "$share//a", "$share/+/a", "$share/g/#"])
+def test_where_nothing_is_shared_such_a_filter_is_one_like_any_other(filter: str) -> None:
+    """3.1.1 knows no shared subscriptions, but wildcards are what they are."""
+    assert valid_filter(filter, shares=False)
+    assert not valid_filter("$share/g/a#", shares=False)
+
+
 def test_a_shared_filter_has_a_group() -> None:
     assert split_shared("$share/g/a/+") == ("g", "a/+")
     assert split_shared("a/+") == (None, "a/+")

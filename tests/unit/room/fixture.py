@@ -209,6 +209,11 @@ class Peer:
         """Packets arrive in one chunk."""
         self.bytes(b"".join(encode(packet, self.version) for packet in packets))
 
+    def hang_up(self) -> None:
+        """The peer sends no more; the transport closes unless it is asked to stay."""
+        if not self.wire.closing and not self.connection.eof_received():
+            self.wire.close()
+
     def unread(self) -> list[Packet]:
         """What the server has written since the last look, without running the loop."""
         packets: list[Packet] = []
@@ -327,10 +332,8 @@ class RoomFixture:
         """Does for a CONNECT what admission does, without stores."""
         client, packet = self.noted.admitted.pop()
         assert client is peer.connection
-        largest = get_int(packet.properties, PropertyId.MAXIMUM_PACKET_SIZE)
-        if largest is not None:
-            client.limit(largest)
         session = self.session(packet.client_id, window=window, ordinal=ordinal)
+        session.expiry = get_int(packet.properties, PropertyId.SESSION_EXPIRY_INTERVAL) or 0
         session.window.open(0, pending)
         self.sessions.open(session)
         client.attachment = self.sessions.attach(session, client)

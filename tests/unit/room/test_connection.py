@@ -13,6 +13,7 @@ from longline.mqtt.packets import (
     Connack,
     Connect,
     Disconnect,
+    Packet,
     Pingreq,
     Pingresp,
     Puback,
@@ -23,9 +24,13 @@ from longline.mqtt.packets import (
     Suback,
     Subscribe,
     Subscription,
+    Unsuback,
+    Unsubscribe,
 )
+from longline.mqtt.properties import Properties, PropertyId
 from longline.mqtt.reasons import ReasonCode
 from longline.room.session.outlet import UNSET
+from longline.room.session.session import Gone
 from tests.unit.room.fixture import Peer, RoomFixture, a_message
 
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
@@ -157,6 +162,92 @@ def test_a_publish_with_a_good_bye_right_behind_it_is_routed(version: int) -> No
     assert room.counters.closed == {}
 
 
+@VERSIONS
+@pytest.mark.parametrize("last", [b"\xe0\x00", b"\x00\x00"], ids=["a good-bye", "nonsense"])
+def test_what_comes_before_a_last_word_in_the_same_chunk_is_answered(version: int, last: bytes) -> None:
+    """[MQTT-4.3.2-4], [MQTT-3.8.4-1], [MQTT-3.10.4-4], [MQTT-3.12.4-1]"""
+    room = RoomFixture()
+    peer = room.client("phone", version)
+    before = [
+        Subscribe(1, [Subscription("a", 1)]),
+        Publish("a", b"x", 1, packet_id=2),
+        Pingreq(),
+        Unsubscribe(3, ["a"]),
+    ]
+    peer.bytes(b"".join(encode(packet, version) for packet in before) + last)
+    told: list[Packet] = []
+    if version == MQTT_5_0 and last == b"\x00\x00":
+        told = [Disconnect(ReasonCode.MALFORMED_PACKET)]
+    assert peer.receive() == [
+        Suback(1, [1]),
+        Publish("a", b"x", 1, packet_id=1),
+        Puback(2),
+        Pingresp(),
+        Unsuback(3, [0] if version == MQTT_5_0 else []),
+        *told,
+    ]
+    assert peer.over
+
+
+@VERSIONS
+@pytest.mark.parametrize("last", [b"\xe0\x00", b"\x00\x00"], ids=["a good-bye", "nonsense"])
+def test_what_had_to_be_put_aside_before_a_last_word_is_answered_too(version: int, last: bytes) -> None:
+    room = RoomFixture(turn_budget=1)
+    peer = room.client("phone", version)
+    raw = b"".join(encode(Publish("a", b"x", 1, packet_id=n), version) for n in range(1, 9))
+    peer.bytes(raw + last)
+    assert [packet for packet in peer.receive() if isinstance(packet, Puback)] == [
+        Puback(n, ReasonCode.NO_MATCHING_SUBSCRIBERS if version == MQTT_5_0 else 0) for n in range(1, 9)
+    ]
+    assert peer.over
+
+
+# --- hanging up ----------------------------------------------------------------------------------------
+
+
+@VERSIONS
+def test_what_a_client_said_before_it_hung_up_is_done_and_answered(version: int) -> None:
+    room = RoomFixture(turn_budget=1)
+    peer = room.client("phone", version)
+    session = peer.session
+    peer.send(*(Publish("a", b"x", 1, packet_id=n) for n in range(1, 9)))
+    peer.hang_up()
+    assert not peer.wire.closing
+    assert len([packet for packet in peer.receive() if isinstance(packet, Puback)]) == 8
+    assert peer.over
+    assert session.gone is Gone.BROKEN
+    assert room.counters.closed == {}
+
+
+def test_who_hangs_up_behind_its_connect_is_let_in_and_answered_first() -> None:
+    room = RoomFixture()
+    peer = room.peer()
+    peer.send(Connect(MQTT_5_0, "phone"), Publish("a", b"x", 1, packet_id=1))
+    peer.hang_up()
+    assert not peer.over
+    room.let_in(peer)
+    assert peer.receive() == [Connack(), Puback(1, ReasonCode.NO_MATCHING_SUBSCRIBERS)]
+    assert peer.over
+
+
+def test_who_hangs_up_with_nothing_under_way_gets_what_was_written_and_is_closed() -> None:
+    room = RoomFixture()
+    peer = room.client("phone")
+    peer.send(Pingreq())
+    peer.hang_up()
+    assert peer.receive() == [Pingresp()]
+    assert peer.over
+    assert room.counters.closed == {}
+
+
+def test_who_hangs_up_in_the_middle_of_a_packet_is_closed() -> None:
+    room = RoomFixture()
+    peer = room.client("phone")
+    peer.bytes(encode(Publish("a", b"x"), MQTT_5_0)[:3])
+    peer.hang_up()
+    assert peer.over
+
+
 # --- connecting and refusing ---------------------------------------------------------------------------
 
 
@@ -263,6 +354,17 @@ def test_any_packet_postpones_the_end() -> None:
         assert peer.receive() == [Pingresp()]
     room.tick(4)
     assert peer.over
+
+
+def test_bytes_that_make_no_packet_postpone_nothing() -> None:
+    """[MQTT-3.1.2-22]"""
+    room = RoomFixture()
+    peer = room.client("phone", keep_alive=10)
+    for byte in encode(Publish("a" * 40, b"x"), MQTT_5_0)[:17]:
+        peer.bytes(bytes([byte]))
+        room.tick()
+    assert peer.over
+    assert room.counters.closed == {"keep_alive_timeout": 1}
 
 
 def slow_reader(room: RoomFixture, ours: socket.socket, keep_alive: int) -> Peer:
@@ -430,7 +532,90 @@ def test_a_transport_that_was_closed_under_us_is_no_error() -> None:
     assert peer.over
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "over"), [(0, 10, True), (None, 10, True), (5, 10, False), (5, 0, False)]
+)
+def test_a_session_that_was_to_end_with_the_connection_cannot_be_prolonged_at_its_end(
+    first: int | None, second: int, over: bool
+) -> None:
+    """Section 3.14.2.2.2"""
+    room = RoomFixture()
+    properties: Properties = {} if first is None else {PropertyId.SESSION_EXPIRY_INTERVAL: first}
+    peer = room.client("phone", properties=properties)
+    peer.send(Disconnect(0, {PropertyId.SESSION_EXPIRY_INTERVAL: second}))
+    assert peer.receive() == ([Disconnect(ReasonCode.PROTOCOL_ERROR)] if over else [])
+    assert peer.over
+    assert room.counters.closed == ({"protocol_error": 1} if over else {})
+
+
+# --- the client's Maximum Packet Size ------------------------------------------------------------------
+
+
+def sized(room: RoomFixture, size: int) -> Peer:
+    return room.client("phone", properties={PropertyId.MAXIMUM_PACKET_SIZE: size})
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+@pytest.mark.parametrize("payload", [*range(85, 110), 16_370])
+def test_a_push_is_never_a_byte_larger_than_the_client_takes(qos: int, payload: int) -> None:
+    """[MQTT-3.1.2-24]; around the lengths where the header grows by a byte. What just fits is written."""
+    room = RoomFixture()
+    message = a_message(1, qos=qos, payload=b"x" * payload)
+    unlimited = room.client("other")
+    room.offer(unlimited, 1, message=message)
+    room.turns.settle()
+    size = len(unlimited.wire.writes[-1])
+    for limit, fits in ((size, True), (size - 1, False)):
+        peer = sized(room, limit)
+        room.offer(peer, 1, message=message)
+        assert [type(packet) for packet in peer.receive()] == ([Publish] if fits else [])
+    assert [reason for *_, reason in room.noted.drops] == ["too_large_for_client"]
+
+
+@pytest.mark.parametrize("count", [1, 16])
+def test_an_answer_that_the_client_does_not_take_ends_the_connection(count: int) -> None:
+    """It waits for one: there is nothing that could be left out of it."""
+    filters = [Subscription(f"{number:x}", 0) for number in range(count)]
+    size = 5 + count
+    room = RoomFixture(max_subscriptions=100)
+    peer = sized(room, size)
+    peer.send(Subscribe(1, filters))
+    assert peer.receive() == [Suback(1, [0] * count)]
+    peer = sized(room, size - 1)
+    peer.send(Subscribe(1, filters), Pingreq())
+    assert peer.receive() == [Disconnect(ReasonCode.PACKET_TOO_LARGE)]
+    assert peer.over
+    assert room.counters.closed["answer_too_large"] == 1
+
+
+def test_a_client_that_takes_next_to_nothing_gets_nothing() -> None:
+    room = RoomFixture()
+    peer = room.peer()
+    peer.send(Connect(MQTT_5_0, "phone", properties={PropertyId.MAXIMUM_PACKET_SIZE: 4}))
+    room.let_in(peer)
+    assert peer.receive() == []
+    assert peer.over
+
+
+@pytest.mark.parametrize(("size", "told"), [(5, [Connack(False, ReasonCode.BANNED)]), (4, [])])
+def test_a_refusal_is_within_what_the_client_takes(size: int, told: list[Packet]) -> None:
+    room = RoomFixture()
+    peer = room.peer()
+    peer.send(Connect(MQTT_5_0, "phone", properties={PropertyId.MAXIMUM_PACKET_SIZE: size}))
+    peer.connection.refuse(ReasonCode.BANNED, "banned", "because")
+    assert peer.receive() == told
+    assert peer.over
+
+
 # --- steps of QoS 2 that belong to no message ----------------------------------------------------------
+
+
+def test_a_pubrec_that_refuses_is_not_answered() -> None:
+    """[MQTT-4.3.3-4] PUBREL is for a PUBREC with a reason of success."""
+    room = RoomFixture()
+    peer = room.client("phone")
+    peer.send(Pubrec(6, ReasonCode.QUOTA_EXCEEDED), Pingreq())
+    assert peer.receive() == [Pingresp()]
 
 
 @VERSIONS

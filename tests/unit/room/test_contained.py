@@ -128,6 +128,19 @@ def test_a_packet_that_we_fail_at_ends_its_connection_and_no_other() -> None:
     assert room.faults.counts == {"room.packets": 1}
 
 
+def test_a_packet_that_we_fail_at_ends_a_connection_that_is_lost_already() -> None:
+    room = RoomFixture(turn_budget=1)
+    sender = room.client("sender")
+    sender.send(*(Publish("t", b"x") for _ in range(4)))
+    sender.wire.abort()
+    room.fanout.clock = boom  # type: ignore[assignment]
+    listener = room.client("listener")
+    listener.send(Subscribe(1, [Subscription("t", 0)]))
+    assert sender.over
+    assert room.counters.connections == 1
+    assert [session.device for session in room.noted.gone] == ["sender"]
+
+
 def test_a_subscriber_that_cannot_be_written_to_costs_the_others_nothing() -> None:
     room = RoomFixture(outbox_bytes=100)
     peers = [room.client(name) for name in "abc"]

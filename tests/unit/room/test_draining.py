@@ -131,7 +131,7 @@ async def test_clients_that_share_an_address_with_the_other_rooms_come_back_by_i
 
 async def test_a_client_that_takes_only_tiny_packets_is_told_without_words() -> None:
     async with Exodus() as exodus:
-        peer = exodus.room.client("d", properties={PropertyId.MAXIMUM_PACKET_SIZE: 30})
+        peer = exodus.room.client("d", properties={PropertyId.MAXIMUM_PACKET_SIZE: 12})
         exodus.start(DrainPlan())
         await exodus.pass_time(1)
         assert peer.receive() == [Disconnect(0x9C)]

@@ -22,7 +22,7 @@ from longline.mqtt.packets import (
 from longline.mqtt.properties import Properties, PropertyId, get_int
 from longline.mqtt.reasons import ReasonCode
 from longline.room.pubsub.subscriptions import Subscriptions
-from longline.room.session.session import Session
+from longline.room.session.session import Gone, Session
 from tests.unit.room.fixture import Peer, RoomFixture
 
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
@@ -335,14 +335,40 @@ def test_a_good_bye_behind_a_backlog_waits_for_its_turn() -> None:
     assert sender.over
 
 
-def test_a_connection_that_ends_with_a_backlog_leaves_nothing_behind() -> None:
+@pytest.mark.parametrize("last", [[], [Disconnect()]])
+def test_what_a_connection_sent_before_it_was_lost_is_taken_and_leaves_nothing_behind(
+    last: list[Packet],
+) -> None:
+    """Who sends and closes at once may find its bytes in our backlog when the transport is gone."""
     room = RoomFixture(turn_budget=1)
     peer, sender = subscriber(room, "phone"), room.client("sender")
-    sender.send(*(Publish("a", b"%d" % n) for n in range(6)))
+    session = sender.session
+    sender.send(*(Publish("a", b"%d" % n) for n in range(6)), *last)
     sender.wire.abort()
     assert sender.over
-    assert len(payloads(peer.receive())) < 6
+    assert payloads(peer.receive()) == [b"%d" % n for n in range(6)]
+    assert session.gone is (Gone.LEFT if last else Gone.BROKEN)
+    assert room.noted.gone == [session]
     assert room.counters.connections == 1
+    assert room.sessions.find(7, "sender") is None
+
+
+def test_a_lost_connection_with_a_backlog_makes_way_for_the_next_of_its_device() -> None:
+    room = RoomFixture(turn_budget=1)
+    peer, sender = subscriber(room, "phone"), room.client("sender")
+    room.turn.pressed = True  # the stores do not keep up: what is put aside waits
+    sender.send(*(Publish("a", b"%d" % n) for n in range(6)))
+    sender.wire.abort()
+    room.turns.settle()
+    assert room.counters.connections == 2
+    former = sender.session
+    again = room.client("sender")
+    assert room.noted.gone == [former]
+    assert room.sessions.find(7, "sender") is again.session
+    assert room.counters.connections == 2
+    assert room.released == []
+    room.turn.relieve()
+    assert len(payloads(peer.receive())) == 1
 
 
 def test_a_backlog_of_a_client_that_does_not_read_is_worked_off_without_reading_more() -> None:

@@ -156,13 +156,19 @@ def test_a_topic_alias_does_not_lead_round_a_reserved_topic() -> None:
         assert peer.receive() == [Puback(1, ReasonCode.NOT_AUTHORIZED)]
 
 
-@pytest.mark.parametrize(("maximum", "alias", "topic"), [(0, 1, "a"), (2, 3, "a"), (2, 1, "")])
-def test_an_alias_that_was_not_offered_or_not_defined_closes_the_connection(
-    maximum: int, alias: int, topic: str
-) -> None:
+@pytest.mark.parametrize(("maximum", "alias", "topic"), [(0, 1, "a"), (2, 3, "a"), (2, 3, "")])
+def test_an_alias_that_was_not_offered_closes_the_connection(maximum: int, alias: int, topic: str) -> None:
+    """[MQTT-3.2.2-17], [MQTT-3.3.2-9]"""
     peer = RoomFixture(topic_alias_maximum=maximum).client("phone")
     peer.send(Publish(topic, b"x", properties={PropertyId.TOPIC_ALIAS: alias}))
     assert_closed(peer, ReasonCode.TOPIC_ALIAS_INVALID, "topic_alias_invalid")
+
+
+def test_an_alias_that_was_not_defined_is_a_protocol_error() -> None:
+    """Section 3.3.2.3.4"""
+    peer = RoomFixture(topic_alias_maximum=2).client("phone")
+    peer.send(Publish("", b"x", properties={PropertyId.TOPIC_ALIAS: 1}))
+    assert_closed(peer, ReasonCode.PROTOCOL_ERROR, "topic_alias_unknown")
 
 
 # --- subscribing ---------------------------------------------------------------------------------------
@@ -171,9 +177,11 @@ def test_an_alias_that_was_not_offered_or_not_defined_closes_the_connection(
 @pytest.mark.parametrize(
     ("filter", "reason"),
     [
-        ("$share/g/a", ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED),
         ("$SYS/#", ReasonCode.NOT_AUTHORIZED),
         ("$link/reply", ReasonCode.NOT_AUTHORIZED),
+        ("up/x", ReasonCode.NOT_AUTHORIZED),
+        ("event/+/shown", ReasonCode.NOT_AUTHORIZED),
+        ("group/#", ReasonCode.NOT_AUTHORIZED),
         ("a/b/c/d/e/f/g/h/i", ReasonCode.TOPIC_FILTER_INVALID),
     ],
 )
@@ -222,9 +230,29 @@ def test_the_filters_of_a_session_are_bounded_in_their_length_together(version: 
 
 def test_what_a_device_gets_anyway_it_may_ask_for() -> None:
     peer = RoomFixture(max_subscriptions=0).client("phone")
-    peer.send(Subscribe(1, [Subscription("push/#", 1), Subscription("group/+", 2)]))
-    assert peer.receive() == [Suback(1, [1, 1])]
+    peer.send(Subscribe(1, [Subscription("push/#", 1), Subscription("push/+", 0)]))
+    assert peer.receive() == [Suback(1, [1, 0])]
     assert peer.session.subscriptions is None
+
+
+def test_a_shared_subscription_is_refused_in_mqtt_5() -> None:
+    peer = RoomFixture().client("phone")
+    peer.send(Subscribe(1, [Subscription("$share/g/a", 1)]))
+    assert peer.receive() == [Suback(1, [ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED])]
+
+
+@pytest.mark.parametrize("filter", ["$share/x", "$share/g/a", "$share/", "$share/+/a"])
+def test_in_3_1_1_nothing_is_shared(filter: str) -> None:
+    """There `$share` is a first level like others: nobody shares `a`, and nobody publishes below it."""
+    room = RoomFixture()
+    peer = room.client("phone", MQTT_3_1_1)
+    peer.send(Subscribe(1, [Subscription(filter, 1)]))
+    assert peer.receive() == [Suback(1, [1])]
+    assert peer.session.subscriptions == {filter}
+    sender = room.client("sender")
+    sender.send(Publish("a", b"x"), Publish("$share/g/a", b"x", 1, packet_id=1))
+    assert sender.receive() == [Puback(1, ReasonCode.NOT_AUTHORIZED)]
+    assert peer.receive() == []
 
 
 def test_a_subscription_identifier_closes_the_connection() -> None:

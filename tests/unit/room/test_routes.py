@@ -159,6 +159,33 @@ async def test_a_publication_is_acknowledged_once_the_bus_has_it() -> None:
         assert payloads(there.receive()) == [b"x"]
 
 
+@pytest.mark.parametrize("last", [b"\xe0\x00", b"\x00\x00", None], ids=["a good-bye", "nonsense", "no more"])
+async def test_who_leaves_before_the_other_rooms_have_it_is_answered_first(last: bytes | None) -> None:
+    """[MQTT-4.3.2-4], [MQTT-3.8.4-1]"""
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
+        there = await b.subscriber("t")
+        hold = cluster.bus.hold("b")
+        publisher = a.client("p")
+        publisher.send(Publish("t", b"x", 1, packet_id=1), Subscribe(2, [Subscription("new", 1)]))
+        if last is None:
+            publisher.hang_up()
+        else:
+            publisher.bytes(last)
+        await cluster.settle()
+        assert publisher.receive() == []
+        assert not publisher.over
+        hold.set()
+        await cluster.pass_time(PATIENCE)
+        told = [Disconnect(ReasonCode.MALFORMED_PACKET)] if last == b"\x00\x00" else []
+        answers = publisher.receive()
+        assert sorted(answers[:2], key=repr) == [Puback(1), Suback(2, [1])]
+        assert answers[2:] == told
+        assert publisher.over
+        assert payloads(there.receive()) == [b"x"]
+        assert a.parts.counters.connections == 0
+
+
 async def test_answers_keep_the_order_of_the_publications() -> None:
     """[MQTT-4.6.0-2] One that is settled here does not overtake one that waits for another room."""
     async with Cluster() as cluster:

@@ -247,14 +247,11 @@ class Admission:
         return session
 
     def _session(self, caller: Caller, epoch: int) -> Session:
-        client, packet, app = caller.client, caller.packet, caller.app
+        packet, app = caller.packet, caller.app
         window = self._settings.inflight_window
         receive_maximum = get_int(packet.properties, PropertyId.RECEIVE_MAXIMUM)
         if receive_maximum is not None:
             window = min(window, receive_maximum)
-        largest = get_int(packet.properties, PropertyId.MAXIMUM_PACKET_SIZE)
-        if largest is not None:
-            client.limit(largest)
         # However old that is by now: it was looked up, or looked at, for this portion.
         known = self._apps.latest(app.app)
         if known is None:
@@ -267,7 +264,9 @@ class Admission:
         self._sessions.renew(tenant, known.generation)
         if app.generation < tenant.generation and app.device_secret != known.device_secret:
             raise BadToken("the token was signed with an earlier device secret of this app")
-        return Session(tenant, caller.device, epoch, window)
+        session = Session(tenant, caller.device, epoch, window)
+        session.expiry = get_int(packet.properties, PropertyId.SESSION_EXPIRY_INTERVAL) or 0
+        return session
 
     def _answer(
         self, caller: Caller, session: Session, arrival: Arrival | Exception | None, now: int
@@ -317,7 +316,6 @@ class Admission:
             PropertyId.MAXIMUM_QOS: 1,
             PropertyId.RETAIN_AVAILABLE: 1,
             PropertyId.MAXIMUM_PACKET_SIZE: settings.max_packet_size,
-            PropertyId.TOPIC_ALIAS_MAXIMUM: settings.topic_alias_maximum,
             PropertyId.SUBSCRIPTION_IDENTIFIER_AVAILABLE: 0,
             PropertyId.SHARED_SUBSCRIPTION_AVAILABLE: 0,
         }
@@ -325,6 +323,8 @@ class Admission:
             properties[PropertyId.SESSION_EXPIRY_INTERVAL] = (
                 0  # subscriptions end with the connection; pushes wait anyway
             )
+        if settings.topic_alias_maximum:
+            properties[PropertyId.TOPIC_ALIAS_MAXIMUM] = settings.topic_alias_maximum
         if granted != packet.keep_alive:
             properties[PropertyId.SERVER_KEEP_ALIVE] = granted
         if not packet.client_id:

@@ -1,9 +1,11 @@
 """Who a CONNECT is from: which app, which device, and whether the token says so."""
 
 import asyncio
+import re
 import uuid
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import quote
 
 from longline.errors import AppNotFound, BadToken, LonglineError, NotSupported
 from longline.model.apps import App, valid_app_name
@@ -17,6 +19,7 @@ from longline.saver.app_cache import AppCache
 # How the names of devices without credentials begin, and of no others in their app: anybody can be such a
 # device, and none of them can be one that was registered.
 ANONYMOUS: Final = "anonymous-"
+_UNNAMEABLE: Final = re.compile(r"[%/+#\x00-\x1f\x7f-\x9f]")  # `DEVICE_NAME` is without these, but for %
 
 
 class Authority:
@@ -41,7 +44,7 @@ class Authority:
         if packet.properties is not None and AUTHENTICATION_METHOD in packet.properties:
             raise UnknownMethod("no authentication method but user name and password")
         name = packet.username
-        anonymous = name is None and self.anonymous_app is not None
+        anonymous = not name and self.anonymous_app is not None
         if anonymous:
             name = self.anonymous_app
         if not name:
@@ -51,9 +54,7 @@ class Authority:
             raise AppNotFound
         device = packet.client_id
         if anonymous:
-            device = device or uuid.uuid4().hex
-            if not device.startswith(ANONYMOUS):
-                device = ANONYMOUS + device
+            device = anonymous_name(device or uuid.uuid4().hex)
         else:
             subject = token_device(app, packet.password)
             device = device or subject
@@ -64,6 +65,15 @@ class Authority:
         if not valid_device_name(device):
             raise BadDevice("the client identifier is not a valid device name")
         return app, device
+
+
+def anonymous_name(client_id: str) -> str:
+    """The device that an anonymous client is: its identifier, with what no name may have as URLs write it.
+
+    No two identifiers are one device, but that a client may as well say the prefix itself.
+    """
+    named = _UNNAMEABLE.sub(lambda found: quote(found[0], safe=""), client_id)
+    return named if named.startswith(ANONYMOUS) else ANONYMOUS + named
 
 
 class UnknownMethod(NotSupported):

@@ -15,6 +15,7 @@ from longline.mqtt.packets import Connect
 from longline.mqtt.reasons import ReasonCode
 from longline.room.counters import RoomCounters
 from longline.room.session.client import ClientConnection
+from longline.room.wire.unread import unread
 
 MOST: Final = 256  # CONNECTs worked on together
 LEAST: Final = 16  # the same, in a process that gets hardly any work done
@@ -99,7 +100,8 @@ def still_there(portion: Sequence[Asking]) -> list[Asking]:
     """Those who have not hung up, which the kernel knows before their transports do.
 
     To authenticate the others is work for nobody; and to bind them would take their sessions away from where
-    they went meanwhile.
+    they went meanwhile. Who has said more behind its CONNECT has not given up: it wants that taken, and may
+    send nothing else.
     """
     poll = select.poll()
     handles = []
@@ -114,10 +116,16 @@ def still_there(portion: Sequence[Asking]) -> list[Asking]:
     there = []
     for asking, handle in zip(portion, handles, strict=True):
         client, _ = asking
-        if handle in gone:
+        if handle in gone and not says_more(client):
             # Its transport is not read from meanwhile, and would not notice.
             client.wire.counters.closed.add("hung_up")
             client.abort()
         elif client.transport is not None:
             there.append(asking)
     return there
+
+
+def says_more(client: ClientConnection) -> bool:
+    """Whether something came behind the CONNECT of a client that has hung up."""
+    transport = client.transport
+    return client.link.held > 0 or (transport is not None and unread(transport) > 0)

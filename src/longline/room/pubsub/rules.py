@@ -6,13 +6,14 @@ peer: a reason code for MQTT 5, a stable code for the log and the metrics.
 
 from typing import Final, final
 
-from longline.model.topics import RESERVED
+from longline.model.topics import RESERVED, UNSUBSCRIBABLE
 from longline.mqtt.packets import Publish, Subscription
 from longline.mqtt.reasons import ReasonCode
 from longline.mqtt.topics import byte_length, is_shared, valid_filter
 from longline.room.session.session import Session
 
 _RESERVED: Final = RESERVED  # bound once: a name of another module is looked up each time
+_UNSUBSCRIBABLE: Final = UNSUBSCRIBABLE
 
 
 @final
@@ -31,11 +32,11 @@ class Refusal:
 QOS_2: Final = Refusal(  # [MQTT-3.2.2-11]
     ReasonCode.QOS_NOT_SUPPORTED, "qos_not_supported", "QoS 2 is not supported; CONNACK said so", True
 )
-ALIAS: Final = Refusal(
-    ReasonCode.TOPIC_ALIAS_INVALID,
-    "topic_alias_invalid",
-    "a topic alias that was not offered or not defined",
-    True,
+ALIAS: Final = Refusal(  # [MQTT-3.3.2-9]
+    ReasonCode.TOPIC_ALIAS_INVALID, "topic_alias_invalid", "a topic alias that was not offered", True
+)
+ALIAS_UNKNOWN: Final = Refusal(  # section 3.3.2.3.4
+    ReasonCode.PROTOCOL_ERROR, "topic_alias_unknown", "a topic alias that was not defined", True
 )
 RECEIVE_MAXIMUM: Final = Refusal(
     ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
@@ -58,7 +59,9 @@ SHARED: Final = Refusal(
     "shared subscriptions are not supported; CONNACK said so",
 )
 RESERVED_FILTER: Final = Refusal(
-    ReasonCode.NOT_AUTHORIZED, "topic_reserved", "topics that begin with $ are the platform's"
+    ReasonCode.NOT_AUTHORIZED,
+    "topic_reserved",
+    "this topic is the platform's: devices cannot subscribe to it",
 )
 BAD_FILTER: Final = Refusal(
     ReasonCode.TOPIC_FILTER_INVALID, "topic_filter_invalid", "not a topic filter, or one with too many levels"
@@ -114,14 +117,16 @@ class Rules:
             return TOO_DEEP
         return None
 
-    def subscription(self, session: Session, wanted: Subscription) -> Refusal | None:
+    def subscription(self, session: Session, wanted: Subscription, mqtt5: bool) -> Refusal | None:
         """Why a subscription is not taken; None when it is."""
         filter = wanted.filter
         if is_shared(filter):
-            return SHARED
-        if filter.startswith("$"):
+            if mqtt5:
+                return SHARED
+            # In 3.1.1 a filter like any other, for topics that nobody can publish to.
+        elif filter.startswith("$") or not subscribable(filter):
             return RESERVED_FILTER
-        if not valid_filter(filter, self.max_topic_levels):
+        if not valid_filter(filter, self.max_topic_levels, mqtt5):
             return BAD_FILTER
         held = session.subscriptions
         if held is not None and len(held) >= self.max_subscriptions and filter not in held:
@@ -141,3 +146,9 @@ def reserved(topic: str) -> bool:
     """Whether a topic or filter belongs to the platform by its first level."""
     end = topic.find("/")
     return (topic if end < 0 else topic[:end]) in _RESERVED
+
+
+def subscribable(filter: str) -> bool:
+    """Whether devices may subscribe there, if it belongs to the platform by its first level."""
+    end = filter.find("/")
+    return (filter if end < 0 else filter[:end]) not in _UNSUBSCRIBABLE

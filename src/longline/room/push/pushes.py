@@ -12,7 +12,6 @@ from longline.room.session.session import Attachment, Session
 from longline.room.session.window import ASK, LOOK, WRITE
 
 REFUSED: Final = 0x80  # reason codes from here on are failures, section 2.4
-PACKET_ID: Final = 2  # bytes that a packet identifier adds
 
 # Why a push that is only for who can take it now is dropped.
 BUSY: Final = "busy"  # other pushes go first, or there is no room
@@ -103,7 +102,7 @@ class Pushes:
         frames: Frames,
         position: int,
         broadcast: bool,
-        duplicate: bool,
+        sent_before: bool,
         now_ms: int,
     ) -> None:
         """Writes a push into a window that has room for it."""
@@ -111,7 +110,7 @@ class Pushes:
         session = attachment.session
         outlet = attachment.outlet
         frame = frames.of(outlet.version, now_ms, attachment.prefix)
-        if outlet.limited and not outlet.takes(len(frame.at_most_once) + PACKET_ID):
+        if outlet.limited and not outlet.takes(frame.size if message.qos else len(frame.at_most_once)):
             # [MQTT-3.1.2-24] a packet over the client's limit is not sent; nor is it worth keeping
             self.outcomes.dropped(session, position, broadcast, "too_large_for_client")
             return
@@ -121,7 +120,9 @@ class Pushes:
             outlet.write(frame.at_most_once)
             self.outcomes.acknowledged(push)
         else:
-            outlet.write(frame.with_id(session.window.identify(push), duplicate))
+            # [MQTT-4.3.2-2] what was sent in another session is sent for the first time in this one, under an
+            # identifier that nobody has seen: DUP is for a PUBLISH that is repeated [MQTT-3.3.1-3].
+            outlet.write(frame.with_id(session.window.identify(push), sent_before and session.resumed))
             self.outcomes.written(push)
 
     def acknowledge(self, session: Session, packet_id: int, reason: int) -> bool:

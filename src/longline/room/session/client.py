@@ -20,6 +20,7 @@ from longline.mqtt.packets import (
     UNSUBSCRIBE,
     Acknowledgement,
     Connect,
+    Disconnect,
     Packet,
     Pingresp,
     Puback,
@@ -33,19 +34,20 @@ from longline.mqtt.packets import (
     Unsuback,
     Unsubscribe,
 )
-from longline.mqtt.properties import SUBSCRIPTION_IDENTIFIER, TOPIC_ALIAS
+from longline.mqtt.properties import SESSION_EXPIRY_INTERVAL, SUBSCRIPTION_IDENTIFIER, TOPIC_ALIAS, get_int
 from longline.mqtt.reasons import ReasonCode
+from longline.mqtt.wire import PROTOCOL_ERROR
 from longline.room.counters import RoomCounters
 from longline.room.pubsub.fanout import Fanout
 from longline.room.pubsub.retainer import Retainer
 from longline.room.pubsub.rooms import NOT_YET
-from longline.room.pubsub.rules import ALIAS, RECEIVE_MAXIMUM, Rules, reserved
-from longline.room.push.pushes import Pushes
+from longline.room.pubsub.rules import ALIAS, ALIAS_UNKNOWN, RECEIVE_MAXIMUM, Refusal, Rules, reserved
+from longline.room.push.pushes import REFUSED, Pushes
 from longline.room.session.session import Attachment, Gone, Session
 from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
 from longline.room.wire.answers import Answer, Answers
-from longline.room.wire.connection import AGAIN, GO_ON, HOLD, WAIT, Connection, Wire, WireLimits
+from longline.room.wire.connection import AGAIN, GO_ON, HOLD, LAST, WAIT, Connection, Wire, WireLimits
 from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
 
@@ -132,7 +134,7 @@ class ClientConnection(Connection):
         elif kind == CONNECT:
             self._connect(cast(Connect, packet))
         elif kind == DISCONNECT:
-            self._disconnect()
+            return self._disconnect(cast(Disconnect, packet))
         elif kind in (PUBREC, PUBREL, PUBCOMP):
             self._stray(cast(Acknowledgement, packet))
         return GO_ON
@@ -153,7 +155,7 @@ class ClientConnection(Connection):
     # --- coming and going -------------------------------------------------------------------------
 
     def _connect(self, packet: Connect) -> None:
-        self.hear_out()
+        self.hear_out(packet)
         services = self.services
         redirect = services.redirect
         if redirect is None:
@@ -161,12 +163,20 @@ class ClientConnection(Connection):
         else:
             self.move(ReasonCode.USE_ANOTHER_SERVER, redirect(packet.username or "", packet.client_id), 0)
 
-    def _disconnect(self) -> None:
+    def _disconnect(self, packet: Disconnect) -> int:
+        if self.owes():
+            return LAST  # [MQTT-4.3.2-4], [MQTT-3.8.4-1]
         first = self.attachment
         if first is not None:
+            expiry = get_int(packet.properties, SESSION_EXPIRY_INTERVAL)
+            if expiry and not first.session.expiry:  # section 3.14.2.2.2
+                self.link.no_good_bye(PROTOCOL_ERROR, "DISCONNECT raises a session expiry of zero")
+                return GO_ON
             for attachment in first.every():
                 attachment.session.gone = Gone.LEFT
+        self.link.close()
         self.finish()
+        return GO_ON
 
     # --- publishing -------------------------------------------------------------------------------
 
@@ -184,26 +194,25 @@ class ClientConnection(Connection):
                 return GO_ON
             answers.awaited = True  # 3.1.1 knows no such bound
             return AGAIN
+        if packet.retain and packet.qos and services.retainer.full():
+            services.retainer.hold_up(self.go_on)
+            return AGAIN
         services.counters.messages_in += 1
         properties = packet.properties
-        if properties is not None and TOPIC_ALIAS in properties and not self._resolve(packet):
-            refusal = ALIAS
-        else:
+        refused: Refusal | None = None
+        if properties is not None and TOPIC_ALIAS in properties:
+            refused = self._resolve(packet)
+        if refused is None:
             refused = services.rules.publication(session, packet)
             if refused is None:
-                id = ""
-                if packet.retain:
-                    if packet.qos and services.retainer.full():
-                        services.retainer.hold_up(self.go_on)
-                        return AGAIN
-                    id = self._retain(session, packet)
+                id = self._retain(session, packet) if packet.retain else ""
                 reached = services.fanout.publish(self, session, packet, id)
                 if reached == NOT_YET:
                     return WAIT
                 if packet.qos == 1 and reached >= 0:
                     self._puback(packet.packet_id, 0 if reached else NO_SUBSCRIBERS)
                 return HOLD if services.turn.pressed else GO_ON
-            refusal = refused
+        refusal = refused
         if refusal.fatal and self.mqtt5:  # CONNACK has told it so, which that of 3.1.1 cannot
             self.fault(refusal.reason, refusal.code, refusal.message)
             return GO_ON
@@ -221,25 +230,22 @@ class ClientConnection(Connection):
         answer = self._owe(packet.packet_id, 2) if packet.qos else None
         return self.services.retainer.keep(self, session, packet, answer)
 
-    def _resolve(self, packet: Publish) -> bool:
+    def _resolve(self, packet: Publish) -> Refusal | None:
         """Section 3.3.2.3.4: an alias with a topic defines it, an alias without one uses it."""
-        properties = packet.properties
-        if properties is None:
-            return False
-        alias = properties[TOPIC_ALIAS]
-        if not isinstance(alias, int) or not 0 < alias <= self.services.rules.topic_alias_maximum:
-            return False
+        alias = get_int(packet.properties, TOPIC_ALIAS) or 0
+        if alias > self.services.rules.topic_alias_maximum:
+            return ALIAS
         extras = self.extras
         aliases = extras.aliases
         if packet.topic:
             if aliases is None:
                 aliases = extras.aliases = {}
             aliases[alias] = packet.topic
-            return True
-        if aliases is None or alias not in aliases:
-            return False
-        packet.topic = aliases[alias]
-        return True
+        elif aliases is None or alias not in aliases:
+            return ALIAS_UNKNOWN
+        else:
+            packet.topic = aliases[alias]
+        return None
 
     def published(self, packet: Publish, reached: int) -> None:
         """A publication with very many subscribers has reached them: the packets behind it are next."""
@@ -278,6 +284,8 @@ class ClientConnection(Connection):
         if answers.awaited and len(answers) < self.services.rules.receive_maximum:
             answers.awaited = False
             self.go_on()
+        if not self.owes():
+            self.answered()
 
     def _puback(self, packet_id: int, reason: int) -> None:
         answers = self._answers()
@@ -288,6 +296,10 @@ class ClientConnection(Connection):
         if answer is None:
             answer = answers.add(packet_id, 1)
         self.settle(answer, reason)
+
+    def owes(self) -> bool:
+        extras = self._extras
+        return extras is not None and (extras.answers is not None or extras.subacks > 0)
 
     def _answers(self) -> Answers | None:
         extras = self._extras
@@ -314,6 +326,8 @@ class ClientConnection(Connection):
         """A step of QoS 2, left from a session that the client had elsewhere: answered, so that it ends."""
         self.report("unknown_packet_id", "a step of QoS 2 for what was not sent")
         if packet.kind == PUBREC:
+            if packet.reason >= REFUSED:
+                return  # it has ended already [MQTT-4.3.3-4]
             self.send(Pubrel(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
         elif packet.kind == PUBREL:
             self.send(Pubcomp(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
@@ -335,10 +349,21 @@ class ClientConnection(Connection):
         suback = Suback(packet.packet_id, [self._enter(session, wanted) for wanted in packet.subscriptions])
         rooms = self.services.fanout.rooms
         if rooms is None or not rooms.told_first(self, suback):
-            self.subscribed(suback)
+            self._send_suback(suback)
+        else:
+            self.extras.subacks += 1
 
     def subscribed(self, suback: Suback) -> None:
-        """The other rooms have heard of a subscription, or cannot: what is retained follows the answer."""
+        """The other rooms have heard of a subscription, or cannot."""
+        self._send_suback(suback)
+        extras = self._extras
+        if extras is not None:
+            extras.subacks -= 1
+            if not self.owes():
+                self.answered()
+
+    def _send_suback(self, suback: Suback) -> None:
+        """What is retained follows the answer."""
         self.send(suback)
         session = self.session
         if session is not None:
@@ -346,7 +371,7 @@ class ClientConnection(Connection):
 
     def _enter(self, session: Session, wanted: Subscription) -> int:
         """Enters a subscription; returns the reason code for SUBACK: the QoS granted, or a refusal."""
-        refusal = self.services.rules.subscription(session, wanted)
+        refusal = self.services.rules.subscription(session, wanted, self.mqtt5)
         if refusal is not None:
             self.report(refusal.code, refusal.message)
             # Section 3.9.3 of 3.1.1 knows one failure only

@@ -49,17 +49,20 @@ class Session:
     """One device's session. Empty collections are None: most devices are idle, and there are millions.
 
     The store is the queue of pushes: how far the device has got with it, and what is in flight, is in
-    `window`.
+    `window`. `expiry` is the Session Expiry Interval that its client has asked for, in seconds; `resumed`:
+    whether CONNACK told of a session that was present.
     """
 
     __slots__ = (
         "attachment",
         "device",
         "epoch",
+        "expiry",
         "gone",
         "lost_before",
         "ordinal",
         "plain",
+        "resumed",
         "tenant",
         "window",
     )
@@ -72,7 +75,9 @@ class Session:
         self.attachment: Attachment | None = None  # while its client is connected
         self.ordinal = UNKNOWN  # until the store has told of the device
         self.lost_before = 0  # receipts that the room had lost when this session began
+        self.expiry = 0
         self.gone = Gone.BROKEN
+        self.resumed = False  # nothing of a session is kept for later yet
         self.plain: Plain | None = None  # while it has any of it
 
     @property

@@ -9,9 +9,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, final
 
-from longline.mqtt.link import Link, Phase, Role
+from longline.mqtt.link import NO_LIMIT, Link, Phase, Role
 from longline.mqtt.moving import MOVED_TOPIC, moved_notice, moved_properties
-from longline.mqtt.packets import MQTT_5_0, PUBLISH, Connack, Packet, Publish
+from longline.mqtt.packets import MQTT_5_0, PUBLISH, Connack, Connect, Packet, Publish
+from longline.mqtt.properties import MAXIMUM_PACKET_SIZE, Properties, get_int
 from longline.mqtt.reasons import ReasonCode
 from longline.room.counters import RoomCounters
 from longline.room.session.outlet import Outlet
@@ -23,19 +24,16 @@ from longline.telemetry.faults import Faults
 
 CLOSE_GRACE: Final = 5  # ticks that a closed connection gets to take its last bytes
 UNDER_WAY: Final = 1  # tick: part of the one under way is over already, and no deadline may come early
-MOVED_SIZE: Final = 64  # bytes that a DISCONNECT takes which names a server, besides that name
-
 FULL: Final = 16_384  # bytes unread, from where on a peer may not be able to send more
 
 EVERYBODY: Final = "everybody"  # instead of a peer's address, in the log
-
-NO_LIMIT: Final = 268_435_460  # bytes: the largest packet that the wire can express, section 2.1.4
 
 # What may follow a packet:
 GO_ON: Final = 0  # the next one
 WAIT: Final = 1  # nothing, until `go_on` is called
 HOLD: Final = 2  # nothing, until the stores keep up again
 AGAIN: Final = 3  # nothing, and it is not dealt with itself, until `go_on` is called
+LAST: Final = 4  # the same, until the client is owed no answer any more
 
 # Their members are looked up here, once, and compared by `is`: in compiled code the rest costs more than the
 # call.
@@ -96,7 +94,18 @@ class Wire:
 class Extras:
     """What few connections have: the others are idle, and there are millions."""
 
-    __slots__ = ("aliases", "answers", "backlog", "max_outgoing", "peer", "reported", "unread")
+    __slots__ = (
+        "aliases",
+        "answers",
+        "backlog",
+        "hung_up",
+        "leaving",
+        "max_outgoing",
+        "peer",
+        "reported",
+        "subacks",
+        "unread",
+    )
 
     def __init__(self) -> None:
         self.peer: str | None = None  # the address, only where connections are counted by address
@@ -105,6 +114,9 @@ class Extras:
         self.backlog: list[Packet] | None = None  # what has to wait; while there is one, nothing is read
         self.aliases: dict[int, str] | None = None  # the client's topic aliases
         self.answers: Answers | None = None  # while a PUBACK has to wait
+        self.subacks = 0  # that have to wait
+        self.hung_up = False  # the peer sends no more
+        self.leaving = False  # what is put aside waits for the answers that the client still gets
         self.unread = 0  # bytes that we had not read when its time was up last
 
 
@@ -142,7 +154,7 @@ class Connection(Outlet):
     # --- what the derived class does --------------------------------------------------------------
 
     def received(self, packet: Packet) -> int:
-        """Deals with a packet; returns what may follow it: GO_ON, WAIT, HOLD or AGAIN."""
+        """Deals with a packet; returns what may follow it: GO_ON, WAIT, HOLD, AGAIN or LAST."""
         raise NotImplementedError
 
     def flowing(self) -> None:
@@ -151,6 +163,10 @@ class Connection(Outlet):
 
     def lost(self) -> None:
         """The connection is gone."""
+        raise NotImplementedError
+
+    def owes(self) -> bool:
+        """Whether the client still has to be answered; `answered` is called when it was."""
         raise NotImplementedError
 
     # --- what the transport calls -----------------------------------------------------------------
@@ -172,7 +188,19 @@ class Connection(Outlet):
         self._take(self.link.feed(data, wire.wheel.now))
 
     def eof_received(self) -> bool:
-        return False  # the transport closes itself: MQTT has no half-closed connections
+        """The peer sends no more. What it sent before is dealt with and answered, and then we close.
+
+        MQTT knows no half-closed connections, so this is the end of one, if not yet its last packet.
+        """
+        if self.ended:
+            return False
+        if self.backlog is None and self.owes():
+            self._leave([])
+        if self.backlog is not None or self.link.phase is _CONNECTING:
+            self.extras.hung_up = True
+            return True  # the transport stays open (but that of TLS, which cannot)
+        self.flush()
+        return False
 
     def pause_writing(self) -> None:
         self.blocked = True
@@ -187,12 +215,18 @@ class Connection(Outlet):
         self.flowing()
 
     def connection_lost(self, error: Exception | None) -> None:
+        self.transport = None
+        self.wire.wheel.clear(self)
+        if self.backlog is None or self.ended:
+            self._end()
+        # Else what it sent before is dealt with first: to its peer, the connection may have ended in order.
+
+    def _end(self) -> None:
+        """Nothing more comes of this connection, which is gone."""
         wire = self.wire
         wire.counters.connections -= 1
-        wire.wheel.clear(self)
         self.ended = True
         self.link.closed()
-        self.transport = None
         extras = self._extras
         self._extras = None
         if extras is not None and extras.peer is not None:
@@ -221,6 +255,9 @@ class Connection(Outlet):
                 if follows == AGAIN:
                     self._put_aside(packets[done:])
                     return
+                if follows == LAST:
+                    self._leave(packets[done:])
+                    return
                 done += 1
                 turn.spent += 1
                 if follows != GO_ON:
@@ -233,11 +270,36 @@ class Connection(Outlet):
             self.wire.faults.note("room.packets", error)
             self.abort()
             return
+        if self.link.left or self.transport is None or self._extras is not None:
+            self._all_taken()
+
+    def _all_taken(self) -> None:
+        """All that was read is dealt with: whoever had its last word with it is answered."""
+        if self.ended:
+            return
         fault = self.link.fault
-        if fault is not None and not self.ended:
-            self.wire.counters.closed.add(fault.code)
-            self.report(fault.code, fault.message)
+        extras = self._extras
+        if fault is None and self.transport is not None and (extras is None or not extras.hung_up):
+            return
+        if self.owes():
+            self._leave([])
+        elif fault is not None:
+            self.fault(fault.reason, fault.code, fault.message)
+        else:
+            self.link.hung_up()
             self.finish()
+
+    def _leave(self, packets: list[Packet]) -> None:
+        """Puts what ends the connection aside until the client has its answers."""
+        self._put_aside(packets)
+        self.extras.leaving = True
+
+    def answered(self) -> None:
+        """Nothing is owed to the client any more."""
+        extras = self._extras
+        if extras is not None and extras.leaving:
+            extras.leaving = False
+            self.go_on()
 
     def _put_aside(self, packets: list[Packet]) -> None:
         self.extras.backlog = packets
@@ -250,10 +312,9 @@ class Connection(Outlet):
             return
         packets = extras.backlog
         extras.backlog = None
-        if self.transport is not None:
-            self.link.last_heard = self.wire.wheel.now  # who was not read from could not be heard
-            self._listen()
-            self._take(packets)
+        self.link.last_heard = self.wire.wheel.now  # who was not read from could not be heard
+        self._listen()
+        self._take(packets)
 
     def _listen(self) -> None:
         """Reads from the transport, or does not.
@@ -274,14 +335,12 @@ class Connection(Outlet):
     def ready(self) -> bool:
         return not self.blocked and self.link.phase is _OPEN
 
-    def limit(self, size: int) -> None:
-        """The client takes no packets with more bytes."""
-        self.extras.max_outgoing = size
-        self.limited = True
-
     def takes(self, size: int) -> bool:
+        return size <= self._max_outgoing()
+
+    def _max_outgoing(self) -> int:
         extras = self._extras
-        return extras is None or size <= extras.max_outgoing
+        return NO_LIMIT if extras is None else extras.max_outgoing
 
     def write(self, data: bytes) -> None:
         link = self.link
@@ -300,7 +359,15 @@ class Connection(Outlet):
         link = self.link
         if link.phase is _CLOSING or link.phase is _CLOSED:
             return
-        link.send(packet)
+        if not self.limited:
+            link.send(packet)
+        elif not link.send(packet, self._max_outgoing()):
+            self.fault(
+                ReasonCode.PACKET_TOO_LARGE,
+                "answer_too_large",
+                "the client takes no packet as large as its answer",
+            )
+            return
         if not self.touched:
             self.touched = True
             self.wire.turn.touch(self)
@@ -322,9 +389,13 @@ class Connection(Outlet):
 
     # --- opening ----------------------------------------------------------------------------------
 
-    def hear_out(self) -> None:
+    def hear_out(self, packet: Connect) -> None:
         """A CONNECT came in: nothing more is read until `accept` or `refuse`."""
         self.mqtt5 = self.link.version == MQTT_5_0
+        largest = get_int(packet.properties, MAXIMUM_PACKET_SIZE)
+        if largest is not None:
+            self.extras.max_outgoing = largest
+            self.limited = True
         self._listen()
 
     def accept(self, connack: Connack, keep_alive: int) -> None:
@@ -336,6 +407,7 @@ class Connection(Outlet):
             self.wire.wheel.clear(self)
         self.send(connack)
         self._listen()
+        self.link.last_heard = self.wire.wheel.now  # as in `go_on`
         self._take(self.link.resume())
 
     def refuse(self, reason: ReasonCode, code: str, message: str) -> None:
@@ -353,16 +425,18 @@ class Connection(Outlet):
     def close(self, reason: ReasonCode, code: str) -> None:
         if not self.ended:
             self.wire.counters.closed.add(code)
-            self.link.close(reason)
+            self._say_last(reason, None)
             self.finish()
+
+    def _say_last(self, reason: ReasonCode, properties: Properties | None) -> None:
+        self.link.close(reason, properties, self._max_outgoing())
 
     def move(self, reason: ReasonCode, server: str | None, after_ms: int) -> None:
         if self.ended:
             return
         self.wire.counters.closed.add("moved")
         if self.link.version == MQTT_5_0:
-            fits = self.takes(len(server or "") + MOVED_SIZE)
-            self.link.close(reason, moved_properties(server, after_ms) if fits else None)
+            self._say_last(reason, moved_properties(server, after_ms))
         else:
             if self.link.phase is _OPEN:
                 self.link.send(Publish(MOVED_TOPIC, moved_notice(server, after_ms)))
@@ -386,18 +460,22 @@ class Connection(Outlet):
 
     def finish(self) -> None:
         """The last word is said: it goes out, and then the transport is closed."""
-        self.ended = True
-        self.flush()
         transport = self.transport
         if transport is not None:
+            self.ended = True
+            self.flush()
             transport.close()
             self.wire.wheel.set(self, CLOSE_GRACE)
+        elif not self.ended:
+            self._end()
 
     def abort(self) -> None:
-        self.ended = True
         transport = self.transport
         if transport is not None:
+            self.ended = True
             transport.abort()
+        elif not self.ended:
+            self._end()
 
     def _spoke(self) -> bool:
         """Whether a client that is not read from has said something since its time was up last.
