@@ -44,6 +44,7 @@ class FakeSaver:
         self.work = 0  # messages that are over
         self.retained_messages: dict[tuple[int, str], Publication] = {}
         self.unretained: dict[str, str] = {}  # topics that are refused, and why
+        self.poison: set[str] = set()  # topics that nobody foresaw
         # What it was told.
         self.looked_up: list[str] = []
         self.submitted: list[list[Submission]] = []
@@ -137,6 +138,8 @@ class FakeSaver:
     async def keep_retained(self, batch: Sequence[Retain]) -> list[str | None]:
         self.kept.append(list(batch))
         await self._enter("keep_retained")
+        if any(item.publication.topic in self.poison for item in batch):
+            raise ValueError("what nobody foresaw")
         codes = [self.unretained.get(item.publication.topic) for item in batch]
         for item, code in zip(batch, codes, strict=True):
             if code is None:
@@ -149,6 +152,8 @@ class FakeSaver:
     async def find_retained(self, batch: Sequence[FindRetained]) -> list[RetainedPage]:
         self.found.append(list(batch))
         await self._enter("find_retained")
+        if any(find.filter in self.poison for find in batch):
+            raise ValueError("what nobody foresaw")
         return [self._page(find) for find in batch]
 
     def _page(self, find: FindRetained) -> RetainedPage:

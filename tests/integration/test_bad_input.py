@@ -246,7 +246,6 @@ async def test_a_will_is_refused(attacked: Attacked, version: int) -> None:
 
 NOT_YET: dict[str, tuple[Publish, int]] = {
     "qos_not_supported": (Publish("a", b"x", 2, packet_id=1), 0x9B),
-    "retain_not_supported": (Publish("a", b"x", 1, retain=True, packet_id=1), 0x9A),
 }
 
 

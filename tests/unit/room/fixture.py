@@ -7,7 +7,7 @@ connection and its like may be compiled, and compiled classes can be neither sub
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -259,8 +259,10 @@ class RoomFixture:
         receive_maximum: int = 1000,
         max_topic_levels: int = 8,
         topic_alias_maximum: int = 0,
+        retained_limit: int = 1000,
         admits: Callable[[Connection], bool] = lambda connection: True,
         pubsub: bool = True,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.turns = Turns()
         self.noted = Noted()
@@ -277,7 +279,13 @@ class RoomFixture:
         )
         self.saver = FakeSaver()
         self.retainer = Retainer(
-            self.saver.retained, self.counters, self.turn, self.faults, clock=lambda: self.wall
+            self.saver.retained,
+            self.counters,
+            self.turn,
+            self.faults,
+            limit=retained_limit,
+            clock=lambda: self.wall,
+            sleep=sleep,
         )
         self.pushes = Pushes(self.counters, self.noted, self.noted)
         self.sessions = Sessions(self.counters, self.faults, self.fanout, self.pushes, self.noted.departed)

@@ -85,6 +85,17 @@ async def test_a_message_that_expires_says_between_rooms_when_it_was_published()
         assert before <= ats[1] <= wall_clock()
 
 
+async def test_other_rooms_are_told_under_which_id_a_message_is_retained() -> None:
+    """So that a subscriber there does not get it twice."""
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
+        await b.subscriber("t")
+        a.client("p").send(Publish("t", b"kept", retain=True), Publish("t", b"not kept"))
+        await cluster.settle()
+        sent = [command for _, command in cluster.bus.sent if isinstance(command, Forward)]
+        assert [(command.payload, len(command.id)) for command in sent] == [(b"kept", 36), (b"not kept", 0)]
+
+
 async def test_properties_travel_on_and_aliases_stay() -> None:
     async with Cluster() as cluster:
         a, b = await cluster.room("a"), await cluster.room("b")

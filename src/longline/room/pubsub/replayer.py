@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 from longline.errors import LonglineError
 from longline.flow.batcher import Batcher, Retry
 from longline.model.pubsub import Publication
-from longline.model.times import wall_clock
 from longline.mqtt.packets import Publish
 from longline.mqtt.properties import MESSAGE_EXPIRY, Properties, unpack_message_properties
 from longline.room.pubsub.fanout import Fanout
@@ -83,7 +82,7 @@ class Replayer:
         """Reads for these sessions; returns those for which the store did not answer."""
         # What was published here before they subscribed is to be found.
         await self._retainer.settled()
-        now = wall_clock()
+        now = self._fanout.clock()
         share = max(1, BATCH // len(sessions))
         readings = [
             reading
@@ -195,9 +194,12 @@ class Replayer:
         ):
             return 0
         message = messages.get(publication.id)
-        if message is None:
-            message = messages[publication.id] = retained(publication, self._fanout.clock)
-        self._fanout.replay(session, message, min(publication.qos, replay.qos))
+        try:
+            if message is None:
+                message = messages[publication.id] = retained(publication, self._fanout.clock)
+            self._fanout.replay(session, message, min(publication.qos, replay.qos))
+        except Exception as error:  # this one is no good: those behind it are
+            self._faults.note(PLACE, error)
         return 1
 
 

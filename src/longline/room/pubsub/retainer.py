@@ -77,7 +77,8 @@ class Retainer:
         self._clock = clock
         self._sleep = sleep
         self._ids = MessageIds()
-        self._size = 0  # bytes that wait
+        self._count = 0  # messages that wait, and
+        self._size = 0  # their bytes
         self._queue: Batcher[Keeping] = Batcher(
             "room.retained", self._keep, faults=faults, limit=1 << 30, batch=BATCH, retry=RETRY, sleep=sleep
         )
@@ -85,11 +86,11 @@ class Retainer:
 
     def waiting(self) -> int:
         """How many the store does not have yet."""
-        return len(self._queue)
+        return self._count
 
     def full(self) -> bool:
         """Whether a message should be dropped, or its publisher wait."""
-        return self._size >= self._limit_bytes or len(self._queue) >= self._limit
+        return self._size >= self._limit_bytes or self._count >= self._limit
 
     def hold_up(self, go_on: Callable[[], None]) -> None:
         """Has a publisher go on when there is room again."""
@@ -120,6 +121,7 @@ class Retainer:
             self._counters.retained_lost += 1
         else:
             keeping = Keeping(Retain(session.tenant.app, publication, now), publisher, answer)
+            self._count += 1
             self._size += keeping.size
             self._queue.add(keeping)
         return publication.id
@@ -141,6 +143,7 @@ class Retainer:
 
     async def _keep(self, batch: Sequence[Keeping]) -> None:
         codes = await self._codes(batch)
+        self._count -= len(batch)
         self._size -= sum(keeping.size for keeping in batch)
         for keeping, code in zip(batch, codes, strict=True):
             try:
