@@ -17,6 +17,7 @@ from longline.node.embedded import embedded
 from longline.settings import load
 from tests.integration.server_process import free_ports
 from tests.waiting import WITHIN
+from tests.words import without_words
 
 
 class LiveNode:
@@ -74,6 +75,7 @@ class RawClient:
         self._writer = writer
         self._decoder = Decoder(1 << 20, version, False)
         self._packets: list[Packet] = []
+        self.reasons: list[str] = []  # the words in which it was told why
         self.version = version
 
     @classmethod
@@ -88,7 +90,7 @@ class RawClient:
         self.bytes(b"".join(encode(packet, self.version) for packet in packets))
 
     async def receive(self) -> Packet | None:
-        """The next packet; None when the server has closed."""
+        """The next packet, without words; None when the server has closed."""
         async with asyncio.timeout(WITHIN):
             while not self._packets:
                 try:
@@ -99,7 +101,9 @@ class RawClient:
                     return None
                 self._packets = self._decoder.feed(data)
                 assert self._decoder.fault is None, self._decoder.fault
-        return self._packets.pop(0)
+        packet = self._packets.pop(0)
+        self.reasons += without_words(packet)
+        return packet
 
     async def rest(self) -> list[Packet]:
         """Everything up to the server's close."""

@@ -216,8 +216,7 @@ def _long_length(data: bytes, pos: int) -> tuple[int, int]:
 def payload_is_as_declared(payload: bytes, properties: Properties | None) -> bool:
     """Whether a payload that its Payload Format Indicator calls text is UTF-8, section 3.3.2.3.2.
 
-    Receivers may check it, and answer 0x99. The decoder does not: it is a cost for each message that only
-    some want.
+    Receivers may check it, and answer 0x99. The decoder does not: that answer is not one to a bad packet.
     """
     if properties is None or properties.get(PAYLOAD_FORMAT_INDICATOR) != 1:
         return True

@@ -286,6 +286,16 @@ class Subscription(Value):
         self.retain_as_published = retain_as_published
         self.retain_handling = retain_handling
 
+    @property
+    def options(self) -> int:
+        """The options as the byte of MQTT 5."""
+        return (
+            self.qos
+            | (4 if self.no_local else 0)
+            | (8 if self.retain_as_published else 0)
+            | self.retain_handling << 4
+        )
+
     def fields(self) -> dict[str, object]:
         return {
             "filter": self.filter,

@@ -72,8 +72,10 @@ SUBSCRIPTION_IDENTIFIER: Final = 0x0B
 SESSION_EXPIRY_INTERVAL: Final = 0x11
 AUTHENTICATION_METHOD: Final = 0x15
 AUTHENTICATION_DATA: Final = 0x16
+REQUEST_PROBLEM_INFORMATION: Final = 0x17
 REASON_STRING: Final = 0x1F
 MAXIMUM_PACKET_SIZE: Final = 0x27
+TOPIC_ALIAS_MAXIMUM: Final = 0x22
 TOPIC_ALIAS: Final = 0x23
 USER_PROPERTY: Final = 0x26
 
@@ -377,6 +379,16 @@ def pack_message_properties(properties: Properties | None) -> bytes:
     while framed[start - 1] & 0x80:  # the length, section 1.5.5
         start += 1
     return framed[start:]
+
+
+def pack_subscription_identifier(identifier: int) -> bytes:
+    """A subscription identifier as a property of PUBLISH."""
+    return b"\x0b" + write_varint(identifier)
+
+
+def pack_topic_alias(alias: int) -> bytes:
+    """A topic alias as a property of PUBLISH."""
+    return b"\x23" + write_u16(alias)
 
 
 def _write_value(row: PropertyRow, value: int | str | bytes | tuple[str, str]) -> bytes:

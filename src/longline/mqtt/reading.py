@@ -196,8 +196,8 @@ def _read_options(filter: str, options: int, version: int) -> Subscription:
     reserved = 0xC0 if version == MQTT_5_0 else 0xFC
     if options & reserved:
         raise malformed("a reserved bit of the subscription options is set")  # [MQTT-3.8.3-5]
-    if qos == 3 or options & 0x30 == 0x30:
-        raise protocol_error("a subscription asks for a QoS or retain handling of 3")  # section 3.8.3.1
+    if qos == 3 or options & 0x30 == 0x30:  # section 3.8.3.1; 3.1.1, [MQTT-3.8.3-4] there
+        raise protocol_error("a subscription asks for a QoS or retain handling of 3")
     no_local = options & 4 != 0  # a reserved bit of 3.1.1
     if no_local and is_shared(filter):
         raise protocol_error("a shared subscription asks for no local")  # [MQTT-3.8.3-4]

@@ -197,11 +197,12 @@ def _publish_head(first: int, topic: bytes, rest: int) -> bytes:
 class PublishFrame:
     """One message, written once for every receiver that speaks the same version.
 
-    Receivers differ in the packet identifier alone (and in QoS 0, which has none), so only that is spliced
-    in. `qos` is that of the message; a receiver who was granted less takes `at_most_once`.
+    Most receivers differ in the packet identifier alone (and in QoS 0, which has none), so only that is
+    spliced in. `qos` is that of the message; a receiver who was granted less takes `at_most_once`. For those
+    who are to get more properties than others, or an alias for the topic, there is `extended`.
     """
 
-    __slots__ = ("_at_most_once", "_head", "_retain", "_tail", "_topic")
+    __slots__ = ("_at_most_once", "_first", "_head", "_payload", "_properties", "_topic")
 
     def __init__(
         self,
@@ -212,12 +213,20 @@ class PublishFrame:
         properties: Properties | None,
         version: int,
     ) -> None:
-        name = _topic_bytes(topic, properties, version)
-        tail = payload if version != MQTT_5_0 else _message_properties(properties) + payload
-        self._head = _publish_head(_publish_flags(qos, retain), name, len(tail) + 2) if qos else b""
-        self._tail = tail
-        self._topic = name
-        self._retain = retain
+        self._set(
+            _publish_flags(qos, retain),
+            _topic_bytes(topic, properties, version),
+            _message_properties(properties) if version == MQTT_5_0 else b"",
+            payload,
+        )
+
+    def _set(self, first: int, topic: bytes, properties: bytes, payload: bytes) -> None:
+        self._first = first
+        self._topic = topic
+        self._properties = properties  # with their length before them; empty in 3.1.1
+        self._payload = payload
+        size = len(properties) + len(payload) + 2
+        self._head = _publish_head(first, topic, size) if first & 6 else b""
         self._at_most_once = b""  # made when the first receiver asks: most messages need one form only
 
     @property
@@ -225,15 +234,32 @@ class PublishFrame:
         """The bytes at QoS 0."""
         whole = self._at_most_once
         if not whole:
-            tail = self._tail
-            whole = _publish_head(_publish_flags(0, self._retain), self._topic, len(tail)) + tail
+            properties, payload = self._properties, self._payload
+            size = len(properties) + len(payload)
+            whole = _publish_head(self._first & 0xF9, self._topic, size) + properties + payload
             self._at_most_once = whole
         return whole
 
     @property
     def size(self) -> int:
-        """How many bytes it has at QoS 1 or 2, with an identifier."""
-        return len(self._head) + 2 + len(self._tail)
+        """How many bytes it has at its QoS, with an identifier at 1 and 2."""
+        head = len(self._head)
+        return head + 2 + len(self._properties) + len(self._payload) if head else len(self.at_most_once)
+
+    def extended(self, properties: bytes, named: bool = True) -> "PublishFrame":
+        """The same with more properties, MQTT 5 only: encoded, without their length.
+
+        Unless it is `named`, an alias among them stands for the topic [MQTT-3.3.2-1].
+        """
+        held = self._properties
+        start = 1
+        while held[start - 1] & 0x80:
+            start += 1
+        size = len(held) - start + len(properties)
+        frame = PublishFrame("t", b"", 0, False, None, MQTT_5_0)
+        joined = write_varint(size) + properties + held[start:]
+        frame._set(self._first, self._topic if named else b"", joined, self._payload)
+        return frame
 
     def with_id(self, packet_id: int, dup: bool = False) -> bytes:
         """The bytes at QoS 1 or 2 with this packet identifier; `dup` when they may have been sent before."""
@@ -242,7 +268,7 @@ class PublishFrame:
             raise LocalProtocolError("a message of QoS 0 has no packet identifier")  # [MQTT-2.2.1-2]
         if dup:
             head = (head[0] | 8).to_bytes(1, "big") + head[1:]  # [MQTT-3.3.1-1]
-        return head + write_packet_id(packet_id) + self._tail
+        return head + write_packet_id(packet_id) + self._properties + self._payload
 
 
 def _acknowledgement(packet: Acknowledgement, version: int) -> bytes:
@@ -279,8 +305,7 @@ def _subscribe(packet: Subscribe, version: int) -> bytes:
         if version == MQTT_5_0:
             if wanted.no_local and is_shared(wanted.filter):
                 raise LocalProtocolError("a shared subscription cannot be no local")  # [MQTT-3.8.3-4]
-            options |= wanted.retain_handling << 4
-            options |= (4 if wanted.no_local else 0) | (8 if wanted.retain_as_published else 0)
+            options = wanted.options
         parts.append(options.to_bytes(1, "big"))
     return _framed(0x82, b"".join(parts))
 

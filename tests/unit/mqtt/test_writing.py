@@ -19,7 +19,7 @@ from longline.mqtt.packets import (
     Unsubscribe,
     Will,
 )
-from longline.mqtt.properties import Properties
+from longline.mqtt.properties import Properties, pack_subscription_identifier, pack_topic_alias
 from longline.mqtt.properties import PropertyId as P
 from longline.mqtt.reasons import ReasonCode as R
 
@@ -105,6 +105,34 @@ def test_a_frame_is_what_encode_would_have_written(version: int, retain: bool, s
         whole = encode(Publish("push/1", payload, 0, retain, properties=properties), version)
         assert frame.at_most_once == whole
         assert frame.at_most_once is frame.at_most_once
+
+
+EXTRA: list[tuple[bytes, bool, Properties]] = [
+    (pack_subscription_identifier(1), True, {P.SUBSCRIPTION_IDENTIFIER: [1]}),
+    (
+        pack_subscription_identifier(268_435_455) + pack_subscription_identifier(7),
+        True,
+        {P.SUBSCRIPTION_IDENTIFIER: [268_435_455, 7]},
+    ),
+    (pack_topic_alias(9), True, {P.TOPIC_ALIAS: 9}),
+    (pack_topic_alias(9), False, {P.TOPIC_ALIAS: 9}),
+]
+
+
+@pytest.mark.parametrize(("packed", "named", "extra"), EXTRA)
+@pytest.mark.parametrize("qos", [0, 1, 2])
+@pytest.mark.parametrize("held", [0, 1, 118, 122, 123, 124, 125, 126, 127, 128, 16_000, 16_380])
+def test_a_message_with_properties_of_its_receivers_own_is_as_if_it_had_come_with_them(
+    qos: int, held: int, packed: bytes, named: bool, extra: Properties
+) -> None:
+    """However many there were: their length takes one byte, two or three."""
+    properties: Properties = {P.CONTENT_TYPE: "x" * held} if held else {}
+    frame = PublishFrame("t", b"payload", qos, True, properties, 5).extended(packed, named)
+    topic = "t" if named else ""
+    expected = Publish(topic, b"payload", qos, True, False, 5 if qos else 0, {**extra, **properties})
+    raw = frame.with_id(5) if qos else frame.at_most_once
+    assert Decoder(1 << 20, 5, False).feed(raw) == [expected]
+    assert frame.size == len(raw)
 
 
 def test_a_frame_of_qos_0_takes_no_identifier() -> None:

@@ -32,6 +32,7 @@ from longline.room.wire.connection import Connection, WireLimits
 from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
 from tests.fakes.saver import FakeSaver
+from tests.words import without_words
 
 APP = 7
 NOW_MS = 1_800_000_000_000
@@ -196,6 +197,7 @@ class Peer:
         self.connection = ClientConnection(room.services)
         self.wire = FakeTransport(room.turns, address)
         self.wire.protocol = self.connection
+        self.reasons: list[str] = []  # the words in which it was told why, in all packets so far
         self._decoder = Decoder(1 << 28, version, False)
         self._read = 0
         # A transport by shape: asyncio calls it the same way.
@@ -215,12 +217,14 @@ class Peer:
             self.wire.close()
 
     def unread(self) -> list[Packet]:
-        """What the server has written since the last look, without running the loop."""
+        """What the server has written since the last look, without running the loop and without words."""
         packets: list[Packet] = []
         for data in self.wire.writes[self._read :]:
             packets += self._decoder.feed(data)
         self._read = len(self.wire.writes)
         assert self._decoder.fault is None, self._decoder.fault
+        for packet in packets:
+            self.reasons += without_words(packet)
         return packets
 
     def receive(self) -> list[Packet]:

@@ -294,11 +294,9 @@ async def test_connack_says_what_there_is_and_what_there_is_not() -> None:
         assert not connack.session_present
         assert connack.properties == {
             PropertyId.RECEIVE_MAXIMUM: 9,
-            PropertyId.MAXIMUM_QOS: 1,
             PropertyId.RETAIN_AVAILABLE: 1,
             PropertyId.MAXIMUM_PACKET_SIZE: 5000,
             PropertyId.TOPIC_ALIAS_MAXIMUM: 3,
-            PropertyId.SUBSCRIPTION_IDENTIFIER_AVAILABLE: 0,
             PropertyId.SHARED_SUBSCRIPTION_AVAILABLE: 0,
             PropertyId.SESSION_EXPIRY_INTERVAL: 0,
         }

@@ -82,7 +82,7 @@ def test_plain_messages_come_with_the_prefix_and_wait_for_the_window_they_share(
     room = RoomFixture()
     peer = room.client("phone", window=1)
     guest = attached(room, peer)
-    room.fanout.subscribe(guest, "rain", 1, False)
+    room.fanout.subscribe(guest, Subscription("rain", 1))
     peer.send(Subscribe(1, [Subscription("rain", 1)]))
     peer.receive()
     sender, stranger = room.client("sender"), room.client("stranger")

@@ -300,7 +300,8 @@ async def test_a_message_that_cannot_be_relayed_is_given_up_and_its_publisher_go
     publisher.connection.extras.backlog = []
     task = asyncio.create_task(relay.run())
     for number, node in enumerate(("a", "bad", "b"), 1):
-        owed = Owed(publisher.connection, publisher.connection.owe(number), True)
+        packet = Publish("t", b"x", 1, packet_id=number)
+        owed = Owed(publisher.connection, publisher.connection.owe(packet), True)
         relay.put([node], Forward(7, "t", b"x", 1, b""), owed)
     await settle()
     assert [node for node, _ in bus.sent] == ["a", "b"]

@@ -238,7 +238,7 @@ def test_filters_that_take_long_to_match_are_work_of_the_turn_and_hold_up_no_pin
     room = RoomFixture(turn_budget=1000, max_subscriptions=600, max_topic_levels=16)
     listener = room.client("listener")
     for path in itertools.product("a+", repeat=9):
-        room.fanout.subscribe(listener.session, "/".join(path) + "/#", 0, False)
+        room.fanout.subscribe(listener.session, Subscription("/".join(path) + "/#"))
     senders = [room.client(f"s{number}") for number in range(10)]
     other = room.client("other")
     for number, sender in enumerate(senders):

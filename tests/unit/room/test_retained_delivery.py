@@ -63,6 +63,24 @@ async def test_it_comes_with_the_lower_of_the_two_qos(kept: int, granted: int, d
         assert got.retain
 
 
+async def test_it_comes_with_qos_2_and_the_identifier_of_its_subscription() -> None:
+    """[MQTT-3.3.4-3]: that of the subscription that it is sent for, also where others match."""
+    async with RetainingRoom() as room:
+        room.has("a", qos=2)
+        room.has("b", qos=2)
+        peer = room.client("phone")
+        one: Properties = {PropertyId.SUBSCRIPTION_IDENTIFIER: [1]}
+        two: Properties = {PropertyId.SUBSCRIPTION_IDENTIFIER: [2]}
+        peer.send(Subscribe(1, [Subscription("a", 2)], one), Subscribe(2, [Subscription("#", 1)], two))
+        got = await room.published(peer)
+        seen = [(packet.topic, packet.qos, packet.retain, packet.properties) for packet in got]
+        assert sorted(seen, key=str) == [
+            ("a", 1, True, two),
+            ("a", 2, True, one),
+            ("b", 1, True, two),
+        ]
+
+
 async def test_properties_go_on_and_what_is_left_of_its_time() -> None:
     """[MQTT-3.3.2-6]"""
     async with RetainingRoom() as room:
@@ -131,8 +149,8 @@ async def test_it_comes_with_the_prefix_of_the_sessions_app() -> None:
         guest.window.open(0, False)
         room.parts.sessions.attach(guest, peer.connection, "@news/", peer.connection.attachment)
         room.has("a", b"x")
-        room.parts.fanout.subscribe(guest, "a", 1, False)
-        room.parts.fanout.begin_replay(guest, "a", 1, False)
+        room.parts.fanout.subscribe(guest, Subscription("a", 1))
+        room.parts.fanout.begin_replay(guest, "a")
         room.parts.fanout.replayed(guest)
         (got,) = await room.published(peer)
         assert got.topic == "@news/a"

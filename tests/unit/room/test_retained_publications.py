@@ -12,7 +12,10 @@ from longline.mqtt.packets import (
     Pingreq,
     Pingresp,
     Puback,
+    Pubcomp,
     Publish,
+    Pubrec,
+    Pubrel,
     Subscribe,
     Subscription,
 )
@@ -73,6 +76,31 @@ async def test_who_subscribes_already_gets_it_at_once_and_without_the_flag(versi
         assert (got.payload, got.qos, got.retain) == (b"x", 1, False)
 
 
+@pytest.mark.parametrize("retain", [False, True])
+async def test_who_wants_the_flag_as_published_gets_it_so(retain: bool) -> None:
+    """[MQTT-3.3.1-12], [MQTT-3.3.1-13]; also what waits for the window, and what expires"""
+    async with RetainingRoom() as room:
+        flagged, plain = room.client("flagged", window=1), room.client("plain", window=1)
+        flagged.send(Subscribe(1, [Subscription("#", 1, retain_as_published=True)]))
+        plain.send(Subscribe(1, [Subscription("#", 1)]))
+        await room.settle()
+        expiry: Properties = {PropertyId.MESSAGE_EXPIRY_INTERVAL: 60}
+        room.client("sender").send(
+            Publish("a", b"1", 1, retain, packet_id=1),
+            Publish("a", b"2", 1, retain, packet_id=2, properties=expiry),
+            Publish("a", b"3", 0, retain),
+        )
+        room.parts.wall += 20_000
+        got = await room.everything(flagged)
+        assert [(packet.payload, packet.retain) for packet in got] == [
+            (b"1", retain),
+            (b"3", retain),
+            (b"2", retain),
+        ]
+        assert got[2].properties == {PropertyId.MESSAGE_EXPIRY_INTERVAL: 40}
+        assert {packet.retain for packet in await room.everything(plain)} == {False}
+
+
 async def test_an_empty_payload_ends_what_is_kept_and_goes_to_who_subscribes() -> None:
     """[MQTT-3.3.1-6], [MQTT-3.3.1-7]"""
     async with RetainingRoom() as room:
@@ -107,6 +135,36 @@ async def test_a_publication_is_acknowledged_once_it_is_committed_and_in_its_tur
         nobody = ReasonCode.NO_MATCHING_SUBSCRIBERS if version == MQTT_5_0 else 0
         assert await room.receive(phone) == [Puback(2), Puback(3, nobody), Puback(4, nobody)]
         assert phone.connection.owing() == 0
+
+
+@VERSIONS
+async def test_one_with_qos_2_has_its_pubrec_when_it_is_committed(version: int) -> None:
+    async with RetainingRoom() as room:
+        hold = room.store.hold("keep_retained")
+        phone = room.client("phone", version)
+        packet = Publish("a", b"1", 2, retain=True, packet_id=1)
+        phone.send(packet, packet, Publish("a", b"2", 2, packet_id=2))
+        assert await room.receive(phone) == []
+        hold.set()
+        nobody = ReasonCode.NO_MATCHING_SUBSCRIBERS if version == MQTT_5_0 else 0
+        assert await room.receive(phone) == [Pubrec(1, nobody), Pubrec(2, nobody)]
+        phone.send(packet, Pubrel(1))
+        assert await room.receive(phone) == [Pubrec(1), Pubcomp(1)]
+        assert kept(room) == [("a", b"1")]
+
+
+async def test_one_with_qos_2_that_is_refused_may_have_its_identifier_again() -> None:
+    """[MQTT-4.3.3-9]"""
+    async with RetainingRoom() as room:
+        room.store.unretained["a"] = "quota_exceeded"
+        phone = room.client("phone")
+        packet = Publish("a", b"1", 2, retain=True, packet_id=1)
+        phone.send(packet)
+        assert await room.receive(phone) == [Pubrec(1, ReasonCode.QUOTA_EXCEEDED)]
+        assert phone.reasons == ["the app has as many retained messages as it may"]
+        del room.store.unretained["a"]
+        phone.send(packet)
+        assert await room.receive(phone) == [Pubrec(1, ReasonCode.NO_MATCHING_SUBSCRIBERS)]
 
 
 async def test_what_comes_while_the_store_works_is_kept_in_the_order_published() -> None:

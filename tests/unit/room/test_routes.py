@@ -608,7 +608,7 @@ async def test_a_large_table_travels_in_pieces() -> None:
         a = await cluster.room("a")
         peer = a.client("d")
         for n in range(2 * PIECE + 1):
-            a.parts.fanout.subscribe(peer.session, f"t/{n}", 1, False)
+            a.parts.fanout.subscribe(peer.session, Subscription(f"t/{n}", 1))
         b = await cluster.room("b", limit=10_000)
         commands = [r for node, r in cluster.bus.told() if node == "b" and not r.wanted]
         assert [(len(r.added), r.whole) for r in commands] == [

@@ -1,8 +1,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from longline.mqtt.properties import pack_subscription_identifier
 from longline.mqtt.topics import matches, valid_filter
-from longline.room.pubsub.subscriptions import CACHE, Subscriptions
+from longline.room.pubsub.subscriptions import CACHE, Subscriber, Subscriptions
 from longline.room.session.session import Session
 from tests.unit.room.fixture import RoomFixture
 
@@ -14,10 +15,11 @@ FILTERS = (
     .filter(lambda filter: bool(filter) and valid_filter(filter))
 )
 SESSIONS = st.integers(0, 3)
+OPTIONS = st.tuples(st.integers(0, 2), st.booleans(), st.booleans(), st.integers(0, 3))
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["add", "add", "add", "remove"]), FILTERS, SESSIONS, st.integers(0, 1)),
-    max_size=25,
+    st.tuples(st.sampled_from(["add", "add", "add", "remove"]), FILTERS, SESSIONS, OPTIONS), max_size=25
 )
+Options = tuple[int, bool, bool, int]  # QoS, no local, retain as published, identifier
 
 
 def some_sessions(count: int = 4) -> list[Session]:
@@ -26,31 +28,59 @@ def some_sessions(count: int = 4) -> list[Session]:
     return [Session(tenant, f"d{n}", n, 16) for n in range(count)]
 
 
+def a_subscriber(session: Session, options: Options) -> Subscriber[Session]:
+    qos, no_local, as_published, identifier = options
+    packed = pack_subscription_identifier(identifier) if identifier else b""
+    return Subscriber(session, qos, no_local, as_published, packed)
+
+
+def stated(subscriber: Subscriber[Session]) -> tuple[int, bool, list[int]]:
+    """What one copy is to be like: its QoS, whether it keeps its retain flag, and its identifiers."""
+    return subscriber.qos, subscriber.as_published, sorted(subscriber.identifiers[1::2])
+
+
+def together(parts: list[Options]) -> tuple[int, bool, list[int]]:
+    return (
+        max(qos for qos, _, _, _ in parts),
+        any(as_published for _, _, as_published, _ in parts),
+        sorted(identifier for _, _, _, identifier in parts if identifier),
+    )
+
+
 @settings(max_examples=300)
 @given(steps=STEPS, topics=st.lists(TOPICS, min_size=1, max_size=6))
 def test_the_index_agrees_with_comparing_every_filter(
-    steps: list[tuple[str, str, int, int]], topics: list[str]
+    steps: list[tuple[str, str, int, Options]], topics: list[str]
 ) -> None:
-    """After any adding and removing, whom `topics.matches` says, once each, at the best QoS."""
+    """After any adding and removing, whom `topics.matches` says, once each, as all its filters say.
+
+    [MQTT-3.3.4-2], [MQTT-3.3.4-4], and [MQTT-3.8.3-3] for each filter by itself.
+    """
     index: Subscriptions[Session] = Subscriptions()
     sessions = some_sessions()
-    held: dict[tuple[str, int], int] = {}
-    for step, filter, who, qos in steps:
+    held: dict[tuple[str, int], Options] = {}
+    for step, filter, who, options in steps:
         if step == "add":
-            assert index.add(filter, sessions[who], qos, False) == ((filter, who) not in held)
-            held[filter, who] = qos
+            assert index.add(filter, a_subscriber(sessions[who], options)) == ((filter, who) not in held)
+            held[filter, who] = options
         else:
             assert index.remove(filter, sessions[who]) == ((filter, who) in held)
             held.pop((filter, who), None)
         for topic in topics:  # asked at every step, so that what is remembered has to be forgotten in time
-            wanted: dict[Session, int] = {}
+            wanted: dict[Session, list[Options]] = {}
             for (known, number), granted in held.items():
                 if matches(known, topic):
-                    session = sessions[number]
-                    wanted[session] = max(wanted.get(session, 0), granted)
+                    wanted.setdefault(sessions[number], []).append(granted)
             found = index.match(topic)
-            assert len(found) == len({subscriber.who for subscriber in found})
-            assert {subscriber.who: subscriber.qos for subscriber in found} == wanted
+            assert {subscriber.who for subscriber in found} == set(wanted)
+            for subscriber in found:
+                parts = wanted[subscriber.who]
+                assert stated(subscriber) == together(parts)
+                assert subscriber.no_local == any(no_local for _, no_local, _, _ in parts)
+                own = [part for part in parts if not part[1]]
+                left = subscriber.own()
+                assert (None if left is None else stated(left)) == (together(own) if own else None)
+            assert len(found) == len(wanted)
         assert index.size == len(held)
         filters = {known for known, _ in held}
         assert sorted(index.filters()) == sorted(filters)
@@ -61,15 +91,15 @@ def test_subscribers_come_in_the_order_in_which_they_subscribed() -> None:
     index: Subscriptions[Session] = Subscriptions()
     sessions = some_sessions()
     for session in sessions:
-        index.add("a/b", session, 1, False)
+        index.add("a/b", Subscriber(session, 1))
     assert [subscriber.who for subscriber in index.match("a/b")] == sessions
 
 
 def test_subscribing_again_replaces_the_options() -> None:
     index: Subscriptions[Session] = Subscriptions()
     session, *_ = some_sessions()
-    assert index.add("a/+", session, 1, False)
-    assert not index.add("a/+", session, 0, True)
+    assert index.add("a/+", Subscriber(session, 1))
+    assert not index.add("a/+", Subscriber(session, 0, True))
     (subscriber,) = index.match("a/b")
     assert (subscriber.qos, subscriber.no_local) == (0, True)
     assert index.size == 1
@@ -79,11 +109,21 @@ def test_what_is_remembered_of_topics_is_bounded() -> None:
     """A publisher that never uses a topic twice does not fill our memory, however long the topics."""
     index: Subscriptions[Session] = Subscriptions()
     session, *_ = some_sessions()
-    index.add("t/+", session, 0, False)
+    index.add("t/+", Subscriber(session, 0))
     for number in range(200):
         topic = f"t/{number:060000d}"
         assert len(index.match(topic)) == 1
         assert 0 < index.remembered <= CACHE
+
+
+def test_what_is_remembered_of_overlaps_is_bounded() -> None:
+    index: Subscriptions[Session] = Subscriptions()
+    (session, *_) = some_sessions()
+    for filter in ("#", "+/#", "t/#", "t/+", "+/+", "+/+/#", "t/+/#"):
+        index.add(filter, Subscriber(session, 0))
+    index.match("t/1")
+    assert index.remembered > 100  # the overlap, and what it is made of
+    assert index.visited > 6  # and the work of joining them
 
 
 def test_a_topic_with_very_many_subscribers_is_still_matched() -> None:
@@ -91,6 +131,6 @@ def test_a_topic_with_very_many_subscribers_is_still_matched() -> None:
     room = RoomFixture()
     tenant = room.sessions.enter(7, "news", True)
     for number in range(300_000):
-        index.add("t", Session(tenant, str(number), number, 1), 0, False)
+        index.add("t", Subscriber(Session(tenant, str(number), number, 1), 0))
     assert len(index.match("t")) == 300_000
     assert index.remembered == 0

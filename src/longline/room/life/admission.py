@@ -313,10 +313,8 @@ class Admission:
             return granted, Connack(False, ReasonCode.SUCCESS)
         properties: Properties = {
             PropertyId.RECEIVE_MAXIMUM: settings.receive_maximum,
-            PropertyId.MAXIMUM_QOS: 1,
             PropertyId.RETAIN_AVAILABLE: 1,
             PropertyId.MAXIMUM_PACKET_SIZE: settings.max_packet_size,
-            PropertyId.SUBSCRIPTION_IDENTIFIER_AVAILABLE: 0,
             PropertyId.SHARED_SUBSCRIPTION_AVAILABLE: 0,
         }
         if packet.properties is not None and PropertyId.SESSION_EXPIRY_INTERVAL in packet.properties:

@@ -92,7 +92,8 @@ class Arrivals:
             return
         tenant = self._sessions.tenants.get(message.app)
         if tenant is not None:
-            packet = Publish(message.topic, message.payload, message.qos, properties=properties)
+            retain = message.id != ""
+            packet = Publish(message.topic, message.payload, message.qos, retain, properties=properties)
             self._busy = not self._fanout.distribute(tenant, packet, self._served, message.id)
 
     def _served(self, reached: int) -> None:

@@ -10,17 +10,23 @@ from typing import Final, final
 
 from longline.model.times import wall_clock
 from longline.mqtt.codec import PublishFrame
-from longline.mqtt.packets import Publish
+from longline.mqtt.packets import Publish, Subscription
+from longline.mqtt.properties import pack_subscription_identifier
 from longline.mqtt.topics import byte_length
 from longline.room.counters import RoomCounters
 from longline.room.pubsub.message import FanoutMessage, Held
 from longline.room.pubsub.replays import Live, Replay, Replays
 from longline.room.pubsub.rooms import LATER, NOT_YET, Publisher, RemoteRooms
 from longline.room.pubsub.subscriptions import Subscriber
+from longline.room.session.inflight import ExactlyOnce
 from longline.room.session.outlet import Outlet
 from longline.room.session.session import Attachment, Plain, Session, Tenant
 from longline.room.turn import Turn
 from longline.telemetry.faults import Faults
+
+SUCCESS: Final = 0x00  # as numbers: in compiled code a member of an enum costs a look-up
+NO_SUBSCRIBERS: Final = 0x10
+QUOTA_EXCEEDED: Final = 0x97
 
 QUEUED: Final = 64  # retained messages that may wait for a session's window
 AT_LEAST: Final = 32  # for which there has to be room before more are read, or half of what there can be
@@ -31,7 +37,7 @@ MUCH: Final = 1 << 30
 class Slices:
     """A message with more subscribers than one turn may serve."""
 
-    __slots__ = ("_done", "_fanout", "_message", "_reached", "_served", "_subscribers")
+    __slots__ = ("_done", "_fanout", "_lost", "_message", "_reached", "_served", "_subscribers")
 
     def __init__(
         self,
@@ -43,38 +49,42 @@ class Slices:
         self._fanout = fanout
         self._message = message
         self._subscribers = subscribers
-        self._done = done  # called with how many it has reached
+        self._done = done  # called with the reason code for the publisher
         self._served = 0
         self._reached = 0
+        self._lost = 0
 
     def serve(self) -> bool:
         """Serves the next slice; False when it was the last."""
         end = self._served + self._fanout.turn.budget
-        if self._message.renew(self._fanout.clock()):
-            self._reached += self._fanout.spread(self._message, self._subscribers[self._served : end])
+        fanout = self._fanout
+        if self._message.renew(fanout.clock()):
+            self._reached += fanout.spread(self._message, self._subscribers[self._served : end])
+            self._lost += fanout.lost
             self._served = end
             if end < len(self._subscribers):
                 return True
         else:
-            self._fanout.expired(len(self._subscribers) - self._served)
-        self._done(self._reached)
+            fanout.expired(len(self._subscribers) - self._served)
+        self._done(QUOTA_EXCEEDED if self._lost and not self._reached else SUCCESS)
         return False
 
 
 @final
 class Fanout:
-    """One for a room. `session_queue`: plain QoS 1 messages that may wait for a session's window, which have
-    no more than `session_queue_bytes` together, but for a single one.
+    """One for a room. `session_queue`: plain messages with QoS 1 or 2 that may wait for a session's window,
+    which have no more than `session_queue_bytes` together, but for a single one.
 
-    `clock` in ms.
+    `clock` in ms. `lost`: how many subscribers had no room in their queue for what was spread last.
     """
 
     __slots__ = (
         "_counters",
-        "_expiring",
         "_faults",
+        "_held",
         "_replaying",
         "clock",
+        "lost",
         "replayer",
         "rooms",
         "session_queue",
@@ -93,8 +103,9 @@ class Fanout:
     ) -> None:
         self._counters = counters
         self._faults = faults
-        self._expiring: FanoutMessage | None = None  # what is being spread, if it has an end
+        self._held: Held | None = None  # what of the message being spread was put into a queue last
         self.clock = clock
+        self.lost = 0
         self.turn = turn
         self.session_queue = session_queue
         self.session_queue_bytes = session_queue_bytes
@@ -104,43 +115,49 @@ class Fanout:
 
     # --- who wants what ---------------------------------------------------------------------------
 
-    def subscribe(self, session: Session, filter: str, qos: int, no_local: bool) -> bool:
-        """Enters or replaces a session's subscription; whether it is new."""
+    def subscribe(self, session: Session, wanted: Subscription, identifier: int = 0) -> bool:
+        """Enters or replaces a session's subscription, with the QoS that is granted; 0: no identifier.
+
+        Whether it is new.
+        """
         tenant = session.tenant
+        filter = wanted.filter
         plain = session.plain
         if plain is None:
             plain = session.plain = Plain()
         if plain.subscriptions is None:
-            plain.subscriptions = set()
+            plain.subscriptions = {}
         if filter not in plain.subscriptions:
-            plain.subscriptions.add(filter)
             plain.filter_bytes += byte_length(filter)
-        if plain.replays is not None:
-            replay = plain.replays.find(filter)
-            if replay is not None:
-                replay.qos, replay.no_local = qos, no_local
+        plain.subscriptions[filter] = identifier << 8 | wanted.options
         rooms = self.rooms
         if rooms is not None and not tenant.subscriptions.wanted(filter):
             rooms.wanted(tenant.app, filter)
-        return tenant.subscriptions.add(filter, session, qos, no_local)
+        return tenant.subscriptions.add(
+            filter,
+            Subscriber(
+                session,
+                wanted.qos,
+                wanted.no_local,
+                wanted.retain_as_published,
+                pack_subscription_identifier(identifier) if identifier else b"",
+            ),
+        )
 
     def unsubscribe(self, session: Session, filter: str) -> bool:
         """Takes a subscription away; False when there was none."""
         plain = session.plain
         if plain is None or plain.subscriptions is None or filter not in plain.subscriptions:
             return False
-        plain.subscriptions.discard(filter)
+        del plain.subscriptions[filter]
         plain.filter_bytes -= byte_length(filter)
-        replays = plain.replays
-        if replays is not None:
-            replay = replays.find(filter)
-            if replay is not None:
-                replays.end(replay)
-                self.replayed(session)
+        replay = None if plain.replays is None else plain.replays.find(filter)
+        if replay is not None and plain.replays is not None:
+            plain.replays.end(replay)
+            self.replayed(session)
         if not plain.subscriptions:
             plain.subscriptions = None
-            if plain.queue is None:
-                session.plain = None
+            session.tidy()
         self._withdraw(session, filter)
         return True
 
@@ -164,23 +181,30 @@ class Fanout:
     # --- messages ---------------------------------------------------------------------------------
 
     def publish(self, publisher: Publisher, session: Session, packet: Publish, id: str = "") -> int:
-        """Hands a device's message to whom wants it in its app; returns how many. `id` as it is retained.
+        """Hands a device's message to whom wants it in its app; returns the reason code for its publisher.
 
+        `id` is that under which it is retained, if it is.
         NOT_YET when there are too many for one turn: `publisher.published` is told when all are served.
         With other rooms, also what `RemoteRooms.relay` says.
         """
         tenant = session.tenant
         subscribers = self._match(tenant, packet)
-        reached = 0
+        reason = NO_SUBSCRIBERS
         if subscribers:
             if len(subscribers) > self.turn.budget:
                 self._publish_in_slices(publisher, session, packet, subscribers, id)
                 return NOT_YET
             reached = self.spread(FanoutMessage(session, packet, self.clock, id), subscribers)
+            if reached:
+                reason = SUCCESS
+            elif self.lost:
+                reason = QUOTA_EXCEEDED  # nobody has it: the publisher may try again
+            elif len(subscribers) > 1 or subscribers[0].who is not session:
+                reason = SUCCESS  # it was too large for them
         rooms = self.rooms
         if rooms is None:
-            return reached
-        return rooms.relay(publisher, tenant.app, packet, reached, id)
+            return reason
+        return rooms.relay(publisher, tenant.app, packet, reason, id)
 
     def _publish_in_slices(
         self,
@@ -190,14 +214,14 @@ class Fanout:
         subscribers: list[Subscriber[Session]],
         id: str,
     ) -> None:
-        def done(reached: int) -> None:
+        def done(reason: int) -> None:
             rooms = self.rooms
             if rooms is not None:
-                reached = rooms.relay(publisher, session.tenant.app, packet, reached, id)
-            if reached == LATER:
+                reason = rooms.relay(publisher, session.tenant.app, packet, reason, id)
+            if reason == LATER:
                 publisher.go_on()
-            elif reached != NOT_YET:
-                publisher.published(packet, reached)
+            elif reason != NOT_YET:
+                publisher.published(packet, reason)
 
         message = FanoutMessage(session, packet, self.clock, id)
         self.turn.slice(Slices(self, message, subscribers, done).serve)
@@ -229,50 +253,75 @@ class Fanout:
 
     def spread(self, message: FanoutMessage, subscribers: list[Subscriber[Session]]) -> int:
         """Delivers a message to each of these; returns how many of them it has reached."""
-        self._expiring = message if message.ends else None
+        self.lost = 0
         packet_qos = message.packet.qos
         sender = message.sender
         reached = 0
         for subscriber in subscribers:
             receiver = subscriber.who
             attachment = receiver.attachment
-            if attachment is None or (subscriber.no_local and receiver is sender):
+            if attachment is None:
                 continue
+            if subscriber.no_local and receiver is sender:
+                own = subscriber.own()
+                if own is None:
+                    continue
+                subscriber = own
             qos = packet_qos if packet_qos < subscriber.qos else subscriber.qos
             try:
-                held = self._replaying and self._held(message, subscriber)
-                if held or self._hand(receiver, attachment, message, qos):
+                form = message.as_published() if subscriber.as_published else message
+                waits = self._replaying and self._waits(form, subscriber)
+                if waits or self._hand(receiver, attachment, form, qos, subscriber.identifiers):
                     reached += 1
             except Exception as error:
                 self._faults.note("room.fanout", error)
+        self._held = None
         self.turn.spent += len(subscribers)
         self._counters.messages_routed += reached
         return reached
 
-    def _hand(self, receiver: Session, attachment: Attachment, message: FanoutMessage, qos: int) -> bool:
+    def _hand(
+        self, receiver: Session, attachment: Attachment, message: FanoutMessage, qos: int, identifiers: bytes
+    ) -> bool:
         """Delivers a message to one, in the form in which it gets it."""
         outlet = attachment.outlet
         sharing = attachment.sharing
-        if sharing is None or not sharing.prefix:
+        prefix = "" if sharing is None else sharing.prefix
+        if not prefix:
             frame = message.frame(outlet.mqtt5, qos)
         else:
-            frame = message.with_prefix(sharing.prefix, outlet.version, qos)
-        return self._deliver(receiver, outlet, frame, qos)
+            frame = message.with_prefix(prefix, outlet.version, qos)
+        if identifiers and outlet.mqtt5:
+            frame = frame.extended(identifiers)
+        return self._deliver(receiver, outlet, frame, qos, message, prefix, identifiers)
 
-    def _deliver(self, receiver: Session, outlet: Outlet, frame: PublishFrame, qos: int) -> bool:
-        if outlet.limited and not outlet.takes(frame.size if qos else len(frame.at_most_once)):
+    def _deliver(
+        self,
+        receiver: Session,
+        outlet: Outlet,
+        frame: PublishFrame,
+        qos: int,
+        message: FanoutMessage,
+        prefix: str,
+        identifiers: bytes,
+    ) -> bool:
+        if outlet.limited and not outlet.takes(frame.size):
             self._counters.messages_dropped_size += 1
             return False
         if qos == 0:
             if outlet.blocked:
                 self._counters.messages_dropped_slow += 1
                 return False
+            if outlet.abbreviates:
+                frame = outlet.abbreviated(frame, prefix + message.packet.topic)
             outlet.write(frame.at_most_once)
             return True
         plain = receiver.plain
         queue = None if plain is None else plain.queue
         if queue is None and not outlet.blocked and receiver.window.spare() > 0:
-            outlet.write(frame.with_id(receiver.window.identify(None), False))
+            if outlet.abbreviates:
+                frame = outlet.abbreviated(frame, prefix + message.packet.topic)
+            outlet.write(frame.with_id(receiver.window.identify(None if qos == 1 else ExactlyOnce()), False))
             return True
         if plain is None:
             plain = receiver.plain = Plain()
@@ -283,18 +332,17 @@ class Fanout:
             queue and plain.queue_bytes + size > self.session_queue_bytes
         ):
             self._counters.messages_dropped_slow += 1
+            self.lost += 1
             return False
-        expiring = self._expiring
-        if expiring is None:
-            queue.append(frame)
-        else:
-            attachment = receiver.attachment
-            queue.append(Held(expiring, "" if attachment is None else attachment.prefix, size))
+        held = self._held
+        if held is None or not held.alike(message, prefix, qos, identifiers, size):
+            held = self._held = Held(message, prefix, qos, identifiers, size)
+        queue.append(held)
         plain.queue_bytes += size
         return True
 
     def drain(self, session: Session) -> None:
-        """Writes plain QoS 1 messages that waited, as far as the window and the connection allow."""
+        """Writes plain messages that waited, as far as the window and the connection allow."""
         plain = session.plain
         attachment = session.attachment
         if plain is None or attachment is None:
@@ -304,30 +352,27 @@ class Fanout:
         if plain.replays is not None:
             self._go_on(session, plain.replays)
 
-    def _drain(
-        self, session: Session, plain: Plain, queue: deque[PublishFrame | Held], attachment: Attachment
-    ) -> None:
+    def _drain(self, session: Session, plain: Plain, queue: deque[Held], attachment: Attachment) -> None:
         outlet = attachment.outlet
         window = session.window
         while queue and not outlet.blocked and window.spare() > 0:
-            item = queue.popleft()
-            plain.queue_bytes -= item.size
-            if isinstance(item, Held):
-                frame = item.frame(self.clock(), outlet.version)
-                if frame is None:  # [MQTT-3.3.2-5] it waited for too long
-                    self.expired(1)
-                    continue
-                item = frame
-            outlet.write(item.with_id(window.identify(None), False))
+            held = queue.popleft()
+            plain.queue_bytes -= held.size
+            frame = held.frame(self.clock(), outlet.version)
+            if frame is None:  # it waited for too long
+                self.expired(1)
+                continue
+            if outlet.abbreviates:
+                frame = outlet.abbreviated(frame, held.topic)
+            outlet.write(frame.with_id(window.identify(None if held.qos == 1 else ExactlyOnce()), False))
         if not queue:
             plain.queue = None
-            if plain.subscriptions is None:
-                session.plain = None
+            session.tidy()
 
-    # --- retained messages --------------------------------------------------------------------------
+    # --- retained messages ------------------------------------------------------------------------
 
-    def begin_replay(self, session: Session, filter: str, qos: int, no_local: bool) -> None:
-        """A subscription gets what is retained, once `replayed` is called for its session."""
+    def begin_replay(self, session: Session, filter: str) -> None:
+        """A subscription gets what is retained, from the next call of `replayed` on."""
         plain = session.plain
         if plain is None or self.replayer is None:
             return
@@ -335,20 +380,21 @@ class Fanout:
         if replays is None:
             replays = plain.replays = Replays()
             self._replaying += 1
-        replays.add(Replay(filter, qos, no_local))
+        replays.add(Replay(filter))
 
     def replayed(self, session: Session) -> None:
-        """Something has changed for what a session still has to get: goes on with what this allows."""
+        """Something has changed for what a session has still to get: goes on with what this allows."""
         plain = session.plain
         replays = None if plain is None else plain.replays
         if plain is None or replays is None:
             return
-        self._give(session, replays.released())
+        self._give(replays.released())
         if replays.queue:
             self._go_on(session, replays)
         else:
             plain.replays = None
             self._replaying -= 1
+            session.tidy()
 
     def _go_on(self, session: Session, replays: Replays[Subscriber[Session]]) -> None:
         """Has the store read for a session, if something is to be read and there is room for it."""
@@ -357,13 +403,20 @@ class Fanout:
             return
         if not replays.ahead:
             at_least = min(AT_LEAST, (session.window.size + min(QUEUED, self.session_queue)) // 2)
-            if self.room(session, replays.queue[0].qos) < max(1, at_least):
+            if self.room(session, self.options(session, replays.queue[0].filter) & 3) < max(1, at_least):
                 return  # until it acknowledges something, or takes bytes again
         replays.asked = True
         replayer(session)
 
+    def options(self, session: Session, filter: str) -> int:
+        """Those of a session's subscription, as `Plain.subscriptions` has them; 0 for none."""
+        plain = session.plain
+        if plain is None or plain.subscriptions is None:
+            return 0
+        return plain.subscriptions.get(filter, 0)
+
     def room(self, session: Session, qos: int) -> int:
-        """How many retained messages a session may be given now."""
+        """How many retained messages with a QoS a session may be given now."""
         attachment = session.attachment
         if attachment is None or not attachment.outlet.ready():
             return 0
@@ -379,17 +432,15 @@ class Fanout:
             waiting = len(queue)
         return max(0, session.window.spare()) + max(0, min(QUEUED, self.session_queue) - waiting)
 
-    def replay(self, session: Session, message: FanoutMessage, qos: int) -> None:
+    def replay(self, session: Session, message: FanoutMessage, qos: int, identifiers: bytes) -> None:
         """Delivers a retained message to a session for which there is room."""
         attachment = session.attachment
         if attachment is None:
             return
+        self.turn.spent += 1
         if not message.renew(self.clock()):
             self.expired(1)
-            return
-        self._expiring = message if message.ends else None
-        self.turn.spent += 1
-        if self._hand(session, attachment, message, qos):
+        elif self._hand(session, attachment, message, qos, identifiers):
             self._counters.retained_sent += 1
 
     def give_up(self, session: Session) -> None:
@@ -405,9 +456,9 @@ class Fanout:
         """The store does not answer: what is held does not wait for it."""
         plain = session.plain
         if plain is not None and plain.replays is not None:
-            self._give(session, plain.replays.let_go())
+            self._give(plain.replays.let_go())
 
-    def _held(self, message: FanoutMessage, subscriber: Subscriber[Session]) -> bool:
+    def _waits(self, message: FanoutMessage, subscriber: Subscriber[Session]) -> bool:
         """Whether a message waits for what is retained of its topic to go to the same receiver first."""
         receiver = subscriber.who
         plain = receiver.plain
@@ -420,25 +471,26 @@ class Fanout:
             return False
         live = Live(message, subscriber, len(packet.topic) + len(packet.payload))
         if not replays.hold(live, self.clock(), self.session_queue, self.session_queue_bytes):
-            self._give(receiver, replays.let_go())
-            self._expiring = message if message.ends else None
+            self._give(replays.let_go())
             return False
         self._go_on(receiver, replays)
         return True
 
-    def _give(self, receiver: Session, lives: list[Live[Subscriber[Session]]]) -> None:
+    def _give(self, lives: list[Live[Subscriber[Session]]]) -> None:
         """Delivers messages that were held."""
+        lost = self.lost  # is said of another message
         for live in lives:
-            attachment = receiver.attachment
+            message, subscriber = live.message, live.receiver
+            attachment = subscriber.who.attachment
             if attachment is None:
-                return
-            message = live.message
-            if not message.renew(self.clock()):
-                self.expired(1)
                 continue
-            self._expiring = message if message.ends else None
-            qos = min(message.packet.qos, live.receiver.qos)
+            qos = min(message.packet.qos, subscriber.qos)
             try:
-                self._hand(receiver, attachment, message, qos)
+                if not message.renew(self.clock()):
+                    self.expired(1)
+                else:
+                    self._hand(subscriber.who, attachment, message, qos, subscriber.identifiers)
             except Exception as error:
                 self._faults.note("room.fanout", error)
+        self._held = None
+        self.lost = lost

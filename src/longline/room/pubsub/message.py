@@ -14,15 +14,18 @@ class FanoutMessage:
     """A message on its way to subscribers, with the forms in which it was encoded so far.
 
     `sender` is whoever published it, None for one from another room. `clock` in ms. `ends` is when it is
-    over, by that clock; 0 for never. `id` is that under which it is retained, empty where it is not, or it is
-    not known; `retain` that it is sent for having been retained.
+    over, by that clock; 0 for never. `id` is that under which it is retained, or empty; `retain` the flag
+    with which it is sent.
     """
 
     __slots__ = (
         "_4_0",
         "_4_1",
+        "_4_2",
         "_5_0",
         "_5_1",
+        "_5_2",
+        "_flagged",
         "_left",
         "_prefixed",
         "_properties",
@@ -51,9 +54,24 @@ class FanoutMessage:
         # By version and QoS: names and no list, for most messages have few subscribers.
         self._4_0: PublishFrame | None = None
         self._4_1: PublishFrame | None = None
+        self._4_2: PublishFrame | None = None
         self._5_0: PublishFrame | None = None
         self._5_1: PublishFrame | None = None
+        self._5_2: PublishFrame | None = None
         self._prefixed: dict[tuple[str, int, int], PublishFrame] | None = None
+        self._flagged: FanoutMessage | None = None
+
+    def as_published(self) -> "FanoutMessage":
+        """With the retain flag that its publisher has set, for who wants to see it [MQTT-3.3.1-13]."""
+        if not self.packet.retain or self.retain:
+            return self
+        flagged = self._flagged
+        if flagged is None:
+            flagged = self._flagged = FanoutMessage(self.sender, self.packet, _no_time, self.id, True)
+            flagged.ends = self.ends
+        if flagged._left != self._left:
+            flagged._count_down(self._left)
+        return flagged
 
     def renew(self, now: int) -> bool:
         """Counts its expiry interval down to what is left of it [MQTT-3.3.2-6]; False when it is over."""
@@ -62,15 +80,21 @@ class FanoutMessage:
         left = (self.ends - now + 999) // 1000
         if left <= 0:
             return False
-        if left != self._left and self._properties is not None:
-            self._left = left
-            self._properties = {**self._properties, MESSAGE_EXPIRY: left}
-            self._5_0 = self._5_1 = None
-            self._prefixed = None
+        if left != self._left:
+            self._count_down(left)
         return True
+
+    def _count_down(self, left: int) -> None:
+        self._left = left
+        if self._properties is not None:
+            self._properties = {**self._properties, MESSAGE_EXPIRY: left}
+            self._5_0 = self._5_1 = self._5_2 = None
+            self._prefixed = None
 
     def frame(self, mqtt5: bool, qos: int) -> PublishFrame:
         """As it goes to a session whose topics have no prefix."""
+        if qos == 2:
+            return self._exactly_once(mqtt5)
         if mqtt5:
             frame = self._5_1 if qos else self._5_0
             if frame is None:
@@ -89,6 +113,16 @@ class FanoutMessage:
                     self._4_0 = frame
         return frame
 
+    def _exactly_once(self, mqtt5: bool) -> PublishFrame:
+        frame = self._5_2 if mqtt5 else self._4_2
+        if frame is None:
+            frame = self._encoded("", MQTT_5_0 if mqtt5 else MQTT_3_1_1, 2)
+            if mqtt5:
+                self._5_2 = frame
+            else:
+                self._4_2 = frame
+        return frame
+
     def with_prefix(self, prefix: str, version: int, qos: int) -> PublishFrame:
         prefixed = self._prefixed
         if prefixed is None:
@@ -105,25 +139,50 @@ class FanoutMessage:
         return PublishFrame(prefix + packet.topic, packet.payload, qos, self.retain, properties, version)
 
 
+def _no_time() -> int:
+    return 0
+
+
 @final
 class Held:
-    """A message with an end that waits for a session's window.
+    """A message that waits for a session's window, not yet in the form in which it is written.
 
-    `prefix` is that of the session's topics, `size` what it had in bytes when it began to wait.
+    `prefix` is that of the session's topics, `identifiers` its subscriptions' (encoded), `size` what the
+    message had in bytes when it began to wait.
     """
 
-    __slots__ = ("_message", "_prefix", "size")
+    __slots__ = ("identifiers", "message", "prefix", "qos", "size")
 
-    def __init__(self, message: FanoutMessage, prefix: str, size: int) -> None:
+    def __init__(self, message: FanoutMessage, prefix: str, qos: int, identifiers: bytes, size: int) -> None:
+        self.message = message
+        self.prefix = prefix
+        self.qos = qos
+        self.identifiers = identifiers
         self.size = size
-        self._message = message
-        self._prefix = prefix
+
+    @property
+    def topic(self) -> str:
+        """As its receiver sees it."""
+        return self.prefix + self.message.packet.topic
+
+    def alike(self, message: FanoutMessage, prefix: str, qos: int, identifiers: bytes, size: int) -> bool:
+        """Whether it would be the same for another session."""
+        return (
+            self.message is message
+            and self.qos == qos
+            and self.size == size
+            and self.identifiers == identifiers
+            and self.prefix == prefix
+        )
 
     def frame(self, now: int, version: int) -> PublishFrame | None:
-        """As it goes to a client with QoS 1 now; None when it is over."""
-        message = self._message
+        """As it goes to a client now; None when it is over [MQTT-3.3.2-5]."""
+        message = self.message
         if not message.renew(now):
             return None
-        if self._prefix:
-            return message.with_prefix(self._prefix, version, 1)
-        return message.frame(version == MQTT_5_0, 1)
+        mqtt5 = version == MQTT_5_0
+        if self.prefix:
+            frame = message.with_prefix(self.prefix, version, self.qos)
+        else:
+            frame = message.frame(mqtt5, self.qos)
+        return frame.extended(self.identifiers) if self.identifiers and mqtt5 else frame

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from longline.room.pubsub.subscriptions import Subscriptions
+from longline.room.pubsub.subscriptions import Subscriber, Subscriptions
 
 SLICE: Final = 1000  # filters removed before the loop may serve others
 EVERYTHING: Final = "#"
@@ -181,7 +181,7 @@ class Neighbours:
         index = self._apps.get(app)
         if index is None:
             index = self._apps[app] = Subscriptions()
-        self.size += index.add(filter, neighbour, 1, False)
+        self.size += index.add(filter, Subscriber(neighbour, 1))
 
     def _leave(self, app: int, filter: str, neighbour: Neighbour) -> None:
         index = self._apps.get(app)

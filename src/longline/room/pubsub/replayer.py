@@ -14,7 +14,12 @@ from longline.errors import LonglineError
 from longline.flow.batcher import Batcher, Retry
 from longline.model.pubsub import Publication
 from longline.mqtt.packets import Publish
-from longline.mqtt.properties import MESSAGE_EXPIRY, Properties, unpack_message_properties
+from longline.mqtt.properties import (
+    MESSAGE_EXPIRY,
+    Properties,
+    pack_subscription_identifier,
+    unpack_message_properties,
+)
 from longline.room.pubsub.fanout import Fanout
 from longline.room.pubsub.message import FanoutMessage
 from longline.room.pubsub.replays import Replay, Replays
@@ -31,12 +36,18 @@ PAGE: Final = 250  # messages for one session in one read
 RETRY: Final = Retry(0.2, 2.0)  # s, after a read that failed
 PLACE: Final = "room.retained"
 
+# Of a subscription's options, section 3.8.3.1
+QOS: Final = 3
+NO_LOCAL: Final = 4
+
+SessionReplays = Replays[Subscriber[Session]]
+
 
 class Reading(NamedTuple):
     """What is read for a session: pages of its first subscriptions, and single topics."""
 
     session: Session
-    replays: Replays[Subscriber[Session]]
+    replays: SessionReplays
     paged: list[Replay]
     ahead: list[str]
     finds: list[FindRetained]
@@ -119,28 +130,32 @@ class Replayer:
         replays = None if plain is None else plain.replays
         if replays is None or session.attachment is None:
             return None
-        ahead = list(replays.ahead)[:share]
         app = session.tenant.app
+        ahead = list(replays.ahead)[:share]
         finds = [FindRetained(app, topic, now, limit=1) for topic in ahead]
-        paged = [replay for replay in replays.queue[:share] if self._fanout.room(session, replay.qos)]
+        fanout = self._fanout
+        rooms = {
+            replay: fanout.room(session, fanout.options(session, replay.filter) & QOS)
+            for replay in replays.queue[:share]
+        }
+        paged = [replay for replay, room in rooms.items() if room]
         for replay in paged:
-            room = min(PAGE, self._fanout.room(session, replay.qos))
-            limit, limit_bytes = max(1, room // len(paged)), self._page_bytes // len(paged)
-            finds.append(FindRetained(app, replay.filter, now, replay.position, limit, limit_bytes))
+            limit, limit_bytes = min(PAGE, rooms[replay]) // len(paged), self._page_bytes // len(paged)
+            finds.append(FindRetained(app, replay.filter, now, replay.position, max(1, limit), limit_bytes))
         replays.asked = bool(finds)
         return Reading(session, replays, paged, ahead, finds) if finds else None
 
     async def _pages(self, finds: Sequence[FindRetained]) -> Sequence[RetainedPage | None]:
-        """What the store answers; None for a read that failed."""
+        """What the store answers; None for a read that is to be tried again."""
         try:
             with self._pace.asking():
                 return await self._store.find(finds)
-        except LonglineError:
-            return [None] * len(finds)
         except Exception as error:
+            if isinstance(error, LonglineError) and error.retryable:
+                return [None] * len(finds)
             if len(finds) == 1:
                 self._faults.note(PLACE, error)
-                return [None]
+                return [RetainedPage(())]
         # Something is wrong with one of them: the others are read by themselves.
         return [page for find in finds for page in await self._pages([find])]
 
@@ -149,28 +164,13 @@ class Replayer:
     ) -> int:
         """Writes what was read, as far as the session has room for it; returns how many messages."""
         session, replays = reading.session, reading.replays
-        plain = session.plain
-        if plain is None or plain.replays is not replays:
+        if session.plain is None or session.plain.replays is not replays:
             return 0  # it is over, or has unsubscribed from everything
-        fanout = self._fanout
         replays.asked = False
         written = 0
-        pages = answers[len(reading.ahead) :]
-        for replay, page in zip(reading.paged, pages, strict=True):
-            if replay not in replays.queue:
-                continue  # it has unsubscribed
-            position = page.next
-            for publication in page.publications:
-                if not fanout.room(session, min(publication.qos, replay.qos)):
-                    position = publication.topic
-                    break
-                if not replays.left_out(replay, publication.topic):
-                    written += self._send(session, replays, replay, publication, messages)
-            else:
-                if not position:
-                    replays.end(replay)
-                    continue
-            replays.moved(replay, position)
+        for replay, page in zip(reading.paged, answers[len(reading.ahead) :], strict=True):
+            if replay in replays.queue:  # else it has unsubscribed
+                written += self._give_page(session, replays, replay, page, messages)
         for topic, page in zip(reading.ahead, answers, strict=False):
             if topic in replays.ahead:
                 for replay in replays.queue:
@@ -178,26 +178,51 @@ class Replayer:
                         for publication in page.publications:
                             written += self._send(session, replays, replay, publication, messages)
                 replays.sent_ahead(topic)
-        fanout.replayed(session)
+        self._fanout.replayed(session)
+        return written
+
+    def _give_page(
+        self,
+        session: Session,
+        replays: SessionReplays,
+        replay: Replay,
+        page: RetainedPage,
+        messages: dict[str, FanoutMessage],
+    ) -> int:
+        fanout = self._fanout
+        written = 0
+        for publication in page.publications:
+            granted = fanout.options(session, replay.filter) & QOS
+            if not fanout.room(session, min(publication.qos, granted)):
+                replays.moved(replay, publication.topic)
+                return written
+            if not replays.left_out(replay, publication.topic):
+                written += self._send(session, replays, replay, publication, messages)
+        if page.next:
+            replays.moved(replay, page.next)
+        else:
+            replays.end(replay)
         return written
 
     def _send(
         self,
         session: Session,
-        replays: Replays[Subscriber[Session]],
+        replays: SessionReplays,
         replay: Replay,
         publication: Publication,
         messages: dict[str, FanoutMessage],
     ) -> int:
-        if replays.holds(publication.topic, publication.id) or (
-            replay.no_local and publication.sender == session.device
-        ):
+        options = self._fanout.options(session, replay.filter)
+        own = options & NO_LOCAL and publication.sender == session.device  # [MQTT-3.8.3-3]
+        if own or replays.holds(publication.topic, publication.id):
             return 0
-        message = messages.get(publication.id)
         try:
+            message = messages.get(publication.id)
             if message is None:
                 message = messages[publication.id] = retained(publication, self._fanout.clock)
-            self._fanout.replay(session, message, min(publication.qos, replay.qos))
+            identifier = options >> 8
+            identifiers = pack_subscription_identifier(identifier) if identifier else b""
+            self._fanout.replay(session, message, min(publication.qos, options & QOS), identifiers)
         except Exception as error:  # this one is no good: those behind it are
             self._faults.note(PLACE, error)
         return 1

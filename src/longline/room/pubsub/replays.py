@@ -25,12 +25,10 @@ LATE: Final = 1000  # ms that messages are held at most, if another comes
 class Replay:
     """A subscription's retained messages. Those on topics before `position`, and in `done`, were sent."""
 
-    __slots__ = ("done", "filter", "no_local", "position", "qos")
+    __slots__ = ("done", "filter", "position")
 
-    def __init__(self, filter: str, qos: int, no_local: bool) -> None:
+    def __init__(self, filter: str) -> None:
         self.filter = filter
-        self.qos = qos
-        self.no_local = no_local
         self.position = ""
         self.done: set[str] | None = None  # while there are any
 

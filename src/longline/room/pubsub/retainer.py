@@ -26,7 +26,7 @@ from longline.room.pubsub.rooms import Publisher
 from longline.room.push.frames import forwarded
 from longline.room.session.session import Session
 from longline.room.turn import Turn
-from longline.room.wire.answers import UNSAID, Answer
+from longline.room.wire.answers import OWED, Answer
 from longline.saver.port.retained import Retain, RetainedStore
 from longline.telemetry.faults import Faults
 
@@ -169,15 +169,14 @@ class Retainer:
         return [code for keeping in batch for code in await self._codes([keeping])]
 
     def _tell(self, keeping: Keeping, code: str | None) -> None:
-        reason: int = UNSAID  # what it is answered is for others to say
+        reason, message = OWED, ""  # nothing against what is said of its receivers
         if code is None:
             self._counters.retained_kept += 1
         else:
             self._counters.retained_refused += 1
+            reason, message = ReasonCode.UNSPECIFIED_ERROR, "the message could not be retained"
             if code == "quota_exceeded":
-                reason = ReasonCode.QUOTA_EXCEEDED
-                keeping.publisher.report(REFUSED, "the app has as many retained messages as it may")
-            else:
-                reason = ReasonCode.UNSPECIFIED_ERROR
+                reason, message = ReasonCode.QUOTA_EXCEEDED, "the app has as many retained messages as it may"
+                keeping.publisher.report(REFUSED, message)
         if keeping.answer is not None:
-            keeping.publisher.settle(keeping.answer, reason)
+            keeping.publisher.settle(keeping.answer, reason, message)

@@ -5,9 +5,9 @@ from typing import Final, Protocol
 from longline.mqtt.packets import Publish, Suback
 from longline.room.wire.answers import Answer
 
-# What is said of a publication instead of how many it has reached:
+# What is said of a publication instead of the reason code for its publisher:
 NOT_YET: Final = -1  # its publisher has to wait, until `Publisher.published` or `go_on` is called
-LATER: Final = -2  # only its PUBACK has to wait, until `Publisher.settle` is called
+LATER: Final = -2  # only its answer has to wait, until `Publisher.settle` is called
 
 
 class Publisher(Protocol):
@@ -19,16 +19,16 @@ class Publisher(Protocol):
     def report(self, code: str, message: str) -> None:
         """Counts what the client may not do, and tells of it."""
 
-    def owe(self, packet_id: int) -> Answer:
-        """A PUBACK that `settle` sends."""
+    def owe(self, packet: Publish) -> Answer:
+        """The PUBACK or PUBREC of a publication, which `settle` sends."""
 
     def owing(self) -> int:
-        """How many PUBACKs the client waits for."""
+        """How many PUBACKs and PUBRECs the client waits for."""
 
-    def settle(self, answer: Answer, reason: int) -> None:
-        """Sends a PUBACK that was owed, once those before it are out."""
+    def settle(self, answer: Answer, reason: int, message: str = "") -> None:
+        """Sends an answer that was owed, once those before it are out; `message` is why it is a refusal."""
 
-    def published(self, packet: Publish, reached: int) -> None:
+    def published(self, packet: Publish, reason: int) -> None:
         """A publication with very many subscribers has reached them: the packets behind it are next."""
 
     def go_on(self) -> None:
@@ -47,11 +47,10 @@ class RemoteRooms(Protocol):
     def told_first(self, subscriber: Publisher, answer: Suback) -> bool:
         """Whether others have to hear of new filters before a client does; its answer is sent then."""
 
-    def relay(self, publisher: Publisher, app: int, packet: Publish, reached: int, id: str) -> int:
-        """Hands a device's message to the rooms that want it; returns how many, and `reached`, have it.
+    def relay(self, publisher: Publisher, app: int, packet: Publish, reason: int, id: str) -> int:
+        """Hands a device's message to the rooms that want it; returns the reason code for its publisher.
 
-        `id` as it is retained, or empty.
-
+        That is `reason`, what is said of it here, when none does. `id` as it is retained, or empty.
         LATER when it is to be acknowledged and is not yet theirs: `Publisher.settle` is told when it is.
         NOT_YET when there is no room for more of the kind: then `Publisher.go_on` is called besides.
         """

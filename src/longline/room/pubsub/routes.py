@@ -26,7 +26,7 @@ from longline.model.times import wall_clock
 from longline.mqtt.packets import Publish, Suback
 from longline.mqtt.properties import MESSAGE_EXPIRY, pack_message_properties
 from longline.room.pubsub.arrivals import Arrivals
-from longline.room.pubsub.fanout import Fanout
+from longline.room.pubsub.fanout import SUCCESS, Fanout
 from longline.room.pubsub.neighbours import Neighbour, Neighbours
 from longline.room.pubsub.relay import Owed, Relay, RouteCounters
 from longline.room.pubsub.rooms import LATER, NOT_YET, Publisher
@@ -168,11 +168,11 @@ class RouteTable:
         self._news.set()
         return True
 
-    def relay(self, publisher: Publisher, app: int, packet: Publish, reached: int, id: str) -> int:
+    def relay(self, publisher: Publisher, app: int, packet: Publish, reason: int, id: str) -> int:
         nodes = self._table.takers(app, packet.topic)
         self._fanout.turn.spent += self._table.visited
         if not nodes:
-            return reached
+            return reason
         properties = forwarded(packet.properties)
         packed = pack_message_properties(properties)
         at = wall_clock() if properties is not None and MESSAGE_EXPIRY in properties else 0
@@ -181,10 +181,10 @@ class RouteTable:
         if packet.qos == 0:
             self.counters.messages_dropped += len(full)
             self.relayed.put([node for node in nodes if node not in full], message, None)
-            return reached + len(nodes)
+            return SUCCESS
         paused = bool(full) or publisher.owing() >= OWED_AT_MOST
         self.counters.publishers_paused += paused
-        owed = Owed(publisher, publisher.owe(packet.packet_id), paused)
+        owed = Owed(publisher, publisher.owe(packet), paused)
         self.relayed.put(nodes, message, owed)
         return NOT_YET if paused else LATER
 

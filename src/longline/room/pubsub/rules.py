@@ -7,10 +7,13 @@ peer: a reason code for MQTT 5, a stable code for the log and the metrics.
 from typing import Final, final
 
 from longline.model.topics import RESERVED, UNSUBSCRIBABLE
+from longline.mqtt.codec import payload_is_as_declared
 from longline.mqtt.packets import Publish, Subscription
 from longline.mqtt.reasons import ReasonCode
 from longline.mqtt.topics import byte_length, is_shared, valid_filter
 from longline.room.session.session import Session
+
+ALIAS_BYTES: Final = 65_536  # that the topics of one client's aliases may have together
 
 _RESERVED: Final = RESERVED  # bound once: a name of another module is looked up each time
 _UNSUBSCRIBABLE: Final = UNSUBSCRIBABLE
@@ -29,14 +32,17 @@ class Refusal:
         self.fatal = fatal
 
 
-QOS_2: Final = Refusal(  # [MQTT-3.2.2-11]
-    ReasonCode.QOS_NOT_SUPPORTED, "qos_not_supported", "QoS 2 is not supported; CONNACK said so", True
-)
 ALIAS: Final = Refusal(  # [MQTT-3.3.2-9]
     ReasonCode.TOPIC_ALIAS_INVALID, "topic_alias_invalid", "a topic alias that was not offered", True
 )
 ALIAS_UNKNOWN: Final = Refusal(  # section 3.3.2.3.4
     ReasonCode.PROTOCOL_ERROR, "topic_alias_unknown", "a topic alias that was not defined", True
+)
+ALIASES_TOO_LONG: Final = Refusal(
+    ReasonCode.QUOTA_EXCEEDED,
+    "topic_aliases_too_long",
+    "the topics that have aliases are longer together than they may be",
+    True,
 )
 RECEIVE_MAXIMUM: Final = Refusal(
     ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
@@ -49,6 +55,16 @@ RESERVED_TOPIC: Final = Refusal(
 )
 NO_PUBSUB: Final = Refusal(
     ReasonCode.NOT_AUTHORIZED, "pubsub_off", "the app has plain publish/subscribe switched off"
+)
+NOT_AS_DECLARED: Final = Refusal(
+    ReasonCode.PAYLOAD_FORMAT_INVALID,
+    "payload_format_invalid",
+    "a payload that is not the text it says it is",
+)
+PACKET_ID_IN_USE: Final = Refusal(
+    ReasonCode.PACKET_IDENTIFIER_IN_USE,
+    "packet_identifier_in_use",
+    "a packet identifier that stands for a publication with QoS 2 which was not released",
 )
 TOO_DEEP: Final = Refusal(ReasonCode.TOPIC_NAME_INVALID, "topic_too_deep", "the topic has too many levels")
 
@@ -106,8 +122,6 @@ class Rules:
 
     def publication(self, session: Session, packet: Publish) -> Refusal | None:
         """Why a publication is not taken; None when it is."""
-        if packet.qos > 1:
-            return QOS_2
         topic = packet.topic
         if topic.startswith("$") or reserved(topic):
             return RESERVED_TOPIC
@@ -115,6 +129,8 @@ class Rules:
             return NO_PUBSUB
         if topic.count("/") >= self.max_topic_levels:
             return TOO_DEEP
+        if packet.properties is not None and not payload_is_as_declared(packet.payload, packet.properties):
+            return NOT_AS_DECLARED
         return None
 
     def subscription(self, session: Session, wanted: Subscription, mqtt5: bool) -> Refusal | None:

@@ -5,6 +5,9 @@ wildcards are a trie by level; a topic walks at most two branches a level (`+` a
 may have to look at as many levels as there are: `visited` tells it to who shares the time out. What a topic
 matched is remembered until a subscription that could change it comes or goes, so a busy topic is matched
 once. The memory is bounded: it is emptied when it takes `CACHE` words.
+
+Who has several filters that match a topic is found once, as an `Overlap` of them all: it is to get one copy,
+which has to do justice to each.
 """
 
 from typing import Final, Generic, TypeVar, final
@@ -13,18 +16,64 @@ Who = TypeVar("Who")
 
 CACHE: Final = 262_144  # words of 8 bytes, about: a topic's text, and a word for each subscriber
 ENTRY: Final = 16  # words that a remembered topic takes besides
+OVERLAP: Final = 20  # and one who has several filters for it
 
 
-@final
 class Subscriber(Generic[Who]):
-    """One's interest, as one filter states it."""
+    """One's interest in a topic, as one filter states it.
 
-    __slots__ = ("no_local", "qos", "who")
+    `identifiers` are the subscription identifiers that go with a message, encoded as its properties. With
+    `no_local`, of one's own messages only those are wanted that `own` says.
+    """
 
-    def __init__(self, who: Who, qos: int, no_local: bool) -> None:
+    __slots__ = ("as_published", "identifiers", "no_local", "qos", "who")
+
+    def __init__(
+        self, who: Who, qos: int, no_local: bool = False, as_published: bool = False, identifiers: bytes = b""
+    ) -> None:
         self.who = who
         self.qos = qos
         self.no_local = no_local
+        self.as_published = as_published
+        self.identifiers = identifiers
+
+    def own(self) -> "Subscriber[Who] | None":
+        """The interest in messages of one's own: with `no_local`, none [MQTT-3.8.3-3]."""
+        return None if self.no_local else self
+
+
+@final
+class Overlap(Subscriber[Who]):
+    """One's interest in a topic that several of one's filters match.
+
+    One copy is delivered, with the highest QoS [MQTT-3.3.4-2], all identifiers ([MQTT-3.3.4-3],
+    [MQTT-3.3.4-4]), and its retain flag kept where a single filter wants that. No Local takes away the filter
+    that says so, and not the others: a message of one's own comes as these say.
+    """
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, first: Subscriber[Who]) -> None:
+        super().__init__(first.who, first.qos, first.no_local, first.as_published, first.identifiers)
+        self._parts = [first]
+
+    def add(self, other: Subscriber[Who]) -> None:
+        self._parts.append(other)
+        if other.qos > self.qos:
+            self.qos = other.qos
+        self.no_local = self.no_local or other.no_local
+        self.as_published = self.as_published or other.as_published
+        self.identifiers += other.identifiers
+
+    def own(self) -> Subscriber[Who] | None:
+        found: Overlap[Who] | None = None
+        for part in self._parts:
+            if not part.no_local:
+                if found is None:
+                    found = Overlap(part)
+                else:
+                    found.add(part)
+        return found
 
 
 @final
@@ -46,21 +95,23 @@ class Level(Generic[Who]):
 class Subscriptions(Generic[Who]):
     """The index of one app."""
 
-    __slots__ = ("_cache", "_exact", "_root", "remembered", "size", "visited")
+    __slots__ = ("_cache", "_exact", "_overlaps", "_root", "remembered", "size", "visited")
 
     def __init__(self) -> None:
         self._exact: dict[str, dict[Who, Subscriber[Who]]] = {}
         self._root: Level[Who] = Level()
         self._cache: dict[str, list[Subscriber[Who]]] = {}
+        self._overlaps = 0  # filters that were joined to others by the latest search
         self.remembered = 0  # words in the cache, at most
         self.size = 0  # subscriptions, all filters of everybody
         self.visited = 0  # levels that the latest match had to look at: `+` next to a name doubles them
 
-    def add(self, filter: str, who: Who, qos: int, no_local: bool) -> bool:
+    def add(self, filter: str, subscriber: Subscriber[Who]) -> bool:
         """Enters or replaces somebody's subscription; True when it is new."""
         entries = self._entries(filter)
+        who = subscriber.who
         new = who not in entries
-        entries[who] = Subscriber(who, qos, no_local)
+        entries[who] = subscriber
         self.size += new
         return new
 
@@ -110,16 +161,17 @@ class Subscriptions(Generic[Who]):
                 self._collect(following, path + name + "/", found)
 
     def match(self, topic: str) -> list[Subscriber[Who]]:
-        """Who wants the topic: each once, with the highest QoS of its filters.
+        """Who wants the topic, each once.
 
-        [MQTT-3.3.4-2] leaves one delivery for overlapping filters to the server: one is what users expect.
-        The list belongs to the index: it must not be changed.
+        Section 3.3.4 leaves it to the server whether overlapping filters bring one copy or several: one is
+        what users expect. The list belongs to the index: it must not be changed.
         """
         self.visited = 0
         found = self._cache.get(topic)
         if found is None:
+            self._overlaps = 0
             found = self._search(topic)
-            words = ENTRY + len(topic) // 4 + len(found)
+            words = ENTRY + len(topic) // 4 + len(found) + OVERLAP * self._overlaps
             if self.remembered + words > CACHE:
                 self._forget()
             if words <= CACHE:
@@ -135,9 +187,9 @@ class Subscriptions(Generic[Who]):
         exact = self._exact.get(topic)
         if self._root.below is None and self._root.tails is None:
             return list(exact.values()) if exact is not None else []
-        best: dict[Who, Subscriber[Who]] = {}
+        all: dict[Who, Subscriber[Who]] = {}
         if exact is not None:
-            best.update(exact)
+            all.update(exact)
         levels = topic.split("/")
         # [MQTT-4.7.2-1] a leading wildcard does not match topics that begin with $
         front: list[Level[Who]] = [self._root]
@@ -147,7 +199,7 @@ class Subscriptions(Generic[Who]):
             for level in front:
                 hidden = depth == 0 and name.startswith("$")
                 if level.tails is not None and not hidden:
-                    keep_best(best, level.tails)
+                    self._join(all, level.tails)
                 if level.below is not None:
                     own = level.below.get(name)
                     if own is not None:
@@ -160,10 +212,29 @@ class Subscriptions(Generic[Who]):
         self.visited += len(front)
         for level in front:
             if level.ends is not None:
-                keep_best(best, level.ends)
+                self._join(all, level.ends)
             if level.tails is not None:  # "a/#" matches "a" itself, section 4.7.1.2
-                keep_best(best, level.tails)
-        return list(best.values())
+                self._join(all, level.tails)
+        return list(all.values())
+
+    def _join(self, all: dict[Who, Subscriber[Who]], found: dict[Who, Subscriber[Who]]) -> None:
+        """Adds what was found to what is known, which is an overlap where somebody is there already."""
+        if not all:
+            all.update(found)
+            return
+        for who, subscriber in found.items():
+            known = all.get(who)
+            if known is None:
+                all[who] = subscriber
+            elif isinstance(known, Overlap):
+                known.add(subscriber)
+                self.visited += 1
+                self._overlaps += 1
+            else:
+                overlap = all[who] = Overlap(known)
+                overlap.add(subscriber)
+                self.visited += 1
+                self._overlaps += 1
 
     def _entries(self, filter: str) -> dict[Who, Subscriber[Who]]:
         if not wild(filter):
@@ -213,11 +284,3 @@ class Subscriptions(Generic[Who]):
 def wild(filter: str) -> bool:
     """Whether a filter has wildcards."""
     return "+" in filter or "#" in filter
-
-
-def keep_best(best: dict[Who, Subscriber[Who]], found: dict[Who, Subscriber[Who]]) -> None:
-    """Adds subscribers, keeping the higher QoS where somebody is there already."""
-    for who, subscriber in found.items():
-        known = best.get(who)
-        if known is None or known.qos < subscriber.qos:
-            best[who] = subscriber

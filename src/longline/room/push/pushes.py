@@ -110,7 +110,7 @@ class Pushes:
         session = attachment.session
         outlet = attachment.outlet
         frame = frames.of(outlet.version, now_ms, attachment.prefix)
-        if outlet.limited and not outlet.takes(frame.size if message.qos else len(frame.at_most_once)):
+        if outlet.limited and not outlet.takes(frame.size):
             # [MQTT-3.1.2-24] a packet over the client's limit is not sent; nor is it worth keeping
             self.outcomes.dropped(session, position, broadcast, "too_large_for_client")
             return
@@ -126,7 +126,7 @@ class Pushes:
             self.outcomes.written(push)
 
     def acknowledge(self, session: Session, packet_id: int, reason: int) -> bool:
-        """A PUBACK: frees the identifier and uses the room. False when nothing had it."""
+        """The last answer to a message: frees its identifier and uses the room. False when nothing had it."""
         inflight = session.window.inflight
         if inflight is None or packet_id not in inflight:
             return False

@@ -34,24 +34,43 @@ from longline.mqtt.packets import (
     Unsuback,
     Unsubscribe,
 )
-from longline.mqtt.properties import SESSION_EXPIRY_INTERVAL, SUBSCRIPTION_IDENTIFIER, TOPIC_ALIAS, get_int
+from longline.mqtt.properties import (
+    SESSION_EXPIRY_INTERVAL,
+    SUBSCRIPTION_IDENTIFIER,
+    TOPIC_ALIAS,
+    get_int,
+    subscription_identifiers,
+)
 from longline.mqtt.reasons import ReasonCode
+from longline.mqtt.topics import byte_length
 from longline.mqtt.wire import PROTOCOL_ERROR
 from longline.room.counters import RoomCounters
-from longline.room.pubsub.fanout import Fanout
+from longline.room.pubsub.fanout import SUCCESS, Fanout
 from longline.room.pubsub.retainer import Retainer
 from longline.room.pubsub.rooms import NOT_YET
-from longline.room.pubsub.rules import ALIAS, ALIAS_UNKNOWN, RECEIVE_MAXIMUM, Refusal, Rules, reserved
+from longline.room.pubsub.rules import (
+    ALIAS,
+    ALIAS_BYTES,
+    ALIAS_UNKNOWN,
+    ALIASES_TOO_LONG,
+    PACKET_ID_IN_USE,
+    RECEIVE_MAXIMUM,
+    Refusal,
+    Rules,
+    reserved,
+)
 from longline.room.push.pushes import REFUSED, Pushes
-from longline.room.session.session import Attachment, Gone, Session
+from longline.room.session.inflight import NOTHING, PacketIds
+from longline.room.session.session import Attachment, Gone, Plain, Session
 from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
-from longline.room.wire.answers import Answer, Answers
+from longline.room.wire.answers import OWED, Answer, Answers
 from longline.room.wire.connection import AGAIN, GO_ON, HOLD, LAST, WAIT, Connection, Wire, WireLimits
 from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
 
-NO_SUBSCRIBERS: Final = 0x10  # as a number: in compiled code a member of an enum costs a look-up
+STRAY: Final = "unknown_packet_id"
+ANSWERS: Final = (PUBACK, PUBREC, PUBCOMP)
 
 
 @final
@@ -123,8 +142,8 @@ class ClientConnection(Connection):
         kind = packet.kind
         if kind == PUBLISH:
             return self._publish(cast(Publish, packet))
-        if kind == PUBACK:
-            self._acknowledge(cast(Puback, packet))
+        if kind in ANSWERS:
+            self._acknowledged(cast(Acknowledgement, packet))
         elif kind == PINGREQ:
             self.send(Pingresp())
         elif kind == SUBSCRIBE:
@@ -135,8 +154,8 @@ class ClientConnection(Connection):
             self._connect(cast(Connect, packet))
         elif kind == DISCONNECT:
             return self._disconnect(cast(Disconnect, packet))
-        elif kind in (PUBREC, PUBREL, PUBCOMP):
-            self._stray(cast(Acknowledgement, packet))
+        elif kind == PUBREL:
+            self._pubrel(cast(Pubrel, packet))
         return GO_ON
 
     def flowing(self) -> None:
@@ -186,15 +205,12 @@ class ClientConnection(Connection):
             return GO_ON
         session = first.session
         services = self.services
-        answers = self._answers()
-        if answers is not None and packet.qos and len(answers) >= services.rules.receive_maximum:
-            if self.mqtt5:  # [MQTT-3.3.4-9]
-                refusal = RECEIVE_MAXIMUM
-                self.fault(refusal.reason, refusal.code, refusal.message)
-                return GO_ON
-            answers.awaited = True  # 3.1.1 knows no such bound
-            return AGAIN
-        if packet.retain and packet.qos and services.retainer.full():
+        qos = packet.qos
+        if qos and (self._extras is not None or session.plain is not None):
+            follows = self._unasked(session, packet)
+            if follows >= 0:
+                return follows
+        if packet.retain and qos and services.retainer.full():
             services.retainer.hold_up(self.go_on)
             return AGAIN
         services.counters.messages_in += 1
@@ -205,30 +221,82 @@ class ClientConnection(Connection):
         if refused is None:
             refused = services.rules.publication(session, packet)
             if refused is None:
+                if qos == 2:
+                    self._hold(session, packet.packet_id)
                 id = self._retain(session, packet) if packet.retain else ""
-                reached = services.fanout.publish(self, session, packet, id)
-                if reached == NOT_YET:
+                reason = services.fanout.publish(self, session, packet, id)
+                if reason == NOT_YET:
                     return WAIT
-                if packet.qos == 1 and reached >= 0:
-                    self._puback(packet.packet_id, 0 if reached else NO_SUBSCRIBERS)
+                if qos and reason >= 0:
+                    self._answer(packet.packet_id, qos, reason)
                 return HOLD if services.turn.pressed else GO_ON
-        refusal = refused
-        if refusal.fatal and self.mqtt5:  # CONNACK has told it so, which that of 3.1.1 cannot
-            self.fault(refusal.reason, refusal.code, refusal.message)
+        if refused.fatal and self.mqtt5:  # CONNACK has told it so, which that of 3.1.1 cannot
+            self.fault(refused.reason, refused.code, refused.message)
             return GO_ON
         # Who is cut off for it comes back and does the same again, and gets no pushes meanwhile. Where the
         # answer cannot say no (QoS 0, and 3.1.1, [MQTT-3.3.5-2] there), only we know of it.
-        self.report(refusal.code, refusal.message)
-        if packet.qos == 1:
-            self._puback(packet.packet_id, refusal.reason)
-        elif packet.qos:
-            self.send(Pubrec(packet.packet_id, refusal.reason))
+        self.report(refused.code, refused.message)
+        if qos:
+            if qos == 2:
+                self._hold(session, packet.packet_id)
+            self._answer(packet.packet_id, qos, refused.reason, refused.message)
         return HOLD if services.turn.pressed else GO_ON
+
+    def _unasked(self, session: Session, packet: Publish) -> int:
+        """What follows a publication that is not taken: known already, or one too many; -1 for any other."""
+        answers = self._answers()
+        received = session.received
+        if received is not None and packet.packet_id in received:
+            if packet.qos == 2:  # [MQTT-4.3.3-10]
+                if answers is None or not answers.owes(packet.packet_id):
+                    self._answer(packet.packet_id, 2, SUCCESS)
+                return GO_ON
+            if self.mqtt5:
+                self.report(PACKET_ID_IN_USE.code, PACKET_ID_IN_USE.message)
+                self._answer(packet.packet_id, 1, PACKET_ID_IN_USE.reason, PACKET_ID_IN_USE.message)
+                return GO_ON
+        most = self.services.rules.receive_maximum
+        if self.mqtt5:
+            unanswered = (0 if answers is None else answers.acks) + (0 if received is None else len(received))
+            if unanswered >= most:  # [MQTT-3.3.4-7]
+                refusal = RECEIVE_MAXIMUM
+                self.fault(refusal.reason, refusal.code, refusal.message)
+                return GO_ON
+        elif answers is not None and len(answers) >= most:
+            answers.awaited = True  # 3.1.1 knows no such bound
+            return AGAIN
+        return -1
 
     def _retain(self, session: Session, packet: Publish) -> str:
         """Has a publication kept; returns its id. Its answer waits for that, and for who gets it now."""
-        answer = self._owe(packet.packet_id, 2) if packet.qos else None
+        answer: Answer | None = None
+        if packet.qos:
+            extras = self.extras
+            if extras.answers is None:
+                extras.answers = Answers()
+            answer = extras.answers.share(packet.packet_id, packet.qos)
         return self.services.retainer.keep(self, session, packet, answer)
+
+    def _hold(self, session: Session, packet_id: int) -> None:
+        """A publication with QoS 2 is ours: it is not taken again until the client has released it."""
+        plain = session.plain
+        if plain is None:
+            plain = session.plain = Plain()
+        if plain.received is None:
+            plain.received = PacketIds()
+        plain.received.add(packet_id)
+
+    def _let_go(self, packet_id: int) -> bool:
+        """It is released, or was not ours after all [MQTT-4.3.3-9]; False when it never was."""
+        session = self.session
+        plain = None if session is None else session.plain
+        if session is None or plain is None or plain.received is None or packet_id not in plain.received:
+            return False
+        plain.received.discard(packet_id)
+        if not len(plain.received):
+            plain.received = None
+            session.tidy()
+        return True
 
     def _resolve(self, packet: Publish) -> Refusal | None:
         """Section 3.3.2.3.4: an alias with a topic defines it, an alias without one uses it."""
@@ -240,45 +308,43 @@ class ClientConnection(Connection):
         if packet.topic:
             if aliases is None:
                 aliases = extras.aliases = {}
+            # Each may have 64 KiB: so the number alone, which CONNACK told, bounds nothing.
+            extras.alias_size += byte_length(packet.topic) - byte_length(aliases.get(alias, ""))
             aliases[alias] = packet.topic
+            if extras.alias_size > ALIAS_BYTES:
+                return ALIASES_TOO_LONG
         elif aliases is None or alias not in aliases:
             return ALIAS_UNKNOWN
         else:
             packet.topic = aliases[alias]
         return None
 
-    def published(self, packet: Publish, reached: int) -> None:
+    def published(self, packet: Publish, reason: int) -> None:
         """A publication with very many subscribers has reached them: the packets behind it are next."""
-        if packet.qos == 1 and self.transport is not None:
-            self._puback(packet.packet_id, 0 if reached else NO_SUBSCRIBERS)
+        if packet.qos:
+            self._answer(packet.packet_id, packet.qos, reason)
         self.go_on()
 
-    def owe(self, packet_id: int) -> Answer:
-        """A PUBACK that `settle` sends."""
-        answers = self._answers()
-        answer = None if answers is None else answers.latest(packet_id)
-        return self._owe(packet_id, 1) if answer is None else answer
-
-    def _owe(self, packet_id: int, owing: int) -> Answer:
-        """One that so many have a say in."""
+    def owe(self, packet: Publish) -> Answer:
+        """The PUBACK or PUBREC of a publication, which `settle` sends."""
         extras = self.extras
         if extras.answers is None:
             extras.answers = Answers()
-        return extras.answers.add(packet_id, owing)
+        return extras.answers.take() or extras.answers.add(packet.packet_id, packet.qos, OWED)
 
     def owing(self) -> int:
-        """How many PUBACKs the client waits for."""
+        """How many PUBACKs and PUBRECs the client waits for."""
         answers = self._answers()
         return len(answers) if answers is not None else 0
 
-    def settle(self, answer: Answer, reason: int) -> None:
-        """Sends a PUBACK that was owed, once those before it are out [MQTT-4.6.0-2]."""
-        answer.say(reason)
+    def settle(self, answer: Answer, reason: int, message: str = "") -> None:
+        """Sends an answer that was owed, once those before it are out [MQTT-4.6.0-2]."""
+        answer.say(reason, message)
         answers = self._answers()
         if answers is None:
             return
         for due in answers.due():
-            self.send(Puback(due.packet_id, max(0, due.reason)))
+            self._send_answer(due.packet_id, due.qos, due.reason, due.message)
         if not len(answers):
             self.extras.answers = None
         if answers.awaited and len(answers) < self.services.rules.receive_maximum:
@@ -287,15 +353,25 @@ class ClientConnection(Connection):
         if not self.owes():
             self.answered()
 
-    def _puback(self, packet_id: int, reason: int) -> None:
+    def _answer(self, packet_id: int, qos: int, reason: int, message: str = "") -> None:
         answers = self._answers()
         if answers is None:
-            self.send(Puback(packet_id, reason))
+            self._send_answer(packet_id, qos, reason, message)
             return
-        answer = answers.latest(packet_id)
-        if answer is None:
-            answer = answers.add(packet_id, 1)
-        self.settle(answer, reason)
+        shared = answers.take()
+        if shared is None:
+            answers.add(packet_id, qos, reason, message)
+        else:
+            self.settle(shared, reason, message)
+
+    def _send_answer(self, packet_id: int, qos: int, reason: int, message: str) -> None:
+        why = self.explanation(message) if message else None
+        if qos == 1:
+            self.send(Puback(packet_id, reason, why))
+            return
+        if reason >= REFUSED and self.mqtt5:  # the client of 3.1.1 is not told, and goes on to PUBREL
+            self._let_go(packet_id)
+        self.send(Pubrec(packet_id, reason, why))
 
     def owes(self) -> bool:
         extras = self._extras
@@ -305,32 +381,55 @@ class ClientConnection(Connection):
         extras = self._extras
         return None if extras is None else extras.answers
 
+    def _pubrel(self, packet: Pubrel) -> None:
+        if self._let_go(packet.packet_id):
+            self.send(Pubcomp(packet.packet_id))  # [MQTT-4.3.3-11]
+        else:
+            # Left from a session that the client had elsewhere: answered, so that it ends.
+            self.report(STRAY, "PUBREL for what was not taken")
+            self.send(Pubcomp(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
+
     # --- acknowledging ----------------------------------------------------------------------------
 
-    def _acknowledge(self, packet: Puback) -> None:
+    def _acknowledged(self, packet: Acknowledgement) -> None:
+        """PUBACK, PUBREC or PUBCOMP for what we have sent."""
         first = self.attachment
         if first is None:
             return
-        services = self.services
-        if not services.pushes.acknowledge(first.session, packet.packet_id, packet.reason):
+        packet_id = packet.packet_id
+        inflight = first.session.window.inflight
+        awaited = NOTHING if inflight is None else inflight.awaits(packet_id)
+        kind = packet.kind
+        if awaited == NOTHING or inflight is None:
             # A client may answer late, for a connection before this one: told of, not punished.
-            self.report("unknown_packet_id", "PUBACK for what was not sent")
-        elif first.others is None:
+            self.report(STRAY, "an answer to what was not sent")
+            if kind == PUBREC and packet.reason < REFUSED:
+                self.send(Pubrel(packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
+        elif kind == PUBREC and awaited != PUBACK:
+            if packet.reason >= REFUSED:
+                self._freed(first, packet)  # [MQTT-4.4.0-2]
+            else:
+                inflight.release(packet_id)
+                self.send(Pubrel(packet_id))  # [MQTT-4.3.3-4]
+        elif kind == awaited:
+            self._freed(first, packet)
+        else:
+            self.fault(
+                ReasonCode.PROTOCOL_ERROR,
+                "protocol_error",
+                "an answer that does not belong to the QoS of what was sent",
+            )
+
+    def _freed(self, first: Attachment, packet: Acknowledgement) -> None:
+        """A message has had its last answer: there is room for others."""
+        services = self.services
+        services.pushes.acknowledge(first.session, packet.packet_id, packet.reason)
+        if first.others is None:
             services.fanout.drain(first.session)
         else:
             for attachment in first.every():
                 services.pushes.freed(attachment.session)
                 services.fanout.drain(attachment.session)
-
-    def _stray(self, packet: Acknowledgement) -> None:
-        """A step of QoS 2, left from a session that the client had elsewhere: answered, so that it ends."""
-        self.report("unknown_packet_id", "a step of QoS 2 for what was not sent")
-        if packet.kind == PUBREC:
-            if packet.reason >= REFUSED:
-                return  # it has ended already [MQTT-4.3.3-4]
-            self.send(Pubrel(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
-        elif packet.kind == PUBREL:
-            self.send(Pubcomp(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
 
     # --- subscribing ------------------------------------------------------------------------------
 
@@ -338,20 +437,29 @@ class ClientConnection(Connection):
         session = self.session
         if session is None:
             return
-        if packet.properties is not None and SUBSCRIPTION_IDENTIFIER in packet.properties:
-            self.fault(
-                ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
-                "subscription_identifiers_not_supported",
-                "CONNACK said that subscription identifiers are not available",
-            )
-            return
         self.wire.turn.spent += len(packet.subscriptions)
-        suback = Suback(packet.packet_id, [self._enter(session, wanted) for wanted in packet.subscriptions])
+        if self._in_use(session, packet.packet_id):
+            refused = [int(PACKET_ID_IN_USE.reason)] * len(packet.subscriptions)
+            self.send(Suback(packet.packet_id, refused, self.explanation(PACKET_ID_IN_USE.message)))
+            return
+        identifier = 0
+        if packet.properties is not None and SUBSCRIPTION_IDENTIFIER in packet.properties:
+            identifier = subscription_identifiers(packet.properties)[0]
+        why: list[str] = []
+        reasons = [self._enter(session, wanted, identifier, why) for wanted in packet.subscriptions]
+        suback = Suback(packet.packet_id, reasons, self.explanation("; ".join(dict.fromkeys(why))))
         rooms = self.services.fanout.rooms
         if rooms is None or not rooms.told_first(self, suback):
             self._send_suback(suback)
         else:
             self.extras.subacks += 1
+
+    def _send_suback(self, suback: Suback) -> None:
+        """What is retained follows the answer."""
+        self.send(suback)
+        session = self.session
+        if session is not None:
+            self.services.fanout.replayed(session)
 
     def subscribed(self, suback: Suback) -> None:
         """The other rooms have heard of a subscription, or cannot."""
@@ -362,34 +470,31 @@ class ClientConnection(Connection):
             if not self.owes():
                 self.answered()
 
-    def _send_suback(self, suback: Suback) -> None:
-        """What is retained follows the answer."""
-        self.send(suback)
-        session = self.session
-        if session is not None:
-            self.services.fanout.replayed(session)
-
-    def _enter(self, session: Session, wanted: Subscription) -> int:
+    def _enter(self, session: Session, wanted: Subscription, identifier: int, why: list[str]) -> int:
         """Enters a subscription; returns the reason code for SUBACK: the QoS granted, or a refusal."""
         refusal = self.services.rules.subscription(session, wanted, self.mqtt5)
         if refusal is not None:
+            why.append(refusal.message)
             self.report(refusal.code, refusal.message)
             # Section 3.9.3 of 3.1.1 knows one failure only
             return refusal.reason if self.mqtt5 else ReasonCode.UNSPECIFIED_ERROR
-        qos = min(wanted.qos, 1)
         # A device gets what is its own on the platform's topics without asking; asking does no harm.
         if not reserved(wanted.filter):
             fanout = self.services.fanout
-            new = fanout.subscribe(session, wanted.filter, qos, wanted.no_local)
+            new = fanout.subscribe(session, wanted, identifier)
             handling = wanted.retain_handling
             # [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]. In 3.1.1 it is the first: [MQTT-3.8.4-3].
             if handling == 0 or (handling == 1 and new):
-                fanout.begin_replay(session, wanted.filter, qos, wanted.no_local)
-        return qos
+                fanout.begin_replay(session, wanted.filter)
+        return wanted.qos
 
     def _unsubscribe(self, packet: Unsubscribe) -> None:
         session = self.session
         if session is None:
+            return
+        if self._in_use(session, packet.packet_id):
+            refused = [int(PACKET_ID_IN_USE.reason)] * len(packet.filters)
+            self.send(Unsuback(packet.packet_id, refused, self.explanation(PACKET_ID_IN_USE.message)))
             return
         reasons: list[int] = [
             ReasonCode.SUCCESS
@@ -398,3 +503,11 @@ class ClientConnection(Connection):
             for filter in packet.filters
         ]
         self.send(Unsuback(packet.packet_id, reasons))
+
+    def _in_use(self, session: Session, packet_id: int) -> bool:
+        """Whether MQTT 5 has to say that an identifier stands for something else [MQTT-2.2.1-3]."""
+        received = session.received
+        if received is None or not self.mqtt5 or packet_id not in received:
+            return False
+        self.report(PACKET_ID_IN_USE.code, PACKET_ID_IN_USE.message)
+        return True

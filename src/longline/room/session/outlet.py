@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from longline.mqtt.codec import PublishFrame
 from longline.mqtt.packets import MQTT_3_1_1, MQTT_5_0
 from longline.mqtt.reasons import ReasonCode
 
@@ -14,11 +15,12 @@ class Outlet:
     An abstract class and no Protocol: compiled code calls it by a table, as fast as itself.
     """
 
-    __slots__ = ("blocked", "ended", "limited", "mqtt5", "slot", "touched")
+    __slots__ = ("abbreviates", "blocked", "ended", "limited", "mqtt5", "slot", "touched")
 
     def __init__(self) -> None:
         self.blocked = False  # it holds more than it should: what can wait is not written
         self.ended = False  # we close: nothing more is taken or written
+        self.abbreviates = False  # the client takes topic aliases: `abbreviated` is to be asked
         self.limited = False  # the client has a Maximum Packet Size: `takes` is to be asked
         self.mqtt5 = False  # or 3.1.1; once the client has said it
         self.touched = False  # in the turn's list of connections to flush
@@ -31,6 +33,10 @@ class Outlet:
 
     def takes(self, size: int) -> bool:
         """Whether a packet of so many bytes is within the client's Maximum Packet Size."""
+        raise NotImplementedError
+
+    def abbreviated(self, frame: PublishFrame, topic: str) -> PublishFrame:
+        """A message as it is to be written next: with an alias for its topic, where that is shorter."""
         raise NotImplementedError
 
     def ready(self) -> bool:

@@ -8,10 +8,10 @@ from collections import deque
 from enum import IntEnum
 from typing import Final, final
 
-from longline.mqtt.codec import PublishFrame
 from longline.room.pubsub.message import Held
 from longline.room.pubsub.replays import Replays
 from longline.room.pubsub.subscriptions import Subscriber, Subscriptions
+from longline.room.session.inflight import PacketIds
 from longline.room.session.outlet import Outlet
 from longline.room.session.window import Window
 
@@ -81,29 +81,53 @@ class Session:
         self.plain: Plain | None = None  # while it has any of it
 
     @property
-    def subscriptions(self) -> set[str] | None:
-        """Its topic filters."""
+    def subscriptions(self) -> dict[str, int] | None:
+        """Its topic filters, with their options."""
         plain = self.plain
         return None if plain is None else plain.subscriptions
 
     @property
-    def queue(self) -> deque[PublishFrame | Held] | None:
-        """Plain QoS 1 messages that wait for the window."""
+    def queue(self) -> deque[Held] | None:
+        """Plain messages with QoS 1 or 2 that wait for the window."""
         plain = self.plain
         return None if plain is None else plain.queue
+
+    @property
+    def received(self) -> PacketIds | None:
+        """The publications of its client with QoS 2 that were taken, and whose PUBREL has not come."""
+        plain = self.plain
+        return None if plain is None else plain.received
+
+    def tidy(self) -> None:
+        """Something it had of plain publish/subscribe is gone."""
+        plain = self.plain
+        if (
+            plain is not None
+            and plain.subscriptions is None
+            and plain.queue is None
+            and plain.received is None
+            and plain.replays is None
+        ):
+            self.plain = None
 
 
 @final
 class Plain:
-    """What a session has of plain publish/subscribe, with the bytes of its filters and of what waits."""
+    """What a session has of plain publish/subscribe.
 
-    __slots__ = ("filter_bytes", "queue", "queue_bytes", "replays", "subscriptions")
+    `subscriptions` are the options of each filter: the byte of SUBSCRIBE (section 3.8.3.1), with the QoS that
+    was granted, and above it the subscription identifier, 0 for none. `filter_bytes` and `queue_bytes` are
+    what the filters have, and what waits in the queue.
+    """
+
+    __slots__ = ("filter_bytes", "queue", "queue_bytes", "received", "replays", "subscriptions")
 
     def __init__(self) -> None:
-        self.subscriptions: set[str] | None = None
+        self.subscriptions: dict[str, int] | None = None
         self.filter_bytes = 0
-        self.queue: deque[PublishFrame | Held] | None = None
+        self.queue: deque[Held] | None = None
         self.queue_bytes = 0
+        self.received: PacketIds | None = None
         self.replays: Replays[Subscriber[Session]] | None = None  # while retained messages are on their way
 
 

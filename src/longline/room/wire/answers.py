@@ -1,66 +1,85 @@
-"""PUBACKs that a client waits for, in the order of its publications."""
+"""PUBACKs and PUBRECs that a client waits for, in the order of its publications."""
 
 from collections import deque
 from typing import Final, final
 
-UNSAID: Final = -1
+OWED: Final = -1
 
 
 @final
 class Answer:
-    """The PUBACK of a publication: `owing` of those who have a say in it have not said anything yet.
+    """The answer to a publication with QoS 1 or 2: `owing` of those who have a say in it have yet to say it.
 
-    The gravest reason counts: a refusal before what is said of a success.
+    The gravest of their reasons counts: a refusal, and `message`, why, before what is said of a success.
     """
 
-    __slots__ = ("owing", "packet_id", "reason")
+    __slots__ = ("message", "owing", "packet_id", "qos", "reason")
 
-    def __init__(self, packet_id: int, owing: int) -> None:
+    def __init__(self, packet_id: int, qos: int, reason: int, message: str) -> None:
         self.packet_id = packet_id
-        self.owing = owing
-        self.reason = UNSAID
+        self.message = message
+        self.qos = qos
+        self.reason = reason
+        self.owing = int(reason == OWED)
 
-    def say(self, reason: int) -> None:
-        """One of them has: `reason`, or UNSAID for nothing against it."""
+    def say(self, reason: int, message: str) -> None:
+        """One of them has; OWED says nothing against what the others say."""
         self.owing -= 1
         if reason > self.reason:
             self.reason = reason
+            self.message = message
 
 
 @final
 class Answers:
-    """Those that wait for other rooms or the store, and those behind them [MQTT-4.6.0-2].
+    """Those that wait for other rooms or for the store, and those behind them [MQTT-4.6.0-2].
 
     As many as a client may have publications without an answer: the next one ends its connection, or, when it
-    was not told of the bound, is `awaited`, and not dealt with until there are fewer.
+    was not told of the bound, is `awaited`, and not dealt with until there are fewer. `acks` of them are for
+    QoS 1. `current` is that of a publication whose receivers have still to be heard of, where somebody else
+    has a say in it, too.
     """
 
-    __slots__ = ("_waiting", "awaited")
+    __slots__ = ("_waiting", "acks", "awaited", "current")
 
     def __init__(self) -> None:
         self.awaited = False
+        self.acks = 0
+        self.current: Answer | None = None
         self._waiting: deque[Answer] = deque()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, packet_id: int, owing: int) -> Answer:
+    def add(self, packet_id: int, qos: int, reason: int, message: str = "") -> Answer:
         """One more, the last."""
-        answer = Answer(packet_id, owing)
+        answer = Answer(packet_id, qos, reason, message)
         self._waiting.append(answer)
+        self.acks += qos == 1
         return answer
 
-    def latest(self, packet_id: int) -> Answer | None:
-        """The last one, if it is that of a publication still being dealt with."""
-        if not self._waiting:
-            return None
-        answer = self._waiting[-1]
-        return answer if answer.owing > 0 and answer.packet_id == packet_id else None
+    def share(self, packet_id: int, qos: int) -> Answer:
+        """One more, the last, in which two have a say: who it is returned to, and whoever takes `current`."""
+        answer = self.current = self.add(packet_id, qos, OWED)
+        answer.owing = 2
+        return answer
+
+    def take(self) -> Answer | None:
+        """The current one, of whose receivers somebody now tells."""
+        answer = self.current
+        self.current = None
+        return answer
+
+    def owes(self, packet_id: int) -> bool:
+        """Whether the answer to a publication with this identifier is among them."""
+        return any(answer.packet_id == packet_id for answer in self._waiting)
 
     def due(self) -> list[Answer]:
         """Takes out those that may be sent now."""
         waiting = self._waiting
         due: list[Answer] = []
-        while waiting and waiting[0].owing <= 0:
-            due.append(waiting.popleft())
+        while waiting and not waiting[0].owing:
+            answer = waiting.popleft()
+            self.acks -= answer.qos == 1
+            due.append(answer)
         return due

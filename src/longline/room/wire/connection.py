@@ -9,10 +9,20 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, final
 
+from longline.mqtt.aliases import TELLING, TopicAliases
+from longline.mqtt.codec import PublishFrame
 from longline.mqtt.link import NO_LIMIT, Link, Phase, Role
 from longline.mqtt.moving import MOVED_TOPIC, moved_notice, moved_properties
 from longline.mqtt.packets import MQTT_5_0, PUBLISH, Connack, Connect, Packet, Publish
-from longline.mqtt.properties import MAXIMUM_PACKET_SIZE, Properties, get_int
+from longline.mqtt.properties import (
+    MAXIMUM_PACKET_SIZE,
+    REASON_STRING,
+    REQUEST_PROBLEM_INFORMATION,
+    TOPIC_ALIAS_MAXIMUM,
+    Properties,
+    get_int,
+    pack_topic_alias,
+)
 from longline.mqtt.reasons import ReasonCode
 from longline.room.counters import RoomCounters
 from longline.room.session.outlet import Outlet
@@ -95,12 +105,14 @@ class Extras:
     """What few connections have: the others are idle, and there are millions."""
 
     __slots__ = (
+        "alias_size",
         "aliases",
         "answers",
         "backlog",
         "hung_up",
         "leaving",
         "max_outgoing",
+        "names",
         "peer",
         "reported",
         "subacks",
@@ -113,6 +125,8 @@ class Extras:
         self.max_outgoing = NO_LIMIT  # bytes: the client's Maximum Packet Size
         self.backlog: list[Packet] | None = None  # what has to wait; while there is one, nothing is read
         self.aliases: dict[int, str] | None = None  # the client's topic aliases
+        self.alias_size = 0  # bytes that they have
+        self.names: TopicAliases | None = None  # ours
         self.answers: Answers | None = None  # while a PUBACK has to wait
         self.subacks = 0  # that have to wait
         self.hung_up = False  # the peer sends no more
@@ -126,13 +140,14 @@ class Connection(Outlet):
     A class derived from it deals with the packets: `received`, `flowing`, `lost`.
     """
 
-    __slots__ = ("_extras", "keep_alive", "link", "transport", "waiting", "wire")
+    __slots__ = ("_extras", "explains", "keep_alive", "link", "transport", "waiting", "wire")
 
     def __init__(self, wire: Wire) -> None:
         super().__init__()
         self.wire = wire
         self.link = Link(Role.SERVER, wire.limits.max_packet_size, wire.limits.connect_packet_size)
         self.transport: asyncio.Transport | None = None  # None as well when it is gone
+        self.explains = False  # the client may be told why, in words
         self.waiting = 0  # bytes in link.output
         self.keep_alive = 0  # ticks of silence that are allowed; 0: any
         self._extras: Extras | None = None
@@ -338,6 +353,13 @@ class Connection(Outlet):
     def takes(self, size: int) -> bool:
         return size <= self._max_outgoing()
 
+    def abbreviated(self, frame: PublishFrame, topic: str) -> PublishFrame:
+        names = self.extras.names
+        if names is None:
+            return frame
+        alias = names.of(topic, not self.limited or self.takes(frame.size + TELLING))
+        return frame.extended(pack_topic_alias(abs(alias)), alias < 0) if alias else frame
+
     def _max_outgoing(self) -> int:
         extras = self._extras
         return NO_LIMIT if extras is None else extras.max_outgoing
@@ -392,10 +414,16 @@ class Connection(Outlet):
     def hear_out(self, packet: Connect) -> None:
         """A CONNECT came in: nothing more is read until `accept` or `refuse`."""
         self.mqtt5 = self.link.version == MQTT_5_0
+        # [MQTT-3.1.2-29]
+        self.explains = self.mqtt5 and get_int(packet.properties, REQUEST_PROBLEM_INFORMATION) != 0
         largest = get_int(packet.properties, MAXIMUM_PACKET_SIZE)
         if largest is not None:
             self.extras.max_outgoing = largest
             self.limited = True
+        aliases = get_int(packet.properties, TOPIC_ALIAS_MAXIMUM)
+        if aliases:
+            self.extras.names = TopicAliases(aliases)
+            self.abbreviates = True
         self._listen()
 
     def accept(self, connack: Connack, keep_alive: int) -> None:
@@ -418,14 +446,21 @@ class Connection(Outlet):
         """The CONNECT comes at a bad time, which is not its peer's doing: told of once for everybody."""
         self.wire.counters.refused.add(code)
         self.wire.report(code, EVERYBODY, message)
-        self.close(reason, code)
+        self._close(reason, code, message)
+
+    def explanation(self, message: str) -> Properties | None:
+        """Why something is refused, for who wants to know it; it never repeats what the peer has sent."""
+        return {REASON_STRING: message} if self.explains and message else None
 
     # --- ending -----------------------------------------------------------------------------------
 
     def close(self, reason: ReasonCode, code: str) -> None:
+        self._close(reason, code, "")
+
+    def _close(self, reason: ReasonCode, code: str, message: str) -> None:
         if not self.ended:
             self.wire.counters.closed.add(code)
-            self._say_last(reason, None)
+            self._say_last(reason, self.explanation(message))
             self.finish()
 
     def _say_last(self, reason: ReasonCode, properties: Properties | None) -> None:
@@ -446,7 +481,7 @@ class Connection(Outlet):
     def fault(self, reason: ReasonCode, code: str, message: str) -> None:
         """Ends the connection because of what the peer did."""
         self.report(code, message)
-        self.close(reason, code)
+        self._close(reason, code, message)
 
     def report(self, code: str, message: str) -> None:
         """Counts what the peer may not do, and tells of it, but not again while it goes on doing the same."""

@@ -195,8 +195,14 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 300 * KIB
     topic_alias_maximum: Annotated[
-        int, about("Topic aliases a client may define. 0 is none.", unit="aliases", low=0, high=65535)
-    ] = 0
+        int,
+        about(
+            "Topic aliases a client may define, for topics of 64 KiB together. 0 is none.",
+            unit="aliases",
+            low=0,
+            high=65535,
+        ),
+    ] = 16
     max_subscriptions: Annotated[
         int, about("Topic filters of one session.", unit="filters", low=0, high=100_000)
     ] = 100
