@@ -8,6 +8,7 @@ from typing import Final, final
 
 from longline.mqtt.packets import (
     CONNECT,
+    MQTT_3_1,
     MQTT_3_1_1,
     MQTT_5_0,
     PUBLISH,
@@ -163,7 +164,11 @@ class Decoder:
         """Whether a packet may begin like this. It takes one byte to know, so a stranger costs no more."""
         kind = first >> 4
         if kind != PUBLISH:
-            if first & 15 != (2 if kind in (PUBREL, SUBSCRIBE, UNSUBSCRIBE) else 0):
+            flags = first & 15
+            expected = 2 if kind in (PUBREL, SUBSCRIBE, UNSUBSCRIBE) else 0
+            if self.version == MQTT_3_1 and expected:
+                flags &= 7  # there, these have QoS 1, and DUP when they are sent again
+            if flags != expected:
                 # [MQTT-2.1.3-1], and for single packets [MQTT-3.6.1-1], [MQTT-3.8.1-1], [MQTT-3.10.1-1],
                 # [MQTT-3.14.1-1] and [MQTT-3.15.1-1]
                 raise malformed("the flags of the fixed header are not those of the packet")
@@ -188,9 +193,10 @@ class Decoder:
         # Set before anything can go wrong: the answer to a bad CONNECT has the form of its version, and the
         # answer to a version that we do not speak the one that all understand, [MQTT-3.1.2-2]. Bridges ask
         # by such a level (0x84) whether we know them as bridges, and ask again as others do when we say no.
-        self.version = MQTT_5_0 if level == MQTT_5_0 else MQTT_3_1_1
-        if level != self.version:
-            raise Violation(UNSUPPORTED_PROTOCOL_VERSION, "the protocol level is neither 4 nor 5")
+        known = level in (MQTT_3_1, MQTT_3_1_1, MQTT_5_0)
+        self.version = level if known else MQTT_3_1_1
+        if not known:
+            raise Violation(UNSUPPORTED_PROTOCOL_VERSION, "no protocol of this name has this level")
         return read_connect(reader, level)
 
 

@@ -1,4 +1,4 @@
-"""The fifteen MQTT packets as plain values, the same for 3.1.1 and 5.0.
+"""The fifteen MQTT packets as plain values, the same for 3.1, 3.1.1 and 5.0.
 
 What 3.1.1 cannot say (properties, most reason codes) is simply left out when a packet is written in that
 version, so the code above speaks of one kind of PUBACK and not of two. Fields are mutable and unchecked:
@@ -25,7 +25,7 @@ PINGRESP: Final = 13
 DISCONNECT: Final = 14
 AUTH: Final = 15
 
-MQTT_3_1: Final = 3  # the protocol levels of CONNECT, section 3.1.2.2; this one we only know to refuse
+MQTT_3_1: Final = 3  # the protocol levels of CONNECT, section 3.1.2.2
 MQTT_3_1_1: Final = 4
 MQTT_5_0: Final = 5
 

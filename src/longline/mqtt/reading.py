@@ -66,16 +66,19 @@ from longline.mqtt.reasons import (
     CONNACK_REASONS,
     DISCONNECT_REASONS,
     SUBACK_REASONS,
+    SUBACK_REASONS_V3,
     SUBACK_REASONS_V4,
     UNSUBACK_REASONS,
     reason_of_return_code,
 )
 from longline.mqtt.topics import is_shared, valid_filter
-from longline.mqtt.wire import Reader, Violation, malformed, protocol_error, read_text
+from longline.mqtt.wire import LONGEST_ID_3_1, Reader, Violation, malformed, protocol_error, read_text
 
 # How many filters one SUBSCRIBE or UNSUBSCRIBE may have. Four bytes on the wire make an object of a
 # hundred, so the size of a packet alone does not bound what a peer can make us hold.
 MAX_FILTERS: Final = 1024
+
+UNKNOWN: Final = 0  # no level of a protocol that we know
 
 UNSUPPORTED_PROTOCOL_VERSION: Final = 0x84
 CLIENT_IDENTIFIER_NOT_VALID: Final = 0x85
@@ -234,7 +237,7 @@ def _read_suback(reader: Reader, version: int, from_client: bool) -> Packet:
     """SUBACK, section 3.9."""
     packet_id = reader.packet_id()
     properties: Properties | None = None
-    legal = SUBACK_REASONS_V4
+    legal = SUBACK_REASONS_V4 if version != MQTT_3_1 else SUBACK_REASONS_V3
     if version == MQTT_5_0:
         properties = read_properties(reader, IN_SUBACK, from_client)
         legal = SUBACK_REASONS
@@ -267,14 +270,14 @@ def _read_reasons(reader: Reader, legal: frozenset[int]) -> list[int]:
 def read_protocol_level(reader: Reader) -> int:
     """The protocol level of a CONNECT, or a Violation when it is not MQTT at all, section 3.1.2.1.
 
-    What calls itself by the name of MQTT 3.1 is that, whatever level it says.
+    UNKNOWN when it does not go with the name: that of MQTT 3.1 was another.
     """
     name = reader.binary()
     level = reader.u8()
     if name == b"MQTT":
-        return level
+        return level if level != MQTT_3_1 else UNKNOWN
     if name == b"MQIsdp":
-        return MQTT_3_1
+        return level if level == MQTT_3_1 else UNKNOWN
     raise Violation(UNSUPPORTED_PROTOCOL_VERSION, "the protocol is not MQTT")  # [MQTT-3.1.2-1]
 
 
@@ -282,30 +285,41 @@ def read_connect(reader: Reader, version: int) -> Connect:
     """CONNECT behind its protocol level, section 3.1."""
     modern = version == MQTT_5_0
     flags = reader.u8()
-    _check_connect_flags(flags, modern)
+    _check_connect_flags(flags, version)
     keep_alive = reader.u16()
     properties = read_properties(reader, IN_CONNECT, True) if modern else None
     _check_authentication(properties)
     client_id = reader.string()  # [MQTT-3.1.3-1] to [MQTT-3.1.3-4]
-    if not client_id and not modern and not flags & 2:
+    if version == MQTT_3_1:
+        if not 0 < len(client_id) <= LONGEST_ID_3_1:  # section 3.1 there
+            raise Violation(
+                CLIENT_IDENTIFIER_NOT_VALID, "MQTT 3.1 has client identifiers of 1 to 23 characters"
+            )
+    elif not client_id and not modern and not flags & 2:
         # 3.1.1, [MQTT-3.1.3-8] there: without a name nothing can be kept for later.
         raise Violation(CLIENT_IDENTIFIER_NOT_VALID, "an empty client identifier asks for a lasting session")
     will = _read_will(reader, flags, modern) if flags & 4 else None  # [MQTT-3.1.2-9]
+    if version == MQTT_3_1 and not reader.left():
+        flags &= 0x3F  # there, flags for what is missing are valid, and the length goes before them
     username = reader.string() if flags & 0x80 else None  # [MQTT-3.1.2-17], [MQTT-3.1.3-12]
+    if version == MQTT_3_1 and not reader.left():
+        flags &= 0xBF
     password = reader.binary() if flags & 0x40 else None  # [MQTT-3.1.2-19]
     if reader.pos != reader.end:
         raise malformed("the packet is longer than its content")  # [MQTT-3.1.2-16], [MQTT-3.1.2-18]
     return Connect(version, client_id, flags & 2 != 0, keep_alive, username, password, will, properties)
 
 
-def _check_connect_flags(flags: int, modern: bool) -> None:
-    if flags & 1:
+def _check_connect_flags(flags: int, version: int) -> None:
+    if version == MQTT_3_1 and not flags & 4:
+        flags &= 0xC6  # there, nobody looks at the bits of a will that is not there, nor at the reserved one
+    if flags & 1 and version != MQTT_3_1:
         raise malformed("the reserved flag of CONNECT is set")  # [MQTT-3.1.2-3]
     if flags & 0x18 == 0x18:
         raise malformed("the will has both bits of QoS")  # [MQTT-3.1.2-12]
     if not flags & 4 and flags & 0x38:
         raise malformed("there is no will, but a QoS or retain for it")  # [MQTT-3.1.2-11], [MQTT-3.1.2-13]
-    if not modern and flags & 0xC0 == 0x40:
+    if version != MQTT_5_0 and flags & 0xC0 == 0x40:
         raise malformed("there is a password without a user name")  # 3.1.1, [MQTT-3.1.2-22] there
 
 

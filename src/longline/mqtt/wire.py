@@ -11,6 +11,7 @@ MALFORMED_PACKET: Final = 0x81
 PROTOCOL_ERROR: Final = 0x82
 
 MAX_REMAINING_LENGTH: Final = 268_435_455  # four bytes of seven bits, section 2.1.4
+LONGEST_ID_3_1: Final = 23  # characters of a client identifier in MQTT 3.1
 MAX_FIELD_LENGTH: Final = 65_535  # bytes of a string or of binary data, sections 1.5.4 and 1.5.6
 
 

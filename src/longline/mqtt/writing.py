@@ -7,6 +7,8 @@
 from typing import Final, final
 
 from longline.mqtt.packets import (
+    MQTT_3_1,
+    MQTT_3_1_1,
     MQTT_5_0,
     PUBREL,
     Acknowledgement,
@@ -52,6 +54,7 @@ from longline.mqtt.reasons import (
 )
 from longline.mqtt.topics import is_shared, valid_filter, valid_topic
 from longline.mqtt.wire import (
+    LONGEST_ID_3_1,
     MAX_FIELD_LENGTH,
     LocalProtocolError,
     text_bytes,
@@ -67,7 +70,7 @@ PINGRESP_BYTES: Final = b"\xd0\0"
 
 
 def encode(packet: Packet, version: int) -> bytes:
-    """The bytes of a packet in protocol `version` 4 or 5. What 3.1.1 has no field for is left out.
+    """The bytes of a packet in protocol `version` 3, 4 or 5. What a version has no field for is left out.
 
     Raises LocalProtocolError for a packet that the standard forbids, in that version or in any.
     """
@@ -333,8 +336,9 @@ def _suback(packet: Suback, version: int) -> bytes:
     head = write_packet_id(packet.packet_id)
     if version == MQTT_5_0:
         return _framed(0x90, head + write_properties(packet.properties, IN_SUBACK) + bytes(reasons))
-    # 3.1.1 knows a single failure, its section 3.9.3.
-    return _framed(0x90, head + bytes([min(reason, 0x80) for reason in reasons]))
+    # 3.1.1 knows a single failure, its section 3.9.3, and 3.1 none: it wants what is refused acknowledged.
+    failure = 0x80 if version == MQTT_3_1_1 else 0
+    return _framed(0x90, head + bytes([reason if reason < 0x80 else failure for reason in reasons]))
 
 
 def _unsuback(packet: Unsuback, version: int) -> bytes:
@@ -358,8 +362,10 @@ def _connect(packet: Connect, version: int) -> bytes:
     if not modern:
         if packet.password is not None and packet.username is None:
             raise LocalProtocolError("MQTT 3.1.1 has no password without a user name")
-        if not packet.client_id and not packet.clean_start:
+        if not packet.client_id and (version == MQTT_3_1 or not packet.clean_start):
             raise LocalProtocolError("MQTT 3.1.1 keeps no session for an empty client identifier")
+        if version == MQTT_3_1 and len(packet.client_id) > LONGEST_ID_3_1:
+            raise LocalProtocolError("MQTT 3.1 has no client identifiers over 23 characters")
     flags = 2 if packet.clean_start else 0
     parts = [b"", write_u16(packet.keep_alive)]
     if modern:
@@ -379,7 +385,8 @@ def _connect(packet: Connect, version: int) -> bytes:
     if packet.password is not None:
         flags |= 0x40
         parts.append(write_binary(packet.password))
-    parts[0] = b"\0\4MQTT" + bytes([version, flags])
+    name = b"\0\6MQIsdp" if version == MQTT_3_1 else b"\0\4MQTT"
+    parts[0] = name + bytes([version, flags])
     return _framed(0x10, b"".join(parts))
 
 
@@ -392,7 +399,7 @@ def _connack(packet: Connack, version: int) -> bytes:
         code = return_code(reason)
         if code is None:
             raise LocalProtocolError(f"MQTT 3.1.1 has no return code for reason 0x{reason:02x}")
-        return bytes([0x20, 2, present, code])
+        return bytes([0x20, 2, present if version == MQTT_3_1_1 else 0, code])
     if reason not in CONNACK_REASONS:
         raise LocalProtocolError(f"reason 0x{reason:02x} does not belong in CONNACK")  # [MQTT-3.2.2-8]
     return _framed(0x20, bytes([present, reason]) + write_properties(packet.properties, IN_CONNACK))

@@ -101,7 +101,7 @@ def written_by_paho(packet: Packet, version: int, unconnected: socket.socket) ->
     client = SilentClient(
         CallbackAPIVersion.VERSION2,
         connect.client_id,
-        connect.clean_start if version == 4 else None,
+        connect.clean_start if version < 5 else None,
         protocol=MQTTProtocolVersion(version),
     )
     client._sock = unconnected

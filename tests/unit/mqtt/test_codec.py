@@ -4,11 +4,15 @@ import pytest
 
 from longline.mqtt.codec import Decoder, Fault, encode, payload_is_as_declared
 from longline.mqtt.packets import (
+    MQTT_3_1,
     MQTT_3_1_1,
+    Connack,
     Connect,
     Packet,
     Pingreq,
     Publish,
+    Pubrel,
+    Suback,
     Subscribe,
     Subscription,
     Unsubscribe,
@@ -156,8 +160,13 @@ def test_the_number_of_filters_has_a_bound(version: int) -> None:
         assert decoder.fault.reason == ReasonCode.QUOTA_EXCEEDED
 
 
-@pytest.mark.parametrize("name", [b"\0\4MQTT", b"\0\6MQIsdp"])
-@pytest.mark.parametrize("level", [0, 3, 6, 0x83, 0x84, 0x85, 255])
+@pytest.mark.parametrize(
+    ("name", "level"),
+    [
+        *((b"\0\4MQTT", level) for level in (0, 3, 6, 0x83, 0x84, 0x85, 255)),
+        *((b"\0\6MQIsdp", level) for level in (0, 4, 5, 0x83, 0x84, 255)),
+    ],
+)
 def test_a_version_we_do_not_speak_is_answered_in_the_form_that_all_understand(
     name: bytes, level: int
 ) -> None:
@@ -168,13 +177,24 @@ def test_a_version_we_do_not_speak_is_answered_in_the_form_that_all_understand(
     assert decoder.version == MQTT_3_1_1
 
 
-@pytest.mark.parametrize("level", [4, 5])
-def test_the_name_of_3_1_is_3_1_whatever_level_it_says(level: int) -> None:
-    decoder = Decoder(KIB)
-    decoder.feed(b"\x10\x0f\0\6MQIsdp" + bytes([level]) + b"\2\0\0\0\1a")
+@pytest.mark.parametrize("packet", [Pubrel(1), Subscribe(1, [Subscription("a", 1)]), Unsubscribe(1, ["a"])])
+def test_in_3_1_what_is_sent_again_may_say_so(packet: Packet) -> None:
+    """Sections 3.6, 3.8 and 3.10 there; later versions reserve the bit [MQTT-3.6.1-1]."""
+    raw = encode(packet, MQTT_3_1)
+    again = bytes([raw[0] | 8]) + raw[1:]
+    for version in (MQTT_3_1, MQTT_3_1_1):
+        decoder = Decoder(KIB, version)
+        assert decoder.feed(raw) == [packet]
+        assert decoder.feed(again) == ([packet] if version == MQTT_3_1 else [])
+
+
+def test_in_3_1_a_refused_subscription_is_acknowledged_and_no_session_is_present() -> None:
+    """Its SUBACK has granted QoS only, and its CONNACK a byte that is not used."""
+    assert encode(Suback(1, [1, 0x87, 2]), MQTT_3_1) == bytes.fromhex("90 05 0001 01 00 02")
+    assert encode(Connack(True), MQTT_3_1) == bytes.fromhex("20 02 00 00")
+    decoder = Decoder(KIB, MQTT_3_1, False)
+    decoder.feed(bytes.fromhex("90 03 0001 80"))
     assert decoder.fault is not None
-    assert decoder.fault.reason == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION
-    assert decoder.version == MQTT_3_1_1
 
 
 def test_a_fault_shows_its_reason_and_nothing_of_the_peer() -> None:

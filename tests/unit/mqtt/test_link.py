@@ -291,7 +291,8 @@ def test_an_authenticating_client_may_give_up_behind_its_connect() -> None:
         (b"\xc0\0", []),
         (b"\x10\x0c\0\4NOPE\4\2\0\0\0\0", []),
         (b"\x10\x0c\0\4MQTT\3\2\0\0\0\0", [b"\x20\2\0\1"]),  # 3.1.1 says "unacceptable protocol version"
-        (b"\x10\x0f\0\6MQIsdp\3\2\0\0\0\1a", [b"\x20\2\0\1"]),
+        (b"\x10\x0f\0\6MQIsdp\4\2\0\0\0\1a", [b"\x20\2\0\1"]),
+        (b"\x10\x0e\0\6MQIsdp\3\2\0\0\0\0", [b"\x20\2\0\2"]),
         (b"\x10\x0c\0\4MQTT\6\2\0\0\0\0", [b"\x20\2\0\1"]),  # [MQTT-3.1.2-2]
         (b"\x10\x0c\0\4MQTT\4\0\0\0\0\0", [b"\x20\2\0\2"]),
         (b"\x10\x0c\0\4MQTT\4\3\0\0\0\0", []),  # 3.1.1 has no word for a malformed packet

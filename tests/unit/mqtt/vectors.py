@@ -66,6 +66,7 @@ def text(value: str) -> str:
     return f"{len(raw):04x}{raw.hex()}"
 
 
+V3 = "00064d514973647003"
 V4 = "00044d51545404"
 V5 = "00044d51545405"
 
@@ -73,6 +74,21 @@ GOOD = [
     # --- CONNECT
     good("connect, the least", 4, CLIENT, f"10 0d {V4} 02 0000 {text('a')}", Connect(4, "a")),
     good("connect, the least", 5, CLIENT, f"10 0e {V5} 02 0000 00 {text('a')}", Connect(5, "a")),
+    good("connect, the least", 3, CLIENT, f"10 0f {V3} 02 0000 {text('a')}", Connect(3, "a")),
+    good(
+        "connect, for later",
+        3,
+        CLIENT,
+        f"10 25 {V3} 00 0000 {text('é' + 'a' * 21)}",
+        Connect(3, "é" + "a" * 21, False),
+    ),
+    good(
+        "connect, everything",
+        3,
+        CLIENT,
+        f"10 1f {V3} ee ffff {text('id')} {text('w/t')} 0001 78 {text('u')} 0002 00ff",
+        Connect(3, "id", True, 65535, "u", b"\x00\xff", Will("w/t", b"x", 1, True)),
+    ),
     good("connect, empty id", 4, CLIENT, f"10 0c {V4} 02 003c 0000", Connect(4, "", True, 60)),
     good("connect, empty id for later", 5, CLIENT, f"10 0d {V5} 00 003c 00 0000", Connect(5, "", False, 60)),
     good(
@@ -342,6 +358,17 @@ GOOD = [
 ]
 
 LENIENT = [
+    # 3.1 lets flags stand for a user name and a password that are missing, and bits that are not used be set
+    good("connect, no user name", 3, CLIENT, f"10 0f {V3} 82 0000 {text('a')}", Connect(3, "a")),
+    good("connect, neither", 3, CLIENT, f"10 0f {V3} c2 0000 {text('a')}", Connect(3, "a")),
+    good(
+        "connect, no password",
+        3,
+        CLIENT,
+        f"10 12 {V3} c2 0000 {text('a')} {text('u')}",
+        Connect(3, "a", username="u"),
+    ),
+    good("connect, bits of no will", 3, CLIENT, f"10 0f {V3} 3b 0000 {text('a')}", Connect(3, "a")),
     good("puback, success written out", 5, CLIENT, "40 03 0001 00", Puback(1)),
     good("puback, empty properties", 5, CLIENT, "40 04 0001 00 00", Puback(1)),
     good("disconnect, success written out", 5, CLIENT, "e0 01 00", Disconnect()),
@@ -413,12 +440,17 @@ BAD = [
         "10 0c 0004 4d515458 04 02 0000 0000",
         R.UNSUPPORTED_PROTOCOL_VERSION,
     ),
+    bad("connect, no id in 3.1", 0, CLIENT, f"10 0e {V3} 02 0000 0000", R.CLIENT_IDENTIFIER_NOT_VALID),
     bad(
-        "connect, 3.1",
+        "connect, long id in 3.1",
         0,
         CLIENT,
-        "10 0f 0006 4d5149736470 03 02 0000 0001 61",
-        R.UNSUPPORTED_PROTOCOL_VERSION,
+        f"10 26 {V3} 02 0000 {text('a' * 24)}",
+        R.CLIENT_IDENTIFIER_NOT_VALID,
+    ),
+    bad("connect, password alone in 3.1", 0, CLIENT, f"10 12 {V3} 42 0000 {text('a')} 0001 70", MALFORMED),
+    bad(
+        "connect, more than flags say in 3.1", 0, CLIENT, f"10 12 {V3} 02 0000 {text('a')} 0001 70", MALFORMED
     ),
     bad("connect, level 3", 0, CLIENT, connect("03", "02", "0000"), R.UNSUPPORTED_PROTOCOL_VERSION),
     bad("connect, level 6", 0, CLIENT, connect("06", "02", "000000"), R.UNSUPPORTED_PROTOCOL_VERSION),

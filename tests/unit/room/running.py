@@ -14,7 +14,7 @@ import jwt
 from longline.bus.local import LocalBus
 from longline.model.apps import App
 from longline.model.commands import Forward, Routes
-from longline.mqtt.packets import MQTT_5_0, Connect
+from longline.mqtt.packets import MQTT_5_0, Connect, Will
 from longline.mqtt.properties import Properties
 from longline.register.memory import MemoryRegister
 from longline.room.life.admission import Admission
@@ -231,6 +231,7 @@ class RunningRoom:
         password: bytes | None = None,
         keep_alive: int = 0,
         properties: Properties | None = None,
+        will: Will | None = None,
     ) -> Peer:
         """A CONNECT with a good token, unless told otherwise; the answer is yet to come."""
         peer = self.parts.peer(version)
@@ -242,6 +243,7 @@ class RunningRoom:
             keep_alive=keep_alive,
             username=username,
             password=password,
+            will=will,
             properties=properties,
         )
         peer.send(packet)

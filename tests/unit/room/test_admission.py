@@ -24,7 +24,7 @@ from longline.mqtt.packets import (
     Publish,
     Will,
 )
-from longline.mqtt.properties import PropertyId
+from longline.mqtt.properties import Properties, PropertyId
 from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Bind
 from longline.room.life.entrance import MOST
@@ -280,6 +280,15 @@ async def test_a_token_makes_nobody_an_anonymous_device() -> None:
         await room.settle()
         assert answer(peer).reason == ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
         assert room.parts.noted.refusals == ["bad_device_name"]
+
+
+async def test_a_will_that_is_not_the_text_it_says_it_is_is_refused_as_such() -> None:
+    """Section 3.1.3.2.3"""
+    async with RunningRoom() as room:
+        properties: Properties = {PropertyId.PAYLOAD_FORMAT_INDICATOR: 1}
+        peer = room.connect("phone", will=Will("a", b"\xff", properties=properties))
+        await room.settle()
+        assert answer(peer).reason == ReasonCode.PAYLOAD_FORMAT_INVALID
 
 
 # --- what is granted -----------------------------------------------------------------------------------

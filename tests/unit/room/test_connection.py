@@ -7,6 +7,7 @@ import pytest
 
 from longline.mqtt.codec import encode
 from longline.mqtt.packets import (
+    MQTT_3_1,
     MQTT_3_1_1,
     MQTT_5_0,
     Auth,
@@ -34,9 +35,10 @@ from longline.room.session.session import Gone
 from tests.unit.room.fixture import Peer, RoomFixture, a_message
 
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
+OLDEST = pytest.mark.parametrize("version", [MQTT_3_1, MQTT_3_1_1, MQTT_5_0])
 
 
-@VERSIONS
+@OLDEST
 def test_a_connect_is_handed_to_the_desk_and_nothing_more_is_read_until_it_answers(version: int) -> None:
     room = RoomFixture()
     peer = room.peer(version)
@@ -51,7 +53,7 @@ def test_a_connect_is_handed_to_the_desk_and_nothing_more_is_read_until_it_answe
     assert peer.receive() == [Connack()]
 
 
-@VERSIONS
+@OLDEST
 def test_what_comes_behind_connect_in_one_chunk_waits_for_connack(version: int) -> None:
     """[MQTT-3.1.4-6] nothing of it may be acted on before, and nothing of it may be lost."""
     room = RoomFixture()

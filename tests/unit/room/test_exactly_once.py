@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longline.mqtt.packets import (
+    MQTT_3_1,
     MQTT_3_1_1,
     MQTT_5_0,
     PUBACK,
@@ -32,7 +33,7 @@ from longline.mqtt.reasons import ReasonCode
 from longline.room.session.inflight import FEW, ExactlyOnce, Inflight, PacketIds
 from tests.unit.room.fixture import Peer, RoomFixture
 
-VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
+VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1, MQTT_3_1_1, MQTT_5_0])
 NOT_FOUND = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
 IN_USE = ReasonCode.PACKET_IDENTIFIER_IN_USE
 QUOTA = ReasonCode.QUOTA_EXCEEDED

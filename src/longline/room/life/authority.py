@@ -10,6 +10,7 @@ from urllib.parse import quote
 from longline.errors import AppNotFound, BadToken, LonglineError, NotSupported
 from longline.model.apps import App, valid_app_name
 from longline.model.devices import valid_device_name
+from longline.mqtt.codec import payload_is_as_declared
 from longline.mqtt.packets import Connect
 from longline.mqtt.properties import AUTHENTICATION_METHOD
 from longline.mqtt.reasons import ReasonCode
@@ -39,7 +40,10 @@ class Authority:
 
     async def identify(self, packet: Connect) -> tuple[App, str]:
         """The app and the device's name. Raises the LonglineError that the client is refused with."""
-        if packet.will is not None:
+        will = packet.will
+        if will is not None:
+            if not payload_is_as_declared(will.payload, will.properties):  # section 3.1.3.2.3
+                raise WillNotAsDeclared("the will is not the text that it says it is")
             raise NotSupported("wills are not supported yet")
         if packet.properties is not None and AUTHENTICATION_METHOD in packet.properties:
             raise UnknownMethod("no authentication method but user name and password")
@@ -74,6 +78,13 @@ def anonymous_name(client_id: str) -> str:
     """
     named = _UNNAMEABLE.sub(lambda found: quote(found[0], safe=""), client_id)
     return named if named.startswith(ANONYMOUS) else ANONYMOUS + named
+
+
+class WillNotAsDeclared(LonglineError):
+    """A will's payload is not what its format indicator says."""
+
+    code = "payload_format_invalid"
+    reason = ReasonCode.PAYLOAD_FORMAT_INVALID
 
 
 class UnknownMethod(NotSupported):
