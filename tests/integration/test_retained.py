@@ -118,11 +118,12 @@ class Paho:
 
 
 class Devices:
-    """Makes clients of one app, each at whatever room the server's address leads to."""
+    """Makes clients of one app, each at whatever room the server's address leads to; `port` is the last's."""
 
     def __init__(self, server: Server, center: Center) -> None:
         self._server = server
         self._center = center
+        self.port = 0
 
     async def paho(self, device: str, version: int) -> Paho:
         token = (await self._center.token("news", device)).password
@@ -130,7 +131,8 @@ class Devices:
 
     async def raw(self, device: str, version: int = MQTT_5_0) -> RawClient:
         token = (await self._center.token("news", device)).password
-        client = await RawClient.open(self._server.mqtt_port, version)
+        self.port = self._server.mqtt_port
+        client = await RawClient.open(self.port, version)
         assert (await client.enter(device, "news", token)).reason == 0
         return client
 
@@ -374,10 +376,10 @@ async def test_an_app_that_has_as_many_as_it_may_is_told_so(node: LiveNode) -> N
 # --- what is killed ---
 
 
-async def killed_and_started(server: Server, number: int) -> None:
-    """A node, or the room of a cluster that a publisher is connected to."""
+async def killed_and_started(server: Server, port: int) -> None:
+    """A node, or the room of a cluster with a port."""
     if isinstance(server, Cluster):
-        room = server.rooms[number % len(server.rooms)]
+        room = server.rooms[server.room_ports.index(port)]
         await room.kill()
         room.start()
         await room.ready()
@@ -397,7 +399,7 @@ async def test_what_was_acknowledged_is_there_after_a_kill(server: Server, devic
     for number in range(ROUNDS):
         publisher = await devices.raw("publisher")
         await publish_for_a_while(publisher, topics, acknowledged, sent, 200 + 150 * number)
-        await killed_and_started(server, number)
+        await killed_and_started(server, devices.port)
         await rest(publisher, topics, acknowledged)
         await publisher.close()
 
