@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass, field
 
 from longline.mqtt.codec import Decoder, encode
-from longline.mqtt.link import Link, Phase, Role
+from longline.mqtt.link import NO_LIMIT, Link, Phase, Role
 from longline.mqtt.packets import (
     Auth,
     Connack,
@@ -166,7 +166,7 @@ def try_decoder(dice: random.Random, raw: bytes) -> tuple[list[Packet], str]:
 
 def try_link(dice: random.Random, raw: bytes) -> str:
     """Feed a link in some phase; returns the verdict."""
-    role, version = dice.choice((Role.SERVER, Role.CLIENT)), dice.choice((4, 5))
+    role, version = dice.choice((Role.SERVER, Role.CLIENT)), dice.choice((3, 4, 5))
     link = Link(role, LIMIT, LIMIT // 4)
     stage = dice.randrange(3)
     if role is Role.CLIENT:
@@ -183,9 +183,9 @@ def try_link(dice: random.Random, raw: bytes) -> str:
     if role is Role.SERVER and link.phase is Phase.CONNECTING and not link.authenticating:
         link.send(Connack())
         link.resume()
-    assert link.over or link.fault is None, "a fault left the link open"
+    assert link.left or link.fault is None, "something is read behind a fault"
+    link.close(0x8B if link.fault is None else link.fault.reason, at_most=dice.choice((1, 3, 5, NO_LIMIT)))
     last = b"".join(link.take_output())
-    link.close(0x8B)
     link.closed()
     assert link.held == 0, "a closed link holds bytes"
     return f"{role} {version} {stage} {link.fault!r} {last[:1].hex()}"

@@ -23,11 +23,8 @@ from longline.mqtt.packets import (
     Puback,
     Publish,
     Pubrec,
-    Subscribe,
-    Subscription,
     Will,
 )
-from longline.mqtt.properties import PropertyId
 from tests.integration.live_node import LiveNode, RawClient, refused
 from tests.integration.server_process import ServerProcess
 from tests.waiting import WITHIN
@@ -250,38 +247,16 @@ async def test_a_will_is_refused(attacked: Attacked, version: int) -> None:
     await attacked.assert_counted("not_supported")
 
 
-NOT_YET: dict[str, tuple[Publish, int]] = {
-    "qos_not_supported": (Publish("a", b"x", 2, packet_id=1), 0x9B),
-}
-
-
-@pytest.mark.parametrize("code", NOT_YET)
-async def test_what_connack_said_is_not_there_closes_the_connection(attacked: Attacked, code: str) -> None:
-    packet, reason = NOT_YET[code]
-    async with await attacked.enter(MQTT_5_0) as client:
-        client.send(packet)
-        assert await client.rest() == [Disconnect(reason)]
-    await attacked.assert_counted(code)
-
-
-@pytest.mark.parametrize("code", [*NOT_YET, "topic_reserved"])
+@pytest.mark.parametrize("qos", [1, 2])
 async def test_a_client_of_3_1_1_whose_publication_is_refused_is_answered_and_stays(
-    attacked: Attacked, code: str
+    attacked: Attacked, qos: int
 ) -> None:
     """It has no word for no, and would come back and do the same again: it is kept for its pushes."""
-    packet = NOT_YET[code][0] if code in NOT_YET else Publish("push/x", b"x", 1, packet_id=1)
     async with await attacked.enter(MQTT_3_1_1) as client:
-        client.send(packet, Pingreq())
-        answer = Pubrec(1) if packet.qos == 2 else Puback(1)
+        client.send(Publish("push/x", b"x", qos, packet_id=1), Pingreq())
+        answer = Pubrec(1) if qos == 2 else Puback(1)
         assert [await client.receive(), await client.receive()] == [answer, Pingresp()]
-    await attacked.assert_counted(code)
-
-
-async def test_a_subscription_identifier_closes_the_connection(attacked: Attacked) -> None:
-    async with await attacked.enter(MQTT_5_0) as client:
-        client.send(Subscribe(1, [Subscription("a")], {PropertyId.SUBSCRIPTION_IDENTIFIER: [1]}))
-        assert await client.rest() == [Disconnect(0xA1)]
-    await attacked.assert_counted("subscription_identifiers_not_supported")
+    await attacked.assert_counted("topic_reserved")
 
 
 # --- after CONNACK -------------------------------------------------------------------------------------

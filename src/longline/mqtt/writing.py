@@ -65,6 +65,7 @@ from longline.mqtt.wire import (
     write_varint,
 )
 
+MAX_PACKET_ID: Final = 0xFFFF
 PINGREQ_BYTES: Final = b"\xc0\0"
 PINGRESP_BYTES: Final = b"\xd0\0"
 
@@ -271,7 +272,13 @@ class PublishFrame:
             raise LocalProtocolError("a message of QoS 0 has no packet identifier")  # [MQTT-2.2.1-2]
         if dup:
             head = (head[0] | 8).to_bytes(1, "big") + head[1:]  # [MQTT-3.3.1-1]
-        return head + write_packet_id(packet_id) + self._properties + self._payload
+        properties = self._properties
+        if not properties:
+            return head + write_packet_id(packet_id) + self._payload
+        if len(properties) > 1 or not 0 < packet_id <= MAX_PACKET_ID:
+            return head + write_packet_id(packet_id) + properties + self._payload
+        # Most messages have none: the identifier and their length of zero are written as one number.
+        return head + (packet_id << 8).to_bytes(3, "big") + self._payload
 
 
 def _acknowledgement(packet: Acknowledgement, version: int) -> bytes:

@@ -257,6 +257,10 @@ class Fanout:
         packet_qos = message.packet.qos
         sender = message.sender
         reached = 0
+        frame: PublishFrame | None = None  # as it went to the one before
+        frame_qos = 0
+        frame_mqtt5 = False
+        whole = b""
         for subscriber in subscribers:
             receiver = subscriber.who
             attachment = receiver.attachment
@@ -269,9 +273,40 @@ class Fanout:
                 subscriber = own
             qos = packet_qos if packet_qos < subscriber.qos else subscriber.qos
             try:
-                form = message.as_published() if subscriber.as_published else message
-                waits = self._replaying and self._waits(form, subscriber)
-                if waits or self._hand(receiver, attachment, form, qos, subscriber.identifiers):
+                outlet = attachment.outlet
+                if (
+                    subscriber.identified
+                    or subscriber.as_published
+                    or self._replaying
+                    or outlet.particular
+                    or attachment.sharing is not None
+                ):
+                    form = message.as_published() if subscriber.as_published else message
+                    if self._replaying and self._waits(form, subscriber):
+                        reached += 1
+                    else:
+                        reached += self._hand(receiver, attachment, form, qos, subscriber.identifiers)
+                    continue
+                mqtt5 = outlet.mqtt5
+                if frame is None or qos != frame_qos or mqtt5 != frame_mqtt5:
+                    frame = message.frame(mqtt5, qos)
+                    frame_qos = qos
+                    frame_mqtt5 = mqtt5
+                    if not qos:
+                        whole = frame.at_most_once
+                if qos:
+                    plain = receiver.plain
+                    window = receiver.window
+                    free = plain is None or plain.queue is None
+                    if qos == 1 and free and not outlet.blocked and window.spare() > 0:
+                        outlet.write(frame.with_id(window.identify(None), False))
+                        reached += 1
+                    else:
+                        reached += self._deliver(message, receiver, outlet, frame, qos, "", b"")
+                elif outlet.blocked:
+                    self._counters.messages_dropped_slow += 1
+                else:
+                    outlet.write(whole)
                     reached += 1
             except Exception as error:
                 self._faults.note("room.fanout", error)
@@ -283,43 +318,45 @@ class Fanout:
     def _hand(
         self, receiver: Session, attachment: Attachment, message: FanoutMessage, qos: int, identifiers: bytes
     ) -> bool:
-        """Delivers a message to one, in the form in which it gets it."""
+        """Delivers a message to somebody who gets it in a form of its own, or may not get it."""
         outlet = attachment.outlet
-        sharing = attachment.sharing
-        prefix = "" if sharing is None else sharing.prefix
+        prefix = attachment.prefix
+        if not outlet.mqtt5:
+            identifiers = b""
         if not prefix:
             frame = message.frame(outlet.mqtt5, qos)
         else:
             frame = message.with_prefix(prefix, outlet.version, qos)
-        if identifiers and outlet.mqtt5:
+        if identifiers:
             frame = frame.extended(identifiers)
-        return self._deliver(receiver, outlet, frame, qos, message, prefix, identifiers)
+        if outlet.particular and not outlet.takes(frame.size):
+            self._counters.messages_dropped_size += 1
+            return False
+        if qos:
+            return self._deliver(message, receiver, outlet, frame, qos, prefix, identifiers)
+        if outlet.blocked:
+            self._counters.messages_dropped_slow += 1
+            return False
+        if outlet.particular:
+            frame = outlet.abbreviated(frame, prefix + message.packet.topic)
+        outlet.write(frame.at_most_once)
+        return True
 
     def _deliver(
         self,
+        message: FanoutMessage,
         receiver: Session,
         outlet: Outlet,
         frame: PublishFrame,
         qos: int,
-        message: FanoutMessage,
         prefix: str,
         identifiers: bytes,
     ) -> bool:
-        if outlet.limited and not outlet.takes(frame.size):
-            self._counters.messages_dropped_size += 1
-            return False
-        if qos == 0:
-            if outlet.blocked:
-                self._counters.messages_dropped_slow += 1
-                return False
-            if outlet.abbreviates:
-                frame = outlet.abbreviated(frame, prefix + message.packet.topic)
-            outlet.write(frame.at_most_once)
-            return True
+        """Writes a message with QoS 1 or 2, or puts it into the queue."""
         plain = receiver.plain
         queue = None if plain is None else plain.queue
         if queue is None and not outlet.blocked and receiver.window.spare() > 0:
-            if outlet.abbreviates:
+            if outlet.particular:
                 frame = outlet.abbreviated(frame, prefix + message.packet.topic)
             outlet.write(frame.with_id(receiver.window.identify(None if qos == 1 else ExactlyOnce()), False))
             return True
@@ -362,7 +399,7 @@ class Fanout:
             if frame is None:  # it waited for too long
                 self.expired(1)
                 continue
-            if outlet.abbreviates:
+            if outlet.particular:
                 frame = outlet.abbreviated(frame, held.topic)
             outlet.write(frame.with_id(window.identify(None if held.qos == 1 else ExactlyOnce()), False))
         if not queue:

@@ -22,11 +22,11 @@ OVERLAP: Final = 20  # and one who has several filters for it
 class Subscriber(Generic[Who]):
     """One's interest in a topic, as one filter states it.
 
-    `identifiers` are the subscription identifiers that go with a message, encoded as its properties. With
-    `no_local`, of one's own messages only those are wanted that `own` says.
+    `identifiers` are the subscription identifiers that go with a message, encoded as its properties;
+    `identified`: whether there are any. With `no_local`, one's own messages are only wanted as `own` says.
     """
 
-    __slots__ = ("as_published", "identifiers", "no_local", "qos", "who")
+    __slots__ = ("as_published", "identified", "identifiers", "no_local", "qos", "who")
 
     def __init__(
         self, who: Who, qos: int, no_local: bool = False, as_published: bool = False, identifiers: bytes = b""
@@ -35,6 +35,7 @@ class Subscriber(Generic[Who]):
         self.qos = qos
         self.no_local = no_local
         self.as_published = as_published
+        self.identified = bool(identifiers)
         self.identifiers = identifiers
 
     def own(self) -> "Subscriber[Who] | None":
@@ -63,6 +64,7 @@ class Overlap(Subscriber[Who]):
             self.qos = other.qos
         self.no_local = self.no_local or other.no_local
         self.as_published = self.as_published or other.as_published
+        self.identified = self.identified or other.identified
         self.identifiers += other.identifiers
 
     def own(self) -> Subscriber[Who] | None:

@@ -13,6 +13,11 @@ from longline.room.session.window import ASK, LOOK, WRITE
 
 REFUSED: Final = 0x80  # reason codes from here on are failures, section 2.4
 
+# What an acknowledgement was good for:
+TAKEN: Final = 0
+UNKNOWN: Final = 1  # nothing: what it says was not sent, or is acknowledged
+WRONG: Final = 2  # nothing: it is another packet that a message of this QoS waits for
+
 # Why a push that is only for who can take it now is dropped.
 BUSY: Final = "busy"  # other pushes go first, or there is no room
 LATE: Final = "late"  # newer ones were written before it came
@@ -110,7 +115,7 @@ class Pushes:
         session = attachment.session
         outlet = attachment.outlet
         frame = frames.of(outlet.version, now_ms, attachment.prefix)
-        if outlet.limited and not outlet.takes(frame.size):
+        if outlet.particular and not outlet.takes(frame.size):
             # [MQTT-3.1.2-24] a packet over the client's limit is not sent; nor is it worth keeping
             self.outcomes.dropped(session, position, broadcast, "too_large_for_client")
             return
@@ -125,11 +130,11 @@ class Pushes:
             outlet.write(frame.with_id(session.window.identify(push), sent_before and session.resumed))
             self.outcomes.written(push)
 
-    def acknowledge(self, session: Session, packet_id: int, reason: int) -> bool:
-        """The last answer to a message: frees its identifier and uses the room. False when nothing had it."""
+    def acknowledge(self, session: Session, packet_id: int, reason: int) -> int:
+        """A PUBACK: frees the identifier of a message with QoS 1 and uses the room. TAKEN, or why not."""
         inflight = session.window.inflight
         if inflight is None or packet_id not in inflight:
-            return False
+            return UNKNOWN
         push = inflight.take(packet_id)
         if isinstance(push, SentPush):
             if reason < REFUSED:
@@ -138,8 +143,18 @@ class Pushes:
             else:
                 push.noted = True
                 self.outcomes.dropped(push.session, push.position, push.broadcast, "refused_by_client")
+        elif push is not None:
+            inflight.put_back(packet_id, push)
+            return WRONG
         self.freed(session)
-        return True
+        return TAKEN
+
+    def complete(self, session: Session, packet_id: int) -> None:
+        """The last answer to a message with QoS 2."""
+        inflight = session.window.inflight
+        if inflight is not None:
+            inflight.take(packet_id)
+            self.freed(session)
 
     def freed(self, session: Session) -> None:
         """Something that was in flight on its connection is not any more.

@@ -59,7 +59,7 @@ from longline.room.pubsub.rules import (
     Rules,
     reserved,
 )
-from longline.room.push.pushes import REFUSED, Pushes
+from longline.room.push.pushes import REFUSED, TAKEN, UNKNOWN, Pushes
 from longline.room.session.inflight import NOTHING, PacketIds
 from longline.room.session.session import Attachment, Gone, Plain, Session
 from longline.room.session.sessions import Sessions
@@ -70,7 +70,6 @@ from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
 
 STRAY: Final = "unknown_packet_id"
-ANSWERS: Final = (PUBACK, PUBREC, PUBCOMP)
 
 
 @final
@@ -142,8 +141,8 @@ class ClientConnection(Connection):
         kind = packet.kind
         if kind == PUBLISH:
             return self._publish(cast(Publish, packet))
-        if kind in ANSWERS:
-            self._acknowledged(cast(Acknowledgement, packet))
+        if kind == PUBACK:
+            self._acknowledge(cast(Puback, packet))
         elif kind == PINGREQ:
             self.send(Pingresp())
         elif kind == SUBSCRIBE:
@@ -154,6 +153,8 @@ class ClientConnection(Connection):
             self._connect(cast(Connect, packet))
         elif kind == DISCONNECT:
             return self._disconnect(cast(Disconnect, packet))
+        elif kind in (PUBREC, PUBCOMP):
+            self._step(cast(Acknowledgement, packet))
         elif kind == PUBREL:
             self._pubrel(cast(Pubrel, packet))
         return GO_ON
@@ -391,45 +392,56 @@ class ClientConnection(Connection):
 
     # --- acknowledging ----------------------------------------------------------------------------
 
-    def _acknowledged(self, packet: Acknowledgement) -> None:
-        """PUBACK, PUBREC or PUBCOMP for what we have sent."""
+    def _acknowledge(self, packet: Puback) -> None:
+        first = self.attachment
+        if first is None:
+            return
+        outcome = self.services.pushes.acknowledge(first.session, packet.packet_id, packet.reason)
+        if outcome == TAKEN:
+            self._made_room(first)
+        elif outcome == UNKNOWN:
+            # A client may answer late, for a connection before this one: told of, not punished.
+            self.report(STRAY, "an answer to what was not sent")
+        else:
+            self._wrong()
+
+    def _step(self, packet: Acknowledgement) -> None:
+        """PUBREC or PUBCOMP: a step of what we have sent with QoS 2."""
         first = self.attachment
         if first is None:
             return
         packet_id = packet.packet_id
         inflight = first.session.window.inflight
         awaited = NOTHING if inflight is None else inflight.awaits(packet_id)
-        kind = packet.kind
-        if awaited == NOTHING or inflight is None:
-            # A client may answer late, for a connection before this one: told of, not punished.
+        received = packet.kind == PUBREC
+        if inflight is None or awaited == NOTHING:
             self.report(STRAY, "an answer to what was not sent")
-            if kind == PUBREC and packet.reason < REFUSED:
+            if received and packet.reason < REFUSED:
                 self.send(Pubrel(packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
-        elif kind == PUBREC and awaited != PUBACK:
-            if packet.reason >= REFUSED:
-                self._freed(first, packet)  # [MQTT-4.4.0-2]
-            else:
-                inflight.release(packet_id)
-                self.send(Pubrel(packet_id))  # [MQTT-4.3.3-4]
-        elif kind == awaited:
-            self._freed(first, packet)
-        else:
-            self.fault(
-                ReasonCode.PROTOCOL_ERROR,
-                "protocol_error",
-                "an answer that does not belong to the QoS of what was sent",
-            )
+        elif awaited == PUBACK or (awaited == PUBREC and not received):
+            self._wrong()
+        elif received and packet.reason < REFUSED:
+            inflight.release(packet_id)
+            self.send(Pubrel(packet_id))  # [MQTT-4.3.3-4]
+        else:  # it is completed, or refused [MQTT-4.4.0-2]
+            self.services.pushes.complete(first.session, packet_id)
+            self._made_room(first)
 
-    def _freed(self, first: Attachment, packet: Acknowledgement) -> None:
-        """A message has had its last answer: there is room for others."""
+    def _made_room(self, first: Attachment) -> None:
+        """A message has had its last answer."""
         services = self.services
-        services.pushes.acknowledge(first.session, packet.packet_id, packet.reason)
         if first.others is None:
             services.fanout.drain(first.session)
         else:
             for attachment in first.every():
                 services.pushes.freed(attachment.session)
                 services.fanout.drain(attachment.session)
+
+    def _wrong(self) -> None:
+        # [MQTT-3.3.4-1]
+        self.fault(
+            ReasonCode.PROTOCOL_ERROR, "protocol_error", "an answer to a message of another QoS, or too early"
+        )
 
     # --- subscribing ------------------------------------------------------------------------------
 

@@ -87,6 +87,13 @@ class Inflight:
             self._entries = None
         return entry
 
+    def put_back(self, packet_id: int, entry: InFlight) -> None:
+        """What was taken was not acknowledged after all."""
+        entries = self._entries
+        if entries is None:
+            entries = self._entries = {}
+        entries[packet_id] = entry
+
     def awaits(self, packet_id: int) -> int:
         """The type of the packet that an identifier of ours waits for."""
         entries = self._entries

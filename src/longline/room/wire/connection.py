@@ -357,7 +357,7 @@ class Connection(Outlet):
         names = self.extras.names
         if names is None:
             return frame
-        alias = names.of(topic, not self.limited or self.takes(frame.size + TELLING))
+        alias = names.of(topic, self.takes(frame.size + TELLING))
         return frame.extended(pack_topic_alias(abs(alias)), alias < 0) if alias else frame
 
     def _max_outgoing(self) -> int:
@@ -381,7 +381,7 @@ class Connection(Outlet):
         link = self.link
         if link.phase is _CLOSING or link.phase is _CLOSED:
             return
-        if not self.limited:
+        if not self.particular:
             link.send(packet)
         elif not link.send(packet, self._max_outgoing()):
             self.fault(
@@ -419,11 +419,11 @@ class Connection(Outlet):
         largest = get_int(packet.properties, MAXIMUM_PACKET_SIZE)
         if largest is not None:
             self.extras.max_outgoing = largest
-            self.limited = True
+            self.particular = True
         aliases = get_int(packet.properties, TOPIC_ALIAS_MAXIMUM)
         if aliases:
             self.extras.names = TopicAliases(aliases)
-            self.abbreviates = True
+            self.particular = True
         self._listen()
 
     def accept(self, connack: Connack, keep_alive: int) -> None:
