@@ -39,7 +39,13 @@ HOT_MODULES = (
     "room/session/*.py",
     "room/wire/answers.py",
     "room/wire/connection.py",
+    "room/wire/proxied.py",
+    "room/wire/proxy_header.py",
+    "room/wire/websocket.py",
     "room/wire/wheel.py",
+    "tls/connection.py",
+    "tls/counters.py",
+    "websocket/*.py",
     "bench/hot/*.py",
 )
 

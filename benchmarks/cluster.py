@@ -125,6 +125,7 @@ def one_host(*arguments: str) -> Iterator[Deployment]:
     settings = {
         "LONGLINE_ADMIN_KEY": ADMIN_KEY,
         "LONGLINE_ROOM__PORT": str(room),
+        "LONGLINE_ROOM__WS_PORT": "0",
         "LONGLINE_CENTER__PORT": str(center),
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -157,6 +158,7 @@ def cluster(
         room, center, store = free_port(), free_port(), free_port()
         settings = cluster_settings(store)
         settings["LONGLINE_ROOM__PORT"] = str(room)
+        settings["LONGLINE_ROOM__WS_PORT"] = "0"
         settings["LONGLINE_CENTER__PORT"] = str(center)
         settings["LONGLINE_ROOM__REUSE_PORT"] = settings["LONGLINE_CENTER__REUSE_PORT"] = "true"
         with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
@@ -339,6 +341,7 @@ def dispatcher(options: argparse.Namespace) -> None:
             mine = {
                 **settings,
                 "LONGLINE_ROOM__PORT": str(room),
+                "LONGLINE_ROOM__WS_PORT": "0",
                 "LONGLINE_NODE__STATUS_PORT": str(status),
                 "LONGLINE_NODE__WEIGHT": str(weight),
                 "LONGLINE_KEEPER__REPORT_INTERVAL": "0.5",

@@ -296,6 +296,7 @@ def a_node(folder: Path, mqtt: int, http: int, more: Sequence[str]) -> Iterator[
     own = {
         "data_dir": folder,
         "room.port": mqtt,
+        "room.ws_port": 0,
         "center.port": http,
         "admin_key": KEY,
         "node.log_level": "warning",

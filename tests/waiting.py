@@ -56,6 +56,14 @@ async def eventually(
     await until(so, within, tell=lambda: f"{seen!r} instead of {wanted!r} {tell()}")
 
 
+async def moment(
+    look: Callable[[], object], within: float = WITHIN, *, tell: Callable[[], object] = str
+) -> float:
+    """As `until`; returns when it was so, by the monotonic clock."""
+    await until(look, within, tell=tell)
+    return time.monotonic()
+
+
 async def later(moment: float) -> None:
     """Returns when the monotonic clock has reached a moment, for what a time that passes brings about.
 

@@ -269,6 +269,14 @@ class Unavailable(LonglineError):
     retryable = True
 
 
+class TopicTooCostly(LonglineError):
+    """Too many filters of sessions match this topic, or begin as it does: over `sessions.match_limit`."""
+
+    code = "topic_too_costly"
+    status = 422
+    reason = 0x97  # Quota exceeded
+
+
 class StoreError(LonglineError):
     """The store refuses this, and would again: what it holds, or its settings, are not right.
 

@@ -11,10 +11,8 @@ rooms share the port. How long it took is printed at the end.
 
 import asyncio
 import os
-import signal
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,6 +20,7 @@ import msgspec
 import pytest
 
 from tests.adversity.impatient import Plan, Seen
+from tests.adversity.limited import Limited, workers_of
 from tests.integration.server_process import ServerProcess
 
 pytestmark = [pytest.mark.adversity, pytest.mark.timeout(1800)]
@@ -32,8 +31,6 @@ CORES = float(os.environ.get("LONGLINE_STORM_CORES", "0.04"))
 WORKERS = int(os.environ.get("LONGLINE_STORM_WORKERS", "0"))
 STARVED = 15.0  # s in which the node gets no processor at all
 WITHIN = 120.0  # s, of an hour for which a queue in order of arrival would let nobody in
-PERIOD = 0.1  # s
-LISTENS = "0A"  # the state of a socket, as /proc/net/tcp has it
 
 
 async def test_a_reconnect_storm_ends(tmp_path: Path, tell: Callable[[str], None]) -> None:
@@ -81,62 +78,3 @@ async def test_a_reconnect_storm_ends(tmp_path: Path, tell: Callable[[str], None
                 await clients.wait()
         finally:
             limited.go_on()
-
-
-class Limited:
-    """Processes that run for a part of each period only, all at the same time, and are stopped otherwise."""
-
-    def __init__(self, pids: Sequence[int]) -> None:
-        self._pids = pids
-
-    async def take_turns(self, cores: float) -> None:
-        """For ever. Each process has its share of `cores`; a turn ends when they have used up theirs."""
-        share = cores / len(self._pids)
-        began = time.monotonic()
-        used = [cpu_seconds(pid) for pid in self._pids]
-        while True:
-            allowed = share * (time.monotonic() - began) + share * PERIOD
-            for pid, at_first in zip(self._pids, used, strict=True):
-                self._signal(pid, signal.SIGCONT if cpu_seconds(pid) - at_first < allowed else signal.SIGSTOP)
-            await asyncio.sleep(PERIOD / 20)
-
-    def stop(self) -> None:
-        for pid in self._pids:
-            self._signal(pid, signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        for pid in self._pids:
-            self._signal(pid, signal.SIGCONT)
-
-    def _signal(self, pid: int, number: int) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
-def workers_of(pid: int, port: int) -> list[int]:
-    """The processes below an agent that have the port in common."""
-    found: list[int] = []
-    waiting = [pid]
-    while waiting:
-        for task in Path(f"/proc/{waiting.pop()}/task").iterdir():
-            children = [int(child) for child in (task / "children").read_text().split()]
-            waiting += children
-            found += [child for child in children if listens_on(child, port)]
-    return found
-
-
-def listens_on(pid: int, port: int) -> bool:
-    """Whether a process has a socket that listens on this port."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    inodes = {row[9] for row in rows if row[3] == LISTENS and int(row[1].partition(":")[2], 16) == port}
-    for file in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(OSError):
-            kind, _, inode = os.readlink(file).partition(":")
-            if kind == "socket" and inode.strip("[]") in inodes:
-                return True
-    return False
-
-
-def cpu_seconds(pid: int) -> float:
-    """What a process has had of a processor so far."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9

@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Self
 
 from longline import Center
+from tests.certificates import Authority
 from tests.cluster.network import HERE, Network
 from tests.cluster.role_process import RoleProcess
-from tests.integration.server_process import free_ports
+from tests.integration.server_process import free_ports, with_tls
 from tests.servers.redis_server import RedisCluster
 from tests.servers.zookeeper import Ensemble
 
@@ -22,6 +23,7 @@ class Cluster:
 
     `url` and `mqtt_port` name another center and another room with each look. With a `network`, the
     processes that it names, such as `room-4`, run in its namespaces, and the stores where these reach them.
+    With `hosts`, the rooms are of so many hosts, as their names tell, in turns: `host-1` has the first, ….
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Cluster:
         settings: Mapping[str, str] | None = None,
         redis_config: Mapping[str, str] | None = None,
         network: Network | None = None,
+        hosts: int = 0,
     ) -> None:
         self.directory = directory
         self.admin_key = secrets.token_urlsafe(16)
@@ -44,6 +47,10 @@ class Cluster:
         self.network = network
         self.rooms: list[RoleProcess] = []
         self.room_addresses: list[tuple[str, int]] = []
+        self.ws_ports: list[int] = []
+        self.tls_ports: list[int] = []
+        self.wss_ports: list[int] = []
+        self.authority = Authority(directory / "certificates")
         self.centers: list[RoleProcess] = []
         self.dispatchers: list[RoleProcess] = []
         self.coordinators: list[RoleProcess] = []
@@ -54,6 +61,7 @@ class Cluster:
             "coordinator": coordinators,
         }
         self._settings = dict(settings or {})
+        self._hosts = hosts
         self._turn = itertools.count()
         self._stack = AsyncExitStack()
 
@@ -70,6 +78,18 @@ class Cluster:
     @property
     def mqtt_port(self) -> int:
         return self.room_ports[next(self._turn) % len(self.room_ports)]
+
+    @property
+    def ws_port(self) -> int:
+        return self.ws_ports[next(self._turn) % len(self.ws_ports)]
+
+    @property
+    def tls_port(self) -> int:
+        return self.tls_ports[next(self._turn) % len(self.tls_ports)]
+
+    @property
+    def wss_port(self) -> int:
+        return self.wss_ports[next(self._turn) % len(self.wss_ports)]
 
     def center(self) -> Center:
         """The API at one of the centers, with the admin key."""
@@ -108,7 +128,7 @@ class Cluster:
         await self.stop()
 
     async def _start(self) -> None:
-        ports = iter(free_ports(2 * sum(self._counts.values())))
+        ports = iter(free_ports(5 * sum(self._counts.values())))
         kinds: Sequence[tuple[str, list[RoleProcess]]] = (
             ("coordinator", self.coordinators),
             ("center", self.centers),
@@ -117,12 +137,13 @@ class Cluster:
         )
         for role, processes in kinds:
             for number in range(self._counts[role]):
-                processes.append(self._make(role, number + 1, next(ports), next(ports)))
+                processes.append(self._make(role, number + 1, [next(ports) for _ in range(5)]))
         for process in self.processes:
             process.start()
         await asyncio.gather(*(process.ready() for process in self.processes))
 
-    def _make(self, role: str, number: int, http_port: int, mqtt_port: int) -> RoleProcess:
+    def _make(self, role: str, number: int, ports: Sequence[int]) -> RoleProcess:
+        http_port, mqtt_port, ws_port, tls_port, wss_port = ports
         name = f"{role}-{number}"
         place = HERE
         if self.network is not None and name in self.network.names:
@@ -143,6 +164,13 @@ class Cluster:
             self.room_addresses.append((place.address, mqtt_port))
             settings["LONGLINE_ROOM__HOST"] = place.address
             settings["LONGLINE_ROOM__PORT"] = str(mqtt_port)
+            self.ws_ports.append(ws_port)
+            settings["LONGLINE_ROOM__WS_PORT"] = str(ws_port)
+            self.tls_ports.append(tls_port)
+            self.wss_ports.append(wss_port)
+            settings |= with_tls(self.authority, tls_port, wss_port)
+            if self._hosts:
+                settings["LONGLINE_NODE__NAME"] = f"host-{(number - 1) % self._hosts + 1}"
         if role in ("room", "coordinator"):
             settings["LONGLINE_NODE__STATUS_HOST"] = place.address
             settings["LONGLINE_NODE__STATUS_PORT"] = str(http_port)

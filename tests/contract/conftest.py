@@ -8,6 +8,7 @@ import pytest
 from longline.bus.port import Bus
 from longline.register.port import Register
 from tests.contract.engines import BUSES, REGISTERS, SAVERS, BusEngine, SaverEngine
+from tests.contract.saver.kept import Kept
 from tests.contract.store_fixture import StoreFixture
 
 PATIENT = 3600.0  # s
@@ -27,6 +28,12 @@ async def store(saver_engine: SaverEngine, tmp_path: Path) -> AsyncIterator[Stor
         await store.begin()
         yield store
         await store.close()
+
+
+@pytest.fixture
+def kept(store: StoreFixture) -> Kept:
+    """The same, for those who speak of sessions that are kept."""
+    return Kept(store)
 
 
 @pytest.fixture(params=sorted(REGISTERS))

@@ -28,6 +28,7 @@ from longline.register.port import Register
 from longline.register.redis import RedisRegister
 from longline.saver.bundle import Saver
 from longline.saver.kv.engine import RedisSaver
+from longline.saver.port.queues import QueueBounds
 from longline.saver.sql.engine import SqliteSaver
 from longline.settings import KeeperSettings, StoreSettings
 from longline.store.redis import Store
@@ -42,6 +43,9 @@ RETAINED = 300  # retained messages of each app
 RETAINED_BYTES = 100_000
 PARTITIONS = 4  # few, so that the devices of a test share some
 BUS_LIMIT = 4  # commands in a node's queue
+QUEUE_MESSAGES = 20  # in the queue of a session
+QUEUE_BYTES = 20_000
+MATCH_LIMIT = 100  # filters' beginnings, and filters, that a publication may look at (in each part)
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ async def _sqlite(place: str) -> Opened:
         cache_bytes=1 << 24,
         ledger_retention_ms=RETENTION,
         event_limit=EVENTS,
+        queue=QueueBounds(QUEUE_MESSAGES, QUEUE_BYTES, MATCH_LIMIT),
         retained_messages=RETAINED,
         retained_bytes=RETAINED_BYTES,
     )

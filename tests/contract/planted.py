@@ -8,6 +8,7 @@ Each fault forgets one duty of a port and does everything else as before.
 import os
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import msgspec
 import pytest
@@ -23,7 +24,9 @@ from longline.register.port import Rebind, Register, Unbind
 from longline.saver.bundle import Saver
 from longline.saver.port.inboxes import Fetch, Receipt
 from longline.saver.port.messages import IdempotencyConflict, Outcome, Submission
+from longline.saver.port.queues import Declined, Published, QueuePublication, QueueStore, Settle, Step
 from longline.saver.port.retained import Retain
+from longline.saver.port.sessions import CloseSession, DueWill, KeptSession, OpenSession, SessionStore
 from tests.contract.store_fixture import StoreFixture
 
 VARIABLE = "LONGLINE_PLANTED_FAULT"
@@ -177,6 +180,77 @@ def unbounded_end(saver: Saver) -> None:
     replace(saver.expiry, "end", end_all)
 
 
+def late_close(saver: Saver) -> None:
+    """Closes whatever connection a session has, without a look at the epoch."""
+    if not has_sessions(saver):
+        return
+    sessions = sessions_of(saver)
+    open_, close = sessions.open, sessions.close
+    epochs: dict[int, int] = {}
+
+    async def open_noting(batch: Sequence[OpenSession]) -> list[KeptSession | None]:
+        epochs.update({item.ordinal: item.epoch for item in batch})
+        return await open_(batch)
+
+    async def close_anybody(batch: Sequence[CloseSession]) -> list[bool]:
+        return await close([msgspec.structs.replace(item, epoch=epochs[item.ordinal]) for item in batch])
+
+    replace(sessions, "open", open_noting)
+    replace(sessions, "close", close_anybody)
+
+
+def eager_will(saver: Saver) -> None:
+    """Gives wills out before their time."""
+    if not has_sessions(saver):
+        return
+    sessions = sessions_of(saver)
+    due_wills = sessions.due_wills
+
+    async def due_soon(now: int, limit: int, lease: int) -> list[DueWill]:
+        return await due_wills(now + 3_600_000, limit, lease)
+
+    replace(sessions, "due_wills", due_soon)
+
+
+def forgotten_identifier(saver: Saver) -> None:
+    """Takes a QoS 2 message that comes again for another one."""
+    if not has_sessions(saver):
+        return
+    queues = queues_of(saver)
+    publish = queues.publish
+
+    async def publish_again(batch: Sequence[QueuePublication]) -> list[Published | Declined]:
+        return await publish([msgspec.structs.replace(item, received=None) for item in batch])
+
+    replace(queues, "publish", publish_again)
+
+
+def unreleased(saver: Saver) -> None:
+    """Keeps a QoS 2 message that its client has received, to send it once more."""
+    if not has_sessions(saver):
+        return
+    queues = queues_of(saver)
+    settle = queues.settle
+
+    async def settle_without_releasing(batch: Sequence[Settle]) -> None:
+        await settle([item for item in batch if item.step != Step.RELEASED])
+
+    replace(queues, "settle", settle_without_releasing)
+
+
+def has_sessions(saver: Saver) -> bool:
+    """Whether the engine has the ports of sessions that are kept."""
+    return hasattr(saver, "sessions") and hasattr(saver, "queues")
+
+
+def sessions_of(saver: Saver) -> SessionStore:
+    return cast(SessionStore, saver.sessions)  # type: ignore[attr-defined]
+
+
+def queues_of(saver: Saver) -> QueueStore:
+    return cast(QueueStore, saver.queues)  # type: ignore[attr-defined]
+
+
 def late_unbind(register: Register) -> None:
     """Ends whatever session a device has, without a look at the epoch."""
     unbind = register.unbind
@@ -233,11 +307,18 @@ def replace(engine: object, name: str, method: Callable[..., Awaitable[object]])
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault, where the duty's tests are, and the test that must notice."""
+    """A fault, where the duty's tests are, and the test that must notice.
+
+    `engines`: those that have the port; None: all.
+    """
 
     plant: Callable[..., None]
     suite: str
     test: str
+    engines: frozenset[str] | None = None
+
+
+WITH_SESSIONS = frozenset({"sqlite"})
 
 
 FAULTS = {
@@ -285,6 +366,27 @@ FAULTS = {
     ),
     "unbounded-end": Fault(
         unbounded_end, "saver/test_expiry.py", "test_no_call_does_more_than_it_was_allowed"
+    ),
+    "late-close": Fault(
+        late_close,
+        "saver/test_sessions.py",
+        "test_a_connection_that_was_taken_over_closes_nothing",
+        WITH_SESSIONS,
+    ),
+    "eager-will": Fault(
+        eager_will, "saver/test_sessions_wills.py", "test_a_will_waits_for_its_delay", WITH_SESSIONS
+    ),
+    "forgotten-identifier": Fault(
+        forgotten_identifier,
+        "saver/test_queues_publishing.py",
+        "test_a_packet_identifier_that_comes_again_is_the_same_message",
+        WITH_SESSIONS,
+    ),
+    "unreleased": Fault(
+        unreleased,
+        "saver/test_queues_reading.py",
+        "test_what_was_released_keeps_its_place_without_its_message",
+        WITH_SESSIONS,
     ),
     "late-unbind": Fault(
         late_unbind,

@@ -46,7 +46,8 @@ def failures(fault: str | None, suites: Iterable[str], directory: Path, test: st
 def test_a_planted_fault_is_found(name: str, tmp_path: Path) -> None:
     fault = FAULTS[name]
     found = failures(name, [fault.suite], tmp_path, fault.test)
-    for engine in set(ENGINES).intersection(PORTS[fault.suite.partition("/")[0]]):
+    engines = set(ENGINES).intersection(PORTS[fault.suite.partition("/")[0]])
+    for engine in engines if fault.engines is None else engines & fault.engines:
         noticed = re.compile(rf"{fault.test}\[(.*-)?{engine}(-.*)?\]")
         assert any(map(noticed.fullmatch, found)), f"on {engine} not: {found}"
 

@@ -25,12 +25,13 @@ class LiveNode:
 
     def __init__(self, data: Path, settings: Mapping[str, object] | None = None) -> None:
         self.admin_key = secrets.token_urlsafe(16)
-        self.http_port, self.mqtt_port = free_ports(2)
+        self.http_port, self.mqtt_port, self.ws_port = free_ports(3)
         flags: dict[str, object] = {
             "data_dir": data,
             "admin_key": self.admin_key,
             "center.port": self.http_port,
             "room.port": self.mqtt_port,
+            "room.ws_port": self.ws_port,
             "node.gc_freeze": False,  # the test's objects are not the node's to freeze
             "node.shutdown_grace": 1,
             **(settings or {}),
@@ -118,6 +119,10 @@ class RawClient:
         connack = await self.receive()
         assert isinstance(connack, Connack)
         return connack
+
+    def abort(self) -> None:
+        """Ends the connection without a word."""
+        self._writer.transport.abort()
 
     async def close(self) -> None:
         self._writer.close()

@@ -15,6 +15,7 @@ from typing import Self
 import httpx
 
 from longline import Center
+from tests.certificates import Authority
 from tests.waiting import until
 
 START_WITHIN = 60.0  # s
@@ -26,20 +27,31 @@ class ServerProcess:
     """`longline serve` on free ports, with its data in a folder that outlives the process.
 
     `start` and `kill` may alternate as often as a test likes; ports, admin key and data stay the same. What
-    the node writes to standard error is in `log`.
+    the node writes to standard error is in `log`. With an `authority`, rooms speak TLS too: with a
+    certificate that it has signed, and they believe those of clients that it has signed.
     """
 
-    def __init__(self, data: Path, arguments: Sequence[str] = (), **settings: str) -> None:
+    def __init__(
+        self,
+        data: Path,
+        arguments: Sequence[str] = (),
+        authority: Authority | None = None,
+        /,
+        **settings: str,
+    ) -> None:
         self.data = data
         self._arguments = tuple(arguments)
         self.admin_key = secrets.token_urlsafe(16)
-        self.http_port, self.mqtt_port = free_ports(2)
+        self.http_port, self.mqtt_port, self.ws_port, self.tls_port, self.wss_port = free_ports(5)
+        self.authority = authority
         self.log = data.with_suffix(".log")
         self._settings = {
             "LONGLINE_ADMIN_KEY": self.admin_key,
             "LONGLINE_CENTER__PORT": str(self.http_port),
             "LONGLINE_ROOM__PORT": str(self.mqtt_port),
+            "LONGLINE_ROOM__WS_PORT": str(self.ws_port),
             "LONGLINE_NODE__LOG_FORMAT": "json",
+            **({} if authority is None else with_tls(authority, self.tls_port, self.wss_port)),
             **settings,
         }
         self._process: asyncio.subprocess.Process | None = None
@@ -105,6 +117,18 @@ class ServerProcess:
     async def __aexit__(self, *_: object) -> None:
         if self._process is not None:
             await self.kill()
+
+
+def with_tls(authority: Authority, tls_port: int, wss_port: int) -> dict[str, str]:
+    """Settings of a room that speaks TLS, too."""
+    pair = authority.server()
+    return {
+        "LONGLINE_ROOM__TLS_PORT": str(tls_port),
+        "LONGLINE_ROOM__WSS_PORT": str(wss_port),
+        "LONGLINE_ROOM__TLS_CERT": str(pair.certificate),
+        "LONGLINE_ROOM__TLS_KEY": str(pair.key),
+        "LONGLINE_ROOM__TLS_CLIENT_CA": str(authority.ca),
+    }
 
 
 def free_ports(count: int) -> list[int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from longline import Center
+from tests.certificates import Authority
 from tests.cluster.cluster import Cluster
 from tests.cluster.network import Network
 from tests.integration.server_process import ServerProcess
@@ -15,7 +16,8 @@ from tests.integration.server_process import ServerProcess
 class Server(Protocol):
     """What a test sees of a server, whatever its shape.
 
-    `url` and `mqtt_port` may name another process of it with each look.
+    `url` and the ports may name another process of it with each look. `authority` has signed the certificate
+    of the ports with TLS.
     """
 
     admin_key: str
@@ -25,6 +27,18 @@ class Server(Protocol):
 
     @property
     def mqtt_port(self) -> int: ...
+
+    @property
+    def ws_port(self) -> int: ...
+
+    @property
+    def tls_port(self) -> int: ...
+
+    @property
+    def wss_port(self) -> int: ...
+
+    @property
+    def authority(self) -> Authority | None: ...
 
     def center(self) -> Center:
         """The API, with the admin key."""
@@ -39,7 +53,8 @@ class Server(Protocol):
 async def started(shape: str, directory: Path) -> AsyncIterator[ServerProcess]:
     """A server of one host, of its own for one test."""
     arguments = ("--workers", "2") if shape == "workers" else ()
-    async with ServerProcess(directory / "data", arguments) as server:
+    authority = Authority(directory / "certificates")
+    async with ServerProcess(directory / "data", arguments, authority) as server:
         yield server
 
 

@@ -35,7 +35,11 @@ async def test_a_device_finds_a_room_on_an_address_of_ipv6_by_asking_the_dispatc
         async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
             headers = {"Authorization": f"Bearer {node.admin_key}"}
             [member] = (await client.get("/v1/nodes", headers=headers)).json()["nodes"]
-        assert member["addresses"] == {"mqtt": f"[::1]:{node.mqtt_port}", "http": url}
+        assert member["addresses"] == {
+            "mqtt": f"[::1]:{node.mqtt_port}",
+            "ws": f"[::1]:{node.ws_port}",
+            "http": url,
+        }
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])

@@ -181,4 +181,11 @@ async def test_two_shapes_never_serve_the_same_folder(tmp_path: Path) -> None:
 
 
 def off_the_usual_ports(server: ServerProcess) -> tuple[str, ...]:
-    return ("--room.port", str(server.mqtt_port), "--center.port", str(server.http_port))
+    return (
+        "--room.port",
+        str(server.mqtt_port),
+        "--room.ws_port",
+        "0",
+        "--center.port",
+        str(server.http_port),
+    )

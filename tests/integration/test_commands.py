@@ -113,7 +113,7 @@ async def test_a_node_whose_greeting_nobody_reads_serves_and_ends_in_good_order(
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "longline", "serve", "--data", str(tmp_path / "data")),
-        *("--center.port", str(http), "--room.port", str(mqtt)),
+        *("--center.port", str(http), "--room.port", str(mqtt), "--room.ws_port", "0"),
         stdout=greeting,
         stderr=asyncio.subprocess.DEVNULL,
     )

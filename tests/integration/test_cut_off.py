@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -63,7 +63,11 @@ class Site:
 
     def _room(self, name: str, directory: Path, settings: dict[str, str], number: int) -> RoleProcess:
         port, status = self.room_ports[number], self.ports[2 + number]
-        own = {"LONGLINE_ROOM__PORT": str(port), "LONGLINE_NODE__STATUS_PORT": str(status)}
+        own = {
+            "LONGLINE_ROOM__PORT": str(port),
+            "LONGLINE_ROOM__WS_PORT": "0",
+            "LONGLINE_NODE__STATUS_PORT": str(status),
+        }
         return RoleProcess(
             ["room"], name, directory, {**settings, **own}, status=f"http://127.0.0.1:{status}"
         )
@@ -89,21 +93,27 @@ class Site:
             return await self.rooms[room].is_ready(client)
 
 
-@pytest_asyncio.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
+@asynccontextmanager
+async def a_site(directory: Path) -> AsyncIterator[Site]:
     async with AsyncExitStack() as stack:
-        redis = stack.enter_context(RedisServer(tmp_path / "redis"))
-        keeper = stack.enter_context(zookeeper(tmp_path / "zookeeper"))
+        redis = stack.enter_context(RedisServer(directory / "redis"))
+        keeper = stack.enter_context(zookeeper(directory / "zookeeper"))
         networks = {
             name: await stack.enter_async_context(FaultProxy("127.0.0.1", port))
             for name, port in (("store", redis.port), ("keeper", keeper.port))
         }
-        site = Site(tmp_path, networks, redis, keeper.host)
+        site = Site(directory, networks, redis, keeper.host)
         for process in site.processes:
             process.start()
             stack.push_async_callback(process.kill)
         await asyncio.gather(*(process.ready() for process in site.processes))
         await eventually(site.offered, set(site.room_ports), WITHIN, tell=site.tail)
+        yield site
+
+
+@pytest_asyncio.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    async with a_site(tmp_path) as site:
         yield site
 
 

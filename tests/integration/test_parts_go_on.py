@@ -64,6 +64,7 @@ async def of_a_cluster(directory: Path, **settings: object) -> AsyncIterator[Run
             "admin_key": KEY,
             "center.port": http_port,
             "room.port": mqtt_port,
+            "room.ws_port": 0,
             "store.url": server.url,
             "store.partitions": 4,
             "node.gc_freeze": False,

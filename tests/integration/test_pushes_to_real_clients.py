@@ -6,10 +6,15 @@ import pytest
 import pytest_asyncio
 
 from longline import Center
-from tests.integration.clients.real import KINDS, RealClient, Refused, missing
+from tests.integration.clients.real import KINDS, OVER_WEBSOCKET, RealClient, Refused, Transport, missing
 from tests.integration.shapes import Server
 from tests.waiting import WITHIN
 
+WAYS: list[tuple[str, Transport]] = [
+    *((kind, "tcp") for kind in KINDS),
+    *((kind, "ws") for kind in OVER_WEBSOCKET),
+]
+EACH_WAY = pytest.mark.parametrize(("kind", "transport"), WAYS)
 FINAL = "final"  # follows all others, so a copy too many would be seen before it
 
 
@@ -20,22 +25,33 @@ async def center(server: Server) -> AsyncIterator[Center]:
         yield center
 
 
-async def device(kind: str, server: Server, center: Center, *, persistent: bool = True) -> RealClient:
+async def device(
+    kind: str,
+    transport: Transport,
+    server: Server,
+    center: Center,
+    *,
+    persistent: bool = True,
+    token: str | None = None,
+) -> RealClient:
     lacking = missing(kind)
     if lacking is not None:
         pytest.skip(lacking)
-    token = (await center.token("news", "d1")).password
-    return RealClient(kind, server.mqtt_port, app="news", device="d1", token=token, persistent=persistent)
+    token = token or (await center.token("news", "d1")).password
+    port = server.mqtt_port if transport == "tcp" else server.ws_port
+    return RealClient(
+        kind, port, app="news", device="d1", token=token, persistent=persistent, transport=transport
+    )
 
 
 @pytest.mark.parametrize("persistent", [True, False])
-@pytest.mark.parametrize("kind", KINDS)
+@EACH_WAY
 async def test_a_push_arrives_once_online_and_once_on_return(
-    kind: str, persistent: bool, server: Server, center: Center
+    kind: str, transport: Transport, persistent: bool, server: Server, center: Center
 ) -> None:
     online, away = {"title": "online"}, "while you were away"
     sent = []
-    async with await device(kind, server, center, persistent=persistent) as client:
+    async with await device(kind, transport, server, center, persistent=persistent) as client:
         await client.ready()
         sent.append(await center.send("news", online, devices=["d1"]))
         sent.append(await center.send("news", b"\x00\xff", everyone=True))
@@ -51,7 +67,7 @@ async def test_a_push_arrives_once_online_and_once_on_return(
             await center.wait("news", receipt.message_id, within=WITHIN)
     sent.append(await center.send("news", away, devices=["d1"]))
     sent.append(await center.send("news", away, everyone=True))
-    async with await device(kind, server, center, persistent=persistent) as client:
+    async with await device(kind, transport, server, center, persistent=persistent) as client:
         await client.ready()
         waited = await client.receive(2)
         assert [message.topic for message in waited] == [f"push/{receipt.message_id}" for receipt in sent[2:]]
@@ -65,14 +81,16 @@ async def test_a_push_arrives_once_online_and_once_on_return(
     assert (await center.device("news", "d1")).pending == 0
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_a_connection_that_breaks_loses_nothing(kind: str, server: Server, center: Center) -> None:
-    client = await device(kind, server, center)
+@EACH_WAY
+async def test_a_connection_that_breaks_loses_nothing(
+    kind: str, transport: Transport, server: Server, center: Center
+) -> None:
+    client = await device(kind, transport, server, center)
     async with client:
         await client.ready()
         await client.kill()
     receipts = [await center.send("news", str(number), devices=["d1"]) for number in range(30)]
-    async with await device(kind, server, center) as client:
+    async with await device(kind, transport, server, center) as client:
         await client.ready()
         messages = await client.receive(30)
         assert [message.payload for message in messages] == [b"%d" % number for number in range(30)]
@@ -81,14 +99,12 @@ async def test_a_connection_that_breaks_loses_nothing(kind: str, server: Server,
             assert (ledger.acked, ledger.pending) == (1, 0)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_a_forged_token_is_refused(kind: str, server: Server, center: Center) -> None:
-    lacking = missing(kind)
-    if lacking is not None:
-        pytest.skip(lacking)
+@EACH_WAY
+async def test_a_forged_token_is_refused(
+    kind: str, transport: Transport, server: Server, center: Center
+) -> None:
     await center.create_app("other")
     foreign = (await center.token("other", "d1")).password
-    client = RealClient(kind, server.mqtt_port, app="news", device="d1", token=foreign)
-    async with client:
+    async with await device(kind, transport, server, center, token=foreign) as client:
         with pytest.raises(Refused):
             await client.ready()

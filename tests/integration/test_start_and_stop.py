@@ -60,7 +60,8 @@ async def test_a_node_whose_standard_files_are_closed_gives_their_numbers_to_not
     http_port, mqtt_port = free_ports(2)
     node = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", CLOSED, "serve", "--data", str(tmp_path / "data")),
-        *("--center.port", str(http_port), "--room.port", str(mqtt_port), "--node.loop", "auto"),
+        *("--center.port", str(http_port), "--room.port", str(mqtt_port)),
+        *("--room.ws_port", "0", "--node.loop", "auto"),
     )
     try:
         async with httpx.AsyncClient() as http:

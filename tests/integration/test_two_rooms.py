@@ -73,7 +73,9 @@ class TwoRooms:
         )
 
     def draining(self, room: str, to: str) -> Draining:
-        return self.rooms[room].draining(lambda: True, lambda app, device: f"127.0.0.1:{self.ports[to]}")
+        return self.rooms[room].draining(
+            lambda: True, lambda app, device, transport: f"127.0.0.1:{self.ports[to]}"
+        )
 
     async def push(self, number: int, devices: tuple[str, ...]) -> None:
         """What a center does."""

@@ -257,6 +257,7 @@ async def serve(data: Path, *arguments: str, **settings: str) -> asyncio.subproc
         **os.environ,
         "LONGLINE_CENTER__PORT": str(http_port),
         "LONGLINE_ROOM__PORT": str(mqtt_port),
+        "LONGLINE_ROOM__WS_PORT": "0",
         "LONGLINE_NODE__LOG_FORMAT": "json",
         **settings,
     }

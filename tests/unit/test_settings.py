@@ -4,14 +4,12 @@ import ast
 import tomllib
 from pathlib import Path
 
-import msgspec
 import pytest
 
 import longline
 from longline.errors import SettingsError
 from longline.settings import CATALOGUE, Secret, Settings, load, reference_page
 from longline.settings.reference import plain, text
-from longline.settings.sources import contradictions
 
 LIMITED_BY_ANOTHER = {"room.connect_packet_size", "room.default_keep_alive"}
 
@@ -200,36 +198,24 @@ def test_settings_that_contradict_each_other_are_refused(flags: dict[str, object
     assert list(problems_of(flags=flags)) == [blamed]
 
 
-@pytest.mark.parametrize(
-    ("given", "blamed"),
-    [({"tls_cert": Path("cert.pem")}, "room.tls_key"), ({"tls_key": Path("key.pem")}, "room.tls_cert")],
-)
-def test_a_certificate_and_its_key_are_set_together(given: dict[str, Path], blamed: str) -> None:
-    settings = Settings(room=msgspec.structs.replace(Settings().room, **given))
-    assert [name for name, _ in contradictions(settings)] == [blamed]
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("room.tls_cert", "/no/such/cert.pem"), ("room.tls_key", "key.pem")]
-)
-def test_a_listener_that_is_not_there_yet_is_not_waited_for_in_vain(name: str, value: str) -> None:
+@pytest.mark.parametrize("section", ["room", "center"])
+@pytest.mark.parametrize(("given", "blamed"), [("tls_cert", "tls_key"), ("tls_key", "tls_cert")])
+def test_a_certificate_and_its_key_are_set_together(section: str, given: str, blamed: str) -> None:
     """Else a node whose operator believes it encrypted would listen in clear."""
-    assert "nothing acts on it" in problems_of(flags={name: value})[name]
+    assert list(problems_of(flags={f"{section}.{given}": "/a/file.pem"})) == [f"{section}.{blamed}"]
 
 
-@pytest.mark.parametrize("name", ["room.tls_port", "room.ws_port", "room.wss_port"])
-def test_a_port_that_nothing_listens_on_may_only_be_off(name: str) -> None:
-    assert load(flags={name: "0"}).sources[name] == f"flag --{name}"
-    assert "nothing acts on it" in problems_of(flags={name: "8883"})[name]
+def test_authorities_of_clients_without_a_certificate_to_show_them_are_a_mistake() -> None:
+    assert list(problems_of(flags={"room.tls_client_ca": "/a/file.pem"})) == ["room.tls_client_ca"]
 
 
 def test_something_acts_on_every_setting_that_may_be_set() -> None:
-    """Its name is read somewhere in the program."""
+    """Its name is read somewhere in the program, or where it is said which ports there are."""
     source = Path(longline.__file__).parent
     read = {
         node.attr
         for path in source.rglob("*.py")
-        if "settings" not in path.relative_to(source).parts
+        if "settings" not in path.relative_to(source).parts or path.name == "listeners.py"
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Attribute)
     }

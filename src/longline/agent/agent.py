@@ -29,6 +29,7 @@ TRIES = 3  # starts of a process of a new generation before the generation is gi
 READY_WITHIN = 60.0  # s for a new generation
 TELL_EVERY = 0.5  # s
 LAST_WORD = 15.0  # s that telling of the end may take, where the status cannot be reached at once
+HASTY_WORD = 1.0  # s, once it has been hastened
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -99,6 +100,8 @@ class Agent:
         self._sleep = sleep
         self._places: dict[_Place, asyncio.Task[None]] = {}
         self._rolling = asyncio.Lock()
+        self._last_word = LAST_WORD
+        self._telling: asyncio.Timeout | None = None  # of the end
         self._bell = asyncio.Event()  # replaced when it has rung: whoever holds it misses nothing
 
     # --- life -------------------------------------------------------------------------------------
@@ -124,8 +127,14 @@ class Agent:
             await self._tell_of_the_end(self._post)
 
     def hasten(self) -> None:
-        """Has all processes that are to end do so without moving their clients first."""
+        """Has all processes that are to end do so without moving their clients first.
+
+        That none are left is told within a second then, or not at all.
+        """
         log.warning("stop_hastened")
+        self._last_word = HASTY_WORD
+        if self._telling is not None:
+            self._telling.reschedule(asyncio.get_running_loop().time() + HASTY_WORD)
         for place in self._places:
             if place.child is not None:
                 place.child.terminate()
@@ -147,7 +156,7 @@ class Agent:
     async def _tell_of_the_end(self, post: Post) -> None:
         """That there are none any more; else who reads the status would take them to live on."""
         try:
-            async with asyncio.timeout(LAST_WORD):
+            async with asyncio.timeout(self._last_word) as self._telling:
                 while True:
                     try:
                         return await post([])
@@ -156,6 +165,8 @@ class Agent:
                     await self._sleep(TELL_EVERY)
         except TimeoutError:
             log.error("status_left_behind", reason="the keeper cannot be reached")
+        finally:
+            self._telling = None
 
     def status(self) -> list[ChildStatus]:
         """Every process there is or should be."""

@@ -51,7 +51,9 @@ def serve(agent: socket.socket, work: Work, config: str | None) -> None:
         reap(workers)
         if not listening or agent.fileno() not in ready:
             continue
-        data, descriptors, _, _ = socket.recv_fds(agent, LONGEST, 1)
+        data, descriptors = b"", list[int]()
+        with suppress(ConnectionResetError):  # it has closed its socket and left an answer of ours unread
+            data, descriptors, _, _ = socket.recv_fds(agent, LONGEST, 1)
         if not data:
             listening = False
             continue

@@ -228,7 +228,7 @@ class BroadcastWork(Work[BroadcastPlan]):
         """Connects, listens as ordered, reports."""
         plan, poller, counters = self.plan, station.poller, station.counters
         audience = Audience(poller, self.target.protocol, self.mark, WARM_UP + plan.messages)
-        handshakes = Handshakes()
+        handshakes = Handshakes(self.cipher())
         names = map(device_name, part_of(station, plan.devices))
         devices = [
             BroadcastDevice(audience, handshakes, self.target.connect(name, KEEP_ALIVE)) for name in names

@@ -152,7 +152,7 @@ class ConnectionsWork(Work[ConnectionsPlan]):
     def run(self, station: Station) -> None:
         """Opens, holds and reports as ordered."""
         plan, poller = self.plan, station.poller
-        handshakes = Handshakes()
+        handshakes = Handshakes(self.cipher())
         keeper = KeepAlive(self.keep_alive * PING_SHARE)
         clients: list[LoadClient] = [
             IdleClient(poller, handshakes, keeper, self.target.connect(f"bench-{number}", self.keep_alive))

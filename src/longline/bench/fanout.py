@@ -186,7 +186,7 @@ class FanoutWork(Work[FanoutPlan]):
     def run(self, station: Station) -> None:
         """Connects, publishes and counts as ordered, reports."""
         pump = Pump(station.poller, self.target.protocol)
-        handshakes = Handshakes()
+        handshakes = Handshakes(self.cipher())
         topics = self.topics_of(station, pump)
         clients = self.clients_of(station, pump, topics, handshakes)
         self.connect(station, handshakes, clients, self.connections)

@@ -6,11 +6,12 @@ from longline.bench.broadcast import BroadcastFigures
 from longline.bench.connections import ConnectionsFigures
 from longline.bench.fanout import FanoutFigures
 from longline.bench.figures import LoadFigures
+from longline.bench.handshakes import HandshakesFigures
 from longline.bench.latencies import Latencies
 from longline.bench.unicast import UnicastFigures
 
 Line = tuple[str, str]
-AnyFigures = ConnectionsFigures | FanoutFigures | UnicastFigures | BroadcastFigures
+AnyFigures = ConnectionsFigures | FanoutFigures | UnicastFigures | BroadcastFigures | HandshakesFigures
 
 
 def lines_of(figures: AnyFigures) -> list[Line]:
@@ -21,6 +22,8 @@ def lines_of(figures: AnyFigures) -> list[Line]:
         lines = lines_of_fanout(figures)
     elif isinstance(figures, BroadcastFigures):
         lines = lines_of_broadcast(figures)
+    elif isinstance(figures, HandshakesFigures):
+        lines = lines_of_handshakes(figures)
     else:
         lines = lines_of_unicast(figures)
     lines.append(("load generator, cores used", ", ".join(f"{share:.2f}" for share in figures.generator_cpu)))
@@ -107,6 +110,20 @@ def lines_of_broadcast(figures: BroadcastFigures) -> list[Line]:
         ("left by an earlier run", figures.foreign),
         ("connections lost", figures.lost_connections),
     )
+
+
+def lines_of_handshakes(figures: HandshakesFigures) -> list[Line]:
+    """Of `handshakes`."""
+    lines = [
+        ("handshakes per second", f"{figures.handshakes_per_second:,.0f}"),
+        ("of these, resumed", f"{figures.resumed_per_second:,.0f}"),
+        ("handshake, ms", percentiles(figures.handshake)),
+    ]
+    if figures.server_cpu is not None:
+        lines.append(("server, cores used", f"{figures.server_cpu:.2f}"))
+    if figures.handshakes_per_server_core is not None:
+        lines.append(("handshakes per server core", f"{figures.handshakes_per_server_core:,.0f} a second"))
+    return lines + [("failed", f"{count:,} × {reason}") for reason, count in figures.failed.items()]
 
 
 def lines_of_server(figures: LoadFigures) -> list[Line]:

@@ -1,9 +1,12 @@
 """Whom to load, as whom, and the packets for it."""
 
 import socket
+import ssl
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Final
 
 import jwt
@@ -41,6 +44,10 @@ class LoadTarget:
     """Port of the MQTT listener."""
     protocol: int = 4
     """4 for MQTT 3.1.1, 5 for MQTT 5.0."""
+    tls: bool = False
+    """Speak TLS with the MQTT listener."""
+    ca: Path | None = None
+    """PEM file with the authorities that sign its certificate; without one it is not verified."""
     app: str
     """App to connect to; every client makes its own token."""
     secret: str
@@ -52,6 +59,23 @@ class LoadTarget:
             raise ValueError("--protocol is 4 or 5")
         if bool(self.app) != bool(self.secret):
             raise ValueError("--app and --secret go together")
+        if self.ca is not None and not self.tls:
+            raise ValueError("--ca is for --tls")
+
+    def context(self) -> ssl.SSLContext | None:
+        """How TLS is spoken, where it is; raises BenchFailed for a file that cannot be used."""
+        if not self.tls:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if self.ca is None:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            return context
+        try:
+            context.load_verify_locations(self.ca)
+        except (OSError, ssl.SSLError) as error:
+            raise BenchFailed(f"{self.ca}: {error.strerror or error}") from None
+        return context
 
     def credentials(self, client: str) -> tuple[str, str]:
         """User name and password of a client; both empty: none."""
@@ -126,7 +150,11 @@ def probe(target: LoadTarget, client: str, keep_alive: int, timeout: float = 10.
     decoder = Decoder(PACKET_BYTES, version=target.protocol, from_client=False)
     deadline = time.monotonic() + timeout
     try:
-        with socket.create_connection((target.host, target.port), timeout=timeout) as sock:
+        with ExitStack() as opened:
+            sock = opened.enter_context(socket.create_connection((target.host, target.port), timeout=timeout))
+            context = target.context()
+            if context is not None:
+                sock = opened.enter_context(context.wrap_socket(sock, server_hostname=target.host))
             sock.sendall(target.connect(client, keep_alive))
             while time.monotonic() < deadline:
                 chunk = sock.recv(65536)

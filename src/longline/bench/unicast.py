@@ -180,7 +180,7 @@ class UnicastWork(Work[UnicastPlan]):
         """Connects, posts and receives as ordered, reports."""
         plan = self.plan
         courier = Courier(station.poller, self.target.protocol, self.mark, plan.size, plan.batch, plan.window)
-        handshakes = Handshakes()
+        handshakes = Handshakes(self.cipher())
         names = [device_name(number) for number in part_of(station, plan.devices)]
         courier.openings = [message_opening(name) for name in names]
         devices = [

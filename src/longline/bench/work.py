@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from longline.bench.dialling import dial_all
+from longline.bench.hot.cipher import Cipher
 from longline.bench.hot.station import Station
 from longline.bench.hot.wire import Handshakes, LoadClient
 from longline.bench.targets import LoadTarget, resolve
@@ -19,6 +20,11 @@ class Work(ABC, Generic[P]):
         self.plan = plan
         self.target = target
         self.address = resolve(target.host, target.port)
+
+    def cipher(self) -> Cipher | None:
+        """What this process's clients speak TLS by, where they do."""
+        context = self.target.context()
+        return None if context is None else Cipher(context, self.target.host)
 
     @abstractmethod
     def run(self, station: Station) -> None:

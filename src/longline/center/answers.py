@@ -38,6 +38,7 @@ class AppInfo(Struct, frozen=True):
     app: str
     name: str
     pubsub: bool
+    client_certificates: bool
     created_at: Time
 
 

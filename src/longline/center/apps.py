@@ -100,6 +100,7 @@ class _Handlers:
                 server_key_hash=digest(key),
                 device_secret=new_device_secret(),
                 pubsub=asked.pubsub,
+                client_certificates=asked.client_certificates,
                 created_at=self._clock(),
             )
         )
@@ -123,9 +124,15 @@ class _Handlers:
         return answer(_view(app))
 
     async def change(self, request: Request, app: App) -> Response:
-        """Change an app's display name or whether its devices may use plain MQTT topics."""
+        """Change an app's display name, whether its devices may use plain MQTT topics, and whether a TLS
+        client certificate stands in for their tokens.
+        """
         asked = await self._changes.read(request)
-        given = {"name": asked.name, "pubsub": asked.pubsub}
+        given = {
+            "name": asked.name,
+            "pubsub": asked.pubsub,
+            "client_certificates": asked.client_certificates,
+        }
         changed = await self._replace(app, {key: value for key, value in given.items() if value is not UNSET})
         return answer(_view(changed))
 
@@ -183,4 +190,4 @@ class _Handlers:
 
 
 def _view(app: App) -> AppInfo:
-    return AppInfo(app.app, app.name, app.pubsub, rfc3339(app.created_at))
+    return AppInfo(app.app, app.name, app.pubsub, app.client_certificates, rfc3339(app.created_at))

@@ -25,6 +25,7 @@ from longline.center.operations import AppHandler, Operation, for_app
 from longline.center.paging import after_ordinal, cursor_after
 from longline.center.reading import Body, Query, read_bytes
 from longline.center.rooms import Rooms
+from longline.center.rows import ROW, Rows
 from longline.center.schemas import (
     MAX_ATTRIBUTES,
     MAX_ATTRIBUTES_BYTES,
@@ -42,7 +43,7 @@ from longline.center.service import CenterService
 from longline.center.times import rfc3339
 from longline.center.tokens import device_token
 from longline.errors import Conflict, DeviceNotFound, LonglineError, ValidationFailed
-from longline.flow.turns import Turns
+from longline.flow.turns import Lanes
 from longline.model.apps import App
 from longline.model.commands import CloseReason
 from longline.model.devices import (
@@ -70,6 +71,7 @@ def operations(center: CenterService) -> list[Operation]:
         center.register,
         center.rooms,
         center.locks,
+        center.rows,
         center.pipeline.turns,
         center.clock,
     )
@@ -120,7 +122,8 @@ class _Handlers:
         register: Register,
         rooms: Rooms,
         locks: Locks,
-        turns: Turns[int],
+        rows: Rows,
+        turns: Lanes[int],
         clock: Callable[[], int],
     ) -> None:
         self._devices = devices
@@ -128,14 +131,14 @@ class _Handlers:
         self._register = register
         self._rooms = rooms
         self._locks = locks
+        self._rows = rows
         self._turns = turns
         self._clock = clock
         self._query = Query(DeviceQuery)
         self._kick = Query(KickQuery)
         self._profile = Body(NewProfile)
         self._change = Body(ProfileChange)
-        self._batch = Body(DeviceBatch, items=True)
-        self._raw_batch = Body(RawDeviceBatch)
+        self._batch = Body(RawDeviceBatch)
         self._batch_item = Body(BatchDevice)
         self._status = Body(StatusRequest)
         self._token = Body(TokenRequest, default=TokenRequest())
@@ -157,11 +160,12 @@ class _Handlers:
         page = devices[: query.limit]
         more = len(devices) > len(page)
         bindings = await self._register.locate(app.number, [device.device for device in page])
-        shown = [
-            DeviceState(*_known(device), *_place(binding))
+        found = [
+            (device, binding)
             for device, binding in zip(page, bindings, strict=True)
             if query.online is UNSET or query.online == (binding is not None)
         ]
+        shown = await self._rows.each(app.number, found, _state)
         return answer(DeviceList(shown, cursor_after(page[-1].ordinal) if more else None))
 
     async def register(self, request: Request, app: App) -> Response:
@@ -171,29 +175,22 @@ class _Handlers:
         stored.
         """
         body = await read_bytes(request)
-        results: list[DeviceResult] = []
-        batch: list[Registration] = []
-        for asked in self._devices_in(body):
-            if isinstance(asked, LonglineError):
-                results.append(DeviceResult(error=error_answer(asked).error))
-                continue
-            try:
-                check_device_name(asked.device)
-                batch.append(Registration(asked.device, _new_profile(asked)))
-                results.append(DeviceResult(device=asked.device))
-            except LonglineError as error:
-                results.append(DeviceResult(error=error_answer(error).error))
+        asked = self._batch.decode(body).devices
+        read = await self._rows.each(app.number, asked, self._registration, _size)
+        batch = [each for each in read if isinstance(each, Registration)]
         if batch:
             async with self._turns.turn(app.number, len(batch)):
                 await self._devices.put(app.number, batch, self._clock())
-        return answer(DeviceResults(results))
+        return answer(DeviceResults([_result(each) for each in read]))
 
-    def _devices_in(self, body: bytes) -> Sequence[BatchDevice | LonglineError]:
+    def _registration(self, raw: msgspec.Raw) -> Registration | LonglineError:
+        """A device of a batch, or what is wrong with it."""
         try:
-            return self._batch.decode(body).devices
-        except ValidationFailed:
-            # Something in it is wrong. If it is the batch itself this raises again; else find out which.
-            return [_item(self._batch_item, raw) for raw in self._raw_batch.decode(body).devices]
+            asked = self._batch_item.decode(raw)
+            check_device_name(asked.device)
+            return Registration(asked.device, _new_profile(asked))
+        except LonglineError as error:
+            return error
 
     async def presence(self, request: Request, app: App) -> Response:
         """Say for each device whether it is connected, and since when.
@@ -203,16 +200,8 @@ class _Handlers:
         names = (await self._status.read(request)).devices
         check_device_names(names, "devices")
         bindings = await self._register.locate(app.number, names)
-        return answer(
-            DeviceStatusList(
-                [
-                    DeviceStatus(
-                        name, binding is not None, None if binding is None else rfc3339(binding.since)
-                    )
-                    for name, binding in zip(names, bindings, strict=True)
-                ]
-            )
-        )
+        found = list(zip(names, bindings, strict=True))
+        return answer(DeviceStatusList(await self._rows.each(app.number, found, _status)))
 
     async def put(self, request: Request, app: App) -> Response:
         """Register a device, or replace what is known of it.
@@ -297,11 +286,25 @@ class _Handlers:
         return device
 
 
-def _item(body: Body[BatchDevice], raw: msgspec.Raw) -> BatchDevice | LonglineError:
-    try:
-        return body.decode(raw)
-    except LonglineError as error:
-        return error
+def _size(raw: msgspec.Raw) -> int:
+    """How many rows a device of a batch is worth."""
+    return 1 + len(memoryview(raw)) // ROW
+
+
+def _result(read: Registration | LonglineError) -> DeviceResult:
+    if isinstance(read, LonglineError):
+        return DeviceResult(error=error_answer(read).error)
+    return DeviceResult(device=read.device)
+
+
+def _status(found: tuple[str, Binding | None]) -> DeviceStatus:
+    name, binding = found
+    return DeviceStatus(name, binding is not None, None if binding is None else rfc3339(binding.since))
+
+
+def _state(found: tuple[Device, Binding | None]) -> DeviceState:
+    device, binding = found
+    return DeviceState(*_known(device), *_place(binding))
 
 
 _Known = tuple[str, tuple[str, ...], tuple[str, ...], JsonObject, str | None, str | None, str]

@@ -29,6 +29,7 @@ from longline.center.operations import AppHandler, Operation, for_app
 from longline.center.paging import after_ordinal, cursor_after
 from longline.center.reading import Body, Query, read_bytes
 from longline.center.rooms import Rooms
+from longline.center.rows import ROW, Rows
 from longline.center.schemas import (
     MessageBatch,
     MessageBody,
@@ -49,7 +50,6 @@ from longline.errors import (
     NotSupported,
     PayloadEmpty,
     PayloadTooLarge,
-    ValidationFailed,
 )
 from longline.model.apps import App
 from longline.model.commands import Cancelled
@@ -61,7 +61,6 @@ from longline.saver.port.messages import Accepted, MessageStore
 LOOK_FOR = 0.1  # s: for so long a look at a message waits for what rooms have to say of it
 LOOK_EVERY = 0.02  # s
 YOUNG = 5000  # ms: a message may be on its way to devices though the ledger does not say so yet
-AT_ONCE = 64 * 1024  # bytes of a batch that are decoded before the loop may serve others
 
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 _STATES: dict[State, DeliveryState] = {
@@ -80,6 +79,7 @@ def operations(center: CenterService) -> list[Operation]:
         center.saver.messages,
         center.saver.ledgers,
         center.rooms,
+        center.rows,
         lambda: center.saver.durability(),
         center.clock,
     )
@@ -142,6 +142,7 @@ class _Handlers:
         messages: MessageStore,
         ledgers: LedgerStore,
         rooms: Rooms,
+        rows: Rows,
         durability: Callable[[], Durability],
         clock: Callable[[], int],
     ) -> None:
@@ -149,11 +150,11 @@ class _Handlers:
         self._messages = messages
         self._ledgers = ledgers
         self._rooms = rooms
+        self._rows = rows
         self._durability = durability
         self._clock = clock
         self._message = Body(MessageBody)
-        self._batch = Body(MessageBatch, items=True)
-        self._raw_batch = Body(RawMessageBatch)
+        self._batch = Body(RawMessageBatch)
         self._page = Query(PageQuery)
 
     async def send(self, request: Request, app: App) -> Response:
@@ -183,35 +184,19 @@ class _Handlers:
         self._pipeline.circuit.check()
         key = _idempotency_key(request)
         body = await read_bytes(request)
-        sent = await self._send(request, app, await self._drafts(body), key, body)
+        sent = await self._send(request, app, await self._drafts(app, body), key, body)
         return self._marked(sent, answer(MessageResults([_result(item) for item in sent.results]), 202))
 
-    async def _drafts(self, body: bytes) -> list[Draft | LonglineError]:
-        """Each message of a batch, or what is wrong with it. Others have their turn in between."""
-        asked: Sequence[MessageBody | msgspec.Raw]
+    async def _drafts(self, app: App, body: bytes) -> list[Draft | LonglineError]:
+        """Each message of a batch, or what is wrong with it."""
+        asked = self._batch.decode(body).messages
+        return await self._rows.each(app.number, asked, self._draft, _size)
+
+    def _draft(self, raw: msgspec.Raw) -> Draft | LonglineError:
         try:
-            if len(body) > AT_ONCE:
-                asked = self._raw_batch.decode(body).messages
-            else:
-                asked = self._batch.decode(body).messages
-        except (ValidationFailed, NotSupported):
-            # Something in it is wrong. If it is the batch itself this raises again; else find out which.
-            asked = self._raw_batch.decode(body).messages
-        drafts: list[Draft | LonglineError] = []
-        read = 0
-        for item in asked:
-            try:
-                if isinstance(item, msgspec.Raw):
-                    read += len(memoryview(item))
-                    drafts.append(draft_of(self._message.decode(item)))
-                else:
-                    drafts.append(draft_of(item))
-            except LonglineError as error:
-                drafts.append(error)
-            if read > AT_ONCE:
-                read = 0
-                await asyncio.sleep(0)
-        return drafts
+            return draft_of(self._message.decode(raw))
+        except LonglineError as error:
+            return error
 
     async def _send(
         self,
@@ -282,9 +267,8 @@ class _Handlers:
             raise MessageNotFound
         page = rows[: query.limit]
         more = len(rows) > len(page)
-        return answer(
-            DeliveryList([_delivery(row) for _, row in page], cursor_after(page[-1][0]) if more else None)
-        )
+        shown = await self._rows.each(app.number, page, _delivery)
+        return answer(DeliveryList(shown, cursor_after(page[-1][0]) if more else None))
 
 
 def _idempotency_key(request: Request) -> str | None:
@@ -295,6 +279,11 @@ def _idempotency_key(request: Request) -> str | None:
             details=[("Idempotency-Key", "1 to 255 visible ASCII characters")],
         )
     return key
+
+
+def _size(raw: msgspec.Raw) -> int:
+    """How many rows a message of a batch is worth."""
+    return 1 + len(memoryview(raw)) // ROW
 
 
 def _result(result: Accepted | LonglineError) -> MessageResult:
@@ -327,7 +316,8 @@ def _view(status: Status) -> MessageStatus:
     )
 
 
-def _delivery(row: DeliveryRecord) -> Delivery:
+def _delivery(numbered: tuple[int, DeliveryRecord]) -> Delivery:
+    _, row = numbered
     return Delivery(
         device=row.device,
         state=_STATES[row.state],

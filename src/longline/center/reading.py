@@ -42,16 +42,14 @@ async def read_bytes(request: Request) -> bytes:
 class Body(Generic[Model]):
     """A request's JSON body of one type. With `default`, no body at all means that value.
 
-    An integer may be written as 60.0, which JSON Schema takes for one (RFC 8259 knows numbers only). `items`:
-    the body is a list of others, of which each is decoded by itself where the whole cannot be.
+    An integer may be written as 60.0, which JSON Schema takes for one (RFC 8259 knows numbers only).
     """
 
-    __slots__ = ("_decoder", "_items", "default", "model")
+    __slots__ = ("_decoder", "default", "model")
 
-    def __init__(self, model: type[Model], default: Model | None = None, *, items: bool = False) -> None:
+    def __init__(self, model: type[Model], default: Model | None = None) -> None:
         self.model = model
         self.default = default
-        self._items = items
         self._decoder = msgspec.json.Decoder(model)
 
     async def read(self, request: Request) -> Model:
@@ -68,7 +66,7 @@ class Body(Generic[Model]):
         try:
             return self._decoder.decode(data)
         except msgspec.ValidationError as error:
-            if not self._items and "Expected `int`" in str(error) and "got `float`" in str(error):
+            if "Expected `int`" in str(error) and "got `float`" in str(error):
                 return self._decode_whole(data)
             raise from_validation(error) from None
         except (msgspec.DecodeError, RecursionError) as error:

@@ -47,7 +47,8 @@ class Rooms:
         """Lets this process and every node forget what they remember of the app.
 
         What was changed is changed, so nobody's answer, with the keys in it, may be lost because a node
-        could not be told: that one goes by what it remembers for as long as it would remember it anyway.
+        could not be told: that one goes by what it remembers until it looks by itself, which every room does
+        once a minute for the apps of its devices. Connections that are to end do then.
         """
         self._apps.forget(app.app)
         try:

@@ -105,6 +105,9 @@ class NewApp(Strict, frozen=True):
         UNSET
     )
     pubsub: Annotated[bool, Meta(description="Whether devices may use plain MQTT topics.")] = False
+    client_certificates: Annotated[
+        bool, Meta(description="Whether a TLS client certificate stands in for a device's token.")
+    ] = False
 
 
 class AppChange(Strict, frozen=True):
@@ -112,6 +115,7 @@ class AppChange(Strict, frozen=True):
 
     name: DisplayName | UnsetType = UNSET
     pubsub: bool | UnsetType = UNSET
+    client_certificates: bool | UnsetType = UNSET
 
 
 class Rotation(Strict, frozen=True):

@@ -1,7 +1,7 @@
 """Puts the API on a port, inside the event loop of the node."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import cast
@@ -31,11 +31,16 @@ class _Server(uvicorn.Server):
         await kept("center.http", super().main_loop, self._faults)
 
 
+def _secured(secure: Callable[[object], object], accept: Callable[..., object], **given: object) -> object:
+    return secure(accept(**given))
+
+
 class HttpServer:
     """Serves one ASGI application on one address.
 
     `connections` bounds what peers may have. `grace`: seconds that `stop` waits for the requests under way
-    before it cancels them. `reuse_port`: the port is shared with other processes that ask for it.
+    before it cancels them. `reuse_port`: the port is shared with other processes that ask for it. `secure`
+    puts TLS below a connection.
     """
 
     def __init__(
@@ -49,15 +54,19 @@ class HttpServer:
         grace: float,
         backlog: int = 1024,
         reuse_port: bool = False,
+        secure: Callable[[object], object] | None = None,
     ) -> None:
         self._host = host
         self._reuse_port = reuse_port
         self._port = port
         self._backlog = backlog
+        accept: Callable[..., object] = partial(HttpConnection, all_of_them=connections)
+        if secure is not None:
+            accept = partial(_secured, secure, accept)
         self._server = _Server(
             uvicorn.Config(
                 app,
-                http=cast(type[asyncio.Protocol], partial(HttpConnection, all_of_them=connections)),
+                http=cast(type[asyncio.Protocol], accept),
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -8,6 +8,7 @@ from longline.center.auth import Keys
 from longline.center.counters import CenterCounters
 from longline.center.locks import Locks
 from longline.center.rooms import Rooms
+from longline.center.rows import Rows
 from longline.center.sharing import Pools
 from longline.center.waiting import Waiting
 from longline.delivery.pipeline import Pipeline
@@ -73,6 +74,7 @@ class CenterService:
         self.keys = Keys(self.apps, admin_key_hash)
         self.rooms = Rooms(bus, register, self.apps, clock)
         self.locks = Locks()
+        self.rows = Rows()
         self.pipeline = Pipeline(
             messages=saver.messages,
             routing=saver.routing,

@@ -14,6 +14,7 @@ from longline.center.answers import EventList, EventView, answer
 from longline.center.operations import Operation, for_app
 from longline.center.paging import after_event, cursor_after
 from longline.center.reading import Query
+from longline.center.rows import Rows
 from longline.center.schemas import UpstreamQuery
 from longline.center.service import CenterService
 from longline.center.sharing import TICKET
@@ -38,7 +39,7 @@ _told = msgspec.json.Decoder(_Told)
 
 def operations(center: CenterService) -> list[Operation]:
     """The row of events."""
-    handlers = _Handlers(center.saver.events, center.waiting, center.ready)
+    handlers = _Handlers(center.saver.events, center.waiting, center.rows, center.ready)
     return [
         Operation(
             "GET",
@@ -52,9 +53,10 @@ def operations(center: CenterService) -> list[Operation]:
 
 
 class _Handlers:
-    def __init__(self, events: EventStore, waiting: Waiting, ready: Callable[[], bool]) -> None:
+    def __init__(self, events: EventStore, waiting: Waiting, rows: Rows, ready: Callable[[], bool]) -> None:
         self._store = events
         self._waiting = waiting
+        self._rows = rows
         self._ready = ready
         self._query = Query(UpstreamQuery)
 
@@ -81,7 +83,7 @@ class _Handlers:
         page = await self._store.read(app.number, after, limit)
         gap = page.gap or any(event.missed for _, event in page.events)
         last = page.events[-1][0] if page.events else after
-        events = [_view(event, cursor_after(cursor)) for cursor, event in page.events]
+        events = await self._rows.each(app.number, page.events, _view)
         return EventList(events, cursor_after(last) if last else None, gap)
 
     async def _wait(self, request: Request, app: App, after: str, seconds: float) -> None:
@@ -104,11 +106,19 @@ async def _gone(request: Request) -> None:
         pass
 
 
-def _view(event: Event, cursor: str) -> EventView:
+def _view(told_at: tuple[str, Event]) -> EventView:
+    cursor, event = told_at
     try:
         told = _told.decode(event.data)
     except msgspec.DecodeError:  # of a release that says it in another way
         told = _Told()
     return EventView(
-        cursor, event.kind, event.device, rfc3339(event.at), told.state, told.epoch, told.sequence, told.room
+        cursor_after(cursor),
+        event.kind,
+        event.device,
+        rfc3339(event.at),
+        told.state,
+        told.epoch,
+        told.sequence,
+        told.room,
     )

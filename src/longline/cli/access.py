@@ -28,6 +28,13 @@ class Access:
             show_env_var=True,
         ),
     ] = None
+    ca: Annotated[
+        Path | None,
+        Parameter(
+            env_var="LONGLINE_CA",
+            help="PEM file with the authorities that sign the server's certificates; else the system's.",
+        ),
+    ] = None
     data: Annotated[Path, Parameter(env_var="LONGLINE_DATA_DIR", help="The data folder of a node here.")] = (
         Path("longline-data")
     )
@@ -54,7 +61,7 @@ class Access:
         """The server; `UsageError` for a URL or a key that cannot be one."""
         key = self.found_key()
         try:
-            return Center(self.url, key)
+            return Center(self.url, key, ca=self.ca)
         except ValueError as error:
             raise UsageError(str(error)) from None
 

@@ -27,11 +27,18 @@ def app_create(
     pubsub: Annotated[
         bool, Parameter(negative=(), help="Let its devices publish and subscribe plain topics.")
     ] = False,
+    client_certificates: Annotated[
+        bool, Parameter(negative=(), help="Let a TLS client certificate stand in for a device's token.")
+    ] = False,
     access: Access = LOCAL,
     json: Json = False,
 ) -> int:
     """Make an app, and print its secrets: the server key is never shown again."""
-    keys = access.ask(lambda center: center.create_app(name, name=title, pubsub=pubsub))
+    keys = access.ask(
+        lambda center: center.create_app(
+            name, name=title, pubsub=pubsub, client_certificates=client_certificates
+        )
+    )
     _print_keys(keys, json=json)
     return 0
 

@@ -9,18 +9,19 @@ from typing import Annotated, TypeVar
 
 from cyclopts import App, Parameter
 
-from longline.bench import broadcast, connections, fanout, unicast
+from longline.bench import broadcast, connections, fanout, handshakes, unicast
 from longline.bench.broadcast import BroadcastPlan
 from longline.bench.connections import ConnectionsPlan
 from longline.bench.fanout import FanoutPlan
 from longline.bench.fleet import Crew
+from longline.bench.handshakes import HandshakesPlan
 from longline.bench.report import AnyFigures, aligned, lines_of
 from longline.bench.targets import AnyTarget, LoadTarget
 from longline.bench.unicast import UnicastPlan
 from longline.cli.flags import Json, UsageError
 from longline.cli.output import print_json
 
-P = TypeVar("P", FanoutPlan, ConnectionsPlan, UnicastPlan, BroadcastPlan)
+P = TypeVar("P", FanoutPlan, ConnectionsPlan, UnicastPlan, BroadcastPlan, HandshakesPlan)
 T = TypeVar("T", bound=LoadTarget)
 
 FLAT = Parameter(name="*")  # its fields are flags without a prefix
@@ -28,6 +29,7 @@ FLAT = Parameter(name="*")  # its fields are flags without a prefix
 # Frozen, so that one of each will do.
 CONNECTIONS = ConnectionsPlan()
 FANOUT = FanoutPlan()
+HANDSHAKES = HandshakesPlan()
 TARGET = AnyTarget()
 CREW = Crew()
 
@@ -87,6 +89,18 @@ def send_broadcasts(
     The app should have no devices but these.
     """
     return carried_out(broadcast.run, plan, target, crew, json)
+
+
+@bench.command(name="handshakes")
+def shake_hands(
+    *,
+    plan: Annotated[HandshakesPlan, FLAT] = HANDSHAKES,
+    target: Annotated[AnyTarget, FLAT] = TARGET,
+    crew: Annotated[Crew, FLAT] = CREW,
+    json: Json = False,
+) -> int:
+    """Make TLS handshakes, one after the other, and say what a second of the server's core is worth."""
+    return carried_out(handshakes.run, plan, target, crew, json)
 
 
 def carried_out(run: Callable[[P, T, Crew], AnyFigures], plan: P, target: T, crew: Crew, json: bool) -> int:

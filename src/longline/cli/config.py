@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +10,11 @@ from cyclopts import App, Parameter
 
 from longline.cli.flags import Config, Data, Json, Overrides, UsageError, load_settings
 from longline.cli.output import print_json
-from longline.errors import LonglineError
-from longline.settings import CATALOGUE, load, reference_page
+from longline.errors import LonglineError, SettingsError
+from longline.settings import CATALOGUE, Settings, load, reference_page
+from longline.settings.listeners import certificates
 from longline.settings.reference import plain, text
+from longline.tls.certificates import examined
 
 
 class NotWritten(LonglineError):
@@ -36,6 +39,9 @@ def check(
         raise UsageError("give the file once: `longline config check FILE`")
     chosen = file or config
     loaded = load(chosen, os.environ)
+    problems = list(unusable(loaded.settings))
+    if problems:
+        raise SettingsError("; ".join(text for _, text in problems), details=problems)
     changed = sum(source != "default" for source in loaded.sources.values())
     if json:
         print_json({"ok": True, "set": changed})
@@ -76,6 +82,15 @@ def docs(
     except OSError as error:
         raise NotWritten(f"cannot write {output}: {error.strerror}") from None
     return 0
+
+
+def unusable(settings: Settings) -> Iterator[tuple[str, str]]:
+    """The files of certificates that a node could not use, by setting."""
+    for files in certificates(settings):
+        try:
+            examined(files.setting, files.chain, files.key, files.client_ca)
+        except SettingsError as error:
+            yield from error.details
 
 
 def _value(tree: object, name: str) -> object:

@@ -101,6 +101,7 @@ class _Node:
             "LONGLINE_ADMIN_KEY": self.admin_key,
             "LONGLINE_CENTER__PORT": str(self.center_port),
             "LONGLINE_ROOM__PORT": str(self.room_port),
+            "LONGLINE_ROOM__WS_PORT": "0",
         }
         mine |= {f"LONGLINE_ROOM__{name}_PORT": "0" for name in ("TLS", "WS", "WSS")}
         with self._log.open("ab") as log:

@@ -16,16 +16,18 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from cyclopts import Parameter
-from msgspec import Struct
 
+from longline.cli.doctor_tls import encryption
+from longline.cli.finding import Finding
 from longline.cli.flags import Config, Data, Json, Overrides, load_settings
 from longline.cli.output import print_json
 from longline.node.addresses import advertised, guessed
 from longline.node.files import for_devices, wanted_for
 from longline.settings import Settings
+from longline.settings.listeners import ports
 from longline.telemetry.build import hot_path_compiled
 
 """Descriptors a node needs beside its connections: listeners, database, HTTP clients."""
@@ -38,15 +40,6 @@ TOO_FAST: Final = 20e-6
 """Seconds. No disk, not even NVMe with power-loss protection, has taken 4 KiB and answered sooner."""
 
 VOLATILE: Final = frozenset({"tmpfs", "ramfs", "devtmpfs"})
-
-
-class Finding(Struct, frozen=True):
-    """One thing looked at. `bad` makes the command fail; `warn` is worth a change but nothing breaks."""
-
-    check: str
-    status: Literal["ok", "warn", "bad"]
-    found: str
-    advice: str = ""
 
 
 def doctor(
@@ -85,6 +78,7 @@ def examine(settings: Settings, proc: Path = Path("/proc")) -> Iterator[Finding]
     yield sqlite()
     yield from data_folder(settings.data_dir, proc)
     yield from advertised_address(settings)
+    yield from encryption(settings)
     yield open_files(settings.room.max_connections)
     yield from kernel(settings, proc)
 
@@ -141,9 +135,9 @@ def data_folder(folder: Path, proc: Path) -> Iterator[Finding]:
 
 def advertised_address(settings: Settings) -> Iterator[Finding]:
     """What devices are told to connect to, by dispatchers and by rooms that drain."""
-    if not settings.room.port:
+    if not ports(settings.room):
         return
-    told = advertised(settings, ("room",)).get("mqtt")
+    told = ", ".join(f"{name} {address}" for name, address in advertised(settings, ("room",)).items())
     if guessed(settings, ("room",)):
         yield Finding(
             "advertised address",
@@ -153,7 +147,7 @@ def advertised_address(settings: Settings) -> Iterator[Finding]:
             "every address of this host",
         )
     else:
-        yield Finding("advertised address", "ok", str(told))
+        yield Finding("advertised address", "ok", told)
 
 
 def filesystem_of(path: Path, proc: Path) -> str:

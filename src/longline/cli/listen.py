@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -25,11 +26,21 @@ def listen(
     /,
     *,
     token: Annotated[str | None, Parameter(help="Its token; without it the API is asked for one.")] = None,
-    host: Annotated[str, Parameter(help="Where the room listens.")] = "127.0.0.1",
+    host: Annotated[
+        str,
+        Parameter(
+            help="Where the room listens: a host, or mqtts://HOST:PORT (TLS), ws://HOST:PORT/mqtt "
+            "(WebSocket) or wss://HOST:PORT/mqtt."
+        ),
+    ] = "127.0.0.1",
     port: Annotated[
         int,
         Parameter(env_var="LONGLINE_ROOM__PORT", validator=Number(gte=1, lte=65_535), help="Its MQTT port."),
     ] = 1883,
+    certificate: Annotated[
+        Path | None, Parameter(help="PEM file with a certificate to show, in the place of a token.")
+    ] = None,
+    certificate_key: Annotated[Path | None, Parameter(help="PEM file with its private key.")] = None,
     protocol: Annotated[Literal[4, 5], Parameter(help="5 is MQTT 5.0, 4 is MQTT 3.1.1.")] = 5,
     subscribe: Annotated[
         list[str] | None,
@@ -43,10 +54,24 @@ def listen(
     if count is not None and count < 1:
         raise UsageError("--count is at least 1")
 
-    async def listening(token: Token) -> None:
+    async def listening(token: Token | None) -> None:
         left = count
         remark(f"listening as {app}/{device}; Ctrl-C ends it")
-        async with Device(host, port, app=app, device=device, token=token, protocol=protocol) as connection:
+        try:
+            connecting = Device(
+                host,
+                None if "://" in host else port,
+                app=app,
+                device=device,
+                token=token,
+                protocol=protocol,
+                ca=access.ca,
+                certificate=certificate,
+                key=certificate_key,
+            )
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        async with connecting as connection:
             for filter in subscribe or ():
                 await connection.subscribe(filter)
             async for message in connection:
@@ -66,7 +91,7 @@ def listen(
             await listening(fresh)
 
     with _connection_told():
-        asyncio.run(asking() if token is None else listening(token))
+        asyncio.run(asking() if token is None and certificate is None else listening(token))
     return 0
 
 

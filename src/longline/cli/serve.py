@@ -1,8 +1,7 @@
 """`longline serve`: a whole node in this process."""
 
 import asyncio
-import functools
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Annotated, Final
 
 from cyclopts import Parameter
@@ -12,11 +11,9 @@ from longline.agent.systemd import serve_unit
 from longline.cli.flags import Config, Data, Overrides, given_flags, load_settings, unit_flags
 from longline.cli.output import give_up_output
 from longline.errors import SettingsError
-from longline.node.addresses import bound
 from longline.node.admin_key import KEY_FILE, admin_key, make_data_dir
 from longline.node.embedded import embedded
 from longline.node.loop import loop_factory
-from longline.node.process import ROLES
 from longline.node.running import run
 from longline.settings import Loaded, Settings
 from longline.telemetry import logs
@@ -59,6 +56,7 @@ def serve(
         return 0
     flags = given_flags(data, overrides)
     logs.configure(settings.node.log_level, settings.node.log_format)
+    say = silent if quiet else greet
     if workers is not None:
         from longline.node.host import (
             run_workers,
@@ -67,10 +65,13 @@ def serve(
         if settings.admin_key is None:
             make_data_dir(settings.data_dir)
             admin_key(settings.data_dir)  # before the workers come, who share it
-        say = functools.partial(silent if quiet else greet, settings)
-        return asyncio.run(run_workers(config, flags, settings, workers, say))
+
+        def open_at(addresses: Mapping[str, str]) -> None:
+            say(addresses, settings)
+
+        return asyncio.run(run_workers(config, flags, settings, workers, open_at))
     with asyncio.Runner(loop_factory=loop_factory(settings.node.loop)) as runner:
-        return runner.run(run(embedded(settings), lambda _: (silent if quiet else greet)(settings)))
+        return runner.run(run(embedded(settings), lambda process: say(process.addresses, settings)))
 
 
 def refuse_unheeded(loaded: Loaded, unheeded: Collection[str]) -> None:
@@ -84,14 +85,14 @@ def refuse_unheeded(loaded: Loaded, unheeded: Collection[str]) -> None:
         raise SettingsError("; ".join(f"{name}: {said}" for name, said in details), details=details)
 
 
-def silent(_: Settings) -> None:
+def silent(addresses: Mapping[str, str], settings: Settings) -> None:
     """Says nothing."""
 
 
-def greet(settings: Settings) -> None:
+def greet(addresses: Mapping[str, str], settings: Settings) -> None:
     """Tells a person where the node listens and what to do next; a node whose words nobody reads goes on."""
     try:
-        for protocol, address in bound(settings, ROLES).items():
+        for protocol, address in addresses.items():
             print(f"{protocol:5} {address}")
         if settings.admin_key is None:
             print(f"admin key in {settings.data_dir / KEY_FILE}")

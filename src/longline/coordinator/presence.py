@@ -22,6 +22,8 @@ BATCH = 1000
 AWAY = 3.0  # s without an answer, where there is one twice a second
 EXCUSED = 15.0  # s
 
+_encode = msgspec.json.Encoder().encode
+
 
 class Presence(msgspec.Struct, frozen=True):
     """What an event says of a device; `epoch` and `room` are those of the session that began, or ended."""
@@ -90,7 +92,7 @@ def _event(transition: Transition) -> Event:
         PRESENCE,
         transition.device,
         transition.at,
-        msgspec.json.encode(data),
+        _encode(data),
         transition.source,
         transition.sequence,
         transition.state,

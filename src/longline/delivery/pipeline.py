@@ -20,7 +20,7 @@ from longline.delivery.compose import Composer
 from longline.delivery.counters import DeliveryCounters
 from longline.delivery.draft import Draft
 from longline.delivery.routing import route
-from longline.delivery.slices import AT_ONCE, SLICE, sliced
+from longline.delivery.slices import lanes, sliced
 from longline.errors import (
     AppNotFound,
     IdempotencyInFlight,
@@ -29,7 +29,6 @@ from longline.errors import (
     NoTarget,
     StoreError,
 )
-from longline.flow.turns import Turns
 from longline.model.apps import App
 from longline.model.messages import Envelope
 from longline.saver.port.inboxes import InboxStore
@@ -105,7 +104,7 @@ class Pipeline:
         self._idempotency_ttl = idempotency_ttl * 1000
         # Both are bounded by the front doors: no more than the requests that they admit at once.
         self._sends: set[asyncio.Task[Sent]] = set()
-        self.turns: Turns[int] = Turns(AT_ONCE, SLICE)
+        self.turns = lanes()
         self._in_flight: set[tuple[int, str]] = set()
 
     async def close(self) -> None:
@@ -175,8 +174,7 @@ class Pipeline:
     async def _send_piece(
         self, request: _Request, drafts: Sequence[Draft | LonglineError], units: int
     ) -> Sent:
-        await self.turns.take(request.app.number, units)
-        try:
+        async with self.turns.turn(request.app.number, units):
             envelopes, wrong = self._composed(request, drafts)
             if not envelopes:
                 return Sent(list(wrong.values()), False)
@@ -190,8 +188,6 @@ class Pipeline:
                 self._idempotency_ttl,
             )
             outcome = await self._store(submission)
-        finally:
-            self.turns.give(units)
         # Whatever cannot be routed is stored all the same, and that is what the sender is told.
         self._counters.routes_failed += await route(
             outcome.routes, request.now, bus=self._bus, routing=self._routing, inboxes=self._inboxes

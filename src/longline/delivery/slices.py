@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 
 from longline.delivery.draft import Draft
 from longline.errors import LonglineError
+from longline.flow.turns import Lanes, Turns
 from longline.model.audience import way_of
 
-SLICE = 4500  # units in one piece, unless a single message is more
-AT_ONCE = 5000  # units in the store at once: a large piece, and single pushes beside it
+SLICE = 4500  # units in one piece, unless a single message is more; so many of large pieces are in the store
+LARGE = 250  # units of a piece that is large: a message to everyone or to a hundred devices is not
+SMALL_AT_ONCE = 1000  # units of small pieces that are in the store beside a large one: 125 single pushes
 MESSAGE = 7  # units of a message, besides its deliveries
 EXPRESSION = 100  # units of a message whose audience the store finds: sets are read and written for it
 BYTES = 4096  # of payload that are worth one unit
@@ -25,6 +27,11 @@ def cost(draft: Draft | LonglineError) -> int:
     names, expression = way_of(draft.audience)
     deliveries = len(names) if expression is None else EXPRESSION
     return MESSAGE + deliveries + len(draft.payload) // BYTES
+
+
+def lanes() -> Lanes[int]:
+    """The turns of apps, by number, at the store."""
+    return Lanes(Turns(SMALL_AT_ONCE, LARGE), Turns(SLICE, SLICE), LARGE)
 
 
 def sliced(drafts: Sequence[Draft | LonglineError]) -> Iterator[tuple[int, int, int]]:

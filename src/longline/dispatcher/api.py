@@ -19,6 +19,13 @@ from longline.model.devices import valid_device_name
 PATH = "/v1/dispatch"
 MAX_QUERY = 2048  # bytes
 MAX_LABEL = 64  # characters of a network's or region's name
+# Pages ask, too. Nothing here needs a key or depends on who asks, so any may (WHATWG Fetch, section 3.2).
+CORS = [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", b"retry-after")]
+PREFLIGHT = [
+    (b"access-control-allow-methods", b"GET, HEAD"),
+    (b"access-control-allow-headers", b"*"),
+    (b"access-control-max-age", b"86400"),
+]
 PARAMETERS = frozenset({"app", "device", "transport", "network", "region"})
 
 _encode = msgspec.json.Encoder().encode
@@ -34,6 +41,10 @@ class DispatcherApi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != PATH:
             await self._others(scope, receive, send)
+            return
+        if scope["method"] == "OPTIONS" and _is_preflight(scope):
+            await send({"type": "http.response.start", "status": 204, "headers": [*CORS, *PREFLIGHT]})
+            await send({"type": "http.response.body"})
             return
         try:
             if scope["method"] not in ("GET", "HEAD"):
@@ -90,6 +101,11 @@ def parameters(query: bytes) -> dict[str, str]:
     return asked
 
 
+def _is_preflight(scope: Scope) -> bool:
+    """Whether a browser asks what it may ask."""
+    return any(name == b"access-control-request-method" for name, _ in scope["headers"])
+
+
 async def _send(send: Send, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
     await send(
         {
@@ -99,6 +115,7 @@ async def _send(send: Send, status: int, body: bytes, headers: Sequence[tuple[by
                 (b"content-type", b"application/json"),
                 (b"content-length", str(len(body)).encode()),
                 (b"cache-control", b"no-store"),
+                *CORS,
                 *headers,
             ],
         }

@@ -21,16 +21,18 @@ HISTORY = 100_000  # clients whose last endpoint is remembered
 APPS_EVERY = 60.0  # s between two looks at which apps there are
 MOST_APPS = 100_000  # whose names are kept in mind; where there are more, every look-up counts
 PAGE = 1000
+PATHS = {"ws": "/mqtt", "wss": "/mqtt"}  # where rooms speak WebSocket
 BUSY = 0.5  # share of its weight below which an endpoint's former clients are not sent back to it
 
 
-class EndpointView(msgspec.Struct, frozen=True):
-    """An endpoint as a client is told of it."""
+class EndpointView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An endpoint as a client is told of it; `path` is that of a WebSocket."""
 
     host: str
     port: int
     transport: str
     weight: float
+    path: str | None = None
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
@@ -144,7 +146,10 @@ class Dispatcher:
         counts = self._apps is None or app in self._apps
         spread = self._stampede.spread(rate, self._monotonic(), network_of(peer), counts=counts)
         return Dispatch(
-            [EndpointView(e.host, e.port, e.transport, round(e.share, 3)) for e in best],
+            [
+                EndpointView(e.host, e.port, e.transport, round(e.share, 3), PATHS.get(transport))
+                for e in best
+            ],
             settings.expires_in,
             Heartbeat(settings.heartbeat),
             Backoff(

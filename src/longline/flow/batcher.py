@@ -1,12 +1,14 @@
 """Gather, wake, work, try again: the loop of every task that passes things on in batches."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 from typing import Generic, NamedTuple, TypeVar
 
 from longline.errors import LonglineError
+from longline.flow.line import Portion
 from longline.telemetry.faults import Faults
 
 T = TypeVar("T")
@@ -35,6 +37,9 @@ class Batcher(Generic[T]):
     nothing gets done. Anything else that `work` raises is the fault of one item: each is tried
     alone, and the one that fails is given up and noted. So `work` must bear an item that it has done before.
 
+    Where `batch` is a `Portion`, what `work` takes decides how many are worked on together: whoever is asked
+    for too much at once by too many may not answer any of them in time, and does it all again.
+
     At most `limit` items wait, those under way included; `lost` counts the ones that found no room, or lost
     theirs. `delay` is how many seconds a first item waits for company; a full batch waits for none.
     """
@@ -46,11 +51,12 @@ class Batcher(Generic[T]):
         *,
         faults: Faults,
         limit: int,
-        batch: int,
+        batch: int | Portion,
         retry: Retry,
         on_full: OnFull = OnFull.REFUSE,
         delay: float = 0.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self.delay = delay
@@ -58,7 +64,8 @@ class Batcher(Generic[T]):
         self._work = work
         self._faults = faults
         self._limit = limit
-        self._batch = batch
+        self._portion = Portion(batch, batch, float("inf")) if isinstance(batch, int) else batch
+        self._monotonic = monotonic
         self._retry = retry
         self._on_full = on_full
         self._sleep = sleep
@@ -95,7 +102,7 @@ class Batcher(Generic[T]):
         if waiting == 0:
             self._wake.set()
             self._idle.clear()
-        if waiting + 1 == self._batch:
+        if waiting + 1 == self._portion.size:
             self._enough.set()
         return True
 
@@ -118,14 +125,19 @@ class Batcher(Generic[T]):
             await self._wake.wait()
             if self.delay:
                 await self._gather()
-            batch = self._take(self._batch)
+            batch = self._take(self._portion.size)
             self._under_way = len(batch)
             again: Sequence[T] = batch
+            begun = self._monotonic()
             try:
                 again = await self._tried(batch)
             finally:
                 self._under_way = 0
                 self._put_back(again)
+            if again:
+                self._portion.failed()
+            elif len(batch) >= self._portion.size:  # fewer do not show how long so many take
+                self._portion.took(self._monotonic() - begun)
             self._tell()
             if not self._waiting:
                 self._wake.clear()
@@ -138,7 +150,7 @@ class Batcher(Generic[T]):
 
     async def _gather(self) -> None:
         """Gives others `delay` seconds to come, unless there are enough, or somebody waits for these."""
-        if self._settling or len(self._waiting) >= self._batch:
+        if self._settling or len(self._waiting) >= self._portion.size:
             return
         self._enough.clear()
         timer = asyncio.get_running_loop().call_later(self.delay, self._enough.set)

@@ -52,11 +52,12 @@ class Portion:
     """How many are served together: as many as take no longer than `target` seconds of this process's time.
 
     A process that gets little of a processor, or has much else to do, is slow with each: then fewer are taken
-    together, so that those who are served have not given up when their turn is over.
+    together, so that those who are served have not given up when their turn is over. The first portion is
+    `first`, or as large as they get.
     """
 
-    def __init__(self, most: int, least: int, target: float) -> None:
-        self.size = most
+    def __init__(self, most: int, least: int, target: float, first: int | None = None) -> None:
+        self.size = most if first is None else first
         self._most = most
         self._least = least
         self._target = target
@@ -67,3 +68,7 @@ class Portion:
             self.size = max(self._least, int(self.size * self._target / seconds))
         elif self.size < self._most:
             self.size = min(self._most, self.size * 2)
+
+    def failed(self) -> None:
+        """A portion was not served, however long that took."""
+        self.size = max(self._least, self.size // 2)

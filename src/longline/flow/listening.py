@@ -1,6 +1,11 @@
 """Listening sockets, bound in one way for every protocol."""
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from longline.errors import SettingsError
+from longline.model.addresses import joined
 
 
 def bound(host: str, port: int, *, reuse_port: bool) -> socket.socket:
@@ -25,3 +30,13 @@ def bound(host: str, port: int, *, reuse_port: bool) -> socket.socket:
         raise
     listener.setblocking(False)
     return listener
+
+
+@contextmanager
+def listening(setting: str, host: str, port: int) -> Iterator[None]:
+    """Says of a listener that cannot be opened which setting it comes from."""
+    try:
+        yield
+    except OSError as error:
+        problem = f"cannot listen on {joined(host, port)}: {error.strerror or error}"
+        raise SettingsError(problem, details=[(setting, problem)]) from None

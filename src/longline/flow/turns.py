@@ -11,7 +11,7 @@ and old flows of RFC 8290, section 4.1). So a single piece waits for what is und
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Hashable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -115,3 +115,27 @@ class Turns(Generic[K]):
             self.waiting -= 1
             self.under_way += cost
             turn.set_result(None)
+
+
+class Lanes(Generic[K]):
+    """Turns for small work and for large work, beside each other: who has little waits for no large piece.
+
+    In one line it would, though it has its turn first: until the large piece is done that went before it, and
+    where it is put off to a round of the others, for the next one as well.
+
+    `least`: the cost from which work is large.
+    """
+
+    def __init__(self, small: Turns[K], large: Turns[K], least: int) -> None:
+        self._small = small
+        self._large = large
+        self._least = least
+
+    @property
+    def waiting(self) -> int:
+        """Pieces of work that wait."""
+        return self._small.waiting + self._large.waiting
+
+    def turn(self, who: K, cost: int) -> AbstractAsyncContextManager[None]:
+        """As `Turns.turn`."""
+        return (self._large if cost >= self._least else self._small).turn(who, cost)

@@ -19,6 +19,7 @@ def valid_app_name(name: str) -> bool:
 class App(msgspec.Struct, frozen=True, kw_only=True):
     """A tenant. `number` is its small integer; `server_key_hash` is SHA-256 of the server key.
 
+    `client_certificates`: a certificate that a room has verified stands in for a device's token.
     `generation` rises when the connections that its devices have are to end: those of an earlier generation.
     """
 
@@ -30,6 +31,7 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
     pubsub: bool
     created_at: int
     generation: int = 0
+    client_certificates: bool = False
 
     def __repr__(self) -> str:  # the secret must not reach a log by way of a repr
         return f"App({self.app!r}, number={self.number}, pubsub={self.pubsub})"

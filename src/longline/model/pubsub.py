@@ -38,7 +38,7 @@ class Publication(msgspec.Struct, frozen=True, gc=False):
     sender: str = ""
 
 
-class Will(msgspec.Struct, frozen=True, gc=False):
+class StoredWill(msgspec.Struct, frozen=True, gc=False):
     """What is to be published for a client that goes without a word; `delay` and `expires_in` in seconds.
 
     The expiry counts from the moment at which it is published (section 3.1.3.2.4); 0 for never.

@@ -40,6 +40,7 @@ from longline.mqtt.packets import (
     CONNACK,
     CONNECT,
     DISCONNECT,
+    MQTT_3_1_1,
     MQTT_5_0,
     PINGREQ,
     PINGRESP,
@@ -132,6 +133,37 @@ def may_pass(
         return row & {AUTH, DISCONNECT}  # [MQTT-3.1.2-30]
     return row
 
+
+def _bits(kinds: frozenset[int]) -> int:
+    """A set of packet types as one number, so that the hot path asks it with a shift."""
+    bits = 0
+    for kind in kinds:
+        bits |= 1 << kind
+    return bits
+
+
+def _passes(
+    table: dict[Role, dict[Phase, frozenset[int]]], arriving: bool
+) -> dict[Role, dict[Phase, list[int]]]:
+    """What `may_pass` says of every row of a table, in bits: worked out once and not for every connection.
+
+    Of a row there are four: without and with an authentication method, and the same in version 5.
+    """
+    return {
+        role: {
+            phase: [
+                _bits(may_pass(row, Role(1 - role) if arriving else role, phase, version, authenticating))
+                for version in (MQTT_3_1_1, MQTT_5_0)
+                for authenticating in (False, True)
+            ]
+            for phase, row in rows.items()
+        }
+        for role, rows in table.items()
+    }
+
+
+_ARRIVALS: Final = _passes(MAY_ARRIVE, True)
+_SENDABLE: Final = _passes(MAY_SEND, False)
 
 NO_LIMIT: Final = MAX_REMAINING_LENGTH + 5  # bytes: what the wire can express at most, section 2.1.4
 
@@ -383,11 +415,12 @@ class Link:
     def _enter(self, phase: Phase) -> None:
         self.phase = phase
         role = self.role
-        peer = _CLIENT if role is _SERVER else _SERVER
         # In FRESH no version is agreed yet, and neither row has anything to take away.
-        version = self._decoder.version
-        self._arrivals = _bits(may_pass(MAY_ARRIVE[role][phase], peer, phase, version, self.authenticating))
-        self._sendable = _bits(may_pass(MAY_SEND[role][phase], role, phase, version, self.authenticating))
+        which = 2 if self._decoder.version == MQTT_5_0 else 0
+        if self.authenticating:
+            which += 1
+        self._arrivals = _ARRIVALS[role][phase][which]
+        self._sendable = _SENDABLE[role][phase][which]
         self._at_most = -1
         if phase is _CLOSING or phase is _CLOSED:
             self._decoder.forget()
@@ -396,11 +429,3 @@ class Link:
                 self._at_most = 1
             elif phase is _CONNECTING and not self.authenticating:
                 self._at_most = 0
-
-
-def _bits(kinds: frozenset[int]) -> int:
-    """A set of packet types as one number, so that the hot path asks it with a shift."""
-    bits = 0
-    for kind in kinds:
-        bits |= 1 << kind
-    return bits

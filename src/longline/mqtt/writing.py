@@ -83,10 +83,14 @@ def encode(packet: Packet, version: int) -> bytes:
         return PINGRESP_BYTES
     if isinstance(packet, Pingreq):
         return PINGREQ_BYTES
-    if isinstance(packet, Subscribe | Unsubscribe):
-        return _subscribe(packet, version) if isinstance(packet, Subscribe) else _unsubscribe(packet, version)
-    if isinstance(packet, Suback | Unsuback):
-        return _suback(packet, version) if isinstance(packet, Suback) else _unsuback(packet, version)
+    if isinstance(packet, Subscribe):
+        return _subscribe(packet, version)
+    if isinstance(packet, Unsubscribe):
+        return _unsubscribe(packet, version)
+    if isinstance(packet, Suback):
+        return _suback(packet, version)
+    if isinstance(packet, Unsuback):
+        return _unsuback(packet, version)
     if isinstance(packet, Connect):
         return _connect(packet, version)
     if isinstance(packet, Connack):

@@ -1,6 +1,7 @@
 """A whole cluster in one process: every role, on engines of its own. No other service is needed."""
 
 from contextlib import AsyncExitStack
+from typing import Final
 
 import msgspec
 
@@ -13,9 +14,12 @@ from longline.node.data_folder import KEEPER_FILE, Shape, held, refuse_unread
 from longline.node.engines import Engines
 from longline.node.process import ROLES, Process
 from longline.register.memory import SOURCE, Left, MemoryRegister
+from longline.saver.port.queues import QueueBounds
 from longline.saver.sql.engine import SqliteSaver
 from longline.settings import Settings
 from longline.telemetry.faults import Faults
+
+SLICE: Final = 10_000  # sessions closed in one transaction
 
 _presence = msgspec.json.Decoder(Presence).decode
 
@@ -23,6 +27,15 @@ _presence = msgspec.json.Decoder(Presence).decode
 def embedded(settings: Settings) -> Process:
     """The process, not started yet."""
     return Process(settings, ROLES, open_engines, alone=True)
+
+
+async def _close_sessions(saver: SqliteSaver, grace: int) -> None:
+    """Whoever is connected by what is stored was so in a life before this one: its clients have the grace to
+    come back before they are gone."""
+    now = wall_clock()
+    for node in await saver.sessions.nodes():
+        while await saver.sessions.abandon(node, now, grace, SLICE):
+            pass
 
 
 async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStack) -> Engines:
@@ -39,10 +52,14 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
         cache_bytes=settings.saver.cache_bytes,
         ledger_retention_ms=settings.saver.ledger_retention * 1000,
         event_limit=settings.saver.event_limit,
+        queue=QueueBounds(
+            settings.sessions.queue_messages, settings.sessions.queue_bytes, settings.sessions.match_limit
+        ),
         retained_messages=settings.saver.retained_messages,
         retained_bytes=settings.saver.retained_bytes,
     )
     opened.push_async_callback(saver.close)
+    await _close_sessions(saver, int(settings.room.linger * 1000))
     told, there = await saver.events.left(SOURCE)
     before = [(app, device, _presence(data)) for app, device, data in there]
     left = [Left(app, device, presence.epoch, presence.room) for app, device, presence in before]

@@ -26,6 +26,14 @@ _HTTP: Final = {
     "displaced": "Idle HTTP connections closed to make room for others.",
     "refused": "HTTP connections ended before a request of theirs was looked at, by code.",
 }
+_TLS: Final = {
+    "failed": "TLS handshakes that failed, and connections broken off later, by kind.",
+    "handshakes": "TLS handshakes that succeeded.",
+    "handshaking": "Connections whose TLS handshake is not over.",
+    "reload_failures": "Changed certificates that could not be used: the one before stays in use.",
+    "reloads": "Changed certificates that were put to use.",
+    "resumed": "TLS handshakes that a ticket made short.",
+}
 _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
     "files": {
         "limit": "Files that this process may have open.",
@@ -43,6 +51,7 @@ _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
         "checkpoints": "Times that the write-ahead log was moved into the database.",
         "wal_pages": "Pages in the write-ahead log at present.",
         "broadcast_cache_bytes": "Memory of the sets or bodies of open broadcasts.",
+        "wills_forgotten": "Wills that were due and made room for later ones of their device.",
         "retained_messages": "Retained messages of all apps; in a cluster told by who ends what is over.",
     },
     "register": {
@@ -79,6 +88,7 @@ _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
         "closed": "Connections ended by this room, by reason.",
         "connect_wait": "Seconds from a CONNECT until it is looked at, or given up.",
         "connections": "Connections of devices at present.",
+        "headers_awaited": "Connections from proxies whose PROXY header has not come yet.",
         "messages_dropped_expired": "Plain messages dropped because they waited until their expiry.",
         "messages_dropped_size": "Plain messages over the subscriber's Maximum Packet Size.",
         "messages_dropped_slow": "Plain messages dropped for subscribers that do not keep up.",
@@ -128,6 +138,8 @@ _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
         "sends_running": "Sends under way.",
     },
     "http": _HTTP,
+    "http_tls": _TLS,
+    "room_tls": _TLS,
     "status": _HTTP,
     "gc": {
         "collected": "Objects that the garbage collector freed.",
@@ -159,6 +171,7 @@ RISING: Final = frozenset(
         "longline_saver_reads",
         "longline_saver_failed_transactions",
         "longline_saver_checkpoints",
+        "longline_saver_wills_forgotten",
         "longline_register_transitions_left_out",
         "longline_bus_dropped",
         "longline_coordinator_rounds",

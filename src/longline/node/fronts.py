@@ -1,15 +1,14 @@
 """The HTTP listeners of a process: opened by name of their setting, counted, hastened, closed."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 from starlette.types import ASGIApp
 
 from longline.center.connection import HttpConnections
 from longline.center.counters import CONNECTION_GAUGES, CONNECTION_LABELS
 from longline.center.server import HttpServer
-from longline.errors import SettingsError
-from longline.model.addresses import joined
+from longline.flow.listening import listening
 from longline.telemetry.collector import NodeCollector
 from longline.telemetry.faults import Faults
 
@@ -42,11 +41,13 @@ class Fronts:
         *,
         limit: int,
         shared: bool = False,
+        secure: Callable[[object], object] | None = None,
     ) -> None:
         """Serves an application on an address, unless the port is 0; `opened` closes it.
 
         `part` is the name of its figures, `setting` the one that the port comes from, `limit` how many
         connections there may be at once. A `shared` port has other processes of this host behind it, too.
+        `secure` puts TLS below a connection.
         """
         host, port = address
         connections = HttpConnections(limit, self._report, self._faults)
@@ -61,6 +62,7 @@ class Fronts:
             faults=self._faults,
             grace=self._grace,
             reuse_port=shared,
+            secure=secure,
         )
         with listening(setting, host, port):
             await server.start()
@@ -71,13 +73,3 @@ class Fronts:
         """Has requests under way end within so many seconds."""
         for server in self._servers:
             server.hasten(grace)
-
-
-@contextmanager
-def listening(setting: str, host: str, port: int) -> Iterator[None]:
-    """Says of a listener that cannot be opened which setting it comes from."""
-    try:
-        yield
-    except OSError as error:
-        problem = f"cannot listen on {joined(host, port)}: {error.strerror or error}"
-        raise SettingsError(problem, details=[(setting, problem)]) from None

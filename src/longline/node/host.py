@@ -17,9 +17,11 @@ from longline.agent.valkey import PrivateValkey
 from longline.agent.warm import WarmParent
 from longline.flow.kept import kept
 from longline.keeper.port import Keeper
+from longline.node.addresses import bound
 from longline.node.admin_key import admin_key, make_data_dir
 from longline.node.cluster import open_keeper
 from longline.node.data_folder import Shape, held, refuse_unread
+from longline.node.haste import Haste
 from longline.node.ports import until_free
 from longline.node.process import ROLES
 from longline.settings import Settings, load
@@ -51,29 +53,38 @@ async def run_agent(settings: Settings, config: Path | None, flags: Flags) -> in
     logs.name_node(f"agent-{settings.node.name}")
     wanted = kinds(settings, flags)
     async with AsyncExitStack() as opened:
-        await until_free(settings, {role for kind in wanted for role in kind.roles})
-        faults = Faults()
-        keeper = await open_keeper(settings, faults, opened)
-        return await _run(settings, config, wanted, keeper, None, faults, lambda: None)
+        without = await until_free(settings, {role for kind in wanted for role in kind.roles})
+        wanted = kinds(settings, {**flags, **without})
+        faults, haste = Faults(), Haste()
+        keeper = await _keeper(settings, faults, haste, opened)
+        return await _run(settings, config, wanted, keeper, None, faults, haste, lambda: None)
 
 
 async def run_workers(
-    config: Path | None, flags: Flags, settings: Settings, workers: int, started: Callable[[], None]
+    config: Path | None,
+    flags: Flags,
+    settings: Settings,
+    workers: int,
+    started: Callable[[Mapping[str, str]], None],
 ) -> int:
-    """`longline serve --workers N`: as many processes with every role, and a private Valkey below them."""
+    """`longline serve --workers N`: as many processes with every role, and a private Valkey below them.
+
+    `started` is told where they listen, when they do.
+    """
     logs.name_node(f"agent-{settings.node.name}")
     make_data_dir(settings.data_dir)
     async with AsyncExitStack() as opened:
         opened.enter_context(held(settings.data_dir))
         refuse_unread(settings, Shape.WORKERS)
         valkey = PrivateValkey(settings.data_dir, program=settings.agent.valkey)
-        await until_free(settings, ROLES)
+        without = await until_free(settings, ROLES)
         opened.push_async_callback(valkey.stop)
         await valkey.start()
         mine = {
             **SHARED_PORTS,
             "keeper.session_timeout": "5",
             **flags,
+            **without,
             "store.url": valkey.url,
             "store.partitions": str(PARTITIONS),
             "keeper.engine": "redis",
@@ -81,9 +92,21 @@ async def run_workers(
         if settings.admin_key is None:  # all of them share the directory, and the key in it
             mine["admin_key"] = admin_key(settings.data_dir)
         settings = load(config, os.environ, mine).settings
-        faults = Faults()
-        keeper = await open_keeper(settings, faults, opened)
-        return await _run(settings, config, [Kind(ROLES, workers, mine)], keeper, valkey, faults, started)
+        faults, haste = Faults(), Haste()
+        keeper = await _keeper(settings, faults, haste, opened)
+        wanted = [Kind(ROLES, workers, mine)]
+
+        def ready() -> None:
+            started(bound(settings, ROLES))
+
+        return await _run(settings, config, wanted, keeper, valkey, faults, haste, ready)
+
+
+async def _keeper(settings: Settings, faults: Faults, haste: Haste, opened: AsyncExitStack) -> Keeper:
+    """The cluster's keeper, whose end is soon when somebody cannot wait."""
+    below = AsyncExitStack()
+    opened.push_async_callback(haste.end, "keeper", below.aclose)
+    return await open_keeper(settings, faults, below)
 
 
 async def _run(
@@ -93,6 +116,7 @@ async def _run(
     keeper: Keeper,
     valkey: PrivateValkey | None,
     faults: Faults,
+    haste: Haste,
     started: Callable[[], None],
 ) -> int:
     """Keeps the processes running until told to end; SIGHUP restarts them one after the other."""
@@ -116,8 +140,15 @@ async def _run(
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
     roll = asyncio.Event()
+
+    def end() -> None:
+        if asked.is_set():
+            haste.ask()
+            agent.hasten()
+        asked.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, lambda: agent.hasten() if asked.is_set() else asked.set())
+        loop.add_signal_handler(number, end)
     loop.add_signal_handler(signal.SIGHUP, roll.set)
     agent.start()
     try:

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from longline.dispatcher.ranking import Endpoint, endpoints, ranked
+from longline.dispatcher.ranking import TRANSPORTS, Endpoint, endpoints, ranked
 from longline.keeper.port import Node
+
+Known = dict[str, list[Endpoint]]  # by transport
 
 
 class MoveTargets:
@@ -13,9 +15,9 @@ class MoveTargets:
         self._node = node
         self._own: Node | None = None
         self._rooms: list[Node] = []
-        self._endpoints: list[Endpoint] = []
+        self._endpoints: Known = {}
         self._elsewhere: list[Node] = []
-        self._endpoints_elsewhere: list[Endpoint] = []
+        self._endpoints_elsewhere: Known = {}
 
     def see(self, members: Sequence[Node]) -> None:
         """Takes a new list of members."""
@@ -30,35 +32,42 @@ class MoveTargets:
             and member.node != name
             and (mine is None or member.pool == mine.pool)
         ]
-        self._endpoints = endpoints(self._rooms, "tcp")
-        # One that shares our host and its address has what we have, and lacks what we lack.
+        # One that shares our host and its addresses has what we have, and lacks what we lack.
         self._elsewhere = [
             room
             for room in self._rooms
-            if mine is None
-            or (room.host, room.addresses.get("mqtt")) != (mine.host, mine.addresses.get("mqtt"))
+            if mine is None or room.host != mine.host or listeners(room) != listeners(mine)
         ]
-        self._endpoints_elsewhere = endpoints(self._elsewhere, "tcp")
+        self._endpoints = {transport: endpoints(self._rooms, transport) for transport in TRANSPORTS}
+        self._endpoints_elsewhere = {
+            transport: endpoints(self._elsewhere, transport) for transport in TRANSPORTS
+        }
 
     def any(self) -> bool:
         """Whether another room takes clients."""
         return bool(self._rooms)
 
     def any_elsewhere(self) -> bool:
-        """Whether another room does that does not share our address on this host."""
+        """Whether another room does that does not share our addresses on this host."""
         return bool(self._elsewhere)
 
-    def address(self, app: str, device: str) -> str | None:
+    def address(self, app: str, device: str, transport: str) -> str | None:
         """`host:port` for a client; None where that is the address that it knows, shared with other rooms."""
-        return self._best(self._endpoints, app, device)
+        return self._best(self._endpoints, app, device, transport)
 
-    def address_elsewhere(self, app: str, device: str) -> str | None:
+    def address_elsewhere(self, app: str, device: str, transport: str) -> str | None:
         """The same, of the rooms elsewhere."""
-        return self._best(self._endpoints_elsewhere, app, device)
+        return self._best(self._endpoints_elsewhere, app, device, transport)
 
-    def _best(self, known: list[Endpoint], app: str, device: str) -> str | None:
-        if not known:
+    def _best(self, known: Known, app: str, device: str, transport: str) -> str | None:
+        candidates = known.get(transport)
+        if not candidates:
             return None
-        best = ranked(known, f"{app}/{device}".encode(), region="", network="", limit=1)[0]
-        own = self._own.addresses.get("mqtt") if self._own is not None else None
+        best = ranked(candidates, f"{app}/{device}".encode(), region="", network="", limit=1)[0]
+        own = self._own.addresses.get(TRANSPORTS[transport]) if self._own is not None else None
         return None if best.address == own else best.address
+
+
+def listeners(room: Node) -> dict[str, str | None]:
+    """Where clients reach it, by each transport."""
+    return {scheme: room.addresses.get(scheme) for scheme in TRANSPORTS.values()}

@@ -13,27 +13,40 @@ from longline.errors import SettingsError
 from longline.flow.listening import bound
 from longline.model.addresses import joined
 from longline.settings import Settings
+from longline.settings.listeners import ports
 
 WITHIN = 30.0  # s: processes of an agent that was killed may be about to end
+SOON = 2.0  # s: those processes have given up the other ports by now
 LOOK_EVERY = 0.2  # s
 
 log = structlog.get_logger("longline.node")
 
 
-async def until_free(settings: Settings, roles: Container[str], *, within: float = WITHIN) -> None:
+async def until_free(settings: Settings, roles: Container[str], *, within: float = WITHIN) -> dict[str, str]:
     """Waits until nobody listens on the ports of these roles.
 
     Raises `SettingsError` at once when a program has one that shares it with nobody, and after `within`
-    seconds when one that shares it does not go.
+    seconds when one that shares it does not go. Returns the settings of those that nobody has asked for, and
+    that are taken: they are to be done without.
     """
     room, center = settings.room, settings.center
-    wanted = []
-    if "room" in roles and room.port:
-        wanted.append(("room.port", room.host, room.port))
+    wanted: list[tuple[str, str, int]] = []
+    unasked: list[tuple[str, str, int]] = []
+    if "room" in roles:
+        for port in ports(room):
+            (unasked if port.unasked else wanted).append((port.setting, room.host, port.number))
     if ("center" in roles or "dispatcher" in roles) and center.port:
         wanted.append(("center.port", center.host, center.port))
-    for setting, host, port in wanted:
-        await _until_free(setting, host, port, asyncio.get_running_loop().time() + within)
+    for setting, host, number in wanted:
+        await _until_free(setting, host, number, asyncio.get_running_loop().time() + within)
+    without = {}
+    for setting, host, number in unasked:
+        try:
+            await _until_free(setting, host, number, asyncio.get_running_loop().time() + min(within, SOON))
+        except SettingsError as error:
+            log.warning("port_done_without", setting=setting, reason=error.message)
+            without[setting] = "0"
+    return without
 
 
 async def _until_free(setting: str, host: str, port: int, deadline: float) -> None:

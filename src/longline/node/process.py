@@ -3,7 +3,7 @@
 import asyncio
 import resource
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Final
 
@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from longline.center.api import application
 from longline.center.auth import digest, new_device_secret, new_server_key
+from longline.center.connection import HEAD_WITHIN
 from longline.center.counters import GAUGES, LABELS
 from longline.center.service import CenterService, Metrics
 from longline.coordinator.coordinator import Coordinator
@@ -27,7 +28,8 @@ from longline.node.admin_key import admin_key, make_data_dir, shared_key_hash
 from longline.node.engines import Engines, OpenEngines
 from longline.node.figures import HELP, RISING
 from longline.node.files import Files
-from longline.node.fronts import Fronts, listening
+from longline.node.fronts import Fronts
+from longline.node.haste import HASTE, Haste
 from longline.node.isolation import Isolation, silent
 from longline.node.membership import Cpu, Membership, describe_load
 from longline.node.move_targets import MoveTargets
@@ -44,14 +46,16 @@ from longline.telemetry.collector import CONTENT_TYPE, NodeCollector
 from longline.telemetry.faults import Faults
 from longline.telemetry.logs import OncePerPeer
 from longline.telemetry.loop import GcPauses, LoopProbe, quiet_gc, task_count
+from longline.tls.counters import GAUGES as TLS_GAUGES
+from longline.tls.service import TlsService
 from longline.version import VERSION
 
 ROLES: Final = ("room", "center", "dispatcher", "coordinator")
+FRONT_HANDSHAKES: Final = 500  # of HTTPS at once
 STATUS_CONNECTIONS: Final = 64  # at once, of those who look at probes and figures
 ISOLATED: Final = "1 while this process cannot reach its store, or was taken for dead and has no new name."
 STORE_GONE: Final = 3.0  # s of silence of the store after which a process that is to end does without it
 DISMISSED: Final = 1.0  # s for clients to go then
-HASTE: Final = 1.0  # s for what is under way, once it has been hastened
 
 log = structlog.get_logger("longline.node")
 
@@ -81,13 +85,14 @@ class Process:
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = False
         self._room: Room | None = None
+        self._room_tls: TlsService | None = None
         self._center: CenterService | None = None
         self._dispatcher: Dispatcher | None = None
         self._coordinator: Coordinator | None = None
         self._isolation: Isolation | None = None
         self._retired = False
         self._fronts = Fronts(self._collector, self.faults, self._report, settings.node.shutdown_grace)
-        self._hasty = asyncio.Event()
+        self._haste = Haste()
         self._forlorn = False  # it is to end, and its store is given up
         self._since = wall_clock()
         self.renamed: Callable[[Process], None] = lambda _: None
@@ -108,7 +113,7 @@ class Process:
             version=VERSION,
             compiled=hot_path_compiled(),
             loop=type(asyncio.get_running_loop()).__module__,
-            **bound(self.settings, self.roles),
+            **self.addresses,
         )
         if guessed(self.settings, self.roles):
             told = advertised(self.settings, self.roles).get("mqtt")
@@ -127,7 +132,6 @@ class Process:
         try:
             if self._room is not None and not self._alone:
                 self.retire()
-                await self.membership.tell()
                 await self._leave()
             self._ready = False
             await self._opened.aclose()
@@ -149,19 +153,18 @@ class Process:
 
     async def _leave(self) -> None:
         """Moves clients elsewhere, until they are or there is no time for it."""
-        within = DISMISSED if self._forlorn else self.settings.node.drain_grace
-        leaving = asyncio.create_task(self._reconciler.leave(within), name="node.leave")
-        hurrying = asyncio.create_task(self._hasty.wait(), name="node.haste")
-        await asyncio.wait([leaving, hurrying], return_when=asyncio.FIRST_COMPLETED)
-        for task in (leaving, hurrying):
-            task.cancel()
-        results = await asyncio.gather(leaving, hurrying, return_exceptions=True)
-        if isinstance(results[0], Exception):
-            self.faults.note("node.leave", results[0])
+        try:
+            await self._haste.end("clients", self._move, 0.0)
+        except Exception as error:
+            self.faults.note("node.leave", error)
+
+    async def _move(self) -> None:
+        await self.membership.tell()
+        await self._reconciler.leave(DISMISSED if self._forlorn else self.settings.node.drain_grace)
 
     def hasten(self) -> None:
-        """Has `stop` move nobody any more, and wait a second at most for what is under way."""
-        self._hasty.set()
+        """Has `stop` move nobody any more, and wait a second at most for whatever is under way."""
+        self._haste.ask()
         self._fronts.hasten(HASTE)
         if self._room is not None:
             self._room.hasten(HASTE)
@@ -173,6 +176,15 @@ class Process:
             log.critical("part_failed", part=task.get_name(), exc_info=task.exception())
 
     @property
+    def addresses(self) -> dict[str, str]:
+        """Where it listens, by protocol."""
+        return bound(self.settings, self.roles, self._without)
+
+    @property
+    def _without(self) -> Container[str]:
+        return () if self._room is None else self._room.without
+
+    @property
     def name(self) -> str:
         """The node's name now."""
         return self.membership.name
@@ -182,7 +194,9 @@ class Process:
     async def _open(self, opened: AsyncExitStack) -> None:
         """Opens part after part; `opened` closes them in reverse order."""
         settings = self.settings
-        engines = self._engines = await self._open_engines(settings, self.faults, opened)
+        below = AsyncExitStack()  # one part that ends, whatever it opens
+        opened.push_async_callback(self._haste.end, "engines", below.aclose)
+        engines = self._engines = await self._open_engines(settings, self.faults, below)
         self.membership = Membership(
             settings.node.name,
             engines.keeper,
@@ -216,7 +230,7 @@ class Process:
                 faults=self.faults,
             )
         await self.membership.join()
-        opened.push_async_callback(self.membership.leave)
+        opened.push_async_callback(self._haste.end, "membership", self.membership.leave)
         opened.push_async_callback(self._end_tasks)  # before: nobody joins again, or misses us, meanwhile
         self._own("telemetry.loop-lag", self._probe.run)
         self._own("node.files", self._files.run)
@@ -266,8 +280,21 @@ class Process:
         self._collector.figures("coordinator", coordinator.statistics)
 
     def _make_room(self, engines: Engines) -> Room:
+        settings = self.settings.room
+        if settings.tls_cert is not None and settings.tls_key is not None:
+            self._room_tls = TlsService(
+                "room.tls",
+                settings.tls_cert,
+                settings.tls_key,
+                settings.tls_client_ca,
+                folder=self.settings.data_dir,
+                report=self._report,
+                faults=self.faults,
+                limit=settings.tls_handshakes,
+                timeout=settings.tls_handshake_timeout,
+            )
         return Room(
-            self._files.within(self.settings.room),
+            self._files.within(settings),
             self.name,
             saver=engines.saver,
             register=engines.register,
@@ -275,20 +302,22 @@ class Process:
             report=self._report,
             faults=self.faults,
             fenced=self.membership.fenced,
+            secure=None if self._room_tls is None else self._room_tls.secure,
         )
 
     async def _open_room(self, room: Room, engines: Engines, opened: AsyncExitStack) -> None:
-        settings = self.settings
         await self._open_anonymous_app(engines.saver)
-        opened.push_async_callback(self._stop_room, room)
-        with listening("room.port", settings.room.host, settings.room.port):
-            await room.start()
+        # A second for what it is to commit, and one to tell the store who is gone.
+        opened.push_async_callback(self._haste.end, "room", lambda: self._stop_room(room), 2 * HASTE)
+        await room.start()
         self._tasks += room.tasks
         room_metrics(self._collector, room)
+        if self._room_tls is not None:
+            self._own_tls("room", self._room_tls)
 
     async def _stop_room(self, room: Room) -> None:
         grace = self.settings.node.shutdown_grace
-        await room.stop(min(grace, HASTE) if self._hasty.is_set() else grace)
+        await room.stop(min(grace, HASTE) if self._haste.asked else grace)
 
     async def _open_front(self, engines: Engines, opened: AsyncExitStack) -> None:
         """The HTTP side: the API, the dispatcher, or only the probes and figures."""
@@ -319,7 +348,7 @@ class Process:
                 refusals=self._once,
                 faults=self.faults,
             )
-            opened.push_async_callback(center.close)
+            opened.push_async_callback(self._haste.end, "center", center.close)
             self._center = center
             self._collector.add("center", center.counters, gauges=GAUGES, labels=LABELS)
             self._collector.gauge(
@@ -350,7 +379,37 @@ class Process:
                 opened,
                 limit=min(front.max_connections, max(8, files // 4)),  # most files are for devices
                 shared=front.reuse_port,
+                secure=self._front_secure(),
             )
+
+    def _front_secure(self) -> Callable[[object], object] | None:
+        """What deciphers for the API, where it has a certificate."""
+        front = self.settings.center
+        if front.tls_cert is None or front.tls_key is None:
+            return None
+        tls = TlsService(
+            "center.tls",
+            front.tls_cert,
+            front.tls_key,
+            folder=self.settings.data_dir,
+            report=self._report,
+            faults=self.faults,
+            limit=FRONT_HANDSHAKES,
+            timeout=HEAD_WITHIN,
+            protocols=["http/1.1"],
+        )
+        self._own_tls("http", tls)
+        return tls.secure
+
+    def _own_tls(self, part: str, tls: TlsService) -> None:
+        certificates = tls.certificates
+        self._own(f"{part}.certificate", certificates.run)
+        self._collector.add(f"{part}_tls", tls.counters, gauges=TLS_GAUGES)
+        self._collector.gauge(
+            f"{part}_tls_certificate_seconds",
+            "Seconds until the certificate in use is not good any more.",
+            lambda: certificates.seconds_left,
+        )
 
     def _takes_traffic(self) -> bool:
         return not self._away()
@@ -404,7 +463,7 @@ class Process:
         return Node(
             node=name,
             roles=self.roles,
-            addresses=advertised(self.settings, self.roles),
+            addresses=advertised(self.settings, self.roles, self._without),
             since=self._since,
             version=VERSION,
             host=node.name,
@@ -436,7 +495,7 @@ class Process:
         """Takes no new clients from now on; those that are here stay until `stop` moves them."""
         self._retired = True
         if self._room is not None:
-            self._room.close_listener()
+            self._room.close_listeners()
         log.info("retired")
 
     async def _fallen(self) -> None:

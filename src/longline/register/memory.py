@@ -66,7 +66,7 @@ class MemoryRegister:
             )
 
     async def bind(self, batch: Sequence[Bind]) -> list[Bound]:
-        self._refuse_the_dead(item.node for item in batch)
+        self._refuse_the_dead(batch)
         bound = []
         for item in batch:
             bindings = self._apps.setdefault(item.app, {})
@@ -75,11 +75,11 @@ class MemoryRegister:
         return bound
 
     async def rebind(self, batch: Sequence[Rebind]) -> list[int | None]:
-        self._refuse_the_dead(item.node for item in batch)
+        self._refuse_the_dead(batch)
         return [self._rebind(item) for item in batch]
 
-    def _refuse_the_dead(self, nodes: Iterable[str]) -> None:
-        if self._dead and not self._dead.isdisjoint(nodes):
+    def _refuse_the_dead(self, batch: Sequence[Bind | Rebind]) -> None:
+        if self._dead and not self._dead.isdisjoint(item.node for item in batch):
             raise Fenced
 
     def _bind(
@@ -201,10 +201,13 @@ class MemoryRegister:
 
     async def forget(self, transitions: Sequence[Transition]) -> None:
         latest = max((item.sequence for item in transitions if item.source == SOURCE), default=0)
-        while self._outbox and self._outbox[0][-1] <= latest:
-            self._missed.discard(self._outbox.popleft()[-1])
-        if self._late and not self._outbox:
-            self._outbox.extend(self._late.values())
+        outbox, missed = self._outbox, self._missed
+        while outbox and outbox[0][-1] <= latest:
+            sequence = outbox.popleft()[-1]
+            if missed:
+                missed.discard(sequence)
+        if self._late and not outbox:
+            outbox.extend(self._late.values())
             self._late = {}
 
     def statistics(self) -> Mapping[str, int]:

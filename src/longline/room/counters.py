@@ -7,7 +7,7 @@ from longline.telemetry.counters import WAITS, Histogram, Tally
 
 @final
 class RoomCounters:
-    """Totals since the start, except `connections` and `sessions`, which are how many there are now."""
+    """Totals since the start; of `connections`, `headers_awaited` and `sessions`, how many there are now."""
 
     __slots__ = (
         "accepted",
@@ -17,6 +17,7 @@ class RoomCounters:
         "closed",
         "connect_wait",
         "connections",
+        "headers_awaited",
         "messages_dropped_expired",
         "messages_dropped_size",
         "messages_dropped_slow",
@@ -46,6 +47,7 @@ class RoomCounters:
     def __init__(self) -> None:
         self.accepted = 0  # connections so far
         self.connections = 0
+        self.headers_awaited = 0  # connections from proxies that have not told yet whom they carry
         self.sessions = 0
         self.bytes_in = 0
         self.bytes_out = 0

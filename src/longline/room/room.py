@@ -2,15 +2,16 @@
 
 import asyncio
 import math
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
 from typing import Final
 
+import structlog
+
 from longline.bus.port import Bus
-from longline.errors import LonglineError
+from longline.errors import LonglineError, SettingsError
 from longline.flow.kept import kept
+from longline.flow.listening import listening
 from longline.model.times import wall_clock
 from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Register
@@ -39,26 +40,32 @@ from longline.room.session.client import ClientConnection, Services
 from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
 from longline.room.wire.addresses import Addresses
-from longline.room.wire.backlog import Backlog
 from longline.room.wire.connection import WireLimits
-from longline.room.wire.listeners import held, listen, resize, serve
+from longline.room.wire.listeners import Accept, Listener, Secure, Unwrap
+from longline.room.wire.proxied import Proxied, Proxies
 from longline.room.wire.ticker import Ticker
+from longline.room.wire.websocket import WebSocketConnection, WebSocketRules
 from longline.room.wire.wheel import Wheel
 from longline.saver.app_cache import AppCache
 from longline.saver.bundle import Saver
 from longline.settings import RoomSettings
+from longline.settings.listeners import Port, ports
 from longline.telemetry.faults import Faults
+from longline.websocket.upgrade import UpgradeRules
 
 SLICE: Final = 1000  # connections looked at before the loop may serve others
 RECEIPTS: Final = 200_000  # receipts that may wait for the store
 APPS_KNOWN_FOR: Final = 60.0  # s: how long a change may go unnoticed of which this room was not told
 APPS_UNKNOWN_FOR: Final = 5.0  # s that a name without an app is remembered as such
 
+log = structlog.get_logger("longline.room")
+
 Report = Callable[[str, str, str], None]  # code, peer's address, message
+Where = Callable[[str, str, str], str | None]  # of an app, a device and its transport: host:port
 
 
 class Room:
-    """Serves devices on one listener until it is stopped.
+    """Serves devices on its listeners until it is stopped; `secure` deciphers for those with TLS.
 
     `fenced` is told the node's name when a bind, or the bus, shows that it was declared dead. Whoever started
     the room then has it go on under a new one, by `rename`.
@@ -75,6 +82,7 @@ class Room:
         report: Report,
         faults: Faults,
         fenced: Callable[[str], None],
+        secure: Secure | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._settings = settings
@@ -222,8 +230,9 @@ class Room:
             ],
             self.inbox.failing,
         )
-        self._server: asyncio.Server | None = None
-        self.backlog: Backlog | None = None  # of the listener
+        self._secure = secure
+        self.listeners: list[Listener] = []
+        self.without: set[str] = set()  # transports whose port nobody has asked for, and another has
         self._tasks: list[asyncio.Task[None]] = []
         self._farewell: asyncio.Timeout | None = None  # while the room says goodbye
         self._hopeless = False
@@ -231,11 +240,19 @@ class Room:
     # --- life -------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Starts the tasks and opens the listener. Raises OSError when the port is not to be had."""
-        settings = self._settings
-        listener = None
-        if settings.port:
-            listener = listen(settings.host, settings.port, reuse_port=settings.reuse_port)
+        """Starts the tasks and opens the listeners. Raises SettingsError when a port is not to be had.
+
+        `without` then says which of those that are open by default another program has.
+        """
+        for port in ports(self._settings):
+            try:
+                with listening(port.setting, self._settings.host, port.number):
+                    self.listeners.append(self._listener(port))
+            except SettingsError as error:
+                if not port.unasked:
+                    raise
+                self.without.add(port.transport)
+                log.warning("port_done_without", setting=port.setting, reason=error.message)
         await self._bus.open(self._node)
         await self.routes.rebuild()
         for name, work in (
@@ -248,6 +265,7 @@ class Room:
             ("departures", self.departures.run),
             ("takeovers", self.takeovers.run),
             ("commands", self._commands.receive),
+            ("apps", self._commands.look),
             ("broadcasts", self._broadcasts.run),
             ("broadcasts-spread", self._broadcasts.spreading.run),
             ("broadcasts-done", self._broadcasts.told.run),
@@ -258,18 +276,39 @@ class Room:
             ("clock", self._clock.run),
         ):
             self._own(f"room.{name}", work)
-        if listener is not None:
-            self._server = await serve(
-                listener, lambda: ClientConnection(self._services), settings.accept_backlog
-            )
-            self.backlog = Backlog(
-                settings.accept_backlog,
-                held=partial(held, listener),
-                accepted=lambda: self.counters.accepted,
-                resize=partial(resize, listener),
-                clock=time.monotonic,
-            )
-            self._own("room.backlog", self.backlog.run)
+        for listener in self.listeners:
+            await listener.open()
+            self._own(f"room.backlog.{listener.port.transport}", listener.run)
+
+    def _listener(self, port: Port) -> Listener:
+        settings = self._settings
+        return Listener(
+            port,
+            settings.host,
+            self._accept(port),
+            unwrap=self._unwrap(),
+            secure=self._secure if port.transport in ("tls", "wss") else None,
+            backlog=settings.accept_backlog,
+            reuse_port=settings.reuse_port,
+        )
+
+    def _accept(self, port: Port) -> Accept:
+        """What deals with a connection to this port, from the first byte in clear."""
+        services = self._services
+        if port.transport in ("tcp", "tls"):
+            return lambda origin: ClientConnection(services, origin)
+        settings = self._settings
+        upgrade = UpgradeRules(settings.ws_origins, settings.ws_head_size)
+        rules = WebSocketRules(upgrade, settings.ws_frame_size)
+        return lambda origin: WebSocketConnection(ClientConnection(services, origin), rules)
+
+    def _unwrap(self) -> Unwrap | None:
+        """What reads the header of a proxy, where there are any."""
+        networks = self._settings.proxy_from
+        if not networks:
+            return None
+        proxies = Proxies(networks, lambda: self._addresses.max_connections)
+        return lambda make: Proxied(self._services, proxies, make)
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
@@ -297,7 +336,7 @@ class Room:
         self._addresses.rate = settings.connect_rate
         self._addresses.rate_per_address = settings.connect_rate_per_address
 
-    def draining(self, others: Callable[[], bool], where: Callable[[str, str], str | None]) -> Draining:
+    def draining(self, others: Callable[[], bool], where: Where) -> Draining:
         """What moves this room's clients elsewhere; `others` and `where` as `Draining` wants them."""
         return Draining(
             lambda: self._node,
@@ -307,14 +346,14 @@ class Room:
             where=where,
         )
 
-    def shedding(self, others: Callable[[], bool], where: Callable[[str, str], str | None]) -> Shedding:
+    def shedding(self, others: Callable[[], bool], where: Where) -> Shedding:
         """What lets clients go while the room cannot do its work; `others` and `where` as it wants them."""
         return Shedding(self._sessions, self.counters, self.admission, others=others, where=where)
 
-    def close_listener(self) -> None:
+    def close_listeners(self) -> None:
         """Takes no new connections; those that are there stay."""
-        if self._server is not None:
-            self._server.close()
+        for listener in self.listeners:
+            listener.close()
 
     async def suspend(self) -> None:
         """Takes no new clients, who are told that the server is unavailable, and goes on serving the others.
@@ -355,7 +394,7 @@ class Room:
 
     async def stop(self, grace: float) -> None:
         """Says goodbye to every device, then commits what is still to be; at most `grace` seconds."""
-        self.close_listener()
+        self.close_listeners()
         await self._say_goodbye(grace)
         for task in self._tasks:
             task.cancel()

@@ -45,6 +45,7 @@ class AppInfo(msgspec.Struct, frozen=True, kw_only=True):
     app: str
     name: str = ""
     pubsub: bool = False
+    client_certificates: bool = False
     created_at: datetime | None = None
 
 

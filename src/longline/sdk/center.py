@@ -39,6 +39,7 @@ from longline.sdk.answers import (
 from longline.sdk.backoff import Random
 from longline.sdk.http import Answer, ErrorBody, Http, Sleep, error_of
 from longline.sdk.times import Duration, seconds, whole_seconds
+from longline.sdk.trust import File, trust
 
 Value = TypeVar("Value")
 
@@ -80,11 +81,13 @@ class Center:
     `key` is the admin key, or an app's server key, which reaches only that app; white space around it, such
     as the newline at the end of a file, is no part of it. `timeout` is for each try. Calls that can be
     repeated without harm are, up to `retries` times, with back-off, full jitter and a budget shared by all
-    calls. At most `max_connections` requests are on the wire at once; further ones wait their turn.
+    calls. At most `max_connections` requests are on the wire at once; further ones wait their turn. A server
+    of https is verified by the authorities in the PEM file `ca` alone; without one, by the system's.
 
     Every method raises the class of `longline.errors` whose code the server answered: `NoTarget`,
     `Unauthorized`, `RateLimited` with `retry_after` in seconds, and so on; `Unavailable` when the server
-    cannot be reached. ValueError for a URL that is none, and for what cannot be a key, which is not repeated.
+    cannot be reached. ValueError for a URL that is none, for what cannot be a key, which is not repeated, and
+    for a file that cannot be read.
     """
 
     # What a test puts in their place, in a subclass.
@@ -100,6 +103,7 @@ class Center:
         timeout: Duration = 10.0,
         retries: int = 3,
         max_connections: int = 20,
+        ca: File | None = None,
     ) -> None:
         self._http = Http(
             url,
@@ -110,6 +114,7 @@ class Center:
             random=self._random,
             sleep=self._sleep,
             transport=self._transport,
+            trusted=None if ca is None else trust(ca),
         )
 
     async def __aenter__(self) -> Self:
@@ -126,9 +131,18 @@ class Center:
 
     # --- apps ------------------------------------------------------------------------------------
 
-    async def create_app(self, app: str, *, name: str | None = None, pubsub: bool | None = None) -> AppKeys:
-        """Makes an app; `pubsub` lets its devices use plain MQTT topics. Raises `AppExists`."""
-        body = _given(app=app, name=name, pubsub=pubsub)
+    async def create_app(
+        self,
+        app: str,
+        *,
+        name: str | None = None,
+        pubsub: bool | None = None,
+        client_certificates: bool | None = None,
+    ) -> AppKeys:
+        """Makes an app. `pubsub` lets its devices use plain MQTT topics; `client_certificates` lets them show
+        a certificate of TLS instead of a token. Raises `AppExists`.
+        """
+        body = _given(app=app, name=name, pubsub=pubsub, client_certificates=client_certificates)
         return await self._http.call("POST", "/v1/apps", AppKeys, body=body, safe=False)
 
     async def apps(self) -> AsyncIterator[AppInfo]:
@@ -145,9 +159,16 @@ class Center:
     async def app(self, app: str) -> AppInfo:
         return await self._http.call("GET", _app(app), AppInfo, safe=True)
 
-    async def update_app(self, app: str, *, name: str | None = None, pubsub: bool | None = None) -> AppInfo:
+    async def update_app(
+        self,
+        app: str,
+        *,
+        name: str | None = None,
+        pubsub: bool | None = None,
+        client_certificates: bool | None = None,
+    ) -> AppInfo:
         """Changes what is given and leaves the rest."""
-        body = _given(name=name, pubsub=pubsub)
+        body = _given(name=name, pubsub=pubsub, client_certificates=client_certificates)
         return await self._http.call("PATCH", _app(app), AppInfo, body=body, safe=False)
 
     async def delete_app(self, app: str) -> None:

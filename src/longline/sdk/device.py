@@ -4,7 +4,9 @@
         async for message in device:
             print(message.text)
 
-In a cluster, `Device(dispatchers=["https://push.example.org"], …)` asks there where to connect.
+Over TLS: `Device("mqtts://push.example.org", …)`; over WebSocket: `Device("wss://push.example.org/mqtt", …)`.
+In a cluster, a device asks dispatchers where to connect:
+`Device(dispatchers=["https://push.example.org"], …)`.
 
 A message is acknowledged when the next one is asked for, or by `await message.ack()`. So a handler that
 raises leaves its message unacknowledged, and the server sends it again on the next connection; so does a
@@ -15,6 +17,7 @@ import asyncio
 import contextlib
 import logging
 import random as random_module
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -31,6 +34,9 @@ from longline.sdk.mqtt_client import Answered, Ended, Event, Identity, MqttClien
 from longline.sdk.refusals import Verdict
 from longline.sdk.times import Duration, seconds, whole_seconds
 from longline.sdk.tokens import Token, Tokens
+from longline.sdk.trust import PORTS, File, Transport, parsed, trust
+from longline.sdk.websocket import open_websocket
+from longline.websocket.upgrade import PATH
 
 CHUNK: Final = 64 * 1024  # bytes read at once
 MAX_UNANSWERED: Final = 100  # publishes with QoS 1 at once; further ones wait
@@ -58,6 +64,12 @@ class Device:
     recommends, or 60 seconds. At most `receive_maximum` messages wait for the consumer; then nothing more is
     read from the network. Durations are timedeltas, or numbers of seconds.
 
+    `host` may be a URL, `mqtt://HOST:PORT`, `mqtts://HOST:PORT`, `ws://HOST:PORT/PATH` or
+    `wss://HOST:PORT/PATH`; else `transport` says which of them (`tcp`, `tls`, `ws`, `wss`), for dispatchers
+    too. With TLS the server is verified: by the authorities in the PEM file `ca`, or by the system's where
+    there is none. `certificate` and `key` are PEM files of what the device shows of itself; where the app
+    takes that for a token, `token` can be left out.
+
     Whatever breaks the connection, the device comes back: after a wait drawn from [0, `backoff_base`), then
     from twice that, up to `backoff_cap`; the logger `longline.sdk` is told. A server that wants the device
     elsewhere says where and when; if nobody lets it in there, it comes back to its `endpoints`: `host` and
@@ -76,11 +88,15 @@ class Device:
     def __init__(
         self,
         host: str | None = None,
-        port: int = 1883,
+        port: int | None = None,
         *,
         app: str,
         device: str,
-        token: Token,
+        token: Token | None = None,
+        transport: Transport | None = None,
+        ca: File | None = None,
+        certificate: File | None = None,
+        key: File | None = None,
         endpoints: Sequence[Endpoint] = (),
         dispatchers: Sequence[str] = (),
         protocol: Literal[4, 5] = 5,
@@ -95,15 +111,24 @@ class Device:
             raise ValueError("protocol is 4 (MQTT 3.1.1) or 5 (MQTT 5.0)")
         if not 0 < receive_maximum <= 65_535:
             raise ValueError("receive_maximum is from 1 to 65535")
+        if token is None and certificate is None:
+            raise ValueError("a device needs a token or a certificate")
+        by_url, host, of_url, path = parsed(host) if host else (None, None, None, None)
+        transport = by_url or transport or "tcp"
+        port = of_url or port or PORTS[transport]
         self.endpoints = Endpoints([*([(host, port)] if host else []), *endpoints])
         if host and not 0 < port <= 65_535:
             raise ValueError("a port is from 1 to 65535")
         if not self.endpoints.known and not dispatchers:
             raise ValueError("a device needs a host, endpoints or dispatchers")
-        self._dispatchers = _dispatchers(dispatchers, app, device, self._random)
+        self._tls = trust(ca, certificate, key) if transport in ("tls", "wss") else None
+        self._path = path or PATH if transport in ("ws", "wss") else None
+        self._dispatchers = _dispatchers(
+            dispatchers, app, device, transport, None if ca is None else trust(ca), self._random
+        )
         self._known_until = float("-inf")  # by the clock: until when to go by what a dispatcher said
         self._recommended = keep_alive is None
-        self._tokens = Tokens(token)
+        self._tokens = Tokens("" if token is None else token)
         self._identity = Identity(
             app,
             device,
@@ -385,7 +410,7 @@ class Device:
         """Speaks with the server until the connection ends; says why it did."""
         try:
             async with asyncio.timeout(self._identity.connect_timeout):
-                reader, self._writer = await _dialled(host, port)
+                reader, self._writer = await _dialled(host, port, self._tls, self._path)
                 self._client.port = port
                 unanswered, self._unanswered = self._unanswered, self._clock.now()
                 self._client.connect(token, self._clock.now())
@@ -494,14 +519,25 @@ class Device:
             self._client.lost()
 
 
-async def _dialled(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _dialled(
+    host: str, port: int, tls: ssl.SSLContext | None, path: str | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     try:
-        return await asyncio.open_connection(host, port)
+        if path is not None:
+            return await open_websocket(host, port, path, tls)
+        return await asyncio.open_connection(host, port, ssl=tls)
     except (ValueError, OverflowError) as error:  # what somebody named is no host, or no port
         raise OSError(str(error)) from error
 
 
-def _dispatchers(urls: Sequence[str], app: str, device: str, random: Random) -> "Dispatchers | None":
+def _dispatchers(
+    urls: Sequence[str],
+    app: str,
+    device: str,
+    transport: Transport,
+    trusted: ssl.SSLContext | None,
+    random: Random,
+) -> "Dispatchers | None":
     if not urls:
         return None
     if isinstance(urls, str):
@@ -509,7 +545,7 @@ def _dispatchers(urls: Sequence[str], app: str, device: str, random: Random) -> 
         raise ValueError("dispatchers is a list of URLs, not one URL")
     from longline.sdk.dispatch import Dispatchers  # whoever has none needs no HTTP client
 
-    return Dispatchers(urls, app, device, random=random)
+    return Dispatchers(urls, app, device, transport=transport, trusted=trusted, random=random)
 
 
 class _Consumer:

@@ -4,6 +4,7 @@ Loaded only by devices that are given dispatchers: others need no HTTP client.
 """
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from typing import Annotated, Final
 
@@ -55,12 +56,23 @@ class Dispatchers:
     """Base URLs of dispatchers, each of which may carry a query: `?region=north&network=red`.
 
     Which of them is asked first is drawn, so that a crowd does not begin with the same one; later it is the
-    one that answered last. ValueError for what is no URL of HTTP.
+    one that answered last. `transport` is what they are asked for. `trusted` verifies those of https; None:
+    by the system's authorities. ValueError for what is no URL of HTTP.
     """
 
-    def __init__(self, urls: Sequence[str], app: str, device: str, *, random: Random) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        app: str,
+        device: str,
+        *,
+        transport: str,
+        trusted: ssl.SSLContext | None,
+        random: Random,
+    ) -> None:
+        self._trusted = trusted
         first = int(random() * len(urls))
-        asked = {"app": app, "device": device, "transport": "tcp"}
+        asked = {"app": app, "device": device, "transport": transport}
         self._urls = [_look_up_url(url, asked) for url in (*urls[first:], *urls[:first])]
 
     async def look_up(self) -> Dispatch:
@@ -71,7 +83,7 @@ class Dispatchers:
         problem: errors.LonglineError | None = None
         for _ in self._urls:
             try:
-                return await _ask(self._urls[0])
+                return await _ask(self._urls[0], self._trusted)
             except errors.LonglineError as error:
                 problem = error
             self._urls.append(self._urls.pop(0))
@@ -84,15 +96,16 @@ def _look_up_url(base: str, asked: dict[str, str]) -> httpx.URL:
     return url.copy_with(path=url.path.rstrip("/") + PATH).copy_merge_params(asked)
 
 
-async def _ask(url: httpx.URL) -> Dispatch:
+async def _ask(url: httpx.URL, trusted: ssl.SSLContext | None) -> Dispatch:
     """One try at one dispatcher; raises what it refused with, or `Unavailable`."""
     try:
         # A connection of its own: the next look-up is minutes away, if all goes well. Certificates take
         # long to load, and are for https.
+        verify = url.scheme == "https" and (trusted or True)
         async with asyncio.timeout(PATIENCE):
             async with (
                 httpx.AsyncClient(
-                    timeout=PATIENCE, trust_env=not is_loopback(str(url)), verify=url.scheme == "https"
+                    timeout=PATIENCE, trust_env=not is_loopback(str(url)), verify=verify
                 ) as client,
                 client.stream("GET", url, headers={"Accept": "application/json"}) as response,
             ):

@@ -8,6 +8,7 @@ connection nobody can say whether the server has done it.
 import asyncio
 import random as random_module
 import re
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -121,7 +122,10 @@ def is_loopback(url: str) -> bool:
 
 
 class Http:
-    """A bounded pool of connections to one server; `timeout` in seconds is for each try."""
+    """A bounded pool of connections to one server; `timeout` in seconds is for each try.
+
+    `trusted` verifies a server of https; None: by the system's authorities.
+    """
 
     def __init__(
         self,
@@ -134,6 +138,7 @@ class Http:
         random: Random = random_module.random,
         sleep: Sleep = asyncio.sleep,
         transport: httpx.AsyncBaseTransport | None = None,
+        trusted: ssl.SSLContext | None = None,
     ) -> None:
         self._retries = retries
         self._random = random
@@ -148,6 +153,7 @@ class Http:
             # A proxy set in the environment is for the world outside, never for this host.
             trust_env=not is_loopback(url),
             transport=transport,
+            verify=True if trusted is None else trusted,
         )
 
     async def close(self) -> None:

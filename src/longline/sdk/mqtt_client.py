@@ -163,7 +163,7 @@ class MqttClient:
         return self._link.phase is Phase.OPEN
 
     def connect(self, token: str, now: float) -> None:
-        """A transport is there: begin on it, with CONNECT."""
+        """A transport is there: begin on it, with CONNECT. An empty token is none."""
         identity = self.identity
         self._link = self._fresh_link(now)
         self._subscribing.clear()
@@ -182,7 +182,7 @@ class MqttClient:
                 clean_start=False,
                 keep_alive=identity.keep_alive,
                 username=identity.app,
-                password=token.encode("utf-8"),
+                password=token.encode("utf-8") or None,
                 properties=properties,
             )
         )

@@ -17,6 +17,7 @@ from longline.settings.sections.keeper import KeeperSettings
 from longline.settings.sections.node import NodeSettings
 from longline.settings.sections.room import RoomSettings
 from longline.settings.sections.saver import SaverSettings
+from longline.settings.sections.sessions import SessionSettings
 from longline.settings.sections.store import StoreSettings
 from longline.settings.sections.telemetry import TelemetrySettings
 from longline.settings.sources import Loaded, load
@@ -35,6 +36,7 @@ __all__ = [
     "RoomSettings",
     "SaverSettings",
     "Secret",
+    "SessionSettings",
     "Setting",
     "Settings",
     "StoreSettings",

@@ -5,6 +5,7 @@ mistakes, and all of them are reported together, each with the place it came fro
 silently keeps its default is found on the day it was meant to help.
 """
 
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
@@ -25,6 +26,8 @@ MOST_PROCESSES: Final = 1024  # of a kind on one host
 ROLES: Final = frozenset({"room", "center", "dispatcher", "coordinator"})
 LEAST_KEY: Final = 8  # characters of an admin key: what is shorter can be tried out (NIST SP 800-63B, 5.1.1)
 KNOWN_KEYS: Final = ("change-me", "changeme", "change_me")  # what stands in examples, to be replaced
+# RFC 6454, section 6.1: scheme, host and maybe a port; `null` is what pages without an origin have.
+ORIGIN: Final = re.compile(r"null|[a-z][a-z0-9+.-]*://[^\s/?#@,]+", re.IGNORECASE)
 _NOT_SETTINGS: Final = frozenset({"LONGLINE_NO_COMPILE"})
 
 
@@ -183,15 +186,19 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     room = settings.room
     yield from _weak_key(settings.admin_key)
     yield from _bad_networks(room)
+    yield from _bad_origins(room)
     yield from _bad_advertise(room)
     if _has_credentials(settings.store.url):
         yield (
             "store.url",
             "credentials belong in store.username and store.password, which are never shown",
         )
-    if (room.tls_cert is None) != (room.tls_key is None):
-        missing = "room.tls_key" if room.tls_key is None else "room.tls_cert"
-        yield missing, "a certificate and its key are set together or not at all"
+    for section, part in (("room", room), ("center", settings.center)):
+        if (part.tls_cert is None) != (part.tls_key is None):
+            missing = "tls_key" if part.tls_key is None else "tls_cert"
+            yield f"{section}.{missing}", "a certificate and its key are set together or not at all"
+    if room.tls_client_ca is not None and room.tls_cert is None and room.tls_key is None:
+        yield "room.tls_client_ca", "clients show certificates to a listener with TLS: set room.tls_cert too"
     if room.connect_packet_size > room.max_packet_size:
         yield "room.connect_packet_size", "cannot be over room.max_packet_size"
     if room.default_keep_alive > room.max_keep_alive:
@@ -259,8 +266,21 @@ def _has_credentials(urls: str) -> bool:
     return any("@" in url for url in urls.split(",") if not url.startswith("unix:///"))
 
 
+def _bad_origins(room: RoomSettings) -> Iterator[tuple[str, str]]:
+    for origin in room.ws_origins:
+        if not ORIGIN.fullmatch(origin):
+            yield (
+                "room.ws_origins",
+                f"{origin!r} is no origin, such as https://app.example.org, without a path",
+            )
+
+
 def _bad_networks(room: RoomSettings) -> Iterable[tuple[str, str]]:
-    for name, networks in (("room.allow", room.allow), ("room.deny", room.deny)):
+    for name, networks in (
+        ("room.allow", room.allow),
+        ("room.deny", room.deny),
+        ("room.proxy_from", room.proxy_from),
+    ):
         for network in networks:
             try:
                 ip_network(network)

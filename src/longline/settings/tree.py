@@ -16,6 +16,7 @@ from longline.settings.sections.keeper import KeeperSettings
 from longline.settings.sections.node import NodeSettings
 from longline.settings.sections.room import RoomSettings
 from longline.settings.sections.saver import SaverSettings
+from longline.settings.sections.sessions import SessionSettings
 from longline.settings.sections.store import StoreSettings
 from longline.settings.sections.telemetry import TelemetrySettings
 
@@ -37,6 +38,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     room: RoomSettings = RoomSettings()
     center: CenterSettings = CenterSettings()
     saver: SaverSettings = SaverSettings()
+    sessions: SessionSettings = SessionSettings()
     store: StoreSettings = StoreSettings()
     keeper: KeeperSettings = KeeperSettings()
     bus: BusSettings = BusSettings()

@@ -57,10 +57,10 @@ class Store:
 
     Keys are `b"{" + tag + b"}" + rest`; a call touches the keys of one tag. Calls of one tag are carried out
     in the order given, with one exception: a call that a server refuses for the moment (a slot on the move, a
-    failover, too few replicas), or that died with its server before it was copied, can be overtaken by calls
-    of its tag that were sent before that was known, and by none that is given later. Calls are sent without
-    waiting for each other's answers, so this cannot be otherwise. Who needs one carried out before another
-    awaits its answer. Awaitables raise
+    failover, too few replicas) can be overtaken by calls of its tag that were sent before that was known,
+    and by none that is given later (`server.py` has it in full). Calls are sent without waiting for each
+    other's answers, so this cannot be otherwise. Who needs one carried out before another awaits its answer.
+    Awaitables raise
 
     - `StoreError` for an error reply that would come again, a script's own included;
     - `Overloaded` at once, when as many calls or bytes as the settings allow are waiting for the server, or
@@ -235,8 +235,10 @@ class Store:
 
     def _route(self, tag: bytes) -> Server:
         server = self._single or self._table[slot_of(tag)]
-        if server is None:  # nobody has the slot: any server will say so until somebody has
-            return next(iter(self._servers.values()))
+        if server is None:
+            # Nobody has the slot. Any server will say so until somebody has, and then hands over what waits:
+            # if it did not, later calls would go ahead.
+            server = self._table[slot_of(tag)] = next(iter(self._servers.values()))
         if len(self._routes) >= _ROUTES:
             self._routes.clear()
         self._routes[tag] = server

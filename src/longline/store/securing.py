@@ -5,8 +5,8 @@ goes ahead of them there; since replicas and the append-only file take writes in
 before that write is safe when it is. Everything that waits shares one round, and what comes meanwhile shares
 the next.
 
-A write is only vouched for by the same run of the server that carried it out. When that is gone, the write
-may be gone with it: the call is repeated.
+A write is only vouched for by the same run of the server that carried it out, as long as that has the write's
+slot. When that is so no more, the write may be gone: the call is repeated, by whoever has its slot then.
 """
 
 import asyncio
@@ -71,6 +71,19 @@ class Securer:
         self._entries.append(_Entry(call, reply, run))
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._work(), name="store securing")
+
+    def give_up(self, lost: Callable[[Call, bytes], bool]) -> list[Call]:
+        """Lets go of the calls that are `lost`, given each and the run of the server that carried it out."""
+        given_up = []
+        for entries in (self._round, self._entries):
+            kept = []
+            for entry in entries:
+                if not lost(entry.call, entry.run):
+                    kept.append(entry)
+                elif not entry.call.future.done():
+                    given_up.append(entry.call)
+            entries[:] = kept
+        return given_up
 
     def close(self) -> None:
         self._closed = True

@@ -1,21 +1,42 @@
 """One server of the store: the queue of calls for it, its connection, and what must be repeated.
 
-A call is in exactly one place: in the queue; in the connection's `sent`; in the lane of its tag, when the
-server refused one of the tag's calls for the moment; or with the securer, when it was carried out and is to
-be copied or synced before it is answered. Calls of one tag keep their order through all of this:
+A call is in exactly one place: in the queue; in the connection's `sent`, which is to be out; in the lane of
+its tag, when the server refused one of the tag's calls for the moment; or with the securer, when it was
+carried out and is to be copied or synced before it is answered. All calls of a slot are with one server, the
+one that the `Owner` gives new calls of the slot to.
 
-- What a broken connection left unanswered goes back to the front of the queue.
+What order is promised: the calls of one tag that are not out go out in the order given (by `sequence`),
+whatever they have been through, and what goes out over one connection is carried out in that order. So a call
+that comes back is overtaken by those of its tag that were out behind it when it came back, if those do not
+come back too, and by none else; nothing given after it came back is carried out before it. Which calls come
+back, and what can have been carried out between the first time and the next:
+
+- Refused for the moment: whatever was out behind it. Each of those may be refused or not.
+- Left unanswered by a broken connection: nothing that was given later, since all that was out behind it comes
+  back with it. It may have been carried out itself, so it may be carried out twice.
+- Carried out, and not known to be copied or synced when its server was started again or lost its slot: again
+  nothing that was given later and is still there. The securer gives it up in the moment in which we learn
+  that, and nothing is out then: the new process has not been sent anything yet, and a slot is handed over
+  only when no call of it is out.
+- Carried out, and whether it is copied or synced cannot be asked: it is carried out once more, behind what is
+  out. What it did the first time stands; if the process is not the same any more, what is out comes back too.
+
+How that is done:
+
+- What comes back when nothing of its tag is out is sorted into the queue (`_put_back`).
 - While a tag has a lane, all its calls go there. One is sent as a probe, and when it is answered the others
   follow. A connection answers in order, so that by then all earlier calls of the tag have come back too.
 - A slot goes to another server only when no call of it is out: `leave` holds its calls back, sends a PING
   as a fence behind those that are out, and hands over when that is answered, or when the connection broke.
+  All calls of the slot go with it, those that are with the securer included.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
+from operator import attrgetter
 from typing import Protocol
 
 import structlog
@@ -37,6 +58,7 @@ logger = structlog.get_logger(__name__)
 
 FINAL = (Remedy.ANSWER, Remedy.FULL, Remedy.DENIED)  # what is told to whoever made the call
 _TRIES_AT_ONCE = 3  # a call that is sent to and fro waits before it goes again
+_sequence = attrgetter("sequence")
 
 
 class Owner(Protocol):
@@ -126,8 +148,11 @@ class Server:
 
     def take(self, calls: Collection[Call]) -> None:
         """Takes calls that were accepted before, from a server that has lost their slot."""
-        self._queue.extend(calls)
-        self._count(calls)
+        if self._closed:
+            for call in calls:
+                call.fail(Unavailable("the store is closed"))
+            return
+        self._put_back(calls)
         self._flush_soon()
 
     def repeat(self, calls: Iterable[Call]) -> None:
@@ -135,6 +160,7 @@ class Server:
         for call in calls:
             if not call.future.done():
                 self._hold(call)
+        self._sift()  # a probe must not go ahead of an earlier call of its tag
 
     def counts(self) -> tuple[int, int]:
         """Calls that are waiting here, and their bytes."""
@@ -145,6 +171,19 @@ class Server:
         if self.securer is not None:
             waiting += self.securer.waiting
         return waiting, size
+
+    def _put_back(self, calls: Collection[Call]) -> None:
+        """Puts calls, of whose tags nothing is out, where they belong: before what was given later."""
+        rest = []
+        for call in calls:
+            lane = self._lanes.get(call.tag)
+            if lane is None:
+                rest.append(call)
+            else:
+                lane.add(call)
+        if rest:
+            self._queue = deque(sorted(chain(rest, self._queue), key=_sequence))
+        self._count(calls)
 
     def _count(self, calls: Iterable[Call], sign: int = 1) -> None:
         """Adds calls to what is in the queue and in lanes, or with `sign` -1 takes them off."""
@@ -300,15 +339,26 @@ class Server:
     def _hand_over(self, slots: Iterable[int]) -> None:
         self._sift()
         leaving = {slot: self._leaving.pop(slot) for slot in list(slots) if slot in self._leaving}
-        for slot, server in leaving.items():
-            self._owner.assign(slot, server)
+        gone: dict[Server, list[Call]] = {server: [] for server in leaving.values()}
         for tag in [tag for tag in self._lanes if slot_of(tag) in leaving]:
             lane = self._lanes.pop(tag)
             lane.stop()
             self._count(lane.calls, -1)
-            leaving[slot_of(tag)].take(lane.calls)
+            gone[leaving[slot_of(tag)]] += lane.calls
+        for call in self._given_up(lambda call, _: slot_of(call.tag) in leaving):
+            gone[leaving[slot_of(call.tag)]].append(call)
+        for slot, server in leaving.items():
+            self._owner.assign(slot, server)
+        for server, calls in gone.items():
+            server.take(calls)
         self._owner.troubled(self)  # it may have nothing left to do
         self._flush_soon()
+
+    def _given_up(self, lost: Callable[[Call, bytes], bool]) -> list[Call]:
+        """Calls that the securer had and that are `lost`: whoever has their slot carries them out again."""
+        calls = self.securer.give_up(lost) if self.securer is not None else []
+        self._figures.repeated += len(calls)
+        return calls
 
     # --- the connection
 
@@ -320,6 +370,7 @@ class Server:
         run = self.facts.run if self.facts is not None else b""
         before, self._run = self._run, run
         if before and before != run:
+            self._put_back(self._given_up(lambda _, carried_out_by: carried_out_by != run))
             self._owner.restarted(self)
         self._flush_soon()
 
@@ -338,8 +389,7 @@ class Server:
             else:
                 front.append(call)
         self._figures.repeated += len(front)
-        self._count(front)
-        self._queue.extendleft(reversed(front))
+        self._put_back(front)
         for tag, lane in self._lanes.items():
             if lane.probe is not None:  # nobody waited for it any more
                 lane.probe = None

@@ -50,7 +50,8 @@ class Histogram:
     def observe(self, seconds: float) -> None:
         self.counts[bisect_left(self.bounds, seconds)] += 1
         self.total += seconds
-        self.highest = max(self.highest, seconds)
+        if seconds > self.highest:
+            self.highest = seconds
 
     def cumulative(self) -> list[tuple[str, float]]:
         """The buckets as Prometheus wants them: (upper end, how many were at most that)."""

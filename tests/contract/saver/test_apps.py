@@ -42,7 +42,13 @@ async def test_an_update_replaces_what_may_change_and_nothing_else(store: StoreF
     app = await store.saver.apps.find("news")
     assert app is not None
     changed = msgspec.structs.replace(
-        app, name="The News", server_key_hash=b"k" * 32, device_secret="other", pubsub=True, generation=3
+        app,
+        name="The News",
+        server_key_hash=b"k" * 32,
+        device_secret="other",
+        pubsub=True,
+        client_certificates=True,
+        generation=3,
     )
     assert await store.saver.apps.update(changed, app)
     assert await store.saver.apps.find("news") == changed
@@ -56,6 +62,7 @@ async def test_an_update_of_what_somebody_else_has_changed_is_refused(store: Sto
         {"server_key_hash": b"x"},
         {"device_secret": "x"},
         {"pubsub": True},
+        {"client_certificates": True},
         {"generation": 1},
     ):
         theirs, mine = msgspec.structs.replace(app, **change), msgspec.structs.replace(app, name="mine")

@@ -1,13 +1,15 @@
 """gmqtt as a device: prints what happens as JSON lines, ends when standard input ends.
 
 python gmqtt_client.py '{"port": 1883, "app": …, "device": …, "token": …, "protocol": 5, "persistent": true,
-                         "subscribe": null}'
+                         "subscribe": null, "transport": "tcp", "ca": null}'
 """
 
 import asyncio
 import base64
 import json
+import ssl
 import sys
+from typing import Any
 
 import msgspec
 
@@ -22,6 +24,8 @@ class Options(msgspec.Struct):
     protocol: int
     persistent: bool
     subscribe: str | None
+    transport: str
+    ca: str | None
 
 
 def say(**event: object) -> None:
@@ -64,7 +68,8 @@ async def main() -> None:
     client.on_subscribe = subscribed
     client.on_message = received
     try:
-        await client.connect("127.0.0.1", options.port, keepalive=30, version=options.protocol)
+        secure: Any = ssl.create_default_context(cafile=options.ca) if options.transport == "tls" else False
+        await client.connect("127.0.0.1", options.port, ssl=secure, keepalive=30, version=options.protocol)
     except Exception as error:
         say(event="refused", reason=repr(error))
         return

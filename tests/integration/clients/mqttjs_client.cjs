@@ -1,9 +1,10 @@
 // MQTT.js as a device: prints what happens as JSON lines, ends when standard input ends.
 //
 // node mqttjs_client.cjs '{"port": 1883, "app": …, "device": …, "token": …, "protocol": 4, "persistent": true,
-//                          "subscribe": null}'
+//                          "subscribe": null, "transport": "tcp", "ca": null}'
 "use strict";
 
+const fs = require("node:fs");
 const path = require("node:path");
 
 const options = JSON.parse(process.argv[2]);
@@ -16,7 +17,9 @@ function say(event) {
 const client = mqtt.connect({
   host: "127.0.0.1",
   port: options.port,
-  protocol: "mqtt",
+  protocol: { tcp: "mqtt", tls: "mqtts", ws: "ws", wss: "wss" }[options.transport],
+  path: "/mqtt",
+  ca: options.ca === null ? undefined : fs.readFileSync(options.ca),
   protocolVersion: options.protocol,
   clientId: options.device,
   username: options.app,

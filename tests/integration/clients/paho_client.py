@@ -1,7 +1,7 @@
 """paho-mqtt as a device: prints what happens as JSON lines, ends when standard input ends.
 
 python paho_client.py '{"port": 1883, "app": …, "device": …, "token": …, "protocol": 5, "persistent": true,
-                        "subscribe": null}'
+                        "subscribe": null, "transport": "tcp", "ca": null}'
 """
 
 import base64
@@ -25,6 +25,8 @@ class Options(msgspec.Struct):
     protocol: int
     persistent: bool
     subscribe: str | None
+    transport: str
+    ca: str | None
 
 
 def say(**event: object) -> None:
@@ -39,11 +41,14 @@ def main() -> None:
         client_id=options.device,
         clean_session=None if five else not options.persistent,
         protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
+        transport="websockets" if options.transport in ("ws", "wss") else "tcp",
         reconnect_on_failure=False,
         # paho itself would send PUBACK after `received`; by then the test may have had us disconnected.
         manual_ack=True,
     )
     client.username_pw_set(options.app, options.token)
+    if options.transport in ("tls", "wss"):
+        client.tls_set(options.ca)
     session_present = False
 
     def connected(

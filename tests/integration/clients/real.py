@@ -18,14 +18,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 import msgspec
 
 HERE: Final = Path(__file__).parent
 PATIENCE: Final = 60.0  # seconds; MQTT.js takes one to load on a busy machine
-KINDS: Final = ("paho-3.1.1", "paho-5", "gmqtt", "mqttjs-3.1.1", "mqttjs-5", "mosquitto_sub")
+KINDS: Final = ("paho-3.1.1", "paho-5", "gmqtt", "aiomqtt", "mqttjs-3.1.1", "mqttjs-5", "mosquitto_sub")
 PUSHES: Final = "push/#"  # what mosquitto_sub asks for: it does not start without a filter
+
+
+Transport = Literal["tcp", "tls", "ws", "wss"]
+OVER_WEBSOCKET: Final = ("paho-3.1.1", "paho-5", "mqttjs-3.1.1", "mqttjs-5")
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -47,6 +51,8 @@ class Options(msgspec.Struct, frozen=True):
     protocol: int
     persistent: bool
     subscribe: str | None
+    transport: Transport
+    ca: str | None
 
 
 class Line(msgspec.Struct):
@@ -82,7 +88,8 @@ class RealClient:
     """A client of `kind`, one of `KINDS`, for one connection; to come back, make another one.
 
     `persistent` keeps its session on the server (clean session 0, or an expiry of an hour); `subscribe` is a
-    filter to ask for, which pushes do not need.
+    filter to ask for, which pushes do not need. `transport` is one that the client knows, and `ca` a PEM file
+    with who has signed the server's certificate.
     """
 
     def __init__(
@@ -95,16 +102,23 @@ class RealClient:
         token: str,
         persistent: bool = True,
         subscribe: str | None = None,
+        transport: Transport = "tcp",
+        ca: Path | None = None,
     ) -> None:
         if kind not in KINDS:
             raise ValueError(f"{kind} is none of {', '.join(KINDS)}")
+        if transport in ("ws", "wss") and kind not in OVER_WEBSOCKET:
+            raise ValueError(f"{kind} does not speak WebSocket")
         self.kind = kind
         self.received: list[Received] = []
         self.session_present = False
         protocol = 4 if kind.endswith("3.1.1") or kind == "mosquitto_sub" else 5
         if kind == "mosquitto_sub" and subscribe is None:
             subscribe = PUSHES
-        self._options = Options(port, app, device, token, protocol, persistent, subscribe)
+        authority = None if ca is None else str(ca)
+        self._options = Options(
+            port, app, device, token, protocol, persistent, subscribe, transport, authority
+        )
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._output: list[str] = []
@@ -188,13 +202,15 @@ class RealClient:
             return ["node", str(HERE / "mqttjs_client.cjs"), options], {"LONGLINE_NODE_MODULES": modules}
         if self._debug is not None:
             return self._mosquitto_sub(), {}
-        script = "gmqtt_client.py" if self.kind == "gmqtt" else "paho_client.py"
+        script = f"{self.kind.partition('-')[0]}_client.py"
         return [sys.executable, str(HERE / script), options], {}
 
     def _mosquitto_sub(self) -> list[str]:
         options = self._options
         # Line by line: into a pipe it would print nothing before 4 KiB are full.
         command = ["stdbuf", "-oL", "mosquitto_sub", "-d", "-F", "payload %x"]
+        if options.ca is not None:
+            command += ["--cafile", options.ca]
         command += ["-h", "127.0.0.1", "-p", str(options.port), "-V", "mqttv311", "-k", "30", "-q", "1"]
         command += [
             "-i",

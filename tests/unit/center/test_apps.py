@@ -22,6 +22,7 @@ async def test_an_app_is_made_with_a_key_and_a_secret(api: Api) -> None:
         "app": "news",
         "name": "The News",
         "pubsub": True,
+        "client_certificates": False,
         "created_at": "2027-01-15T08:00:00.000Z",
     }
 
@@ -81,6 +82,17 @@ async def test_a_change_reaches_every_node_and_the_next_request(api: Api, news: 
     assert (answer.status_code, answer.json()["pubsub"], answer.json()["name"]) == (200, True, "news")
     assert await api.commands() == [AppChanged(1, "news", None)]
     assert (await api.http.get(news)).json()["pubsub"] is True
+
+
+async def test_an_app_says_whether_it_takes_client_certificates(api: Api, news: str) -> None:
+    answer = await api.http.patch(news, json={"client_certificates": True})
+    assert answer.json()["client_certificates"] is True
+    found = await api.saver.apps.find("news")
+    assert found is not None
+    assert found.client_certificates
+    made = await api.http.post("/v1/apps", json={"app": "weather", "client_certificates": True})
+    assert made.status_code == 201
+    assert (await api.http.get("/v1/apps/weather")).json()["client_certificates"] is True
 
 
 async def test_a_rotated_server_key_works_and_the_old_one_does_not(api: Api, news: str) -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from longline.cli import doctor
 from longline.cli.doctor import (
-    Finding,
     data_folder,
     examine,
     filesystem_of,
@@ -15,6 +14,7 @@ from longline.cli.doctor import (
     open_files,
     sync_time,
 )
+from longline.cli.finding import Finding
 from longline.node.files import Files
 from longline.settings import RoomSettings, Settings
 from longline.telemetry import build
@@ -183,6 +183,7 @@ def test_a_room_on_every_address_is_advised_to_say_which_one_devices_are_told(
     assert finding.status == status
     assert "0.0.0.0:" not in finding.found
     if status == "ok":
-        assert (finding.found, finding.advice) == (found, "")
+        host = found.removesuffix(":1883")
+        assert (finding.found, finding.advice) == (f"mqtt {found}, ws {host}:8083", "")
     else:
         assert "room.advertise" in finding.advice

@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import pytest_asyncio
 from starlette.types import Receive, Scope, Send
 
 from longline.dispatcher.api import MAX_QUERY, DispatcherApi
+from longline.dispatcher.ranking import TRANSPORTS
 from longline.settings import DispatcherSettings
 from tests.unit.dispatcher.rooms import Post, a_room
 
@@ -66,6 +68,56 @@ async def test_the_query_is_what_the_dispatcher_is_asked(client: httpx.AsyncClie
     for where, host in (({"region": "north"}, "10.0.0.1"), ({"network": "red"}, "10.0.0.2")):
         first = (await client.get("/v1/dispatch", params={**names, **where})).json()["endpoints"][0]
         assert (first["host"], first["port"], first["transport"]) == (host, 8083, "ws")
+
+
+@pytest.mark.parametrize(
+    ("transport", "path"), [("tcp", None), ("tls", None), ("ws", "/mqtt"), ("wss", "/mqtt")]
+)
+async def test_an_endpoint_of_websocket_has_a_path(
+    client: httpx.AsyncClient, post: Post, transport: str, path: str | None
+) -> None:
+    addresses = {scheme: f"10.0.0.1:{number}" for number, scheme in enumerate(TRANSPORTS.values(), 1)}
+    post.dispatcher.see([msgspec.structs.replace(a_room(1), addresses=addresses)])
+    answer = await client.get(ASKED, params={"app": "news", "device": "phone", "transport": transport})
+    assert answer.status_code == 200
+    (endpoint,) = answer.json()["endpoints"]
+    assert endpoint["transport"] == transport
+    assert endpoint["port"] == 1 + list(TRANSPORTS).index(transport)
+    assert endpoint.get("path") == path
+    assert ("path" in endpoint) == (path is not None)
+
+
+ORIGIN = {"Origin": "https://app.example.org"}
+
+
+@pytest.mark.parametrize("url", [ASKED, "/v1/dispatch"])
+async def test_any_page_may_read_the_answer_good_or_bad(client: httpx.AsyncClient, url: str) -> None:
+    answer = await client.get(url, headers=ORIGIN)
+    assert answer.status_code == (200 if url == ASKED else 422)
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["access-control-expose-headers"] == "retry-after"
+    assert "access-control-allow-credentials" not in answer.headers
+
+
+async def test_a_browser_that_asks_first_is_told_what_it_may(
+    client: httpx.AsyncClient, others: Others
+) -> None:
+    asking = {**ORIGIN, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "x-a"}
+    answer = await client.options(ASKED, headers=asking)
+    assert answer.status_code == 204
+    assert answer.content == b""
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["access-control-allow-methods"] == "GET, HEAD"
+    assert answer.headers["access-control-allow-headers"] == "*"
+    assert others.heard == []
+
+
+async def test_nothing_else_is_told_to_pages(client: httpx.AsyncClient) -> None:
+    asking = {**ORIGIN, "Access-Control-Request-Method": "GET"}
+    for method, path in (("GET", "/v1/apps"), ("OPTIONS", "/v1/apps"), ("GET", "/v1/dispatch/")):
+        answer = await client.request(method, path, headers=asking)
+        assert answer.status_code == 418
+        assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
 async def test_head_is_answered_like_get(client: httpx.AsyncClient, others: Others) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from longline.errors import StoreError, Unavailable
 from longline.flow.batcher import Batcher, OnFull, Retry
+from longline.flow.line import Portion
 from longline.telemetry.faults import Faults
 from longline.testing.clock import VirtualClock, settle
 
@@ -54,7 +55,12 @@ class Bench:
         self.clock = VirtualClock()
         chosen: dict[str, Any] = {"limit": 100, "batch": 10, "retry": Retry(1.0, 5.0), **options}
         self.batcher: Batcher[int] = Batcher(
-            "test", self.worker.work, faults=self.faults, sleep=self.clock.sleep, **chosen
+            "test",
+            self.worker.work,
+            faults=self.faults,
+            sleep=self.clock.sleep,
+            monotonic=self.clock.now,
+            **chosen,
         )
 
     def add(self, *items: int) -> list[bool]:
@@ -407,3 +413,32 @@ async def _whatever_happens(actions: list[tuple[str, Any]], on_full: OnFull, bat
     assert len(told) == sum(name == "settled" for name, _ in actions)
     for count, at in told:
         assert all(last.get(item, -1) < at for item in accepted[:count])
+
+
+async def test_what_takes_too_long_together_is_done_fewer_at_a_time_and_more_again_when_it_does_not() -> None:
+    bench = Bench(batch=Portion(8, 2, target=1.0, first=8))
+    bench.add(*range(40))
+    bench.worker.may_work.clear()
+    async with bench.running():
+        await bench.clock.advance(2.0)  # the first eight took so long
+        bench.worker.may_work.set()
+        await settle()
+    assert [len(batch) for batch in bench.worker.batches] == [8, 4, 8, 8, 8, 4]
+    assert bench.worker.done == list(range(40))
+
+
+async def test_what_is_refused_at_once_is_tried_again_fewer_at_a_time() -> None:
+    bench = Bench(batch=Portion(8, 2, target=1.0))
+    bench.worker.answers = [unavailable, unavailable]
+    bench.add(*range(8))
+    async with bench.running():
+        await bench.clock.advance(10.0)
+    assert [len(batch) for batch in bench.worker.batches] == [8, 4, 2, 4, 2]
+
+
+async def test_many_that_come_at_once_are_begun_with_few() -> None:
+    bench = Bench(batch=Portion(8, 1, target=1.0, first=2))
+    bench.add(*range(16))
+    async with bench.running():
+        pass
+    assert [len(batch) for batch in bench.worker.batches] == [2, 4, 8, 2]

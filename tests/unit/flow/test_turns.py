@@ -2,7 +2,7 @@
 
 import asyncio
 
-from longline.flow.turns import Turns
+from longline.flow.turns import Lanes, Turns
 
 
 class Work:
@@ -130,6 +130,30 @@ async def test_a_piece_that_is_larger_than_everything_goes_alone() -> None:
     assert work.order == ["a"]
     await work.end_all()
     assert sorted(work.order) == ["a", "b", "huge"]
+
+
+async def test_small_work_waits_for_no_large_piece() -> None:
+    """Also where it comes again and again, and is put off to a round of the others."""
+    small: Turns[str] = Turns(at_once=4, quantum=2)
+    large: Turns[str] = Turns(at_once=10, quantum=10)
+    lanes = Lanes(small, large, least=5)
+    order: list[str] = []
+    end = asyncio.Event()
+
+    async def piece(who: str, cost: int) -> None:
+        async with lanes.turn(who, cost):
+            order.append(who)
+            await (end.wait() if cost == 10 else asyncio.sleep(0))
+
+    batches = [asyncio.create_task(piece(f"batch-{n}", 10)) for n in range(6)]
+    await settle()
+    assert lanes.waiting == 5
+    for _ in range(20):
+        await piece("other", 1)
+    assert order == ["batch-0", *["other"] * 20]
+    end.set()
+    await asyncio.gather(*batches)
+    assert (lanes.waiting, large.under_way, small.under_way) == (0, 0, 0)
 
 
 async def test_who_gives_up_waiting_leaves_the_turn_to_the_others() -> None:

@@ -33,7 +33,8 @@ def database(folder: Path, *values: int) -> Settings:
     connection = apsw.Connection(str(folder / "longline.db"))
     connection.execute(
         "PRAGMA journal_mode=WAL; CREATE TABLE t (n); CREATE TABLE events (app, n);"
-        "CREATE TABLE standings (app, n); CREATE TABLE queues (app, last, length, removed);"
+        "CREATE TABLE past (app, n); CREATE TABLE standings (app, n);"
+        "CREATE TABLE queues (app, last, length, removed);"
         "CREATE TABLE apps (number); CREATE TABLE meta (name, value)"
     ).fetchall()
     add(connection, *values)

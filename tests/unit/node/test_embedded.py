@@ -10,11 +10,15 @@ import pytest
 from longline.coordinator.presence import PresenceDuty
 from longline.errors import DataDirInUse
 from longline.model.devices import Binding
+from longline.model.pubsub import StoredWill
 from longline.model.times import wall_clock
 from longline.node.data_folder import held
 from longline.node.embedded import open_engines
 from longline.node.engines import Engines
 from longline.register.port import Bind, Unbind
+from longline.saver.port.inboxes import Arrive
+from longline.saver.port.sessions import CloseSession, OpenSession
+from longline.saver.sql.engine import SqliteSaver
 from longline.settings import Settings
 from longline.telemetry.faults import Faults
 from tests.contract.store_fixture import an_app
@@ -81,6 +85,46 @@ async def test_a_clock_that_stepped_back_silences_nobody(
         after = await bind(engines, app, "phone")
         assert after.epoch > before.epoch
         assert [state for _, state, _ in await told(engines, app)] == ["online", "offline", "online"]
+
+
+async def test_sessions_of_a_life_before_are_closed_and_their_clients_have_the_grace_to_come_back(
+    tmp_path: Path,
+) -> None:
+    names = ("stays away", "comes back", "said goodbye")
+    asked: list[OpenSession] = []
+    async with a_life(tmp_path) as engines:
+        saver = sqlite(engines)
+        app = (await saver.apps.create(an_app("news"))).number
+        arrivals = await saver.inboxes.arrive([Arrive(app, name, wall_clock()) for name in names])
+        for name, arrival in zip(names, arrivals, strict=True):
+            assert arrival is not None
+            epoch = (await bind(engines, app, name)).epoch
+            will = StoredWill(topic="gone", payload=name.encode(), qos=1, delay=1)
+            asked.append(
+                OpenSession(app, name, arrival.ordinal, "node", epoch, wall_clock(), False, 3600, will)
+            )
+        await saver.sessions.open(asked)
+        goodbye = asked[2]
+        await saver.sessions.close([CloseSession(app, goodbye.ordinal, goodbye.epoch, wall_clock(), False)])
+    started = wall_clock()
+    async with a_life(tmp_path) as engines:
+        saver = sqlite(engines)
+        assert await saver.sessions.nodes() == []
+        back = msgspec.structs.replace(
+            asked[1], epoch=(await bind(engines, app, "comes back")).epoch, will=None, now=wall_clock()
+        )
+        (opened,) = await saver.sessions.open([back])
+        assert opened is not None
+        assert opened.present
+        grace = int(Settings().room.linger * 1000)
+        assert await saver.sessions.due_wills(started + grace - 1, 10, 1000) == []
+        due = await saver.sessions.due_wills(wall_clock() + grace, 10, 1000)
+        assert [will.device for will in due] == ["stays away"]
+
+
+def sqlite(engines: Engines) -> SqliteSaver:
+    assert isinstance(engines.saver, SqliteSaver)
+    return engines.saver
 
 
 async def test_one_directory_serves_one_node_of_whatever_shape(tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from longline.errors import SettingsError
 from longline.node.ports import until_free
-from longline.settings import CenterSettings, RoomSettings, Settings
+from longline.settings import CenterSettings, RoomSettings, Settings, listeners
 from tests.waiting import WITHIN
 
 
@@ -20,7 +21,7 @@ def a_listener(*, shared: bool) -> Iterator[tuple[int, socket.socket]]:
 
 
 def with_ports(room: int, center: int) -> Settings:
-    return Settings(room=RoomSettings(port=room), center=CenterSettings(port=center))
+    return Settings(room=RoomSettings(port=room, ws_port=0), center=CenterSettings(port=center))
 
 
 @pytest.mark.parametrize(
@@ -59,3 +60,21 @@ async def test_who_shares_a_port_is_waited_for_because_it_may_be_about_to_end() 
 async def test_who_shares_a_port_and_does_not_go_is_another_longline() -> None:
     with a_listener(shared=True) as (port, _), pytest.raises(SettingsError, match="in use"):
         await until_free(with_ports(port, 0), ("room",), within=0.0)
+
+
+async def test_a_port_that_nobody_has_asked_for_is_done_without_when_it_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with a_listener(shared=False) as (port, _), a_listener(shared=True) as (shared, _):
+        monkeypatch.setattr(listeners, "UNASKED", {("ws", port), ("wss", shared)})
+        room = RoomSettings(
+            port=0, ws_port=port, wss_port=shared, tls_port=0, tls_cert=Path("a"), tls_key=Path("a")
+        )
+        settings = Settings(room=room, center=CenterSettings(port=0))
+        assert await until_free(settings, ("room",), within=0.0) == {
+            "room.ws_port": "0",
+            "room.wss_port": "0",
+        }
+        monkeypatch.setattr(listeners, "UNASKED", set())
+        with pytest.raises(SettingsError, match="in use"):
+            await until_free(settings, ("room",), within=0.0)

@@ -107,6 +107,7 @@ async def started(data_dir: Path) -> AsyncIterator[Process]:
         "data_dir": data_dir,
         "center.port": http_port,
         "room.port": mqtt_port,
+        "room.ws_port": 0,
         "node.gc_freeze": False,
     }
     process = Process(load(flags=flags).settings, ROLES, open_engines, alone=True)

@@ -3,17 +3,21 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import pytest_asyncio
 
+from longline.delivery.pipeline import Sent
 from longline.node.embedded import open_engines
+from longline.node.engines import Engines
 from longline.node.process import DISMISSED, ROLES, Process
 from longline.node.running import run
-from longline.settings import load
+from longline.settings import Settings, load
+from longline.telemetry.faults import Faults
 from tests.integration.server_process import free_ports
 from tests.waiting import until
 
@@ -28,6 +32,7 @@ UNFINISHED = (
 class Running(NamedTuple):
     process: Process
     ending: asyncio.Task[int]
+    answered: asyncio.Event  # an engine whose end waits for this; set unless a test clears it
 
 
 @pytest_asyncio.fixture
@@ -39,11 +44,20 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
         "admin_key": KEY,
         "center.port": http_port,
         "room.port": mqtt_port,
+        "room.ws_port": 0,
         "node.gc_freeze": False,
         "node.drain_grace": NEVER,
         "node.shutdown_grace": NEVER,
     }
-    process = Process(load(flags=flags).settings, ROLES, open_engines, alone=False)
+    answered = asyncio.Event()
+    answered.set()
+
+    async def engines(settings: Settings, faults: Faults, opened: AsyncExitStack) -> Engines:
+        found = await open_engines(settings, faults, opened)
+        opened.push_async_callback(answered.wait)
+        return found
+
+    process = Process(load(flags=flags).settings, ROLES, engines, alone=False)
     handlers = {
         number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     }
@@ -55,8 +69,9 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
     assert process._center is not None
     counters = process._center.counters
     await until(lambda: counters.requests_running == 1)
-    yield Running(process, ending)
+    yield Running(process, ending, answered)
     process.hasten()  # where a test has failed
+    answered.set()
     if not ending.done():
         os.kill(os.getpid(), signal.SIGTERM)
     await ending
@@ -121,6 +136,66 @@ async def test_a_second_signal_ends_the_wait_for_what_a_room_is_to_commit(
         assert not running.ending.done()
         os.kill(os.getpid(), signal.SIGTERM)
         assert await running.ending == 0
+
+
+@pytest.mark.parametrize("silent_from", ["the first signal on", "then on"])
+async def test_a_second_signal_ends_the_wait_for_a_keeper_that_says_nothing(
+    running: Running, monkeypatch: pytest.MonkeyPatch, silent_from: str
+) -> None:
+    """It is told that the node drains, then that it leaves, and is closed in the end."""
+    process = running.process
+    asked: list[str] = []
+
+    def never(what: str) -> Callable[..., Awaitable[None]]:
+        async def wait(*_: object) -> None:
+            asked.append(what)
+            await running.answered.wait()
+
+        return wait
+
+    async def leave(within: float) -> None:
+        await never("clients")()
+
+    monkeypatch.setattr(process._reconciler, "leave", leave)
+    monkeypatch.setattr(process._engines.keeper, "leave", never("leave"))
+    if silent_from == "the first signal on":
+        monkeypatch.setattr(process._engines.keeper, "join", never("join"))
+    running.answered.clear()
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(WITHIN):
+        await until(lambda: asked)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await asyncio.shield(running.ending) == 0
+    assert asked == ["join" if silent_from == "the first signal on" else "clients", "leave"]
+
+
+async def test_a_second_signal_ends_the_wait_for_messages_that_are_being_stored(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has been told that they are accepted, or whoever finds this node gone sees to them."""
+    process = running.process
+
+    async def leave(within: float) -> None:
+        pass
+
+    async def never() -> Sent:
+        await asyncio.sleep(NEVER)
+        raise AssertionError
+
+    monkeypatch.setattr(process._reconciler, "leave", leave)
+    assert process._center is not None
+    send = asyncio.create_task(never(), name="delivery.send")
+    process._center.pipeline._sends.add(send)
+    os.kill(os.getpid(), signal.SIGTERM)
+    server = process._fronts._servers[0]
+    await until(lambda: server._server.should_exit)
+    server._force()  # somebody's request has ended
+    async with asyncio.timeout(WITHIN):
+        await until(lambda: server._task is None)
+        assert not running.ending.done()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await asyncio.shield(running.ending) == 0
+    assert send.cancelled()
 
 
 async def test_clients_of_a_store_that_was_given_up_before_they_are_moved_are_moved_at_once(

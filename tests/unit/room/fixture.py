@@ -9,7 +9,7 @@ import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Protocol, cast
 
 from longline.model.messages import Message
 from longline.mqtt.codec import Decoder, encode
@@ -57,6 +57,18 @@ class Turns:
             self.turn()
 
 
+class Driven(Protocol):
+    """What a transport tells of itself."""
+
+    def data_received(self, data: bytes, /) -> None: ...
+
+    def pause_writing(self) -> None: ...
+
+    def resume_writing(self) -> None: ...
+
+    def connection_lost(self, error: Exception | None, /) -> None: ...
+
+
 class FakeTransport(asyncio.Transport):
     """The server's end of a connection: what is written stays in `writes` until the test takes it.
 
@@ -68,7 +80,7 @@ class FakeTransport(asyncio.Transport):
         super().__init__()
         self.turns = turns
         self.peer = peer
-        self.protocol: Connection | None = None
+        self.protocol: Driven | None = None
         self.writes: list[bytes] = []
         self.reading = True
         self.closing = False
@@ -77,9 +89,10 @@ class FakeTransport(asyncio.Transport):
         self.held = 0
         self.slow = False  # the peer does not read
         self.socket: socket.socket | None = None  # what would be below it
+        self.told: dict[str, object] = {}  # what else it tells of itself
 
     def get_extra_info(self, name: str, default: object = None) -> object:
-        known = {"peername": self.peer, "socket": self.socket}
+        known = {"peername": self.peer, "socket": self.socket, **self.told}
         return known.get(name) or default
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
@@ -99,6 +112,9 @@ class FakeTransport(asyncio.Transport):
         blocked, self.held, self.slow = self.held > self.high, 0, False
         if blocked and self.protocol is not None:
             self.protocol.resume_writing()
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = cast(Driven, protocol)
 
     def pause_reading(self) -> None:
         if self.closing:

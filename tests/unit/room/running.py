@@ -152,6 +152,7 @@ class RunningRoom:
             broadcasts=self.broadcasts,
             routes=cast(RouteTable, self.routes),
             fenced=self.fenced.append,
+            sleep=self._pause,
         )
         self.departures = Departures(
             inboxes, self.register, self.receipts, counters, faults, linger=int(settings.linger * 1000)

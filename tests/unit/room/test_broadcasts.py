@@ -11,7 +11,9 @@ from longline.flow.batcher import Retry
 from longline.model.commands import Broadcast, Cancelled, Close, CloseReason, Part
 from longline.model.ledger import State
 from longline.room.push.broadcasts import WAITING
+from longline.room.push.passes import Pass
 from longline.room.push.spreading import AT_ONCE
+from longline.room.session.session import Session
 from longline.saver.port.inboxes import Arrival, Page
 from longline.settings import RoomSettings
 from tests.unit.room.fixture import a_message
@@ -377,3 +379,23 @@ async def test_a_node_that_gets_another_name_leaves_the_broadcasts_of_the_former
         await room.settle()
         assert sum(len(topics(peer.unread())) for peer in peers) < 9
         assert room.store.finished == []
+
+
+async def test_a_session_that_is_to_be_read_for_is_brought_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could not be written: for each unicast, all broadcasts under way would be gone through in vain."""
+    async with RunningRoom(RoomSettings(ack_delay=0, linger=0, inflight_window=1)) as room:
+        peer = await room.client("phone")
+        await room.bus.send(NODE, [paced(broadcast(position, 0), 3600) for position in range(1, 6)])
+        await room.bus.send(NODE, [unicast("phone", 6, log_before=5)])
+        await room.settle()
+        assert topics(peer.unread()) == ["push/m1"], "one has room, and those behind it are left"
+        asked: list[int] = []
+
+        def due(session: Session, position: int) -> list[Pass]:
+            asked.append(position)
+            return []
+
+        monkeypatch.setattr(room.broadcasts._passes, "due", due)
+        await room.bus.send(NODE, [unicast("phone", position) for position in range(7, 20)])
+        await room.settle()
+        assert asked == []

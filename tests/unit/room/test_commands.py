@@ -15,6 +15,7 @@ from longline.mqtt.packets import Connack, Disconnect, Puback, Publish
 from longline.mqtt.reasons import ReasonCode
 from longline.register.memory import MemoryRegister
 from longline.register.port import Bind, Bound
+from longline.room.push.commands import LOOK_EVERY
 from longline.room.session.session import Session
 from longline.room.session.sessions import Sessions
 from tests.unit.room.running import NODE, RunningRoom, a_token, an_app
@@ -64,6 +65,47 @@ async def test_what_is_for_many_devices_lets_the_loop_serve_others_in_between() 
         await until(lambda: len(looked) == 20_000)
         watching.cancel()
         assert max(after - before for before, after in pairwise(between)) <= 1000
+
+
+async def test_one_app_s_many_deliveries_hold_up_no_other_s_few() -> None:
+    """Also those that come while the many are being carried out: the bus is read meanwhile."""
+    async with RunningRoom() as room:
+        known = unicast("tablet", 1)
+        (target,) = known.targets
+        looked: list[int] = []
+
+        def find(app: int, device: str) -> Session | None:
+            looked.append(app)
+            return None
+
+        room.commands._sessions = cast(Sessions, SimpleNamespace(find=find))
+        great = msgspec.structs.replace(known, targets=(target,) * 1000)
+        single = msgspec.structs.replace(known, app=8)
+        await room.bus.send(NODE, [*[great] * 5, single])
+        await until(lambda: len(looked) > 0)
+        assert 8 in looked[:501], "in the first turn of the loop"
+        await room.bus.send(NODE, [single])
+        before = len(looked)
+        await until(lambda: looked.count(8) == 2)
+        assert looked.index(8, before) < before + 1500
+        assert len(looked) < 5000, "the many were not through"
+        await until(lambda: len(looked) == 5002)
+
+
+async def test_what_is_read_ahead_is_bounded() -> None:
+    """The rest stays where it is, and who sends more than the bus holds waits."""
+    async with RunningRoom() as room:
+        known = unicast("tablet", 1)
+        (target,) = known.targets
+        room.commands._sessions = cast(Sessions, SimpleNamespace(find=lambda app, device: None))
+        great = msgspec.structs.replace(known, targets=(target,) * 1000)
+        await room.bus.send(NODE, [great] * 12)
+        await asyncio.sleep(0)
+        await room.bus.send(NODE, [great] * 3)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert room.bus.waiting(NODE) == 3
+        await until(lambda: room.bus.waiting(NODE) == 0)
 
 
 async def test_many_who_look_at_messages_let_the_loop_serve_others_in_between(
@@ -232,6 +274,31 @@ async def test_a_room_that_missed_the_news_finds_out_when_it_knows_that_it_misse
         await room.settle()
         assert new.over
         assert room.parts.counters.closed == {"key_rotated": 1, "app_deleted": 1}
+
+
+async def test_a_room_that_was_told_nothing_finds_out_by_itself_and_asks_no_oftener_than_it_must() -> None:
+    async with RunningRoom() as room:
+        peer = await room.client("phone")
+        room.store.known["news"] = ROTATED
+        room.run(room.commands.look())  # again and again, since pauses take no time here
+        await room.settle()
+        assert room.store.looked_up == ["news"]
+        room.parts.time += LOOK_EVERY
+        await room.settle()
+        assert peer.over
+        assert room.store.looked_up == ["news", "news"]
+        assert room.parts.counters.closed == {"key_rotated": 1}
+
+
+async def test_it_does_so_though_the_store_could_not_be_read_at_first() -> None:
+    async with RunningRoom() as room:
+        peer = await room.client("phone")
+        room.store.known["news"] = ROTATED
+        room.parts.time += LOOK_EVERY
+        room.store.faults["find_app"] = [Unavailable()]
+        room.run(room.commands.look())
+        await room.until(lambda: peer.over)
+        assert room.store.faults["find_app"] == []
 
 
 class HeldRegister(MemoryRegister):

@@ -296,7 +296,7 @@ def test_a_connection_that_dies_while_its_connect_waits_leaves_nothing_behind() 
 def test_the_address_of_a_counted_connection_is_given_back() -> None:
     room = RoomFixture()
     peer = room.peer()
-    peer.connection.extras.peer = "192.0.2.1"
+    peer.connection.extras.counted = "192.0.2.1"
     peer.wire.abort()
     assert peer.over
     assert room.released == ["192.0.2.1"]

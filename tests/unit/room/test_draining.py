@@ -32,6 +32,7 @@ class Exodus:
         self.others = True
         self.unreachable = False
         self.told: list[tuple[str, float]] = []
+        self.ways: dict[str, str] = {}
         self.lost: set[str] = set()
         self.asked: list[list[str]] = []
         self.draining = Draining(
@@ -56,8 +57,9 @@ class Exodus:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
-    def where(self, app: str, device: str) -> str | None:
+    def where(self, app: str, device: str, transport: str) -> str | None:
         assert app == "news"
+        self.ways[device] = transport
         self.told.append((device, self.clock.now()))
         return self.server
 
@@ -92,6 +94,17 @@ class Exodus:
 
     def told_within(self, start: float, end: float) -> int:
         return sum(start <= at < end for _, at in self.told)
+
+
+async def test_a_client_is_sent_to_where_it_can_come_in_as_it_has_come_in_here() -> None:
+    async with Exodus() as exodus:
+        peers = {way: exodus.room.client(way) for way in ("tcp", "tls", "wss")}
+        for way, peer in peers.items():
+            if way != "tcp":  # which nobody says of itself
+                peer.wire.told["transport"] = way
+        exodus.start(DrainPlan())
+        await exodus.pass_time(3.0)
+        assert exodus.ways == {"tcp": "tcp", "tls": "tls", "wss": "wss"}
 
 
 @pytest.mark.parametrize(("for_good", "reason"), [(False, 0x9C), (True, 0x9D)])

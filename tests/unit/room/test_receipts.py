@@ -7,7 +7,7 @@ from longline.flow.batcher import Retry
 from longline.model.ledger import State
 from longline.room.counters import RoomCounters
 from longline.room.push import receipts as module
-from longline.room.push.pace import BulkPace
+from longline.room.push.pace import LATE, BulkPace
 from longline.room.push.receipts import Receipts
 from longline.room.push.sent import SentPush
 from longline.telemetry.faults import Faults
@@ -23,9 +23,9 @@ class Office:
         monkeypatch.setattr(module, "RETRY", Retry(0, 0))
         self.store = Store()
         self.counters = RoomCounters()
-        self.receipts = Receipts(
-            self.store.inboxes, self.counters, Faults(), BulkPace(500), delay=0, limit=limit
-        )
+        self.monotonic = 0.0
+        self.pace = BulkPace(500, monotonic=lambda: self.monotonic)
+        self.receipts = Receipts(self.store.inboxes, self.counters, Faults(), self.pace, delay=0, limit=limit)
         self.now = 1_000_000
         room = RoomFixture()
         self.session = room.session("d")
@@ -136,6 +136,38 @@ async def test_a_push_that_stays_unacknowledged_is_noted_as_sent_after_a_second_
     await settle()
     assert office.committed() == [(1, State.PENDING)]
     assert office.store.settled[0][0].sent_at == 1_000_000
+    task.cancel()
+
+
+async def test_while_the_store_is_late_nothing_is_noted_that_may_yet_be_acknowledged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    office = Office(monkeypatch)
+    office.receipts.written(office.entry(1))
+    office.receipts.written(office.entry(2))
+    with office.pace.asking():
+        office.monotonic += LATE + 0.01  # and still no answer
+        office.now += module.NOTE_AFTER
+        office.receipts.tick()
+    office.receipts.acknowledged(office.entry(1))
+    task = await running(office)
+    assert office.committed() == [(1, State.ACKED)]
+    office.now += module.NOTE_LATE
+    office.receipts.tick()
+    await settle()
+    assert (2, State.PENDING) in office.committed()
+    task.cancel()
+
+
+async def test_receipts_that_all_come_at_once_are_given_to_the_store_little_by_little(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    office = Office(monkeypatch, limit=100_000)
+    for position in range(5000):
+        office.receipts.acknowledged(office.entry(position))
+    task = await running(office)
+    assert [len(batch) for batch in office.store.settled][:3] == [500, 1000, 2000]
+    assert len(office.committed()) == 5000
     task.cancel()
 
 

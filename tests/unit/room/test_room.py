@@ -181,7 +181,7 @@ async def test_a_suspended_room_serves_who_is_there_until_it_is_resumed() -> Non
 async def test_without_its_listener_a_room_serves_those_that_are_there() -> None:
     async with a_site() as site:
         inside = await site.let_in("phone")
-        site.room.close_listener()
+        site.room.close_listeners()
         with pytest.raises(ConnectionRefusedError):
             await site.connect("tablet")
         await site.bus.send("n1", [unicast("phone", 1)])
@@ -241,6 +241,17 @@ async def test_a_new_name_makes_no_exception_for_connections_of_an_old_secret() 
         await until(lambda: site.fenced == ["n1"], WITHIN)
         site.store.known["news"] = msgspec.structs.replace(an_app(), device_secret="x" * 32, generation=1)
         await site.room.rename("n1-again")
+        assert await phone.receive() == Disconnect(ReasonCode.NOT_AUTHORIZED)
+
+
+async def test_a_room_that_is_not_told_of_a_rotation_finds_out_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The center that could not tell it has answered with the new keys all the same."""
+    monkeypatch.setattr("longline.room.push.commands.LOOK_EVERY", 0.01)
+    async with a_site() as site:
+        phone = await site.let_in("phone")
+        site.store.known["news"] = msgspec.structs.replace(an_app(), device_secret="x" * 32, generation=1)
         assert await phone.receive() == Disconnect(ReasonCode.NOT_AUTHORIZED)
 
 

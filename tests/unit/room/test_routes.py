@@ -256,6 +256,18 @@ async def test_a_bus_that_fails_is_tried_again_for_what_is_to_be_acknowledged() 
         assert a.table.counters.messages_dropped == 1
 
 
+async def test_where_many_rooms_cannot_be_told_the_log_names_the_first() -> None:
+    async with Cluster() as cluster:
+        rooms = [await cluster.room(name) for name in "abcd"]
+        await cluster.settle()
+        for name in "bcd":
+            cluster.bus.faults[name] = [Unavailable("not now")]
+        with structlog.testing.capture_logs() as logs:
+            await rooms[0].subscriber("t")
+            await cluster.pass_time(1)
+        assert [entry["to"] for entry in logs if entry["event"] == "routes_not_told"] == ["b"]
+
+
 async def test_what_was_for_a_room_that_is_gone_meanwhile_is_settled() -> None:
     async with Cluster() as cluster:
         a, b = await cluster.room("a"), await cluster.room("b")

@@ -45,7 +45,7 @@ class CutOff:
     ) -> None:
         await self.back_in_reach()
 
-    def _where(self, app: str, device: str) -> str | None:
+    def _where(self, app: str, device: str, transport: str) -> str | None:
         assert app == "news"
         self.gone.append(device)
         return "10.0.0.2:1884"

@@ -25,11 +25,14 @@ from longline.register.memory import MemoryRegister
 from longline.saver.bundle import Durability
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Cursor
+from longline.saver.port.queues import Step
 from longline.saver.sql import broadcasts, database, engine, events, inboxes, messages, routing
 from longline.saver.sql.broadcasts import BroadcastLedger
 from longline.saver.sql.database import Database, Value
 from longline.saver.sql.engine import SqliteSaver
+from longline.saver.sql.sessions import SqlSessions
 from tests.contract.engines import EVENTS, SAVERS, Opened
+from tests.contract.saver.kept import Kept, a_will
 from tests.contract.saver.test_ledgers import check_any_sequence
 from tests.contract.saver.test_retained import Retained
 from tests.contract.store_fixture import MINUTE, StoreFixture
@@ -221,10 +224,10 @@ async def test_no_statement_scans_a_table(store: StoreFixture, monkeypatch: pyte
 
 
 def small(step: str) -> bool:
-    """Whether a step walks through what the request brought, a page of rows, or the apps being removed."""
-    return (
-        re.search(r"VIRTUAL TABLE|SCAN (\(subquery|page\b|apps USING INDEX apps_deleted)", step) is not None
-    )
+    """Whether a step walks through what the request brought, what was found on the way, a page of rows, or
+    the first of the apps and sessions being removed."""
+    walks = r"VIRTUAL TABLE|SCAN (\(subquery|page\b|walk\b|remains\b|apps USING INDEX apps_deleted)"
+    return re.search(walks, step) is not None
 
 
 async def everything(store: StoreFixture) -> None:
@@ -274,6 +277,7 @@ async def everything(store: StoreFixture) -> None:
     await saver.devices.count(store.app)
     await saver.devices.ban(store.app, "a", 1)
     await saver.devices.delete(store.app, "c", store.now)
+    await sessions(Kept(store))
     app = await saver.apps.find("news")
     assert app is not None
     await saver.apps.update(app, app)
@@ -284,6 +288,36 @@ async def everything(store: StoreFixture) -> None:
     await saver.apps.delete(store.app)
     await store.pass_time(0)
     await saver.expiry.next_due()
+
+
+async def sessions(kept: Kept) -> None:
+    """What is asked of sessions that are kept, and of their queues."""
+    sender = await kept.open("sender", will=a_will(delay=5))
+    readers = [await kept.subscribed(name, "x/#", "x/+", "y") for name in ("r1", "r2", "r3")]
+    await kept.subscribe(readers[0], "y", 1)
+    await kept.unsubscribe(readers[0], "y")
+    await kept.sessions.wanted([kept.store.app])
+    for n in range(3):
+        await kept.send(kept.publication("x/y", qos=2, ttl=MINUTE), received=kept.received(sender, n + 1))
+    await kept.complete(sender, 1)
+    await kept.texts(readers[0])
+    for step in Step:
+        await kept.settle(readers[0], step + 1, step)
+    await kept.keep(sender, sender.epoch + 1, "n2")
+    await kept.abandon("n2", limit=10)
+    for name, clean in (("sender", False), ("r1", True), ("r2", False)):
+        session = await kept.open(name, clean=clean, expires_in=60, will=a_will())
+        await kept.close(session, will=name != "r2")
+    await kept.close(readers[2], expires_in=0)
+    kept.store.now += MINUTE
+    await kept.sweep()
+    await kept.said()
+    await kept.due()
+    assert isinstance(kept.sessions, SqlSessions)
+    await kept.sessions.nodes()
+    await kept.store.saver.expiry.next_due()
+    await kept.clear()
+    await kept.open("left", will=a_will())
 
 
 async def test_the_write_ahead_log_is_bounded(store: StoreFixture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -439,20 +473,16 @@ def test_records_read_back_as_they_were_packed() -> None:
     (row,) = connection.execute(inboxes.GIVEN, (apsw.carray((record,)),))
     assert row == (2**62, 2**61, int(State.DROPPED), 10**13, 10**14, "grün")
     name = "grün".encode()
-    records = (
-        events.EVENT % (2**32, 2**62, True, len(name), name, b"\x00\xff"),
-        events.EVENT % (2**32, 5, False, 0, b"", b"\x00\xff"),
-    )
-    sql = events.INSERT.replace("INSERT INTO events (app, n, past, device, body)", "")
-    assert list(connection.execute(sql, (apsw.carray(records),))) == [
-        (2**32, 2**62, 1, "grün", b"\x00\xff"),
-        (2**32, 5, 0, None, b"\x00\xff"),
-    ]
-    standings = tuple(events.STANDING % (2**32, 2**62, len(name), name, data) for data in (b"", b"{}"))
-    sql = events.STAND.replace("INSERT OR REPLACE INTO standings (app, n, device, data)", "")
+    key = events.KEY % (2**32, 2**62)
+    sql = events.INSERT.replace("INSERT INTO events (app, n, body)", "")
+    rows = connection.execute(sql, (apsw.carray((key + b"\x00\xff",)),))
+    assert list(rows) == [(2**32, 2**62, b"\x00\xff")]
+    standings = tuple(events.STANDING % (key, len(data), data, name) for data in (b"", b"{}"))
+    sql = events.STAND.replace("INSERT INTO standings (app, device, n, data)", "")
+    sql = sql[: sql.index("WHERE true")]
     assert list(connection.execute(sql, (apsw.carray(standings),))) == [
-        (2**32, 2**62, "grün", None),
-        (2**32, 2**62, "grün", b"{}"),
+        (2**32, "grün", 2**62, None),
+        (2**32, "grün", 2**62, b"{}"),
     ]
     connection.close()
 

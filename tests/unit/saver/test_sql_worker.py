@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from longline.errors import AppNotFound, Overloaded, Unavailable
-from longline.saver.sql.worker import Job, Worker, by_operation, perform
+from longline.saver.sql.worker import Job, Later, Worker, by_operation, perform
 
 
 def double(calls: list[int]) -> list[int]:
@@ -57,6 +57,33 @@ async def test_a_group_is_closed_when_it_is_heavy_enough() -> None:
     await asyncio.gather(first, *rest)
     assert gate.groups == [1, 2, 2, 2]
     await worker.close()
+
+
+async def test_a_call_that_is_served_in_part_goes_on_before_all_others() -> None:
+    served: list[int] = []
+
+    def one_at_a_time(calls: list[list[int]]) -> list[int | Later]:
+        """Takes one number of all the calls, and answers a call when it has all of its."""
+        left = 1
+        answers: list[int | Later] = []
+        for numbers in calls:
+            taken, rest = numbers[:left], numbers[left:]
+            left -= len(taken)
+            served.extend(taken)
+            answers.append(Later(rest) if rest else len(served))
+        return answers
+
+    gate = Gate()
+    worker, first = await held(gate)
+    calls = [worker.call(one_at_a_time, numbers) for numbers in ([1, 2, 3], [4], [5, 6])]
+    gate.opened.set()
+    closing = asyncio.create_task(worker.close())  # what is under way is finished
+    assert await asyncio.gather(*calls) == [3, 4, 6]
+    assert served == [1, 2, 3, 4, 5, 6]
+    assert gate.groups == [1, 3, 3, 3, 2, 1, 1]
+    await closing
+    assert await first == 0
+    assert worker.waiting == 0
 
 
 async def test_a_full_queue_refuses_and_goes_on() -> None:

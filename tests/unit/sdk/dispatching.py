@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -14,7 +15,8 @@ class ScriptedDispatcher:
     `asked` has the parameters of each request, `paths` the path. `mute`: it takes requests and never answers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.status = 200
         self.body = b""
         self.headers = ""
@@ -27,7 +29,7 @@ class ScriptedDispatcher:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}"
 
     def say(
         self,
@@ -59,7 +61,7 @@ class ScriptedDispatcher:
         self.body = json.dumps({"error": {"code": code, "message": "said the test", "details": []}}).encode()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

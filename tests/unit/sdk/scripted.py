@@ -1,6 +1,7 @@
 """A room that says what the test tells it to, on a real socket."""
 
 import asyncio
+import ssl
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -64,17 +65,18 @@ class Peer:
 
 
 class ScriptedRoom:
-    """Listens; `accept` gives the connections in their order."""
+    """Listens, with `tls` where that is given; `accept` gives the connections in their order."""
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    def __init__(self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
         self._host = host
+        self._tls = tls
         self._peers: asyncio.Queue[Peer] = asyncio.Queue()
         self._all: list[Peer] = []
         self._server: asyncio.Server | None = None
         self.port = 0
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accepted, self._host, 0)
+        self._server = await asyncio.start_server(self._accepted, self._host, 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -9,7 +9,8 @@ from typing import Self
 from hiredis import Reader
 
 Words = list[bytes]
-INFO = b"run_id:1\r\nredis_version:7.0.15\r\nrole:master\r\ncluster_enabled:0\r\nloading:0\r\n"
+INFO = b"run_id:%b\r\nredis_version:7.0.15\r\nrole:master\r\ncluster_enabled:%d\r\nloading:0\r\n"
+Slots = Callable[[], list[tuple[range, int]]]
 
 
 def bulk(text: bytes) -> bytes:
@@ -22,22 +23,33 @@ class ScriptedServer:
     When it raises a `ConnectionError`, the connection breaks after the replies before it.
 
     The greeting, PING and loading scripts are answered as any server does. `chunks` are the commands that
-    were read at once; `said` all but the greeting.
+    were read at once; `said` all but the greeting. `run` is the process that it says it is.
+
+    `slots` makes it one of a Cluster: what it says of who has which, each by the port of a server here.
     """
 
-    def __init__(self, answer: Callable[[Words], bytes | None]) -> None:
+    def __init__(self, answer: Callable[[Words], bytes | None], slots: Slots | None = None) -> None:
         self.answer = answer
+        self.slots = slots
+        self.run = b"1"
         self.chunks: list[list[Words]] = []
         self.said: list[Words] = []
         self.connections = 0
         self.seen: Counter[bytes] = Counter()
         self._writers: list[asyncio.StreamWriter] = []
+        self._awake = asyncio.Event()
+        self._awake.set()
         self._server: asyncio.Server | None = None
 
     @property
-    def url(self) -> str:
+    def port(self) -> int:
         assert self._server is not None
-        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 24)
@@ -48,14 +60,21 @@ class ScriptedServer:
     ) -> None:
         assert self._server is not None
         self._server.close()
+        self.resume()
         self.cut()
         await self._server.wait_closed()
 
-    def cut(self) -> None:
-        """Breaks all connections."""
-        for writer in self._writers:
+    def cut(self, number: int | None = None) -> None:
+        """Breaks all connections, or one, by the order in which they came."""
+        for writer in self._writers if number is None else [self._writers[number]]:
             writer.transport.abort()
-        self._writers.clear()
+
+    def pause(self) -> None:
+        """Hangs, as a process that is stopped: what comes from now on is done when it goes on."""
+        self._awake.clear()
+
+    def resume(self) -> None:
+        self._awake.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -63,6 +82,7 @@ class ScriptedServer:
         parser = Reader()
         try:
             while data := await reader.read(1 << 20):
+                await self._awake.wait()
                 parser.feed(data)
                 chunk = []
                 while isinstance(words := parser.gets(), list):
@@ -82,7 +102,9 @@ class ScriptedServer:
             case [b"CLIENT" | b"AUTH", *_]:
                 return b"+OK\r\n"
             case [b"INFO"]:
-                return bulk(INFO)
+                return bulk(INFO % (self.run, self.slots is not None))
+            case [b"CLUSTER", b"SLOTS"] if self.slots is not None:
+                return self._map(self.slots())
             case [b"CONFIG", *_]:
                 return b"*0\r\n"
             case [b"PING"]:
@@ -93,3 +115,10 @@ class ScriptedServer:
                 return bulk(b"64")
         self.said.append(words)
         return self.answer(words)
+
+    def _map(self, slots: list[tuple[range, int]]) -> bytes:
+        rows = [
+            b"*3\r\n:%d\r\n:%d\r\n*2\r\n" % (each[0], each[-1]) + bulk(b"127.0.0.1") + b":%d\r\n" % port
+            for each, port in slots
+        ]
+        return b"*%d\r\n" % len(rows) + b"".join(rows)

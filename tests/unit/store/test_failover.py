@@ -2,8 +2,8 @@
 
 Every call is answered, or is `Unavailable` by its deadline; what was answered is there (where a failover
 could lose what the replica had not got yet, calls wait for it); and each tag's calls arrive in the order
-given, however often some of them are repeated, unless one came back, refused for the moment or lost with its
-server, while others of its tag were on their way behind it.
+given, however often some of them are repeated, unless one came back, refused for the moment, while others of
+its tag were on their way behind it.
 """
 
 import asyncio
@@ -105,13 +105,8 @@ class Load:
 
 
 @asynccontextmanager
-async def load(
-    store: Store, within: float = TIMEOUT, *, durable: bool = False, ordered: bool = True
-) -> AsyncIterator[Load]:
-    """Calls all the time inside; judged at the end. `within` is what the store gives each.
-
-    `ordered`: whether their order is judged, too.
-    """
+async def load(store: Store, within: float = TIMEOUT, *, durable: bool = False) -> AsyncIterator[Load]:
+    """Calls all the time inside; judged at the end. `within` is what the store gives each."""
     load = Load(store, durable)
     hold = Server._hold
 
@@ -135,7 +130,7 @@ async def load(
     assert load.slowest < within + durable * WAIT + TOLERANCE
     for tag in TAGS:
         arrived = await arrivals(store, tag)
-        assert not ordered or load.overtaken_without_cause(tag, arrived) == []
+        assert load.overtaken_without_cause(tag, arrived) == []
         assert set(load.answered[tag]) <= set(arrived)
     assert store.statistics()["waiting"] == store.statistics()["waiting_bytes"] == 0
 
@@ -214,10 +209,7 @@ async def test_a_master_that_is_killed_and_replaced(directory: Path, open_store:
 async def test_a_master_that_hangs_is_replaced_and_comes_back(directory: Path, open_store: Open) -> None:
     async with RedisCluster(directory) as cluster:
         store = await open_store(cluster.url, timeout=TIMEOUT, wait_replicas=1, wait_timeout=WAIT)
-        # Of what the hanging master had carried out and not copied, some has been found behind what was given
-        # seconds later: it seems to be given back to that master, whose slots have gone to another by then.
-        # Their order is not judged.
-        async with load(store, durable=True, ordered=False):
+        async with load(store, durable=True):
             master = cluster.master_of(TAGS[0])
             master.pause()
             try:

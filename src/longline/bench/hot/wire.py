@@ -17,8 +17,10 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from ssl import SSLObject
 from typing import Final
 
+from longline.bench.hot.cipher import Cipher
 from longline.bench.hot.histogram import LatencyHistogram
 
 READABLE: Final = select.EPOLLIN
@@ -35,6 +37,7 @@ GREETING: Final = 1
 SUBSCRIBING: Final = 2
 LIVE: Final = 3
 CLOSED: Final = 4
+SHAKING: Final = -1
 
 CONNACK: Final = 0x20
 PUBLISH: Final = 0x30
@@ -164,7 +167,7 @@ class Channel:
         waiting = self.outbox
         self.outbox = b""
         self.poller.epoll.modify(self.fd, READABLE)
-        self.write(waiting)
+        self.put(waiting)
 
     def on_readable(self) -> None:
         recv = self.recv
@@ -179,6 +182,9 @@ class Channel:
         if not data:
             self.fail("closed by peer")
             return
+        data = self.clear(data)
+        if not data:
+            return
         if self.carry:
             data = self.carry + data
             self.carry = b""
@@ -186,8 +192,16 @@ class Channel:
         if used < len(data):
             self.carry = data[used:]
 
+    def clear(self, data: bytes) -> bytes:
+        """What has arrived, as `consume` is to see it."""
+        return data
+
     def write(self, data: bytes) -> None:
-        """Sends `data` now, or as much as the socket takes; the rest waits in the outbox.
+        """Sends `data`."""
+        self.put(data)
+
+    def put(self, data: bytes) -> None:
+        """Gives the socket `data` now, or as much as it takes; the rest waits in the outbox.
 
         The outbox needs no bound of its own: every caller sends within a window that the peer opens.
         """
@@ -237,9 +251,10 @@ class Channel:
 
 
 class Handshakes:
-    """What became of a set of clients that were to connect."""
+    """What became of a set of clients that were to connect; over TLS where they have a `cipher`."""
 
-    def __init__(self) -> None:
+    def __init__(self, cipher: Cipher | None = None) -> None:
+        self.cipher: Cipher | None = cipher
         self.pending: int = 0
         self.live: int = 0
         self.lost: int = 0
@@ -263,6 +278,7 @@ class LoadClient(Channel):
         self.then: bytes = then
         self.phase: int = DIALLING
         self.dialled_at: int = 0
+        self.tls: SSLObject | None = None
 
     def open(self, address: tuple[str, int], source: str) -> None:
         """Starts the handshake; `handshakes` hears of its end."""
@@ -271,8 +287,47 @@ class LoadClient(Channel):
         self.dial(address, source)
 
     def connected(self) -> None:
+        cipher = self.handshakes.cipher
+        if cipher is not None:
+            self.phase = SHAKING
+            self.tls = cipher.begin()
+            self.shake(cipher, b"")
+            return
         self.phase = GREETING
         self.write(self.hello)
+
+    def shake(self, cipher: Cipher, data: bytes) -> bytes:
+        """Goes on with the handshake of TLS, and greets at its end; what has come behind it."""
+        tls = self.tls
+        assert tls is not None
+        try:
+            over = cipher.shake(tls, data)
+            self.put(cipher.take())
+            if not over:
+                return b""
+            self.phase = GREETING
+            self.write(self.hello)
+            return cipher.clear(tls, b"") if cipher.incoming.pending else b""
+        except OSError as error:
+            cipher.take()
+            self.fail(reason_of(error))
+            return b""
+
+    def clear(self, data: bytes) -> bytes:
+        cipher, tls = self.handshakes.cipher, self.tls
+        if cipher is None or tls is None:
+            return data
+        if self.phase == SHAKING:
+            return self.shake(cipher, data)
+        try:
+            return cipher.clear(tls, data)
+        except OSError as error:
+            self.fail(reason_of(error))
+            return b""
+
+    def write(self, data: bytes) -> None:
+        cipher, tls = self.handshakes.cipher, self.tls
+        self.put(data if cipher is None or tls is None else cipher.cover(tls, data))
 
     def consume(self, data: bytes) -> int:
         if self.phase == LIVE:

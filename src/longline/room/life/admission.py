@@ -45,6 +45,7 @@ from longline.telemetry.faults import Faults
 
 YIELD_EVERY: Final = 32  # tokens verified before the loop may serve others: under a millisecond
 PLACE: Final = "room.admission"
+SUCCESS: Final = ReasonCode.SUCCESS  # looked up once: a member of an enum costs more than it seems
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
@@ -114,7 +115,7 @@ class Admission:
             refuse(client, Unavailable("this node takes no clients now"))
         elif self._turn.pressed:
             refuse(client, Overloaded("the stores do not keep up"))
-        elif self.waiting() >= self._settings.connect_queue:
+        elif len(self._entrance) >= self._settings.connect_queue:
             refuse(client, Overloaded("too many CONNECTs are waiting"))
         else:
             self._entrance.add(client, packet)
@@ -158,13 +159,17 @@ class Admission:
                 await self._serve([asking])
 
     async def _identify(self, batch: Sequence[Asking]) -> list[Caller]:
-        await self._authority.look_up(packet for _, packet in batch)
+        apps = await self._authority.look_up([packet for _, packet in batch])
         began = self._clock()
         callers = []
         for done, (client, packet) in enumerate(batch, 1):
             if client.transport is not None:
                 try:
-                    app, device = await self._authority.identify(packet)
+                    app = apps.get(packet.username)
+                    if app is None:
+                        app = await self._authority.find(packet, client.certificate)
+                        apps = {}  # any may have changed meanwhile
+                    device = self._authority.identify(packet, app, client.certificate)
                     if self._came_later(app.number, device, client):
                         client.close(ReasonCode.SESSION_TAKEN_OVER, "taken_over")
                     else:
@@ -173,6 +178,7 @@ class Admission:
                     self._refuse(client, error)
             if done % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
+                apps = await self._authority.look_up([packet for _, packet in batch[done:]])
         self._entrance.portion.took(self._clock() - began)
         return callers
 
@@ -190,13 +196,16 @@ class Admission:
             self._register.bind,
             [Bind(caller.app.number, caller.device, self._node, now) for caller in callers],
         )
-        for name in {caller.app.app for caller in callers}:
+        names = {caller.app.app for caller in callers}
+        for name in names:
             if self._apps.remembered(name) is None:  # it was changed while we bound these
                 with suppress(LonglineError):
                     await self._apps.find(name)
+        # However old that is by now: it was looked up, or looked at, for this portion.
+        apps = {name: self._apps.latest(name) for name in names}
         opened = []
         for caller, bound in zip(callers, bounds, strict=True):
-            session = self._open(caller, bound)
+            session = self._open(caller, bound, apps[caller.app.app])
             if session is not None:
                 opened.append((caller, session))
         if not opened:
@@ -226,14 +235,14 @@ class Admission:
                 return [error]
         return [answer for item in batch for answer in await self._ask(call, [item])]
 
-    def _open(self, caller: Caller, bound: Bound | Exception) -> Session | None:
+    def _open(self, caller: Caller, bound: Bound | Exception, known: App | None) -> Session | None:
         """Puts the session into the index, in place of an older one of the same device."""
         client = caller.client
         if isinstance(bound, Exception):
             self._refuse(client, bound)
             return None
         try:
-            session = self._session(caller, bound.binding.epoch)
+            session = self._session(caller, bound.binding.epoch, known)
             self._sessions.open(session)
             if client.transport is None:  # it went while we bound it
                 self._sessions.end(session)
@@ -246,14 +255,13 @@ class Admission:
             return None
         return session
 
-    def _session(self, caller: Caller, epoch: int) -> Session:
+    def _session(self, caller: Caller, epoch: int, known: App | None) -> Session:
         packet, app = caller.packet, caller.app
         window = self._settings.inflight_window
-        receive_maximum = get_int(packet.properties, PropertyId.RECEIVE_MAXIMUM)
-        if receive_maximum is not None:
-            window = min(window, receive_maximum)
-        # However old that is by now: it was looked up, or looked at, for this portion.
-        known = self._apps.latest(app.app)
+        if packet.properties is not None:
+            receive_maximum = get_int(packet.properties, PropertyId.RECEIVE_MAXIMUM)
+            if receive_maximum is not None:
+                window = min(window, receive_maximum)
         if known is None:
             raise Unavailable("the app is being changed")
         if known.number != app.number:
@@ -310,7 +318,7 @@ class Admission:
         packet, settings = caller.packet, self._settings
         granted = min(packet.keep_alive or settings.default_keep_alive, settings.max_keep_alive)
         if packet.version != MQTT_5_0:
-            return granted, Connack(False, ReasonCode.SUCCESS)
+            return granted, Connack(False, SUCCESS)
         properties: Properties = {
             PropertyId.RECEIVE_MAXIMUM: settings.receive_maximum,
             PropertyId.RETAIN_AVAILABLE: 1,
@@ -327,7 +335,7 @@ class Admission:
             properties[PropertyId.SERVER_KEEP_ALIVE] = granted
         if not packet.client_id:
             properties[PropertyId.ASSIGNED_CLIENT_IDENTIFIER] = caller.device
-        return granted, Connack(False, ReasonCode.SUCCESS, properties)
+        return granted, Connack(False, SUCCESS, properties)
 
 
 def refuse(client: ClientConnection, error: LonglineError) -> None:

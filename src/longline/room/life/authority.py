@@ -1,9 +1,9 @@
-"""Who a CONNECT is from: which app, which device, and whether the token says so."""
+"""Who a CONNECT is from: which app, which device, and whether the token or the certificate says so."""
 
 import asyncio
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 from urllib.parse import quote
 
@@ -14,6 +14,7 @@ from longline.mqtt.codec import payload_is_as_declared
 from longline.mqtt.packets import Connect
 from longline.mqtt.properties import AUTHENTICATION_METHOD
 from longline.mqtt.reasons import ReasonCode
+from longline.room.life.certified import certificate_of
 from longline.room.life.tokens import token_device
 from longline.saver.app_cache import AppCache
 
@@ -30,45 +31,78 @@ class Authority:
         self.anonymous_app = anonymous_app
         self._apps = apps
 
-    async def look_up(self, packets: Iterable[Connect]) -> None:
-        """Has the apps learned of that are not known yet, in one read for all that these name."""
-        names = {packet.username or "" for packet in packets}
-        unknown = [name for name in names if valid_app_name(name) and self._apps.remembered(name) is None]
-        if len(unknown) > 1:
-            # What fails here fails again, and is answered, in `identify`.
-            await asyncio.gather(*map(self._apps.find, unknown), return_exceptions=True)
+    async def look_up(self, packets: Iterable[Connect]) -> dict[str | None, App]:
+        """The apps that these name and that are known, by user name. They hold until something is awaited.
 
-    async def identify(self, packet: Connect) -> tuple[App, str]:
-        """The app and the device's name. Raises the LonglineError that the client is refused with."""
-        will = packet.will
-        if will is not None:
-            if not payload_is_as_declared(will.payload, will.properties):  # section 3.1.3.2.3
-                raise WillNotAsDeclared("the will is not the text that it says it is")
-            raise NotSupported("wills are not supported yet")
-        if packet.properties is not None and AUTHENTICATION_METHOD in packet.properties:
-            raise UnknownMethod("no authentication method but user name and password")
+        Of those that are not known yet is learned, in one read for all of them.
+        """
+        names = {packet.username for packet in packets}
+        known = self._known(names)
+        unknown = [name for name in names if name not in known and name and valid_app_name(name)]
+        if len(unknown) > 1:
+            # What fails here fails again, and is answered, in `find`.
+            await asyncio.gather(*map(self._apps.find, unknown), return_exceptions=True)
+            known = self._known(names)
+        return known
+
+    def _known(self, names: Iterable[str | None]) -> dict[str | None, App]:
+        known: dict[str | None, App] = {}
+        for name in names:
+            app = self._apps.remembered(name) if name else None
+            if app is not None:
+                known[name] = app
+        return known
+
+    async def find(self, packet: Connect, certificate: Callable[[], object] = lambda: None) -> App:
+        """The app of a CONNECT, where that is not known by its user name.
+
+        Raises what the client is refused with. `certificate` gives what `ssl` tells of the one that the
+        client has shown: who has a token is not asked for it.
+        """
+        refuse_unsupported(packet)
         name = packet.username
-        anonymous = not name and self.anonymous_app is not None
-        if anonymous:
-            name = self.anonymous_app
+        if not name:
+            shown = None if packet.password else certificate_of(certificate())
+            name = self.anonymous_app if shown is None else shown.app
         if not name:
             raise BadToken("no app: the user name of CONNECT must be one")
         app = await self._apps.find(name)
         if app is None:
             raise AppNotFound
+        return app
+
+    def identify(self, packet: Connect, app: App, certificate: Callable[[], object] = lambda: None) -> str:
+        """The device's name, in the app that CONNECT names. Raises what the client is refused with."""
+        refuse_unsupported(packet)
+        name = packet.username
         device = packet.client_id
-        if anonymous:
+        shown = None if packet.password else certificate_of(certificate())
+        if not name and shown is None:  # and welcome all the same, for there is an app
             device = anonymous_name(device or uuid.uuid4().hex)
         else:
-            subject = token_device(app, packet.password)
-            device = device or subject
-            if device != subject:
-                raise BadToken("the token was made for another device than the client identifier")
-            if name == self.anonymous_app and device.startswith(ANONYMOUS):
+            if shown is not None and app.client_certificates:
+                device = shown.device(app, device)
+            else:
+                subject = token_device(app, packet.password)
+                device = device or subject
+                if device != subject:
+                    raise BadToken("the token was made for another device than the client identifier")
+            if app.app == self.anonymous_app and device.startswith(ANONYMOUS):
                 raise BadDevice("such names are those of clients without credentials here")
         if not valid_device_name(device):
             raise BadDevice("the client identifier is not a valid device name")
-        return app, device
+        return device
+
+
+def refuse_unsupported(packet: Connect) -> None:
+    """Raises what a CONNECT is refused with that asks for what is not offered."""
+    will = packet.will
+    if will is not None:
+        if not payload_is_as_declared(will.payload, will.properties):  # section 3.1.3.2.3
+            raise WillNotAsDeclared("the will is not the text that it says it is")
+        raise NotSupported("wills are not supported yet")
+    if packet.properties is not None and AUTHENTICATION_METHOD in packet.properties:
+        raise UnknownMethod("no authentication method but user name and password")
 
 
 def anonymous_name(client_id: str) -> str:

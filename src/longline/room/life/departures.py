@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from longline.flow.batcher import Batcher, Retry
+from longline.flow.line import Portion
 from longline.model.times import wall_clock
 from longline.register.port import Register, Unbind
 from longline.room.counters import RoomCounters
@@ -13,7 +14,9 @@ from longline.room.session.session import UNKNOWN, Gone, Session
 from longline.saver.port.inboxes import Cursor, InboxStore
 from longline.telemetry.faults import Faults
 
-BATCH: Final = 1000
+MOST: Final = 1000  # sessions taken out together
+LEAST: Final = 32
+TARGET: Final = 0.5  # s that the stores may take for them
 RETRY: Final = Retry(0.5, 0.5)
 SESSIONS: Final = 1 << 30  # more than a process can have
 
@@ -40,7 +43,12 @@ class Departures:
         self._register = register
         self.linger = linger
         self._gone: Batcher[tuple[Session, int]] = Batcher(  # and when, in ms
-            "room.departures", self._take_out, faults=faults, limit=SESSIONS, batch=BATCH, retry=RETRY
+            "room.departures",
+            self._take_out,
+            faults=faults,
+            limit=SESSIONS,
+            batch=Portion(MOST, LEAST, TARGET),
+            retry=RETRY,
         )
         self._nobody = asyncio.Event()  # set whenever the last session has ended
 

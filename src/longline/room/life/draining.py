@@ -85,8 +85,8 @@ class Draining:
     """One for a room.
 
     `node` names this node. `others` says whether another room takes clients now. `where` names the server, as
-    `host:port`, that a client, by the names of its app and device, should go to; None where it should come
-    back by the address that it knows.
+    `host:port`, that a client, by the names of its app and device and the transport that it came by, should
+    go to; None where it should come back by the address that it knows.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Draining:
         services: Services,
         register: Register,
         others: Callable[[], bool],
-        where: Callable[[str, str], str | None],
+        where: Callable[[str, str, str], str | None],
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Callable[[], float] = random_module.random,
@@ -278,8 +278,9 @@ class Draining:
         if not session.device.startswith(ANONYMOUS):  # else it comes back by another name
             self._watch.add(session.tenant.app, session.device, now)
         reason = ReasonCode.SERVER_MOVED if self._plan.for_good else ReasonCode.USE_ANOTHER_SERVER
-        server = self._where(session.tenant.name, session.device)
-        attachment.outlet.move(reason, server, int(self._random() * self._plan.jitter * 1000))
+        outlet = attachment.outlet
+        server = self._where(session.tenant.name, session.device, outlet.came_by)
+        outlet.move(reason, server, int(self._random() * self._plan.jitter * 1000))
 
     async def _close_rest(self) -> None:
         self._services.redirect = self._where if self._others() else None

@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from longline.flow.line import Line, Portion
+from longline.flow.unread import unread
 from longline.mqtt.packets import Connect
 from longline.mqtt.reasons import ReasonCode
 from longline.room.counters import RoomCounters
 from longline.room.session.client import ClientConnection
-from longline.room.wire.unread import unread
 
 MOST: Final = 256  # CONNECTs worked on together
 LEAST: Final = 16  # the same, in a process that gets hardly any work done
@@ -74,7 +74,7 @@ class Entrance:
             now = self._clock()
             portion = []
             for asking, came in self._line.take(now, self.portion.size):
-                self._counters.connect_wait.observe(max(0.0, now - came))
+                self._counters.connect_wait.observe(now - came)
                 portion.append(asking)
             there = still_there(portion)
             if there:
@@ -104,25 +104,30 @@ def still_there(portion: Sequence[Asking]) -> list[Asking]:
     send nothing else.
     """
     poll = select.poll()
-    handles = []
-    for client, _ in portion:
-        transport = client.transport
-        peer = transport.get_extra_info("socket") if transport is not None else None
-        handle = peer.fileno() if peer is not None else -1
-        handles.append(handle)
-        if handle >= 0:
-            poll.register(handle, select.POLLRDHUP)
-    gone = {handle for handle, _ in poll.poll(0)}
     there = []
-    for asking, handle in zip(portion, handles, strict=True):
+    handles = []
+    for asking in portion:
+        transport = asking[0].transport
+        if transport is not None:
+            there.append(asking)
+            peer = transport.get_extra_info("socket")
+            handle = peer.fileno() if peer is not None else -1
+            handles.append(handle)
+            if handle >= 0:
+                poll.register(handle, select.POLLRDHUP)
+    gone = {handle for handle, _ in poll.poll(0)}
+    if not gone:
+        return there
+    waiting = []
+    for asking, handle in zip(there, handles, strict=True):
         client, _ = asking
         if handle in gone and not says_more(client):
             # Its transport is not read from meanwhile, and would not notice.
             client.wire.counters.closed.add("hung_up")
             client.abort()
-        elif client.transport is not None:
-            there.append(asking)
-    return there
+        else:
+            waiting.append(asking)
+    return waiting
 
 
 def says_more(client: ClientConnection) -> bool:

@@ -46,7 +46,8 @@ class Shedding:
     is let in meanwhile.
 
     `others` says whether there are rooms elsewhere; `where` names one, as `host:port`, for a client by the
-    names of its app and device, or None where it should come back by the address that it knows.
+    names of its app and device and the transport that it came by, or None where it should come back by the
+    address that it knows.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Shedding:
         admission: Admission,
         *,
         others: Callable[[], bool],
-        where: Callable[[str, str], str | None],
+        where: Callable[[str, str, str], str | None],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Callable[[], float] = random_module.random,
     ) -> None:
@@ -136,4 +137,5 @@ class Shedding:
             self._gone.add((app, device))
         self._counters.shed += 1
         after = int(self._random() * JITTER * 1000)
-        attachment.outlet.move(ReasonCode.USE_ANOTHER_SERVER, self._where(app, device), after)
+        outlet = attachment.outlet
+        outlet.move(ReasonCode.USE_ANOTHER_SERVER, self._where(app, device, outlet.came_by), after)

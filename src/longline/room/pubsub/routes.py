@@ -92,7 +92,7 @@ class RouteTable:
         self._parting: dict[Change, None] = {}  # the same, for longer
         self._tell: dict[str, None] = {}  # who is to be told the whole table
         self._ask: dict[str, None] = {}  # who is to be asked for theirs
-        self._untold: set[str] = set()  # who could not be told, and whom the log has
+        self._untold: set[str] = set()  # who could not be told
         self._patient: list[tuple[Publisher, Suback]] = []
         self._telling = False
         self._news = asyncio.Event()
@@ -332,11 +332,14 @@ class RouteTable:
             sending.cancel()
 
     def _not_told(self, name: str, code: str, reason: str) -> None:
-        """It is told everything, by the next look at the latest."""
+        """It is told everything, by the next look at the latest.
+
+        The log has the first: of many rooms, each may have such trouble with each other.
+        """
         self._tell[name] = None
-        if name not in self._untold:
-            self._untold.add(name)
+        if not self._untold:
             log.warning("routes_not_told", to=name, code=code, error=reason)
+        self._untold.add(name)
 
     def _everything(self) -> list[Change]:
         """All filters announced, as of this moment: to be taken in one go, or a change could slip through."""

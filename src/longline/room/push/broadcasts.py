@@ -147,15 +147,21 @@ class Broadcasts:
         """Whether there is anything that `bring` may have to write."""
         return bool(self._passes.of(app)) or app in self._left
 
-    def bring(self, session: Session, position: int, now: int) -> None:
-        """Writes to a session the broadcasts that go before what is at this position of its inbox or log."""
+    def bring(self, session: Session, position: int, now: int) -> int:
+        """Writes to a session the broadcasts that go before what is at this position of its inbox or log.
+
+        How many there were. None where the session has to be read for: nothing that is newer can be
+        written to it now, and what is brought would be left in the store each time anew.
+        """
+        if not session.window.current():
+            return 0
         left = self._left.get(session.tenant.app)
-        if left is not None and session.window.current():
-            parts = len(left)
-            if session.window.log_written < left[session.ordinal % parts] < position:
-                self._pushes.lost(session)
-        for each in self._passes.due(session, position):
+        if left is not None and session.window.log_written < left[session.ordinal % len(left)] < position:
+            self._pushes.lost(session)
+        due = self._passes.due(session, position)
+        for each in due:
             each.give(session, self._pushes, now)
+        return len(due)
 
     async def run(self) -> None:
         """Writes broadcasts for as long as the room lives: a slice for each app in turn."""

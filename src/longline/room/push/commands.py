@@ -1,11 +1,12 @@
 """Carries out what other parts tell this room through the bus.
 
 No command waits for another one's work: what takes long is handed to whoever does it. Whatever is wrong with
-one costs the others nothing.
+one costs the others nothing. Those of one app are carried out in their order; apps take turns (`turns`), and
+while some wait for theirs, more is taken from the bus: one app's many deliveries hold up nobody's few.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
@@ -34,6 +35,7 @@ from longline.room.push.broadcasts import Broadcasts
 from longline.room.push.frames import Frames
 from longline.room.push.pushes import Pushes
 from longline.room.push.receipts import Receipts
+from longline.room.push.turns import QUANTUM, AppLine, AppTurns
 from longline.room.session.session import Gone, Session, Tenant
 from longline.room.session.sessions import Sessions
 from longline.saver.app_cache import AppCache
@@ -42,6 +44,7 @@ from longline.telemetry.faults import Faults
 SLICE: Final = 500  # deliveries, other commands, or sessions gone through, before the loop may serve others
 REMEMBERED: Final = 16_384  # deliveries of online_only unicasts that are known when they come again
 RETRY_AFTER: Final = 0.5  # s, after a bus that could not be read
+LOOK_EVERY: Final = 60.0  # s between two looks at the apps of which somebody is here
 
 REASONS: Final = {
     CloseReason.TAKEN_OVER: ReasonCode.SESSION_TAKEN_OVER,
@@ -56,7 +59,9 @@ log = structlog.get_logger()
 
 
 class Commands:
-    """Owned by the room, which runs `receive` as a task. `fenced` is told when a node's queue is gone."""
+    """Owned by the room, which runs `receive` and `look` as tasks. `fenced` is told when a node's queue is
+    gone.
+    """
 
     def __init__(
         self,
@@ -72,6 +77,7 @@ class Commands:
         broadcasts: Broadcasts,
         routes: RouteTable,
         fenced: Callable[[str], None],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._node = node
         self._bus = bus
@@ -84,6 +90,7 @@ class Commands:
         self._broadcasts = broadcasts
         self._routes = routes
         self._fenced = fenced
+        self._sleep = sleep
         self._seen: LruCache[tuple[str, int], None] = LruCache(REMEMBERED)
         self._listening = asyncio.Event()
         self._listening.set()
@@ -122,47 +129,94 @@ class Commands:
         if self._untold:
             await self._learn_all()
             self._untold = False
+        node = self._node
+        turns = AppTurns()
+        ahead: asyncio.Task[list[Command]] | None = None
+        try:
+            while True:
+                if not turns:
+                    taking = self._taken(node) if ahead is None else ahead
+                    ahead = None
+                    await self._sort(await taking, turns)
+                elif await self._serve(turns):
+                    if ahead is None and not turns.full():
+                        ahead = asyncio.create_task(self._taken(node), name="room.commands-ahead")
+                    await asyncio.sleep(0)
+                    if ahead is not None and ahead.done():
+                        taken, ahead = ahead, None
+                        await self._sort(taken.result(), turns)
+        except Fenced:
+            # Nothing reaches those who are here, though nobody new may come. This queue never comes back.
+            log.warning("queue_gone", reason="the others took this node for dead")
+            self._listening.clear()
+            self._fenced(node)
+        finally:
+            if ahead is not None:
+                ahead.add_done_callback(_forget)
+                ahead.cancel()
+
+    async def _taken(self, node: str) -> list[Command]:
+        """What the bus has for us, once there is something. Raises `Fenced`."""
         while True:
-            node = self._node
             try:
-                commands = await self._bus.receive(node)
+                return await self._bus.receive(node)
             except Fenced:
-                # Nothing reaches those who are here, though nobody new may come. This queue never comes back.
-                log.warning("queue_gone", reason="the others took this node for dead")
-                self._listening.clear()
-                self._fenced(node)
-                return
+                raise
             except LonglineError as error:
                 log.warning("bus_unread", code=error.code, reason=error.message)
                 await asyncio.sleep(RETRY_AFTER)
-                continue
             except Exception as error:
                 self._faults.note("room.commands", error)
                 await asyncio.sleep(RETRY_AFTER)
-                commands = [Resync()]  # what the bus had taken for us, nobody knows
-            now = wall_clock()
-            done = 0
-            for command in commands:
-                try:
-                    if isinstance(command, Unicast):
-                        self._unicast(command, now)
-                        done += len(command.targets)  # up to 1000 of them
-                    else:
-                        await self._carry_out(command)
-                        # For one of them many pushes are gone through.
-                        done += SLICE if isinstance(command, Looked) else 1
-                except Exception as error:
-                    self._faults.note("room.commands", error)
-                if done >= SLICE:
-                    done = 0
-                    await asyncio.sleep(0)
+                return [Resync()]  # what the bus had taken for us, nobody knows
+
+    async def _sort(self, commands: Sequence[Command], turns: AppTurns) -> None:
+        """Puts commands where they wait for the turn of their app; those that are of none have it now."""
+        for command in commands:
+            if isinstance(command, Resync | Routes):
+                await self._tried(command)
+            else:
+                turns.add(command)
+
+    async def _serve(self, turns: AppTurns) -> bool:
+        """Carries out a slice of what waits; whether there is more."""
+        now = wall_clock()
+        done = 0
+        while done < SLICE and (line := turns.next()) is not None:
+            command = line.commands[0]
+            if isinstance(command, Unicast):
+                spent = self._unicast(command, line, min(QUANTUM, SLICE - done), now)
+                over = line.place >= len(command.targets)
+            else:
+                await self._tried(command)
+                # For one of them many pushes are gone through.
+                spent = SLICE if isinstance(command, Looked) else 1
+                over = True
+            turns.spend(spent, over=over)
+            done += spent
+        return bool(turns)
+
+    async def _tried(self, command: Command) -> None:
+        try:
+            await self._carry_out(command)
+        except Exception as error:
+            self._faults.note("room.commands", error)
 
     # --- carrying out -----------------------------------------------------------------------------
 
-    def _unicast(self, command: Unicast, now: int) -> None:
-        frames = Frames(command.message)
+    def _unicast(self, command: Unicast, line: AppLine, most: int, now: int) -> int:
+        """Goes on with a unicast, for about so many deliveries; how many it were."""
+        frames = line.frames
+        if frames is None:
+            frames = line.frames = Frames(command.message)
         under_way = self._broadcasts.under_way(command.app)
-        for target in command.targets:
+        done = 0
+        begin = line.place
+        for target in command.targets[begin : begin + most]:
+            if done >= most:  # it had broadcasts brought before it
+                break
+            done += 1
+            line.place += 1
             session = self._sessions.find(command.app, target.device)
             if session is None:
                 continue
@@ -173,12 +227,13 @@ class Commands:
                     (command.message.id, target.ordinal), None
                 ):
                     if under_way:
-                        self._broadcasts.bring(session, target.position, now)
+                        done += self._broadcasts.bring(session, target.position, now)
                     self._pushes.offer(
                         session, frames, target.position, False, now, target.before, target.log_before
                     )
             except Exception as error:
                 self._faults.note("room.commands", error)
+        return done
 
     async def _carry_out(self, command: Command) -> None:
         if isinstance(command, Broadcast):
@@ -212,10 +267,20 @@ class Commands:
         self._sessions.renew(tenant, command.generation)
         await self._learn(tenant)
 
-    async def _learn(self, tenant: Tenant) -> None:
+    async def look(self) -> None:
+        """Finds out what has become of apps without being told, for as long as the room lives.
+
+        A center whose command was lost has answered all the same, with keys that nobody would get again. That
+        connections are to end is in the store, so they do within twice `LOOK_EVERY`.
+        """
+        while True:
+            await self._sleep(LOOK_EVERY)
+            await self._learn_all(LOOK_EVERY)
+
+    async def _learn(self, tenant: Tenant, max_age: float | None = None) -> None:
         """Takes over what has become of an app, when it was changed."""
         try:
-            app = await self._apps.find(tenant.name)
+            app = await self._apps.find(tenant.name, max_age=max_age)
         except LonglineError:
             return  # who connects next finds out
         if app is None or app.number != tenant.app:
@@ -225,11 +290,11 @@ class Commands:
             tenant.pubsub = app.pubsub
             self._sessions.renew(tenant, app.generation)
 
-    async def _learn_all(self) -> None:
+    async def _learn_all(self, max_age: float | None = None) -> None:
         """The same of every app that somebody is here of."""
         for tenant in list(self._sessions.tenants.values()):
             try:
-                await self._learn(tenant)
+                await self._learn(tenant, max_age)
             except Exception as error:
                 self._faults.note("room.commands", error)
 
@@ -256,3 +321,9 @@ class Commands:
     def _close(self, session: Session, reason: CloseReason) -> None:
         gone = Gone.TAKEN_OVER if reason == CloseReason.TAKEN_OVER else Gone.CLOSED
         self._sessions.close(session, gone, REASONS[reason], reason.value)
+
+
+def _forget(taken: "asyncio.Task[list[Command]]") -> None:
+    """Nobody wants to know any more."""
+    if not taken.cancelled():
+        taken.exception()

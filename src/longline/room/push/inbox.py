@@ -16,6 +16,7 @@ from typing import Final
 
 from longline.errors import LonglineError
 from longline.flow.batcher import Batcher, Retry
+from longline.flow.line import Portion
 from longline.model.times import wall_clock
 from longline.room.push.frames import Frames
 from longline.room.push.pace import BulkPace
@@ -27,6 +28,8 @@ from longline.saver.port.inboxes import Fetch, InboxStore, Page
 from longline.telemetry.faults import Faults
 
 BATCH: Final = 500  # sessions in one read
+LEAST: Final = 32  # the same, while the store is slow
+TARGET: Final = 0.5  # s that a read may take, and the writing of what was read
 RETRY: Final = Retry(0.2, 0.2)  # s, after a read that failed
 LOOK: Final = 250  # sessions that are looked at again, every LOOK_EVERY seconds
 LOOK_EVERY: Final = 0.05
@@ -58,7 +61,12 @@ class Inbox:
         self._page_bytes = page_bytes
         self._caught_up = caught_up
         self._asked = Batcher(
-            "room.inbox", self._read, faults=faults, limit=SESSIONS, batch=BATCH, retry=RETRY
+            "room.inbox",
+            self._read,
+            faults=faults,
+            limit=SESSIONS,
+            batch=Portion(BATCH, LEAST, TARGET),
+            retry=RETRY,
         )
         self._looks: dict[Session, None] = {}
         self._wake_looks = asyncio.Event()

@@ -5,7 +5,6 @@ do not, and what is newer must not come to a device before it: `due` says what i
 first.
 """
 
-from collections.abc import Iterable
 from typing import final
 
 from pyroaring import BitMap
@@ -97,7 +96,7 @@ class Passes:
             if each.command.message.id == message_id:
                 each.cancelled = True
 
-    def due(self, session: Session, position: int) -> Iterable[Pass]:
+    def due(self, session: Session, position: int) -> list[Pass]:
         """Those that its device is to get before what is at this position, oldest first."""
         window = session.window
         found: list[tuple[int, Pass]] = []

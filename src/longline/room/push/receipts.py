@@ -3,7 +3,11 @@
 A receipt waits at most `delay` for company. The bound is `limit` receipts; beyond it the newest are
 forgotten and counted, which costs a repeated delivery later and never a loss. "Written to the
 connection" is progress, not outcome: it waits a second, and is dropped when the acknowledgement
-overtakes it, so a device that acknowledges promptly costs one write and not two; unless somebody looks.
+overtakes it, so a device that acknowledges promptly costs one write and not two; unless somebody looks. While
+the store is late it waits for longer: then devices are late, too, and twice the work would make both later.
+
+How many are settled together is as the store has time: all rooms come at once after a broadcast, and what it
+cannot do before their deadline would be asked of it again.
 """
 
 from collections import deque
@@ -12,20 +16,25 @@ from itertools import islice
 from typing import Final
 
 from longline.flow.batcher import Batcher, Retry
+from longline.flow.line import Portion
 from longline.model.ledger import State
 from longline.model.times import wall_clock
 from longline.room.counters import RoomCounters
-from longline.room.push.pace import BulkPace
+from longline.room.push.pace import LATE, BulkPace
 from longline.room.push.sent import SentPush
 from longline.room.session.session import Session
 from longline.saver.port.inboxes import InboxStore, Receipt
 from longline.telemetry.faults import Faults
 
 NOTE_AFTER: Final = 1000  # ms until an unacknowledged push is noted as sent
+NOTE_LATE: Final = 20_000  # ms, while the store is late
 LOOK_BACK: Final = 20_000  # pushes that are gone through when somebody looks; the tick finds older ones
 NOTE_AT_ONCE: Final = 1000  # of them that are noted then
 RETRY: Final = Retry(0.2, 5.0)
-BATCH: Final = 20_000
+MOST: Final = 20_000  # receipts settled together
+FIRST: Final = 500  # and at first; fewer only where the store is slow with these
+LEAST: Final = 64
+TARGET: Final = 0.25  # s that the store may take for them
 
 
 class Receipts:
@@ -53,7 +62,7 @@ class Receipts:
             self._settle_all,
             faults=faults,
             limit=limit,
-            batch=BATCH,
+            batch=Portion(MOST, LEAST, TARGET, FIRST),
             retry=RETRY,
             delay=delay,
         )
@@ -103,9 +112,10 @@ class Receipts:
 
     def tick(self) -> None:
         """Notes what was written a while ago and is still unacknowledged. Once a second."""
-        now = wall_clock()
+        after = NOTE_AFTER if self._pace.late() <= LATE else NOTE_LATE
+        before = wall_clock() - after
         unnoted = self._unnoted
-        while unnoted and (unnoted[0].noted or unnoted[0].sent_at + NOTE_AFTER <= now):
+        while unnoted and (unnoted[0].noted or unnoted[0].sent_at <= before):
             self._note(unnoted.popleft())
 
     async def settled(self) -> None:

@@ -77,7 +77,8 @@ class Services(Wire):
     """What all clients of a room share. `admit` answers a CONNECT, then or later.
 
     `redirect`, while nobody is let in, names the server (`host:port`) for a client by the names of its app
-    and device, or None where it should come back by the address that it knows.
+    and device and the transport that it came by, or None where it should come back by the address that it
+    knows.
     """
 
     __slots__ = ("admit", "fanout", "pushes", "redirect", "retainer", "rules", "sessions")
@@ -109,7 +110,7 @@ class Services(Wire):
         self.pushes = pushes
         self.rules = rules
         self.admit = admit
-        self.redirect: Callable[[str, str], str | None] | None = None
+        self.redirect: Callable[[str, str, str], str | None] | None = None
 
 
 @final
@@ -121,8 +122,8 @@ class ClientConnection(Connection):
 
     __slots__ = ("asked_at", "attachment")
 
-    def __init__(self, services: Services) -> None:
-        super().__init__(services)
+    def __init__(self, services: Services, origin: str | None = None) -> None:
+        super().__init__(services, origin)
         self.attachment: Attachment | None = None
         self.asked_at = 0.0
 
@@ -181,7 +182,8 @@ class ClientConnection(Connection):
         if redirect is None:
             services.admit(self, packet)
         else:
-            self.move(ReasonCode.USE_ANOTHER_SERVER, redirect(packet.username or "", packet.client_id), 0)
+            server = redirect(packet.username or "", packet.client_id, self.came_by)
+            self.move(ReasonCode.USE_ANOTHER_SERVER, server, 0)
 
     def _disconnect(self, packet: Disconnect) -> int:
         if self.owes():

@@ -30,6 +30,11 @@ class Outlet:
         """The client's protocol level."""
         return MQTT_5_0 if self.mqtt5 else MQTT_3_1_1
 
+    @property
+    def came_by(self) -> str:
+        """The transport that the client has come by: `tcp`, `tls`, `ws` or `wss`."""
+        raise NotImplementedError
+
     def takes(self, size: int) -> bool:
         """Whether a packet of so many bytes is within the client's Maximum Packet Size."""
         raise NotImplementedError

@@ -68,11 +68,9 @@ class Addresses:
         now = self._clock()
         peer = None
         if self._allow or self._deny or self._per_address or self.rate_per_address:
-            transport = connection.transport
-            name = transport.get_extra_info("peername") if transport is not None else None
-            if name is None:
+            peer = connection.peer
+            if peer is None:
                 return "address_unknown"  # it has gone already
-            peer = str(name[0])
             code = self._list_refusal(peer)
             peer = network_of(peer)
             if code is None:
@@ -86,7 +84,7 @@ class Addresses:
                 return "connect_rate"
         if peer is not None and self._per_address:
             self._held[peer] = self._held.get(peer, 0) + 1
-            connection.extras.peer = peer
+            connection.extras.counted = peer
         return None
 
     def _list_refusal(self, peer: str) -> str | None:

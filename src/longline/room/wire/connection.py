@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, final
 
+from longline.flow.unread import UNKNOWN, unread
 from longline.mqtt.aliases import TELLING, TopicAliases
 from longline.mqtt.codec import PublishFrame
 from longline.mqtt.link import NO_LIMIT, Link, Phase, Role
@@ -28,7 +29,6 @@ from longline.room.counters import RoomCounters
 from longline.room.session.outlet import Outlet
 from longline.room.turn import Turn
 from longline.room.wire.answers import Answers
-from longline.room.wire.unread import UNKNOWN, unread
 from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
 
@@ -109,18 +109,20 @@ class Extras:
         "aliases",
         "answers",
         "backlog",
+        "counted",
         "hung_up",
         "leaving",
         "max_outgoing",
         "names",
-        "peer",
+        "origin",
         "reported",
         "subacks",
         "unread",
     )
 
     def __init__(self) -> None:
-        self.peer: str | None = None  # the address, only where connections are counted by address
+        self.counted: str | None = None  # the network that it counts for, where connections are counted so
+        self.origin: str | None = None  # the client's address, where a proxy has told it
         self.reported: str | None = None  # the code of the latest fault
         self.max_outgoing = NO_LIMIT  # bytes: the client's Maximum Packet Size
         self.backlog: list[Packet] | None = None  # what has to wait; while there is one, nothing is read
@@ -140,9 +142,18 @@ class Connection(Outlet):
     A class derived from it deals with the packets: `received`, `flowing`, `lost`.
     """
 
-    __slots__ = ("_extras", "explains", "keep_alive", "link", "transport", "waiting", "wire")
+    __slots__ = (
+        "_extras",
+        "explains",
+        "keep_alive",
+        "link",
+        "parting",
+        "transport",
+        "waiting",
+        "wire",
+    )
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, origin: str | None = None) -> None:
         super().__init__()
         self.wire = wire
         self.link = Link(Role.SERVER, wire.limits.max_packet_size, wire.limits.connect_packet_size)
@@ -150,7 +161,10 @@ class Connection(Outlet):
         self.explains = False  # the client may be told why, in words
         self.waiting = 0  # bytes in link.output
         self.keep_alive = 0  # ticks of silence that are allowed; 0: any
+        self.parting = 0  # the reason for which we end it, for a transport that has a word for it, too
         self._extras: Extras | None = None
+        if origin is not None:
+            self.extras.origin = origin
 
     @property
     def extras(self) -> Extras:
@@ -165,6 +179,26 @@ class Connection(Outlet):
         """What has to wait."""
         extras = self._extras
         return None if extras is None else extras.backlog
+
+    @property
+    def peer(self) -> str | None:
+        """The client's address; None when it has gone before anybody asked."""
+        extras = self._extras
+        if extras is not None and extras.origin is not None:
+            return extras.origin
+        transport = self.transport
+        name = transport.get_extra_info("peername") if transport is not None else None
+        return str(name[0]) if name else None
+
+    @property
+    def came_by(self) -> str:
+        transport = self.transport
+        return "tcp" if transport is None else str(transport.get_extra_info("transport", "tcp"))
+
+    def certificate(self) -> object:
+        """What `ssl` tells of the client's verified certificate; nothing, where it has shown none."""
+        transport = self.transport
+        return None if transport is None else transport.get_extra_info("peercert")
 
     # --- what the derived class does --------------------------------------------------------------
 
@@ -244,8 +278,8 @@ class Connection(Outlet):
         self.link.closed()
         extras = self._extras
         self._extras = None
-        if extras is not None and extras.peer is not None:
-            wire.released(extras.peer)
+        if extras is not None and extras.counted is not None:
+            wire.released(extras.counted)
         try:
             self.lost()
         except Exception as raised:
@@ -460,6 +494,7 @@ class Connection(Outlet):
     def _close(self, reason: ReasonCode, code: str, message: str) -> None:
         if not self.ended:
             self.wire.counters.closed.add(code)
+            self.parting = int(reason)
             self._say_last(reason, self.explanation(message))
             self.finish()
 
@@ -470,6 +505,7 @@ class Connection(Outlet):
         if self.ended:
             return
         self.wire.counters.closed.add("moved")
+        self.parting = int(reason)
         if self.link.version == MQTT_5_0:
             self._say_last(reason, moved_properties(server, after_ms))
         else:
@@ -489,9 +525,7 @@ class Connection(Outlet):
         extras = self.extras
         if code != extras.reported:
             extras.reported = code
-            transport = self.transport
-            peer = transport.get_extra_info("peername") if transport is not None else None
-            self.wire.report(code, str(peer[0]) if peer else "gone", message)
+            self.wire.report(code, self.peer or "gone", message)
 
     def finish(self) -> None:
         """The last word is said: it goes out, and then the transport is closed."""

@@ -96,6 +96,7 @@ class KvApps:
             device_secret=app.device_secret,
             pubsub=app.pubsub,
             generation=app.generation,
+            client_certificates=app.client_certificates,
         )
         head = stored[: stored.index(b":", TOKEN) + 1]
         done = await self._store.run(

@@ -23,7 +23,7 @@ class AppStore(Protocol):
         ...
 
     async def update(self, app: App, before: App) -> bool:
-        """Replaces name, pubsub, server_key_hash, device_secret and generation; `AppNotFound`.
+        """Replaces all that can change: not app, number and created_at; `AppNotFound`.
 
         False, and nothing is changed, when the stored app is not `before`: somebody else was faster.
         """

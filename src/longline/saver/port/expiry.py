@@ -18,8 +18,8 @@ class ExpiryStore(Protocol):
         """Ends messages whose time is over, at most `limit`; returns how many it ended or purged.
 
         Pending becomes expired (`online_only`: dropped, `offline`, where it was never written).
-        Ended messages whose ledger retention is over, old idempotency keys, retained messages that are over,
-        and what deleted apps take up are removed. What is due longest goes first, so what comes meanwhile
-        does not keep anything from its end.
+        Ended messages whose ledger retention is over, old idempotency keys, retained and queued messages that
+        are over, and what sessions that are over and deleted apps take up are removed. What is due longest
+        goes first, so what comes meanwhile does not keep anything from its end.
         """
         ...

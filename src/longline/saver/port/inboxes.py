@@ -20,13 +20,15 @@ class Arrive(msgspec.Struct, frozen=True):
 class Arrival(msgspec.Struct, frozen=True):
     """`pending`: False when there is certainly nothing to fetch. `log_after`: the cursor of the device.
 
-    `banned_until`: ms, 0 for never banned.
+    `banned_until`: ms, 0 for never banned. `session`: False when there is certainly no MQTT session of the
+    device that is kept (see `SessionStore`).
     """
 
     ordinal: int
     pending: bool
     log_after: int
     banned_until: int
+    session: bool = False
 
 
 class Fetch(msgspec.Struct, frozen=True):

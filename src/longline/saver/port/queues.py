@@ -10,6 +10,8 @@ same on every connection [MQTT-4.4.0-1] without a write before each message.
 A QoS 2 message goes from the queue in two steps: PUBREC *releases* it, which drops the message and keeps its
 place, and PUBCOMP settles the place. The first is durable before PUBREL is sent: a client that has completed
 it will never be sent the message again.
+
+A message that is over is not read any more; `ExpiryStore.end` takes it out of its queues.
 """
 
 from collections.abc import Sequence
@@ -31,11 +33,11 @@ class Received(msgspec.Struct, frozen=True, gc=False):
     packet_id: int
 
 
-class Publish(msgspec.Struct, frozen=True):
+class QueuePublication(msgspec.Struct, frozen=True):
     """A publication to be queued. `sender`: the device that published it, for subscriptions with no local.
 
-    With `received`, the identifier is kept together with the message until `QueueStore.complete`: the same
-    identifier again is the same message, and is queued nowhere twice.
+    With `received`, the identifier is kept together with the message until `QueueStore.complete`, also where
+    nobody wants the message: the same identifier again is the same message, and is queued nowhere twice.
     """
 
     app: int
@@ -54,7 +56,7 @@ class Queued(msgspec.Struct, frozen=True, gc=False):
 
 
 class Published(msgspec.Struct, frozen=True):
-    """What became of a publication. `full`: sessions that did not take it, having as much as they may.
+    """What became of a publication. `full`: how many sessions did not take it, having as much as they may.
 
     `id`: that of the message, which is an earlier one's where `again` says that its packet identifier was
     known: then that one was taken, and is queued everywhere.
@@ -67,14 +69,15 @@ class Published(msgspec.Struct, frozen=True):
 
 
 class Declined(msgspec.Struct, frozen=True, gc=False):
-    """Nothing was queued: `code` is that of a `LonglineError`: `app_not_found`, `fenced` (another epoch has
-    the session that it came from), or `topic_too_costly` (to match it takes more than `match_limit` looks)."""
+    """Nothing was queued: `code` is that of a `LonglineError`: `app_not_found`, `fenced` (another epoch or
+    number has the session that it came from, or it is over), or `topic_too_costly`."""
 
     code: str
 
 
 class Read(msgspec.Struct, frozen=True, gc=False):
-    """Asks for a queue's messages after a place: at most `limit`, and `limit_bytes` in all, but one always."""
+    """Asks for a queue's messages after a place: at most `limit`, and `limit_bytes` of payloads in all, but
+    one always."""
 
     app: int
     ordinal: int
@@ -85,10 +88,12 @@ class Read(msgspec.Struct, frozen=True, gc=False):
     limit_bytes: int = 1024 * 1024
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """A message in a queue. `qos` is what it is delivered with, `retain` what the subscription made of it.
+class QueueEntry(msgspec.Struct, frozen=True):
+    """A message in a queue. `qos` is what it is delivered with, `retain` what the subscription made of it:
+    as published if one of the filters that matched asks for that, else False (section 3.3.1.3).
 
-    `identifiers`: those of all filters that matched, in rising order.
+    `identifiers`: those of all filters that matched, in rising order; of several filters with the same one,
+    it is there for each (section 3.3.4).
     """
 
     place: int
@@ -99,9 +104,10 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class QueuePage(msgspec.Struct, frozen=True):
-    """Messages by rising place, those that are over left out; `complete`: no more were queued behind them."""
+    """Messages by rising place, those that are over or released left out; `complete`: no more were queued
+    behind them."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[QueueEntry, ...]
     complete: bool
 
 
@@ -132,14 +138,26 @@ class Complete(msgspec.Struct, frozen=True, gc=False):
     packet_id: int
 
 
+class QueueBounds(msgspec.Struct, frozen=True):
+    """What the queue of a session may hold, and how much a topic may cost to match: see `QueueStore`."""
+
+    messages: int = 1000
+    bytes: int = 4 * 1024 * 1024
+    match_limit: int = 10_000
+
+
 class QueueStore(Protocol):
     """The port. What holds for every port of the saver stands in the folder's first paragraph.
 
-    A queue is bounded by `queue_messages` and `queue_bytes`, and what does not fit is not taken: sessions
-    that have room get it.
+    A queue has at most `QueueBounds.messages`, places that wait for PUBCOMP among them, and `bytes` of
+    topics, properties and payloads, but for a single message. What does not fit is not taken, and has no
+    place: sessions that have room get it.
+
+    To match a topic, an engine may look at `match_limit` beginnings of filters, and filters that match; one
+    that keeps sessions in parts, at so many in each. A publication that needs more is declined.
     """
 
-    async def publish(self, batch: Sequence[Publish]) -> list[Published | Declined]:
+    async def publish(self, batch: Sequence[QueuePublication]) -> list[Published | Declined]:
         """Queues publications for every session whose filters match, in the order given.
 
         Each session gets it once, with the highest QoS of the filters that match, at most the publication's
@@ -154,7 +172,8 @@ class QueueStore(Protocol):
         ...
 
     async def settle(self, batch: Sequence[Settle]) -> None:
-        """Takes messages on; a step that was taken, or a session that is over, changes nothing."""
+        """Takes messages on. A step that was taken before changes nothing, nor does one of a message that is
+        not there any more, or of a session that is over."""
         ...
 
     async def complete(self, batch: Sequence[Complete]) -> None:

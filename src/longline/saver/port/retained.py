@@ -54,12 +54,11 @@ class RetainedStore(Protocol):
     """
 
     async def keep(self, batch: Sequence[Retain]) -> list[str | None]:
-        """Keeps or ends messages, the last of a topic in the order of commits; None, or the code of what was
-        refused: `app_not_found`, or `quota_exceeded` where the app has as much as it may; then the message
-        that the topic had is still there.
+        """Keeps or ends messages, the last of a topic in the order of commits.
 
-        One that is over already ends the topic's, too. A batch that fails may have been done in part, and can
-        be repeated.
+        None, or the code of what was refused: `app_not_found`, or `quota_exceeded` where the app has as much
+        as it may; then the message that the topic had is still there. One that is over already ends the
+        topic's, too. A batch that fails may have been done in part, and can be repeated.
         """
         ...
 

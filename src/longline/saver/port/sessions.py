@@ -6,8 +6,13 @@ connection of now: whoever acts for an earlier one changes nothing, but for what
 (an acknowledgement stays true).
 
 A session is *connected* from `open` until `close`, or until its node is given up by `abandon`; then it is
-kept for `expires_in` seconds, and is over. A client that has nothing to be kept (clean start, no expiry, no
-will) and of which nothing is kept never comes here.
+kept for `expires_in` seconds, and is over. One with 0 is over when its connection is, also where nobody has
+told of that yet: whoever connects next finds nothing. A client that has nothing to be kept (clean start, no
+expiry, no will) and of which nothing is kept never comes here.
+
+When a session is over, its filters, its queue and its QoS 2 state count for nothing from that moment on; what
+they take up is removed by `ExpiryStore.end`. Those of a deleted device or app go in the same way, and their
+wills with them.
 """
 
 from collections.abc import Sequence
@@ -15,12 +20,13 @@ from typing import Final, Protocol
 
 import msgspec
 
-from longline.model.pubsub import Filter, Will
+from longline.model.pubsub import Filter, StoredWill
 
 FOREVER: Final = 0xFFFF_FFFF  # s: the session does not expire (MQTT 5.0, section 3.1.2.11.2)
+WILLS: Final = 16  # of one device that are due and not published; of more, the oldest are forgotten
 
 
-class Open(msgspec.Struct, frozen=True):
+class OpenSession(msgspec.Struct, frozen=True):
     """A device has been bound to `node` under `epoch`, and its client asks for a session; `now` in ms.
 
     `clean`: what is kept of an earlier one is over. `expires_in` in seconds, 0 for one that ends with its
@@ -35,16 +41,17 @@ class Open(msgspec.Struct, frozen=True):
     now: int
     clean: bool
     expires_in: int
-    will: Will | None = None
+    will: StoredWill | None = None
 
 
-class Opened(msgspec.Struct, frozen=True):
+class KeptSession(msgspec.Struct, frozen=True):
     """The session as it is now. `present`: it was there before [MQTT-3.2.2-2].
 
-    `queued` is the place of the first message that waits in its queue, 0 when none does. `sent`: messages up
-    to this place may have been written to an earlier connection. `released`: places of QoS 2 messages that
-    the client has received (PUBREC) and not completed. `received`: packet identifiers of QoS 2 messages that
-    came from the client and were not released by it. `latest` is the highest place that the queue has given.
+    `filters` and the lists below rise. `queued` is the place of the first message that waits in its queue, 0
+    when none does; it may be one that is over. `sent`: messages up to this place may have been written to an
+    earlier connection. `latest` is the highest place that the queue has given. `released`: places of QoS 2
+    messages that the client has received (PUBREC) and not completed. `received`: packet identifiers of QoS 2
+    messages that came from the client and were not released by it.
     """
 
     number: int
@@ -57,7 +64,7 @@ class Opened(msgspec.Struct, frozen=True):
     received: tuple[int, ...] = ()
 
 
-class Keep(msgspec.Struct, frozen=True, gc=False):
+class KeepSession(msgspec.Struct, frozen=True, gc=False):
     """A session goes on under another name of its node, and under another epoch: see `Register.rebind`."""
 
     app: int
@@ -68,11 +75,11 @@ class Keep(msgspec.Struct, frozen=True, gc=False):
     node: str
 
 
-class Close(msgspec.Struct, frozen=True, gc=False):
+class CloseSession(msgspec.Struct, frozen=True, gc=False):
     """A session has lost its connection, the one with `epoch`, at `now` (ms).
 
-    `expires_in` replaces what `Open` said, where the client has changed it (section 3.14.2.2.2). `will`:
-    whether its will is to be published: it did not go with reason 0x00.
+    `expires_in` replaces what `OpenSession` said, where the client has changed it (section 3.14.2.2.2).
+    `will`: whether its will is to be published: it did not go with reason 0x00.
     """
 
     app: int
@@ -83,7 +90,7 @@ class Close(msgspec.Struct, frozen=True, gc=False):
     expires_in: int | None = None
 
 
-class Subscribe(msgspec.Struct, frozen=True, gc=False):
+class AddFilter(msgspec.Struct, frozen=True, gc=False):
     """A session has a filter from now on; one that it had already is replaced."""
 
     app: int
@@ -94,7 +101,7 @@ class Subscribe(msgspec.Struct, frozen=True, gc=False):
     filter: Filter
 
 
-class Unsubscribe(msgspec.Struct, frozen=True, gc=False):
+class RemoveFilter(msgspec.Struct, frozen=True, gc=False):
     """A session has a filter no more."""
 
     app: int
@@ -114,47 +121,50 @@ class DueWill(msgspec.Struct, frozen=True):
     device: str
     ordinal: int
     id: str
-    will: Will
+    will: StoredWill
 
 
 class SessionStore(Protocol):
     """The port. What holds for every port of the saver stands in the folder's first paragraph."""
 
-    async def open(self, batch: Sequence[Open]) -> list[Opened | None]:
+    async def open(self, batch: Sequence[OpenSession]) -> list[KeptSession | None]:
         """Begins or resumes sessions; None for an app or a device that is no more, or a newer epoch's.
 
-        An earlier session that ends by it takes its filters, queue and QoS 2 state with it. Its will, or that
-        of the connection before: where the session ends, or the will has no delay, it is due at once; else it
-        is dropped, since the session goes on [MQTT-3.1.3-9].
+        The will of the connection before, unless its time has come already: where the session ends by this,
+        or the will has no delay, it is due at once; else it is dropped, since the session goes on
+        [MQTT-3.1.3-9]. What the same epoch asks once more is answered as before, and changes nothing.
         """
         ...
 
-    async def keep(self, batch: Sequence[Keep]) -> list[bool]:
-        """Has sessions go on, connected, also where they were given up meanwhile; a will that was not taken
-        waits again. False where another epoch has the session."""
+    async def keep(self, batch: Sequence[KeepSession]) -> list[bool]:
+        """Has sessions go on, connected, also where they were given up meanwhile; a will that `due_wills` has
+        not given out waits again. False where another epoch has the session, or it is over."""
         ...
 
-    async def close(self, batch: Sequence[Close]) -> list[bool]:
+    async def close(self, batch: Sequence[CloseSession]) -> list[bool]:
         """Sessions are without a connection now; those that do not outlive it are over.
 
         A will that is to be published is due when its delay is over or the session is, whichever comes first
-        (section 3.1.3.2.2). False where another epoch has the session, and nothing is changed.
+        (section 3.1.3.2.2); else it is dropped. Of a session that was given up meanwhile this is the better
+        word. False where another epoch has the session, and nothing is changed; True also where there is
+        none any more.
         """
         ...
 
     async def abandon(self, node: str, now: int, grace: int, limit: int) -> int:
         """Closes at most `limit` sessions that a dead node had, as if they had broken off at `now` (ms).
 
-        `grace` in ms: no will of them is due before; the client, or the node, may be back. How many it found.
+        `grace` in ms: none of them is over, and no will of them is due before; the client, or the node, may
+        be back. How many it found.
         """
         ...
 
-    async def subscribe(self, batch: Sequence[Subscribe]) -> list[bool | None]:
-        """Whether the session had the filter before; None where another epoch or number has it."""
+    async def subscribe(self, batch: Sequence[AddFilter]) -> list[bool | None]:
+        """Whether the session had the filter before; None where another epoch or number has it, or nobody."""
         ...
 
-    async def unsubscribe(self, batch: Sequence[Unsubscribe]) -> list[bool | None]:
-        """Whether the session had the filter; None where another epoch or number has it."""
+    async def unsubscribe(self, batch: Sequence[RemoveFilter]) -> list[bool | None]:
+        """Whether the session had the filter; None as above."""
         ...
 
     async def wanted(self, apps: Sequence[int]) -> list[bool]:
@@ -169,8 +179,8 @@ class SessionStore(Protocol):
         ...
 
     async def due_wills(self, now: int, limit: int, lease: int) -> list[DueWill]:
-        """Wills whose time has come, each given to one caller for `lease` ms: then to the next, unless it
-        was `published`. One with QoS 0 is given once only."""
+        """At most `limit` wills whose time has come, each given to one caller for `lease` ms: then to the
+        next, unless it was `published`. One with QoS 0 is given once only."""
         ...
 
     async def published(self, wills: Sequence[DueWill]) -> None:

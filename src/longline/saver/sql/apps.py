@@ -8,9 +8,12 @@ from longline.saver.sql.database import Database
 from longline.saver.sql.members import Members
 from longline.saver.sql.worker import Worker
 
-_apps = msgspec.json.Decoder(list[tuple[int, str, str, str, str, int, int, int]])
+_apps = msgspec.json.Decoder(list[tuple[int, str, str, str, str, int, int, int, int]])
 
-APP = "json_array(number, app, name, hex(server_key_hash), device_secret, pubsub, created_at, generation)"
+APP = (
+    "json_array(number, app, name, hex(server_key_hash), device_secret, pubsub, created_at, generation,"
+    " client_certificates)"
+)
 
 
 def deleted_apps(database: Database) -> set[int]:
@@ -54,8 +57,8 @@ class SqlApps:
         database.run("INSERT OR REPLACE INTO meta VALUES ('last_app', ?1)", number)
         database.run(
             "INSERT INTO apps"
-            " (number, app, name, server_key_hash, device_secret, pubsub, created_at, generation)"
-            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            " (number, app, name, server_key_hash, device_secret, pubsub, created_at, generation,"
+            " client_certificates) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             number,
             app.app,
             app.name,
@@ -64,6 +67,7 @@ class SqlApps:
             app.pubsub,
             app.created_at,
             app.generation,
+            app.client_certificates,
         )
         return msgspec.structs.replace(app, number=number)
 
@@ -91,9 +95,10 @@ class SqlApps:
                 pubsub=bool(pubsub),
                 created_at=created_at,
                 generation=generation,
+                client_certificates=bool(certificates),
             )
-            for number, app, name, key_hash, secret, pubsub, created_at, generation in _apps.decode(
-                self._reading.text(sql, *values)
+            for number, app, name, key_hash, secret, pubsub, created_at, generation, certificates in (
+                _apps.decode(self._reading.text(sql, *values))
             )
         ]
 
@@ -107,12 +112,13 @@ class SqlApps:
     def _update_one(self, app: App, before: App) -> bool | AppNotFound:
         changed = self._writing.run(
             "UPDATE apps"
-            " SET name = ?2, server_key_hash = ?3, device_secret = ?4, pubsub = ?5, generation = ?6"
-            " WHERE number = ?1 AND NOT deleted AND name = ?7 AND server_key_hash = ?8"
-            " AND device_secret = ?9 AND pubsub = ?10 AND generation = ?11",
+            " SET name = ?2, server_key_hash = ?3, device_secret = ?4, pubsub = ?5, generation = ?6,"
+            " client_certificates = ?7"
+            " WHERE number = ?1 AND NOT deleted AND name = ?8 AND server_key_hash = ?9"
+            " AND device_secret = ?10 AND pubsub = ?11 AND generation = ?12 AND client_certificates = ?13",
             app.number,
-            *(app.name, app.server_key_hash, app.device_secret, app.pubsub, app.generation),
-            *(before.name, before.server_key_hash, before.device_secret, before.pubsub, before.generation),
+            *_changeable(app),
+            *_changeable(before),
         )
         if changed or self._members.of(app.number) is not None:
             return changed > 0
@@ -143,3 +149,11 @@ class SqlApps:
     async def list(self, after: str, limit: int) -> list[App]:
         """In the order of bytes."""
         return await self._reader.call(self._list, (after, limit))
+
+
+def _changeable(app: App) -> tuple[str | bytes | int, ...]:
+    """What an update replaces, and compares, in the order of its statement."""
+    return (
+        *(app.name, app.server_key_hash, app.device_secret),
+        *(app.pubsub, app.generation, app.client_certificates),
+    )

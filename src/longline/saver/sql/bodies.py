@@ -37,7 +37,7 @@ class Bodies:
                 missing.append(position)
             else:
                 messages[position] = known
-        for part in _parts(missing, lengths):
+        for part in parts(missing, lengths):
             found = self._database.text(
                 "SELECT json_group_array(json_array(position, hex(body))) FROM carray(?1)"
                 " CROSS JOIN messages ON position = value",
@@ -50,7 +50,7 @@ class Bodies:
         return messages
 
 
-def _parts(positions: list[int], lengths: dict[int, int]) -> Iterable[tuple[int, ...]]:
+def parts(positions: list[int], lengths: dict[int, int]) -> Iterable[tuple[int, ...]]:
     """Cuts positions into parts whose messages have at most about `AT_ONCE` bytes."""
     part: list[int] = []
     size = 0

@@ -50,8 +50,8 @@ def outdate_cursors(database: Path, now: int) -> None:
             connection.execute(
                 "UPDATE meta SET value = value + (?1 >> 32) + 1 WHERE name = 'last_app'", (now,)
             )
-            connection.execute("UPDATE events SET n = n + ?1", (now,))
-            connection.execute("UPDATE standings SET n = n + ?1", (now,))
+            for table in ("events", "past", "standings"):
+                connection.execute(f"UPDATE {table} SET n = n + ?1", (now,))
             connection.execute("UPDATE queues SET last = last + ?1, removed = removed + ?1", (now,))
     except apsw.Error as error:
         raise Unavailable(f"{database} cannot be written: {error}") from error

@@ -13,6 +13,7 @@ from longline.saver.port.devices import Registration
 from longline.saver.sql.broadcasts import DROPPED, BroadcastLedgers
 from longline.saver.sql.database import Database, device_key, device_range, integer
 from longline.saver.sql.members import Members
+from longline.saver.sql.remains import end_sessions
 from longline.saver.sql.worker import Worker
 
 DELETED = "device_deleted"
@@ -179,6 +180,8 @@ class SqlDevices:
         for position in _positions.decode(open_broadcasts):
             self._broadcasts.settle(position, DROPPED + DELETED, BitMap([ordinal]), self._writing)
         self._unlabel([key])
+        end_sessions(self._writing, (key,))
+        run("DELETE FROM wills WHERE device = ?1", key)
         run("DELETE FROM cursors WHERE device = ?1", key)
         run("DELETE FROM devices WHERE device = ?1", key)
         run("INSERT INTO departed VALUES (?1, ?2)", key, f"{app}/{name}")

@@ -15,6 +15,7 @@ import structlog
 
 from longline.errors import DataDirInUse, Unavailable
 from longline.saver.bundle import Durability
+from longline.saver.port.queues import QueueBounds
 from longline.saver.sql.apps import SqlApps, deleted_apps
 from longline.saver.sql.bodies import Bodies
 from longline.saver.sql.broadcasts import BroadcastLedgers
@@ -28,14 +29,17 @@ from longline.saver.sql.ledgers import SqlLedgers
 from longline.saver.sql.members import Members
 from longline.saver.sql.messages import SqlMessages
 from longline.saver.sql.positions import Positions
+from longline.saver.sql.queues import SqlQueues
 from longline.saver.sql.retained import SqlRetained
 from longline.saver.sql.routing import SqlRouting
+from longline.saver.sql.sessions import SqlSessions
 from longline.saver.sql.worker import Job, Worker, perform
 
 log = structlog.get_logger("longline.saver")
 
 SCHEMA_VERSION = 3
 GROUP = 8192  # items after which a group is closed, so that the first in it does not wait without end
+QUEUES = QueueBounds()
 CHECKPOINT_PAGES = 4096  # of 4 KiB in the write-ahead log, before they are moved into the database
 
 
@@ -53,6 +57,7 @@ class SqliteSaver:
         cache_bytes: int,
         ledger_retention_ms: int,
         event_limit: int,
+        queue: QueueBounds,
         retained_messages: int,
         retained_bytes: int,
     ) -> None:
@@ -100,6 +105,18 @@ class SqliteSaver:
         self.ledgers = SqlLedgers(reader, reading, broadcasts, deleted)
         self.routing = SqlRouting(writer, writing, broadcasts)
         self.events = SqlEvents(writer, reader, writing, reading, limit=event_limit, deleted=deleted)
+        self.sessions = SqlSessions(writer, reader, writing, reading, members=members, deleted=deleted)
+        self.queues = SqlQueues(
+            writer,
+            reader,
+            writing,
+            reading,
+            members=members,
+            positions=self._positions,
+            locate=locate,
+            deleted=deleted,
+            bounds=queue,
+        )
         self.retained = SqlRetained(
             writer,
             reader,
@@ -131,6 +148,7 @@ class SqliteSaver:
         cache_bytes: int = 256 * 1024 * 1024,
         ledger_retention_ms: int = 7 * 86_400_000,
         event_limit: int = 100_000,
+        queue: QueueBounds = QUEUES,
         retained_messages: int = 1_000_000,
         retained_bytes: int = 256 * 1024 * 1024,
     ) -> "SqliteSaver":
@@ -141,17 +159,19 @@ class SqliteSaver:
         `queue_bytes`: what the payloads among them may add up to. `cache_bytes`: memory for pages and for
         the sets of open broadcasts. `ledger_retention_ms`: how long a ledger is kept after
         its message's end. `event_limit`: events kept for each app, `retained_messages` and `retained_bytes`
-        likewise. Raises `DataDirInUse`, and `Unavailable` when the file cannot be used.
+        likewise. `queue`: what the queue of a session may hold, and a topic may cost. Raises `DataDirInUse`,
+        and `Unavailable` when the file cannot be used.
         """
         path = Path(path)
         waiting = (queue_limit, queue_bytes)
-        kept = (ledger_retention_ms, event_limit, retained_messages, retained_bytes)
+        kept = (ledger_retention_ms, event_limit)
+        retained = (retained_messages, retained_bytes)
         try:
             lock = _lock(path)
             connections: tuple[Database, ...] = ()
             try:
                 writing, reading = connections = await asyncio.to_thread(_connect, path, cache_bytes)
-                return cls(lock, writing, reading, locate, *waiting, cache_bytes, *kept)
+                return cls(lock, writing, reading, locate, *waiting, cache_bytes, *kept, queue, *retained)
             except BaseException:
                 for connection in connections:
                     connection.close()
@@ -258,6 +278,7 @@ class SqliteSaver:
             "checkpoints": self._checkpoints,
             "wal_pages": self._writing.wal_pages,
             "broadcast_cache_bytes": self._broadcasts.size,
+            "wills_forgotten": self.sessions.wills_forgotten,
             "retained_messages": self.retained.messages,
         }
 

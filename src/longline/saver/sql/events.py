@@ -1,6 +1,5 @@
 """Events for app servers: one queue an app, and where its devices stand by the latest of them."""
 
-from collections import Counter
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
@@ -11,36 +10,37 @@ from longline.saver.port.events import EventPage
 from longline.saver.sql.database import Database, integer
 from longline.saver.sql.worker import Worker
 
+SLICE = 1000  # events looked at together when the oldest go
 SOURCES = 1000  # of which the highest sequence is remembered; of more, the oldest are forgotten
 
 _queues = msgspec.json.Decoder(list[tuple[int, int, int]])
 _sequences = msgspec.json.Decoder(list[tuple[str, int]])
+_oldest = msgspec.json.Decoder(list[tuple[int, str]])
 _page = msgspec.json.Decoder(tuple[int, list[tuple[int, str]]])
 _standings = msgspec.json.Decoder(list[tuple[int, str, str]])
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Event).decode
 
-# An event's record: app, n, past, length of the device (0: it tells of no state), device, body.
-EVENT = b"%010d%019d%d%05d%b%b"
-LENGTH = integer(31, 5)
-INSERT = f"""
-INSERT INTO events (app, n, past, device, body)
-SELECT {integer(1, 10)}, {integer(11, 19)}, {integer(30, 1)},
-       nullif(CAST(substr(value, 36, {LENGTH}) AS TEXT), ''), substr(value, 36 + {LENGTH})
-  FROM carray(?1)"""
+# How the records of events and of standings begin: app, n. What follows is the body of an event; or the
+# length of what the event says of where the device is (0: it is gone), this, and the device.
+KEY = b"%010d%019d"
+APP = integer(1, 10)
+N = integer(11, 19)
+INSERT = f"INSERT INTO events (app, n, body) SELECT {APP}, {N}, substr(value, 30) FROM carray(?1)"
 
-# A standing's record: app, n, length of the device, device, data (empty: the device is gone).
-STANDING = b"%010d%019d%05d%b%b"
-DEVICE = f"CAST(substr(value, 35, {integer(30, 5)}) AS TEXT)"
+STANDING = b"%b%05d%b%b"
+LENGTH = integer(30, 5)
+DEVICE = f"CAST(substr(value, 35 + {LENGTH}) AS TEXT)"
 # What stood for a device is past.
 PASS = f"""
-UPDATE events SET past = 1
- WHERE (app, n) IN (SELECT standings.app, standings.n FROM carray(?1)
-                     CROSS JOIN standings ON app = {integer(1, 10)} AND device = {DEVICE})"""
+INSERT INTO past (app, n)
+SELECT app, n FROM carray(?1) CROSS JOIN standings ON app = {APP} AND device = {DEVICE}"""
+# So is what never stood for one, because a later event of its device came with it.
+PASS_AT_ONCE = f"INSERT INTO past (app, n) SELECT {APP}, {N} FROM carray(?1)"
 STAND = f"""
-INSERT OR REPLACE INTO standings (app, n, device, data)
-SELECT {integer(1, 10)}, {integer(11, 19)}, {DEVICE}, nullif(substr(value, 35 + {integer(30, 5)}), x'')
-  FROM carray(?1)"""
+INSERT INTO standings (app, device, n, data)
+SELECT {APP}, {DEVICE}, {N}, nullif(substr(value, 35, {LENGTH}), x'') FROM carray(?1) WHERE true
+    ON CONFLICT (app, device) DO UPDATE SET n = excluded.n, data = excluded.data"""
 
 # Of apps that exist: the number of the last event, and the length of the queue. The first one follows the
 # app's number, so no queue has a number of one that an app of the same name had before.
@@ -52,7 +52,15 @@ QUEUE = """
 INSERT INTO queues (app, last, length, removed) VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (app) DO UPDATE SET last = excluded.last, length = excluded.length,
                                     removed = max(removed, excluded.removed)"""
-OLDEST_PAST = "SELECT n FROM events WHERE app = ?1 AND past ORDER BY n LIMIT ?2"
+OLDEST_PAST = "SELECT max(n) FROM (SELECT n FROM past WHERE app = ?1 ORDER BY n LIMIT ?2)"
+DELETE_PAST = "DELETE FROM events WHERE app = ?1 AND n IN (SELECT n FROM past WHERE app = ?1 AND n <= ?2)"
+OLDEST = """
+SELECT json_group_array(json_array(n, hex(body))) FROM
+ (SELECT n, body FROM events WHERE app = ?1 ORDER BY n LIMIT ?2)"""
+# Who is gone, and by no event of the queue any more. A name's record: app, device.
+FORGET = f"""
+DELETE FROM standings WHERE data IS NULL AND (app, device) IN
+ (SELECT {APP}, CAST(substr(value, 11) AS TEXT) FROM carray(?1))"""
 READ = """
 SELECT json_array(coalesce((SELECT removed FROM queues WHERE app = ?1), 0), json((
   SELECT json_group_array(json_array(n, hex(body))) FROM
@@ -102,10 +110,11 @@ class SqlEvents:
 
     def _append_all(self, events: list[Event]) -> None:
         database = self._writing
-        sources = tuple({event.source.encode() for event in events})
-        highest = dict(_sequences.decode(database.text(SEQUENCES, sources)))
+        sources = {event.source for event in events}
+        told = dict(_sequences.decode(database.text(SEQUENCES, tuple([name.encode() for name in sources]))))
         queues = _queues.decode(database.text(QUEUES, tuple({event.app for event in events})))
         last = {app: n for app, n, _ in queues}
+        highest = told.copy()
         new: list[tuple[int, Event]] = []
         for event in events:
             if event.sequence <= highest.get(event.source, -1):
@@ -117,51 +126,56 @@ class SqlEvents:
         if not new:
             return
         self._insert(new)
-        added = Counter(event.app for _, event in new)
-        for app, _, length in queues:
-            self._keep(app, last[app], length + added[app])
+        for app, before, length in queues:
+            self._keep(app, last[app], length + last[app] - before)
         database.run(REMEMBER, tuple(SOURCE % (n, source.encode()) for source, n in highest.items()))
-        database.run("DELETE FROM sources WHERE id <= (SELECT max(id) FROM sources) - ?1", SOURCES)
+        if len(highest) > len(told):
+            database.run("DELETE FROM sources WHERE id <= (SELECT max(id) FROM sources) - ?1", SOURCES)
 
     def _insert(self, new: list[tuple[int, Event]]) -> None:
-        latest = {(event.app, event.device): n for n, event in new if event.state}
-        events: list[bytes] = []
+        records: list[bytes] = []
         standings: list[bytes] = []
-        for n, event in new:
-            device = event.device.encode() if event.state else b""
-            past = bool(event.state) and latest[event.app, event.device] != n
-            events.append(EVENT % (event.app, n, past, len(device), device, _pack(event)))
-            if device and not past:
-                data = b"" if event.state == OFFLINE else event.data
-                standings.append(STANDING % (event.app, n, len(device), device, data))
+        overtaken: list[bytes] = []
+        seen: set[tuple[int, str]] = set()
+        for n, event in reversed(new):  # so that the latest of a device is met first
+            key = KEY % (event.app, n)
+            records.append(key + _pack(event))
+            if event.state:
+                whose = (event.app, event.device)
+                if whose in seen:
+                    overtaken.append(key)
+                else:
+                    seen.add(whose)
+                    data = b"" if event.state == OFFLINE else event.data
+                    standings.append(STANDING % (key, len(data), data, event.device.encode()))
+        records.reverse()  # for the end of the table, one after the other
+        database = self._writing
         if standings:
-            self._writing.run(PASS, tuple(standings))
-            self._writing.run(STAND, tuple(standings))
-        self._writing.run(INSERT, tuple(events))
+            database.run(PASS, tuple(standings))
+            database.run(STAND, tuple(standings))
+        database.run(INSERT, tuple(records))
+        if overtaken:
+            database.run(PASS_AT_ONCE, tuple(overtaken))
 
     def _keep(self, app: int, last: int, length: int) -> None:
         """Keeps a queue within its bound, and notes how long it is."""
         database = self._writing
         removed = app << 32
-        if length > self._limit:
-            past = (app, length - self._limit)
-            removed = database.number(f"SELECT max(n) FROM ({OLDEST_PAST})", *past) or removed
-            length -= database.run(f"DELETE FROM events WHERE app = ?1 AND n IN ({OLDEST_PAST})", *past)
-        if length > self._limit:
-            oldest = database.number(
-                "SELECT n FROM events WHERE app = ?1 ORDER BY n LIMIT 1 OFFSET ?2",
-                app,
-                length - self._limit - 1,
-            )
-            assert oldest is not None
-            database.run(
-                "DELETE FROM standings WHERE data IS NULL AND (app, device) IN"
-                " (SELECT app, device FROM events WHERE app = ?1 AND n <= ?2)",
-                app,
-                oldest,
-            )
-            length -= database.run("DELETE FROM events WHERE app = ?1 AND n <= ?2", app, oldest)
-            removed = max(removed, oldest)
+        while length > self._limit:
+            past = database.number(OLDEST_PAST, app, length - self._limit)
+            if past is None:
+                break
+            length -= database.run(DELETE_PAST, app, past)  # fewer, where some have gone before
+            database.run("DELETE FROM past WHERE app = ?1 AND n <= ?2", app, past)
+            removed = past
+        while length > self._limit:
+            oldest = _oldest.decode(database.text(OLDEST, app, min(length - self._limit, SLICE)))
+            names = {event.device for _, digits in oldest if (event := _unpack(bytes.fromhex(digits))).state}
+            if names:
+                database.run(FORGET, tuple([b"%010d%b" % (app, name.encode()) for name in names]))
+            last_of_them = oldest[-1][0]
+            length -= database.run("DELETE FROM events WHERE app = ?1 AND n <= ?2", app, last_of_them)
+            removed = max(removed, last_of_them)
         database.run(QUEUE, app, last, length, removed)
 
     async def left(self, source: str) -> tuple[int, list[tuple[int, str, bytes]]]:

@@ -8,6 +8,7 @@ is stored.
 import msgspec
 
 from longline.model.ledger import State
+from longline.saver.sql import remains
 from longline.saver.sql.broadcasts import DROPPED, EXPIRED, BroadcastLedgers
 from longline.saver.sql.database import Database, device_range
 from longline.saver.sql.retained import SqlRetained
@@ -24,11 +25,12 @@ _integers = msgspec.json.Decoder(list[int])
 _broadcasts = msgspec.json.Decoder(list[tuple[int, int]])
 
 
-NEXT_DUE = """
+NEXT_DUE = f"""
 SELECT min(due) FROM (SELECT min(at) AS due FROM expiry
  UNION ALL SELECT min(ends_at) FROM idempotency
  UNION ALL SELECT min(expires_at) FROM retained WHERE expires_at > 0
- UNION ALL SELECT 0 FROM apps WHERE deleted)"""
+ UNION ALL SELECT 0 FROM apps WHERE deleted
+ UNION ALL {remains.NEXT_DUE})"""
 
 
 class SqlExpiry:
@@ -54,14 +56,15 @@ class SqlExpiry:
         self._retention = retention
 
     async def next_due(self) -> int | None:
-        """The first entries of four indexes."""
+        """The first entries of the indexes of what is due."""
         return await self._reader.call(self._next_due, None)
 
     def _next_due(self, calls: list[None]) -> list[int | None]:
         return [self._reading.number(NEXT_DUE)] * len(calls)
 
     async def end(self, now: int, limit: int) -> int:
-        """One transaction: what is due for messages, then what else is over, then deleted apps."""
+        """One transaction: what is due for messages, then what else is over, then what is left of sessions
+        and of deleted apps."""
         return await self._writer.call(self._end, (now, limit))
 
     def _end(self, calls: list[tuple[int, int]]) -> list[int]:
@@ -83,7 +86,11 @@ class SqlExpiry:
         if done < limit:
             done += self._sweep_keys(now, limit - done)
         if done < limit:
+            done += remains.end_publications(self._database, now, limit - done)
+        if done < limit:
             done += self._retained.sweep(now, limit - done)
+        if done < limit:
+            done += remains.clear(self._database, limit - done)
         if done < limit:
             done += self._purge_app(limit - done)
         return done
@@ -185,8 +192,10 @@ class SqlExpiry:
                     f"DELETE FROM {table} WHERE position IN (SELECT value FROM carray(?1))", positions
                 )
         done = len(positions)
-        for table in ("inbox", "cursors", "departed", "devices"):
-            row = "device, position" if table == "inbox" else "device"
+        if done < limit:
+            done += remains.end_sessions_of(self._database, device_range(app), limit - done)
+        for table in ("inbox", "wills", "cursors", "departed", "devices"):
+            row = {"inbox": "device, position", "wills": "n"}.get(table, "device")
             if done < limit:
                 done += self._database.run(
                     f"DELETE FROM {table} WHERE ({row}) IN"
@@ -198,6 +207,7 @@ class SqlExpiry:
             ("labels", "app, kind, value, ordinal"),
             ("idempotency", "app, key"),
             ("events", "app, n"),
+            ("past", "app, n"),
             ("standings", "app, device"),
             ("queues", "app"),
         ):

@@ -25,7 +25,7 @@ from longline.saver.sql.worker import Worker
 WRITTEN: Final = State.PENDING
 TAKEN: Final = State.ACKED
 
-_arrivals = msgspec.json.Decoder(list[tuple[int, int, int, int] | None])
+_arrivals = msgspec.json.Decoder(list[tuple[int, int, int, int, int] | None])
 _waiting = msgspec.json.Decoder(tuple[list[list[tuple[int, int, int]]], list[tuple[int, int]]])
 _counts = msgspec.json.Decoder(tuple[list[int], list[int]])
 
@@ -36,7 +36,8 @@ SELECT json_group_array(iif(d.device IS NULL, NULL, json_array(
            OR EXISTS (SELECT 1 FROM log WHERE log.app = d.device >> 32 AND log.kept
                       AND log.position > coalesce(c.log_after, d.log_from)),
          coalesce(c.log_after, d.log_from),
-         d.banned_until)))
+         d.banned_until,
+         EXISTS (SELECT 1 FROM sessions WHERE sessions.device = d.device))))
   FROM carray(?1) AS asked
   LEFT JOIN devices AS d ON d.address = CAST(asked.value AS TEXT)
   LEFT JOIN cursors AS c ON c.device = d.device"""
@@ -126,10 +127,14 @@ class SqlInboxes:
 
     async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival | None]:
         """Those who come back, nearly all of them, cost a read; only who is new waits for a commit."""
+        missing: Sequence[Arrive] = batch
+        if self._deleted:
+            missing = [item for item in batch if item.app not in self._deleted]
         arrivals: dict[tuple[int, str], Arrival | None] = {}
-        missing: Sequence[Arrive] = [item for item in batch if item.app not in self._deleted]
         while missing:
             found = await self._reader.call(self._arrive, missing, len(missing))
+            if len(found) == len(batch) and None not in found:
+                return found
             for item, arrival in zip(missing, found, strict=True):
                 if arrival is not None:
                     arrivals[item.app, item.device] = arrival
@@ -388,11 +393,11 @@ def _fitting(fetch: Fetch, entries: list[tuple[int, bool, bool]], lengths: dict[
     return fetch.limit
 
 
-def _arrival(row: tuple[int, int, int, int] | None) -> Arrival | None:
+def _arrival(row: tuple[int, int, int, int, int] | None) -> Arrival | None:
     if row is None:
         return None
-    ordinal, pending, log_after, banned_until = row
-    return Arrival(ordinal, bool(pending), log_after, banned_until)
+    ordinal, pending, log_after, banned_until, session = row
+    return Arrival(ordinal, bool(pending), log_after, banned_until, bool(session))
 
 
 def _label(state: State, reason: str | None) -> str:

@@ -9,16 +9,17 @@ CREATE TABLE meta (
 
 -- `deleted` is set at once when an app is deleted; its rows then go in slices (see expiry.py).
 CREATE TABLE apps (
-  number          INTEGER PRIMARY KEY,
-  app             TEXT    NOT NULL,
-  name            TEXT    NOT NULL,
-  server_key_hash BLOB    NOT NULL,
-  device_secret   TEXT    NOT NULL,
-  pubsub          INTEGER NOT NULL,
-  created_at      INTEGER NOT NULL,
-  generation      INTEGER NOT NULL,
-  next_ordinal    INTEGER NOT NULL DEFAULT 0,
-  deleted         INTEGER NOT NULL DEFAULT 0
+  number              INTEGER PRIMARY KEY,
+  app                 TEXT    NOT NULL,
+  name                TEXT    NOT NULL,
+  server_key_hash     BLOB    NOT NULL,
+  device_secret       TEXT    NOT NULL,
+  pubsub              INTEGER NOT NULL,
+  created_at          INTEGER NOT NULL,
+  generation          INTEGER NOT NULL,
+  client_certificates INTEGER NOT NULL,
+  next_ordinal        INTEGER NOT NULL DEFAULT 0,
+  deleted             INTEGER NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX apps_by_name ON apps (app) WHERE NOT deleted;
 CREATE INDEX apps_deleted ON apps (number) WHERE deleted;
@@ -132,17 +133,20 @@ CREATE TABLE idempotency (
 ) WITHOUT ROWID;
 CREATE INDEX idempotency_by_end ON idempotency (ends_at);
 
--- Events for app servers, one queue an app; `n` rises within it. `body` is the whole Event in msgpack. `device`: of
--- an event that tells of a state. `past`: a later one stands for it, so it goes first when the queue is full.
+-- Events for app servers, one queue an app; `n` rises within it. `body` is the whole Event in msgpack.
 CREATE TABLE events (
-  app    INTEGER NOT NULL,
-  n      INTEGER NOT NULL,
-  device TEXT,
-  past   INTEGER NOT NULL DEFAULT 0,
-  body   BLOB    NOT NULL,
+  app  INTEGER NOT NULL,
+  n    INTEGER NOT NULL,
+  body BLOB    NOT NULL,
   PRIMARY KEY (app, n)
 ) WITHOUT ROWID;
-CREATE INDEX events_past ON events (app, n) WHERE past;
+
+-- Numbers of those for which later ones stand: when a queue is full they go first. Some may have gone before.
+CREATE TABLE past (
+  app INTEGER NOT NULL,
+  n   INTEGER NOT NULL,
+  PRIMARY KEY (app, n)
+) WITHOUT ROWID;
 
 -- Of each queue: its last number, how many events it has, and the highest number that went when it was full.
 CREATE TABLE queues (
@@ -161,7 +165,6 @@ CREATE TABLE standings (
   data   BLOB,
   PRIMARY KEY (app, device)
 ) WITHOUT ROWID;
-CREATE INDEX standings_there ON standings (app, device) WHERE data IS NOT NULL;
 
 -- The highest sequence recorded of each source of events: what is not above it was recorded before.
 CREATE TABLE sources (
@@ -169,6 +172,92 @@ CREATE TABLE sources (
   source   TEXT    NOT NULL UNIQUE,
   sequence INTEGER NOT NULL
 );
+
+-- MQTT sessions that are kept. `number`: the epoch that began it; rows elsewhere that name another number are of
+-- an earlier session, and count for nothing. `node`: NULL when it has no connection. `given_up`: because its node
+-- died. `ends_at`: NULL while it is connected, or for ever. The rest is its queue's: the last place, up to where it
+-- was sent, how many places it holds, and their bytes.
+CREATE TABLE sessions (
+  device     INTEGER PRIMARY KEY,
+  number     INTEGER NOT NULL,
+  epoch      INTEGER NOT NULL,
+  node       TEXT,
+  given_up   INTEGER NOT NULL DEFAULT 0,
+  expires_in INTEGER NOT NULL, -- s
+  ends_at    INTEGER,
+  latest     INTEGER NOT NULL DEFAULT 0,
+  sent       INTEGER NOT NULL DEFAULT 0,
+  length     INTEGER NOT NULL DEFAULT 0,
+  bytes      INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX sessions_by_node ON sessions (node) WHERE node IS NOT NULL;
+CREATE INDEX sessions_by_end ON sessions (ends_at) WHERE ends_at IS NOT NULL;
+
+-- Their filters, in the order of their bytes: whether any filter begins with a text is one seek (see matching.py).
+CREATE TABLE filters (
+  app        INTEGER NOT NULL,
+  filter     TEXT    NOT NULL,
+  device     INTEGER NOT NULL,
+  number     INTEGER NOT NULL,
+  options    INTEGER NOT NULL, -- QoS, + 4: no local, + 8: retain as published
+  identifier INTEGER NOT NULL,
+  PRIMARY KEY (app, filter, device)
+) WITHOUT ROWID;
+CREATE INDEX filters_by_session ON filters (device, number);
+
+-- Messages in queues, each once for all queues that it is in.
+CREATE TABLE publications (
+  n          INTEGER PRIMARY KEY,
+  expires_at INTEGER NOT NULL, -- 0: never
+  body       BLOB    NOT NULL
+);
+CREATE INDEX publications_by_end ON publications (expires_at) WHERE expires_at > 0;
+
+-- The queues. `publication` is NULL when PUBREC has come: then only the place is left.
+CREATE TABLE waiting (
+  device      INTEGER NOT NULL,
+  number      INTEGER NOT NULL,
+  place       INTEGER NOT NULL,
+  publication INTEGER,
+  bytes       INTEGER NOT NULL,
+  options     INTEGER NOT NULL, -- QoS, + 4: retain
+  identifiers TEXT    NOT NULL, -- with commas between
+  PRIMARY KEY (device, number, place)
+) WITHOUT ROWID;
+CREATE INDEX waiting_by_publication ON waiting (publication) WHERE publication IS NOT NULL;
+CREATE INDEX waiting_released ON waiting (device, number, place) WHERE publication IS NULL;
+
+-- Packet identifiers of QoS 2 messages that came from a session and wait for PUBREL. `id`: the message's.
+CREATE TABLE received (
+  device    INTEGER NOT NULL,
+  number    INTEGER NOT NULL,
+  packet_id INTEGER NOT NULL,
+  id        BLOB    NOT NULL,
+  PRIMARY KEY (device, number, packet_id)
+) WITHOUT ROWID;
+
+-- Wills by the connection that left them. `due`: NULL while it is there; of a will that was given out, when it
+-- is given out again.
+CREATE TABLE wills (
+  n      INTEGER PRIMARY KEY,
+  device INTEGER NOT NULL,
+  epoch  INTEGER NOT NULL,
+  delay  INTEGER NOT NULL, -- ms
+  due    INTEGER,
+  given  INTEGER NOT NULL DEFAULT 0,
+  qos    INTEGER NOT NULL,
+  id     BLOB    NOT NULL,
+  body   BLOB    NOT NULL
+);
+CREATE INDEX wills_by_connection ON wills (device, epoch);
+CREATE INDEX wills_due ON wills (due) WHERE due IS NOT NULL;
+
+-- Sessions that are over and have left something in the tables above, which goes in slices (see remains.py).
+CREATE TABLE remains (
+  device INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  PRIMARY KEY (device, number)
+) WITHOUT ROWID;
 
 -- Retained messages. `body` is all of a message but its topic (publications.py). The index has one entry a topic,
 -- which the writer sees to, and all that a walk over topics has to know.

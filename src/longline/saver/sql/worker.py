@@ -8,7 +8,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
@@ -20,8 +20,15 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 # Serves the arguments of several calls at once; one result a call, in order. A `LonglineError` among the
-# results is that call's own failure. The queue mixes operations, so only `Worker.call` knows the types.
+# results is that call's own failure, and a `Later` is none yet. The queue mixes operations, so only
+# `Worker.call` knows the types.
 Operation = Callable[[list[Any]], Sequence[Any]]
+
+
+class Later(NamedTuple):
+    """A call was served in part: with this argument it goes on in the next group, before all others."""
+
+    argument: object
 
 
 class Job:
@@ -38,6 +45,13 @@ class Job:
         self.size = size
         self.future = future
         self.result: object = None
+
+    def goes_on(self) -> bool:
+        """Whether it was served in part; then it is as if it had not been served, but for its argument."""
+        if isinstance(self.result, Later):
+            self.argument, self.result = self.result.argument, None
+            return True
+        return False
 
 
 class Worker:
@@ -78,7 +92,7 @@ class Worker:
 
     def call(
         self,
-        operation: Callable[[list[A]], Sequence[R | LonglineError]],
+        operation: Callable[[list[A]], Sequence[R | LonglineError | Later]],
         argument: A,
         weight: int = 1,
         size: int = 0,
@@ -106,22 +120,23 @@ class Worker:
     def _serve(self) -> None:
         queue = self._queue
         ended = False
-        while not ended:
-            jobs: list[Job] = []
-            weight = 0
-            job = queue.get()
-            while job is not None:
-                jobs.append(job)
-                weight += job.weight
-                if weight >= self._group_limit or queue.empty():
-                    break
+        jobs: list[Job] = []
+        while jobs or not ended:
+            weight = sum([job.weight for job in jobs])
+            while not ended and weight < self._group_limit and not (jobs and queue.empty()):
                 job = queue.get()
-            ended = job is None
-            if jobs:
-                self._work(jobs)
+                if job is None:
+                    ended = True
+                else:
+                    jobs.append(job)
+                    weight += job.weight
+            jobs = self._work(jobs)
 
-    def _work(self, jobs: list[Job]) -> None:
-        """Whatever is raised here, the thread lives: without it every call would wait for ever."""
+    def _work(self, jobs: list[Job]) -> list[Job]:
+        """Serves jobs; those that go on later. Whatever is raised here, the thread lives: without it every
+        call would wait for ever."""
+        if not jobs:
+            return jobs
         try:
             self._process(jobs)
         except Exception as error:
@@ -131,12 +146,17 @@ class Worker:
             for job in jobs:
                 if job.result is None:
                     job.result = failure
-        self._loop.call_soon_threadsafe(self._resolve, jobs)
+        later: list[Job] = []
+        done: list[Job] = []
+        for job in jobs:
+            (later if job.goes_on() else done).append(job)
+        self._loop.call_soon_threadsafe(self._resolve, done)
         if self._rest is not None:
             try:
                 self._rest()
             except Exception as error:
                 log.error("store_upkeep_failed", exc_info=error)
+        return later
 
     def _resolve(self, jobs: list[Job]) -> None:
         self.groups += 1

@@ -1,5 +1,6 @@
 """Settings of the section `center`."""
 
+from pathlib import Path
 from typing import Annotated
 
 from msgspec import Struct
@@ -18,6 +19,16 @@ class CenterSettings(Struct, frozen=True, forbid_unknown_fields=True):
             "Share the port with other processes of this host that ask for it too (`SO_REUSEPORT`).",
         ),
     ] = False
+    tls_cert: Annotated[
+        Path | None,
+        about(
+            "PEM file with a certificate, followed by those that lead to one that clients trust: the port "
+            "then speaks HTTPS and nothing else. It and the key are loaded anew when they change."
+        ),
+    ] = None
+    tls_key: Annotated[
+        Path | None, about("PEM file with the certificate's private key, without a password.")
+    ] = None
     max_body: Annotated[
         int,
         about(

@@ -16,29 +16,88 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[int, about("MQTT over TCP. 0 is off.", low=0, high=65535)] = 1883
     tls_port: Annotated[
         int,
-        about(
-            "MQTT over TLS, opened when `tls_cert` and `tls_key` are set. 0 is off.",
-            low=0,
-            high=65535,
-            awaited=True,
-        ),
+        about("MQTT over TLS, opened when `tls_cert` and `tls_key` are set. 0 is off.", low=0, high=65535),
     ] = 8883
-    ws_port: Annotated[
-        int, about("MQTT over WebSocket at `/mqtt`. 0 is off.", low=0, high=65535, awaited=True)
-    ] = 8083
+    ws_port: Annotated[int, about("MQTT over WebSocket at `/mqtt`. 0 is off.", low=0, high=65535)] = 8083
     wss_port: Annotated[
         int,
         about(
             "MQTT over secure WebSocket at `/mqtt`, opened when `tls_cert` and `tls_key` are set. 0 is off.",
             low=0,
             high=65535,
-            awaited=True,
         ),
     ] = 8084
-    tls_cert: Annotated[Path | None, about("PEM file with the certificate chain.", awaited=True)] = None
-    tls_key: Annotated[Path | None, about("PEM file with the certificate's private key.", awaited=True)] = (
-        None
-    )
+    ws_origins: Annotated[
+        tuple[str, ...],
+        about(
+            "Origins whose pages may connect by WebSocket, as browsers name them: `https://app.example.org`. "
+            "Empty: any, for a page needs a token like everybody else; name them when `anonymous_app` is "
+            "set. Clients that are no browsers tell no origin and are not asked for one."
+        ),
+    ] = ()
+    ws_head_size: Annotated[
+        int,
+        about(
+            "Largest request for a WebSocket, its cookies included. A larger one is answered with 431.",
+            unit="bytes",
+            low=512,
+            high=MIB,
+        ),
+    ] = 8 * KIB
+    ws_frame_size: Annotated[
+        int,
+        about(
+            "Largest WebSocket frame; a larger one ends the connection with 1009. One may hold many packets, "
+            "and none of it is held: what bounds memory is `max_packet_size`.",
+            unit="bytes",
+            low=KIB,
+            high=GIB,
+        ),
+    ] = 16 * MIB
+    proxy_from: Annotated[
+        tuple[str, ...],
+        about(
+            "Networks (CIDR) of the proxies in front of the MQTT listeners. Whoever connects from there has "
+            "to begin with a header of the PROXY protocol, version 1 or 2, and the address in it is the "
+            "client's from then on: for lists, counts, rates and the log. Nobody else's header is believed."
+        ),
+    ] = ()
+    tls_cert: Annotated[
+        Path | None,
+        about(
+            "PEM file with the certificate, followed by those that lead to one that clients trust. It and "
+            "the next two are loaded anew when they change."
+        ),
+    ] = None
+    tls_key: Annotated[
+        Path | None, about("PEM file with the certificate's private key, without a password.")
+    ] = None
+    tls_client_ca: Annotated[
+        Path | None,
+        about(
+            "PEM file with the authorities that sign clients' certificates. A client may show one then, "
+            "which stands in for the token where its app says so (`client_certificates`)."
+        ),
+    ] = None
+    tls_handshakes: Annotated[
+        int,
+        about(
+            "TLS handshakes at once. One more takes the place of the oldest whose client keeps us waiting, "
+            "or is closed where there is none.",
+            unit="connections",
+            low=1,
+            high=1_000_000,
+        ),
+    ] = 1000
+    tls_handshake_timeout: Annotated[
+        float,
+        about(
+            "Time for a TLS handshake, from the connection's first moment; a part of `connect_timeout`.",
+            unit="s",
+            low=0.1,
+            high=300,
+        ),
+    ] = 10.0
     reuse_port: Annotated[
         bool,
         about(
