@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -374,20 +373,7 @@ async def test_an_app_that_has_as_many_as_it_may_is_told_so(node: LiveNode) -> N
         assert figures["longline_room_retained_sent_total"] == 3
 
 
-# --- what ends and is killed ---
-
-
-async def test_what_had_no_answer_is_kept_by_a_node_that_ends_in_order(tmp_path: Path) -> None:
-    async with ServerProcess(tmp_path / "data") as server:
-        async with server.center() as center:
-            await center.create_app("news", pubsub=True)
-            devices = Devices(server, center)
-            async with await devices.raw("publisher") as publisher:
-                publisher.send(*(Publish(f"t/{n:03}", b"x", 0, True) for n in range(300)), Pingreq())
-                assert await publisher.receive() == Pingresp()
-                await server.terminate()
-            await server.start()
-            assert len(await devices.found("t/+")) == 300
+# --- what is killed ---
 
 
 async def killed_and_started(server: Server, port: int) -> None:
