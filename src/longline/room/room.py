@@ -436,6 +436,7 @@ class Room:
             async with asyncio.timeout(0.0 if self._hopeless else grace) as self._farewell:
                 await self.departures.everybody()
                 await self.departures.finished()
+                await self.retainer.finished()
                 self.receipts.note_all()
                 await self.receipts.settled()
         except TimeoutError:

@@ -13,7 +13,7 @@ from longline.model.pubsub import Publication
 # When it is over, when it was published, QoS and retain, id, lengths of the sender and the properties.
 _HEAD: Final = struct.Struct(">QQB16sHI")
 _RETAIN: Final = 4
-OVERHEAD: Final = 100  # bytes that a message counts besides topic, payload and properties
+OVERHEAD: Final = 200  # bytes that a message counts besides topic, payload and properties
 
 
 def pack_publication(publication: Publication) -> bytes:

@@ -14,7 +14,7 @@ from longline.saver.port.retained import FindRetained, Retain
 from tests.contract.engines import RETAINED, RETAINED_BYTES
 from tests.contract.store_fixture import MINUTE, START, StoreFixture, an_app
 
-OVERHEAD = 100  # bytes that a message counts besides what is in it
+OVERHEAD = 200  # bytes that a message counts besides what is in it
 
 
 @dataclass

@@ -274,3 +274,18 @@ def test_several_processes_may_share_a_port_when_all_ask_for_it() -> None:
             second.listen()
         with pytest.raises(OSError, match="in use"):
             listen("127.0.0.1", port, reuse_port=False)
+
+
+async def test_a_room_that_ends_waits_until_what_was_published_is_retained() -> None:
+    """Also with QoS 0, which has no answer that a client could wait for."""
+    async with a_site() as site:
+        phone = await site.let_in("phone")
+        hold = site.store.hold("keep_retained")
+        phone.writer.write(encode(Publish("a", b"x", 0, True), MQTT_5_0))
+        await until(lambda: site.store.kept)
+        ending = asyncio.create_task(site.room.stop(WITHIN))
+        assert await phone.receive() == Disconnect(ReasonCode.SERVER_SHUTTING_DOWN)
+        assert site.store.retained_messages == {}
+        hold.set()
+        await ending
+        assert [topic for _, topic in site.store.retained_messages] == ["a"]

@@ -275,14 +275,13 @@ class Fanout:
             try:
                 outlet = attachment.outlet
                 if (
-                    subscriber.identified
-                    or subscriber.as_published
-                    or self._replaying
+                    subscriber.particular
                     or outlet.particular
                     or attachment.sharing is not None
+                    or (self._replaying and receiver.replays is not None)
                 ):
                     form = message.as_published() if subscriber.as_published else message
-                    if self._replaying and self._waits(form, subscriber):
+                    if self._waits(form, subscriber):
                         reached += 1
                     else:
                         reached += self._hand(receiver, attachment, form, qos, subscriber.identifiers)
@@ -436,7 +435,7 @@ class Fanout:
     def _go_on(self, session: Session, replays: Replays[Subscriber[Session]]) -> None:
         """Has the store read for a session, if something is to be read and there is room for it."""
         replayer = self.replayer
-        if replayer is None or replays.asked:
+        if replayer is None or replays.asked or not replays.queue:
             return
         if not replays.ahead:
             at_least = min(AT_LEAST, (session.window.size + min(QUEUED, self.session_queue)) // 2)
@@ -482,8 +481,7 @@ class Fanout:
 
     def give_up(self, session: Session) -> None:
         """What a session has still to get is not sent."""
-        plain = session.plain
-        replays = None if plain is None else plain.replays
+        replays = session.replays
         if replays is not None:
             for replay in list(replays.queue):
                 replays.end(replay)
@@ -491,23 +489,21 @@ class Fanout:
 
     def let_go(self, session: Session) -> None:
         """The store does not answer: what is held does not wait for it."""
-        plain = session.plain
-        if plain is not None and plain.replays is not None:
-            self._give(plain.replays.let_go())
+        replays = session.replays
+        if replays is not None:
+            self._give(replays.let_go())
 
     def _waits(self, message: FanoutMessage, subscriber: Subscriber[Session]) -> bool:
         """Whether a message waits for what is retained of its topic to go to the same receiver first."""
         receiver = subscriber.who
-        plain = receiver.plain
-        replays = None if plain is None else plain.replays
+        replays = receiver.replays
         if replays is None:
             return False
         self.turn.spent += len(replays.queue)
-        packet = message.packet
-        if not replays.awaits(packet.topic):
+        if not replays.awaits(message.packet.topic):
             return False
-        live = Live(message, subscriber, len(packet.topic) + len(packet.payload))
-        if not replays.hold(live, self.clock(), self.session_queue, self.session_queue_bytes):
+        live = Live(message, subscriber, self.clock())
+        if not replays.hold(live, self.session_queue, self.session_queue_bytes):
             self._give(replays.let_go())
             return False
         self._go_on(receiver, replays)

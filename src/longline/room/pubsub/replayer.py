@@ -126,8 +126,7 @@ class Replayer:
 
     def _reading(self, session: Session, share: int, now: int) -> Reading | None:
         """What to read for a session; None when there is nothing, or it has no room."""
-        plain = session.plain
-        replays = None if plain is None else plain.replays
+        replays = session.replays
         if replays is None or session.attachment is None:
             return None
         app = session.tenant.app
@@ -164,7 +163,7 @@ class Replayer:
     ) -> int:
         """Writes what was read, as far as the session has room for it; returns how many messages."""
         session, replays = reading.session, reading.replays
-        if session.plain is None or session.plain.replays is not replays:
+        if session.replays is not replays:
             return 0  # it is over, or has unsubscribed from everything
         replays.asked = False
         written = 0

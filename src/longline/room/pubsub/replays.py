@@ -41,14 +41,16 @@ class Replay:
 
 @final
 class Live(Generic[Receiver]):
-    """A message that is held for one receiver. `size` in bytes, about."""
+    """A message that is held for one receiver since a moment, in ms."""
 
-    __slots__ = ("message", "receiver", "size")
+    __slots__ = ("message", "receiver", "since", "size")
 
-    def __init__(self, message: FanoutMessage, receiver: Receiver, size: int) -> None:
+    def __init__(self, message: FanoutMessage, receiver: Receiver, since: int) -> None:
+        packet = message.packet
         self.message = message
         self.receiver = receiver
-        self.size = size
+        self.since = since
+        self.size = len(packet.topic) + len(packet.payload)  # bytes, about
 
 
 @final
@@ -58,14 +60,13 @@ class Replays(Generic[Receiver]):
     `asked`: the store is to be read for this session. `ahead`: topics of what is held.
     """
 
-    __slots__ = ("_characters", "_held", "_left_out", "_since", "_size", "ahead", "asked", "queue")
+    __slots__ = ("_characters", "_held", "_left_out", "_size", "ahead", "asked", "queue")
 
     def __init__(self) -> None:
         self.asked = False
         self.queue: list[Replay] = []
         self.ahead: dict[str, None] = {}
         self._held: list[Live[Receiver]] = []
-        self._since = 0  # ms: when the first of them came
         self._size = 0  # bytes of them
         self._left_out = 0  # topics that the pages have still to leave out, once for each subscription
         self._characters = 0  # in these topics, and in those ahead
@@ -145,14 +146,13 @@ class Replays(Generic[Receiver]):
             return False
         return any(replay.awaits(topic) for replay in self.queue)
 
-    def hold(self, live: Live[Receiver], now: int, most: int, most_bytes: int) -> bool:
+    def hold(self, live: Live[Receiver], most: int, most_bytes: int) -> bool:
         """Holds a message; False when it is one too many, or those before it have waited for too long."""
         held = self._held
-        if held:
-            if len(held) >= most or self._size + live.size > most_bytes or now - self._since > LATE:
-                return False
-        else:
-            self._since = now
+        if held and (
+            len(held) >= most or self._size + live.size > most_bytes or live.since - held[0].since > LATE
+        ):
+            return False
         held.append(live)
         self._size += live.size
         topic = live.message.packet.topic

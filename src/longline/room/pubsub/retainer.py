@@ -126,11 +126,15 @@ class Retainer:
             self._queue.add(keeping)
         return publication.id
 
+    async def finished(self) -> None:
+        """Returns when everything taken in so far is in the store."""
+        await self._queue.settled()
+
     async def settled(self) -> None:
-        """Returns when everything taken in so far is in the store, or that takes longer than `PATIENCE`."""
+        """The same, unless it takes longer than `PATIENCE`."""
         if len(self._queue):
             alarm = asyncio.ensure_future(self._sleep(PATIENCE))
-            settled = asyncio.ensure_future(self._queue.settled())
+            settled = asyncio.ensure_future(self.finished())
             try:
                 await asyncio.wait({alarm, settled}, return_when=asyncio.FIRST_COMPLETED)
             finally:

@@ -23,10 +23,11 @@ class Subscriber(Generic[Who]):
     """One's interest in a topic, as one filter states it.
 
     `identifiers` are the subscription identifiers that go with a message, encoded as its properties;
-    `identified`: whether there are any. With `no_local`, one's own messages are only wanted as `own` says.
+    `particular`: whether a message may have a form of its own for it: with these, or with the retain flag
+    `as_published`. With `no_local`, one's own messages are only wanted as `own` says.
     """
 
-    __slots__ = ("as_published", "identified", "identifiers", "no_local", "qos", "who")
+    __slots__ = ("as_published", "identifiers", "no_local", "particular", "qos", "who")
 
     def __init__(
         self, who: Who, qos: int, no_local: bool = False, as_published: bool = False, identifiers: bytes = b""
@@ -35,7 +36,7 @@ class Subscriber(Generic[Who]):
         self.qos = qos
         self.no_local = no_local
         self.as_published = as_published
-        self.identified = bool(identifiers)
+        self.particular = as_published or bool(identifiers)
         self.identifiers = identifiers
 
     def own(self) -> "Subscriber[Who] | None":
@@ -64,7 +65,7 @@ class Overlap(Subscriber[Who]):
             self.qos = other.qos
         self.no_local = self.no_local or other.no_local
         self.as_published = self.as_published or other.as_published
-        self.identified = self.identified or other.identified
+        self.particular = self.particular or other.particular
         self.identifiers += other.identifiers
 
     def own(self) -> Subscriber[Who] | None:

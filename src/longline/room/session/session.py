@@ -98,6 +98,12 @@ class Session:
         plain = self.plain
         return None if plain is None else plain.received
 
+    @property
+    def replays(self) -> "Replays[Subscriber[Session]] | None":
+        """Retained messages that are on their way to it."""
+        plain = self.plain
+        return None if plain is None else plain.replays
+
     def tidy(self) -> None:
         """Something it had of plain publish/subscribe is gone."""
         plain = self.plain

@@ -1,15 +1,16 @@
-"""Retained messages: those of an app over all partitions, each in the partition of its topic.
+"""Retained messages: those of an app in eight partitions, each in that of its topic.
 
 - `rt:<app>` ZSET of topics, all with score 0: so they stand in the order of their bytes.
 - `rb:<app>` HASH topic → message, as `saver/publications.py` packs it.
 - `re:<app>` ZSET topic → when it is over (ms), of those that ever are. `rd` ZSET app → the soonest of these.
 - `rn` HASH app → what its messages here count in bytes. `rm` STRING: how many there are here of all apps.
-- `ra` SET of apps that may have any; an app is there in the partition that its number says, from before its
-  first message on. So an app that uses none of this costs who subscribes one look.
+- `ra` SET of apps that may have any; an app is there in the first of its partitions, from before its first
+  message on. So an app that uses none of this costs who subscribes one look.
 
-A filter without wildcards is one read in one partition. One with wildcards is a walk in all of them, which
+A filter without wildcards is one read in one partition. One with wildcards is a walk in all eight, which
 looks at a bounded number of topics in each; what they find is put in order up to where all of them have
-looked. Bodies are only read of what goes on the page.
+looked. Bodies are only read of what goes on the page. With more partitions to an app, writes would be spread
+further than any one app needs, and each walk would cost more.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
+from zlib import crc32
 
 import msgspec
 
@@ -41,8 +43,10 @@ READ = script("read_retained.lua")
 COUNT = script("count_retained.lua")
 EXPIRE = script("expire_retained.lua")
 
-LOOKS: Final = 1000  # topics that one script looks at, so that it holds up nobody for long
-WALKS: Final = 32  # filters in one script
+SPREAD: Final = 8  # partitions of an app
+LOOKS: Final = 2000  # topics that one call looks at, in all partitions, and FEWEST for each walk in any case
+FEWEST: Final = 16
+WALKS: Final = 32  # filters in one script, so that it holds up nobody for long
 SPARE: Final = 8  # topics that a partition is asked for beyond its part of a page
 APPS: Final = 10_000  # of which it is remembered what they have
 MARKED_FOR: Final = 60.0  # s after which an app is noted again among those that have any
@@ -66,14 +70,16 @@ class _Item(NamedTuple):
 
 @dataclass
 class _Holdings:
-    """What an app has in each partition, as far as this process knows: messages and bytes."""
+    """What an app has in each of its partitions, as far as this process knows: messages and bytes."""
 
-    parts: list[tuple[int, int]]
+    parts: dict[int, tuple[int, int]]
     asked_at: float
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # of whoever fills the last of its room
 
     def total(self) -> tuple[int, int]:
-        return sum(messages for messages, _ in self.parts), sum(used for _, used in self.parts)
+        return sum(messages for messages, _ in self.parts.values()), sum(
+            used for _, used in self.parts.values()
+        )
 
 
 class _Walk(NamedTuple):
@@ -128,8 +134,21 @@ class KvRetained:
         self._not_walked: Spare[_Walk, _Walked] = Spare(faults, place, lambda walk: (NOWHERE, []))
         self._not_read: Spare[_Place, bytes | None] = Spare(faults, place, lambda place: None)
 
+    def _partitions_of(self, app: int) -> list[int]:
+        """All that an app's messages may be in, its home first."""
+        count = self._partitions.count
+        spread = min(SPREAD, count)
+        return [(app + part * count // spread) % count for part in range(spread)]
+
     def _partition_of(self, app: int, topic: str) -> int:
-        return self._partitions.of(app, topic)
+        partitions = self._partitions_of(app)
+        return partitions[crc32(topic.encode()) % len(partitions)]
+
+    async def _held(self, app: int) -> dict[int, tuple[int, int]]:
+        """What an app has in each of its partitions."""
+        partitions = self._partitions_of(app)
+        replies = await asyncio.gather(*(self._partitions.run(each, COUNT, [app]) for each in partitions))
+        return dict(zip(partitions, msgspec.convert(replies, list[tuple[int, int]]), strict=True))
 
     # --- keeping ---
 
@@ -178,7 +197,7 @@ class KvRetained:
         now = self._clock()
         marked = self._marked.get(app)
         if marked is None or now - marked >= MARKED_FOR:
-            await self._partitions.run(app % self._partitions.count, MARK, [app], durable=True)
+            await self._partitions.run(self._partitions_of(app)[0], MARK, [app], durable=True)
             self._marked.put(app, now)
 
     async def _look(self, app: int) -> _Holdings:
@@ -190,7 +209,7 @@ class KvRetained:
             scarce = 2 * messages > self._max_messages or 2 * used > self._max_bytes
             if now - holdings.asked_at < (DOUBTED if scarce else KNOWN_FOR):
                 return holdings
-        parts = msgspec.convert(await self._partitions.run_all(COUNT, [app]), list[tuple[int, int]])
+        parts = await self._held(app)
         if holdings is None:
             holdings = _Holdings(parts, now)
             self._holdings.put(app, holdings)
@@ -287,11 +306,11 @@ class KvRetained:
     async def _with_any(self, apps: set[int]) -> set[int]:
         """Those of these apps that may have retained messages."""
         unknown = [app for app in apps if app not in self._marked]
-        count = self._partitions.count
+        homes = [self._partitions_of(app)[0] for app in unknown]
         replies = await asyncio.gather(
             *(
-                self._partitions.call(app % count, "SISMEMBER", layout.prefix(app % count) + b"ra", app)
-                for app in unknown
+                self._partitions.call(home, "SISMEMBER", layout.prefix(home) + b"ra", app)
+                for app, home in zip(unknown, homes, strict=True)
             )
         )
         none = {app for app, reply in zip(unknown, replies, strict=True) if reply != 1}
@@ -304,11 +323,12 @@ class KvRetained:
         if not finds:
             return []
         count = self._partitions.count
-        looks = max(LOOKS // WALKS, LOOKS // len(finds))
+        spread = min(SPREAD, count)
+        looks = max(FEWEST, LOOKS // (spread * len(finds)))
         walks = [
-            _Walk(partition, index // WALKS, find, 2 * find.limit // count + SPARE, looks)
+            _Walk(partition, index // WALKS, find, 2 * find.limit // spread + SPARE, looks)
             for index, find in enumerate(finds)
-            for partition in range(count)
+            for partition in self._partitions_of(find.app)
         ]
         found = await scatter(
             walks,
@@ -317,7 +337,7 @@ class KvRetained:
             self._read_walks,
             self._not_walked,
         )
-        return [found[start : start + count] for start in range(0, len(found), count)]
+        return [found[start : start + spread] for start in range(0, len(found), spread)]
 
     def _ask_to_walk(self, place: int, part: Sequence[_Walk]) -> Awaitable[Reply]:
         args: list[Word] = [part[0].looks]
@@ -351,9 +371,8 @@ class KvRetained:
         return await scatter(places, lambda place: place.partition, ask, read, self._not_read)
 
     async def count(self, app: int) -> int:
-        """Asks every partition."""
-        parts = msgspec.convert(await self._partitions.run_all(COUNT, [app]), list[tuple[int, int]])
-        return sum(messages for messages, _ in parts)
+        """Asks all partitions of the app."""
+        return sum(messages for messages, _ in (await self._held(app)).values())
 
     # --- what is over ---
 

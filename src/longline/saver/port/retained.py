@@ -49,7 +49,7 @@ class RetainedStore(Protocol):
     """The port. What holds for every port of the saver stands in the folder's first paragraph.
 
     An app has at most `retained_messages`, and `retained_bytes` of them: of topics, payloads and properties,
-    and 100 for each message. An engine that several processes fill at the same moment may let in a little
+    and 200 for each message. An engine that several processes fill at the same moment may let in a little
     more.
     """
 

@@ -14,7 +14,7 @@ from longline.saver.sql.members import Members
 from longline.saver.sql.worker import Worker
 from longline.saver.topic_order import NOWHERE, behind, first_topic, following, has_wildcards
 
-LOOKS: Final = 2000  # topics that the reads of one call look at, and FEWEST for each of them in any case
+LOOKS: Final = 1000  # topics that the reads of one call look at, and FEWEST for each of them in any case
 FEWEST: Final = 50
 LEAST: Final = 16  # topics in the first statement of a walk, twice as many in the next while none is in vain
 MOST: Final = 512

@@ -68,7 +68,7 @@ class SaverSettings(Struct, frozen=True, forbid_unknown_fields=True):
     retained_bytes: Annotated[
         int,
         about(
-            "What the retained messages of each app may add up to: topics, properties and payloads, and 100 "
+            "What the retained messages of each app may add up to: topics, properties and payloads, and 200 "
             "for each message.",
             unit="bytes",
             low=64 * KIB,

@@ -1,6 +1,6 @@
 -- Retained messages of one partition; kv/retained.py says what the keys are.
 
-local UNTOLD = 61 -- bytes that a message counts besides its topic and what is stored of it: see publications.py
+local UNTOLD = 161 -- bytes that a message counts besides its topic and what is stored of it: see publications.py
 
 local function is_gone(tag, app)
   return redis.call('SISMEMBER', tag .. 'gone', app) == 1
