@@ -88,10 +88,10 @@ async def test_a_client_does_all_that_it_does_over_tcp(site: Site, version: int)
         client.send(Subscribe(1, [Subscription("a/#", 1)]))
         assert await client.receive() == Suback(1, [1])
         client.send(Publish("a/b", b"x" * 70_000, 1, packet_id=2), Pingreq())
-        publish, puback, pong = [await client.receive() for _ in range(3)]
-        assert isinstance(publish, Publish)
+        received = [await client.receive() for _ in range(3)]  # its own message where it comes
+        (publish,) = [packet for packet in received if isinstance(packet, Publish)]
         assert publish.payload == b"x" * 70_000
-        assert (puback, pong) == (Puback(2), Pingresp())
+        assert [packet for packet in received if packet is not publish] == [Puback(2), Pingresp()]
         client.ping(b"there?")
         client.send(Pingreq())
         assert await client.receive() == Pingresp()
@@ -107,10 +107,10 @@ async def test_a_packet_may_come_in_fragments(site: Site, fragments: int) -> Non
         client.send(Subscribe(1, [Subscription("a", 0)]))
         await client.receive()
         client.stream(encode(Publish("a", os.urandom(1000), 1, packet_id=1), MQTT_5_0), fragments=fragments)
-        publish, puback = await client.receive(), await client.receive()
-        assert isinstance(publish, Publish)
+        received = [await client.receive(), await client.receive()]
+        (publish,) = [packet for packet in received if isinstance(packet, Publish)]
         assert len(publish.payload) == 1000
-        assert isinstance(puback, Puback)
+        assert Puback(1) in received
     await site.counted()
 
 
@@ -219,7 +219,9 @@ async def test_a_peer_that_breaks_the_protocol_is_told_and_closed(
     async with await site.enter(version) as client:
         client.raw(raw)
         if version == MQTT_5_0:
-            assert await client.receive() == Disconnect(reason)
+            last = await client.receive()
+            assert isinstance(last, Disconnect)
+            assert last.reason == reason
         assert await client.closed_with() == code
     await site.counted(counted)
 
