@@ -322,12 +322,18 @@ class RedisCluster(_Startable):
 
     def master_of(self, tag: bytes) -> RedisServer:
         """The node that serves the keys of a tag now."""
+        master = self._served_by(tag)
+        assert master is not None, f"nobody serves {tag!r}"
+        return master
+
+    def _served_by(self, tag: bytes) -> RedisServer | None:
+        """The same; None where nobody does, as the node that is asked has heard in the middle of a change."""
         asked = next(node for node in self.nodes if node.is_serving)
         slot = asked.command("CLUSTER", "KEYSLOT", b"{" + tag + b"}")
         for first, last, (_, port, *_), *_ in asked.command("CLUSTER", "SLOTS"):
             if first <= slot <= last:
                 return self._by_port[port]
-        raise AssertionError(f"nobody has slot {slot}")
+        return None
 
     def replica_of(self, master: RedisServer) -> RedisServer:
         """A replica of a master."""
@@ -341,7 +347,7 @@ class RedisCluster(_Startable):
 
         def taken() -> bool:
             try:
-                return self.master_of(tag) is not before
+                return self._served_by(tag) not in (None, before)
             except (OSError, ReplyError):
                 return False
 

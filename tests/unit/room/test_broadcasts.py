@@ -390,12 +390,19 @@ async def test_a_session_that_is_to_be_read_for_is_brought_nothing(monkeypatch: 
         await room.settle()
         assert topics(peer.unread()) == ["push/m1"], "one has room, and those behind it are left"
         asked: list[int] = []
+        passes = room.broadcasts._passes
 
-        def due(session: Session, position: int) -> list[Pass]:
-            asked.append(position)
-            return []
+        class Asked:
+            """Passes that note who asks what is due: compiled, they let nobody put something else in."""
 
-        monkeypatch.setattr(room.broadcasts._passes, "due", due)
+            def due(self, session: Session, position: int) -> list[Pass]:
+                asked.append(position)
+                return []
+
+            def __getattr__(self, name: str) -> object:
+                return getattr(passes, name)
+
+        monkeypatch.setattr(room.broadcasts, "_passes", Asked())
         await room.bus.send(NODE, [unicast("phone", position) for position in range(7, 20)])
         await room.settle()
         assert asked == []
