@@ -1,0 +1,105 @@
+// Does with devices what a test elsewhere says, in Node and in pages alike: a command comes as an object, and what
+// became of it goes back with its `id`.
+
+/** `longline` is the package, `tell` takes what goes back, `storeOf` makes a store of a name. */
+export function driver(longline, tell, storeOf) {
+  const devices = new Map(); // and apps that are attached, by the name that the test gave them
+  const loops = new Map();
+  const messages = new Map();
+  const gaps = new Map();
+  const asked = new Map(); // how often a source of tokens was asked
+  let latest = 0;
+
+  function shown(message) {
+    messages.set(++latest, message);
+    return {
+      handle: latest,
+      app: message.app,
+      push: message.id,
+      topic: message.topic,
+      payload: btoa(Array.from(message.payload, (byte) => String.fromCharCode(byte)).join("")),
+      qos: message.qos,
+      duplicate: message.duplicate,
+      content_type: message.contentType,
+      sent_at: message.sentAt?.toISOString() ?? null,
+      wants_answer: message.wantsAnswer,
+      group: message.group,
+      sequence: message.sequence,
+      sender: message.sender,
+    };
+  }
+
+  function bytes(text) {
+    return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  }
+
+  // Each time the next of the tokens, and the last again and again; `!word` is a source that fails.
+  function tokenOf(name, tokens) {
+    asked.set(name, 0);
+    if (tokens.length === 1 && !tokens[0].startsWith("!")) return tokens[0];
+    return async () => {
+      const turn = asked.get(name);
+      asked.set(name, turn + 1);
+      const token = tokens[Math.min(turn, tokens.length - 1)];
+      if (token.startsWith("!")) throw new Error(token.slice(1));
+      return token;
+    };
+  }
+
+  const commands = {
+    open({ device, url, options, tokens, store, calls }) {
+      gaps.set(device, []);
+      const made = new longline.Device(url, {
+        ...options,
+        token: tokenOf(device, tokens),
+        onGap: (missed) => gaps.get(device).push(missed),
+        ...(store ? { store: storeOf(store) } : {}),
+        ...(calls ? { onCall: (call) => ({ echo: call.text }) } : {}),
+      });
+      devices.set(device, made);
+    },
+    async attach({ device, as, app, of, tokens }) {
+      devices.set(as, await devices.get(device).attach(app, of, tokenOf(as, tokens)));
+    },
+    detach: ({ device }) => devices.get(device).detach(),
+    connected: ({ device }) => devices.get(device).whenConnected(),
+    is_connected: ({ device }) => devices.get(device).connected,
+    async close({ device }) {
+      await devices.get(device).close();
+    },
+    async receive({ device }) {
+      return shown(await devices.get(device).receive());
+    },
+    // As a loop does: asking for the next one acknowledges the one before it. null: the loop is at its end.
+    async next({ device }) {
+      const of = devices.get(device);
+      if (!loops.has(of)) loops.set(of, of[Symbol.asyncIterator]());
+      const { value, done } = await loops.get(of).next();
+      return done ? null : shown(value);
+    },
+    ack: ({ handle }) => messages.get(handle).ack(),
+    opened: ({ handle }) => messages.get(handle).opened(),
+    publish: ({ device, topic, payload, qos }) => devices.get(device).publish(topic, bytes(payload), { qos }),
+    send: ({ device, name, payload }) => devices.get(device).send(name, payload),
+    say: ({ device, group, payload }) => devices.get(device).say(group, payload),
+    subscribe: ({ device, filter }) => devices.get(device).subscribe(filter),
+    report_state: ({ device, changes }) => devices.get(device).reportState(changes),
+    answer: ({ device, handle, payload }) => devices.get(device).answer(messages.get(handle), payload),
+    gaps: ({ device }) => gaps.get(device),
+    // What keeps a process of Node alive, beside the pipes by which this is asked.
+    resources: () => process.getActiveResourcesInfo().filter((kind) => kind !== "PipeWrap" && kind !== "TTYWrap"),
+    asked: ({ device }) => asked.get(device),
+    statistics({ device }) {
+      const { lastError, ...counted } = devices.get(device).statistics;
+      return { ...counted, last_error: lastError?.code ?? null };
+    },
+  };
+
+  return async function obey(command) {
+    try {
+      tell({ id: command.id, ok: (await commands[command.do](command)) ?? null });
+    } catch (error) {
+      tell({ id: command.id, code: error.code ?? error.name, message: String(error.stack ?? error) });
+    }
+  };
+}
