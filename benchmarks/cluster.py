@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.compare import ADMIN_KEY, APP, create_app, free_port
+from benchmarks.contenders import ADMIN_KEY, APP, create_app, free_port
 
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0

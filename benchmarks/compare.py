@@ -2,140 +2,57 @@
 
     python benchmarks/compare.py                       # everything, three rounds
     python benchmarks/compare.py fanout routing --rounds 5 --seconds 10
+    python benchmarks/compare.py --rounds 1 --seconds 0.2 --scale 0.01      # whether all of it runs
 
-Needs the `longline` package, and for the peer `mosquitto` (Debian package of that name). Both servers are
-started here on free loopback ports, in temporary folders, and stopped again. They take turns (A B A B …), so
-that whatever else the machine does meets both; the medians are compared. A figure that the load generator
-limited is marked, as it says nothing about the server.
+Needs the `longline` package, `mosquitto` (Debian package of that name), `openssl`, and `gcc` for the sink.
+The servers are started here on free loopback ports, in temporary folders, and stopped again. They take turns
+(A B A B …), so that whatever else the machine does meets all; the medians are compared. A figure that the
+load generator limited is marked, as it says nothing about the server.
 """
 
 import argparse
-import contextlib
 import json
-import os
-import shutil
-import socket
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Final
 
-ADMIN_KEY = "benchmark-admin-key"
-APP = "bench"
-START_SECONDS = 20.0
-GROUPS = ("fanout", "routing", "memory", "unicast")
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.contenders import Kind, Server, longline, mosquitto, sink
 
-MOSQUITTO_CONF = """\
-listener {port} 127.0.0.1
-allow_anonymous true
-persistence false
-log_type none
-# In mosquitto's favour: no delay for small packets, and no limit that would make it drop.
-set_tcp_nodelay true
-max_queued_messages 0
-max_inflight_messages 0
-"""
+GROUPS: Final = ("fanout", "routing", "connects", "handshakes", "tls", "memory", "unicast")
+
+CONNECTS_A_SECOND: Final = 2_000
+"""Connections that `connects` makes for each of its seconds; how long they take is what is measured."""
+
+MOST_CONNECTS: Final = 15_000  # a process may have 20,000 files open on many a machine
 
 
-@dataclass
-class Server:
-    """A running server, and how the load generator reaches it."""
+@dataclass(frozen=True)
+class Side:
+    """One of those that are compared."""
 
     name: str
-    pid: int
-    flags: list[str]
-    """For any mode."""
-    unicast_flags: list[str] = field(default_factory=list)
+    start: Callable[[int], AbstractContextManager[Server]]
+    tls: bool = False
+    """Whether the load comes over TLS."""
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+OURS: Final = Side("Longline", longline)
+PEER: Final = Side("mosquitto", mosquitto)
 
 
-@contextlib.contextmanager
-def process(command: list[str], cpu: int, port: int, log: Path, **environment: str) -> Iterator[int]:
-    """Runs a server pinned to a core, from when `port` answers; gives its process id."""
-    with log.open("wb") as output:
-        # taskset becomes the server: the process id stays.
-        child = subprocess.Popen(
-            ["taskset", "-c", str(cpu), *command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env={**os.environ, **environment},
-        )
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
-                break
-            if child.poll() is not None or time.monotonic() > deadline:
-                sys.exit(f"{command} did not start:\n{log.read_text(errors='replace')[-2000:]}")
-            time.sleep(0.05)
-        yield child.pid
-    finally:
-        child.terminate()
-        child.wait(timeout=30)
-
-
-@contextlib.contextmanager
-def mosquitto(cpu: int) -> Iterator[Server]:
-    """The peer, with nothing in its way."""
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        # Started by root, it changes to a user of its own, who must be able to read this.
-        Path(folder).chmod(0o755)
-        conf = Path(folder, "mosquitto.conf")
-        conf.write_text(MOSQUITTO_CONF.format(port=port))
-        program = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
-        if program is None:
-            sys.exit("mosquitto is not installed")
-        with process([program, "-c", str(conf)], cpu, port, Path(folder, "log")) as pid:
-            yield Server("mosquitto", pid, ["--port", str(port)])
-
-
-@contextlib.contextmanager
-def longline(cpu: int) -> Iterator[Server]:
-    """One node with every role, durable storage in a temporary folder, and an app with `pubsub` on."""
-    room, center = free_port(), free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder, "longline.toml")
-        config.write_text(
-            f'data_dir = "{folder}/data"\n'
-            f"[room]\nport = {room}\nws_port = 0\nwss_port = 0\ntls_port = 0\n"
-            f"[center]\nport = {center}\n"
-        )
-        command = [sys.executable, "-m", "longline", "serve", "--config", str(config)]
-        with process(command, cpu, center, Path(folder, "log"), LONGLINE_ADMIN_KEY=ADMIN_KEY) as pid:
-            url = f"http://127.0.0.1:{center}"
-            app = create_app(url)
-            account = ["--port", str(room), "--app", APP, "--secret", app["device_secret"]]
-            yield Server("longline", pid, account, [*account, "--url", url, "--key", app["server_key"]])
-
-
-def create_app(url: str) -> dict[str, str]:
-    """The keys of a new app."""
-    request = urllib.request.Request(
-        f"{url}/v1/apps",
-        data=json.dumps({"app": APP, "pubsub": True}).encode(),
-        headers={"Authorization": f"Bearer {ADMIN_KEY}", "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=10) as response:
-        answer: dict[str, str] = json.load(response)
-        return answer
-
-
-@dataclass
+@dataclass(frozen=True)
 class Case:
-    """One comparison: a mode of `longline bench`, its flags, and the figure that is compared."""
+    """One comparison: a mode of `longline bench`, its flags, and the figure that is compared.
+
+    The first side is held against each of the others.
+    """
 
     group: str
     title: str
@@ -143,55 +60,165 @@ class Case:
     flags: list[str]
     figure: str
     unit: str
-    peer: bool = True
+    sides: tuple[Side, ...] = (OURS, PEER)
+    rate: bool = True
+    """Whether a busy load generator holds the figure down; memory it does not."""
+    again: bool = False
+    """Whether the second run against a server is the one that counts."""
 
 
-def cases(seconds: float) -> list[Case]:
+def cases(seconds: float, scale: float) -> list[Case]:
     """Every comparison that is made."""
-    timed = ["--seconds", str(seconds)]
-    fanout = [
-        Case(
-            "fanout",
-            f"fan-out to 1,000 subscribers, 128 B, window {window}",
-            "fanout",
-            ["--topics", "1", "--subscribers", "1000", "--size", "128", "--window", str(window), *timed],
-            "delivered_per_second",
-            "deliveries/s",
-        )
-        for window in (1, 8, 64)
+    return [
+        *fanouts(seconds, scale),
+        *routings(seconds, scale),
+        *connects(seconds, scale),
+        *handshakes(seconds),
+        *tls(seconds, scale),
+        *memories(scale),
+        unicast(seconds, scale, "unicast", (OURS,)),
     ]
-    routing = [
+
+
+def scaled(count: int, scale: float) -> int:
+    """So many of them; one at least."""
+    return max(1, round(count * scale))
+
+
+def fanout(group: str, window: int, seconds: float, scale: float, sides: tuple[Side, ...]) -> Case:
+    """From one publisher to many subscribers."""
+    count = scaled(1000, scale)
+    return Case(
+        group,
+        f"fan-out to {count:,} subscribers, 128 B, window {window}",
+        "fanout",
+        [
+            *("--topics", "1", "--subscribers", str(count), "--size", "128"),
+            *("--window", str(window), "--seconds", str(seconds)),
+        ],
+        "delivered_per_second",
+        "deliveries/s",
+        sides,
+    )
+
+
+def fanouts(seconds: float, scale: float) -> list[Case]:
+    """At window 1, where a delivery is a system call, also beside the least that a broker can do."""
+    least = (OURS, PEER, Side("sink", sink))
+    return [
+        fanout("fanout", window, seconds, scale, least if window == 1 else (OURS, PEER))
+        for window in (1, 4, 8, 64)
+    ]
+
+
+def routings(seconds: float, scale: float) -> list[Case]:
+    """One to one, at each quality of service; the sessions end with their connections."""
+    shapes = [(0, 1, 16), (0, 1, 256), (0, 50, 16), (0, 50, 256)]
+    shapes += [(qos, pairs, 16) for qos in (1, 2) for pairs in (1, 50)]
+    return [
         Case(
             "routing",
-            f"QoS 0 one to one, {pairs} pairs, 128 B, window {window}",
+            f"QoS {qos} one to one, pairs: {pairs}, 128 B, window {window}",
             "fanout",
-            ["--topics", str(pairs), "--subscribers", "1", "--size", "128", "--window", str(window), *timed],
+            [
+                *("--topics", str(pairs), "--subscribers", "1", "--size", "128", "--qos", str(qos)),
+                *("--window", str(window), "--seconds", str(seconds)),
+            ],
             "delivered_per_second",
             "messages/s",
         )
-        for pairs, window in ((1, 16), (1, 256), (50, 16), (50, 256))
+        for qos, most, window in shapes
+        for pairs in (min(most, scaled(most, max(scale, 0.1))),)
     ]
-    memory = Case(
-        "memory",
-        "resident memory of 15,000 idle connections",
-        "connections",
-        ["--connections", "15000", "--hold", "2"],
-        "rss_bytes_per_connection",
-        "bytes each",
+
+
+def connects(seconds: float, scale: float) -> list[Case]:
+    """Connections whose clients show who they are: tokens at Longline, a password file at mosquitto."""
+    count = min(MOST_CONNECTS, max(16, scaled(int(CONNECTS_A_SECOND * seconds), scale)))
+    flags = ["--connections", str(count), "--at-once", "16", "--hold", "0", "--keep-alive", "0"]
+    sides = (OURS, Side("mosquitto, passwords", partial(mosquitto, passwords=True)))
+    return [
+        Case(
+            "connects",
+            f"{count:,} connections of {whose} devices, 16 side by side",
+            "connections",
+            flags,
+            "connects_per_second",
+            "connections/s",
+            sides,
+            again=again,
+        )
+        for whose, again in (("new", False), ("known", True))
+    ]
+
+
+def handshakes(seconds: float) -> list[Case]:
+    """Full handshakes of TLS, with both kinds of certificates."""
+    kinds: tuple[tuple[Kind, str], ...] = (("rsa", "RSA 2048"), ("ecdsa", "ECDSA P-256"))
+    return [
+        Case(
+            "handshakes",
+            f"full handshakes of TLS 1.3, {name}, 16 at once",
+            "handshakes",
+            ["--at-once", "16", "--seconds", str(seconds)],
+            "handshakes_per_second",
+            "handshakes/s",
+            (
+                Side("Longline", partial(longline, kind=kind), tls=True),
+                Side("mosquitto", partial(mosquitto, kind=kind), tls=True),
+            ),
+        )
+        for kind, name in kinds
+    ]
+
+
+def tls(seconds: float, scale: float) -> list[Case]:
+    """The same node, over TLS and in clear."""
+    start = partial(longline, kind="ecdsa")
+    sides = (Side("Longline over TLS", start, tls=True), Side("over TCP", start))
+    windows = [fanout("tls", window, seconds, scale, sides) for window in (1, 8)]
+    return [*windows, unicast(seconds, scale, "tls", sides)]
+
+
+def memories(scale: float) -> list[Case]:
+    """What a connection that does nothing costs."""
+    secured = (
+        Side("Longline over TLS", partial(longline, kind="ecdsa"), tls=True),
+        Side("mosquitto over TLS", partial(mosquitto, kind="ecdsa"), tls=True),
     )
-    unicast = Case(
+    return [
+        Case(
+            "memory",
+            f"resident memory of {count:,} idle connections over {how}",
+            "connections",
+            ["--connections", str(count), "--hold", "2"],
+            "rss_bytes_per_connection",
+            "bytes each",
+            sides,
+            rate=False,
+        )
+        for how, count, sides in (
+            ("TCP", scaled(15_000, scale), (OURS, PEER)),
+            ("TLS", scaled(2_000, scale), secured),
+        )
+    ]
+
+
+def unicast(seconds: float, scale: float, group: str, sides: tuple[Side, ...]) -> Case:
+    """Durable messages, through the API to the devices' receipts."""
+    devices = scaled(1000, scale)
+    return Case(
+        group,
+        f"durable unicasts, batches of 500, {devices:,} devices, to receipt",
         "unicast",
-        "durable unicasts, batches of 500, 1,000 devices, to receipt",
-        "unicast",
-        ["--devices", "1000", "--batch", "500", "--size", "128", *timed],
+        ["--devices", str(devices), "--batch", "500", "--size", "128", "--seconds", str(seconds)],
         "acknowledged_per_second",
         "messages/s",
-        peer=False,
+        sides,
     )
-    return [*fanout, *routing, memory, unicast]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Run:
     """One measurement: the figure, how busy both sides were in cores, and whether the load was the limit."""
 
@@ -202,15 +229,17 @@ class Run:
 
     def __str__(self) -> str:
         server = "" if self.server_cpu is None else f"server {self.server_cpu:.2f} cores, "
-        return f"{self.figure:,.0f} ({server}load {self.load_cpu:.2f})"
+        limited = ", the limit" if self.limited else ""
+        return f"{self.figure:,.0f} ({server}load {self.load_cpu:.2f}{limited})"
 
 
-def measure(case: Case, server: Server, cpu: int) -> Run:
-    """One run against a server."""
-    flags = server.unicast_flags if case.mode == "unicast" else server.flags
+def measure(case: Case, side: Side, server: Server, cpu: int) -> Run:
+    """One run against a server; ends everything when its figures mean nothing."""
+    way = ["--port", str(server.tls_port), "--tls"] if side.tls else ["--port", str(server.port)]
+    api = server.api_flags if case.mode == "unicast" else []
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "longline", "bench", case.mode, *case.flags, *flags),
+            *(sys.executable, "-m", "longline", "bench", case.mode, *case.flags, *way, *server.flags, *api),
             *("--cpus", str(cpu), "--server-pid", str(server.pid), "--json"),
         ],
         stdout=subprocess.PIPE,
@@ -218,55 +247,120 @@ def measure(case: Case, server: Server, cpu: int) -> Run:
     )
     result = json.loads(done.stdout)
     if done.returncode:
-        sys.exit(f"{server.name}, {case.title}: {json.dumps(result, indent=2)}")
+        sys.exit(f"{side.name}, {case.title}: {json.dumps(result, indent=2)}")
+    if set(result.get("versions", {})) - {"TLSv1.3"} or result.get("resumed_per_second"):
+        sys.exit(f"{side.name}, {case.title}: not all of them are full handshakes of TLS 1.3: {result}")
     return Run(
         result[case.figure],
-        result.get("server_cpu"),
+        result["server_cpu"] if case.rate else None,
         sum(result["generator_cpu"]),
-        result["generator_was_the_limit"],
+        case.rate and result["generator_was_the_limit"],
     )
 
 
-def compare(case: Case, rounds: int, server_cpu: int, load_cpu: int) -> str:
-    """Runs a case in turns; a row of the table, with every round's figure on standard error."""
-    figures: dict[str, list[float]] = {"longline": [], "mosquitto": []}
-    limited: set[str] = set()
-    for _ in range(rounds):
-        # A fresh server each time: memory, and what a long run leaves behind, start equal.
-        for start in (longline, mosquitto) if case.peer else (longline,):
-            with start(server_cpu) as server:
-                run = measure(case, server, load_cpu)
-            figures[server.name].append(run.figure)
-            if run.limited:
-                limited.add(server.name)
-            print(f"{case.title}: {server.name} {run}", file=sys.stderr)
-    cells = []
-    for name, values in figures.items():
-        mark = " (load was the limit)" if name in limited else ""
-        cells.append(f"{statistics.median(values):,.0f}{mark}" if values else "–")
-    ours, theirs = figures["longline"], figures["mosquitto"]
-    ratio = f"{statistics.median(ours) / statistics.median(theirs):.2f}" if theirs else "–"
-    return f"| {case.title} | {case.unit} | {cells[0]} | {cells[1]} | {ratio} |"
+@dataclass
+class Series:
+    """The runs of one side, a round each."""
+
+    name: str
+    runs: list[Run] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        """Of the figures."""
+        return statistics.median(run.figure for run in self.runs)
+
+    @property
+    def per_core(self) -> float | None:
+        """The median of the figures a core of the server's, where that is known."""
+        each = [run.figure / run.server_cpu for run in self.runs if run.server_cpu]
+        return statistics.median(each) if each else None
+
+    def __str__(self) -> str:
+        limited = any(run.limited for run in self.runs)
+        return f"{self.median:,.0f}" + (" (load was the limit)" if limited else "")
+
+
+def compare(case: Case, rounds: int, server_cpu: int, load_cpu: int) -> list[Series]:
+    """Runs a case in turns, with every round's figure on standard error."""
+    series = [Series(side.name) for side in case.sides]
+    for number in range(rounds):
+        # Another one begins each time, so that being first is nobody's advantage.
+        for at in range(len(series)):
+            place = (at + number) % len(series)
+            side = case.sides[place]
+            # A fresh server each time: memory, and what a long run leaves behind, start equal.
+            with side.start(server_cpu) as server:
+                if case.again:
+                    measure(case, side, server, load_cpu)
+                run = measure(case, side, server, load_cpu)
+            series[place].runs.append(run)
+            print(f"{case.title}: {side.name} {run}", file=sys.stderr)
+    return series
+
+
+def ratios(ours: Series, other: Series) -> dict[str, float | None]:
+    """Of the medians, of the rounds, and of what a core of the servers' got done."""
+    if not other.median:
+        return {"ratio": None, "lowest": None, "highest": None, "per_core": None}
+    rounds = [mine.figure / its.figure for mine, its in zip(ours.runs, other.runs, strict=True) if its.figure]
+    mine, its = ours.per_core, other.per_core
+    return {
+        "ratio": ours.median / other.median,
+        "lowest": min(rounds, default=None),
+        "highest": max(rounds, default=None),
+        "per_core": mine / its if mine and its else None,
+    }
+
+
+def rows(case: Case, series: Sequence[Series]) -> list[str]:
+    """Of the table in Markdown: a row for each that the first is held against."""
+    ours, *others = series
+    if not others:
+        return [f"| {case.title} | {case.unit} | {ours.name} | {ours} | – | – | – | – | – |"]
+    found = []
+    for other in others:
+        of = {name: "–" if value is None else f"{value:.2f}" for name, value in ratios(ours, other).items()}
+        found.append(
+            f"| {case.title} | {case.unit} | {ours.name} | {ours} | {other.name} | {other} "
+            f"| {of['ratio']} | {of['lowest']} to {of['highest']} | {of['per_core']} |"
+        )
+    return found
+
+
+def as_json(case: Case, series: Sequence[Series]) -> dict[str, object]:
+    """A case and all its runs."""
+    ours, *others = series
+    return {
+        "group": case.group,
+        "what": case.title,
+        "unit": case.unit,
+        "sides": [{**asdict(each), "median": each.median, "per_core": each.per_core} for each in series],
+        "ratios": {other.name: ratios(ours, other) for other in others},
+    }
 
 
 def main() -> None:
-    """Parses the arguments, runs the cases, prints a table in Markdown."""
+    """Parses the arguments, runs the cases, prints a table in Markdown, row by row."""
     parser = argparse.ArgumentParser(description="Longline beside mosquitto, in turns.")
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"{', '.join(GROUPS)}; default all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each measurement")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of connections")
     parser.add_argument("--server-cpu", type=int, default=0)
     parser.add_argument("--load-cpu", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="every run, as JSON, a case a line")
     arguments = parser.parse_args()
     if unknown := set(arguments.groups) - set(GROUPS):
-        parser.error(f"no such group: {', '.join(unknown)}")
-    rows = [
-        compare(case, arguments.rounds, arguments.server_cpu, arguments.load_cpu)
-        for case in cases(arguments.seconds)
-        if case.group in (arguments.groups or GROUPS)
-    ]
-    print("| what | unit | Longline | mosquitto | ratio |\n|---|---|---:|---:|---:|")
-    print("\n".join(rows))
+        parser.error(f"no such group: {', '.join(sorted(unknown))}")
+    if not arguments.json:
+        print("| what | unit | | | beside | | ratio | of rounds | a server's core |")
+        print("|---|---|---|---:|---|---:|---:|---:|---:|", flush=True)
+    for case in cases(arguments.seconds, arguments.scale):
+        if case.group in (arguments.groups or GROUPS):
+            series = compare(case, arguments.rounds, arguments.server_cpu, arguments.load_cpu)
+            lines = [json.dumps(as_json(case, series))] if arguments.json else rows(case, series)
+            print("\n".join(lines), flush=True)
 
 
 if __name__ == "__main__":

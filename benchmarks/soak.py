@@ -31,7 +31,7 @@ import msgspec
 import uvloop
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.compare import free_port
+from benchmarks.contenders import free_port
 from benchmarks.weighing import LONGEST, Weights
 
 from longline.bench.hot.courier import content_length

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cluster import Deployment, cluster_settings, process, ready, redis
-from benchmarks.compare import ADMIN_KEY, free_port
+from benchmarks.contenders import ADMIN_KEY, free_port
 
 from longline.bench.servers import cpu_seconds_of
 
