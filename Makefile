@@ -1,5 +1,6 @@
 # Habits of the house. `make demo` and `make test` each work by themselves in a fresh clone on Debian with
-# Python 3.11, 3.12 or 3.13, make and gcc; everything they make lies in .venv, .cache and build.
+# Python 3.11, 3.12 or 3.13, make and gcc; everything they make lies in .venv, .cache, build and
+# server/build.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -11,6 +12,8 @@ PYTHON := $(shell command -v python3.11 || command -v python3.12 || command -v p
 endif
 SECONDS ?= 300
 LONGLINE_NO_COMPILE ?=
+# Tests side by side. Those that kill, pause and starve processes run one by one, after the others.
+JOBS ?= 2
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -22,12 +25,15 @@ INTERPRETED := PYTHONPATH=src $(BIN)/python -m pytest
 UVLOOP := LONGLINE_TEST_LOOP=uvloop
 ASYNCIO_DEBUG := LONGLINE_TEST_LOOP=asyncio PYTHONASYNCIODEBUG=1
 
+side_by_side := -n $(JOBS) --dist=worksteal
+suite = $(1) $(side_by_side) -m "not adversity" && $(1) -m adversity
+
 export PYTHON LONGLINE_NO_COMPILE
 # Where the tests install MQTT.js, pinned in tests/integration/clients/package.json, when they first need it.
 export LONGLINE_NODE_MODULES := $(CURDIR)/.cache/clients/node_modules
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo run check test test-cluster test-workers test-all test-pythons fuzz soak bench docs clean
+.PHONY: help setup demo run check test test-cluster test-workers test-all test-pythons fuzz soak bench docs site clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -47,22 +53,22 @@ check: $(STAMPS)/dev ## style, types, import rules
 	PYTHONPATH=src $(BIN)/lint-imports --cache-dir .cache/import-linter
 
 test: $(STAMPS)/test ## the suite, on the package as installed and on uvloop; minutes
-	$(UVLOOP) $(COMPILED)
+	$(call suite,$(UVLOOP) $(COMPILED))
 
 test-cluster: $(STAMPS)/test ## the end-to-end tests on Redis Cluster, ZooKeeper and ten processes of ours
-	$(UVLOOP) $(COMPILED) --shape=cluster tests/integration
+	$(UVLOOP) $(COMPILED) $(side_by_side) --shape=cluster tests/integration tests/conformance
 
 test-workers: $(STAMPS)/test ## the end-to-end tests on `longline serve --workers 2`
-	$(UVLOOP) $(COMPILED) --shape=workers tests/integration
+	$(UVLOOP) $(COMPILED) $(side_by_side) --shape=workers tests/integration
 
 test-all: $(STAMPS)/test ## the suite four times (compiled, interpreted; uvloop, asyncio in debug mode), and every shape
 	$(BIN)/longline doctor --require-compiled
-	$(UVLOOP) $(COMPILED)
+	$(call suite,$(UVLOOP) $(COMPILED))
 	$(UVLOOP) $(COMPILED) --shape=cluster
 	$(UVLOOP) $(COMPILED) --shape=workers
-	$(ASYNCIO_DEBUG) $(COMPILED)
-	$(UVLOOP) $(INTERPRETED)
-	$(ASYNCIO_DEBUG) $(INTERPRETED)
+	$(call suite,$(ASYNCIO_DEBUG) $(COMPILED))
+	$(call suite,$(UVLOOP) $(INTERPRETED))
+	$(call suite,$(ASYNCIO_DEBUG) $(INTERPRETED))
 
 test-pythons: ## the unit tests, interpreted, on each of Python 3.11, 3.12 and 3.13 that this machine has
 	for version in 3.11 3.12 3.13; do \
@@ -82,12 +88,17 @@ soak: $(STAMPS)/test ## churn for SECONDS seconds (3600: the hour), and what hol
 bench: $(STAMPS)/test ## the measurements of benchmarks/README.md, a peer beside us where there is one
 	$(BIN)/python benchmarks/compare.py
 
-docs: setup ## the pages that are written from the code
+docs: setup ## the pages and pictures that are made from the code, and the site
 	$(BIN)/longline config docs --output docs/settings.md
+	$(BIN)/python -m tools.commands docs/cli.md
 	$(BIN)/longline demo | tools/picture '$$ make demo' > docs/demo.svg
+	$(MAKE) site
+
+site: $(STAMPS)/docs ## all pages as a site in build/site; a link that leads nowhere is an error
+	$(BIN)/python -m tools.site
 
 clean: ## back to a fresh clone; data folders stay
-	rm -rf .venv .cache build dist
+	rm -rf .venv .cache build server/build dist
 
 # --- what the targets stand on -----------------------------------------------------------------------------
 
@@ -109,15 +120,21 @@ $(STAMPS)/sources: FORCE
 FORCE:
 
 # Never an editable install: it would put binaries into src/.
-$(STAMPS)/install: $(STAMPS)/venv $(STAMPS)/sources pyproject.toml setup.py $(shell find src -type f -not -name '*.pyc')
-	rm -f build/interpreted.txt
+PACKAGING := pyproject.toml setup.py server/pyproject.toml server/setup.py
+$(STAMPS)/install: $(STAMPS)/venv $(STAMPS)/sources $(PACKAGING) $(shell find src -type f -not -name '*.pyc')
+	rm -f server/build/interpreted.txt
 	$(PIP) install --no-deps --no-build-isolation --force-reinstall .
-	@cat build/interpreted.txt 2>/dev/null || true
+	$(PIP) install --no-deps --no-build-isolation --force-reinstall ./server
+	@cat server/build/interpreted.txt 2>/dev/null || true
 	touch $@
 
 $(STAMPS)/test: $(STAMPS)/install requirements/test.txt
 	tools/system-packages test
 	$(PIP) install -r requirements/test.txt
+	touch $@
+
+$(STAMPS)/docs: $(STAMPS)/install requirements/docs.txt
+	$(PIP) install -r requirements/docs.txt
 	touch $@
 
 $(STAMPS)/dev: $(STAMPS)/venv requirements/test.txt requirements/dev.txt

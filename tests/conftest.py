@@ -6,11 +6,14 @@ thread become visible.
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
+
+from tests.cluster.cluster import Cluster
+from tests.integration.shapes import IN_A_HURRY, standing
 
 # Generated tests have no deadline: a busy machine is no failure. They draw the same examples in every run, so
 # that a change is judged by what it changed; `--hypothesis-profile=explore` draws new ones.
@@ -74,3 +77,17 @@ def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     return {LOOP: LOOP_FACTORIES[LOOP]}
+
+
+@pytest.fixture(scope="session")
+def shape(request: pytest.FixtureRequest) -> str:
+    return str(request.config.getoption("--shape"))
+
+
+@pytest.fixture(scope="session")
+def cluster(shape: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster | None]:
+    if shape != "cluster":
+        yield None
+        return
+    with standing(tmp_path_factory.mktemp("cluster"), settings=IN_A_HURRY) as cluster:
+        yield cluster

@@ -57,10 +57,23 @@ class DataNotRead(LonglineError):
     code = "data_not_read"
 
 
+class LayoutRefused(LonglineError):
+    """The data were written by a version that lays them out in another way. Nothing was changed; run that
+    version, or begin with an empty store."""
+
+    code = "layout_refused"
+
+
 class BackupRefused(LonglineError):
     """There is nothing to copy, the copy is not whole, or there is no room for it where it is to go."""
 
     code = "backup_refused"
+
+
+class AuditRefused(LonglineError):
+    """It is not clear whose data are to be looked at, or they cannot be read as things stand."""
+
+    code = "audit_refused"
 
 
 # --- what the caller got wrong -------------------------------------------------------------------
@@ -86,6 +99,55 @@ class PayloadEmpty(ValidationFailed):
     """A message needs a payload of at least one byte."""
 
     code = "payload_empty"
+
+
+class InvalidCron(ValidationFailed):
+    """This is no cron expression, or one of a time that never comes."""
+
+    code = "invalid_cron"
+
+
+class InvalidTimezone(ValidationFailed):
+    """There is no time zone with this name."""
+
+    code = "invalid_timezone"
+
+
+class InvalidSendAt(ValidationFailed):
+    """This is no date and time of RFC 3339, or one that is too far away."""
+
+    code = "invalid_send_at"
+
+
+class AudienceTooComplex(ValidationFailed):
+    """The audience asks for too much, or is nested too deeply; `details` says what the bound is."""
+
+    code = "audience_too_complex"
+
+
+class AudienceTooLarge(ValidationFailed):
+    """The aliases are those of too many devices: a tag reaches any number."""
+
+    code = "audience_too_large"
+
+
+class ShadowTooLarge(ValidationFailed):
+    """The shadow would be larger than `shadows.max_bytes`; `details` says what the bound is."""
+
+    code = "shadow_too_large"
+    reason = 0x97  # Quota exceeded
+
+
+class GroupTooLarge(ValidationFailed):
+    """The group would have more members than `groups.max_members`; `details` says what the bound is."""
+
+    code = "group_too_large"
+
+
+class TooManyGroups(ValidationFailed):
+    """A device would be in more groups than `groups.max_device_groups`; `details` says which device."""
+
+    code = "too_many_groups"
 
 
 class PayloadTooLarge(LonglineError):
@@ -135,6 +197,13 @@ class NotSupported(LonglineError):
     reason = 0x83  # Implementation specific error
 
 
+class ReplyInvalid(LonglineError):
+    """Not a `reply_to` that an upstream message of this app had."""
+
+    code = "reply_invalid"
+    status = 422
+
+
 # --- who the caller is ---------------------------------------------------------------------------
 
 
@@ -152,6 +221,35 @@ class Forbidden(LonglineError):
     code = "forbidden"
     status = 403
     reason = 0x87
+    scope: ClassVar[str] = ""  # that the key would need
+
+
+class SendScopeMissing(Forbidden):
+    """The key does not have the scope `send`."""
+
+    code = "missing_scope_send"
+    scope = "send"
+
+
+class ReadScopeMissing(Forbidden):
+    """The key does not have the scope `read`."""
+
+    code = "missing_scope_read"
+    scope = "read"
+
+
+class ManageScopeMissing(Forbidden):
+    """The key does not have the scope `manage`."""
+
+    code = "missing_scope_manage"
+    scope = "manage"
+
+
+class OperateScopeMissing(Forbidden):
+    """The key does not have the scope `operate`, which only keys that reach all apps can have."""
+
+    code = "missing_scope_operate"
+    scope = "operate"
 
 
 class BadToken(LonglineError):
@@ -187,6 +285,12 @@ class AppNotFound(NotFound):
     reason = 0x86
 
 
+class TokensNotFound(NotFound):
+    """The app takes no tokens of an identity provider."""
+
+    code = "tokens_not_found"
+
+
 class DeviceNotFound(NotFound):
     """The app has no device with this name."""
 
@@ -197,6 +301,31 @@ class MessageNotFound(NotFound):
     """The app has no message with this id, or its ledger's retention is over."""
 
     code = "message_not_found"
+
+
+class KeyNotFound(NotFound):
+    """There is no named key with this id here."""
+
+    code = "key_not_found"
+
+
+class ScheduleNotFound(NotFound):
+    """The app has no schedule with this id."""
+
+    code = "schedule_not_found"
+
+
+class WebhookNotFound(NotFound):
+    """The app has no webhook."""
+
+    code = "webhook_not_found"
+
+
+class GroupNotFound(NotFound):
+    """The app has no group with this name; for a device: or it is not a member of it."""
+
+    code = "group_not_found"
+    reason = 0x87  # Not authorized
 
 
 class NodeNotFound(NotFound):
@@ -232,6 +361,21 @@ class Conflict(LonglineError):
     retryable = True
 
 
+class DeviceOffline(LonglineError):
+    """The device is not connected, and nothing is kept for it."""
+
+    code = "offline"
+    status = 409
+    retryable = True
+
+
+class NoAnswer(LonglineError):
+    """The device has not answered in time; it may have carried the command out all the same."""
+
+    code = "no_answer"
+    status = 504
+
+
 class AppExists(LonglineError):
     """An app with this name exists already."""
 
@@ -249,6 +393,52 @@ class RateLimited(LonglineError):
     status = 429
     reason = 0x9F  # Connection rate exceeded
     retryable = True
+
+
+class MessageRateExceeded(RateLimited):
+    """The app sends more messages a second than it may; nothing of the request was taken in.
+
+    `rate` is how many it may, `left` how many it might at this moment; in `full` seconds it may send `rate`
+    at once.
+    """
+
+    code = "message_rate_exceeded"
+    reason = 0x97  # Quota exceeded
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        details: Sequence[tuple[str, str]] = (),
+        retry_after: float | None = None,
+        rate: int = 0,
+        left: int = 0,
+        full: float = 0.0,
+    ) -> None:
+        super().__init__(message, details=details, retry_after=retry_after)
+        self.rate = rate
+        self.left = left
+        self.full = full
+
+
+class QuotaExceeded(LonglineError):
+    """The app has as much of this as it may; some of it must go first."""
+
+    code = "quota_exceeded"
+    status = 429
+    reason = 0x97  # Quota exceeded
+
+
+class TooManyDevices(QuotaExceeded):
+    """The app has as many registered devices as it may."""
+
+    code = "too_many_devices"
+
+
+class TooManyRequests(RateLimited):
+    """The app has as many requests under way as it may; come back when some are answered."""
+
+    code = "too_many_requests"
 
 
 class Overloaded(LonglineError):
@@ -323,6 +513,21 @@ class TakenOver(LonglineError):
 
     code = "taken_over"
     reason = 0x8E
+
+
+class BadSignature(LonglineError):
+    """A call to a webhook's target was not signed with its secret, or not lately: whoever made it is not the
+    server. Answer it with 401.
+    """
+
+    code = "bad_signature"
+
+
+class OutboxFull(LonglineError):
+    """A device keeps as many unsent messages as it may. It takes others when the server has taken some."""
+
+    code = "outbox_full"
+    retryable = True
 
 
 class ServerRefused(LonglineError):

@@ -2,17 +2,22 @@
 
 import os
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
+import pytest_asyncio
 
+from longline.bench.dialling import raise_file_limit
+from tests.adversity.hostile import Site, a_site
+
+CONNECTIONS = 5000  # that this process may have
 LINES = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture
 def rounds() -> int:
-    """How often to kill: LONGLINE_ROUNDS, 50 unless set."""
-    return int(os.environ.get("LONGLINE_ROUNDS", "50"))
+    """How often: LONGLINE_ROUNDS, 10 unless set."""
+    return int(os.environ.get("LONGLINE_ROUNDS", "10"))
 
 
 @pytest.fixture
@@ -28,6 +33,14 @@ def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Adds a line to what is printed at the end."""
     lines = request.config.stash.setdefault(LINES, [])
     return lambda line: lines.append(f"{request.node.name}: {line}")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    """A node for hostile peers, one for all tests of a file."""
+    raise_file_limit(CONNECTIONS)
+    async with a_site(tmp_path_factory.mktemp("hostile")) as site:
+        yield site
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

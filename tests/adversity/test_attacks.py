@@ -17,8 +17,8 @@ import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -28,6 +28,7 @@ import pytest_asyncio
 from tests.adversity import attackers, steady
 from tests.adversity.child import Child
 from tests.adversity.limited import workers_of
+from tests.adversity.resident import highest, memory, stopped
 from tests.integration.processes import alive
 from tests.integration.server_process import ServerProcess
 from tests.integration.test_workers import ready
@@ -38,7 +39,6 @@ SECONDS = float(os.environ.get("LONGLINE_ATTACK_SECONDS", "20"))
 DEVICES = int(os.environ.get("LONGLINE_ATTACK_DEVICES", "300"))
 WITHOUT = [name for name in os.environ.get("LONGLINE_ATTACK_WITHOUT", "").split(";") if name]
 ALONE = 5.0  # s
-LOOK_EVERY = 0.1  # s
 LET_GO_WITHIN = 30.0  # s: what is held open has ended by then
 NICE = 10
 PINGED_IN = 50.0  # ms
@@ -153,32 +153,6 @@ def many_networks() -> Iterator[str]:
         yield prefix
     finally:
         subprocess.run(["ip", "-6", "route", "del", *route[2:]], check=True)
-
-
-async def highest(processes: Sequence[int]) -> int:
-    """The most memory that the processes have together, until it is cancelled."""
-    most = 0
-    with suppress(asyncio.CancelledError):
-        while True:
-            most = max(most, memory(processes))
-            await asyncio.sleep(LOOK_EVERY)
-    return most
-
-
-async def stopped(watching: "asyncio.Task[int]") -> int:
-    watching.cancel()
-    return await watching
-
-
-def memory(processes: Sequence[int]) -> int:
-    """Resident bytes that are nobody else's."""
-    total = 0
-    for process in processes:
-        for line in Path(f"/proc/{process}/status").read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name == "RssAnon":
-                total += int(value.split()[0]) * 1024
-    return total
 
 
 async def look_up(server: ServerProcess) -> int:

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import os
 import random
 import statistics
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -43,12 +42,6 @@ def cluster(network: Network | None, tmp_path_factory: pytest.TempPathFactory) -
     settings = {"LONGLINE_KEEPER__SESSION_TIMEOUT": str(SESSION)}
     with standing(tmp_path_factory.mktemp("faults"), settings=settings, network=network) as cluster:
         yield cluster
-
-
-@pytest.fixture
-def rounds() -> int:
-    """How often: LONGLINE_ROUNDS, 10 unless set."""
-    return int(os.environ.get("LONGLINE_ROUNDS", "10"))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -23,12 +23,6 @@ SETTLED_WITHIN = 120.0  # s
 KEEP_ALIVE = 1000  # s
 
 
-@pytest.fixture
-def rounds() -> int:
-    """How often: LONGLINE_ROUNDS, 10 unless set."""
-    return int(os.environ.get("LONGLINE_ROUNDS", "10"))
-
-
 def said(server: ServerProcess, event: str) -> int:
     """How often a worker has logged this."""
     lines = [line for line in server.log.read_text().splitlines() if line.startswith("{")]

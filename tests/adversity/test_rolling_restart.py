@@ -18,7 +18,7 @@ import pytest
 
 from longline import Center
 from tests.adversity.crowds import Crowds, Pusher
-from tests.integration.server_process import free_ports
+from tests.servers.ports import free_ports
 from tests.servers.redis_server import DYING_WITH_US, RedisServer
 from tests.waiting import until
 

@@ -29,12 +29,6 @@ NEW_DEVICES = 8  # that connect while ZooKeeper is away
 
 
 @pytest.fixture
-def rounds() -> int:
-    """How often: LONGLINE_ROUNDS, 10 unless set."""
-    return int(os.environ.get("LONGLINE_ROUNDS", "10"))
-
-
-@pytest.fixture
 def outage() -> float:
     """For how long (s) ZooKeeper is away: LONGLINE_OUTAGE, 20 unless set."""
     return float(os.environ.get("LONGLINE_OUTAGE", "20"))

@@ -1,11 +1,12 @@
-"""Two apps on one node: what one does with all its might, the other hardly notices. No quotas are set.
+"""Two apps on one node: what one does with all its might, the other hardly notices.
 
     LONGLINE_APPS_SECONDS=20 LONGLINE_APPS_POLLS=100 LONGLINE_APPS_DEVICES=200 LONGLINE_APPS_WITHOUT="to all"
 
 on the shape that `--shape` names, `embedded` or `workers`. The one sends by every way of the API (`greedy`),
 over some fifty connections without a pause, twice `POLLS` more with requests that only wait, and devices of
 its own are connected. The other sends 50 pushes a second to connected devices (`steady`). `WITHOUT`: ways to
-leave out, separated by semicolons, so that one can be found that costs others much.
+leave out, separated by semicolons, so that one can be found that costs others much. `LONGLINE_APPS_LIMIT`:
+how many messages a second the one may send, which has the default otherwise.
 
 Asserted is that all of the other's pushes are taken and arrive, and that it takes no more than `BUSY` times
 what it should; printed is what it took. On one machine, the load takes the node's processors too: it leaves
@@ -21,6 +22,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from longline.model.limits import AppLimits
 from tests.adversity import greedy, light, steady
 from tests.adversity.child import Child
 from tests.integration.server_process import ServerProcess
@@ -32,6 +34,7 @@ SECONDS = float(os.environ.get("LONGLINE_APPS_SECONDS", "10"))
 POLLS = int(os.environ.get("LONGLINE_APPS_POLLS", "100"))
 DEVICES = int(os.environ.get("LONGLINE_APPS_DEVICES", "200"))  # of the greedy one, connected, of a thousand
 WITHOUT = [way for way in os.environ.get("LONGLINE_APPS_WITHOUT", "").split(";") if way]
+LIMIT = os.environ.get("LONGLINE_APPS_LIMIT")  # messages a second of the greedy one
 RATE = 50.0  # pushes a second
 ALONE = 3.0  # s
 UNTIL_IT_RUNS = 3.0  # s
@@ -54,6 +57,8 @@ async def test_what_one_app_does_with_all_its_might_the_other_hardly_notices(
 ) -> None:
     async with server.center() as center:
         much = await center.create_app("greedy")
+        if LIMIT is not None:
+            await center.put_limits("greedy", AppLimits(messages_per_second=int(LIMIT)))
         little = await center.create_app("steady")
     names = [greedy.name_of(number) for number in range(DEVICES)]
     plans = (
@@ -91,6 +96,8 @@ async def test_what_one_app_does_with_all_its_might_the_other_hardly_notices(
         f"the greedy one in {made.seconds:.1f} s: {deliveries:,} deliveries accepted, "
         f"{took.pushes:,} arrived at {DEVICES} devices, which were cut off {took.cut_off} times"
     )
+    worse = beside.pushed.p99 / alone.pushed.p99
+    tell(f"the other's p99 from the request to the device: {worse:.2f} times that alone")
     for row in greedy.rows(made):
         tell(f"  {row}")
     for taken in (begin, beside):

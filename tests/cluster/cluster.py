@@ -13,7 +13,8 @@ from longline import Center
 from tests.certificates import Authority
 from tests.cluster.network import HERE, Network
 from tests.cluster.role_process import RoleProcess
-from tests.integration.server_process import free_ports, with_tls
+from tests.integration.server_process import with_tls
+from tests.servers.ports import free_ports
 from tests.servers.redis_server import RedisCluster
 from tests.servers.zookeeper import Ensemble
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
+from zlib import crc32
 
 from longline.bus.local import LocalBus
 from longline.bus.port import Bus
@@ -23,12 +24,21 @@ from longline.keeper.local import LocalKeeper
 from longline.keeper.port import Keeper
 from longline.keeper.redis import RedisKeeper
 from longline.keeper.zookeeper import ZooKeeper
+from longline.model.events import EventBounds
+from longline.model.groups import GroupBounds
+from longline.model.trail import TrailBounds
+from longline.model.webhooks import DeadBounds
 from longline.register.memory import MemoryRegister
 from longline.register.port import Register
 from longline.register.redis import RedisRegister
 from longline.saver.bundle import Saver
+from longline.saver.kv.audits.engine import KvAudits
 from longline.saver.kv.engine import RedisSaver
+from longline.saver.port.audits import AuditStore
+from longline.saver.port.inboxes import InboxBounds
 from longline.saver.port.queues import QueueBounds
+from longline.saver.port.schedules import TimerBounds
+from longline.saver.sql.audits.engine import SqlAudits
 from longline.saver.sql.engine import SqliteSaver
 from longline.settings import KeeperSettings, StoreSettings
 from longline.store.redis import Store
@@ -39,12 +49,25 @@ from tests.servers.zookeeper import shared_zookeeper
 
 RETENTION = 3_600_000  # ms: how long ledgers are kept after a message's end
 EVENTS = 100  # events kept for each app
+EVENT_BYTES = 100_000
+OF_DEVICE = 3  # of each device that are the last to go
 RETAINED = 300  # retained messages of each app
 RETAINED_BYTES = 100_000
+TIMERS_OF_A_KIND = 60  # open ones of each app
+TIMER_BYTES = 100_000
 PARTITIONS = 4  # few, so that the devices of a test share some
 BUS_LIMIT = 4  # commands in a node's queue
 QUEUE_MESSAGES = 20  # in the queue of a session
 QUEUE_BYTES = 20_000
+DEAD_EVENTS = 20  # kept of each app that no webhook's target took
+DEAD_BYTES = 10_000
+INBOX_MESSAGES = 120  # that wait for a device
+INBOX_BYTES = 8 * 1024 * 1024
+AUDIT_ENTRIES = 60  # of which a tenth may be about one app
+AUDIT_AGE = 600_000  # ms
+GROUPS = GroupBounds(
+    members=12, device_groups=3, history_messages=10, history_bytes=1000, history_ms=3_600_000
+)
 MATCH_LIMIT = 100  # filters' beginnings, and filters, that a publication may look at (in each part)
 
 
@@ -62,12 +85,21 @@ class SaverEngine:
     """`place` makes an empty store for the time of a test, given a directory, and says where it is.
 
     `open` opens the store at such a place, also after a crash, and in another process. `shared`: it serves
-    centers and rooms of many processes, so what some of them leave undone must be found by others.
+    centers and rooms of many processes, so what some of them leave undone must be found by others. `audits`
+    looks at the store from outside. `lane` tells in which of how many lanes of its app's events a device's
+    are: what is kept of each lane is its part, and it has an order of its own.
     """
 
     place: Callable[[Path], AbstractContextManager[str]]
     open: Callable[[str], Awaitable[Opened]]
+    audits: Callable[[str], AbstractAsyncContextManager[AuditStore]]
     shared: bool = False
+    lane: Callable[[int, str], int] = lambda app, device: 0
+    lanes: int = 1
+
+
+def _lane(app: int, device: str) -> int:
+    return crc32(f"{app}/{device}".encode()) % PARTITIONS  # of which each has a lane of each app
 
 
 @contextmanager
@@ -83,11 +115,17 @@ async def _sqlite(place: str) -> Opened:
         queue_limit=100_000,
         cache_bytes=1 << 24,
         ledger_retention_ms=RETENTION,
-        event_limit=EVENTS,
+        events=EventBounds(EVENTS, EVENT_BYTES, OF_DEVICE),
         queue=QueueBounds(QUEUE_MESSAGES, QUEUE_BYTES, MATCH_LIMIT),
         retained_messages=RETAINED,
         retained_bytes=RETAINED_BYTES,
+        inbox=InboxBounds(INBOX_MESSAGES, INBOX_BYTES),
+        dead=DeadBounds(DEAD_EVENTS, DEAD_BYTES),
+        trail=TrailBounds(AUDIT_ENTRIES, AUDIT_AGE),
+        groups=GROUPS,
+        timers=TimerBounds(TIMERS_OF_A_KIND, TIMERS_OF_A_KIND, TIMER_BYTES),
     )
+    register.left = saver.visits.left
     return Opened(saver, register, saver.close)
 
 
@@ -98,7 +136,7 @@ def _store_place(kind: str, directory: Path) -> Iterator[str]:
 
 
 async def _redis(store_class: type[Store], place: str) -> Opened:
-    settings = StoreSettings(url=place, partitions=PARTITIONS)
+    settings = StoreSettings(url=place, partitions=PARTITIONS, event_lanes=PARTITIONS)
     store = await Store.open(settings)
     saver_store = await store_class.open(settings)
     for partition in range(PARTITIONS):  # so that nobody gets away with a position of another partition
@@ -107,10 +145,16 @@ async def _redis(store_class: type[Store], place: str) -> Opened:
     saver = await RedisSaver.open(
         saver_store,
         ledger_retention_ms=RETENTION,
-        event_limit=EVENTS,
+        events=EventBounds(EVENTS, EVENT_BYTES, OF_DEVICE),
         cache_bytes=1 << 24,
+        queue=QueueBounds(QUEUE_MESSAGES, QUEUE_BYTES, MATCH_LIMIT),
         retained_messages=RETAINED,
         retained_bytes=RETAINED_BYTES,
+        inbox=InboxBounds(INBOX_MESSAGES, INBOX_BYTES),
+        dead=DeadBounds(DEAD_EVENTS, DEAD_BYTES),
+        trail=TrailBounds(AUDIT_ENTRIES, AUDIT_AGE),
+        groups=GROUPS,
+        timers=TimerBounds(TIMERS_OF_A_KIND, TIMERS_OF_A_KIND, TIMER_BYTES),
     )
 
     async def close() -> None:
@@ -120,6 +164,20 @@ async def _redis(store_class: type[Store], place: str) -> Opened:
         await store.close()
 
     return Opened(saver, register, close)
+
+
+@asynccontextmanager
+async def _sqlite_audits(place: str) -> AsyncIterator[AuditStore]:
+    audits = await SqlAudits.open(Path(place))
+    yield audits
+    await audits.close()
+
+
+@asynccontextmanager
+async def _redis_audits(place: str) -> AsyncIterator[AuditStore]:
+    store = await Store.open(StoreSettings(url=place, partitions=PARTITIONS))
+    yield KvAudits(store)
+    await store.close()
 
 
 @dataclass(frozen=True)
@@ -227,10 +285,17 @@ async def _zookeeper(place: str, session_timeout: float) -> AsyncIterator[Keeper
 
 
 SAVERS: dict[str, SaverEngine] = {
-    "sqlite": SaverEngine(_sqlite_place, _sqlite),
-    **{kind: SaverEngine(partial(_store_place, kind), partial(_redis, Store), shared=True) for kind in KINDS},
+    "sqlite": SaverEngine(_sqlite_place, _sqlite, _sqlite_audits),
+    **{
+        kind: SaverEngine(
+            partial(_store_place, kind), partial(_redis, Store), _redis_audits, True, _lane, PARTITIONS
+        )
+        for kind in KINDS
+    },
     # A store whose connections break all the time: whatever it is asked, it carries out twice.
-    "twice": SaverEngine(partial(_store_place, "redis"), partial(_redis, TwiceStore), shared=True),
+    "twice": SaverEngine(
+        partial(_store_place, "redis"), partial(_redis, TwiceStore), _redis_audits, True, _lane, PARTITIONS
+    ),
 }
 REGISTERS: dict[str, Callable[[], AbstractAsyncContextManager[Register]]] = {
     "memory": _memory_register,

@@ -8,7 +8,6 @@ Each fault forgets one duty of a port and does everything else as before.
 import os
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import msgspec
 import pytest
@@ -16,17 +15,23 @@ import pytest
 from longline.bus.port import Bus
 from longline.keeper.port import Keeper
 from longline.model.apps import App
+from longline.model.audience import Everyone, way_of
 from longline.model.commands import Command, Resync
 from longline.model.devices import Device, Profile
 from longline.model.events import Event
 from longline.model.ledger import DeliveryRecord
+from longline.model.messages import Envelope
 from longline.register.port import Rebind, Register, Unbind
 from longline.saver.bundle import Saver
-from longline.saver.port.inboxes import Fetch, Receipt
+from longline.saver.port.devices import Registration
+from longline.saver.port.events import EventPage
+from longline.saver.port.inboxes import Arrival, Arrive, Fetch, Receipt, Told
 from longline.saver.port.messages import IdempotencyConflict, Outcome, Submission
-from longline.saver.port.queues import Declined, Published, QueuePublication, QueueStore, Settle, Step
+from longline.saver.port.queues import Declined, Published, QueuePublication, Settle, Step
 from longline.saver.port.retained import Retain
-from longline.saver.port.sessions import CloseSession, DueWill, KeptSession, OpenSession, SessionStore
+from longline.saver.port.schedules import Timer
+from longline.saver.port.sessions import CloseSession, DueWill, KeptSession, OpenSession
+from longline.saver.port.shadows import Changed, ShadowChange
 from tests.contract.store_fixture import StoreFixture
 
 VARIABLE = "LONGLINE_PLANTED_FAULT"
@@ -57,6 +62,48 @@ def settled_for_good(saver: Saver) -> None:
         await settle(waiting)
 
     replace(saver.inboxes, "settle", settle_what_waits)
+
+
+def silent_hole(saver: Saver) -> None:
+    """Tells nobody what they have missed."""
+    arrive = saver.inboxes.arrive
+
+    async def arrive_in_silence(batch: Sequence[Arrive]) -> list[Arrival | None]:
+        return [
+            None if arrival is None else msgspec.structs.replace(arrival, gap=None)
+            for arrival in await arrive(batch)
+        ]
+
+    replace(saver.inboxes, "arrive", arrive_in_silence)
+
+
+def told_for_ever(saver: Saver) -> None:
+    """Does not hear that a device knows what it misses."""
+
+    async def close_nothing(batch: Sequence[Told]) -> None:
+        return None
+
+    replace(saver.inboxes, "close_gaps", close_nothing)
+
+
+def overfull_inbox(saver: Saver) -> None:
+    """Takes all messages for as important when it makes room."""
+    enqueue = saver.messages.enqueue
+
+    async def enqueue_alike(batch: Sequence[Submission]) -> list[Outcome | IdempotencyConflict]:
+        alike = [
+            msgspec.structs.replace(
+                submission,
+                envelopes=tuple(
+                    Envelope(msgspec.structs.replace(each.message, priority="high"), each.audience)
+                    for each in submission.envelopes
+                ),
+            )
+            for submission in batch
+        ]
+        return await enqueue(alike)
+
+    replace(saver.messages, "enqueue", enqueue_alike)
 
 
 def lost_key(saver: Saver) -> None:
@@ -100,6 +147,48 @@ def lost_change(saver: Saver) -> None:
         return now is not None and await update(app, now, profile)
 
     replace(saver.devices, "update", update_anything)
+
+
+def late_audience(saver: Saver) -> None:
+    """Sends to those whom an expression describes, and to everyone registered where it describes somebody."""
+    enqueue = saver.messages.enqueue
+
+    async def enqueue_to_all(batch: Sequence[Submission]) -> list[Outcome | IdempotencyConflict]:
+        return await enqueue(
+            [
+                msgspec.structs.replace(
+                    submission,
+                    envelopes=tuple(
+                        Envelope(each.message, Everyone() if way_of(each.audience)[1] else each.audience)
+                        for each in submission.envelopes
+                    ),
+                )
+                for submission in batch
+            ]
+        )
+
+    replace(saver.messages, "enqueue", enqueue_to_all)
+
+
+def kept_label(saver: Saver) -> None:
+    """Adds what a device is described by, and takes nothing of it away."""
+    put = saver.devices.put
+
+    async def put_and_keep(app: int, batch: Sequence[Registration], now: int) -> list[Device]:
+        known = await saver.devices.find(app, [item.device for item in batch])
+        tags = {device.device: device.profile.tags for device in known if device is not None}
+        merged = [
+            Registration(
+                item.device,
+                msgspec.structs.replace(
+                    item.profile, tags=tuple({*item.profile.tags, *tags.get(item.device, ())})
+                ),
+            )
+            for item in batch
+        ]
+        return await put(app, merged, now)
+
+    replace(saver.devices, "put", put_and_keep)
 
 
 def forgotten_ban(saver: Saver) -> None:
@@ -159,6 +248,30 @@ def crowded_out(saver: Saver) -> None:
     replace(saver.events, "append", append_stateless)
 
 
+def late_lane(saver: Saver) -> None:
+    """Tells what came to one lane after what had come to another and was told: it is missed."""
+    events = saver.events
+    read = events.read
+
+    async def read_further(app: int, after: str, limit: int) -> EventPage:
+        page = await read(app, after, limit)
+        return EventPage(page.events[1:], page.gap) if after and len(page.events) > 1 else page
+
+    replace(events, "read", read_further)
+
+
+def shuffled_lane(saver: Saver) -> None:
+    """Tells of each page the latest first."""
+    events = saver.events
+    read = events.read
+
+    async def read_backwards(app: int, after: str, limit: int) -> EventPage:
+        page = await read(app, after, limit)
+        return EventPage(page.events[::-1], page.gap)
+
+    replace(events, "read", read_backwards)
+
+
 def undying(saver: Saver) -> None:
     """Keeps a retained message whose topic was given an empty one."""
     keep = saver.retained.keep
@@ -182,9 +295,7 @@ def unbounded_end(saver: Saver) -> None:
 
 def late_close(saver: Saver) -> None:
     """Closes whatever connection a session has, without a look at the epoch."""
-    if not has_sessions(saver):
-        return
-    sessions = sessions_of(saver)
+    sessions = saver.sessions
     open_, close = sessions.open, sessions.close
     epochs: dict[int, int] = {}
 
@@ -201,9 +312,7 @@ def late_close(saver: Saver) -> None:
 
 def eager_will(saver: Saver) -> None:
     """Gives wills out before their time."""
-    if not has_sessions(saver):
-        return
-    sessions = sessions_of(saver)
+    sessions = saver.sessions
     due_wills = sessions.due_wills
 
     async def due_soon(now: int, limit: int, lease: int) -> list[DueWill]:
@@ -214,9 +323,7 @@ def eager_will(saver: Saver) -> None:
 
 def forgotten_identifier(saver: Saver) -> None:
     """Takes a QoS 2 message that comes again for another one."""
-    if not has_sessions(saver):
-        return
-    queues = queues_of(saver)
+    queues = saver.queues
     publish = queues.publish
 
     async def publish_again(batch: Sequence[QueuePublication]) -> list[Published | Declined]:
@@ -225,11 +332,20 @@ def forgotten_identifier(saver: Saver) -> None:
     replace(queues, "publish", publish_again)
 
 
+def chosen_by_filter(saver: Saver) -> None:
+    """Queues what was given to one session for all whose filters match."""
+    queues = saver.queues
+    publish = queues.publish
+
+    async def publish_to_all(batch: Sequence[QueuePublication]) -> list[Published | Declined]:
+        return await publish([msgspec.structs.replace(item, given=(), matching=True) for item in batch])
+
+    replace(queues, "publish", publish_to_all)
+
+
 def unreleased(saver: Saver) -> None:
     """Keeps a QoS 2 message that its client has received, to send it once more."""
-    if not has_sessions(saver):
-        return
-    queues = queues_of(saver)
+    queues = saver.queues
     settle = queues.settle
 
     async def settle_without_releasing(batch: Sequence[Settle]) -> None:
@@ -238,17 +354,31 @@ def unreleased(saver: Saver) -> None:
     replace(queues, "settle", settle_without_releasing)
 
 
-def has_sessions(saver: Saver) -> bool:
-    """Whether the engine has the ports of sessions that are kept."""
-    return hasattr(saver, "sessions") and hasattr(saver, "queues")
+def lost_race(saver: Saver) -> None:
+    """Puts a timer in the place of whatever somebody else made of it meanwhile."""
+    change = saver.schedules.change
+
+    async def change_anything(timer: Timer) -> bool:
+        present = await saver.schedules.find(timer.app, timer.id)
+        version = timer.version if present is None else present.version + 1
+        return await change(msgspec.structs.replace(timer, version=version))
+
+    replace(saver.schedules, "change", change_anything)
 
 
-def sessions_of(saver: Saver) -> SessionStore:
-    return cast(SessionStore, saver.sessions)  # type: ignore[attr-defined]
+def blind_change(saver: Saver) -> None:
+    """Puts a shadow in the place of whatever somebody else made of it meanwhile."""
+    change = saver.shadows.change
 
+    async def change_anything(batch: Sequence[ShadowChange]) -> list[Changed]:
+        done = []
+        for item in batch:
+            (present,) = await saver.shadows.find(item.app, [item.ordinal])
+            before = item.before if present is None else present.version
+            done += await change([msgspec.structs.replace(item, before=before)])
+        return done
 
-def queues_of(saver: Saver) -> QueueStore:
-    return cast(QueueStore, saver.queues)  # type: ignore[attr-defined]
+    replace(saver.shadows, "change", change_anything)
 
 
 def late_unbind(register: Register) -> None:
@@ -307,21 +437,25 @@ def replace(engine: object, name: str, method: Callable[..., Awaitable[object]])
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault, where the duty's tests are, and the test that must notice.
-
-    `engines`: those that have the port; None: all.
-    """
+    """A fault, where the duty's tests are, and the test that must notice."""
 
     plant: Callable[..., None]
     suite: str
     test: str
-    engines: frozenset[str] | None = None
-
-
-WITH_SESSIONS = frozenset({"sqlite"})
 
 
 FAULTS = {
+    "silent-hole": Fault(
+        silent_hole, "saver/test_inboxes_gaps.py", "test_each_message_that_ended_unseen_is_counted"
+    ),
+    "told-for-ever": Fault(
+        told_for_ever,
+        "saver/test_inboxes_gaps.py",
+        "test_a_device_is_told_until_it_knows_and_then_only_of_what_is_new",
+    ),
+    "overfull-inbox": Fault(
+        overfull_inbox, "saver/test_inboxes_bounds.py", "test_those_of_high_priority_go_last"
+    ),
     "lost-receipt": Fault(
         lost_receipt, "saver/test_inboxes_settling.py", "test_a_receipt_moves_a_device_out_of_pending"
     ),
@@ -344,6 +478,14 @@ FAULTS = {
         "saver/test_devices.py",
         "test_an_update_of_a_device_that_somebody_else_has_changed_is_refused",
     ),
+    "late-audience": Fault(
+        late_audience,
+        "saver/test_audiences.py",
+        "test_a_message_is_for_whom_its_expression_described_when_it_was_sent",
+    ),
+    "kept-label": Fault(
+        kept_label, "saver/test_audiences.py", "test_what_a_device_is_described_by_follows_its_profile"
+    ),
     "forgotten-ban": Fault(
         forgotten_ban, "saver/test_inboxes_arriving.py", "test_a_ban_is_told_on_arrival_and_can_be_lifted"
     ),
@@ -359,10 +501,26 @@ FAULTS = {
         "saver/test_events.py",
         "test_a_device_that_comes_and_goes_all_the_time_pushes_out_no_other",
     ),
+    "late-lane": Fault(
+        late_lane,
+        "saver/test_events.py",
+        "test_who_reads_while_many_write_misses_nothing_and_sees_each_devices_in_order",
+    ),
+    "shuffled-lane": Fault(
+        shuffled_lane,
+        "saver/test_events.py",
+        "test_of_many_devices_everybody_reads_the_same_in_each_ones_order",
+    ),
     "undying": Fault(
         undying,
         "saver/test_retained.py",
         "test_an_empty_payload_ends_what_is_kept_and_is_not_kept_itself",
+    ),
+    "lost-race": Fault(lost_race, "saver/test_schedules.py", "test_of_two_changes_of_one_state_one_is_done"),
+    "blind-change": Fault(
+        blind_change,
+        "saver/test_shadows.py",
+        "test_a_change_of_another_version_than_there_is_changes_nothing",
     ),
     "unbounded-end": Fault(
         unbounded_end, "saver/test_expiry.py", "test_no_call_does_more_than_it_was_allowed"
@@ -371,22 +529,22 @@ FAULTS = {
         late_close,
         "saver/test_sessions.py",
         "test_a_connection_that_was_taken_over_closes_nothing",
-        WITH_SESSIONS,
     ),
-    "eager-will": Fault(
-        eager_will, "saver/test_sessions_wills.py", "test_a_will_waits_for_its_delay", WITH_SESSIONS
-    ),
+    "eager-will": Fault(eager_will, "saver/test_sessions_wills.py", "test_a_will_waits_for_its_delay"),
     "forgotten-identifier": Fault(
         forgotten_identifier,
         "saver/test_queues_publishing.py",
         "test_a_packet_identifier_that_comes_again_is_the_same_message",
-        WITH_SESSIONS,
+    ),
+    "chosen-by-filter": Fault(
+        chosen_by_filter,
+        "saver/test_queues_given.py",
+        "test_whom_it_is_given_has_it_whatever_its_filters_and_nobody_else",
     ),
     "unreleased": Fault(
         unreleased,
         "saver/test_queues_reading.py",
         "test_what_was_released_keeps_its_place_without_its_message",
-        WITH_SESSIONS,
     ),
     "late-unbind": Fault(
         late_unbind,

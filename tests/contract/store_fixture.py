@@ -1,6 +1,9 @@
 """A store with an app and devices, in the words of the suites; time stands still until a test moves it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from itertools import count
 from uuid import UUID
 
 from longline.model.apps import App
@@ -9,11 +12,13 @@ from longline.model.devices import Binding, Profile
 from longline.model.ledger import Ledger, State
 from longline.model.messages import Envelope, Message
 from longline.register.port import Bind, Register, Unbind
+from longline.saver.auditing import StoreAudit
 from longline.saver.bundle import Saver
+from longline.saver.port.audits import Difference
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Arrival, Arrive, Fetch, Page, PendingPush, Receipt
 from longline.saver.port.messages import Accepted, IdempotencyConflict, Outcome, Refused, Submission
-from tests.contract.engines import Opened, SaverEngine
+from tests.contract.engines import EVENT_BYTES, EVENTS, Opened, SaverEngine
 
 START = 1_800_000_000_000
 MINUTE = 60_000
@@ -62,6 +67,13 @@ class StoreFixture:
     async def begin(self) -> None:
         self._app = await self.saver.apps.create(an_app("news"))
 
+    async def differences(self) -> list[Difference]:
+        """What an audit of the whole store finds."""
+        async with self.engine.audits(self.place) as audits:
+            numbers = [number for number, _ in await audits.apps()]
+            report = await StoreAudit(audits, pause=0).run(numbers, whole=True)
+        return list(report.differences)
+
     async def reopen(self) -> None:
         await self.close()
         await self.open()
@@ -103,6 +115,28 @@ class StoreFixture:
         """The device's session is over."""
         assert await self.sessions.unbind([Unbind(self.app, name, binding.epoch, self.now)]) == [True]
 
+    # --- events ---
+
+    @property
+    def lane_events(self) -> int:
+        """How many are kept of a lane."""
+        return EVENTS // self.engine.lanes
+
+    @property
+    def lane_bytes(self) -> int:
+        return EVENT_BYTES // self.engine.lanes
+
+    def neighbours(self, stem: str = "d") -> Callable[[int], str]:
+        """Names of devices by number, whose events are all in one lane: the same one, whatever they begin
+        with."""
+
+        @cache
+        def name(number: int) -> str:
+            names = (f"{stem}{number}{'-' * n}" for n in count())
+            return next(name for name in names if self.engine.lane(self.app, name) == 0)
+
+        return name
+
     # --- sending ---
 
     def message(
@@ -113,6 +147,7 @@ class StoreFixture:
         collapse: str | None = None,
         online_only: bool = False,
         qos: int = 1,
+        priority: str = "normal",
     ) -> Message:
         self._messages += 1
         return Message(
@@ -123,6 +158,7 @@ class StoreFixture:
             created_at=self.now,
             expires_at=self.now + ttl,
             qos=qos,
+            priority=priority,
             collapse_key=collapse,
             online_only=online_only,
         )
@@ -146,9 +182,10 @@ class StoreFixture:
         ttl: int = MINUTE,
         collapse: str | None = None,
         online_only: bool = False,
+        priority: str = "normal",
     ) -> str:
         """Sends to devices, or to everyone when none is named; the message's id."""
-        message = self.message(text, ttl=ttl, collapse=collapse, online_only=online_only)
+        message = self.message(text, ttl=ttl, collapse=collapse, online_only=online_only, priority=priority)
         result, _ = await self.send(message, Devices(devices) if devices else Everyone())
         assert isinstance(result, Accepted)
         return result.message_id
@@ -156,12 +193,18 @@ class StoreFixture:
     # --- receiving ---
 
     async def page(
-        self, name: str, *, inbox_after: int = 0, log_after: int | None = None, limit: int = 1000
+        self,
+        name: str,
+        *,
+        inbox_after: int = 0,
+        log_after: int | None = None,
+        limit: int = 1000,
+        urgent: int = 0,
     ) -> Page:
         if log_after is None:
             log_after = (await self.arrive(name)).log_after
         ordinal = await self.ordinal(name)
-        fetch = Fetch(self.app, ordinal, inbox_after, log_after, limit, self.now, 64 * 1024 * 1024)
+        fetch = Fetch(self.app, ordinal, inbox_after, log_after, limit, self.now, 64 * 1024 * 1024, urgent)
         (page,) = await self.saver.inboxes.fetch([fetch])
         return page
 

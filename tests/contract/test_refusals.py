@@ -17,7 +17,7 @@ from longline.model.devices import Device, Profile
 from longline.model.events import Event
 from longline.model.ledger import State
 from longline.model.messages import Envelope, Message
-from longline.model.pubsub import Publication
+from longline.model.pubsub import Filter, Publication, StoredWill
 from longline.register.port import Bind, Rebind, Register, Transition, Unbind
 from longline.register.redis import RedisRegister
 from longline.saver.bundle import Saver
@@ -25,7 +25,16 @@ from longline.saver.kv.engine import RedisSaver
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Arrive, Cursor, Fetch, Receipt
 from longline.saver.port.messages import Submission
+from longline.saver.port.queues import Complete, QueuePublication, Read, Received, Settle, Step
 from longline.saver.port.retained import FindRetained, Retain
+from longline.saver.port.sessions import (
+    AddFilter,
+    CloseSession,
+    DueWill,
+    KeepSession,
+    OpenSession,
+    RemoveFilter,
+)
 from longline.settings import StoreSettings
 from longline.store.redis import Store
 from longline.telemetry.faults import Faults
@@ -108,6 +117,37 @@ OF_SAVER: dict[str, Callable[[Saver], Awaitable[object]]] = {
         [FindRetained(1, filter, START) for filter in ("a", "+", "#")]
     ),
     "retained.count": lambda saver: saver.retained.count(1),
+    "sessions.open": lambda saver: saver.sessions.open(
+        [OpenSession(1, name, n, "n", 5, START, False, 60) for n, name in enumerate("abc")]
+    ),
+    "sessions.keep": lambda saver: saver.sessions.keep([KeepSession(1, n, 5, 5, 6, "n") for n in range(3)]),
+    "sessions.close": lambda saver: saver.sessions.close(
+        [CloseSession(1, n, 5, START, True) for n in range(3)]
+    ),
+    "sessions.abandon": lambda saver: saver.sessions.abandon("n", START, 0, 10),
+    "sessions.subscribe": lambda saver: saver.sessions.subscribe(
+        [AddFilter(1, "a", n, 5, 5, Filter("#", 1)) for n in range(3)]
+    ),
+    "sessions.unsubscribe": lambda saver: saver.sessions.unsubscribe(
+        [RemoveFilter(1, n, 5, 5, "#") for n in range(3)]
+    ),
+    "sessions.wanted": lambda saver: saver.sessions.wanted([1, 2, 3]),
+    "sessions.sweep": lambda saver: saver.sessions.sweep(START, 10),
+    "sessions.due_wills": lambda saver: saver.sessions.due_wills(START, 10, 1000),
+    "sessions.published": lambda saver: saver.sessions.published(
+        [DueWill(1, "a", n, ID, StoredWill("a", b"", 1)) for n in range(3)]
+    ),
+    "queues.publish": lambda saver: saver.queues.publish(
+        [
+            QueuePublication(1, a_publication(topic), START, received=received)
+            for topic in "abc"
+            for received in (None, Received(0, 5, 5, 1))
+        ]
+    ),
+    "queues.read": lambda saver: saver.queues.read([Read(1, n, 5, 0, 10, START) for n in range(3)]),
+    "queues.settle": lambda saver: saver.queues.settle([Settle(1, n, 5, 1, Step.SETTLED) for n in range(3)]),
+    "queues.untold": lambda saver: saver.queues.untold(START, 10),
+    "queues.complete": lambda saver: saver.queues.complete([Complete(1, n, 5, 1) for n in range(3)]),
     "expiry.next_due": lambda saver: saver.expiry.next_due(),
     "expiry.end": lambda saver: saver.expiry.end(START, 10),
 }

@@ -8,18 +8,37 @@ from typing import cast
 from longline.errors import LonglineError
 from longline.model.apps import App
 from longline.model.commands import Broadcast, Unicast
+from longline.model.devices import Device, Profile
 from longline.model.pubsub import Publication
 from longline.mqtt.topics import matches
 from longline.saver.bundle import Durability
 from longline.saver.port.apps import AppStore
+from longline.saver.port.audiences import AudienceStore
+from longline.saver.port.calls import CallStore
 from longline.saver.port.devices import DeviceStore
 from longline.saver.port.events import EventStore
 from longline.saver.port.expiry import ExpiryStore
-from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, InboxStore, Page, Receipt
+from longline.saver.port.flights import FlightStore
+from longline.saver.port.groups import GroupStore
+from longline.saver.port.inboxes import GUEST, Arrival, Arrive, Cursor, Fetch, InboxStore, Page, Receipt, Told
+from longline.saver.port.keys import KeyStore
 from longline.saver.port.ledgers import LedgerStore
 from longline.saver.port.messages import IdempotencyConflict, MessageStore, Outcome, Submission
+from longline.saver.port.parking import ParkingStore
+from longline.saver.port.queues import QueueStore
+from longline.saver.port.rates import RateStore
 from longline.saver.port.retained import FindRetained, Retain, RetainedPage, RetainedStore
+from longline.saver.port.retirement import RetirementStore
 from longline.saver.port.routing import RoutingStore
+from longline.saver.port.schedules import DueTimers, ScheduleStore
+from longline.saver.port.sessions import SessionStore
+from longline.saver.port.shadows import ShadowStore
+from longline.saver.port.statistics import StatisticsStore
+from longline.saver.port.trail import TrailStore
+from longline.saver.port.visits import VisitStore
+from longline.saver.port.webhooks import WebhookStore
+from tests.fakes.parking import FakeParking
+from tests.fakes.sessions import FakeSessions
 
 
 class FakeSaver:
@@ -36,6 +55,7 @@ class FakeSaver:
         # What it has.
         self.known: dict[str, App] = {}
         self.arrivals: dict[str, Arrival | None] = {}  # None: the app was deleted
+        self.unregistered: set[str] = set()  # who came and was not to be registered
         self.pages: dict[int, list[Page]] = {}  # by ordinal, one for each fetch
         self.outcomes: list[Outcome | IdempotencyConflict] = []  # one for each submission
         self.interrupted: list[Unicast | Broadcast] = []
@@ -52,17 +72,25 @@ class FakeSaver:
         self.fetched: list[list[Fetch]] = []
         self.settled: list[list[Receipt]] = []
         self.advanced: list[list[Cursor]] = []
+        self.told: list[Told] = []
         self.assigned: list[tuple[int, str, list[str]]] = []
         self.finished: list[tuple[int, str, str]] = []
         self.kept: list[list[Retain]] = []
         self.found: list[list[FindRetained]] = []
         self.asked: list[tuple[str, int]] = []  # `complete` and `unrouted`, and how old what they look for is
         self.apps = cast(AppStore, SimpleNamespace(find=self.find_app))
-        self.devices = cast(DeviceStore, SimpleNamespace())
+        self.devices = cast(DeviceStore, SimpleNamespace(find=self.find_devices, count=self.count_devices))
+        self.audiences = cast(AudienceStore, SimpleNamespace())
         self.messages = cast(MessageStore, SimpleNamespace(enqueue=self.enqueue))
         self.inboxes = cast(
             InboxStore,
-            SimpleNamespace(arrive=self.arrive, fetch=self.fetch, settle=self.settle, advance=self.advance),
+            SimpleNamespace(
+                arrive=self.arrive,
+                fetch=self.fetch,
+                settle=self.settle,
+                advance=self.advance,
+                close_gaps=self.close_gaps,
+            ),
         )
         self.ledgers = cast(LedgerStore, SimpleNamespace())
         self.routing = cast(
@@ -72,6 +100,23 @@ class FakeSaver:
             ),
         )
         self.events = cast(EventStore, SimpleNamespace())
+        self.kept_sessions = FakeSessions()
+        self.sessions: SessionStore = self.kept_sessions
+        self.queues: QueueStore = self.kept_sessions
+        self.flights: FlightStore = self.kept_sessions
+        self.schedules = cast(ScheduleStore, SimpleNamespace(due=self.due_timers))
+        self.replies = cast(CallStore, SimpleNamespace())
+        self.rates = cast(RateStore, SimpleNamespace())
+        self.shadows = cast(ShadowStore, SimpleNamespace())
+        self.webhooks = cast(WebhookStore, SimpleNamespace())
+        self.keys = cast(KeyStore, SimpleNamespace())
+        self.trail = cast(TrailStore, SimpleNamespace())
+        self.retirement = cast(RetirementStore, SimpleNamespace())
+        self.counts = cast(StatisticsStore, SimpleNamespace())
+        self.visits = cast(VisitStore, SimpleNamespace())
+        self.groups = cast(GroupStore, SimpleNamespace())
+        self.noted_silent = FakeParking()
+        self.parking: ParkingStore = self.noted_silent
         self.retained = cast(RetainedStore, SimpleNamespace(keep=self.keep_retained, find=self.find_retained))
         self.expiry = cast(ExpiryStore, SimpleNamespace(next_due=self.next_due, end=self.end))
 
@@ -107,6 +152,9 @@ class FakeSaver:
         await self._enter("find_app")
         return self.known.get(name)
 
+    async def count_devices(self, app: int) -> int:
+        return len(self.arrivals)
+
     async def enqueue(self, batch: Sequence[Submission]) -> list[Outcome | IdempotencyConflict]:
         self.submitted.append(list(batch))
         await self._enter("enqueue")
@@ -117,7 +165,23 @@ class FakeSaver:
     async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival | None]:
         self.arrived.append(list(batch))
         await self._enter("arrive")
-        return [self.arrivals.setdefault(a.device, Arrival(len(self.arrivals), False, 0, 0)) for a in batch]
+        return [self._arrival(item) for item in batch]
+
+    def _arrival(self, item: Arrive) -> Arrival | None:
+        if item.device not in self.arrivals and not item.register:
+            self.unregistered.add(item.device)
+            return Arrival(GUEST, False, 0, 0)
+        return self.arrivals.setdefault(item.device, Arrival(len(self.arrivals), False, 0, 0))
+
+    async def find_devices(self, app: int, names: Sequence[str]) -> list[Device | None]:
+        await self._enter("find_devices")
+        return [
+            None
+            if arrival is None
+            else Device(app="", device=name, ordinal=arrival.ordinal, profile=Profile(), created_at=0)
+            for name in names
+            for arrival in [self.arrivals.get(name)]
+        ]
 
     async def fetch(self, batch: Sequence[Fetch]) -> list[Page]:
         self.fetched.append(list(batch))
@@ -132,6 +196,16 @@ class FakeSaver:
     async def advance(self, batch: Sequence[Cursor]) -> None:
         self.advanced.append(list(batch))
         await self._enter("advance")
+
+    async def close_gaps(self, batch: Sequence[Told]) -> None:
+        self.told += batch
+        await self._enter("close_gaps")
+
+    # --- what is to be sent later ---
+
+    async def due_timers(self, now: int, limit: int) -> DueTimers:
+        await self._enter("due_timers")
+        return DueTimers((), 0)
 
     # --- retained messages ---
 

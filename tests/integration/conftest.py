@@ -1,6 +1,6 @@
 """A node for tests that need every role together in one process, and a server of the shape asked for."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from tests.cluster.cluster import Cluster
 from tests.integration.live_node import LiveNode
-from tests.integration.shapes import Server, emptied, standing, started
+from tests.integration.shapes import Server, emptied, started
 
 
 @pytest_asyncio.fixture
@@ -16,20 +16,6 @@ async def node(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[
     """A node on the test's loop; parametrize it indirectly with a dict of settings by dotted name."""
     async with LiveNode(tmp_path / "data", getattr(request, "param", None)) as node:
         yield node
-
-
-@pytest.fixture(scope="session")
-def shape(request: pytest.FixtureRequest) -> str:
-    return str(request.config.getoption("--shape"))
-
-
-@pytest.fixture(scope="session")
-def cluster(shape: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster | None]:
-    if shape != "cluster":
-        yield None
-        return
-    with standing(tmp_path_factory.mktemp("cluster")) as cluster:
-        yield cluster
 
 
 @pytest_asyncio.fixture

@@ -15,7 +15,7 @@ from longline.mqtt.codec import Decoder, encode
 from longline.mqtt.packets import MQTT_5_0, Connack, Connect, Packet
 from longline.node.embedded import embedded
 from longline.settings import load
-from tests.integration.server_process import free_ports
+from tests.servers.ports import free_ports
 from tests.waiting import WITHIN
 from tests.words import without_words
 
@@ -89,6 +89,10 @@ class RawClient:
 
     def send(self, *packets: Packet) -> None:
         self.bytes(b"".join(encode(packet, self.version) for packet in packets))
+
+    async def drain(self) -> None:
+        """Returns when the server has taken most of what was sent."""
+        await self._writer.drain()
 
     async def receive(self) -> Packet | None:
         """The next packet, without words; None when the server has closed."""

@@ -2,13 +2,11 @@
 
 import asyncio
 import os
-import random
 import secrets
 import signal
-import socket
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -16,11 +14,11 @@ import httpx
 
 from longline import Center
 from tests.certificates import Authority
+from tests.servers.ports import free_ports
 from tests.waiting import until
 
-START_WITHIN = 60.0  # s
+START_WITHIN = 240.0  # s
 STOP_WITHIN = 60.0  # s
-NEVER_HANDED_OUT = (10_000, 32_768)  # net.ipv4.ip_local_port_range begins there
 
 
 class ServerProcess:
@@ -30,6 +28,8 @@ class ServerProcess:
     the node writes to standard error is in `log`. With an `authority`, rooms speak TLS too: with a
     certificate that it has signed, and they believe those of clients that it has signed.
     """
+
+    module = "longline"  # that is started
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class ServerProcess:
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "longline", "serve", "--quiet", "--data", str(self.data), *self._arguments),
+                *("-m", self.module, "serve", "--quiet", "--data", str(self.data), *self._arguments),
                 env={**os.environ, **self._settings},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
@@ -129,19 +129,3 @@ def with_tls(authority: Authority, tls_port: int, wss_port: int) -> dict[str, st
         "LONGLINE_ROOM__TLS_KEY": str(pair.key),
         "LONGLINE_ROOM__TLS_CLIENT_CA": str(authority.ca),
     }
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago; all different.
-
-    They are none of those that the system hands out by itself: while much else connects on this machine, such
-    a port is taken again before the one that it was found for has it.
-    """
-    with ExitStack() as taken:
-        found: list[int] = []
-        while len(found) < count:
-            port = random.SystemRandom().randrange(*NEVER_HANDED_OUT)
-            with suppress(OSError):
-                taken.enter_context(socket.create_server(("127.0.0.1", port)))
-                found.append(port)
-        return found

@@ -49,12 +49,29 @@ class Server(Protocol):
         ...
 
 
+# Webhooks' targets are in this host, and nobody has time.
+WEBHOOKS = {
+    "LONGLINE_WEBHOOKS__PRIVATE_ADDRESSES": "true",
+    "LONGLINE_WEBHOOKS__TIMEOUT": "2",
+    "LONGLINE_WEBHOOKS__FIRST_RETRY": "0.2",
+    "LONGLINE_WEBHOOKS__LONGEST_RETRY": "2",
+}
+
+
+# Nor to connect twenty times, as a client that is parked for it has.
+IN_A_HURRY = {
+    **WEBHOOKS,
+    "LONGLINE_PARKING__SLOW_AFTER": "6",
+    "LONGLINE_PARKING__PARK_AFTER": "7",
+}
+
+
 @asynccontextmanager
 async def started(shape: str, directory: Path) -> AsyncIterator[ServerProcess]:
     """A server of one host, of its own for one test."""
     arguments = ("--workers", "2") if shape == "workers" else ()
     authority = Authority(directory / "certificates")
-    async with ServerProcess(directory / "data", arguments, authority) as server:
+    async with ServerProcess(directory / "data", arguments, authority, **IN_A_HURRY) as server:
         yield server
 
 

@@ -25,7 +25,7 @@ from longline.settings import StoreSettings
 from longline.store.redis import Store
 from longline.telemetry.faults import Faults
 from tests.integration.processes import alive, children, command
-from tests.integration.server_process import free_ports
+from tests.servers.ports import free_ports
 from tests.servers.redis_server import RedisServer
 from tests.waiting import WITHIN, eventually, until
 

@@ -23,7 +23,7 @@ from tests.integration.server_process import ServerProcess
 from tests.integration.test_workers import ready
 from tests.waiting import until
 
-pytestmark = [pytest.mark.shape("embedded"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.shape("embedded")]
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "operations.md"
 WITHIN: Final = 60.0  # s

@@ -17,7 +17,7 @@ from tests.servers.redis_server import RedisServer
 from tests.servers.zookeeper import Ensemble
 from tests.waiting import until
 
-pytestmark = [pytest.mark.shape("cluster"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.shape("cluster")]
 
 
 def snapshot(server: RedisServer, target: Path) -> None:

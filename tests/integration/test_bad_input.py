@@ -25,6 +25,7 @@ from longline.mqtt.packets import (
     Pubrec,
     Will,
 )
+from longline.mqtt.reasons import ReasonCode, reason_of_return_code
 from tests.integration.live_node import LiveNode, RawClient, refused
 from tests.integration.server_process import ServerProcess
 from tests.waiting import WITHIN
@@ -180,6 +181,35 @@ async def test_who_may_not_connect_is_closed_before_a_byte_is_read(node: LiveNod
             assert (await first.enter("d", "nobody", "")).reason == 0x86
 
 
+@VERSIONS
+@pytest.mark.parametrize(
+    ("node", "same", "code", "told"),
+    [
+        ({"room.max_connections_per_app": 1}, False, "too_many_connections_of_app", (0x97, 3)),
+        ({"room.flapping_connects": 1}, True, "flapping", (0x8A, 5)),
+        ({"room.connect_packet_rate": 0.001}, True, "connect_packet_rate", (0x9F, 3)),
+    ],
+    indirect=["node"],
+)
+async def test_who_comes_too_often_or_as_one_too_many_of_its_app_is_told(
+    node: LiveNode, version: int, same: bool, code: str, told: tuple[int, int]
+) -> None:
+    """The second in either case; the first stays as it is."""
+    async with node.center() as center:
+        secret = (await center.create_app("news")).device_secret
+    async with await node.connect(version) as first, await node.connect(version) as second:
+        assert (await first.enter("first", "news", token("first", secret))).reason == 0
+        device = "first" if same else "second"
+        second.send(Connect(version, device, username="news", password=token(device, secret).encode()))
+        connack = await second.receive()
+        assert isinstance(connack, Connack)
+        reason = told[0] if version == MQTT_5_0 else reason_of_return_code(told[1])
+        assert connack.reason == reason
+        first.send(Pingreq())
+        assert await first.receive() == Pingresp()
+        assert await node.refused() == {code: 1}
+
+
 # --- credentials ---------------------------------------------------------------------------------------
 
 
@@ -227,11 +257,8 @@ async def test_a_device_name_that_cannot_be_is_answered_as_one(attacked: Attacke
     await attacked.assert_counted("bad_device_name")
 
 
-# --- what is not there yet -----------------------------------------------------------------------------
-
-
 @VERSIONS
-async def test_a_will_is_refused(attacked: Attacked, version: int) -> None:
+async def test_a_will_for_a_topic_of_the_platform_is_refused(attacked: Attacked, version: int) -> None:
     async with await attacked.node.connect(version) as client:
         client.send(
             Connect(
@@ -239,12 +266,11 @@ async def test_a_will_is_refused(attacked: Attacked, version: int) -> None:
                 "culprit",
                 username="news",
                 password=token("culprit", attacked.secret).encode(),
-                will=Will("a", b"x"),
+                will=Will("push/a", b"x"),
             )
         )
-        told = 0x83 if version == MQTT_5_0 else 0x88  # return code 3
-        assert await client.rest() == [Connack(False, told)]
-    await attacked.assert_counted("not_supported")
+        assert await client.rest() == [Connack(False, ReasonCode.NOT_AUTHORIZED)]
+    await attacked.assert_counted("will_refused")
 
 
 @pytest.mark.parametrize("qos", [1, 2])
@@ -352,7 +378,7 @@ async def test_the_same_nonsense_a_hundred_times_is_counted_each_time_and_logged
             async with await RawClient.open(server.mqtt_port) as client:
                 await client.enter("culprit", "news", token("culprit", secret))
                 for number in range(1, 101):
-                    client.send(Publish("up/x", b"x", 1, packet_id=number))
+                    client.send(Publish("push/x", b"x", 1, packet_id=number))
                     await client.receive()
             await witness.never_reconnected()
             assert await refused(server.url) == {

@@ -14,7 +14,7 @@ import pytest
 
 from longline.mqtt.packets import Publish, Suback, Subscribe, Subscription
 from tests.integration.live_node import LiveNode
-from tests.integration.server_process import free_ports
+from tests.servers.ports import free_ports
 from tests.waiting import until
 
 CONFIG = """

@@ -13,8 +13,6 @@ from tests.integration.live_node import LiveNode
 from tests.integration.shapes import Server
 from tests.waiting import WITHIN
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest_asyncio.fixture
 async def center(server: Server) -> AsyncIterator[Center]:

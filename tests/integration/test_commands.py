@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 
 from tests.integration.live_node import LiveNode
-from tests.integration.server_process import ServerProcess, free_ports
+from tests.integration.server_process import ServerProcess
+from tests.servers.ports import free_ports
 from tests.waiting import WITHIN, until
 
 
@@ -75,6 +76,37 @@ async def test_json_is_pushed_as_it_was_written(tmp_path: Path) -> None:
         assert out.decode().partition("\t")[2] == '{"price": 1.10}\n'
 
 
+async def test_devices_are_told_apart_and_pushed_to_by_what_they_have(tmp_path: Path) -> None:
+    async with LiveNode(tmp_path / "data") as node, node.center() as center:
+        await center.create_app("news")
+
+        async def done(*arguments: str) -> str:
+            async with longline(*arguments, **access(node)) as process:
+                out, err = await process.communicate()
+            assert process.returncode == 0, err.decode()
+            return out.decode()
+
+        known = ("--tag", "red", "--alias", "ann", "--attribute", "age=18", "--attribute", "plan=pro")
+        await done("device", "set", "news", "d1", *known)
+        await done("device", "set", "news", "d2", "--tag", "blue", "--platform", "ios")
+        await done("device", "set", "news", "d1", "--attribute", "plan=null")
+        shown = await center.device("news", "d1")
+        assert (shown.tags, shown.aliases, shown.attributes) == (("red",), ("ann",), {"age": 18})
+        assert await done("device", "list", "news", "--tag", "red") == "d1\tno\tann\tred\n"
+        assert "platform  ios" in await done("device", "show", "news", "d2")
+        adults = '{"attributes": {"age": {"gte": 18}}}'
+        assert await done("audience", "estimate", "news", adults, "--json") == '{"devices":1,"online":0}\n'
+        for flags in (("--tag", "red"), ("--alias", "ann"), ("--audience", adults), ("--device", "d1")):
+            await done("push", "news", "hello", *flags)
+        assert (await center.device("news", "d1")).pending == 4
+        assert (await center.device("news", "d2")).pending == 0
+        pushed = await done("push", "news", "hi", "--device", "d2", "--label", "goals")
+        assert await done("device", "messages", "news", "d2") == f"{pushed.strip()}\tpending\tgoals\n"
+        assert await done("device", "messages", "news", "d2", "--state", "acked") == ""
+        await done("device", "delete", "news", "d1")
+        assert await done("device", "list", "news", "--tag", "red") == ""
+
+
 async def test_a_wait_that_ends_before_the_devices_have_it_says_that_they_are_pending(tmp_path: Path) -> None:
     async with LiveNode(tmp_path / "data") as node, node.center() as center:
         await center.create_app("news")
@@ -84,7 +116,8 @@ async def test_a_wait_that_ends_before_the_devices_have_it_says_that_they_are_pe
         ) as process:
             _, err = await process.communicate()
         assert process.returncode == 1
-        assert err.decode().endswith("1 of 1 devices are still pending after 0.01 s (still_pending)\n")
+        said = err.decode().splitlines()[0]
+        assert said.endswith("1 of 1 devices are still pending after 0.01 s (still_pending)")
 
 
 async def test_a_listener_says_when_the_node_is_away_and_when_it_is_back(tmp_path: Path) -> None:

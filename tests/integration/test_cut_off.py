@@ -14,7 +14,7 @@ import pytest_asyncio
 from longline import Center, Device
 from longline.testing.proxy import FaultProxy
 from tests.cluster.role_process import RoleProcess
-from tests.integration.server_process import free_ports
+from tests.servers.ports import free_ports
 from tests.servers.redis_server import RedisServer
 from tests.servers.zookeeper import zookeeper
 from tests.waiting import eventually, until

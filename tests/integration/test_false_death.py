@@ -74,7 +74,8 @@ class Site:
                 params={"limit": 1000},
                 headers={"Authorization": f"Bearer {self.cluster.admin_key}"},
             )
-        events = answer.raise_for_status().json()["events"]
+        told = answer.raise_for_status().json()["events"]
+        events = [event for event in told if event["type"] == "presence"]
         return Counter(event["state"] for event in events if event["device"] in names)
 
 

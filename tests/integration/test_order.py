@@ -4,7 +4,6 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import jwt
-import pytest
 
 from longline import Center, Device
 from tests.integration.shapes import Server
@@ -12,8 +11,6 @@ from tests.waiting import until
 
 DEVICES = 300
 ROUNDS = 8
-
-pytestmark = pytest.mark.timeout(300)
 
 
 class Listeners:

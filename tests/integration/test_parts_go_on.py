@@ -16,7 +16,7 @@ from longline.node.cluster import member
 from longline.node.process import ROLES, Process
 from longline.settings import load
 from tests.integration.live_node import LiveNode
-from tests.integration.server_process import free_ports
+from tests.servers.ports import free_ports
 from tests.servers.shared import shared
 from tests.servers.zookeeper import shared_zookeeper
 from tests.waiting import WITHIN, until

@@ -18,6 +18,8 @@ async def told(server: ServerProcess) -> Told:
         answer = await http.get(f"{server.url}/v1/apps/news/upstream?limit=100")
     states: Told = {}
     for event in answer.json()["events"]:
+        if event["type"] != "presence":
+            continue
         states.setdefault(event["device"], []).append(event["state"])
     return states
 

@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 from longline.mqtt.packets import Connack, Connect
 from tests.certificates import Authority
 from tests.integration.live_node import LiveNode, RawClient
-from tests.integration.server_process import free_ports
 from tests.integration.web_client import WebClient
+from tests.servers.ports import free_ports
 from tests.waiting import until
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.clients.real import KINDS, RealClient, Received, Refused, missing
-from tests.integration.server_process import free_ports
+from tests.servers.ports import free_ports
 from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(shutil.which("mosquitto") is None, reason="mosquitto is not installed")

@@ -13,8 +13,8 @@ import pytest
 from longline.errors import SettingsError
 from longline.mqtt.packets import MQTT_3_1_1, MQTT_5_0, Disconnect
 from tests.integration.live_node import LiveNode, RawClient
-from tests.integration.server_process import free_ports
 from tests.integration.test_bad_input import token
+from tests.servers.ports import free_ports
 from tests.waiting import WITHIN, eventually
 
 

@@ -20,9 +20,9 @@ from longline.tls import certificates
 from tests.certificates import Authority, Pair
 from tests.integration.clients.real import KINDS, OVER_WEBSOCKET, RealClient, Refused, Transport, missing
 from tests.integration.live_node import LiveNode, RawClient, metrics
-from tests.integration.server_process import free_ports
 from tests.integration.shapes import Server
 from tests.integration.test_bad_input import Witness, a_witness
+from tests.servers.ports import free_ports
 from tests.waiting import WITHIN, until
 
 # --- clients, in every shape ---------------------------------------------------------------------

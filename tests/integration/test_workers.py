@@ -17,7 +17,8 @@ from longline import Center
 from longline.errors import LonglineError
 from tests.adversity.fleet import Books, Fleet
 from tests.integration.processes import alive, children, command
-from tests.integration.server_process import ServerProcess, free_ports
+from tests.integration.server_process import ServerProcess
+from tests.servers.ports import free_ports
 from tests.waiting import WITHIN, until
 
 WORKERS = ("--workers", "2")

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from hiredis import Reader, ReplyError, pack_command
 from longline.agent.valkey_program import packaged
-from tests.integration.server_process import free_ports
+from tests.servers.ports import free_ports
 from tests.waiting import wait_until
 
 # A run of the tests that is killed leaves no servers behind: they end with the thread that started them.
@@ -32,6 +32,7 @@ LOOPBACK = "127.0.0.1"
 CONFIG: Mapping[str, str] = {
     "hash-max-listpack-entries": "512",
     "hash-max-listpack-value": "1024",
+    "zset-max-listpack-value": "1024",
     "save": "",
     "appendonly": "no",
     "repl-diskless-sync-delay": "0",

@@ -4,6 +4,7 @@ import atexit
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +16,8 @@ KINDS: dict[str, Callable[[Path], RedisServer | RedisCluster]] = {
     "valkey": ValkeyServer,
 }
 
+# A server ends with the thread that started it: here one that lasts as long as this process.
+_starting = ThreadPoolExecutor(1, "shared-servers")
 _running: dict[str, RedisServer | RedisCluster] = {}
 
 
@@ -27,7 +30,7 @@ def shared(kind: str) -> Iterator[RedisServer | RedisCluster]:
         directory = Path(tempfile.mkdtemp(prefix="ll-"))
         server = KINDS[kind](directory)
         atexit.register(_end, server, directory)
-        server.start()
+        _starting.submit(server.start).result()
         _running[kind] = server
     else:
         server.flush()

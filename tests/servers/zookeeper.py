@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.integration.server_process import free_ports
+from tests.servers.ports import free_ports
 from tests.waiting import wait_until
 
 JAR = Path("/usr/share/java/zookeeper.jar")

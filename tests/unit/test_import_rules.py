@@ -16,6 +16,7 @@ MQTT = "Only room, sdk, bench and testing see MQTT"
 CLIENTS = "A database client is imported only by"
 ENGINES = "The engine of a port is opened by node"
 ALONE = "Engines know nothing of each other"
+ALONE_INSTALLED = "What is installed without the server"
 SEVERAL = "Only node imports several roles"
 
 
@@ -76,6 +77,8 @@ def test_the_source_as_it_stands_keeps_every_rule(copy: Path) -> None:
         (ENGINES, "room/__init__.py", "import longline.store.redis"),
         (ALONE, "saver/kv/__init__.py", "import longline.saver.sql"),
         (ALONE, "bus/redis.py", "from longline.bus.local import LocalBus"),
+        (ALONE_INSTALLED, "sdk/times.py", "import longline.flow.lru"),
+        (ALONE_INSTALLED, "model/times.py", "import longline.settings"),
         (SEVERAL, "cli/demo.py", "import longline.center"),
     ],
 )

@@ -14,7 +14,8 @@ from longline.settings.catalogue import CATALOGUE, SECTIONS
 
 ROOT: Final = Path(__file__).parents[2]
 SOURCE: Final = ROOT / "src" / "longline"
-PAGES: Final = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "SECURITY.md", ROOT / "deploy" / "README.md"])
+WRITTEN: Final = [page for page in (ROOT / "docs").rglob("*.md") if page.parent.name != "adr"]
+PAGES: Final = sorted([*WRITTEN, ROOT / "SECURITY.md", ROOT / "deploy" / "README.md"])
 
 
 def exported(name: str) -> bool:
@@ -65,3 +66,44 @@ def test_the_python_of_a_page_is_python_and_imports_what_there_is(page: Path) ->
             if isinstance(found, ast.ImportFrom) and found.module is not None:
                 module = import_module(found.module)
                 assert [name.name for name in found.names if not hasattr(module, name.name)] == []
+
+
+def test_every_test_that_a_page_names_exists() -> None:
+    named = {
+        name
+        for page in PAGES
+        for name in re.findall(r"`(tests/[\w/]+\.py(?:::\w+)?)`", page.read_text("utf-8"))
+    }
+    assert len(named) > 30
+    for name in sorted(named):
+        path, _, function = name.partition("::")
+        assert (ROOT / path).is_file(), name
+        assert not function or f"def {function}(" in (ROOT / path).read_text("utf-8"), name
+
+
+def anchors(page: Path) -> set[str]:
+    """What `#…` may name on a page: its headings, as places that show repositories make anchors of them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#{1,6} (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
+def test_every_heading_that_a_page_links_to_is_there(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)", page.read_text("utf-8")):
+        there = page.parent / target if target else page
+        assert anchor in anchors(there), f"{target}#{anchor}"
+
+
+def test_every_page_can_be_reached_from_the_first() -> None:
+    """The settings, the statements and the like too: what nobody finds nobody reads."""
+    first = ROOT / "docs" / "index.md"
+    seen, left = {first}, [first]
+    while left:
+        page = left.pop()
+        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+\.md)", page.read_text("utf-8")):
+            there = (page.parent / target).resolve()
+            if there not in seen:
+                seen.add(there)
+                left.append(there)
+    assert {page for page in WRITTEN if page not in seen} == set()

@@ -45,6 +45,7 @@ SETTINGS: dict[str, str] = {
     "maxmemory-policy": "noeviction",
     "hash-max-listpack-entries": "512",
     "hash-max-listpack-value": "1024",
+    "zset-max-listpack-value": "1024",
     "set-max-intset-entries": "512",
     "loglevel": "warning",
 }

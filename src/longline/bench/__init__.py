@@ -1,4 +1,4 @@
-"""The load generator: `longline bench connections | fanout | unicast | broadcast`.
+"""The load generator: `longline bench connections | fanout | unicast | broadcast | upstream | drain`.
 
 It runs against Longline and, where plain MQTT can express the load, against any MQTT broker. It has to be
 cheaper per message than what it measures, so it shares nothing with the server but the codec

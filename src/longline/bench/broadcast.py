@@ -1,14 +1,14 @@
-"""`longline bench broadcast`: pushes to everybody through the HTTP API, to the connected devices' receipts.
+"""`longline bench broadcast`: pushes to everybody, or to a group, through the HTTP API, to their receipts.
 
 The load is closed: at most `window` broadcasts are on their way to some device. Afterwards the ledgers of all
 of them are asked for: every device that was targeted must have acknowledged.
 """
 
-import http.client
 import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import msgspec
 
@@ -18,7 +18,7 @@ from longline.bench.hot.histogram import LatencyHistogram
 from longline.bench.hot.station import COUNTERS, Station
 from longline.bench.hot.wire import Handshakes
 from longline.bench.latencies import Latencies, latencies_of
-from longline.bench.ledgers import REQUEST_SECONDS, Api, ServerVerdict, verify
+from longline.bench.ledgers import Api, ServerVerdict, verify
 from longline.bench.push import KEEP_ALIVE, PushFigures, PushPlan, device_name, payload_holds
 from longline.bench.servers import cores_of, cpu_seconds_by_pid
 from longline.bench.targets import BenchFailed, LoadTarget, probe
@@ -26,6 +26,8 @@ from longline.bench.work import Work, part_of, until_ordered
 
 WARM_UP = 1
 """Broadcasts before the measurement begins."""
+
+MEMBERS_AT_ONCE = 1000
 
 LOOK_SECONDS = 0.0005
 """Between two looks at how far the devices are."""
@@ -41,6 +43,8 @@ class BroadcastPlan(PushPlan):
     """0 or 1."""
     window: int = 4
     """Broadcasts that some device may still lack."""
+    group: str = ""
+    """Say them in this group, which is made anew with these devices as its members."""
 
     def check(self) -> None:
         super().check()
@@ -100,6 +104,8 @@ def run(plan: BroadcastPlan, target: LoadTarget, crew: Crew) -> BroadcastFigures
     work = BroadcastWork(plan, target)
     with Fleet(crew, work.run) as fleet:
         fleet.gather(lambda counters: f"connected {counters[2]:,} of {plan.devices:,}")
+        if plan.group:
+            make_group(api, plan.group, [device_name(number) for number in range(plan.devices)])
         caster = Caster(plan, api, work.mark, fleet)
         caster.cast(WARM_UP)
         fleet.tell()
@@ -161,7 +167,8 @@ class Caster:
         self.numbers = memoryview(fleet.shared).cast("q")
         self.posted_at: list[int] = []
         self.message_ids: list[str] = []
-        self.connection = http.client.HTTPConnection(api.host, api.port, timeout=REQUEST_SECONDS)
+        self.audience = msgspec.json.encode({"group": plan.group} if plan.group else "all")
+        self.connection = api.connect()
 
     def cast(self, count: int) -> None:
         """Posts so many broadcasts and waits until all devices have them, or nothing moves.
@@ -196,25 +203,30 @@ class Caster:
         padding = b"x" * (self.plan.size - STAMP_BYTES)
         first = len(self.posted_at)
         messages = [
-            b'{"audience":"all","payload":"%b%b%b","options":{"qos":%d}}'
-            % (self.mark, number.to_bytes(4, "big").hex().encode(), padding, self.plan.qos)
+            b'{"audience":%b,"payload":"%b%b%b","options":{"qos":%d}}'
+            % (self.audience, self.mark, number.to_bytes(4, "big").hex().encode(), padding, self.plan.qos)
             for number in range(first, first + count)
         ]
         body = b'{"messages":[%b]}' % b",".join(messages)
-        headers = {"Authorization": f"Bearer {self.api.key}", "Content-Type": "application/json"}
         self.posted_at += [time.monotonic_ns()] * count
-        try:
-            self.connection.request("POST", f"{self.api.base}/messages:batch", body, headers)
-            response = self.connection.getresponse()
-            answer = response.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise BenchFailed(f"a broadcast could not be posted: {error}") from error
-        if response.status != 202:
-            raise BenchFailed(f"a broadcast was answered {response.status}: {answer[:200]!r}")
+        answer = self.api.request(self.connection, "POST", "/messages:batch", body)
         for result in msgspec.json.decode(answer, type=Results).results:
             if result.message_id is None:
                 raise BenchFailed(f"a broadcast was refused: {answer[:200]!r}")
             self.message_ids.append(result.message_id)
+
+
+def make_group(api: Api, group: str, members: Sequence[str]) -> None:
+    """Makes a group with these members, in place of one of that name."""
+    path = f"/groups/{quote(group, safe='')}"
+    connection = api.connect()
+    try:
+        api.request(connection, "PUT", path, b'{"members":[]}')
+        for first in range(0, len(members), MEMBERS_AT_ONCE):
+            body = msgspec.json.encode({"members": members[first : first + MEMBERS_AT_ONCE]})
+            api.request(connection, "POST", f"{path}/members:add", body)
+    finally:
+        connection.close()
 
 
 class BroadcastWork(Work[BroadcastPlan]):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from longline.bench.dialling import dial
+from longline.bench.dialling import AT_ONCE, dial
 from longline.bench.figures import RunFigures
 from longline.bench.fleet import Crew, Effort, Fleet, limit_reached, positive
 from longline.bench.hot.histogram import LatencyHistogram, load
@@ -14,7 +14,7 @@ from longline.bench.hot.idle import IdleClient, KeepAlive
 from longline.bench.hot.station import Station
 from longline.bench.hot.wire import Handshakes, LoadClient
 from longline.bench.latencies import Latencies, latencies_of
-from longline.bench.servers import Memory, memory_of
+from longline.bench.servers import Memory, cores_of, cpu_seconds_by_pid, memory_of
 from longline.bench.targets import AnyTarget, probe
 from longline.bench.work import Work, part_of, until_ordered
 
@@ -33,6 +33,8 @@ class ConnectionsPlan:
     """How many, in all."""
     rate: float = 0.0
     """New ones a second, of all processes together; 0: as fast as they are accepted."""
+    at_once: int = AT_ONCE
+    """Of each process, those that may wait for their CONNACK side by side."""
     hold: float = 5.0
     """Seconds to stay."""
     keep_alive: int = 60
@@ -40,7 +42,7 @@ class ConnectionsPlan:
 
     def check(self) -> None:
         """Raises ValueError for what makes no sense."""
-        positive(connections=self.connections)
+        positive(connections=self.connections, at_once=self.at_once)
 
 
 class OpenedShare(msgspec.Struct, frozen=True):
@@ -75,6 +77,8 @@ class ConnectionsFigures(RunFigures, frozen=True, kw_only=True):
     pings: int
     memory_before: Memory | None
     memory_after: Memory | None
+    server_cpu: float | None
+    """Cores that the server used while they were opened."""
     rss_bytes_per_connection: float | None
     private_bytes_per_connection: float | None
 
@@ -93,15 +97,18 @@ def run(plan: ConnectionsPlan, target: AnyTarget, crew: Crew) -> ConnectionsFigu
     with Fleet(crew, work.run) as fleet:
         fleet.gather(lambda counters: "making tokens and packets")
         before = memory_of(crew.server_pid) if crew.server_pid else None
+        cpu_before = cpu_seconds_by_pid(crew.server_pid)
         fleet.tell()
         opened = fleet.reports(
             OpenedShare, lambda counters: f"opened {counters[2]:,} of {plan.connections:,}"
         )
+        cpu_after = cpu_seconds_by_pid(crew.server_pid)
         time.sleep(SETTLE_SECONDS)
         after = memory_of(crew.server_pid) if crew.server_pid else None
         fleet.tell()
         held = fleet.reports(HeldShare, lambda counters: f"holding {counters[0]:,}")
-    return figures_of(plan, opened, held, before, after)
+    cores = cores_of(cpu_before, cpu_after, max(part.seconds for part in opened))
+    return figures_of(plan, opened, held, before, after, cores)
 
 
 def figures_of(
@@ -110,8 +117,9 @@ def figures_of(
     held: Sequence[HeldShare],
     before: Memory | None,
     after: Memory | None,
+    cores: dict[int, float],
 ) -> ConnectionsFigures:
-    """Adds up what the processes have measured."""
+    """Adds up what the processes have measured; `cores` is what each of the server's used to let them in."""
     handshakes = LatencyHistogram()
     refused: dict[str, int] = {}
     for part in opened:
@@ -133,6 +141,7 @@ def figures_of(
         pings=sum(part.pings for part in held),
         memory_before=before,
         memory_after=after,
+        server_cpu=sum(cores.values()) if cores else None,
         rss_bytes_per_connection=(after.rss - before.rss) / live if weighed and before and after else None,
         private_bytes_per_connection=(
             (after.private - before.private) / live if weighed and before and after else None
@@ -163,7 +172,7 @@ class ConnectionsWork(Work[ConnectionsPlan]):
 
         effort, began = Effort(), time.monotonic()
         rate = plan.rate / station.of
-        dial(station, handshakes, self.address, clients, plan.connections, rate, keeper.ping)
+        dial(station, handshakes, self.address, clients, plan.connections, rate, plan.at_once, keeper.ping)
         opened = OpenedShare(
             handshakes.live,
             handshakes.refused,

@@ -36,16 +36,18 @@ def dial(
     clients: list[LoadClient],
     total: int,
     rate: float,
+    at_once: int,
     each_turn: Callable[[int], None],
 ) -> None:
     """Opens all clients; `handshakes` says how that went. `total` is how many all processes open together.
 
-    `rate` is in connections per second, 0 for as fast as they are accepted.
+    `rate` is in connections per second, 0 for as fast as they are accepted; `at_once` handshakes are in the
+    air at most.
     """
     raise_file_limit(len(clients))
     # Numbered across the processes, so that no two take the same address for themselves.
     sources = [source_of(station.index + at * station.of, total, address[0]) for at in range(len(clients))]
-    dialler = Dialler(station.poller, handshakes, address, AT_ONCE, rate, HANDSHAKE_SECONDS, each_turn)
+    dialler = Dialler(station.poller, handshakes, address, at_once, rate, HANDSHAKE_SECONDS, each_turn)
     dialler.open(clients, sources, station.counters[2:3])
 
 
@@ -53,7 +55,7 @@ def dial_all(
     station: Station, handshakes: Handshakes, address: tuple[str, int], clients: list[LoadClient], total: int
 ) -> None:
     """Opens all clients; raises BenchFailed unless every one becomes live."""
-    dial(station, handshakes, address, clients, total, 0.0, nothing)
+    dial(station, handshakes, address, clients, total, 0.0, AT_ONCE, nothing)
     if handshakes.refused:
         reasons = ", ".join(f"{count} × {reason}" for reason, count in handshakes.refused.items())
         raise BenchFailed(f"not every connection could be made: {reasons}")

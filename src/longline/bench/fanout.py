@@ -20,7 +20,7 @@ from longline.bench.hot.station import Station
 from longline.bench.hot.wire import Handshakes, LoadClient
 from longline.bench.latencies import Latencies, latencies_of
 from longline.bench.servers import cores_of, cpu_seconds_by_pid
-from longline.bench.targets import AnyTarget, Limits, probe
+from longline.bench.targets import AnyTarget, BrokerLimits, probe
 from longline.bench.work import Work, until_ordered
 
 KEEP_ALIVE = 1800
@@ -43,7 +43,7 @@ class FanoutPlan:
     size: int = 128
     """Bytes of payload."""
     qos: int = 0
-    """0 or 1."""
+    """0, 1 or 2."""
     window: int = 8
     """Messages per topic and publisher that some subscriber may still lack."""
     seconds: float = 10.0
@@ -54,8 +54,8 @@ class FanoutPlan:
     def check(self) -> None:
         """Raises ValueError for what makes no sense."""
         positive(topics=self.topics, subscribers=self.subscribers, window=self.window)
-        if self.qos not in (0, 1):
-            raise ValueError("--qos is 0 or 1")
+        if self.qos not in (0, 1, 2):
+            raise ValueError("--qos is 0, 1 or 2")
 
     def publishing(self) -> int:
         """How many connections publish."""
@@ -101,6 +101,7 @@ class FanoutEnding(msgspec.Struct, frozen=True):
     lost: int
     surplus: int
     disordered: int
+    unfinished: int
     lost_connections: int
 
 
@@ -114,11 +115,13 @@ class FanoutFigures(LoadFigures, frozen=True, kw_only=True):
     """Deliveries that nobody had published, or twice."""
     disordered: int
     """Of the sampled deliveries, those out of their order."""
+    unfinished: int
+    """Exchanges of QoS 2 that the server left open."""
     delivered_per_server_core: float | None
 
     def sound(self) -> bool:
-        """Whether everything arrived, once and in order."""
-        return not (self.lost or self.surplus or self.disordered or self.lost_connections)
+        """Whether everything arrived, once and in order, and every exchange ended."""
+        return not (self.lost or self.surplus or self.disordered or self.unfinished or self.lost_connections)
 
 
 def run(plan: FanoutPlan, target: AnyTarget, crew: Crew) -> FanoutFigures:
@@ -158,6 +161,7 @@ def figures_of(
         lost=sum(ending.lost for ending in endings),
         surplus=sum(ending.surplus for ending in endings),
         disordered=sum(ending.disordered for ending in endings),
+        unfinished=sum(ending.unfinished for ending in endings),
         lost_connections=sum(ending.lost_connections for ending in endings),
         server_cpu=used if cores else None,
         server_cpu_by_pid=cores,
@@ -170,7 +174,7 @@ def figures_of(
 class FanoutWork(Work[FanoutPlan]):
     """Publishers and subscribers."""
 
-    def __init__(self, plan: FanoutPlan, target: AnyTarget, limits: Limits, processes: int) -> None:
+    def __init__(self, plan: FanoutPlan, target: AnyTarget, limits: BrokerLimits, processes: int) -> None:
         super().__init__(plan, target)
         self.limits = limits
         self.connections = plan.topics * plan.subscribers + plan.publishing()
@@ -293,13 +297,15 @@ def ending_of(
             lacking = published[client.topic.number] - client.rows
             lost += max(0, lacking)
             surplus += max(0, -lacking)
-    return FanoutEnding(lost, surplus, pump.disordered, lost_connections)
+    return FanoutEnding(lost, surplus, pump.disordered, pump.unfinished, lost_connections)
 
 
 def drain(pump: Pump, expected: int, stall: float) -> None:
     """Waits for what is on its way, until `stall` seconds pass in which nothing comes."""
-    seen, since = pump.received, time.monotonic()
-    while pump.received - pump.surplus < expected and time.monotonic() - since < stall:
+    seen, since = (pump.received, pump.unfinished), time.monotonic()
+    while pump.received - pump.surplus < expected or pump.unfinished:
+        if time.monotonic() - since >= stall:
+            break
         pump.turn(0.05)
-        if pump.received != seen:
-            seen, since = pump.received, time.monotonic()
+        if (pump.received, pump.unfinished) != seen:
+            seen, since = (pump.received, pump.unfinished), time.monotonic()

@@ -66,7 +66,7 @@ def positive(**counts: int) -> None:
     """Raises ValueError unless each is one or more."""
     for flag, value in counts.items():
         if value < 1:
-            raise ValueError(f"--{flag} is at least 1")
+            raise ValueError(f"--{flag.replace('_', '-')} is at least 1")
 
 
 class Order(msgspec.Struct, frozen=True):

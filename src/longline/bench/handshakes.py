@@ -8,6 +8,7 @@ rate.
 import socket
 import ssl
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,6 +55,7 @@ class HandshakesShare(msgspec.Struct, frozen=True):
     seconds: float
     done: int
     resumed: int
+    versions: dict[str, int]
     failed: dict[str, int]
     cpu: float
     taken: list[int]
@@ -65,6 +67,8 @@ class HandshakesFigures(RunFigures, frozen=True, kw_only=True):
     handshakes_per_second: float
     resumed_per_second: float
     """Of these, those that a ticket made short."""
+    versions: dict[str, int]
+    """Handshakes, those of the warm-up too, by the version of TLS that they agreed on."""
     handshake: Latencies
     """From connect() to the end of the handshake."""
     failed: dict[str, int]
@@ -95,11 +99,12 @@ def run(plan: HandshakesPlan, target: AnyTarget, crew: Crew) -> HandshakesFigure
 def figures_of(shares: Sequence[HandshakesShare], cores: dict[int, float]) -> HandshakesFigures:
     """Adds up what the processes have measured; `cores` is what each of the server's used."""
     taken = LatencyHistogram()
-    failed: dict[str, int] = {}
+    failed: Counter[str] = Counter()
+    versions: Counter[str] = Counter()
     for share in shares:
         taken.merge(load(share.taken))
-        for reason, count in share.failed.items():
-            failed[reason] = failed.get(reason, 0) + count
+        failed.update(share.failed)
+        versions.update(share.versions)
     rate = sum(share.done / share.seconds for share in shares)
     used = sum(cores.values())
     efforts = [share.cpu for share in shares]
@@ -107,6 +112,7 @@ def figures_of(shares: Sequence[HandshakesShare], cores: dict[int, float]) -> Ha
         seconds=max(share.seconds for share in shares),
         handshakes_per_second=rate,
         resumed_per_second=sum(share.resumed / share.seconds for share in shares),
+        versions=versions,
         handshake=latencies_of(taken),
         failed=failed,
         server_cpu=used if cores else None,
@@ -143,6 +149,7 @@ class HandshakesWork(Work[HandshakesPlan]):
             time.monotonic() - began,
             shakes.done - done,
             shakes.resumed - resumed,
+            shakes.versions,
             shakes.failed,
             effort.share(),
             shakes.taken.dump(),

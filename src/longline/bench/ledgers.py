@@ -39,7 +39,7 @@ class MessageAnswer(msgspec.Struct, frozen=True):
     ledger: LedgerColumns
 
 
-class DeviceAnswer(msgspec.Struct, frozen=True):
+class LedgerAnswer(msgspec.Struct, frozen=True):
     """What is read of `GET …/devices/{device}`."""
 
     pending: int
@@ -76,27 +76,39 @@ class Api:
         except ValueError as error:
             raise BenchFailed(f"the key: {error}") from None
 
-    def batch_head(self) -> bytes:
-        """A request for `messages:batch`, up to the value of its Content-Length."""
+    def send_head(self, path: str) -> bytes:
+        """A POST to a path below the app, up to the value of its Content-Length."""
         return (
-            f"POST {self.base}/messages:batch HTTP/1.1\r\n"
+            f"POST {self.base}{path} HTTP/1.1\r\n"
             f"Host: {joined(self.host, self.port)}\r\n"
             f"Authorization: Bearer {self.key}\r\n"
             "Content-Type: application/json\r\n"
             "Content-Length: "
         ).encode()
 
+    def connect(self) -> http.client.HTTPConnection:
+        """A connection for requests one after the other."""
+        return http.client.HTTPConnection(self.host, self.port, timeout=REQUEST_SECONDS)
+
     def get(self, connection: http.client.HTTPConnection, path: str) -> bytes:
         """The body of a GET below the app; raises BenchFailed for anything but 200."""
+        return self.request(connection, "GET", path)
+
+    def request(
+        self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None
+    ) -> bytes:
+        """The body of an answer below the app; raises BenchFailed for anything but success."""
+        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         try:
-            connection.request("GET", self.base + path, headers={"Authorization": f"Bearer {self.key}"})
+            connection.request(method, self.base + path, body, headers)
             response = connection.getresponse()
-            body = response.read()
+            answer = response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise BenchFailed(f"GET {path}: {error}") from error
-        if response.status != 200:
-            raise BenchFailed(f"GET {path}: status {response.status}: {body[:200].decode(errors='replace')}")
-        return body
+            raise BenchFailed(f"{method} {path}: {error}") from error
+        if response.status >= 300:
+            said = answer[:200].decode(errors="replace")
+            raise BenchFailed(f"{method} {path}: status {response.status}: {said}")
+        return answer
 
 
 def verify(api: Api, devices: Sequence[str], message_ids: Sequence[str], patience: float) -> ServerVerdict:
@@ -106,15 +118,15 @@ def verify(api: Api, devices: Sequence[str], message_ids: Sequence[str], patienc
     `patience` seconds in all.
     """
     deadline = time.monotonic() + patience
-    connection = http.client.HTTPConnection(api.host, api.port, timeout=REQUEST_SECONDS)
+    connection = api.connect()
     try:
         pending = still_open = 0
         for device in devices:
             path = f"/devices/{quote(device, safe='')}"
-            left = msgspec.json.decode(api.get(connection, path), type=DeviceAnswer).pending
+            left = msgspec.json.decode(api.get(connection, path), type=LedgerAnswer).pending
             while left and time.monotonic() < deadline:
                 time.sleep(0.05)
-                left = msgspec.json.decode(api.get(connection, path), type=DeviceAnswer).pending
+                left = msgspec.json.decode(api.get(connection, path), type=LedgerAnswer).pending
             pending += left
         for message_id in message_ids:
             path = f"/messages/{quote(message_id, safe='')}"

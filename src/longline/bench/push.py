@@ -1,4 +1,4 @@
-"""What `unicast` and `broadcast` share: pushes through the HTTP API to devices that acknowledge them."""
+"""What modes that need the HTTP API share: `unicast`, `broadcast`, `drain` and `upstream`."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ KEEP_ALIVE = 1800
 
 @dataclass(frozen=True, kw_only=True)
 class PushPlan:
-    """What to push, and to how many devices."""
+    """How many devices, and what each message weighs."""
 
     key: str
     """The app's server key."""
@@ -32,12 +32,25 @@ class PushPlan:
 
 
 class PushFigures(LoadFigures, frozen=True, kw_only=True):
-    """What both find."""
+    """What all that push find."""
 
     duplicates: int
     foreign: int
     """Messages that an earlier run had left to these devices."""
     verdict: ServerVerdict
+
+
+class AcceptedFigures(PushFigures, frozen=True, kw_only=True):
+    """What those find that send each device its own; lost is what was answered 202 and never came."""
+
+    accepted: int
+    refused: dict[str, int]
+    """By HTTP status, or `in a batch` for single messages of a batch that was answered 202."""
+
+    def sound(self) -> bool:
+        """Whether every accepted message arrived once and the server agrees."""
+        wrong = self.lost or self.duplicates or self.refused or self.lost_connections
+        return not wrong and self.verdict.clean()
 
 
 def payload_holds(size: int, stamp: int) -> None:

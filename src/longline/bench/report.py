@@ -4,14 +4,24 @@ from collections.abc import Sequence
 
 from longline.bench.broadcast import BroadcastFigures
 from longline.bench.connections import ConnectionsFigures
+from longline.bench.drain import DrainFigures
 from longline.bench.fanout import FanoutFigures
 from longline.bench.figures import LoadFigures
 from longline.bench.handshakes import HandshakesFigures
 from longline.bench.latencies import Latencies
 from longline.bench.unicast import UnicastFigures
+from longline.bench.upstream import UpstreamFigures
 
 Line = tuple[str, str]
-AnyFigures = ConnectionsFigures | FanoutFigures | UnicastFigures | BroadcastFigures | HandshakesFigures
+AnyFigures = (
+    ConnectionsFigures
+    | FanoutFigures
+    | UnicastFigures
+    | BroadcastFigures
+    | HandshakesFigures
+    | UpstreamFigures
+    | DrainFigures
+)
 
 
 def lines_of(figures: AnyFigures) -> list[Line]:
@@ -24,6 +34,10 @@ def lines_of(figures: AnyFigures) -> list[Line]:
         lines = lines_of_broadcast(figures)
     elif isinstance(figures, HandshakesFigures):
         lines = lines_of_handshakes(figures)
+    elif isinstance(figures, UpstreamFigures):
+        lines = lines_of_upstream(figures)
+    elif isinstance(figures, DrainFigures):
+        lines = lines_of_drain(figures)
     else:
         lines = lines_of_unicast(figures)
     lines.append(("load generator, cores used", ", ".join(f"{share:.2f}" for share in figures.generator_cpu)))
@@ -40,6 +54,8 @@ def lines_of_connections(figures: ConnectionsFigures) -> list[Line]:
         ("handshake, ms", percentiles(figures.handshake)),
         ("held", f"{figures.held_seconds:g} s, {figures.pings:,} pings"),
     ]
+    if figures.server_cpu is not None:
+        lines.append(("server, cores used meanwhile", f"{figures.server_cpu:.2f}"))
     if figures.memory_before is not None and figures.memory_after is not None:
         before, after = figures.memory_before, figures.memory_after
         lines += [
@@ -66,6 +82,7 @@ def lines_of_fanout(figures: FanoutFigures) -> list[Line]:
         ("lost", figures.lost),
         ("surplus", figures.surplus),
         ("out of order, of the sampled", figures.disordered),
+        ("exchanges left open", figures.unfinished),
         ("connections lost", figures.lost_connections),
     )
 
@@ -112,11 +129,48 @@ def lines_of_broadcast(figures: BroadcastFigures) -> list[Line]:
     )
 
 
+def lines_of_upstream(figures: UpstreamFigures) -> list[Line]:
+    """Of `upstream`."""
+    lines = [
+        ("acknowledged per second", f"{figures.acknowledged_per_second:,.0f}"),
+        ("PUBLISH to PUBACK, ms", percentiles(figures.latency)),
+        ("acknowledged", f"{figures.acknowledged:,}"),
+        ("among the events", "not looked for" if figures.found is None else f"{figures.found:,}"),
+    ]
+    lines += lines_of_server(figures)
+    return lines + nonzero(
+        ("refused", figures.refused),
+        ("lost", figures.lost),
+        ("stored more than once", figures.doubled),
+        ("connections lost", figures.lost_connections),
+    )
+
+
+def lines_of_drain(figures: DrainFigures) -> list[Line]:
+    """Of `drain`."""
+    verdict = figures.verdict
+    lines = [
+        ("drained per second", f"{figures.drained_per_second:,.0f}"),
+        ("drained", f"{figures.drained:,} in {figures.seconds:.2f} s"),
+        ("pending at the server", f"{verdict.pending:,} at {verdict.devices_asked:,} devices"),
+        ("ledgers open or unbalanced", f"{verdict.ledgers_open:,} of {verdict.ledgers_asked:,}"),
+    ]
+    lines += lines_of_server(figures)
+    lines += [("refused", f"{count:,} × {reason}") for reason, count in figures.refused.items()]
+    return lines + nonzero(
+        ("lost", figures.lost),
+        ("duplicates", figures.duplicates),
+        ("left by an earlier run", figures.foreign),
+        ("connections lost", figures.lost_connections),
+    )
+
+
 def lines_of_handshakes(figures: HandshakesFigures) -> list[Line]:
     """Of `handshakes`."""
     lines = [
         ("handshakes per second", f"{figures.handshakes_per_second:,.0f}"),
         ("of these, resumed", f"{figures.resumed_per_second:,.0f}"),
+        ("versions", ", ".join(sorted(figures.versions))),
         ("handshake, ms", percentiles(figures.handshake)),
     ]
     if figures.server_cpu is not None:

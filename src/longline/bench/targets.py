@@ -134,14 +134,14 @@ class AnyTarget(LoadTarget):
         return super().credentials(client) if self.app else (self.username, self.password)
 
 
-class Limits(msgspec.Struct, frozen=True):
+class BrokerLimits(msgspec.Struct, frozen=True):
     """What a broker said in a CONNACK about itself (MQTT 5, section 3.2.2.3); 3.1.1 cannot say it."""
 
     keep_alive: int | None
     receive_maximum: int
 
 
-def probe(target: LoadTarget, client: str, keep_alive: int, timeout: float = 10.0) -> Limits:
+def probe(target: LoadTarget, client: str, keep_alive: int, timeout: float = 10.0) -> BrokerLimits:
     """Connects once, so that a wrong address or secret is one clear error and not ten thousand.
 
     Raises BenchFailed with the reason; `timeout` is in seconds.
@@ -172,12 +172,12 @@ def probe(target: LoadTarget, client: str, keep_alive: int, timeout: float = 10.
     raise BenchFailed(f"{where} did not answer CONNECT within {timeout:g} s")
 
 
-def limits_of(connack: Connack, where: str) -> Limits:
+def limits_of(connack: Connack, where: str) -> BrokerLimits:
     """The limits in an accepting CONNACK; raises BenchFailed for one that refuses."""
     if connack.reason:
         name = ReasonCode(connack.reason).name.lower().replace("_", " ")
         raise BenchFailed(f"{where} refuses the credentials or the client: {name} (0x{connack.reason:02x})")
-    return Limits(
+    return BrokerLimits(
         get_int(connack.properties, PropertyId.SERVER_KEEP_ALIVE),
         get_int(connack.properties, PropertyId.RECEIVE_MAXIMUM) or 65535,
     )

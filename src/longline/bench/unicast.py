@@ -19,7 +19,7 @@ from longline.bench.hot.station import Station
 from longline.bench.hot.wire import Handshakes
 from longline.bench.latencies import Latencies, latencies_of
 from longline.bench.ledgers import Api, ServerVerdict, verify
-from longline.bench.push import KEEP_ALIVE, PushFigures, PushPlan, device_name, payload_holds
+from longline.bench.push import KEEP_ALIVE, AcceptedFigures, PushPlan, device_name, payload_holds
 from longline.bench.servers import cores_of, cpu_seconds_by_pid
 from longline.bench.targets import BenchFailed, LoadTarget, probe, resolve
 from longline.bench.work import Work, part_of, until_ordered
@@ -41,6 +41,10 @@ class UnicastPlan(PushPlan):
 
     batch: int = 500
     """Messages per request."""
+    single: bool = False
+    """A request of its own for each message (`POST .../messages`) in place of batches."""
+    rate: float = 0.0
+    """Messages a second of all processes; 0: as fast as the window allows."""
     concurrency: int = 4
     """HTTP connections of each process."""
     window: int = 10_000
@@ -53,6 +57,8 @@ class UnicastPlan(PushPlan):
     def check(self) -> None:
         super().check()
         positive(batch=self.batch, concurrency=self.concurrency, window=self.window)
+        if self.rate < 0:
+            raise ValueError("--rate is at least 0")
 
     def part(self, total: int, index: int, of: int) -> int:
         """The share of a total that process `index` takes."""
@@ -81,23 +87,15 @@ class UnicastEnding(msgspec.Struct, frozen=True):
     message_ids: list[str]
 
 
-class UnicastFigures(PushFigures, frozen=True, kw_only=True):
-    """The result of `unicast`; lost is what was answered 202 and never received."""
+class UnicastFigures(AcceptedFigures, frozen=True, kw_only=True):
+    """The result of `unicast`."""
 
     acknowledged_per_second: float
     receipt: Latencies
     """From POST to the message's arrival at its device."""
     answer: Latencies
     """From POST to 202."""
-    accepted: int
     acknowledged: int
-    refused: dict[str, int]
-    """By HTTP status, or `in a batch` for single messages of a batch that was answered 202."""
-
-    def sound(self) -> bool:
-        """Whether every accepted message arrived once and the server agrees."""
-        wrong = self.lost or self.duplicates or self.refused or self.lost_connections
-        return not wrong and self.verdict.clean()
 
 
 def run(plan: UnicastPlan, target: LoadTarget, crew: Crew) -> UnicastFigures:
@@ -179,7 +177,16 @@ class UnicastWork(Work[UnicastPlan]):
     def run(self, station: Station) -> None:
         """Connects, posts and receives as ordered, reports."""
         plan = self.plan
-        courier = Courier(station.poller, self.target.protocol, self.mark, plan.size, plan.batch, plan.window)
+        courier = Courier(
+            station.poller,
+            self.target.protocol,
+            self.mark,
+            plan.size,
+            plan.batch,
+            plan.window,
+            plan.single,
+            plan.rate / station.of,
+        )
         handshakes = Handshakes(self.cipher())
         names = [device_name(number) for number in part_of(station, plan.devices)]
         courier.openings = [message_opening(name) for name in names]
@@ -187,13 +194,7 @@ class UnicastWork(Work[UnicastPlan]):
             UnicastDevice(courier, handshakes, self.target.connect(name, KEEP_ALIVE)) for name in names
         ]
         self.connect(station, handshakes, devices, plan.devices)
-        posters = [Poster(courier, self.api.batch_head()) for _ in range(plan.concurrency)]
-        for poster in posters:
-            poster.dial(self.center, "")
-        while len(courier.idle) < len(posters):
-            check(posters)
-            courier.turn(0.05)
-
+        posters = posters_of(courier, self.api, self.center, plan.concurrency)
         station.report(b"")
         order = msgspec.json.decode(until_ordered(station, courier.turn), type=Order)
         budget = plan.part(plan.messages, station.index, station.of) if plan.messages else UNLIMITED
@@ -246,6 +247,18 @@ class UnicastWork(Work[UnicastPlan]):
             station.counters[0], station.counters[1] = courier.accepted, courier.received
             if courier.received + courier.answered != seen:
                 seen, since = courier.received + courier.answered, time.monotonic()
+
+
+def posters_of(courier: Courier, api: Api, center: tuple[str, int], count: int) -> list[Poster]:
+    """So many connections to the API, when all are made."""
+    head = api.send_head("/messages" if courier.single else "/messages:batch")
+    posters = [Poster(courier, head) for _ in range(count)]
+    for poster in posters:
+        poster.dial(center, "")
+    while len(courier.idle) < len(posters):
+        check(posters)
+        courier.turn(0.05)
+    return posters
 
 
 def check(posters: list[Poster]) -> None:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from longline.errors import Fenced
-from longline.model.commands import Broadcast, Command, Forward, Routes, Unicast
+from longline.model.commands import Broadcast, Command, Filled, Forward, Routes, Unicast
 
 
 class _Queue:
@@ -29,7 +29,11 @@ def size_of(command: Command) -> int:
     if isinstance(command, Forward):
         return len(command.payload) + len(command.properties)
     if isinstance(command, Routes):
-        return sum(len(filter) for _, filter in (*command.added, *command.removed))
+        return sum(len(filter) for _, filter in (*command.added, *command.removed)) + sum(
+            len(filter) for _, filter, _ in command.shared
+        )
+    if isinstance(command, Filled):
+        return sum(len(device) for device in command.devices)
     return 0
 
 

@@ -15,11 +15,15 @@ from longline.model.commands import (
     Cancelled,
     Close,
     Command,
+    Desired,
+    Filled,
     Forward,
     Looked,
     Resync,
     Routes,
+    SessionsKept,
     Unicast,
+    Vouched,
 )
 
 MAX_BATCH: Final = 0xFFFF  # commands
@@ -35,6 +39,10 @@ _KINDS: Final[dict[type[Command], int]] = {
     Cancelled: 7,
     Resync: 8,
     Looked: 9,
+    Filled: 10,
+    SessionsKept: 11,
+    Desired: 12,
+    Vouched: 17,
 }
 _READERS: Final[dict[int, Callable[[bytes | msgspec.Raw], Command]]] = {
     kind: msgspec.msgpack.Decoder(command).decode for command, kind in _KINDS.items()

@@ -8,18 +8,21 @@ from starlette.responses import Response
 
 from longline.center.errors import ErrorInfo
 from longline.center.schemas import AnyJson
+from longline.delivery.event_views import DATE_TIME, EventView, Time
+from longline.model.access import Allow
+from longline.model.ledger import State
 
-Time = Annotated[
-    str,
-    Meta(
-        description="RFC 3339, UTC, milliseconds.",
-        extra_json_schema={"format": "date-time"},
-        examples=["2026-01-31T12:00:00.250Z"],
-    ),
-]
 Cursor = Annotated[str | None, Meta(description="For the next page; null: this was the last.")]
 MessageId = Annotated[str, Meta(description="A UUIDv7.", examples=["019c2b3e-8f00-7c11-9d3e-5a1f0c6b7e21"])]
+Word = Annotated[str, Meta(description="Its sender's word for it.", examples=["goals"])]
 DeliveryState = Literal["pending", "acked", "expired", "collapsed", "dropped"]
+STATES: dict[State, DeliveryState] = {
+    State.PENDING: "pending",
+    State.ACKED: "acked",
+    State.EXPIRED: "expired",
+    State.COLLAPSED: "collapsed",
+    State.DROPPED: "dropped",
+}
 
 _encode = msgspec.json.Encoder().encode
 
@@ -39,7 +42,74 @@ class AppInfo(Struct, frozen=True):
     name: str
     pubsub: bool
     client_certificates: bool
+    end_at_expiry: bool
     created_at: Time
+
+
+class TokenIssuerInfo(Struct, frozen=True, omit_defaults=True):
+    """The identity provider whose tokens an app takes; of `jwks_url` and `keys` one is there."""
+
+    issuer: str
+    audience: list[str]
+    algorithms: list[str]
+    device_claim: str
+    device_secret: bool
+    jwks_url: str | UnsetType = UNSET
+    keys: list[AnyJson] | UnsetType = UNSET
+
+
+class AclRuleInfo(Struct, frozen=True):
+    """Something that devices may do."""
+
+    allow: Allow
+    filter: str
+
+
+class AclInfo(Struct, frozen=True):
+    """All rules of an app. With any, nothing else is allowed on topics that are not the platform's."""
+
+    rules: list[AclRuleInfo]
+
+
+class LimitsInForce(Struct, frozen=True, kw_only=True):
+    """The limits that hold: the app's own, and the defaults where it has none. 0 is without limit."""
+
+    messages_per_second: int
+    deliveries_per_second: int
+    devices: int
+    connections: int
+    sessions: int
+    groups: int
+    requests: int
+    inbox_messages: int
+    inbox_bytes: int
+    retained_messages: int
+    retained_bytes: int
+    waiting_messages: int
+    schedules: int
+    ledger_retention: int
+    retire_after: int
+
+
+class LimitsInfo(Struct, frozen=True, kw_only=True):
+    """The limits of an app's own, null where the default holds, and those in force."""
+
+    messages_per_second: int | None
+    deliveries_per_second: int | None
+    devices: int | None
+    connections: int | None
+    sessions: int | None
+    groups: int | None
+    requests: int | None
+    inbox_messages: int | None
+    inbox_bytes: int | None
+    retained_messages: int | None
+    retained_bytes: int | None
+    waiting_messages: int | None
+    schedules: int | None
+    ledger_retention: int | None
+    retire_after: int | None
+    in_force: LimitsInForce
 
 
 class AppList(Struct, frozen=True):
@@ -72,13 +142,39 @@ class DeviceView(Struct, frozen=True):
     created_at: Time
 
 
+class ClientView(Struct, frozen=True):
+    """What a device's program says that it is, in its CONNECT (MQTT 5)."""
+
+    name: Annotated[str, Meta(examples=["longline"])]
+    version: Annotated[str, Meta(description="Empty when it did not say.", examples=["1.0"])]
+
+
+class KeptSessionView(Struct, frozen=True):
+    """The MQTT session that is kept for a device."""
+
+    expires_at: Annotated[Time | None, Meta(description="null: it is connected, or kept for ever.")]
+
+
 class DeviceState(DeviceView, frozen=True):
-    """A registered device and where it is connected; `room`, `since` and `epoch` are null when it is not."""
+    """A registered device, where it is connected, and when and how it last was.
+
+    `room`, `since` and `epoch` are null when it is not connected; what follows is null for one that never
+    was.
+    """
 
     online: bool
     room: Annotated[str | None, Meta(description="The node that holds its connection.")]
     since: Time | None
     epoch: Annotated[int | None, Meta(description="Rises with every connection of the device.")]
+    last_seen: Annotated[Time | None, Meta(description="When its connection ended; now, while it has one.")]
+    address: Annotated[str | None, Meta(description="From which it came last.", examples=["192.0.2.7"])]
+    protocol: Annotated[str | None, Meta(description="By which it came.", examples=["MQTT 5.0"])]
+    client: ClientView | None
+    session: Annotated[KeptSessionView | None, Meta(description="null: none is kept.")]
+    parked: Annotated[
+        bool, Meta(description="Whether it is sent no pushes, having acknowledged none for long.")
+    ]
+    parked_since: Time | None
 
 
 class DeviceDetail(DeviceState, frozen=True):
@@ -121,6 +217,22 @@ class DeviceResults(Struct, frozen=True):
     results: list[DeviceResult]
 
 
+class ShadowView(Struct, frozen=True):
+    """What is desired of a device, and what it reports: JSON objects. `version` rises with each change."""
+
+    desired: Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "object"}, examples=[{"on": True}])]
+    reported: Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "object"}, examples=[{"on": False}])]
+    version: int
+
+
+class CallView(Struct, frozen=True, omit_defaults=True):
+    """What a device has answered to a call, and when."""
+
+    at: Time
+    payload: Annotated[str | UnsetType, Meta(description="What the device sent, where it is UTF-8.")] = UNSET
+    payload_base64: Annotated[str | UnsetType, Meta(description="What it sent, else.")] = UNSET
+
+
 class DeviceToken(Struct, frozen=True):
     """What the device gives in its MQTT CONNECT."""
 
@@ -138,6 +250,14 @@ class MessageAccepted(Struct, frozen=True):
     message_id: MessageId
     status: Literal["accepted"]
     targeted: int | None
+
+
+class MessageReach(Struct, frozen=True):
+    """What a message would do that was only checked. `targeted` as in its 202; `online`: of these, how many
+    are connected now."""
+
+    targeted: int
+    online: int
 
 
 class MessageResult(Struct, frozen=True, gc=False):
@@ -166,17 +286,48 @@ class LedgerView(Struct, frozen=True):
     sent: Annotated[int, Meta(description="Written to a connection.")]
 
 
-class MessageStatus(Struct, frozen=True):
+class FiringView(Struct, frozen=True, omit_defaults=True):
+    """One time that a message was sent: as which message, or why it was not."""
+
+    at: Annotated[
+        str,
+        Meta(
+            description="When it was due; RFC 3339.",
+            examples=["2026-02-02T08:00:00.000Z"],
+            extra_json_schema=DATE_TIME,
+        ),
+    ]
+    message_id: MessageId | UnsetType = UNSET
+    error: Annotated[str | UnsetType, Meta(description="A code.", examples=["no_target"])] = UNSET
+
+
+class MessageStatus(Struct, frozen=True, omit_defaults=True):
     """Where a message stands.
 
-    `accepted`: stored, nothing sent yet. `delivering`: some of it is sent or settled. `done`: nothing is
-    pending.
+    `scheduled`: its time has not come. `accepted`: stored, nothing sent yet. `delivering`: some of it is sent
+    or settled. `done`: nothing is pending. `cancelled`: it was taken back before its time. One that is sent
+    in each time zone at its own moment has a message for each, which `firings` tells, and here their sum.
     """
 
     message_id: MessageId
-    status: Literal["accepted", "delivering", "done"]
+    status: Literal["scheduled", "accepted", "delivering", "done", "cancelled"]
     created_at: Time
     ledger: LedgerView
+    send_at: Annotated[str | UnsetType, Meta(description="As it was asked for, until it is sent.")] = UNSET
+    firings: list[FiringView] | UnsetType = UNSET
+    error: Annotated[
+        str | UnsetType, Meta(description="Why nothing was sent at its time.", examples=["no_target"])
+    ] = UNSET
+    label: Annotated[str | UnsetType, Meta(description="Its sender's word for it.", examples=["goals"])] = (
+        UNSET
+    )
+
+
+class MessageList(Struct, frozen=True):
+    """A page of messages, the latest first. It may be short, or empty, though there is a next one."""
+
+    messages: list[MessageStatus]
+    next_cursor: Cursor
 
 
 class Delivery(Struct, frozen=True):
@@ -197,6 +348,121 @@ class DeliveryList(Struct, frozen=True):
     next_cursor: Cursor
 
 
+class DeviceMessageView(Struct, frozen=True, omit_defaults=True):
+    """A message and where it stands for one device; null for what has not happened.
+
+    Of a message to everyone or to an expression, `sent_at` and `settled_at` are not known.
+    """
+
+    message_id: MessageId
+    state: DeliveryState
+    reason: Annotated[str | None, Meta(description="Why it was dropped.")]
+    accepted_at: Time
+    sent_at: Time | None
+    settled_at: Time | None
+    label: Word | UnsetType = UNSET
+
+
+class DeviceMessageList(Struct, frozen=True):
+    """A page of a device's messages, the latest first. It may be short though there is a next one."""
+
+    messages: list[DeviceMessageView]
+    next_cursor: Cursor
+
+
+class ScheduleView(Struct, frozen=True):
+    """A message that is sent again and again."""
+
+    schedule_id: Annotated[
+        str, Meta(description="A UUIDv7.", examples=["019c2b3e-8f00-7c11-9d3e-5a1f0c6b7e22"])
+    ]
+    message: AnyJson
+    cron: str
+    timezone: str
+    paused: bool
+    created_at: Time
+    next: Annotated[
+        list[str],
+        Meta(
+            description="The next times: RFC 3339, UTC; for the devices' own time zones local, without an "
+            "offset. None while it is paused.",
+            examples=[["2026-02-02T08:00:00.000Z"]],
+        ),
+    ]
+    firings: Annotated[list[FiringView], Meta(description="The latest, the last one last.")]
+
+
+class ScheduleList(Struct, frozen=True):
+    """A page of schedules, in the order in which they were made."""
+
+    schedules: list[ScheduleView]
+    next_cursor: Cursor
+
+
+# --- groups --------------------------------------------------------------------------------------
+
+
+class GroupSummary(Struct, frozen=True):
+    """A group for chat, without its members."""
+
+    group: str
+    created_at: Time
+    sequence: Annotated[int, Meta(description="Of the latest message; 0 when there was none.")]
+    size: Annotated[int, Meta(description="How many members it has.")]
+
+
+class GroupView(GroupSummary, frozen=True):
+    """A group for chat, who is a member, and which of them are connected; by name."""
+
+    members: list[str]
+    online: list[str]
+
+
+class GroupList(Struct, frozen=True):
+    """A page of groups, by name."""
+
+    groups: list[GroupSummary]
+    next_cursor: Cursor
+
+
+class MembersAdded(Struct, frozen=True):
+    """How many members are new, and how many there are."""
+
+    added: int
+    size: int
+
+
+class MembersRemoved(Struct, frozen=True):
+    """How many were members, and how many are left."""
+
+    removed: int
+    size: int
+
+
+class SayingView(Struct, frozen=True, omit_defaults=True):
+    """What was said in a group."""
+
+    sequence: int
+    message_id: MessageId
+    sender: Annotated[str | None, Meta(description="The member who said it; null: the app server.")]
+    at: Time
+    content_type: str
+    payload: Annotated[str | UnsetType, Meta(description="What was said, where it is UTF-8.")] = UNSET
+    payload_base64: Annotated[str | UnsetType, Meta(description="What was said, else.")] = UNSET
+
+
+class GroupHistory(Struct, frozen=True):
+    """What was said in a group, in its order. `sequence`: that of its latest message.
+
+    `next_after` goes on behind this page; null: there is no more. Where the first message is not the one
+    after `after`, those between are not kept any more.
+    """
+
+    messages: list[SayingView]
+    sequence: int
+    next_after: int | None
+
+
 class Estimate(Struct, frozen=True):
     """How many devices an audience has, and how many of them are connected."""
 
@@ -207,25 +473,41 @@ class Estimate(Struct, frozen=True):
 # --- events --------------------------------------------------------------------------------------
 
 
-class EventView(Struct, frozen=True, omit_defaults=True):
-    """Something that happened to a device; which fields there are depends on its type."""
-
-    cursor: Annotated[str, Meta(description="To go on behind this event.")]
-    type: Annotated[str, Meta(description="`presence`; more to come.", examples=["presence"])]
-    device: str
-    at: Time
-    state: Literal["online", "moved", "offline"] | UnsetType = UNSET
-    epoch: Annotated[int | UnsetType, Meta(description="Of the session that began or ended.")] = UNSET
-    sequence: Annotated[int | UnsetType, Meta(description="Rises with every transition of a device.")] = UNSET
-    room: Annotated[str | UnsetType, Meta(description="The node of that session.")] = UNSET
-
-
 class EventList(Struct, frozen=True):
     """Events of an app's devices, oldest first."""
 
     events: list[EventView]
     next_cursor: Annotated[str | None, Meta(description="Where to go on; null: there was no event yet.")]
     gap: Annotated[bool, Meta(description="Events behind the cursor were removed before they were read.")]
+
+
+# --- statistics ----------------------------------------------------------------------------------
+
+
+class DevicesCounted(Struct, frozen=True):
+    """Devices of an hour, or of a day."""
+
+    new: Annotated[int, Meta(description="Registered.")]
+    active: Annotated[int, Meta(description="Distinct ones that were connected.")]
+    gone: Annotated[int, Meta(description="Deleted or retired.")]
+
+
+class StatisticsView(Struct, frozen=True):
+    """What was counted in an hour, or a day, of UTC."""
+
+    at: Annotated[Time, Meta(description="When it began.")]
+    messages: Annotated[int, Meta(description="Accepted.")]
+    deliveries: Annotated[int, Meta(description="Acknowledged by devices.")]
+    shown: Annotated[int, Meta(description="As devices told on `event/{message_id}/shown`.")]
+    opened: Annotated[int, Meta(description="As devices told on `event/{message_id}/opened`.")]
+    devices: DevicesCounted
+
+
+class StatisticsList(Struct, frozen=True):
+    """One row for each hour, or each day, the first first."""
+
+    by: Literal["hour", "day"]
+    statistics: list[StatisticsView]
 
 
 # --- operators -----------------------------------------------------------------------------------

@@ -10,12 +10,34 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from longline.center import apps, audiences, config, devices, messages, operators, upstream
+from longline.center import (
+    access,
+    apps,
+    audiences,
+    calls,
+    config,
+    devices,
+    groups,
+    keys,
+    limits,
+    messages,
+    operators,
+    records,
+    schedules,
+    shadows,
+    statistics,
+    trail,
+    upstream,
+    webhooks,
+)
 from longline.center.errors import WrongMethod
 from longline.center.gate import Gate
 from longline.center.openapi import document
 from longline.center.operations import Endpoint, Operation
+from longline.center.recording import RECORD, Recorder
+from longline.center.scopes import rule_of
 from longline.center.service import CenterService
+from longline.center.sharing import TICKET
 from longline.errors import NotFound
 
 # The page shows our own document with our own script, and nothing from anywhere else.
@@ -28,17 +50,28 @@ def operations(center: CenterService) -> list[Operation]:
         *messages.operations(center),
         *audiences.operations(center),
         *devices.operations(center),
+        *calls.operations(center),
+        *shadows.operations(center),
         *apps.operations(center),
+        *access.operations(center),
+        *keys.operations(center),
+        *limits.operations(center),
         *upstream.operations(center),
+        *webhooks.operations(center),
+        *records.operations(center),
+        *statistics.operations(center),
+        *schedules.operations(center),
+        *groups.operations(center),
         *operators.operations(center),
         *config.operations(center),
+        *trail.operations(center),
     ]
 
 
 def application(center: CenterService) -> ASGIApp:
     """The whole API as one ASGI application."""
     rows = operations(center)
-    routes = [Route(row.path, row.endpoint, methods=[row.method]) for row in rows]
+    routes = [Route(row.path, _ruled(row, center.recorder), methods=[row.method]) for row in rows]
     return Gate(
         Router(_in_order(routes + _documentation(rows)), redirect_slashes=False, default=_unknown_address),
         settings=lambda: center.settings,
@@ -48,6 +81,23 @@ def application(center: CenterService) -> ASGIApp:
         refusals=center.refusals,
         faults=center.faults,
     )
+
+
+def _ruled(row: Operation, recorder: Recorder) -> Endpoint:
+    """The endpoint of an operation, whose rule it finds in the request."""
+    if row.public:
+        return row.endpoint
+    endpoint, rule = row.endpoint, rule_of(row.method, row.path)
+    record = recorder.record(row.method, row.path, rule)
+
+    async def ruled(request: Request) -> Response:
+        scope = request.scope
+        scope[TICKET].needs = rule.scopes
+        if record is not None:
+            scope[RECORD] = record()
+        return await endpoint(request)
+
+    return ruled
 
 
 def _in_order(routes: list[Route]) -> list[Route]:

@@ -1,6 +1,6 @@
 """Operations on apps: who they are, and their keys."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import msgspec
 from msgspec import UNSET
@@ -8,27 +8,28 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from longline.center.answers import AppInfo, AppKeys, AppList, answer
+from longline.center.app_changes import AppChanges
 from longline.center.auth import digest, new_device_secret, new_server_key
-from longline.center.locks import Locks
 from longline.center.operations import Operation, for_admin, for_app
 from longline.center.paging import after_name, cursor_after
 from longline.center.reading import Body, Query
+from longline.center.recording import note
 from longline.center.rooms import Rooms
 from longline.center.schemas import AppChange, NewApp, PageQuery, Rotation
 from longline.center.service import CenterService
+from longline.center.sharing import TICKET
 from longline.center.times import rfc3339
-from longline.errors import AppExists, AppNotFound, Conflict, ValidationFailed
+from longline.errors import AppExists, AppNotFound, Conflict, Forbidden, ValidationFailed
+from longline.model.access import FormerKey, FormerSecret
 from longline.model.apps import App
 from longline.model.commands import CloseReason
 from longline.saver.port.apps import AppStore
-
-_ATTEMPTS = 5  # to change an app that others change too
 
 
 def operations(center: CenterService) -> list[Operation]:
     """The rows of apps and keys."""
     keys = center.keys
-    handlers = _Handlers(center.saver.apps, center.rooms, center.locks, center.clock)
+    handlers = _Handlers(center.saver.apps, center.app_changes, center.rooms, center.clock)
     one = "/v1/apps/{app}"
     return [
         Operation(
@@ -75,10 +76,12 @@ def operations(center: CenterService) -> list[Operation]:
 
 
 class _Handlers:
-    def __init__(self, apps: AppStore, rooms: Rooms, locks: Locks, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, apps: AppStore, app_changes: AppChanges, rooms: Rooms, clock: Callable[[], int]
+    ) -> None:
         self._apps = apps
+        self._app_changes = app_changes
         self._rooms = rooms
-        self._locks = locks
         self._clock = clock
         self._new = Body(NewApp)
         self._changes = Body(AppChange)
@@ -88,9 +91,11 @@ class _Handlers:
     async def create(self, request: Request) -> Response:
         """Create an app.
 
-        The server key is in this answer and nowhere else: the server keeps only its hash. Admin key only.
+        The server key is in this answer and nowhere else: the server keeps only its hash. Needs a key that
+        reaches all apps.
         """
         asked = await self._new.read(request)
+        note(request, app=asked.app)
         key = new_server_key(asked.app)
         app = await self._apps.create(
             App(
@@ -110,7 +115,7 @@ class _Handlers:
     async def page(self, request: Request) -> Response:
         """List apps by name.
 
-        Admin key only.
+        Needs a key that reaches all apps.
         """
         query = self._query.read(request)
         after = after_name(None if query.cursor is UNSET else query.cursor)
@@ -124,8 +129,8 @@ class _Handlers:
         return answer(_view(app))
 
     async def change(self, request: Request, app: App) -> Response:
-        """Change an app's display name, whether its devices may use plain MQTT topics, and whether a TLS
-        client certificate stands in for their tokens.
+        """Change an app's display name, whether its devices may use plain MQTT topics, whether a TLS client
+        certificate stands in for their tokens, and whether a connection ends when what let it in does.
         """
         asked = await self._changes.read(request)
         given = {
@@ -133,13 +138,20 @@ class _Handlers:
             "pubsub": asked.pubsub,
             "client_certificates": asked.client_certificates,
         }
-        changed = await self._replace(app, {key: value for key, value in given.items() if value is not UNSET})
-        return answer(_view(changed))
+        fields: dict[str, object] = {key: value for key, value in given.items() if value is not UNSET}
+
+        def change(current: App) -> App:
+            access = current.access
+            if asked.end_at_expiry is not UNSET:
+                access = msgspec.structs.replace(access, end_at_expiry=asked.end_at_expiry)
+            return msgspec.structs.replace(current, access=access, **fields)
+
+        return answer(_view(await self._app_changes.make(app, change)))
 
     async def delete(self, request: Request) -> Response:
         """Delete an app with its devices and messages.
 
-        Its devices are disconnected. Admin key only.
+        Its devices are disconnected. Needs a key that reaches all apps.
         """
         app = await self._apps.find(request.path_params["app"])
         if app is None:
@@ -151,43 +163,45 @@ class _Handlers:
     async def rotate(self, request: Request, app: App) -> Response:
         """Replace the app's server key, its device secret, or both.
 
-        The old one stops working at once. Without a body, the server key is replaced. A new device secret
-        makes every token made before worthless at its device's next CONNECT; connections that exist stay,
-        unless `disconnect` ends them: then only those come back that have a token made with the secret in
-        force.
+        The old one stops working at once, or after `grace_seconds`, until which both are good. Without a
+        body, the server key is replaced. A new device secret makes every token made before worthless at its
+        device's next CONNECT; connections that exist stay, unless `disconnect` ends them: then only those
+        come back that have a token made with a secret that is good.
         """
         asked = await self._rotation.read(request)
         if not (asked.server_key or asked.device_secret):
             raise ValidationFailed("nothing to rotate", details=[("server_key", "this or device_secret")])
+        maker = request.scope[TICKET].caller.key
+        if asked.server_key and maker is not None and maker.expires_at:
+            raise Forbidden("a key that ends cannot make one that does not")
+        replaced = [name for name in ("server_key", "device_secret") if getattr(asked, name)]
+        note(request, detail=" ".join(replaced))
         key = new_server_key(app.app) if asked.server_key else None
-        secrets: dict[str, object] = {} if key is None else {"server_key_hash": digest(key)}
-        if asked.device_secret:
-            secrets["device_secret"] = new_device_secret()
-        changed = await self._replace(app, secrets, disconnect=asked.disconnect)
+        secret = new_device_secret() if asked.device_secret else None
+        until = self._clock() + 1000 * asked.grace_seconds if asked.grace_seconds else 0
+
+        def change(current: App) -> App:
+            access = current.access
+            if key is not None:
+                former = FormerKey(current.server_key_hash, until) if until else None
+                access = msgspec.structs.replace(access, former_server_key=former)
+                current = msgspec.structs.replace(current, server_key_hash=digest(key))
+            if secret is not None:
+                old = FormerSecret(current.device_secret, until) if until else None
+                access = msgspec.structs.replace(access, former_device_secret=old)
+                current = msgspec.structs.replace(current, device_secret=secret)
+            return msgspec.structs.replace(current, access=access)
+
+        changed = await self._app_changes.make(app, change, disconnect=asked.disconnect)
         return answer(AppKeys(app.app, key, changed.device_secret))
-
-    async def _replace(self, app: App, fields: Mapping[str, object], *, disconnect: bool = False) -> App:
-        """Replaces fields of the app as it is stored, since the one that authentication found may be old.
-
-        Another center may change the app at the same moment: then the rest of what it wrote stays.
-        """
-        written: App | None = None
-        async with self._locks.of(app.app):
-            for _ in range(_ATTEMPTS):
-                current = await self._apps.find(app.app)
-                if current is None or current.number != app.number:
-                    raise AppNotFound
-                if current == written:
-                    break  # it was done, though the store lost its answer and was asked again
-                generation = current.generation + disconnect
-                written = msgspec.structs.replace(current, generation=generation, **fields)
-                if await self._apps.update(written, current):
-                    break
-            else:
-                raise Conflict(retry_after=1.0)
-        await self._rooms.app_changed(written)
-        return written
 
 
 def _view(app: App) -> AppInfo:
-    return AppInfo(app.app, app.name, app.pubsub, app.client_certificates, rfc3339(app.created_at))
+    return AppInfo(
+        app=app.app,
+        name=app.name,
+        pubsub=app.pubsub,
+        client_certificates=app.client_certificates,
+        end_at_expiry=app.access.end_at_expiry,
+        created_at=rfc3339(app.created_at),
+    )

@@ -18,6 +18,7 @@ from longline.center.answers import (
 )
 from longline.center.operations import Operation, for_admin
 from longline.center.reading import Body
+from longline.center.recording import note
 from longline.center.schemas import ConfigValue
 from longline.center.service import CenterService
 from longline.center.times import rfc3339
@@ -92,18 +93,12 @@ class _Handlers:
         self._value = Body(ConfigValue)
 
     async def show(self, request: Request) -> Response:
-        """Show the settings that were changed at run time, and which version each node has.
-
-        Admin key only.
-        """
+        """Show the settings that were changed at run time, and which version each node has."""
         document, _ = await self._read()
         return await self._shown(document)
 
     async def get(self, request: Request) -> Response:
-        """Show one setting that can be changed at run time.
-
-        Admin key only.
-        """
+        """Show one setting that can be changed at run time."""
         name = request.path_params["name"]
         entry = dynamic.dynamic(name)
         document, _ = await self._read()
@@ -123,12 +118,13 @@ class _Handlers:
         """Change a setting on all nodes, or with `nodes` on these only, until it is promoted or rolled back.
 
         It overrides what the nodes have from their own sources. While some nodes have settings on trial,
-        others cannot have different ones: 409. Admin key only.
+        others cannot have different ones: 409.
         """
         name = request.path_params["name"]
         asked = await self._value.read(request)
         nodes = () if asked.nodes is UNSET else tuple(dict.fromkeys(asked.nodes))
         await self._check_members(nodes)
+        note(request, detail=msgspec.json.encode(asked.value).decode())
 
         def change(document: Document) -> Document:
             if asked.version is not UNSET and asked.version != document.version:
@@ -138,31 +134,28 @@ class _Handlers:
         return await self._change(change)
 
     async def remove(self, request: Request) -> Response:
-        """Leave a setting to each node's own sources again, also where it is on trial.
-
-        Admin key only.
-        """
+        """Leave a setting to each node's own sources again, also where it is on trial."""
         name = request.path_params["name"]
         return await self._change(lambda document: dynamic.remove(document, name, self._clock()))
 
     async def promote(self, request: Request) -> Response:
         """Give all nodes the settings that some have on trial.
 
-        409 when there are none. Admin key only.
+        409 when there are none.
         """
         return await self._change(lambda document: dynamic.promote(document, self._clock()))
 
     async def roll_back(self, request: Request) -> Response:
         """End the trial; without one, go back to what was before the latest change of the settings.
 
-        Two in a row bring the change back. Admin key only.
+        Two in a row bring the change back.
         """
         return await self._change(lambda document: dynamic.roll_back(document, self._clock()))
 
     async def roll_back_one(self, request: Request) -> Response:
         """Give one setting, for all nodes, the value that it had before.
 
-        409 when no former value is remembered. Admin key only.
+        409 when no former value is remembered.
         """
         name = request.path_params["name"]
         return await self._change(lambda document: dynamic.roll_back_one(document, name, self._clock()))

@@ -1,6 +1,6 @@
 """Operations on devices: registration, profiles, presence, tokens, kicking."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 from msgspec import UNSET
@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from longline.center.answers import (
+    ClientView,
     DeviceDetail,
     DeviceList,
     DeviceResult,
@@ -17,18 +18,18 @@ from longline.center.answers import (
     DeviceStatusList,
     DeviceToken,
     DeviceView,
+    KeptSessionView,
     answer,
 )
 from longline.center.errors import error_answer
 from longline.center.locks import Locks
-from longline.center.operations import AppHandler, Operation, for_app
+from longline.center.operations import AppOperations, Operation
 from longline.center.paging import after_ordinal, cursor_after
 from longline.center.reading import Body, Query, read_bytes
+from longline.center.recording import note
 from longline.center.rooms import Rooms
 from longline.center.rows import ROW, Rows
 from longline.center.schemas import (
-    MAX_ATTRIBUTES,
-    MAX_ATTRIBUTES_BYTES,
     BatchDevice,
     DeviceBatch,
     DeviceQuery,
@@ -42,21 +43,28 @@ from longline.center.schemas import (
 from longline.center.service import CenterService
 from longline.center.times import rfc3339
 from longline.center.tokens import device_token
-from longline.errors import Conflict, DeviceNotFound, LonglineError, ValidationFailed
+from longline.delivery.headcounts import Headcounts
+from longline.delivery.limits import LimitsOfApps
+from longline.errors import Conflict, DeviceNotFound, LonglineError, TooManyDevices, ValidationFailed
 from longline.flow.turns import Lanes
 from longline.model.apps import App
-from longline.model.commands import CloseReason
+from longline.model.commands import CloseReason, Vouched
 from longline.model.devices import (
     Binding,
+    Came,
     Device,
     JsonObject,
     Profile,
+    Visit,
     check_device_name,
     check_device_names,
 )
 from longline.register.port import Register
 from longline.saver.port.devices import DeviceStore, Registration
 from longline.saver.port.inboxes import InboxStore
+from longline.saver.port.parking import ParkingStore, Release, Standing
+from longline.saver.port.visits import VisitStore
+from longline.settings import CenterSettings
 
 _ATTEMPTS = 5  # to change a device that others change too
 
@@ -68,35 +76,41 @@ def operations(center: CenterService) -> list[Operation]:
     handlers = _Handlers(
         center.saver.devices,
         center.saver.inboxes,
+        center.saver.visits,
+        center.saver.parking,
         center.register,
         center.rooms,
         center.locks,
         center.rows,
         center.pipeline.turns,
         center.clock,
+        center.settings,
+        center.limits,
+        center.devices,
     )
     every, one = "/v1/apps/{app}/devices", "/v1/apps/{app}/devices/{device}"
     missing = (DeviceNotFound,)
 
-    def operation(
-        method: str,
-        path: str,
-        handler: AppHandler,
-        answers: Mapping[int, type[msgspec.Struct] | None],
-        *,
-        body: type[msgspec.Struct] | None = None,
-        body_required: bool = True,
-        query: type[msgspec.Struct] | None = None,
-        errors: tuple[type[LonglineError], ...] = (),
-    ) -> Operation:
-        endpoint = for_app(center.keys, handler, query=query is not None)
-        return Operation(method, path, endpoint, "devices", answers, body, body_required, query, errors)
-
+    operation = AppOperations(center.keys, "devices")
     return [
         operation("GET", every, handlers.page, {200: DeviceList}, query=DeviceQuery),
-        operation("POST", f"{every}:batch", handlers.register, {200: DeviceResults}, body=DeviceBatch),
+        operation(
+            "POST",
+            f"{every}:batch",
+            handlers.register,
+            {200: DeviceResults},
+            body=DeviceBatch,
+            errors=(TooManyDevices,),
+        ),
         operation("POST", f"{every}:status", handlers.presence, {200: DeviceStatusList}, body=StatusRequest),
-        operation("PUT", one, handlers.put, {200: DeviceView, 201: DeviceView}, body=NewProfile),
+        operation(
+            "PUT",
+            one,
+            handlers.put,
+            {200: DeviceView, 201: DeviceView},
+            body=NewProfile,
+            errors=(TooManyDevices,),
+        ),
         operation(
             "PATCH",
             one,
@@ -110,6 +124,7 @@ def operations(center: CenterService) -> list[Operation]:
         operation(
             "POST", f"{one}/token", handlers.token, {200: DeviceToken}, body=TokenRequest, body_required=False
         ),
+        operation("POST", f"{one}:release", handlers.release, {204: None}, errors=missing),
         operation("DELETE", f"{one}/connection", handlers.kick, {204: None}, query=KickQuery, errors=missing),
     ]
 
@@ -119,15 +134,25 @@ class _Handlers:
         self,
         devices: DeviceStore,
         inboxes: InboxStore,
+        visits: VisitStore,
+        parking: ParkingStore,
         register: Register,
         rooms: Rooms,
         locks: Locks,
         rows: Rows,
         turns: Lanes[int],
         clock: Callable[[], int],
+        bounds: CenterSettings,
+        limits: LimitsOfApps,
+        headcounts: Headcounts,
     ) -> None:
+        self._bounds = bounds
+        self._limits = limits
+        self._headcounts = headcounts
         self._devices = devices
         self._inboxes = inboxes
+        self._visits = visits
+        self._parking = parking
         self._register = register
         self._rooms = rooms
         self._locks = locks
@@ -146,8 +171,8 @@ class _Handlers:
     async def page(self, request: Request, app: App) -> Response:
         """List devices in the order of their registration.
 
-        `online` is looked at after a page was read, so with it a page may hold fewer devices than `limit`,
-        or none, while `next_cursor` leads on.
+        `online` and `parked` are looked at after a page was read, so with them a page may hold fewer devices
+        than `limit`, or none, while `next_cursor` leads on.
         """
         query = self._query.read(request)
         devices = await self._devices.list(
@@ -160,11 +185,16 @@ class _Handlers:
         page = devices[: query.limit]
         more = len(devices) > len(page)
         bindings = await self._register.locate(app.number, [device.device for device in page])
-        found = [
-            (device, binding)
-            for device, binding in zip(page, bindings, strict=True)
-            if query.online is UNSET or query.online == (binding is not None)
+        standings = await self._parking.standings(app.number, [device.ordinal for device in page])
+        wanted = [
+            (device, binding, standing)
+            for device, binding, standing in zip(page, bindings, standings, strict=True)
+            if (query.online is UNSET or query.online == (binding is not None))
+            and (query.parked is UNSET or query.parked == _is_parked(standing))
         ]
+        visits = await self._visits.find(app.number, [device.ordinal for device, _, _ in wanted])
+        now = self._clock()
+        found = [(*one, visit, now) for one, visit in zip(wanted, visits, strict=True)]
         shown = await self._rows.each(app.number, found, _state)
         return answer(DeviceList(shown, cursor_after(page[-1].ordinal) if more else None))
 
@@ -178,17 +208,31 @@ class _Handlers:
         asked = self._batch.decode(body).devices
         read = await self._rows.each(app.number, asked, self._registration, _size)
         batch = [each for each in read if isinstance(each, Registration)]
+        refused: Collection[str] = ()
         if batch:
             async with self._turns.turn(app.number, len(batch)):
-                await self._devices.put(app.number, batch, self._clock())
-        return answer(DeviceResults([_result(each) for each in read]))
+                refused = await self._put(app, batch)
+        results = [
+            TooManyDevices() if isinstance(each, Registration) and each.device in refused else each
+            for each in read
+        ]
+        return answer(DeviceResults([_result(each) for each in results]))
+
+    async def _put(self, app: App, batch: Sequence[Registration]) -> Collection[str]:
+        """Stores devices; the names of those that are too many for the app, and were not stored."""
+        most = self._limits.of(app).devices
+        async with self._headcounts.adding(app.number, most, [each.device for each in batch]) as refused:
+            some = [each for each in batch if each.device not in refused] if refused else batch
+            if some:
+                await self._devices.put(app.number, some, self._clock())
+        return refused
 
     def _registration(self, raw: msgspec.Raw) -> Registration | LonglineError:
         """A device of a batch, or what is wrong with it."""
         try:
             asked = self._batch_item.decode(raw)
             check_device_name(asked.device)
-            return Registration(asked.device, _new_profile(asked))
+            return Registration(asked.device, self._new_profile(asked))
         except LonglineError as error:
             return error
 
@@ -210,10 +254,14 @@ class _Handlers:
         """
         name = request.path_params["device"]
         check_device_name(name)
-        profile = _new_profile(await self._profile.read(request))
+        profile = self._new_profile(await self._profile.read(request))
         async with self._locks.of(app.app, name):
             (known,) = await self._devices.find(app.number, [name])
-            (device,) = await self._devices.put(app.number, [Registration(name, profile)], self._clock())
+            most = 0 if known is not None else self._limits.of(app).devices
+            async with self._headcounts.adding(app.number, most, [name]) as refused:
+                if refused:
+                    raise TooManyDevices
+                (device,) = await self._devices.put(app.number, [Registration(name, profile)], self._clock())
         return answer(DeviceView(*_known(device)), 201 if known is None else 200)
 
     async def patch(self, request: Request, app: App) -> Response:
@@ -226,7 +274,7 @@ class _Handlers:
         async with self._locks.of(app.app, request.path_params["device"]):
             for _ in range(_ATTEMPTS):
                 device = await self._find(request, app)
-                profile = _merged(device.profile, change)
+                profile = self._merged(device.profile, change)
                 if await self._devices.update(app.number, device, profile):
                     break
             else:
@@ -234,11 +282,15 @@ class _Handlers:
         return answer(DeviceView(*_known(msgspec.structs.replace(device, profile=profile))))
 
     async def get(self, request: Request, app: App) -> Response:
-        """Show a device, where it is connected, and how many messages wait for it."""
+        """Show a device, where it is or was connected, and how many messages wait for it."""
         device = await self._find(request, app)
+        now = self._clock()
         (binding,) = await self._register.locate(app.number, [device.device])
-        (pending,) = await self._inboxes.count(app.number, [device.ordinal], self._clock())
-        return answer(DeviceDetail(*_known(device), *_place(binding), pending))
+        (visit,) = await self._visits.find(app.number, [device.ordinal])
+        (pending,) = await self._inboxes.count(app.number, [device.ordinal], now)
+        (standing,) = await self._parking.standings(app.number, [device.ordinal])
+        state = _state((device, binding, standing, visit, now))
+        return answer(DeviceDetail(**msgspec.structs.asdict(state), pending=pending))
 
     async def delete(self, request: Request, app: App) -> Response:
         """Forget a device and end its connection.
@@ -249,6 +301,7 @@ class _Handlers:
         name = request.path_params["device"]
         if not await self._devices.delete(app.number, name, self._clock()):
             raise DeviceNotFound
+        self._headcounts.forget(app.number)
         await self._rooms.end_connection(app, name, CloseReason.DEVICE_DELETED)
         return Response(status_code=204)
 
@@ -270,6 +323,8 @@ class _Handlers:
         """
         query = self._kick.read(request)
         device = await self._find(request, app)
+        if query.ban_seconds is not UNSET:
+            note(request, detail=f"ban_seconds {query.ban_seconds}")
         reason = CloseReason.KICKED
         if query.ban_seconds is not UNSET:
             until = self._clock() + query.ban_seconds * 1000 if query.ban_seconds else 0
@@ -279,11 +334,64 @@ class _Handlers:
         await self._rooms.end_connection(app, device.device, reason)
         return Response(status_code=204)
 
+    async def release(self, request: Request, app: App) -> Response:
+        """Have a device that was parked sent pushes again.
+
+        Also 204 when it was not. It is parked again when it goes on to acknowledge nothing.
+        """
+        device = await self._find(request, app)
+        await self._parking.release([Release(app.number, device.ordinal)])
+        (binding,) = await self._register.locate(app.number, [device.device])
+        if binding is not None:
+            await self._rooms.tell(binding.node, Vouched(app.number, device.device))
+        return Response(status_code=204)
+
     async def _find(self, request: Request, app: App) -> Device:
         (device,) = await self._devices.find(app.number, [request.path_params["device"]])
         if device is None:
             raise DeviceNotFound
         return device
+
+    def _new_profile(self, asked: NewProfile) -> Profile:
+        return self._bounded(
+            Profile(
+                aliases=_once(asked.aliases),
+                tags=_once(asked.tags),
+                attributes=_merged_attributes({}, asked.attributes),
+                timezone=asked.timezone,
+                platform=asked.platform,
+            )
+        )
+
+    def _merged(self, profile: Profile, change: ProfileChange) -> Profile:
+        return self._bounded(
+            Profile(
+                aliases=profile.aliases if change.aliases is UNSET else _once(change.aliases),
+                tags=profile.tags if change.tags is UNSET else _once(change.tags),
+                attributes=(
+                    profile.attributes
+                    if change.attributes is UNSET
+                    else _merged_attributes(profile.attributes, change.attributes)
+                ),
+                timezone=profile.timezone if change.timezone is UNSET else change.timezone,
+                platform=profile.platform if change.platform is UNSET else change.platform,
+            )
+        )
+
+    def _bounded(self, profile: Profile) -> Profile:
+        """The profile; `ValidationFailed` when there is more of something than the settings allow."""
+        bounds = self._bounds
+        if len(profile.tags) > bounds.max_tags:
+            raise _too_many("tags", f"at most {bounds.max_tags}")
+        if len(profile.aliases) > bounds.max_aliases:
+            raise _too_many("aliases", f"at most {bounds.max_aliases}")
+        attributes = profile.attributes
+        if len(attributes) > bounds.max_attributes or (
+            attributes and len(_encode(attributes)) > bounds.max_attributes_bytes
+        ):
+            rule = f"at most {bounds.max_attributes} keys and {bounds.max_attributes_bytes} bytes of JSON"
+            raise _too_many("attributes", rule)
+        return profile
 
 
 def _size(raw: msgspec.Raw) -> int:
@@ -302,9 +410,37 @@ def _status(found: tuple[str, Binding | None]) -> DeviceStatus:
     return DeviceStatus(name, binding is not None, None if binding is None else rfc3339(binding.since))
 
 
-def _state(found: tuple[Device, Binding | None]) -> DeviceState:
-    device, binding = found
-    return DeviceState(*_known(device), *_place(binding))
+def _state(found: tuple[Device, Binding | None, Standing | None, Visit, int]) -> DeviceState:
+    """A device, where it is, what it acknowledges, when and how it was there last; and what the time is."""
+    device, binding, standing, visit, now = found
+    seen = visit.last if binding is None else now
+    came = visit.came or Came("", "")
+    session = None
+    if visit.session and (binding is not None or not 0 < visit.ends_at <= now):
+        session = KeptSessionView(rfc3339(visit.ends_at) if visit.ends_at else None)
+    return DeviceState(
+        *_known(device),
+        binding is not None,
+        None if binding is None else binding.node,
+        None if binding is None else rfc3339(binding.since),
+        None if binding is None else binding.epoch,
+        rfc3339(seen) if seen else None,
+        came.address or None,
+        came.protocol or None,
+        ClientView(came.client, came.version) if came.client else None,
+        session,
+        *_parked(standing),
+    )
+
+
+def _is_parked(standing: Standing | None) -> bool:
+    return standing is not None and standing.parked_since > 0
+
+
+def _parked(standing: Standing | None) -> tuple[bool, str | None]:
+    """The fields that say whether it acknowledges nothing."""
+    since = 0 if standing is None else standing.parked_since
+    return since > 0, rfc3339(since) if since else None
 
 
 _Known = tuple[str, tuple[str, ...], tuple[str, ...], JsonObject, str | None, str | None, str]
@@ -324,44 +460,13 @@ def _known(device: Device) -> _Known:
     )
 
 
-def _place(binding: Binding | None) -> tuple[bool, str | None, str | None, int | None]:
-    """The fields that `DeviceState` adds to them."""
-    if binding is None:
-        return False, None, None, None
-    return True, binding.node, rfc3339(binding.since), binding.epoch
-
-
-def _new_profile(asked: NewProfile) -> Profile:
-    return Profile(
-        aliases=_once(asked.aliases),
-        tags=_once(asked.tags),
-        attributes=_merged_attributes({}, asked.attributes),
-        timezone=asked.timezone,
-        platform=asked.platform,
-    )
-
-
-def _merged(profile: Profile, change: ProfileChange) -> Profile:
-    return Profile(
-        aliases=profile.aliases if change.aliases is UNSET else _once(change.aliases),
-        tags=profile.tags if change.tags is UNSET else _once(change.tags),
-        attributes=(
-            profile.attributes
-            if change.attributes is UNSET
-            else _merged_attributes(profile.attributes, change.attributes)
-        ),
-        timezone=profile.timezone if change.timezone is UNSET else change.timezone,
-        platform=profile.platform if change.platform is UNSET else change.platform,
-    )
-
-
 def _merged_attributes(known: JsonObject, change: JsonObject) -> JsonObject:
-    """RFC 7396 at the first level: null deletes. The result is within its bounds, or `ValidationFailed`."""
-    merged = {key: value for key, value in {**known, **change}.items() if value is not None}
-    if len(merged) > MAX_ATTRIBUTES or len(_encode(merged)) > MAX_ATTRIBUTES_BYTES:
-        limits = f"at most {MAX_ATTRIBUTES} keys and {MAX_ATTRIBUTES_BYTES} bytes of JSON"
-        raise ValidationFailed("the attributes are too large", details=[("attributes", limits)])
-    return merged
+    """RFC 7396 at the first level: null deletes."""
+    return {key: value for key, value in {**known, **change}.items() if value is not None}
+
+
+def _too_many(field: str, rule: str) -> ValidationFailed:
+    return ValidationFailed(f"the device has too many {field}", details=[(field, rule)])
 
 
 def _once(labels: Sequence[str]) -> tuple[str, ...]:

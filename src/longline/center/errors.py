@@ -7,10 +7,13 @@ from collections.abc import Iterable
 import msgspec
 from starlette.responses import Response
 
+from longline.center.quota_headers import quota_of, tell_quota
 from longline.center.schemas import PATTERNS_IN_WORDS
 from longline.errors import (
     BadRequest,
+    Forbidden,
     LonglineError,
+    MessageRateExceeded,
     MethodNotAllowed,
     NotSupported,
     Unauthorized,
@@ -51,7 +54,7 @@ _encode = msgspec.json.Encoder().encode
 
 # Forms of an audience that the contract knows and this version does not do. Their absence from the
 # schemas makes msgspec refuse them as unknown; here that refusal gets its honest name.
-_LATER_AUDIENCES = frozenset({"aliases", "group", "tag", "tag_and", "tag_not", "any", "every", "not"})
+_LATER_AUDIENCES = frozenset({"group"})
 
 _WHERE = re.compile(r" - at `(key in )?\$(?P<path>[^`]*)`$")
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>.*)`", re.DOTALL)
@@ -73,6 +76,11 @@ def error_response(error: LonglineError) -> Response:
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after or 1.0)))
     if isinstance(error, Unauthorized):
         response.headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 11.6.1
+    if isinstance(error, Forbidden) and error.scope:  # RFC 6750, section 3.1
+        challenge = f'Bearer error="insufficient_scope", scope="{error.scope}"'
+        response.headers["WWW-Authenticate"] = challenge
+    if isinstance(error, MessageRateExceeded):
+        tell_quota(response, quota_of(error))
     if isinstance(error, WrongMethod):
         response.headers["Allow"] = ", ".join(error.allowed)  # RFC 9110, section 15.5.6
     return response

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import structlog
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from longline.center.auth import Keys
@@ -85,9 +86,10 @@ class Gate:
         except ClientDisconnect:
             return  # nobody is left to answer
         except Exception as error:
-            known = self._known(error, scope)
+            # No name here for what is told: it is that error, whose traceback has this frame.
+            response = self._refusal(self._known(error, scope), scope)
             if not started:
-                await self._refuse(known, scope, receive, answer)
+                await response(scope, receive, answer)
         finally:
             counters.requests_running -= 1
             if ticket is not None:
@@ -131,12 +133,12 @@ class Gate:
 
         return counted
 
-    async def _refuse(self, error: LonglineError, scope: Scope, receive: Receive, send: Send) -> None:
+    def _refusal(self, error: LonglineError, scope: Scope) -> Response:
         response = error_response(error)
         if error.status in (413, 429, 503) and _has_body(scope):
             # The rest of the body may be on its way: closing is the only way not to receive it.
             response.headers["Connection"] = "close"
-        await response(scope, receive, send)
+        return response
 
     def _known(self, error: Exception, scope: Scope) -> LonglineError:
         """The error as the caller is told it; counted, and logged if it is news."""

@@ -13,22 +13,29 @@ from http import HTTPStatus
 
 import msgspec
 
+from longline.center.answers import EventList
 from longline.center.errors import ErrorAnswer
+from longline.center.examples import Examples
 from longline.center.gate import ALWAYS_ADMITTED
 from longline.center.operations import Endpoint, Operation
+from longline.center.scopes import MISSING, rule_of
+from longline.center.streams import MEDIA_TYPE as STREAM
 from longline.errors import (
     AppNotFound,
     BadRequest,
     BodyTooLarge,
     Forbidden,
     LonglineError,
+    MessageRateExceeded,
     Overloaded,
     RateLimited,
+    TooManyRequests,
     Unauthorized,
     Unavailable,
     ValidationFailed,
 )
 from longline.model.devices import DEVICE_NAME, JsonObject
+from longline.model.groups import GROUP_NAME
 from longline.settings.dynamic import DYNAMIC
 from longline.version import VERSION
 
@@ -46,14 +53,24 @@ _PARAMETERS: dict[str, JsonObject] = {
         "schema": {"type": "string", "pattern": f"^{DEVICE_NAME}$"},
         "example": "d1",
     },
+    "group": {
+        "description": "The group's name.",
+        "schema": {"type": "string", "pattern": f"^{GROUP_NAME}$"},
+        "example": "team",
+    },
     "node": {"description": "A member's name.", "schema": {"type": "string"}, "example": "room-1-6f2a90c1"},
+    "key": {
+        "description": "The key's id.",
+        "schema": {"type": "string"},
+        "example": "019c2b3e-8f00-7c11-9d3e-5a1f0c6b7e23",
+    },
     "name": {
         "description": "A setting that can be changed at run time.",
         "schema": {"type": "string", "enum": sorted(DYNAMIC)},
         "example": "room.linger",
     },
     "id": {
-        "description": "The message's id.",
+        "description": "Its id.",
         "schema": {"type": "string"},
         "example": "019c2b3e-8f00-7c11-9d3e-5a1f0c6b7e21",
     },
@@ -68,6 +85,37 @@ _IDEMPOTENCY_KEY: JsonObject = {
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
 }
 
+_IF_MATCH: JsonObject = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "The version that is to be changed; 409 when there is another by now. `*`, or none: any.",
+    "schema": {"type": "string", "pattern": '^("[0-9]{1,18}"|[0-9]{1,18}|[*])$'},
+}
+
+_LAST_EVENT: JsonObject = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "required": False,
+    "description": "Where a stream goes on, in the place of `cursor`, by the last id of the one before it.",
+    "schema": {"type": "string"},
+    "example": "NDI5NDk2NzI5Nw",
+}
+
+# draft-ietf-httpapi-ratelimit-headers, from version 8 on.
+_QUOTA: JsonObject = {
+    "RateLimit-Policy": {
+        "description": "How many messages (`q`) the app may send in so many seconds (`w`). Absent: no limit.",
+        "schema": {"type": "string", "pattern": '^"messages";q=[0-9]+;w=1$'},
+        "example": '"messages";q=500;w=1',
+    },
+    "RateLimit": {
+        "description": "How many it may send now (`r`), and in how many seconds all of them (`t`).",
+        "schema": {"type": "string", "pattern": '^"messages";r=[0-9]+;t=[0-9]+$'},
+        "example": '"messages";r=497;t=1',
+    },
+}
+
 _DURABILITY: JsonObject = {
     "description": "What the messages survive from now on: `memory` (the store's process must live), `fsync` "
     "(on its disk), `replicated;copies=N` (also in the memory of N replicas). Absent: nothing was stored.",
@@ -77,6 +125,13 @@ _DURABILITY: JsonObject = {
 
 # What holds between the fields of a type, which types cannot say.
 _RULES: dict[str, JsonObject] = {
+    "AudienceObject": {
+        "minProperties": 1,
+        "if": {"anyOf": [{"required": ["devices"]}, {"required": ["aliases"]}, {"required": ["group"]}]},
+        "then": {"maxProperties": 1},
+    },
+    "DeviceMatch": {"minProperties": 1},
+    "Comparison": {"minProperties": 1},
     "Rotation": {
         "not": {
             "properties": {"server_key": {"const": False}, "device_secret": {"const": False}},
@@ -89,9 +144,26 @@ _EXAMPLES: dict[str, JsonObject] = {
     "NewApp": {"app": "news"},
     "AppChange": {"name": "The News"},
     "Rotation": {"server_key": True, "device_secret": False},
+    "TokenIssuerBody": {
+        "jwks_url": "https://id.example.org/.well-known/jwks.json",
+        "issuer": "https://id.example.org/",
+        "audience": "longline",
+        "algorithms": ["RS256", "ES256"],
+    },
+    "AclBody": {
+        "rules": [
+            {"allow": "both", "filter": "home/{device}/#"},
+            {"allow": "subscribe", "filter": "news/+"},
+        ]
+    },
+    "LimitsBody": {"messages_per_second": 500, "devices": 100000, "inbox_messages": None},
     "NewProfile": {"tags": ["beta"], "attributes": {"plan": "pro"}, "timezone": "Europe/Berlin"},
     "ProfileChange": {"attributes": {"plan": None}},
     "DeviceBatch": {"devices": [{"device": "d1", "tags": ["beta"]}, {"device": "d2"}]},
+    "CallBody": {"payload": {"open": "valve"}, "timeout": 10},
+    "ShadowBody": {"desired": {"light": {"on": True, "colour": None}}},
+    "GroupBody": {"members": ["d1", "d2"]},
+    "MembersBody": {"members": ["d1", "d2"]},
     "StatusRequest": {"devices": ["d1", "d2"]},
     "TokenRequest": {"expires_in": 86400},
     "MessageBody": {
@@ -102,20 +174,50 @@ _EXAMPLES: dict[str, JsonObject] = {
     "MessageBatch": {
         "messages": [
             {"audience": {"devices": ["d1"]}, "payload": "Your parcel is here"},
+            {"audience": {"aliases": ["ann"]}, "payload": {"title": "Hello, Ann"}},
+            {"audience": {"tag": ["beta"], "tag_not": ["berlin"]}, "payload": {"title": "Try this"}},
             {"audience": "all", "payload_base64": "AAEC"},
         ]
     },
-    "EstimateRequest": {"audience": "all"},
+    "NewSchedule": {
+        "message": {"audience": "all", "payload": "Good morning"},
+        "cron": "0 9 * * 1-5",
+        "timezone": "Europe/Berlin",
+    },
+    "WebhookBody": {
+        "url": "https://app.example.org/longline",
+        "secret": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
+        "events": ["upstream", "presence", "receipt"],
+    },
+    "ReplayRequest": {"cursors": ["NDI5NDk2NzI5Nw"]},
+    "EstimateRequest": {
+        "audience": {
+            "tag": ["beta"],
+            "attributes": {"age": {"gte": 18}, "plan": {"in": ["pro", "team"]}},
+            "not": {"any": [{"platform": ["web"]}, {"attributes": {"muted": {"eq": True}}}]},
+        }
+    },
+    "NewKey": {"name": "monitoring", "scopes": ["read", "operate"]},
+    "NewAppKey": {"name": "billing", "scopes": ["send", "read"], "expires_at": "2099-12-24T18:00:00Z"},
     "DrainRequest": {"rate": 200, "deadline": 600},
     "ConfigValue": {"value": 20},
 }
+
+_STREAMED = (
+    "id: NDI5NDk2NzI5Nw\nevent: presence\n"
+    'data: {"cursor": "NDI5NDk2NzI5Nw", "type": "presence", "device": "d1", '
+    '"at": "2026-01-31T12:00:00.250Z"}\n\n'
+)
+_MEASURED = "longline_room_connections 5000\n"
 
 
 def document(operations: Sequence[Operation]) -> JsonObject:
     """The OpenAPI 3.1 document of these operations."""
     paths: defaultdict[str, JsonObject] = defaultdict(dict)
+    schemas = _schemas(operations)
+    examples = Examples(schemas, _SCHEMAS)
     for operation in operations:
-        paths[operation.path][operation.method.lower()] = _described(operation)
+        paths[operation.path][operation.method.lower()] = _described(operation, examples)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Longline", "description": _ABOUT, "version": VERSION},
@@ -123,12 +225,13 @@ def document(operations: Sequence[Operation]) -> JsonObject:
         "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in operations)],
         "paths": paths,
         "components": {
-            "schemas": _schemas(operations),
+            "schemas": schemas,
             "securitySchemes": {
                 _KEY: {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "The admin key, or an app's server key, which reaches only its app.",
+                    "description": "The admin key; an app's server key, which reaches only its app and may "
+                    "`send`, `read` and `manage` there; or a named key, which may do what its scopes say.",
                 }
             },
         },
@@ -148,6 +251,15 @@ def _schemas(operations: Sequence[Operation]) -> dict[str, JsonObject]:
     for name, rule in _RULES.items():
         schemas[name].update(rule)
     _tell_apart(schemas, "MessageBody", {"JsonMessage": "payload", "BytesMessage": "payload_base64"})
+    _tell_apart(schemas, "CallBody", {"JsonCall": "payload", "BytesCall": "payload_base64"})
+    _tell_apart(schemas, "TokenIssuerBody", {"JwksIssuer": "jwks_url", "KeysIssuer": "keys"})
+    jwks = schemas["JwksIssuer"]
+    properties, required = jwks["properties"], jwks["required"]
+    assert isinstance(properties, dict)
+    assert isinstance(required, list)
+    jwks["required"] = [*required, "issuer", "audience"]
+    for name, least in (("issuer", {"minLength": 1}), ("audience", {"minLength": 1, "minItems": 1})):
+        properties[name] = {**properties[name], **least}
     return schemas
 
 
@@ -175,16 +287,17 @@ def _tell_apart(schemas: dict[str, JsonObject], name: str, kinds: Mapping[str, s
     }
 
 
-def _described(operation: Operation) -> JsonObject:
+def _described(operation: Operation, examples: Examples) -> JsonObject:
     summary, _, rest = inspect.cleandoc(operation.endpoint.__doc__ or "").partition("\n\n")
+    scopes = rule_of(operation.method, operation.path).scopes
     entry: JsonObject = {
         "operationId": _operation_id(operation.endpoint),
         "tags": [operation.tag],
         "summary": _unwrapped(summary),
-        "description": _unwrapped(rest),
-        "security": [] if operation.public else [{_KEY: []}],
+        "description": _unwrapped(rest if operation.public else f"{rest}\n\n{_needed(scopes)}".strip()),
+        "security": [] if operation.public else [{_KEY: list(scopes)}],
         "parameters": _parameters(operation),
-        "responses": _responses(operation),
+        "responses": _responses(operation, examples),
     }
     if operation.body is not None:
         content = _json(operation.body)
@@ -193,6 +306,11 @@ def _described(operation: Operation) -> JsonObject:
             content["application/json"]["example"] = example
         entry["requestBody"] = {"content": content, "required": operation.body_required}
     return entry
+
+
+def _needed(scopes: Sequence[str]) -> str:
+    """The scopes that a key needs, in words."""
+    return "The key needs " + " and ".join(f"`{scope}`" for scope in scopes) + "."
 
 
 def _parameters(operation: Operation) -> list[JsonObject]:
@@ -214,26 +332,49 @@ def _parameters(operation: Operation) -> list[JsonObject]:
         ]
     if operation.idempotent:
         parameters.append(_IDEMPOTENCY_KEY)
+    if operation.conditional:
+        parameters.append(_IF_MATCH)
+    if EventList in operation.answers.values():
+        parameters.append(_LAST_EVENT)
     return parameters
 
 
-def _responses(operation: Operation) -> dict[str, JsonObject]:
+def _responses(operation: Operation, examples: Examples) -> dict[str, JsonObject]:
     responses: dict[str, JsonObject] = {}
     for status, model in operation.answers.items():
         response: JsonObject = {"description": HTTPStatus(status).phrase}
         if model is not None:
-            response["content"] = _json(model)
+            content = _json(model)
+            content["application/json"]["example"] = examples.of(model.__name__)
+            if model is EventList:
+                content[STREAM] = {"schema": {"type": "string"}, "example": _STREAMED}
+            response["content"] = content
         elif operation.path == "/metrics":
-            response["content"] = {"text/plain": {"schema": {"type": "string"}}}
+            response["content"] = {"text/plain": {"schema": {"type": "string"}, "example": _MEASURED}}
         if operation.idempotent:
-            response["headers"] = {"Longline-Durability": _DURABILITY}
+            quota = _QUOTA if MessageRateExceeded in operation.errors else {}
+            response["headers"] = {"Longline-Durability": _DURABILITY, **quota}
         responses[str(status)] = response
-    by_status: defaultdict[int, list[str]] = defaultdict(list)
+    by_status: defaultdict[int, list[type[LonglineError]]] = defaultdict(list)
     for error in _errors(operation):
-        by_status[error.status].append(f"`{error.code}`: {(error.__doc__ or '').splitlines()[0]}")
-    for status, texts in sorted(by_status.items()):
-        responses[str(status)] = {"description": "\n\n".join(texts), "content": _json(ErrorAnswer)}
+        by_status[error.status].append(error)
+    for status, errors in sorted(by_status.items()):
+        content = _json(ErrorAnswer)
+        content["application/json"]["example"] = _error_example(errors[0])
+        texts = [f"`{error.code}`: {_said(error)}" for error in errors]
+        refusal: JsonObject = {"description": "\n\n".join(texts), "content": content}
+        if MessageRateExceeded in errors:
+            refusal["headers"] = _QUOTA
+        responses[str(status)] = refusal
     return responses
+
+
+def _said(error: type[LonglineError]) -> str:
+    return (error.__doc__ or "").splitlines()[0]
+
+
+def _error_example(error: type[LonglineError]) -> JsonObject:
+    return {"error": {"code": error.code, "message": _said(error), "details": []}}
 
 
 def _json(model: type[msgspec.Struct]) -> dict[str, JsonObject]:
@@ -257,9 +398,10 @@ def _errors(operation: Operation) -> list[type[LonglineError]]:
     if operation.body is not None:
         errors.append(BodyTooLarge)
     if not operation.public:
-        errors += [Unauthorized, Forbidden]
+        scopes = rule_of(operation.method, operation.path).scopes
+        errors += [Unauthorized, Forbidden, *(MISSING[scope] for scope in scopes)]
     if "{app}" in operation.path:
-        errors.append(AppNotFound)
+        errors += [AppNotFound, TooManyRequests]
     if operation.path not in ALWAYS_ADMITTED:
         errors += [RateLimited, Overloaded, Unavailable]
     return list(dict.fromkeys((*errors, *operation.errors)))

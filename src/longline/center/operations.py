@@ -1,4 +1,7 @@
-"""One row of the API: an address, who may call it, what it takes and what it answers."""
+"""One row of the API: an address, whose key reaches it, what it takes and what it answers.
+
+What a key may do there stands in `scopes.py`.
+"""
 
 import functools
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,6 +13,7 @@ from starlette.responses import Response
 
 from longline.center.auth import Keys
 from longline.center.reading import Query
+from longline.center.recording import recorded
 from longline.center.schemas import Strict
 from longline.center.sharing import TICKET, Ticket
 from longline.errors import AppNotFound, LonglineError
@@ -30,7 +34,8 @@ class Operation(NamedTuple):
     """An endpoint with what `openapi.py` tells of it; the handler's docstring is the description.
 
     `answers`: the type of the body by status, None for an answer without a JSON body. `errors`: what it
-    may raise beyond what every operation of its kind may. `idempotent`: it heeds an Idempotency-Key.
+    may raise beyond what every operation of its kind may. `idempotent`: it heeds an Idempotency-Key,
+    `conditional`: it heeds If-Match, and answers with an ETag.
     """
 
     method: str
@@ -44,6 +49,7 @@ class Operation(NamedTuple):
     errors: tuple[type[LonglineError], ...] = ()
     idempotent: bool = False
     public: bool = False
+    conditional: bool = False
 
 
 def for_app(keys: Keys, handler: AppHandler, *, query: bool = False) -> Endpoint:
@@ -59,26 +65,65 @@ def for_app(keys: Keys, handler: AppHandler, *, query: bool = False) -> Endpoint
         app = await keys.app(authorization, name, ticket)
         if not query:
             _NO_QUERY.read(request)
-        try:
-            return await handler(request, app)
-        except AppNotFound:
-            # Remembered from before it was deleted, through another center, and made again?
-            present = await keys.app(authorization, name, ticket, fresh=True)
-            if present.number == app.number:
-                raise
-            return await handler(request, present)
+
+        async def work() -> Response:
+            try:
+                return await handler(request, app)
+            except AppNotFound:
+                # Remembered from before it was deleted, through another center, and made again?
+                present = await keys.app(authorization, name, ticket, fresh=True)
+                if present.number == app.number:
+                    raise
+                return await handler(request, present)
+
+        return await recorded(request, work)
 
     return endpoint
 
 
 def for_admin(keys: Keys, handler: Endpoint, *, query: bool = False) -> Endpoint:
-    """An endpoint for the admin key only, `query` as above."""
+    """An endpoint for keys that reach all apps, `query` as above."""
 
     @functools.wraps(handler)
     async def endpoint(request: Request) -> Response:
         await keys.admin(request.headers.get("authorization"), request.scope[TICKET])
         if not query:
             _NO_QUERY.read(request)
-        return await handler(request)
+        return await recorded(request, lambda: handler(request))
 
     return endpoint
+
+
+class AppOperations:
+    """Makes the operations of one tag, all of them below `/v1/apps/{app}`."""
+
+    def __init__(self, keys: Keys, tag: str) -> None:
+        self._keys = keys
+        self._tag = tag
+
+    def __call__(
+        self,
+        method: str,
+        path: str,
+        handler: AppHandler,
+        answers: Mapping[int, type[msgspec.Struct] | None],
+        *,
+        body: type[msgspec.Struct] | None = None,
+        body_required: bool = True,
+        query: type[msgspec.Struct] | None = None,
+        errors: tuple[type[LonglineError], ...] = (),
+        idempotent: bool = False,
+    ) -> Operation:
+        endpoint = for_app(self._keys, handler, query=query is not None)
+        return Operation(
+            method,
+            path,
+            endpoint,
+            self._tag,
+            answers,
+            body,
+            body_required,
+            query,
+            errors,
+            idempotent=idempotent,
+        )

@@ -85,10 +85,7 @@ class _Handlers:
         self._drain = Body(DrainRequest, default=DrainRequest())
 
     async def nodes(self, request: Request) -> Response:
-        """List the members of the cluster.
-
-        Admin key only.
-        """
+        """List the members of the cluster."""
         keeper = self._keeper
         drains, progress = await keeper.read_all(DRAINS), await keeper.read_all(PROGRESS)
         return answer(
@@ -104,8 +101,7 @@ class _Handlers:
         """Move a node's clients to other nodes.
 
         202: the order is kept, and the node carries it out; `GET /v1/nodes` shows how far it has come. The
-        node takes no new clients until the order is taken back. A second order replaces the first. Admin key
-        only.
+        node takes no new clients until the order is taken back. A second order replaces the first.
         """
         asked = await self._drain.read(request)
         keeper, now = self._keeper, self._clock()
@@ -124,7 +120,7 @@ class _Handlers:
     async def undrain(self, request: Request) -> Response:
         """Take an order to drain back: the node takes new clients again.
 
-        Clients that were moved already stay where they are. Also 200 when there was no order. Admin key only.
+        Clients that were moved already stay where they are. Also 200 when there was no order.
         """
         node = await self._member(request)
         await self._keeper.write(DRAINS + node.node, None)

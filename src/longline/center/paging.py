@@ -6,13 +6,10 @@ neither repeats nor skips what was there all the time.
 
 import base64
 import binascii
+import re
 
 from longline.errors import BadRequest
-
-
-def cursor_after(key: str | int) -> str:
-    """The cursor of a page whose last item has this key."""
-    return base64.urlsafe_b64encode(str(key).encode()).rstrip(b"=").decode("ascii")
+from longline.model.cursors import cursor_after as cursor_after  # the other half of what is here
 
 
 def after_name(cursor: str | None) -> str:
@@ -48,4 +45,15 @@ def after_event(cursor: str) -> str:
     return digits
 
 
+def after_message(cursor: str | None) -> str | None:
+    """The id of the message a page begins after, None for the first page; `BadRequest`."""
+    if cursor is None:
+        return None
+    message_id = after_name(cursor)
+    if _MESSAGE_ID.fullmatch(message_id) is None:
+        raise BadRequest("the cursor is not one that this list gave", details=[_FIELD])
+    return message_id
+
+
+_MESSAGE_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _FIELD = ("cursor", "not a cursor of this list")

@@ -35,6 +35,10 @@ class Rooms:
         nodes = await self._bus.nodes()
         await asyncio.gather(*(self._bus.send(node, [command]) for node in nodes))
 
+    async def tell(self, node: str, command: Command) -> None:
+        """Puts a command into a node's queue."""
+        await self._bus.send(node, [command])
+
     async def look(self, app: App) -> None:
         """Has the rooms tell the store what they wrote to the app's devices, if not asked just now."""
         now = time.monotonic()

@@ -4,20 +4,32 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from longline.bus.port import Bus
+from longline.center.app_changes import AppChanges
 from longline.center.auth import Keys
+from longline.center.callers import Callers
 from longline.center.counters import CenterCounters
 from longline.center.locks import Locks
+from longline.center.named_keys import NamedKeys
+from longline.center.recording import Recorder
 from longline.center.rooms import Rooms
 from longline.center.rows import Rows
 from longline.center.sharing import Pools
+from longline.center.streams import EventStreams
 from longline.center.waiting import Waiting
+from longline.delivery.audience import AudienceBounds
+from longline.delivery.dry_run import DryRun
+from longline.delivery.headcounts import Headcounts, registered
+from longline.delivery.limits import LimitsOfApps
 from longline.delivery.pipeline import Pipeline
+from longline.delivery.rates import MessageRates
+from longline.delivery.shadows import ShadowBounds, Shadows
+from longline.delivery.timetable import Timetable
 from longline.keeper.port import Keeper
 from longline.model.times import wall_clock
 from longline.register.port import Register
 from longline.saver.app_cache import AppCache
 from longline.saver.bundle import Saver
-from longline.settings import CenterSettings
+from longline.settings import AuthoritySettings, CenterSettings, ShadowSettings, WebhookSettings
 from longline.telemetry.faults import Faults
 from longline.telemetry.logs import OncePerPeer
 
@@ -55,28 +67,47 @@ class CenterService:
         metrics: Callable[[], Metrics],
         refusals: OncePerPeer,
         faults: Faults,
+        authority: AuthoritySettings | None = None,
         clock: Callable[[], int] = wall_clock,
+        shadows: ShadowSettings | None = None,
+        webhooks: WebhookSettings | None = None,
+        limits: LimitsOfApps | None = None,
+        rates: MessageRates | None = None,
+        devices: Headcounts | None = None,
     ) -> None:
         self.saver = saver
         self.register = register
         self.keeper = keeper
         self.settings = settings
+        self.authority = authority or AuthoritySettings()
+        self.webhooks = webhooks or WebhookSettings()
         self.ready = ready
         self.obstacle = obstacle
         self.metrics = metrics
         self.refusals = refusals
         self.faults = faults
         self.clock = clock
+        self.limits = limits or LimitsOfApps()
+        self.devices = devices or Headcounts(saver.devices.count, registered(saver.devices))
+        self.rates = rates or MessageRates(saver.rates, self.limits)
         self.counters = CenterCounters()
         # An app that is not there is asked for each time: it may just have been made through another center.
         # `Keys` sees to it that callers without a good key cannot have that done at will.
         self.apps = AppCache(saver.apps, known_for=APPS_KNOWN_FOR, unknown_for=0.0)
-        self.keys = Keys(self.apps, admin_key_hash)
+        self.named_keys = NamedKeys(saver.keys)
+        self.keys = Keys(self.apps, self.named_keys, admin_key_hash, wall=clock)
+        self.recorder = Recorder(saver.trail, self.counters, clock)
         self.rooms = Rooms(bus, register, self.apps, clock)
         self.locks = Locks()
+        self.app_changes = AppChanges(saver.apps, self.rooms, self.locks)
         self.rows = Rows()
+        self.audience_bounds = AudienceBounds(
+            settings.max_audience_tests, settings.max_audience_depth, settings.max_alias_devices
+        )
         self.pipeline = Pipeline(
             messages=saver.messages,
+            audiences=saver.audiences,
+            devices=saver.devices,
             routing=saver.routing,
             inboxes=saver.inboxes,
             bus=bus,
@@ -84,9 +115,27 @@ class CenterService:
             default_ttl=settings.default_ttl,
             online_grace=settings.online_grace,
             idempotency_ttl=settings.idempotency_ttl,
+            bounds=self.audience_bounds,
+            limits=self.limits,
+            rates=self.rates,
         )
-        self.sharing = Pools(settings)
+        self.timetable = Timetable(
+            self.pipeline, saver.messages, saver.schedules, idempotency_ttl=settings.idempotency_ttl
+        )
+        self.dry_run = DryRun(
+            self.pipeline,
+            self.timetable,
+            audiences=saver.audiences,
+            devices=saver.devices,
+            register=register,
+            bounds=self.audience_bounds,
+        )
+        bounds = shadows or ShadowSettings()
+        self.shadows = Shadows(saver.shadows, register, bus, ShadowBounds(bounds.max_bytes, bounds.max_depth))
+        self.sharing = Pools(settings, self.limits)
+        self.callers = Callers(saver.replies, self.counters, ready=ready)
         self.waiting = Waiting(saver.events, self.counters, ready=ready)
+        self.streams = EventStreams(self.counters, lambda: self.settings.event_streams, ready)
 
     def reconfigure(self, settings: CenterSettings) -> None:
         """Goes by other settings from now on, as far as they are dynamic."""
@@ -96,3 +145,4 @@ class CenterService:
     async def close(self) -> None:
         """Waits for the messages that are being stored and routed. No request may come any more."""
         await self.pipeline.close()
+        await self.rates.close()

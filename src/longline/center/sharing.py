@@ -1,8 +1,9 @@
 """What all callers share of one process: requests at once, bytes of bodies, requests that wait for events.
 
-Each is a pool of `flow/shares.py`, and who has a share is an app, whoever calls for it with its key. Until a
-key is known to be good, the caller is its network: unknown callers share among themselves, and what one
-network sends never counts as an app's. The admin key has a reserve that nobody else can use up.
+Each is a pool of `flow/shares.py`, and who has a share is an app, whoever calls for it with a key of its own,
+and a named key that reaches all apps. Until a key is known to be good, the caller is its network: unknown
+callers share among themselves, and what one network sends never counts as an app's. The admin key, and named
+keys that may operate, have a reserve that nobody else can use up.
 
 Where a pool is full all the same, whoever holds most of it makes room for who holds less: of its requests,
 one that only waits gives way, for an event or for the rest of its body. So a request that does nothing never
@@ -11,11 +12,13 @@ keeps out another's.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from longline.errors import Overloaded, RateLimited
+from longline.delivery.limits import LimitsOfApps
+from longline.errors import Overloaded, RateLimited, TooManyRequests
 from longline.flow.shares import Shares
 from longline.model.apps import App
+from longline.model.keys import OF_AN_APP, SCOPES, Scope
 from longline.settings import CenterSettings
 
 ADMIN = "admin"
@@ -35,17 +38,42 @@ def of_network(network: str) -> str:
     return f"network {network}"
 
 
+def of_key(id: str) -> str:
+    """Who has the share of a named key that reaches all apps."""
+    return f"key {id}"
+
+
+class GoodKey(NamedTuple):
+    """A key that was found to be good. `id` may be shown: `admin`, `server`, or that of a named key.
+
+    `expires_at` in ms, 0 for never.
+    """
+
+    id: str
+    name: str
+    scopes: frozenset[str]
+    expires_at: int = 0
+
+
+ADMIN_KEY: Final = GoodKey("admin", "", frozenset(SCOPES))
+SERVER_KEY: Final = GoodKey("server", "", OF_AN_APP)
+
+
 class KeyHolder(NamedTuple):
-    """`who` has a share. `app` is there when the caller has that app's key."""
+    """`who` has a share. `key` is there when it is known to be good, `app` when it reaches only that."""
 
     who: str
     app: App | None = None
+    key: GoodKey | None = None
 
 
 class Pools:
-    """The pools of one process, as large as its settings say."""
+    """The pools of one process, as large as its settings say; `limits`: what apps may have of it at most."""
 
-    def __init__(self, settings: CenterSettings) -> None:
+    def __init__(self, settings: CenterSettings, limits: LimitsOfApps) -> None:
+        self.limits = limits
+        self.refused = 0  # requests of apps that had as many under way as they may
+        self.running: dict[str, int] = {}  # requests of apps that may have so many and no more
         self.requests = Shares(0, privileged=ADMIN)
         self.bodies = Shares(0, privileged=ADMIN)  # bytes
         self.waiting = Shares(0, privileged=ADMIN)
@@ -78,31 +106,52 @@ class Pools:
 class Ticket:
     """What one request holds, from its admission to its end, on the share of `caller`.
 
-    Raises `RateLimited` where its caller has more than its share, `Overloaded` where there is no more room
+    Raises `TooManyRequests` where its app has more than its limit, `RateLimited` where its caller has more
+    than its share, `Overloaded` where there is no more room
     for anybody. `retry_after` is when to come back then, in seconds. `gave_way`: it has been asked to end at
-    once, and holds nothing any more.
+    once, and holds nothing any more. `needs`: the scopes that the caller's key has to have.
     """
 
-    __slots__ = ("_body", "_end", "_sharing", "_waits", "caller", "gave_way", "retry_after")
+    __slots__ = (
+        "_body",
+        "_counted",
+        "_end",
+        "_sharing",
+        "_waits",
+        "caller",
+        "gave_way",
+        "needs",
+        "retry_after",
+    )
 
     def __init__(self, sharing: Pools, caller: KeyHolder, retry_after: float) -> None:
         self._sharing = sharing
         self._body = 0
+        self._counted = False
         self._waits = False
         self._end: Callable[[], None] | None = None
         self.gave_way = False
         self.retry_after = retry_after
         self.caller = caller
+        self.needs: tuple[Scope, ...] = SCOPES
         self._take(sharing.requests, 1, "requests at once")
 
-    def belongs_to(self, app: App) -> None:
-        """The caller has the app's key: from now on the request is on its share."""
-        who, before = of_app(app.app), self.caller.who
+    def belongs_to(self, caller: KeyHolder) -> None:
+        """The caller has a key that is good: from now on the request is on its share."""
+        who, before = caller.who, self.caller.who
         sharing = self._sharing
         while who != before and not sharing.requests.hand_over(before, who):
             if not sharing.make_way(sharing.requests, who, 1):
                 raise RateLimited("too many requests at once of this caller", retry_after=self.retry_after)
-        self.caller = KeyHolder(who, app)
+        self.caller = caller
+        most = 0 if caller.app is None else sharing.limits.requests(caller.app)
+        if most and not self._counted and not self.gave_way:
+            running = sharing.running.get(who, 0)
+            if running >= most:
+                sharing.refused += 1
+                raise TooManyRequests(retry_after=self.retry_after)
+            sharing.running[who] = running + 1
+            self._counted = True
 
     def expect(self, size: int) -> None:
         """So many more bytes of a body are to come, or have come."""
@@ -162,6 +211,10 @@ class Ticket:
         self.gave_way = True
         sharing = self._sharing
         sharing.requests.give(self.caller.who)
+        if self._counted:
+            left = sharing.running.pop(self.caller.who) - 1
+            if left:
+                sharing.running[self.caller.who] = left
         if self._body:
             sharing.bodies.give(self.caller.who, self._body)
         if self._waits:

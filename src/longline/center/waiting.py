@@ -83,6 +83,7 @@ class Waiting:
             except Exception as error:  # whatever it is: who waits is told, and who comes next looks anew
                 failure = error
         self._forget(app, lookout)
+        lookout.task = None
         for future in lookout.waiting:
             if future.done():
                 continue
@@ -90,11 +91,13 @@ class Waiting:
                 future.set_result(None)
             else:
                 future.set_exception(failure)
+        failure = None  # its traceback has this frame
 
     def _dismiss(self, app: int, lookout: _Lookout) -> None:
         self._forget(app, lookout)
         if lookout.task is not None:
             lookout.task.cancel()
+            lookout.task = None  # each would keep the other until the garbage collector comes
 
     def _forget(self, app: int, lookout: _Lookout) -> None:
         if self._lookouts.get(app) is lookout:

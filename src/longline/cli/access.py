@@ -4,27 +4,44 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, TypeVar
 
 from cyclopts import Parameter
 
-from longline.cli.flags import UsageError
+from longline.cli.logins import Login, keys_file, normal, read_logins
+from longline.cli.usage import UsageError
 from longline.sdk.center import Center
 
 Result = TypeVar("Result")
 
 
+LOCAL_URL: Final = "http://127.0.0.1:8080"
+DATA: Final = Path("longline-data")
+
+
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Access:
-    """Which server, and with which key."""
+    """Which server, and with which key.
 
-    url: Annotated[str, Parameter(env_var="LONGLINE_URL", help="The HTTP API.")] = "http://127.0.0.1:8080"
+    Who gives neither `--url`, `--key` nor `--data`, nor sets their variables, means the server in use: that
+    of the latest `longline login` or `longline servers use`. Who gives `--url` alone means the key of the
+    login there.
+    """
+
+    url: Annotated[
+        str | None,
+        Parameter(
+            env_var="LONGLINE_URL",
+            help=f"The HTTP API; else that of the server in use, else {LOCAL_URL}.",
+        ),
+    ] = None
     key: Annotated[
         str | None,
         Parameter(
             env_var=("LONGLINE_KEY", "LONGLINE_ADMIN_KEY"),
-            help="Admin key or an app's server key; else the key file of the data folder.",
+            help="Admin key, an app's server key or a named key; else the one kept for the server, else the "
+            "key file of the data folder.",
             show_env_var=True,
         ),
     ] = None
@@ -35,15 +52,46 @@ class Access:
             help="PEM file with the authorities that sign the server's certificates; else the system's.",
         ),
     ] = None
-    data: Annotated[Path, Parameter(env_var="LONGLINE_DATA_DIR", help="The data folder of a node here.")] = (
-        Path("longline-data")
-    )
+    server: Annotated[
+        str | None,
+        Parameter(env_var="LONGLINE_SERVER", help="A server of `longline servers`, and the key kept for it."),
+    ] = None
+    data: Annotated[
+        Path | None,
+        Parameter(env_var="LONGLINE_DATA_DIR", help=f"The data folder of a node here; else {DATA}."),
+    ] = None
 
-    def found_key(self) -> str:
-        """The key given, or the one that `longline serve` left in its data folder."""
-        if self.key is not None:
-            return self.key
-        file = self.data / "admin.key"
+    def center(self) -> Center:
+        """The server; `UsageError` for a URL or a key that cannot be one, and where there is no key."""
+        url, login = self._server()
+        key = self.key
+        if key is None:
+            key = self._kept_key() if login is None else login.key
+        ca = self.ca
+        if ca is None and login is not None and login.ca:
+            ca = Path(login.ca)
+        try:
+            return Center(url, key, ca=ca)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+    def _server(self) -> tuple[str, Login | None]:
+        """The URL, and the login there if it is to be used."""
+        if self.server is not None:
+            login = read_logins(keys_file()).named(self.server)
+            if self.url is not None and normal(self.url) != login.url:
+                raise UsageError("give a server's name, or a URL by --url or LONGLINE_URL, and not both")
+            return login.url, login
+        if self.key is not None or self.data is not None:
+            return self.url or LOCAL_URL, None
+        logins = read_logins(keys_file())
+        name = logins.current if self.url is None else logins.at(normal(self.url))
+        found = logins.servers.get(name or "")
+        return (self.url or LOCAL_URL, None) if found is None else (found.url, found)
+
+    def _kept_key(self) -> str:
+        """The key that `longline serve` left in its data folder."""
+        file = (self.data or DATA) / "admin.key"
         try:
             found = file.read_text(encoding="ascii").strip()
             why = "it is empty"
@@ -53,17 +101,10 @@ class Access:
             found, why = "", "it holds no key"
         if not found:
             raise UsageError(
-                f"no key: give --key or LONGLINE_KEY, or --data with the folder of a node ({file}: {why})"
+                "no key: `longline login URL`, or give --key or LONGLINE_KEY, or --data with the folder of a"
+                f" node ({file}: {why})"
             )
         return found
-
-    def center(self) -> Center:
-        """The server; `UsageError` for a URL or a key that cannot be one."""
-        key = self.found_key()
-        try:
-            return Center(self.url, key, ca=self.ca)
-        except ValueError as error:
-            raise UsageError(str(error)) from None
 
     def ask(self, question: Callable[[Center], Awaitable[Result]]) -> Result:
         """Asks the API one thing."""

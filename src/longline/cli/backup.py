@@ -1,13 +1,13 @@
 """`longline backup` and `longline restore`: what a node on this host keeps, into a folder and out of one."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from longline.cli.flags import Config, Data, Json, Overrides, load_settings
-from longline.cli.output import print_json
+from longline.cli.flags import Config, Data, Overrides, load_settings
+from longline.cli.output import print_json, progress
+from longline.cli.usage import Json
 from longline.node.backups import Backup
 from longline.node.backups import backup as make_backup
 from longline.node.backups import restore as bring_back
@@ -25,7 +25,9 @@ def backup(
     Takes the settings of the node, as a file, from the environment or as flags.
     """
     settings = load_settings(config, data, overrides).settings
-    return _tell("copied", make_backup(settings, directory, _progress), directory, json)
+    with progress("bytes copied") as told:
+        made = make_backup(settings, directory, told)
+    return _tell("copied", made, directory, json)
 
 
 def restore(
@@ -36,7 +38,9 @@ def restore(
     Takes the settings of the node that is to be started there.
     """
     settings = load_settings(config, data, overrides).settings
-    return _tell("restored", bring_back(settings, directory, _progress), settings.data_dir, json)
+    with progress("bytes restored") as told:
+        made = bring_back(settings, directory, told)
+    return _tell("restored", made, settings.data_dir, json)
 
 
 def _tell(what: str, done: Backup, where: Path, json: bool) -> int:
@@ -45,9 +49,3 @@ def _tell(what: str, done: Backup, where: Path, json: bool) -> int:
     else:
         print(f"{what} {done.size:,} bytes of `{done.shape}`, as of {done.made_at}, to {where}")
     return 0
-
-
-def _progress(done: int, of: int) -> None:
-    if sys.stderr.isatty():
-        end = "\n" if done == of else ""
-        print(f"\r{100 * done // max(1, of)} %", end=end, file=sys.stderr, flush=True)

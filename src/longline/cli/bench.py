@@ -9,19 +9,30 @@ from typing import Annotated, TypeVar
 
 from cyclopts import App, Parameter
 
-from longline.bench import broadcast, connections, fanout, handshakes, unicast
+from longline.bench import broadcast, connections, drain, fanout, handshakes, unicast, upstream
 from longline.bench.broadcast import BroadcastPlan
 from longline.bench.connections import ConnectionsPlan
+from longline.bench.drain import LoadDrainPlan
 from longline.bench.fanout import FanoutPlan
 from longline.bench.fleet import Crew
 from longline.bench.handshakes import HandshakesPlan
 from longline.bench.report import AnyFigures, aligned, lines_of
 from longline.bench.targets import AnyTarget, LoadTarget
 from longline.bench.unicast import UnicastPlan
-from longline.cli.flags import Json, UsageError
+from longline.bench.upstream import UpstreamPlan
 from longline.cli.output import print_json
+from longline.cli.usage import Json, UsageError
 
-P = TypeVar("P", FanoutPlan, ConnectionsPlan, UnicastPlan, BroadcastPlan, HandshakesPlan)
+P = TypeVar(
+    "P",
+    FanoutPlan,
+    ConnectionsPlan,
+    UnicastPlan,
+    BroadcastPlan,
+    HandshakesPlan,
+    UpstreamPlan,
+    LoadDrainPlan,
+)
 T = TypeVar("T", bound=LoadTarget)
 
 FLAT = Parameter(name="*")  # its fields are flags without a prefix
@@ -72,8 +83,35 @@ def send_unicasts(
     crew: Annotated[Crew, FLAT] = CREW,
     json: Json = False,
 ) -> int:
-    """Push durable messages through the HTTP batch API to devices that acknowledge them."""
+    """Push durable messages through the HTTP API to devices that acknowledge them."""
     return carried_out(unicast.run, plan, target, crew, json)
+
+
+@bench.command(name="drain")
+def drain_inboxes(
+    *,
+    plan: Annotated[LoadDrainPlan, FLAT],
+    target: Annotated[LoadTarget, FLAT],
+    crew: Annotated[Crew, FLAT] = CREW,
+    json: Json = False,
+) -> int:
+    """Push to devices that are away, then let them come and take what waits for them."""
+    return carried_out(drain.run, plan, target, crew, json)
+
+
+@bench.command(name="upstream")
+def send_upstream(
+    *,
+    plan: Annotated[UpstreamPlan, FLAT],
+    target: Annotated[LoadTarget, FLAT],
+    crew: Annotated[Crew, FLAT] = CREW,
+    json: Json = False,
+) -> int:
+    """Publish from devices to their app server at QoS 1, which is acknowledged once it is stored.
+
+    With more events than the app keeps, none of them is looked for afterwards.
+    """
+    return carried_out(upstream.run, plan, target, crew, json)
 
 
 @bench.command(name="broadcast")
@@ -84,9 +122,9 @@ def send_broadcasts(
     crew: Annotated[Crew, FLAT] = CREW,
     json: Json = False,
 ) -> int:
-    """Push to everybody through the HTTP API, and count what arrives at the connected devices.
+    """Push to everybody, or to a group, through the HTTP API, and count what arrives at connected devices.
 
-    The app should have no devices but these.
+    To everybody, the app should have no devices but these.
     """
     return carried_out(broadcast.run, plan, target, crew, json)
 

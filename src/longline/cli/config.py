@@ -8,8 +8,10 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from longline.cli.flags import Config, Data, Json, Overrides, UsageError, load_settings
-from longline.cli.output import print_json
+from longline.cli import live
+from longline.cli.flags import Config, Data, Overrides, load_settings
+from longline.cli.output import print_json, print_table
+from longline.cli.usage import Json, UsageError
 from longline.errors import LonglineError, SettingsError
 from longline.settings import CATALOGUE, Settings, load, reference_page
 from longline.settings.listeners import certificates
@@ -23,7 +25,8 @@ class NotWritten(LonglineError):
     code = "not_written"
 
 
-config = App(name="config", help="Check and show the settings, write their reference.")
+config = App(name="config", help="Check and show settings, write their reference; change some at run time.")
+live.add_to(config)
 
 
 @config.command
@@ -56,16 +59,14 @@ def show(*settings: Overrides, config: Config = None, data: Data = None, json: J
     loaded = load_settings(config, data, settings)
     values = {name: _value(loaded.settings, name) for name in CATALOGUE}
     if json:
-        rows = {
+        told = {
             name: {"value": plain(value), "source": loaded.sources[name]} for name, value in values.items()
         }
-        print_json({"settings": rows})
+        print_json({"settings": told})
         return 0
-    width = max(map(len, CATALOGUE))
     shown = {name: f"{text(value)} {CATALOGUE[name].unit}".strip() for name, value in values.items()}
-    value_width = max(map(len, shown.values()))
-    for name, value in shown.items():
-        print(f"{name:<{width}}  {value:<{value_width}}  {loaded.sources[name]}")
+    rows = [(name, value, loaded.sources[name]) for name, value in shown.items()]
+    print_table(("setting", "value", "source"), rows)
     return 0
 
 

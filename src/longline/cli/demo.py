@@ -21,8 +21,8 @@ from typing import Annotated, Final
 import httpx
 from cyclopts import Parameter
 
-from longline.cli.flags import Json
 from longline.cli.output import print_json
+from longline.cli.usage import Json
 from longline.errors import LonglineError
 from longline.model.ledger import Ledger
 from longline.sdk.answers import AppKeys, MessageAccepted

@@ -22,8 +22,9 @@ from cyclopts import Parameter
 
 from longline.cli.doctor_tls import encryption
 from longline.cli.finding import Finding
-from longline.cli.flags import Config, Data, Json, Overrides, load_settings
-from longline.cli.output import print_json
+from longline.cli.flags import Config, Data, Overrides, load_settings
+from longline.cli.output import print_json, print_table
+from longline.cli.usage import Json
 from longline.node.addresses import advertised, guessed
 from longline.node.files import for_devices, wanted_for
 from longline.settings import Settings
@@ -63,11 +64,8 @@ def doctor(
     if json:
         print_json({"ok": not failed, "findings": findings})
     else:
-        width = max(len(finding.check) for finding in findings)
-        for finding in findings:
-            print(f"{finding.status:<4}  {finding.check:<{width}}  {finding.found}")
-            if finding.advice:
-                print(f"{'':<4}  {'':<{width}}  -> {finding.advice}")
+        rows = [(each.status, each.check, each.found, each.advice) for each in findings]
+        print_table(("state", "check", "found", "advice"), rows)
     return 1 if failed else 0
 
 

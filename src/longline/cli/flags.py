@@ -7,14 +7,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from longline.cli.usage import UsageError
 from longline.errors import SettingsError
 from longline.settings import CATALOGUE, Loaded, load
 from longline.settings.sources import similar
-
-
-class UsageError(Exception):
-    """The command was called wrongly; its message says how to call it."""
-
 
 Config = Annotated[Path | None, Parameter(help="TOML file with settings.")]
 Data = Annotated[Path | None, Parameter(help="Folder for everything the node keeps; the setting data_dir.")]
@@ -26,7 +22,6 @@ Overrides = Annotated[
         help="Any setting as a flag, such as --room.port 1884.",
     ),
 ]
-Json = Annotated[bool, Parameter(negative=(), help="Print JSON.")]
 
 
 def load_settings(

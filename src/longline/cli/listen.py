@@ -1,11 +1,6 @@
 """`longline listen`: a device in the terminal."""
 
 import asyncio
-import base64
-import logging
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,8 +8,8 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from longline.cli.access import LOCAL, Access
-from longline.cli.flags import Json, UsageError
-from longline.cli.output import print_json, remark
+from longline.cli.output import payload_fields, payload_text, print_json, print_row, remark, sdk_log_told
+from longline.cli.usage import Json, UsageError
 from longline.sdk.device import Device
 from longline.sdk.message import Message
 from longline.sdk.tokens import Token
@@ -90,42 +85,21 @@ def listen(
 
             await listening(fresh)
 
-    with _connection_told():
+    with sdk_log_told():
         asyncio.run(asking() if token is None and certificate is None else listening(token))
     return 0
 
 
-@contextmanager
-def _connection_told() -> Iterator[None]:
-    """Has the device say on standard error when it is connected, and why it is not."""
-    told = logging.StreamHandler(sys.stderr)
-    told.setFormatter(logging.Formatter("longline: %(message)s"))
-    log = logging.getLogger("longline.sdk")
-    level, log.propagate = log.level, False
-    log.setLevel(logging.INFO)
-    log.addHandler(told)
-    try:
-        yield
-    finally:
-        log.removeHandler(told)
-        log.setLevel(level)
-        log.propagate = True
-
-
 def _print_message(message: Message, *, json: bool) -> None:
-    try:
-        text: str | None = message.text
-    except UnicodeDecodeError:
-        text = None
     if not json:
-        shown = base64.b64encode(message.payload).decode() if text is None else text
-        print(f"{message.topic}\t{shown}", flush=True)
+        print_row(message.topic, payload_text(message.payload))
         return
     print_json(
         {
             "message_id": message.id,
             "topic": message.topic,
-            **({"payload_base64": message.payload} if text is None else {"payload": text}),
+            **({} if message.group is None else {"sequence": message.sequence, "sender": message.sender}),
+            **payload_fields(message.payload),
             "content_type": message.content_type,
             "sent_at": message.sent_at,
             "qos": message.qos,

@@ -4,6 +4,7 @@ import base64
 import binascii
 import sys
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,11 +12,13 @@ import msgspec
 from cyclopts import Parameter
 
 from longline.cli.access import LOCAL, Access
-from longline.cli.flags import Json, UsageError
-from longline.cli.output import print_json, print_table, remark
+from longline.cli.audience import read_audience
+from longline.cli.message import ledger_rows
+from longline.cli.output import fields_of, print_json, print_table, progress, remark, show_one
+from longline.cli.times import span
+from longline.cli.usage import Json, UsageError
 from longline.errors import LonglineError
-from longline.model.ledger import Ledger
-from longline.sdk.answers import MessageStatus
+from longline.sdk.answers import MessageAccepted, MessageStatus, Push
 from longline.sdk.center import Center
 
 
@@ -36,18 +39,50 @@ def push(
     device: Annotated[
         list[str] | None, Parameter(negative=(), help="To this device; may be repeated.")
     ] = None,
+    alias: Annotated[
+        list[str] | None, Parameter(negative=(), help="To all devices with this alias; may be repeated.")
+    ] = None,
+    tag: Annotated[
+        list[str] | None, Parameter(negative=(), help="To all devices with this tag; may be repeated.")
+    ] = None,
+    group: Annotated[str | None, Parameter(help="To the members of this group.")] = None,
+    audience: Annotated[
+        str | None, Parameter(help="To the devices that this JSON describes, an audience of the API.")
+    ] = None,
     all: Annotated[bool, Parameter(negative=(), help="To every device of the app.")] = False,
+    reply: Annotated[
+        str | None, Parameter(help="In answer to the upstream message that had this reply_to.")
+    ] = None,
     file: Annotated[
         Path | None,
         Parameter(allow_leading_hyphen=True, help="Send this file's bytes; - is standard input."),
     ] = None,
     base64: Annotated[bool, Parameter(negative=(), help="PAYLOAD is base64; its bytes are sent.")] = False,
     ttl: Annotated[int | None, Parameter(help="Seconds it waits for devices that are away.")] = None,
-    qos: Annotated[Literal[0, 1] | None, Parameter(help="At most once, or at least once.")] = None,
+    qos: Annotated[
+        Literal[0, 1, 2] | None, Parameter(help="At most once, at least once, or exactly once.")
+    ] = None,
     collapse_key: Annotated[
         str | None, Parameter(help="A newer message with the same key replaces it.")
     ] = None,
+    label: Annotated[str | None, Parameter(help="A word by which the API finds it again.")] = None,
     online_only: Annotated[bool, Parameter(negative=(), help="Only to who is connected now.")] = False,
+    at: Annotated[
+        str | None,
+        Parameter(help="When to send it: 2026-12-24T18:00:00+01:00; in local time without an offset."),
+    ] = None,
+    priority: Annotated[
+        Literal["normal", "high"] | None, Parameter(help="high overtakes normal ones that wait for a device.")
+    ] = None,
+    spread_over: Annotated[
+        str | None, Parameter(help="Send it to a large audience over so long: 10m, 2h.")
+    ] = None,
+    idempotency_key: Annotated[
+        str | None, Parameter(help="However often this is said with the same key, one push is made.")
+    ] = None,
+    validate: Annotated[
+        bool, Parameter(negative=(), help="Send nothing; check it, and print whom it would reach.")
+    ] = False,
     wait: Annotated[bool, Parameter(negative=(), help="Follow the ledger until nothing is pending.")] = False,
     within: Annotated[float, Parameter(help="Seconds that --wait waits before it fails.")] = 60.0,
     access: Access = LOCAL,
@@ -57,61 +92,72 @@ def push(
 
     Ends when the server has the message on disk; with --wait, when nothing of it is pending any more.
     """
-    if bool(device) == all:
-        raise UsageError("say to whom: --device, which may be repeated, or --all")
-    content = _content(payload, file, is_base64=base64)
-
-    async def pushing(center: Center) -> MessageStatus | None:
-        accepted = await center.send(
-            app,
-            content,
-            devices=device,
-            everyone=all,
-            ttl=ttl,
-            qos=qos,
-            collapse_key=collapse_key,
-            online_only=online_only or None,
+    if sum(map(bool, (device, alias, tag, group, audience, all, reply))) != 1:
+        raise UsageError(
+            "say to whom: --device, --alias or --tag, which may be repeated, --group, --audience, --all or"
+            " --reply"
         )
-        if not wait:
-            if json:
-                print_json(accepted)
-            else:
-                print(accepted.message_id)
-            return None
-        count = "all" if accepted.targeted is None else accepted.targeted
-        remark(f"{accepted.message_id}: waiting for {count} devices")
-        try:
-            return await center.wait(app, accepted.message_id, within=within)
-        except TimeoutError:
-            status = await center.message(app, accepted.message_id)
-            raise StillPending(
-                f"{accepted.message_id}: {status.ledger.pending} of {status.ledger.targeted} devices are "
-                f"still pending after {within:g} s"
-            ) from None
+    described = None if audience is None else read_audience(audience)
+    content = Push(
+        payload=content_of(payload, file, is_base64=base64),
+        devices=device or None,
+        aliases=alias or None,
+        tags=tag or None,
+        group=group,
+        everyone=all,
+        audience=described,
+        reply=reply,
+        ttl=ttl,
+        qos=qos,
+        priority=priority,
+        collapse_key=collapse_key,
+        label=label,
+        online_only=online_only or None,
+        send_at=None if at is None else time_of(at),
+        spread_over=None if spread_over is None else span(spread_over),
+    )
+    if validate:
+        return show_one(access.ask(lambda center: center.check(app, content)), fields_of, json=json)
 
-    status = access.ask(pushing)
-    if status is not None:
-        if json:
-            print_json(status)
-        else:
-            print(status.message_id)
-            print_table(("outcome", "devices"), ledger_rows(status.ledger))
+    async def pushing(center: Center) -> MessageAccepted | MessageStatus:
+        accepted = await center.send_push(app, content, idempotency_key=idempotency_key)
+        return await _settled(center, app, accepted.message_id, within) if wait else accepted
+
+    made = access.ask(pushing)
+    if json:
+        print_json(made)
+        return 0
+    print(made.message_id)
+    if isinstance(made, MessageStatus):
+        print_table(("outcome", "devices"), ledger_rows(made.ledger))
     return 0
 
 
-def ledger_rows(ledger: Ledger) -> list[tuple[str, str]]:
-    """What adds up to `targeted`, and `targeted`."""
-    counts = [
-        ("acked", ledger.acked),
-        ("expired", ledger.expired),
-        ("collapsed", ledger.collapsed),
-        *((f"dropped: {reason}", number) for reason, number in sorted(ledger.dropped.items())),
-        ("pending", ledger.pending),
-    ]
-    return [(name, str(number)) for name, number in counts if number] + [("targeted", str(ledger.targeted))]
+async def _settled(center: Center, app: str, message_id: str, within: float) -> MessageStatus:
+    """Where a push stands when nothing of it is pending any more, with a bar until then."""
+    remark(message_id)
+    with progress("settled") as told, suppress(TimeoutError):
+        async for status in center.follow(app, message_id, within=within):
+            told(status.ledger.targeted - status.ledger.pending, status.ledger.targeted)
+    last = await center.message(app, message_id)
+    if last.ledger.pending or last.status == "scheduled":
+        raise StillPending(
+            f"{message_id}: {last.ledger.pending} of {last.ledger.targeted} devices are still pending "
+            f"after {within:g} s"
+        )
+    return last
 
 
-def _content(payload: str | None, file: Path | None, *, is_base64: bool) -> object:
+def time_of(text: str) -> datetime:
+    """A date and a time, with an offset or without."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no date and time") from None
+
+
+def content_of(payload: str | None, file: Path | None, *, is_base64: bool) -> object:
+    """What is to be sent: a text, bytes, or JSON as it is written."""
     if (payload is None) == (file is None):
         raise UsageError("give the payload, or --file, and not both")
     if file is not None:

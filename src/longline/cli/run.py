@@ -6,7 +6,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from longline.agent.systemd import role_unit
-from longline.cli.flags import Config, Data, UsageError, load_settings, split_overrides, unit_flags
+from longline.cli.flags import Config, Data, load_settings, split_overrides, unit_flags
+from longline.cli.usage import UsageError
 from longline.node.cluster import member
 from longline.node.loop import loop_factory
 from longline.node.process import ROLES

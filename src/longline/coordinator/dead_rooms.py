@@ -4,7 +4,8 @@ Rooms join before they open a queue and shut the queue before they leave, so a q
 belongs to a node that died, or that the others take for dead. A node's name is never used again, which
 makes every step final and safe to repeat. When to take one for dead, `judgement` says. First the node is
 fenced, so that it can bind no device any more even if it is alive after all; then its devices begin to
-linger, which gives them time to come back elsewhere without having been away.
+linger, which gives them time to come back elsewhere without having been away; so do their MQTT sessions,
+before whose end by this no will of theirs is due.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from longline.keeper.port import Keeper
 from longline.model.times import wall_clock
 from longline.register.port import Register
 from longline.saver.port.routing import RoutingStore
+from longline.saver.port.sessions import SessionStore
 from longline.telemetry.faults import Faults
 
 BATCH = 1000
@@ -35,6 +37,7 @@ class DeadRooms:
         self,
         register: Register,
         routing: RoutingStore,
+        sessions: SessionStore,
         bus: Bus,
         keeper: Keeper,
         faults: Faults,
@@ -48,6 +51,7 @@ class DeadRooms:
         self._monotonic = monotonic
         self._register = register
         self._routing = routing
+        self._sessions = sessions
         self._bus = bus
         self._keeper = keeper
         self._faults = faults
@@ -73,6 +77,10 @@ class DeadRooms:
         while found := await self._register.release(node, wall_clock(), self.grace, BATCH):
             released += found
             await asyncio.sleep(0)
+        abandoned = 0
+        while found := await self._sessions.abandon(node, wall_clock(), self.grace, BATCH):
+            abandoned += found
+            await asyncio.sleep(0)
         finished: set[tuple[int, str]] = set()
         while unfinished := set(await self._routing.unfinished(node, BATCH)) - finished:
             await contained(
@@ -85,7 +93,7 @@ class DeadRooms:
         await self._bus.shut(node)
         self.judgement.resume(self._monotonic())
         self.cleaned_up += 1
-        log.warning("node_cleaned_up", died=node, devices=released)
+        log.warning("node_cleaned_up", died=node, devices=released, sessions=abandoned)
 
     async def _finish(self, node: str, broadcasts: Sequence[tuple[int, str]]) -> None:
         for app, message_id in broadcasts:

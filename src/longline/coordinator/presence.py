@@ -85,6 +85,17 @@ class PresenceDuty:
         await self._events.append([_event(transition) for transition in transitions])
 
 
+class DeviceChangeDuty:
+    """`round` carries on what became of devices themselves, to the event queues and in them."""
+
+    def __init__(self, events: EventStore) -> None:
+        self._events = events
+
+    async def round(self) -> bool:
+        """True when there may be more."""
+        return await self._events.carry(BATCH) > 0
+
+
 def _event(transition: Transition) -> Event:
     data = Presence(transition.state, transition.epoch, transition.sequence, transition.node)
     return Event(

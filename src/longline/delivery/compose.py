@@ -1,34 +1,42 @@
 """From a draft to a message: its id, its times, and everything that may be wrong with it."""
 
-from longline.delivery.audience import checked
+from longline.delivery.audience import AudienceBounds, checked, settled
 from longline.delivery.draft import Draft
 from longline.delivery.ids import MessageIds
-from longline.errors import NotSupported, PayloadEmpty, PayloadTooLarge, ValidationFailed
+from longline.errors import PayloadEmpty, PayloadTooLarge, ReplyInvalid, ValidationFailed
 from longline.model.apps import App
+from longline.model.audience import Devices, group_of
+from longline.model.groups import check_group_name
 from longline.model.messages import (
     MAX_COLLAPSE_KEY,
+    MAX_LABEL,
     MAX_PAYLOAD,
     MAX_SPREAD,
     MAX_TTL,
     PRIORITIES,
     Envelope,
     Message,
+    Said,
 )
+
+_BOUNDS = AudienceBounds()
 
 
 class Composer:
     """Makes messages.
 
-    `default_ttl` in seconds; `online_grace`: seconds that a message for who is connected lasts.
+    `default_ttl` in seconds; `online_grace`: seconds that a message for who is connected lasts; `bounds` of
+    audiences.
     """
 
-    def __init__(self, *, default_ttl: int, online_grace: float) -> None:
+    def __init__(self, *, default_ttl: int, online_grace: float, bounds: AudienceBounds = _BOUNDS) -> None:
         self._default_ttl = default_ttl
         self._online_grace = int(online_grace * 1000)
+        self._bounds = bounds
         self._ids = MessageIds()
 
-    def compose(self, app: App, draft: Draft, now: int) -> Envelope:
-        """The message, accepted at `now` (ms).
+    def compose(self, app: App, draft: Draft, now: int, called: Devices | None = None) -> Envelope:
+        """The message, accepted at `now` (ms); `called`: who the aliases are that it is for.
 
         Raises what is wrong with the draft, naming fields as the API does.
         """
@@ -46,10 +54,18 @@ class Composer:
                 "the message is over before it is spread",
                 details=[("options.spread_over", "at most the ttl")],
             )
-        audience = checked(draft.audience)
-        life = self._online_grace + draft.spread_over * 1000 if online_only else ttl * 1000
+        reply = draft.reply
+        if reply is not None and reply.app != app.number:
+            raise ReplyInvalid
+        audience = settled(checked(draft.audience, self._bounds), called)
+        group = group_of(audience)
+        if group is not None:
+            _check_group(group, draft)
+        life = ttl * 1000
+        if online_only and not draft.call:
+            life = self._online_grace + draft.spread_over * 1000
         message = Message(
-            id=self._ids.make(now),
+            id=self._ids.make(now) if draft.id is None else draft.id,
             app=app.app,
             payload=draft.payload,
             content_type=draft.content_type,
@@ -60,23 +76,43 @@ class Composer:
             collapse_key=draft.collapse_key,
             online_only=online_only,
             spread_over=draft.spread_over,
+            call=draft.call,
+            topic=None if reply is None else reply.topic,
+            correlation=None if reply is None else reply.correlation,
+            said=None if group is None else Said(group, 0, draft.sender),
         )
-        return Envelope(message, audience)
+        return Envelope(message, audience, draft.label)
 
 
 def _check_options(draft: Draft) -> None:
     if not 0 <= draft.qos <= 2:
-        raise ValidationFailed("there is no such QoS", details=[("options.qos", "0 or 1")])
-    if draft.qos == 2:
-        raise NotSupported("this version does not push with QoS 2", details=[("options.qos", "0 or 1")])
+        raise ValidationFailed("there is no such QoS", details=[("options.qos", "0, 1 or 2")])
     if draft.ttl is not None and not 0 <= draft.ttl <= MAX_TTL:
         raise _not_allowed("ttl", f"from 0 to {MAX_TTL} seconds")
     if draft.priority not in PRIORITIES:
         raise _not_allowed("priority", " or ".join(PRIORITIES))
     if draft.collapse_key is not None and not 0 < len(draft.collapse_key) <= MAX_COLLAPSE_KEY:
         raise _not_allowed("collapse_key", f"1 to {MAX_COLLAPSE_KEY} characters")
+    if draft.label is not None and not 0 < len(draft.label) <= MAX_LABEL:
+        raise _not_allowed("label", f"1 to {MAX_LABEL} characters")
     if not 0 <= draft.spread_over <= MAX_SPREAD:
         raise _not_allowed("spread_over", f"from 0 to {MAX_SPREAD} seconds")
+
+
+def _check_group(group: str, draft: Draft) -> None:
+    """What is said in a group comes to all members in one sequence: nothing overtakes, waits, or goes."""
+    check_group_name(group, "audience.group")
+    wrong = [
+        (f"options.{option}", "not to a group, whose messages keep their sequence")
+        for option, given in (
+            ("priority", draft.priority != PRIORITIES[0]),
+            ("collapse_key", draft.collapse_key is not None),
+            ("spread_over", draft.spread_over > 0),
+        )
+        if given
+    ]
+    if wrong:
+        raise ValidationFailed("an option is not for messages to groups", details=wrong)
 
 
 def _not_allowed(option: str, rule: str) -> ValidationFailed:

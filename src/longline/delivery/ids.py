@@ -3,6 +3,7 @@
 import random
 import secrets
 
+_LATEST = (1 << 48) - 1  # ms: year 10889
 _RANDOM_BITS = 74  # rand_a and rand_b together
 _MAX_STEP_BITS = 32
 _LOW = (1 << 62) - 1
@@ -35,5 +36,14 @@ class MessageIds:
             self._last += 1 + self._steps.getrandbits(_MAX_STEP_BITS)
         # 48 bits of time, version 7, 12 random bits, variant 0b10, 62 random bits.
         value = self._millisecond << 80 | _MARKS | self._last >> 62 << 64 | self._last & _LOW
-        digits = f"{value:032x}"
-        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+        return _text(value)
+
+
+def least_id(at: int) -> str:
+    """What is before all ids that were made at that time (ms) and later, and behind all others."""
+    return _text(min(max(at, 0), _LATEST) << 80)
+
+
+def _text(value: int) -> str:
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

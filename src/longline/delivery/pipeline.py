@@ -11,18 +11,22 @@ own where the request has one.
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from longline.bus.port import Bus
+from longline.delivery.audience import AudienceBounds, called
 from longline.delivery.circuit import Circuit
 from longline.delivery.compose import Composer
 from longline.delivery.counters import DeliveryCounters
 from longline.delivery.draft import Draft
+from longline.delivery.limits import LimitsOfApps
+from longline.delivery.rates import MessageRates, Quota
 from longline.delivery.routing import route
-from longline.delivery.slices import lanes, sliced
+from longline.delivery.slices import copies, lanes, sliced
 from longline.errors import (
     AppNotFound,
+    GroupNotFound,
     IdempotencyInFlight,
     IdempotencyMismatch,
     LonglineError,
@@ -30,7 +34,10 @@ from longline.errors import (
     StoreError,
 )
 from longline.model.apps import App
+from longline.model.audience import Devices
 from longline.model.messages import Envelope
+from longline.saver.port.audiences import AudienceStore
+from longline.saver.port.devices import DeviceStore
 from longline.saver.port.inboxes import InboxStore
 from longline.saver.port.messages import (
     Accepted,
@@ -42,8 +49,15 @@ from longline.saver.port.messages import (
 )
 from longline.saver.port.routing import RoutingStore
 
+# Who the aliases of a draft are, as long as nobody has looked.
+NOBODY = Devices(())
+_BOUNDS = AudienceBounds()
+UNLIMITED = LimitsOfApps()
+
 # What one message of several may be.
-_REFUSALS: dict[str, type[LonglineError]] = {NoTarget.code: NoTarget, StoreError.code: StoreError}
+_REFUSALS: dict[str, type[LonglineError]] = {
+    error.code: error for error in (NoTarget, GroupNotFound, StoreError)
+}
 
 
 class Sent(NamedTuple):
@@ -78,14 +92,18 @@ class Pipeline:
 
     `circuit` guards the store; in `turns`, whatever writes much for an app takes turns with others'.
 
+    `rates`: how many messages apps may have taken in, without a limit unless it is given.
+
     `default_ttl` in seconds; `online_grace`: seconds that a message for who is connected lasts;
-    `idempotency_ttl`: seconds that a key is remembered.
+    `idempotency_ttl`: seconds that a key is remembered; `bounds` of audiences.
     """
 
     def __init__(
         self,
         *,
         messages: MessageStore,
+        audiences: AudienceStore,
+        devices: DeviceStore,
         routing: RoutingStore,
         inboxes: InboxStore,
         bus: Bus,
@@ -93,19 +111,31 @@ class Pipeline:
         default_ttl: int,
         online_grace: float,
         idempotency_ttl: int,
+        bounds: AudienceBounds = _BOUNDS,
+        limits: LimitsOfApps = UNLIMITED,
+        rates: MessageRates | None = None,
     ) -> None:
         self.circuit = Circuit(counters)
         self._messages = messages
+        self._audiences = audiences
+        self._devices = devices
+        self._bounds = bounds
         self._routing = routing
         self._inboxes = inboxes
         self._bus = bus
         self._counters = counters
-        self._composer = Composer(default_ttl=default_ttl, online_grace=online_grace)
+        self._composer = Composer(default_ttl=default_ttl, online_grace=online_grace, bounds=bounds)
         self._idempotency_ttl = idempotency_ttl * 1000
+        self._limits = limits
+        self._rates = rates
         # Both are bounded by the front doors: no more than the requests that they admit at once.
         self._sends: set[asyncio.Task[Sent]] = set()
         self.turns = lanes()
         self._in_flight: set[tuple[int, str]] = set()
+
+    def check(self, app: App, draft: Draft, now: int) -> str:
+        """Raises what is wrong with a draft, as far as that is known before its time; an id for it."""
+        return self._composer.compose(app, draft, now, NOBODY).message.id
 
     async def close(self) -> None:
         """Waits for the sends under way."""
@@ -124,15 +154,16 @@ class Pipeline:
 
         In the place of a draft there may be what was wrong with it before it became one. `key` is the
         request's idempotency key, `digest` what the request must be when the key comes again; `now` in ms.
-        Raises `AppNotFound`, `IdempotencyInFlight`, `IdempotencyMismatch`, and what the store raises, while
-        nothing is stored. A large request goes in pieces: if one of them fails when others are stored, its
-        messages and those behind it have that error for their result, and a repetition with the same
-        key stores just them. It waits until the messages are in the nodes' queues, so that senders feel
-        a full queue.
+        Raises `AppNotFound`, `IdempotencyInFlight`, `IdempotencyMismatch`, `MessageRateExceeded`, and what
+        the store raises, while nothing is stored. A large request goes in pieces: if one of them fails when
+        others are stored, its messages and those behind it have that error for their result, and a
+        repetition with the same key stores just them. It waits until the messages are in the nodes' queues,
+        so that senders feel a full queue.
         """
         flight = None if key is None else (app.number, key)
         if flight in self._in_flight:
             raise IdempotencyInFlight(retry_after=1.0)
+        self._count(app, drafts)
         work = self._send(_Request(app, now, key, digest), drafts)
         send = asyncio.create_task(work, name="delivery.send")
         self._sends.add(send)
@@ -152,7 +183,29 @@ class Pipeline:
         send.add_done_callback(done)
         return await asyncio.shield(send)
 
+    def quota(self, app: App) -> Quota | None:
+        """How many messages an app may send; None where it has no limit."""
+        return None if self._rates is None else self._rates.quota(app)
+
+    def _count(self, app: App, drafts: Sequence[Draft | LonglineError]) -> None:
+        """Here, before anything is looked up for them: to refuse a request must cost nothing."""
+        if self._rates is not None:
+            self._rates.take(app, copies(drafts))
+
     async def _send(self, request: _Request, drafts: Sequence[Draft | LonglineError]) -> Sent:
+        if self._rates is None:
+            return await self._send_pieces(request, drafts)
+        counted = copies(drafts)
+        try:
+            sent = await self._send_pieces(request, drafts)
+        except LonglineError:  # nothing is stored: it will come again
+            self._rates.give_back(request.app, counted)
+            raise
+        if sent.replayed:
+            self._rates.give_back(request.app, counted)
+        return sent
+
+    async def _send_pieces(self, request: _Request, drafts: Sequence[Draft | LonglineError]) -> Sent:
         pieces = list(sliced(drafts))
         if len(pieces) == 1:
             return await self._send_piece(request, drafts, pieces[0][2])
@@ -175,10 +228,10 @@ class Pipeline:
         self, request: _Request, drafts: Sequence[Draft | LonglineError], units: int
     ) -> Sent:
         async with self.turns.turn(request.app.number, units):
-            envelopes, wrong = self._composed(request, drafts)
+            found = await called(drafts, request.app, self._audiences, self._devices, self._bounds)
+            envelopes, wrong = self._composed(request, drafts, found)
             if not envelopes:
                 return Sent(list(wrong.values()), False)
-            # Quotas belong here: all is known of the request, and nothing of it has been stored.
             submission = Submission(
                 request.app.number,
                 tuple(envelopes),
@@ -186,6 +239,8 @@ class Pipeline:
                 request.key,
                 request.digest,
                 self._idempotency_ttl,
+                self._limits.inbox(request.app),
+                self._limits.retention(request.app),
             )
             outcome = await self._store(submission)
         # Whatever cannot be routed is stored all the same, and that is what the sender is told.
@@ -201,17 +256,24 @@ class Pipeline:
         return Sent(results, outcome.replayed)
 
     def _composed(
-        self, request: _Request, drafts: Sequence[Draft | LonglineError]
+        self,
+        request: _Request,
+        drafts: Sequence[Draft | LonglineError],
+        found: Mapping[int, Devices | LonglineError],
     ) -> tuple[list[Envelope], dict[int, LonglineError]]:
-        """What is in order, and what is wrong, by place."""
+        """What is in order, and what is wrong, by place; `found`: who the aliases of drafts are."""
         envelopes: list[Envelope] = []
         wrong: dict[int, LonglineError] = {}
         for place, draft in enumerate(drafts):
             if isinstance(draft, LonglineError):
                 wrong[place] = draft
                 continue
+            devices = found.get(place)
+            if isinstance(devices, LonglineError):
+                wrong[place] = devices
+                continue
             try:
-                envelopes.append(self._composer.compose(request.app, draft, request.now))
+                envelopes.append(self._composer.compose(request.app, draft, request.now, devices))
             except LonglineError as error:
                 wrong[place] = error
         return envelopes, wrong

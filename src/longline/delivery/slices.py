@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from longline.delivery.draft import Draft
 from longline.errors import LonglineError
 from longline.flow.turns import Lanes, Turns
-from longline.model.audience import way_of
+from longline.model.audience import Aliases, Devices, Wanted
 
 SLICE = 4500  # units in one piece, unless a single message is more; so many of large pieces are in the store
 LARGE = 250  # units of a piece that is large: a message to everyone or to a hundred devices is not
 SMALL_AT_ONCE = 1000  # units of small pieces that are in the store beside a large one: 125 single pushes
 MESSAGE = 7  # units of a message, besides its deliveries
+ALIAS = 10  # units of an alias: most are one device's, and some that of many
 EXPRESSION = 100  # units of a message whose audience the store finds: sets are read and written for it
 BYTES = 4096  # of payload that are worth one unit
 
@@ -24,9 +25,30 @@ def cost(draft: Draft | LonglineError) -> int:
     """The units of a draft; nothing for one that is wrong."""
     if isinstance(draft, LonglineError):
         return 0
-    names, expression = way_of(draft.audience)
-    deliveries = len(names) if expression is None else EXPRESSION
-    return MESSAGE + deliveries + len(draft.payload) // BYTES
+    return MESSAGE + _deliveries(draft.audience) + len(draft.payload) // BYTES
+
+
+def copies(drafts: Sequence[Draft | LonglineError]) -> int:
+    """As how many messages these count: one to devices or aliases for each of them."""
+    return sum(0 if isinstance(draft, LonglineError) else _names(draft.audience) for draft in drafts)
+
+
+def _names(wanted: Wanted) -> int:
+    match wanted:
+        case Devices(names) | Aliases(names):
+            return len(names)
+        case _:
+            return 1
+
+
+def _deliveries(wanted: Wanted) -> int:
+    match wanted:
+        case Devices(names):
+            return len(names)
+        case Aliases(aliases):
+            return ALIAS * len(aliases)
+        case _:
+            return EXPRESSION
 
 
 def lanes() -> Lanes[int]:

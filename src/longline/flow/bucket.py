@@ -1,4 +1,4 @@
-"""A rate that somebody may have."""
+"""Rates that somebody may have."""
 
 
 class Bucket:
@@ -18,3 +18,19 @@ class Bucket:
             return False
         self.level -= 1.0
         return True
+
+
+class OwingBucket:
+    """A token bucket that holds one second's worth; less than nothing where more was taken, which is owed."""
+
+    __slots__ = ("level", "seen")
+
+    def __init__(self, rate: float, now: float) -> None:
+        self.level = rate
+        self.seen = now
+
+    def refill(self, rate: float, now: float) -> float:
+        """What it has by now (s, rising), filled at `rate` a second."""
+        self.level = min(rate, self.level + (now - self.seen) * rate)
+        self.seen = now
+        return self.level

@@ -49,7 +49,7 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Broadcast(msgspec.Struct, frozen=True):
-    """What is to be routed of a message to everyone.
+    """What is to be routed of a message to everyone, or to whom else an expression describes.
 
     An engine may keep the log in parts, each with positions of its own; a device stays in one part. Of `n`
     parts, the device with ordinal `o` is in `parts[o % n]`, whose `audience`, a serialized roaring bitmap,
@@ -94,12 +94,33 @@ class AppChanged(msgspec.Struct, frozen=True):
     generation: int = 0
 
 
-class Forward(msgspec.Struct, frozen=True):
+class ForGroups(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which groups of shared subscriptions a room is to serve with a message.
+
+    `groups`: by the filters that members subscribe to, `$share/{name}/{filter}`; of each, one member gets it.
+    `tried`: rooms that had nobody who could take it. `only`: it is for groups alone, plain subscribers have
+    it. `unsure`: rooms of whose groups the sender does not know for certain, the receiver among them. Of a
+    group that is not in `served`, the first of these (by name) that has members serves it. `decides`: the
+    receiver chooses for all groups, of whatever room, as the room of a publisher does.
+    """
+
+    groups: tuple[str, ...] = ()
+    tried: tuple[str, ...] = ()
+    only: bool = False
+    unsure: tuple[str, ...] = ()
+    served: tuple[str, ...] = ()
+    decides: bool = False
+
+
+class Forward(msgspec.Struct, frozen=True, omit_defaults=True):
     """A message of plain publish/subscribe, for the subscribers on this node.
 
     `properties` are those that go on to subscribers, encoded as in an MQTT 5 PUBLISH (section 2.2.2) without
     their length; empty for none. `at` is when it was published (ms), for one that expires; 0 for others.
-    `id`: that under which it is retained; empty for one that is not.
+    `id`: that under which it is retained; empty for one that is not. `queued`: sessions that are kept have it
+    in their queues, where they get it with QoS 1 or 2. `expires_at` (ms) is for one whose expiry interval is
+    not among its properties; 0 for none. `share`: what of shared subscriptions. `sender`: the device whose
+    will it is, for subscriptions with no local; empty for any other.
     """
 
     app: int
@@ -109,6 +130,46 @@ class Forward(msgspec.Struct, frozen=True):
     properties: bytes = b""
     at: int = 0
     id: str = ""
+    queued: bool = False
+    expires_at: int = 0
+    share: ForGroups | None = None
+    sender: str = ""
+
+
+class Filled(msgspec.Struct, frozen=True):
+    """There is something in the queues of these devices' sessions: they are to be read.
+
+    It carries nothing: lost, late or doubled it does no harm.
+    """
+
+    app: int
+    devices: tuple[str, ...]
+
+
+class Desired(msgspec.Struct, frozen=True):
+    """Something else is desired of a device than before: its shadow is to be read.
+
+    It carries nothing: late or doubled it does no harm, and where it is lost the device hears it later.
+    """
+
+    app: int
+    device: str
+
+
+class Vouched(msgspec.Struct, frozen=True):
+    """An operator vouches for a device that has acknowledged nothing: it is sent pushes again.
+
+    The store knows; late or doubled it does no harm, and where it is lost the device's next connection is.
+    """
+
+    app: int
+    device: str
+
+
+class SessionsKept(msgspec.Struct, frozen=True):
+    """A session of the app that outlives its connection has a filter: publications go to the queues."""
+
+    app: int
 
 
 class Routes(msgspec.Struct, frozen=True):
@@ -116,7 +177,9 @@ class Routes(msgspec.Struct, frozen=True):
 
     A `whole` table replaces what was known of the node: it begins with this command, goes on with what the
     next ones add, and ends with one that says nothing. `wanted`: the node asks for the whole table of the one
-    that it sends this to.
+    that it sends this to. `shared`: groups of shared subscriptions, as (app, `$share/{name}/{filter}`, about
+    how many members there; 0 for none any more). In a whole table they follow all filters: who does not know
+    of them takes such a command for the end.
     """
 
     node: str
@@ -124,6 +187,7 @@ class Routes(msgspec.Struct, frozen=True):
     removed: tuple[tuple[int, str], ...] = ()
     whole: bool = False
     wanted: bool = False
+    shared: tuple[tuple[int, str, int], ...] = ()
 
 
 class Cancelled(msgspec.Struct, frozen=True):
@@ -143,4 +207,18 @@ class Resync(msgspec.Struct, frozen=True):
     """Commands were lost: read again what is pending for every connected device."""
 
 
-Command = Unicast | Broadcast | Close | AppChanged | Forward | Routes | Cancelled | Looked | Resync
+Command = (
+    Unicast
+    | Broadcast
+    | Close
+    | AppChanged
+    | Forward
+    | Filled
+    | Desired
+    | Vouched
+    | SessionsKept
+    | Routes
+    | Cancelled
+    | Looked
+    | Resync
+)

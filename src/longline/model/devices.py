@@ -62,6 +62,36 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
 
 
+class Came(msgspec.Struct, frozen=True, gc=False):
+    """How a client came: from which address, by which protocol, and what it says that it is ("" for
+    unknown)."""
+
+    address: str
+    protocol: str
+    client: str = ""
+    version: str = ""
+
+
+class Visit(msgspec.Struct, frozen=True):
+    """When a device was last there (ms, 0: never as far as is known): when it came, and when it was last
+    gone.
+
+    `came`: how it came then. `session`: its MQTT session is kept; `ends_at`: until when, in ms, 0 while it is
+    connected, or for ever.
+    """
+
+    came_at: int = 0
+    left_at: int = 0
+    came: Came | None = None
+    session: bool = False
+    ends_at: int = 0
+
+    @property
+    def last(self) -> int:
+        """The later of the two."""
+        return max(self.came_at, self.left_at)
+
+
 class Binding(msgspec.Struct, frozen=True):
     """Where a device is connected. `epoch` rises with every bind of the device; `since` in ms."""
 

@@ -12,6 +12,7 @@ class Filter(msgspec.Struct, frozen=True, gc=False):
     """One subscription of a session, with its options (MQTT 5.0, section 3.8.3.1).
 
     `identifier` is 0 for none. Retain handling says what happens at the subscription, and is not kept.
+    `shared`: it is that of a group, `$share/{name}/{filter}` (section 4.8.2), and no filter like others.
     """
 
     filter: str
@@ -19,6 +20,7 @@ class Filter(msgspec.Struct, frozen=True, gc=False):
     no_local: bool = False
     as_published: bool = False
     identifier: int = 0
+    shared: bool = False
 
 
 class Publication(msgspec.Struct, frozen=True, gc=False):

@@ -21,7 +21,9 @@ class Use(Enum):
 
     REFUSED = "refused"
     GRANTED = "granted"  # and nothing comes of it: a device gets what is its own there without asking
-    PLAIN = "plain"  # as for any topic of an app with publish/subscribe: not the platform's yet
+    HANDED = "handed over"  # to who deals with this kind of topic: `room/platform/`
+    SHARED = "shared"  # with its group: one of them gets each message
+    ATTACHED = "attached"  # as its rest says, in the app that is attached; refused where none is
 
 
 class Topic(NamedTuple):
@@ -37,31 +39,54 @@ class Topic(NamedTuple):
         """Its first level."""
         return self.form.partition("/")[0]
 
+    @property
+    def exact(self) -> bool:
+        """Whether nothing in it varies."""
+        return "{" not in self.form and not self.form.endswith("…")
+
+
+def prefix_of(app: str) -> str:
+    """How the topics of an app begin that is attached to another one's connection."""
+    return f"@{app}/"
+
 
 PUSH_PREFIX: Final = "push/"  # + the message's id
+REPLY_PREFIX: Final = "reply/"  # + the message's id
+SHADOW_DESIRED: Final = "shadow/desired"
+SHADOW_REPORTED: Final = "shadow/reported"
+UP_PREFIX: Final = "up/"  # + what a device calls it
+EVENT_PREFIX: Final = "event/"  # + the message's id, and what became of it
+GROUP_PREFIX: Final = "group/"  # + the group's name
 LINK_PREFIX: Final = "$link/"  # what server and SDK have to say to each other, not to the application
+GAP_TOPIC: Final = LINK_PREFIX + "gap"  # what the device has missed
+ATTACH_TOPIC: Final = LINK_PREFIX + "attach"  # another app is to share the connection
+DETACH_TOPIC: Final = LINK_PREFIX + "detach"  # and not any more
+ANSWER_TOPIC: Final = LINK_PREFIX + "reply"  # what became of either, and what ended without being asked for
+ATTACHED_MARK: Final = "@"  # how the topics of attached apps begin, before the app
 
 TOPICS: Final = (
     Topic("push/{message_id}", Direction.TO_DEVICE, Use.REFUSED, Use.GRANTED),
-    Topic("up/…", Direction.FROM_DEVICE, Use.REFUSED, Use.REFUSED),
-    Topic("group/{group}", Direction.BOTH, Use.REFUSED, Use.REFUSED),
-    Topic("reply/{message_id}", Direction.FROM_DEVICE, Use.PLAIN, Use.PLAIN),
-    Topic("shadow/desired", Direction.TO_DEVICE, Use.PLAIN, Use.PLAIN),
-    Topic("shadow/reported", Direction.FROM_DEVICE, Use.PLAIN, Use.PLAIN),
-    Topic("event/{message_id}/{name}", Direction.FROM_DEVICE, Use.REFUSED, Use.REFUSED),
+    Topic("up/…", Direction.FROM_DEVICE, Use.HANDED, Use.REFUSED),
+    Topic(f"{GROUP_PREFIX}{{group}}", Direction.BOTH, Use.HANDED, Use.GRANTED),
+    Topic("reply/{message_id}", Direction.FROM_DEVICE, Use.HANDED, Use.REFUSED),
+    Topic(SHADOW_DESIRED, Direction.TO_DEVICE, Use.REFUSED, Use.GRANTED),
+    Topic(SHADOW_REPORTED, Direction.FROM_DEVICE, Use.HANDED, Use.GRANTED),
+    Topic("event/{message_id}/{name}", Direction.FROM_DEVICE, Use.HANDED, Use.REFUSED),
     Topic("$link/gap", Direction.TO_DEVICE, Use.REFUSED, Use.REFUSED),
     Topic("$link/moved", Direction.TO_DEVICE, Use.REFUSED, Use.REFUSED),
-    Topic("$link/attach", Direction.FROM_DEVICE, Use.REFUSED, Use.REFUSED),
-    Topic("$link/detach", Direction.FROM_DEVICE, Use.REFUSED, Use.REFUSED),
-    Topic("$link/reply", Direction.TO_DEVICE, Use.REFUSED, Use.REFUSED),
-    Topic("$share/{name}/…", Direction.BOTH, Use.REFUSED, Use.REFUSED),
-    Topic("@{app}/…", Direction.BOTH, Use.PLAIN, Use.PLAIN),
+    Topic(ATTACH_TOPIC, Direction.FROM_DEVICE, Use.HANDED, Use.REFUSED),
+    Topic(DETACH_TOPIC, Direction.FROM_DEVICE, Use.HANDED, Use.REFUSED),
+    Topic(ANSWER_TOPIC, Direction.TO_DEVICE, Use.REFUSED, Use.REFUSED),
+    Topic("$share/{name}/…", Direction.TO_DEVICE, Use.REFUSED, Use.SHARED),
+    Topic("@{app}/…", Direction.BOTH, Use.ATTACHED, Use.ATTACHED),
 )
 
-# First levels that are the platform's and do not say so by a `$`: all of them, and those of no use to who
-# subscribes.
+# First levels that are the platform's and do not say so by a `$` or `@`: all of them, and those of no use to
+# who subscribes.
 RESERVED: Final = frozenset(
-    topic.root for topic in TOPICS if topic.publish is Use.REFUSED and not topic.root.startswith("$")
+    topic.root
+    for topic in TOPICS
+    if topic.publish in (Use.REFUSED, Use.HANDED) and not topic.root.startswith("$")
 )
 UNSUBSCRIBABLE: Final = frozenset(
     topic.root for topic in TOPICS if topic.subscribe is Use.REFUSED and not topic.root.startswith("$")

@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 PACKET_TOO_LARGE: Final = 0x95
+_KNOWN: Final = (MQTT_3_1, MQTT_3_1_1, MQTT_5_0)  # levels that we speak
 
 
 @final
@@ -142,21 +143,34 @@ class Decoder:
                 self._wanted = 2
                 break
             length = data[pos + 1]
+            padded = False
             if length >= 0x80:
                 length, body = _long_length(data, pos + 1)
                 if body == 0:  # the length itself is not there yet
                     self._wanted = size - pos + 1
                     break
+                padded = data[body - 1] == 0
             end = body + length
             if end - pos > self.max_packet_size:
+                if self.version == 0:
+                    self._look_ahead(Reader(data, body, min(end, size)))
                 raise Violation(PACKET_TOO_LARGE, "the packet is larger than allowed")
             if end > size:
                 self._wanted = end - pos
                 break
+            packet: Packet
             if first >> 4 == PUBLISH:
-                packets.append(read_publish(first, data, body, end, self.version, self.from_client))
+                packet = read_publish(first, data, body, end, self.version, self.from_client)
+            elif first >> 4 == CONNECT:
+                connect = self._read_connect(Reader(data, body, end))
+                connect.size = end - pos
+                packet = connect
             else:
-                packets.append(self._read_other(first >> 4, Reader(data, body, end)))
+                packet = read_body(first >> 4, Reader(data, body, end), self.version, self.from_client)
+            if padded and self.version == MQTT_5_0:
+                # [MQTT-1.5.5-1]. 3.1.1 has no such rule, and small devices write lengths of a fixed size.
+                raise malformed("the remaining length is longer than it need be")
+            packets.append(packet)
             pos = end
         return pos
 
@@ -179,10 +193,14 @@ class Decoder:
         if self.version == 0:
             raise protocol_error("the first packet is not CONNECT")  # [MQTT-3.1.0-1]
 
-    def _read_other(self, kind: int, reader: Reader) -> Packet:
-        if kind == CONNECT:
-            return self._read_connect(reader)
-        return read_body(kind, reader, self.version, self.from_client)
+    def _look_ahead(self, reader: Reader) -> None:
+        """The version of a CONNECT that is not read, where it can be seen: its answer takes that form."""
+        try:
+            level = read_protocol_level(reader)
+        except Violation:
+            return
+        if level in _KNOWN:
+            self.version = level
 
     def _read_connect(self, reader: Reader) -> Connect:
         if not self.from_client:
@@ -193,7 +211,7 @@ class Decoder:
         # Set before anything can go wrong: the answer to a bad CONNECT has the form of its version, and the
         # answer to a version that we do not speak the one that all understand, [MQTT-3.1.2-2]. Bridges ask
         # by such a level (0x84) whether we know them as bridges, and ask again as others do when we say no.
-        known = level in (MQTT_3_1, MQTT_3_1_1, MQTT_5_0)
+        known = level in _KNOWN
         self.version = level if known else MQTT_3_1_1
         if not known:
             raise Violation(UNSUPPORTED_PROTOCOL_VERSION, "no protocol of this name has this level")
@@ -210,8 +228,6 @@ def _long_length(data: bytes, pos: int) -> tuple[int, int]:
         pos += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            if byte == 0:
-                raise malformed("the remaining length is longer than it need be")  # [MQTT-1.5.5-1]
             return value, pos
         shift += 7
         if shift == 28:

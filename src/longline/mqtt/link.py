@@ -204,6 +204,7 @@ class Link:
         "authenticating",
         "last_heard",
         "left",
+        "more",
         "phase",
         "role",
     )
@@ -220,6 +221,7 @@ class Link:
         self.authenticating = False  # whether CONNECT named an authentication method
         self.last_heard = now
         self.left = False  # the peer has said its last word
+        self.more = False  # further packets may have arrived: `resume` reads on
         self.phase = _FRESH
         self._enter(_FRESH)
 
@@ -258,26 +260,34 @@ class Link:
 
     # --- arriving ---------------------------------------------------------------------------------------
 
-    def feed(self, data: bytes, now: float) -> list[Packet]:
-        """Take bytes from the peer; returns the packets they complete.
+    def feed(self, data: bytes, now: float, ahead: int = -1) -> list[Packet]:
+        """Take bytes from the peer; returns the packets they complete, `ahead` at most if that is not -1.
+
+        What is decoded takes a hundred times as much as the smallest packets do: who deals with them one by
+        one asks for as many as are soon dealt with, and for `more` then.
 
         When these are dealt with, look at `fault`: `close` answers it.
         """
-        packets = self._receive(data)
+        packets = self._receive(data, ahead)
         if packets or self.role is _CLIENT:
             self.last_heard = now
         return packets
 
-    def resume(self) -> list[Packet]:
-        """The packets that a client sent behind its CONNECT; to be asked for after CONNACK was sent."""
-        return self._receive(b"")
+    def resume(self, ahead: int = -1) -> list[Packet]:
+        """The packets that a client sent behind its CONNECT; to be asked for after CONNACK was sent.
 
-    def _receive(self, data: bytes) -> list[Packet]:
+        And those for which there was `more` to be read.
+        """
+        return self._receive(b"", ahead)
+
+    def _receive(self, data: bytes, ahead: int) -> list[Packet]:
+        self.more = False
         if self.left or self.over:
             return []
         decoder = self._decoder
         at_most = self._at_most
-        packets = decoder.feed(data, at_most)
+        packets = decoder.feed(data, at_most if at_most >= 0 else ahead)
+        more = at_most < 0 and len(packets) == ahead and decoder.held > 0
         passed = 0
         for packet in packets:
             kind = packet.kind
@@ -297,7 +307,9 @@ class Link:
         if decoder.fault is not None:
             self._leave()
         elif at_most == 1 and self._at_most < 0:  # read CONNECT alone, and now know that we may read on
-            packets.extend(self._receive(b""))
+            packets.extend(self._receive(b"", ahead))
+        else:
+            self.more = more and not self.left
         return packets
 
     def _leave(self) -> None:
@@ -357,6 +369,12 @@ class Link:
     def no_good_bye(self, reason: int, message: str) -> None:
         """A DISCONNECT has arrived that is not to be taken for one: it is a fault of the peer's."""
         self._decoder.fault = fault_of(reason, message)
+
+    def accuse(self, fault: Fault) -> None:
+        """A packet that may arrive has turned out to be a fault of the peer's: it is its last."""
+        self.more = False
+        self._decoder.fault = fault
+        self._leave()
 
     def hung_up(self) -> None:
         """The peer sends nothing more, without having said so, and is told nothing more either."""

@@ -94,7 +94,8 @@ class Will(Value):
 class Connect(Packet):
     """A client's first packet, section 3.1.
 
-    `keep_alive` is in seconds, 0 for none. `clean_start` is what 3.1.1 calls Clean Session.
+    `keep_alive` is in seconds, 0 for none. `clean_start` is what 3.1.1 calls Clean Session. `size` is that of
+    the packet in bytes, where it was read.
     """
 
     __slots__ = (
@@ -103,6 +104,7 @@ class Connect(Packet):
         "keep_alive",
         "password",
         "properties",
+        "size",
         "username",
         "version",
         "will",
@@ -128,6 +130,7 @@ class Connect(Packet):
         self.password = password
         self.will = will
         self.properties = properties
+        self.size = 0
 
     def fields(self) -> dict[str, object]:
         return {

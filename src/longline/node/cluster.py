@@ -9,10 +9,17 @@ from longline.bus.redis import RedisBus
 from longline.keeper.port import Keeper
 from longline.keeper.redis import RedisKeeper
 from longline.keeper.zookeeper import ZooKeeper
-from longline.node.engines import Engines
+from longline.model.events import EventBounds
+from longline.model.statistics import KeepCounts
+from longline.model.trail import TrailBounds
+from longline.model.webhooks import DeadBounds
+from longline.node.engines import Engines, group_bounds
 from longline.node.process import Process
 from longline.register.redis import RedisRegister
 from longline.saver.kv.engine import RedisSaver
+from longline.saver.port.inboxes import InboxBounds
+from longline.saver.port.queues import QueueBounds
+from longline.saver.port.schedules import TimerBounds
 from longline.settings import Settings
 from longline.store.redis import Store
 from longline.telemetry.faults import Faults
@@ -35,15 +42,28 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
     over connections of its own: a server serves its connections in turn, so that it waits for none of the
     work that has piled up on the others, nor for the bound on that.
     """
-    store = await _open_store(settings, opened)
-    urgent = await _open_store(settings, opened)
+    store = await open_store(settings, opened)
+    urgent = await open_store(settings, opened)
     saver = await RedisSaver.open(
         store,
         urgent=urgent,
         ledger_retention_ms=settings.saver.ledger_retention * 1000,
-        event_limit=settings.saver.event_limit,
+        events=EventBounds(
+            settings.saver.event_limit, settings.saver.event_bytes, settings.saver.device_events
+        ),
+        queue=QueueBounds(
+            settings.sessions.queue_messages, settings.sessions.queue_bytes, settings.sessions.match_limit
+        ),
         retained_messages=settings.saver.retained_messages,
         retained_bytes=settings.saver.retained_bytes,
+        counts=KeepCounts(settings.saver.statistics_hours, settings.saver.statistics_days),
+        inbox=InboxBounds(settings.saver.inbox_messages, settings.saver.inbox_bytes),
+        dead=DeadBounds(settings.webhooks.dead_events, settings.webhooks.dead_bytes),
+        trail=TrailBounds(settings.saver.audit_entries, settings.saver.audit_retention * 1000),
+        groups=group_bounds(settings.groups),
+        timers=TimerBounds(
+            settings.saver.waiting_messages, settings.saver.schedules, settings.saver.schedule_bytes
+        ),
         cache_bytes=settings.saver.cache_bytes,
         faults=faults,
     )
@@ -84,11 +104,12 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
 
 async def open_keeper(settings: Settings, faults: Faults, opened: AsyncExitStack) -> Keeper:
     """The cluster's keeper alone, for who has no other business with it."""
-    store = await _open_store(settings, opened) if settings.keeper.engine == "redis" else None
+    store = await open_store(settings, opened) if settings.keeper.engine == "redis" else None
     return await _open_keeper(settings, store, faults, opened)
 
 
-async def _open_store(settings: Settings, opened: AsyncExitStack) -> Store:
+async def open_store(settings: Settings, opened: AsyncExitStack) -> Store:
+    """The cluster's store alone."""
     store = await Store.open(settings.store)
     opened.push_async_callback(store.close)
     return store

@@ -16,6 +16,16 @@ from longline.center.connection import HEAD_WITHIN
 from longline.center.counters import GAUGES, LABELS
 from longline.center.service import CenterService, Metrics
 from longline.coordinator.coordinator import Coordinator
+from longline.coordinator.webhook_counters import GAUGES as WEBHOOK_GAUGES
+from longline.coordinator.webhook_counters import LABELS as WEBHOOK_LABELS
+from longline.delivery.audience import AudienceBounds
+from longline.delivery.counters import DeliveryCounters
+from longline.delivery.headcounts import Headcounts, registered
+from longline.delivery.limits import LimitsOfApps
+from longline.delivery.pipeline import Pipeline
+from longline.delivery.plans import KEPT
+from longline.delivery.rates import MessageRates
+from longline.delivery.zones import in_zones
 from longline.dispatcher.api import DispatcherApi
 from longline.dispatcher.dispatcher import Dispatcher
 from longline.errors import AppExists
@@ -25,6 +35,7 @@ from longline.model.apps import App
 from longline.model.times import wall_clock
 from longline.node.addresses import advertised, bound, guessed
 from longline.node.admin_key import admin_key, make_data_dir, shared_key_hash
+from longline.node.default_limits import default_limits
 from longline.node.engines import Engines, OpenEngines
 from longline.node.figures import HELP, RISING
 from longline.node.files import Files
@@ -77,6 +88,7 @@ class Process:
         self._open_engines = open_engines
         self._alone = alone
         self._once = OncePerPeer(settings.telemetry.log_peers, settings.telemetry.log_repeat)
+        self._limits = LimitsOfApps(default_limits(settings))
         self._files = Files(settings.room.max_connections)
         self._pauses = GcPauses()
         self._probe = LoopProbe(settings.telemetry.loop_lag_interval)
@@ -197,6 +209,10 @@ class Process:
         below = AsyncExitStack()  # one part that ends, whatever it opens
         opened.push_async_callback(self._haste.end, "engines", below.aclose)
         engines = self._engines = await self._open_engines(settings, self.faults, below)
+        self._rates = MessageRates(engines.saver.rates, self._limits)
+        below.push_async_callback(self._rates.close)
+        devices = engines.saver.devices
+        self._devices = Headcounts(devices.count, registered(devices))
         self.membership = Membership(
             settings.node.name,
             engines.keeper,
@@ -248,6 +264,7 @@ class Process:
             self._own("node.isolation", self._isolation.run)
             self._collector.gauge("isolated", ISOLATED, self._isolation.state)
         await self._open_front(engines, opened)
+        self._collector.figures("limits", self._limits_figures)
         if settings.node.gc_freeze:
             quiet_gc()
         self._pauses.install()
@@ -265,19 +282,54 @@ class Process:
         )
 
     def _open_coordinator(self, engines: Engines) -> None:
+        center = self.settings.center
+        bounds = AudienceBounds(
+            center.max_audience_tests, center.max_audience_depth, center.max_alias_devices
+        )
+        # For as long as there may be nobody to lead.
+        pipeline = self._pipeline(engines, KEPT // 1000, in_zones(bounds))
         coordinator = Coordinator(
             self.settings.coordinator,
             lambda: self.name,
+            pipeline=pipeline,
+            bounds=bounds,
             saver=engines.saver,
             register=engines.register,
             bus=engines.bus,
             keeper=engines.keeper,
             faults=self.faults,
+            webhooks=self.settings.webhooks,
+            limits=self._limits,
         )
         self._coordinator = coordinator
         for duty in coordinator.duties:
             self._own(f"coordinator.{duty.name}", duty.run)
+        self._own("coordinator.webhook-calls", coordinator.webhooks.run)
         self._collector.figures("coordinator", coordinator.statistics)
+        self._collector.add(
+            "webhooks", coordinator.webhooks.counters, gauges=WEBHOOK_GAUGES, labels=WEBHOOK_LABELS
+        )
+
+    def _pipeline(
+        self, engines: Engines, idempotency_ttl: int, bounds: AudienceBounds | None = None
+    ) -> Pipeline:
+        """A way for messages that come neither by the API nor from a front door that has one."""
+        center, saver = self.settings.center, engines.saver
+        return Pipeline(
+            messages=saver.messages,
+            audiences=saver.audiences,
+            devices=saver.devices,
+            routing=saver.routing,
+            inboxes=saver.inboxes,
+            bus=engines.bus,
+            counters=DeliveryCounters(),
+            default_ttl=center.default_ttl,
+            online_grace=center.online_grace,
+            idempotency_ttl=idempotency_ttl,
+            bounds=bounds or AudienceBounds(),
+            limits=self._limits,
+            rates=self._rates,
+        )
 
     def _make_room(self, engines: Engines) -> Room:
         settings = self.settings.room
@@ -302,6 +354,13 @@ class Process:
             report=self._report,
             faults=self.faults,
             fenced=self.membership.fenced,
+            kept=self.settings.sessions,
+            shadows=self.settings.shadows,
+            parking=self.settings.parking,
+            pipeline=self._pipeline(engines, self.settings.center.idempotency_ttl),
+            authority=self.settings.authority,
+            limits=self._limits,
+            devices=self._devices,
             secure={}
             if self._room_tls is None
             else {"tls": self._room_tls.secure, "wss": self._room_tls.secure_web},
@@ -311,6 +370,8 @@ class Process:
         await self._open_anonymous_app(engines.saver)
         # A second for what it is to commit, and one to tell the store who is gone.
         opened.push_async_callback(self._haste.end, "room", lambda: self._stop_room(room), 2 * HASTE)
+        if self._room_tls is not None:
+            self._room_tls.paid_to(room.turn)
         await room.start()
         self._tasks += room.tasks
         room_metrics(self._collector, room)
@@ -343,12 +404,18 @@ class Process:
                 bus=engines.bus,
                 keeper=engines.keeper,
                 settings=settings.center,
+                authority=settings.authority,
                 admin_key_hash=await self._admin_key_hash(engines),
                 ready=self._stays,
                 obstacle=readiness.obstacle,
                 metrics=self._metrics,
                 refusals=self._once,
                 faults=self.faults,
+                shadows=settings.shadows,
+                webhooks=settings.webhooks,
+                limits=self._limits,
+                rates=self._rates,
+                devices=self._devices,
             )
             opened.push_async_callback(self._haste.end, "center", center.close)
             self._center = center
@@ -412,6 +479,20 @@ class Process:
             "Seconds until the certificate in use is not good any more.",
             lambda: certificates.seconds_left,
         )
+
+    def _limits_figures(self) -> dict[str, int]:
+        """What was refused, or held, because of apps' limits."""
+        room, center = self._room, self._center
+        figures = dict.fromkeys(("devices", "connections", "sessions", "requests", "deliveries"), 0)
+        figures["messages"] = self._rates.refused
+        figures["devices"] = self._devices.refused
+        if room is not None:
+            figures["connections"] += room.allowances.connections.refused
+            figures["sessions"] += room.allowances.sessions.refused
+            figures["deliveries"] += room.delivery_rates.held
+        if center is not None:
+            figures["requests"] += center.sharing.refused
+        return figures
 
     def _takes_traffic(self) -> bool:
         return not self._away()
@@ -483,8 +564,9 @@ class Process:
     def _apply(self, settings: Settings) -> None:
         """Goes by other settings from now on: those that can change at run time."""
         logs.set_level(settings.node.log_level)
+        self._limits.defaults = default_limits(settings)
         if self._room is not None:
-            self._room.configure(self._files.within(settings.room))
+            self._room.configure(self._files.within(settings.room), settings.sessions)
         if self._center is not None:
             self._center.reconfigure(settings.center)
         if self._dispatcher is not None:

@@ -6,8 +6,13 @@ from longline.telemetry.collector import NodeCollector
 
 def room_metrics(collector: NodeCollector, room: Room) -> None:
     """Exports a room's counters and the lengths of its queues."""
-    collector.add("room", room.counters, gauges=("connections", "headers_awaited", "sessions"))
-    collector.add("routes", room.routes.counters, gauges=("neighbours", "filters"))
+    gauges = (
+        *("attachments", "connections", "headers_awaited", "sessions", "clients_slowed", "clients_parked"),
+        *("shared_groups", "shared_members"),
+    )
+    collector.add("room", room.counters, gauges=gauges)
+    collector.add("authority", room.authority_counters, gauges=("waiting",))
+    collector.add("routes", room.routes.counters, gauges=("neighbours", "filters", "groups"))
     for name, doc, read in (
         ("room_connects_waiting", "CONNECTs whose answer waits for a store.", room.admission.waiting),
         (
@@ -24,6 +29,37 @@ def room_metrics(collector: NodeCollector, room: Room) -> None:
         ("room_refills_waiting", "Sessions that wait for a read of their inbox.", room.inbox.waiting),
         ("room_retained_waiting", "Retained messages that wait to be committed.", room.retainer.waiting),
         (
+            "room_deposits_waiting",
+            "Plain messages on their way to the queues of sessions.",
+            room.deposits.waiting,
+        ),
+        (
+            "room_upstream_waiting",
+            "Messages and receipts from devices on their way to the store.",
+            room.upstream.waiting,
+        ),
+        (
+            "room_steps_waiting",
+            "Answers to messages from queues that wait to be committed.",
+            room.steps.waiting,
+        ),
+        (
+            "room_flights_waiting",
+            "Packet identifiers of pushes with QoS 2 that wait to be committed.",
+            room.flights.waiting,
+        ),
+        (
+            "room_filings_waiting",
+            "SUBSCRIBEs and UNSUBSCRIBEs that wait to be committed.",
+            room.filings.waiting,
+        ),
+        ("room_queue_reads_waiting", "Sessions that wait for a read of their queue.", room.reader.waiting),
+        (
+            "room_news_waiting",
+            "Sessions elsewhere whose room is not told yet of their queue.",
+            room.news.waiting,
+        ),
+        (
             "room_replays_waiting",
             "Sessions that wait for a read of retained messages.",
             room.replayer.waiting,
@@ -34,6 +70,11 @@ def room_metrics(collector: NodeCollector, room: Room) -> None:
             room.rebinding.waiting,
         ),
         ("room_departures_waiting", "Ended sessions still in the table.", room.departures.waiting),
+        (
+            "room_closings_waiting",
+            "Ends of connections that the store is not told of yet.",
+            room.closings.waiting,
+        ),
         ("room_takeovers_waiting", "Rooms not told yet that a device is here now.", room.takeovers.waiting),
         (
             "room_bulk_slice",

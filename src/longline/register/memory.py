@@ -4,7 +4,7 @@ import asyncio
 import heapq
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -37,6 +37,8 @@ class MemoryRegister:
     before this one has told, so both rise across restarts too, also when the clock stepped back: no node
     binds more than a session a microsecond for its whole life. Of transitions that nobody forgets, `outbox`
     are kept, and above that the latest of each device.
+
+    `left` is told of each session that ends (app, device, at in ms), before it is out of the table.
     """
 
     def __init__(self, outbox: int = 100_000) -> None:
@@ -52,6 +54,7 @@ class MemoryRegister:
         self._late: dict[tuple[int, str], _Told] = {}
         self._missed: set[int] = set()  # sequences of those that stand for earlier ones, which were left out
         self._left_out = 0
+        self.left: Callable[[int, str, int], None] = lambda app, device, at: None
 
     def resume(self, told: int, left: Iterable[Left], now: int) -> None:
         """Goes on after a life before this one. `told`: the highest sequence that anybody has read of it.
@@ -61,6 +64,7 @@ class MemoryRegister:
         self._epoch = max(self._epoch, told + MARGIN)
         for session in left:
             self._epoch += 1
+            self.left(session.app, session.device, now)
             self._tell(
                 (session.app, session.device, "offline", session.epoch, session.node, now, self._epoch)
             )
@@ -129,6 +133,7 @@ class MemoryRegister:
             heapq.heapify(self._due)
 
     def _end(self, app: int, device: str, binding: Binding, at: int) -> None:
+        self.left(app, device, at)
         self._lingering.pop(binding.epoch, None)
         bindings = self._apps[app]
         del bindings[device]

@@ -9,31 +9,63 @@ from typing import Final
 import structlog
 
 from longline.bus.port import Bus
+from longline.delivery.headcounts import Headcounts, registered
+from longline.delivery.limits import LimitsOfApps
+from longline.delivery.pipeline import Pipeline
+from longline.delivery.shadows import ShadowBounds, Shadows
 from longline.errors import LonglineError, SettingsError
 from longline.flow.kept import kept
 from longline.flow.listening import listening
 from longline.model.times import wall_clock
+from longline.model.topics import ATTACH_TOPIC, DETACH_TOPIC
 from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Register
 from longline.room.counters import RoomCounters
+from longline.room.kept.apps import KeptApps
+from longline.room.kept.closings import Closings
+from longline.room.kept.deposits import MESSAGES as DEPOSITS
+from longline.room.kept.deposits import Deposits
+from longline.room.kept.filings import Filings
+from longline.room.kept.news import News
+from longline.room.kept.opening import Opening
+from longline.room.kept.reader import QueueReader
+from longline.room.kept.steps import Steps
 from longline.room.life.admission import Admission
+from longline.room.life.allowances import Allowances
+from longline.room.life.attaching import AttachRequests, DetachRequests
+from longline.room.life.attendance import Attendance
 from longline.room.life.audit import Audit
 from longline.room.life.authority import Authority
+from longline.room.life.authority_counters import AuthorityCounters
+from longline.room.life.callback import ConnectCallback
 from longline.room.life.departures import Departures
 from longline.room.life.draining import Draining
+from longline.room.life.key_sets import KeySets
 from longline.room.life.pressure import Pressure
 from longline.room.life.rebinding import Rebinding
 from longline.room.life.shedding import Shedding
 from longline.room.life.takeovers import Takeovers
+from longline.room.platform.handlers import Handler, Platform
+from longline.room.platform.receipts import AppReceipts
+from longline.room.platform.replies import CallReplies
+from longline.room.platform.shadows import DesiredStates, ReportedStates
+from longline.room.platform.talk import GroupTalk
+from longline.room.platform.upstream import UpstreamMessages
+from longline.room.platform.writer import EventWriter
 from longline.room.pubsub.fanout import Fanout
 from longline.room.pubsub.replayer import Replayer
 from longline.room.pubsub.retainer import MESSAGES, Retainer
 from longline.room.pubsub.routes import RouteTable
 from longline.room.pubsub.rules import Rules
+from longline.room.pubsub.shared import Groups
 from longline.room.push.broadcasts import Broadcasts
 from longline.room.push.commands import Commands
+from longline.room.push.delivery_rates import DeliveryRates
+from longline.room.push.flights import Flights
+from longline.room.push.gaps import Gaps
 from longline.room.push.inbox import Inbox
 from longline.room.push.pace import BulkPace
+from longline.room.push.parking import Parking
 from longline.room.push.pushes import Pushes
 from longline.room.push.receipts import Receipts
 from longline.room.session.client import ClientConnection, Services
@@ -48,7 +80,13 @@ from longline.room.wire.websocket import WebSocketConnection, WebSocketRules
 from longline.room.wire.wheel import Wheel
 from longline.saver.app_cache import AppCache
 from longline.saver.bundle import Saver
-from longline.settings import RoomSettings
+from longline.settings import (
+    AuthoritySettings,
+    ParkingSettings,
+    RoomSettings,
+    SessionSettings,
+    ShadowSettings,
+)
 from longline.settings.listeners import Port, ports
 from longline.telemetry.faults import Faults
 from longline.websocket.upgrade import UpgradeRules
@@ -68,7 +106,8 @@ class Room:
     """Serves devices on its listeners until it is stopped. `secure` deciphers for those with TLS.
 
     `fenced` is told the node's name when a bind, or the bus, shows that it was declared dead. Whoever started
-    the room then has it go on under a new one, by `rename`.
+    the room then has it go on under a new one, by `rename`. `pipeline`: how what members say in groups
+    enters; without one they can say nothing.
     """
 
     def __init__(
@@ -82,22 +121,38 @@ class Room:
         report: Report,
         faults: Faults,
         fenced: Callable[[str], None],
+        authority: AuthoritySettings | None = None,
         secure: Mapping[str, Secure] | None = None,
+        kept: SessionSettings | None = None,
+        shadows: ShadowSettings | None = None,
+        limits: LimitsOfApps | None = None,
+        devices: Headcounts | None = None,
+        parking: ParkingSettings | None = None,
+        pipeline: Pipeline | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._settings = settings
         self._node = node
         self._register = register
         self._bus = bus
+        self._saver = saver
         self._loop = loop
         self._faults = faults
         # What all share.
         counters = self.counters = RoomCounters()
-        turn = self._turn = Turn(loop.call_soon, faults)
+        turn = self.turn = Turn(loop.call_soon, faults)
         self.pace = BulkPace(settings.fanout_slice)
         self._wheel = Wheel(loop.time())
         # Sessions, and what reaches them.
-        fanout = Fanout(counters, turn, faults, settings.session_queue, settings.session_queue_bytes)
+        fanout = Fanout(
+            counters,
+            turn,
+            faults,
+            settings.session_queue,
+            settings.session_queue_bytes,
+            match_limit=settings.match_limit,
+        )
+        shares = Groups(node, fanout, counters, faults, settings.max_share_matches)
         self.retainer = Retainer(saver.retained, counters, turn, faults)
         self.replayer = Replayer(
             saver.retained,
@@ -108,6 +163,7 @@ class Room:
             page_bytes=min(settings.outbox_bytes, settings.session_queue_bytes // 2),
         )
         fanout.replayer = self.replayer.ask
+        max_expiry = (kept or SessionSettings()).max_expiry
         self.receipts = Receipts(
             saver.inboxes, counters, faults, self.pace, delay=settings.ack_delay / 1000, limit=RECEIPTS
         )
@@ -117,17 +173,151 @@ class Room:
             faults,
             self.pace,
             page_bytes=settings.outbox_bytes,
-            caught_up=fanout.drain,
+            caught_up=fanout.caught_up,
         )
+        self.gaps = Gaps(saver.inboxes, counters, faults)
         pushes = self.inbox.pushes = Pushes(counters, self.receipts, self.inbox)
+        self.flights = Flights(
+            saver.flights, self.receipts, pushes, faults, self.pace, delay=settings.ack_delay / 1000
+        )
+        pushes.flights = self.inbox.flights = self.flights
+        self.parking = Parking(saver.parking, self.inbox, counters, faults, parking or ParkingSettings())
+        pushes.watch = self.parking
+        self.receipts.unanswered = self.parking.unanswered
+        # Sessions that are kept.
+        rules = Rules(
+            receive_maximum=settings.receive_maximum,
+            max_subscriptions=settings.max_subscriptions,
+            max_filter_bytes=settings.max_filter_bytes,
+            max_topic_levels=settings.max_topic_levels,
+            max_index_levels=settings.max_index_levels,
+            publish_rate=settings.publish_rate,
+            topic_alias_maximum=settings.topic_alias_maximum,
+            shares=shares,
+            max_share_groups=settings.max_share_groups,
+            max_share_members=settings.max_share_members,
+            max_share_name=settings.max_share_name,
+        )
+        self.steps = Steps(saver.queues, faults, self.pace, delay=settings.ack_delay / 1000)
+        self.reader = QueueReader(
+            saver.queues,
+            self.steps,
+            fanout,
+            counters,
+            faults,
+            self.pace,
+            page_bytes=settings.outbox_bytes,
+        )
+        fanout.reader = self.reader.ask
+        self.closings = Closings(saver.sessions, self.steps, faults, max_expiry=max_expiry)
         self.departures = Departures(
-            saver.inboxes, register, self.receipts, counters, faults, linger=int(settings.linger * 1000)
+            saver.inboxes,
+            register,
+            self.receipts,
+            self.closings,
+            counters,
+            faults,
+            linger=int(settings.linger * 1000),
         )
         sessions = self._sessions = Sessions(counters, faults, fanout, pushes, self.departures.add)
-        self.routes = RouteTable(node, bus, sessions, fanout, faults)
+        self.routes = RouteTable(node, bus, sessions, fanout, shares, faults)
+        self.attendance = Attendance(sessions, saver.counts)
+        kept_apps = KeptApps(lambda: self._node, saver.sessions, bus, sessions.tenants)
+        self.filings = Filings(saver.sessions, kept_apps, turn, faults)
+        fanout.unfile = lambda session, gone: self.filings.unsubscribe(None, session, gone, None)
+        self.news = News(node, bus, self._filled, faults)
+        self.deposits = Deposits(saver.queues, self.news, shares, counters, turn, faults, self.pace)
+        shares.give = self.deposits.give
+        shares.leave_to_store = self.deposits.leave
+        fanout.keeper = self.deposits.replay
+        self.deposits.replay_directly = fanout.replay_directly
+        self.steps.replayed = fanout.replayed
+        shares.settle = self.steps.settled
+        self.opening = Opening(
+            saver.sessions,
+            kept_apps,
+            self.filings,
+            self.steps,
+            self.closings,
+            self.reader,
+            self.flights,
+            fanout,
+            rules,
+            counters,
+            max_expiry=max_expiry,
+        )
+        # What devices tell their app servers.
+        self.upstream = EventWriter(
+            saver.events,
+            saver.queues,
+            counters,
+            turn,
+            faults,
+            self.pace,
+            limit=settings.upstream_queue,
+            limit_bytes=settings.upstream_queue_bytes,
+        )
+        # Shadows of devices.
+        shadow_bounds = shadows or ShadowSettings()
+        self.desired = DesiredStates(saver.shadows, counters, faults, self.pace)
+        self.reported = ReportedStates(
+            Shadows(
+                saver.shadows,
+                register,
+                bus,
+                ShadowBounds(shadow_bounds.max_bytes, shadow_bounds.max_depth),
+            ),
+            counters,
+            turn,
+            faults,
+            self.pace,
+            limit=settings.upstream_queue,
+            limit_bytes=settings.upstream_queue_bytes,
+        )
+        self.replies = CallReplies(
+            saver.replies,
+            counters,
+            turn,
+            faults,
+            self.pace,
+            limit=settings.upstream_queue,
+            limit_bytes=settings.upstream_queue_bytes,
+        )
         # How clients come.
+        authority = authority or AuthoritySettings()
+        self.authority_counters = AuthorityCounters()
+        self._key_sets = KeySets(authority, self.authority_counters)
+        self._callback = (
+            None
+            if settings.auth_url is None
+            else ConnectCallback(settings.auth_url, authority, self.authority_counters)
+        )
         apps = AppCache(saver.apps, known_for=APPS_KNOWN_FOR, unknown_for=APPS_UNKNOWN_FOR)
+        self.talk = (
+            None
+            if pipeline is None
+            else GroupTalk(
+                pipeline,
+                apps,
+                saver.queues,
+                counters,
+                turn,
+                faults,
+                self.pace,
+                limit=settings.upstream_queue,
+                limit_bytes=settings.upstream_queue_bytes,
+            )
+        )
+        talk: dict[str, Handler] = {} if self.talk is None else {"group/{group}": self.talk}
         self.takeovers = Takeovers(bus, counters, faults)
+        limits = limits or LimitsOfApps()
+        self.allowances = Allowances(
+            limits,
+            sessions.tenants,
+            register=register,
+            devices=devices or Headcounts(saver.devices.count, registered(saver.devices)),
+            sessions=saver.sessions,
+        )
         self.admission = Admission(
             settings,
             node,
@@ -136,13 +326,21 @@ class Room:
             faults=faults,
             sessions=sessions,
             inboxes=saver.inboxes,
+            devices=saver.devices,
             register=register,
-            authority=Authority(apps, settings.anonymous_app),
+            authority=Authority(apps, settings, self._key_sets, self._callback, sessions.acls),
             apps=apps,
             inbox=self.inbox,
+            gaps=self.gaps,
+            parking=self.parking,
+            opening=self.opening,
             takeovers=self.takeovers,
             pace=self.pace,
             fenced=fenced,
+            arrived=self.desired.arrived,
+            outside_limit=authority.waiting,
+            authority_counters=self.authority_counters,
+            allowances=self.allowances,
             clock=loop.time,
         )
         self._addresses = Addresses(
@@ -151,6 +349,7 @@ class Room:
             allow=settings.allow,
             deny=settings.deny,
             max_connections=settings.max_connections,
+            listener_share=settings.listener_share,
             per_address=settings.max_connections_per_address,
             rate=settings.connect_rate,
             rate_per_address=settings.connect_rate_per_address,
@@ -161,6 +360,9 @@ class Room:
                 settings.max_packet_size,
                 settings.connect_packet_size,
                 math.ceil(settings.connect_timeout),
+                math.ceil(settings.outbox_timeout),
+                settings.will_packet_size,
+                settings.will_packets_bytes,
             ),
             counters,
             turn,
@@ -172,17 +374,35 @@ class Room:
             sessions=sessions,
             fanout=fanout,
             retainer=self.retainer,
+            deposits=self.deposits,
+            filings=self.filings,
+            steps=self.steps,
+            closings=self.closings,
             pushes=pushes,
-            rules=Rules(
-                receive_maximum=settings.receive_maximum,
-                max_subscriptions=settings.max_subscriptions,
-                max_filter_bytes=settings.max_filter_bytes,
-                max_topic_levels=settings.max_topic_levels,
-                topic_alias_maximum=settings.topic_alias_maximum,
+            platform=Platform(
+                {
+                    "reply/{message_id}": self.replies,
+                    "shadow/reported": self.reported,
+                    "up/…": UpstreamMessages(self.upstream),
+                    "event/{message_id}/{name}": AppReceipts(self.upstream),
+                    ATTACH_TOPIC: AttachRequests(
+                        sessions,
+                        counters,
+                        settings,
+                        admit=self.admission.admit,
+                        tries=self._addresses.attempt,
+                        clock=loop.time,
+                    ),
+                    DETACH_TOPIC: DetachRequests(sessions, counters, settings),
+                    **talk,
+                },
+                again=("up/…", "event/{message_id}/{name}", *talk),
             ),
+            rules=rules,
             admit=self.admission.admit,
         )
         # What others tell us.
+        self.delivery_rates = DeliveryRates(lambda: limits.defaults, sessions.tenants, register.count)
         self._broadcasts = Broadcasts(
             node,
             saver.routing,
@@ -190,7 +410,9 @@ class Room:
             pushes=pushes,
             receipts=self.receipts,
             sessions=sessions.of,
+            some=sessions.some,
             pace=self.pace,
+            rates=self.delivery_rates,
         )
         self._commands = Commands(
             node,
@@ -203,23 +425,29 @@ class Room:
             apps=apps,
             broadcasts=self._broadcasts,
             routes=self.routes,
+            kept_apps=kept_apps,
+            reader=self.reader,
+            desired=self.desired.ask,
+            released=self.parking.released,
             fenced=fenced,
         )
         self.rebinding = Rebinding(
             node,
             register=register,
             inboxes=saver.inboxes,
+            kept=saver.sessions,
             sessions=sessions,
             pushes=pushes,
             counters=counters,
             faults=faults,
+            arrived=self.desired.arrived,
             departed=self.departures.add,
             fenced=fenced,
             left=self._left,
         )
         self._apps = apps
         self._audit = Audit(register, sessions, self.rebinding.add, counters, faults)
-        self._clock = Ticker(self._wheel, faults, self.receipts.tick)
+        self._clock = Ticker(self._wheel, faults, self._second)
         self._pressure = Pressure(
             turn,
             counters,
@@ -227,6 +455,11 @@ class Room:
                 (self.receipts.waiting, RECEIPTS),
                 (self.admission.waiting, settings.connect_queue),
                 (self.retainer.waiting, MESSAGES),
+                (self.deposits.waiting, DEPOSITS),
+                (self.upstream.waiting, settings.upstream_queue),
+                (self.reported.waiting, settings.upstream_queue),
+                (self.replies.waiting, settings.upstream_queue),
+                *([] if self.talk is None else [(self.talk.waiting, settings.upstream_queue)]),
             ],
             self.inbox.failing,
         )
@@ -260,9 +493,27 @@ class Room:
             ("inbox", self.inbox.run),
             ("inbox-looks", self.inbox.run_looks),
             ("receipts", self.receipts.run),
+            ("gaps", self.gaps.run),
             ("retained", self.retainer.run),
             ("retained-reads", self.replayer.run),
+            ("deposits", self.deposits.run),
+            ("upstream", self.upstream.run),
+            ("replies", self.replies.run),
+            *([] if self.talk is None else [("talk", self.talk.run)]),
+            ("shadows", self.desired.run),
+            ("shadows-seen", self.desired.run_seen),
+            ("shadows-reported", self.reported.run),
+            ("filings", self.filings.run),
+            ("steps", self.steps.run),
+            ("flights", self.flights.run),
+            ("flights-over", self.flights.run_over),
+            ("parking", self.parking.run),
+            ("urgent-flights", self.flights.run_urgent),
+            ("queues", self.reader.run),
+            ("news", self.news.run),
+            ("closings", self.closings.run),
             ("departures", self.departures.run),
+            ("attendance", self.attendance.run),
             ("takeovers", self.takeovers.run),
             ("commands", self._commands.receive),
             ("apps", self._commands.look),
@@ -295,12 +546,13 @@ class Room:
     def _accept(self, port: Port) -> Accept:
         """What deals with a connection to this port, from the first byte in clear."""
         services = self._services
+        share = self._addresses.share()
         if port.transport in ("tcp", "tls"):
-            return lambda origin: ClientConnection(services, origin)
+            return lambda origin: ClientConnection(services, share, origin)
         settings = self._settings
         upgrade = UpgradeRules(settings.ws_origins, settings.ws_head_size)
         rules = WebSocketRules(upgrade, settings.ws_frame_size)
-        return lambda origin: WebSocketConnection(ClientConnection(services, origin), rules)
+        return lambda origin: WebSocketConnection(ClientConnection(services, share, origin), rules)
 
     def _unwrap(self) -> Unwrap | None:
         """What reads the header of a proxy, where there are any."""
@@ -325,12 +577,13 @@ class Room:
         """How many connections the room takes."""
         return self._settings.max_connections
 
-    def configure(self, settings: RoomSettings) -> None:
+    def configure(self, settings: RoomSettings, kept: SessionSettings) -> None:
         """Goes by other settings from now on: by those that can change at run time."""
         self._settings = settings
         self.admission.configure(settings)
         self.receipts.delay = settings.ack_delay / 1000
         self.departures.linger = int(settings.linger * 1000)
+        self.closings.max_expiry = self.opening.max_expiry = kept.max_expiry
         self.pace.most = settings.fanout_slice
         self._addresses.max_connections = settings.max_connections
         self._addresses.rate = settings.connect_rate
@@ -378,7 +631,7 @@ class Room:
         await self.suspend()
         await self._bus.open(node)
         self._commands.leave()
-        self._node = node
+        self._node = self.news.node = node
         # What was to be heard of broadcasts under the former name is read anew; what was to be heard of apps,
         # the commands ask for.
         self._broadcasts.rename(node)
@@ -399,12 +652,19 @@ class Room:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.admission.close()
+        await self.delivery_rates.close()
+        await self._key_sets.close()
+        if self._callback is not None:
+            await self._callback.close()
         with suppress(LonglineError):  # then whoever finds this node gone does it
             linger = int(self._settings.linger * 1000)
             # Binds that were under way when the tasks ended have no session here that could end.
             more = True
             while more:
                 more = await self._register.release(self._node, wall_clock(), linger, SLICE) > 0
+            while await self._saver.sessions.abandon(self._node, wall_clock(), linger, SLICE):
+                pass
             await self._bus.shut(self._node)
 
     def give_up(self) -> None:
@@ -434,11 +694,25 @@ class Room:
                 await asyncio.sleep(0)
         try:
             async with asyncio.timeout(0.0 if self._hopeless else grace) as self._farewell:
+                await self.deposits.finished()
+                await self.upstream.finished()
+                await self.replies.finished()
+                if self.talk is not None:
+                    await self.talk.finished()
+                await self.reported.finished()
+                await self.desired.finished()
+                await self.filings.finished()
                 await self.departures.everybody()
                 await self.departures.finished()
                 await self.retainer.finished()
                 self.receipts.note_all()
                 await self.receipts.settled()
+                await self.gaps.settled()
+                await self.parking.finished()
+                await self.routes.settled()
+                await self.deposits.finished()  # groups have given members what others left behind
+                await self.steps.finished()
+                await self.flights.finished()
         except TimeoutError:
             # What was not committed is sent again: the store still has it. Who has not taken its last bytes
             # by now gets no more time for it.
@@ -448,6 +722,20 @@ class Room:
             await asyncio.sleep(0)
         finally:
             self._farewell = None
+
+    def _filled(self, app: int, device: str) -> None:
+        """Something is in the queue of a session that should be here."""
+        session = self._sessions.find(app, device)
+        if session is not None:
+            self.reader.news(session)
+
+    def _second(self) -> None:
+        """A second has passed."""
+        self.turn.second()
+        self.receipts.tick()
+        self.parking.tick()
+        self.desired.tick()
+        self.gaps.tick()
 
     def _own(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         self._tasks.append(self._loop.create_task(kept(name, work, self._faults), name=name))

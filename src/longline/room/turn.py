@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, final
 
+from longline.flow.pacing import Pacing
 from longline.room.session.outlet import Outlet
 from longline.telemetry.faults import Faults
 
@@ -21,13 +22,14 @@ WRITES: Final = 1500  # connections flushed in one turn
 
 
 @final
-class Turn:
+class Turn(Pacing):
     """One for a room. `schedule` is the loop's `call_soon`."""
 
     __slots__ = (
         "_faults",
         "_held",
         "_later",
+        "_next_second",
         "_schedule",
         "_scheduled",
         "_slices",
@@ -45,6 +47,7 @@ class Turn:
         budget: int = BUDGET,
         writes: int = WRITES,
     ) -> None:
+        super().__init__()
         self.budget = budget
         self.writes = writes
         self.spent = 0  # packets and deliveries in this turn
@@ -53,17 +56,28 @@ class Turn:
         self._scheduled = False
         self._faults = faults
         self._touched: deque[Outlet] = deque()  # each at most once
-        self._slices: deque[Callable[[], bool]] = deque()  # at most one a publisher
+        self._slices: deque[Callable[[], bool]] = deque()  # one a publisher, or as many as it may have begun
         self._later: deque[Callable[[], None]] = deque()  # at most one a connection
         self._held: list[Callable[[], None]] = []  # the same
+        self._next_second: list[Callable[[], None]] = []  # the same
+
+    @property
+    def crowded(self) -> bool:
+        """Whether others wait for their share of a turn: who has had some makes way."""
+        return len(self._later) > 0
 
     def touch(self, outlet: Outlet) -> None:
         """It has bytes to write: they go out at the end of this turn."""
         self._touched.append(outlet)
         self.wake()
 
+    def in_time(self) -> bool:
+        return self.spent <= self.budget
+
+    def spend(self, work: int) -> None:
+        self.spent += work
+
     def later(self, go_on: Callable[[], None]) -> None:
-        """What is left over from this turn's budget: it is called in the next."""
         self._later.append(go_on)
         self.wake()
 
@@ -82,6 +96,17 @@ class Turn:
         if self._held:
             self._later += self._held
             self._held = []
+            self.wake()
+
+    def next_second(self, go_on: Callable[[], None]) -> None:
+        """Like `later`, but in the next second: somebody has had their share of this one."""
+        self._next_second.append(go_on)
+
+    def second(self) -> None:
+        """A second has passed."""
+        if self._next_second:
+            self._later += self._next_second
+            self._next_second = []
             self.wake()
 
     def wake(self) -> None:

@@ -6,14 +6,30 @@ from typing import Protocol
 import msgspec
 
 from longline.saver.port.apps import AppStore
+from longline.saver.port.audiences import AudienceStore
+from longline.saver.port.calls import CallStore
 from longline.saver.port.devices import DeviceStore
 from longline.saver.port.events import EventStore
 from longline.saver.port.expiry import ExpiryStore
+from longline.saver.port.flights import FlightStore
+from longline.saver.port.groups import GroupStore
 from longline.saver.port.inboxes import InboxStore
+from longline.saver.port.keys import KeyStore
 from longline.saver.port.ledgers import LedgerStore
 from longline.saver.port.messages import MessageStore
+from longline.saver.port.parking import ParkingStore
+from longline.saver.port.queues import QueueStore
+from longline.saver.port.rates import RateStore
 from longline.saver.port.retained import RetainedStore
+from longline.saver.port.retirement import RetirementStore
 from longline.saver.port.routing import RoutingStore
+from longline.saver.port.schedules import ScheduleStore
+from longline.saver.port.sessions import SessionStore
+from longline.saver.port.shadows import ShadowStore
+from longline.saver.port.statistics import StatisticsStore
+from longline.saver.port.trail import TrailStore
+from longline.saver.port.visits import VisitStore
+from longline.saver.port.webhooks import WebhookStore
 
 
 class Durability(msgspec.Struct, frozen=True):
@@ -39,6 +55,18 @@ class Saver(Protocol):
     def devices(self) -> DeviceStore: ...
 
     @property
+    def visits(self) -> VisitStore: ...
+
+    @property
+    def retirement(self) -> RetirementStore: ...
+
+    @property
+    def counts(self) -> StatisticsStore: ...
+
+    @property
+    def audiences(self) -> AudienceStore: ...
+
+    @property
     def messages(self) -> MessageStore: ...
 
     @property
@@ -54,7 +82,43 @@ class Saver(Protocol):
     def events(self) -> EventStore: ...
 
     @property
+    def sessions(self) -> SessionStore: ...
+
+    @property
+    def queues(self) -> QueueStore: ...
+
+    @property
+    def flights(self) -> FlightStore: ...
+
+    @property
+    def parking(self) -> ParkingStore: ...
+
+    @property
     def retained(self) -> RetainedStore: ...
+
+    @property
+    def schedules(self) -> ScheduleStore: ...
+
+    @property
+    def shadows(self) -> ShadowStore: ...
+
+    @property
+    def webhooks(self) -> WebhookStore: ...
+
+    @property
+    def groups(self) -> GroupStore: ...
+
+    @property
+    def replies(self) -> CallStore: ...
+
+    @property
+    def keys(self) -> KeyStore: ...
+
+    @property
+    def trail(self) -> TrailStore: ...
+
+    @property
+    def rates(self) -> RateStore: ...
 
     @property
     def expiry(self) -> ExpiryStore: ...

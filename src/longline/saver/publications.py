@@ -48,6 +48,11 @@ def unpack_publication(topic: str, packed: bytes) -> Publication:
     )
 
 
+def bytes_of(publication: Publication) -> int:
+    """What a message takes up in the queue of a session."""
+    return len(publication.topic.encode()) + len(publication.payload) + len(publication.properties)
+
+
 def size_of(topic: bytes, packed: bytes) -> int:
     """What a publication counts in bytes."""
     return OVERHEAD - _HEAD.size + len(topic) + len(packed)

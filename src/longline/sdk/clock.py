@@ -1,7 +1,14 @@
 """Where a device's time comes from, so that a test can bring its own."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
+
+
+class ClockTimer(Protocol):
+    """Something that will be called."""
+
+    def cancel(self) -> object: ...
 
 
 class Clock(Protocol):
@@ -10,6 +17,8 @@ class Clock(Protocol):
     def now(self) -> float: ...
 
     async def sleep(self, seconds: float) -> None: ...
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> ClockTimer: ...
 
 
 class LoopClock:
@@ -22,3 +31,6 @@ class LoopClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> ClockTimer:
+        return asyncio.get_running_loop().call_later(seconds, callback)

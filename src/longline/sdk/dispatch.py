@@ -23,10 +23,12 @@ _Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A room's address."""
+    """A room's address, for clients that come by `transport`; `weight`: what the room could stand then."""
 
     host: Annotated[str, msgspec.Meta(min_length=1)]
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+    transport: str = "tcp"
+    weight: float = 1.0
 
 
 class Heartbeat(msgspec.Struct, frozen=True):

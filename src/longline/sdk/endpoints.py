@@ -18,6 +18,8 @@ __all__ = ["Endpoint", "Endpoints"]
 class Endpoints:
     """Hosts and ports. The list may be empty at first, until it is fed."""
 
+    __slots__ = ("_failed", "_listed", "_sent_to")
+
     def __init__(self, listed: Sequence[Endpoint] = ()) -> None:
         self._listed = list(listed[:LONGEST])
         self._sent_to: list[Endpoint] = []
@@ -55,6 +57,16 @@ class Endpoints:
         self._sent_to = list(endpoints)
         if not endpoints:
             self.failed()
+
+    def first(self, number: int) -> list[Endpoint]:
+        """The next ones to try at the same time; where the server sent it, one after the other."""
+        return self._sent_to[:1] or self._listed[:number]
+
+    def chosen(self, endpoint: Endpoint) -> None:
+        """This one could be reached, and others before it could not, or not as fast."""
+        if endpoint in self._listed and not self._sent_to:
+            self._listed.remove(endpoint)
+            self._listed.insert(0, endpoint)
 
     def failed(self) -> None:
         """The current endpoint cannot be reached, or lets nobody in: the next one is tried."""

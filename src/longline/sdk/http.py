@@ -1,15 +1,6 @@
-"""One request of the HTTP API: a pooled connection, typed answer or typed error, and retries with a budget.
+"""What requests of the HTTP API have in common: URLs, keys, and the errors that answers stand for."""
 
-Only a request that may be repeated without harm is repeated (`safe=True`): one that reads, one that
-replaces, or one that carries an Idempotency-Key. Anything else is tried once, because after a broken
-connection nobody can say whether the server has done it.
-"""
-
-import asyncio
-import random as random_module
 import re
-import ssl
-from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -17,13 +8,10 @@ import httpx
 import msgspec
 
 from longline import errors
-from longline.sdk.backoff import Backoff, Random, RetryBudget
 
 Answer = TypeVar("Answer")
-Sleep = Callable[[float], Awaitable[None]]
 
 _KEY = re.compile(r"[!-~]{1,512}")
-LONGEST_WAIT = 30.0  # seconds: a server that asks for more is reported to the caller instead
 
 
 class _FieldFault(msgspec.Struct):
@@ -121,95 +109,8 @@ def is_loopback(url: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
-class Http:
-    """A bounded pool of connections to one server; `timeout` in seconds is for each try.
-
-    `trusted` verifies a server of https; None: by the system's authorities.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        key: str,
-        *,
-        timeout: float,
-        retries: int,
-        max_connections: int,
-        random: Random = random_module.random,
-        sleep: Sleep = asyncio.sleep,
-        transport: httpx.AsyncBaseTransport | None = None,
-        trusted: ssl.SSLContext | None = None,
-    ) -> None:
-        self._retries = retries
-        self._random = random
-        self._sleep = sleep
-        self._budget = RetryBudget()
-        self._encode = msgspec.json.Encoder().encode
-        self._client = httpx.AsyncClient(
-            base_url=checked_url(url),
-            headers={"Authorization": f"Bearer {checked_key(key)}", "Accept": "application/json"},
-            timeout=timeout,
-            limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
-            # A proxy set in the environment is for the world outside, never for this host.
-            trust_env=not is_loopback(url),
-            transport=transport,
-            verify=True if trusted is None else trusted,
-        )
-
-    async def close(self) -> None:
-        await self._client.aclose()
-
-    async def call(
-        self,
-        method: str,
-        path: str,
-        answer: type[Answer],
-        *,
-        body: object = msgspec.UNSET,
-        params: Mapping[str, str | int] | None = None,
-        headers: Mapping[str, str] | None = None,
-        safe: bool,
-    ) -> Answer:
-        """Makes the request and decodes its answer.
-
-        Raises the class of `longline.errors` that the server named, or `Unavailable` when it could not
-        be reached or did not answer in time.
-        """
-        content = None if body is msgspec.UNSET else self._encode(body)
-        sent_headers = dict(headers or {})
-        if content is not None:
-            sent_headers["Content-Type"] = "application/json"
-        request = self._client.build_request(
-            method, path, content=content, params=params, headers=sent_headers
-        )
-        backoff = Backoff(base=0.1, cap=5.0, random=self._random)
-        while True:
-            try:
-                response = await self._once(request)
-            except errors.LonglineError as error:
-                asked = error.retry_after or 0.0
-                again = safe and error.retryable and backoff.attempt < self._retries and asked <= LONGEST_WAIT
-                if not again or not self._budget.take():
-                    raise
-                # The server's word is the least wait; jitter on top keeps a crowd from obeying in step.
-                await self._sleep(asked + backoff.next())
-            else:
-                self._budget.succeeded()
-                return _decoded(response, answer)
-
-    async def _once(self, request: httpx.Request) -> httpx.Response:
-        try:
-            response = await self._client.send(request)
-        except httpx.TimeoutException as error:
-            raise errors.Unavailable(f"{request.url} did not answer in time") from error
-        except httpx.RequestError as error:
-            raise errors.Unavailable(f"{request.url} cannot be reached: {error}") from error
-        if response.is_success:
-            return response
-        raise error_in(response, response.content)
-
-
-def _decoded(response: httpx.Response, answer: type[Answer]) -> Answer:
+def decoded(response: httpx.Response, answer: type[Answer]) -> Answer:
+    """What an answer holds; `LonglineError` for what the API does not promise."""
     # An answer without a body (204) decodes as null, which only `object` and optional types accept.
     try:
         return msgspec.json.decode(response.content or b"null", type=answer)

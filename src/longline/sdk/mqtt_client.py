@@ -11,14 +11,24 @@ believes: a phone that changed networks would otherwise wait for minutes.
 """
 
 import itertools
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from longline import errors
-from longline.flow.lru import LruCache
-from longline.model.topics import LINK_PREFIX, PUSH_PREFIX
+from longline.model.topics import (
+    ANSWER_TOPIC,
+    ATTACH_TOPIC,
+    ATTACHED_MARK,
+    DETACH_TOPIC,
+    GAP_TOPIC,
+    GROUP_PREFIX,
+    LINK_PREFIX,
+    PUSH_PREFIX,
+    prefix_of,
+)
 from longline.mqtt.link import Link, Phase, Role
 from longline.mqtt.moving import MOVED_TOPIC, Endpoint, read_moved_notice, read_moved_properties
 from longline.mqtt.packets import (
@@ -28,16 +38,24 @@ from longline.mqtt.packets import (
     Packet,
     Pingreq,
     Puback,
+    Pubcomp,
     Publish,
+    Pubrec,
+    Pubrel,
     Suback,
     Subscribe,
     Subscription,
 )
 from longline.mqtt.properties import Properties, PropertyId, get_int, get_str, user_properties
 from longline.mqtt.reasons import ReasonCode
+from longline.sdk.heartbeat import LearntHeartbeat
+from longline.sdk.link_answer import LinkAnswer, read_link_answer
 from longline.sdk.message import Message
+from longline.sdk.missed import Missed, read_missed
 from longline.sdk.refusals import Verdict, judge, refused
+from longline.sdk.state import DeviceMemory
 from longline.sdk.times import moment
+from longline.version import VERSION
 
 MAX_PACKET_SIZE: Final = 1024 * 1024  # bytes we take: a push of 256 KiB and then some
 MAX_SENDS: Final = 5  # connections on which one publish may go unanswered before it is given up
@@ -72,15 +90,23 @@ class Ended:
     after: float = 0.0
 
 
-Event = Opened | Answered | Ended | Message
+@dataclass(frozen=True)
+class AppMissed:
+    """What a device of an app that is attached has missed."""
+
+    app: str
+    missed: Missed
 
 
-@dataclass
+Event = Opened | Answered | Ended | Message | Missed | AppMissed | LinkAnswer
+
+
+@dataclass(slots=True)
 class Statistics:
     """What a device has seen since it was made. `duplicates` were dropped, `received` were handed out.
 
     `failures` are connections that broke or were never made; `moves` are those that the server ended in order
-    to have the device elsewhere.
+    to have the device elsewhere. `gaps` is how often it was told that it has missed something.
     """
 
     connects: int = 0
@@ -91,6 +117,7 @@ class Statistics:
     acked: int = 0
     published: int = 0
     overflowed: int = 0
+    gaps: int = 0
     last_error: errors.LonglineError | None = None
 
 
@@ -102,6 +129,7 @@ class _Outgoing:
     publish: Publish
     sends: int = 0
     abandoned: bool = False
+    kept: bool = False  # never given up: it outlives whoever waits for it
 
 
 @dataclass
@@ -112,7 +140,7 @@ class _Wanted:
     call: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Who connects and how. `protocol` is 5 or 4 (3.1.1), times are in seconds."""
 
@@ -121,32 +149,62 @@ class Identity:
     protocol: int = 5
     keep_alive: int = 60
     receive_maximum: int = 100
-    session_expiry: int = 86_400
+    session_expiry: int = 0
     connect_timeout: float = 10.0
 
 
 class MqttClient:
-    """See above. `remember` bounds how many handled message ids are known, for dropping duplicates."""
+    """See above. `state` outlives the process, `heartbeat` the connections."""
+
+    __slots__ = (
+        "_acknowledge",
+        "_attached",
+        "_calls",
+        "_keep_alive",
+        "_last_sent",
+        "_link",
+        "_next_packet_id",
+        "_peer_max_packet",
+        "_peer_window",
+        "_pinged_at",
+        "_report",
+        "_state",
+        "_subscribing",
+        "_taken",
+        "_unanswered",
+        "_waiting",
+        "_wanted",
+        "heartbeat",
+        "identity",
+        "paused",
+        "port",
+        "statistics",
+    )
 
     def __init__(
         self,
         identity: Identity,
         acknowledge: Callable[[Message], Awaitable[None]],
-        *,
-        remember: int = 1000,
+        report: Callable[[Message, str], Awaitable[None]],
+        state: DeviceMemory,
+        heartbeat: LearntHeartbeat,
     ) -> None:
         self.identity = identity
+        self.heartbeat = heartbeat
         self.port = 0  # that this connection was made to: a server that is named without one means the same
         self.statistics = Statistics()
         self.paused = False  # whether the driver has stopped reading: then silence is no sign of death
         self._acknowledge = acknowledge
-        self._handled: LruCache[str, None] = LruCache(remember)
+        self._report = report
+        self._state = state
         self._wanted: dict[str, _Wanted] = {}
         self._subscribing: dict[int, list[str]] = {}
-        self._waiting: deque[_Outgoing] = deque()
+        self._waiting: list[_Outgoing] = []
         self._unanswered: dict[int, _Outgoing] = {}
+        self._attached: set[str] = set()  # the apps that share this connection
         self._calls = itertools.count(1)
         self._next_packet_id = 0
+        self._taken: set[int] = set()  # packet identifiers of what waits to be sent again
         self._link = self._fresh_link(0.0)
         self._link.closed()
         self._last_sent = 0.0
@@ -167,6 +225,7 @@ class MqttClient:
         identity = self.identity
         self._link = self._fresh_link(now)
         self._subscribing.clear()
+        self._attached.clear()
         self._last_sent = now
         self._pinged_at = None
         self._keep_alive = float(identity.keep_alive)
@@ -174,12 +233,13 @@ class MqttClient:
             PropertyId.SESSION_EXPIRY_INTERVAL: identity.session_expiry,
             PropertyId.RECEIVE_MAXIMUM: identity.receive_maximum,
             PropertyId.MAXIMUM_PACKET_SIZE: MAX_PACKET_SIZE,
+            PropertyId.USER_PROPERTY: [("client-name", "longline"), ("client-version", VERSION)],
         }
         self._link.send(
             Connect(
                 identity.protocol,
                 identity.device,
-                clean_start=False,
+                clean_start=not identity.session_expiry,
                 keep_alive=identity.keep_alive,
                 username=identity.app,
                 password=token.encode("utf-8") or None,
@@ -190,6 +250,8 @@ class MqttClient:
     def feed(self, data: bytes, now: float) -> list[Event]:
         """Bytes have arrived."""
         link = self._link
+        if self._pinged_at is not None and not self.paused:
+            self.heartbeat.survived(self._keep_alive)
         self._pinged_at = None  # whatever it says, the peer is alive
         events: list[Event] = []
         for packet in link.feed(data, now):
@@ -208,6 +270,7 @@ class MqttClient:
         if self.paused:
             self._pinged_at = None
         if self._pinged_at is not None and now >= self._pinged_at + self._grace:
+            self.heartbeat.died(self._keep_alive)
             link.close(ReasonCode.KEEP_ALIVE_TIMEOUT)
             return Ended(errors.Unavailable("the server fell silent"), Verdict.RETRY)
         if self._pinged_at is None and now >= self._quiet_since + self._interval:
@@ -238,11 +301,11 @@ class MqttClient:
 
     # --- calls of the device ----------------------------------------------------------------------
 
-    def publish(self, topic: str, payload: bytes, qos: int, now: float) -> int:
+    def publish(self, topic: str, payload: bytes, qos: int, now: float, *, kept: bool = False) -> int:
         """Sends a message, when the connection and the server's window allow.
 
         Returns the number of the call, which `Answered` will name. QoS 0 is never answered and is written at
-        once: ask only while `open`.
+        once: ask only while `open`. What is `kept` is sent on as many connections as it takes.
         """
         call = next(self._calls)
         publish = Publish(topic, payload, qos)
@@ -250,24 +313,30 @@ class MqttClient:
             self._send(publish, now)
             self.statistics.published += 1
         else:
-            self._waiting.append(_Outgoing(call, publish))
+            self._waiting.append(_Outgoing(call, publish, kept=kept))
         return call
 
     def pump(self, now: float) -> list[Event]:
         """Writes what waited for the window; the events are publishes that can never be sent."""
         events: list[Event] = []
+        held: list[_Outgoing] = []
         while self._waiting and self.open and len(self._unanswered) < self._peer_window:
-            outgoing = self._waiting.popleft()
+            outgoing = self._waiting.pop(0)
+            self._taken.discard(outgoing.publish.packet_id)
             if outgoing.abandoned:
                 continue
             publish = outgoing.publish
+            if not self._may_say(publish.topic):
+                self._taken.add(publish.packet_id)
+                held.append(outgoing)
+                continue
             # Topic, payload, and at most 16 bytes of header, lengths and identifier.
             size = len(publish.topic.encode("utf-8")) + len(publish.payload) + 16
             if self._peer_max_packet and size > self._peer_max_packet:
                 too_large = errors.PayloadTooLarge(f"the server takes {self._peer_max_packet} bytes a packet")
                 events.append(Answered(outgoing.call, too_large))
                 continue
-            if outgoing.sends >= MAX_SENDS:
+            if outgoing.sends >= MAX_SENDS and not outgoing.kept:
                 given_up = errors.Unavailable(f"sent {outgoing.sends} times and never answered")
                 events.append(Answered(outgoing.call, given_up))
                 continue
@@ -276,7 +345,14 @@ class MqttClient:
             outgoing.sends += 1
             self._unanswered[publish.packet_id] = outgoing
             self._send(publish, now)
+        self._waiting[:0] = held
         return events
+
+    def _may_say(self, topic: str) -> bool:
+        """Whether a topic or filter is the device's own, or of an app that shares this connection now."""
+        if not topic.startswith(ATTACHED_MARK):
+            return True
+        return topic[1:].partition("/")[0] in self._attached
 
     def withdraw(self, call: int) -> None:
         """Nobody waits for this publish any more: it is not sent, or not again."""
@@ -288,24 +364,49 @@ class MqttClient:
         """Wants a filter, now and on every later connection; `Answered` names the call."""
         call = next(self._calls)
         self._wanted[filter] = _Wanted(qos, call)
-        if self.open:
+        if self.open and self._may_say(filter):
             self._send_subscribe([filter], now)
         return call
 
+    def attach(self, app: str, device: str, token: str, now: float) -> None:
+        """Asks for another app on this connection; `LinkAnswer` says what became of it."""
+        request = msgspec.json.encode({"app": app, "device": device, "token": token})
+        self._send(Publish(ATTACH_TOPIC, request), now)
+
+    def detach(self, app: str, reason: errors.LonglineError, now: float) -> list[Event]:
+        """An app is not wanted any more: its filters are not, and the events are its publishes."""
+        if self.open:
+            self._send(Publish(DETACH_TOPIC, msgspec.json.encode({"app": app})), now)
+        self._attached.discard(app)
+        prefix = prefix_of(app)
+        events: list[Event] = []
+        for filter in [filter for filter in self._wanted if filter.startswith(prefix)]:
+            call = self._wanted.pop(filter).call
+            if call is not None:
+                events.append(Answered(call, reason))
+        for outgoing in (*self._waiting, *self._unanswered.values()):
+            if outgoing.publish.topic.startswith(prefix) and not outgoing.abandoned:
+                outgoing.abandoned = True
+                events.append(Answered(outgoing.call, reason))
+        return events
+
     def handled(self, message: Message) -> bool:
         """Whether the consumer was done with this push before."""
-        return message.id is not None and message.id in self._handled
+        return message.id is not None and (message.prefix, message.id) in self._state.handled
 
     def ack(self, message: Message, now: float) -> None:
-        """The consumer is done with a message: PUBACK, if the connection that brought it is still there.
+        """The consumer is done with a message: PUBACK, or PUBREC where it has QoS 2, if the connection that
+        brought it is still there.
 
         PUBACKs leave in the order in which the consumer finishes. One consumer finishes in the order of
         arrival, which is what [MQTT-4.6.0-2] asks for.
         """
         if message.id is not None:
-            self._handled.put(message.id, None)
+            self._state.was_handled(message.prefix, message.id)
         if message.packet_id and message.link is self._link and self.open:
-            self._send(Puback(message.packet_id), now)
+            # With QoS 2, the server sends it again until it has this, and then no more.
+            answer: Packet = Puback(message.packet_id) if message.qos == 1 else Pubrec(message.packet_id)
+            self._send(answer, now)
             self.statistics.acked += 1
         message.packet_id = 0
 
@@ -314,6 +415,8 @@ class MqttClient:
     def _on_packet(self, packet: Packet, now: float, events: list[Event]) -> None:
         if isinstance(packet, Publish):
             self._on_publish(packet, now, events)
+        elif isinstance(packet, Pubrel):
+            self._send(Pubcomp(packet.packet_id), now)
         elif isinstance(packet, Puback):
             self._on_puback(packet, events)
             events.extend(self.pump(now))
@@ -340,10 +443,10 @@ class MqttClient:
         for outgoing in self._unanswered.values():
             # [MQTT-3.3.1-1] a copy is marked; in a new session it is the first of its kind again.
             outgoing.publish.dup = packet.session_present
-        self._waiting.extendleft(reversed(self._unanswered.values()))  # [MQTT-4.4.0-1], in their order
+        self._taken.update(self._unanswered)
+        self._waiting[:0] = self._unanswered.values()  # [MQTT-4.4.0-1], in their order
         self._unanswered.clear()
-        if self._wanted:
-            self._send_subscribe(list(self._wanted), now)
+        self._subscribe_to([filter for filter in self._wanted if self._may_say(filter)], now)
         events.extend(self.pump(now))
 
     def _ended(self, reason: int, properties: Properties | None) -> Ended:
@@ -354,12 +457,16 @@ class MqttClient:
         return Ended(error, verdict, tuple(endpoints), after)
 
     def _on_publish(self, packet: Publish, now: float, events: list[Event]) -> None:
-        if packet.qos > 1:
-            # We never ask for QoS 2, and pushes have 0 or 1.
-            self._link.close(ReasonCode.QOS_NOT_SUPPORTED)
-            events.append(Ended(errors.Unavailable("the server sent a message with QoS 2"), Verdict.RETRY))
-            return
         if packet.topic.startswith(LINK_PREFIX):
+            if packet.topic == GAP_TOPIC:
+                missed = read_missed(packet.payload)
+                if missed is not None:
+                    self.statistics.gaps += 1
+                    events.append(missed)
+            elif packet.topic == ANSWER_TOPIC:
+                answer = read_link_answer(packet.payload)
+                if answer is not None:
+                    self._on_link_answer(answer, now, events)
             if packet.qos:
                 self._send(Puback(packet.packet_id), now)
             if packet.topic == MOVED_TOPIC:
@@ -368,29 +475,60 @@ class MqttClient:
                 moved = errors.Unavailable("the server wants this device elsewhere")
                 events.append(Ended(moved, Verdict.MOVE, tuple(endpoints), after))
             return
-        message = self._message(packet)
+        app, topic = self.identity.app, packet.topic
+        if topic.startswith(ATTACHED_MARK):
+            app, _, topic = topic[1:].partition("/")
+        if topic == GAP_TOPIC:
+            missed = read_missed(packet.payload)
+            if missed is not None:
+                self.statistics.gaps += 1
+                events.append(AppMissed(app, missed))
+            if packet.qos:
+                self._send(Puback(packet.packet_id), now)
+            return
+        message = self._message(packet, app, topic)
         if self.handled(message):
             self.statistics.duplicates += 1
             self.ack(message, now)
         else:
             events.append(message)
 
-    def _message(self, packet: Publish) -> Message:
+    def _on_link_answer(self, answer: LinkAnswer, now: float, events: list[Event]) -> None:
+        if answer.status == "attached":
+            self._attached.add(answer.app)
+            prefix = prefix_of(answer.app)
+            self._subscribe_to([filter for filter in self._wanted if filter.startswith(prefix)], now)
+            events.extend(self.pump(now))
+        elif answer.status == "ended":
+            self._attached.discard(answer.app)
+        events.append(answer)
+
+    def _message(self, packet: Publish, app: str, topic: str) -> Message:
         # The id is taken from the topic, which only the server can choose. The user property says the same,
         # but on a plain topic any other device could write one there, and have our pushes taken for copies.
-        is_push = packet.topic.startswith(PUSH_PREFIX)
-        sent_at = dict(user_properties(packet.properties)).get("sent-at", "")
+        # In a group the server alone writes them, too.
+        is_push, in_group = topic.startswith(PUSH_PREFIX), topic.startswith(GROUP_PREFIX)
+        told = dict(user_properties(packet.properties))
+        id = told.get("message-id") if in_group else None
+        sequence = told.get("sequence", "") if in_group else ""
         return Message(
-            id=packet.topic.removeprefix(PUSH_PREFIX) if is_push else None,
-            topic=packet.topic,
+            id=topic.removeprefix(PUSH_PREFIX) if is_push else id,
+            group=topic.removeprefix(GROUP_PREFIX) if in_group else None,
+            sequence=int(sequence) if sequence.isascii() and sequence.isdigit() else 0,
+            sender=told.get("sender") if in_group else None,
+            topic=topic,
             payload=packet.payload,
             qos=packet.qos,
             duplicate=packet.dup,
             content_type=get_str(packet.properties, PropertyId.CONTENT_TYPE),
-            sent_at=moment(sent_at),
+            sent_at=moment(told.get("sent-at", "")),
             link=self._link,
             packet_id=packet.packet_id,
             acknowledge=self._acknowledge,
+            report=self._report,
+            wants_answer=is_push and get_str(packet.properties, PropertyId.RESPONSE_TOPIC) is not None,
+            app=app,
+            prefix="" if topic == packet.topic else prefix_of(app),
         )
 
     def _on_puback(self, packet: Puback, events: list[Event]) -> None:
@@ -428,6 +566,10 @@ class MqttClient:
         self._link.send(packet)
         self._last_sent = now
 
+    def _subscribe_to(self, filters: list[str], now: float) -> None:
+        if filters:
+            self._send_subscribe(filters, now)
+
     def _send_subscribe(self, filters: list[str], now: float) -> None:
         packet_id = self._take_packet_id()
         self._subscribing[packet_id] = filters
@@ -436,11 +578,10 @@ class MqttClient:
 
     def _take_packet_id(self) -> int:
         """A packet identifier that is not in use, section 2.2.1."""
-        waiting = {outgoing.publish.packet_id for outgoing in self._waiting}
         while True:
             self._next_packet_id = self._next_packet_id % 65_535 + 1
             packet_id = self._next_packet_id
-            used = packet_id in self._unanswered or packet_id in self._subscribing or packet_id in waiting
+            used = packet_id in self._unanswered or packet_id in self._subscribing or packet_id in self._taken
             if not used:
                 return packet_id
 
@@ -453,8 +594,7 @@ class MqttClient:
 
     @property
     def _interval(self) -> float:
-        # Before the keep alive is over: the packet needs time to travel.
-        return self._keep_alive * 0.75
+        return self.heartbeat.within(self._keep_alive)
 
     @property
     def _grace(self) -> float:

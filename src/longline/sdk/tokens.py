@@ -14,6 +14,8 @@ class Tokens:
     """A token, or the coroutine function that gives one. White space around it, such as the newline of a
     file, is no part of it."""
 
+    __slots__ = ("_another", "_at_hand", "_source")
+
     def __init__(self, token: Token) -> None:
         self._source = None if isinstance(token, str) else token
         self._at_hand = token.strip() if isinstance(token, str) else None
@@ -22,8 +24,8 @@ class Tokens:
     async def current(self) -> str:
         """The token at hand, or another one.
 
-        Raises the source's own `LonglineError`, `Unavailable` for whatever else it raises, and TypeError when
-        it gives no text.
+        Raises the source's own `LonglineError`, and `Unavailable` for whatever else it raises, and when it
+        gives no text: it is worth asking again.
         """
         if self._at_hand is None:
             self._at_hand = await self._ask()
@@ -52,5 +54,5 @@ class Tokens:
             _log.warning("there is no token: %s: %s", type(error).__name__, error)
             raise errors.Unavailable(f"there is no token: {type(error).__name__}: {error}") from error
         if not isinstance(token, str):
-            raise TypeError(f"the source of tokens gave {type(token).__name__}, not a text")
+            raise errors.Unavailable(f"the source of tokens gave {type(token).__name__}, not a text")
         return token.strip()

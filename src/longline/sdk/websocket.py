@@ -18,15 +18,19 @@ Bytes = bytes | bytearray | memoryview
 
 
 async def open_websocket(
-    host: str, port: int, path: str, tls: ssl.SSLContext | None
+    host: str, port: int, path: str, tls: ssl.SSLContext | None, address: str | None = None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """What `asyncio.open_connection` does, and the opening handshake. OSError when there is no WebSocket."""
+    """What `asyncio.open_connection` does, and the opening handshake. OSError when there is no WebSocket.
+
+    `address`: one of the host's, to connect to.
+    """
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(loop=loop)
     above = asyncio.StreamReaderProtocol(reader, loop=loop)
     nonce = os.urandom(NONCE)
     carrier = WebSocket(above, request(host, port, nonce, path), UpgradeAnswer(nonce), loop.create_future())
-    await loop.create_connection(lambda: carrier, host, port, ssl=tls)
+    named = host if tls else None
+    await loop.create_connection(lambda: carrier, address or host, port, ssl=tls, server_hostname=named)
     try:
         await carrier.opened
     except BaseException:

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -188,6 +189,11 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from _bad_networks(room)
     yield from _bad_origins(room)
     yield from _bad_advertise(room)
+    if room.auth_url is not None and not _is_web(room.auth_url):
+        yield (
+            "room.auth_url",
+            "not the address of a web service, `https://HOST/PATH`, without user and password",
+        )
     if _has_credentials(settings.store.url):
         yield (
             "store.url",
@@ -219,6 +225,14 @@ def _weak_key(key: Secret | None) -> Iterator[tuple[str, str]]:
             "admin_key",
             "this is what examples have in the place of a key: make one, `openssl rand -hex 24`",
         )
+
+
+def _is_web(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+    except ValueError:
+        return False
 
 
 def _bad_processes(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -8,17 +8,23 @@ from msgspec import Struct
 from longline.settings.about import about
 from longline.settings.secret import Secret
 from longline.settings.sections.agent import AgentSettings
+from longline.settings.sections.authority import AuthoritySettings
 from longline.settings.sections.bus import BusSettings
 from longline.settings.sections.center import CenterSettings
 from longline.settings.sections.coordinator import CoordinatorSettings
 from longline.settings.sections.dispatcher import DispatcherSettings
+from longline.settings.sections.groups import GroupSettings
 from longline.settings.sections.keeper import KeeperSettings
+from longline.settings.sections.limits import LimitSettings
 from longline.settings.sections.node import NodeSettings
+from longline.settings.sections.parking import ParkingSettings
 from longline.settings.sections.room import RoomSettings
 from longline.settings.sections.saver import SaverSettings
 from longline.settings.sections.sessions import SessionSettings
+from longline.settings.sections.shadows import ShadowSettings
 from longline.settings.sections.store import StoreSettings
 from longline.settings.sections.telemetry import TelemetrySettings
+from longline.settings.sections.webhooks import WebhookSettings
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,9 +42,15 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     )
     node: NodeSettings = NodeSettings()
     room: RoomSettings = RoomSettings()
+    authority: AuthoritySettings = AuthoritySettings()
     center: CenterSettings = CenterSettings()
+    limits: LimitSettings = LimitSettings()
     saver: SaverSettings = SaverSettings()
     sessions: SessionSettings = SessionSettings()
+    shadows: ShadowSettings = ShadowSettings()
+    webhooks: WebhookSettings = WebhookSettings()
+    parking: ParkingSettings = ParkingSettings()
+    groups: GroupSettings = GroupSettings()
     store: StoreSettings = StoreSettings()
     keeper: KeeperSettings = KeeperSettings()
     bus: BusSettings = BusSettings()

@@ -15,7 +15,7 @@ from zlib import crc32
 import structlog
 
 from hiredis import Reader, pack_command
-from longline.errors import LonglineError, SettingsError, StoreError, Unavailable
+from longline.errors import LayoutRefused, LonglineError, SettingsError, StoreError, Unavailable
 from longline.settings import StoreSettings
 from longline.store.addresses import Address, parse
 from longline.store.blocking import BlockingCalls
@@ -31,6 +31,12 @@ from longline.store.slots import SLOTS, read_map, slot_of
 __all__ = ["Assurance", "BlockingCalls", "Reply", "Script", "Store", "Word"]
 
 logger = structlog.get_logger(__name__)
+
+LAYOUT: Final = 2
+"""Of all that is in the store, whoever wrote it. Raised when versions before could not work beside this one:
+when keys, values or partitions mean something else, or a script leaves out what others rely on."""
+
+LANES: Final = 8  # of the events of an app in a Cluster, where nothing else is said
 
 _ROUTES: Final = 100_000  # tags whose server is remembered; beyond it they are worked out anew
 _MAP_PAUSE: Final = 0.1  # seconds between two looks at the map of a Cluster
@@ -76,6 +82,7 @@ class Store:
     def __init__(self, settings: StoreSettings) -> None:
         contacts = parse(settings.url)
         self.partitions = settings.partitions
+        self.event_lanes = 1  # as the store says when it is open
         self.scripts: dict[Script, None] = {}
         self._settings = settings
         self._contacts = contacts.addresses
@@ -97,6 +104,11 @@ class Store:
         self._mapping: asyncio.Task[None] | None = None
         self._closed = False
 
+    @property
+    def longest_call(self) -> float:
+        """Seconds after which no call is carried out again any more."""
+        return self._longest
+
     # --- life
 
     @classmethod
@@ -104,7 +116,8 @@ class Store:
         """Connects; `Unavailable` when no server answers within `store.timeout`.
 
         `SettingsError` when the URL, the credentials, or what the servers can do does not fit the settings,
-        or when the store was first used with another number of partitions.
+        or when the store was first used with another number of partitions, or of lanes. `LayoutRefused` when
+        a version with another layout of keys wrote it.
         """
         store = cls(settings)
         try:
@@ -166,12 +179,26 @@ class Store:
 
     async def _check(self) -> None:
         """What must be so before the store is used."""
-        tag, key = b"meta", b"{meta}partitions"
-        await self.call(tag, b"SET", key, self.partitions, b"NX")
-        stored = await self.call(tag, b"GET", key)
-        if stored != b"%d" % self.partitions:
-            was = stored.decode("ascii", "replace") if isinstance(stored, bytes) else "?"
-            raise _wrong("partitions", f"the store was first used with {was} partitions, which is for ever")
+        tag, names = b"meta", (b"{meta}partitions", b"{meta}layout", b"{meta}lanes")
+        asked = min(self._settings.event_lanes, self.partitions)
+        lanes = asked or (1 if self._single is not None else min(LANES, self.partitions))
+        # All at once, or none: of an earlier version's store only the first is there.
+        await self.call(tag, b"MSETNX", names[0], self.partitions, names[1], LAYOUT, names[2], lanes)
+        stored = await self.call(tag, b"MGET", *names)
+        partitions, layout, lanes_before = map(_digits, stored if isinstance(stored, list) else ())
+        if layout != str(LAYOUT):
+            raise LayoutRefused(
+                f"the store has layout {layout or '1'}; this version reads {LAYOUT} and has changed nothing"
+            )
+        if partitions != str(self.partitions):
+            raise _wrong(
+                "partitions", f"the store was first used with {partitions} partitions, which is for ever"
+            )
+        if asked and lanes_before != str(asked):
+            raise _wrong(
+                "event_lanes", f"the store was first used with {lanes_before} lanes, which is for ever"
+            )
+        self.event_lanes = int(lanes_before)
         if self._settings.wait_fsync:
             try:
                 await self.call(tag, b"WAITAOF", 1, 0, 1)
@@ -393,6 +420,10 @@ class Store:
 
 def _reader() -> Reader:
     return Reader(replyError=read_error)
+
+
+def _digits(word: Reply) -> str:
+    return word.decode("ascii", "replace") if isinstance(word, bytes) else ""
 
 
 def _wrong(setting: str, reason: str) -> SettingsError:

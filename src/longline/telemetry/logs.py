@@ -33,10 +33,19 @@ _SECRET_NAME: Final = re.compile(
 _NOT_SECRET: Final = frozenset({"collapse_key", "collapse-key", "idempotency_key"})
 
 # By look: what is a secret wherever it stands. A JWT (RFC 7519) is two or three base64url parts of which the
-# first is a JSON object, hence begins with `eyJ`.
-_SECRET_TEXT: Final = re.compile(r"(?i:\bbearer\s+)\S+|\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?")
+# first is a JSON object, hence begins with `eyJ`. Our own keys and secrets have a letter of theirs after
+# `ll`, and end with 43 characters of base64url.
+_SECRET_TEXT: Final = re.compile(
+    r"(?i:\bbearer\s+)\S+|\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"
+    r"|\bll[akns]_(?:[a-z0-9_-]{1,64}[._])?[\w-]{43}"
+)
 
 _MAX_DEPTH: Final = 6
+
+
+def without_secrets(text: str) -> str:
+    """A text without what looks like a secret in it."""
+    return _SECRET_TEXT.sub(HIDDEN, text)
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -50,7 +59,7 @@ def _redacted(name: str, value: object, depth: int) -> object:
     if name not in _NOT_SECRET and _SECRET_NAME.search(name):
         return HIDDEN
     if isinstance(value, str):
-        return _SECRET_TEXT.sub(HIDDEN, value)
+        return without_secrets(value)
     if depth < _MAX_DEPTH:
         if isinstance(value, Mapping):
             return {str(key): _redacted(str(key), inner, depth + 1) for key, inner in value.items()}

@@ -6,6 +6,7 @@ keep alive passes in a few turns of the loop, and always in the same order.
 
 import asyncio
 import heapq
+from collections.abc import Callable
 
 SETTLE_TURNS = 25
 """Turns of the loop in which tasks woken by the clock, and those they wake, get to run."""
@@ -37,11 +38,20 @@ class VirtualClock:
         if seconds <= 0:
             await asyncio.sleep(0)
             return
-        woken = asyncio.get_running_loop().create_future()
+        await self._woken_in(seconds)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> "asyncio.Future[None]":
+        """Calls back in `seconds`, unless what it returns is cancelled before."""
+        woken = self._woken_in(max(seconds, 0.0))
+        woken.add_done_callback(lambda woken: None if woken.cancelled() else callback())
+        return woken
+
+    def _woken_in(self, seconds: float) -> "asyncio.Future[None]":
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._count += 1  # sleepers of one time wake in the order in which they lay down
         heapq.heappush(self._sleepers, (self._now + seconds, self._count, woken))
         self._lay_down.set()
-        await woken
+        return woken
 
     @property
     def sleeping(self) -> int:

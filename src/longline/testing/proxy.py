@@ -6,6 +6,7 @@
         network.resume()
         network.cut()           # every connection is reset
         network.close_upward()  # the server sees the end of the stream, the client does not
+    network.lie(b"...")     # the client hears what the server never said
 
 Faults hold for all connections, present and future, until they are taken back.
 """
@@ -71,9 +72,16 @@ class _Pipe:
             await asyncio.sleep(self._faults.delay)
         await self._faults.flowing.wait()
         if not self._ended:  # after a half-close what still comes is lost, as on a dead link
+            if self._writer.is_closing():  # uvloop raises no OSError for it
+                raise ConnectionResetError("cut meanwhile")
             self._writer.write(piece)
             self._count(len(piece))
             await self._writer.drain()
+
+    def insert(self, data: bytes) -> None:
+        """Passes on what nobody said."""
+        if not self._ended and not self._writer.is_closing():
+            self._writer.write(data)
 
     def end(self) -> None:
         """Half-closes: the other side reads the end of the stream."""
@@ -87,11 +95,12 @@ class FaultProxy:
 
     `delay` in seconds holds every piece back before it is passed on; `split` in bytes cuts what passes into
     pieces of that size, each its own write; 0 turns either off. `refusing` resets new connections at once.
+    Who connects from now on is forwarded to `target_port`.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self._host = host
-        self._target_port = port
+        self.target_port = port
         self._server: asyncio.Server | None = None
         self._faults = LinkFaults()
         self._faults.flowing.set()
@@ -165,6 +174,11 @@ class FaultProxy:
         for pipe in self._downward:
             pipe.end()
 
+    def lie(self, data: bytes) -> None:
+        """Tells every client what its server never said, in the middle of what it did say."""
+        for pipe in self._downward:
+            pipe.insert(data)
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.refusing:
             self.statistics.refused += 1
@@ -187,7 +201,7 @@ class FaultProxy:
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            far_reader, far_writer = await asyncio.open_connection(self._host, self._target_port)
+            far_reader, far_writer = await asyncio.open_connection(self._host, self.target_port)
         except OSError:
             self.statistics.refused += 1
             reset(writer)

@@ -3,7 +3,9 @@
 Nothing is awaited here, and no connection has a buffer of its own: OpenSSL reads from and writes to two
 memory BIOs that all connections of a listener share, for whatever goes in is read, and whatever comes out is
 taken, before the next connection has its turn. OpenSSL gives its own buffers back when they are empty
-(SSL_MODE_RELEASE_BUFFERS, which `ssl` sets). What a handshake costs is paid in the turns that
+(SSL_MODE_RELEASE_BUFFERS, which `ssl` sets). A record costs as much however little is in it, and a read may
+bring ten thousand of them: they are paid for where there is a `Pacing`, and what is more than a turn has
+time for waits for later ones, while nothing further is read. What a handshake costs is paid in the turns that
 `handshakes.py` gives it; it has deadlines and bounds too.
 """
 
@@ -13,6 +15,7 @@ from contextlib import suppress
 from ssl import MemoryBIO, SSLContext, SSLError, SSLObject, SSLWantReadError, SSLZeroReturnError
 from typing import Final, cast, final
 
+from longline.flow.pacing import Pacing
 from longline.tls.counters import TlsCounters
 from longline.tls.failures import kind_of, told_of
 
@@ -20,6 +23,9 @@ HANDSHAKE: Final = 0x16  # RFC 8446, section 5.1: what a record begins with that
 HEADER: Final = 5  # bytes of a record's header; the last two are the length of what follows
 RECORD: Final = 16_384  # bytes in clear of a record at most
 SMALL: Final = 2_048
+RECORDS: Final = 2_048  # of one connection that are deciphered at once, and
+FEW: Final = 16  # where this turn has its work
+PER_RECORD: Final = 8  # as many deliveries is the work that a record makes, beside what is in it
 LONGEST_HANDSHAKE: Final = 128 * 1024  # bytes a peer may send for it; a client's chain is the most of it
 HUNG_UP: Final = "the connection ended during the handshake"
 GIVEN_UP: Final = "given_up"
@@ -40,10 +46,20 @@ class TlsShared:
 
     `context` gives the one for a ClientHello. `asked` is told of a connection that has something for its
     handshake, `settled` of one whose handshake is over, in whatever way. `report` takes a code, the peer's
-    address and a message.
+    address and a message. `pace`: what deciphering is paid to; without one, it is not.
     """
 
-    __slots__ = ("asked", "context", "counters", "end", "incoming", "outgoing", "report", "settled")
+    __slots__ = (
+        "asked",
+        "context",
+        "counters",
+        "end",
+        "incoming",
+        "outgoing",
+        "pace",
+        "report",
+        "settled",
+    )
 
     def __init__(
         self,
@@ -57,6 +73,7 @@ class TlsShared:
         self.incoming = MemoryBIO()
         self.outgoing = MemoryBIO()
         self.end: Exception | None = None  # why nothing follows what was just read
+        self.pace: Pacing | None = None
         self.counters = counters
         self.context = context
         self.asked = asked
@@ -86,6 +103,8 @@ class TlsConnection:
         "_closing",
         "_ended",
         "_held",
+        "_lost",
+        "_paused",
         "_shared",
         "_tls",
         "_took",
@@ -99,7 +118,9 @@ class TlsConnection:
         self.queued = False  # waits for a turn of its handshake
         self._above = above
         self._shared = shared
-        self._held = b""  # bytes that wait for that
+        self._held = b""  # bytes that wait for that; once it is open, records that wait for a later turn
+        self._lost = False  # the transport is gone, and there are still some
+        self._paused = False  # the protocol above does not want to read
         self._took = 0  # bytes that the handshake has taken
         self._tls: SSLObject | None = None
         self._transport: asyncio.Transport | None = None  # None as well when it is gone
@@ -115,7 +136,10 @@ class TlsConnection:
     def data_received(self, data: bytes) -> None:
         phase = self.phase
         if phase == OPEN:
-            self._decipher(data)
+            if self._held:  # what was read before our transport heard that it should not
+                self._held += data
+            else:
+                self._decipher(data)
         elif phase != CLOSED:
             self._held = self._held + data if self._held else data
             if phase == SHAKING or self._whole_hello():
@@ -128,6 +152,9 @@ class TlsConnection:
         if self.phase != OPEN:
             self.fail("hung_up", HUNG_UP)
             return False
+        if self._held:
+            self._ended = True
+            return True
         # Without a close_notify: what was said last may be cut off. MQTT says by itself what is whole.
         return bool(self._above.eof_received())
 
@@ -140,11 +167,18 @@ class TlsConnection:
     def connection_lost(self, error: Exception | None) -> None:
         if self.phase < OPEN:
             self._settle("hung_up", HUNG_UP)
+        self._transport = None
+        if self.phase == OPEN and self._held and not self._paused:
+            self._lost = True  # what it has said before has its turn first
+        else:
+            self._over(error)
+
+    def _over(self, error: Exception | None) -> None:
         self.phase = CLOSED
         self._closing = True
+        self._lost = False
         self._held = b""
         self._tls = None
-        self._transport = None
         self._above.connection_lost(error)
 
     # --- the handshake ----------------------------------------------------------------------------
@@ -185,7 +219,7 @@ class TlsConnection:
         if self._ended:
             if self.phase == SHAKING:
                 self.fail("hung_up", HUNG_UP)
-            elif self.phase == OPEN and not self._above.eof_received():
+            elif self.phase == OPEN and not self._held and not self._above.eof_received():
                 self.close()
 
     def _shake(self, transport: asyncio.Transport, data: bytes) -> None:
@@ -248,11 +282,15 @@ class TlsConnection:
         clear = self._clear(tls, SMALL if len(data) < SMALL else RECORD)
         end = shared.ended()
         if shared.incoming.pending:
-            shared.incoming.read()  # behind the peer's last word, or a fault
+            rest = shared.incoming.read()  # behind the peer's last word, or a fault; or for a later turn
+            if end is None:
+                self._held = rest
         if shared.outgoing.pending:
             self._put_out()
         if clear:
             self._above.data_received(clear)
+        if self._held:
+            self._put_off()
         if end is None or self.phase != OPEN:
             return
         if not isinstance(end, SSLZeroReturnError):
@@ -260,10 +298,46 @@ class TlsConnection:
         elif not self._above.eof_received():
             self.close()
 
+    def _put_off(self) -> None:
+        """Leaves what is held to a later turn, and reads no more until then."""
+        pace = self._shared.pace
+        if self.phase != OPEN or pace is None:
+            self._held = b""
+            return
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.pause_reading()
+        if not self._paused and not self.queued:
+            self.queued = True
+            pace.later(self._go_on)
+
+    def _go_on(self) -> None:
+        self.queued = False
+        if self.phase == OPEN and self._held and not self._paused:
+            data = self._held
+            self._held = b""
+            self._decipher(data)
+        if self._lost:
+            if self.phase != OPEN or not self._held or self._paused:
+                self._over(None)
+            return
+        if self._held or self.phase != OPEN:
+            return
+        if self._ended and not self._above.eof_received():
+            self.close()
+        elif not self._paused and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
     def _clear(self, tls: SSLObject, most: int) -> bytes:
-        """What is in the BIO, deciphered, up to `shared.end`; no record that is whole is left in it."""
+        """What is in the BIO, deciphered, up to `shared.end`.
+
+        No record that is whole is left in it, but for those that this turn has no time for.
+        """
         shared = self._shared
         incoming = shared.incoming
+        pace = shared.pace
+        records = 0
+        at_most = RECORDS if pace is None or pace.in_time() else FEW
         first = b""
         more: list[bytes] | None = None
         try:
@@ -277,12 +351,17 @@ class TlsConnection:
                     more = [first, clear]
                 else:
                     more.append(clear)
+                records += 1
                 if len(clear) < most and not incoming.pending:
+                    break
+                if pace is not None and records >= at_most and incoming.pending:
                     break
         except SSLWantReadError:
             pass
         except Exception as error:
             shared.end = error
+        if pace is not None and records > 1:
+            pace.spend(PER_RECORD * (records - 1))
         return first if more is None else b"".join(more)
 
     def _broken(self, error: Exception) -> None:
@@ -364,11 +443,15 @@ class TlsConnection:
         return self._closing or transport is None or transport.is_closing()
 
     def pause_reading(self) -> None:
+        self._paused = True
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        if self._transport is not None:
+        self._paused = False
+        if self._held and self.phase == OPEN:
+            self._put_off()  # what is held is next
+        elif self._transport is not None:
             self._transport.resume_reading()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, cast, final
 
+from longline.flow.pacing import Pacing
 from longline.flow.unread import unread
 from longline.telemetry.faults import Faults
 from longline.tls.connection import TlsConnection, TlsShared
@@ -53,6 +54,7 @@ class TlsHandshakes:
         self._faults = faults
         self._loop = loop
         self._report = report
+        self._pacing: Pacing | None = None
         self._shared: list[TlsShared] = []
         self.secure = self.securing(context)
         self._since: dict[TlsConnection, float] = {}  # of all whose handshake is not over, the oldest first
@@ -67,8 +69,15 @@ class TlsHandshakes:
         shared = TlsShared(
             self._counters, context=context, asked=self._asked, settled=self._settled, report=self._report
         )
+        shared.pace = self._pacing
         self._shared.append(shared)
         return lambda above: self._begin(shared, above)
+
+    def paid_to(self, pacing: Pacing) -> None:
+        """What is deciphered is paid for from now on."""
+        self._pacing = pacing
+        for shared in self._shared:
+            shared.pace = pacing
 
     def _begin(self, shared: TlsShared, above: object) -> object:
         connection = TlsConnection(shared, cast(asyncio.Protocol, above))

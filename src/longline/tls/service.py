@@ -55,5 +55,6 @@ class TlsService:
             loop=asyncio.get_running_loop(),
         )
         self.secure = self._handshakes.secure
+        self.paid_to = self._handshakes.paid_to
         # A WebSocket of Chromium fails when it is asked for a certificate, although it need not show one.
         self.secure_web = self._handshakes.securing(self.certificates.web_context)

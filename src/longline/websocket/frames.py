@@ -71,7 +71,7 @@ class FrameDecoder:
 
     After each call of `feed`: `ping` is what the latest Ping said, to be answered (one answer is enough for
     many, section 5.5.3); `closed` is the code of the Close that came, 0 as long as none did; `more` says that
-    frames were left for the next call, which may be without further bytes.
+    frames were left for the next call, which may be without further bytes; `count` is how many were read.
     """
 
     __slots__ = (
@@ -81,6 +81,7 @@ class FrameDecoder:
         "_left",
         "_masked",
         "closed",
+        "count",
         "failure",
         "largest",
         "more",
@@ -91,6 +92,7 @@ class FrameDecoder:
         self.largest = largest
         self.failure: Failure | None = None
         self.closed = 0
+        self.count = 0
         self.more = False
         self.ping: bytes | None = None
         self._masked = masked
@@ -113,6 +115,7 @@ class FrameDecoder:
         """Takes the next bytes; returns the data that they carry."""
         self.ping = None
         self.more = False
+        self.count = 0
         if self.closed or self.failure is not None:
             return b""  # section 5.5.1: nothing comes behind a Close, and behind a failure nothing is read
         held = self._held
@@ -155,6 +158,7 @@ class FrameDecoder:
                 self.more = True
                 break
             most -= 1
+            self.count += 1
             body, length = self._read_header(data, pos, size)
             if body == 0:
                 break

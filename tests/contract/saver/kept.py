@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass, field
 from itertools import count
-from typing import cast
+from typing import Any
 from uuid import UUID
-
-import pytest
 
 from longline.model.pubsub import Filter, Publication, StoredWill
 from longline.saver.port.queues import (
@@ -55,24 +53,18 @@ class Session:
 
 @dataclass
 class Kept:
-    """A store and what its suites say of sessions; skips where an engine does not have them."""
+    """A store and what its suites say of sessions."""
 
     store: StoreFixture
     _ids: "count[int]" = field(default_factory=lambda: count(1))
 
     @property
     def sessions(self) -> SessionStore:
-        return cast(SessionStore, self._port("sessions"))
+        return self.store.saver.sessions
 
     @property
     def queues(self) -> QueueStore:
-        return cast(QueueStore, self._port("queues"))
-
-    def _port(self, name: str) -> object:
-        port = getattr(self.store.saver, name, None)
-        if port is None:
-            pytest.skip(f"this engine does not have the port {name} yet")
-        return port
+        return self.store.saver.queues
 
     # --- sessions ---
 
@@ -187,6 +179,15 @@ class Kept:
         )
         assert opened is not None
         return opened
+
+    async def member(self, device: str, *groups: str, qos: int = 2, **terms: Any) -> Session:
+        """A device with a session that shares these subscriptions, `$share/{name}/{filter}`."""
+        session = await self.open(device, **terms)
+        for group in groups:
+            filter = Filter(group, qos, shared=True)
+            key = (self.store.app, device, session.ordinal, session.number, session.epoch)
+            assert await self.sessions.subscribe([AddFilter(*key, filter)]) == [False]
+        return session
 
     async def subscribed(self, device: str, *filters: str, qos: int = 2) -> Session:
         """A device with a session that has these filters."""

@@ -6,13 +6,52 @@ import msgspec
 import pytest
 
 from longline.errors import AppExists, AppNotFound
+from longline.model.access import AclRule, AppAccess, FormerKey, FormerSecret, TokenIssuer
 from longline.model.audience import Devices, Everyone
 from longline.model.devices import Profile
 from longline.model.messages import Envelope
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Arrive, Fetch
 from longline.saver.port.messages import Outcome, Refused, Submission
-from tests.contract.store_fixture import StoreFixture, an_app
+from tests.contract.store_fixture import START, StoreFixture, an_app
+
+ACCESS = AppAccess(
+    tokens=TokenIssuer(
+        jwks_url="https://id.example.org/keys",
+        keys='[{"kty":"OKP"}]',
+        issuer="https://id.example.org/",
+        audience=("one", "zwei"),
+        algorithms=("RS256", "EdDSA"),
+        device_claim="device_id",
+        device_secret=False,
+    ),
+    end_at_expiry=True,
+    former_server_key=FormerKey(bytes(range(32)), START + 1),
+    former_device_secret=FormerSecret("the one before", START + 2),
+    rules=(
+        AclRule("both", "home/{device}/#"),
+        AclRule("publish", 'a "quoted" é/+'),
+        AclRule("subscribe", "#"),
+    ),
+)
+
+
+async def test_what_few_apps_have_is_kept_whole(store: StoreFixture) -> None:
+    """From the beginning, after a change, in a list, and after a restart."""
+    created = await store.saver.apps.create(msgspec.structs.replace(an_app("weather"), access=ACCESS))
+    assert created.access == ACCESS
+    app = await store.saver.apps.find("news")
+    assert app is not None
+    assert app.access == AppAccess()
+    assert await store.saver.apps.update(msgspec.structs.replace(app, access=ACCESS), app)
+    await store.reopen()
+    assert [app.access for app in await store.saver.apps.list("", 10)] == [ACCESS, ACCESS]
+    changed = await store.saver.apps.find("news")
+    assert changed is not None
+    assert await store.saver.apps.update(app, changed)
+    again = await store.saver.apps.find("news")
+    assert again is not None
+    assert again.access == AppAccess()
 
 
 async def test_an_app_is_found_by_name_with_all_that_was_said_of_it(store: StoreFixture) -> None:
@@ -23,6 +62,17 @@ async def test_an_app_is_found_by_name_with_all_that_was_said_of_it(store: Store
 
 async def test_an_app_that_was_never_made_is_not_found(store: StoreFixture) -> None:
     assert await store.saver.apps.find("weather") is None
+
+
+async def test_apps_are_found_by_number_in_the_order_asked(store: StoreFixture) -> None:
+    weather = await store.saver.apps.create(an_app("weather"))
+    news = await store.saver.apps.find("news")
+    gone = await store.saver.apps.create(an_app("gone"))
+    await store.saver.apps.delete(gone.number)
+    again = await store.saver.apps.create(an_app("gone"))
+    asked = [weather.number, 99, store.app, gone.number, again.number, weather.number]
+    assert list(await store.saver.apps.numbered(asked)) == [weather, None, news, None, again, weather]
+    assert list(await store.saver.apps.numbered([])) == []
 
 
 async def test_a_second_app_of_one_name_is_refused(store: StoreFixture) -> None:
@@ -49,6 +99,7 @@ async def test_an_update_replaces_what_may_change_and_nothing_else(store: StoreF
         pubsub=True,
         client_certificates=True,
         generation=3,
+        access=ACCESS,
     )
     assert await store.saver.apps.update(changed, app)
     assert await store.saver.apps.find("news") == changed
@@ -64,6 +115,8 @@ async def test_an_update_of_what_somebody_else_has_changed_is_refused(store: Sto
         {"pubsub": True},
         {"client_certificates": True},
         {"generation": 1},
+        {"access": AppAccess(end_at_expiry=True)},
+        {"access": ACCESS},
     ):
         theirs, mine = msgspec.structs.replace(app, **change), msgspec.structs.replace(app, name="mine")
         assert await store.saver.apps.update(theirs, app)

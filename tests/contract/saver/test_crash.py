@@ -18,10 +18,12 @@ ROOT = Path(__file__).parents[3]
 ROUNDS = 5
 
 
-def run_and_kill(engine: str, place: str, round_number: int, lines: int) -> list[list[str]]:
-    """Runs the crasher, kills it after it printed that many lines; every line it got out."""
+def run_and_kill(
+    engine: str, place: str, round_number: int, lines: int, crasher: str = "tests.contract.saver.crasher"
+) -> list[list[str]]:
+    """Runs a crasher, kills it after it printed that many lines; every line it got out."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.contract.saver.crasher", engine, place, str(round_number)],
+        [sys.executable, "-m", crasher, engine, place, str(round_number)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(["src", *sys.path])},
         stdout=subprocess.PIPE,

@@ -1,6 +1,6 @@
 """Devices that connect: registered when they are new, and told what a connection needs to know."""
 
-from longline.saver.port.inboxes import Arrive
+from longline.saver.port.inboxes import GUEST, Arrive
 from tests.contract.store_fixture import StoreFixture
 
 
@@ -39,3 +39,33 @@ async def test_a_ban_is_told_on_arrival_and_can_be_lifted(store: StoreFixture) -
     assert await store.saver.devices.ban(store.app, "phone", 0)
     assert (await store.arrive("phone")).banned_until == 0
     assert not await store.saver.devices.ban(store.app, "nobody", 1)
+
+
+async def test_who_is_not_to_be_registered_is_not(store: StoreFixture) -> None:
+    """Also among others in one batch, and twice."""
+    await store.register("old")
+    now = store.now
+    batch = [
+        Arrive(store.app, "guest", now, False),
+        Arrive(store.app, "old", now, False),
+        Arrive(store.app, "new", now),
+        Arrive(store.app, "guest", now, False),
+    ]
+    first, old, new, again = await store.saver.inboxes.arrive(batch)
+    assert first is not None
+    assert old is not None
+    assert new is not None
+    assert (first.ordinal, first.pending, first.log_after, first.banned_until) == (GUEST, False, 0, 0)
+    assert again == first
+    assert old.ordinal == await store.ordinal("old")
+    assert new.ordinal == await store.ordinal("new")
+    assert await store.saver.devices.count(store.app) == 2
+    (arrival,) = await store.saver.inboxes.arrive([Arrive(store.app, "guest", now)])
+    assert arrival is not None
+    assert arrival.ordinal == await store.ordinal("guest")
+
+
+async def test_nobody_arrives_in_an_app_that_is_gone_registered_or_not(store: StoreFixture) -> None:
+    await store.saver.apps.delete(store.app)
+    batch = [Arrive(store.app, "guest", store.now, False), Arrive(99, "guest", store.now, False)]
+    assert await store.saver.inboxes.arrive(batch) == [None, None]

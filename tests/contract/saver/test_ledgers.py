@@ -21,9 +21,10 @@ from hypothesis.stateful import (
 
 from longline.model.audience import Devices, Everyone
 from longline.model.commands import Broadcast, Unicast
-from longline.model.ledger import State
+from longline.model.ledger import Ledger, State
 from longline.model.messages import Envelope
 from longline.saver.port.inboxes import Receipt
+from longline.saver.port.ledgers import MessagesAsked
 from longline.saver.port.messages import Accepted, Outcome, Refused
 from tests.contract.engines import RETENTION, SaverEngine
 from tests.contract.saver.positions import position_of
@@ -262,6 +263,47 @@ class Ledgers(RuleBasedStateMachine):
                 counts["collapsed"],
                 dropped,
             )
+
+    @rule(limit=st.sampled_from([1, 3, 100]))
+    def the_lists_say_what_the_model_says(self, limit: int) -> None:
+        """That of the app, and that of each device, for all messages whose ledgers are kept."""
+        of_app: dict[str, Ledger] = {}
+        before: str | None = None
+        while True:
+            page = self.do(
+                self.store.saver.ledgers.latest(self.store.app, MessagesAsked(before=before, limit=limit))
+            )
+            of_app |= {each.message_id: each.ledger for each in page.messages}
+            before = page.rest
+            if before is None:
+                break
+        known = [sent.message_id for sent in self.sent]
+        assert list(of_app) == sorted(known, reverse=True)
+        for message_id, ledger in of_app.items():
+            assert ledger == self.do(self.store.ledger(message_id))
+        for ordinal in self.ordinals.values():
+            states = {sent.message_id: sent.states[ordinal] for sent in self.sent if ordinal in sent.states}
+            waiting = {
+                sent.message_id
+                for sent in self.sent
+                if sent.states.get(ordinal) == "pending" and not sent.online_only
+            }
+            assert self._of_device(ordinal, limit, waiting=False) == states
+            assert set(self._of_device(ordinal, limit, waiting=True)) == waiting
+
+    def _of_device(self, ordinal: int, limit: int, *, waiting: bool) -> dict[str, str]:
+        found: dict[str, str] = {}
+        before: str | None = None
+        while True:
+            page = self.do(
+                self.store.saver.ledgers.of_device(self.store.app, ordinal, before, limit, waiting=waiting)
+            )
+            for each in page.messages:
+                assert each.message_id not in found
+                found[each.message_id] = each.reason or each.state.name.lower()
+            before = page.rest
+            if before is None:
+                return found
 
     @invariant()
     def every_device_is_given_what_waits_for_it(self) -> None:

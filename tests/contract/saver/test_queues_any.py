@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 
 from longline.model.pubsub import Filter, Publication
-from longline.saver.port.queues import Complete, Declined, QueuePublication, Settle, Step
+from longline.saver.port.queues import Complete, Declined, Given, QueuePublication, Settle, Step
 from longline.saver.port.sessions import FOREVER, RemoveFilter
 from tests.contract.engines import QUEUE_MESSAGES, SaverEngine
 from tests.contract.saver.kept import Kept, Session
@@ -46,7 +46,12 @@ some_message = st.tuples(
     st.booleans(),
     st.sampled_from([0, 0, MINUTE, 3 * MINUTE]),
     st.none() | st.tuples(some_name, st.integers(1, 2)),
+    st.lists(
+        st.tuples(some_name, st.integers(1, 2), st.booleans(), st.sampled_from([0, 3])), max_size=3
+    ),  # whom groups give it
+    st.booleans(),  # or to them alone
 )
+Some = tuple[str, int, bool, int, tuple[str, int] | None, list[tuple[str, int, bool, int]], bool]
 
 
 @dataclass
@@ -111,7 +116,8 @@ class Queues(RuleBasedStateMachine):
         model = Model(session, expires_in)
         if before is not None and not clean and before.expires_in:
             model.filters, model.queue, model.received = before.filters, before.queue, before.received
-            model.latest, model.sent = before.latest, before.sent
+            model.latest = before.latest
+            model.sent = before.latest if before.ends_at is None else before.sent
             assert session.number == before.session.number
             assert session.opened.present
         else:
@@ -170,45 +176,66 @@ class Queues(RuleBasedStateMachine):
     @rule(messages=st.lists(some_message, min_size=1, max_size=4), sender=st.none() | some_name)
     def messages_are_published(
         self,
-        messages: list[tuple[str, int, bool, int, tuple[str, int] | None]],
+        messages: list[Some],
         sender: str | None,
     ) -> None:
         batch, expected = [], []
-        for topic, qos, retain, ttl, source in messages:
+        for topic, qos, retain, ttl, source, chosen, matching in messages:
             publication = self.kept.publication(topic, qos=qos, retain=retain, ttl=ttl)
             model = self.alive(source[0]) if source is not None else None
             received = None
             if source is not None and model is not None:
                 received = self.kept.received(model.session, source[1])
-            batch.append(QueuePublication(self.store.app, publication, self.store.now, sender, received))
-            expected.append(self._publish(publication, sender, model, source[1] if source is not None else 0))
+            given = [
+                Given(known.session.ordinal, known.session.number, asked, as_published, identifier)
+                for name, asked, as_published, identifier in chosen
+                if (known := self.models.get(name)) is not None
+            ]
+            batch.append(
+                QueuePublication(
+                    *(self.store.app, publication, self.store.now, sender, received, tuple(given), matching)
+                )
+            )
+            packet_id = source[1] if source is not None else 0
+            expected.append(self._publish(publication, sender, model, packet_id, chosen, matching))
         answers = self.do(self.kept.queues.publish(batch))
         for answer, (id, queued, full, again) in zip(answers, expected, strict=True):
             assert not isinstance(answer, Declined)
-            assert (answer.id, sorted(entry.device for entry in answer.queued)) == (id, queued)
+            assert (answer.id, sorted((entry.device, entry.place) for entry in answer.queued)) == (id, queued)
             assert (answer.full, answer.again) == (full, again)
 
     def _publish(
-        self, publication: Publication, sender: str | None, source: Model | None, packet_id: int
-    ) -> tuple[str, list[str], int, bool]:
+        self,
+        publication: Publication,
+        sender: str | None,
+        source: Model | None,
+        packet_id: int,
+        given: list[tuple[str, int, bool, int]],
+        matching: bool,
+    ) -> tuple[str, list[tuple[str, int]], int, bool]:
         if source is not None:
             known = source.received.get(packet_id)
             if known is not None:
                 return known, [], 0, True
             source.received[packet_id] = publication.id
-        queued, full = [], 0
-        for name in NAMES:
-            model = self.alive(name)
-            if model is None:
-                continue
-            matching = [
+        asked: list[tuple[str, list[Filter]]] = [
+            (name, [Filter("$share/g/x", qos, as_published=as_published, identifier=identifier)])
+            for name, qos, as_published, identifier in given
+        ]
+        for name, model in self.models.items() if matching else ():
+            found = [
                 item
                 for item in model.filters.values()
                 if matches(item.filter, publication.topic) and not (item.no_local and sender == name)
             ]
-            qos = min(publication.qos, max((item.qos for item in matching), default=0))
-            if not qos:
+            asked.append((name, found))
+        queued, full = [], 0
+        for name, filters in asked:
+            alive = self.alive(name)
+            qos = min(publication.qos, max((item.qos for item in filters), default=0))
+            if alive is None or not qos:
                 continue
+            model = alive
             if len(model.queue) >= QUEUE_MESSAGES:
                 full += 1
                 continue
@@ -216,11 +243,11 @@ class Queues(RuleBasedStateMachine):
             model.queue[model.latest] = Waiting(
                 publication,
                 qos,
-                publication.retain and any(item.as_published for item in matching),
-                tuple(sorted(item.identifier for item in matching if item.identifier)),
+                publication.retain and any(item.as_published for item in filters),
+                tuple(sorted(item.identifier for item in filters if item.identifier)),
             )
-            queued.append(name)
-        return publication.id, queued, full, False
+            queued.append((name, model.latest))
+        return publication.id, sorted(queued), full, False
 
     @precondition(lambda self: any(model.latest for model in self.models.values()))
     @rule(data=st.data())

@@ -41,9 +41,9 @@ async def test_an_answer_says_who_has_it_and_where_each_is_bound(kept: Kept) -> 
     published = await kept.publish("x")
     bindings = await kept.store.sessions.locate(kept.store.app, ["a", "b"])
     assert sorted(published.queued, key=lambda queued: queued.device) == [
-        Queued("a", a.ordinal, bindings[0]),
-        Queued("away", away.ordinal, None),
-        Queued("b", b.ordinal, bindings[1]),
+        Queued("a", a.ordinal, bindings[0], 1),
+        Queued("away", away.ordinal, None, 1),
+        Queued("b", b.ordinal, bindings[1], 1),
     ]
     assert (published.full, published.again) == (0, False)
 

@@ -115,6 +115,21 @@ async def test_what_was_sent_is_read_again_and_said_to_have_been_sent(kept: Kept
     assert (again.opened.sent, again.opened.queued, again.opened.latest) == (4, 1, 5)
 
 
+async def test_what_a_connection_was_sent_whose_end_nobody_has_told_of_is_not_known(kept: Kept) -> None:
+    """Then all that there is may have been; and what comes later was not."""
+    session = await filled(kept, 5)
+    await kept.settle(session, 2, Step.SENT)
+    again = await kept.open("a", node="n2")
+    assert (again.opened.sent, again.opened.latest) == (5, 5)
+    assert await kept.sessions.abandon("n2", kept.store.now, 1000, 10) == 1
+    await kept.publish("x", "later")
+    third = await kept.open("a", node="n3")
+    assert (third.opened.sent, third.opened.latest) == (6, 6)
+    await kept.publish("x", "later still")
+    await kept.close(third)
+    assert (await kept.open("a", node="n3")).opened.sent == 6
+
+
 async def test_what_was_released_keeps_its_place_without_its_message(kept: Kept) -> None:
     session = await filled(kept, 4)
     for place in (3, 1):

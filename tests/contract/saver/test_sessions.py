@@ -5,7 +5,7 @@ import asyncio
 from longline.model.pubsub import Filter
 from longline.saver.port.queues import Step
 from longline.saver.port.sessions import FOREVER, KeptSession, OpenSession
-from tests.contract.saver.kept import Kept, a_will
+from tests.contract.saver.kept import Kept, Session, a_will
 from tests.contract.store_fixture import an_app
 
 # --- beginning and going on -----------------------------------------------------------------------------
@@ -120,6 +120,7 @@ async def test_who_asks_once_more_under_the_same_epoch_is_told_the_same(kept: Ke
     assert await kept.said() == []
     later = await kept.open("a")
     assert later.opened.present
+    await kept.close(Session("a", ordinal, epoch, "n1", KeptSession(epoch, False)), will=True)
     assert await kept.said() == ["once"]
 
 

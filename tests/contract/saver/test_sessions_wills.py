@@ -1,5 +1,7 @@
 """Wills: due when a client went without a word, after their delay or with their session; published once."""
 
+import pytest
+
 from longline.model.pubsub import StoredWill
 from longline.saver.port.sessions import FOREVER, WILLS
 from tests.contract.saver.kept import GRACE, LEASE, Kept, a_will
@@ -85,16 +87,59 @@ async def test_a_session_that_ends_before_the_delay_gives_its_will_out(kept: Kep
 
 
 async def test_a_connection_that_is_taken_over_leaves_its_will_unless_that_has_a_delay(kept: Kept) -> None:
-    await kept.open("a", will=a_will("no delay"))
-    await kept.open("a", will=a_will("dropped", delay=60))
+    first = await kept.open("a", will=a_will("no delay"))
+    second = await kept.open("a", will=a_will("dropped", delay=60))
+    assert not await kept.close(first, will=True)
     assert await kept.said() == ["no delay"]
-    await kept.open("a", will=a_will("session ends", delay=60))
+    third = await kept.open("a", will=a_will("session ends", delay=60))
+    await kept.close(second, will=True)
     kept.store.now += 1_000_000
     assert await kept.said() == []
-    await kept.open("a", clean=True, expires_in=0, will=a_will("one connection", delay=60))
+    fourth = await kept.open("a", clean=True, expires_in=0, will=a_will("one connection", delay=60))
+    await kept.close(third, will=True)
     assert await kept.said() == ["session ends"]
     await kept.open("a")
+    await kept.close(fourth, will=True)
     assert await kept.said() == ["one connection"]
+
+
+@pytest.mark.parametrize("clean", [False, True])
+async def test_a_goodbye_counts_that_is_told_after_the_client_was_back_elsewhere(
+    kept: Kept, clean: bool
+) -> None:
+    """The room that it left is slower than the client: until it tells, the will waits [MQTT-3.14.4-3]."""
+    first = await kept.open("a", will=a_will())
+    second = await kept.open("a", clean=clean, node="n2")
+    kept.store.now += 100_000
+    assert await kept.said() == []
+    assert not await kept.close(first)
+    assert await kept.said() == []
+    await kept.abandon("n1", grace=0)
+    assert await kept.said() == []
+    assert await kept.close(second, will=True)
+
+
+async def test_what_waits_for_the_word_of_a_room_is_due_when_that_dies(kept: Kept) -> None:
+    await kept.open("a", will=a_will("a"))
+    await kept.open("b", will=a_will("b"))
+    await kept.open("a", node="n2")
+    await kept.open("b", node="n2", clean=True, expires_in=0)
+    await kept.store.reopen()
+    assert await kept.said() == []
+    assert await kept.abandon("n1", grace=0) == 2
+    assert sorted(await kept.said()) == ["a", "b"]
+    assert await kept.abandon("n1", grace=0) == 0
+
+
+async def test_the_word_of_a_room_counts_also_when_the_next_connection_is_over_by_then(kept: Kept) -> None:
+    for will in (True, False):
+        first = await kept.open("a", clean=True, expires_in=0, will=a_will("first"))
+        second = await kept.open("a", clean=True, expires_in=0, will=a_will("second"), node="n2")
+        await kept.close(second)
+        await kept.close(first, will=will)
+        assert await kept.said() == (["first"] if will else [])
+        await kept.close(first, will=will)
+        assert await kept.said() == []
 
 
 async def test_a_will_goes_with_its_connection_and_not_with_the_next(kept: Kept) -> None:
@@ -107,6 +152,7 @@ async def test_a_will_goes_with_its_connection_and_not_with_the_next(kept: Kept)
 async def test_a_connection_that_was_taken_over_gives_no_will_out(kept: Kept) -> None:
     first = await kept.open("a", will=a_will("first", delay=60))
     second = await kept.open("a", will=a_will("second"))
+    assert await kept.said() == []
     assert not await kept.close(first, will=True)
     assert await kept.said() == []
     assert await kept.close(second, will=True)
@@ -228,6 +274,7 @@ async def test_a_will_waits_again_when_its_session_goes_on_under_another_name(ke
 # --- devices and apps that are deleted ------------------------------------------------------------------
 
 
+@pytest.mark.tampers  # whoever deletes a device ends its connection, too
 async def test_a_deleted_device_leaves_no_will(kept: Kept) -> None:
     await kept.close(await kept.open("a", will=a_will("armed")), will=True)
     await kept.open("a", will=a_will("connected"))

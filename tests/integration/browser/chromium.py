@@ -39,7 +39,7 @@ class Page:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self._heard: list[dict[str, Any]] = []
+        self._unasked: list[dict[str, Any]] = []
         self._browser: asyncio.subprocess.Process | None = None
         self._profile: tempfile.TemporaryDirectory[str] | None = None
         self._server: ThreadingHTTPServer | None = None
@@ -131,14 +131,16 @@ class Page:
             )
 
     async def expect(self, event: str) -> dict[str, Any]:
-        """The next event of this kind; those before it are passed over."""
+        """The first event of this kind that nobody has asked for yet; others wait for whoever asks."""
         try:
             async with asyncio.timeout(PATIENCE):
                 while True:
-                    told = await self._told.get()
-                    self._heard.append(told)
-                    if told["event"] == event:
-                        return told
+                    for place, told in enumerate(self._unasked):
+                        if told["event"] == event:
+                            return self._unasked.pop(place)
+                    self._unasked.append(await self._told.get())
         except TimeoutError:
             log = (self._folder / "chromium.log").read_text(errors="replace")[-2000:]
-            raise TimeoutError(f"no {event!r}; the page told {self._heard}; Chromium said:\n{log}") from None
+            raise TimeoutError(
+                f"no {event!r}; nobody asked for {self._unasked}; Chromium said:\n{log}"
+            ) from None

@@ -300,12 +300,16 @@ class _DebugOutput:
         return None
 
 
-def node_modules() -> Path:
-    """Where MQTT.js is, installed there if it was not: LONGLINE_NODE_MODULES, or build/node_modules."""
+def modules_folder() -> Path:
+    """Where npm's packages belong, there or not: LONGLINE_NODE_MODULES, or build/node_modules."""
     given = os.environ.get("LONGLINE_NODE_MODULES")
     modules = Path(given).absolute() if given else HERE.parents[2] / "build" / "node_modules"
-    if modules.name != "node_modules":
-        modules = modules / "node_modules"  # npm knows no other name
+    return modules if modules.name == "node_modules" else modules / "node_modules"  # npm knows no other name
+
+
+def node_modules() -> Path:
+    """Where MQTT.js is, installed there if it was not."""
+    modules = modules_folder()
     folder = modules.parent
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".node_modules.lock").open("w") as lock:

@@ -17,7 +17,10 @@ from longline.mqtt.packets import (
     Pingreq,
     Pingresp,
     Puback,
+    Pubcomp,
     Publish,
+    Pubrec,
+    Pubrel,
     Suback,
     Subscribe,
 )
@@ -36,6 +39,8 @@ class Peer:
         self.version = 4
         self.request = b""
         self.packet_id = 0
+        self.held: dict[int, Publish] = {}
+        """Messages of QoS 2 whose PUBREL has yet to come."""
 
 
 class Broker:
@@ -48,7 +53,9 @@ class Broker:
         repeat: int = 0,
         refuse: str = "",
         hang_up: str = "",
+        leave_open: int = 0,
         refuse_batches: int = 0,
+        forget: int = 0,
     ) -> None:
         self.lose = lose
         """The number of a delivery, from 1, that is never made."""
@@ -58,8 +65,18 @@ class Broker:
         """Beginning of the client identifiers that are refused."""
         self.hang_up = hang_up
         """Client identifier whose connection is closed at its first PINGREQ."""
+        self.leave_open = leave_open
+        """The number of a PUBREC whose exchange is not gone on with."""
+        self.recs = 0
         self.refuse_batches = refuse_batches
         """How many POSTs are answered 429 at first."""
+        self.forget = forget
+        """The number of a message to the app server, from 1, that is acknowledged and not stored."""
+        self.told: list[str] = []
+        """What devices have published to the app server."""
+        self.registered: set[str] = set()
+        self.waiting: dict[str, list[tuple[str, bytes]]] = {}
+        """For registered devices that are not there: topics and payloads."""
         self.deliveries = 0
         self.clients: dict[str, Peer] = {}
         self.subscriptions: dict[str, list[tuple[Peer, int]]] = {}
@@ -114,6 +131,8 @@ class Broker:
     def drop(self, peer: Peer) -> None:
         self.selector.unregister(peer.sock)
         peer.sock.close()
+        if self.clients.get(peer.client) is peer:
+            del self.clients[peer.client]
         for topic, members in self.subscriptions.items():
             self.subscriptions[topic] = [member for member in members if member[0] is not peer]
 
@@ -127,15 +146,14 @@ class Broker:
                 self.drop(peer)
             else:
                 self.send(peer, Connack())
+                for topic, payload in self.waiting.pop(peer.client, []):
+                    self.deliver(peer, topic, payload, 1)
         elif isinstance(packet, Subscribe):
             for subscription in packet.subscriptions:
                 self.subscriptions.setdefault(subscription.filter, []).append((peer, subscription.qos))
             self.send(peer, Suback(packet.packet_id, [s.qos for s in packet.subscriptions]))
-        elif isinstance(packet, Publish):
-            if packet.qos:
-                self.send(peer, Puback(packet.packet_id))
-            for member, qos in self.subscriptions.get(packet.topic, []):
-                self.deliver(member, packet.topic, packet.payload, min(qos, packet.qos))
+        elif isinstance(packet, Publish | Pubrel | Pubrec):
+            self.exchange(peer, packet)
         elif isinstance(packet, Puback):
             waiting = [each for each in self.pending if each[1] == peer.client]
             if waiting:
@@ -148,6 +166,29 @@ class Broker:
                 self.send(peer, Pingresp())
         elif isinstance(packet, Disconnect):
             self.drop(peer)
+
+    def exchange(self, peer: Peer, packet: Publish | Pubrel | Pubrec) -> None:
+        """A message of QoS 2 is routed at its PUBREL, as mosquitto does."""
+        if isinstance(packet, Pubrel):
+            self.send(peer, Pubcomp(packet.packet_id))
+            self.route(peer.held.pop(packet.packet_id))
+        elif isinstance(packet, Pubrec):
+            self.recs += 1
+            if self.recs != self.leave_open:
+                self.send(peer, Pubrel(packet.packet_id))
+        elif packet.qos == 2:
+            peer.held[packet.packet_id] = packet
+            self.send(peer, Pubrec(packet.packet_id))
+        else:
+            if packet.qos:
+                self.send(peer, Puback(packet.packet_id))
+            self.route(packet)
+
+    def route(self, message: Publish) -> None:
+        if message.topic.startswith("up/"):
+            self.told.append(bytes(message.payload).decode())
+        for member, qos in self.subscriptions.get(message.topic, []):
+            self.deliver(member, message.topic, message.payload, min(qos, message.qos))
 
     def deliver(self, peer: Peer, topic: str, payload: bytes, qos: int) -> None:
         self.deliveries += 1
@@ -179,7 +220,16 @@ class Broker:
             if self.refuse_batches:
                 self.refuse_batches -= 1
                 return 429, {"error": {"code": "overloaded"}}
-            return 202, {"results": [self.push(message) for message in msgspec.json.decode(body)["messages"]]}
+            return self.post(path, msgspec.json.decode(body))
+        if method == "PUT":
+            return 201, {}
+        if parts[4].startswith("upstream"):
+            events = [
+                {"type": "upstream", "payload": payload}
+                for number, payload in enumerate(self.told, 1)
+                if number != self.forget
+            ]
+            return 200, {"events": [] if "cursor" in parts[4] else events, "next_cursor": "1", "gap": False}
         if parts[4] == "devices":
             return 200, {
                 "device": parts[5],
@@ -190,13 +240,28 @@ class Broker:
         ledger = {"targeted": targeted, "pending": pending, "acked": targeted - pending}
         return 200, {"ledger": {**ledger, "expired": 0, "collapsed": 0, "dropped": {}}}
 
+    def post(self, path: str, body: dict[str, list[dict[str, object]]]) -> tuple[int, object]:
+        if path.endswith("/devices:batch"):
+            self.registered |= {str(device["device"]) for device in body["devices"]}
+            return 200, {}
+        if path.endswith("/members:add"):
+            return 200, {}
+        if path.endswith("/messages"):
+            return 202, self.push(body)
+        return 202, {"results": [self.push(message) for message in body["messages"]]}
+
     def push(self, message: Mapping[str, object]) -> dict[str, str]:
-        if message["audience"] == "all":
+        if message["audience"] in ("all", {"group": "team"}):
             return self.push_to_all(message)
         name = f"m{self.deliveries}"
         device = msgspec.convert(message["audience"], dict[str, list[str]])["devices"][0]
         self.pending.append((name, device))
-        self.deliver(self.clients[device], f"push/{name}", str(message["payload"]).encode(), 1)
+        payload = str(message["payload"]).encode()
+        if device in self.clients:
+            self.deliver(self.clients[device], f"push/{name}", payload, 1)
+        else:
+            assert device in self.registered
+            self.waiting.setdefault(device, []).append((f"push/{name}", payload))
         return {"message_id": name}
 
     def push_to_all(self, message: Mapping[str, object]) -> dict[str, str]:

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 import longline
-from longline.bench import broadcast, connections, fanout, unicast
+from longline.bench import broadcast, connections, drain, fanout, unicast, upstream
 from longline.bench.ledgers import ServerVerdict
 from tests.unit.bench.peers import Broker, serving
 
@@ -51,7 +51,7 @@ def sent_broadcasts(broker: Broker, *arguments: str | float) -> tuple[int, broad
 
 
 @pytest.mark.parametrize("protocol", [4, 5])
-@pytest.mark.parametrize("qos", [0, 1])
+@pytest.mark.parametrize("qos", [0, 1, 2])
 @pytest.mark.parametrize(
     "shape",
     [
@@ -69,7 +69,7 @@ def test_everything_published_is_received_by_every_subscriber(
     assert status == 0
     assert figures.delivered_per_second > 0
     assert figures.latency.samples > 0
-    assert (figures.lost, figures.surplus, figures.disordered) == (0, 0, 0)
+    assert (figures.lost, figures.surplus, figures.disordered, figures.unfinished) == (0, 0, 0, 0)
 
 
 def test_a_lost_delivery_is_found() -> None:
@@ -86,6 +86,13 @@ def test_a_delivery_made_twice_is_found() -> None:
     assert figures.surplus > 0
 
 
+def test_an_exchange_of_qos_2_that_is_not_gone_on_with_is_found() -> None:
+    with serving(Broker(leave_open=40)) as broker:
+        status, figures = fanned_out(broker, "--subscribers", 5, "--qos", 2)
+    assert status == 1
+    assert (figures.lost, figures.unfinished) == (0, 1)
+
+
 def test_connections_are_opened_held_and_kept_alive() -> None:
     with serving(Broker()) as broker:
         done = bench(
@@ -98,6 +105,7 @@ def test_connections_are_opened_held_and_kept_alive() -> None:
     assert figures.handshake.samples == 50
     assert figures.memory_before is not None
     assert figures.rss_bytes_per_connection is not None
+    assert figures.server_cpu is not None
     assert figures.pings >= 50
     assert len({connect.client_id for connect in broker.connects}) == 51
 
@@ -134,6 +142,23 @@ def test_unicasts_are_followed_to_their_receipts(protocol: int, processes: int) 
     assert figures.verdict == ServerVerdict(10, 0, figures.verdict.ledgers_asked, 0)
     assert figures.verdict.ledgers_asked > 0
     assert figures.receipt.samples == 203
+
+
+def test_messages_posted_one_by_one_are_followed_too() -> None:
+    with serving(Broker()) as broker:
+        status, figures = sent_unicasts(broker, "--devices", 4, "--messages", 30, "--single")
+    assert status == 0
+    assert (figures.accepted, figures.acknowledged, figures.answer.samples) == (30, 30, 30)
+
+
+def test_unicasts_keep_to_a_rate() -> None:
+    with serving(Broker()) as broker:
+        status, figures = sent_unicasts(
+            broker, "--devices", 4, "--messages", 60, "--batch", 10, "--rate", 200
+        )
+    assert status == 0
+    assert figures.acknowledged == 60
+    assert figures.seconds >= 50 / 200  # the first batch leaves at once
 
 
 def test_unicasts_by_time_measure_a_rate() -> None:
@@ -185,6 +210,68 @@ def test_broadcasts_are_followed_to_every_device(protocol: int, qos: int, proces
     assert figures.spread.samples == 20
 
 
+def test_what_is_said_in_a_group_is_followed_to_its_members() -> None:
+    with serving(Broker()) as broker:
+        status, figures = sent_broadcasts(broker, "--devices", 5, "--messages", 10, "--group", "team")
+    assert status == 0
+    assert (figures.delivered, figures.lost) == (5 * 11, 0)
+
+
+def sent_upstream(broker: Broker, *arguments: str | float) -> tuple[int, upstream.UpstreamFigures]:
+    url = f"http://127.0.0.1:{broker.http}"
+    done = bench(
+        "upstream", *ACCOUNT, "--url", url, "--port", broker.mqtt, "--stall", 0.5, "--seconds", 0.1, "--json",
+        *arguments,
+    )  # fmt: skip
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode, msgspec.json.decode(done.stdout, type=upstream.UpstreamFigures)
+
+
+@pytest.mark.parametrize("protocol", [4, 5])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_devices_publish_is_followed_to_the_events_of_their_app(protocol: int, processes: int) -> None:
+    with serving(Broker()) as broker:
+        status, figures = sent_upstream(
+            broker, "--devices", 6, "--window", 3, "--processes", processes, "--protocol", protocol
+        )
+    assert status == 0
+    assert figures.acknowledged == figures.found == len(set(broker.told)) > 0
+    assert (figures.lost, figures.refused, figures.doubled) == (0, 0, 0)
+
+
+def test_what_is_acknowledged_and_not_stored_is_found() -> None:
+    with serving(Broker(forget=5)) as broker:
+        status, figures = sent_upstream(broker, "--devices", 2)
+    assert status == 1
+    assert figures.lost == 1
+
+
+def drained(broker: Broker, *arguments: str | float) -> tuple[int, drain.DrainFigures]:
+    url = f"http://127.0.0.1:{broker.http}"
+    done = bench(
+        "drain", *ACCOUNT, "--url", url, "--port", broker.mqtt, "--stall", 0.5, "--json",
+        "--devices", 5, "--pending", 20, "--batch", 10, *arguments,
+    )  # fmt: skip
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode, msgspec.json.decode(done.stdout, type=drain.DrainFigures)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_devices_that_come_back_are_followed_until_nothing_waits(processes: int) -> None:
+    with serving(Broker()) as broker:
+        status, figures = drained(broker, "--processes", processes)
+    assert status == 0
+    assert (figures.accepted, figures.drained, figures.lost, figures.duplicates) == (100, 100, 0, 0)
+    assert figures.drained_per_second > 0
+
+
+def test_what_a_device_does_not_find_when_it_comes_back_is_missed() -> None:
+    with serving(Broker(lose=7)) as broker:
+        status, figures = drained(broker)
+    assert status == 1
+    assert (figures.drained, figures.lost, figures.verdict.pending) == (99, 1, 1)
+
+
 def test_a_broadcast_that_one_device_lacks_is_found_here_and_at_the_server() -> None:
     with serving(Broker(lose=17)) as broker:
         status, figures = sent_broadcasts(broker, "--devices", 5, "--messages", 10, "--window", 2)
@@ -214,7 +301,7 @@ def test_a_broadcast_that_is_refused_ends_the_run_with_the_reason() -> None:
     with serving(Broker(refuse_batches=1)) as broker:
         done = bench("broadcast", *ACCOUNT, "--url", f"http://127.0.0.1:{broker.http}", "--port", broker.mqtt)
     assert done.returncode == 1
-    assert "answered 429" in done.stderr
+    assert "status 429" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -238,7 +325,8 @@ def test_a_broker_that_is_not_there_is_one_clear_line() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("fanout", "--qos", 2),
+        ("fanout", "--qos", 3),
+        ("connections", "--at-once", 0),
         ("fanout", "--protocol", 3),
         ("fanout", "--topics", 0),
         ("fanout", "--cpus", "one"),

@@ -23,8 +23,8 @@ from longline.mqtt.properties import PropertyId
 MARK = b"0123abcd"
 
 
-def courier(devices: int, size: int) -> Courier:
-    made = Courier(Poller(), 4, MARK, size, batch=4, window=100)
+def courier(devices: int, size: int, *, single: bool = False, rate: float = 0.0) -> Courier:
+    made = Courier(Poller(), 4, MARK, size, 4, 100, single, rate)
     made.openings = [message_opening(device_name(number)) for number in range(devices)]
     return made
 
@@ -43,6 +43,24 @@ def test_a_batch_is_json_for_the_next_devices_in_turn(size: int) -> None:
     payloads = [str(message["payload"]) for message in messages]
     assert {len(payload) for payload in payloads} == {size}
     assert [int(payload[MARK_BYTES + 16 : STAMP_BYTES], 16) for payload in payloads] == list(range(8))
+    sender.poller.close()
+
+
+def test_a_message_alone_is_its_json_and_no_batch() -> None:
+    sender = courier(2, 128, single=True)
+    assert sender.batch == 1
+    messages = [msgspec.json.decode(sender.body(1, 99), type=dict[str, object]) for _ in range(3)]
+    assert [message["audience"] for message in messages] == [
+        {"devices": [device_name(number % 2)]} for number in range(3)
+    ]
+    sender.poller.close()
+
+
+def test_a_rate_says_when_the_next_request_is_due() -> None:
+    sender = courier(1, STAMP_BYTES, rate=1000.0)
+    assert sender.due(5_000_000) == 5_000_000
+    sender.body(4, 5_000_000)
+    assert sender.due(6_000_000) == 5_000_000 + 4_000_000
     sender.poller.close()
 
 

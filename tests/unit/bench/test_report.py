@@ -18,6 +18,7 @@ FANOUT = fanout.FanoutFigures(
     lost=0,
     surplus=0,
     disordered=0,
+    unfinished=0,
     lost_connections=0,
     server_cpu=0.5,
     delivered_per_server_core=246913.4,
@@ -36,6 +37,7 @@ CONNECTIONS = connections.ConnectionsFigures(
     pings=7,
     memory_before=Memory(10_000_000, 9_000_000, 8_000_000),
     memory_after=Memory(12_000_000, 11_000_000, 9_500_000),
+    server_cpu=0.25,
     rss_bytes_per_connection=2000.0,
     private_bytes_per_connection=1500.0,
     generator_cpu=[0.95],
@@ -69,9 +71,9 @@ def test_a_sound_run_has_no_line_about_what_is_wrong() -> None:
 
 
 def test_everything_wrong_has_a_line() -> None:
-    wrong = msgspec.structs.replace(FANOUT, lost=1, surplus=2, disordered=3, lost_connections=4)
+    wrong = msgspec.structs.replace(FANOUT, lost=1, surplus=2, disordered=3, unfinished=4, lost_connections=5)
     assert not wrong.sound()
-    assert [value for _, value in lines_of(wrong)[-5:-1]] == ["1", "2", "3", "4"]
+    assert [value for _, value in lines_of(wrong)[-6:-1]] == ["1", "2", "3", "4", "5"]
 
 
 def test_a_generator_that_was_the_limit_says_so_last() -> None:

@@ -38,7 +38,7 @@ def test_without_an_app_the_credentials_are_those_given_or_none() -> None:
 
 
 @pytest.mark.parametrize("protocol", [4, 5])
-@pytest.mark.parametrize("qos", [0, 1])
+@pytest.mark.parametrize("qos", [0, 1, 2])
 @pytest.mark.parametrize("size", [16, 128, 20_000])
 def test_the_halves_of_a_publish_join_around_identifier_and_stamp(protocol: int, qos: int, size: int) -> None:
     head, tail = AnyTarget(protocol=protocol).publish("bench/t0", qos, size)

@@ -14,6 +14,7 @@ from longline.center.service import CenterService, Metrics
 from longline.keeper.local import LocalKeeper
 from longline.model.commands import Command
 from longline.model.devices import JsonObject
+from longline.model.events import EventBounds
 from longline.register.memory import MemoryRegister
 from longline.register.port import Bind
 from longline.saver.sql.engine import SqliteSaver
@@ -74,7 +75,7 @@ class Api:
 async def open_api(folder: Path, settings: CenterSettings, event_limit: int) -> Api:
     register = MemoryRegister()
     saver = await SqliteSaver.open(
-        folder / "longline.db", locate=register.locate_now, event_limit=event_limit
+        folder / "longline.db", locate=register.locate_now, events=EventBounds(event_limit)
     )
     bus = LocalBus(1000)
     await bus.open(ROOM)

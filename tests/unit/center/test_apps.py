@@ -3,6 +3,7 @@ import pytest
 
 from longline.center.auth import digest
 from longline.errors import Unavailable
+from longline.model.access import FormerSecret
 from longline.model.apps import App
 from longline.model.commands import AppChanged, CloseReason
 from tests.unit.center.conftest import ADMIN, Api
@@ -23,6 +24,7 @@ async def test_an_app_is_made_with_a_key_and_a_secret(api: Api) -> None:
         "name": "The News",
         "pubsub": True,
         "client_certificates": False,
+        "end_at_expiry": False,
         "created_at": "2027-01-15T08:00:00.000Z",
     }
 
@@ -120,6 +122,49 @@ async def test_a_rotated_device_secret_leaves_the_server_key(api: Api, news: str
     assert answer.json()["server_key"] is None
     assert answer.json()["device_secret"] != api.secrets["news"]
     assert (await api.http.get(news, headers=key(api.keys["news"]))).status_code == 200
+
+
+@pytest.mark.parametrize("seconds", [0, 60])
+async def test_for_a_grace_both_server_keys_are_good(api: Api, news: str, seconds: int) -> None:
+    first = api.keys["news"]
+    second = (await api.http.post(f"{news}/keys:rotate", json={"grace_seconds": seconds})).json()[
+        "server_key"
+    ]
+    good = 200 if seconds else 401
+    assert (await api.http.get(news, headers=key(first))).status_code == good
+    assert (await api.http.get(news, headers=key(second))).status_code == 200
+    api.now += 1000 * seconds - 1
+    assert (await api.http.get(news, headers=key(first))).status_code == good
+    api.now += 1
+    assert (await api.http.get(news, headers=key(first))).status_code == 401
+    assert (await api.http.get(news, headers=key(second))).status_code == 200
+
+
+async def test_a_grace_is_of_what_was_rotated_and_ends_with_a_rotation_without_one(
+    api: Api, news: str
+) -> None:
+    secret = api.secrets["news"]
+    both = {"server_key": True, "device_secret": True, "grace_seconds": 60}
+    assert (await api.http.post(f"{news}/keys:rotate", json=both)).status_code == 200
+    assert (await api.http.post(f"{news}/keys:rotate", json={})).status_code == 200
+    stored = await api.saver.apps.find("news")
+    assert stored is not None
+    assert stored.access.former_server_key is None
+    assert stored.access.former_device_secret == FormerSecret(secret, api.now + 60_000)
+    assert stored.device_secrets(api.now) == (stored.device_secret, secret)
+
+
+@pytest.mark.parametrize("seconds", [-1, 2_592_001, "60", 1.5])
+async def test_a_grace_that_cannot_be_is_refused(api: Api, news: str, seconds: object) -> None:
+    answer = await api.http.post(f"{news}/keys:rotate", json={"grace_seconds": seconds})
+    assert answer.status_code == 422
+
+
+async def test_an_app_says_whether_its_connections_end_with_their_tokens(api: Api, news: str) -> None:
+    answer = await api.http.patch(news, json={"end_at_expiry": True})
+    assert answer.json()["end_at_expiry"] is True
+    assert (await api.http.patch(news, json={"name": "News"})).json()["end_at_expiry"] is True
+    assert (await api.http.patch(news, json={"end_at_expiry": False})).json()["end_at_expiry"] is False
 
 
 class Rival:

@@ -44,6 +44,13 @@ async def test_a_device_is_registered_replaced_and_shown(api: Api, news: str) ->
         "room": None,
         "since": None,
         "epoch": None,
+        "last_seen": None,
+        "address": None,
+        "protocol": None,
+        "client": None,
+        "session": None,
+        "parked": False,
+        "parked_since": None,
         "pending": 0,
     }
 
@@ -92,7 +99,8 @@ async def test_a_patch_changes_what_it_names(
         ({"tags": "a"}, "tags"),
         ({"tags": [""]}, "tags.0"),
         ({"tags": ["a", "b\n"]}, "tags.1"),
-        ({"aliases": ["a"] * 101}, "aliases"),
+        ({"aliases": [f"a{n}" for n in range(101)]}, "aliases"),
+        ({"tags": [f"t{n}" for n in range(101)]}, "tags"),
         ({"attributes": {"k": "x" * 4096}}, "attributes"),
         ({"attributes": {str(n): n for n in range(65)}}, "attributes"),
         ({"attributes": []}, "attributes"),

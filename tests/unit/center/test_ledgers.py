@@ -100,8 +100,9 @@ async def test_an_audience_can_be_counted_beforehand(api: Api, news: str) -> Non
     assert everyone.json() == {"devices": 3, "online": 2}
     some = await api.http.post(path, json={"audience": {"devices": ["d1", "d1", "d2", "ghost"]}})
     assert some.json() == {"devices": 2, "online": 1}
-    later = await api.http.post(path, json={"audience": {"tag": ["beta"]}})
-    assert later.json()["error"]["code"] == "not_supported"
+    await api.http.put(f"{news}/groups/chess", json={"members": ["d1", "d2"]})
+    members = await api.http.post(path, json={"audience": {"group": "chess"}})
+    assert members.json() == {"devices": 2, "online": 1}
 
 
 async def test_who_looks_hears_what_rooms_have_written_but_not_told_yet(

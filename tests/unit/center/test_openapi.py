@@ -2,6 +2,7 @@ import re
 from collections.abc import Callable
 from typing import cast
 
+import jsonschema_rs
 import pytest
 
 from longline.center.api import operations
@@ -72,16 +73,18 @@ async def test_a_document_says_what_the_types_and_the_table_say(api: Api) -> Non
         ("tag", "query", False),
         ("alias", "query", False),
         ("online", "query", False),
+        ("parked", "query", False),
     ]
     assert page["parameters"][1]["schema"]["maximum"] == 1000
     send = paths["/v1/apps/{app}/messages"]["post"]
     assert send["requestBody"]["required"]
     assert "example" in send["requestBody"]["content"]["application/json"]
     assert send["parameters"][-1]["name"] == "Idempotency-Key"
-    assert list(send["responses"]) == ["202", "400", "401", "403", "404", "409", "413", "422", "429", "503"]
+    codes = ["202", "200", "400", "401", "403", "404", "409", "413", "422", "429", "503"]
+    assert list(send["responses"]) == codes
     assert "Longline-Durability" in send["responses"]["202"]["headers"]
     assert "`no_target`" in send["responses"]["404"]["description"]
-    assert send["security"] == [{"key": []}]
+    assert send["security"] == [{"key": ["send"]}]
     probe = paths["/healthz"]["get"]
     assert (probe["security"], probe["parameters"], list(probe["responses"])) == ([], [], ["200"])
     assert not paths["/v1/apps/{app}/keys:rotate"]["post"]["requestBody"]["required"]
@@ -112,6 +115,29 @@ async def test_every_body_has_an_example(api: Api) -> None:
         if "requestBody" in entry and "example" not in entry["requestBody"]["content"]["application/json"]
     ]
     assert bare == []
+
+
+async def test_every_answer_has_an_example_that_its_schema_allows(api: Api) -> None:
+    spec = (await api.http.get("/openapi.json")).json()
+    looked = 0
+    for path, methods in spec["paths"].items():
+        for method, entry in methods.items():
+            for status, answer in entry["responses"].items():
+                for media_type, content in answer.get("content", {}).items():
+                    schema = {**content["schema"], "components": spec["components"]}
+                    validator = jsonschema_rs.validator_for(schema)
+                    validator.validate(content["example"])
+                    looked += 1
+                    assert media_type != "application/json" or content["example"], f"{method} {path} {status}"
+    assert looked > 300
+
+
+async def test_a_ledger_in_an_example_balances(api: Api) -> None:
+    spec = (await api.http.get("/openapi.json")).json()
+    shown = spec["paths"]["/v1/apps/{app}/messages/{id}"]["get"]["responses"]["200"]["content"]
+    ledger = shown["application/json"]["example"]["ledger"]
+    outcomes = ledger["pending"] + ledger["acked"] + ledger["expired"] + ledger["collapsed"]
+    assert ledger["targeted"] == outcomes + sum(ledger["dropped"].values())
 
 
 async def test_the_page_needs_nothing_from_elsewhere(api: Api) -> None:

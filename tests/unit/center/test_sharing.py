@@ -82,7 +82,8 @@ async def test_one_key_with_500_long_polls_and_500_bodies_leaves_the_others_thei
     calm = Caller(api, api.keys["other"], "10.0.0.1")
     message = {"audience": {"devices": ["d1"]}, "payload": 1}
     assert (await calm.http.post(f"{other}/messages", json=message)).status_code == 202
-    calm.poll(other)
+    known = (await calm.http.get(f"{other}/upstream")).json()["next_cursor"]
+    calm.poll(other, known)
     calm.begin_body(other)
     assert await calm.refused() == []
     assert (await api.http.get("/v1/apps")).status_code == 200

@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from longline import Push
 from longline.cli import main
-from longline.cli.push import ledger_rows
+from longline.cli.message import ledger_rows
 from longline.model.ledger import Ledger
 
 NOWHERE = ("--url", "http://127.0.0.1:1", "--key", "k")  # nothing listens there
@@ -27,10 +28,19 @@ def no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     [
         (("push", "news", "hello"), "to whom"),
         (("push", "news", "hello", "--all", "--device", "d1"), "to whom"),
+        (("push", "news", "hello", "--tag", "red", "--alias", "ann"), "to whom"),
+        (("push", "news", "hello", "--audience", "everybody"), "JSON"),
+        (("push", "news", "hello", "--audience", "[1]"), "JSON"),
+        (("audience", "estimate", "news", "{"), "JSON"),
+        (("device", "set", "news", "d1", "--attribute", "age"), "NAME=VALUE"),
         (("push", "news", "--all"), "payload"),
         (("push", "news", "hello", "--all", "--file", "x"), "payload"),
         (("push", "news", "--all", "--file", "absent"), "absent"),
         (("push", "news", "not base64!", "--all", "--base64"), "base64"),
+        (("app", "limits", "news", "colour=7"), "no limit"),
+        (("app", "limits", "news", "devices"), "NAME=NUMBER"),
+        (("app", "limits", "news", "devices=many"), "NAME=NUMBER"),
+        (("app", "limits", "news", "devices=-1"), "NAME=NUMBER"),
         (("listen", "news", "d1", "--protocol", "3"), "--protocol"),
         (("listen", "news", "d1", "--count", "0"), "--count"),
     ],
@@ -61,14 +71,16 @@ def test_without_any_key_the_message_says_where_one_is_looked_for(
         ("token", "news", "d1"),
     ],
 )
-def test_a_server_that_is_not_there_is_a_failure_in_one_line(
+def test_a_server_that_is_not_there_is_a_failure_with_a_hint(
     arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*arguments, *NOWHERE]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith("longline: ")
-    assert printed.err.count("\n") == 1
+    said, hint = printed.err.splitlines()
+    assert said.startswith("longline: ")
+    assert said.endswith(" (unavailable)")
+    assert "`longline serve`" in hint
 
 
 def test_deleting_without_a_terminal_needs_a_yes(
@@ -120,11 +132,11 @@ def test_a_payload_is_text_unless_it_is_a_json_object_or_array_or_bytes(
 ) -> None:
     sent: list[object] = []
 
-    async def send(_: object, app: str, payload: object, **options: object) -> None:
-        sent.append(payload)
+    async def send(_: object, app: str, push: Push, **options: object) -> None:
+        sent.append(push.payload)
         raise _Sent
 
-    monkeypatch.setattr("longline.sdk.center.Center.send", send)
+    monkeypatch.setattr("longline.sdk.center.Center.send_push", send)
     with pytest.raises(_Sent):
         main(["push", "news", *arguments, "--all", *NOWHERE])
     assert sent == [content]

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from longline.cli.flags import UsageError, load_settings, parse_overrides
+from longline.cli.flags import load_settings, parse_overrides
+from longline.cli.usage import UsageError
 from longline.errors import SettingsError
 
 

@@ -50,15 +50,17 @@ def longline(
         ("app", "list", "--key", "k", "--url", "nowhere"),
     ],
 )
-def test_every_wrong_usage_is_told_in_one_line_of_one_style(
+def test_every_wrong_usage_is_told_in_one_style_and_where_to_read_on(
     arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    [line] = printed.err.splitlines()
+    line, hint = printed.err.splitlines()
     assert line.startswith("longline: ")
     assert line.endswith(" (usage)")
+    assert hint.startswith("hint: `longline ")
+    assert hint.endswith(" --help` says how")
 
 
 def test_with_json_wrong_usage_has_the_format_of_the_api_too(capsys: pytest.CaptureFixture[str]) -> None:
@@ -186,3 +188,15 @@ def test_without_any_standard_output_a_command_works() -> None:
         ["sh", "-c", f"exec {sys.executable} -m longline --version >&-"], capture_output=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_help_waits_for_nothing_that_it_does_not_print() -> None:
+    script = (
+        "import sys\n"
+        "from longline.cli import main\n"
+        "assert main(['--help']) == 0\n"
+        "slow = {'longline.settings', 'longline.sdk.center', 'longline.node', 'httpx', 'msgspec'}\n"
+        "sys.exit(' '.join(slow & sys.modules.keys()) or 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

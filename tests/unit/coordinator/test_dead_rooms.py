@@ -21,6 +21,7 @@ def the_duty(cluster: Cluster, *, grace: float = 15.0) -> DeadRooms:
     return DeadRooms(
         cluster.register,
         cluster.saver.routing,
+        cluster.saver.sessions,
         cluster.bus,
         cluster.keeper,
         cluster.faults,

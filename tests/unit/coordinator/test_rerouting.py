@@ -7,6 +7,9 @@ import msgspec
 from longline.bus.local import LocalBus
 from longline.coordinator.coordinator import Coordinator
 from longline.coordinator.rerouting import BATCH, Rerouting
+from longline.delivery.audience import AudienceBounds
+from longline.delivery.counters import DeliveryCounters
+from longline.delivery.pipeline import Pipeline
 from longline.keeper.local import LocalKeeper
 from longline.model.commands import Broadcast, Command, Target, Unicast
 from longline.model.devices import Binding
@@ -53,6 +56,19 @@ def a_coordinator(store: FakeSaver, bus: LocalBus) -> Coordinator:
     return Coordinator(
         CoordinatorSettings(),
         lambda: "c-1",
+        pipeline=Pipeline(
+            messages=store.messages,
+            audiences=store.audiences,
+            devices=store.devices,
+            routing=store.routing,
+            inboxes=store.inboxes,
+            bus=bus,
+            counters=DeliveryCounters(),
+            default_ttl=60,
+            online_grace=30.0,
+            idempotency_ttl=60,
+        ),
+        bounds=AudienceBounds(),
         saver=store,
         register=MemoryRegister(),
         bus=bus,
@@ -120,6 +136,7 @@ async def test_settings_change_what_is_old_and_how_long_devices_linger() -> None
     coordinator = a_coordinator(store, LocalBus(100))
     coordinator.configure(CoordinatorSettings(grace=1.5, unrouted_after=60.0))
     assert coordinator.dead_rooms.grace == 1500
+    assert coordinator.untold.after == 60_000
     now = wall_clock()
     await coordinator.rerouting.round()
     assert all(before <= now - 59_000 for _, before in store.asked)

@@ -80,7 +80,6 @@ def test_a_name_that_is_given_twice_counts_once() -> None:
     [
         ({"payload": b""}, "payload_empty", []),
         ({"payload": bytes(MAX_PAYLOAD + 1)}, "payload_too_large", []),
-        ({"qos": 2}, "not_supported", ["options.qos"]),
         ({"qos": 3}, "invalid", ["options.qos"]),
         ({"qos": -1}, "invalid", ["options.qos"]),
         ({"ttl": -1}, "invalid", ["options.ttl"]),

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longline.center.times import rfc3339
-from longline.delivery.ids import MessageIds
+from longline.delivery.ids import MessageIds, least_id
 
 
 @given(st.lists(st.integers(0, 2**48 - 2), min_size=1, max_size=50))
@@ -21,6 +21,15 @@ def test_an_id_is_a_uuid_of_version_7_that_tells_its_time() -> None:
     assert str(parsed) == made
     assert (parsed.version, parsed.variant) == (7, uuid.RFC_4122)
     assert parsed.int >> 80 == now
+
+
+def test_the_ids_of_a_time_begin_with_the_least_one() -> None:
+    """Whatever lies before 1970, or further ahead than an id can tell, has bounds all the same."""
+    ids = MessageIds()
+    made = [ids.make(now) for now in (999, 1000, 1000, 1001)]
+    assert made[0] < least_id(1000) < made[1] < made[2] < least_id(1001) < made[3]
+    assert least_id(-1) == least_id(0) == str(uuid.UUID(int=0))
+    assert least_id(1 << 60) == least_id((1 << 48) - 1) > made[3]
 
 
 def test_two_processes_do_not_make_the_same_ids() -> None:

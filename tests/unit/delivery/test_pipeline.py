@@ -49,6 +49,8 @@ class Caller:
         self.app = app
         self.counters = DeliveryCounters()
         self.pipeline = Pipeline(
+            audiences=saver.audiences,
+            devices=saver.devices,
             messages=saver.messages,
             routing=saver.routing,
             inboxes=saver.inboxes,

@@ -18,7 +18,7 @@ from longline.store.zookeeper import Found, ZooKeeperSession
 from longline.telemetry.faults import Faults
 from tests import waiting
 from tests.contract.keeper.nodes import a_node, until, until_leads, until_members
-from tests.integration.server_process import free_ports
+from tests.servers.ports import free_ports
 from tests.servers.zookeeper import Ensemble, ZooKeeperServer, ensemble, shared_zookeeper, zookeeper
 from tests.waiting import later, stand_still
 

@@ -208,3 +208,13 @@ def test_a_payload_can_be_checked_against_what_it_says_to_be() -> None:
     assert payload_is_as_declared(b"\xff", {PropertyId.PAYLOAD_FORMAT_INDICATOR: 0})
     assert payload_is_as_declared("é".encode(), told)
     assert not payload_is_as_declared(b"\xff", told)
+
+
+@pytest.mark.parametrize("cut", [0, 3, 6, 7, 8])
+def test_a_connect_that_is_too_large_tells_its_version_if_that_is_there(cut: int) -> None:
+    """So that its answer can be one that the client understands."""
+    decoder = Decoder(KIB)
+    decoder.feed(bytes.fromhex("10ffffff7f") + bytes.fromhex("00044d5154540502")[:cut])
+    assert decoder.fault is not None
+    assert decoder.fault.reason == ReasonCode.PACKET_TOO_LARGE
+    assert decoder.version == (5 if cut > 6 else 0)

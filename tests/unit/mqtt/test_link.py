@@ -549,3 +549,23 @@ def test_an_idle_link_is_small() -> None:
     link = link_in(Role.SERVER, Phase.OPEN)
     assert not hasattr(link, "__dict__")
     assert sys.getsizeof(link) + sys.getsizeof(Decoder(1)) < 250
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 7, 100])
+@pytest.mark.parametrize("last", [b"", b"\xe0\x00", b"\x00", b"\x30\x03\x00"])
+def test_reading_a_few_packets_at_a_time_changes_nothing_of_what_arrives(ahead: int, last: bytes) -> None:
+    """Whatever ends it: nothing, a good-bye, what is malformed, or a part of a packet."""
+    data = b"".join(encode(Publish("a", b"%d" % number), 5) for number in range(20)) + last + b"\xc0\x00"
+    whole = link_in(Role.SERVER, Phase.OPEN)
+    wanted = whole.feed(data, 0.0)
+    assert not whole.more
+    link = link_in(Role.SERVER, Phase.OPEN)
+    found = link.feed(data, 0.0, ahead)
+    while link.more:
+        assert link.fault is None
+        further = link.resume(ahead)
+        assert len(further) <= ahead
+        found += further
+    assert found == wanted
+    assert (link.left, link.held, link.phase) == (whole.left, whole.held, whole.phase)
+    assert (link.fault is None) == (whole.fault is None)

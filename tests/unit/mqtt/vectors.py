@@ -358,6 +358,9 @@ GOOD = [
 ]
 
 LENIENT = [
+    # 3.1.1 has no rule against lengths with more bytes than they need
+    good("ping, padded length", 4, CLIENT, "c0 808000", Pingreq()),
+    good("message, padded length", 4, CLIENT, f"30 85808000 {text('t')} 7071", Publish("t", b"pq")),
     # 3.1 lets flags stand for a user name and a password that are missing, and bits that are not used be set
     good("connect, no user name", 3, CLIENT, f"10 0f {V3} 82 0000 {text('a')}", Connect(3, "a")),
     good("connect, neither", 3, CLIENT, f"10 0f {V3} c2 0000 {text('a')}", Connect(3, "a")),
@@ -428,7 +431,15 @@ BAD = [
         )
     ],
     bad("length of five bytes", 4, CLIENT, "30 ffffffff 01", MALFORMED),
-    bad("length longer than need be", 4, CLIENT, "c0 8000", MALFORMED),  # [MQTT-1.5.5-1]
+    bad("length longer than need be", 5, CLIENT, "c0 8000", MALFORMED),  # [MQTT-1.5.5-1]
+    bad("message, length longer than need be", 5, CLIENT, "30 848000 000174 00", MALFORMED),
+    bad(
+        "connect, length longer than need be",
+        0,
+        CLIENT,
+        f"10 8e00 0004 4d515454 05 02 0000 00 {text('a')}",
+        MALFORMED,
+    ),
     bad("too large", 4, CLIENT, "30 ffffff7f", R.PACKET_TOO_LARGE),
     # --- CONNECT
     bad("no packet before connect", 0, CLIENT, "c0 00", PROTOCOL),  # [MQTT-3.1.0-1]

@@ -34,7 +34,8 @@ def database(folder: Path, *values: int) -> Settings:
     connection.execute(
         "PRAGMA journal_mode=WAL; CREATE TABLE t (n); CREATE TABLE events (app, n);"
         "CREATE TABLE past (app, n); CREATE TABLE standings (app, n);"
-        "CREATE TABLE queues (app, last, length, removed);"
+        "CREATE TABLE latest (app, device, numbers);"
+        "CREATE TABLE queues (app, last, length, bytes, removed);"
         "CREATE TABLE apps (number); CREATE TABLE meta (name, value)"
     ).fetchall()
     add(connection, *values)

@@ -17,7 +17,7 @@ from longline.node.process import ROLES, Process
 from longline.node.readiness import FRESH, SLOW, Readiness
 from longline.node.reconciler import Reconciler
 from longline.settings import load
-from tests.integration.server_process import free_ports
+from tests.servers.ports import free_ports
 
 
 class Node:

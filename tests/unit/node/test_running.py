@@ -18,7 +18,7 @@ from longline.node.process import DISMISSED, ROLES, Process
 from longline.node.running import run
 from longline.settings import Settings, load
 from longline.telemetry.faults import Faults
-from tests.integration.server_process import free_ports
+from tests.servers.ports import free_ports
 from tests.waiting import until
 
 WITHIN = 60.0  # s

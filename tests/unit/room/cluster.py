@@ -61,12 +61,14 @@ class ClusterRoom:
     ) -> None:
         self.name = name
         self.parts = RoomFixture(max_subscriptions=5000, outbox_bytes=1 << 20, session_queue=session_queue)
+        self.parts.shares.node = name
         clock = cluster.clock
         self.table = RouteTable(
             name,
             cluster.bus,
             self.parts.sessions,
             self.parts.fanout,
+            self.parts.shares,
             self.parts.faults,
             limit=limit,
             queue_bytes=queue_bytes,

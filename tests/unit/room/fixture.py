@@ -7,20 +7,31 @@ connection and its like may be compiled, and compiled classes can be neither sub
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
+from longline.bus.local import LocalBus
 from longline.model.messages import Message
 from longline.mqtt.codec import Decoder, encode
 from longline.mqtt.packets import MQTT_5_0, Connack, Connect, Packet
 from longline.mqtt.properties import Properties, PropertyId, get_int
 from longline.room.counters import RoomCounters
+from longline.room.kept.apps import KeptApps
+from longline.room.kept.closings import Closings
+from longline.room.kept.deposits import Deposits
+from longline.room.kept.filings import Filings
+from longline.room.kept.news import News
+from longline.room.kept.reader import QueueReader
+from longline.room.kept.steps import Steps
 from longline.room.life.departures import Departures
+from longline.room.platform.handlers import Handler, Platform
 from longline.room.pubsub.fanout import Fanout
 from longline.room.pubsub.retainer import Retainer
 from longline.room.pubsub.rules import Rules
+from longline.room.pubsub.shared import Groups
 from longline.room.push.frames import Frames
+from longline.room.push.pace import BulkPace
 from longline.room.push.pushes import Pushes
 from longline.room.push.receipts import Receipts
 from longline.room.push.sent import SentPush
@@ -28,13 +39,14 @@ from longline.room.session.client import ClientConnection, Services
 from longline.room.session.session import Session
 from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
-from longline.room.wire.connection import Connection, WireLimits
+from longline.room.wire.connection import Connection, ListenerShare, WireLimits
 from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
 from tests.fakes.saver import FakeSaver
 from tests.words import without_words
 
 APP = 7
+MAX_EXPIRY = 1000  # s
 NOW_MS = 1_800_000_000_000
 PEER = ("192.0.2.1", 50_000)
 
@@ -207,10 +219,16 @@ class Noted:
 class Peer:
     """A client at the other end of a `FakeTransport`."""
 
-    def __init__(self, room: "RoomFixture", version: int, address: tuple[str, int] | None = PEER) -> None:
+    def __init__(
+        self,
+        room: "RoomFixture",
+        version: int,
+        address: tuple[str, int] | None = PEER,
+        share: ListenerShare | None = None,
+    ) -> None:
         self.room = room
         self.version = version
-        self.connection = ClientConnection(room.services)
+        self.connection = ClientConnection(room.services, share or room.share)
         self.wire = FakeTransport(room.turns, address)
         self.wire.protocol = self.connection
         self.reasons: list[str] = []  # the words in which it was told why, in all packets so far
@@ -273,15 +291,27 @@ class RoomFixture:
         turn_writes: int = 1000,
         max_packet_size: int = 4096,
         connect_packet_size: int = 512,
+        will_packet_size: int = 0,
+        will_packets_bytes: int = 0,
         connect_timeout: int = 10,
+        outbox_timeout: int = 1000,
         max_subscriptions: int = 5,
         max_filter_bytes: int = 1 << 20,
         receive_maximum: int = 1000,
         max_topic_levels: int = 8,
+        max_share_groups: int = 100,
+        max_share_matches: int = 100,
+        max_share_members: int = 100,
+        max_share_name: int = 40,
         topic_alias_maximum: int = 0,
+        max_index_levels: int = 1000,
+        match_limit: int = 10_000,
+        publish_rate: float = 0.0,
         retained_limit: int = 1000,
+        deposits_limit: int = 1000,
         admits: Callable[[Connection], bool] = lambda connection: True,
         pubsub: bool = True,
+        handlers: Mapping[str, Handler] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.turns = Turns()
@@ -293,10 +323,18 @@ class RoomFixture:
         self.counters = RoomCounters()
         self.turn = Turn(self.turns.soon, self.faults, turn_budget, turn_writes)
         self.wheel = Wheel(self.time)
+        self.share = ListenerShare()
         self.wall = NOW_MS
         self.fanout = Fanout(
-            self.counters, self.turn, self.faults, session_queue, session_queue_bytes, lambda: self.wall
+            self.counters,
+            self.turn,
+            self.faults,
+            session_queue,
+            session_queue_bytes,
+            lambda: self.wall,
+            match_limit=match_limit,
         )
+        self.shares = Groups("here", self.fanout, self.counters, self.faults, max_share_matches)
         self.saver = FakeSaver()
         self.retainer = Retainer(
             self.saver.retained,
@@ -315,9 +353,53 @@ class RoomFixture:
             max_filter_bytes=max_filter_bytes,
             max_topic_levels=max_topic_levels,
             topic_alias_maximum=topic_alias_maximum,
+            max_index_levels=max_index_levels,
+            publish_rate=publish_rate,
+            shares=self.shares,
+            max_share_groups=max_share_groups,
+            max_share_members=max_share_members,
+            max_share_name=max_share_name,
         )
+        store = self.saver.kept_sessions
+        self.bus = LocalBus(1000)
+        self.pace = BulkPace(1000)
+        self.steps = Steps(store, self.faults, self.pace, delay=0.0)
+        self.closings = Closings(store, self.steps, self.faults, max_expiry=MAX_EXPIRY)
+        self.reader = QueueReader(
+            store, self.steps, self.fanout, self.counters, self.faults, self.pace, page_bytes=1 << 20
+        )
+        self.fanout.reader = self.reader.ask
+        self.kept_apps = KeptApps(lambda: "n1", store, self.bus, self.sessions.tenants)
+        self.filings = Filings(store, self.kept_apps, self.turn, self.faults)
+        self.news = News("n1", self.bus, self._filled, self.faults)
+        self.deposits = Deposits(
+            store,
+            self.news,
+            self.shares,
+            self.counters,
+            self.turn,
+            self.faults,
+            self.pace,
+            limit=deposits_limit,
+            clock=lambda: self.wall,
+            sleep=sleep,
+        )
+        self.shares.give = self.deposits.give
+        self.shares.leave_to_store = self.deposits.leave
+        self.fanout.keeper = self.deposits.replay
+        self.deposits.replay_directly = self.fanout.replay_directly
+        self.steps.replayed = self.fanout.replayed
+        self.shares.settle = self.steps.settled
         self.services = Services(
-            WireLimits(outbox_bytes, max_packet_size, connect_packet_size, connect_timeout),
+            WireLimits(
+                outbox_bytes,
+                max_packet_size,
+                connect_packet_size,
+                connect_timeout,
+                outbox_timeout,
+                will_packet_size,
+                will_packets_bytes,
+            ),
             self.counters,
             self.turn,
             self.wheel,
@@ -328,15 +410,30 @@ class RoomFixture:
             sessions=self.sessions,
             fanout=self.fanout,
             retainer=self.retainer,
+            deposits=self.deposits,
+            filings=self.filings,
+            steps=self.steps,
+            closings=self.closings,
             pushes=self.pushes,
+            platform=Platform(handlers or {}),
             rules=self.rules,
             admit=self.noted.admit,
         )
         self._epoch = 0
 
-    def peer(self, version: int = MQTT_5_0, address: tuple[str, int] | None = PEER) -> Peer:
-        """A connection that has said nothing yet."""
-        return Peer(self, version, address)
+    def _filled(self, app: int, device: str) -> None:
+        session = self.sessions.find(app, device)
+        if session is not None:
+            self.reader.news(session)
+
+    def peer(
+        self,
+        version: int = MQTT_5_0,
+        address: tuple[str, int] | None = PEER,
+        share: ListenerShare | None = None,
+    ) -> Peer:
+        """A connection that has said nothing yet; it came by the listener that has this share."""
+        return Peer(self, version, address, share)
 
     def client(
         self,
@@ -382,6 +479,7 @@ class RoomFixture:
             self.time += 1
             for outlet in self.wheel.advance():
                 outlet.expired()
+            self.turn.second()
             self.turns.settle()
 
     def offer(

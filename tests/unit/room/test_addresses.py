@@ -15,6 +15,7 @@ class Gate:
         allow: Sequence[str] = (),
         deny: Sequence[str] = (),
         max_connections: int = 1000,
+        listener_share: int = 0,
         per_address: int = 0,
         rate: float = 0,
         rate_per_address: float = 0,
@@ -26,6 +27,7 @@ class Gate:
             allow=allow,
             deny=deny,
             max_connections=max_connections,
+            listener_share=listener_share,
             per_address=per_address,
             rate=rate,
             rate_per_address=rate_per_address,
@@ -158,3 +160,25 @@ def test_a_whole_network_of_ipv6_is_one_peer() -> None:
     rated = Gate(rate_per_address=1)
     assert rated.admits("2001:db8::1")
     assert not rated.admits("2001:db8::2")
+
+
+def test_however_many_come_by_one_listener_there_is_room_at_the_others() -> None:
+    gate = Gate(max_connections=1000, listener_share=5)
+    tcp, web, _ = (gate.addresses.share() for _ in range(3))
+    there = [gate.room.peer(share=tcp) for _ in range(1000)]
+    assert [peer.wire.aborted for peer in there].count(False) == 990
+    gate.room.turns.settle()
+    others = [gate.room.peer(share=web) for _ in range(10)]
+    assert [peer.wire.aborted for peer in others] == [False] * 5 + [True] * 5
+    gate.room.turns.settle()
+    there[0].wire.abort()
+    gate.room.turns.settle()
+    assert not gate.room.peer(share=tcp).wire.aborted  # it recovers
+    assert gate.room.peer(share=tcp).wire.aborted
+    assert gate.refused == {"too_many_connections": 16}
+
+
+def test_what_is_kept_for_a_listener_is_a_hundredth_at_most() -> None:
+    gate = Gate(max_connections=50, listener_share=100)
+    tcp, _ = gate.addresses.share(), gate.addresses.share()
+    assert not any(gate.room.peer(share=tcp).wire.aborted for _ in range(50))

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from contextlib import closing
 
 import pytest
+from pyroaring import BitMap
 
 from longline.errors import LonglineError, Overloaded, Unavailable
 from longline.model.apps import App
-from longline.model.commands import Close, CloseReason, Command, Target, Unicast
+from longline.model.commands import Broadcast, Close, CloseReason, Command, Part, Resync, Target, Unicast
 from longline.model.devices import Binding
 from longline.mqtt.codec import encode
 from longline.mqtt.packets import (
@@ -22,6 +23,8 @@ from longline.mqtt.packets import (
     Pingresp,
     Puback,
     Publish,
+    Subscribe,
+    Subscription,
     Will,
 )
 from longline.mqtt.properties import Properties, PropertyId
@@ -30,7 +33,7 @@ from longline.register.port import Bind
 from longline.room.life.entrance import MOST
 from longline.saver.port.inboxes import Arrival, Page, PendingPush
 from longline.settings import RoomSettings
-from tests.unit.room.fixture import NOW_MS, PEER, Peer, a_message
+from tests.unit.room.fixture import MAX_EXPIRY, NOW_MS, PEER, Peer, a_message
 from tests.unit.room.running import NODE, RunningRoom, a_token, an_app
 
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
@@ -145,18 +148,18 @@ async def test_a_client_identifier_that_is_no_device_name_is_refused(version: in
 
 
 @VERSIONS
-async def test_a_will_is_refused_until_there_are_wills(version: int) -> None:
+async def test_a_will_for_a_topic_of_the_platform_is_refused_before_anything_is_bound(version: int) -> None:
     async with RunningRoom() as room:
         peer = room.parts.peer(version)
         peer.send(
-            Connect(version, "phone", username="news", password=a_token("phone"), will=Will("a", b"gone"))
+            Connect(
+                version, "phone", username="news", password=a_token("phone"), will=Will("push/a", b"gone")
+            )
         )
         await room.settle()
-        answered = answer(peer).reason
-        assert answered == (
-            ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR if version == MQTT_5_0 else ReasonCode.SERVER_UNAVAILABLE
-        )
-        assert room.parts.noted.refusals == ["not_supported"]
+        assert answer(peer).reason == ReasonCode.NOT_AUTHORIZED
+        assert room.parts.noted.refusals == ["will_refused"]
+        assert await room.register.count(7) == 0
 
 
 async def test_another_authentication_method_is_refused() -> None:
@@ -215,20 +218,69 @@ async def test_without_credentials_there_is_the_anonymous_app_where_one_is_set(v
         assert answer(wrong).reason == 0x86  # who shows credentials is held to them
 
 
-async def test_who_has_no_credentials_is_no_registered_device_and_gets_none_of_what_is_for_it() -> None:
+@VERSIONS
+async def test_nobody_without_credentials_says_that_it_is_a_registered_device(version: int) -> None:
+    """It is refused before anything is taken over; who is the device stays connected."""
     async with RunningRoom(RoomSettings(ack_delay=0, linger=0, anonymous_app="news")) as room:
         registered = await room.client("phone")
-        room.store.arrivals["phone"] = Arrival(1, True, 0, 0)
+        stranger = room.connect("phone", version, username=None)
+        await room.settle()
+        assert answer(stranger).reason == 0x85
+        assert room.parts.noted.refusals == ["device_registered"]
+        assert not registered.over
+        assert [item.device for batch in room.store.arrived for item in batch] == ["phone"]
+
+
+async def test_a_store_that_cannot_say_who_is_registered_lets_nobody_in_without_credentials() -> None:
+    async with RunningRoom(RoomSettings(ack_delay=0, linger=0, anonymous_app="news")) as room:
+        room.store.faults["find_devices"] = [Unavailable()]
         stranger = room.connect("phone", username=None)
         await room.settle()
-        assert answer(stranger).reason == 0
-        assert stranger.session.device == "anonymous-phone"
-        assert not registered.over
-        assert room.store.fetched == []
-        await room.bus.send(NODE, [unicast("phone", 1)])
+        assert answer(stranger).reason == 0x88
+
+
+async def test_who_has_no_credentials_is_not_registered_and_gets_no_pushes() -> None:
+    """And stays as it is when the node looks at its sessions again."""
+    async with RunningRoom(RoomSettings(ack_delay=0, linger=0, anonymous_app="news")) as room:
+        stranger = room.connect("sensor", username=None, properties={PropertyId.RECEIVE_MAXIMUM: 1})
         await room.settle()
-        assert topics(registered.unread()) == ["push/m1"]
-        assert topics(stranger.unread()) == []
+        assert answer(stranger).reason == 0
+        assert room.store.unregistered == {"anonymous-sensor"}
+        assert room.store.arrivals == {}
+        await room.bus.send(
+            NODE,
+            [
+                unicast("anonymous-sensor", 1),
+                Broadcast(7, a_message(2), (Part(2, BitMap([0, 1]).serialize()),)),
+                Resync(),
+            ],
+        )
+        await room.settle()
+        room.store.arrivals["anonymous-sensor"] = Arrival(5, True, 0, 0)  # its app server registers it now
+        await room.rebinding.everybody(NODE)
+        await room.settle()
+        assert stranger.unread() == []
+        assert not stranger.over
+        assert not room.parts.faults.counts
+        assert room.store.fetched == []
+        # A window of one is all its own: no push waits for it.
+        stranger.send(Subscribe(1, [Subscription("a", 1)]))
+        stranger.send(Publish("a", b"x", 1, packet_id=2))
+        await room.settle()
+        assert topics(stranger.unread()) == ["a"]
+
+
+async def test_who_has_no_credentials_is_registered_where_that_is_wanted() -> None:
+    settings = RoomSettings(ack_delay=0, linger=0, anonymous_app="news", anonymous_devices=True)
+    async with RunningRoom(settings) as room:
+        first = room.connect("sensor", username=None)
+        await room.settle()
+        again = room.connect("sensor", username=None)
+        await room.settle()
+        assert answer(again).reason == 0
+        assert first.over
+        assert list(room.store.arrivals) == ["anonymous-sensor"]
+        assert not again.session.guest
 
 
 @pytest.mark.parametrize("username", [None, ""])
@@ -306,8 +358,8 @@ async def test_connack_says_what_there_is_and_what_there_is_not() -> None:
             PropertyId.RETAIN_AVAILABLE: 1,
             PropertyId.MAXIMUM_PACKET_SIZE: 5000,
             PropertyId.TOPIC_ALIAS_MAXIMUM: 3,
-            PropertyId.SHARED_SUBSCRIPTION_AVAILABLE: 0,
-            PropertyId.SESSION_EXPIRY_INTERVAL: 0,
+            PropertyId.SHARED_SUBSCRIPTION_AVAILABLE: 1,
+            PropertyId.SESSION_EXPIRY_INTERVAL: MAX_EXPIRY,
         }
 
 

@@ -32,6 +32,7 @@ from longline.mqtt.properties import Properties, PropertyId
 from longline.mqtt.reasons import ReasonCode
 from longline.room.session.outlet import UNSET
 from longline.room.session.session import Gone
+from longline.room.wire.connection import AHEAD, FEW
 from tests.unit.room.fixture import Peer, RoomFixture, a_message
 
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
@@ -435,6 +436,43 @@ def test_who_is_read_from_again_is_not_taken_for_silent_before_it_was_read() -> 
         assert not peer.over
 
 
+@pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
+@pytest.mark.parametrize("keep_alive", [0, 10, 1000])
+def test_who_takes_nothing_of_what_it_is_sent_is_closed_in_time(version: int, keep_alive: int) -> None:
+    """However it goes on speaking; what it had not taken is not waited for."""
+    room = RoomFixture(outbox_bytes=4096, outbox_timeout=30)
+    ours, theirs = socket.socketpair()
+    with closing(ours), closing(theirs):
+        peer = room.client("phone", version, keep_alive=keep_alive)
+        peer.wire.socket = ours
+        peer.wire.slow = True
+        room.offer(peer, 1, message=a_message(1, payload=bytes(8000)))
+        room.turns.settle()
+        for _ in range(29):
+            theirs.send(encode(Pingreq(), version))
+            room.tick()
+        assert not peer.wire.closing
+        room.tick()
+        assert peer.wire.closing
+        assert room.counters.closed == {"slow_consumer": 1}
+        room.tick(5)
+        assert peer.wire.aborted
+
+
+@pytest.mark.parametrize("keep_alive", [0, 1000])
+def test_who_takes_it_in_time_stays_however_often_it_is_slow(keep_alive: int) -> None:
+    room = RoomFixture(outbox_bytes=4096, outbox_timeout=30)
+    peer = room.client("phone", keep_alive=keep_alive)
+    for number in range(1, 6):
+        peer.wire.slow = True
+        room.offer(peer, number, message=a_message(number, payload=bytes(8000)), before=number - 1)
+        room.tick(29)
+        peer.wire.read()
+        peer.bytes(encode(Puback(number), MQTT_5_0))
+    room.tick(100)
+    assert not peer.over
+
+
 def test_a_connection_without_keep_alive_is_in_no_timer() -> None:
     room = RoomFixture()
     peer = room.client("phone", keep_alive=0)
@@ -644,3 +682,68 @@ def test_a_puback_for_what_was_not_sent_is_noted_and_forgiven(version: int) -> N
     assert room.counters.refused == {"unknown_packet_id": 2}
     assert peer.session.window.free() == 15
     assert not peer.over
+
+
+@pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
+def test_of_very_many_small_packets_a_few_are_decoded_at_a_time(version: int) -> None:
+    """Decoded, they take a hundred times as much as they did."""
+    room = RoomFixture(turn_budget=1000)
+    peer, witness = room.client("phone", version), room.client("witness")
+    peer.bytes(encode(Pingreq(), version) * 10_000)
+    backlog = peer.connection.backlog
+    assert backlog is not None
+    assert len(backlog) < AHEAD
+    assert not peer.wire.reading
+    witness.send(Pingreq())
+    room.turns.turn()
+    assert witness.unread() == [Pingresp()]
+    assert peer.receive() == [Pingresp()] * 10_000
+    assert peer.wire.reading
+    assert peer.connection.backlog is None
+
+
+def test_when_a_turn_has_its_work_even_fewer_are_decoded_of_each_client() -> None:
+    room = RoomFixture(turn_budget=1000)
+    peers = [room.client(f"d{number}") for number in range(50)]
+    for peer in peers:
+        peer.bytes(encode(Pingreq(), MQTT_5_0) * 5000)
+    assert room.turn.spent < 3000
+    assert sum(len(peer.connection.backlog or ()) for peer in peers) < 2 * AHEAD + FEW * len(peers)
+    for peer in peers:
+        assert peer.receive() == [Pingresp()] * 5000
+
+
+@pytest.mark.parametrize("last", [b"\xe0\x00", b"\x00\x00", b""])
+def test_what_a_client_sent_last_follows_very_many_small_packets(last: bytes) -> None:
+    """A good-bye, what is malformed, and the end of the stream."""
+    room = RoomFixture(turn_budget=1000)
+    listener = room.client("listener")
+    listener.send(Subscribe(1, [Subscription("a")]))
+    listener.receive()
+    peer = room.client("phone")
+    peer.bytes(encode(Publish("a", b""), MQTT_5_0) * 5000 + last)
+    if not last:
+        peer.hang_up()
+    assert not peer.wire.closing
+    room.turns.settle()
+    assert len(listener.receive()) == 5000
+    assert peer.over
+
+
+def test_who_says_little_does_not_wait_until_all_have_been_heard_who_say_much() -> None:
+    """An acknowledgement with a PINGREQ behind it, while very many packets of others wait for their turns."""
+    room = RoomFixture(turn_budget=1000)
+    client = room.client("phone")
+    room.offer(client, 1)
+    client.receive()
+    for number in range(20):
+        room.client(f"d{number}").bytes(encode(Pingreq(), MQTT_5_0) * 20_000)
+    client.send(Puback(1), Pingreq(), Publish("a", b"x", 1, packet_id=5))
+    room.turns.turn()
+    assert client.unread() == [Pingresp()]
+    turns = 0
+    while not (answers := client.unread()):
+        room.turns.turn()
+        turns += 1
+    assert answers == [Puback(5, ReasonCode.NO_MATCHING_SUBSCRIBERS)]
+    assert turns <= 25, "each of the others has had one share"

@@ -25,7 +25,7 @@ from longline.register.memory import MemoryRegister
 from longline.register.port import Bind, Bound, Unbind
 from longline.room.counters import RoomCounters
 from longline.room.life.takeovers import Takeovers
-from longline.room.life.tokens import token_device
+from longline.room.life.tokens import TokenHolder, by_secret
 from longline.room.pubsub.relay import Owed, Relay, RouteCounters
 from longline.room.push import commands
 from longline.room.push.pushes import Pushes
@@ -228,12 +228,12 @@ async def let_in_but_one(room: RunningRoom) -> None:
 
 
 async def test_a_token_that_we_fail_at_refuses_its_caller_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    def verify(app: App, token: bytes | None) -> str:
+    def verify(app: App, token: bytes | None, now: int) -> TokenHolder:
         if token == b"bad":
             raise Planted
-        return token_device(app, token)
+        return by_secret(app, token, now)
 
-    monkeypatch.setattr("longline.room.life.authority.token_device", verify)
+    monkeypatch.setattr("longline.room.life.authority.by_secret", verify)
     async with RunningRoom() as room:
         peers = [room.connect("a"), room.connect("bad", password=b"bad"), room.connect("b")]
         await room.settle()
@@ -294,7 +294,13 @@ async def test_a_takeover_that_cannot_be_told_holds_up_no_other() -> None:
 async def test_a_message_that_cannot_be_relayed_is_given_up_and_its_publisher_goes_on() -> None:
     room, bus, faults = RoomFixture(), OneNodeFails(), Faults()
     relay = Relay(
-        cast(Bus, bus), RouteCounters(), faults, limit=3, known=lambda name: True, sleep=asyncio.sleep
+        cast(Bus, bus),
+        RouteCounters(),
+        faults,
+        limit=3,
+        failed=lambda node, message: None,
+        known=lambda name: True,
+        sleep=asyncio.sleep,
     )
     publisher = room.client("p")
     publisher.connection.extras.backlog = []

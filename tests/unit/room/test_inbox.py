@@ -273,3 +273,38 @@ async def test_slots_that_are_freed_together_are_filled_by_one_read() -> None:
             peer.send(Puback(n))
         await room.until(lambda: peer.session.window.inbox_written == 21)
         assert [fetch.limit for batch in room.store.fetched for fetch in batch] == [5]
+
+
+async def test_what_has_high_priority_goes_first_and_is_not_written_again_in_its_turn() -> None:
+    async with RunningRoom() as room:
+        room.store.arrivals["phone"] = Arrival(1, True, 0, 0)
+        room.store.pages[1] = [
+            Page((push(1), push(2)), 0, False, (push(4), push(6))),
+            Page((push(3), push(4), push(5), push(6)), 0, True, (push(4), push(6))),
+        ]
+        peer = room.connect("phone", properties={PropertyId.RECEIVE_MAXIMUM: 10})
+        await room.settle()
+        assert ack_all(peer) == [f"push/m{n}" for n in (4, 6, 1, 2, 3, 5)]
+        asked = [fetch for batch in room.store.fetched for fetch in batch]
+        assert [(fetch.inbox_after, fetch.urgent) for fetch in asked] == [(0, 8), (2, 7)]
+        assert not peer.session.window.waits()
+
+
+async def test_a_client_that_takes_one_at_a_time_gets_others_between_those_of_high_priority() -> None:
+    async with RunningRoom() as room:
+        room.store.arrivals["phone"] = Arrival(1, True, 0, 0)
+        room.store.pages[1] = [
+            Page((push(1),), 0, False, (push(7),)),
+            Page((push(1),), 0, False),
+            Page((push(2),), 0, False, (push(8),)),
+            Page((push(2),), 0, False),
+        ]
+        peer = room.connect("phone", properties={PropertyId.RECEIVE_MAXIMUM: 1})
+        await room.settle()
+        got = []
+        for _ in range(4):
+            got += ack_all(peer)
+            await room.settle()
+        assert got == ["push/m7", "push/m1", "push/m8", "push/m2"]
+        asked = [fetch for batch in room.store.fetched for fetch in batch]
+        assert [fetch.urgent for fetch in asked[:4]] == [1, 0, 2, 0]

@@ -103,6 +103,20 @@ def test_no_local_keeps_ones_own_messages_away_and_others_come() -> None:
     assert payloads(peer.receive()) == [b"theirs"]
 
 
+def test_no_local_keeps_ones_own_will_away_which_comes_from_elsewhere() -> None:
+    """[MQTT-3.8.3-3]: it is published by a coordinator, when the device may have come again."""
+    room = RoomFixture()
+    phone, tablet = room.client("phone"), room.client("tablet")
+    for peer in (phone, tablet):
+        peer.send(Subscribe(1, [Subscription("a", 0, no_local=True)]))
+        peer.receive()
+    for sender in ("phone", "away"):
+        will = Publish("a", sender.encode())
+        room.fanout.distribute(phone.session.tenant, will, lambda reached: None, sender=sender)
+    assert payloads(phone.receive()) == [b"away"]
+    assert payloads(tablet.receive()) == [b"phone", b"away"]
+
+
 def test_who_publishes_to_nobody_is_told() -> None:
     room = RoomFixture()
     sender = room.client("sender")

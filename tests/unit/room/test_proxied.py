@@ -40,7 +40,7 @@ class Behind(Peer):
 
     def _make(self, origin: str | None) -> object:
         self.made += 1
-        self.connection = ClientConnection(self.room.services, origin)
+        self.connection = ClientConnection(self.room.services, self.room.share, origin)
         if self._web:
             return WebSocketConnection(self.connection, WebSocketRules(UpgradeRules((), 8192), 1 << 20))
         return self.connection
@@ -62,6 +62,7 @@ class Gate:
             allow=(),
             deny=deny,
             max_connections=most,
+            listener_share=0,
             per_address=per_address,
             rate=0,
             rate_per_address=0,
@@ -221,6 +222,13 @@ def test_no_more_headers_are_awaited_than_connections_may_be() -> None:
     gate.room.turns.settle()
     assert gate.room.counters.headers_awaited == 2
     assert not gate.behind().wire.aborted
+
+
+def test_those_past_their_header_count_too_for_each_is_an_open_file() -> None:
+    gate = Gate(most=3)
+    for _ in range(2):
+        gate.behind().bytes(LINE)
+    assert [gate.behind().wire.aborted for _ in range(2)] == [False, True]
 
 
 def test_who_has_gone_already_leaves_nothing() -> None:

@@ -1,5 +1,6 @@
 """Pushes on their way to one device: the window, the order, and who hears what became of them."""
 
+import msgspec
 import pytest
 
 from longline.mqtt.packets import (
@@ -180,6 +181,20 @@ def test_an_online_only_push_that_cannot_be_written_now_is_dropped() -> None:
     assert pushes(peer) == ["push/m1"]
     assert room.noted.drops == [("phone", 2, False, "busy")]
     assert not peer.session.window.waits()  # there is nothing of it to be read later
+
+
+def test_a_call_overtakes_what_waits_while_there_is_room_for_it() -> None:
+    """Its sender waits, and it is late when others are before it; only a full window is in its way."""
+    room = RoomFixture()
+    peer = room.client("phone", window=2, pending=True)
+    for position in (9, 8, 7):
+        call = msgspec.structs.replace(a_message(position, online_only=True), call=True)
+        room.offer(peer, position, message=call)
+    arrived = [packet for packet in peer.receive() if isinstance(packet, Publish)]
+    assert [packet.topic for packet in arrived] == ["push/m9", "push/m8"]
+    assert arrived[0].properties is not None
+    assert arrived[0].properties[PropertyId.RESPONSE_TOPIC] == "reply/m9"
+    assert room.noted.drops == [("phone", 7, False, "busy")]
 
 
 def test_an_online_only_push_in_flight_is_dropped_when_the_connection_ends() -> None:

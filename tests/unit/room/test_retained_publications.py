@@ -272,7 +272,7 @@ async def test_what_waits_for_the_store_is_bounded_in_bytes() -> None:
     retainer = Retainer(room.store.retained, parts.counters, parts.turn, parts.faults, limit_bytes=10_000)
     phone = room.client("phone")
     for _ in range(20):
-        retainer.keep(phone.connection, phone.session, Publish("a", b"x" * 1000, 0, retain=True), None)
+        retainer.keep(phone.connection, phone.session, Publish("a", b"x" * 1000, 0, retain=True), None, "i")
     assert retainer.waiting() == 8
     assert parts.counters.retained_lost == 12
 
@@ -336,3 +336,37 @@ async def test_what_is_published_before_a_subscription_in_the_same_room_is_found
         hold.set()
         (got,) = await room.published(peer)
         assert (got.payload, got.retain) == (b"x", True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (Publish("b", b"x", 1, packet_id=3), ReasonCode.RECEIVE_MAXIMUM_EXCEEDED),
+        (
+            Publish("b", b"x", 0, properties={PropertyId.TOPIC_ALIAS: 9}),
+            ReasonCode.TOPIC_ALIAS_INVALID,
+        ),
+        (Publish("", b"x", 0, properties={PropertyId.TOPIC_ALIAS: 1}), ReasonCode.PROTOCOL_ERROR),
+    ],
+)
+async def test_what_is_owed_for_earlier_packets_goes_out_before_a_fault_ends_the_connection(
+    wrong: Publish, reason: ReasonCode
+) -> None:
+    """[MQTT-4.3.2-4]; and nothing behind the fault counts."""
+    async with RetainingRoom(receive_maximum=2, topic_alias_maximum=4) as room:
+        hold = room.store.hold("keep_retained")
+        phone = room.client("phone")
+        phone.send(
+            Publish("a", b"1", 1, retain=True, packet_id=1),
+            Publish("a", b"2", 1, retain=True, packet_id=2),
+            wrong,
+            Publish("c", b"4", 0),
+            Pingreq(),
+        )
+        assert await room.receive(phone) == []
+        assert not phone.over
+        hold.set()
+        nobody = ReasonCode.NO_MATCHING_SUBSCRIBERS
+        assert await room.receive(phone) == [Puback(1, nobody), Puback(2, nobody), Disconnect(reason)]
+        assert phone.over
+        assert room.parts.counters.messages_in == 2

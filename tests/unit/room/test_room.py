@@ -19,7 +19,7 @@ from longline.register.port import Bind, Unbind
 from longline.room.room import Room
 from longline.room.wire.listeners import listen
 from longline.saver.bundle import Saver
-from longline.settings import RoomSettings
+from longline.settings import RoomSettings, SessionSettings
 from longline.telemetry.faults import Faults
 from tests.unit.room.running import Store, a_token, an_app
 from tests.unit.room.test_admission import unicast
@@ -231,6 +231,7 @@ async def test_a_room_that_is_about_to_end_ends_sooner_when_somebody_cannot_wait
         site.room.hasten(1_000_000)  # never later than it was to be
         async with asyncio.timeout(WITHIN):
             await stopping
+        site.room.give_up()  # `a_site` stops it once more
 
 
 async def test_a_new_name_makes_no_exception_for_connections_of_an_old_secret() -> None:
@@ -259,7 +260,7 @@ async def test_settings_change_while_the_room_is_open() -> None:
     async with a_site() as site:
         await site.let_in("phone")
         assert (site.room.connections, site.room.capacity) == (1, 1_000_000)
-        site.room.configure(RoomSettings(port=site.port, max_connections=1))
+        site.room.configure(RoomSettings(port=site.port, max_connections=1), SessionSettings())
         assert site.room.capacity == 1
         refused = await site.connect("tablet")
         assert await refused.receive() is None

@@ -2,9 +2,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longline.room.push.sent import SentPush
-from longline.room.session.inflight import MAX_PACKET_ID
+from longline.room.session.inflight import QUEUED
 from longline.room.session.session import Session
 from tests.unit.room.fixture import NOW_MS, RoomFixture
+
+LAST = QUEUED - 1  # those above are of messages from queues
 
 
 def a_session(window: int = 16, *, pending: bool = False) -> Session:
@@ -20,7 +22,7 @@ def test_a_packet_identifier_is_never_one_in_use_nor_zero(steps: list[bool]) -> 
     for take in steps:
         if take or not used:
             packet_id = session.window.identify(None)
-            assert 1 <= packet_id <= MAX_PACKET_ID
+            assert 1 <= packet_id <= LAST
             assert packet_id not in used
             used.append(packet_id)
         else:
@@ -33,9 +35,9 @@ def test_packet_identifiers_start_again_at_one_and_step_over_those_in_use() -> N
     assert session.window.identify(None) == 1
     inflight = session.window.inflight
     assert inflight is not None
-    for _ in range(2, MAX_PACKET_ID):
+    for _ in range(2, LAST):
         inflight.take(session.window.identify(None))
-    assert session.window.identify(None) == MAX_PACKET_ID
+    assert session.window.identify(None) == LAST
     assert session.window.identify(None) == 2
 
 

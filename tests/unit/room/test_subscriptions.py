@@ -1,3 +1,5 @@
+import itertools
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +34,13 @@ def a_subscriber(session: Session, options: Options) -> Subscriber[Session]:
     qos, no_local, as_published, identifier = options
     packed = pack_subscription_identifier(identifier) if identifier else b""
     return Subscriber(session, qos, no_local, as_published, packed)
+
+
+def matched(index: Subscriptions[Session], topic: str) -> list[Subscriber[Session]]:
+    """Who wants a topic, however many looks it takes."""
+    found = index.match(topic)
+    assert found is not None
+    return found
 
 
 def stated(subscriber: Subscriber[Session]) -> tuple[int, bool, list[int]]:
@@ -71,7 +80,7 @@ def test_the_index_agrees_with_comparing_every_filter(
             for (known, number), granted in held.items():
                 if matches(known, topic):
                     wanted.setdefault(sessions[number], []).append(granted)
-            found = index.match(topic)
+            found = matched(index, topic)
             assert {subscriber.who for subscriber in found} == set(wanted)
             for subscriber in found:
                 parts = wanted[subscriber.who]
@@ -92,7 +101,7 @@ def test_subscribers_come_in_the_order_in_which_they_subscribed() -> None:
     sessions = some_sessions()
     for session in sessions:
         index.add("a/b", Subscriber(session, 1))
-    assert [subscriber.who for subscriber in index.match("a/b")] == sessions
+    assert [subscriber.who for subscriber in matched(index, "a/b")] == sessions
 
 
 def test_subscribing_again_replaces_the_options() -> None:
@@ -100,7 +109,7 @@ def test_subscribing_again_replaces_the_options() -> None:
     session, *_ = some_sessions()
     assert index.add("a/+", Subscriber(session, 1))
     assert not index.add("a/+", Subscriber(session, 0, True))
-    (subscriber,) = index.match("a/b")
+    (subscriber,) = matched(index, "a/b")
     assert (subscriber.qos, subscriber.no_local) == (0, True)
     assert index.size == 1
 
@@ -112,7 +121,7 @@ def test_what_is_remembered_of_topics_is_bounded() -> None:
     index.add("t/+", Subscriber(session, 0))
     for number in range(200):
         topic = f"t/{number:060000d}"
-        assert len(index.match(topic)) == 1
+        assert len(matched(index, topic)) == 1
         assert 0 < index.remembered <= CACHE
 
 
@@ -132,5 +141,57 @@ def test_a_topic_with_very_many_subscribers_is_still_matched() -> None:
     tenant = room.sessions.enter(7, "news", True)
     for number in range(300_000):
         index.add("t", Subscriber(Session(tenant, str(number), number, 1), 0))
-    assert len(index.match("t")) == 300_000
+    assert len(matched(index, "t")) == 300_000
     assert index.remembered == 0
+
+
+def every_kind_of_level(depth: int) -> list[str]:
+    return ["/".join(levels) for levels in itertools.product("a+", repeat=depth)]
+
+
+def test_a_topic_that_takes_too_many_looks_is_given_up_and_what_it_cost_is_known() -> None:
+    """Two branches a level are twice as many looks with each: 2^14 to the end of these filters."""
+    index: Subscriptions[Session] = Subscriptions()
+    sessions = some_sessions(82)
+    for number, filter in enumerate(every_kind_of_level(13)):
+        index.add(filter, Subscriber(sessions[number // 100], 0))
+    for beneath in ("", "/x", "/x/y"):
+        assert index.match("/".join("a" * 13) + beneath, 10_000) is None
+        assert 10_000 <= index.visited <= 20_000
+    found = index.match("/".join("a" * 13), 100_000)
+    assert found is not None
+    assert len(found) == 82
+    assert index.match("/".join("a" * 5) + "/b/c/d", 10_000) == []
+    assert index.remembered < 10_000_000
+
+
+def test_few_overlapping_filters_of_each_of_many_clients_are_no_looks_and_many_of_one_are() -> None:
+    index: Subscriptions[Session] = Subscriptions()
+    for session in some_sessions(300):
+        for filter in ("#", "a/#", "a/+", "+/b"):
+            index.add(filter, Subscriber(session, 0))
+    found = index.match("a/b", 20)
+    assert found is not None
+    assert len(found) == 300
+    assert index.visited > 900  # all of it is work of the turn
+    (session,) = some_sessions(1)
+    index = Subscriptions()
+    for filter in every_kind_of_level(5):
+        index.add(filter, Subscriber(session, 0))
+    assert index.match("a/a/a/a/a", 63) is None  # 63 levels, and 28 filters beyond four
+    assert index.match("a/a/a/a/a", 91) is not None
+
+
+def test_levels_are_counted_as_they_come_and_go() -> None:
+    index: Subscriptions[Session] = Subscriptions()
+    first, second, *_ = some_sessions()
+    for filter, levels in (("a/b/c", 1), ("a/b/+", 4), ("a/b/#", 4), ("a/c/+", 6), ("a/b/c", 6)):
+        index.add(filter, Subscriber(first, 0))
+        assert index.levels == levels
+    index.add("a/c/+", Subscriber(second, 0))
+    assert index.levels == 6
+    for filter, levels in (("a/c/+", 6), ("a/b/+", 5), ("a/b/c", 4), ("a/b/#", 3)):
+        index.remove(filter, first)
+        assert index.levels == levels
+    index.remove("a/c/+", second)
+    assert index.levels == 0

@@ -4,10 +4,13 @@ import hmac
 import json
 import time
 
+import msgspec
 import pytest
 
 from longline.errors import BadToken
-from longline.room.life.tokens import token_device
+from longline.model.access import AppAccess, FormerSecret
+from longline.model.apps import App
+from longline.room.life.tokens import TokenHolder, by_secret
 from tests.unit.room.running import SECRET, a_token, an_app
 
 
@@ -24,6 +27,10 @@ def signed(header: bytes, claims: bytes) -> bytes:
 def with_time(claim: str, off: int) -> bytes:
     """A token with a time that is so many seconds from now."""
     return signed(HS256, json.dumps({"sub": "phone", claim: int(time.time()) + off}).encode())
+
+
+def token_device(app: App, token: bytes | None) -> str:
+    return by_secret(app, token, int(time.time() * 1000)).device
 
 
 HS256 = b'{"alg":"HS256","typ":"JWT"}'
@@ -139,3 +146,35 @@ def test_a_token_that_is_nested_without_end_is_a_bad_token_and_no_error_of_ours(
     token = signed(header, b'{"sub":"phone"}') if part == "header" else signed(HS256, nested)
     with pytest.raises(BadToken, match="not a valid token"):
         token_device(an_app(), token)
+
+
+NOW = 1_000_000_000_000
+FORMER = "the device secret that the app had before this one"
+
+
+def rotated(until: int) -> App:
+    access = AppAccess(former_device_secret=FormerSecret(FORMER, until))
+    return msgspec.structs.replace(an_app(), access=access)
+
+
+def test_a_former_secret_is_good_until_its_time_is_over_and_the_token_no_longer_than_it() -> None:
+    app = rotated(NOW + 5000)
+    token = a_token("phone", FORMER)
+    assert by_secret(app, token, NOW) == TokenHolder("phone", NOW + 5000)
+    assert by_secret(app, a_token("phone", SECRET), NOW) == TokenHolder("phone", 0)
+    with pytest.raises(BadToken, match="not signed"):
+        by_secret(app, token, NOW + 5000)
+    with pytest.raises(BadToken, match="not signed"):
+        by_secret(app, a_token("phone", "a secret that it never had, which is long"), NOW)
+
+
+def test_a_former_secret_is_in_no_representation() -> None:
+    assert FORMER not in repr(rotated(NOW))
+    assert FORMER not in repr(rotated(NOW).access)
+
+
+def test_a_token_is_good_until_it_says_and_one_that_only_leeway_saves_until_that_is_over() -> None:
+    soon = int(time.time()) + 100
+    assert by_secret(an_app(), a_token("phone", exp=soon), 1000 * soon - 1).until == 1000 * soon
+    past = int(time.time()) - 5
+    assert by_secret(an_app(), a_token("phone", exp=past), 1000 * past + 5000).until == 1000 * (past + 30)

@@ -26,7 +26,7 @@ from longline.mqtt.packets import (
 )
 from longline.mqtt.reasons import ReasonCode
 from longline.room.session.client import ClientConnection
-from longline.room.wire.websocket import MOST, WebSocketConnection, WebSocketRules
+from longline.room.wire.websocket import FEW, MOST, WebSocketConnection, WebSocketRules
 from longline.websocket.asking import UpgradeAnswer, request
 from longline.websocket.frames import (
     BINARY,
@@ -39,7 +39,7 @@ from longline.websocket.frames import (
     masked_frame,
 )
 from longline.websocket.upgrade import UpgradeRules
-from tests.unit.room.fixture import PEER, FakeTransport, Peer, RoomFixture
+from tests.unit.room.fixture import PEER, FakeTransport, Peer, RoomFixture, a_message
 
 KEY = b"\x11\x22\x33\x44"
 NONCE = bytes(range(16))
@@ -53,7 +53,7 @@ class Page(Peer):
     def __init__(self, room: RoomFixture, version: int = MQTT_5_0, rules: WebSocketRules = RULES) -> None:
         self.room = room
         self.version = version
-        self.connection = ClientConnection(room.services)
+        self.connection = ClientConnection(room.services, room.share)
         self.carrier = WebSocketConnection(self.connection, rules)
         self.wire = FakeTransport(room.turns, PEER)
         self.wire.protocol = cast(ClientConnection, self.carrier)
@@ -510,3 +510,36 @@ def test_an_idle_connection_holds_no_bytes() -> None:
     page.raw(masked_frame(BINARY, encode(Pingreq(), MQTT_5_0), KEY)[3:])
     assert frames.held == 0
     assert page.carrier._upgrade is None
+
+
+@VERSIONS
+def test_who_takes_nothing_of_what_it_is_sent_is_closed_in_time(version: int) -> None:
+    room = RoomFixture(outbox_bytes=4096, outbox_timeout=30)
+    page = let_in(room, version=version)
+    page.wire.slow = True
+    room.offer(page, 1, message=a_message(1, payload=bytes(8000)))
+    room.turns.settle()
+    room.tick(29)
+    assert not page.carrier.is_closing()
+    room.tick()
+    assert page.carrier.is_closing()
+    assert room.counters.closed == {"slow_consumer": 1}
+    room.tick(5)
+    assert page.wire.aborted
+    assert page.over
+
+
+def test_frames_are_work_of_the_turn_also_where_they_carry_next_to_nothing() -> None:
+    """Of many such clients, one turn reads as much as of few."""
+    room = RoomFixture(turn_budget=5000)
+    pages = [let_in(room, f"d{number}") for number in range(30)]
+    packet = encode(Publish("a", bytes(3000)), MQTT_5_0)
+    fragments = b"".join(
+        b"\x00" + masked_frame(CONTINUATION, packet[at : at + 1], KEY)[1:] for at in range(3000)
+    )
+    for page in pages:
+        page.raw(b"\x02" + masked_frame(BINARY, b"", KEY)[1:] + fragments)
+    room.turns.turn()
+    assert sum(page.connection.link.held for page in pages) < 2 * (5000 + MOST) + FEW * len(pages)
+    room.turns.settle()
+    assert all(page.connection.link.held == 3000 for page in pages)

@@ -10,7 +10,7 @@ from tests.unit.room.fixture import RoomFixture
 
 
 def a_connection(room: RoomFixture) -> ClientConnection:
-    return ClientConnection(room.services)
+    return ClientConnection(room.services, room.share)
 
 
 def ticks_until_due(wheel: Wheel, connection: ClientConnection) -> int:

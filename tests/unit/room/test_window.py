@@ -150,11 +150,16 @@ class Walk:
 
     The store commits pushes to two lanes with positions from one counter; what centers offer lies in `offers`
     and is taken from there in any order, twice, or is lost, of which the window is told. Receipts are
-    committed late. `told`: how often a unicast says what was in the inbox before it.
+    committed late. `told`: how often a unicast says what was in the inbox before it; `high`: how often a push
+    has high priority.
     """
 
-    def __init__(self, seed: int, told: float = 0.5) -> None:
+    def __init__(self, seed: int, told: float = 0.5, high: float = 0.0) -> None:
         self.random = random.Random(seed)
+        self.high = high
+        self.urgent: set[Push] = set()
+        self.latest_of = {False: 0, True: 0}  # likewise, by whether it has high priority
+        self.overtook = 0
         self.told = told
         self.window = Window(3)
         self.position = 0
@@ -169,7 +174,7 @@ class Walk:
         self.identifiers: dict[int, Push] = {}
         self.written: set[Push] = set()  # on this connection
         self.latest = {False: 0, True: 0}  # the latest position of each lane among them
-        self.page: tuple[list[Push], int, bool] | None = None
+        self.page: tuple[list[Push], list[Push], int, bool] | None = None  # those that go first, the others
         self.prepared = False
         self.look = False
         self.steps = 0
@@ -195,6 +200,8 @@ class Walk:
         if self.random.random() < self.told:
             before = max((p for b, p in self.stored if not b and (b, p) not in self.committed), default=0)
         self.stored.append(push)
+        if self.random.random() < self.high:
+            self.urgent.add(push)
         if broadcast and self.random.random() < 0.1:
             self.foreign.add(push)
             self.committed.add(push)
@@ -210,7 +217,10 @@ class Walk:
         assert push not in self.written, f"{push} was written twice on one connection"
         self.written.add(push)
         broadcast, position = push
-        assert not (broadcast or self.told == 1) or position > max(self.latest.values()), "it was overtaken"
+        of_high = push in self.urgent
+        self.overtook += not of_high and position < self.latest_of[True]
+        assert not (broadcast or self.told == 1) or position > self.latest_of[of_high], "it was overtaken"
+        self.latest_of[of_high] = max(position, self.latest_of[of_high])
         self.latest[broadcast] = max(position, self.latest[broadcast])
         assert self.window.latest == max(self.latest.values())
         entry = InFlight(self.window, push[1], push[0])
@@ -228,6 +238,7 @@ class Walk:
             self.window, self.look = Window(3), False
         self.written = set()
         self.latest = {False: 0, True: 0}
+        self.latest_of = {False: 0, True: 0}
         self.identifiers = {}
         self.page = None
         self.prepared = False
@@ -288,20 +299,26 @@ class Walk:
         window = self.window
         inbox, log = self.pending(False, window.inbox_written), self.pending(True, window.log_written)
         waiting = sorted(inbox + log, key=lambda push: push[1])
+        first = [push for push in waiting if push in self.urgent][: window.to_read_ahead()]
         page = waiting[: window.to_read()]
         all_read = len(page) == len(waiting)
         log_after = self.position if all_read else max((p for b, p in page if b), default=window.log_written)
-        self.page = (page, log_after, all_read)
+        self.page = (first, page, log_after, all_read)
 
     def answer(self) -> None:
         assert self.page is not None
-        (page, log_after, all_read), self.page = self.page, None
+        (first, page, log_after, all_read), self.page = self.page, None
         window = self.window
-        for broadcast, position in page:
+        favoured = window.to_favour()
+        for number, (broadcast, position) in enumerate(first + page):
+            if number < len(first) and not favoured:
+                continue
             if not self.room():
                 self.did(window.stop())
                 return
-            if window.take(position, broadcast):
+            take = window.take_ahead if number < len(first) else window.take
+            if take(position, broadcast):
+                favoured -= number < len(first)
                 self.write((broadcast, position))
             self.block_perhaps()
         do = window.end(log_after, all_read)
@@ -406,15 +423,20 @@ class Walk:
         self.commit()
 
 
+@pytest.mark.parametrize("high", [0.0, 0.3])
 @pytest.mark.parametrize("told", [0.5, 1.0])
 def test_a_walk_of_a_hundred_thousand_moves_loses_nothing_writes_nothing_twice_keeps_the_order_and_ends_empty(
     told: float,
+    high: float,
 ) -> None:
-    """A broadcast is behind nothing that is newer, and a unicast behind nothing newer that told of it."""
+    """A broadcast is behind nothing that is newer, and a unicast behind nothing newer that told of it: in the
+    same priority. What has high priority overtakes what waits.
+    """
+    overtook = 0
     steps = stored = rewound = 0
     seen: set[int] = set()
     for seed in range(200):
-        walk = Walk(seed, told)
+        walk = Walk(seed, told, high)
         while walk.steps < 500:
             walk.step()
             seen.add(walk.window.state)
@@ -427,7 +449,10 @@ def test_a_walk_of_a_hundred_thousand_moves_loses_nothing_writes_nothing_twice_k
         steps += walk.steps
         stored += len(walk.stored)
         rewound += walk.read_again
+        overtook += walk.overtook
+        assert walk.window.ahead is None
     assert steps >= 100_000
+    assert (overtook > 100) == (high > 0)
     assert seen == set(range(STATES))
     print(f"{steps} moves, {stored} pushes, {rewound} reads from the start")
 
@@ -496,3 +521,62 @@ def test_two_windows_on_one_connection_share_identifiers_and_know_their_own_push
     assert third not in (first, second)
     assert not mine.knows(30)
     assert other.knows(30)
+
+
+def behind_window(size: int) -> Window:
+    """One whose read is under way from the beginning."""
+    window = Window(size)
+    window.open(0, True)
+    window.prepare()
+    assert window.begin()
+    return window
+
+
+@pytest.mark.parametrize("broadcast", [False, True])
+def test_what_was_written_ahead_and_is_over_before_its_turn_is_known_when_it_is_offered_late(
+    broadcast: bool,
+) -> None:
+    """The store has it no more when its turn comes, and so nobody could say that it was written."""
+    window = behind_window(4)
+    assert window.take_ahead(50, broadcast)
+    assert window.take(10, False)
+    window.end(0, False)  # by the next read it is acknowledged
+    window.prepare()
+    assert window.begin()
+    assert window.take(20, False)
+    assert window.end(0, True) & CAUGHT_UP
+    assert window.offer(50, broadcast, 0, 0, True) == NOTHING
+    assert window.offer(60, broadcast, 0, 0, True) & WRITE
+
+
+def test_what_was_written_ahead_is_left_out_when_its_turn_comes_and_when_it_is_read_ahead_again() -> None:
+    window = behind_window(4)
+    assert window.take_ahead(50, False)
+    assert not window.take_ahead(50, False)
+    assert window.take(10, False)
+    assert not window.take(50, False)
+    assert window.inbox_written == window.inbox_read == 50
+
+
+@pytest.mark.parametrize(("size", "first"), [(1, 1), (2, 2), (3, 3), (4, 3), (100, 75)])
+def test_others_are_not_starved_by_what_is_written_ahead(size: int, first: int) -> None:
+    """They have a quarter of the room, and where that is nothing, every other read."""
+    window = behind_window(size)
+    assert window.to_favour() == first
+    assert window.take_ahead(50, False)
+    assert window.to_favour() == 0
+    assert window.take(10, False)
+    assert window.to_favour() == first
+
+
+def test_what_was_acknowledged_of_what_was_written_ahead_is_not_remembered_for_ever() -> None:
+    """Who has much of it has receipts committed, and knows from then on only what is in flight."""
+    window = behind_window(1000)
+    for position in range(1000, 1000 + module.MOST_AHEAD):
+        assert window.take_ahead(position, False)
+    window.identify(InFlight(window, 1000, False))
+    window.end(0, False)
+    assert window.prepare()
+    assert window.begin()
+    assert window.ahead is not None
+    assert window.ahead.pushes == {(1000, False)}

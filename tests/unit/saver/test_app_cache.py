@@ -1,6 +1,7 @@
 """What is remembered of apps, for how long, and what must not be."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -29,6 +30,9 @@ class Store:
 
     async def create(self, app: App) -> App:
         raise AssertionError("nobody creates here")
+
+    async def numbered(self, numbers: Sequence[int]) -> list[App | None]:
+        raise AssertionError("nobody counts here")
 
     async def list(self, after: str, limit: int) -> list[App]:
         raise AssertionError("nobody lists here")

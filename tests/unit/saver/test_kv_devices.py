@@ -12,7 +12,7 @@ from longline.model.devices import Profile
 from longline.model.messages import MAX_TTL, Envelope, Message
 from longline.register.port import Bind
 from longline.register.redis import RedisRegister
-from longline.saver.kv.apps import APPS, DELETE, DIRECTORY, NAMES, NUMBERS, PURGES
+from longline.saver.kv.apps import APPS, DELETE, DIRECTORY, NAMES, NUMBERS, PURGES, RETENTIONS
 from longline.saver.kv.engine import RedisSaver
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Arrive
@@ -92,7 +92,7 @@ async def test_a_deletion_that_was_interrupted_is_carried_on(store: Store, saver
     """Whoever deleted the app died before it could tell the partitions."""
     app = await an_app(saver)
     await saver.devices.put(app, [Registration(f"d{n}", Profile(tags=("red",))) for n in range(50)], NOW)
-    await store.run(APPS, DELETE, [DIRECTORY, NAMES, NUMBERS, PURGES], [app])
+    await store.run(APPS, DELETE, [DIRECTORY, NAMES, NUMBERS, PURGES, RETENTIONS], [app])
     assert await saver.expiry.purging()
     await saver.expiry.purge(1000)
     assert await saver.devices.count(app) == 0
@@ -115,11 +115,13 @@ async def test_devices_are_purged_in_slices_once_the_apps_messages_are(
     assert max(slices) <= 20
     assert sum(slices) > 200, "labels count, too"
     assert not await saver.expiry.purging()
+    assert await saver.events.carry(1000) == 100, "what became of devices is carried on by another duty"
     for partition in range(PARTITIONS):
         tag = b"p%d" % partition
         left = await store.call(tag, "KEYS", b"{%b}*" % tag)
         assert isinstance(left, list)
-        assert set(map(str, left)) == {str(b"{%b}gone" % tag), str(b"{%b}last" % tag)}
+        # `dn`: numbers of changes never begin again, as whoever was told of them would take no other
+        assert set(map(str, left)) == {str(b"{%b}%b" % (tag, kind)) for kind in (b"gone", b"last", b"dn")}
 
 
 async def test_two_that_purge_at_once_do_not_disturb_each_other(store: Store, saver: RedisSaver) -> None:

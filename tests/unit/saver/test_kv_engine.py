@@ -14,11 +14,13 @@ from longline.errors import Unavailable
 from longline.model.audience import Devices, Everyone
 from longline.model.commands import Broadcast, Unicast
 from longline.model.devices import Profile
+from longline.model.groups import GroupBounds
 from longline.model.ledger import State
 from longline.model.messages import Envelope, Message
 from longline.model.pubsub import Publication
 from longline.register.port import Bind
 from longline.register.redis import RedisRegister
+from longline.saver.kv import groups as kv_groups
 from longline.saver.kv.engine import RedisSaver
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Cursor, Fetch, Page, Receipt
@@ -131,6 +133,31 @@ async def world() -> AsyncIterator[World]:
         devices = await saver.devices.put(app, [Registration(name, Profile()) for name in NAMES], START)
         yield World(server.url, store, saver, app, {device.device: device.ordinal for device in devices})
         await store.close()
+
+
+# --- changes of groups that were interrupted ---
+
+
+async def test_a_change_of_members_that_dies_leaves_its_places_to_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at once, but when it has had them for as long as no change takes."""
+    monkeypatch.setattr(kv_groups, "KEPT", 30)
+    first, others = list(world.ordinals.values())[:6], list(world.ordinals.values())[6:]
+    groups = (await RedisSaver.open(world.store, groups=GroupBounds(members=6))).groups
+    died = 0
+    for left in range(1, 8 * PARTITIONS, 3):
+        name = f"g{left}"
+        await groups.put(world.app, name, world.now)
+        world.store.left = left
+        try:
+            await groups.change(world.app, name, first, (), world.now)
+        except Unavailable:
+            died += 1
+        world.store.left = 1_000_000
+        await groups.change(world.app, name, (), first, world.now)
+        assert (await groups.change(world.app, name, others, (), world.now)).members == 6
+    assert died > PARTITIONS
 
 
 # --- submissions that were interrupted ---
@@ -395,6 +422,8 @@ async def test_the_newest_of_a_key_collapses_what_is_deep_in_a_long_inbox(world:
 # --- what is left behind ---
 
 FOR_GOOD = {"n", "d", "next", "given", "pos", "last", "ra"}  # devices, counters, apps with retained messages
+CARRIED = {"dc", "ac", "an"}  # what became of devices, and counts, until other duties carry them on
+NUMBERS = {"dn"}  # of what became of devices: they never begin again
 REGISTER = {"w", "at", "epoch", "linger", "moves", "bound"}  # of sessions
 
 
@@ -435,7 +464,15 @@ async def test_nothing_is_left_of_messages_after_their_time(world: World) -> Non
     while await world.saver.expiry.end(world.now, 50):
         pass
     assert await world.saver.expiry.next_due() is None
-    assert await world.keys() - REGISTER <= FOR_GOOD
+    assert await world.keys() - REGISTER - CARRIED <= FOR_GOOD | NUMBERS
+
+
+async def test_nothing_waits_where_it_came_about_once_it_is_carried_on(world: World) -> None:
+    await use_everything(world)
+    assert await world.keys() > CARRIED
+    while await world.saver.events.carry(1000) or await world.saver.counts.gather(world.now, 100):
+        pass
+    assert not await world.keys() & (CARRIED | {"ab"})
 
 
 async def test_nothing_is_left_of_the_messages_of_a_deleted_app(world: World) -> None:
@@ -443,8 +480,9 @@ async def test_nothing_is_left_of_the_messages_of_a_deleted_app(world: World) ->
     await world.saver.apps.delete(world.app)
     while await world.saver.expiry.end(world.now, 50):
         pass
+    assert await world.saver.events.carry(1000) > 0
     left = await world.keys() - REGISTER - {"j", "je"}
-    assert left <= {"pos", "last", "gone"}
+    assert left <= {"pos", "last", "gone"} | NUMBERS
     assert await world.saver.expiry.end(world.now + 86_400_000, 50) == 1, "its idempotency key"
     assert await world.keys() & {"j", "je"} == set()
 

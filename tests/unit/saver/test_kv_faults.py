@@ -13,7 +13,9 @@ from longline.model.events import Event
 from longline.model.ledger import State
 from longline.model.messages import Envelope, Message
 from longline.saver.kv.engine import RedisSaver
+from longline.saver.kv.event_lanes import EventLanes
 from longline.saver.kv.journal import Plan
+from longline.saver.kv.partitions import Partitions
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, Page, Receipt
 from longline.saver.port.messages import Accepted, Outcome, Refused, Submission
@@ -65,6 +67,11 @@ class Planted:
 
     def fetch(self, *names: str) -> list[Fetch]:
         return [Fetch(self.app, self.ordinals[name], 0, 0, 100, START) for name in names]
+
+    def home(self, device: str) -> int:
+        """The partition of a device's events."""
+        lanes = EventLanes(Partitions(self.store))
+        return lanes.home(self.app, lanes.of(self.app, device))
 
     async def spoil(self, kind: str, name: str = BAD) -> None:
         """Puts something of another kind where the store has something of a device."""
@@ -166,7 +173,7 @@ async def test_devices_beside_one_whose_inbox_cannot_be_read_get_theirs(
 
 async def test_events_of_apps_beside_one_whose_queue_is_spoilt_are_kept(planted: Planted) -> None:
     other = (await planted.saver.apps.create(an_app("rain"))).number
-    await planted._spoil(planted.app % PARTITIONS, f"u:{planted.app}")
+    await planted._spoil(planted.home("a"), f"u:{planted.app}")
     events = [Event(app, "presence", "a", START, b"{}", "s", 1) for app in (planted.app, other)]
     await planted.saver.events.append(events)
     assert [event.app for _, event in (await planted.saver.events.read(other, "", 10)).events] == [other]
@@ -179,7 +186,7 @@ async def test_an_event_that_nobody_can_read_holds_up_no_reader(planted: Planted
     events = planted.saver.events
     await events.append([Event(planted.app, "presence", "a", START, b"{}", "s", 1)])
     ((first, _),) = (await events.read(planted.app, "", 10)).events
-    partition = planted.app % PARTITIONS
+    partition = planted.home("a")
     queue = b"{p%d}u:%d" % (partition, planted.app)
     await planted.store.call(b"p%d" % partition, "ZADD", queue, int(first) + 1, "\0\0nonsense")
     await events.append([Event(planted.app, "presence", "a", START, b"{}", "s", n) for n in (2, 3)])

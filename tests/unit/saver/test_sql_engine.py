@@ -15,11 +15,12 @@ import pytest
 import structlog
 from pyroaring import BitMap
 
-from longline.errors import DataDirInUse, Unavailable
+from longline.errors import DataDirInUse, LayoutRefused, Unavailable
 from longline.model.audience import Devices, Everyone
 from longline.model.devices import Profile
 from longline.model.events import Event
 from longline.model.ledger import State
+from longline.model.limits import AppLimits
 from longline.model.messages import Envelope
 from longline.register.memory import MemoryRegister
 from longline.saver.bundle import Durability
@@ -78,7 +79,7 @@ async def test_a_database_of_another_version_is_refused(store: StoreFixture) -> 
     connection = apsw.Connection(store.place)
     connection.execute("PRAGMA user_version = 999")
     connection.close()
-    with pytest.raises(Unavailable, match="schema 999"):
+    with pytest.raises(LayoutRefused, match="schema 999"):
         await store.open()
     connection = apsw.Connection(store.place)
     connection.execute(f"PRAGMA user_version = {engine.SCHEMA_VERSION}")
@@ -225,8 +226,10 @@ async def test_no_statement_scans_a_table(store: StoreFixture, monkeypatch: pyte
 
 def small(step: str) -> bool:
     """Whether a step walks through what the request brought, what was found on the way, a page of rows, or
-    the first of the apps and sessions being removed."""
-    walks = r"VIRTUAL TABLE|SCAN (\(subquery|page\b|walk\b|remains\b|apps USING INDEX apps_deleted)"
+    the first of what is being removed (apps, sessions, what devices that are gone have retained), or of the
+    apps that keep ledgers for their own time."""
+    apps = r"apps USING INDEX apps_(deleted|retaining)"
+    walks = rf"VIRTUAL TABLE|SCAN (\(subquery|page\b|walk\b|remains\b|retained_left\b|{apps})"
     return re.search(walks, step) is not None
 
 
@@ -280,7 +283,9 @@ async def everything(store: StoreFixture) -> None:
     await sessions(Kept(store))
     app = await saver.apps.find("news")
     assert app is not None
-    await saver.apps.update(app, app)
+    limited = msgspec.structs.replace(app, limits=AppLimits(ledger_retention=60))
+    assert await saver.apps.update(limited, app)
+    await store.push("kept for a time of its own", "a")
     await saver.apps.list("", 10)
     await store.pass_time(MINUTE)
     await store.pass_time(10**9)
@@ -474,10 +479,10 @@ def test_records_read_back_as_they_were_packed() -> None:
     assert row == (2**62, 2**61, int(State.DROPPED), 10**13, 10**14, "grün")
     name = "grün".encode()
     key = events.KEY % (2**32, 2**62)
-    sql = events.INSERT.replace("INSERT INTO events (app, n, body)", "")
-    rows = connection.execute(sql, (apsw.carray((key + b"\x00\xff",)),))
-    assert list(rows) == [(2**32, 2**62, b"\x00\xff")]
-    standings = tuple(events.STANDING % (key, len(data), data, name) for data in (b"", b"{}"))
+    sql = events.INSERT.replace("INSERT INTO events (app, n, device, body)", "")
+    record = events.REST % (key, len(name), name, b"\x00\xff")
+    assert list(connection.execute(sql, (apsw.carray((record,)),))) == [(2**32, 2**62, "grün", b"\x00\xff")]
+    standings = tuple(events.REST % (key, len(data), data, name) for data in (b"", b"{}"))
     sql = events.STAND.replace("INSERT INTO standings (app, device, n, data)", "")
     sql = sql[: sql.index("WHERE true")]
     assert list(connection.execute(sql, (apsw.carray(standings),))) == [
@@ -537,3 +542,15 @@ def test_a_ledger_may_be_read_while_a_commit_adds_to_it() -> None:
     ledger.add({"sent": BitMap([3]), "acked": BitMap([1])})
     assert list(sets) == []
     assert (ledger.sets, ledger.settled) == ({"sent": BitMap([1, 2, 3]), "acked": BitMap([1])}, BitMap([1]))
+
+
+async def test_looking_for_what_is_over_writes_nothing_while_nothing_is(store: StoreFixture) -> None:
+    kept = Kept(store)
+    session = await kept.open("a", expires_in=60)
+    await kept.close(session)
+    before = store.saver.statistics()["commits"]
+    assert await kept.sweep() == 0
+    assert await kept.due() == []
+    assert store.saver.statistics()["commits"] == before
+    store.now += 60_000
+    assert await kept.sweep() == 1

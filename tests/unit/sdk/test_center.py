@@ -7,13 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import msgspec
 import pytest
 
 from longline import Center, Device, Push, errors
-from longline.sdk.answers import MessageAccepted
+from longline.sdk.answers import AudienceSize, MessageAccepted
 
 Answerer = Callable[[httpx.Request], httpx.Response]
 LEDGER = {"targeted": 2, "pending": 0, "acked": 1, "expired": 0, "collapsed": 0, "dropped": {"kicked": 1}} | {
@@ -166,6 +167,29 @@ async def test_bytes_travel_as_base64_and_everyone_is_spelt_all() -> None:
     assert server.body() == {"audience": "all", "payload_base64": base64.b64encode(b"\x00\xff").decode()}
 
 
+@pytest.mark.parametrize(
+    ("given", "audience"),
+    [
+        ({"aliases": ["ann"]}, {"aliases": ["ann"]}),
+        ({"tags": ("red", "blue")}, {"tag": ["red", "blue"]}),
+        ({"audience": {"not": {"tag": ["red"]}}}, {"not": {"tag": ["red"]}}),
+    ],
+)
+async def test_an_audience_may_be_said_in_any_way(given: dict[str, Any], audience: object) -> None:
+    server = Server(ACCEPTED)
+    async with server.center() as center:
+        await center.send("news", "hello", **given)
+    assert server.body() == {"audience": audience, "payload": "hello"}
+
+
+async def test_an_audience_is_counted_without_sending() -> None:
+    server = Server(ok({"devices": 12, "online": 5}))
+    async with server.center() as center:
+        assert await center.estimate("news", {"tag": ["red"]}) == AudienceSize(devices=12, online=5)
+    assert server.requests[0].url.path == "/v1/apps/news/audiences:estimate"
+    assert server.body() == {"audience": {"tag": ["red"]}}
+
+
 async def test_a_push_without_exactly_one_audience_is_never_sent() -> None:
     server = Server(ACCEPTED)
     async with server.center() as center:
@@ -173,8 +197,12 @@ async def test_a_push_without_exactly_one_audience_is_never_sent() -> None:
             await center.send("news", "hello")
         with pytest.raises(ValueError, match="exactly one"):
             await center.send("news", "hello", devices=["d1"], everyone=True)
-        with pytest.raises(ValueError, match="list of names"):
-            await center.send("news", "hello", devices="d1")
+        with pytest.raises(ValueError, match="exactly one"):
+            await center.send("news", "hello", tags=["red"], aliases=["ann"])
+        for name in ("devices", "aliases", "tags"):
+            given: dict[str, Any] = {name: "d1"}
+            with pytest.raises(ValueError, match="list of names"):
+                await center.send("news", "hello", **given)
     assert server.requests == []
 
 

@@ -14,29 +14,46 @@ from longline.mqtt.packets import (
     Pingreq,
     Pingresp,
     Puback,
+    Pubcomp,
     Publish,
+    Pubrec,
+    Pubrel,
     Suback,
     Subscribe,
     Subscription,
 )
 from longline.mqtt.properties import Properties, PropertyId
+from longline.sdk.handled import Handled
+from longline.sdk.heartbeat import LearntHeartbeat
 from longline.sdk.message import Message
+from longline.sdk.missed import Missed
 from longline.sdk.mqtt_client import MAX_SENDS, Answered, Ended, Event, Identity, MqttClient, Opened
 from longline.sdk.refusals import Verdict
+from longline.sdk.state import DeviceMemory
 from longline.testing.links import MAX_PACKET_SIZE, carry
 
 
 class Room:
     """The server's end of one connection after the other."""
 
-    def __init__(self, *, remember: int = 1000, protocol: int = 5, keep_alive: int = 60) -> None:
-        identity = Identity("news", "d1", protocol=protocol, keep_alive=keep_alive)
-        self.client = MqttClient(identity, self._nothing, remember=remember)
+    def __init__(
+        self, *, remember: int = 1000, protocol: int = 5, keep_alive: int = 60, session_expiry: int = 0
+    ) -> None:
+        identity = Identity(
+            "news", "d1", protocol=protocol, keep_alive=keep_alive, session_expiry=session_expiry
+        )
+        state = DeviceMemory()
+        state.handled = Handled(remember)
+        heartbeat = LearntHeartbeat(fixed=True)
+        self.client = MqttClient(identity, self._nothing, self._never, state, heartbeat)
         self.now = 100.0
         self.link = Link(Role.SERVER, MAX_PACKET_SIZE)
 
     async def _nothing(self, message: Message) -> None:
         raise AssertionError("only the driver acknowledges by itself")
+
+    async def _never(self, message: Message, name: str) -> None:
+        raise AssertionError("nobody reports")
 
     def heard(self) -> list[Packet]:
         """What the device has said since the last time."""
@@ -70,9 +87,22 @@ def test_connect_says_who_and_how() -> None:
     [connect] = room.heard()
     assert isinstance(connect, Connect)
     assert (connect.client_id, connect.username, connect.password) == ("d1", "news", b"the-token")
-    assert (connect.version, connect.keep_alive, connect.clean_start) == (5, 30, False)
+    assert (connect.version, connect.keep_alive, connect.clean_start) == (5, 30, True)
     assert connect.properties is not None
+    assert connect.properties[PropertyId.SESSION_EXPIRY_INTERVAL] == 0
     assert connect.properties[PropertyId.RECEIVE_MAXIMUM] == 100
+
+
+@pytest.mark.parametrize("protocol", [4, 5])
+def test_a_device_that_has_its_session_kept_goes_on_with_it(protocol: int) -> None:
+    room = Room(protocol=protocol, session_expiry=3600)
+    room.client.connect("the-token", room.now)
+    [connect] = room.heard()
+    assert isinstance(connect, Connect)
+    assert not connect.clean_start
+    if protocol == 5:
+        assert connect.properties is not None
+        assert connect.properties[PropertyId.SESSION_EXPIRY_INTERVAL] == 3600
 
 
 def test_connect_in_3_1_1_has_no_properties() -> None:
@@ -445,14 +475,16 @@ def test_a_server_that_breaks_the_protocol_is_left() -> None:
     assert not room.client.open
 
 
-def test_a_message_with_qos_2_which_was_never_asked_for_ends_the_connection() -> None:
+def test_a_message_with_qos_2_is_acknowledged_in_two_steps() -> None:
     room = Room()
     room.let_in()
-    [ended] = room.say(Publish("chat", b"x", 2, False, False, 1))
-    assert isinstance(ended, Ended)
-    [disconnect] = room.heard()
-    assert isinstance(disconnect, Disconnect)
-    assert disconnect.reason == 0x9B
+    [message] = room.say(Publish("push/m-1", b"x", 2, False, False, 1))
+    assert isinstance(message, Message)
+    assert room.heard() == []
+    room.client.ack(message, room.now)
+    assert room.heard() == [Pubrec(1)]
+    assert room.say(Pubrel(1)) == []
+    assert room.heard() == [Pubcomp(1)]
 
 
 # --- being sent elsewhere ---------------------------------------------------------------------------
@@ -498,3 +530,16 @@ def test_what_the_server_says_to_the_sdk_is_not_for_the_application() -> None:
     room.let_in()
     assert room.say(Publish("$link/other", b"x"), Publish("$link/other", b"x", 1, packet_id=4)) == []
     assert room.heard() == [Puback(4)]
+
+
+def test_what_was_missed_is_told_and_acknowledged_and_no_message() -> None:
+    room = Room()
+    room.let_in()
+    room.heard()
+    said = b'{"dropped":3,"expired":2,"collapsed":1,"since":"2027-01-15T08:00:00.000Z"}'
+    events = room.say(Publish("$link/gap", said, 1, False, False, 7))
+    assert events == [Missed(3, 2, 1, datetime(2027, 1, 15, 8, tzinfo=UTC))]
+    assert room.client.statistics.gaps == 1
+    assert room.heard() == [Puback(7)]
+    assert room.say(Publish("$link/gap", b"nobody knows", 1, False, False, 8)) == []
+    assert room.heard() == [Puback(8)]

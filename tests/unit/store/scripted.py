@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from hiredis import Reader
+from longline.store.redis import LAYOUT
 
 Words = list[bytes]
 INFO = b"run_id:%b\r\nredis_version:7.0.15\r\nrole:master\r\ncluster_enabled:%d\r\nloading:0\r\n"
@@ -111,8 +112,10 @@ class ScriptedServer:
                 return b"+PONG\r\n"
             case [b"SCRIPT", b"LOAD", _]:
                 return bulk(b"0" * 40)
-            case [_, b"{meta}partitions", *_]:
-                return bulk(b"64")
+            case [b"MSETNX", b"{meta}partitions", *_]:
+                return b":0\r\n"
+            case [b"MGET", b"{meta}partitions", *_]:
+                return b"*3\r\n" + bulk(b"64") + bulk(b"%d" % LAYOUT) + bulk(b"1")
         self.said.append(words)
         return self.answer(words)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from longline.errors import Overloaded, SettingsError, StoreError, Unavailable
+from longline.errors import LayoutRefused, Overloaded, SettingsError, StoreError, Unavailable
 from longline.settings import Secret
-from longline.store.redis import Assurance, Reply, Script, Store
-from tests.integration.server_process import free_ports
+from longline.store.redis import LAYOUT, Assurance, Reply, Script, Store
+from tests.servers.ports import free_ports
 from tests.servers.redis_server import RedisCluster, RedisServer, ValkeyServer
 from tests.unit.store.conftest import Open
 
@@ -103,6 +103,40 @@ async def test_the_number_of_partitions_is_for_ever(
 
     with pytest.raises(SettingsError, match=r"store\.partitions.* 64 "):
         await open_store(server.url, partitions=32)
+
+
+async def test_the_number_of_lanes_is_for_ever(
+    store: Store, server: RedisServer | RedisCluster, open_store: Open
+) -> None:
+    """One where there is one server, unless it is said; and whoever says nothing takes what there is."""
+    lanes = 8 if isinstance(server, RedisCluster) else 1
+    assert (await open_store(server.url)).event_lanes == lanes == store.event_lanes
+    assert (await open_store(server.url, event_lanes=lanes)).event_lanes == lanes
+    with pytest.raises(SettingsError, match=rf"store\.event_lanes.* {lanes} "):
+        await open_store(server.url, event_lanes=4)
+
+
+@pytest.mark.parametrize("layout", [str(LAYOUT + 1), str(LAYOUT - 1), None])
+async def test_a_store_that_is_laid_out_in_another_way_is_refused_as_it_is(
+    store: Store, server: RedisServer | RedisCluster, open_store: Open, layout: str | None
+) -> None:
+    """By a later version's, an earlier one's, or one of before there were numbers."""
+    key = b"{meta}layout"
+    await (store.call(b"meta", "SET", key, layout) if layout else store.call(b"meta", "DEL", key))
+
+    with pytest.raises(LayoutRefused, match=f"layout {layout or 1}; this version reads {LAYOUT}"):
+        await open_store(server.url)
+
+    assert await store.call(b"meta", "GET", key) == (layout.encode() if layout else None)
+    await store.call(b"meta", "SET", key, LAYOUT)
+    assert (await open_store(server.url)).partitions == 64
+
+
+async def test_those_who_begin_a_store_at_once_agree_on_it(
+    server: RedisServer | RedisCluster, open_store: Open
+) -> None:
+    stores = await asyncio.gather(*(open_store(server.url) for _ in range(5)))
+    assert {each.partitions for each in stores} == {64}
 
 
 async def test_a_device_is_in_one_partition_for_ever(store: Store) -> None:

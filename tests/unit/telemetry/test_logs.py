@@ -76,6 +76,18 @@ def test_secrets_are_found_inside_of_values() -> None:
     }
 
 
+@pytest.mark.parametrize("before", ["lla_", "llk_news.", "llk_a_b-c.", "lls_", f"lln_{'0a' * 16}_"])
+@pytest.mark.parametrize("secret", ["x" * 43, "-_" * 21 + "-", "aB3_" * 10 + "abc"])
+def test_keys_of_ours_are_found_by_their_look(before: str, secret: str) -> None:
+    event = redact(None, "info", {"event": "x", "path": f"/v1/keys/{before}{secret}"})
+    assert event["path"] == f"/v1/keys/{HIDDEN}"
+
+
+@pytest.mark.parametrize("text", ["all_is_well", "lln_", f"lln_{'0' * 32}", "ball_a_" + "x" * 50])
+def test_what_only_begins_like_a_key_stays(text: str) -> None:
+    assert redact(None, "info", {"event": "x", "path": text})["path"] == text
+
+
 def test_json_lines_carry_level_time_and_fields() -> None:
     stream = io.StringIO()
     configure("info", "json", stream)

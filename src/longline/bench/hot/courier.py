@@ -1,4 +1,4 @@
-"""The hot loop of `unicast`: batches go in over HTTP, devices receive their messages and acknowledge.
+"""The hot loop of `unicast` and `drain`: messages go in over HTTP, devices receive them and acknowledge.
 
 One process holds some devices and some keep-alive connections to the API, and posts only to its own
 devices, so nothing has to be agreed between processes. Bodies are joined from pieces made beforehand; of
@@ -22,6 +22,8 @@ STAMP_BYTES: Final = MARK_BYTES + 16 + 16
 PAUSE_NS: Final = 100_000_000
 """How long a connection stays silent after the API has refused a batch as a whole."""
 
+NO_RATE: Final = 0.0
+
 SAMPLES: Final = 200
 """Message ids that a process remembers, to ask for their ledgers in the end."""
 
@@ -29,12 +31,28 @@ SAMPLES: Final = 200
 class Courier:
     """What one process has posted and received, and the window between the two."""
 
-    def __init__(self, poller: Poller, level: int, mark: bytes, size: int, batch: int, window: int) -> None:
+    def __init__(
+        self,
+        poller: Poller,
+        level: int,
+        mark: bytes,
+        size: int,
+        batch: int,
+        window: int,
+        single: bool = False,
+        rate: float = NO_RATE,
+    ) -> None:
         self.poller: Poller = poller
         self.level: int = level
         self.mark: bytes = mark
         self.suffix: bytes = b"x" * (size - STAMP_BYTES) + b'"}'
-        self.batch: int = batch
+        self.batch: int = 1 if single else batch
+        self.single: bool = single
+        """Each request is one message, not a batch of them."""
+        self.rate: float = rate
+        """Messages a second at most; 0 for no limit."""
+        self.paced_from: int = 0
+        """When the first of them was posted (ns)."""
         self.window: int = window
         self.openings: list[bytes] = []
         """For each device, a message's JSON up to and including its payload's opening quote."""
@@ -60,26 +78,35 @@ class Courier:
         self.last_receipt: int = 0
 
     def turn(self, timeout: float) -> int:
-        """Serves what is ready and posts what the window allows; returns the clock (ns)."""
+        """Serves what is ready and posts what the window and the rate allow; returns the clock (ns)."""
+        if self.rate and self.budget > 0:
+            now = time.monotonic_ns()
+            timeout = max(0.0, min(timeout, (self.due(now) - now) / 1e9))
         self.poller.turn(timeout)
         now = time.monotonic_ns()
         while self.paused and self.paused[0].resume_at <= now:
             self.idle.append(self.paused.popleft())
         while self.idle and self.budget > 0:
             count = min(self.batch, self.budget)
-            if self.posted - self.gone() + count > self.window:
+            if self.posted - self.gone() + count > self.window or (self.rate and self.due(now) > now):
                 break
             self.budget -= count
             self.idle.popleft().post(self.body(count, now), count, now)
         return now
+
+    def due(self, now: int) -> int:
+        """When the rate allows the next request (ns)."""
+        if not self.posted:
+            self.paced_from = now
+        return self.paced_from + int(self.posted * 1e9 / self.rate)
 
     def gone(self) -> int:
         """How many of the posted messages are no longer on their way."""
         return self.received + self.answered - self.accepted
 
     def body(self, count: int, now: int) -> bytes:
-        """The JSON of a batch to the next `count` devices in turn."""
-        pieces: list[bytes] = [b'{"messages":[']
+        """The JSON of a batch to the next `count` devices in turn, or of the one message to the next."""
+        pieces: list[bytes] = [] if self.single else [b'{"messages":[']
         openings = self.openings
         suffix = self.suffix
         stamp = self.mark + now.to_bytes(8, "big").hex().encode()
@@ -93,7 +120,7 @@ class Courier:
             at += 1
             if at == len(openings):
                 at = 0
-        pieces[-1] = b"]}"
+        pieces[-1] = b"" if self.single else b"]}"
         self.next_device = at
         self.posted += count
         self.seen.extend(bytes(count))

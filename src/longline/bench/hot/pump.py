@@ -13,6 +13,9 @@ only one in `SAMPLE` is opened for its send time.
 
 When a topic's subscribers are spread over processes, each process finds its own rows complete and
 tells the topic's home process by a `CreditLine`; the window moves with the slowest.
+
+At QoS 2 a message counts when its PUBLISH arrives, as at the others; the rest of its exchange, on both
+sides, is the broker's work all the same, and one that is left open is found at the end.
 """
 
 import struct
@@ -20,7 +23,18 @@ import time
 from typing import Final
 
 from longline.bench.hot.histogram import LatencyHistogram
-from longline.bench.hot.wire import PUBACK, PUBLISH, Channel, Handshakes, LoadClient, Poller, packet_end
+from longline.bench.hot.wire import (
+    PUBACK,
+    PUBCOMP,
+    PUBLISH,
+    PUBREC,
+    PUBREL,
+    Channel,
+    Handshakes,
+    LoadClient,
+    Poller,
+    packet_end,
+)
 
 SAMPLE: Final = 16
 """One message in this many has its latency taken."""
@@ -61,6 +75,8 @@ class Pump:
         """Deliveries still to come for what this process has published, to its own subscribers."""
         self.surplus: int = 0
         self.disordered: int = 0
+        self.unfinished: int = 0
+        """Exchanges of QoS 2, sent or received, that have begun and not ended."""
         self.until_sample: int = SAMPLE
         self.latencies: LatencyHistogram = LatencyHistogram()
         self.moved: list[LoadTopic] = []
@@ -188,6 +204,8 @@ class SubscribingClient(LoadClient):
         self.pump: Pump = pump
         self.topic: LoadTopic = topic
         self.rows: int = 0
+        self.exchanges: set[int] = set()
+        """Identifiers of the exchanges of QoS 2 that no PUBREL has ended."""
 
     def deliver(self, data: bytes) -> int:
         pump = self.pump
@@ -218,9 +236,11 @@ class SubscribingClient(LoadClient):
                     pump.sample(data, body, first, self.topic, self.rows + count)
                     until_sample = pump.until_sample
                 if first & 6:
-                    identifier = body + 2 + (data[body] << 8) + data[body + 1]
-                    acks.append(b"\x40\x02" + data[identifier : identifier + 2])
-                count += 1
+                    count += self.begin(first, data, body + 2 + (data[body] << 8) + data[body + 1], acks)
+                else:
+                    count += 1
+            elif first & 0xF0 == PUBREL:
+                self.finish(data, body, acks)
             at = body + length
         pump.until_sample = until_sample
         if count:
@@ -235,9 +255,31 @@ class SubscribingClient(LoadClient):
                 count -= excess
             topic.arrived(self.rows, count)
             self.rows += count
-            if acks:
-                self.write(b"".join(acks))
+        if acks:
+            self.write(b"".join(acks))
         return at
+
+    def begin(self, first: int, data: bytes, at: int, acks: list[bytes]) -> int:
+        """Answers a PUBLISH of QoS 1 or 2, its identifier at `at`; 0 for a message that it has already."""
+        if first & 2:
+            acks.append(b"\x40\x02" + data[at : at + 2])
+            return 1
+        acks.append(b"\x50\x02" + data[at : at + 2])
+        identifier = (data[at] << 8) + data[at + 1]
+        if identifier in self.exchanges:
+            self.pump.surplus += 1
+            return 0
+        self.exchanges.add(identifier)
+        self.pump.unfinished += 1
+        return 1
+
+    def finish(self, data: bytes, at: int, acks: list[bytes]) -> None:
+        """Answers a PUBREL: a PUBLISH with its identifier is a new message from now on."""
+        acks.append(b"\x70\x02" + data[at : at + 2])
+        identifier = (data[at] << 8) + data[at + 1]
+        if identifier in self.exchanges:
+            self.exchanges.remove(identifier)
+            self.pump.unfinished -= 1
 
 
 class PublishingClient(LoadClient):
@@ -250,7 +292,7 @@ class PublishingClient(LoadClient):
         self.qos: int = qos
         self.gap: bytes = GAP[pump.level]
         self.quota: int = quota
-        """[MQTT-3.2.2.3.3] Receive Maximum of the broker: QoS 1 messages that may lack their PUBACK."""
+        """[MQTT-3.2.2.3.3] Receive Maximum of the broker: messages that may lack their PUBACK or PUBCOMP."""
         self.unacked: int = 0
         self.identifier: int = 0
         self.pieces: list[bytes] = []
@@ -263,6 +305,8 @@ class PublishingClient(LoadClient):
         if self.qos:
             count = min(count, self.quota - self.unacked)
             self.unacked += count
+            if self.qos == 2:
+                self.pump.unfinished += count
         if count and not pieces:
             self.pump.loaded.append(self)
         for number in range(sequence, sequence + count):
@@ -284,14 +328,26 @@ class PublishingClient(LoadClient):
         size = len(data)
         at = 0
         acked = 0
+        releases: list[bytes] = []
         while at < size:
             end = packet_end(data, at)
             if end == 0 or end > size:
                 break
-            if data[at] & 0xF0 == PUBACK:
+            kind = data[at] & 0xF0
+            if kind in (PUBACK, PUBCOMP):
                 acked += 1
+            elif kind == PUBREC:
+                # [MQTT-4.3.3-4] A PUBREC of 5.0 that refuses ends the exchange: it has no PUBREL.
+                if end - at > 4 and data[at + 4] >= 0x80:
+                    acked += 1
+                else:
+                    releases.append(b"\x62\x02" + data[at + 2 : at + 4])
             at = end
+        if releases:
+            self.write(b"".join(releases))
         if acked:
+            if self.qos == 2:
+                self.pump.unfinished -= acked
             # A publisher at its quota is what may hold its topics back.
             if self.unacked >= self.quota:
                 for topic in self.topics:

@@ -16,6 +16,8 @@ class Shakes:
         self.address: tuple[str, int] = address
         self.done: int = 0
         self.resumed: int = 0
+        self.versions: dict[str, int] = {}
+        """Handshakes by the version of TLS that they agreed on."""
         self.failed: dict[str, int] = {}
         self.taken: LatencyHistogram = LatencyHistogram()
         """From connect() to the end of the handshake."""
@@ -63,6 +65,8 @@ class ShakingClient(Channel):
         if over:
             shakes.done += 1
             shakes.resumed += bool(tls.session_reused)
+            version = tls.version() or "none"
+            shakes.versions[version] = shakes.versions.get(version, 0) + 1
             shakes.taken.record(time.monotonic_ns() - self.dialled_at)
             shakes.cipher.incoming.read()  # tickets that came along
             self.close()

@@ -5,7 +5,7 @@
 -- include: sessions.lua
 local sessions = {}
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])) do
-  sessions[#sessions + 1] = look(string.match(member, '^(%d+)/(.*)$'))
+  sessions[#sessions + 1] = look_leaving(member)
 end
 for _, session in ipairs(sessions) do
   part(session, session.due, '0')

@@ -5,7 +5,7 @@
 -- include: sessions.lua
 local sessions = {}
 for _, member in ipairs(redis.call('SRANDMEMBER', KEYS[4], ARGV[3])) do
-  sessions[#sessions + 1] = look(string.match(member, '^(%d+)/(.*)$'))
+  sessions[#sessions + 1] = look_leaving(member)
 end
 for _, session in ipairs(sessions) do
   part(session, ARGV[1], ARGV[2])

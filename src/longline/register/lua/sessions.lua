@@ -15,6 +15,7 @@
 -- Every script has {p}epoch, {p}linger and {p}moves as its first three keys. Other keys it may know only after
 -- it has read some; while a Cluster moves their slot away, touching such a key can fail. So scripts read
 -- all that they need, by `look` and `reach`, before they write anything: a script that failed has done nothing.
+-- Of the saver's keys they read {p}n:<app>, and write the field e of {p}d:<app>:<place>, see `find_visit`.
 
 local OUTBOX = 32768 -- transitions that the stream has, about, for a reader that does not come
 
@@ -52,8 +53,19 @@ local function reach(node)
   end
 end
 
--- A session in the table, or nil. `epoch`, `since` and `due` are strings.
-local function look(app, device)
+-- The hash in which the saver notes when a device was last there; nil unless it noted that this one came. So it is
+-- written in the step in which the session ends: at no moment is a device neither bound nor known to have been there.
+local function find_visit(app, device)
+  local place = redis.call('HGET', prefix .. 'n:' .. app, device)
+  local key = place and prefix .. 'd:' .. app .. ':' .. place
+  if key and redis.call('HEXISTS', key, 'v') == 1 then
+    return key
+  end
+  return nil
+end
+
+-- A session in the table, or nil. `epoch`, `since` and `due` are strings. `leaves`: it may end.
+local function look(app, device, leaves)
   local binding = redis.call('HGET', prefix .. 'w:' .. app, device)
   if not binding then
     return nil
@@ -62,7 +74,16 @@ local function look(app, device)
   if due == '0' then
     reach(node)
   end
-  return { app = app, device = device, epoch = epoch, since = since, due = due, node = node, text = binding }
+  return {
+    app = app, device = device, epoch = epoch, since = since, due = due, node = node, text = binding,
+    visit = leaves and find_visit(app, device),
+  }
+end
+
+-- The session of a member of a set or index, which is to end.
+local function look_leaving(member)
+  local app, device = string.match(member, '^(%d+)/(.*)$')
+  return look(app, device, true)
 end
 
 local function tell(session, state, sequence, at)
@@ -92,6 +113,9 @@ local function part(session, at, due)
   detach(session)
   if due == '0' then
     redis.call('HDEL', w, session.device)
+    if session.visit then
+      redis.call('HSET', session.visit, 'e', at)
+    end
     tell(session, 'offline', next_number(), at)
   else
     redis.call('HSET', w, session.device,

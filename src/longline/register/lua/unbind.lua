@@ -5,7 +5,7 @@
 -- include: sessions.lua
 local sessions = {}
 for i = 1, #ARGV, 5 do
-  sessions[ARGV[i] .. '/' .. ARGV[i + 1]] = look(ARGV[i], ARGV[i + 1])
+  sessions[ARGV[i] .. '/' .. ARGV[i + 1]] = look(ARGV[i], ARGV[i + 1], ARGV[i + 4] == '0')
 end
 local answer = {}
 for i = 1, #ARGV, 5 do

@@ -2,7 +2,7 @@
 -- KEYS: {p}epoch, {p}linger, {p}moves, {p}w:<app>
 -- ARGV: app, device, node, since (ms), now (ms)
 -- include: sessions.lua
-local session = look(ARGV[1], ARGV[2])
+local session = look(ARGV[1], ARGV[2], true)
 if session and session.node == ARGV[3] and session.since == ARGV[4] then
   part(session, ARGV[5], '0')
   close()

@@ -9,6 +9,7 @@ from longline.flow.line import Portion
 from longline.model.times import wall_clock
 from longline.register.port import Register, Unbind
 from longline.room.counters import RoomCounters
+from longline.room.kept.closings import Closings
 from longline.room.push.receipts import Receipts
 from longline.room.session.session import UNKNOWN, Gone, Session
 from longline.saver.port.inboxes import Cursor, InboxStore
@@ -32,6 +33,7 @@ class Departures:
         store: InboxStore,
         register: Register,
         receipts: Receipts,
+        closings: Closings,
         counters: RoomCounters,
         faults: Faults,
         *,
@@ -39,6 +41,7 @@ class Departures:
     ) -> None:
         self._store = store
         self._receipts = receipts
+        self._closings = closings
         self._counters = counters
         self._register = register
         self.linger = linger
@@ -54,6 +57,8 @@ class Departures:
 
     def add(self, session: Session) -> None:
         """The session has ended."""
+        if session.kept is not None:
+            self._closings.add(session)
         self._gone.add((session, wall_clock()))
         if not self._counters.sessions:
             self._nobody.set()
@@ -68,7 +73,8 @@ class Departures:
             await self._nobody.wait()
 
     async def finished(self) -> None:
-        """Returns when every session that ended so far is out of the table."""
+        """Returns when every session that ended so far is out of the table, and closed in the store."""
+        await self._closings.finished()
         await self._gone.idle()
 
     async def run(self) -> None:
@@ -101,4 +107,4 @@ class Departures:
         position = session.window.log_settled()
         if position <= session.window.log_stored:
             return None
-        return Cursor(session.tenant.app, session.ordinal, position, session.epoch)
+        return Cursor(session.tenant.app, session.ordinal, position, session.epoch, session.told)

@@ -165,7 +165,8 @@ class Draining:
         self._aborted = False
         self._phase = DrainPhase.IDLE
         self._moved = 0
-        self._total = sum(len(tenant.sessions) for tenant in self._sessions.tenants.values())
+        counters = self._services.counters
+        self._total = counters.sessions - counters.attachments
         self._watch = Watch(self._register, self._node, plan.jitter)
         self._take(plan)
         if plan.dry_run:
@@ -264,7 +265,7 @@ class Draining:
     async def _gather(self) -> None:
         for tenant in list(self._sessions.tenants.values()):
             for done, session in enumerate(list(tenant.sessions.values()), 1):
-                if here(session):
+                if leads(session):
                     (self._busy if busy(session) else self._idle).append(session)
                 if done % SLICE == 0:
                     await asyncio.sleep(0)
@@ -299,6 +300,12 @@ class Draining:
                     await asyncio.sleep(0)
 
 
+def leads(session: Session) -> bool:
+    """Whether its client is to be told: others that are attached to the connection go with the first."""
+    attachment = session.attachment
+    return attachment is not None and attachment.first is None and not attachment.outlet.ended
+
+
 def here(session: Session) -> bool:
     """Whether the client is connected, and was not told to go."""
     return session.attachment is not None and not session.attachment.outlet.ended
@@ -306,5 +313,12 @@ def here(session: Session) -> bool:
 
 def busy(session: Session) -> bool:
     """Whether something is under way between the client and us."""
+    attachment = session.attachment
+    if attachment is not None and attachment.sharing is not None:
+        return any(_busy(each.session) for each in attachment.neighbours())
+    return _busy(session)
+
+
+def _busy(session: Session) -> bool:
     window = session.window
     return window.waits() or bool(window.inflight) or session.queue is not None

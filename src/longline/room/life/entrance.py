@@ -11,18 +11,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from longline.flow.line import Line, Portion
-from longline.flow.unread import unread
 from longline.mqtt.packets import Connect
 from longline.mqtt.reasons import ReasonCode
 from longline.room.counters import RoomCounters
-from longline.room.session.client import ClientConnection
+from longline.room.life.entrant import Entrant
+from longline.room.life.outside import Heard
 
 MOST: Final = 256  # CONNECTs worked on together
 LEAST: Final = 16  # the same, in a process that gets hardly any work done
 TARGET: Final = 0.1  # s that the tokens of a portion may take to verify
 EACH_TIME: Final = 2  # who waited too long is told by whoever comes: so many, and no turn is long for it
 
-Asking = tuple[ClientConnection, Connect]
+# A client, its CONNECT, and what came of the question that somebody outside was asked about it.
+Asking = tuple[Entrant, Connect, Heard | None]
 
 
 class Entrance:
@@ -52,11 +53,12 @@ class Entrance:
         """How many wait, without those under way."""
         return len(self._line)
 
-    def add(self, client: ClientConnection, packet: Connect) -> None:
-        """A CONNECT has come in."""
+    def add(self, client: Entrant, packet: Connect, heard: Heard | None = None) -> None:
+        """A CONNECT has come in, or goes on with what was `heard`."""
         now = self._clock()
-        client.asked_at = now
-        self._line.add((client, packet), now)
+        if heard is None:
+            client.asked_at = now
+        self._line.add((client, packet, heard), now)
         self._news.set()
         self._idle.clear()
         overdue = self._line.overdue(now, EACH_TIME)
@@ -88,7 +90,7 @@ class Entrance:
     def _give_up(self, overdue: Sequence[tuple[Asking, float]], now: float) -> None:
         for _, came in overdue:
             self._counters.connect_wait.observe(now - came)
-        for client, _ in still_there([asking for asking, _ in overdue]):
+        for client, _, _ in still_there([asking for asking, _ in overdue]):
             client.turn_away(
                 ReasonCode.SERVER_BUSY,
                 "waited_too_long",
@@ -120,17 +122,9 @@ def still_there(portion: Sequence[Asking]) -> list[Asking]:
         return there
     waiting = []
     for asking, handle in zip(there, handles, strict=True):
-        client, _ = asking
-        if handle in gone and not says_more(client):
-            # Its transport is not read from meanwhile, and would not notice.
-            client.wire.counters.closed.add("hung_up")
-            client.abort()
+        client = asking[0]
+        if handle in gone and not client.says_more():
+            client.give_up()
         else:
             waiting.append(asking)
     return waiting
-
-
-def says_more(client: ClientConnection) -> bool:
-    """Whether something came behind the CONNECT of a client that has hung up."""
-    transport = client.transport
-    return client.link.held > 0 or (transport is not None and unread(transport) > 0)

@@ -25,6 +25,7 @@ from longline.room.push.pushes import Pushes
 from longline.room.session.session import Gone, Session
 from longline.room.session.sessions import Sessions
 from longline.saver.port.inboxes import Arrival, Arrive, InboxStore
+from longline.saver.port.sessions import KeepSession, SessionStore
 from longline.telemetry.faults import Faults
 
 BATCH: Final = 200  # sessions in one step: of one room, so many at most are on the way to the store
@@ -49,10 +50,12 @@ class Rebinding:
         *,
         register: Register,
         inboxes: InboxStore,
+        kept: SessionStore,
         sessions: Sessions,
         pushes: Pushes,
         counters: RoomCounters,
         faults: Faults,
+        arrived: Callable[[Session, bool], None],
         departed: Callable[[Session], None],
         fenced: Callable[[str], None],
         left: Callable[[str], Awaitable[None]],
@@ -61,10 +64,12 @@ class Rebinding:
         self._node = node
         self._register = register
         self._inboxes = inboxes
+        self._kept = kept
         self._sessions = sessions
         self._pushes = pushes
         self._counters = counters
         self._faults = faults
+        self._arrived = arrived
         self._departed = departed
         self._fenced = fenced
         self._left = left
@@ -102,7 +107,7 @@ class Rebinding:
         node = self._node  # which may be another one when this is over
         sessions = [s for s in dict.fromkeys(batch) if s.attachment is not None or s in self._unsure]
         try:
-            await self._check(await self._rebind(node, sessions))
+            await self._check(await self._keep(node, await self._rebind(node, sessions)))
         except Fenced:
             self._fenced(node)
             return
@@ -148,18 +153,46 @@ class Rebinding:
                 bound.append(session)
         return bound
 
+    async def _keep(self, node: str, sessions: Sequence[Session]) -> list[Session]:
+        """Has those go on that the store has; returns all that go on."""
+        having = [(s, kept) for s in sessions if (kept := s.kept) is not None and kept.number]
+        if not having:
+            return list(sessions)
+        answers = await self._kept.keep(
+            [
+                KeepSession(s.tenant.app, s.ordinal, kept.number, kept.epoch, s.epoch, node)
+                for s, kept in having
+            ]
+        )
+        lost = set()
+        for (session, kept), goes_on in zip(having, answers, strict=True):
+            if not goes_on:  # it is over, or another connection's
+                lost.add(session)
+                self._lose(session)
+                continue
+            kept.epoch = session.epoch
+            if session.attachment is None:  # it went meanwhile, and was closed as what it was before
+                self._departed(session)
+        return [session for session in sessions if session not in lost]
+
     async def _check(self, sessions: Sequence[Session]) -> None:
         """Has read what was sent to these meanwhile, and ends those that must not be here any more."""
         now = wall_clock()
-        arrivals = await self._inboxes.arrive([Arrive(s.tenant.app, s.device, now) for s in sessions])
+        asked = [
+            Arrive(s.tenant.app, s.device, now, not s.guest, s.tenant.limits.inbox_messages or 0)
+            for s in sessions
+        ]
+        arrivals = await self._inboxes.arrive(asked)
         for session, arrival in zip(sessions, arrivals, strict=True):
             if session.attachment is None or session.window.fresh():
                 continue
             reason = _reason_to_end(session, arrival, now)
             if reason is not None:
                 self._close(session, reason, Gone.CLOSED, ReasonCode.ADMINISTRATIVE_ACTION)
-            elif arrival is not None and arrival.pending:
-                self._pushes.lost(session)
+            elif arrival is not None:
+                if arrival.pending:
+                    self._pushes.lost(session)
+                self._arrived(session, arrival.shadow)
 
     def _close(self, session: Session, why: CloseReason, gone: Gone, reason: ReasonCode) -> None:
         self._sessions.close(session, gone, reason, why.value)
@@ -167,6 +200,9 @@ class Rebinding:
     def _give_up(self, session: Session) -> None:
         """Nobody could find it here: its client is better off with a new one."""
         self._unsure.discard(session)
+        self._lose(session)
+
+    def _lose(self, session: Session) -> None:
         self._sessions.close(
             session, Gone.BROKEN, ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, "session_forgotten"
         )
@@ -175,6 +211,8 @@ class Rebinding:
 def _reason_to_end(session: Session, arrival: Arrival | None, now: int) -> CloseReason | None:
     if arrival is None:
         return CloseReason.APP_DELETED
-    if arrival.ordinal != session.ordinal:  # it was deleted, and has just been registered again
+    if (
+        arrival.ordinal != session.ordinal and not session.guest
+    ):  # it was deleted, and has just been registered again
         return CloseReason.DEVICE_DELETED
     return CloseReason.BANNED if arrival.banned_until > now else None

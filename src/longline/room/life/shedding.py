@@ -21,7 +21,7 @@ from longline.mqtt.reasons import ReasonCode
 from longline.room.counters import RoomCounters
 from longline.room.life.admission import Admission
 from longline.room.life.authority import ANONYMOUS
-from longline.room.life.draining import busy, here
+from longline.room.life.draining import busy, leads
 from longline.room.session.session import Session
 from longline.room.session.sessions import Sessions
 
@@ -122,7 +122,7 @@ class Shedding:
         occupied: list[Session] = []
         for tenant in list(self._sessions.tenants.values()):
             for done, session in enumerate(list(tenant.sessions.values()), 1):
-                if here(session):
+                if leads(session):
                     (occupied if busy(session) else idle).append(session)
                 if done % SLICE == 0:
                     await asyncio.sleep(0)

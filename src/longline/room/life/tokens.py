@@ -2,10 +2,12 @@
 
 `sub` is the device. `exp` and `nbf` are honoured where present, with some leeway for clocks that differ.
 Nothing else is looked at: what an app server puts in for itself, or for others who read its tokens, is its
-own.
+own. What an identity provider has signed (`jose/issued.py`) is looked at more closely, and names the device
+in the claim that the app has said.
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 import jwt
 from jwt.types import Options
@@ -15,8 +17,9 @@ from longline.model.apps import App
 
 LEEWAY: Final = 30  # s
 ALGORITHMS: Final = ("HS256",)
+DEVICE_CLAIM: Final = "sub"
 LOOKED_AT: Final[Options] = {
-    "require": ["sub"],
+    "require": [DEVICE_CLAIM],
     "verify_aud": False,
     "verify_iat": False,
     "verify_iss": False,
@@ -26,24 +29,49 @@ LOOKED_AT: Final[Options] = {
 _decode = jwt.PyJWT(LOOKED_AT).decode  # with the options made up once, not for each token
 
 
-def token_device(app: App, token: bytes | None) -> str:
-    """The device that a token was made for; `BadToken` says what is wrong with it, without repeating it."""
+class TokenHolder(NamedTuple):
+    """Whom a good token was made for, and until when it is good, in ms; 0: for ever."""
+
+    device: str
+    until: int
+
+
+def by_secret(app: App, token: bytes | None, now: int) -> TokenHolder:
+    """Whom a token by the app's secret is for; `BadToken` says what is wrong, without repeating it.
+
+    `now` in ms. One by a secret that was replaced is good for no longer than that is.
+    """
     if not token:
         raise BadToken("no token: the password of CONNECT must be one")
-    try:
-        claims = _decode(token, app.device_secret, ALGORITHMS, leeway=LEEWAY)
-    except jwt.ExpiredSignatureError:
-        raise BadToken("the token has expired") from None
-    except jwt.InvalidSignatureError:
-        raise BadToken("the token was not signed with this app's device secret") from None
-    except jwt.InvalidTokenError as error:
-        raise BadToken(f"not a valid token: {type(error).__name__}") from None
-    except (RecursionError, TypeError, ValueError) as error:  # what PyJWT does not see coming
-        raise BadToken(f"not a valid token: {type(error).__name__}") from None
-    device = claims["sub"]
+    for number, secret in enumerate(app.device_secrets(now)):
+        try:
+            claims = _decode(token, secret, ALGORITHMS, leeway=LEEWAY)
+        except jwt.InvalidSignatureError:
+            continue
+        except jwt.ExpiredSignatureError:
+            raise BadToken("the token has expired") from None
+        except jwt.InvalidTokenError as error:
+            raise BadToken(f"not a valid token: {type(error).__name__}") from None
+        except (RecursionError, TypeError, ValueError) as error:  # what PyJWT does not see coming
+            raise BadToken(f"not a valid token: {type(error).__name__}") from None
+        holder = holder_of(claims, DEVICE_CLAIM, now)
+        former = app.access.former_device_secret
+        if number and former is not None:
+            return holder._replace(until=min(holder.until or former.until, former.until))
+        return holder
+    raise BadToken("the token was not signed with this app's device secret")
+
+
+def holder_of(claims: Mapping[str, object], claim: str, now: int) -> TokenHolder:
+    """Whom verified claims are for. One that is good only by leeway is so until that is over."""
+    device = claims.get(claim)
     if not isinstance(device, str) or not is_text(device):
-        raise BadToken("the token's sub is not a device name")
-    return device
+        raise BadToken(f"the token's {claim} is not a device name")
+    expires = claims.get("exp")
+    if not isinstance(expires, int | float):
+        return TokenHolder(device, 0)
+    until = int(expires * 1000)
+    return TokenHolder(device, until if until > now else until + 1000 * LEEWAY)
 
 
 def is_text(text: str) -> bool:

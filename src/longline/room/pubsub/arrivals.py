@@ -17,6 +17,7 @@ from longline.mqtt.packets import Publish
 from longline.mqtt.properties import Properties, PropertyId, get_int, unpack_message_properties
 from longline.room.pubsub.fanout import Fanout
 from longline.room.pubsub.relay import OVERHEAD, RouteCounters
+from longline.room.pubsub.shared import Groups
 from longline.room.session.sessions import Sessions
 from longline.telemetry.faults import Faults
 
@@ -29,10 +30,18 @@ class Arrivals:
     """Owned by the route table."""
 
     def __init__(
-        self, sessions: Sessions, fanout: Fanout, counters: RouteCounters, faults: Faults, *, limit: int
+        self,
+        sessions: Sessions,
+        fanout: Fanout,
+        shares: Groups,
+        counters: RouteCounters,
+        faults: Faults,
+        *,
+        limit: int,
     ) -> None:
         self._sessions = sessions
         self._fanout = fanout
+        self._shares = shares
         self._turn = fanout.turn
         self._counters = counters
         self._faults = faults
@@ -90,11 +99,25 @@ class Arrivals:
         if message.at and properties is not None and not count_down(properties, wall_clock() - message.at):
             self._fanout.expired(1)
             return
+        if message.expires_at:
+            left = (message.expires_at - wall_clock() + 999) // 1000
+            if left <= 0:
+                self._fanout.expired(1)
+                return
+            properties = {**(properties or {}), PropertyId.MESSAGE_EXPIRY_INTERVAL: left}
+        retain = message.id != ""
+        packet = Publish(message.topic, message.payload, message.qos, retain, properties=properties)
+        share = message.share
+        if share is not None:
+            self._shares.arrived(message.app, packet, message.id, share, message.queued)
+            if share.only:
+                return
         tenant = self._sessions.tenants.get(message.app)
         if tenant is not None:
-            retain = message.id != ""
-            packet = Publish(message.topic, message.payload, message.qos, retain, properties=properties)
-            self._busy = not self._fanout.distribute(tenant, packet, self._served, message.id)
+            served = self._fanout.distribute(
+                tenant, packet, self._served, message.id, message.queued, message.sender
+            )
+            self._busy = not served
 
     def _served(self, reached: int) -> None:
         """A message with very many subscribers has reached them."""

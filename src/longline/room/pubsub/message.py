@@ -6,7 +6,8 @@ from typing import final
 from longline.mqtt.codec import PublishFrame
 from longline.mqtt.packets import MQTT_3_1_1, MQTT_5_0, Publish
 from longline.mqtt.properties import MESSAGE_EXPIRY
-from longline.room.push.frames import forwarded
+from longline.room.push.frames import forwarded, outer_properties
+from longline.room.session.inflight import ExactlyOnce, InFlight
 
 
 @final
@@ -15,7 +16,7 @@ class FanoutMessage:
 
     `sender` is whoever published it, None for one from another room. `clock` in ms. `ends` is when it is
     over, by that clock; 0 for never. `id` is that under which it is retained, or empty; `retain` the flag
-    with which it is sent.
+    with which it is sent. `queued`: sessions that are kept get it from their queues, but for QoS 0.
     """
 
     __slots__ = (
@@ -32,6 +33,7 @@ class FanoutMessage:
         "ends",
         "id",
         "packet",
+        "queued",
         "retain",
         "sender",
     )
@@ -43,6 +45,7 @@ class FanoutMessage:
         self.packet = packet
         self.id = id
         self.retain = retain
+        self.queued = False
         self._left = 0  # s until it is over, as what was encoded says
         self.ends = 0
         properties = self._properties = forwarded(packet.properties)
@@ -136,6 +139,8 @@ class FanoutMessage:
     def _encoded(self, prefix: str, version: int, qos: int) -> PublishFrame:
         packet = self.packet
         properties = self._properties if version == MQTT_5_0 else None
+        if prefix and properties is not None:
+            properties = outer_properties(properties, prefix)
         return PublishFrame(prefix + packet.topic, packet.payload, qos, self.retain, properties, version)
 
 
@@ -143,7 +148,6 @@ def _no_time() -> int:
     return 0
 
 
-@final
 class Held:
     """A message that waits for a session's window, not yet in the form in which it is written.
 
@@ -164,6 +168,10 @@ class Held:
     def topic(self) -> str:
         """As its receiver sees it."""
         return self.prefix + self.message.packet.topic
+
+    def entry(self) -> InFlight | None:
+        """What its packet identifier stands for when it is written."""
+        return None if self.qos == 1 else ExactlyOnce()
 
     def alike(self, message: FanoutMessage, prefix: str, qos: int, identifiers: bytes, size: int) -> bool:
         """Whether it would be the same for another session."""

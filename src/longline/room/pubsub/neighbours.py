@@ -5,8 +5,9 @@ may have been lost: until it has told its table anew, every message goes to it. 
 moment, and nothing is missed. A table that is read again is compared with what was known: only what
 has changed touches the index.
 
-At most `limit` filters are kept of all neighbours together. A neighbour whose next filter would be one too
-many is taken to want all of that app: as if it had subscribed to `#`.
+At most `limit` filters are kept of all neighbours together, with `DEEP` times as many levels. A neighbour
+whose next filter would be one too many is taken to want all of that app: as if it had subscribed to `#`. So
+is each while it takes too many looks to know who wants a topic.
 """
 
 import asyncio
@@ -18,6 +19,8 @@ from longline.room.pubsub.subscriptions import Subscriber, Subscriptions
 
 SLICE: Final = 1000  # filters removed before the loop may serve others
 EVERYTHING: Final = "#"
+DEEP: Final = 2
+LOOKS: Final = 10_000  # for one topic
 
 Filters = dict[int, set[str]]  # by app
 
@@ -50,25 +53,37 @@ class Neighbour:
 
 
 class Neighbours:
-    """The other rooms by name, and the index of their filters. `size`: filters in the index. `visited`: of
-    it, by the latest `takers`.
+    """The other rooms by name, and the index of their filters. `size`: filters in the index; `levels`: of the
+    index. `visited`: what the latest `takers` has cost.
     """
 
     def __init__(self, limit: int) -> None:
         self.by_name: dict[str, Neighbour] = {}
         self.doubtful: list[Neighbour] = []
         self.size = 0
+        self.levels = 0
         self.visited = 0
         self._limit = limit
         self._apps: dict[int, Subscriptions[Neighbour]] = {}
         self._stale: deque[Neighbour] = deque()  # some of whose filters are to go
         self._work = asyncio.Event()
 
+    @property
+    def half_empty(self) -> bool:
+        """Whether there is room again for filters that there was none for."""
+        return 2 * self.size < self._limit and 2 * self.levels < DEEP * self._limit
+
     def takers(self, app: int, topic: str) -> Sequence[str]:
         """The names of the rooms that a message must go to."""
         index = self._apps.get(app)
-        found = index.match(topic) if index is not None else ()
-        self.visited = index.visited if index is not None else 0
+        found: Sequence[Subscriber[Neighbour]] = ()
+        self.visited = 0
+        if index is not None:
+            known = index.match(topic, LOOKS)
+            self.visited = index.visited
+            if known is None:
+                return list(self.by_name)
+            found = known
         if not self.doubtful:
             return [subscriber.who.name for subscriber in found]
         certain = [subscriber.who.name for subscriber in found if not subscriber.who.doubtful]
@@ -111,7 +126,7 @@ class Neighbours:
                 stale.remove(filter)
                 known.add(filter)
                 continue
-            if self.size >= self._limit:
+            if self.size >= self._limit or self.levels >= DEEP * self._limit:
                 neighbour.overfull.add(app)
                 filter = EVERYTHING
                 if filter in known:
@@ -181,11 +196,15 @@ class Neighbours:
         index = self._apps.get(app)
         if index is None:
             index = self._apps[app] = Subscriptions()
+        self.levels -= index.levels
         self.size += index.add(filter, Subscriber(neighbour, 1))
+        self.levels += index.levels
 
     def _leave(self, app: int, filter: str, neighbour: Neighbour) -> None:
         index = self._apps.get(app)
         if index is not None:
+            self.levels -= index.levels
             self.size -= index.remove(filter, neighbour)
+            self.levels += index.levels
             if not index.size:
                 del self._apps[app]

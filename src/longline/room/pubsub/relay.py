@@ -8,15 +8,16 @@ full, QoS 0 for it is dropped and counted, and who publishes QoS 1 to it is not 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import structlog
+from msgspec.structs import replace
 
 from longline.bus.port import Bus
 from longline.errors import LonglineError
 from longline.flow.batcher import Batcher, Retry
-from longline.model.commands import Forward
+from longline.model.commands import ForGroups, Forward
 from longline.room.pubsub.rooms import Publisher
 from longline.room.wire.answers import Answer
 from longline.telemetry.faults import Faults
@@ -30,12 +31,15 @@ log = structlog.get_logger()
 
 
 class RouteCounters:
-    """Totals since the start, but `neighbours` and `filters`: other rooms, and their filters, at present."""
+    """Totals since the start, but `neighbours`, `filters` and `groups`: other rooms, and what they have, at
+    present.
+    """
 
     __slots__ = (
         "arrivals_dropped",
         "doubts",
         "filters",
+        "groups",
         "messages_dropped",
         "messages_received",
         "messages_relayed",
@@ -46,6 +50,7 @@ class RouteCounters:
     def __init__(self) -> None:
         self.neighbours = 0
         self.filters = 0
+        self.groups = 0  # of shared subscriptions, once for each room
         self.doubts = 0  # times that another room's table could not be trusted
         self.messages_relayed = 0  # once for each room they went to
         self.messages_received = 0  # from other rooms
@@ -63,15 +68,29 @@ class Owed(NamedTuple):
 
 
 class Relayed:
-    """A message on its way to other rooms, `left` of which still have to get it. `size` in bytes."""
+    """A message on its way to other rooms, `left` of which still have to get it. `size` in bytes.
 
-    __slots__ = ("forward", "left", "owed", "size")
+    `shares` is what it says of groups, to each of the rooms to which it says something.
+    """
 
-    def __init__(self, forward: Forward, left: int, owed: Owed | None) -> None:
+    __slots__ = ("forward", "left", "owed", "shares", "size")
+
+    def __init__(
+        self, forward: Forward, left: int, owed: Owed | None, shares: Mapping[str, ForGroups] | None
+    ) -> None:
         self.forward = forward
+        self.shares = shares
         self.left = left
         self.owed = owed
         self.size = OVERHEAD + len(forward.topic) + len(forward.payload) + len(forward.properties)
+        if shares is not None:
+            for share in shares.values():
+                self.size += sum(map(len, share.groups)) + sum(map(len, share.served))
+
+    def to(self, node: str) -> Forward:
+        """As it goes to one of the rooms."""
+        share = None if self.shares is None else self.shares.get(node)
+        return self.forward if share is None else replace(self.forward, share=share)
 
 
 class RoomQueue:
@@ -98,7 +117,7 @@ class RoomQueue:
 
     async def _send(self, batch: Sequence[Relayed]) -> Sequence[Relayed]:
         """Returns the messages that the bus has not taken, and that have to be sent again."""
-        error = await self._send_all([message.forward for message in batch])
+        error = await self._send_all([message.to(self.node) for message in batch])
         again: list[Relayed] = []
         done: Sequence[Relayed] = batch
         if error is None:
@@ -109,6 +128,10 @@ class RoomQueue:
             if self._relay.known(self.node):
                 again = [message for message in batch if message.forward.qos]
                 done = [message for message in batch if not message.forward.qos]
+        if not self._relay.known(self.node):  # a bus says nothing when there is no such room
+            for message in done:
+                if message.shares is not None:
+                    self._relay.failed(self.node, message.to(self.node))
         self.size -= sum(message.size for message in done)
         settled = []
         for message in done:
@@ -150,7 +173,8 @@ class Relay:
     """Owned by the route table, which runs `run` as a task.
 
     All queues together hold `limit` bytes, each an equal part of it, and a message a publisher. `known` says
-    whether there still is a room of a name.
+    whether there still is a room of a name; `failed` is told, with that, of messages for groups that it did
+    not get because there is none.
     """
 
     def __init__(
@@ -161,12 +185,14 @@ class Relay:
         *,
         limit: int,
         known: Callable[[str], bool],
+        failed: Callable[[str, Forward], None],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self.bus = bus
         self.counters = counters
         self.faults = faults
         self.known = known
+        self.failed = failed
         self.sleep = sleep
         self._limit = limit
         self._queues: dict[str, RoomQueue] = {}
@@ -183,15 +209,25 @@ class Relay:
         """How many messages the bus does not have yet, once for each room."""
         return sum(len(room.queue) for room in self._queues.values())
 
-    def put(self, nodes: Sequence[str], forward: Forward, owed: Owed | None) -> None:
+    def put(
+        self,
+        nodes: Sequence[str],
+        forward: Forward,
+        owed: Owed | None,
+        shares: Mapping[str, ForGroups] | None = None,
+    ) -> None:
         """Takes a message for these rooms, also when it is one too many."""
-        message = Relayed(forward, len(nodes), owed)
+        message = Relayed(forward, len(nodes), owed, shares)
         for node in nodes:
             room = self._queues.get(node)
             if room is None:
                 room = self._queues[node] = RoomQueue(node, self)
                 self._changed.set()
             room.put(message)
+
+    async def settled(self) -> None:
+        """Returns when everything taken in so far is with the bus, or was dropped."""
+        await asyncio.gather(*(room.queue.settled() for room in self._queues.values()))
 
     def look(self) -> None:
         """Gives up the queues of rooms that are gone, once they are empty."""

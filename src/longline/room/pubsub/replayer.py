@@ -13,15 +13,9 @@ from typing import Final, NamedTuple
 from longline.errors import LonglineError
 from longline.flow.batcher import Batcher, Retry
 from longline.model.pubsub import Publication
-from longline.mqtt.packets import Publish
-from longline.mqtt.properties import (
-    MESSAGE_EXPIRY,
-    Properties,
-    pack_subscription_identifier,
-    unpack_message_properties,
-)
 from longline.room.pubsub.fanout import Fanout
 from longline.room.pubsub.message import FanoutMessage
+from longline.room.pubsub.publications import stored_message
 from longline.room.pubsub.replays import Replay, Replays
 from longline.room.pubsub.retainer import Retainer
 from longline.room.pubsub.subscriptions import Subscriber
@@ -218,23 +212,8 @@ class Replayer:
         try:
             message = messages.get(publication.id)
             if message is None:
-                message = messages[publication.id] = retained(publication, self._fanout.clock)
-            identifier = options >> 8
-            identifiers = pack_subscription_identifier(identifier) if identifier else b""
-            self._fanout.replay(session, message, min(publication.qos, options & QOS), identifiers)
+                message = messages[publication.id] = stored_message(publication, self._fanout.clock, True)
+            self._fanout.replay(session, message, min(publication.qos, options & QOS), options >> 8)
         except Exception as error:  # this one is no good: those behind it are
             self._faults.note(PLACE, error)
         return 1
-
-
-def retained(publication: Publication, clock: Callable[[], int]) -> FanoutMessage:
-    """A publication as subscribers get it, with what is left of its time."""
-    properties: Properties = unpack_message_properties(publication.properties) or {}
-    if publication.expires_at:
-        properties[MESSAGE_EXPIRY] = max(0, (publication.expires_at - clock() + 999) // 1000)
-    packet = Publish(
-        publication.topic, publication.payload, publication.qos, True, properties=properties or None
-    )
-    message = FanoutMessage(None, packet, clock, publication.id, True)
-    message.ends = publication.expires_at
-    return message

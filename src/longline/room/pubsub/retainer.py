@@ -14,16 +14,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from longline.delivery.ids import MessageIds
-from longline.errors import LonglineError, StoreError
-from longline.flow.batcher import Batcher, Retry
-from longline.model.pubsub import Publication
+from longline.errors import StoreError
+from longline.flow.batcher import Retry
 from longline.model.times import wall_clock
 from longline.mqtt.packets import Publish
-from longline.mqtt.properties import MESSAGE_EXPIRY, get_int, pack_message_properties
 from longline.mqtt.reasons import ReasonCode
 from longline.room.counters import RoomCounters
+from longline.room.intake import Intake
+from longline.room.pubsub.publications import publication
 from longline.room.pubsub.rooms import Publisher
-from longline.room.push.frames import forwarded
 from longline.room.session.session import Session
 from longline.room.turn import Turn
 from longline.room.wire.answers import OWED, Answer
@@ -35,6 +34,7 @@ MESSAGES: Final = 20_000  # that may wait, and their
 BYTES: Final = 16 * 1024 * 1024
 OVERHEAD: Final = 300  # bytes that one takes besides its topic, payload and properties
 RETRY: Final = Retry(0.1, 2.0)  # s, while the store cannot be reached
+PLACE: Final = "room.retained"
 PATIENCE: Final = 1.0  # s that a look into the store waits for what is under way there
 
 REFUSED: Final = "retained_quota_exceeded"  # in the log and the metrics
@@ -53,8 +53,8 @@ class Keeping:
         self.size = OVERHEAD + len(publication.topic) + len(publication.payload) + len(publication.properties)
 
 
-class Retainer:
-    """Owned by the room, which runs `run` as a task."""
+class Retainer(Intake[Keeping]):
+    """One for a room."""
 
     def __init__(
         self,
@@ -68,70 +68,51 @@ class Retainer:
         clock: Callable[[], int] = wall_clock,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        super().__init__(
+            PLACE,
+            turn,
+            faults,
+            limit=limit,
+            limit_bytes=limit_bytes,
+            batch=BATCH,
+            retry=RETRY,
+            sleep=sleep,
+        )
         self._store = store
         self._counters = counters
-        self._turn = turn
-        self._faults = faults
-        self._limit = limit
-        self._limit_bytes = limit_bytes
         self._clock = clock
         self._sleep = sleep
         self._ids = MessageIds()
-        self._count = 0  # messages that wait, and
-        self._size = 0  # their bytes
-        self._queue: Batcher[Keeping] = Batcher(
-            "room.retained", self._keep, faults=faults, limit=1 << 30, batch=BATCH, retry=RETRY, sleep=sleep
-        )
-        self._held_up: list[Callable[[], None]] = []  # at most one a connection
 
-    def waiting(self) -> int:
-        """How many the store does not have yet."""
-        return self._count
+    def name(self) -> str:
+        """An id for a publication that is to be kept."""
+        return self._ids.make(self._clock())
 
-    def full(self) -> bool:
-        """Whether a message should be dropped, or its publisher wait."""
-        return self._size >= self._limit_bytes or self._count >= self._limit
-
-    def hold_up(self, go_on: Callable[[], None]) -> None:
-        """Has a publisher go on when there is room again."""
-        self._held_up.append(go_on)
-
-    def keep(self, publisher: Publisher, session: Session, packet: Publish, answer: Answer | None) -> str:
-        """Takes a device's publication in, also when it is one too many; returns the id that it gets.
+    def keep(
+        self,
+        publisher: Publisher,
+        session: Session,
+        packet: Publish,
+        answer: Answer | None,
+        id: str,
+        at: int = 0,
+    ) -> None:
+        """Takes a device's publication in, also when it is one too many; it came `at` (ms), 0: now.
 
         `publisher.settle` is told when it is committed; nothing becomes of one with QoS 0 while it is full.
         """
         now = self._clock()
-        properties = forwarded(packet.properties)
-        left = get_int(properties, MESSAGE_EXPIRY)
-        if properties is not None and left is not None:
-            properties = {name: value for name, value in properties.items() if name != MESSAGE_EXPIRY}
-        publication = Publication(
-            id=self._ids.make(now),
-            topic=packet.topic,
-            payload=packet.payload,
-            qos=packet.qos,
-            retain=True,
-            properties=pack_message_properties(properties),
-            at=now,
-            expires_at=0 if left is None else now + 1000 * left,
-            sender=session.device,
-        )
+        kept = publication(packet, id, at or now, session.device)
         if answer is None and self.full():
             self._counters.retained_lost += 1
         else:
-            keeping = Keeping(Retain(session.tenant.app, publication, now), publisher, answer)
-            self._count += 1
-            self._size += keeping.size
-            self._queue.add(keeping)
-        return publication.id
-
-    async def finished(self) -> None:
-        """Returns when everything taken in so far is in the store."""
-        await self._queue.settled()
+            limits = session.tenant.limits
+            most, most_bytes = limits.retained_messages or 0, limits.retained_bytes or 0
+            retain = Retain(session.tenant.app, kept, now, most, most_bytes)
+            self._take_in(Keeping(retain, publisher, answer))
 
     async def settled(self) -> None:
-        """The same, unless it takes longer than `PATIENCE`."""
+        """Returns when everything taken in so far is in the store, unless it takes longer than `PATIENCE`."""
         if len(self._queue):
             alarm = asyncio.ensure_future(self._sleep(PATIENCE))
             settled = asyncio.ensure_future(self.finished())
@@ -141,36 +122,19 @@ class Retainer:
                 alarm.cancel()
                 settled.cancel()
 
-    async def run(self) -> None:
-        """Works for as long as the room lives."""
-        await self._queue.run()
-
-    async def _keep(self, batch: Sequence[Keeping]) -> None:
-        codes = await self._codes(batch)
-        self._count -= len(batch)
-        self._size -= sum(keeping.size for keeping in batch)
+    async def _carry_out(self, batch: Sequence[Keeping]) -> None:
+        codes = await self._ask(self._keep, batch, lambda error: StoreError.code)
+        for keeping in batch:
+            self._over(keeping)
         for keeping, code in zip(batch, codes, strict=True):
             try:
                 self._tell(keeping, code)
             except Exception as error:
-                self._faults.note("room.retained", error)
-        if self._held_up and not self.full():
-            held_up, self._held_up = self._held_up, []
-            for go_on in held_up:
-                self._turn.later(go_on)
+                self._faults.note(PLACE, error)
 
-    async def _codes(self, batch: Sequence[Keeping]) -> Sequence[str | None]:
-        """What the store says of each. Raises what says that all of them are to be tried again."""
-        try:
-            return await self._store.keep([keeping.retain for keeping in batch])
-        except Exception as error:
-            if isinstance(error, LonglineError) and error.retryable:
-                raise
-            if len(batch) == 1:
-                self._faults.note("room.retained", error)
-                return [StoreError.code]
-        # Something is wrong with one of them: the others are kept by themselves.
-        return [code for keeping in batch for code in await self._codes([keeping])]
+    async def _keep(self, batch: Sequence[Keeping]) -> Sequence[str | None]:
+        """The code of what kept the store from keeping each, if anything did."""
+        return await self._store.keep([keeping.retain for keeping in batch])
 
     def _tell(self, keeping: Keeping, code: str | None) -> None:
         reason, message = OWED, ""  # nothing against what is said of its receivers

@@ -14,22 +14,27 @@ With no other room there is nothing here to be done: the fan-out does not know t
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
+from msgspec.structs import replace
 
 from longline.bus.port import Bus
 from longline.errors import LonglineError
 from longline.flow.kept import kept
-from longline.model.commands import Forward, Routes
+from longline.model.commands import ForGroups, Forward, Routes
 from longline.model.times import wall_clock
 from longline.mqtt.packets import Publish, Suback
-from longline.mqtt.properties import MESSAGE_EXPIRY, pack_message_properties
+from longline.mqtt.properties import MESSAGE_EXPIRY, get_int, pack_message_properties
 from longline.room.pubsub.arrivals import Arrivals
 from longline.room.pubsub.fanout import SUCCESS, Fanout
+from longline.room.pubsub.groups import Allotment
+from longline.room.pubsub.message import FanoutMessage
 from longline.room.pubsub.neighbours import Neighbour, Neighbours
 from longline.room.pubsub.relay import Owed, Relay, RouteCounters
-from longline.room.pubsub.rooms import LATER, NOT_YET, Publisher
+from longline.room.pubsub.rooms import LATER, NOT_YET, AwaitingSuback, Publisher
+from longline.room.pubsub.share_routes import GroupsOfOthers, Share, ShareNews
+from longline.room.pubsub.shared import Groups
 from longline.room.push.frames import forwarded
 from longline.room.session.sessions import Sessions
 from longline.telemetry.faults import Faults
@@ -65,6 +70,7 @@ class RouteTable:
         bus: Bus,
         sessions: Sessions,
         fanout: Fanout,
+        shares: Groups,
         faults: Faults,
         *,
         limit: int = 1_000_000,
@@ -79,21 +85,29 @@ class RouteTable:
         self._sessions = sessions
         self._fanout = fanout
         self._faults = faults
-        self._limit = limit
         self._now = now
         self._sleep = sleep
+        self._shares = shares
         self._table = Neighbours(limit)
+        self._their_shares = GroupsOfOthers(shares, self._table, self.counters, limit)
+        self._share_news = ShareNews(shares)
         self.relayed = Relay(
-            bus, self.counters, faults, limit=queue_bytes, known=self._table.by_name.__contains__, sleep=sleep
+            bus,
+            self.counters,
+            faults,
+            limit=queue_bytes,
+            known=self._table.by_name.__contains__,
+            failed=self._not_there,
+            sleep=sleep,
         )
-        self._arrivals = Arrivals(sessions, fanout, self.counters, faults, limit=queue_bytes)
+        self._arrivals = Arrivals(sessions, fanout, shares, self.counters, faults, limit=queue_bytes)
         self._changes: dict[Change, bool] = {}  # True: added; not yet told
         self._parted: dict[Change, None] = {}  # without subscribers, lately
         self._parting: dict[Change, None] = {}  # the same, for longer
         self._tell: dict[str, None] = {}  # who is to be told the whole table
         self._ask: dict[str, None] = {}  # who is to be asked for theirs
         self._untold: set[str] = set()  # who could not be told
-        self._patient: list[tuple[Publisher, Suback]] = []
+        self._patient: list[tuple[AwaitingSuback, Suback]] = []
         self._telling = False
         self._news = asyncio.Event()
         self._loss = asyncio.Event()
@@ -113,9 +127,13 @@ class RouteTable:
             self._news.set()
         if command.whole:
             table.begin(neighbour)
+            self._their_shares.begin(neighbour)
         table.learn(neighbour, command.added)
         table.unlearn(neighbour, command.removed)
-        if not (command.wanted or command.whole or command.added or command.removed):
+        self._their_shares.learn(neighbour, command.shared)
+        if not (command.wanted or command.whole or command.added or command.removed or command.shared):
+            if neighbour.reading:
+                self._their_shares.complete(neighbour)
             table.complete(neighbour)
         self._count()
 
@@ -136,7 +154,7 @@ class RouteTable:
 
     async def rename(self, node: str) -> None:
         """This room goes on under another name: to the others it is a new one."""
-        self._node = node
+        self._node = self._shares.node = node
         self._names.add(node)
         self._tell.update(dict.fromkeys(self._table.by_name))
         await self.rebuild()
@@ -161,32 +179,79 @@ class RouteTable:
             self._changes[app, filter] = False
             self._news.set()
 
-    def told_first(self, subscriber: Publisher, answer: Suback) -> bool:
-        if (not self._changes and not self._telling) or len(self._patient) >= PATIENT:
+    def shared(self, app: int, key: str, members: int) -> None:
+        if self._share_news.changed(app, key, members):
+            self._news.set()
+        elif self._share_news.lapsing:
+            self._loss.set()
+
+    def told_first(self, subscriber: AwaitingSuback, answer: Suback) -> bool:
+        if not (self._changes or self._share_news or self._telling) or len(self._patient) >= PATIENT:
             return False
         self._patient.append((subscriber, answer))
         self._news.set()
         return True
 
-    def relay(self, publisher: Publisher, app: int, packet: Publish, reason: int, id: str) -> int:
+    def full(self, node: str) -> bool:
+        return bool(self.relayed.full((node,)))
+
+    def hand_on(self, node: str, app: int, message: FanoutMessage, share: ForGroups) -> None:
+        packet = message.packet
+        at = message.ends - 1000 * (get_int(packet.properties, MESSAGE_EXPIRY) or 0) if message.ends else 0
+        self.relayed.put([node], _forward(app, packet, at, message.id, message.queued), None, {node: share})
+
+    def share(self, app: int, message: FanoutMessage, allotted: Allotment) -> None:
+        for node, share in (self._their_shares.tell((), allotted) or {}).items():
+            self.hand_on(node, app, message, replace(share, only=True))
+
+    def relay(
+        self,
+        publisher: Publisher,
+        app: int,
+        packet: Publish,
+        reason: int,
+        id: str,
+        queued: bool,
+        allotted: Allotment | None = None,
+    ) -> int:
         nodes = self._table.takers(app, packet.topic)
         self._fanout.turn.spent += self._table.visited
+        shares = self._their_shares.tell(nodes, allotted)
+        if allotted is not None:
+            nodes = [*nodes, *(node for node in allotted.rooms if node not in nodes)]
         if not nodes:
             return reason
-        properties = forwarded(packet.properties)
-        packed = pack_message_properties(properties)
-        at = wall_clock() if properties is not None and MESSAGE_EXPIRY in properties else 0
-        message = Forward(app, packet.topic, packet.payload, packet.qos, packed, at, id)
+        expires = packet.properties is not None and MESSAGE_EXPIRY in packet.properties
+        message = _forward(app, packet, wall_clock() if expires else 0, id, queued)
         full = self.relayed.full(nodes)
         if packet.qos == 0:
             self.counters.messages_dropped += len(full)
-            self.relayed.put([node for node in nodes if node not in full], message, None)
+            self.relayed.put([node for node in nodes if node not in full], message, None, shares)
             return SUCCESS
         paused = bool(full) or publisher.owing() >= OWED_AT_MOST
         self.counters.publishers_paused += paused
         owed = Owed(publisher, publisher.owe(packet), paused)
-        self.relayed.put(nodes, message, owed)
+        self.relayed.put(nodes, message, owed, shares)
         return NOT_YET if paused else LATER
+
+    def unsure(self) -> bool:
+        return self._their_shares.unsure()
+
+    def _not_there(self, node: str, message: Forward) -> None:
+        """A message for groups did not get to a room, which is gone: another serves them."""
+        share = message.share
+        if share is not None and share.groups:
+            again = ForGroups(share.groups, (*share.tried, node), True)
+            self._arrivals.add(replace(message, share=again))
+
+    async def settled(self) -> None:
+        """Returns when other rooms know of what is not here any more, and have what was handed on to them."""
+        self._share_news.hurry()
+        if self._share_news:
+            self._news.set()
+        while self._share_news or self._telling or self._shares.coming_back():
+            await self._sleep(GATHER)
+        await self.relayed.settled()
 
     # --- tasks ----------------------------------------------------------------------------------------
 
@@ -199,6 +264,7 @@ class RouteTable:
                 ("give-up", self._give_up),
                 ("look", self._look_often),
                 ("sweep", self._sweep),
+                ("sweep-shares", self._their_shares.sweep),
             ):
                 place = f"room.routes.{name}"
                 tasks.create_task(kept(place, work, self._faults, sleep=self._sleep), name=place)
@@ -239,8 +305,10 @@ class RouteTable:
         for neighbour in gone:
             self._part(neighbour.name)
         for neighbour in table.by_name.values():
-            if neighbour.overfull and table.size < self._limit // 2:
+            if neighbour.overfull and table.half_empty:
                 self._doubt(neighbour)
+        for neighbour in self._their_shares.room_again():
+            self._doubt(neighbour)
         for neighbour in table.doubtful:
             patience = min(ASK_AGAIN_AT_MOST, ASK_AGAIN * 2.0 ** min(neighbour.asked, 10))
             if began >= neighbour.asked_at + patience:
@@ -259,7 +327,9 @@ class RouteTable:
                 self._changes.update(dict.fromkeys(self._parting, False))
                 self._news.set()
             self._parting, self._parted = self._parted, {}
-            if not self._parting:
+            if self._share_news.lapse():
+                self._news.set()
+            if not self._parting and not self._share_news.lapsing:
                 self._loss.clear()
 
     async def _announce(self) -> None:
@@ -293,6 +363,7 @@ class RouteTable:
         """Says what is to be said, to everybody at once. Who misses a part of it is told everything again."""
         rooms = self._table.by_name
         changes, self._changes = self._changes, {}
+        shares = self._share_news.take()
         newcomers = [name for name in self._tell if name in rooms]
         asked = [name for name in self._ask if name in rooms]
         others = [name for name in rooms if name not in self._tell]
@@ -301,12 +372,17 @@ class RouteTable:
             for piece in pieces(change for change, kind in changes.items() if kind is added):
                 news = Routes(self._node, added=piece) if added else Routes(self._node, removed=piece)
                 await self._send_each(others, [news])
+        for shared in pieces(shares):
+            await self._send_each(others, [Routes(self._node, shared=shared)])
         await self._send_each(asked, [Routes(self._node, wanted=True)])
         if newcomers:
             table = pieces(self._everything())
+            groups = pieces(self._share_news.everything())
             await self._send_each(newcomers, [Routes(self._node, added=next(table, ()), whole=True)])
             for piece in table:
                 await self._send_each(newcomers, [Routes(self._node, added=piece)])
+            for shared in groups:
+                await self._send_each(newcomers, [Routes(self._node, shared=shared)])
             await self._send_each(newcomers, [Routes(self._node)])
 
     async def _send_each(self, names: Iterable[str], commands: Sequence[Routes]) -> None:
@@ -360,12 +436,14 @@ class RouteTable:
         return neighbour
 
     def _part(self, name: str) -> None:
+        self._their_shares.part(self._table.by_name[name])
         self._table.part(name)
         self._untold.discard(name)
         if not self._table.by_name:  # from now on nobody keeps track of what changes here
             self._fanout.rooms = None
             for gathered in (self._changes, self._parted, self._parting):
                 gathered.clear()
+            self._share_news.clear()
 
     def _doubt(self, neighbour: Neighbour) -> None:
         self.counters.doubts += not neighbour.doubtful
@@ -384,9 +462,18 @@ class RouteTable:
         self.counters.filters = self._table.size
 
 
-def pieces(filters: Iterable[Change]) -> Iterator[tuple[Change, ...]]:
+def _forward(app: int, packet: Publish, at: int, id: str, queued: bool = False) -> Forward:
+    """A message as it goes to other rooms. `at` in ms, for one that expires."""
+    properties = pack_message_properties(forwarded(packet.properties))
+    return Forward(app, packet.topic, packet.payload, packet.qos, properties, at, id, queued)
+
+
+Entry = TypeVar("Entry", Change, Share)
+
+
+def pieces(filters: Iterable[Entry]) -> Iterator[tuple[Entry, ...]]:
     """Filters in portions that fit into one command."""
-    piece: list[Change] = []
+    piece: list[Entry] = []
     size = 0
     for change in filters:
         piece.append(change)

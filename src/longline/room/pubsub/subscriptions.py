@@ -1,13 +1,15 @@
 """Who wants a topic of one app: the sessions of this room, and, in an index of their own, other rooms.
 
 Filters without wildcards, nearly all in practice, are a dict from topic to subscribers. Filters with
-wildcards are a trie by level; a topic walks at most two branches a level (`+` and its own name), so a search
-may have to look at as many levels as there are: `visited` tells it to who shares the time out. What a topic
+wildcards are a trie by level; a topic walks at most two branches a level (`+` and its own name). So it may
+look at twice as many with each level, where somebody has entered all of those filters: `visited` tells what a
+search has cost to who shares the time out, and one that looks at more than it may is given up. What a topic
 matched is remembered until a subscription that could change it comes or goes, so a busy topic is matched
 once. The memory is bounded: it is emptied when it takes `CACHE` words.
 
 Who has several filters that match a topic is found once, as an `Overlap` of them all: it is to get one copy,
-which has to do justice to each.
+which has to do justice to each. A few are what clients have; those of one client from its fifth on are looks
+like those at levels.
 """
 
 from typing import Final, Generic, TypeVar, final
@@ -17,26 +19,36 @@ Who = TypeVar("Who")
 CACHE: Final = 262_144  # words of 8 bytes, about: a topic's text, and a word for each subscriber
 ENTRY: Final = 16  # words that a remembered topic takes besides
 OVERLAP: Final = 20  # and one who has several filters for it
+FEW: Final = 4  # filters of one client for a topic that are not counted as looks
+UNBOUNDED: Final = 1 << 40  # looks
 
 
 class Subscriber(Generic[Who]):
     """One's interest in a topic, as one filter states it.
 
     `identifiers` are the subscription identifiers that go with a message, encoded as its properties;
-    `particular`: whether a message may have a form of its own for it: with these, or with the retain flag
-    `as_published`. With `no_local`, one's own messages are only wanted as `own` says.
+    `particular`: whether a message may have a form of its own for it: with these, with the retain flag
+    `as_published`, or (`kept`) none at all, since it comes from the session's queue. With `no_local`, one's
+    own messages are only wanted as `own` says.
     """
 
-    __slots__ = ("as_published", "identifiers", "no_local", "particular", "qos", "who")
+    __slots__ = ("as_published", "identifiers", "kept", "no_local", "particular", "qos", "who")
 
     def __init__(
-        self, who: Who, qos: int, no_local: bool = False, as_published: bool = False, identifiers: bytes = b""
+        self,
+        who: Who,
+        qos: int,
+        no_local: bool = False,
+        as_published: bool = False,
+        identifiers: bytes = b"",
+        kept: bool = False,
     ) -> None:
         self.who = who
         self.qos = qos
         self.no_local = no_local
         self.as_published = as_published
-        self.particular = as_published or bool(identifiers)
+        self.kept = kept
+        self.particular = as_published or kept or bool(identifiers)
         self.identifiers = identifiers
 
     def own(self) -> "Subscriber[Who] | None":
@@ -56,8 +68,15 @@ class Overlap(Subscriber[Who]):
     __slots__ = ("_parts",)
 
     def __init__(self, first: Subscriber[Who]) -> None:
-        super().__init__(first.who, first.qos, first.no_local, first.as_published, first.identifiers)
+        super().__init__(
+            first.who, first.qos, first.no_local, first.as_published, first.identifiers, first.kept
+        )
         self._parts = [first]
+
+    @property
+    def many(self) -> bool:
+        """Whether there are more filters than clients have in good faith."""
+        return len(self._parts) > FEW
 
     def add(self, other: Subscriber[Who]) -> None:
         self._parts.append(other)
@@ -98,16 +117,28 @@ class Level(Generic[Who]):
 class Subscriptions(Generic[Who]):
     """The index of one app."""
 
-    __slots__ = ("_cache", "_exact", "_overlaps", "_root", "remembered", "size", "visited")
+    __slots__ = (
+        "_cache",
+        "_exact",
+        "_overlaps",
+        "_root",
+        "_surplus",
+        "levels",
+        "remembered",
+        "size",
+        "visited",
+    )
 
     def __init__(self) -> None:
         self._exact: dict[str, dict[Who, Subscriber[Who]]] = {}
         self._root: Level[Who] = Level()
         self._cache: dict[str, list[Subscriber[Who]]] = {}
         self._overlaps = 0  # filters that were joined to others by the latest search
+        self._surplus = 0  # of these, those of a client from its fifth on
+        self.levels = 0  # of the trie, and topics without wildcards: each takes about half a kilobyte
         self.remembered = 0  # words in the cache, at most
         self.size = 0  # subscriptions, all filters of everybody
-        self.visited = 0  # levels that the latest match had to look at: `+` next to a name doubles them
+        self.visited = 0  # what the latest match has cost: levels looked at, and filters joined to others
 
     def add(self, filter: str, subscriber: Subscriber[Who]) -> bool:
         """Enters or replaces somebody's subscription; True when it is new."""
@@ -127,12 +158,17 @@ class Subscriptions(Generic[Who]):
                 return False
             if not entries:
                 del self._exact[filter]
+                self.levels -= 1
         else:
             self._forget()
             if not self._prune(self._root, filter.split("/"), 0, who):
                 return False
         self.size -= 1
         return True
+
+    def most_levels(self, filter: str) -> int:
+        """How many levels a filter may add, if it has none in common with others."""
+        return filter.count("/") + 1 if wild(filter) else 1
 
     def wanted(self, filter: str) -> bool:
         """Whether anybody subscribes to exactly this filter."""
@@ -163,8 +199,8 @@ class Subscriptions(Generic[Who]):
                     found.append(path + name)
                 self._collect(following, path + name + "/", found)
 
-    def match(self, topic: str) -> list[Subscriber[Who]]:
-        """Who wants the topic, each once.
+    def match(self, topic: str, looks: int = UNBOUNDED) -> list[Subscriber[Who]] | None:
+        """Who wants the topic, each once; None when it takes more than so many looks to know.
 
         Section 3.3.4 leaves it to the server whether overlapping filters bring one copy or several: one is
         what users expect. The list belongs to the index: it must not be changed.
@@ -172,8 +208,10 @@ class Subscriptions(Generic[Who]):
         self.visited = 0
         found = self._cache.get(topic)
         if found is None:
-            self._overlaps = 0
-            found = self._search(topic)
+            self._overlaps = self._surplus = 0
+            found = self._search(topic, looks)
+            if found is None:
+                return None
             words = ENTRY + len(topic) // 4 + len(found) + OVERLAP * self._overlaps
             if self.remembered + words > CACHE:
                 self._forget()
@@ -186,39 +224,66 @@ class Subscriptions(Generic[Who]):
         self._cache.clear()
         self.remembered = 0
 
-    def _search(self, topic: str) -> list[Subscriber[Who]]:
+    def _search(self, topic: str, looks: int) -> list[Subscriber[Who]] | None:
         exact = self._exact.get(topic)
         if self._root.below is None and self._root.tails is None:
             return list(exact.values()) if exact is not None else []
         all: dict[Who, Subscriber[Who]] = {}
         if exact is not None:
             all.update(exact)
-        levels = topic.split("/")
-        # [MQTT-4.7.2-1] a leading wildcard does not match topics that begin with $
         front: list[Level[Who]] = [self._root]
-        for depth, name in enumerate(levels):
-            reached: list[Level[Who]] = []
-            self.visited += len(front)
-            for level in front:
-                hidden = depth == 0 and name.startswith("$")
-                if level.tails is not None and not hidden:
-                    self._join(all, level.tails)
-                if level.below is not None:
-                    own = level.below.get(name)
-                    if own is not None:
-                        reached.append(own)
-                    if not hidden:
-                        plus = level.below.get("+")
-                        if plus is not None:
-                            reached.append(plus)
-            front = reached
-        self.visited += len(front)
+        looked = 0  # at levels
+        hidden = topic.startswith("$")  # [MQTT-4.7.2-1] from a wildcard at the first level
+        for name in topic.split("/"):
+            looked += len(front)
+            front = self._below(front, name, hidden, all, looks - looked)
+            if not front:
+                break
+            hidden = False
+        looked += len(front)
+        self._ends(front, all, looks - looked)
+        self.visited = looked + self._overlaps
+        if looked + self._surplus > looks:
+            self.visited += len(all)
+            return None
+        return list(all.values())
+
+    def _below(
+        self,
+        front: list[Level[Who]],
+        name: str,
+        hidden: bool,
+        all: dict[Who, Subscriber[Who]],
+        looks: int,
+    ) -> list[Level[Who]]:
+        """Those a level further down that match; nothing, when so many more looks are not enough."""
+        reached: list[Level[Who]] = []
+        if looks < 0:
+            return reached
         for level in front:
+            if level.tails is not None and not hidden:
+                self._join(all, level.tails)
+                if self._surplus > looks:
+                    return []
+            if level.below is not None:
+                own = level.below.get(name)
+                if own is not None:
+                    reached.append(own)
+                if not hidden:
+                    plus = level.below.get("+")
+                    if plus is not None:
+                        reached.append(plus)
+        return reached
+
+    def _ends(self, front: list[Level[Who]], all: dict[Who, Subscriber[Who]], looks: int) -> None:
+        """Adds those whose filters end here, as far as so many more looks are enough."""
+        for level in front:
+            if self._surplus > looks:
+                return
             if level.ends is not None:
                 self._join(all, level.ends)
             if level.tails is not None:  # "a/#" matches "a" itself, section 4.7.1.2
                 self._join(all, level.tails)
-        return list(all.values())
 
     def _join(self, all: dict[Who, Subscriber[Who]], found: dict[Who, Subscriber[Who]]) -> None:
         """Adds what was found to what is known, which is an overlap where somebody is there already."""
@@ -231,12 +296,11 @@ class Subscriptions(Generic[Who]):
                 all[who] = subscriber
             elif isinstance(known, Overlap):
                 known.add(subscriber)
-                self.visited += 1
                 self._overlaps += 1
+                self._surplus += known.many
             else:
                 overlap = all[who] = Overlap(known)
                 overlap.add(subscriber)
-                self.visited += 1
                 self._overlaps += 1
 
     def _entries(self, filter: str) -> dict[Who, Subscriber[Who]]:
@@ -245,6 +309,7 @@ class Subscriptions(Generic[Who]):
             entries = self._exact.get(filter)
             if entries is None:
                 entries = self._exact[filter] = {}
+                self.levels += 1
             return entries
         self._forget()
         level = self._root
@@ -256,6 +321,7 @@ class Subscriptions(Generic[Who]):
             following = level.below.get(name)
             if following is None:
                 following = level.below[name] = Level()
+                self.levels += 1
             level = following
         if tail:
             if level.tails is None:
@@ -279,6 +345,7 @@ class Subscriptions(Generic[Who]):
             return False
         if following.empty():
             del level.below[name]
+            self.levels -= 1
             if not level.below:
                 level.below = None
         return True

@@ -5,5 +5,6 @@ slice, and `spreading.py` those whose sender asked for time; `passes.py` knows w
 the order with it, and `pace.py` says how fast it may go. `pushes.py` does what a session's window says of
 what is offered or read, and takes acknowledgements; `inbox.py` reads what a session could not be given at
 once, and `receipts.py` tells the store what became of them. `frames.py` is a push as it goes over the wire,
-`sent.py` one that was written and not acknowledged yet.
+`sent.py` one that was written and not acknowledged yet. `gaps.py` tells devices what they have missed,
+`notice.py` is that while it is not acknowledged.
 """

@@ -9,12 +9,16 @@ something newer to a session asks `bring` for what goes first.
 Whoever brings a broadcast never waits. When `WAITING` wait already, or `AT_ONCE` paced ones are under way,
 the next is left in the log: the sessions of its app are looked at in turn, and read it there.
 
+A message to a group is one too, but goes to the sessions of the members alone; `chains.py` says how the
+others hear of it. Where too many of these wait, the members are had look into the log at once.
+
 What is written is this room's sub-task of the broadcast; the store is told when it is done. A store that does
 not answer delays that, but not the broadcasts behind it, up to `UNTOLD` of them.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from longline.errors import LonglineError
@@ -23,6 +27,8 @@ from longline.flow.lru import LruCache
 from longline.model.commands import Broadcast
 from longline.model.times import wall_clock
 from longline.room.counters import RoomCounters
+from longline.room.push.chains import Chain
+from longline.room.push.delivery_rates import DeliveryRates
 from longline.room.push.pace import BulkPace
 from longline.room.push.passes import Pass, Passes
 from longline.room.push.pushes import Pushes
@@ -33,6 +39,9 @@ from longline.saver.port.routing import RoutingStore
 from longline.telemetry.faults import Faults
 
 WAITING: Final = 64  # broadcasts that wait for those before them
+SAID: Final = 4096  # of them to groups, besides; and
+SAID_BYTES: Final = 16 * 1024 * 1024  # what these are together
+CHAINS: Final = 10_000  # apps of which it is known how far their logs have come; then they begin anew
 TOGETHER: Final = 16  # broadcasts that go through the sessions together
 UNTOLD: Final = 10_000
 TOLD_TOGETHER: Final = 64  # sub-tasks that the store is told of at a time
@@ -62,7 +71,8 @@ class _Walk:
 class Broadcasts:
     """Owned by the room, which runs `run`, `spreading.run` and `told.run` as tasks.
 
-    `sessions` lists all sessions of an app that are here; who comes later reads the log.
+    `sessions` lists all sessions of an app that are here, `some` those of some devices; who comes later reads
+    the log.
     """
 
     def __init__(
@@ -74,7 +84,9 @@ class Broadcasts:
         pushes: Pushes,
         receipts: Receipts,
         sessions: Callable[[int], list[Session]],
+        some: Callable[[int, Iterable[int]], list[Session]],
         pace: BulkPace,
+        rates: DeliveryRates,
     ) -> None:
         self._node = node
         self._store = store
@@ -82,10 +94,15 @@ class Broadcasts:
         self._pushes = pushes
         self._receipts = receipts
         self._sessions = sessions
+        self._some = some
         self._pace = pace
+        self.rates = rates
         self._passes = Passes()
         self._waiting: dict[int, list[Pass]] = {}  # by app
         self._waits = 0  # how many these are
+        self._said = 0  # those to groups among them, and
+        self._said_bytes = 0  # theirs
+        self._chains: dict[int, list[Chain]] = {}  # by app, of those in which something was for a few
         self._left: dict[int, dict[int, int]] = {}  # by app, part of the log: up to where it is to be read
         self._wake = asyncio.Event()
         self._seen: LruCache[tuple[int, str], None] = LruCache(REMEMBERED)
@@ -113,6 +130,10 @@ class Broadcasts:
             self.told.add((self._node, command))
             return
         each = Pass(self._node, command)
+        if each.few and not command.message.online_only and command.app not in self._chains:
+            if len(self._chains) >= CHAINS:
+                self._chains.clear()
+            self._chains[command.app] = [Chain() for _ in command.parts]
         if self._begin(each):
             self._passes.add(each)
         else:
@@ -120,18 +141,25 @@ class Broadcasts:
 
     def _begin(self, each: Pass) -> bool:
         """Has a broadcast written when its turn comes; False when there is no place."""
-        seconds = each.command.message.spread_over
+        app, seconds = each.command.app, each.command.message.spread_over
         if seconds:
+            sessions = self._sessions(app)
             return self.spreading.add(
-                self._sessions(each.command.app),
-                seconds,
+                sessions,
+                max(seconds, self.rates.least_seconds(app, len(sessions))),
                 lambda some: self._write(some, each),
                 lambda: self._over(each),
             )
-        if self._waits >= WAITING:
+        if each.few:
+            if self._said >= SAID or self._said_bytes >= SAID_BYTES:
+                return False
+            self._said += 1
+            self._said_bytes += len(each.command.message.payload)
+        elif self._waits >= WAITING:
             return False
-        self._waiting.setdefault(each.command.app, []).append(each)
-        self._waits += 1
+        else:
+            self._waits += 1
+        self._waiting.setdefault(app, []).append(each)
         self._wake.set()
         return True
 
@@ -142,10 +170,11 @@ class Broadcasts:
     def rename(self, node: str) -> None:
         """Leaves everything that came for the former node: its sub-tasks are not this one's."""
         self._node = node
+        self._chains.clear()
 
     def under_way(self, app: int) -> bool:
         """Whether there is anything that `bring` may have to write."""
-        return bool(self._passes.of(app)) or app in self._left
+        return bool(self._passes.of(app)) or app in self._left or app in self._chains
 
     def bring(self, session: Session, position: int, now: int) -> int:
         """Writes to a session the broadcasts that go before what is at this position of its inbox or log.
@@ -153,15 +182,25 @@ class Broadcasts:
         How many there were. None where the session has to be read for: nothing that is newer can be
         written to it now, and what is brought would be left in the store each time anew.
         """
-        if not session.window.current():
+        if session.guest or not session.window.current():
             return 0
         left = self._left.get(session.tenant.app)
         if left is not None and session.window.log_written < left[session.ordinal % len(left)] < position:
             self._pushes.lost(session)
         due = self._passes.due(session, position)
+        chain = self._chain(session)
         for each in due:
+            if chain is not None:
+                chain.lift(session.window, each.at(session))
             each.give(session, self._pushes, now)
+        if chain is not None:
+            chain.lift(session.window, position)
         return len(due)
+
+    def _chain(self, session: Session) -> Chain | None:
+        """That of the part of the log that a session's device is in, where there is one."""
+        chains = self._chains.get(session.tenant.app)
+        return None if chains is None else chains[session.ordinal % len(chains)]
 
     async def run(self) -> None:
         """Writes broadcasts for as long as the room lives: a slice for each app in turn."""
@@ -173,19 +212,34 @@ class Broadcasts:
                 self._wake.clear()
                 await self._wake.wait()
                 begun = self._pace.begin()
-            for app in apps:
+                continue
+            due = [app for app in apps if not self.rates.wait(app)]
+            if not due:
+                await self._rest(min(map(self.rates.wait, apps)))
+                begun = self._pace.begin()
+            for app in due:
                 walk = walks.get(app)
                 if walk is None:
                     walk = walks[app] = self._next(app)
                 try:
-                    self._step(walk)
+                    self._step(app, walk)
                 except Exception as error:
                     self._faults.note("room.broadcasts", error)
                     walk.done = len(walk.sessions)
+                    for each in walk.passes:
+                        each.broken = True
                 if walk.done >= len(walk.sessions):
                     del walks[app]
                     self._end(app, walk)
                 begun = await self._pace.pause(begun)
+
+    async def _rest(self, seconds: float) -> None:
+        """Until an app may go on, or another has something waiting."""
+        self.rates.held += 1
+        self._wake.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
 
     def _next(self, app: int) -> "_Walk":
         """What is to be done for an app that has something waiting: what was left before what came later."""
@@ -196,13 +250,20 @@ class Broadcasts:
         passes, rest = waiting[:TOGETHER], waiting[TOGETHER:]
         if rest:
             self._waiting[app] = rest
-        self._waits -= len(passes)
-        return _Walk(self._sessions(app), passes, None)
+        few = [each for each in passes if each.few]
+        self._said -= len(few)
+        self._said_bytes -= sum(len(each.command.message.payload) for each in few)
+        self._waits -= len(passes) - len(few)
+        if len(few) < len(passes):
+            return _Walk(self._sessions(app), passes, None)
+        ordinals = few[0].ordinals() if len(few) == 1 else {o for each in few for o in each.ordinals()}
+        return _Walk(self._some(app, ordinals), passes, None)
 
-    def _step(self, walk: "_Walk") -> None:
+    def _step(self, app: int, walk: "_Walk") -> None:
         """One slice of a walk."""
         if walk.left is not None:
-            end = walk.done + self._pace.slice
+            end = walk.done + max(1, self.rates.allowed(app, self._pace.slice))
+            self.rates.took(app, min(end, len(walk.sessions)) - walk.done)
             for session in walk.sessions[walk.done : end]:
                 try:
                     self._pushes.lost(session)
@@ -224,7 +285,10 @@ class Broadcasts:
     def _leave(self, each: Pass) -> None:
         """There is no place for a broadcast: devices read it from the log, if it is there."""
         self.counters.broadcasts_left += 1
-        if not each.command.message.online_only:
+        if each.few:
+            for session in self._some(each.command.app, each.ordinals()):
+                self._pushes.lost(session)
+        elif not each.command.message.online_only:
             left = self._left.setdefault(each.command.app, {})
             for number, part in enumerate(each.parts):
                 left[number] = max(part.position, left.get(number, 0))
@@ -234,6 +298,11 @@ class Broadcasts:
     def _over(self, each: Pass) -> None:
         self._passes.remove(each)
         if each.node == self._node:
+            chains = self._chains.get(each.command.app)
+            if chains is not None and not (each.online_only or each.broken):
+                for chain, part in zip(chains, each.parts, strict=True):
+                    if part.position:
+                        chain.passed(part.before, part.position)
             self.told.add((each.node, each.command))
 
     async def _write(self, sessions: Sequence[Session], each: Pass) -> bool:
@@ -250,19 +319,29 @@ class Broadcasts:
         now = wall_clock()
         pushes = self._pushes
         # Others that are under way, and older, are brought before these.
-        more = len(self._passes.of(passes[0].command.app)) > len(passes)
-        end = done + max(1, self._pace.slice // len(passes))
+        app = passes[0].command.app
+        more = len(self._passes.of(app)) > len(passes)
+        end = done + max(1, self.rates.allowed(app, self._pace.slice) // len(passes))
+        given = 0
         for session in sessions[done:end]:
+            if session.guest:
+                continue
             if session.window.fresh():
                 session.window.lost()  # it is just connecting: it reads these from the log
                 continue
+            chain = self._chain(session)
             try:
                 for each in passes:
+                    if chain is not None:
+                        chain.lift(session.window, each.at(session))
                     if more:
                         self.bring(session, each.at(session), now)
-                    each.give(session, pushes, now)
+                    given += each.give(session, pushes, now)
             except Exception as error:  # this session's: the others go on
                 self._faults.note("room.broadcasts", error)
+                for each in passes:
+                    each.broken = True
+        self.rates.took(app, given)
         return end
 
     def _going_on(self, passes: Sequence[Pass]) -> list[Pass]:

@@ -21,15 +21,21 @@ from longline.model.commands import (
     Close,
     CloseReason,
     Command,
+    Desired,
+    Filled,
     Forward,
     Looked,
     Resync,
     Routes,
+    SessionsKept,
     Unicast,
+    Vouched,
 )
 from longline.model.times import wall_clock
 from longline.mqtt.reasons import ReasonCode
 from longline.room.counters import RoomCounters
+from longline.room.kept.apps import KeptApps
+from longline.room.kept.reader import QueueReader
 from longline.room.pubsub.routes import RouteTable
 from longline.room.push.broadcasts import Broadcasts
 from longline.room.push.frames import Frames
@@ -59,8 +65,9 @@ log = structlog.get_logger()
 
 
 class Commands:
-    """Owned by the room, which runs `receive` and `look` as tasks. `fenced` is told when a node's queue is
-    gone.
+    """Owned by the room, which runs `receive` and `look` as tasks. `desired` is told of sessions for which
+    there may be something new in their shadows, `released` of those that an operator has vouched for,
+    `fenced` when a node's queue is gone.
     """
 
     def __init__(
@@ -76,6 +83,10 @@ class Commands:
         apps: AppCache,
         broadcasts: Broadcasts,
         routes: RouteTable,
+        kept_apps: KeptApps,
+        reader: QueueReader,
+        desired: Callable[[Session], None],
+        released: Callable[[Session], None],
         fenced: Callable[[str], None],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -89,6 +100,10 @@ class Commands:
         self._apps = apps
         self._broadcasts = broadcasts
         self._routes = routes
+        self._kept_apps = kept_apps
+        self._reader = reader
+        self._desired = desired
+        self._released = released
         self._fenced = fenced
         self._sleep = sleep
         self._seen: LruCache[tuple[str, int], None] = LruCache(REMEMBERED)
@@ -127,6 +142,7 @@ class Commands:
 
     async def _take(self) -> None:
         if self._untold:
+            self._kept_apps.forget()
             await self._learn_all()
             self._untold = False
         node = self._node
@@ -191,6 +207,8 @@ class Commands:
                 await self._tried(command)
                 # For one of them many pushes are gone through.
                 spent = SLICE if isinstance(command, Looked) else 1
+                if isinstance(command, Filled):
+                    spent = len(command.devices)
                 over = True
             turns.spend(spent, over=over)
             done += spent
@@ -221,6 +239,8 @@ class Commands:
             if session is None:
                 continue
             try:
+                if session.guest:  # it was registered since it came: the next time, it gets this
+                    continue
                 if session.window.fresh():
                     self._pushes.lost(session)  # it is just connecting: it reads this from the store
                 elif not command.message.online_only or self._seen.add(
@@ -240,6 +260,10 @@ class Commands:
             self._broadcasts.add(command)
         elif isinstance(command, Forward):
             self._routes.forward(command)
+        elif isinstance(command, Filled | Desired | Vouched):
+            self._news(command)
+        elif isinstance(command, SessionsKept):
+            self._kept_apps.there(command.app)
         elif isinstance(command, Close):
             session = self._sessions.find(command.app, command.device)
             if session is not None and session.epoch == command.epoch:
@@ -254,6 +278,19 @@ class Commands:
             await self._change(command)
         elif isinstance(command, Resync):
             await self._resync()
+
+    def _news(self, command: Filled | Desired | Vouched) -> None:
+        """There is something to read for devices."""
+        if not isinstance(command, Filled):
+            session = self._sessions.find(command.app, command.device)
+            if session is not None:
+                act = self._desired if isinstance(command, Desired) else self._released
+                act(session)
+            return
+        for device in command.devices:
+            session = self._sessions.find(command.app, device)
+            if session is not None:
+                self._reader.news(session)
 
     async def _change(self, command: AppChanged) -> None:
         self._apps.forget(command.name)
@@ -286,12 +323,14 @@ class Commands:
         if app is None or app.number != tenant.app:
             deleted = CloseReason.APP_DELETED
             await self._each(tenant.app, lambda session: self._close(session, deleted))
-        else:
+        elif self._apps.latest(tenant.name) is app:  # else it changed while it was read, and is read again
             tenant.pubsub = app.pubsub
+            self._sessions.rule(tenant, app)
             self._sessions.renew(tenant, app.generation)
 
     async def _learn_all(self, max_age: float | None = None) -> None:
-        """The same of every app that somebody is here of."""
+        """The same of every app that somebody is here of, and which of them have sessions that are kept."""
+        await self._kept_apps.look()
         for tenant in list(self._sessions.tenants.values()):
             try:
                 await self._learn(tenant, max_age)
@@ -303,10 +342,16 @@ class Commands:
         log.warning("resync", reason="commands to this node were lost")
         self._counters.resyncs += 1
         self._apps.clear()
+        self._kept_apps.forget()
         self._routes.doubt()
         await self._learn_all()
         for app in list(self._sessions.tenants):
-            await self._each(app, self._pushes.lost)
+            await self._each(app, self._lost)
+
+    def _lost(self, session: Session) -> None:
+        self._pushes.lost(session)
+        self._reader.news(session)
+        self._desired(session)
 
     async def _each(self, app: int, act: Callable[[Session], None]) -> None:
         """Acts on every session of an app, a slice at a time."""

@@ -18,11 +18,12 @@ from longline.errors import LonglineError
 from longline.flow.batcher import Batcher, Retry
 from longline.flow.line import Portion
 from longline.model.times import wall_clock
+from longline.room.push.flights import Flights
 from longline.room.push.frames import Frames
 from longline.room.push.pace import BulkPace
 from longline.room.push.pushes import Pushes
 from longline.room.push.receipts import Receipts
-from longline.room.session.session import Session
+from longline.room.session.session import Attachment, Session
 from longline.room.session.window import ASK, CAUGHT_UP
 from longline.saver.port.inboxes import Fetch, InboxStore, Page
 from longline.telemetry.faults import Faults
@@ -72,6 +73,7 @@ class Inbox:
         self._wake_looks = asyncio.Event()
         self._failed = 0  # reads in a row
         self.pushes: Pushes | None = None  # given by whoever made both
+        self.flights: Flights | None = None  # as well
 
     def ask(self, session: Session) -> None:
         """Its window is to be read for."""
@@ -129,7 +131,8 @@ class Inbox:
         if not asking:
             self._failed = 0  # who asked is gone, or has no room: nothing is known of the store
             return ()
-        pages = await self._pages([self._fetch(session, now) for session, _ in asking])
+        pages = list(await self._pages([self._fetch(session, now) for session, _ in asking]))
+        await self._prepare(asking, pages)
         self._failed = 0 if any(pages) else self._failed + 1
         frames: dict[str, Frames] = {}  # a broadcast is the same push for many of these sessions
         again = []
@@ -163,6 +166,7 @@ class Inbox:
             window.to_read(),
             now,
             self._page_bytes,
+            window.to_read_ahead(),
         )
 
     async def _pages(self, fetches: Sequence[Fetch]) -> Sequence[Page | None]:
@@ -179,17 +183,45 @@ class Inbox:
         # Something is wrong with one of them: the others are read by themselves.
         return [page for fetch in fetches for page in await self._pages([fetch])]
 
+    async def _prepare(self, asking: Sequence[tuple[Session, Attachment]], pages: list[Page | None]) -> None:
+        """Sees to what has to be stored before pushes with QoS 2 are written."""
+        if self.flights is None:
+            return
+        # With its connection a session has lost what it knew of its packet identifiers, while it is still its
+        # turn in the store: what it chose now would take the place of those that the client holds.
+        there = [
+            (session, page)
+            for (session, attachment), page in zip(asking, pages, strict=True)
+            if session.durable and session.attachment is attachment
+        ]
+        failed = await self.flights.prepare(there) if there else ()
+        if failed:
+            pages[:] = [
+                None if session in failed else page for (session, _), page in zip(asking, pages, strict=True)
+            ]
+
     def _give(self, session: Session, page: Page, frames: dict[str, Frames], now: int) -> None:
         """Writes a page's pushes, as many as the session has room for."""
         window, pushes = session.window, self.pushes
+        flights = self.flights if session.durable else None
         assert pushes is not None
-        for push in page.pushes:
+        ahead, favoured = len(page.urgent), window.to_favour()
+        for number, push in enumerate((*page.urgent, *page.pushes) if ahead else page.pushes):
+            if number < ahead and not favoured:
+                continue  # the others are not to be starved
             attachment = session.attachment
             if attachment is None or not attachment.outlet.ready() or window.free() <= 0:
                 window.stop()
                 return
-            if not window.take(push.position, push.broadcast):
-                continue  # in flight on this very connection
+            if flights is not None and not flights.ready(session, push):
+                window.stop()
+                return
+            if number < ahead:
+                if not window.take_ahead(push.position, push.broadcast):
+                    continue
+                favoured -= 1
+            elif not window.take(push.position, push.broadcast):
+                continue  # written on this very connection
             if push.message.expires_at <= now:
                 continue  # the answer was on its way for too long: the store ends it
             frame = frames.get(push.message.id)
@@ -198,6 +230,8 @@ class Inbox:
             pushes.write(attachment, frame, push.position, push.broadcast, push.sent_before, now)
         do = window.end(page.log_after, page.complete)
         if do & CAUGHT_UP:
+            if flights is not None:
+                flights.caught_up(session)
             self._caught_up(session)
         elif do & ASK:
             self.ask(session)

@@ -21,6 +21,7 @@ class Pass:
 
     __slots__ = (
         "_audiences",
+        "broken",
         "cancelled",
         "command",
         "frames",
@@ -39,6 +40,7 @@ class Pass:
         self.online_only = command.message.online_only
         self.parts = command.parts
         self.cancelled = False
+        self.broken = False  # somebody may not have had its turn
         self.had = BitMap()  # devices that had their turn, where no log can tell; by ordinal
         # Each is read when the first device of its part comes up.
         self._audiences: list[BitMap | None] = [None] * len(command.parts)
@@ -47,27 +49,43 @@ class Pass:
         """Its position in the log's part that a device is in; 0 when it is for nobody there."""
         return self.parts[session.ordinal % len(self.parts)].position
 
-    def give(self, session: Session, pushes: Pushes, now_ms: int) -> None:
-        """It is a session's turn: offers it to a device that it is for, and lets the others pass."""
+    @property
+    def few(self) -> bool:
+        """Whether it goes to the sessions of those alone whom it is for."""
+        return self.command.message.said is not None
+
+    def ordinals(self) -> list[int]:
+        """The devices that it is for."""
+        count = len(self.parts)
+        return [place * count + number for number in range(count) for place in self._audience(number)]
+
+    def _audience(self, number: int) -> BitMap:
+        audience = self._audiences[number]
+        if audience is None:
+            audience = self._audiences[number] = BitMap.deserialize(self.parts[number].audience)
+        return audience
+
+    def give(self, session: Session, pushes: Pushes, now_ms: int) -> bool:
+        """It is a session's turn: offers it to a device that it is for, and lets the others pass; whether it
+        was for it."""
         ordinal = session.ordinal
         count = len(self.parts)
         number = ordinal % count
         part = self.parts[number]
-        audience = self._audiences[number]
-        if audience is None:
-            audience = self._audiences[number] = BitMap.deserialize(part.audience)
+        audience = self._audience(number)
         place = ordinal // count
         theirs = not self.cancelled and place in audience
         if self.online_only:
             if not theirs or ordinal in self.had:
-                return
+                return False
             self.had.add(ordinal)
         elif not theirs:
             session.window.pass_by(part.position, part.before)
-            return
+            return False
         inbox_before = part.inbox_before
         before = inbox_before.get(place, 0) if inbox_before else 0
         pushes.offer(session, self.frames, part.position, True, now_ms, before, part.before)
+        return True
 
 
 @final

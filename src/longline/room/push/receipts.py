@@ -11,7 +11,7 @@ cannot do before their deadline would be asked of it again.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Final
 
@@ -67,6 +67,7 @@ class Receipts:
             delay=delay,
         )
         self._unnoted: deque[SentPush] = deque()
+        self.unanswered: Callable[[Session], None] | None = None  # told of who leaves pushes unacknowledged
 
     @property
     def delay(self) -> float:
@@ -137,6 +138,8 @@ class Receipts:
         if not push.noted:
             push.noted = True
             self._settle(push, State.PENDING)
+            if self.unanswered is not None:
+                self.unanswered(push.session)
 
     def _settle(self, push: SentPush, state: State) -> None:
         session = push.session

@@ -2,7 +2,7 @@
 
 from typing import final
 
-from longline.room.session.inflight import InFlight
+from longline.room.session.inflight import InFlight, Stepwise
 from longline.room.session.session import Session
 
 
@@ -27,3 +27,18 @@ class SentPush(InFlight):
         self.online_only = online_only
         self.sent_at = sent_at
         self.noted = False  # settled, or "sent" was written into the ledger: nothing more to note
+
+
+@final
+class SentTwice(Stepwise):
+    """A push with QoS 2, which the device acknowledges in two steps.
+
+    `recorded`: the store has its packet identifier, which outlives the connection.
+    """
+
+    __slots__ = ("push", "recorded")
+
+    def __init__(self, push: SentPush, recorded: bool, released: bool = False) -> None:
+        super().__init__(push.owner, push.position, push.broadcast, 2, released)
+        self.push = push
+        self.recorded = recorded

@@ -8,14 +8,38 @@ other app, however much these have.
 from collections import deque
 from typing import Final
 
-from longline.model.commands import AppChanged, Broadcast, Cancelled, Close, Forward, Looked, Unicast
+from longline.model.commands import (
+    AppChanged,
+    Broadcast,
+    Cancelled,
+    Close,
+    Desired,
+    Filled,
+    Forward,
+    Looked,
+    SessionsKept,
+    Unicast,
+    Vouched,
+)
 from longline.room.push.frames import Frames
 
 QUANTUM: Final = 100  # deliveries in a turn
 AHEAD: Final = 10_000  # that may wait before the bus is left to hold what comes; beside what one read brings
 BYTES: Final = 4096  # of payload that weigh as much as a delivery
 
-OfApp = AppChanged | Broadcast | Cancelled | Close | Forward | Looked | Unicast
+OfApp = (
+    AppChanged
+    | Broadcast
+    | Cancelled
+    | Close
+    | Desired
+    | Filled
+    | Forward
+    | Looked
+    | SessionsKept
+    | Unicast
+    | Vouched
+)
 
 
 class AppLine:
@@ -82,4 +106,6 @@ def _weight(command: OfApp) -> int:
         return 1 + len(command.message.payload) // BYTES
     if isinstance(command, Forward):
         return 1 + len(command.payload) // BYTES
+    if isinstance(command, Filled):
+        return len(command.devices)
     return 1

@@ -7,6 +7,11 @@ which this derives from.
 from collections.abc import Callable
 from typing import Final, cast, final
 
+from longline.flow.bucket import Bucket
+from longline.flow.unread import unread
+from longline.model.times import wall_clock
+from longline.model.topics import ATTACHED_MARK
+from longline.mqtt.link import Phase
 from longline.mqtt.packets import (
     CONNECT,
     DISCONNECT,
@@ -42,10 +47,17 @@ from longline.mqtt.properties import (
     subscription_identifiers,
 )
 from longline.mqtt.reasons import ReasonCode
-from longline.mqtt.topics import byte_length
+from longline.mqtt.topics import byte_length, is_shared
 from longline.mqtt.wire import PROTOCOL_ERROR
 from longline.room.counters import RoomCounters
+from longline.room.kept.closings import Closings
+from longline.room.kept.deposits import Deposits
+from longline.room.kept.filings import Filings
+from longline.room.kept.steps import Steps
+from longline.room.kept.withheld import Withheld
+from longline.room.platform.handlers import Platform
 from longline.room.pubsub.fanout import SUCCESS, Fanout
+from longline.room.pubsub.groups import ForQueues
 from longline.room.pubsub.retainer import Retainer
 from longline.room.pubsub.rooms import NOT_YET
 from longline.room.pubsub.rules import (
@@ -53,23 +65,37 @@ from longline.room.pubsub.rules import (
     ALIAS_BYTES,
     ALIAS_UNKNOWN,
     ALIASES_TOO_LONG,
+    NOT_ATTACHED,
     PACKET_ID_IN_USE,
     RECEIVE_MAXIMUM,
+    RESERVED_TOPIC,
     Refusal,
     Rules,
     reserved,
 )
 from longline.room.push.pushes import REFUSED, TAKEN, UNKNOWN, Pushes
-from longline.room.session.inflight import NOTHING, PacketIds
-from longline.room.session.session import Attachment, Gone, Plain, Session
+from longline.room.session.attached import ENDED, answer_frame, inner_publish, inner_subscription, told
+from longline.room.session.inflight import NOTHING, QUEUED, PacketIds
+from longline.room.session.session import Attachment, Gone, Plain, Session, Sharing
 from longline.room.session.sessions import Sessions
 from longline.room.turn import Turn
 from longline.room.wire.answers import OWED, Answer, Answers
-from longline.room.wire.connection import AGAIN, GO_ON, HOLD, LAST, WAIT, Connection, Wire, WireLimits
+from longline.room.wire.connection import (
+    AGAIN,
+    GO_ON,
+    HOLD,
+    LAST,
+    WAIT,
+    Connection,
+    ListenerShare,
+    Wire,
+    WireLimits,
+)
 from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
 
 STRAY: Final = "unknown_packet_id"
+FILTER: Final = 8  # as many deliveries is the work that a filter makes which comes or goes
 
 
 @final
@@ -81,7 +107,20 @@ class Services(Wire):
     knows.
     """
 
-    __slots__ = ("admit", "fanout", "pushes", "redirect", "retainer", "rules", "sessions")
+    __slots__ = (
+        "admit",
+        "closings",
+        "deposits",
+        "fanout",
+        "filings",
+        "platform",
+        "pushes",
+        "redirect",
+        "retainer",
+        "rules",
+        "sessions",
+        "steps",
+    )
 
     def __init__(
         self,
@@ -97,7 +136,12 @@ class Services(Wire):
         sessions: Sessions,
         fanout: Fanout,
         retainer: Retainer,
+        deposits: Deposits,
+        filings: Filings,
+        steps: Steps,
+        closings: Closings,
         pushes: Pushes,
+        platform: Platform,
         rules: Rules,
         admit: "Callable[[ClientConnection, Connect], None]",
     ) -> None:
@@ -107,7 +151,12 @@ class Services(Wire):
         self.sessions = sessions
         self.fanout = fanout
         self.retainer = retainer
+        self.deposits = deposits
+        self.filings = filings
+        self.steps = steps
+        self.closings = closings
         self.pushes = pushes
+        self.platform = platform
         self.rules = rules
         self.admit = admit
         self.redirect: Callable[[str, str, str], str | None] | None = None
@@ -122,8 +171,8 @@ class ClientConnection(Connection):
 
     __slots__ = ("asked_at", "attachment")
 
-    def __init__(self, services: Services, origin: str | None = None) -> None:
-        super().__init__(services, origin)
+    def __init__(self, services: Services, share: ListenerShare, origin: str | None = None) -> None:
+        super().__init__(services, share, origin)
         self.attachment: Attachment | None = None
         self.asked_at = 0.0
 
@@ -141,21 +190,21 @@ class ClientConnection(Connection):
     def received(self, packet: Packet) -> int:
         kind = packet.kind
         if kind == PUBLISH:
-            return self._publish(cast(Publish, packet))
+            return AGAIN if self._too_fast() else self._publish(cast(Publish, packet))
         if kind == PUBACK:
-            self._acknowledge(cast(Puback, packet))
-        elif kind == PINGREQ:
+            return self._acknowledge(cast(Puback, packet))
+        if kind == PINGREQ:
             self.send(Pingresp())
         elif kind == SUBSCRIBE:
-            self._subscribe(cast(Subscribe, packet))
+            return self._subscribe(cast(Subscribe, packet))
         elif kind == UNSUBSCRIBE:
-            self._unsubscribe(cast(Unsubscribe, packet))
+            return self._unsubscribe(cast(Unsubscribe, packet))
         elif kind == CONNECT:
             self._connect(cast(Connect, packet))
         elif kind == DISCONNECT:
             return self._disconnect(cast(Disconnect, packet))
         elif kind in (PUBREC, PUBCOMP):
-            self._step(cast(Acknowledgement, packet))
+            return self._step(cast(Acknowledgement, packet))
         elif kind == PUBREL:
             self._pubrel(cast(Pubrel, packet))
         return GO_ON
@@ -163,7 +212,7 @@ class ClientConnection(Connection):
     def flowing(self) -> None:
         first = self.attachment
         if first is not None:
-            for attachment in first.every():
+            for attachment in first.in_turn():
                 self.services.fanout.drain(attachment.session)
                 self.services.pushes.made_room(attachment.session)
 
@@ -176,7 +225,8 @@ class ClientConnection(Connection):
     # --- coming and going -------------------------------------------------------------------------
 
     def _connect(self, packet: Connect) -> None:
-        self.hear_out(packet)
+        if not self.hear_out(packet):
+            return
         services = self.services
         redirect = services.redirect
         if redirect is None:
@@ -194,65 +244,262 @@ class ClientConnection(Connection):
             if expiry and not first.session.expiry:  # section 3.14.2.2.2
                 self.link.no_good_bye(PROTOCOL_ERROR, "DISCONNECT raises a session expiry of zero")
                 return GO_ON
+            kept = first.session.kept
+            if kept is not None:
+                kept.will = packet.reason != SUCCESS  # [MQTT-3.14.4-3]
+                if expiry is not None:
+                    kept.expires_in = expiry
+                self.services.closings.add(first.session)  # it may be back before its transport is gone
             for attachment in first.every():
                 attachment.session.gone = Gone.LEFT
         self.link.close()
         self.finish()
         return GO_ON
 
+    # --- the apps that share it -------------------------------------------------------------------
+
+    def enter(self, session: Session) -> None:
+        """Its session is bound: it has it from now on."""
+        self.attachment = self.services.sessions.attach(session, self)
+
+    def renew(self, until: int) -> bool:
+        """Whether it was let in before: who sends CONNECT never was."""
+        return False
+
+    def unanswered(self) -> bool:
+        """Whether its CONNECT has no answer yet."""
+        return self.link.phase is Phase.CONNECTING
+
+    def says_more(self) -> bool:
+        """Whether something came behind its CONNECT, where it has hung up."""
+        transport = self.transport
+        return self.link.held > 0 or (transport is not None and unread(transport) > 0)
+
+    def give_up(self) -> None:
+        """It has hung up before it was let in. Its transport is not read from, and would not notice."""
+        self.wire.counters.closed.add("hung_up")
+        self.abort()
+
+    def tell(self, payload: bytes, correlation: bytes | None = None) -> None:
+        """Says something on `$link/reply`; nothing to a client that takes no packet as large."""
+        frame = answer_frame(payload, correlation, self.version)
+        if self.particular and not self.takes(frame.size):  # [MQTT-3.1.2-25]
+            self.services.counters.link_answers_too_large += 1
+        else:
+            self.write(frame.at_most_once)
+
+    def parted(self, app: str, device: str, reason: ReasonCode, code: str, let_in: bool) -> None:
+        first = self.attachment
+        if first is None:
+            return
+        asking = None if let_in or first.sharing is None else first.sharing.asking.get(app)
+        if asking is not None:
+            asking(reason, code)
+        else:
+            self.tell(told(ENDED, app, device, code=code, reason=int(reason)))
+
+    def shared(self) -> Sharing | None:
+        """How the connection is shared, from now on; None when it is over."""
+        first = self.attachment
+        if first is None or self.ended:
+            return None
+        if first.sharing is None:
+            first.shared().ends_at = 0 if self._extras is None else self._extras.ends_at
+        return first.sharing
+
+    def ends_with(self, attachment: Attachment, moment: int) -> None:
+        """An attached session is to leave the connection at a moment, in ms of Unix time; 0: never."""
+        sharing = attachment.sharing
+        if sharing is not None:
+            sharing.ends_at = moment
+            self._look_for_ends()
+
+    def time_over(self) -> bool:
+        """What something on the connection was let in with has run out: it ends. Whether all of it did."""
+        first = self.attachment
+        sharing = None if first is None else first.sharing
+        if first is None or sharing is None:
+            return super().time_over()
+        now = wall_clock()
+        if sharing.ends_at and sharing.ends_at <= now:
+            return super().time_over()
+        for other in list(sharing.others):
+            ends_at = 0 if other.sharing is None else other.sharing.ends_at
+            if ends_at and ends_at <= now:
+                sessions = self.services.sessions
+                sessions.close(other.session, Gone.BROKEN, ReasonCode.MAXIMUM_CONNECT_TIME, "token_expired")
+        self._look_for_ends()
+        return False
+
+    def _look_for_ends(self) -> None:
+        """Has the wheel come by when the first of those on this connection is to end."""
+        first = self.attachment
+        if first is None or self.ended or self.transport is None:
+            return
+        soonest = 0
+        for each in first.every():
+            moment = 0 if each.sharing is None else each.sharing.ends_at
+            if moment and (moment < soonest or not soonest):
+                soonest = moment
+        self.extras.ends_at = soonest
+        if soonest:
+            self._look_in(max(1, self.keep_alive - int(self.wire.wheel.now - self.link.last_heard)))
+
     # --- publishing -------------------------------------------------------------------------------
 
-    def _publish(self, packet: Publish) -> int:
+    def _publish(self, packet: Publish, attached: Session | None = None) -> int:
+        """`attached`: whose publication it is, where it is not the first session's."""
         first = self.attachment
         if first is None:
             return GO_ON
         session = first.session
         services = self.services
         qos = packet.qos
-        if qos and (self._extras is not None or session.plain is not None):
+        if attached is not None:
+            session = attached
+        elif qos and (self._extras is not None or session.plain is not None):
             follows = self._unasked(session, packet)
             if follows >= 0:
                 return follows
-        if packet.retain and qos and services.retainer.full():
-            services.retainer.hold_up(self.go_on)
+        # What is to be exactly once survives the connection also where nobody has a queue.
+        queued = qos > 0 and (session.tenant.queues or (qos == 2 and session.durable))
+        if qos and (queued or packet.retain) and self._held_up(packet, queued):
             return AGAIN
-        services.counters.messages_in += 1
-        properties = packet.properties
-        refused: Refusal | None = None
-        if properties is not None and TOPIC_ALIAS in properties:
-            refused = self._resolve(packet)
+        refused = None if packet.properties is None else self._named(packet)
         if refused is None:
             refused = services.rules.publication(session, packet)
-            if refused is None:
-                if qos == 2:
-                    self._hold(session, packet.packet_id)
-                id = self._retain(session, packet) if packet.retain else ""
-                reason = services.fanout.publish(self, session, packet, id)
-                if reason == NOT_YET:
-                    return WAIT
-                if qos and reason >= 0:
-                    self._answer(packet.packet_id, qos, reason)
-                return HOLD if services.turn.pressed else GO_ON
-        if refused.fatal and self.mqtt5:  # CONNACK has told it so, which that of 3.1.1 cannot
-            self.fault(refused.reason, refused.code, refused.message)
+        if refused is None:
+            services.counters.messages_in += 1
+            if qos == 2:
+                self._hold(first.session, packet.packet_id)
+                if session.durable:
+                    return self._withhold(session, packet)
+            id = self._retain(session, packet) if packet.retain else ""
+            queues: ForQueues | None = None
+            if queued:
+                queues = services.deposits.add(self, session, packet, self._share(packet)).queues
+            reason = services.fanout.publish(self, session, packet, id, queued, queues)
+            if reason == NOT_YET:
+                return WAIT
+            if qos and reason >= 0:
+                self._answer(packet.packet_id, qos, reason)
+            return HOLD if services.turn.pressed else GO_ON
+        if refused is RESERVED_TOPIC:
+            return self._to_platform(session, packet)
+        return self._refuse(packet, refused)
+
+    def _withhold(self, session: Session, packet: Publish) -> int:
+        """Publishes with QoS 2 for a session that is kept: nobody gets it before the store has it."""
+        services = self.services
+        answer = self.owe(packet)
+        deposit = services.deposits.add(self, session, packet, answer)
+        deposit.withheld = Withheld(services.fanout, services.retainer, self, session, packet, deposit)
+        return HOLD if services.turn.pressed else GO_ON
+
+    def spreading(self, count: int) -> None:
+        """So many more, or fewer, of what was withheld are on their way: the next one waits for them."""
+        extras = self.extras
+        extras.spreading += count
+        if extras.held_back and not extras.spreading:
+            extras.held_back = False
+            self.go_on()
+
+    def _to_platform(self, session: Session, packet: Publish) -> int:
+        """A publication on a topic of the platform's: what devices have to say to it goes to its handler."""
+        services = self.services
+        first = self.attachment
+        if first is None:
             return GO_ON
+        if packet.topic.startswith(ATTACHED_MARK):
+            other = self._other(session, packet.topic)
+            if other is None:
+                return self._refuse(packet, NOT_ATTACHED)
+            return self._publish(inner_publish(packet, other.prefix), other.session)
+        handler = services.platform.find(packet.topic)
+        if handler is None:
+            return self._refuse(packet, RESERVED_TOPIC)
+        refused = services.rules.handed_over(session, packet) or handler.refusal(session, packet)
+        if refused is not None:
+            return self._refuse(packet, refused)
+        answer: Answer | None = None
+        if packet.qos:
+            if handler.full():
+                handler.hold_up(self.go_on)
+                return AGAIN
+            if packet.qos == 2:
+                self._hold(first.session, packet.packet_id)
+            answer = self.owe(packet)
+        services.counters.messages_up += 1
+        handler.take(self, session, packet, answer)
+        return HOLD if services.turn.pressed else GO_ON
+
+    def _refuse(self, packet: Publish, refused: Refusal) -> int:
+        if refused.fatal and self.mqtt5:  # CONNACK has told it so, which that of 3.1.1 cannot
+            return self.accuse(refused.reason, refused.code, refused.message)
         # Who is cut off for it comes back and does the same again, and gets no pushes meanwhile. Where the
         # answer cannot say no (QoS 0, and 3.1.1, [MQTT-3.3.5-2] there), only we know of it.
         self.report(refused.code, refused.message)
-        if qos:
-            if qos == 2:
+        session = self.session
+        if packet.qos and session is not None:
+            if packet.qos == 2:
                 self._hold(session, packet.packet_id)
-            self._answer(packet.packet_id, qos, refused.reason, refused.message)
-        return HOLD if services.turn.pressed else GO_ON
+            self._answer(packet.packet_id, packet.qos, refused.reason, refused.message)
+        return HOLD if self.services.turn.pressed else GO_ON
+
+    def _named(self, packet: Publish) -> Refusal | None:
+        """Gives a publication its topic, where that was said by an alias; or why it has none."""
+        properties = packet.properties
+        return self._resolve(packet) if properties is not None and TOPIC_ALIAS in properties else None
+
+    def _held_up(self, packet: Publish, queued: bool) -> bool:
+        """Whether a publication has to wait until the store has taken those before it."""
+        services = self.services
+        if packet.retain and services.retainer.full():
+            services.retainer.hold_up(self.go_on)
+            return True
+        extras = self._extras
+        if queued and extras is not None and extras.spreading:
+            extras.held_back = True
+            return True
+        if queued and services.deposits.full():
+            services.deposits.hold_up(self.go_on)
+            return True
+        return False
+
+    def _too_fast(self) -> bool:
+        """Whether the client has published as much as it may in this second: it goes on in the next.
+
+        Of one that is gone, the rest of what was read is taken at once: it must not outlive it for long.
+        """
+        services = self.services
+        rate = services.rules.publish_rate
+        if not rate or self.transport is None:
+            return False
+        now = self.wire.wheel.now
+        extras = self.extras
+        if extras.published is None:
+            extras.published = Bucket(rate, now)
+        if extras.published.take(rate, now):
+            return False
+        services.counters.publishers_slowed += 1
+        services.turn.next_second(self.go_on)
+        return True
 
     def _unasked(self, session: Session, packet: Publish) -> int:
         """What follows a publication that is not taken: known already, or one too many; -1 for any other."""
         answers = self._answers()
         received = session.received
         if received is not None and packet.packet_id in received:
+            if packet.properties is not None and TOPIC_ALIAS in packet.properties:
+                refused = self._resolve(packet)  # those behind it may go by its alias
+                if refused is not None:
+                    return self.accuse(refused.reason, refused.code, refused.message)
             if packet.qos == 2:  # [MQTT-4.3.3-10]
-                if answers is None or not answers.owes(packet.packet_id):
-                    self._answer(packet.packet_id, 2, SUCCESS)
+                if answers is not None and answers.owes(packet.packet_id):
+                    return GO_ON
+                if packet.dup and session.durable and self.services.platform.takes_again(packet.topic):
+                    return -1
+                self._answer(packet.packet_id, 2, SUCCESS)
                 return GO_ON
             if self.mqtt5:
                 self.report(PACKET_ID_IN_USE.code, PACKET_ID_IN_USE.message)
@@ -263,8 +510,7 @@ class ClientConnection(Connection):
             unanswered = (0 if answers is None else answers.acks) + (0 if received is None else len(received))
             if unanswered >= most:  # [MQTT-3.3.4-7]
                 refusal = RECEIVE_MAXIMUM
-                self.fault(refusal.reason, refusal.code, refusal.message)
-                return GO_ON
+                return self.accuse(refusal.reason, refusal.code, refusal.message)
         elif answers is not None and len(answers) >= most:
             answers.awaited = True  # 3.1.1 knows no such bound
             return AGAIN
@@ -272,13 +518,18 @@ class ClientConnection(Connection):
 
     def _retain(self, session: Session, packet: Publish) -> str:
         """Has a publication kept; returns its id. Its answer waits for that, and for who gets it now."""
-        answer: Answer | None = None
-        if packet.qos:
-            extras = self.extras
-            if extras.answers is None:
-                extras.answers = Answers()
-            answer = extras.answers.share(packet.packet_id, packet.qos)
-        return self.services.retainer.keep(self, session, packet, answer)
+        answer = self._share(packet) if packet.qos else None
+        retainer = self.services.retainer
+        id = retainer.name()
+        retainer.keep(self, session, packet, answer, id)
+        return id
+
+    def _share(self, packet: Publish) -> Answer:
+        """The answer to a publication in which somebody else has a say, besides who gets it now."""
+        extras = self.extras
+        if extras.answers is None:
+            extras.answers = Answers()
+        return extras.answers.share(packet.packet_id, packet.qos)
 
     def _hold(self, session: Session, packet_id: int) -> None:
         """A publication with QoS 2 is ours: it is not taken again until the client has released it."""
@@ -378,115 +629,175 @@ class ClientConnection(Connection):
 
     def owes(self) -> bool:
         extras = self._extras
-        return extras is not None and (extras.answers is not None or extras.subacks > 0)
+        return extras is not None and (extras.answers is not None or extras.owed > 0)
 
     def _answers(self) -> Answers | None:
         extras = self._extras
         return None if extras is None else extras.answers
 
     def _pubrel(self, packet: Pubrel) -> None:
-        if self._let_go(packet.packet_id):
+        session = self.session
+        received = None if session is None or not session.durable else session.received
+        if session is not None and received is not None and packet.packet_id in received:
+            self.extras.owed += 1
+            self.services.steps.completed(self, session, packet.packet_id)
+        elif self._let_go(packet.packet_id):
             self.send(Pubcomp(packet.packet_id))  # [MQTT-4.3.3-11]
         else:
             # Left from a session that the client had elsewhere: answered, so that it ends.
             self.report(STRAY, "PUBREL for what was not taken")
             self.send(Pubcomp(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
 
+    def completed(self, packet_id: int) -> None:
+        """The store has forgotten an identifier: only now may the client use it for something else."""
+        self._let_go(packet_id)
+        self.send(Pubcomp(packet_id))
+        self._paid()
+
+    def _paid(self) -> None:
+        """An answer that had to wait is sent."""
+        extras = self._extras
+        if extras is not None:
+            extras.owed -= 1
+            if not self.owes():
+                self.answered()
+
     # --- acknowledging ----------------------------------------------------------------------------
 
-    def _acknowledge(self, packet: Puback) -> None:
+    def _acknowledge(self, packet: Puback) -> int:
         first = self.attachment
         if first is None:
-            return
-        outcome = self.services.pushes.acknowledge(first.session, packet.packet_id, packet.reason)
+            return GO_ON
+        if packet.packet_id >= QUEUED and first.session.durable:
+            return self._step(packet)
+        session = first.session if first.sharing is None else first.next_turn().session
+        outcome = self.services.pushes.acknowledge(session, packet.packet_id, packet.reason)
         if outcome == TAKEN:
             self._made_room(first)
         elif outcome == UNKNOWN:
             # A client may answer late, for a connection before this one: told of, not punished.
             self.report(STRAY, "an answer to what was not sent")
         else:
-            self._wrong()
+            return self._wrong()
+        return GO_ON
 
-    def _step(self, packet: Acknowledgement) -> None:
-        """PUBREC or PUBCOMP: a step of what we have sent with QoS 2."""
+    def _step(self, packet: Acknowledgement) -> int:
+        """PUBREC or PUBCOMP, of what we have sent with QoS 2; or an answer to what came from the queue."""
         first = self.attachment
         if first is None:
-            return
+            return GO_ON
         packet_id = packet.packet_id
         inflight = first.session.window.inflight
         awaited = NOTHING if inflight is None else inflight.awaits(packet_id)
+        place = 0 if inflight is None else inflight.place(packet_id)
         received = packet.kind == PUBREC
         if inflight is None or awaited == NOTHING:
             self.report(STRAY, "an answer to what was not sent")
             if received and packet.reason < REFUSED:
                 self.send(Pubrel(packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
-        elif awaited == PUBACK or (awaited == PUBREC and not received):
-            self._wrong()
+        elif (packet.kind == PUBACK) != (awaited == PUBACK) or (awaited == PUBREC and not received):
+            return self._wrong()
         elif received and packet.reason < REFUSED:
-            inflight.release(packet_id)
-            self.send(Pubrel(packet_id))  # [MQTT-4.3.3-4]
+            # The store knows first, so that it is never sent as a PUBLISH again.
+            if place:
+                inflight.release(packet_id)
+                self.services.steps.released(self, first.session, place)
+            elif self.services.pushes.receive(self, first.session, packet_id):
+                inflight.release(packet_id)
+                self.send(Pubrel(packet_id))  # [MQTT-4.3.3-4]
         else:  # it is completed, or refused [MQTT-4.4.0-2]
-            self.services.pushes.complete(first.session, packet_id)
+            if place:
+                self.services.steps.settled(first.session, place)
+            session = first.session if first.sharing is None else first.next_turn().session
+            self.services.pushes.complete(session, packet_id)
             self._made_room(first)
+        return GO_ON
+
+    def released(self, session: Session, packet_id: int) -> None:
+        """The store knows that the client has a message with QoS 2 from its queue, or a push."""
+        if self.session is session:
+            self.send(Pubrel(packet_id))
 
     def _made_room(self, first: Attachment) -> None:
         """A message has had its last answer."""
         services = self.services
-        if first.others is None:
+        if first.sharing is None:
             services.fanout.drain(first.session)
         else:
-            for attachment in first.every():
+            for attachment in first.in_turn():
                 services.pushes.freed(attachment.session)
                 services.fanout.drain(attachment.session)
 
-    def _wrong(self) -> None:
+    def _wrong(self) -> int:
         # [MQTT-3.3.4-1]
-        self.fault(
+        return self.accuse(
             ReasonCode.PROTOCOL_ERROR, "protocol_error", "an answer to a message of another QoS, or too early"
         )
 
     # --- subscribing ------------------------------------------------------------------------------
 
-    def _subscribe(self, packet: Subscribe) -> None:
+    def _subscribe(self, packet: Subscribe) -> int:
         session = self.session
         if session is None:
-            return
-        self.wire.turn.spent += len(packet.subscriptions)
+            return GO_ON
+        self.wire.turn.spent += FILTER * len(packet.subscriptions)
         if self._in_use(session, packet.packet_id):
             refused = [int(PACKET_ID_IN_USE.reason)] * len(packet.subscriptions)
             self.send(Suback(packet.packet_id, refused, self.explanation(PACKET_ID_IN_USE.message)))
-            return
+            return GO_ON
         identifier = 0
         if packet.properties is not None and SUBSCRIPTION_IDENTIFIER in packet.properties:
             identifier = subscription_identifiers(packet.properties)[0]
         why: list[str] = []
+        if session.durable and self.services.filings.full():
+            self.services.filings.hold_up(self.go_on)
+            return AGAIN
         reasons = [self._enter(session, wanted, identifier, why) for wanted in packet.subscriptions]
         suback = Suback(packet.packet_id, reasons, self.explanation("; ".join(dict.fromkeys(why))))
         rooms = self.services.fanout.rooms
-        if rooms is None or not rooms.told_first(self, suback):
+        if session.durable:
+            self.extras.owed += 1
+            self.services.filings.subscribe(self, session, packet.subscriptions, identifier, suback)
+        elif rooms is None or not rooms.told_first(self, suback):
             self._send_suback(suback)
         else:
-            self.extras.subacks += 1
+            self.extras.owed += 1
+        return GO_ON
 
     def _send_suback(self, suback: Suback) -> None:
         """What is retained follows the answer."""
         self.send(suback)
-        session = self.session
-        if session is not None:
-            self.services.fanout.replayed(session)
+        first = self.attachment
+        if first is not None:
+            for attachment in first.every():
+                self.services.fanout.replayed(attachment.session)
 
     def subscribed(self, suback: Suback) -> None:
         """The other rooms have heard of a subscription, or cannot."""
         self._send_suback(suback)
-        extras = self._extras
-        if extras is not None:
-            extras.subacks -= 1
-            if not self.owes():
-                self.answered()
+        self._paid()
+
+    def filed(self, answer: Packet) -> None:
+        """The store has what a client has subscribed to, or unsubscribed from."""
+        if isinstance(answer, Suback):
+            rooms = self.services.fanout.rooms
+            if rooms is None or not rooms.told_first(self, answer):
+                self.subscribed(answer)
+        else:
+            self.send(answer)
+            self._paid()
 
     def _enter(self, session: Session, wanted: Subscription, identifier: int, why: list[str]) -> int:
         """Enters a subscription; returns the reason code for SUBACK: the QoS granted, or a refusal."""
         refusal = self.services.rules.subscription(session, wanted, self.mqtt5)
+        if refusal is not None and wanted.filter.startswith(ATTACHED_MARK):
+            other = self._other(session, wanted.filter)
+            if other is not None:
+                inner = inner_subscription(wanted, other.prefix)
+                if inner.qos == 2 and other.client_remembers():
+                    inner.qos = 1  # as its messages are sent
+                return self._enter(other.session, inner, identifier, why)
+            refusal = NOT_ATTACHED
         if refusal is not None:
             why.append(refusal.message)
             self.report(refusal.code, refusal.message)
@@ -498,25 +809,48 @@ class ClientConnection(Connection):
             new = fanout.subscribe(session, wanted, identifier)
             handling = wanted.retain_handling
             # [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]. In 3.1.1 it is the first: [MQTT-3.8.4-3].
-            if handling == 0 or (handling == 1 and new):
+            # A shared subscription gets none, section 4.8.2.
+            if (handling == 0 or (handling == 1 and new)) and not is_shared(wanted.filter):
                 fanout.begin_replay(session, wanted.filter)
         return wanted.qos
 
-    def _unsubscribe(self, packet: Unsubscribe) -> None:
+    def _unsubscribe(self, packet: Unsubscribe) -> int:
         session = self.session
         if session is None:
-            return
+            return GO_ON
+        self.wire.turn.spent += FILTER * len(packet.filters)
         if self._in_use(session, packet.packet_id):
             refused = [int(PACKET_ID_IN_USE.reason)] * len(packet.filters)
             self.send(Unsuback(packet.packet_id, refused, self.explanation(PACKET_ID_IN_USE.message)))
-            return
+            return GO_ON
+        if session.durable and self.services.filings.full():
+            self.services.filings.hold_up(self.go_on)
+            return AGAIN
         reasons: list[int] = [
-            ReasonCode.SUCCESS
-            if self.services.fanout.unsubscribe(session, filter)
-            else ReasonCode.NO_SUBSCRIPTION_EXISTED
+            ReasonCode.SUCCESS if self._withdraw(session, filter) else ReasonCode.NO_SUBSCRIPTION_EXISTED
             for filter in packet.filters
         ]
-        self.send(Unsuback(packet.packet_id, reasons))
+        unsuback = Unsuback(packet.packet_id, reasons)
+        if session.durable:
+            self.extras.owed += 1
+            self.services.filings.unsubscribe(self, session, packet.filters, unsuback)
+        else:
+            self.send(unsuback)
+        return GO_ON
+
+    def _withdraw(self, session: Session, filter: str) -> bool:
+        """Takes a subscription away; False when there was none."""
+        if filter.startswith(ATTACHED_MARK):
+            other = self._other(session, filter)
+            if other is None:
+                return False
+            return self.services.fanout.unsubscribe(other.session, filter[len(other.prefix) :])
+        return self.services.fanout.unsubscribe(session, filter)
+
+    def _other(self, session: Session, topic: str) -> Attachment | None:
+        """Whose a topic or filter is that `session`, the first on the connection, has named."""
+        first = self.attachment
+        return first.at(topic) if first is not None and session is first.session else None
 
     def _in_use(self, session: Session, packet_id: int) -> bool:
         """Whether MQTT 5 has to say that an identifier stands for something else [MQTT-2.2.1-3]."""

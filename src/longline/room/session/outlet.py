@@ -66,6 +66,13 @@ class Outlet:
         """
         raise NotImplementedError
 
+    def parted(self, app: str, device: str, reason: ReasonCode, code: str, let_in: bool) -> None:
+        """A session has been taken from the connection, which goes on: the client is told.
+
+        `let_in`: whether it had been told that it has the session.
+        """
+        raise NotImplementedError
+
     def abort(self) -> None:
         """Ends the connection without a word: it cannot be gone on with."""
         raise NotImplementedError

@@ -5,17 +5,23 @@ two.
 """
 
 from collections import deque
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Final, final
 
+from longline.delivery.acl import Acl
+from longline.flow.bucket import Bucket
+from longline.model.limits import AppLimits
+from longline.mqtt.reasons import ReasonCode
 from longline.room.pubsub.message import Held
 from longline.room.pubsub.replays import Replays
 from longline.room.pubsub.subscriptions import Subscriber, Subscriptions
-from longline.room.session.inflight import PacketIds
+from longline.room.session.inflight import PacketIds, Reserved
 from longline.room.session.outlet import Outlet
 from longline.room.session.window import Window
 
 UNKNOWN: Final = -1
+NO_LIMITS: Final = AppLimits()
 
 
 class Gone(IntEnum):
@@ -29,9 +35,25 @@ class Gone(IntEnum):
 
 @final
 class Tenant:
-    """An app as the room sees it while devices of it are connected, all of them of its `generation`."""
+    """An app as the room sees it while devices of it are connected, all of them of its `generation`.
 
-    __slots__ = ("app", "generation", "name", "pubsub", "sessions", "subscriptions")
+    `queues`: whether any session that is kept may have a filter in it, be it connected or not, anywhere.
+    `acl`: its rules; None where everything is allowed. `sifting`: they have changed, and some sessions still
+    have what the former ones allowed. `limits`: the app's own.
+    """
+
+    __slots__ = (
+        "acl",
+        "app",
+        "generation",
+        "limits",
+        "name",
+        "pubsub",
+        "queues",
+        "sessions",
+        "sifting",
+        "subscriptions",
+    )
 
     def __init__(
         self, app: int, name: str, pubsub: bool, generation: int, subscriptions: "Subscriptions[Session]"
@@ -40,8 +62,12 @@ class Tenant:
         self.name = name
         self.pubsub = pubsub
         self.generation = generation
+        self.queues = False
         self.subscriptions = subscriptions
         self.sessions: dict[str, Session] = {}
+        self.acl: Acl | None = None
+        self.sifting = False
+        self.limits = NO_LIMITS
 
 
 @final
@@ -49,8 +75,9 @@ class Session:
     """One device's session. Empty collections are None: most devices are idle, and there are millions.
 
     The store is the queue of pushes: how far the device has got with it, and what is in flight, is in
-    `window`. `expiry` is the Session Expiry Interval that its client has asked for, in seconds; `resumed`:
-    whether CONNACK told of a session that was present.
+    `window`. `expiry` is the Session Expiry Interval that its client has asked for, in seconds; `kept` what
+    the store has of the session, where it outlives the connection or has a will. A `guest` is not registered:
+    no push is for it.
     """
 
     __slots__ = (
@@ -59,11 +86,13 @@ class Session:
         "epoch",
         "expiry",
         "gone",
+        "guest",
+        "kept",
         "lost_before",
         "ordinal",
         "plain",
-        "resumed",
         "tenant",
+        "told",
         "window",
     )
 
@@ -74,11 +103,25 @@ class Session:
         self.window = Window(window)
         self.attachment: Attachment | None = None  # while its client is connected
         self.ordinal = UNKNOWN  # until the store has told of the device
+        self.told = 0  # as in `Cursor`
         self.lost_before = 0  # receipts that the room had lost when this session began
         self.expiry = 0
         self.gone = Gone.BROKEN
-        self.resumed = False  # nothing of a session is kept for later yet
+        self.guest = False
+        self.kept: Persistence | None = None
         self.plain: Plain | None = None  # while it has any of it
+
+    @property
+    def resumed(self) -> bool:
+        """Whether CONNACK told of a session that was present."""
+        kept = self.kept
+        return kept is not None and kept.present
+
+    @property
+    def durable(self) -> bool:
+        """Whether its filters are in the store, and messages with QoS 1 and 2 for it are in its queue."""
+        kept = self.kept
+        return kept is not None and kept.durable
 
     @property
     def subscriptions(self) -> dict[str, int] | None:
@@ -118,6 +161,60 @@ class Session:
 
 
 @final
+class Persistence:
+    """What the store has of a session (`SessionStore`), as the room needs it while its client is connected.
+
+    `number` is 0 until the store has opened it. `epoch` is that under which the store knows the connection,
+    and `closed` that under which it was told of its end. `durable`: it has filters and a queue there; else
+    the store has its will, and its end, and nothing more. `will`: whether that is to be published when the
+    connection ends. Of the queue everything up to `read` was dealt with, `written` is the latest place that
+    was written to this connection, and what an earlier one may have been sent is not after `sent`. `more`:
+    there may be something behind `read`; `asked`: it is to be read. `given`: what groups have put there with
+    QoS 1 on this connection, and is not acknowledged, by place. `flights`: pushes with QoS 2, as (position,
+    broadcast), whose packet identifiers the store has and that were not written to this connection yet.
+    `replaying`: retained messages on their way to the queue, or in it and unacknowledged, of which `replayed`
+    has the places.
+    """
+
+    __slots__ = (
+        "asked",
+        "closed",
+        "durable",
+        "epoch",
+        "expires_in",
+        "flights",
+        "given",
+        "more",
+        "number",
+        "present",
+        "read",
+        "replayed",
+        "replaying",
+        "sent",
+        "will",
+        "written",
+    )
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.closed = 0
+        self.number = 0
+        self.present = False
+        self.durable = False
+        self.will = False
+        self.expires_in: int | None = None  # s, where DISCONNECT has changed it
+        self.read = 0
+        self.written = 0
+        self.sent = 0
+        self.more = False
+        self.asked = False
+        self.given: dict[int, Held] | None = None
+        self.flights: dict[tuple[int, bool], Reserved] | None = None
+        self.replaying = 0
+        self.replayed: set[int] | None = None
+
+
+@final
 class Plain:
     """What a session has of plain publish/subscribe.
 
@@ -152,7 +249,7 @@ class Attachment:
     def __init__(self, session: Session, outlet: Outlet) -> None:
         self.session = session
         self.outlet = outlet
-        self.sharing: Sharing | None = None  # while the connection has several
+        self.sharing: Sharing | None = None  # once the connection was asked to have several
 
     @property
     def prefix(self) -> str:
@@ -169,34 +266,104 @@ class Attachment:
         """Those that came after this one, the first."""
         return None if self.sharing is None else self.sharing.others
 
+    def client_remembers(self) -> bool:
+        """Whether what its client remembers of packet identifiers outlives the connection."""
+        first = self.first
+        return self.session.durable if first is None else first.session.durable
+
     def every(self) -> "list[Attachment]":
         """All on the connection of this one, the first."""
         return [self] if self.sharing is None else [self, *self.sharing.others]
 
+    # --- several on one connection ----------------------------------------------------------------
+
+    def neighbours(self) -> "list[Attachment]":
+        """All on the connection of this one, whether it is the first or not."""
+        sharing = self.sharing
+        first = self if sharing is None or sharing.first is None else sharing.first
+        return first.every()
+
+    def shared(self) -> "Sharing":
+        """How this one, the first, shares its connection: from now on, and also when it is alone again."""
+        sharing = self.sharing
+        if sharing is None:
+            sharing = self.sharing = Sharing("", None)
+        return sharing
+
     def join(self, other: "Attachment", prefix: str) -> None:
         """Has another session on the connection of this one, the first."""
-        if self.sharing is None:
-            self.sharing = Sharing("", None)
-        self.sharing.others.append(other)
+        self.shared().others.append(other)
         other.sharing = Sharing(prefix, self)
         other.session.window.share(self.session.window)
 
     def part(self, other: "Attachment") -> None:
         """The other session is on the connection no more."""
+        if self.sharing is not None:
+            self.sharing.others.remove(other)
+
+    def at(self, topic: str) -> "Attachment | None":
+        """Whose a topic or filter is that begins as those of others than this one, the first, do."""
         sharing = self.sharing
         if sharing is not None:
-            sharing.others.remove(other)
-            if not sharing.others:
-                self.sharing = None
+            for other in sharing.others:
+                own = other.sharing
+                if own is not None and own.let_in and topic.startswith(own.prefix):
+                    return other if len(topic) > len(own.prefix) else None
+        return None
+
+    def in_turn(self) -> "list[Attachment]":
+        """As `every`, beginning with the one whose turn it is: where there is room for few, all get some."""
+        sharing = self.sharing
+        if sharing is None:
+            return [self]
+        every = [self, *sharing.others]
+        turn = sharing.turn % len(every)
+        return every[turn:] + every[:turn]
+
+    def next_turn(self) -> "Attachment":
+        """Whose turn it is now: that of the one behind the last."""
+        sharing = self.sharing
+        if sharing is None:
+            return self
+        sharing.turn = (sharing.turn + 1) % (1 + len(sharing.others))
+        return self if not sharing.turn else sharing.others[sharing.turn - 1]
+
+    def spare(self) -> int:
+        """How many plain messages its session may be sent now.
+
+        As `Window.spare`, but that half of the window is kept for the pushes of any session on the
+        connection: plain messages take up what is free at once, and pushes have to be read first.
+        """
+        window = self.session.window
+        sharing = self.sharing
+        if sharing is None:
+            return window.spare()
+        for attachment in self.neighbours():
+            if attachment.session.window.waits():
+                return window.free() - (window.size + 1) // 2
+        return window.free()
 
 
 @final
 class Sharing:
-    """How an attachment shares its connection: as the `first`, which has `others`, or after it."""
+    """How an attachment shares its connection: as the `first`, which has `others`, or after it.
 
-    __slots__ = ("first", "others", "prefix")
+    `asked_at`: when it was asked for, in seconds, rising. `let_in`: whether it was answered; until then
+    nothing is taken for it. `ends_at`: when what it was let in with runs out and its app wants it to go then,
+    in ms of Unix time; 0 for never. The first one's has, besides, who is `asking` to be let in on the same
+    connection, by app: whom to tell when it is not to be any more, and why; and what limits how often that is
+    tried.
+    """
+
+    __slots__ = ("asked_at", "asking", "ends_at", "first", "let_in", "others", "prefix", "tries", "turn")
 
     def __init__(self, prefix: str, first: Attachment | None) -> None:
         self.prefix = prefix
         self.first = first
         self.others: list[Attachment] = []
+        self.asking: dict[str, Callable[[ReasonCode, str], None]] = {}
+        self.tries: Bucket | None = None
+        self.asked_at = 0.0
+        self.ends_at = 0
+        self.let_in = False
+        self.turn = 0

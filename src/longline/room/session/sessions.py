@@ -1,15 +1,19 @@
 """The sessions of a room: how they come to a connection, and what follows when they lose it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, final
 
+from longline.delivery.acl import Acls
+from longline.model.apps import App
 from longline.model.commands import CloseReason
 from longline.mqtt.reasons import ReasonCode
 from longline.room.counters import RoomCounters
 from longline.room.pubsub.fanout import Fanout
+from longline.room.pubsub.sifting import Sifting
 from longline.room.pubsub.subscriptions import Subscriptions
 from longline.room.push.pushes import Pushes
 from longline.room.session.outlet import Outlet
+from longline.room.session.roll import Roll
 from longline.room.session.session import Attachment, Gone, Session, Tenant
 from longline.telemetry.faults import Faults
 
@@ -47,7 +51,7 @@ class Ending:
 class Sessions:
     """The index. `departed` is told of a session that is over, and in no index any more."""
 
-    __slots__ = ("_counters", "_departed", "_fanout", "_faults", "_pushes", "tenants")
+    __slots__ = ("_counters", "_departed", "_fanout", "_faults", "_pushes", "_rolls", "acls", "tenants")
 
     def __init__(
         self,
@@ -58,6 +62,8 @@ class Sessions:
         departed: Callable[[Session], None],
     ) -> None:
         self.tenants: dict[int, Tenant] = {}
+        self.acls = Acls()
+        self._rolls: dict[int, Roll] = {}  # of apps in which something is for a few
         self._counters = counters
         self._faults = faults
         self._fanout = fanout
@@ -73,6 +79,16 @@ class Sessions:
         tenant = self.tenants.get(app)
         return [] if tenant is None else list(tenant.sessions.values())
 
+    def some(self, app: int, ordinals: Iterable[int]) -> list[Session]:
+        """The sessions of these devices of an app; and those of which nobody knows yet whose they are."""
+        tenant = self.tenants.get(app)
+        if tenant is None:
+            return []
+        roll = self._rolls.get(app)
+        if roll is None:
+            roll = self._rolls[app] = Roll(tenant.sessions.values())
+        return roll.of(ordinals)
+
     def enter(self, app: int, name: str, pubsub: bool, generation: int = 0) -> Tenant:
         """The app's tenant, made on its first session."""
         tenant = self.tenants.get(app)
@@ -87,6 +103,21 @@ class Sessions:
             ending = Ending(self, list(tenant.sessions.values()), Gone.CLOSED, NOT_AUTHORIZED, KEY_ROTATED)
             self._fanout.turn.slice(ending.serve)
 
+    def rule(self, tenant: Tenant, app: App) -> None:
+        """These are an app's limits and rules now: what they do not allow is taken from sessions, in slices.
+
+        Until that is done, every delivery is looked at.
+        """
+        tenant.limits = app.limits
+        acl = self.acls.of(app)
+        before = tenant.acl
+        if acl is before or (acl is not None and before is not None and acl.rules == before.rules):
+            return
+        tenant.acl = acl
+        tenant.sifting = acl is not None and bool(tenant.sessions)
+        if acl is not None and tenant.sifting:
+            self._fanout.turn.slice(Sifting(self._fanout, self._faults, tenant, acl).serve)
+
     # --- coming -----------------------------------------------------------------------------------
 
     def open(self, session: Session) -> None:
@@ -95,6 +126,9 @@ class Sessions:
         previous = sessions.get(session.device)
         sessions[session.device] = session
         self._counters.sessions += 1
+        roll = self._rolls.get(session.tenant.app) if self._rolls else None
+        if roll is not None:
+            roll.add(session)
         if previous is not None:
             self.close(previous, Gone.TAKEN_OVER, ReasonCode.SESSION_TAKEN_OVER, "taken_over")
 
@@ -105,6 +139,7 @@ class Sessions:
         attachment = Attachment(session, outlet)
         if first is not None:
             first.join(attachment, prefix)
+            self._counters.attachments += 1
         session.attachment = attachment
         return attachment
 
@@ -120,7 +155,9 @@ class Sessions:
             attachment.outlet.close(reason, code)
         else:
             self._counters.closed.add(code)
+            let_in = attachment.sharing is not None and attachment.sharing.let_in
             self.detach(attachment)
+            attachment.outlet.parted(session.tenant.name, session.device, reason, code, let_in)
 
     def close_one(self, session: Session, gone: Gone, reason: ReasonCode, code: str) -> None:
         """As `close`, for one of many that may have gone or been taken over meanwhile.
@@ -142,12 +179,15 @@ class Sessions:
                 self._faults.note("room.sessions", error)
 
     def detach(self, attachment: Attachment) -> None:
-        """A session has lost its connection. It ends with it: nothing of a session is kept for later yet."""
+        """A session has lost its connection, and ends here with it. (What is kept of it is in the store.)"""
         session = attachment.session
         first = attachment.first
         if first is not None:
             first.part(attachment)
             attachment.sharing = None
+            self._counters.attachments -= 1
+            if not first.outlet.ended:
+                self._fanout.drain_all(first)  # plain messages of others may have waited for its pushes
         session.attachment = None
         self.end(session)
 
@@ -156,9 +196,13 @@ class Sessions:
         self._fanout.leave(session)
         self._pushes.leave(session)
         tenant = session.tenant
+        roll = self._rolls.get(tenant.app) if self._rolls else None
+        if roll is not None:
+            roll.remove(session)
         if tenant.sessions.get(session.device) is session:
             del tenant.sessions[session.device]
             if not tenant.sessions and self.tenants.get(tenant.app) is tenant:
                 del self.tenants[tenant.app]
+                self._rolls.pop(tenant.app, None)
         self._counters.sessions -= 1
         self._departed(session)

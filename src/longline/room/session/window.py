@@ -29,6 +29,14 @@ What is only for who can take it now stands in no lane, and nobody can read it. 
 not behind anything that was stored after it: `latest` is the latest position that was written, of whatever
 kind.
 
+A push of high priority overtakes what waits: a read brings those that wait anywhere behind the positions,
+and they are written *ahead*, before the others of the page. The positions say nothing of these. They pass
+them in their turn, as they pass all that is in the store, and what was written ahead is left out then
+(`Ahead` remembers it); what was acknowledged by then does not come up. When all is read the positions are at
+least where the latest of them is: all that was stored before it was read, or is pending no more. So that
+others are not starved, those written ahead get three quarters of the room at most, and where that is all
+there is, every other read.
+
 A window is in one of these states. A twin that is DOUBTED is as the other, but its next read begins at
 `read`:
 
@@ -257,6 +265,7 @@ def _moves() -> dict[tuple[int, int], Move]:
 
 
 MOVES: Final = _moves()
+MOST_AHEAD: Final = 256  # pushes written ahead that are remembered without asking which are acknowledged
 _IMPOSSIBLE: Final = -1
 _DO_BITS: Final = 8
 
@@ -279,6 +288,22 @@ class Rewound:
 
 
 @final
+class Ahead:
+    """Pushes that were written before their turn, as (position, broadcast), until their turn has come.
+
+    `inbox` and `log`: the latest of each. `favoured`: nothing else was written since the latest.
+    """
+
+    __slots__ = ("favoured", "inbox", "log", "pushes")
+
+    def __init__(self) -> None:
+        self.pushes: set[tuple[int, bool]] = set()
+        self.inbox = 0
+        self.log = 0
+        self.favoured = False
+
+
+@final
 class Window:
     """One session's window. Nothing here waits or writes: each method says what its caller has to do.
 
@@ -286,6 +311,7 @@ class Window:
     """
 
     __slots__ = (
+        "ahead",
         "inbox_read",
         "inbox_written",
         "inflight",
@@ -307,6 +333,7 @@ class Window:
         self.log_read = 0
         self.log_stored = 0  # what the store knows of `log_read`
         self.latest = 0  # the latest position written on this connection, in whatever lane or none
+        self.ahead: Ahead | None = None  # until it has caught up again
         self.rewound: Rewound | None = None  # until it has caught up again
         self.inflight: Inflight | None = None  # made when something is first in flight
 
@@ -354,6 +381,7 @@ class Window:
         self.log_written = self.log_read = self.log_stored = 0
         self.latest = 0
         self.rewound = None
+        self.ahead = None
         self.inflight = None
 
     # --- what is offered --------------------------------------------------------------------------
@@ -412,8 +440,9 @@ class Window:
 
     def prepare(self) -> bool:
         """Before a read. True when all receipts have to be committed before it begins."""
+        ahead = self.ahead
         if not self._move(PREPARED) & REWIND:
-            return False
+            return ahead is not None and len(ahead.pushes) >= MOST_AHEAD
         before = self.rewound
         written = self.inbox_written if before is None else max(self.inbox_written, before.inbox_written)
         self.rewound = Rewound(set() if self.inflight is None else self.inflight.of(self), written)
@@ -426,13 +455,54 @@ class Window:
         return self.free() if self.rewound is None else self.free() + len(self.rewound.inflight)
 
     def begin(self) -> bool:
-        """The read begins at `inbox_written` and `log_written`; False when there is no room for anything."""
+        """The read begins at `inbox_written` and `log_written`; False when there is no room for anything.
+
+        What was prepared is done: as far as that was asked for, all receipts are committed.
+        """
         room = self.free() > 0
+        ahead = self.ahead
+        if ahead is not None and len(ahead.pushes) >= MOST_AHEAD:
+            # What was acknowledged does not come up again, and is not to be remembered.
+            ahead.pushes &= set() if self.inflight is None else self.inflight.of(self)
         self._move(BEGUN if room else FULL)
         return room
 
+    def to_favour(self) -> int:
+        """How many of high priority may be written before the others."""
+        ahead = self.ahead
+        if ahead is not None and ahead.favoured:
+            return 0
+        free = self.free()
+        return max(1, free - free // 4)
+
+    def to_read_ahead(self) -> int:
+        """How many of them the read is to bring: as many, and those that are left out."""
+        favoured = self.to_favour()
+        ahead = self.ahead
+        return favoured if ahead is None or not favoured else favoured + len(ahead.pushes)
+
+    def take_ahead(self, position: int, broadcast: bool) -> bool:
+        """A push of high priority that was read before its turn; False when it was written already."""
+        push = (position, broadcast)
+        if self.rewound is not None and push in self.rewound.inflight:
+            return False
+        ahead = self.ahead
+        if ahead is None:
+            ahead = self.ahead = Ahead()
+        if push in ahead.pushes:
+            return False
+        ahead.pushes.add(push)
+        ahead.favoured = True
+        if broadcast:
+            ahead.log = max(ahead.log, position)
+        else:
+            ahead.inbox = max(ahead.inbox, position)
+        if position > self.latest:
+            self.latest = position
+        return True
+
     def take(self, position: int, broadcast: bool) -> bool:
-        """The next push that was read; False when it is in flight on this connection already."""
+        """The next push that was read; False when it was written to this connection already."""
         # Who read from where the store was known without a gap knows it without a gap up to here.
         if broadcast:
             if self.log_read == self.log_written:
@@ -444,6 +514,12 @@ class Window:
             self.inbox_written = position
         if position > self.latest:
             self.latest = position
+        ahead = self.ahead
+        if ahead is not None:
+            if (position, broadcast) in ahead.pushes:
+                ahead.pushes.discard((position, broadcast))
+                return False
+            ahead.favoured = False
         return self.rewound is None or (position, broadcast) not in self.rewound.inflight
 
     def stop(self) -> int:
@@ -466,6 +542,14 @@ class Window:
                     self.inbox_read = rewound.inbox_written
                 self.inbox_written = rewound.inbox_written
             self.rewound = None
+        ahead = self.ahead
+        if do & CAUGHT_UP and ahead is not None:
+            # All that was stored before these was read, or is over, like themselves.
+            self.inbox_written = max(self.inbox_written, ahead.inbox)
+            self.inbox_read = max(self.inbox_read, ahead.inbox)
+            self.log_written = max(self.log_written, ahead.log)
+            self.log_read = max(self.log_read, ahead.log)
+            self.ahead = None
         return do
 
     def fail(self) -> int:
@@ -496,6 +580,14 @@ class Window:
         if inflight is None:
             inflight = self.inflight = Inflight()
         return inflight.add(entry)
+
+    def keep(self, packet_id: int, entry: InFlight) -> None:
+        """The same under an identifier that was reserved."""
+        inflight = self.inflight
+        if inflight is None:
+            inflight = self.inflight = Inflight()
+        inflight.unreserve(packet_id)
+        inflight.put(packet_id, entry)
 
     def log_settled(self) -> int:
         """The log position up to which nothing is pending for this device: below what is still in flight."""

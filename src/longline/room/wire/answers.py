@@ -4,13 +4,17 @@ from collections import deque
 from typing import Final, final
 
 OWED: Final = -1
+SUCCESS: Final = 0x00
+NO_SUBSCRIBERS: Final = 0x10
+QUOTA_EXCEEDED: Final = 0x97
 
 
 @final
 class Answer:
     """The answer to a publication with QoS 1 or 2: `owing` of those who have a say in it have yet to say it.
 
-    The gravest of their reasons counts: a refusal, and `message`, why, before what is said of a success.
+    A refusal counts, and `message`, why; else that somebody has the publication; else that nobody had room
+    for it, which is 0x97 without a message; else that nobody wants it.
     """
 
     __slots__ = ("message", "owing", "packet_id", "qos", "reason")
@@ -25,9 +29,20 @@ class Answer:
     def say(self, reason: int, message: str) -> None:
         """One of them has; OWED says nothing against what the others say."""
         self.owing -= 1
-        if reason > self.reason:
+        if _weight(reason, message) > _weight(self.reason, self.message):
             self.reason = reason
             self.message = message
+
+
+def _weight(reason: int, message: str) -> int:
+    """Of several reasons that with most weight counts."""
+    if reason == OWED:
+        return 0
+    if reason == NO_SUBSCRIBERS:
+        return 1
+    if reason == QUOTA_EXCEEDED and not message:
+        return 2
+    return 3 if reason == SUCCESS else 4
 
 
 @final
@@ -59,9 +74,14 @@ class Answers:
         return answer
 
     def share(self, packet_id: int, qos: int) -> Answer:
-        """One more, the last, in which two have a say: who it is returned to, and whoever takes `current`."""
-        answer = self.current = self.add(packet_id, qos, OWED)
-        answer.owing = 2
+        """One in which several have a say: who it is returned to each time, and whoever takes `current`.
+
+        The current one, or one more, the last.
+        """
+        answer = self.current
+        if answer is None:
+            answer = self.current = self.add(packet_id, qos, OWED)
+        answer.owing += 1
         return answer
 
     def take(self) -> Answer | None:

@@ -7,14 +7,25 @@ derives from this one (`session/client.py`): it says of each packet whether the 
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, final
+from typing import Final, cast, final
 
+from longline.flow.bucket import Bucket
 from longline.flow.unread import UNKNOWN, unread
+from longline.model.times import wall_clock
 from longline.mqtt.aliases import TELLING, TopicAliases
-from longline.mqtt.codec import PublishFrame
+from longline.mqtt.codec import Fault, PublishFrame
 from longline.mqtt.link import NO_LIMIT, Link, Phase, Role
 from longline.mqtt.moving import MOVED_TOPIC, moved_notice, moved_properties
-from longline.mqtt.packets import MQTT_5_0, PUBLISH, Connack, Connect, Packet, Publish
+from longline.mqtt.packets import (
+    MQTT_5_0,
+    PUBLISH,
+    SUBSCRIBE,
+    UNSUBSCRIBE,
+    Connack,
+    Connect,
+    Packet,
+    Publish,
+)
 from longline.mqtt.properties import (
     MAXIMUM_PACKET_SIZE,
     REASON_STRING,
@@ -29,13 +40,20 @@ from longline.room.counters import RoomCounters
 from longline.room.session.outlet import Outlet
 from longline.room.turn import Turn
 from longline.room.wire.answers import Answers
+from longline.room.wire.large_connects import LargeConnects
 from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
 
 CLOSE_GRACE: Final = 5  # ticks that a closed connection gets to take its last bytes
 UNDER_WAY: Final = 1  # tick: part of the one under way is over already, and no deadline may come early
+AHEAD: Final = 2048  # packets decoded before they are dealt with: they take more memory than their bytes did
+NEVER: Final = 1 << 30  # ticks
+FEW: Final = 16  # the same, once this turn has its work
+DEAR: Final = 1 << PUBLISH | 1 << SUBSCRIBE | 1 << UNSUBSCRIBE  # packets that are dealt with in its time only
 FULL: Final = 16_384  # bytes unread, from where on a peer may not be able to send more
 
+TOO_LARGE_NOW: Final = "there are as many CONNECTs with large wills as there may be"
+LARGER: Final = "the packet is larger than allowed"
 EVERYBODY: Final = "everybody"  # instead of a peer's address, in the log
 
 # What may follow a packet:
@@ -44,6 +62,7 @@ WAIT: Final = 1  # nothing, until `go_on` is called
 HOLD: Final = 2  # nothing, until the stores keep up again
 AGAIN: Final = 3  # nothing, and it is not dealt with itself, until `go_on` is called
 LAST: Final = 4  # the same, until the client is owed no answer any more
+END: Final = 5  # nothing: it is the peer's last, by a fault that `accuse` has noted
 
 # Their members are looked up here, once, and compared by `is`: in compiled code the rest costs more than the
 # call.
@@ -56,17 +75,49 @@ _CLOSED: Final = Phase.CLOSED
 
 @final
 class WireLimits:
-    """Of each connection. Sizes in bytes; `connect_timeout` in ticks of the wheel."""
+    """Of each connection. Sizes in bytes; `connect_timeout` and `outbox_timeout` in ticks of the wheel.
 
-    __slots__ = ("connect_packet_size", "connect_timeout", "max_packet_size", "outbox_bytes")
+    `will_packet_size`: a CONNECT with a will, of which no more than `connect_packet_size` is anything else;
+    `will_packets_bytes`: all that are larger than that together, of a room.
+    """
+
+    __slots__ = (
+        "connect_packet_size",
+        "connect_timeout",
+        "max_packet_size",
+        "outbox_bytes",
+        "outbox_timeout",
+        "will_packet_size",
+        "will_packets_bytes",
+    )
 
     def __init__(
-        self, outbox_bytes: int, max_packet_size: int, connect_packet_size: int, connect_timeout: int
+        self,
+        outbox_bytes: int,
+        max_packet_size: int,
+        connect_packet_size: int,
+        connect_timeout: int,
+        outbox_timeout: int,
+        will_packet_size: int = 0,
+        will_packets_bytes: int = 0,
     ) -> None:
         self.outbox_bytes = outbox_bytes
         self.max_packet_size = max_packet_size
         self.connect_packet_size = connect_packet_size
         self.connect_timeout = connect_timeout
+        self.outbox_timeout = outbox_timeout
+        self.will_packet_size = min(max(will_packet_size, connect_packet_size), max_packet_size)
+        self.will_packets_bytes = will_packets_bytes
+
+
+@final
+class ListenerShare:
+    """How many connections a listener has, of all that the room may have."""
+
+    __slots__ = ("connections",)
+
+    def __init__(self) -> None:
+        self.connections = 0
 
 
 class Wire:
@@ -76,7 +127,17 @@ class Wire:
     code, the peer's address and a message.
     """
 
-    __slots__ = ("admits", "counters", "faults", "limits", "released", "report", "turn", "wheel")
+    __slots__ = (
+        "admits",
+        "counters",
+        "faults",
+        "large",
+        "limits",
+        "released",
+        "report",
+        "turn",
+        "wheel",
+    )
 
     def __init__(
         self,
@@ -91,6 +152,7 @@ class Wire:
         report: Callable[[str, str, str], None],
     ) -> None:
         self.limits = limits
+        self.large = LargeConnects(limits.will_packets_bytes, _displace)
         self.counters = counters
         self.turn = turn
         self.wheel = wheel
@@ -109,18 +171,24 @@ class Extras:
         "aliases",
         "answers",
         "backlog",
+        "blocked_at",
         "counted",
+        "ends_at",
+        "held_back",
         "hung_up",
         "leaving",
         "max_outgoing",
         "names",
         "origin",
+        "owed",
+        "published",
         "reported",
-        "subacks",
+        "spreading",
         "unread",
     )
 
     def __init__(self) -> None:
+        self.ends_at = 0  # ms, when what it was let in with runs out and the app wants it to go then; else 0
         self.counted: str | None = None  # the network that it counts for, where connections are counted so
         self.origin: str | None = None  # the client's address, where a proxy has told it
         self.reported: str | None = None  # the code of the latest fault
@@ -130,10 +198,19 @@ class Extras:
         self.alias_size = 0  # bytes that they have
         self.names: TopicAliases | None = None  # ours
         self.answers: Answers | None = None  # while a PUBACK has to wait
-        self.subacks = 0  # that have to wait
+        self.owed = 0  # SUBACKs and the like that have to wait
+        self.spreading = 0  # messages that the store has, and that are still on their way to subscribers
+        self.held_back = False  # what is put aside waits for these
         self.hung_up = False  # the peer sends no more
         self.leaving = False  # what is put aside waits for the answers that the client still gets
         self.unread = 0  # bytes that we had not read when its time was up last
+        self.blocked_at = 0.0  # since when it takes no more of what it is sent, in the wheel's seconds
+        self.published: Bucket | None = None  # where there is a rate at which it may publish
+
+
+def _displace(connection: Outlet) -> None:
+    """A CONNECT with a large will, that has not arrived whole, makes room for another."""
+    cast(Connection, connection).turn_away(ReasonCode.SERVER_BUSY, "large_connects", TOO_LARGE_NOW)
 
 
 class Connection(Outlet):
@@ -148,15 +225,17 @@ class Connection(Outlet):
         "keep_alive",
         "link",
         "parting",
+        "share",
         "transport",
         "waiting",
         "wire",
     )
 
-    def __init__(self, wire: Wire, origin: str | None = None) -> None:
+    def __init__(self, wire: Wire, share: ListenerShare, origin: str | None = None) -> None:
         super().__init__()
         self.wire = wire
-        self.link = Link(Role.SERVER, wire.limits.max_packet_size, wire.limits.connect_packet_size)
+        self.share = share  # that of the listener which it came by
+        self.link = Link(Role.SERVER, wire.limits.max_packet_size, wire.limits.will_packet_size)
         self.transport: asyncio.Transport | None = None  # None as well when it is gone
         self.explains = False  # the client may be told why, in words
         self.waiting = 0  # bytes in link.output
@@ -203,7 +282,7 @@ class Connection(Outlet):
     # --- what the derived class does --------------------------------------------------------------
 
     def received(self, packet: Packet) -> int:
-        """Deals with a packet; returns what may follow it: GO_ON, WAIT, HOLD, AGAIN or LAST."""
+        """Deals with a packet; returns what may follow it: GO_ON, WAIT, HOLD, AGAIN, LAST or END."""
         raise NotImplementedError
 
     def flowing(self) -> None:
@@ -218,6 +297,11 @@ class Connection(Outlet):
         """Whether the client still has to be answered; `answered` is called when it was."""
         raise NotImplementedError
 
+    def time_over(self) -> bool:
+        """What it was let in with has run out: it ends. Whether it did."""
+        self.close(ReasonCode.MAXIMUM_CONNECT_TIME, "token_expired")
+        return True
+
     # --- what the transport calls -----------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -225,6 +309,7 @@ class Connection(Outlet):
         wire = self.wire
         wire.counters.accepted += 1
         wire.counters.connections += 1
+        self.share.connections += 1
         if not wire.admits(self):
             transport.abort()
             return
@@ -234,7 +319,14 @@ class Connection(Outlet):
     def data_received(self, data: bytes) -> None:
         wire = self.wire
         wire.counters.bytes_in += len(data)
-        self._take(self.link.feed(data, wire.wheel.now))
+        turn = wire.turn
+        link = self.link
+        packets = link.feed(data, wire.wheel.now, AHEAD if turn.spent <= turn.budget else FEW)
+        if link.phase is _FRESH and link.held > wire.limits.connect_packet_size:
+            if not wire.large.hold(self, link.held, False):
+                self.turn_away(ReasonCode.SERVER_BUSY, "large_connects", TOO_LARGE_NOW)
+            return
+        self._take(packets)
 
     def eof_received(self) -> bool:
         """The peer sends no more. What it sent before is dealt with and answered, and then we close.
@@ -253,6 +345,9 @@ class Connection(Outlet):
 
     def pause_writing(self) -> None:
         self.blocked = True
+        self.extras.blocked_at = self.wire.wheel.now
+        if self.link.phase is _OPEN:
+            self._look_in(self.keep_alive - int(self.wire.wheel.now - self.link.last_heard))
         self._listen()
 
     def resume_writing(self) -> None:
@@ -265,6 +360,7 @@ class Connection(Outlet):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.transport = None
+        self.share.connections -= 1
         self.wire.wheel.clear(self)
         if self.backlog is None or self.ended:
             self._end()
@@ -274,6 +370,7 @@ class Connection(Outlet):
         """Nothing more comes of this connection, which is gone."""
         wire = self.wire
         wire.counters.connections -= 1
+        wire.large.let_go(self)
         self.ended = True
         self.link.closed()
         extras = self._extras
@@ -289,38 +386,56 @@ class Connection(Outlet):
 
     def _take(self, packets: list[Packet]) -> None:
         """Hands packets on, one after the other, until one has to wait."""
+        link = self.link
         turn = self.wire.turn
-        count = len(packets)
-        done = 0
         try:
-            while done < count and not self.ended:
-                packet = packets[done]
-                # Who publishes waits for the next turn, the first time, too; a PINGREQ for no publication.
-                if turn.spent > turn.budget and (done or packet.kind == PUBLISH):
-                    self._put_aside(packets[done:])
+            while True:
+                if not self._hand_on(packets):
+                    return
+                if not link.more or self.ended:
+                    break
+                if turn.spent > turn.budget or (packets and turn.crowded):
+                    self._put_aside([])
                     turn.later(self.go_on)
                     return
-                follows = self.received(packet)
-                if follows == AGAIN:
-                    self._put_aside(packets[done:])
-                    return
-                if follows == LAST:
-                    self._leave(packets[done:])
-                    return
-                done += 1
-                turn.spent += 1
-                if follows != GO_ON:
-                    self._put_aside(packets[done:])
-                    if follows == HOLD:
-                        self.wire.counters.publishers_paused += 1
-                        turn.hold(self.go_on)
-                    return
+                packets = link.resume(AHEAD)
         except Exception as error:  # our own: what this peer has sent must not cost the others anything
             self.wire.faults.note("room.packets", error)
             self.abort()
             return
-        if self.link.left or self.transport is None or self._extras is not None:
+        if link.left or self.transport is None or self._extras is not None:
             self._all_taken()
+
+    def _hand_on(self, packets: list[Packet]) -> bool:
+        """Hands these on; False when some were put aside."""
+        turn = self.wire.turn
+        count = len(packets)
+        done = 0
+        while done < count and not self.ended:
+            packet = packets[done]
+            # Who publishes or subscribes waits for the next turn, the first time, too; a PINGREQ for none.
+            if turn.spent > turn.budget and (done >= FEW or DEAR >> packet.kind & 1):
+                self._put_aside(packets[done:])
+                turn.later(self.go_on)
+                return False
+            follows = self.received(packet)
+            if follows == AGAIN:
+                self._put_aside(packets[done:])
+                return False
+            if follows == LAST:
+                self._leave(packets[done:])
+                return False
+            done += 1
+            turn.spent += 1
+            if follows == END:
+                return True
+            if follows != GO_ON:
+                self._put_aside(packets[done:])
+                if follows == HOLD:
+                    self.wire.counters.publishers_paused += 1
+                    turn.hold(self.go_on)
+                return False
+        return True
 
     def _all_taken(self) -> None:
         """All that was read is dealt with: whoever had its last word with it is answered."""
@@ -445,8 +560,8 @@ class Connection(Outlet):
 
     # --- opening ----------------------------------------------------------------------------------
 
-    def hear_out(self, packet: Connect) -> None:
-        """A CONNECT came in: nothing more is read until `accept` or `refuse`."""
+    def hear_out(self, packet: Connect) -> bool:
+        """A CONNECT came in: nothing more is read until `accept` or `refuse`. False when it is refused."""
         self.mqtt5 = self.link.version == MQTT_5_0
         # [MQTT-3.1.2-29]
         self.explains = self.mqtt5 and get_int(packet.properties, REQUEST_PROBLEM_INFORMATION) != 0
@@ -459,9 +574,19 @@ class Connection(Outlet):
             self.extras.names = TopicAliases(aliases)
             self.particular = True
         self._listen()
+        wire = self.wire
+        usual = wire.limits.connect_packet_size
+        if packet.size > usual:
+            will = packet.will
+            if will is None or packet.size - len(will.payload) > usual:
+                self.fault(ReasonCode.PACKET_TOO_LARGE, "packet_too_large", LARGER)
+            elif not wire.large.hold(self, packet.size, True):
+                self.turn_away(ReasonCode.SERVER_BUSY, "large_connects", TOO_LARGE_NOW)
+        return not self.ended
 
     def accept(self, connack: Connack, keep_alive: int) -> None:
         """The CONNECT was good. `keep_alive` in seconds, 0 for none."""
+        self.wire.large.let_go(self)
         self.keep_alive = (keep_alive * 3 + 1) // 2 + UNDER_WAY if keep_alive else 0
         if keep_alive:
             self.wire.wheel.set(self, self.keep_alive)
@@ -470,7 +595,14 @@ class Connection(Outlet):
         self.send(connack)
         self._listen()
         self.link.last_heard = self.wire.wheel.now  # as in `go_on`
-        self._take(self.link.resume())
+        self._take(self.link.resume(AHEAD))
+
+    def end_at(self, moment: int) -> None:
+        """It is to end at a moment, in ms of Unix time, as the wheel comes by: once it was accepted."""
+        if self.ended or self.transport is None:
+            return
+        self.extras.ends_at = moment
+        self._look_in(self.keep_alive)
 
     def refuse(self, reason: ReasonCode, code: str, message: str) -> None:
         """The CONNECT was not good: a CONNACK says why."""
@@ -519,6 +651,12 @@ class Connection(Outlet):
         self.report(code, message)
         self._close(reason, code, message)
 
+    def accuse(self, reason: ReasonCode, code: str, message: str) -> int:
+        """Like `fault`, for what is found as a packet is dealt with: once the client has the answers that it
+        is owed for those before [MQTT-4.3.2-4]."""
+        self.link.accuse(Fault(reason, code, message))
+        return END
+
     def report(self, code: str, message: str) -> None:
         """Counts what the peer may not do, and tells of it, but not again while it goes on doing the same."""
         self.wire.counters.refused.add(code)
@@ -559,20 +697,43 @@ class Connection(Outlet):
         extras.unread = unread(transport)
         return extras.unread > before or extras.unread == UNKNOWN or extras.unread >= FULL
 
+    def _patience(self) -> int:
+        """Ticks for which a client that takes nothing may go on so."""
+        return self.wire.limits.outbox_timeout - int(self.wire.wheel.now - self.extras.blocked_at)
+
+    def _look_in(self, ticks: int) -> None:
+        """Has the wheel come by in so many ticks, where there is a keep alive.
+
+        Or before that: when it has to have taken something, or when the connection is to end.
+        """
+        extras = self._extras
+        soonest = ticks if self.keep_alive else NEVER
+        if self.blocked:
+            soonest = min(soonest, self._patience())
+        if extras is not None and extras.ends_at:
+            soonest = min(soonest, max(1, (extras.ends_at - wall_clock() + 999) // 1000))
+        if soonest != NEVER:
+            self.wire.wheel.set(self, soonest)
+
     def expired(self) -> None:
         wire = self.wire
         phase = self.link.phase
         if self.transport is None:
             return
         if phase is _OPEN:
+            extras = self._extras
+            if extras is not None and extras.ends_at and extras.ends_at <= wall_clock() and self.time_over():
+                return
             # [MQTT-3.1.2-22] silence for one and a half times the keep alive: the peer is gone
             left = self.keep_alive - int(wire.wheel.now - self.link.last_heard)
-            if self.backlog is not None or (self.blocked and self._spoke()):  # we do not listen now
-                wire.wheel.set(self, self.keep_alive)
-            elif left <= 0:
-                self.close(ReasonCode.KEEP_ALIVE_TIMEOUT, "keep_alive_timeout")
+            if self.blocked and self._patience() <= 0:
+                self.close(ReasonCode.QUOTA_EXCEEDED, "slow_consumer")
+            elif not self.keep_alive or left > 0:
+                self._look_in(left)
+            elif self.backlog is not None or (self.blocked and self._spoke()):  # we do not listen now
+                self._look_in(self.keep_alive)
             else:
-                wire.wheel.set(self, left)
+                self.close(ReasonCode.KEEP_ALIVE_TIMEOUT, "keep_alive_timeout")
         elif phase is _FRESH:
             self.fault(ReasonCode.NOT_AUTHORIZED, "connect_timeout", "no CONNECT in time")
         elif phase is _CONNECTING:

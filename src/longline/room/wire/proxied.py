@@ -22,7 +22,7 @@ has told it."""
 
 
 class Proxies:
-    """Which peers are proxies, by their networks (CIDR); at most `most` of them without a header at once."""
+    """Which peers are proxies, by their networks (CIDR). Who is past its header counts for `most`, too."""
 
     def __init__(self, networks: Sequence[str], most: Callable[[], int]) -> None:
         self._networks = [ipaddress.ip_network(network, strict=False) for network in networks]
@@ -37,8 +37,8 @@ class Proxies:
 class Proxied(Outlet):
     """Between a socket and what deals with the connection, until that can be told the client's address.
 
-    A header has as much time as a CONNECT. Where more are awaited than `Proxies.most`, the connection is
-    closed at once.
+    A header has as much time as a CONNECT. A connection is closed at once where it would be one more than
+    `Proxies.most`, with those that are past their header: each of both is an open file.
     """
 
     __slots__ = ("_header", "_make", "_peer", "_proxies", "_transport", "_wire")
@@ -64,7 +64,7 @@ class Proxied(Outlet):
         counters = self._wire.counters
         if self._peer not in self._proxies:
             self._hand_over(None, b"")
-        elif counters.headers_awaited >= self._proxies.most():
+        elif counters.headers_awaited + counters.connections >= self._proxies.most():
             self._refuse("too_many_connections", "too many headers of the PROXY protocol are awaited")
         else:
             counters.headers_awaited += 1

@@ -30,6 +30,7 @@ from longline.websocket.frames import (
 from longline.websocket.upgrade import Upgrade, UpgradeRefused, UpgradeRules
 
 MOST: Final = 2048  # frames read in a row: a few milliseconds
+FEW: Final = 16  # the same, once this turn has its work
 
 TOO_SLOW: Final = UpgradeRefused(408, "the request did not come in time")
 ENDING: Final = UpgradeRefused(503, "this server is about to end")
@@ -133,7 +134,9 @@ class WebSocketConnection:
         if frames.failed:  # the peer has heard of it by now, or goes on and does not care
             self._shut()
             return
-        carried = frames.feed(data, MOST)
+        turn = self._connection.wire.turn
+        carried = frames.feed(data, MOST if turn.spent <= turn.budget else FEW)
+        turn.spent += frames.count
         if carried and self._phase == _OPEN:
             self._connection.data_received(carried)
         transport = self._transport

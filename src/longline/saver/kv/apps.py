@@ -6,6 +6,7 @@ later, when what is over is ended.
 """
 
 import os
+from collections.abc import Sequence
 
 import msgspec
 
@@ -18,6 +19,7 @@ APPS = b"apps"
 DIRECTORY = b"{apps}directory"  # HASH name -> token, number, ":", packed app
 NAMES = b"{apps}names"  # ZSET of names, in order
 NUMBERS = b"{apps}numbers"  # HASH number -> name
+RETENTIONS = b"{apps}retentions"  # HASH number -> ms for which its ledgers are kept, of apps that have that
 LAST = b"{apps}last"  # the last number that was given
 PURGES = (
     b"{apps}purges"  # HASH number -> the partitions below this are purged; -1: not all know of the deletion
@@ -68,6 +70,15 @@ class KvApps:
         stored = await self._store.call(APPS, "HGET", DIRECTORY, name)
         return _app(stored) if isinstance(stored, bytes) else None
 
+    async def numbered(self, numbers: Sequence[int]) -> Sequence[App | None]:
+        """By the names that are remembered, or read."""
+        names = [await self.name_of(number) for number in numbers]
+        found = [None if name is None else await self.find(name) for name in names]
+        return [
+            app if app is not None and app.number == number else None
+            for number, app in zip(numbers, found, strict=True)
+        ]
+
     async def name_of(self, number: int) -> str | None:
         """The name of the app with this number; None when there is none (any more, perhaps)."""
         known = self._names.get(number)
@@ -97,16 +108,28 @@ class KvApps:
             pubsub=app.pubsub,
             generation=app.generation,
             client_certificates=app.client_certificates,
+            access=app.access,
+            limits=app.limits,
         )
         head = stored[: stored.index(b":", TOKEN) + 1]
         done = await self._store.run(
-            APPS, UPDATE, [DIRECTORY], [app.app, stored, head + _pack(changed)], durable=True
+            APPS,
+            UPDATE,
+            [DIRECTORY, RETENTIONS],
+            [app.app, stored, head + _pack(changed), app.number, app.limits.ledger_retention or 0],
+            durable=True,
         )
         return done == 1
 
+    async def retentions(self) -> dict[int, int]:
+        """For how long (ms) the ledgers are kept of apps that have that of their own."""
+        found = msgspec.convert(await self._store.call(APPS, "HGETALL", RETENTIONS), list[bytes])
+        return {int(app): int(kept) for app, kept in zip(found[::2], found[1::2], strict=True)}
+
     async def delete(self, app: int) -> None:
         """Called again after it was interrupted, it goes on where it was."""
-        await self._store.run(APPS, DELETE, [DIRECTORY, NAMES, NUMBERS, PURGES], [app], durable=True)
+        keys = [DIRECTORY, NAMES, NUMBERS, PURGES, RETENTIONS]
+        await self._store.run(APPS, DELETE, keys, [app], durable=True)
         if await self._store.call(APPS, "HGET", PURGES, app) == b"-1":
             await self.tell_deleted(app)
 

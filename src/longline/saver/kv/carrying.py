@@ -4,17 +4,21 @@ To be repeated at will, by anybody: a partition stores a message once, by its id
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import NamedTuple
 
-from longline.errors import AppNotFound
-from longline.model.audience import Expression, way_of
+import msgspec
+
+from longline.errors import AppNotFound, GroupNotFound, NoTarget, Unavailable
+from longline.model.audience import InGroup, way_of
 from longline.model.commands import Broadcast, Part, Target, Unicast
 from longline.model.messages import Envelope, Message
 from longline.saver.kv import layout
-from longline.saver.kv.audiences import pack_expression, part_of
+from longline.saver.kv.audiences import pack_expression, pack_group, part_of
 from longline.saver.kv.journal import Plan, Results
 from longline.saver.kv.partitions import Partitions, script
+from longline.saver.kv.sayings import GroupPlace, Sayings, in_place
+from longline.saver.port.inboxes import InboxBounds
 from longline.saver.port.messages import Accepted, Refused, Submission
 from longline.store.redis import Reply, Word
 from longline.store.scatter import divide, gathered, scatter
@@ -26,7 +30,13 @@ BODY_MARGIN = 86_400_000  # ms: how much later than all else a forgotten body of
 SLICE = 200  # devices, about, whose inboxes one script goes through
 DELETED = -1  # in the answer of `enqueue.lua`: there is no such app
 
+MISSING = -2  # and below, there: what was said before it in its group is not there, after the sequence -2 - n
+TRIES = 64  # to store it
+AT_ONCE = 64  # messages that are stored together for that
+
 APP_NOT_FOUND = Refused(AppNotFound.code)
+NO_GROUP = Refused(GroupNotFound.code)
+NO_TARGET = Refused(NoTarget.code)
 
 Route = Unicast | Broadcast
 
@@ -40,17 +50,26 @@ class _Entry(NamedTuple):
 
 
 class Carrying:
-    """`retention`: ms from a message's end to that of its ledger."""
+    """`retention`: ms from a message's end to that of its ledger. `inbox`: what may wait for a device."""
 
-    def __init__(self, partitions: Partitions, retention: int) -> None:
+    def __init__(self, partitions: Partitions, retention: int, inbox: InboxBounds, sayings: Sayings) -> None:
         self._partitions = partitions
+        self._sayings = sayings
+        self.bounds: tuple[Word, ...] = (inbox.messages, inbox.payload_bytes)
         self._retention = retention
+
+    def bounds_of(self, submission: Submission) -> tuple[Word, ...]:
+        """What may wait in the inboxes of its app: how many messages, how many bytes of them."""
+        own = submission.inbox
+        return self.bounds if own is None else (own.messages, own.payload_bytes)
 
     async def carry_out(self, plan: Plan) -> tuple[Results, list[Route]]:
         """Stores the messages that were accepted; the results, and what to route."""
+        plan, places = await self._placed(plan)
         submission = plan.submission
         accepted = [index for index, result in enumerate(plan.results) if isinstance(result, Accepted)]
-        await self._store_bodies([submission.envelopes[index] for index in accepted])
+        bodies = [submission.envelopes[index] for index in accepted]
+        await self._store_bodies(bodies, submission.retention or self._retention)
         entries = [
             _Entry(partition, index, names)
             for index in accepted
@@ -58,12 +77,17 @@ class Carrying:
         ]
 
         def ask(partition: int, part: Sequence[_Entry]) -> Awaitable[Reply]:
-            words = [word for entry in part for word in self._words(submission, entry)]
+            words = [*self.bounds_of(submission)]
+            for entry in part:
+                words += self._words(submission, entry, places.get(entry.number))
             return self._partitions.run(partition, ENQUEUE, words, durable=True)
 
         answers = await scatter(
             entries, lambda entry: entry.partition, ask, lambda partition, part, reply: replies(reply)
         )
+        for at, (entry, answer) in enumerate(zip(entries, answers, strict=True)):
+            if isinstance(answer, int) and answer <= MISSING:
+                answers[at] = await self._store_after(submission, entry, places[entry.number], answer)
         await gathered(
             [
                 self._collapse_waiting(
@@ -77,6 +101,75 @@ class Carrying:
         for entry, answer in zip(entries, answers, strict=True):
             found[entry.number].append((entry, answer))
         return self._gathered(plan, found)
+
+    async def _placed(self, plan: Plan) -> tuple[Plan, Mapping[int, GroupPlace]]:
+        """The plan with the places of its messages to groups, and these by number; without those whose group
+        is gone."""
+        submission = plan.submission
+        spoken = [
+            index
+            for index, result in enumerate(plan.results)
+            if isinstance(result, Accepted) and submission.envelopes[index].message.said is not None
+        ]
+        if not spoken:
+            return plan, {}
+        messages = [submission.envelopes[index].message for index in spoken]
+        found = await self._sayings.add(submission.app, messages, submission.now)
+        envelopes, results = list(submission.envelopes), list(plan.results)
+        places: dict[int, GroupPlace] = {}
+        for index, place in zip(spoken, found, strict=True):
+            if place is None:
+                results[index] = NO_GROUP
+                continue
+            places[index] = place
+            message = in_place(envelopes[index].message, place.sequence)
+            envelopes[index] = msgspec.structs.replace(envelopes[index], message=message)
+        submission = msgspec.structs.replace(submission, envelopes=tuple(envelopes))
+        return Plan(submission, tuple(results)), places
+
+    async def _store_after(
+        self, submission: Submission, entry: _Entry, place: GroupPlace, answer: int
+    ) -> Reply:
+        """Stores what was said in a group before a message and is missing in a partition, and then that.
+
+        Whoever brought it may not have come that far, or may never come. `answer`: which one is there.
+        """
+        said = submission.envelopes[entry.number].message.said
+        assert said is not None
+        reply: Reply = answer
+        for _ in range(TRIES):
+            if not isinstance(reply, int) or reply > MISSING:
+                return reply
+            last = MISSING - reply
+            missing = await self._sayings.between(
+                submission.app, said.group, place.group, last, min(place.sequence - last - 1, AT_ONCE)
+            )
+            words: list[Word] = [*self.bounds_of(submission)]
+            before = last
+            for sequence, message in missing:
+                if sequence >= place.sequence:
+                    break
+                envelope = Envelope(message, InGroup(said.group))
+                await self._store_bodies([envelope], submission.retention or self._retention)
+                one = GroupPlace(place.group, sequence)
+                words += self._group_words(submission, message, one, before, entry.partition)
+                before = sequence
+            if before < place.sequence - 1 and missing:  # there are more of them
+                reply = replies(await self._partitions.run(entry.partition, ENQUEUE, words, durable=True))[-1]
+                reply = reply if isinstance(reply, int) and reply <= MISSING else MISSING - before
+                continue
+            envelope = submission.envelopes[entry.number]
+            words += self._group_words(submission, envelope.message, place, before, entry.partition)
+            words += sender_words(submission, envelope)
+            reply = replies(await self._partitions.run(entry.partition, ENQUEUE, words, durable=True))[-1]
+        raise Unavailable("what was said before in the group could not be stored")
+
+    def _group_words(
+        self, submission: Submission, message: Message, place: GroupPlace, before: int, partition: int
+    ) -> list[Word]:
+        expression = pack_group(place.group)
+        words: list[Word] = [b"g", place.group, before, place.sequence]
+        return words + self._broadcast_words(submission, message, expression, partition)
 
     async def _collapse_waiting(self, submission: Submission, partition: int, message: Message) -> None:
         """Collapses what a broadcast makes collapsed in the inboxes of a partition, slice by slice."""
@@ -96,7 +189,7 @@ class Carrying:
             return {partition: [] for partition in range(self._partitions.count)}
         return divide(names, lambda name: self._partitions.of(submission.app, name))
 
-    async def _store_bodies(self, envelopes: Sequence[Envelope]) -> None:
+    async def _store_bodies(self, envelopes: Sequence[Envelope], retention: int) -> None:
         """A broadcast's body is there before the log says so. It goes at the end, or long after by itself."""
         calls = []
         for envelope in envelopes:
@@ -104,23 +197,29 @@ class Carrying:
                 message = envelope.message
                 message_id = layout.id_bytes(message.id)
                 home = layout.home_of(message_id, self._partitions.count)
-                goes = message.expires_at + self._retention + BODY_MARGIN
+                goes = message.expires_at + retention + BODY_MARGIN
                 key, body = layout.body_key(home, message_id), layout.pack_message(message)
                 calls.append(self._partitions.call(home, b"SET", key, body, b"PXAT", goes))
         await asyncio.gather(*calls)
 
-    def _words(self, submission: Submission, entry: _Entry) -> list[Word]:
+    def _words(self, submission: Submission, entry: _Entry, place: GroupPlace | None) -> list[Word]:
+        """`place`: that of a message to a group."""
         envelope = submission.envelopes[entry.number]
+        message, partition = envelope.message, entry.partition
         _, expression = way_of(envelope.audience)
         if expression is None:
-            return unicast_words(submission, envelope.message, entry.names, True)
-        return self._broadcast_words(submission, envelope.message, expression, entry.partition)
+            words = unicast_words(submission, message, entry.names, True)
+        elif place is not None:
+            words = self._group_words(submission, message, place, place.sequence - 1, partition)
+        else:
+            words = self._broadcast_words(submission, message, pack_expression(expression), partition)
+        return words + sender_words(submission, envelope)
 
     def _broadcast_words(
-        self, submission: Submission, message: Message, expression: Expression, partition: int
+        self, submission: Submission, message: Message, expression: bytes, partition: int
     ) -> list[Word]:
         message_id = layout.id_bytes(message.id)
-        flags = layout.ONLINE_ONLY if message.online_only else 0
+        flags = _flags(message)
         if layout.home_of(message_id, self._partitions.count) == partition:
             flags |= layout.HOME
         return [
@@ -132,7 +231,7 @@ class Carrying:
             message.created_at,
             message.expires_at - message.created_at,
             message.collapse_key or b"",
-            pack_expression(expression),
+            expression,
         ]
 
     def _gathered(
@@ -155,6 +254,9 @@ class Carrying:
                     parts.append(part)
                     targeted += count
                 results[index] = Accepted(message.id, targeted)
+                if message.said is not None and not targeted:
+                    results[index] = NO_TARGET
+                    continue
                 routes.append(Broadcast(submission.app, message, tuple(parts)))
             else:
                 targets: dict[str, Target] = {}
@@ -177,11 +279,17 @@ def _collapses(envelope: Envelope) -> bool:
     )
 
 
+def _flags(message: Message) -> int:
+    return (layout.ONLINE_ONLY if message.online_only else 0) | (
+        layout.HIGH if message.priority == "high" else 0
+    )
+
+
 def unicast_words(
     submission: Submission, message: Message, names: Sequence[str], in_any_case: bool
 ) -> list[Word]:
     """The words of one message for `enqueue.lua`."""
-    flags = layout.ONLINE_ONLY if message.online_only else 0
+    flags = _flags(message)
     content = layout.pack_body(message)
     if len(names) > 1 or len(content) > layout.INLINE:
         flags |= layout.KEPT_APART
@@ -200,6 +308,13 @@ def unicast_words(
         len(names),
         *names,
     ]
+
+
+def sender_words(submission: Submission, envelope: Envelope) -> list[Word]:
+    """The words, behind those of a message, that tell of its label."""
+    if envelope.label is None:
+        return []
+    return [b"w", submission.app, layout.id_bytes(envelope.message.id), envelope.label]
 
 
 def targets_of(partition: int, partitions: int, names: Sequence[str], reply: Reply) -> list[Target]:

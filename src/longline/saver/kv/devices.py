@@ -14,7 +14,12 @@ from longline.errors import AppNotFound
 from longline.model.devices import Device, JsonObject, Profile
 from longline.model.messages import MAX_TTL
 from longline.saver.kv.apps import TOKEN, KvApps
+from longline.saver.kv.changes import GoneDevice
+from longline.saver.kv.events import KvEvents
 from longline.saver.kv.partitions import Partitions, script
+from longline.saver.kv.retained import KvRetained
+from longline.saver.kv.webhooks import KvWebhooks
+from longline.saver.labels import ALIAS, TAG, bits_of, is_number, name_label, word_label
 from longline.saver.port.devices import Registration
 from longline.store.redis import Reply, Word
 from longline.store.scatter import Spare, scatter
@@ -28,9 +33,7 @@ UPDATE = script("update_device.lua")
 DELETE = script("delete_device.lua")
 BAN = script("ban.lua")
 
-STEPS = 1000  # places, or sets of a label, that one script looks at
-LABEL_KINDS = (b"0", b"1")  # tag, alias
-
+STEPS = 1000  # places that one script looks at, and 64 times as many in the sets of labels
 _pack_labels = msgspec.msgpack.Encoder().encode
 _unpack_labels = msgspec.msgpack.Decoder(tuple[tuple[str, ...], tuple[str, ...]]).decode
 
@@ -57,9 +60,21 @@ class KvDevices:
     as long as there may be a ledger with it.
     """
 
-    def __init__(self, partitions: Partitions, apps: KvApps, retention: int, faults: Faults) -> None:
+    def __init__(
+        self,
+        partitions: Partitions,
+        apps: KvApps,
+        events: KvEvents,
+        webhooks: KvWebhooks,
+        retained: KvRetained,
+        retention: int,
+        faults: Faults,
+    ) -> None:
+        self._retained = retained
         self._partitions = partitions
         self._apps = apps
+        self._events = events
+        self._webhooks = webhooks
         self._names_kept = MAX_TTL * 1000 + retention
         self._spare: Spare[str, Device | None] = Spare(faults, "saver.devices", lambda device: None)
 
@@ -100,7 +115,8 @@ class KvDevices:
         """Compares and replaces in one step."""
         partition = self._partitions.of(app, before.device)
         place = before.ordinal // self._partitions.count
-        args: list[Word] = [app, before.device, place, *_packed(before.profile), *_packed(profile)]
+        labels, rest, _ = _packed(before.profile)
+        args: list[Word] = [app, before.device, place, labels, rest, *_packed(profile)]
         return await self._partitions.run(partition, UPDATE, args, durable=True) == 1
 
     async def find(self, app: int, names: Sequence[str]) -> list[Device | None]:
@@ -126,9 +142,21 @@ class KvDevices:
         return sum(msgspec.convert(await self._partitions.run_all(COUNT, [app]), list[int]))
 
     async def delete(self, app: int, device: str, now: int) -> bool:
-        """One step: what is pending is dropped, and nobody finds the device any more."""
-        args: list[Word] = [app, device, now, self._names_kept, os.urandom(TOKEN)]
-        return await self._partitions.run(self._partitions.of(app, device), DELETE, args, durable=True) == 1
+        """What no webhook's target took of it, and what it has retained, goes first, elsewhere. Then it is
+        one step: what is pending is dropped, and nobody finds the device any more. Then another, which makes
+        its events unread; who is cut short in between leaves that to `KvEvents.carry`."""
+        if (await self.find(app, [device]))[0] is None:
+            return False
+        await self._webhooks.forget_dead(app, device)
+        await self._retained.leave(app, [device], now)
+        kept = max(self._names_kept, MAX_TTL * 1000 + (await self._apps.retentions()).get(app, 0))
+        args: list[Word] = [app, device, now, kept, os.urandom(TOKEN)]
+        reply = await self._partitions.run(self._partitions.of(app, device), DELETE, args, durable=True)
+        number = int(msgspec.convert(reply, bytes))
+        if number:
+            await self._retained.leave(app, [device], now)  # what it has published in that moment
+            await self._events.hide([GoneDevice(app, device, number)])
+        return number > 0
 
     async def ban(self, app: int, device: str, until: int) -> bool:
         """A number beside the device."""
@@ -148,12 +176,10 @@ class KvDevices:
         name = await self._apps.name_of(app)
         if name is None or limit <= 0:
             return []
-        labels = [
-            part
-            for kind, value in zip(LABEL_KINDS, (tag, alias), strict=True)
-            if value is not None
-            for part in (kind, value.encode())
-        ]
+        labels: list[Word] = []
+        for kind, value in ((TAG, tag), (ALIAS, alias)):
+            if value is not None:
+                labels += kind, value
         count = self._partitions.count
         devices: list[Device] = []
         # The first place in each partition whose ordinal is above `after`.
@@ -194,14 +220,34 @@ class KvDevices:
         return devices
 
 
-def _packed(profile: Profile) -> tuple[bytes, bytes]:
-    """Labels and the rest of a profile; empty for none."""
+def _packed(profile: Profile) -> tuple[bytes, bytes, bytes]:
+    """Labels, the rest of a profile, and what of that is indexed; empty for none."""
     labels = _pack_labels((profile.tags, profile.aliases)) if profile.tags or profile.aliases else b""
     rest = _Rest(profile.attributes, profile.timezone, profile.platform)
-    return labels, _pack_rest(rest) if rest != _Rest() else b""
+    return labels, _pack_rest(rest) if rest != _Rest() else b"", what_is_indexed(profile)
 
 
-def _profile(labels: bytes | None, rest: bytes | None) -> Profile:
+def what_is_indexed(profile: Profile) -> bytes:
+    """What `lua/labels.lua` reads: platform, attributes' names, words, names and numbers' bits, zone."""
+    if profile.platform is None and profile.timezone is None and not profile.attributes:
+        return b""
+    names: list[str] = []
+    words: list[str] = []
+    numbers: list[str] = []
+    for name, value in profile.attributes.items():
+        label = name_label(name)
+        names.append(label)
+        if isinstance(value, bool | str):
+            words.append(word_label(name, value))
+        elif is_number(value):
+            numbers += label, f"{bits_of(value):016x}"
+    platforms = [] if profile.platform is None else [profile.platform]
+    zones = [] if profile.timezone is None else [profile.timezone]
+    return _pack_labels((platforms, names, words, numbers, zones))
+
+
+def profile_of(labels: bytes | None, rest: bytes | None) -> Profile:
+    """The profile whose labels and rest these are."""
     if labels is None and rest is None:
         return Profile()
     tags, aliases = _unpack_labels(labels) if labels else ((), ())
@@ -222,6 +268,6 @@ def _device(
         app=app,
         device=name,
         ordinal=ordinal,
-        profile=_profile(labels, rest),
+        profile=profile_of(labels, rest),
         created_at=int(created_at),
     )

@@ -3,24 +3,64 @@
 import asyncio
 from collections.abc import Mapping
 
+from longline.model.events import EventBounds
+from longline.model.groups import GroupBounds
+from longline.model.statistics import KeepCounts
+from longline.model.trail import TrailBounds
+from longline.model.webhooks import DeadBounds
 from longline.saver.bundle import Durability
 from longline.saver.kv.apps import KvApps
+from longline.saver.kv.audiences import KvAudiences
 from longline.saver.kv.bodies import Bodies
+from longline.saver.kv.calls import KvCalls
 from longline.saver.kv.carrying import Carrying
+from longline.saver.kv.changes import ChangeStreams
+from longline.saver.kv.choosing import Choosing
+from longline.saver.kv.counts import KvCounts
 from longline.saver.kv.devices import KvDevices
+from longline.saver.kv.directories import Directories
+from longline.saver.kv.entering import Entering
 from longline.saver.kv.events import KvEvents
 from longline.saver.kv.expiry import KvExpiry
+from longline.saver.kv.flights import KvFlights
+from longline.saver.kv.groups import KvGroups
+from longline.saver.kv.handing import Handing
 from longline.saver.kv.inboxes import KvInboxes
 from longline.saver.kv.journal import Journal
+from longline.saver.kv.keys import KvKeys
 from longline.saver.kv.ledgers import KvLedgers
+from longline.saver.kv.matching import Matching
 from longline.saver.kv.messages import KvMessages
+from longline.saver.kv.parking import KvParking
 from longline.saver.kv.partitions import Partitions, script
+from longline.saver.kv.queues import KvQueues
+from longline.saver.kv.rates import KvRates
+from longline.saver.kv.received import ReceivedMessages
 from longline.saver.kv.retained import KvRetained
+from longline.saver.kv.retirement import KvRetirement
 from longline.saver.kv.routing import KvRouting
+from longline.saver.kv.sayings import Sayings
+from longline.saver.kv.schedules import KvSchedules
+from longline.saver.kv.sessions import KvSessions
+from longline.saver.kv.shadows import KvShadows
+from longline.saver.kv.trail import KvTrail
+from longline.saver.kv.visits import KvVisits
+from longline.saver.kv.webhooks import KvWebhooks
+from longline.saver.port.inboxes import InboxBounds
+from longline.saver.port.queues import QueueBounds
+from longline.saver.port.schedules import TimerBounds
 from longline.store.redis import Store
 from longline.telemetry.faults import Faults
 
 CHECK = script("check.lua")
+QUEUES = QueueBounds()
+TIMERS = TimerBounds()
+EVENTS = EventBounds()
+INBOX = InboxBounds()
+DEAD = DeadBounds()
+TRAIL = TrailBounds()
+COUNTS = KeepCounts()
+GROUPS = GroupBounds()
 
 
 class RedisSaver:
@@ -31,28 +71,72 @@ class RedisSaver:
         store: Store,
         urgent: Store,
         ledger_retention_ms: int,
-        event_limit: int,
+        events: EventBounds,
         cache_bytes: int,
+        queue: QueueBounds,
         retained_messages: int,
         retained_bytes: int,
+        timers: TimerBounds,
+        inbox: InboxBounds,
+        dead: DeadBounds,
+        trail: TrailBounds,
+        counts: KeepCounts,
+        groups: GroupBounds,
         faults: Faults,
     ) -> None:
         self._store = store
         partitions = self._partitions = Partitions(store)
+        in_haste = Partitions(urgent)
         self._bodies = Bodies(partitions, cache_bytes)
         journal = Journal(partitions, faults)
-        carrying = Carrying(partitions, ledger_retention_ms)
+        sayings = Sayings(partitions, groups)
+        carrying = Carrying(partitions, ledger_retention_ms, inbox, sayings)
         self.apps = KvApps(partitions)
-        self.devices = KvDevices(partitions, self.apps, ledger_retention_ms, faults)
-        self.messages = KvMessages(partitions, journal, carrying, faults)
-        self.inboxes = KvInboxes(partitions, Partitions(urgent), self.apps, self._bodies, faults)
-        self.ledgers = KvLedgers(partitions, self.apps)
-        self.routing = KvRouting(partitions, self._bodies, journal, carrying, faults)
-        self.events = KvEvents(partitions, event_limit, faults)
+        self.webhooks = KvWebhooks(partitions, self.apps, dead, faults)
+        self.events = KvEvents(partitions, ChangeStreams(partitions), events, faults)
         self.retained = KvRetained(
             partitions, self.apps, faults, max_messages=retained_messages, max_bytes=retained_bytes
         )
-        self.expiry = KvExpiry(partitions, self.apps, self.retained, ledger_retention_ms, faults)
+        self.devices = KvDevices(
+            partitions, self.apps, self.events, self.webhooks, self.retained, ledger_retention_ms, faults
+        )
+        self.visits = KvVisits(partitions, faults)
+        self.retirement = KvRetirement(
+            partitions, self.apps, self.events, self.webhooks, self.retained, ledger_retention_ms
+        )
+        self.counts = KvCounts(partitions, counts)
+        self.audiences = KvAudiences(partitions, sayings)
+        self.groups = KvGroups(partitions, self.apps, sayings, groups)
+        self.messages = KvMessages(partitions, journal, carrying, sayings, faults)
+        self.inboxes = KvInboxes(partitions, in_haste, self.apps, self._bodies, inbox, faults)
+        self.ledgers = KvLedgers(partitions, self.apps)
+        matching = Matching(partitions, queue.match_limit)
+        directories = Directories(partitions, self.apps, faults)
+        entering = Entering(partitions, queue)
+        received = ReceivedMessages(partitions, entering, self.events, faults)
+        self.sessions = KvSessions(partitions, in_haste, matching, directories, faults)
+        self.flights = KvFlights(partitions, faults)
+        choosing = Choosing(partitions, queue)
+        handing = Handing(partitions, matching, choosing, entering)
+        self.queues = KvQueues(partitions, self.apps, matching, received, choosing, handing, faults)
+        self.routing = KvRouting(partitions, self._bodies, journal, carrying, received, faults)
+        self.schedules = KvSchedules(partitions, self.apps, timers, faults)
+        self.shadows = KvShadows(partitions, self.apps, faults)
+        self.parking = KvParking(partitions, faults)
+        self.replies = KvCalls(in_haste, faults)
+        self.keys = KvKeys(partitions)
+        self.trail = KvTrail(partitions, trail)
+        self.rates = KvRates(in_haste)
+        self.expiry = KvExpiry(
+            partitions,
+            self.apps,
+            self.keys,
+            self.trail,
+            self.retained,
+            self.queues,
+            ledger_retention_ms,
+            faults,
+        )
 
     @classmethod
     async def open(
@@ -61,21 +145,33 @@ class RedisSaver:
         *,
         urgent: Store | None = None,
         ledger_retention_ms: int = 7 * 86_400_000,
-        event_limit: int = 100_000,
+        events: EventBounds = EVENTS,
         cache_bytes: int = 64 * 1024 * 1024,
+        queue: QueueBounds = QUEUES,
         retained_messages: int = 1_000_000,
         retained_bytes: int = 256 * 1024 * 1024,
+        timers: TimerBounds = TIMERS,
+        inbox: InboxBounds = INBOX,
+        dead: DeadBounds = DEAD,
+        trail: TrailBounds = TRAIL,
+        counts: KeepCounts = COUNTS,
+        groups: GroupBounds = GROUPS,
         faults: Faults | None = None,
     ) -> "RedisSaver":
         """An engine on an open store, which stays its owner's to close.
 
         `urgent`: the same store by connections of its own, for what is not to wait behind bulk work; `store`
-        unless given. `ledger_retention_ms`: how long a ledger is kept after its message's end. `event_limit`:
-        events kept for each app, `retained_messages` and `retained_bytes` likewise. `cache_bytes`: memory for
-        the messages of broadcasts. `faults`: where it is noted when the store refuses one item of a batch.
+        unless given. `ledger_retention_ms`: how long a ledger is kept after its message's end. `events`,
+        `retained_messages` and `retained_bytes`: what is kept of each app. `timers`: what an app may
+        have that is to be sent later. `cache_bytes`: memory for the messages of broadcasts. `queue`: what the
+        queue of a session may hold, and a topic may cost. `inbox`: what may wait for a device. `dead`: what
+        is kept of events that no webhook's target took. `trail`: what the audit log keeps. `counts`: for how
+        long statistics are kept. `groups`: what there may be of these. `faults`: where it is noted when the
+        store refuses one item of a batch.
         """
-        kept = (ledger_retention_ms, event_limit, cache_bytes, retained_messages, retained_bytes)
-        return cls(store, urgent or store, *kept, faults or Faults())
+        kept = (ledger_retention_ms, events, cache_bytes, queue, retained_messages, retained_bytes)
+        bounds = (timers, inbox, dead, trail, counts, groups)
+        return cls(store, urgent or store, *kept, *bounds, faults or Faults())
 
     def durability(self) -> Durability:
         assurance = self._store.durability()
@@ -96,5 +192,7 @@ class RedisSaver:
     def statistics(self) -> Mapping[str, int]:
         return {
             "broadcast_cache_bytes": self._bodies.size,
+            "wills_forgotten": self.sessions.wills_forgotten,
             "retained_messages": self.expiry.retained_messages(),
+            "audit_forgotten": self.trail.forgotten,
         }

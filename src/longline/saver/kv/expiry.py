@@ -7,15 +7,18 @@ How far that is stands in the directory of apps, so any process goes on where an
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
 from longline.saver.kv.apps import TOKEN, KvApps
+from longline.saver.kv.keys import KvKeys
 from longline.saver.kv.partitions import Partitions, script
+from longline.saver.kv.queues import KvQueues
 from longline.saver.kv.retained import KvRetained
 from longline.saver.kv.routing import OFFLINE, a_token
+from longline.saver.kv.trail import KvTrail
 from longline.store.redis import Word
 from longline.store.scatter import gathered, is_of_an_item
 from longline.telemetry.faults import Faults
@@ -41,14 +44,20 @@ class KvExpiry:
         self,
         partitions: Partitions,
         apps: KvApps,
+        keys: KvKeys,
+        trail: KvTrail,
         retained: KvRetained,
+        queues: KvQueues,
         retention: int,
         faults: Faults,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._partitions = partitions
         self._apps = apps
+        self._keys = keys
+        self._trail = trail
         self._retained = retained
+        self._queues = queues
         self._retention = retention
         self._faults = faults
         self._clock = clock
@@ -59,7 +68,9 @@ class KvExpiry:
         """The first entry of an index in each partition."""
         if await self.purging():
             return 0
-        return min((due for due, _ in await self._due()), default=None)
+        dues = [due for due, _ in await self._due()]
+        trail = await self._trail.next_due()
+        return min(dues if trail is None else [*dues, trail], default=None)
 
     def retained_messages(self) -> int:
         """How many there are, where this process is the one that looks for what is over; else 0."""
@@ -68,6 +79,8 @@ class KvExpiry:
     async def end(self, now: int, limit: int) -> int:
         """Messages and keys first: a deleted app's devices go after its messages."""
         done = await self._end(now, limit)
+        if done < limit:
+            done += await self._trail.sweep(now, limit - done)
         return done + (await self.purge(limit - done) if done < limit else 0)
 
     # --- what is over ---
@@ -91,15 +104,19 @@ class KvExpiry:
                 break
             due = due[: limit - done]
             share = min(SLICE, (limit - done) // len(due))
-            counts = await gathered([self._end_slice(partition, now, share) for partition in due])
+            own = [word for pair in (await self._apps.retentions()).items() for word in pair]
+            counts = await gathered([self._end_slice(partition, now, share, own) for partition in due])
             stuck.update(partition for partition, count in zip(due, counts, strict=True) if count is None)
             done += sum(count or 0 for count in counts)
         return done
 
-    async def _end_slice(self, partition: int, now: int, limit: int) -> int | None:
-        """Ends and forgets at most `limit` of one partition; None when that does not get it any further."""
+    async def _end_slice(self, partition: int, now: int, limit: int, own: Sequence[Word]) -> int | None:
+        """Ends and forgets at most `limit` of one partition; None when that does not get it any further.
+
+        `own`: apps, each with the retention that it has of its own.
+        """
         try:
-            args: list[Word] = [now, limit, self._retention, OFFLINE, a_token()]
+            args: list[Word] = [now, limit, self._retention, OFFLINE, a_token(), *own]
             reply = await self._partitions.run(partition, EXPIRE, args)
             count, more, bad = msgspec.convert(reply, tuple[int, int, int])
             for _ in range(bad):
@@ -110,6 +127,8 @@ class KvExpiry:
                 count += swept
                 if count < limit:
                     count += await self._retained.sweep(partition, now, limit - count)
+                if count < limit:
+                    count += await self._queues.sweep(partition, now, limit - count)
                 if count == 0 and bad == 0:
                     return None
         except Exception as error:
@@ -152,5 +171,7 @@ class KvExpiry:
                 partition += 1
             elif count == 0:  # its messages are not removed yet
                 break
+        if partition == self._partitions.count:
+            await self._keys.purge(app)
         await self._apps.purged(app, partition)
         return removed

@@ -11,8 +11,22 @@ from longline.model.messages import Message
 from longline.saver.kv import layout
 from longline.saver.kv.apps import KvApps
 from longline.saver.kv.bodies import Bodies
+from longline.saver.kv.parking import standing_of
 from longline.saver.kv.partitions import Partitions, script
-from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, Page, PendingPush, Receipt
+from longline.saver.kv.visits import pack_came
+from longline.saver.port.inboxes import (
+    GUEST,
+    Arrival,
+    Arrive,
+    Cursor,
+    Fetch,
+    Gap,
+    InboxBounds,
+    Page,
+    PendingPush,
+    Receipt,
+    Told,
+)
 from longline.store.redis import Reply, Script, Word
 from longline.store.scatter import Spare, divide, gathered, is_of_an_item, scatter
 from longline.telemetry.faults import Faults
@@ -23,15 +37,32 @@ COUNT = script("count_pending.lua")
 SETTLE = script("settle.lua")
 TAKE = script("take.lua")
 ADVANCE = script("advance.lua")
+CLOSE_GAPS = script("close_gaps.lua")
 
 PLACES = 1024  # devices of a broadcast in one receipt
 SLICE = 256  # receipts or cursors in one script, so that it holds up nobody for long
 
-_ArrivalRow = tuple[int, int, bytes, bytes]  # place, whether something may wait, log cursor, banned until
+# Dropped, expired, collapsed, since; and of that, what was counted one by one.
+_GapRow = tuple[int, int, int, int, tuple[int, int, int, int] | None]
+
+# Place, whether something may wait, log cursor, banned until, whether a session is kept and a shadow is
+# unseen, told, gap, what it has not acknowledged.
+_ArrivalRow = tuple[int, int, bytes, bytes, int, int, int, _GapRow | None, bytes | None]
 
 # Entries, position of the first that was left out, messages whose bodies are apart, how far the log was
-# read, whether that is its end, and what is in it: position, id, whether it was written.
-_Waiting = tuple[bytes, int, list[bytes | None], int, int, list[int | bytes]]
+# read, whether that is its end, and what is in it: position, id, whether it was written. And of high
+# priority: entries, messages apart, what is in the log.
+_Waiting = tuple[
+    bytes,
+    int,
+    list[bytes | None],
+    int,
+    int,
+    list[int | bytes],
+    bytes,
+    list[bytes | None],
+    list[int | bytes],
+]
 
 
 class _Found(NamedTuple):
@@ -50,16 +81,25 @@ class KvInboxes:
     """
 
     def __init__(
-        self, partitions: Partitions, urgent: Partitions, apps: KvApps, bodies: Bodies, faults: Faults
+        self,
+        partitions: Partitions,
+        urgent: Partitions,
+        apps: KvApps,
+        bodies: Bodies,
+        inbox: InboxBounds,
+        faults: Faults,
     ) -> None:
         self._partitions = partitions
         self._urgent = urgent
         self._apps = apps
         self._bodies = bodies
+        self._inbox = inbox
         self._faults = faults
         place = "saver.inboxes"
         self._no_arrival: Spare[Arrive, Arrival | None] = Spare(faults, place, lambda item: None)
-        self._nothing: Spare[Fetch, _Chosen] = Spare(faults, place, lambda fetch: ([], fetch.log_after, True))
+        self._nothing: Spare[Fetch, _Chosen] = Spare(
+            faults, place, lambda fetch: ([], fetch.log_after, True, [])
+        )
         self._none: Spare[int, int] = Spare(faults, place, lambda ordinal: 0)
 
     # --- who comes ---
@@ -79,17 +119,25 @@ class KvInboxes:
         return [next(rest) if existing[item.app] else None for item in batch]
 
     def _ask_arrivals(self, partition: int, part: Sequence[Arrive]) -> Awaitable[Reply]:
-        args: list[Word] = []
+        args: list[Word] = [self._inbox.messages]
         for item in part:
-            args += item.app, item.device, item.now
+            args += item.app, item.device, item.now, int(item.register), item.inbox_messages
+            args.append(pack_came(item.came))
         return self._urgent.run(partition, ARRIVE, args)
 
     def _read_arrivals(self, partition: int, part: Sequence[Arrive], reply: Reply) -> list[Arrival | None]:
-        count = self._partitions.count
-        return [
-            Arrival(row[0] * count + partition, row[1] == 1, int(row[2]), int(row[3])) if row else None
-            for row in msgspec.convert(reply, list[_ArrivalRow | None])
-        ]
+        rows = msgspec.convert(reply, list[_ArrivalRow | None])
+        return [None if row is None else self._arrival(partition, row) for row in rows]
+
+    def _arrival(self, partition: int, row: _ArrivalRow) -> Arrival:
+        place, pending, log_after, banned_until, session, shadow, told, missed, standing = row
+        ordinal = GUEST if place < 0 else place * self._partitions.count + partition
+        gap: Gap | None = None
+        if missed is not None:
+            dropped, expired, collapsed, since, noted = missed
+            gap = Gap(dropped, expired, collapsed, since, told, noted)
+        known = (int(log_after), int(banned_until), session == 1, shadow == 1)
+        return Arrival(ordinal, pending == 1, *known, gap, told, standing_of(standing))
 
     # --- what waits ---
 
@@ -113,9 +161,15 @@ class KvInboxes:
             batch, lambda fetch: fetch.ordinal % partitions, self._ask_pages, self._read_pages, self._nothing
         )
         broadcasts = await self._bodies.read(
-            found.message_id for entries, _, _ in chosen for found in entries if found.message is None
+            found.message_id
+            for entries, _, _, urgent in chosen
+            for found in (*entries, *urgent)
+            if found.message is None
         )
-        return [_page(entries, broadcasts, log_after, complete) for entries, log_after, complete in chosen]
+        return [
+            Page(_pushes(entries, broadcasts), log_after, complete, _pushes(urgent, broadcasts))
+            for entries, log_after, complete, urgent in chosen
+        ]
 
     def _ask_pages(self, partition: int, part: Sequence[Fetch]) -> Awaitable[Reply]:
         words = [word for fetch in part for word in _words(fetch, self._partitions.count)]
@@ -151,9 +205,18 @@ class KvInboxes:
         words: dict[int, list[Word]] = {}
         for cursor in batch:
             words.setdefault(cursor.ordinal % partitions, []).extend(
-                (cursor.app, cursor.ordinal // partitions, cursor.log_after, cursor.epoch)
+                (cursor.app, cursor.ordinal // partitions, cursor.log_after, cursor.epoch, cursor.told)
             )
-        await self._run(ADVANCE, words, 4, durable=False)
+        await self._run(ADVANCE, words, 5, durable=False)
+
+    async def close_gaps(self, batch: Sequence[Told]) -> None:
+        """One that is lost has a device told again."""
+        partitions = self._partitions.count
+        words: dict[int, list[Word]] = {}
+        for item in batch:
+            told = (item.app, item.ordinal // partitions, item.gap.told, *(item.gap.noted or (0, 0, 0, 0)))
+            words.setdefault(item.ordinal % partitions, []).extend(told)
+        await self._run(CLOSE_GAPS, words, 7, durable=False)
 
     async def _run(
         self, script: Script, words: dict[int, list[Word]], width: int, *, durable: bool
@@ -193,7 +256,7 @@ class KvInboxes:
         return set(words)
 
 
-_Chosen = tuple[list[_Found], int, bool]
+_Chosen = tuple[list[_Found], int, bool, list[_Found]]
 
 
 def _words(fetch: Fetch, partitions: int) -> tuple[Word, ...]:
@@ -205,12 +268,28 @@ def _words(fetch: Fetch, partitions: int) -> tuple[Word, ...]:
         fetch.limit,
         fetch.now,
         fetch.limit_bytes,
+        fetch.urgent,
     )
 
 
 def _choose(fetch: Fetch, reply: Reply) -> _Chosen:
     """The oldest of what waits, how far the log was read with it, and whether that is all."""
-    packed, left_out, apart, read, at_end, log = msgspec.convert(reply, _Waiting)
+    packed, left_out, apart, read, at_end, log, *rest = msgspec.convert(reply, _Waiting)
+    found = _found(packed, apart, log)
+    urgent = _found(*rest)[: fetch.urgent]
+    fitting = [
+        entry
+        for entry in found
+        if (not left_out or entry.position < left_out) and (at_end or entry.position <= read)
+    ][: fetch.limit]
+    if len(fitting) == len(found) and not left_out and at_end:
+        return fitting, read, True, urgent
+    last = max((entry.position for entry in fitting if entry.message is None), default=fetch.log_after)
+    return fitting, last, False, urgent
+
+
+def _found(packed: bytes, apart: Sequence[bytes | None], log: Sequence[int | bytes]) -> list[_Found]:
+    """Entries of an inbox and of the log, by their positions."""
     found: list[_Found] = []
     bodies = iter(apart)
     at = 0
@@ -231,26 +310,16 @@ def _choose(fetch: Fetch, reply: Reply) -> _Chosen:
         assert isinstance(message_id, bytes)
         found.append(_Found(position, message_id, None, bool(written)))
     found.sort()
-    fitting = [
-        entry
-        for entry in found
-        if (not left_out or entry.position < left_out) and (at_end or entry.position <= read)
-    ][: fetch.limit]
-    if len(fitting) == len(found) and not left_out and at_end:
-        return fitting, read, True
-    last = max((entry.position for entry in fitting if entry.message is None), default=fetch.log_after)
-    return fitting, last, False
+    return found
 
 
-def _page(
-    entries: Sequence[_Found], broadcasts: dict[bytes, Message], log_after: int, complete: bool
-) -> Page:
+def _pushes(entries: Sequence[_Found], broadcasts: dict[bytes, Message]) -> tuple[PendingPush, ...]:
     pushes: list[PendingPush] = []
     for entry in entries:
         message = entry.message or broadcasts.get(entry.message_id)
         if message is not None:  # else it came to its end a moment ago
             pushes.append(PendingPush(message, entry.position, entry.message is None, entry.written))
-    return Page(tuple(pushes), log_after, complete)
+    return tuple(pushes)
 
 
 def _receipt_words(receipts: Sequence[Receipt], partitions: int) -> list[Word]:
@@ -268,7 +337,7 @@ def _receipt_words(receipts: Sequence[Receipt], partitions: int) -> list[Word]:
                 taken.setdefault((receipt.app, receipt.position, receipt.sent_at > 0), []).append(place)
                 continue
             if receipt.state != State.PENDING and taken:
-                words.extend(_together(taken))
+                words.extend(_together(taken, receipt.at))
                 taken = {}
         words.extend(
             (
@@ -284,7 +353,7 @@ def _receipt_words(receipts: Sequence[Receipt], partitions: int) -> list[Word]:
                 0 if receipt.state == State.ACKED else receipt.epoch,
             )
         )
-    words.extend(_together(taken))
+    words.extend(_together(taken, receipts[-1].at))
     return words
 
 
@@ -305,11 +374,11 @@ def _late_words(receipt: Receipt, partitions: int) -> tuple[Word, ...]:
 _Taken = dict[tuple[int, int, bool], list[int]]  # app, position, whether it was written to: places
 
 
-def _together(taken: _Taken) -> Iterator[Word]:
+def _together(taken: _Taken, at: int) -> Iterator[Word]:
     """The receipts of devices that took broadcasts, as the script wants them."""
     for (app, position, written), places in taken.items():
         places.sort()
         for start in range(0, len(places), PLACES):
             some = places[start : start + PLACES]
             packed: Word = some[0] if len(some) == 1 else struct.pack(f">{len(some)}I", *some)
-            yield from (len(some), app, packed, position, int(State.ACKED), 0, int(written), b"", 0)
+            yield from (len(some), app, packed, position, int(State.ACKED), at, int(written), b"", 0)

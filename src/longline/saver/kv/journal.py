@@ -17,6 +17,7 @@ import msgspec
 from longline.saver.kv import layout
 from longline.saver.kv.partitions import Partitions, script
 from longline.saver.port.messages import Accepted, IdempotencyConflict, Refused, Submission
+from longline.store.redis import Word
 from longline.telemetry.faults import Faults
 
 BEGIN = script("begin.lua")
@@ -86,8 +87,10 @@ class Journal:
         It is forgotten where there is no key, and where nothing was stored after all.
         """
         name = _name(plan.submission)
-        stored = any(isinstance(result, Accepted) for result in results)
-        await self._partitions.run(self._home(name), FINISH, [name, _pack(results) if stored else b""])
+        submission = plan.submission
+        stored = sum(isinstance(result, Accepted) for result in results)
+        args: list[Word] = [name, _pack(results) if stored else b"", submission.app, stored, submission.now]
+        await self._partitions.run(self._home(name), FINISH, args)
 
     async def interrupted(self, before: int, limit: int) -> list[Plan]:
         """Plans that were begun before `before` (ms) and not finished, but for those that nobody can read."""

@@ -9,11 +9,17 @@ them. Scripts get that beginning as KEYS[1]. *place*: a device's local ordinal, 
 - `o:<app>:<place>` STRING: the same for `online_only` messages, which nobody fetches.
 - `m:<id>` STRING: a message whose body is not in the inbox, being large or for several devices.
 - `l:<app>:<bucket>` HASH id → row: the ledger, where each message stands for the devices of this partition.
+- `lx:<app>` ZSET of buckets, all with score 0: which there are, by their names and thus by time.
+- `lw:<app>:<bucket>` HASH id → its sender's word for it, of messages that have one.
 - `L:<id>` HASH place → delivery: of a message to several devices of this partition.
 - `due` ZSET app → when (ms) something is to be done for its messages; 0 for all of an app that is deleted.
 - `due:<app>` ZSET bucket → when something is to be done for its messages: end them, or forget them.
 - `b:<app>` ZSET id → position: the log of open broadcasts.
 - `bo:<app>` ZSET id → position: open broadcasts for who is online only, which nobody fetches.
+- `be:<app>` ZSET id → position: broadcasts that have ended with devices that may have missed them.
+- `bh:<app>` ZSET id → position: those of `b:<app>` with high priority.
+- `ih:<app>:<place>` ZSET position → position: entries of the inbox with high priority.
+- `il:<app>` HASH place → how much a long inbox holds, see `lua/inbox.lua`.
 - `bk:<app>:<key>` SET of ids: broadcasts in the log that have this collapse key and are pending for somebody.
 - `s:<id>:<label>` STRING: a set of places of a broadcast as a bitmap. `o` over or never targeted, `w`
   written, `a` acked, `e` expired, `c` collapsed, `d<reason>` dropped.
@@ -23,10 +29,25 @@ them. Scripts get that beginning as KEYS[1]. *place*: a device's local ordinal, 
   came.
 - `j:<app>:<key or id>` HASH: a submission's journal entry, see `journal.py`. `jd`, `je` ZSETs of them, by
   when they were begun, while unfinished, and by when they are forgotten.
+- `q:…` what an expression is worked out with, gone with the script (`lua/audiences.lua`).
 - `ok`: nothing; written to see whether the store takes it.
 - `last` HASH operation → token and answer of its last call, see `once.lua`.
+- `ms:…` and others of two letters that begin with `m`: sessions that are kept and their queues, see
+  `sessions.py` and `queues.py`.
 - `rt:…`, `rb:…`, `re:…`, `rd`, `rn`, `rm`, `ra`: retained messages, in the partitions of their topics, see
   `retained.py`.
+- `qt:…`: what apps have of a rate, see `rates.py`.
+- `cl:…`: calls that somebody waits for, see `calls.py`.
+- `gp:…`, `gn:…`, `gh:…`, `gi:…`, `gq:…`, `gl:…`: groups, and what is said in them, see `sayings.py`.
+- `sd:…`, `sp:…`: what devices should be like, see `shadows.py`.
+- `wh:…`, `whs`, `whe:…`, `whd:…`, `whr:…`, `whn:…`: webhooks and what their targets never took, see
+  `webhooks.py`.
+- `sch:…`, `schl:…`, `schd:…`, `schn:…`, `schk:…`, `schs`, `schw`: what is to be sent later, see
+  `schedules.py`.
+
+Not in partitions: the directory of apps and their named keys, `{apps}…`, see `apps.py` and `keys.py`; the
+audit log, `{trail}…`, see `lua/trail.lua`; and how the store was laid out when it was first used, `{meta}…`:
+the numbers of partitions and lanes, and that of this layout, `store.redis.LAYOUT`.
 
 In a broadcast's home partition (`home_of`) there are also its message, `m:<id>`, and
 
@@ -68,7 +89,7 @@ import msgspec
 
 from longline.model.devices import Binding
 from longline.model.ledger import State
-from longline.model.messages import Message
+from longline.model.messages import Message, Said
 
 INLINE = 512  # bytes: a larger body does not lie in the inbox itself, which is read and written as a whole
 
@@ -79,12 +100,14 @@ COLLAPSES = 4  # there is a collapse key
 ROUTED = 8  # there is an entry in `unr`
 HIDDEN = 16  # the message is for who is online only
 DEAD = 32  # the entry is over, see `inbox.lua`
+URGENT = 64  # the message has high priority
 
 # Flags of a ledger row.
 ONLINE_ONLY = 1
 CANCELLED = 2
 ENDED = 4
 HOME = 8  # the broadcast's home partition, which keeps its body
+HIGH = 32  # priority
 KEPT_APART = 16  # the body is in `m:<id>` of this partition while something is pending
 
 CONNECTED = 16  # in the state of a delivery
@@ -98,6 +121,8 @@ _MESSAGE = struct.Struct(">BHIH")
 
 _PRIORITIES = ("normal", "high")
 _TYPES = ("application/json", "text/plain;charset=utf-8", "application/octet-stream")
+_SAID = 5  # to a group: type, group, sender and sequence follow
+_ANSWER = 6  # to a device, where it has asked for it: type, topic and correlation data follow
 _OTHER = 7
 _PACED = 8
 
@@ -145,6 +170,11 @@ def body_key(partition: int, message_id: bytes) -> bytes:
 def pack_body(message: Message) -> bytes:
     """What an inbox entry or a ledger row does not say of a message."""
     kind = _TYPES.index(message.content_type) if message.content_type in _TYPES else _OTHER
+    said = message.said
+    if said is not None:
+        kind = _SAID
+    elif message.topic is not None:
+        kind = _ANSWER
     rank = _PRIORITIES.index(message.priority) if message.priority in _PRIORITIES else 3
     app = message.app.encode()
     paced = _PACED if message.spread_over else 0
@@ -157,16 +187,24 @@ def pack_body(message: Message) -> bytes:
     texts = b""
     if rank == 3:
         texts += _text(message.priority)
-    if kind == _OTHER:
+    if kind in (_OTHER, _ANSWER, _SAID):
         texts += _text(message.content_type)
+    if message.topic is not None:
+        has = message.correlation is not None
+        texts += _text(message.topic) + _bytes(b"\1" + (message.correlation or b"") if has else b"")
+    if said is not None:
+        texts += _text(said.group) + _text(said.sender or "") + said.sequence.to_bytes(8)
     if paced:
         texts += message.spread_over.to_bytes(4)
     return b"".join((head, app, texts, message.payload))
 
 
 def _text(text: str) -> bytes:
-    encoded = text.encode()
-    return len(encoded).to_bytes(2) + encoded
+    return _bytes(text.encode())
+
+
+def _bytes(data: bytes) -> bytes:
+    return len(data).to_bytes(2) + data
 
 
 def unpack_body(
@@ -182,10 +220,22 @@ def unpack_body(
         priority, at = _read_text(packed, at)
     else:
         priority = _PRIORITIES[rank]
-    if kind == _OTHER:
+    topic: str | None = None
+    correlation: bytes | None = None
+    said: Said | None = None
+    if kind in (_OTHER, _ANSWER, _SAID):
         content_type, at = _read_text(packed, at)
     else:
         content_type = _TYPES[kind]
+    if kind == _ANSWER:
+        topic, at = _read_text(packed, at)
+        told, at = _read_bytes(packed, at)
+        correlation = told[1:] if told else None
+    elif kind == _SAID:
+        group, at = _read_text(packed, at)
+        sender, at = _read_text(packed, at)
+        said = Said(group, int.from_bytes(packed[at : at + 8]), sender or None)
+        at += 8
     spread_over = 0
     if paced:
         spread_over, at = int.from_bytes(packed[at : at + 4]), at + 4
@@ -201,12 +251,20 @@ def unpack_body(
         collapse_key=collapse_key,
         online_only=online_only,
         spread_over=spread_over,
+        topic=topic,
+        correlation=correlation,
+        said=said,
     )
 
 
 def _read_text(packed: bytes, at: int) -> tuple[str, int]:
+    data, end = _read_bytes(packed, at)
+    return data.decode(), end
+
+
+def _read_bytes(packed: bytes, at: int) -> tuple[bytes, int]:
     end = at + 2 + int.from_bytes(packed[at : at + 2])
-    return packed[at + 2 : end].decode(), end
+    return packed[at + 2 : end], end
 
 
 def pack_message(message: Message) -> bytes:

@@ -5,6 +5,7 @@ have one for the rest.
 """
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -12,14 +13,17 @@ from longline.model.ledger import DeliveryRecord, Ledger, State
 from longline.model.messages import Message
 from longline.saver.kv import layout
 from longline.saver.kv.apps import KvApps
+from longline.saver.kv.device_messages import read_device_messages
 from longline.saver.kv.layout import DeliveryRow, Row
 from longline.saver.kv.partitions import Partitions, script
-from longline.saver.port.ledgers import Status
-from longline.store.redis import Reply, Script
+from longline.saver.port.ledgers import DevicePage, Listed, MessagePage, MessagesAsked, Status
+from longline.store.redis import Reply, Script, Word
 from longline.store.scatter import ask_all, gathered
 
 STATUS = script("status.lua")
 DELIVERIES = script("deliveries.lua")
+LIST = script("list_messages.lua")
+SHOW = script("show_messages.lua")
 
 NOT_FOUND = "device_not_found"
 UNKNOWN = "unknown"
@@ -38,9 +42,11 @@ class KvLedgers:
         count = _Count()
         message: Message | None = None
         row: Row | None = None
+        label: str | None = None
         for _, reply in await self._ask(STATUS, app, packed):
-            first, body, whole, *rest = reply
+            first, word, body, whole, *rest = reply
             assert isinstance(first, bytes)
+            label = word.decode() if isinstance(word, bytes) else label
             row = layout.unpack_row(first)
             count.add(row, rest)
             if isinstance(whole, bytes):
@@ -61,7 +67,54 @@ class KvLedgers:
                 expires_at=row.expires_at,
                 online_only=bool(row.flags & layout.ONLINE_ONLY),
             )
-        return Status(message, count.ledger(), count.open)
+        return Status(message, count.ledger(), count.open, label)
+
+    async def latest(self, app: int, asked: MessagesAsked) -> MessagePage:
+        """Each partition tells its latest ids and how far back it has looked; then where each stands.
+
+        What is further back than one of them has looked is left to the next page.
+        """
+        args: list[Word] = [
+            app,
+            *map(_bound, (asked.before, asked.least)),
+            asked.label or "",
+            asked.limit + 1,
+        ]
+        replies = await self._partitions.run_all(LIST, args)
+        told = msgspec.convert(replies, list[tuple[bytes, list[bytes]]])
+        reached = max(down_to for down_to, _ in told)
+        holders: dict[bytes, list[int]] = {}  # the partitions that have something of each
+        for partition, (_, ids) in enumerate(told):
+            for packed in ids:
+                if packed >= reached:
+                    holders.setdefault(packed, []).append(partition)
+        ordered = sorted(holders, reverse=True)
+        page = ordered[: asked.limit]
+        rest = page[-1] if len(ordered) > len(page) else reached
+        listed = await self._show(app, page, holders)
+        return MessagePage(tuple(listed), layout.id_text(rest) if rest else None)
+
+    async def _show(
+        self, app: int, page: Sequence[bytes], holders: Mapping[bytes, Sequence[int]]
+    ) -> list[Listed]:
+        shares: dict[int, list[bytes]] = {}
+        for packed in page:
+            for partition in holders[packed]:
+                shares.setdefault(partition, []).append(packed)
+        calls = [self._partitions.run(partition, SHOW, [app, *share]) for partition, share in shares.items()]
+        found: dict[bytes, _Shown] = {}
+        for share, reply in zip(shares.values(), await gathered(calls), strict=True):
+            assert isinstance(reply, list)
+            for packed, one in zip(share, reply, strict=True):
+                if isinstance(one, list):  # else it is over since
+                    found.setdefault(packed, _Shown()).add(one)
+        return [found[packed].listed(packed) for packed in page if packed in found]
+
+    async def of_device(
+        self, app: int, ordinal: int, before: str | None, limit: int, *, waiting: bool
+    ) -> DevicePage:
+        """All of a device is in its partition."""
+        return await read_device_messages(self._partitions, app, ordinal, before, limit, waiting)
 
     async def deliveries(
         self, app: int, message_id: str, after: int, limit: int
@@ -116,6 +169,31 @@ def _record(name: bytes, accepted_at: int, delivery: DeliveryRow) -> DeliveryRec
         sent_at=delivery.sent_at,
         settled_at=delivery.settled_at,
     )
+
+
+def _bound(message_id: str | None) -> bytes:
+    return b"" if message_id is None else layout.id_bytes(message_id)
+
+
+class _Shown:
+    """A message of a list, as the partitions' answers add up to it."""
+
+    def __init__(self) -> None:
+        self._count = _Count()
+        self._created_at = 0
+        self._label: str | None = None
+
+    def add(self, reply: list[Reply]) -> None:
+        first, word, *rest = reply
+        assert isinstance(first, bytes)
+        row = layout.unpack_row(first)
+        self._created_at = row.created_at
+        if isinstance(word, bytes):
+            self._label = word.decode()
+        self._count.add(row, rest)
+
+    def listed(self, packed: bytes) -> Listed:
+        return Listed(layout.id_text(packed), self._created_at, self._label, self._count.ledger())
 
 
 class _Count:

@@ -13,27 +13,31 @@ import msgspec
 from longline.errors import NoTarget, StoreError
 from longline.model.audience import way_of
 from longline.model.commands import Unicast
+from longline.model.messages import Said
 from longline.saver.kv import layout
-from longline.saver.kv.audiences import pack_expression
+from longline.saver.kv.audiences import FIND_TARGETS, pack_expression
 from longline.saver.kv.carrying import (
     APP_NOT_FOUND,
     DELETED,
     ENQUEUE,
+    NO_GROUP,
     Carrying,
     Route,
     replies,
+    sender_words,
     targets_of,
     unicast_words,
 )
 from longline.saver.kv.journal import Journal, Plan, Results
 from longline.saver.kv.partitions import Partitions, script
+from longline.saver.kv.sayings import Sayings
 from longline.saver.port.messages import Accepted, IdempotencyConflict, Outcome, Refused, Submission
 from longline.store.redis import Reply, Word
 from longline.store.scatter import Spare, gathered, is_of_an_item, scatter
 from longline.telemetry.faults import Faults
 
-FIND_TARGETS = script("find_targets.lua")
 CANCEL = script("cancel.lua")
+IS_MEMBER = script("is_member.lua")
 
 CANCELLED = "cancelled"
 
@@ -47,8 +51,16 @@ _partition_of: Callable[[_Whole], int] = itemgetter(0)
 class KvMessages:
     """Fulfils `MessageStore`."""
 
-    def __init__(self, partitions: Partitions, journal: Journal, carrying: Carrying, faults: Faults) -> None:
+    def __init__(
+        self,
+        partitions: Partitions,
+        journal: Journal,
+        carrying: Carrying,
+        sayings: Sayings,
+        faults: Faults,
+    ) -> None:
         self._partitions = partitions
+        self._sayings = sayings
         self._journal = journal
         self._carrying = carrying
         self._faults = faults
@@ -95,11 +107,16 @@ class KvMessages:
         return only or 0
 
     def _ask(self, partition: int, part: Sequence[_Whole]) -> Awaitable[Reply]:
-        args: list[Word] = []
+        bounds = self._carrying.bounds
+        args: list[Word] = [*bounds]
         for _, submission in part:
+            if submission.inbox is not None or bounds is not self._carrying.bounds:
+                bounds = self._carrying.bounds_of(submission)
+                args += b"q", *bounds
             for envelope in submission.envelopes:
                 names, _ = way_of(envelope.audience)
                 args += unicast_words(submission, envelope.message, names, False)
+                args += sender_words(submission, envelope)
         return self._partitions.run(partition, ENQUEUE, args, durable=True)
 
     def _read(self, partition: int, part: Sequence[_Whole], reply: Reply) -> list[Outcome]:
@@ -159,7 +176,7 @@ class KvMessages:
         expressions: dict[bytes, int] = {}  # packed, and how many devices each describes
         for envelope in submission.envelopes:
             names, expression = way_of(envelope.audience)
-            if expression is not None:
+            if expression is not None and envelope.message.said is None:
                 expressions[pack_expression(expression)] = 0
             for device in names:
                 asked.setdefault(self._partitions.of(submission.app, device), {})[device] = None
@@ -179,15 +196,54 @@ class KvMessages:
             for packed in expressions:
                 expressions[packed] += next(found)
             known.update(name for name, exists in zip(devices, found, strict=True) if exists)
+        members = await self._members_of(submission)
         results: list[Accepted | Refused] = []
         for envelope in submission.envelopes:
             names, expression = way_of(envelope.audience)
-            if expression is not None:
+            if envelope.message.said is not None:
+                found_members = members[envelope.message.said]
+                if found_members is None:
+                    results.append(NO_GROUP)
+                    continue
+                targeted = found_members
+            elif expression is not None:
                 targeted = expressions[pack_expression(expression)]
             else:
                 targeted = 0 if known.isdisjoint(names) else len(names)
             results.append(Accepted(envelope.message.id, targeted) if targeted else _NO_TARGET)
         return tuple(results)
+
+    async def _members_of(self, submission: Submission) -> dict[Said, int | None]:
+        """How many members the groups have in which something is said, as of their latest change; None where
+        there is no such group, or who says it is not a member."""
+        members: dict[Said, int | None] = {}
+        for envelope in submission.envelopes:
+            if envelope.message.said is not None:
+                members[envelope.message.said] = None
+        if not members:
+            return members
+        groups = list(dict.fromkeys(said.group for said in members))
+        found = await gathered([self._sayings.find(submission.app, group) for group in groups])
+        records = {group: record for group, record in zip(groups, found, strict=True) if record is not None}
+        by_members = [said for said in members if said.sender is not None and said.group in records]
+
+        def ask(partition: int, part: Sequence[Said]) -> Awaitable[Reply]:
+            args: list[Word] = []
+            for said in part:
+                args += submission.app, said.sender or "", records[said.group].number
+            return self._partitions.run(partition, IS_MEMBER, args)
+
+        allowed = await scatter(
+            by_members,
+            lambda said: self._partitions.of(submission.app, said.sender or ""),
+            ask,
+            lambda partition, part, reply: msgspec.convert(reply, list[int]),
+        )
+        strangers = {said for said, code in zip(by_members, allowed, strict=True) if not code}
+        for said in members:
+            if said.group in records and said not in strangers:
+                members[said] = records[said.group].members
+        return members
 
     # --- taking back ---
 

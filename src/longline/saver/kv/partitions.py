@@ -1,12 +1,23 @@
 """The partitions of the store, as this engine's scripts are run in them."""
 
-from collections.abc import Awaitable, Sequence
+import os
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final, TypeVar
+
+import msgspec
 
 from longline.saver.kv import layout
 from longline.store.redis import Reply, Script, Store, Word
-from longline.store.scatter import ask_all
+from longline.store.scatter import Spare, ask_all, gathered, scatter
 
 LUA = "longline.saver.kv.lua"
+TOKEN: Final = 8  # bytes that tell a call that is carried out again from another call
+SPARE: Final = 1_000  # ms for which an answer is kept beyond that
+SLICE: Final = 256  # items that one call of a script gets, so that it holds up nobody for long
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Partitions:
@@ -17,6 +28,7 @@ class Partitions:
         self.count = store.partitions
         self._tags = [layout.tag(partition) for partition in range(store.partitions)]
         self._keys = [[layout.prefix(partition)] for partition in range(store.partitions)]
+        self._remembered = int(store.longest_call * 1000) + SPARE
 
     def of(self, app: int, device: str) -> int:
         """The partition of a device, by its name."""
@@ -31,6 +43,80 @@ class Partitions:
     async def run_all(self, script: Script, args: Sequence[Word], *, durable: bool = False) -> list[Reply]:
         """Carries a script out in every partition, each one step; to be repeated when it is interrupted."""
         return await ask_all(self.count, lambda partition: self.run(partition, script, args, durable=durable))
+
+    def repeatable(self) -> list[Word]:
+        """What `repeated.lua` wants of a call: a token, and for how long (ms) it may be carried out again."""
+        return [os.urandom(TOKEN), self._remembered]
+
+    async def each(
+        self,
+        script: Script,
+        items: Sequence[T],
+        partition_of: Callable[[T], int],
+        words: Callable[[T], Iterable[Word]],
+        read: Callable[[T, Reply], R],
+        *,
+        head: Callable[[], Sequence[Word]] = tuple,
+        size: int = SLICE,
+        spare: Spare[T, R] | None = None,
+        durable: bool = False,
+    ) -> list[R]:
+        """Gives a script its items, at most `size` of a partition in one call; what it says of each.
+
+        Its reply is a list, of which `read` takes one. `head`: words that come before those of the items.
+        """
+        if not items:
+            return []
+        count = self.count
+        asked: dict[int, int] = {}  # items of each partition
+        slots: list[tuple[int, T]] = []
+        for item in items:
+            partition = partition_of(item)
+            before = asked.get(partition, 0)
+            asked[partition] = before + 1
+            slots.append((before // size * count + partition, item))
+
+        def ask(slot: int, part: Sequence[tuple[int, T]]) -> Awaitable[Reply]:
+            args = [*head(), *(word for _, item in part for word in words(item))]
+            return self.run(slot % count, script, args, durable=durable)
+
+        def take(slot: int, part: Sequence[tuple[int, T]], reply: Reply) -> list[R]:
+            assert isinstance(reply, list)
+            return [read(item, one) for (_, item), one in zip(part, reply, strict=True)]
+
+        of_slot: Spare[tuple[int, T], R] | None = None
+        if spare is not None:
+            instead = spare.instead
+            of_slot = Spare(spare.faults, spare.place, lambda slot: instead(slot[1]))
+        return await scatter(slots, lambda slot: slot[0], ask, take, of_slot)
+
+    async def share(
+        self,
+        limit: int,
+        waiting: Callable[[int], Awaitable[Reply]],
+        work: Callable[[int, int], Awaitable[int]],
+        size: int = SLICE,
+    ) -> int:
+        """Has partitions do at most `limit` of what waits in them, as much as others or all of it; how much
+        was done. `waiting` asks one how much that is, `work` has it do some of that, at most `size`."""
+        done = 0
+        while done < limit:
+            counts = msgspec.convert(await ask_all(self.count, waiting), list[int])
+            most = limit - done
+            some = [partition for partition, count in enumerate(counts) if count]
+            random.shuffle(some)  # so that none always has to stand back
+            some = sorted(some[:most], key=counts.__getitem__)
+            calls, clipped = [], False
+            for left, partition in zip(range(len(some), 0, -1), some, strict=True):
+                part = min(counts[partition], -(-most // left))
+                most -= part
+                clipped = clipped or part > size
+                calls.append(work(partition, min(part, size)))
+            took = sum(await gathered(calls)) if calls else 0
+            done += took
+            if not took or not clipped:
+                break
+        return done
 
     def call(self, partition: int, *command: Word) -> Awaitable[Reply]:
         """Carries one command out in a partition."""

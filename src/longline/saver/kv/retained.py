@@ -4,6 +4,8 @@
 - `rb:<app>` HASH topic → message, as `saver/publications.py` packs it.
 - `re:<app>` ZSET topic → when it is over (ms), of those that ever are. `rd` ZSET app → the soonest of these.
 - `rn` HASH app → what its messages here count in bytes. `rm` STRING: how many there are here of all apps.
+- `rg:<app>` HASH name of a device that is gone → up to when (ms) what it has published goes; with how far
+  that has come under the empty name. `rq` ZSET of apps that have any such.
 - `ra` SET of apps that may have any; an app is there in the first of its partitions, from before its first
   message on. So an app that uses none of this costs who subscribes one look.
 
@@ -42,6 +44,8 @@ WALK = script("walk_retained.lua")
 READ = script("read_retained.lua")
 COUNT = script("count_retained.lua")
 EXPIRE = script("expire_retained.lua")
+NOTE_GONE = script("note_gone_senders.lua")
+CLEAR_GONE = script("clear_gone_senders.lua")
 
 SPREAD: Final = 8  # partitions of an app
 LOOKS: Final = 2000  # topics that one call looks at, in all partitions, and FEWEST for each walk in any case
@@ -74,6 +78,8 @@ class _Holdings:
 
     parts: dict[int, tuple[int, int]]
     asked_at: float
+    most: int  # that it may have, and what they may add up to
+    most_bytes: int
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # of whoever fills the last of its room
 
     def total(self) -> tuple[int, int]:
@@ -161,6 +167,7 @@ class KvRetained:
         items: dict[int, list[tuple[int, _Item]]] = {}
         for index, retain in enumerate(batch):
             if retain.app in known:
+                self._bound(retain)
                 items.setdefault(retain.app, []).append((index, self._item(retain)))
         at_once: list[tuple[int, _Item]] = []
         in_turn: list[list[tuple[int, _Item]]] = []
@@ -181,6 +188,13 @@ class KvRetained:
             for (index, _), code in zip(some, found, strict=True):
                 codes[index] = code
         return codes
+
+    def _bound(self, retain: Retain) -> None:
+        """Notes what the app may have now."""
+        holdings = self._holdings.get(retain.app)
+        if holdings is not None:
+            holdings.most = retain.most or self._max_messages
+            holdings.most_bytes = retain.most_bytes or self._max_bytes
 
     def _item(self, retain: Retain) -> _Item:
         publication = retain.publication
@@ -206,12 +220,12 @@ class KvRetained:
         now = self._clock()
         if holdings is not None:
             messages, used = holdings.total()
-            scarce = 2 * messages > self._max_messages or 2 * used > self._max_bytes
+            scarce = 2 * messages > holdings.most or 2 * used > holdings.most_bytes
             if now - holdings.asked_at < (DOUBTED if scarce else KNOWN_FOR):
                 return holdings
         parts = await self._held(app)
         if holdings is None:
-            holdings = _Holdings(parts, now)
+            holdings = _Holdings(parts, now, self._max_messages, self._max_bytes)
             self._holdings.put(app, holdings)
         else:
             holdings.parts, holdings.asked_at = parts, now
@@ -225,7 +239,7 @@ class KvRetained:
         messages, used = holdings.total()
         new = sum(item.stored != b"" for item in items)
         size = sum(item.size for item in items)
-        return messages + new <= self._max_messages and used + size <= self._max_bytes
+        return messages + new <= holdings.most and used + size <= holdings.most_bytes
 
     async def _put(self, items: Sequence[_Item]) -> list[str | None]:
         if not items:
@@ -250,7 +264,8 @@ class KvRetained:
             holdings = self._holdings.get(app)
             messages, used = (0, 0) if holdings is None else holdings.total()
             here = (0, 0) if holdings is None else holdings.parts[partition]
-            args += app, len(items), self._max_messages, self._max_bytes
+            last = items[-1].retain
+            args += app, len(items), last.most or self._max_messages, last.most_bytes or self._max_bytes
             args += messages - here[0], used - here[1]
             for item in items:
                 args += item.topic, item.retain.publication.expires_at, item.stored
@@ -376,10 +391,24 @@ class KvRetained:
 
     # --- what is over ---
 
+    async def leave(self, app: int, devices: Sequence[str], now: int) -> None:
+        """These devices are gone, or about to be: what they have published by `now` (ms) goes, in slices."""
+        if devices and app in await self._with_any({app}):
+            await self._partitions.each(
+                NOTE_GONE,
+                [(partition, device) for partition in self._partitions_of(app) for device in devices],
+                lambda place: place[0],
+                lambda place: (app, place[1], now),
+                lambda place, reply: None,
+                durable=True,
+            )
+
     async def sweep(self, partition: int, now: int, limit: int) -> int:
-        """Removes at most `limit` that are over; how many it removed."""
-        removed = await self._partitions.run(partition, EXPIRE, [now, limit, a_token()])
-        assert isinstance(removed, int)
+        """Removes some that are over, or left by devices that are gone; how many it has looked at."""
+        removed = msgspec.convert(await self._partitions.run(partition, EXPIRE, [now, limit, a_token()]), int)
+        if removed < limit:
+            left = await self._partitions.run(partition, CLEAR_GONE, [limit - removed, a_token()])
+            removed += msgspec.convert(left, int)
         if removed:
             self._holdings.clear()
         return removed

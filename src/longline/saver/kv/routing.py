@@ -13,6 +13,7 @@ from longline.saver.kv.bodies import Bodies
 from longline.saver.kv.carrying import Carrying, Route
 from longline.saver.kv.journal import Journal
 from longline.saver.kv.partitions import Partitions, script
+from longline.saver.kv.received import ReceivedMessages
 from longline.store.redis import Word
 from longline.store.scatter import ask_all, is_of_an_item
 from longline.telemetry.faults import Faults
@@ -35,12 +36,19 @@ class KvRouting:
     """Fulfils `RoutingStore`."""
 
     def __init__(
-        self, partitions: Partitions, bodies: Bodies, journal: Journal, carrying: Carrying, faults: Faults
+        self,
+        partitions: Partitions,
+        bodies: Bodies,
+        journal: Journal,
+        carrying: Carrying,
+        received: ReceivedMessages,
+        faults: Faults,
     ) -> None:
         self._partitions = partitions
         self._bodies = bodies
         self._journal = journal
         self._carrying = carrying
+        self._received = received
         self._faults = faults
 
     async def assign(self, app: int, message_id: str, nodes: Sequence[str]) -> None:
@@ -67,7 +75,9 @@ class KvRouting:
         return [(app, layout.id_text(packed)) for app, packed in map(_member, members[:limit])]
 
     async def complete(self, before: int, limit: int) -> list[Route]:
-        """Carries plans of the journal out. One that the store refuses holds up no other."""
+        """Carries out plans of the journal, and those of messages that came from sessions, of which nothing
+        is to be routed. One that the store refuses holds up no other."""
+        await self._received.complete(before, limit)
         routes: list[Route] = []
         for plan in await self._journal.interrupted(before, limit):
             try:

@@ -1,9 +1,10 @@
 """The ports of the store, one file each, and the values that pass through them.
 
-A push to named devices is one *inbox* entry per device. A push to an expression (everyone) is one entry in
-the app's *broadcast log* with the frozen set of ordinals it was for; devices read the log from a cursor of
-their own. Both are read back as `Push`es, oldest first. The ledger is not a set of counters: it is derived
-from which device stands in which state, so it balances by construction and every change is safe to repeat.
+A push to named devices is one *inbox* entry per device. A push to an expression (everyone, a tag) is one
+entry in the app's *broadcast log* with the frozen set of ordinals it was for; devices read the log from a
+cursor of their own. Both are read back as `Push`es, oldest first. The ledger is not a set of counters: it is
+derived from which device stands in which state, so it balances by construction and every change is safe to
+repeat.
 
 Methods take batches because every engine shares its dearest step (an fsync, a round trip) among
 everything that arrives together. A batch is answered in its order. Unless said otherwise a method

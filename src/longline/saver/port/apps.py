@@ -1,5 +1,6 @@
 """The duties of a store of apps."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from longline.model.apps import App
@@ -17,6 +18,10 @@ class AppStore(Protocol):
         ...
 
     async def find(self, name: str) -> App | None: ...
+
+    async def numbered(self, numbers: Sequence[int]) -> Sequence[App | None]:
+        """Apps by their numbers, for who knows no more of them."""
+        ...
 
     async def list(self, after: str, limit: int) -> list[App]:
         """Apps by name, those after `after` ("" for the first)."""

@@ -4,16 +4,73 @@ from typing import Protocol
 
 import msgspec
 
-from longline.model.ledger import DeliveryRecord, Ledger
+from longline.model.ledger import DeliveryRecord, Ledger, State
 from longline.model.messages import Message
 
 
 class Status(msgspec.Struct, frozen=True):
-    """A message and where it stands. `open` is False once its TTL has run out or it was cancelled."""
+    """A message and where it stands. `open` is False once its TTL has run out or it was cancelled.
+
+    `label`: its sender's word for it.
+    """
 
     message: Message
     ledger: Ledger
     open: bool
+    label: str | None = None
+
+
+class MessagesAsked(msgspec.Struct, frozen=True):
+    """Which messages: of ids below `before` and not below `least`, and of this `label` unless it is None.
+
+    Ids are UUIDs as text; None: there is no such bound. At most `limit` messages.
+    """
+
+    before: str | None = None
+    least: str | None = None
+    label: str | None = None
+    limit: int = 100
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """One message of a list, without its content."""
+
+    message_id: str
+    created_at: int
+    label: str | None
+    ledger: Ledger
+
+
+class MessagePage(msgspec.Struct, frozen=True):
+    """Messages, the latest first. `rest`: what is further on is `before` this id; None: nothing is.
+
+    A page may be short, or empty, though there is more.
+    """
+
+    messages: tuple[Listed, ...]
+    rest: str | None
+
+
+class DeviceRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A message and where it stands for one device; times in ms, None for what has not happened.
+
+    Of a message to everyone or to an expression it is not known when it was sent and settled.
+    """
+
+    message_id: str
+    label: str | None
+    state: State
+    reason: str | None
+    accepted_at: int
+    sent_at: int | None
+    settled_at: int | None
+
+
+class DevicePage(msgspec.Struct, frozen=True):
+    """Messages of a device, the latest first; `rest` as in `MessagePage`."""
+
+    messages: tuple[DeviceRecord, ...]
+    rest: str | None
 
 
 class LedgerStore(Protocol):
@@ -23,6 +80,24 @@ class LedgerStore(Protocol):
     """
 
     async def status(self, app: int, message_id: str) -> Status | None: ...
+
+    async def latest(self, app: int, asked: MessagesAsked) -> MessagePage:
+        """Messages in the order of their ids, the latest first, which is that in which they were handed in.
+
+        It looks at a bounded number of messages, whatever is asked for. What is stored while somebody goes
+        from page to page is on none of those that follow, and nothing else is left out or shown twice.
+        """
+        ...
+
+    async def of_device(
+        self, app: int, ordinal: int, before: str | None, limit: int, *, waiting: bool
+    ) -> DevicePage:
+        """Messages for a device in the order of their ids, the latest first: at most `limit`, below `before`.
+
+        `waiting`: those that are kept for it and pending. It looks at a bounded number of messages: as many
+        as wait, or else as the app has, whoever they are for.
+        """
+        ...
 
     async def deliveries(
         self, app: int, message_id: str, after: int, limit: int

@@ -7,6 +7,7 @@ import msgspec
 
 from longline.model.commands import Broadcast, Unicast
 from longline.model.messages import Envelope
+from longline.saver.port.inboxes import InboxBounds
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -16,6 +17,9 @@ class Submission(msgspec.Struct, frozen=True):
     remembered for `idempotency_ttl` ms from its `now`, and a later one with the same `digest` of the request
     stores nothing and repeats the first one's results. One of which nothing was stored leaves the key free:
     its devices may be there when it comes again.
+
+    `inbox`: what may wait for each device of this app; None for what the engine was opened with.
+    `retention`: ms that the messages' ledgers are kept; None likewise.
     """
 
     app: int
@@ -24,6 +28,8 @@ class Submission(msgspec.Struct, frozen=True):
     idempotency_key: str | None = None
     digest: bytes = b""
     idempotency_ttl: int = 86_400_000
+    inbox: InboxBounds | None = None
+    retention: int | None = None
 
 
 class Accepted(msgspec.Struct, frozen=True, tag="accepted"):

@@ -12,6 +12,12 @@ place, and PUBCOMP settles the place. The first is durable before PUBREL is sent
 it will never be sent the message again.
 
 A message that is over is not read any more; `ExpiryStore.end` takes it out of its queues.
+
+Of a *group* (section 4.8.2) one member gets each message. Which members are connected is known to rooms, and
+they choose one of these (`Given`). For the groups of which they have none, the store chooses among the
+sessions that are kept and have its filter (`GroupChoice`): of the first that can take it, the one with
+the fewest messages in its queue. A place knows which group it is for; what a session that is over has left of
+groups goes to others of these (`hand_over`).
 """
 
 from collections.abc import Sequence
@@ -21,6 +27,7 @@ from typing import Protocol
 import msgspec
 
 from longline.model.devices import Binding
+from longline.model.events import Event
 from longline.model.pubsub import Publication
 
 
@@ -33,11 +40,38 @@ class Received(msgspec.Struct, frozen=True, gc=False):
     packet_id: int
 
 
+class Given(msgspec.Struct, frozen=True, gc=False):
+    """The session with this number, which is given a message for its group (section 4.8.2), and what its
+    subscription there asks for."""
+
+    ordinal: int
+    number: int
+    qos: int
+    as_published: bool = False
+    identifier: int = 0
+    share: str = ""  # its filter there, `$share/{name}/{filter}`; empty for what is for no group
+
+
+class GroupChoice(msgspec.Struct, frozen=True):
+    """The groups for which the store is to choose: all whose filters match but the `served`, or `only` these.
+
+    Each by its filter as it is subscribed to, `$share/{name}/{filter}`.
+    """
+
+    served: tuple[str, ...] = ()
+    only: tuple[str, ...] | None = None
+
+
 class QueuePublication(msgspec.Struct, frozen=True):
     """A publication to be queued. `sender`: the device that published it, for subscriptions with no local.
 
+    It is for the sessions in `given`, with `matching` for all whose filters match, and with `shares` for one
+    of each group; one that it is for in several ways has it in its queue for each. Those given go first.
+
     With `received`, the identifier is kept together with the message until `QueueStore.complete`, also where
     nobody wants the message: the same identifier again is the same message, and is queued nowhere twice.
+    `event`: what was published is this, for the app server. It is appended to the app's events, as if by
+    `EventStore.append`, and enters no queue; of the publication only the id counts.
     """
 
     app: int
@@ -45,27 +79,43 @@ class QueuePublication(msgspec.Struct, frozen=True):
     now: int
     sender: str | None = None
     received: Received | None = None
+    given: tuple[Given, ...] = ()
+    matching: bool = True
+    event: Event | None = None
+    shares: GroupChoice | None = None
+
+    @property
+    def matches(self) -> bool:
+        """Whether it is for the sessions whose filters match."""
+        return self.matching and self.event is None
 
 
 class Queued(msgspec.Struct, frozen=True, gc=False):
-    """A session that has a message in its queue, and where its device is bound (read after the commit)."""
+    """A session that has a message in its queue, and where its device is bound (read after the commit).
+
+    `place`: that of the message, where the answer is about one.
+    """
 
     device: str
     ordinal: int
     binding: Binding | None
+    place: int = 0
 
 
 class Published(msgspec.Struct, frozen=True):
     """What became of a publication. `full`: how many sessions did not take it, having as much as they may.
 
     `id`: that of the message, which is an earlier one's where `again` says that its packet identifier was
-    known: then that one was taken, and is queued everywhere.
+    known: then that one was taken, and is queued everywhere. `queued` are then those of its sessions that
+    have it only now, because whoever took it was interrupted. `groups`: those of `GroupChoice` of which a
+    session was chosen; one has it unless its queue was filled in that very moment.
     """
 
     id: str
     queued: tuple[Queued, ...] = ()
     full: int = 0
     again: bool = False
+    groups: tuple[str, ...] = ()
 
 
 class Declined(msgspec.Struct, frozen=True, gc=False):
@@ -138,6 +188,25 @@ class Complete(msgspec.Struct, frozen=True, gc=False):
     packet_id: int
 
 
+class LeftForGroup(msgspec.Struct, frozen=True):
+    """A message for a group, of which no session that is kept can take it; its QoS is what is left of it."""
+
+    app: int
+    group: str
+    publication: Publication
+
+
+class HandedOver(msgspec.Struct, frozen=True):
+    """What sessions that are over have left of groups: who has it now, with its app, and what nobody has.
+
+    `more`: there may be more.
+    """
+
+    queued: tuple[tuple[int, Queued], ...] = ()
+    left: tuple[LeftForGroup, ...] = ()
+    more: bool = False
+
+
 class QueueBounds(msgspec.Struct, frozen=True):
     """What the queue of a session may hold, and how much a topic may cost to match: see `QueueStore`."""
 
@@ -160,10 +229,13 @@ class QueueStore(Protocol):
     async def publish(self, batch: Sequence[QueuePublication]) -> list[Published | Declined]:
         """Queues publications for every session whose filters match, in the order given.
 
-        Each session gets it once, with the highest QoS of the filters that match, at most the publication's
+        Each of these gets it once, with the highest QoS of the filters that match, at most the publication's
         [MQTT-3.3.4-2]; a session whose best is QoS 0 is not given it here. Filters with no local do not count
-        for their own device. A batch that fails may have been done in part: repeating it may queue a message
-        with QoS 1 again, and never one that has `received`.
+        for their own device. Whom a publication was given is in `Published.queued`, unless the queue is full,
+        or the session is over or another.
+
+        A batch that fails may have been done in part: repeating it may queue a message with QoS 1 again, and
+        never one that has `received`.
         """
         ...
 
@@ -174,6 +246,23 @@ class QueueStore(Protocol):
     async def settle(self, batch: Sequence[Settle]) -> None:
         """Takes messages on. A step that was taken before changes nothing, nor does one of a message that is
         not there any more, or of a session that is over."""
+        ...
+
+    async def untold(self, before: int, limit: int) -> list[tuple[int, Queued]]:
+        """Sessions, with their app, that are connected and have had something in their queues since `before`
+        (ms) which nobody said was sent: whoever was to tell their rooms may have died.
+
+        Each is returned once in a while only. An engine whose rooms die together has none.
+        """
+        ...
+
+    async def hand_over(self, now: int, limit: int) -> HandedOver:
+        """Moves at most `limit` messages of groups out of the queues of sessions that are over.
+
+        Each enters the queue of another session of its group, once, before it is out of this one; where none
+        can have it, it is returned, and gone. Dropped is what is over, and with QoS 2 what was sent
+        [MQTT-4.8.2-5]. Safe to be done by several at once.
+        """
         ...
 
     async def complete(self, batch: Sequence[Complete]) -> None:

@@ -13,11 +13,17 @@ from longline.model.pubsub import Publication
 
 
 class Retain(msgspec.Struct, frozen=True):
-    """A message to be kept for its topic, or, with an empty payload, the end of the one that is kept."""
+    """A message to be kept for its topic, or, with an empty payload, the end of the one that is kept.
+
+    `most` and `most_bytes`: how many its app may have, and what they may add up to, where that is another
+    number than the engine was opened with; else 0.
+    """
 
     app: int
     publication: Publication
     now: int
+    most: int = 0
+    most_bytes: int = 0
 
 
 class FindRetained(msgspec.Struct, frozen=True, gc=False):

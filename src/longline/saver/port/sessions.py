@@ -21,6 +21,7 @@ from typing import Final, Protocol
 import msgspec
 
 from longline.model.pubsub import Filter, StoredWill
+from longline.saver.port.flights import Flight
 
 FOREVER: Final = 0xFFFF_FFFF  # s: the session does not expire (MQTT 5.0, section 3.1.2.11.2)
 WILLS: Final = 16  # of one device that are due and not published; of more, the oldest are forgotten
@@ -49,9 +50,10 @@ class KeptSession(msgspec.Struct, frozen=True):
 
     `filters` and the lists below rise. `queued` is the place of the first message that waits in its queue, 0
     when none does; it may be one that is over. `sent`: messages up to this place may have been written to an
-    earlier connection. `latest` is the highest place that the queue has given. `released`: places of QoS 2
-    messages that the client has received (PUBREC) and not completed. `received`: packet identifiers of QoS 2
-    messages that came from the client and were not released by it.
+    earlier connection; all of them, where its node has not told of its end yet. `latest` is the highest place
+    that the queue has given. `released`: places of QoS 2 messages that the client has received (PUBREC) and
+    not completed. `received`: packet identifiers of QoS 2 messages that came from the client and were not
+    released by it. `flights`: pushes with QoS 2 that it was sent, or may have been, by rising position.
     """
 
     number: int
@@ -62,6 +64,7 @@ class KeptSession(msgspec.Struct, frozen=True):
     latest: int = 0
     released: tuple[int, ...] = ()
     received: tuple[int, ...] = ()
+    flights: tuple[Flight, ...] = ()
 
 
 class KeepSession(msgspec.Struct, frozen=True, gc=False):
@@ -132,7 +135,10 @@ class SessionStore(Protocol):
 
         The will of the connection before, unless its time has come already: where the session ends by this,
         or the will has no delay, it is due at once; else it is dropped, since the session goes on
-        [MQTT-3.1.3-9]. What the same epoch asks once more is answered as before, and changes nothing.
+        [MQTT-3.1.3-9]. Where nobody has told of that connection's end, it is due when its node has (`close`),
+        which drops it if the client said that it goes; or when the node is given up (`abandon`).
+
+        What the same epoch asks once more is answered as before, and changes nothing.
         """
         ...
 
@@ -146,8 +152,8 @@ class SessionStore(Protocol):
 
         A will that is to be published is due when its delay is over or the session is, whichever comes first
         (section 3.1.3.2.2); else it is dropped. Of a session that was given up meanwhile this is the better
-        word. False where another epoch has the session, and nothing is changed; True also where there is
-        none any more.
+        word. False where another epoch has the session, and nothing is changed but for a will that waits for
+        this (`open`); True also where there is none any more.
         """
         ...
 
@@ -155,7 +161,7 @@ class SessionStore(Protocol):
         """Closes at most `limit` sessions that a dead node had, as if they had broken off at `now` (ms).
 
         `grace` in ms: none of them is over, and no will of them is due before; the client, or the node, may
-        be back. How many it found.
+        be back. Wills that wait for the node's word are due at once. How many it found of both.
         """
         ...
 
@@ -172,6 +178,10 @@ class SessionStore(Protocol):
 
         True from before the first `subscribe` of one returns. It may stay True when the last is gone.
         """
+        ...
+
+    async def count(self, app: int) -> int:
+        """How many sessions an app has, about: those that are over may count until they are swept."""
         ...
 
     async def sweep(self, now: int, limit: int) -> int:

@@ -1,18 +1,25 @@
 """Apps: rows that are few, asked for by name and changed by number."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from longline.errors import AppExists, AppNotFound
+from longline.model.access import AppAccess
 from longline.model.apps import App
+from longline.model.limits import AppLimits
 from longline.saver.sql.database import Database
 from longline.saver.sql.members import Members
 from longline.saver.sql.worker import Worker
 
-_apps = msgspec.json.Decoder(list[tuple[int, str, str, str, str, int, int, int, int]])
+_apps = msgspec.json.Decoder(list[tuple[int, str, str, str, str, int, int, int, int, str, str]])
+_access = msgspec.json.Decoder(AppAccess)
+_limits = msgspec.json.Decoder(AppLimits)
+_encode = msgspec.json.Encoder().encode
 
 APP = (
     "json_array(number, app, name, hex(server_key_hash), device_secret, pubsub, created_at, generation,"
-    " client_certificates)"
+    " client_certificates, access, limits)"
 )
 
 
@@ -58,7 +65,7 @@ class SqlApps:
         database.run(
             "INSERT INTO apps"
             " (number, app, name, server_key_hash, device_secret, pubsub, created_at, generation,"
-            " client_certificates) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            " client_certificates, access, limits) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             number,
             app.app,
             app.name,
@@ -68,6 +75,8 @@ class SqlApps:
             app.created_at,
             app.generation,
             app.client_certificates,
+            _encode(app.access).decode(),
+            _encode(app.limits).decode(),
         )
         return msgspec.structs.replace(app, number=number)
 
@@ -84,23 +93,24 @@ class SqlApps:
         by_name = {app.app: app for app in found}
         return [by_name.get(name) for name in calls]
 
-    def _read(self, sql: str, *values: int | str | tuple[bytes, ...]) -> list[App]:
-        return [
-            App(
-                app=app,
-                number=number,
-                name=name,
-                server_key_hash=bytes.fromhex(key_hash),
-                device_secret=secret,
-                pubsub=bool(pubsub),
-                created_at=created_at,
-                generation=generation,
-                client_certificates=bool(certificates),
-            )
-            for number, app, name, key_hash, secret, pubsub, created_at, generation, certificates in (
-                _apps.decode(self._reading.text(sql, *values))
-            )
-        ]
+    async def numbered(self, numbers: Sequence[int]) -> Sequence[App | None]:
+        """By their key."""
+        return await self._reader.call(self._numbered, tuple(numbers))
+
+    def _numbered(self, calls: "list[tuple[int, ...]]") -> "list[list[App | None]]":
+        wanted = tuple({number for call in calls for number in call})
+        if not wanted:
+            return [[] for _ in calls]
+        found = self._read(
+            f"SELECT json_group_array({APP}) FROM carray(?1)"
+            " CROSS JOIN apps ON number = value AND NOT deleted",
+            wanted,
+        )
+        by_number = {app.number: app for app in found}
+        return [[by_number.get(number) for number in call] for call in calls]
+
+    def _read(self, sql: str, *values: int | str | tuple[bytes, ...] | tuple[int, ...]) -> list[App]:
+        return [_app(*row) for row in _apps.decode(self._reading.text(sql, *values))]
 
     async def update(self, app: App, before: App) -> bool:
         """One statement compares and replaces."""
@@ -113,9 +123,10 @@ class SqlApps:
         changed = self._writing.run(
             "UPDATE apps"
             " SET name = ?2, server_key_hash = ?3, device_secret = ?4, pubsub = ?5, generation = ?6,"
-            " client_certificates = ?7"
-            " WHERE number = ?1 AND NOT deleted AND name = ?8 AND server_key_hash = ?9"
-            " AND device_secret = ?10 AND pubsub = ?11 AND generation = ?12 AND client_certificates = ?13",
+            " client_certificates = ?7, access = ?8, limits = ?9"
+            " WHERE number = ?1 AND NOT deleted AND name = ?10 AND server_key_hash = ?11"
+            " AND device_secret = ?12 AND pubsub = ?13 AND generation = ?14 AND client_certificates = ?15"
+            " AND access = ?16 AND limits = ?17",
             app.number,
             *_changeable(app),
             *_changeable(before),
@@ -151,9 +162,39 @@ class SqlApps:
         return await self._reader.call(self._list, (after, limit))
 
 
+def _app(
+    number: int,
+    app: str,
+    name: str,
+    key_hash: str,
+    secret: str,
+    pubsub: int,
+    created_at: int,
+    generation: int,
+    certificates: int,
+    access: str,
+    limits: str,
+) -> App:
+    """An app from its row, as `APP` reads it."""
+    return App(
+        app=app,
+        number=number,
+        name=name,
+        server_key_hash=bytes.fromhex(key_hash),
+        device_secret=secret,
+        pubsub=bool(pubsub),
+        created_at=created_at,
+        generation=generation,
+        client_certificates=bool(certificates),
+        access=_access.decode(access),
+        limits=_limits.decode(limits),
+    )
+
+
 def _changeable(app: App) -> tuple[str | bytes | int, ...]:
     """What an update replaces, and compares, in the order of its statement."""
     return (
         *(app.name, app.server_key_hash, app.device_secret),
         *(app.pubsub, app.generation, app.client_certificates),
+        *(_encode(app.access).decode(), _encode(app.limits).decode()),
     )

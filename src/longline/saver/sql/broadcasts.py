@@ -67,6 +67,22 @@ class BroadcastLedger:
         """Targets to whose connection the message was written, the transaction at work included."""
         return self.sets.get(SENT, BitMap()) | self.fresh.get(SENT, BitMap())
 
+    def missed_by(self, ordinal: int) -> str | None:
+        """`expired` or `collapsed`, where that became of it for a device that had not seen it."""
+        if self.was_sent(ordinal):
+            return None
+        for label in (EXPIRED, COLLAPSED):
+            if ordinal in self.sets.get(label, ()) and ordinal not in self.sets.get(ACKED, ()):
+                return label
+        return None
+
+    def missed_by_any(self) -> bool:
+        """Whether there is such a device, by what the transaction at work knows."""
+        written = self.written()
+        return any(
+            not had.issubset(written) for label in (EXPIRED, COLLAPSED) for had in self.with_label(label)
+        )
+
     def with_label(self, label: str) -> tuple[BitMap, BitMap]:
         """Who is in a set: by a commit, and by the transaction at work."""
         return self.sets.get(label, BitMap()), self.fresh.get(label, BitMap())
@@ -97,6 +113,7 @@ class BroadcastLedgers:
         self._lock = threading.Lock()  # around the cache, which both threads use
         self._cache: LruCache[int, BroadcastLedger] = LruCache(limit, BroadcastLedger.measure)
         self._dirty: dict[int, BroadcastLedger] = {}
+        self._forgotten: set[int] = set()  # by the transaction at work
 
     @property
     def size(self) -> int:
@@ -158,10 +175,16 @@ class BroadcastLedgers:
     def flush(self, database: Database) -> None:
         """Writes what the transaction added."""
         for ledger in self._dirty.values():
+            if ledger.position in self._forgotten:
+                continue
             if ledger.rows + len(ledger.fresh) > MERGE_AT:
                 self._merge(ledger, database)
             else:
                 self._append(ledger, ledger.fresh.items(), database)
+
+    def forget(self, positions: Iterable[int]) -> None:
+        """The rows of these broadcasts are gone: what is said of them from the commit on finds none."""
+        self._forgotten.update(positions)
 
     def committed(self) -> None:
         """The transaction is on disk: its additions become visible to the reader."""
@@ -172,6 +195,10 @@ class BroadcastLedgers:
                 ledger.fresh_settled = BitMap()
                 self._cache.put(ledger.position, ledger)
             self._dirty = {}
+            # A reader that loads one from now on has a snapshot without it: it loads under this lock.
+            for position in self._forgotten:
+                self._cache.forget(position)
+            self._forgotten = set()
 
     def rolled_back(self) -> None:
         """The transaction failed: forgets every ledger that it touched."""
@@ -179,6 +206,7 @@ class BroadcastLedgers:
             for position in self._dirty:
                 self._cache.forget(position)
             self._dirty = {}
+            self._forgotten = set()
 
     def _append(
         self, ledger: BroadcastLedger, sets: Iterable[tuple[str, BitMap]], database: Database

@@ -7,6 +7,7 @@ from pathlib import Path
 import apsw
 
 from longline.errors import Unavailable
+from longline.saver.sql.latest import packed, unpacked
 
 PAGES = 4096  # copied between two looks at how far it is
 PATIENCE = 10_000  # ms for a lock of the one who opens or closes the file just now
@@ -44,14 +45,19 @@ def outdate_cursors(database: Path, now: int) -> None:
     try:
         with closing(apsw.Connection(str(database))) as connection:
             connection.execute(  # also where nothing had happened yet
-                "INSERT OR IGNORE INTO queues (app, last, length, removed)"
-                " SELECT number, number << 32, 0, number << 32 FROM apps"
+                "INSERT OR IGNORE INTO queues (app, last, length, bytes, removed)"
+                " SELECT number, number << 32, 0, 0, number << 32 FROM apps"
             )
             connection.execute(
                 "UPDATE meta SET value = value + (?1 >> 32) + 1 WHERE name = 'last_app'", (now,)
             )
             for table in ("events", "past", "standings"):
                 connection.execute(f"UPDATE {table} SET n = n + ?1", (now,))
+            moved = [
+                (packed([n + now for n in unpacked(numbers)]), app, device)
+                for app, device, numbers in connection.execute("SELECT app, device, numbers FROM latest")
+            ]
+            connection.executemany("UPDATE latest SET numbers = ?1 WHERE app = ?2 AND device = ?3", moved)
             connection.execute("UPDATE queues SET last = last + ?1, removed = removed + ?1", (now,))
     except apsw.Error as error:
         raise Unavailable(f"{database} cannot be written: {error}") from error

@@ -8,30 +8,32 @@ from pyroaring import BitMap
 
 from longline.errors import AppNotFound
 from longline.model.devices import Device, Profile
+from longline.model.events import DELETED
 from longline.model.ledger import State
+from longline.saver.labels import ALIAS, TAG
 from longline.saver.port.devices import Registration
 from longline.saver.sql.broadcasts import DROPPED, BroadcastLedgers
-from longline.saver.sql.database import Database, device_key, device_range, integer
+from longline.saver.sql.changes import SqlChanges
+from longline.saver.sql.database import Database, Value, device_key, device_range, integer
+from longline.saver.sql.groups import forget_member
+from longline.saver.sql.labels import Labels, read_sets
 from longline.saver.sql.members import Members
 from longline.saver.sql.remains import end_sessions
+from longline.saver.sql.retained import LEAVE as LEAVE_RETAINED
+from longline.saver.sql.webhooks import forget_dead
 from longline.saver.sql.worker import Worker
 
-DELETED = "device_deleted"
+DEVICE_DELETED = "device_deleted"
 
 _positions = msgspec.json.Decoder(list[int])
 _profile = msgspec.json.Decoder(Profile | None)
+_replaced = msgspec.json.Decoder(list[tuple[int, Profile]])
 _DeviceRow = tuple[str, int, str, Profile, int]
 _devices = msgspec.json.Decoder(list[_DeviceRow])
 _found = msgspec.json.Decoder(list[_DeviceRow | None])
 
 DEVICE = """json_array((SELECT app FROM apps WHERE number = {0}.device >> 32), {0}.device, {0}.address,
   json({0}.profile), {0}.created_at)"""
-
-LABELS = """
-  FROM carray(?1) AS changed
- CROSS JOIN devices ON devices.device = changed.value
- CROSS JOIN json_each(json_array(json_extract(profile, '$.tags'), json_extract(profile, '$.aliases'))) AS kind
- CROSS JOIN json_each(kind.value) AS label"""
 
 
 class SqlDevices:
@@ -45,7 +47,9 @@ class SqlDevices:
         reading: Database,
         *,
         members: Members,
+        labels: Labels,
         broadcasts: BroadcastLedgers,
+        changes: SqlChanges,
         deleted: AbstractSet[int],
     ) -> None:
         self._writer = writer
@@ -53,7 +57,9 @@ class SqlDevices:
         self._writing = writing
         self._reading = reading
         self._members = members
+        self._labels = labels
         self._broadcasts = broadcasts
+        self._changes = changes
         self._deleted = deleted
 
     # --- changing them ---
@@ -76,12 +82,13 @@ class SqlDevices:
         keys = {name: key for name, key in zip(profiles, found, strict=True) if key is not None}
         created = dict.fromkeys(profiles, now)
         if keys:
-            created.update(self._replace(keys, profiles))
+            created.update(self._replace(app, keys, profiles))
         new = [(name, profile, now) for name, profile in profiles.items() if name not in keys]
         if new:
             added = self._members.add(app, membership, new)
-            keys.update(zip((name for name, _, _ in new), added, strict=True))
-        self._label(list(keys.values()))
+            for (name, profile, _), key in zip(new, added, strict=True):
+                keys[name] = key
+                self._labels.change(app, key & 0xFFFF_FFFF, None, profile)
         return [
             Device(
                 app=membership.name,
@@ -93,9 +100,17 @@ class SqlDevices:
             for item in batch
         ]
 
-    def _replace(self, keys: dict[str, int], profiles: dict[str, Profile]) -> dict[str, int]:
+    def _replace(self, app: int, keys: dict[str, int], profiles: dict[str, Profile]) -> dict[str, int]:
         """Replaces profiles; returns when each device was created."""
-        self._unlabel(list(keys.values()))
+        found = self._writing.text(
+            "SELECT json_group_array(json_array(created_at, json(profile)))"
+            " FROM carray(?1) CROSS JOIN devices ON device = value",
+            tuple(keys.values()),
+        )
+        created: dict[str, int] = {}
+        for (name, key), (created_at, before) in zip(keys.items(), _replaced.decode(found), strict=True):
+            created[name] = created_at
+            self._labels.change(app, key & 0xFFFF_FFFF, before, profiles[name])
         rows = tuple(b"%019d%b" % (key, msgspec.json.encode(profiles[name])) for name, key in keys.items())
         self._writing.run(
             f"UPDATE devices SET profile = given.profile FROM (SELECT {integer(1, 19)} AS device,"
@@ -103,11 +118,7 @@ class SqlDevices:
             " WHERE devices.device = given.device",
             rows,
         )
-        loaded = self._writing.text(
-            "SELECT json_group_array(created_at) FROM carray(?1) CROSS JOIN devices ON device = value",
-            tuple(keys.values()),
-        )
-        return dict(zip(keys, _positions.decode(loaded), strict=True))
+        return created
 
     async def update(self, app: int, before: Device, profile: Profile) -> bool:
         """Reads and replaces within the writer's transaction."""
@@ -121,23 +132,8 @@ class SqlDevices:
         stored = self._writing.text("SELECT profile FROM devices WHERE device = ?1", key)
         if self._members.of(app) is None or _profile.decode(stored) != before.profile:
             return False
-        self._replace({before.device: key}, {before.device: profile})
-        self._label([key])
+        self._replace(app, {before.device: key}, {before.device: profile})
         return True
-
-    def _label(self, keys: list[int]) -> None:
-        self._writing.run(
-            "INSERT OR IGNORE INTO labels"
-            " SELECT device >> 32, kind.key, label.value, device & 0xFFFFFFFF" + LABELS,
-            tuple(keys),
-        )
-
-    def _unlabel(self, keys: list[int]) -> None:
-        self._writing.run(
-            "DELETE FROM labels WHERE (app, kind, value, ordinal) IN"
-            " (SELECT device >> 32, kind.key, label.value, device & 0xFFFFFFFF" + LABELS + ")",
-            tuple(keys),
-        )
 
     async def ban(self, app: int, device: str, until: int) -> bool:
         """A column of the device's row."""
@@ -157,9 +153,14 @@ class SqlDevices:
         return await self._writer.call(self._delete, (app, device, now))
 
     def _delete(self, calls: list[tuple[int, str, int]]) -> list[bool]:
-        return [self._delete_one(*call) for call in calls]
+        return [self.remove(*call, DELETED, DEVICE_DELETED) for call in calls]
 
-    def _delete_one(self, app: int, name: str, now: int) -> bool:
+    def remove(self, app: int, name: str, now: int, state: str, reason: str) -> bool:
+        """Takes all that there is of a device away, in the transaction of whoever calls; False: there is
+        none.
+
+        `state`: what app servers are told; `reason`: that of the ledgers.
+        """
         membership = self._members.of(app)
         key = self._members.find([f"{app}/{name}"])[0] if membership is not None else None
         if membership is None or key is None:
@@ -171,20 +172,34 @@ class SqlDevices:
             " AND deliveries.device = ?1 AND state = 0",
             key,
             State.DROPPED,
-            DELETED,
+            reason,
             now,
         )
         run("DELETE FROM inbox WHERE device = ?1", key)
         ordinal = key & 0xFFFF_FFFF
-        open_broadcasts = self._writing.text("SELECT json_group_array(position) FROM log WHERE app = ?1", app)
+        open_broadcasts = self._writing.text(
+            "SELECT json_group_array(position) FROM log WHERE app = ?1"
+            " AND (grp = 0 OR grp IN (SELECT grp FROM group_members WHERE device = ?2))",
+            app,
+            key,
+        )
         for position in _positions.decode(open_broadcasts):
-            self._broadcasts.settle(position, DROPPED + DELETED, BitMap([ordinal]), self._writing)
-        self._unlabel([key])
+            self._broadcasts.settle(position, DROPPED + reason, BitMap([ordinal]), self._writing)
+        profile = _profile.decode(self._writing.text("SELECT profile FROM devices WHERE device = ?1", key))
+        self._labels.change(app, ordinal, profile, None)
+        forget_member(self._writing, self._labels, app, ordinal)
         end_sessions(self._writing, (key,))
         run("DELETE FROM wills WHERE device = ?1", key)
+        run("DELETE FROM shadows WHERE device = ?1", key)
+        run(LEAVE_RETAINED, app, name, now.to_bytes(8))
+        run("DELETE FROM visits WHERE device = ?1", key)
+        run("DELETE FROM unanswered WHERE device = ?1", key)
         run("DELETE FROM cursors WHERE device = ?1", key)
+        run("DELETE FROM gaps WHERE device = ?1", key)
+        forget_dead(self._writing, app, name)
         run("DELETE FROM devices WHERE device = ?1", key)
         run("INSERT INTO departed VALUES (?1, ?2)", key, f"{app}/{name}")
+        self._changes.gone(app, name, now, state)
         if membership.departed is not None:
             membership.departed.add(ordinal)
         return True
@@ -229,26 +244,33 @@ class SqlDevices:
 
     def _list_one(self, app: int, tag: str | None, alias: str | None, after: int, limit: int) -> list[Device]:
         first, last = device_range(app)
-        labelled = "SELECT ?6 | ordinal FROM labels WHERE app = ?6 >> 32 AND kind = {} AND value = {}"
-        tagged = f" AND device IN ({labelled.format(0, '?4')})" if tag is not None else ""
-        aliased = f" AND device IN ({labelled.format(1, '?5')})" if alias is not None else ""
+        wanted = [(kind, label) for kind, label in ((TAG, tag), (ALIAS, alias)) if label is not None]
+        if not wanted:
+            page = "SELECT * FROM devices WHERE device > ?1 AND device <= ?2 ORDER BY device LIMIT ?3"
+            begin = first + after if after >= 0 else first - 1
+            return self._page(page, begin, last, limit)
+        sets = read_sets(self._reading, app, wanted, after)
+        found = BitMap.intersection(*sets.values())
+        begin = found.rank(after) if after >= 0 else 0
+        devices: list[Device] = []
+        # In rounds, since some may have been deleted after the sets were read.
+        while keys := tuple([first | ordinal for ordinal in found[begin : begin + limit - len(devices)]]):
+            begin += len(keys)
+            devices += self._page(
+                "SELECT devices.* FROM carray(?1) CROSS JOIN devices ON device = value", keys
+            )
+        return devices
+
+    def _page(self, page: str, *values: Value) -> list[Device]:
         rows = self._reading.text(
-            f"SELECT json_group_array({DEVICE.format('page')}) FROM (SELECT * FROM devices"
-            f" WHERE device > ?1 AND device <= ?2{tagged}{aliased} ORDER BY device LIMIT ?3) AS page"
-            " WHERE ?4 IS ?4 AND ?5 IS ?5 AND ?6 IS ?6",
-            first + after if after >= 0 else first - 1,
-            last,
-            limit,
-            tag,
-            alias,
-            first,
+            f"SELECT json_group_array({DEVICE.format('page')}) FROM ({page}) AS page", *values
         )
         return [_device(row) for row in _devices.decode(rows)]
 
     async def list(
         self, app: int, *, tag: str | None, alias: str | None, after: int, limit: int
     ) -> list[Device]:
-        """A page of the table, or of the rows that the labels name."""
+        """A page of the table, or of the devices that are in the sets of the labels."""
         if app in self._deleted:
             return []
         return await self._reader.call(self._list, (app, tag, alias, after, limit))

@@ -8,38 +8,70 @@ import asyncio
 import fcntl
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
 import structlog
 
-from longline.errors import DataDirInUse, Unavailable
+from longline.errors import DataDirInUse, LayoutRefused, LonglineError, Unavailable
+from longline.model.events import EventBounds
+from longline.model.groups import GroupBounds
+from longline.model.statistics import KeepCounts
+from longline.model.trail import TrailBounds
+from longline.model.webhooks import DeadBounds
 from longline.saver.bundle import Durability
+from longline.saver.port.inboxes import InboxBounds
 from longline.saver.port.queues import QueueBounds
+from longline.saver.port.schedules import TimerBounds
 from longline.saver.sql.apps import SqlApps, deleted_apps
+from longline.saver.sql.audiences import SqlAudiences
 from longline.saver.sql.bodies import Bodies
 from longline.saver.sql.broadcasts import BroadcastLedgers
+from longline.saver.sql.calls import LocalCalls
+from longline.saver.sql.changes import SqlChanges
+from longline.saver.sql.counts import SqlCounts
 from longline.saver.sql.database import BROKEN, Database, Error
 from longline.saver.sql.devices import SqlDevices
 from longline.saver.sql.events import SqlEvents
 from longline.saver.sql.expiry import SqlExpiry
 from longline.saver.sql.fencing import Fence, Locate
+from longline.saver.sql.flights import SqlFlights
+from longline.saver.sql.groups import Sayings, SqlGroups
 from longline.saver.sql.inboxes import SqlInboxes
+from longline.saver.sql.keys import SqlKeys
+from longline.saver.sql.labels import Labels
 from longline.saver.sql.ledgers import SqlLedgers
 from longline.saver.sql.members import Members
 from longline.saver.sql.messages import SqlMessages
+from longline.saver.sql.overflow import Overflow
+from longline.saver.sql.parking import SqlParking
 from longline.saver.sql.positions import Positions
 from longline.saver.sql.queues import SqlQueues
+from longline.saver.sql.rates import LocalRates
 from longline.saver.sql.retained import SqlRetained
+from longline.saver.sql.retirement import SqlRetirement
 from longline.saver.sql.routing import SqlRouting
+from longline.saver.sql.schedules import SqlSchedules
 from longline.saver.sql.sessions import SqlSessions
+from longline.saver.sql.shadows import SqlShadows
+from longline.saver.sql.trail import SqlTrail
+from longline.saver.sql.visits import SqlVisits
+from longline.saver.sql.webhooks import SqlWebhooks
 from longline.saver.sql.worker import Job, Worker, perform
 
 log = structlog.get_logger("longline.saver")
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 7
 GROUP = 8192  # items after which a group is closed, so that the first in it does not wait without end
 QUEUES = QueueBounds()
+TIMERS = TimerBounds()
+EVENTS = EventBounds()
+INBOX = InboxBounds()
+DEAD = DeadBounds()
+TRAIL = TrailBounds()
+COUNTS = KeepCounts()
+GROUPS = GroupBounds()
 CHECKPOINT_PAGES = 4096  # of 4 KiB in the write-ahead log, before they are moved into the database
 
 
@@ -56,17 +88,24 @@ class SqliteSaver:
         queue_bytes: int,
         cache_bytes: int,
         ledger_retention_ms: int,
-        event_limit: int,
+        events: EventBounds,
         queue: QueueBounds,
         retained_messages: int,
         retained_bytes: int,
+        timers: TimerBounds,
+        inbox: InboxBounds,
+        dead: DeadBounds,
+        trail: TrailBounds,
+        counts: KeepCounts,
+        groups: GroupBounds,
     ) -> None:
         self._lock = lock
         self._writing = writing
         self._reading = reading
         self._broadcasts = BroadcastLedgers(cache_bytes // 4)
         self._positions = Positions(writing)
-        self._members = Members(writing, self._positions)
+        self._labels = Labels(writing)
+        self._overflow = Overflow(writing, self._broadcasts, inbox)
         self._failures = 0
         self._refuses = False  # the disk is full, or broken
         self._grows = False  # the write-ahead log, since it cannot be checkpointed
@@ -77,19 +116,61 @@ class SqliteSaver:
         reader = Worker("saver-reader", queue_limit, queue_bytes, GROUP, self._read)
         self._writer = writer
         self._reader = reader
-        members, broadcasts = self._members, self._broadcasts
+        self.counts = SqlCounts(writer, writing, counts)
+        self.events = SqlEvents(
+            writer, reader, writing, reading, bounds=events, counts=self.counts, deleted=deleted
+        )
+        self._changes = SqlChanges(self.events, self.counts)
+        self._members = Members(writing, self._positions, self._changes)
+        members, labels, broadcasts = self._members, self._labels, self._broadcasts
         self.apps = SqlApps(writer, reader, writing, reading, members=members, deleted=deleted)
         self.devices = SqlDevices(
-            writer, reader, writing, reading, members=members, broadcasts=broadcasts, deleted=deleted
+            writer,
+            reader,
+            writing,
+            reading,
+            members=members,
+            labels=labels,
+            broadcasts=broadcasts,
+            changes=self._changes,
+            deleted=deleted,
         )
+        self.visits = SqlVisits(writer, reader, writing, reading, self.counts, deleted)
+        self.retirement = SqlRetirement(
+            writer,
+            reader,
+            writing,
+            reading,
+            devices=self.devices,
+            visits=self.visits,
+            locate=locate,
+            deleted=deleted,
+        )
+        self.audiences = SqlAudiences(reader, reading, deleted)
         self.messages = SqlMessages(
             writer,
             writing,
             members=members,
+            labels=labels,
             positions=self._positions,
             broadcasts=broadcasts,
+            overflow=self._overflow,
             locate=locate,
+            counts=self.counts,
             deleted=deleted,
+            sayings=Sayings(writing, groups),
+        )
+        self.groups = SqlGroups(
+            writer,
+            reader,
+            writing,
+            reading,
+            members=members,
+            labels=labels,
+            positions=self._positions,
+            broadcasts=broadcasts,
+            deleted=deleted,
+            bounds=groups,
         )
         self.inboxes = SqlInboxes(
             writer,
@@ -98,13 +179,15 @@ class SqliteSaver:
             reading,
             members=members,
             broadcasts=broadcasts,
+            overflow=self._overflow,
             bodies=Bodies(reading, cache_bytes // 8),
             fence=Fence(writing, locate),
+            visits=self.visits,
+            counts=self.counts,
             deleted=deleted,
         )
         self.ledgers = SqlLedgers(reader, reading, broadcasts, deleted)
         self.routing = SqlRouting(writer, writing, broadcasts)
-        self.events = SqlEvents(writer, reader, writing, reading, limit=event_limit, deleted=deleted)
         self.sessions = SqlSessions(writer, reader, writing, reading, members=members, deleted=deleted)
         self.queues = SqlQueues(
             writer,
@@ -116,7 +199,9 @@ class SqliteSaver:
             locate=locate,
             deleted=deleted,
             bounds=queue,
+            events=self.events,
         )
+        self.flights = SqlFlights(writer, writing)
         self.retained = SqlRetained(
             writer,
             reader,
@@ -127,13 +212,28 @@ class SqliteSaver:
             max_messages=retained_messages,
             max_bytes=retained_bytes,
         )
+        self.schedules = SqlSchedules(
+            writer, reader, writing, reading, members=members, deleted=deleted, bounds=timers
+        )
+        self.shadows = SqlShadows(writer, reader, writing, reading, members=members, deleted=deleted)
+        self.webhooks = SqlWebhooks(
+            writer, reader, writing, reading, members=members, deleted=deleted, bounds=dead
+        )
+        self.parking = SqlParking(writer, reader, writing, reading, deleted=deleted)
+        self.replies = LocalCalls()
+        self.keys = SqlKeys(writer, reader, writing, reading, members=members)
+        self.trail = SqlTrail(writer, reader, writing, reading, bounds=trail)
+        self.rates = LocalRates()
         self.expiry = SqlExpiry(
             writer,
             reader,
             writing,
             reading,
+            positions=self._positions,
             broadcasts=broadcasts,
             retained=self.retained,
+            schedules=self.schedules,
+            trail=self.trail,
             retention=ledger_retention_ms,
         )
 
@@ -147,31 +247,53 @@ class SqliteSaver:
         queue_bytes: int = 256 * 1024 * 1024,
         cache_bytes: int = 256 * 1024 * 1024,
         ledger_retention_ms: int = 7 * 86_400_000,
-        event_limit: int = 100_000,
+        events: EventBounds = EVENTS,
         queue: QueueBounds = QUEUES,
         retained_messages: int = 1_000_000,
         retained_bytes: int = 256 * 1024 * 1024,
+        timers: TimerBounds = TIMERS,
+        inbox: InboxBounds = INBOX,
+        dead: DeadBounds = DEAD,
+        trail: TrailBounds = TRAIL,
+        counts: KeepCounts = COUNTS,
+        groups: GroupBounds = GROUPS,
     ) -> "SqliteSaver":
         """Opens the database at `path`, or makes it; files are readable by their owner only.
 
-        `locate` says where devices are bound now; it is called by the writer's thread too and must not
-        wait. `queue_limit`: items (messages, receipts, devices) that may wait for each of the two threads;
-        `queue_bytes`: what the payloads among them may add up to. `cache_bytes`: memory for pages and for
-        the sets of open broadcasts. `ledger_retention_ms`: how long a ledger is kept after
-        its message's end. `event_limit`: events kept for each app, `retained_messages` and `retained_bytes`
-        likewise. `queue`: what the queue of a session may hold, and a topic may cost. Raises `DataDirInUse`,
-        and `Unavailable` when the file cannot be used.
+        `locate` says where devices are bound now; it is called by the writer's thread too and must not wait.
+        `queue_limit`: items (messages, receipts, devices) that may wait for each of the two threads;
+        `queue_bytes`: what the payloads among them may add up to. `cache_bytes`: memory for pages and for the
+        sets of open broadcasts. `ledger_retention_ms`: how long a ledger is kept after its message's end.
+        `events`, `retained_messages` and `retained_bytes`: what is kept of each app. `queue`: what the queue
+        of a session may hold, and a topic may cost. `timers`: what an app may have that is to be sent later.
+        `inbox`: what may wait for a device. `dead`: what is kept of events that no webhook's target took.
+        `trail`: what the audit log keeps. `counts`: for how long statistics are kept. `groups`: what there
+        may be of these. Raises `DataDirInUse`, `LayoutRefused` when another version wrote the file, and
+        `Unavailable` when it cannot be used.
         """
         path = Path(path)
         waiting = (queue_limit, queue_bytes)
-        kept = (ledger_retention_ms, event_limit)
+        kept = (ledger_retention_ms, events)
         retained = (retained_messages, retained_bytes)
         try:
             lock = _lock(path)
             connections: tuple[Database, ...] = ()
             try:
                 writing, reading = connections = await asyncio.to_thread(_connect, path, cache_bytes)
-                return cls(lock, writing, reading, locate, *waiting, cache_bytes, *kept, queue, *retained)
+                return cls(
+                    *(lock, writing, reading, locate),
+                    *waiting,
+                    cache_bytes,
+                    *kept,
+                    queue,
+                    *retained,
+                    timers,
+                    inbox,
+                    dead,
+                    trail,
+                    counts,
+                    groups,
+                )
             except BaseException:
                 for connection in connections:
                     connection.close()
@@ -191,10 +313,18 @@ class SqliteSaver:
         self._writing.run(f"PRAGMA user_version={SCHEMA_VERSION}")
         return calls
 
+    def _save(self, calls: list[None]) -> list[None]:
+        """Visits, and who was there, that only this process knows of."""
+        self.visits.flush()
+        self.counts.save()
+        return calls
+
     async def close(self) -> None:
         if self._lock < 0:
             return
         lock, self._lock = self._lock, -1
+        with suppress(LonglineError):  # of a broken disk: they are lost, as they are when it is killed
+            await self._writer.call(self._save, None)
         await self._writer.close()
         await self._reader.close()
         for connection in (self._reading, self._writing):  # the last to close folds the log into the database
@@ -228,17 +358,27 @@ class SqliteSaver:
         try:
             self._writing.run("BEGIN IMMEDIATE")
             perform(jobs)
+            self._labels.flush()
+            self._changes.flush()
             self._broadcasts.flush(self._writing)
+            self.visits.flush()
+            self.counts.flush()
             self._writing.run("COMMIT")
         except BaseException:
             self._failures += 1
             self._broadcasts.rolled_back()
             self._members.rolled_back()
+            self._labels.rolled_back()
+            self._changes.rolled_back()
             self._positions.rolled_back()
+            self._overflow.rolled_back()
             self.retained.rolled_back()
+            self.visits.rolled_back()
+            self.counts.rolled_back()
             self._writing.roll_back()  # last: on a broken disk it may fail too
             raise
         self._broadcasts.committed()
+        self.visits.committed()
 
     def _checkpoint(self) -> None:
         # Between groups, after the last one's futures were resolved: nothing is being written, so one passive
@@ -277,9 +417,12 @@ class SqliteSaver:
             "failed_transactions": self._failures,
             "checkpoints": self._checkpoints,
             "wal_pages": self._writing.wal_pages,
+            "visits_waiting": self.visits.waiting,
+            "inbox_dropped": self._overflow.dropped,
             "broadcast_cache_bytes": self._broadcasts.size,
             "wills_forgotten": self.sessions.wills_forgotten,
             "retained_messages": self.retained.messages,
+            "audit_forgotten": self.trail.forgotten,
         }
 
 
@@ -317,7 +460,7 @@ def _connect(path: Path, cache_bytes: int) -> tuple[Database, Database]:
             schema = files("longline.saver.sql").joinpath("schema.sql").read_text("utf-8")
             writing.run(f"BEGIN IMMEDIATE; {schema} COMMIT")
         elif version != SCHEMA_VERSION:
-            raise Unavailable(f"{path} has schema {version}; this version reads {SCHEMA_VERSION}")
+            raise LayoutRefused(f"{path} has schema {version}; this version reads {SCHEMA_VERSION}")
         return writing, Database(path, cache_bytes // 4)
     except BaseException:
         writing.close()

@@ -5,15 +5,18 @@ from uuid import UUID
 
 import msgspec
 
-from longline.model.pubsub import Publication
 from longline.saver.port.queues import QueueBounds, QueuePublication, Received
+from longline.saver.publications import bytes_of
 from longline.saver.sql.database import Database, device_key, id_bytes, integer
+from longline.saver.sql.group_filters import SharedFilter
 from longline.saver.sql.matching import Found, interest
 from longline.saver.sql.positions import Positions
+from longline.saver.subscriptions import AS_PUBLISHED
 
 RETAIN = 4
 
 _Identifier = tuple[int, int, int]  # device, session, packet identifier
+_Receiver = tuple[int, list[tuple[int, int, int]], bool, str]
 _heads = msgspec.json.Decoder(list[tuple[int, int, int | None, int, int, int, str]])
 _received = msgspec.json.Decoder(list[tuple[bool | int, int | None, str]])
 _pack = msgspec.msgpack.Encoder().encode
@@ -28,13 +31,13 @@ INSERT_PUBLICATIONS = f"""
 INSERT INTO publications (n, expires_at, body)
 SELECT {integer(1, 19)}, {integer(20, 19)}, substr(value, 39) FROM carray(?1)"""
 
-# A place's record: device, session, place, message, bytes, options, identifiers.
-PLACE = b"%019d%019d%019d%019d%010d%d%b"
+# A place's record: device, session, place, message, bytes, options, identifiers, group ("" for none).
+PLACE = b"%019d%019d%019d%019d%010d%d%b|%b"
 INSERT_PLACES = f"""
-INSERT INTO waiting (device, number, place, publication, bytes, options, identifiers)
+INSERT INTO waiting (device, number, place, publication, bytes, options, identifiers, share)
 SELECT {integer(1, 19)}, {integer(20, 19)}, {integer(39, 19)}, {integer(58, 19)}, {integer(77, 10)},
-       {integer(87, 1)}, CAST(substr(value, 88) AS TEXT)
-  FROM carray(?1)"""
+       {integer(87, 1)}, substr(rest, 1, instr(rest, '|') - 1), nullif(substr(rest, instr(rest, '|') + 1), '')
+  FROM (SELECT value, CAST(substr(value, 88) AS TEXT) AS rest FROM carray(?1))"""
 
 # A head's record: device, last place, places, bytes.
 HEAD = b"%019d%019d%010d%019d"
@@ -68,6 +71,10 @@ class Head(msgspec.Struct):
     bytes: int
     device: str
 
+    def over(self, now: int) -> bool:
+        """Whether the session's time is."""
+        return self.ends_at is not None and self.ends_at <= now
+
 
 class Entered(msgspec.Struct):
     """What became of a message, but for where devices are bound."""
@@ -76,8 +83,10 @@ class Entered(msgspec.Struct):
     id: str
     devices: list[str]
     ordinals: list[int]
+    places: list[int]
     full: int = 0
     again: bool = False
+    groups: tuple[str, ...] = ()
 
 
 class Entering:
@@ -131,28 +140,28 @@ class Entering:
                 self._heads[key] = Head(number, ends_at, latest, length, size, device)
 
     def enter(self, item: QueuePublication, found: Found) -> Entered:
-        """Queues a message for the sessions whose filters match."""
+        """Queues a message for the sessions that it is given, and those whose filters match."""
         publication = item.publication
         if item.received is not None:
             identifier = _identifier(item.app, item.received)
             earlier = self._known.get(identifier)
             if earlier is not None:
-                return Entered(item.app, earlier, [], [], again=True)
+                return Entered(item.app, earlier, [], [], [], again=True)
             self._known[identifier] = publication.id
             self._received.append(RECEIVED % (*identifier, item.received.epoch, id_bytes(publication.id)))
-        entered = Entered(item.app, publication.id, [], [])
-        bounds = self._bounds
+        entered = Entered(item.app, publication.id, [], [], [])
         size = bytes_of(publication)
         position = 0
-        for key, filters in found.items():
+        for key, filters, given, share in self._receivers(item, found):
             head = self._heads.get(key)
-            if head is None or (head.ends_at is not None and head.ends_at <= item.now):
+            if head is None or head.over(item.now):
                 continue
-            qos, as_published, identifiers = interest(filters, head.number, head.device == item.sender)
+            own = head.device == item.sender and not given
+            qos, as_published, identifiers = interest(filters, head.number, own)
             qos = min(qos, publication.qos)
             if not qos:
                 continue
-            if head.length >= bounds.messages or (head.bytes and head.bytes + size > bounds.bytes):
+            if not self._has_room(head, size):
                 entered.full += 1
                 continue
             if not position:
@@ -166,10 +175,39 @@ class Entering:
             self._moved.add(key)
             options = qos | (RETAIN if as_published and publication.retain else 0)
             told = ",".join(map(str, identifiers)).encode()
-            self._places.append(PLACE % (key, head.number, head.latest, position, size, options, told))
+            place = (key, head.number, head.latest, position, size, options, told, share.encode())
+            self._places.append(PLACE % place)
             entered.devices.append(head.device)
             entered.ordinals.append(key & 0xFFFF_FFFF)
+            entered.places.append(head.latest)
         return entered
+
+    def _receivers(self, item: QueuePublication, found: Found) -> Iterable[_Receiver]:
+        """Whom a message is for: device, what it asks for, and whether it was given the message."""
+        for to in item.given:
+            options = to.qos | (AS_PUBLISHED if to.as_published else 0)
+            yield device_key(item.app, to.ordinal), [(to.number, options, to.identifier)], True, to.share
+        for key, filters in found.items():
+            yield key, filters, False, ""
+
+    def _has_room(self, head: Head, size: int) -> bool:
+        bounds = self._bounds
+        return head.length < bounds.messages and (not head.bytes or head.bytes + size <= bounds.bytes)
+
+    def choose(self, members: Sequence[SharedFilter], now: int, size: int) -> tuple[SharedFilter | None, int]:
+        """Of a group's members that were looked at, the one with the fewest messages in its queue that can
+        take one of so many bytes; and how many cannot because they have as much as they may."""
+        found: SharedFilter | None = None
+        fewest, full = 0, 0
+        for member in members:
+            head = self._heads.get(member.device)
+            if head is None or head.number != member.number or head.over(now) or not member.options & 3:
+                continue
+            if not self._has_room(head, size):
+                full += 1
+            elif found is None or head.length < fewest:
+                found, fewest = member, head.length
+        return found, full
 
     def write(self) -> None:
         """Writes all of it."""
@@ -181,11 +219,6 @@ class Entering:
             run(MOVE_HEADS, tuple([HEAD % (key, h.latest, h.length, h.bytes) for key, h in heads]))
         if self._received:
             run(INSERT_RECEIVED, tuple(self._received))
-
-
-def bytes_of(publication: Publication) -> int:
-    """What a message takes up in a queue."""
-    return len(publication.topic.encode()) + len(publication.payload) + len(publication.properties)
 
 
 def _identifier(app: int, received: Received) -> _Identifier:

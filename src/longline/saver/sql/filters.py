@@ -7,9 +7,9 @@ import msgspec
 
 from longline.saver.port.sessions import AddFilter, RemoveFilter
 from longline.saver.sql.database import Database, device_key, integer
-from longline.saver.sql.matching import options_of
 from longline.saver.sql.members import Members
 from longline.saver.sql.states import divided, states
+from longline.saver.subscriptions import options_of
 
 _flags = msgspec.json.Decoder(list[bool | int])
 

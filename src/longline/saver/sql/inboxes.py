@@ -3,46 +3,117 @@
 Each question is one statement, so it sees one snapshot: a page has no message of a commit without the others.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import chain
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from pyroaring import BitMap
 
 from longline.model.devices import Profile
 from longline.model.ledger import State
-from longline.saver.port.inboxes import Arrival, Arrive, Cursor, Fetch, Page, PendingPush, Receipt
+from longline.model.messages import Message
+from longline.model.statistics import Counted
+from longline.saver.port.inboxes import (
+    GUEST,
+    TOO_LARGE,
+    Arrival,
+    Arrive,
+    Cursor,
+    Fetch,
+    Page,
+    PendingPush,
+    Receipt,
+    Told,
+)
+from longline.saver.port.parking import Standing
 from longline.saver.sql.bodies import Bodies
-from longline.saver.sql.broadcasts import ACKED, COLLAPSED, DROPPED, EXPIRED, BroadcastLedgers
+from longline.saver.sql.broadcasts import (
+    ACKED,
+    COLLAPSED,
+    DROPPED,
+    EXPIRED,
+    BroadcastLedger,
+    BroadcastLedgers,
+)
+from longline.saver.sql.counts import SqlCounts
 from longline.saver.sql.database import Database, device_key, integer
 from longline.saver.sql.fencing import Fence
+from longline.saver.sql.gaps import LISTED, Logs, Noted, add_dropped, close_gaps, note_gaps
 from longline.saver.sql.members import Members
+from longline.saver.sql.overflow import Crowded, Overflow
+from longline.saver.sql.states import divided
+from longline.saver.sql.visits import SqlVisits
 from longline.saver.sql.worker import Worker
 
 # By themselves, since a member of an enum costs a look-up for each receipt.
 WRITTEN: Final = State.PENDING
 TAKEN: Final = State.ACKED
 
-_arrivals = msgspec.json.Decoder(list[tuple[int, int, int, int, int] | None])
-_waiting = msgspec.json.Decoder(tuple[list[list[tuple[int, int, int]]], list[tuple[int, int]]])
-_counts = msgspec.json.Decoder(tuple[list[int], list[int]])
 
+class _ArrivalRow(msgspec.Struct, array_like=True):
+    """`waits`: messages in the inbox; `said`: how many the log has of its groups, and the last of them."""
+
+    ordinal: int
+    waits: int
+    log_after: int
+    said: tuple[int, int]
+    banned_until: int
+    session: int
+    shadow: int
+    told: int
+    noted: Noted | None
+    standing: tuple[int, int, int] | None
+
+
+class _LogEnd(msgspec.Struct, array_like=True, frozen=True):
+    """The last entries of an app's log: of those for the whole app, and of all; and the last that ended."""
+
+    app: int
+    of_all: int
+    last: int
+    ended: int
+
+
+_arrivals = msgspec.json.Decoder(tuple[list[_LogEnd], list[_ArrivalRow | None]])
+_Inbox = list[tuple[int, int, int]]  # position, sent before, bytes
+_Entries = list[tuple[int, int, int]]
+_waiting = msgspec.json.Decoder(tuple[list[_Inbox], list[_Inbox], _Entries, _Entries, list[tuple[int, int]]])
+_taken = msgspec.json.Decoder(list[tuple[int, int]])
+_counts = msgspec.json.Decoder(tuple[list[int], list[int], list[int]])
+
+# The ends of the logs of all apps that are asked about, and the devices: two texts joined, where `json`
+# would parse them.
 ARRIVE = """
-SELECT json_group_array(iif(d.device IS NULL, NULL, json_array(
+SELECT '[' ||
+ (SELECT json_group_array(json_array(value,
+      coalesce((SELECT max(position) FROM log WHERE app = value AND kept = 1 AND grp = 0), 0),
+      coalesce((SELECT max(position) FROM log WHERE app = value AND kept = 1), 0),
+      coalesce((SELECT max(n) FROM endings WHERE app = value), 0)))
+    FROM carray(?2)) || ',' ||
+ (SELECT json_group_array(iif(d.device IS NULL, NULL, json_array(
          d.device & 0xFFFFFFFF,
-         EXISTS (SELECT 1 FROM inbox WHERE inbox.device = d.device)
-           OR EXISTS (SELECT 1 FROM log WHERE log.app = d.device >> 32 AND log.kept
-                      AND log.position > coalesce(c.log_after, d.log_from)),
+         (SELECT count(*) FROM inbox WHERE inbox.device = d.device),
          coalesce(c.log_after, d.log_from),
+         json((SELECT json_array(count(*), coalesce(max(log.position), 0)) FROM group_members AS m
+                CROSS JOIN log ON log.grp = m.grp AND log.grp > 0 AND log.kept = 1
+                WHERE m.device = d.device)),
          d.banned_until,
-         EXISTS (SELECT 1 FROM sessions WHERE sessions.device = d.device))))
+         EXISTS (SELECT 1 FROM sessions WHERE sessions.device = d.device),
+         EXISTS (SELECT 1 FROM shadows AS s WHERE s.device = d.device AND s.wanted > s.seen),
+         coalesce(nullif(c.told, 0), d.log_from),
+         json((SELECT json_array(dropped, expired, collapsed, since)
+                 FROM gaps WHERE gaps.device = d.device)),
+         json((SELECT json_array(strikes, at, parked_since)
+                 FROM unanswered WHERE unanswered.device = d.device)))))
   FROM carray(?1) AS asked
   LEFT JOIN devices AS d ON d.address = CAST(asked.value AS TEXT)
-  LEFT JOIN cursors AS c ON c.device = d.device"""
+  LEFT JOIN cursors AS c ON c.device = d.device) || ']'"""
 
-# Per fetch the inbox after its cursor; beside it, once, the open log of all apps that are asked about.
+# Per fetch the inbox after its cursor, and what of it has high priority; beside it,
+# once, the open log of all apps that are asked about.
 FETCH = """
 SELECT json_array(
   json((SELECT json_group_array(json((
@@ -54,10 +125,27 @@ SELECT json_array(
               WHERE i.device = asked.value ->> 0 AND i.position > asked.value ->> 1
               ORDER BY i.position LIMIT ?2))))
      FROM json_each(?1) AS asked)),
-  json((SELECT json_group_array(json_array(log.app, log.position))
+  json((SELECT json_group_array(json((
+     SELECT json_group_array(json_array(position, sent, length))
+       FROM (SELECT i.position, d.sent_at IS NOT NULL AS sent, length(m.body) AS length
+               FROM inbox AS i INDEXED BY inbox_urgent
+              CROSS JOIN messages AS m ON m.position = i.position AND m.expires_at > asked.value ->> 2
+               LEFT JOIN deliveries AS d ON d.position = i.position AND d.device = i.device
+              WHERE i.load & 1 AND i.device = asked.value ->> 0 AND i.position > asked.value ->> 1
+              ORDER BY i.position LIMIT ?4))))
+     FROM json_each(?1) AS asked)),
+  json((SELECT json_group_array(json_array(log.app, log.position, log.high))
      FROM json_each(?3) AS apps
     CROSS JOIN log ON log.app = apps.value ->> 0 AND log.kept AND log.position > apps.value ->> 1
-                  AND log.expires_at > apps.value ->> 2)))"""
+                  AND log.expires_at > apps.value ->> 2 AND log.grp = 0)),
+  json((SELECT json_group_array(json_array(asked.key, said.position, said.high))
+     FROM json_each(?1) AS asked
+    CROSS JOIN group_members AS m ON m.device = asked.value ->> 0
+    CROSS JOIN log AS said ON said.grp = m.grp AND said.grp > 0 AND said.kept
+                          AND said.position > asked.value ->> 3 AND said.expires_at > asked.value ->> 2)),
+  json((SELECT json_group_array(json_array(apps.value ->> 0,
+            coalesce((SELECT max(position) FROM log WHERE log.app = apps.value ->> 0 AND log.kept), 0)))
+     FROM json_each(?3) AS apps)))"""
 
 COUNT_PENDING = """
 SELECT json_array(
@@ -65,7 +153,12 @@ SELECT json_array(
      (SELECT count(*) FROM inbox AS i CROSS JOIN messages AS m ON m.position = i.position
        WHERE i.device = asked.value AND m.expires_at > ?2))
      FROM carray(?1) AS asked)),
-  json((SELECT json_group_array(position) FROM log WHERE app = ?3 AND kept AND expires_at > ?2)))"""
+  json((SELECT json_group_array(position) FROM log
+         WHERE app = ?3 AND kept AND grp = 0 AND expires_at > ?2)),
+  json((SELECT json_group_array(position) FROM
+     (SELECT DISTINCT log.position FROM carray(?1) AS asked
+       CROSS JOIN group_members AS m ON m.device = asked.value
+       CROSS JOIN log ON log.grp = m.grp AND log.grp > 0 AND log.kept AND log.expires_at > ?2))))"""
 
 # A receipt's record: position, device, state, at, sent_at, reason (may be empty).
 RECEIPT = b"%019d%019d%d%015d%015d%b"
@@ -83,18 +176,41 @@ UPDATE deliveries
        sent_at = coalesce(deliveries.sent_at, nullif(given.sent_at, 0))
   FROM ({GIVEN}) AS given
  WHERE deliveries.position = given.position AND deliveries.device = given.device"""
+# Of receipts for what was taken, those that say so first, by app.
+COUNT_TAKEN = f"""
+SELECT json_group_array(json_array(app, count)) FROM
+ (SELECT deliveries.device >> 32 AS app, count(*) AS count
+    FROM ({GIVEN}) AS given
+   CROSS JOIN deliveries ON deliveries.position = given.position AND deliveries.device = given.device
+   WHERE given.state = {State.ACKED:d} AND deliveries.state <> {State.ACKED:d} GROUP BY 1)"""
 LEAVE_INBOX = f"""
 DELETE FROM inbox WHERE (device, position) IN
  (SELECT {integer(20, 19)}, {integer(1, 19)} FROM carray(?1) WHERE {integer(39, 1)})"""
 
-CURSOR = b"%019d%019d"
+CURSOR = b"%019d%019d%019d"
 ADVANCE = f"""
-INSERT INTO cursors (device, log_after)
-SELECT device, given.log_after
-  FROM (SELECT {integer(1, 19)} AS given_device, {integer(20, 19)} AS log_after FROM carray(?1)) AS given
+INSERT INTO cursors (device, log_after, told)
+SELECT device, given.log_after, given.told
+  FROM (SELECT {integer(1, 19)} AS given_device, {integer(20, 19)} AS log_after, {integer(39, 19)} AS told
+          FROM carray(?1)) AS given
  CROSS JOIN devices ON device = given_device
  WHERE true
-    ON CONFLICT (device) DO UPDATE SET log_after = max(log_after, excluded.log_after)"""
+    ON CONFLICT (device) DO UPDATE SET log_after = max(log_after, excluded.log_after),
+                                       told = max(told, excluded.told)"""
+
+
+class _Waiting(NamedTuple):
+    """`inboxes` and `urgent` by fetch, the latter of high priority; `logs` and `high` likewise by app.
+
+    `said`: by fetch, what the log has of its device's groups. `ends`: of the whole log of each app.
+    """
+
+    inboxes: list[_Inbox]
+    urgent: list[_Inbox]
+    logs: dict[int, list[int]]
+    high: dict[int, list[int]]
+    said: dict[int, list[int]]
+    ends: dict[int, int]
 
 
 class SqlInboxes:
@@ -109,8 +225,11 @@ class SqlInboxes:
         *,
         members: Members,
         broadcasts: BroadcastLedgers,
+        overflow: Overflow,
         bodies: Bodies,
         fence: Fence,
+        visits: SqlVisits,
+        counts: SqlCounts,
         deleted: AbstractSet[int],
     ) -> None:
         self._writer = writer
@@ -119,20 +238,39 @@ class SqlInboxes:
         self._reading = reading
         self._members = members
         self._broadcasts = broadcasts
+        self._overflow = overflow
         self._bodies = bodies
         self._fence = fence
+        self._visits = visits
+        self._counts = counts
         self._deleted = deleted
 
     # --- who comes ---
 
     async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival | None]:
         """Those who come back, nearly all of them, cost a read; only who is new waits for a commit."""
+        if self._visits.going:
+            await self._visits.settled([f"{item.app}/{item.device}" for item in batch])
+        arrivals = await self._arrivals(batch)
+        self._visits.came(
+            [
+                (device_key(item.app, arrival.ordinal), item.now, item.came)
+                for item, arrival in zip(batch, arrivals, strict=True)
+                if item.came is not None and arrival is not None and arrival.ordinal != GUEST
+            ]
+        )
+        return arrivals
+
+    async def _arrivals(self, batch: Sequence[Arrive]) -> list[Arrival | None]:
         missing: Sequence[Arrive] = batch
         if self._deleted:
             missing = [item for item in batch if item.app not in self._deleted]
         arrivals: dict[tuple[int, str], Arrival | None] = {}
         while missing:
-            found = await self._reader.call(self._arrive, missing, len(missing))
+            found, crowded = await self._reader.call(self._arrive, missing, len(missing))
+            if crowded:  # what is too much goes before anybody is told what waits
+                await self._writer.call(self._overflow.trim, crowded, len(crowded))
+                found, _ = await self._reader.call(self._arrive, missing, len(missing))
             if len(found) == len(batch) and None not in found:
                 return found
             for item, arrival in zip(missing, found, strict=True):
@@ -140,25 +278,60 @@ class SqlInboxes:
                     arrivals[item.app, item.device] = arrival
             new: Sequence[Arrive] = [item for item in missing if (item.app, item.device) not in arrivals]
             apps = await self._writer.call(self._admit, new, len(new)) if new else set()
-            missing = [item for item in new if item.app in apps]
+            missing = [item for item in new if item.register and item.app in apps]
+            for item in new:
+                if not item.register and item.app in apps:
+                    arrivals[item.app, item.device] = Arrival(GUEST, False, 0, 0)
         return [arrivals.get((item.app, item.device)) for item in batch]
 
-    def _arrive(self, calls: list[Sequence[Arrive]]) -> list[list[Arrival | None]]:
-        """None for a device that is not registered."""
+    def _arrive(self, calls: list[Sequence[Arrive]]) -> list[tuple[list[Arrival | None], list[Crowded]]]:
+        """None for a device that is not registered; and for which devices too much waits, perhaps."""
         addresses = tuple([f"{item.app}/{item.device}".encode() for call in calls for item in call])
         if not addresses:
-            return [[] for _ in calls]
-        rows = iter(_arrivals.decode(self._reading.text(ARRIVE, addresses)))
-        return [[_arrival(next(rows)) for _ in call] for call in calls]
+            return [([], []) for _ in calls]
+        apps = tuple({item.app for call in calls for item in call})
+        found, rows = _arrivals.decode(self._reading.text(ARRIVE, addresses, apps))
+        ends = {end.app: end for end in found}
+        asked = [item for call in calls for item in call]
+        behind = [
+            # Whether anything that may be for the device is in the log after its cursor.
+            row is not None and (ends[item.app].of_all > row.log_after or row.said[1] > row.log_after)
+            for item, row in zip(asked, rows, strict=True)
+        ]
+        told: dict[int, int] = {}
+        for item, row, is_behind in zip(asked, rows, behind, strict=True):
+            if row is not None and (is_behind or ends[item.app].ended > row.told):
+                told[item.app] = min(told.get(item.app, row.told), row.told)
+        logs = Logs(self._reading, self._broadcasts, told)
+        arrivals = [
+            None if row is None else _arrival(logs, ends[item.app], row, is_behind)
+            for item, row, is_behind in zip(asked, rows, behind, strict=True)
+        ]
+        crowded = [
+            self._crowded(item, row, logs) if row is not None and is_behind else None
+            for item, row, is_behind in zip(asked, rows, behind, strict=True)
+        ]
+        return [
+            (mine, [each for each in full if each is not None])
+            for mine, full in zip(divided(calls, arrivals), divided(calls, crowded), strict=True)
+        ]
+
+    def _crowded(self, item: Arrive, row: _ArrivalRow, logs: Logs) -> Crowded | None:
+        most = item.inbox_messages or self._overflow.bounds.messages
+        if row.waits + row.said[0] + logs.length(item.app) <= most:
+            return None
+        return Crowded(item.app, row.ordinal, row.log_after, item.now, most)
 
     def _admit(self, calls: list[Sequence[Arrive]]) -> list[set[int]]:
-        """Registers those that are new; which of their apps exist."""
+        """Registers those that are new and are to be; which of their apps exist."""
         return [self._admit_one(call) for call in calls]
 
     def _admit_one(self, batch: Sequence[Arrive]) -> set[int]:
         devices: dict[int, dict[str, int]] = {}
         for item in batch:
-            devices.setdefault(item.app, {}).setdefault(item.device, item.now)
+            names = devices.setdefault(item.app, {})
+            if item.register:
+                names.setdefault(item.device, item.now)
         existing = set()
         for app, names in devices.items():
             membership = self._members.of(app)
@@ -190,8 +363,8 @@ class SqlInboxes:
         if not ordinals:
             return []
         keys = tuple(device_key(app, ordinal) for ordinal in ordinals)
-        counts, positions = _counts.decode(self._reading.text(COUNT_PENDING, keys, now, app))
-        for position in positions:
+        counts, positions, said = _counts.decode(self._reading.text(COUNT_PENDING, keys, now, app))
+        for position in (*positions, *said):
             ledger = self._broadcasts.get(position, self._reading)
             for index, ordinal in enumerate(ordinals):
                 counts[index] += ledger.waits(ordinal)
@@ -214,30 +387,41 @@ class SqlInboxes:
         asked = [fetch for call in calls for fetch in call]
         if not asked:
             return [[] for _ in calls]
-        inboxes, logs = self._waiting(asked)
-        chosen = [
-            self._choose(fetch, inbox, logs.get(fetch.app, []))
-            for fetch, inbox in zip(asked, inboxes, strict=True)
+        inboxes, of_high, logs, high, said, ends = self._waiting(asked)
+        urgent = [
+            self._urgent(fetch, inbox, high.get(fetch.app, ()))
+            for fetch, inbox in zip(asked, of_high, strict=True)
         ]
-        lengths = {position: length for inbox in inboxes for position, _, length in inbox}
-        wanted = {position: broadcast for entries, _, _ in chosen for position, broadcast, _ in entries}
+        chosen = [
+            _choose(fetch, inbox, found, ends[fetch.app])
+            for fetch, inbox, found in zip(asked, inboxes, self._from_logs(asked, logs, said), strict=True)
+        ]
+        lengths = {position: length for inbox in (*inboxes, *of_high) for position, _, length in inbox}
+        pages_of = [entries for entries, _, _ in chosen]
+        wanted = {
+            position: broadcast for entries in (*pages_of, *urgent) for position, broadcast, _ in entries
+        }
         messages = self._bodies.read(wanted, lengths)
         pages = iter(
-            Page(
-                tuple(
-                    PendingPush(messages[position], position, broadcast, sent)
-                    for position, broadcast, sent in entries
-                    if position in messages  # it was purged or its app deleted a moment ago
-                ),
-                log_after,
-                complete,
-            )
-            for entries, log_after, complete in chosen
+            Page(_pushes(entries, messages), log_after, complete, _pushes(before, messages))
+            for (entries, log_after, complete), before in zip(chosen, urgent, strict=True)
         )
         return [[next(pages) for _ in call] for call in calls]
 
-    def _waiting(self, asked: list[Fetch]) -> tuple[list[list[tuple[int, int, int]]], dict[int, list[int]]]:
-        """Per fetch what its inbox holds, (position, sent before, bytes); and the open log of each app."""
+    def _urgent(self, fetch: Fetch, inbox: _Inbox, log: Sequence[int]) -> list[tuple[int, bool, bool]]:
+        """The entries of high priority that a page is to have before the others."""
+        entries = [(position, False, bool(sent)) for position, sent, _ in inbox]
+        for position in log if fetch.urgent else ():
+            if position > fetch.log_after and len(entries) < 2 * fetch.urgent:
+                ledger = self._broadcasts.get(position, self._reading)
+                if ledger.waits(fetch.ordinal):
+                    entries.append((position, True, ledger.was_sent(fetch.ordinal)))
+        entries.sort()
+        lengths = {position: length for position, _, length in inbox}
+        return entries[: _fitting(fetch.urgent, fetch.limit_bytes, entries, lengths)]
+
+    def _waiting(self, asked: list[Fetch]) -> "_Waiting":
+        """Per fetch what its inbox holds, and the open log of each app."""
         apps: dict[int, tuple[int, int]] = {}
         for fetch in asked:
             after, now = apps.get(fetch.app, (fetch.log_after, fetch.now))
@@ -245,42 +429,73 @@ class SqlInboxes:
         found = self._reading.text(
             FETCH,
             msgspec.json.encode(
-                [(device_key(item.app, item.ordinal), item.inbox_after, item.now) for item in asked]
+                [
+                    (device_key(item.app, item.ordinal), item.inbox_after, item.now, item.log_after)
+                    for item in asked
+                ]
             ).decode(),
             max(fetch.limit for fetch in asked) + 1,
             msgspec.json.encode([(app, after, now) for app, (after, now) in apps.items()]).decode(),
+            max(fetch.urgent for fetch in asked),
         )
-        inboxes, log = _waiting.decode(found)
+        inboxes, urgent, log, of_groups, ends = _waiting.decode(found)
         logs: dict[int, list[int]] = {}
-        for app, position in log:
+        high: dict[int, list[int]] = {}
+        for app, position, of_high in log:
             logs.setdefault(app, []).append(position)
-        return inboxes, logs
+            if of_high:
+                high.setdefault(app, []).append(position)
+        said: dict[int, list[int]] = {}
+        for index, position, _ in of_groups:  # nothing of it has high priority
+            said.setdefault(index, []).append(position)
+        return _Waiting(inboxes, urgent, logs, high, said, dict(ends))
 
-    def _choose(
-        self, fetch: Fetch, inbox: list[tuple[int, int, int]], log: list[int]
-    ) -> tuple[list[tuple[int, bool, bool]], int, bool]:
-        """The oldest entries (position, broadcast, sent before), how far the log was read, is that all."""
-        entries = [(position, False, bool(sent)) for position, sent, _ in inbox[: fetch.limit + 1]]
-        read = fetch.log_after
-        found = 0
-        for position in log:
-            if position <= fetch.log_after:
-                continue
-            if found > fetch.limit:
-                break
+    def _from_logs(
+        self,
+        asked: Sequence[Fetch],
+        logs: Mapping[int, Sequence[int]],
+        said: Mapping[int, Sequence[int]],
+    ) -> list[list[tuple[int, bool]]]:
+        """What the log has for each, (position, sent before), of which the first of its limit, and one more,
+        are those that there are.
+
+        Broadcast by broadcast, and each for all who read: its sets may have to be read from the disk.
+        """
+        found: list[list[tuple[int, bool]]] = [[] for _ in asked]
+        readers: dict[int, list[int]] = {}
+        for index, fetch in enumerate(asked):
+            readers.setdefault(fetch.app, []).append(index)
+        for app, log in logs.items():
+            reading = readers[app]
+            for position in log:
+                ledger: BroadcastLedger | None = None
+                full: list[int] = []
+                for index in reading:
+                    fetch = asked[index]
+                    if position <= fetch.log_after:
+                        continue
+                    ledger = ledger or self._broadcasts.get(position, self._reading)
+                    if ledger.waits(fetch.ordinal):
+                        found[index].append((position, ledger.was_sent(fetch.ordinal)))
+                        if len(found[index]) > fetch.limit:
+                            full.append(index)
+                if full:
+                    reading = [index for index in reading if index not in full]
+        for index, positions in said.items():
+            self._add_said(asked[index], positions, found[index])
+        return found
+
+    def _add_said(self, fetch: Fetch, positions: Sequence[int], found: list[tuple[int, bool]]) -> None:
+        """Adds what waits for a device of its groups: of no more than it may have, and one."""
+        left = fetch.limit + 1
+        for position in sorted(positions):
             ledger = self._broadcasts.get(position, self._reading)
             if ledger.waits(fetch.ordinal):
-                entries.append((position, True, ledger.was_sent(fetch.ordinal)))
-                found += 1
-            read = position
-        entries.sort()
-        fitting = _fitting(fetch, entries, {position: length for position, _, length in inbox})
-        if len(entries) <= fitting:
-            return entries, read, True
-        entries = entries[:fitting]
-        last = entries[-1][0] if entries else fetch.log_after
-        passed = [position for position in log if fetch.log_after < position <= last]
-        return entries, max(passed, default=fetch.log_after), False
+                found.append((position, ledger.was_sent(fetch.ordinal)))
+                left -= 1
+                if not left:
+                    break
+        found.sort()
 
     # --- receipts ---
 
@@ -341,8 +556,30 @@ class SqlInboxes:
                 for (position, device), receipt in receipts.items()
             ]
         )
+        refused = tuple([key for key, receipt in receipts.items() if receipt.reason == TOO_LARGE])
+        if refused:
+            at = max(receipts[key].at for key in refused)
+            note_gaps(self._writing, "dropped", LISTED, msgspec.json.encode(refused).decode(), at)
+        left = self._writing.run(LEAVE_INBOX, rows)
+        self._count_taken(receipts, rows, left)
         self._writing.run(SETTLE, rows)
-        self._writing.run(LEAVE_INBOX, rows)
+
+    def _count_taken(
+        self, receipts: dict[tuple[int, int], Receipt], rows: tuple[bytes, ...], left: int
+    ) -> None:
+        """Counts what devices have taken by these receipts, which `left` of them had in their inboxes.
+
+        Mostly all did, and then nothing needs to be looked up; others may have been taken before.
+        """
+        taken = [receipt for receipt in receipts.values() if receipt.state == TAKEN]
+        settling = sum([receipt.state != WRITTEN for receipt in receipts.values()])
+        if not taken:
+            return
+        apps = Counter([receipt.app for receipt in taken])
+        if left < settling or settling > len(taken):
+            apps = Counter(dict(_taken.decode(self._writing.text(COUNT_TAKEN, rows))))
+        for app, count in apps.items():
+            self._counts.add(app, taken[-1].at, Counted.DELIVERIES, count)
 
     def _settle_broadcast(self, position: int, receipts: list[Receipt]) -> None:
         outcomes: dict[int, str] = {}
@@ -360,7 +597,13 @@ class SqlInboxes:
         for ordinal, label in outcomes.items():
             sets.setdefault(label, []).append(ordinal)
         for label, ordinals in sets.items():
-            self._broadcasts.settle(position, label, BitMap(ordinals), self._writing)
+            if label == DROPPED + TOO_LARGE:
+                missed = self._broadcasts.get(position, self._writing).pending() & BitMap(ordinals)
+                devices = [device_key(receipts[0].app, ordinal) for ordinal in missed]
+                add_dropped(self._writing, devices, max(receipt.at for receipt in receipts))
+            moved = self._broadcasts.settle(position, label, BitMap(ordinals), self._writing)
+            if label == ACKED and moved:
+                self._counts.add(receipts[0].app, receipts[-1].at, Counted.DELIVERIES, moved)
 
     async def advance(self, batch: Sequence[Cursor]) -> None:
         """One statement for all cursors of a group."""
@@ -372,7 +615,7 @@ class SqlInboxes:
             device_key(cursor.app, cursor.ordinal) for cursor in cursors if cursor.epoch
         )
         rows = [
-            CURSOR % (device_key(cursor.app, cursor.ordinal), cursor.log_after)
+            CURSOR % (device_key(cursor.app, cursor.ordinal), cursor.log_after, cursor.told)
             for cursor in cursors
             if not cursor.epoch
             or owners.get(device_key(cursor.app, cursor.ordinal), cursor.epoch) == cursor.epoch
@@ -381,23 +624,73 @@ class SqlInboxes:
             self._writing.run(ADVANCE, tuple(rows))
         return [None] * len(calls)
 
+    async def close_gaps(self, batch: Sequence[Told]) -> None:
+        """One statement a step for all devices."""
+        await self._writer.call(self._close_gaps, batch, len(batch))
 
-def _fitting(fetch: Fetch, entries: list[tuple[int, bool, bool]], lengths: dict[int, int]) -> int:
+    def _close_gaps(self, calls: list[Sequence[Told]]) -> list[None]:
+        close_gaps(self._writing, [told for call in calls for told in call])
+        return [None] * len(calls)
+
+
+def _choose(
+    fetch: Fetch, inbox: Sequence[tuple[int, int, int]], found: Sequence[tuple[int, bool]], log_end: int
+) -> tuple[list[tuple[int, bool, bool]], int, bool]:
+    """The oldest entries (position, broadcast, sent before), how far the log was read, is that all.
+
+    `log_end`: the last position of the log, in the same snapshot.
+    """
+    entries = [(position, False, bool(sent)) for position, sent, _ in inbox[: fetch.limit + 1]]
+    entries += [(position, True, sent) for position, sent in found[: fetch.limit + 1]]
+    entries.sort()
+    fitting = _fitting(
+        fetch.limit, fetch.limit_bytes, entries, {position: length for position, _, length in inbox}
+    )
+    if len(entries) <= fitting:
+        return entries, max(log_end, fetch.log_after), True
+    entries = entries[:fitting]
+    last = entries[-1][0] if entries else 0
+    # What of the log comes before the last of these was looked at, and is among them where it waits.
+    return entries, max(fetch.log_after, min(last, log_end)), False
+
+
+def _pushes(
+    entries: Sequence[tuple[int, bool, bool]], messages: Mapping[int, Message]
+) -> tuple[PendingPush, ...]:
+    return tuple(
+        [
+            PendingPush(messages[position], position, broadcast, sent)
+            for position, broadcast, sent in entries
+            if position in messages  # it was purged or its app deleted a moment ago
+        ]
+    )
+
+
+def _fitting(
+    limit: int, limit_bytes: int, entries: list[tuple[int, bool, bool]], lengths: dict[int, int]
+) -> int:
     """How many of the entries one page may have."""
     size = 0
-    for count, (position, broadcast, _) in enumerate(entries[: fetch.limit]):
+    for count, (position, broadcast, _) in enumerate(entries[:limit]):
         if not broadcast:
             size += lengths[position]
-            if size > fetch.limit_bytes and size > lengths[position]:
+            if size > limit_bytes and size > lengths[position]:
                 return count
-    return fetch.limit
+    return limit
 
 
-def _arrival(row: tuple[int, int, int, int, int] | None) -> Arrival | None:
-    if row is None:
-        return None
-    ordinal, pending, log_after, banned_until, session = row
-    return Arrival(ordinal, bool(pending), log_after, banned_until, bool(session))
+def _arrival(logs: Logs, end: _LogEnd, row: _ArrivalRow, behind: bool) -> Arrival:
+    return Arrival(
+        row.ordinal,
+        bool(row.waits or behind),
+        row.log_after if behind else max(row.log_after, end.last),
+        row.banned_until,
+        bool(row.session),
+        bool(row.shadow),
+        logs.gap(end.app, row.ordinal, row.told, row.noted),
+        max(row.told, logs.last(end.app)),
+        None if row.standing is None else Standing(*row.standing),
+    )
 
 
 def _label(state: State, reason: str | None) -> str:

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Set as AbstractSet
+from uuid import UUID
 
 import msgspec
 from pyroaring import BitMap
 
 from longline.model.ledger import DeliveryRecord, Ledger, State
 from longline.model.messages import Message
-from longline.saver.port.ledgers import Status
+from longline.saver.port.ledgers import DevicePage, Listed, MessagePage, MessagesAsked, Status
 from longline.saver.sql.broadcasts import (
     ACKED,
     COLLAPSED,
@@ -19,28 +20,41 @@ from longline.saver.sql.broadcasts import (
     BroadcastLedgers,
 )
 from longline.saver.sql.database import Database, device_key, id_bytes
+from longline.saver.sql.device_messages import read_device_messages
 from longline.saver.sql.expiry import END
 from longline.saver.sql.worker import Worker
 
-_status = msgspec.json.Decoder(
-    tuple[int, str, int, int, int, list[tuple[State, str | None, int, int, int]]] | None
-)
+_Counts = list[tuple[State, str | None, int, int, int]]
+_status = msgspec.json.Decoder(tuple[int, str, int, int, int, _Counts, str | None] | None)
+_listed = msgspec.json.Decoder(list[tuple[int, str, int, str | None, int, int, _Counts]])
 _records = msgspec.json.Decoder(
     tuple[str, list[tuple[int, str, State, str | None, int | None, int | None]]] | None
 )
 _unpack = msgspec.msgpack.Decoder(Message).decode
 
-STATUS = f"""
-SELECT json_array(m.position, hex(m.body), m.missing,
-         NOT m.cancelled AND EXISTS (SELECT 1 FROM expiry WHERE at = m.expires_at AND kind = {END}
-                                     AND first <= m.position AND last >= m.position),
+# Where a message m stands: whether it is a broadcast, and what its deliveries add up to.
+STANDING = f"""
          EXISTS (SELECT 1 FROM broadcast_sets AS b WHERE b.position = m.position),
          json((SELECT json_group_array(json_array(state, reason, n, routed, sent)) FROM (
             SELECT state, reason, count(*) AS n,
                    count(*) FILTER (WHERE routed OR sent_at IS NOT NULL OR state = {State.ACKED:d}) AS routed,
                    count(*) FILTER (WHERE sent_at IS NOT NULL OR state = {State.ACKED:d}) AS sent
-              FROM deliveries AS d WHERE d.position = m.position GROUP BY state, reason))))
+              FROM deliveries AS d WHERE d.position = m.position GROUP BY state, reason)))"""
+
+STATUS = f"""
+SELECT json_array(m.position, hex(m.body), m.missing,
+         NOT m.cancelled AND EXISTS (SELECT 1 FROM expiry WHERE at = m.expires_at AND kind = {END}
+                                     AND first <= m.position AND last >= m.position),{STANDING}, m.label)
   FROM messages AS m WHERE m.app = ?1 AND m.id = ?2"""
+
+# By one of two indexes, which have them in this order: it looks at no more rows than it shows.
+LATEST = f"""
+SELECT json_group_array(json_array(m.position, hex(m.id), m.created_at, m.label, m.missing,{STANDING}))
+  FROM (SELECT position, id, created_at, label, missing FROM messages
+         WHERE app = ?1 AND id < ?2 AND id >= ?3 %s ORDER BY id DESC LIMIT ?4) AS m"""
+LATEST_OF_ALL, LATEST_OF_LABEL = LATEST % "", LATEST % "AND label = ?5"
+
+FIRST_ID, BEYOND = b"", b"\xff" * 17  # no id is below the one or above the other
 
 DELIVERIES = """
 SELECT json_array(hex(m.body),
@@ -80,12 +94,49 @@ class SqlLedgers:
         row = _status.decode(self._database.text(STATUS, app, id_bytes(message_id)))
         if row is None:
             return None
-        position, body, missing, is_open, is_broadcast, counts = row
+        position, body, missing, is_open, is_broadcast, counts, label = row
+        ledger = self._ledger(position, missing, is_broadcast, counts)
+        return Status(_unpack(bytes.fromhex(body)), ledger, bool(is_open), label)
+
+    def _ledger(self, position: int, missing: int, is_broadcast: int, counts: _Counts) -> Ledger:
         if is_broadcast:
-            ledger = _ledger_of_sets(self._broadcasts.get(position, self._database))
+            return _ledger_of_sets(self._broadcasts.get(position, self._database))
+        return _ledger_of_rows(counts, missing)
+
+    async def latest(self, app: int, asked: MessagesAsked) -> MessagePage:
+        """One statement, one snapshot."""
+        if app in self._deleted:
+            return MessagePage((), None)
+        return await self._reader.call(self._pages, (app, asked))
+
+    def _pages(self, calls: list[tuple[int, MessagesAsked]]) -> list[MessagePage]:
+        return [self._latest(*call) for call in calls]
+
+    def _latest(self, app: int, asked: MessagesAsked) -> MessagePage:
+        before = BEYOND if asked.before is None else id_bytes(asked.before)
+        least = FIRST_ID if asked.least is None else id_bytes(asked.least)
+        bounds = (app, before, least, asked.limit + 1)
+        if asked.label is None:
+            text = self._database.text(LATEST_OF_ALL, *bounds)
         else:
-            ledger = _ledger_of_rows(counts, missing)
-        return Status(_unpack(bytes.fromhex(body)), ledger, bool(is_open))
+            text = self._database.text(LATEST_OF_LABEL, *bounds, asked.label)
+        rows = _listed.decode(text)
+        listed = [
+            Listed(str(UUID(digits)), created_at, label, self._ledger(position, missing, broadcast, counts))
+            for position, digits, created_at, label, missing, broadcast, counts in rows[: asked.limit]
+        ]
+        return MessagePage(tuple(listed), listed[-1].message_id if len(rows) > asked.limit else None)
+
+    async def of_device(
+        self, app: int, ordinal: int, before: str | None, limit: int, *, waiting: bool
+    ) -> DevicePage:
+        """One statement, one snapshot but for the sets of broadcasts."""
+        if app in self._deleted:
+            return DevicePage((), None)
+        return await self._reader.call(self._of_devices, (app, ordinal, before, limit, waiting))
+
+    def _of_devices(self, calls: list[tuple[int, int, str | None, int, bool]]) -> list[DevicePage]:
+        return [read_device_messages(self._database, self._broadcasts, *call) for call in calls]
 
     async def deliveries(
         self, app: int, message_id: str, after: int, limit: int
@@ -127,7 +178,7 @@ class SqlLedgers:
         ]
 
 
-def _ledger_of_rows(counts: list[tuple[State, str | None, int, int, int]], missing: int) -> Ledger:
+def _ledger_of_rows(counts: _Counts, missing: int) -> Ledger:
     states: Counter[State] = Counter()
     dropped: Counter[str] = Counter()
     routed = sent = 0

@@ -14,13 +14,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from longline.model.pubsub import Filter
 from longline.saver.sql.database import Database, integer
+from longline.saver.subscriptions import AS_PUBLISHED, NO_LOCAL
 
 AT_ONCE = 64  # topics matched by one statement
 COST = 4096  # filters, and beginnings, that the next statement may meet, if its topics are like the last ones
-NO_LOCAL = 4
-AS_PUBLISHED = 8
 
 _matches = msgspec.json.Decoder(list[tuple[int, list[tuple[int, int, int, int]]]])
 
@@ -82,16 +80,6 @@ def _by_device(filters: Iterable[tuple[int, int, int, int]]) -> Found:
     for device, number, options, identifier in filters:
         found.setdefault(device, []).append((number, options, identifier))
     return found
-
-
-def options_of(filter: Filter) -> int:
-    """A filter's QoS and flags as one integer."""
-    return filter.qos | (NO_LOCAL if filter.no_local else 0) | (AS_PUBLISHED if filter.as_published else 0)
-
-
-def filter_of(text: str, options: int, identifier: int) -> Filter:
-    """A filter as it was stored."""
-    return Filter(text, options & 3, bool(options & NO_LOCAL), bool(options & AS_PUBLISHED), identifier)
 
 
 def interest(filters: Iterable[tuple[int, int, int]], number: int, own: bool) -> tuple[int, bool, list[int]]:

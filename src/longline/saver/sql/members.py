@@ -6,6 +6,7 @@ import msgspec
 from pyroaring import BitMap
 
 from longline.model.devices import Profile
+from longline.saver.sql.changes import SqlChanges
 from longline.saver.sql.database import Database, device_key, device_range, integer
 from longline.saver.sql.positions import Positions
 
@@ -35,8 +36,9 @@ class AppMembers(msgspec.Struct):
 class Members:
     """The devices of apps. For the writer's thread, inside its transactions."""
 
-    def __init__(self, database: Database, positions: Positions) -> None:
+    def __init__(self, database: Database, positions: Positions, changes: SqlChanges) -> None:
         self._database = database
+        self._changes = changes
         self._positions = positions
         self._apps: dict[int, AppMembers] = {}
 
@@ -94,4 +96,5 @@ class Members:
         )
         # A device is in no audience of the past, so its cursor starts at the end of the log.
         self._database.run(INSERT, tuple(rows), self._positions.last)
+        self._changes.registered(app, [(name, created_at) for name, _, created_at in batch])
         return keys

@@ -6,19 +6,25 @@ from collections.abc import Set as AbstractSet
 import msgspec
 from pyroaring import BitMap
 
-from longline.errors import AppNotFound, NoTarget
-from longline.model.audience import way_of
+from longline.errors import AppNotFound, GroupNotFound, NoTarget
+from longline.model.audience import Expression, way_of
 from longline.model.commands import Broadcast, Part, Target, Unicast
 from longline.model.devices import Binding
 from longline.model.ledger import State
-from longline.model.messages import Message
+from longline.model.messages import Envelope, Message, Said
+from longline.model.statistics import Counted
 from longline.saver.port.messages import Accepted, IdempotencyConflict, Outcome, Refused, Submission
 from longline.saver.sql.audiences import resolve
 from longline.saver.sql.broadcasts import COLLAPSED, DROPPED, BroadcastLedgers
+from longline.saver.sql.counts import SqlCounts
 from longline.saver.sql.database import Database, device_key, device_range, id_bytes, integer
 from longline.saver.sql.expiry import END
 from longline.saver.sql.fencing import Locate
-from longline.saver.sql.members import Members
+from longline.saver.sql.gaps import note_gaps
+from longline.saver.sql.groups import GroupRow, Sayings
+from longline.saver.sql.labels import Labels
+from longline.saver.sql.members import AppMembers, Members
+from longline.saver.sql.overflow import Overflow
 from longline.saver.sql.positions import Positions
 from longline.saver.sql.worker import Worker
 
@@ -32,38 +38,43 @@ _pairs = msgspec.json.Decoder(list[tuple[int, int]])
 _integers = msgspec.json.Decoder(list[int])
 _pack = msgspec.msgpack.Encoder().encode
 
-# A message's record: position, app, expires_at, online_only, missing, id, body.
-MESSAGE = b"%019d%010d%015d%d%05d%b%b"
+# A message's record: position, app, expires_at, online_only, missing, created_at, bytes of the label, id,
+# label (may be empty), body.
+MESSAGE = b"%019d%010d%015d%d%05d%015d%03d%b%b%b"
+LABEL_SIZE = integer(66, 3)
 INSERT_MESSAGES = f"""
-INSERT INTO messages (position, app, expires_at, online_only, missing, id, body)
+INSERT INTO messages (position, app, expires_at, online_only, missing, created_at, id, label, body)
 SELECT {integer(1, 19)}, {integer(20, 10)}, {integer(30, 15)}, {integer(45, 1)}, {integer(46, 5)},
-       substr(value, 51, 16), substr(value, 67)
+       {integer(51, 15)}, substr(value, 69, 16), nullif(CAST(substr(value, 85, {LABEL_SIZE}) AS TEXT), ''),
+       substr(value, 85 + {LABEL_SIZE})
   FROM carray(?1)"""
 
-# A delivery's record: position, device, routed, collapse key (may be empty).
-DELIVERY = b"%019d%019d%d%b"
+# A delivery's record: position, device, routed, load, collapse key (may be empty).
+DELIVERY = b"%019d%019d%d%07d%b"
 POSITION, DEVICE, ROUTED = integer(1, 19), integer(20, 19), integer(39, 1)
-COLLAPSE = "CAST(substr(value, 40) AS TEXT)"
+COLLAPSE = "CAST(substr(value, 47) AS TEXT)"
 INSERT_DELIVERIES = f"""
 INSERT INTO deliveries (position, device, state, routed)
 SELECT {POSITION}, {DEVICE}, 0, {ROUTED} FROM carray(?1)"""
-INSERT_INBOX = f"INSERT INTO inbox SELECT {DEVICE}, {POSITION}, nullif({COLLAPSE}, '') FROM carray(?1)"
+INSERT_INBOX = f"""
+INSERT INTO inbox (device, position, collapse, load)
+SELECT {DEVICE}, {POSITION}, nullif({COLLAPSE}, ''), {integer(40, 7)} FROM carray(?1)"""
 
 # Older entries of the same device and collapse key. CROSS JOIN: the array is the outer loop.
 OLDER = f"""
   FROM carray(?1) AS newer
  CROSS JOIN inbox AS old ON old.collapse = {COLLAPSE} AND old.device = {DEVICE}
                         AND old.position < {POSITION}"""
+OLDER_PENDING = f"(position, device) IN (SELECT old.position, old.device {OLDER}) AND state = 0"
 COLLAPSE_DELIVERIES = f"""
-UPDATE deliveries SET state = {State.COLLAPSED:d}, settled_at = ?2
- WHERE (position, device) IN (SELECT old.position, old.device {OLDER}) AND state = 0"""
+UPDATE deliveries SET state = {State.COLLAPSED:d}, settled_at = ?2 WHERE {OLDER_PENDING}"""
 COLLAPSE_INBOX = f"DELETE FROM inbox WHERE (device, position) IN (SELECT old.device, old.position {OLDER})"
 # Older entries of one collapse key, of devices that a broadcast is for.
 WAITING = """
   FROM carray(?1) AS newer CROSS JOIN inbox ON collapse = ?2 AND device = newer.value AND position < ?3"""
+WAITING_PENDING = f"(position, device) IN (SELECT inbox.position, inbox.device {WAITING}) AND state = 0"
 COLLAPSE_WAITING_DELIVERIES = f"""
-UPDATE deliveries SET state = {State.COLLAPSED:d}, settled_at = ?4
- WHERE (position, device) IN (SELECT inbox.position, inbox.device {WAITING}) AND state = 0"""
+UPDATE deliveries SET state = {State.COLLAPSED:d}, settled_at = ?4 WHERE {WAITING_PENDING}"""
 COLLAPSE_WAITING_INBOX = f"""
 DELETE FROM inbox WHERE (device, position) IN (SELECT inbox.device, inbox.position {WAITING})"""
 OLDER_BROADCASTS = f"""
@@ -131,6 +142,7 @@ class _Group:
         self.deliveries: list[bytes] = []
         self.kept: list[bytes] = []
         self.collapsing: list[bytes] = []
+        self.added: list[tuple[list[int], int]] = []  # devices, and bytes of what each has in its inbox more
         self.broadcasts: list[tuple[int, int, Message]] = []  # position, app, message; of those that collapse
         self.runs: list[tuple[int, int, int]] = []  # at, first, last
 
@@ -153,17 +165,25 @@ class SqlMessages:
         database: Database,
         *,
         members: Members,
+        labels: Labels,
         positions: Positions,
         broadcasts: BroadcastLedgers,
+        overflow: Overflow,
         locate: Locate,
+        counts: SqlCounts,
         deleted: AbstractSet[int],
+        sayings: Sayings,
     ) -> None:
         self._writer = writer
         self._database = database
+        self._sayings = sayings
         self._members = members
+        self._labels = labels
         self._positions = positions
         self._broadcasts = broadcasts
+        self._overflow = overflow
         self._locate = locate
+        self._counts = counts
         self._deleted = deleted
 
     async def enqueue(self, batch: Sequence[Submission]) -> list[Outcome | IdempotencyConflict]:
@@ -255,6 +275,9 @@ class SqlMessages:
             for envelope in submission.envelopes:
                 names, _ = way_of(envelope.audience)
                 addresses.extend([prefix + name for name in names])
+                said = envelope.message.said
+                if said is not None and said.sender is not None:
+                    addresses.append(prefix + said.sender)
         return dict(zip(addresses, self._members.find(addresses), strict=True))
 
     def _newest(self, apps: AbstractSet[int], now: int) -> dict[int, int]:
@@ -265,6 +288,7 @@ class SqlMessages:
         results: list[Accepted | Refused] = []
         routes: list[Stored | Broadcast] = []
         membership = self._members.of(submission.app)
+        self._overflow.bound(submission.app, submission.inbox)
         for envelope in submission.envelopes:
             route: Stored | Broadcast | None = None
             if membership is None:
@@ -273,23 +297,43 @@ class SqlMessages:
             names, expression = way_of(envelope.audience)
             if expression is None:
                 targeted = len(names)
-                route = self._store_unicast(submission, envelope.message, names, keys, group)
+                route = self._store_unicast(submission, envelope, names, keys, group)
             else:
-                targets = resolve(expression, submission.app, membership, self._members)
+                targets = self._targets(expression, submission.app, membership)
                 targeted = len(targets)
+                row = None
+                if envelope.message.said is not None:
+                    row = self._spoken(submission.app, envelope.message.said, targets, keys)
+                    if row is None:
+                        results.append(Refused(GroupNotFound.code))
+                        continue
                 if targets:
-                    route = self._store_broadcast(submission.app, envelope.message, targets, group)
+                    route = self._store_broadcast(submission.app, envelope, targets, group, row)
             if route is None:
                 results.append(Refused(NoTarget.code))
             else:
                 results.append(Accepted(envelope.message.id, targeted))
                 routes.append(route)
+        if routes:
+            self._counts.add(submission.app, submission.now, Counted.MESSAGES, len(routes))
         return Prepared(tuple(results), routes)
+
+    def _targets(self, expression: Expression, app: int, membership: AppMembers) -> BitMap:
+        self._labels.flush()
+        return resolve(expression, app, self._database, lambda: self._members.everyone(app, membership))
+
+    def _spoken(self, app: int, said: Said, targets: BitMap, keys: dict[str, int | None]) -> GroupRow | None:
+        """The group in which a message is said; None when there is none, or its sender is no member."""
+        if said.sender is not None:
+            key = keys[f"{app}/{said.sender}"]
+            if key is None or (key & 0xFFFF_FFFF) not in targets:
+                return None
+        return self._sayings.find(app, said.group)
 
     def _store_unicast(
         self,
         submission: Submission,
-        message: Message,
+        envelope: Envelope,
         audience: tuple[str, ...],
         keys: dict[str, int | None],
         group: _Group,
@@ -305,30 +349,44 @@ class SqlMessages:
                 found.append(key)
         if not found:
             return None
-        position = self._add_message(app, message, len(audience) - len(found), group)
+        message = envelope.message
+        position = self._add_message(app, envelope, len(audience) - len(found), group)
         collapse = (message.collapse_key or "").encode()
+        size = len(message.payload)
+        load = 2 * size + (message.priority == "high")
         rows = [
-            DELIVERY % (position, key, binding is not None, collapse)
+            DELIVERY % (position, key, binding is not None, load, collapse)
             for key, binding in zip(found, self._locate(app, names), strict=True)
         ]
         group.deliveries += rows
         if not message.online_only:
             group.kept += rows
+            group.added.append((found, size))
             if collapse:
                 group.collapsing += rows
         log_before = group.newest.get(app, 0)
         return Stored(app, message, position, log_before, names, [key & 0xFFFF_FFFF for key in found])
 
-    def _store_broadcast(self, app: int, message: Message, targets: BitMap, group: _Group) -> Broadcast:
-        position = self._add_message(app, message, 0, group)
+    def _store_broadcast(
+        self, app: int, envelope: Envelope, targets: BitMap, group: _Group, row: GroupRow | None
+    ) -> Broadcast:
+        """`row`: the group in which it is said."""
+        if row is not None:
+            said = self._sayings.add(row, envelope.message, group.now)
+            envelope = Envelope(said, envelope.audience, envelope.label)
+        message = envelope.message
+        position = self._add_message(app, envelope, 0, group)
         frozen = self._broadcasts.create(position, targets, self._database)
         self._database.run(
-            "INSERT INTO log (position, app, expires_at, kept, collapse) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO log (position, app, expires_at, kept, collapse, high, grp)"
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             position,
             app,
             message.expires_at,
             not message.online_only,
             message.collapse_key or None,
+            message.priority == "high",
+            row.number if row is not None else 0,
         )
         if message.collapse_key and not message.online_only:
             group.broadcasts.append((position, app, message))
@@ -337,8 +395,9 @@ class SqlMessages:
             group.newest[app] = position
         return Broadcast(app, message, (Part(position, frozen, before),))
 
-    def _add_message(self, app: int, message: Message, missing: int, group: _Group) -> int:
+    def _add_message(self, app: int, envelope: Envelope, missing: int, group: _Group) -> int:
         position = self._positions.take()
+        message, label = envelope.message, (envelope.label or "").encode()
         group.messages.append(
             MESSAGE
             % (
@@ -347,7 +406,10 @@ class SqlMessages:
                 message.expires_at,
                 message.online_only,
                 missing,
+                message.created_at,
+                len(label),
                 id_bytes(message.id),
+                label,
                 _pack(message),
             )
         )
@@ -371,6 +433,7 @@ class SqlMessages:
         # Collapsing looks at what is older by position, so all of the group is in place before it.
         if group.collapsing:
             newer = tuple(group.collapsing)
+            note_gaps(self._database, "collapsed", OLDER_PENDING, newer, group.now)
             run(COLLAPSE_DELIVERIES, newer, group.now)
             run(COLLAPSE_INBOX, newer)
             older: dict[int, list[int]] = {}
@@ -380,6 +443,7 @@ class SqlMessages:
                 self._broadcasts.settle(position, COLLAPSED, BitMap(ordinals), self._database)
         for position, app, message in group.broadcasts:
             self._collapse_before(position, app, message)
+        self._overflow.add(group.added, group.now)  # what was collapsed takes up no room any more
 
     def _collapse_before(self, position: int, app: int, message: Message) -> None:
         """Collapses what is older than a broadcast, for the devices of both."""
@@ -403,6 +467,7 @@ class SqlMessages:
         devices = tuple([device_key(app, n) for n in targets & BitMap(_integers.decode(waiting))])
         if devices:
             found = (devices, message.collapse_key, position)
+            note_gaps(self._database, "collapsed", WAITING_PENDING, *found, message.created_at)
             self._database.run(COLLAPSE_WAITING_DELIVERIES, *found, message.created_at)
             self._database.run(COLLAPSE_WAITING_INBOX, *found)
 

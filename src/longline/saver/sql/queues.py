@@ -4,18 +4,23 @@ A message is stored once, and has a row in each queue that it is in. A session's
 holds and which place was the last.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import chain, islice
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from longline.errors import AppNotFound, Fenced, TopicTooCostly
 from longline.model.pubsub import Publication
 from longline.saver.port.queues import (
     Complete,
     Declined,
+    Given,
+    GroupChoice,
+    HandedOver,
+    LeftForGroup,
     Published,
     QueueBounds,
     Queued,
@@ -26,22 +31,27 @@ from longline.saver.port.queues import (
     Settle,
     Step,
 )
+from longline.saver.publications import bytes_of
 from longline.saver.sql.bodies import parts
 from longline.saver.sql.database import Database, device_key, integer
-from longline.saver.sql.entering import RETAIN, Entered, Entering, bytes_of
+from longline.saver.sql.entering import RETAIN, Entered, Entering
+from longline.saver.sql.events import SqlEvents
 from longline.saver.sql.fencing import Locate
+from longline.saver.sql.group_filters import GroupFilters
 from longline.saver.sql.matching import Found, Matching
 from longline.saver.sql.members import Members
 from longline.saver.sql.positions import Positions
-from longline.saver.sql.remains import STEP, take_on
+from longline.saver.sql.remains import LEFT_PLACE, OF_GROUPS, STEP, TAKE_OUT, drop, take_on
 from longline.saver.sql.states import divided
 from longline.saver.sql.worker import Later, Worker
+from longline.saver.subscriptions import AS_PUBLISHED
 
 ROWS = 4096  # places in queues after which a transaction takes no further message
 
 _Row = tuple[int, int, int, int, str]
 _queues = msgspec.json.Decoder(list[list[_Row]])
 _bodies = msgspec.json.Decoder(list[tuple[int, str]])
+_of_groups = msgspec.json.Decoder(list[tuple[int, int, int, int | None, int, str, int, str]])
 _unpack = msgspec.msgpack.Decoder(Publication).decode
 
 # A packet identifier's record: device, session, packet identifier.
@@ -79,6 +89,8 @@ SELECT json_group_array(json_array(n, hex(body))) FROM carray(?1) CROSS JOIN pub
 
 _Answer = Entered | Declined
 
+NOBODY: Final[Found] = {}
+
 
 class Publishing(NamedTuple):
     """A call of `publish` on its way: what is still to be done, and the answers to what was before it."""
@@ -108,6 +120,7 @@ class SqlQueues:
         locate: Locate,
         deleted: AbstractSet[int],
         bounds: QueueBounds,
+        events: SqlEvents,
     ) -> None:
         self._writer = writer
         self._reader = reader
@@ -118,7 +131,9 @@ class SqlQueues:
         self._locate = locate
         self._deleted = deleted
         self._bounds = bounds
+        self._events = events
         self._matching = Matching(writing, bounds.match_limit)
+        self._sharing = GroupFilters(writing, bounds.match_limit)
 
     # --- into queues ---
 
@@ -135,31 +150,85 @@ class SqlQueues:
         answers: list[_Answer] = []
         while len(answers) < len(batch) and entering.entered < ROWS:
             part = slice(len(answers), len(answers) + self._matching.at_once)
-            topics = dict.fromkeys((item.app, item.publication.topic) for item in batch[part])
+            topics = dict.fromkeys((item.app, item.publication.topic) for item in batch[part] if item.matches)
             found = dict(zip(topics, self._matching.match(list(topics)), strict=True))
+            groups = self._groups(batch[part])
             entering.load(device for sessions in found.values() if sessions for device in sessions)
+            entering.load(device_key(item.app, to.ordinal) for item in batch[part] for to in item.given)
             for item, is_heard in zip(batch[part], heard[part], strict=True):
                 if entering.entered >= ROWS:
                     break
-                sessions = found[item.app, item.publication.topic]
-                answers.append(self._enter(item, sessions, entering) if is_heard else Declined(Fenced.code))
+                sessions = found[item.app, item.publication.topic] if item.matches else NOBODY
+                wanted = groups.get((item.app, item.publication.topic), ())
+                answers.append(
+                    self._enter(item, sessions, wanted, entering) if is_heard else Declined(Fenced.code)
+                )
         entering.write()
+        self._events.insert(
+            [
+                item.event
+                for item, answer in zip(batch, answers, strict=False)
+                if item.event is not None and isinstance(answer, Entered) and not answer.again
+            ]
+        )
         rest = iter(answers)
         return [call.go_on(tuple(islice(rest, len(call.batch)))) for call in calls]
 
-    def _enter(self, item: QueuePublication, found: Found | None, entering: Entering) -> _Answer:
+    def _groups(self, batch: Sequence[QueuePublication]) -> dict[tuple[int, str], list[str]]:
+        """The groups of which sessions may be chosen for these publications, by app and topic."""
+        asked = [
+            (item.app, item.publication.topic)
+            for item in batch
+            if item.shares is not None and item.shares.only is None
+        ]
+        having = self._sharing.having(app for app, _ in asked)
+        topics = [topic for topic in dict.fromkeys(asked) if topic[0] in having]
+        return dict(zip(topics, self._sharing.groups(topics), strict=True))
+
+    def _enter(
+        self, item: QueuePublication, found: Found | None, groups: Iterable[str], entering: Entering
+    ) -> _Answer:
         if self._members.of(item.app) is None:
             return Declined(AppNotFound.code)
         if found is None:
             return Declined(TopicTooCostly.code)
-        return entering.enter(item, found)
+        shares = item.shares
+        if shares is None:
+            return entering.enter(item, found)
+        if shares.only is not None:
+            groups = shares.only
+        return self._enter_groups(item, found, [key for key in groups if key not in shares.served], entering)
+
+    def _enter_groups(
+        self, item: QueuePublication, found: Found, groups: Sequence[str], entering: Entering
+    ) -> Entered:
+        """Queues a message for whom it is given, whose filters match, and one session of each group."""
+        chosen: list[Given] = []
+        served: list[str] = []
+        full = 0
+        for key in groups:
+            members = self._sharing.members(item.app, key)
+            entering.load(member.device for member in members)
+            member, crowded = entering.choose(members, item.now, bytes_of(item.publication))
+            if member is None:
+                full += crowded
+                continue
+            ordinal, options = member.device & 0xFFFF_FFFF, member.options
+            as_published = bool(options & AS_PUBLISHED)
+            chosen.append(Given(ordinal, member.number, options & 3, as_published, member.identifier, key))
+            served.append(key)
+        entered = entering.enter(replace(item, given=(*item.given, *chosen)), found)
+        entered.full += full
+        entered.groups = tuple(served)
+        return entered
 
     def _located(self, answer: _Answer) -> Published | Declined:
         if isinstance(answer, Declined):
             return answer
         bindings = self._locate(answer.app, answer.devices) if answer.devices else ()
-        found = zip(answer.devices, answer.ordinals, bindings, strict=True)
-        return Published(answer.id, tuple([Queued(*item) for item in found]), answer.full, answer.again)
+        found = zip(answer.devices, answer.ordinals, bindings, answer.places, strict=True)
+        queued = tuple([Queued(*item) for item in found])
+        return Published(answer.id, queued, answer.full, answer.again, answer.groups)
 
     # --- out of queues ---
 
@@ -226,6 +295,52 @@ class SqlQueues:
         if steps:
             take_on(self._writing, tuple([STEP % (*place, step) for place, step in steps.items()]))
         return [None] * len(calls)
+
+    async def untold(self, before: int, limit: int) -> list[tuple[int, Queued]]:
+        """None: who publishes and who reads are one process."""
+        return []
+
+    async def hand_over(self, now: int, limit: int) -> HandedOver:
+        """One transaction: each message is in one queue or the other."""
+        moved, left, more = await self._writer.call(self._hand_over, (now, limit))
+        queued = [
+            (entered.app, place)
+            for entered in moved
+            if isinstance(published := self._located(entered), Published)
+            for place in published.queued
+        ]
+        return HandedOver(tuple(queued), tuple(left), more)
+
+    def _hand_over(
+        self, calls: list[tuple[int, int]]
+    ) -> list[tuple[list[Entered], list[LeftForGroup], bool]]:
+        return [self._hand_over_some(now, limit) for now, limit in calls]
+
+    def _hand_over_some(self, now: int, limit: int) -> tuple[list[Entered], list[LeftForGroup], bool]:
+        rows = _of_groups.decode(self._writing.text(OF_GROUPS, limit))
+        if not rows:
+            return [], [], False
+        entering = Entering(self._writing, self._positions, self._bounds)
+        moved: list[Entered] = []
+        left: list[LeftForGroup] = []
+        for device, _, _, _, options, share, sent, body in rows:
+            app, qos = device >> 32, options & 3
+            if not body or (sent and qos == 2) or self._members.of(app) is None:
+                continue  # the client has it, or may have it [MQTT-4.8.2-5]
+            publication = replace(_unpack(bytes.fromhex(body)), qos=qos)
+            if 0 < publication.expires_at <= now:
+                continue
+            item = QueuePublication(app, publication, now, matching=False, shares=GroupChoice(only=(share,)))
+            entered = self._enter_groups(item, NOBODY, [share], entering)
+            if entered.groups:
+                moved.append(entered)
+            else:
+                left.append(LeftForGroup(app, share, publication))
+        entering.write()
+        places = tuple([LEFT_PLACE % (device, number, place) for device, number, place, *_ in rows])
+        self._writing.run(TAKE_OUT, places)
+        drop(self._writing, [publication for _, _, _, publication, *_ in rows if publication is not None])
+        return moved, left, len(rows) >= limit
 
     async def complete(self, batch: Sequence[Complete]) -> None:
         """One statement for all."""

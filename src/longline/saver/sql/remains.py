@@ -14,28 +14,47 @@ _integers = msgspec.json.Decoder(list[int])
 _places = msgspec.json.Decoder(list[tuple[int, int, int]])
 
 LEAVE = """
-INSERT OR IGNORE INTO remains (device, number)
-SELECT s.device, s.number FROM carray(?1) CROSS JOIN sessions AS s ON s.device = value
+INSERT OR IGNORE INTO remains (device, number, sent)
+SELECT s.device, s.number, iif(s.node IS NULL AND NOT s.given_up, s.sent, s.latest)
+  FROM carray(?1) CROSS JOIN sessions AS s ON s.device = value
  WHERE EXISTS (SELECT 1 FROM filters AS f WHERE f.device = s.device AND f.number = s.number)
     OR EXISTS (SELECT 1 FROM waiting AS w WHERE w.device = s.device AND w.number = s.number)
-    OR EXISTS (SELECT 1 FROM received AS r WHERE r.device = s.device AND r.number = s.number)"""
+    OR EXISTS (SELECT 1 FROM received AS r WHERE r.device = s.device AND r.number = s.number)
+    OR EXISTS (SELECT 1 FROM flights AS i WHERE i.device = s.device AND i.number = s.number)"""
 
-# Rows of one table that belong to the first sessions in `remains`.
+# Rows of one table that belong to the first sessions in `remains`. What is of groups is handed over instead.
 CLEAR = """
 DELETE FROM {0} WHERE ({1}) IN
  (SELECT {1} FROM (SELECT device AS gone, number AS which FROM remains LIMIT ?1)
-   CROSS JOIN {0} ON device = gone AND number = which LIMIT ?1)"""
+   CROSS JOIN {0} ON device = gone AND number = which {2} LIMIT ?1)"""
+OF_NO_GROUP = "WHERE share IS NULL"
 BODIES_TO_CLEAR = """
 SELECT json_group_array(publication) FROM
  (SELECT publication FROM (SELECT device AS gone, number AS which FROM remains LIMIT ?1)
-   CROSS JOIN waiting ON device = gone AND number = which LIMIT ?1)
+   CROSS JOIN waiting ON device = gone AND number = which WHERE share IS NULL LIMIT ?1)
  WHERE publication IS NOT NULL"""
 CLEARED = """
 DELETE FROM remains WHERE (device, number) IN
  (SELECT device, number FROM (SELECT device, number FROM remains LIMIT ?1) AS page
    WHERE NOT EXISTS (SELECT 1 FROM filters AS f WHERE f.device = page.device AND f.number = page.number)
      AND NOT EXISTS (SELECT 1 FROM waiting AS w WHERE w.device = page.device AND w.number = page.number)
-     AND NOT EXISTS (SELECT 1 FROM received AS r WHERE r.device = page.device AND r.number = page.number))"""
+     AND NOT EXISTS (SELECT 1 FROM received AS r WHERE r.device = page.device AND r.number = page.number)
+     AND NOT EXISTS (SELECT 1 FROM flights AS i WHERE i.device = page.device AND i.number = page.number))"""
+
+# What the first sessions in `remains` have left of groups: device, session, place, message, options, group,
+# whether it may have been written to a connection, and the message itself.
+OF_GROUPS = """
+SELECT json_group_array(json_array(w.device, w.number, w.place, w.publication, w.options, w.share,
+                                   w.place <= w.sent, hex(coalesce(p.body, x''))))
+  FROM (SELECT waiting.*, sent FROM (SELECT device AS gone, number AS which, sent FROM remains)
+         CROSS JOIN waiting ON device = gone AND number = which WHERE share IS NOT NULL LIMIT ?1) AS w
+  LEFT JOIN publications AS p ON p.n = w.publication"""
+
+# A place's record: device, session, place.
+LEFT_PLACE = b"%019d%019d%019d"
+TAKE_OUT = f"""
+DELETE FROM waiting WHERE (device, number, place) IN
+ (SELECT {integer(1, 19)}, {integer(20, 19)}, {integer(39, 19)} FROM carray(?1))"""
 
 # A step's record: device, number, place, step.
 STEP = b"%019d%019d%019d%d"
@@ -93,13 +112,15 @@ def end_sessions_of(database: Database, devices: tuple[int, int], limit: int) ->
 
 def clear(database: Database, limit: int) -> int:
     """Removes what sessions that are over have left, at most `limit` rows; how many."""
-    done = database.run(CLEAR.format("filters", "app, filter, device"), limit)
+    done = database.run(CLEAR.format("filters", "app, filter, device", ""), limit)
     if done < limit:
         publications = _integers.decode(database.text(BODIES_TO_CLEAR, limit - done))
-        done += database.run(CLEAR.format("waiting", "device, number, place"), limit - done)
-        _drop(database, publications)
+        done += database.run(CLEAR.format("waiting", "device, number, place", OF_NO_GROUP), limit - done)
+        drop(database, publications)
     if done < limit:
-        done += database.run(CLEAR.format("received", "device, number, packet_id"), limit - done)
+        done += database.run(CLEAR.format("received", "device, number, packet_id", ""), limit - done)
+    if done < limit:
+        done += database.run(CLEAR.format("flights", "device, number, packet_id", ""), limit - done)
     if done < limit:
         done += database.run(CLEARED, limit - done)
     return done
@@ -111,7 +132,7 @@ def take_on(database: Database, steps: tuple[bytes, ...]) -> None:
     database.run(MAKE_ROOM, steps)
     database.run(RELEASE, steps)
     database.run(SETTLE, steps)
-    _drop(database, publications)
+    drop(database, publications)
 
 
 def end_publications(database: Database, now: int, limit: int) -> int:
@@ -122,7 +143,7 @@ def end_publications(database: Database, now: int, limit: int) -> int:
     return len(places)
 
 
-def _drop(database: Database, publications: list[int]) -> None:
+def drop(database: Database, publications: list[int]) -> None:
     """Removes those of these messages that are in no queue any more."""
     if publications:
         database.run(DROP, tuple(set(publications)))

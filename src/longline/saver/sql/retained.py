@@ -35,14 +35,29 @@ SELECT json_group_array(json_array(retained.id, coalesce(retained.size, 0)))
   FROM carray(?1) AS place
   LEFT JOIN retained ON app = {integer(1, 10)} AND topic = CAST(substr(place.value, 11) AS TEXT)"""
 
-# A message's record: app, expires at, size, length of the topic, topic, body.
-MESSAGE = b"%010d%019d%010d%05d%b%b"
-LENGTH = integer(40, 5)
+# A message's record: app, expires at, size, lengths of topic and sender, topic, sender, body.
+MESSAGE = b"%010d%019d%010d%05d%05d%b%b%b"
+LENGTH, NAMED = integer(40, 5), integer(45, 5)
 INSERT = f"""
-INSERT INTO retained (app, expires_at, size, topic, body)
-SELECT {integer(1, 10)}, {integer(11, 19)}, {integer(30, 10)}, CAST(substr(value, 45, {LENGTH}) AS TEXT),
-       substr(value, 45 + {LENGTH})
+INSERT INTO retained (app, expires_at, size, topic, sender, body)
+SELECT {integer(1, 10)}, {integer(11, 19)}, {integer(30, 10)}, CAST(substr(value, 50, {LENGTH}) AS TEXT),
+       CAST(substr(value, 50 + {LENGTH}, {NAMED}) AS TEXT), substr(value, 50 + {LENGTH} + {NAMED})
   FROM carray(?1)"""
+
+# Of a device that goes, whether it has left any; of the first of those that have, these, whose body says when
+# they were published; and that these devices have none any more.
+LEAVE = """
+INSERT OR REPLACE INTO retained_left (app, sender, at)
+SELECT ?1, ?2, ?3 WHERE EXISTS (SELECT 1 FROM retained WHERE app = ?1 AND sender = ?2 AND sender <> '')"""
+LEFT = """
+SELECT json_group_array(json_array(id, app, size)) FROM
+ (SELECT r.id, r.app, r.size
+    FROM (SELECT app, sender, at FROM retained_left ORDER BY app, sender LIMIT ?1) AS page
+   CROSS JOIN retained AS r ON r.app = page.app AND r.sender = page.sender AND r.sender <> ''
+   WHERE substr(r.body, 9, 8) <= page.at LIMIT ?1)"""
+LEFT_NONE = """
+DELETE FROM retained_left WHERE (app, sender) IN
+ (SELECT app, sender FROM retained_left ORDER BY app, sender LIMIT ?1)"""
 
 TOTALS = """
 SELECT json_group_array(json_array(app, messages, bytes)) FROM carray(?1)
@@ -135,8 +150,8 @@ class SqlRetained:
             more = int(not over) - int(size > 0)
             larger = (0 if over else size_of(topic, body)) - size
             if not over and (
-                (more and messages + more > self._max_messages)
-                or (larger > 0 and used + larger > self._max_bytes)
+                (more and messages + more > (item.most or self._max_messages))
+                or (larger > 0 and used + larger > (item.most_bytes or self._max_bytes))
             ):
                 codes.append("quota_exceeded")
                 continue
@@ -149,8 +164,9 @@ class SqlRetained:
             if over:
                 kept.pop(place, None)
             else:
-                record = (app, publication.expires_at, size + larger, len(topic), topic, body)
-                kept[place] = MESSAGE % record
+                sender = publication.sender.encode()
+                head = (app, publication.expires_at, size + larger, len(topic), len(sender))
+                kept[place] = MESSAGE % (*head, topic, sender, body)
         if ended:
             database.run("DELETE FROM retained WHERE id IN (SELECT value FROM carray(?1))", tuple(ended))
         if kept:
@@ -192,7 +208,14 @@ class SqlRetained:
                 limit,
             )
         )
-        return self._remove(over)
+        done = self._remove(over)
+        return done + self._clear_left(limit - done) if done < limit else done
+
+    def _clear_left(self, limit: int) -> int:
+        """Removes what devices have left that are gone; how many messages, and devices."""
+        left = _over.decode(self._writing.text(LEFT, limit))
+        done = self._remove(left)
+        return done + self._writing.run(LEFT_NONE, limit) if done < limit else done
 
     def purge(self, app: int, limit: int) -> int:
         """Removes at most `limit` of a deleted app; how many it removed."""

@@ -9,6 +9,7 @@ from itertools import chain
 
 import msgspec
 
+from longline.saver.port.flights import Flight
 from longline.saver.port.sessions import (
     FOREVER,
     AddFilter,
@@ -19,19 +20,20 @@ from longline.saver.port.sessions import (
     OpenSession,
     RemoveFilter,
 )
-from longline.saver.sql.database import Database, device_key, integer
+from longline.saver.sql.database import Database, device_key, device_range, integer
 from longline.saver.sql.filters import Filters
-from longline.saver.sql.matching import filter_of
 from longline.saver.sql.members import Members
 from longline.saver.sql.remains import LEAVE, end_sessions
 from longline.saver.sql.states import SessionRow, by_turns, divided, states
 from longline.saver.sql.wills import Wills
 from longline.saver.sql.worker import Worker
+from longline.saver.subscriptions import filter_of
 
 NEVER = (1 << 62) - 1  # ms
 
 
-_Details = tuple[list[tuple[str, int, int]], int | None, tuple[int, ...], tuple[int, ...]]
+_Flights = list[tuple[int, int, int, str, int]]
+_Details = tuple[list[tuple[str, int, int]], int | None, tuple[int, ...], tuple[int, ...], _Flights]
 _details = msgspec.json.Decoder(list[_Details])
 _flags = msgspec.json.Decoder(list[int])
 _integers = msgspec.json.Decoder(list[int])
@@ -45,7 +47,8 @@ SELECT {integer(1, 19)}, {integer(20, 19)}, {integer(39, 19)}, {integer(58, 10)}
        CAST(substr(value, 68) AS TEXT)
   FROM carray(?1) WHERE true
     ON CONFLICT (device) DO UPDATE SET
-       latest = iif(number = excluded.number, latest, 0), sent = iif(number = excluded.number, sent, 0),
+       latest = iif(number = excluded.number, latest, 0),
+       sent = iif(number = excluded.number, iif(node IS NULL AND NOT given_up, sent, latest), 0),
        length = iif(number = excluded.number, length, 0), bytes = iif(number = excluded.number, bytes, 0),
        number = excluded.number, epoch = excluded.epoch, node = excluded.node, given_up = 0,
        expires_in = excluded.expires_in, ends_at = NULL"""
@@ -66,7 +69,10 @@ SELECT json_group_array(json_array(
      WHERE w.device = given.device AND w.number = given.number AND publication IS NULL ORDER BY place))),
   json((SELECT json_group_array(packet_id) FROM
    (SELECT packet_id FROM received AS r WHERE r.device = given.device AND r.number = given.number
-     ORDER BY packet_id)))))
+     ORDER BY packet_id))),
+  json((SELECT json_group_array(json_array(packet_id, position, broadcast, id, released)) FROM
+   (SELECT packet_id, position, broadcast, id, released FROM flights AS i
+     WHERE i.device = given.device AND i.number = given.number ORDER BY position)))))
   FROM (SELECT {integer(1, 19)} AS device, {integer(20, 19)} AS number FROM carray(?1)) AS given"""
 
 # A renaming's record: device, epoch, node.
@@ -89,6 +95,9 @@ ABANDON = f"""
 UPDATE sessions SET node = NULL, given_up = 1,
                     ends_at = iif(expires_in = {FOREVER}, NULL, ?2 + max(expires_in * 1000, ?3))
  WHERE device IN (SELECT value FROM carray(?1))"""
+
+OVER = "SELECT 1 FROM sessions WHERE ends_at IS NOT NULL AND ends_at <= ?1 LIMIT 1"
+DUE_WILL = "SELECT 1 FROM wills WHERE due IS NOT NULL AND due <= ?1 LIMIT 1"
 
 
 class SqlSessions:
@@ -133,7 +142,7 @@ class SqlSessions:
         found: dict[int, SessionRow] = {}  # sessions that were there before
         answers: dict[int, KeptSession | None] = {}
         over: list[int] = []
-        followed: list[tuple[int, int, int, bool]] = []
+        followed: list[tuple[int, int, int, bool, bytes]] = []
         rows: list[bytes] = []
         for key, item in batch.items():
             there, state = known[key]
@@ -148,7 +157,8 @@ class SqlSessions:
                         found[key] = state
                     continue
                 goes_on = not item.clean and state.expires_in > 0 and not state.over(item.now)
-                followed.append((key, state.epoch, item.now, not goes_on))
+                before = state.node.encode() if state.node is not None else b""
+                followed.append((key, state.epoch, item.now, not goes_on, before))
                 if goes_on:
                     found[key] = state
                     number = state.number
@@ -181,12 +191,15 @@ class SqlSessions:
                 state.number != batch[key].epoch,
                 tuple([filter_of(*filter) for filter in filters]),
                 queued or 0,
-                state.sent,
+                _sent(state, batch[key]),
                 state.latest,
                 released,
                 received,
+                tuple(
+                    [Flight(n, at, bool(broadcast), id, bool(has)) for n, at, broadcast, id, has in flights]
+                ),
             )
-            for (key, state), (filters, queued, released, received) in zip(
+            for (key, state), (filters, queued, released, received, flights) in zip(
                 found.items(), details, strict=True
             )
         }
@@ -227,13 +240,21 @@ class SqlSessions:
     def _close_each(self, batch: dict[int, CloseSession]) -> dict[int, bool]:
         answers: dict[int, bool] = {}
         over: list[int] = []
+        told: list[bytes] = []  # of these, those that were kept: what they were sent is known
         rows: list[bytes] = []
         armed: list[tuple[int, int, int, int]] = []
         dropped: list[tuple[int, int]] = []
+        followed: list[tuple[int, int, int]] = []
         for key, (_, state) in states(self._writing, batch).items():
             item = batch[key]
             answers[key] = state is None or state.epoch == item.epoch
-            if state is None or not answers[key] or not (state.connected or state.given_up):
+            if state is None or not answers[key]:  # another connection has followed, which may be over, too
+                if item.will:
+                    followed.append((key, item.epoch, item.now))
+                else:
+                    dropped.append((key, item.epoch))
+                continue
+            if not (state.connected or state.given_up):
                 continue
             expires_in = state.expires_in if item.expires_in is None else item.expires_in
             ends_at = NEVER if expires_in == FOREVER else item.now + expires_in * 1000
@@ -241,12 +262,17 @@ class SqlSessions:
                 rows.append(DEPARTURE % (key, expires_in, ends_at))
             else:
                 over.append(key)
+                if state.expires_in:
+                    told.append(DEPARTURE % (key, 0, ends_at))
             if item.will:
                 armed.append((key, item.epoch, item.now, ends_at))
             else:
                 dropped.append((key, item.epoch))
         self._wills.arm(armed)
+        self._wills.hear(followed)
         self._wills.drop(dropped)
+        if told:
+            self._writing.run(DISCONNECT, tuple(told))
         end_sessions(self._writing, tuple(over))
         if rows:
             self._writing.run(DISCONNECT, tuple(rows))
@@ -269,7 +295,7 @@ class SqlSessions:
         if devices:
             self._wills.arm_abandoned(devices, now, grace)
             self._writing.run(ABANDON, devices, now, grace)
-        return len(devices)
+        return len(devices) + self._wills.give_up(node, now, limit - len(devices))
 
     async def nodes(self) -> list[str]:
         """The nodes that sessions are connected to: after a start, those of a life before this one."""
@@ -279,7 +305,10 @@ class SqlSessions:
         names: list[str] = []
         while name := self._reading.text(
             "SELECT json_group_array(node) FROM"
-            " (SELECT node FROM sessions WHERE node IS NOT NULL AND node > ?1 ORDER BY node LIMIT 1)",
+            " (SELECT node FROM"
+            "   (SELECT node FROM sessions WHERE node IS NOT NULL AND node > ?1"
+            "     UNION SELECT awaits FROM wills WHERE awaits IS NOT NULL AND awaits > ?1)"
+            "   ORDER BY node LIMIT 1)",
             names[-1] if names else "",
         ):
             found = _names.decode(name)
@@ -288,9 +317,25 @@ class SqlSessions:
             names += found
         return [names] * len(calls)
 
+    async def count(self, app: int) -> int:
+        """The rows of its devices."""
+        return await self._reader.call(self._count, app)
+
+    def _count(self, calls: list[int]) -> list[int]:
+        counted = "SELECT count(*) FROM sessions WHERE device BETWEEN ?1 AND ?2"
+        return [
+            0 if app in self._deleted else self._reading.number(counted, *device_range(app)) or 0
+            for app in calls
+        ]
+
     async def sweep(self, now: int, limit: int) -> int:
-        """By the index of ends."""
+        """By the index of ends; without a transaction when nothing is over, as nearly always."""
+        if not await self._reader.call(self._anything_over, now):
+            return 0
         return await self._writer.call(self._sweep, (now, limit))
+
+    def _anything_over(self, calls: list[int]) -> list[bool]:
+        return [self._reading.number(OVER, now) is not None for now in calls]
 
     def _sweep(self, calls: list[tuple[int, int]]) -> list[int]:
         return [self._sweep_one(*call) for call in calls]
@@ -336,8 +381,13 @@ class SqlSessions:
     # --- wills ---
 
     async def due_wills(self, now: int, limit: int, lease: int) -> list[DueWill]:
-        """By the index of what is due."""
+        """By the index of what is due; without a transaction when nothing is, as nearly always."""
+        if not await self._reader.call(self._any_due_will, now):
+            return []
         return await self._writer.call(self._due_wills, (now, limit, lease))
+
+    def _any_due_will(self, calls: list[int]) -> list[bool]:
+        return [self._reading.number(DUE_WILL, now) is not None for now in calls]
 
     def _due_wills(self, calls: list[tuple[int, int, int]]) -> list[list[DueWill]]:
         return [self._wills.due(*call) for call in calls]
@@ -349,3 +399,9 @@ class SqlSessions:
     def _published(self, calls: list[Sequence[DueWill]]) -> list[None]:
         self._wills.published([(device_key(due.app, due.ordinal), due.id) for call in calls for due in call])
         return [None] * len(calls)
+
+
+def _sent(state: SessionRow, item: OpenSession) -> int:
+    """Up to which place an earlier connection may have been sent messages: what its node has told, if any."""
+    told = item.epoch == state.epoch or not (state.connected or state.given_up)
+    return state.sent if told else state.latest

@@ -24,16 +24,21 @@ R = TypeVar("R")
 
 
 class SessionRow(msgspec.Struct, array_like=True):
-    """A session's row. `connected`: it has a connection; `given_up`: that was on a node that died."""
+    """A session's row. `node`: where its connection is; `given_up`: that was on a node that died."""
 
     number: int
     epoch: int
-    connected: int
+    node: str | None
     given_up: int
     expires_in: int
     ends_at: int | None
     latest: int
     sent: int
+
+    @property
+    def connected(self) -> bool:
+        """Whether it has a connection, as far as anybody has told."""
+        return self.node is not None
 
     def over(self, now: int) -> bool:
         """Whether its time is."""
@@ -44,7 +49,7 @@ _states = msgspec.json.Decoder(list[tuple[int, SessionRow | None]])
 
 STATES = """
 SELECT json_group_array(json_array(d.device IS NOT NULL, iif(s.device IS NULL, NULL, json_array(
-         s.number, s.epoch, s.node IS NOT NULL, s.given_up, s.expires_in, s.ends_at, s.latest, s.sent))))
+         s.number, s.epoch, s.node, s.given_up, s.expires_in, s.ends_at, s.latest, s.sent))))
   FROM carray(?1) AS asked
   LEFT JOIN devices AS d ON d.device = asked.value
   LEFT JOIN sessions AS s ON s.device = asked.value"""

@@ -1,7 +1,5 @@
 """Wills: kept by the connection that left them, until they are dropped or published."""
 
-import random
-import secrets
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
@@ -10,12 +8,11 @@ import msgspec
 from longline.model.pubsub import StoredWill
 from longline.saver.port.sessions import FOREVER, WILLS, DueWill
 from longline.saver.sql.database import Database, integer
+from longline.saver.will_ids import WillIds
 
 _due = msgspec.json.Decoder(list[tuple[int, int, str | None, str, str]])
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(StoredWill).decode
-
-MARKS = 0x7 << 76 | 0b10 << 62  # version and variant of a UUIDv7 (RFC 9562, section 5.7)
 
 # A will's record: device, epoch, delay, QoS, id, body.
 WILL = b"%019d%019d%015d%d%b%b"
@@ -25,18 +22,24 @@ SELECT {integer(1, 19)}, {integer(20, 19)}, {integer(39, 15)}, {integer(54, 1)},
        substr(value, 71)
   FROM carray(?1)"""
 
-# A connection's record: device, epoch, time, whether its session ends.
-CONNECTION = b"%019d%019d%019d%d"
+# A connection's record: device, epoch, time, whether its session ends, the node that is to tell of it ("").
+CONNECTION = b"%019d%019d%019d%d%b"
 GIVEN = f"""(SELECT {integer(1, 19)} AS device, {integer(20, 19)} AS epoch, {integer(39, 19)} AS at,
-  {integer(58, 1)} AS ends FROM carray(?1)) AS given"""
+  {integer(58, 1)} AS ends, nullif(CAST(substr(value, 59) AS TEXT), '') AS node FROM carray(?1)) AS given"""
 OF_CONNECTION = "wills.device = given.device AND wills.epoch = given.epoch AND NOT wills.given"
 AT_ONCE = f"""
-UPDATE wills SET due = given.at FROM {GIVEN}
+UPDATE wills SET due = iif(given.node IS NULL, given.at, NULL), awaits = given.node FROM {GIVEN}
  WHERE {OF_CONNECTION} AND (given.ends OR wills.delay = 0) AND (wills.due IS NULL OR wills.due > given.at)"""
 NOT_YET_DUE = f"""
 DELETE FROM wills WHERE n IN
  (SELECT n FROM {GIVEN}
-   CROSS JOIN wills ON {OF_CONNECTION} AND (wills.due IS NULL OR wills.due > given.at))"""
+   CROSS JOIN wills ON {OF_CONNECTION} AND wills.awaits IS NULL
+         AND (wills.due IS NULL OR wills.due > given.at))"""
+HEARD = f"""
+UPDATE wills SET due = given.at, awaits = NULL FROM {GIVEN}
+ WHERE {OF_CONNECTION} AND awaits IS NOT NULL"""
+UNHEARD = """
+UPDATE wills SET due = ?2, awaits = NULL WHERE n IN (SELECT n FROM wills WHERE awaits = ?1 LIMIT ?3)"""
 FORGET = f"DELETE FROM wills WHERE n IN (SELECT n FROM {GIVEN} CROSS JOIN wills ON {OF_CONNECTION})"
 
 # A departure's record: device, epoch, at, when the session is over.
@@ -63,8 +66,9 @@ UPDATE wills SET due = NULL, epoch = given.now
 TRIM = """
 DELETE FROM wills WHERE n IN
  (SELECT old.n FROM carray(?1) AS crowded CROSS JOIN wills AS old ON old.device = crowded.value
-   WHERE old.due IS NOT NULL
-     AND old.n <= (SELECT n FROM wills AS newer WHERE newer.device = crowded.value AND newer.due IS NOT NULL
+   WHERE coalesce(old.due, old.awaits) IS NOT NULL
+     AND old.n <= (SELECT n FROM wills AS newer
+                    WHERE newer.device = crowded.value AND coalesce(newer.due, newer.awaits) IS NOT NULL
                     ORDER BY n DESC LIMIT 1 OFFSET ?2))"""
 
 # Those of an app that was deleted have no address.
@@ -88,27 +92,22 @@ class Wills:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.forgotten = 0  # for want of room
-        # An id needs to be unlike others, not secret.
-        self._random = random.Random(secrets.randbits(128))
+        self._ids = WillIds()
 
     def leave(self, wills: Iterable[tuple[int, int, int, StoredWill]]) -> None:
         """Keeps the wills of connections: device, epoch, now, will."""
         rows = tuple(
             [
-                WILL % (device, epoch, will.delay * 1000, will.qos, self._id(now), _pack(will))
+                WILL % (device, epoch, will.delay * 1000, will.qos, self._ids.make(now), _pack(will))
                 for device, epoch, now, will in wills
             ]
         )
         if rows:
             self._database.run(INSERT, rows)
 
-    def _id(self, now: int) -> bytes:
-        chance = self._random.getrandbits(74)
-        value = now << 80 | MARKS | chance >> 62 << 64 | chance & (1 << 62) - 1
-        return value.to_bytes(16)
-
-    def follow(self, connections: Sequence[tuple[int, int, int, bool]]) -> None:
-        """Another connection follows these (device, epoch, now, whether the session ends by it)."""
+    def follow(self, connections: Sequence[tuple[int, int, int, bool, bytes]]) -> None:
+        """Another connection follows these: device, epoch, now, whether the session ends by it; and their
+        node, where that has not told of their end yet: wills wait for it."""
         if connections:
             rows = tuple([CONNECTION % connection for connection in connections])
             if self._database.run(AT_ONCE, rows):
@@ -128,7 +127,16 @@ class Wills:
     def drop(self, connections: Sequence[tuple[int, int]]) -> None:
         """Clients of these connections (device, epoch) said that they go."""
         if connections:
-            self._database.run(FORGET, tuple([CONNECTION % (*item, 0, False) for item in connections]))
+            self._database.run(FORGET, tuple([CONNECTION % (*item, 0, False, b"") for item in connections]))
+
+    def hear(self, connections: Sequence[tuple[int, int, int]]) -> None:
+        """Clients of these connections (device, epoch, at), which others follow, went without a word."""
+        if connections:
+            self._database.run(HEARD, tuple([CONNECTION % (*item, False, b"") for item in connections]))
+
+    def give_up(self, node: str, now: int, limit: int) -> int:
+        """No word will come from a node: at most `limit` wills are due that waited for it; how many."""
+        return self._database.run(UNHEARD, node, now, limit)
 
     def rename(self, connections: Sequence[tuple[int, int, int]]) -> None:
         """These connections (device, epoch before, epoch now) are there after all."""

@@ -70,6 +70,25 @@ class CenterSettings(Struct, frozen=True, forbid_unknown_fields=True):
             dynamic=True,
         ),
     ] = 1000
+    event_streams: Annotated[
+        int,
+        about(
+            "Streams of server-sent events that each app may have at one process; one more is answered 429.",
+            unit="streams",
+            low=1,
+            high=10_000,
+            dynamic=True,
+        ),
+    ] = 16
+    named_keys: Annotated[
+        int,
+        about(
+            "Named keys that each app may have, and as many that reach all apps; one more is answered 429.",
+            unit="keys",
+            low=1,
+            high=10_000,
+        ),
+    ] = 100
     idempotency_ttl: Annotated[
         int,
         about(
@@ -82,6 +101,24 @@ class CenterSettings(Struct, frozen=True, forbid_unknown_fields=True):
     default_ttl: Annotated[
         int, about("TTL of a message that states none.", unit="s", low=0, high=2_419_200)
     ] = 86_400
+    acl_rules: Annotated[
+        int,
+        about(
+            "Rules that an app may have for plain topics; `PUT …/acl` with more is answered 422.",
+            unit="rules",
+            low=0,
+            high=10_000,
+        ),
+    ] = 256
+    acl_bytes: Annotated[
+        int,
+        about(
+            "Length of their filters together: rooms remember the rules of all apps of their clients.",
+            unit="bytes",
+            low=0,
+            high=MIB,
+        ),
+    ] = 16 * KIB
     online_grace: Annotated[
         float,
         about(
@@ -91,3 +128,40 @@ class CenterSettings(Struct, frozen=True, forbid_unknown_fields=True):
             high=600,
         ),
     ] = 30.0
+    max_tags: Annotated[int, about("Tags of a device.", unit="tags", low=1, high=1000)] = 100
+    max_aliases: Annotated[int, about("Aliases of a device.", unit="aliases", low=1, high=1000)] = 100
+    max_attributes: Annotated[int, about("Attributes of a device.", unit="attributes", low=1, high=1000)] = 64
+    max_attributes_bytes: Annotated[
+        int, about("Attributes of a device, as JSON.", unit="bytes", low=64, high=64 * KIB)
+    ] = 4096
+    max_alias_devices: Annotated[
+        int,
+        about(
+            "Devices that an alias may have for messages to it; to one that has more they are refused as "
+            "`audience_too_large`.",
+            unit="devices",
+            low=1,
+            high=5000,
+        ),
+    ] = 100
+    max_audience_tests: Annotated[
+        int,
+        about(
+            "What an audience may ask of a device: one for each tag, platform, word and name of an "
+            "attribute, eight for a comparison with a number. Beyond it, it is refused as "
+            "`audience_too_complex`.",
+            unit="tests",
+            low=1,
+            high=4096,
+        ),
+    ] = 256
+    max_audience_depth: Annotated[
+        int,
+        about(
+            "How deep an audience may be nested, by `any`, `every` and `not`, and by what says as much: "
+            "`tag_and`, `tag_not`, several fields in one object.",
+            unit="levels",
+            low=1,
+            high=64,
+        ),
+    ] = 16

@@ -32,3 +32,14 @@ class CoordinatorSettings(Struct, frozen=True, forbid_unknown_fields=True):
             dynamic=True,
         ),
     ] = 5.0
+    retire_after: Annotated[
+        int,
+        about(
+            "How long a device may be away before it is retired: taken away with all that there is of it, "
+            "and told as an event. 0: for ever.",
+            unit="s",
+            low=0,
+            high=10 * 365 * 86_400,
+            dynamic=True,
+        ),
+    ] = 0

@@ -130,8 +130,22 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
         str | None,
         about(
             "Lets clients without credentials into this app, which is created when missing, with plain "
-            "publish/subscribe on. They are devices of their own, `anonymous-{client identifier}`. Unset: "
-            "nobody gets in without a token."
+            "publish/subscribe on. They are clients of their own, `anonymous-{client identifier}`, and none "
+            "may have a registered device's identifier. Unset: nobody gets in without a token."
+        ),
+    ] = None
+    anonymous_devices: Annotated[
+        bool,
+        about(
+            "Register the clients of `anonymous_app` as devices when they come, so that pushes reach them. "
+            "Off: they only publish and subscribe, and leave nothing behind."
+        ),
+    ] = False
+    auth_url: Annotated[
+        str | None,
+        about(
+            "Decides every CONNECT: it is asked by POST who may come in (see the section `authority`, and "
+            "docs/mqtt.md for what it is told and may answer). Unset: tokens and certificates decide."
         ),
     ] = None
     allow: Annotated[
@@ -149,6 +163,16 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
             dynamic=True,
         ),
     ] = 1_000_000
+    listener_share: Annotated[
+        int,
+        about(
+            "Of `max_connections`, those that each listener that is open has for itself, and at most a "
+            "hundredth: however many connect to one port, some can connect to the others.",
+            unit="connections",
+            low=0,
+            high=1_000_000,
+        ),
+    ] = 100
     max_connections_per_address: Annotated[
         int,
         about(
@@ -174,6 +198,29 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
         about(
             "New connections accepted from one address, or one /64 of IPv6. 0 is without limit.",
             unit="connections/s",
+            low=0,
+            high=10_000_000,
+            dynamic=True,
+        ),
+    ] = 0.0
+    max_connections_per_app: Annotated[
+        int,
+        about(
+            "Connections of one app at this node; one beyond it is refused (return code 3, reason 0x97). "
+            "0 is without limit: most nodes serve few apps, all of one owner.",
+            unit="connections",
+            low=0,
+            high=50_000_000,
+            dynamic=True,
+        ),
+    ] = 0
+    connect_packet_rate: Annotated[
+        float,
+        about(
+            "CONNECTs looked at; one beyond it is refused (return code 3, reason 0x9F). 0 is as many as can "
+            "be, the newest first: `connect_queue` and `connect_patience` bound them by what this node does "
+            "get done.",
+            unit="CONNECTs/s",
             low=0,
             high=10_000_000,
             dynamic=True,
@@ -210,8 +257,83 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 10.0
     connect_packet_size: Annotated[
         int,
-        about("Largest CONNECT; before it a peer is a stranger.", unit="bytes", low=256, high=MIB),
+        about(
+            "Largest CONNECT, but for the payload of a will; before it a peer is a stranger.",
+            unit="bytes",
+            low=256,
+            high=MIB,
+        ),
     ] = 8 * KIB
+    will_packet_size: Annotated[
+        int,
+        about(
+            "Largest CONNECT with a will, whose payload may have 64 KiB. It is no more than "
+            "`max_packet_size` in any case, and no less than `connect_packet_size`.",
+            unit="bytes",
+            low=256,
+            high=MIB,
+        ),
+    ] = 72 * KIB
+    will_packets_bytes: Annotated[
+        int,
+        about(
+            "What CONNECTs over `connect_packet_size` may take up together, until their clients are let in "
+            "or refused. One more takes the place of the oldest that has not arrived whole; where there is "
+            "none, its client is refused as busy.",
+            unit="bytes",
+            low=0,
+            high=GIB,
+        ),
+    ] = 16 * MIB
+    flapping_connects: Annotated[
+        int,
+        about(
+            "How often one client may come within `flapping_window`; one that comes more often is refused as "
+            "banned (return code 5, reason 0x8A) for `flapping_ban`, here. 0 bans nobody: two clients "
+            "with one name, which take over from each other all the time, are a mistake more often than an "
+            "attack, and a ban would be for both.",
+            unit="connections",
+            low=0,
+            high=1_000_000,
+            dynamic=True,
+        ),
+    ] = 0
+    flapping_window: Annotated[
+        float,
+        about(
+            "The time in which it is counted how often one client comes.",
+            unit="s",
+            low=1,
+            high=3600,
+            dynamic=True,
+        ),
+    ] = 60.0
+    flapping_ban: Annotated[
+        float,
+        about("How long a client that came too often is banned.", unit="s", low=1, high=86_400, dynamic=True),
+    ] = 300.0
+
+    max_attachments: Annotated[
+        int,
+        about(
+            "Apps that may share one connection besides its own (`$link/attach`); one beyond it is refused "
+            "(0x97). 0: none may.",
+            unit="apps",
+            low=0,
+            high=1000,
+        ),
+    ] = 8
+    attach_rate: Annotated[
+        float,
+        about(
+            "How often one connection may ask for another app; more is refused for now (0x89). 0 is without "
+            "limit: `connect_rate`, `connect_rate_per_address`, `connect_packet_rate` and "
+            "`flapping_connects` count it, too, as a connection that comes.",
+            unit="requests/s",
+            low=0,
+            high=10_000,
+        ),
+    ] = 20.0
 
     # One connection, in the standard's words
     max_keep_alive: Annotated[
@@ -269,9 +391,76 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
         int,
         about("Length of the topic filters of one session, together.", unit="bytes", low=1, high=GIB),
     ] = 64 * KIB
+    max_share_groups: Annotated[
+        int,
+        about(
+            "Groups of shared subscriptions (`$share/{name}/{filter}`) of one app that have members on this "
+            "node; SUBACK refuses one more (0x97).",
+            unit="groups",
+            low=0,
+            high=1_000_000,
+        ),
+    ] = 10_000
+    max_share_members: Annotated[
+        int,
+        about(
+            "Members of one group of a shared subscription on this node; SUBACK refuses one more (0x97).",
+            unit="sessions",
+            low=1,
+            high=100_000,
+        ),
+    ] = 1000
+    max_share_matches: Annotated[
+        int,
+        about(
+            "Groups of shared subscriptions that one publication may be for; one for more goes to nobody and "
+            "is refused (0x97).",
+            unit="groups",
+            low=1,
+            high=1_000_000,
+        ),
+    ] = 1000
+    max_share_name: Annotated[
+        int,
+        about("Longest share name; SUBACK refuses a longer one (0x97).", unit="bytes", low=1, high=65535),
+    ] = 128
     max_topic_levels: Annotated[
         int, about("Levels in a topic or a topic filter.", unit="levels", low=1, high=128)
     ] = 16
+    publish_rate: Annotated[
+        float,
+        about(
+            "Publications taken from one client. One that has sent more in a second is not read from until "
+            "the next. 0 is without limit: who publishes much waits for its turn among the others as it is.",
+            unit="messages/s",
+            low=0,
+            high=10_000_000,
+        ),
+    ] = 0.0
+
+    # The topics of one app
+    max_index_levels: Annotated[
+        int,
+        about(
+            "Levels that the topic filters of one app's clients have together at this node, those in common "
+            "counted once; each takes about half a kilobyte. A filter that may need more is refused (0x97).",
+            unit="levels",
+            low=1,
+            high=100_000_000,
+        ),
+    ] = 1_000_000
+    match_limit: Annotated[
+        int,
+        about(
+            "What it may cost to find the subscribers of one publication: levels of filters looked at, and "
+            "matching filters of one client from its fifth on. One that needs more is refused (0x97) and "
+            "reaches nobody. A topic usually costs a few; `+` beside a name at each level doubles it each "
+            "time.",
+            unit="looks",
+            low=100,
+            high=1_000_000,
+        ),
+    ] = 10_000
 
     linger: Annotated[
         float,
@@ -293,7 +482,7 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
             "client's Receive Maximum can lower it.",
             unit="messages",
             low=1,
-            high=65535,
+            high=32_767,
             dynamic=True,
         ),
     ] = 16
@@ -307,6 +496,16 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
             high=GIB,
         ),
     ] = 64 * KIB
+    outbox_timeout: Annotated[
+        float,
+        about(
+            "How long more than `outbox_bytes` may wait for a client that does not take it; it is closed "
+            "then (0x97). Until then it is not read from, and loses QoS 0.",
+            unit="s",
+            low=1,
+            high=86_400,
+        ),
+    ] = 120.0
     session_queue: Annotated[
         int,
         about(
@@ -327,6 +526,22 @@ class RoomSettings(Struct, frozen=True, forbid_unknown_fields=True):
             high=GIB,
         ),
     ] = MIB
+    upstream_queue: Annotated[
+        int,
+        about(
+            "Messages and receipts from devices for their app servers that may wait for the store; beyond it "
+            "who sends them with QoS 1 or 2 is not read from, and those with QoS 0 are dropped.",
+            unit="messages",
+            low=100,
+            high=1_000_000,
+        ),
+    ] = 20_000
+    upstream_queue_bytes: Annotated[
+        int,
+        about(
+            "What they may add up to, with 400 for each; beyond it likewise.", unit="bytes", low=MIB, high=GIB
+        ),
+    ] = 32 * MIB
     ack_delay: Annotated[
         float,
         about(

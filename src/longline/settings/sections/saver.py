@@ -46,16 +46,63 @@ class SaverSettings(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 604_800
 
+    inbox_messages: Annotated[
+        int,
+        about(
+            "Messages that wait for a device: in its inbox at any time, and together with broadcasts when it "
+            "comes. Beyond it the oldest one without high priority is dropped (`inbox_full`).",
+            unit="messages",
+            low=1,
+            high=1_000_000,
+        ),
+    ] = 5000
+    inbox_bytes: Annotated[
+        int,
+        about(
+            "What the payloads in the inbox of a device may add up to, about; one message is always kept.",
+            unit="bytes",
+            low=64 * KIB,
+            high=64 * GIB,
+        ),
+    ] = 64 * MIB
     event_limit: Annotated[
         int,
         about(
             "Events for its app server that are kept for each app (`GET …/upstream`); beyond it the oldest "
-            "go of those for which later ones of their device stand.",
+            "go of those for which later ones of their device stand. Where an app has lanes "
+            "(`store.event_lanes`), each is for a part of its devices and keeps its part of this.",
             unit="events",
             low=1000,
             high=100_000_000,
         ),
     ] = 100_000
+    event_bytes: Annotated[
+        int,
+        about(
+            "What the events of each app may add up to, what devices have sent included; beyond it likewise.",
+            unit="bytes",
+            low=8 * MIB,
+            high=64 * GIB,
+        ),
+    ] = 256 * MIB
+    device_events: Annotated[
+        int,
+        about(
+            "Events of each device, the latest, that are the last to go: so that a device which sends all "
+            "the time pushes out no other's.",
+            unit="events",
+            low=1,
+            high=100,
+        ),
+    ] = 16
+    statistics_hours: Annotated[
+        int,
+        about("Days for which what was counted in each hour is kept.", unit="days", low=1, high=90),
+    ] = 14
+    statistics_days: Annotated[
+        int,
+        about("Days for which what was counted in each day is kept.", unit="days", low=1, high=3650),
+    ] = 400
     retained_messages: Annotated[
         int,
         about(
@@ -75,3 +122,44 @@ class SaverSettings(Struct, frozen=True, forbid_unknown_fields=True):
             high=64 * GIB,
         ),
     ] = 256 * MIB
+    waiting_messages: Annotated[
+        int,
+        about(
+            "Messages with a `send_at` that may wait for their time in each app; one more is answered 429.",
+            unit="messages",
+            low=1,
+            high=10_000_000,
+        ),
+    ] = 100_000
+    schedules: Annotated[
+        int,
+        about("Schedules of each app; one more is answered 429.", unit="schedules", low=1, high=1_000_000),
+    ] = 1000
+    schedule_bytes: Annotated[
+        int,
+        about(
+            "What both may add up to in each app, with 200 for each of them.",
+            unit="bytes",
+            low=MIB,
+            high=64 * GIB,
+        ),
+    ] = 256 * MIB
+    audit_entries: Annotated[
+        int,
+        about(
+            "Changes through the API that are kept in the audit log, at most a tenth of them about one app; "
+            "beyond it the oldest go.",
+            unit="entries",
+            low=100,
+            high=100_000_000,
+        ),
+    ] = 100_000
+    audit_retention: Annotated[
+        int,
+        about(
+            "How long a change through the API is kept in the audit log.",
+            unit="s",
+            low=3600,
+            high=315_360_000,
+        ),
+    ] = 7_776_000

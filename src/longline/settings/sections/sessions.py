@@ -19,7 +19,7 @@ class SessionSettings(Struct, frozen=True, forbid_unknown_fields=True):
             unit="s",
             low=0,
             high=4_294_967_295,
-            awaited=True,
+            dynamic=True,
         ),
     ] = 604_800
     # As many as most brokers keep. Who is away for long and cannot do without more should be sent pushes.

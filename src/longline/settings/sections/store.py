@@ -30,6 +30,17 @@ class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True):
             high=1024,
         ),
     ] = 64
+    event_lanes: Annotated[
+        int,
+        about(
+            "Into how many lanes the events of each app are divided, by devices; they spread over the "
+            "masters of a Cluster. Fixed when the store is first used: 0 stands for what it was then, and at "
+            "first for 8 in a Cluster, else for 1. Never more than partitions.",
+            unit="lanes",
+            low=0,
+            high=64,
+        ),
+    ] = 0
     timeout: Annotated[
         float,
         about(

@@ -50,8 +50,9 @@ local function outcome_key(tag, id, state, reason)
 end
 
 -- A place that is over took the message: it is acked, whatever it had been taken for. Into the one set before out of
--- the other, so that this can be cut short and repeated.
+-- the other, so that this can be cut short and repeated. Returns how many have taken it by this: 1 or 0.
 local function ack_after_all(tag, id, place)
+  local took = 0
   local labels = { 'e', 'c' }
   for _, reason in ipairs(redis.call('SMEMBERS', tag .. 'r:' .. id)) do labels[#labels + 1] = 'd' .. reason end
   for _, label in ipairs(labels) do
@@ -60,23 +61,26 @@ local function ack_after_all(tag, id, place)
       redis.call('SETBIT', set_key(tag, id, 'w'), place, 1)
       redis.call('SETBIT', set_key(tag, id, 'a'), place, 1)
       redis.call('SETBIT', outcome, place, 0)
+      took = 1
     end
   end
+  return took
 end
 
 -- Settles one place, or notes that it was written to. Of who is not pending, it changes only who took it after all.
+-- Returns how many have taken it by this.
 local function stand_in_broadcast(tag, id, row, place, state, reason, written)
   place = tonumber(place)
   local over = set_key(tag, id, 'o')
-  if place >= struct.unpack('>I4', row, NEXT_AT) then return end
+  if place >= struct.unpack('>I4', row, NEXT_AT) then return 0 end
   if redis.call('GETBIT', over, place) == 1 then
-    if state == ACKED then ack_after_all(tag, id, place) end
-    return
+    return state == ACKED and ack_after_all(tag, id, place) or 0
   end
   if written or state == ACKED then redis.call('SETBIT', set_key(tag, id, 'w'), place, 1) end
-  if state == PENDING then return end
+  if state == PENDING then return 0 end
   redis.call('SETBIT', over, place, 1)
   redis.call('SETBIT', outcome_key(tag, id, state, reason), place, 1)
+  return state == ACKED and 1 or 0
 end
 
 -- The bytes of a set from `first` on, as many as asked for.
@@ -98,16 +102,26 @@ local function add_words(key, first, masks, size)
   redis.call('SETRANGE', key, first, string.sub(table.concat(parts), 1, size))
 end
 
+-- How many bits are set.
+local function ones(mask)
+  local n = 0
+  while mask ~= 0 do
+    mask = bit.band(mask, mask - 1)
+    n = n + 1
+  end
+  return n
+end
+
 -- The same as `stand_in_broadcast` for many places, packed in four bytes each, rising: block by block.
 local function stand_many(tag, id, row, places, state, reason, written)
   local count, next_place = #places / 4, struct.unpack('>I4', row, NEXT_AT)
-  local over, i = set_key(tag, id, 'o'), 1
+  local over, i, took = set_key(tag, id, 'o'), 1, 0
   while i <= count do
     local place = struct.unpack('>I4', places, 4 * i - 3)
     local block = math.floor(place / (8 * BLOCK))
     local first = block * BLOCK
     local size = math.min(BLOCK, math.floor((next_place + 7) / 8) - first)
-    if size <= 0 then return end
+    if size <= 0 then return took end
     local had, fresh, some = bytes_of(over, first, BLOCK), {}, false
     while math.floor(place / (8 * BLOCK)) == block do
       if place < next_place then
@@ -123,13 +137,14 @@ local function stand_many(tag, id, row, places, state, reason, written)
       if state == ACKED and bit.band(mask, over_already) ~= 0 then
         for n = 0, 31 do
           if bit.band(mask, over_already, bit.lshift(1, 31 - n)) ~= 0 then
-            ack_after_all(tag, id, 8 * first + 32 * word + n)
+            took = took + ack_after_all(tag, id, 8 * first + 32 * word + n)
           end
         end
       end
       mask = bit.band(mask, bit.bnot(over_already))
       fresh[word] = mask
       some = some or mask ~= 0
+      if state == ACKED then took = took + ones(mask) end
     end
     if some then
       if written or state == ACKED then add_words(set_key(tag, id, 'w'), first, fresh, size) end
@@ -139,6 +154,7 @@ local function stand_many(tag, id, row, places, state, reason, written)
       end
     end
   end
+  return took
 end
 
 -- The set of broadcasts in the log that have a collapse key, and are pending for somebody.
@@ -178,6 +194,7 @@ end
 local function close_broadcast(tag, app, id, row)
   local _, flags, _, position = struct.unpack(ROW, row)
   redis.call('ZREM', tag .. (has(flags, ONLINE_ONLY) and 'bo:' or 'b:') .. app, id)
+  redis.call('ZREM', tag .. 'bh:' .. app, id)
   local collapse = string.sub(row, COLLAPSE_AT)
   if collapse ~= '' then redis.call('SREM', collapsible(tag, app, collapse), id) end
   if not has(flags, HOME) then return end

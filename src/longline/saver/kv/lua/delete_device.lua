@@ -1,18 +1,13 @@
 -- KEYS: tag. ARGV: app, name, now, how long its name is kept (ms), token of this call.
--- Returns 0 when there is no such device. A call that is carried out again finds its token.
--- include: devices.lua
--- include: drop_pending.lua
+-- Returns the number of the event of that; "0" when there is no such device. A call that is carried out again
+-- finds its token.
+-- include: remove_device.lua
 
 local tag, app, name = KEYS[1], ARGV[1], ARGV[2]
-if redis.call('SISMEMBER', tag .. 'gone', app) == 1 then return 0 end
+if is_gone(tag, app) then return '0' end
 local place = tonumber(redis.call('HGET', tag .. 'n:' .. app, name) or -1)
-if place < 0 then return redis.call('EXISTS', tag .. 'once:' .. ARGV[5]) end
-local key = device_key(tag, app, place)
-drop_pending(tag, app, place, 'device_deleted', ARGV[3])
-label('SREM', tag, app, place, redis.call('HGET', key, 't'))
-redis.call('HDEL', key, 'c', 'l', 'b', 't', 'p')
-redis.call('PEXPIRE', key, ARGV[4])
-redis.call('SETBIT', tag .. 'x:' .. app, place, 1)
-redis.call('SET', tag .. 'once:' .. ARGV[5], 1, 'EX', 600)
-redis.call('HDEL', tag .. 'n:' .. app, name)
-return 1
+local once = tag .. 'once:' .. ARGV[5]
+if place < 0 then return redis.call('GET', once) or '0' end
+local number = remove_device(tag, app, name, place, ARGV[3], 'd', 'device_deleted', ARGV[4])
+redis.call('SET', once, number, 'EX', 600)
+return number

@@ -1,48 +1,37 @@
 -- Devices of one partition. `tag` is what the keys of the partition begin with, as "{p17}"; `place` is a device's
 -- local ordinal. `n:<app>` is a hash of names and places, `next:<app>` the place that the next device gets, `given`
 -- a hash of apps and the server that gave their latest places. A device's hash `d:<app>:<place>` has n name, c created at (ms), l log cursor, b banned until (ms), t labels
--- (msgpack), p the rest of the profile (JSON); what says nothing is absent. Of a deleted device only n stays
--- for a while, and its bit in `x:<app>`, which places have too that are skipped. A label is a set of places, in chunks: `t:<app>:<kind>:<chunk>:<label>`.
-
-local CHUNK = 512 -- as many as the server keeps in a sorted array of small integers
+-- (msgpack), p the rest of the profile (JSON), i what of that is indexed (msgpack); what says nothing is
+-- absent; v when and how it came, e when it was gone (see kv/visits.py); gd, ge, gc, gs what it misses (see ledger.lua),
+-- and gt up to which end of a broadcast it was told of that; ks what it has not acknowledged (kv/parking.py). Of a
+-- deleted device only n stays for a while, and its bit in `x:<app>`, which places have too that are skipped.
+-- include: labels.lua
+-- include: changes.lua
+-- include: counting.lua
 
 local function device_key(tag, app, place)
   return tag .. 'd:' .. app .. ':' .. place
 end
 
-local function label_key(tag, app, kind, chunk, value)
-  return tag .. 't:' .. app .. ':' .. kind .. ':' .. chunk .. ':' .. value
-end
-
--- The keys of the label sets that a device is in.
-local function label_keys(tag, app, place, labels)
-  local keys = {}
-  if labels and labels ~= '' then
-    for kind, values in ipairs(cmsgpack.unpack(labels)) do
-      for _, value in ipairs(values) do
-        keys[#keys + 1] = label_key(tag, app, kind - 1, math.floor(place / CHUNK), value)
-      end
+-- Puts another profile in the place of the one that a device has.
+local function replace_profile(tag, app, place, labels, rest, index)
+  local key = device_key(tag, app, place)
+  local old = redis.call('HMGET', key, 't', 'i')
+  local old_labels, old_index = old[1] or '', old[2] or ''
+  if old_labels ~= labels or old_index ~= index then
+    relabel(tag, app, place, old_labels, old_index, labels, index)
+  end
+  local said, unsaid = {}, {}
+  for field, value in pairs({ t = labels, p = rest, i = index }) do
+    if value == '' then
+      unsaid[#unsaid + 1] = field
+    else
+      said[#said + 1] = field
+      said[#said + 1] = value
     end
   end
-  return keys
-end
-
--- Adds a device to the sets of its labels (SADD), or removes it (SREM); returns how many they are.
-local function label(command, tag, app, place, labels)
-  local keys = label_keys(tag, app, place, labels)
-  for _, key in ipairs(keys) do redis.call(command, key, place % CHUNK) end
-  return #keys
-end
-
--- Puts another profile in the place of the one that a device has.
-local function replace_profile(tag, app, place, old, labels, rest)
-  local key = device_key(tag, app, place)
-  if old ~= labels then
-    label('SREM', tag, app, place, old)
-    label('SADD', tag, app, place, labels)
-    if labels == '' then redis.call('HDEL', key, 't') else redis.call('HSET', key, 't', labels) end
-  end
-  if rest == '' then redis.call('HDEL', key, 'p') else redis.call('HSET', key, 'p', rest) end
+  if #said > 0 then redis.call('HSET', key, unpack(said)) end
+  if #unsaid > 0 then redis.call('HDEL', key, unpack(unsaid)) end
 end
 
 local SKIPPED = 4096 -- places, more than a store that forgets can have given in the seconds that it forgets
@@ -79,5 +68,7 @@ local function add_device(tag, app, name, now)
   if position then redis.call('HSET', key, 'l', position) end
   redis.call('SET', counter, place + 1)
   redis.call('HSET', tag .. 'n:' .. app, name, place)
+  tell_change(tag, app, name, 'r', now)
+  count(tag, app, now, 'n', 1)
   return place
 end

@@ -1,18 +1,25 @@
 -- Messages for devices of one partition, in their order; each once, however often it is given.
--- KEYS: beginning of the keys. ARGV, for each message:
---   u, app, id, flags of the row, now, created, TTL, collapse key, content, 1 to store it when nobody exists,
+-- KEYS: beginning of the keys. ARGV: how many messages may wait in an inbox, how many bytes of them; for each message:
+--   u, app, id, flags of the row, now, created, TTL, collapse key, content, 1 when the journal has it: then it is
+--      stored also when nobody exists, and counted there,
 --   how many names, names. The content is a body, or with KEPT_APART a whole message.
 --   b, app, id, flags of the row, now, created, TTL, collapse key, expression (see audiences.lua).
--- Returns for each: -1 when the app is deleted; 0 when it is for nobody here; else
+--   q, how many messages may wait in an inbox, how many bytes of them: from the next message on.
+--   g, group, sequence of the message before it in the group, its own: for the message behind, a b.
+--   w, app, id, sender's word: for the message before, if it is for anybody here.
+-- Returns for each message: -1 when the app is deleted; 0 when it is for nobody here; -2 - n when what was said before
+-- it in its group is missing, and n is the latest that is here; else
 --   u: {position, position of the broadcast before it, place or -1, binding or false, position of what was last in the
 --       inbox before, …} by name;
 --   b: {position, how many places, how many of them it is not for, bitmap of those not pending, position of the
 --       broadcast before it, {place, position of a unicast that is on its way and before it, …}}.
 -- The broadcast before it is the last one in the log that is still open, or there may be none: 0.
 -- include: formats.lua
+-- include: counting.lua
 
 local tag = KEYS[1]
-local gone, newest = {}, {}
+local most, most_bytes = tonumber(ARGV[1]), tonumber(ARGV[2])
+local gone, newest, accepted = {}, {}, {}
 
 local function is_gone(app)
   if gone[app] == nil then gone[app] = redis.call('SISMEMBER', tag .. 'gone', app) == 1 end
@@ -36,18 +43,39 @@ local function log_end(app)
   return newest[app]
 end
 
--- Notes when something is to be done about a message. Before it is stored: to look in vain does no harm.
+-- Notes the bucket of a message, and when something is to be done about it. Before it is stored: to look in vain does
+-- no harm. Messages that come together are mostly of one bucket, which is noted once.
+local noted = {}
 local function note_end(app, id, ends_at)
-  if redis.call('ZADD', tag .. 'due:' .. app, 'LT', 'CH', ends_at, string.sub(id, 1, 5)) == 1 then
+  local bucket = string.sub(id, 1, 5)
+  local of = app .. ':' .. bucket
+  if noted[of] and noted[of] <= ends_at then return end
+  redis.call('ZADD', tag .. 'lx:' .. app, 0, bucket)
+  if redis.call('ZADD', tag .. 'due:' .. app, 'LT', 'CH', ends_at, bucket) == 1 then
     redis.call('ZADD', tag .. 'due', 'LT', ends_at, app)
   end
+  noted[of] = ends_at
 end
 
--- What only broadcasts and messages with a collapse key need. Every call of a script makes its functions
+local LEAST = ENTRY_SIZE + ENTRY_END_SIZE -- bytes of an entry, in any case
+local LARGE, LARGEST = 8192, 262144 -- bytes of messages
+
+-- Whether an inbox of this length may hold too much, with a message of so many bytes that came last. It is counted
+-- only then; as to bytes, a message that is not large does not have all counted.
+local function may_overflow(length, bytes)
+  local entries = length / LEAST
+  return entries > most or entries * LARGE > most_bytes or bytes > LARGE and entries * LARGEST > most_bytes
+end
+
+-- What only broadcasts, messages with a collapse key and full inboxes need. Every call of a script makes its functions
 -- anew, which takes longer than to store a message; so these are made when they are asked for.
 local function make_rare()
 -- include: collapsing.lua
-  return { collapse_for = collapse_for, enqueue_broadcast = enqueue_broadcast, log_before = log_before }
+-- include: overflow.lua
+  return {
+    collapse_for = collapse_for, enqueue_broadcast = enqueue_broadcast, log_before = log_before,
+    bound_inbox = bound_inbox,
+  }
 end
 
 local rare
@@ -115,11 +143,12 @@ local function enqueue_unicast(i)
   local inboxes = hidden and 'o:' or 'i:'
   if found > 1 then touch_inboxes(inboxes, app, places) end
   local position = found > 0 and next_position(now) or 0
-  local entry_flags = hidden and HIDDEN or 0
+  local entry_flags = (hidden and HIDDEN or 0) + (has(flags, HIGH) and URGENT or 0)
   local kind = found > 1 and 'm' or found == 1 and 'u' or 'x'
   row = struct.pack(ROW, kind, flags, #places - found, position, created, ttl)
   if found > 1 then row = row .. struct.pack('>I2', found) end
   note_end(app, id, created + ttl)
+  local bytes, crowded = #content, {}
   if has(flags, KEPT_APART) then
     if found > 0 then redis.call('SET', tag .. 'm:' .. id, content) end
     content = struct.pack('>I4', #content)
@@ -153,21 +182,40 @@ local function enqueue_unicast(i)
         local last = redis.call('GETRANGE', inbox, -ENTRY_END_SIZE, -1)
         before[n] = last ~= '' and struct.unpack(ENTRY_END, last) or 0
       end
-      redis.call('APPEND', inbox, head .. content)
+      local length = redis.call('APPEND', inbox, head .. content)
+      if not hidden and has(flags, HIGH) then
+        redis.call('ZADD', tag .. 'ih:' .. app .. ':' .. place, position, string.format('%.0f', position))
+      end
+      if not hidden and may_overflow(length, bytes) then crowded[#crowded + 1] = place end
     end
   end
   redis.call('HSET', ledger, id, row) -- last: by it a message that is given again is known
+  if ARGV[i + 9] == '0' then accepted[app] = (accepted[app] or 0) + 1 end
+  for _, place in ipairs(crowded) do
+    get_rare().bound_inbox(tag, app, place, tonumber(now), most, most_bytes)
+  end
   return answer(app, position, places, bindings, before)
 end
 
-local replies, i = {}, 1
+local replies, i, said = {}, 3, nil
 while i <= #ARGV do
   if ARGV[i] == 'u' then
     replies[#replies + 1] = enqueue_unicast(i)
     i = i + 11 + ARGV[i + 10]
+  elseif ARGV[i] == 'g' then
+    said = { group = ARGV[i + 1], before = tonumber(ARGV[i + 2]), sequence = tonumber(ARGV[i + 3]) }
+    i = i + 4
+  elseif ARGV[i] == 'w' then
+    local app, id, before = ARGV[i + 1], ARGV[i + 2], replies[#replies]
+    if type(before) == 'table' then redis.call('HSET', words_key(tag, app, id), id, ARGV[i + 3]) end
+    i = i + 4
+  elseif ARGV[i] == 'q' then
+    most, most_bytes = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+    i = i + 3
   else
-    replies[#replies + 1] = get_rare().enqueue_broadcast(i)
-    i = i + 9
+    replies[#replies + 1] = get_rare().enqueue_broadcast(i, said)
+    i, said = i + 9, nil
   end
 end
+for app, n in pairs(accepted) do count(tag, app, ARGV[7], 'm', n) end -- at the time of the first message
 return replies

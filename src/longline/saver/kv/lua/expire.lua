@@ -1,6 +1,6 @@
 -- Ends and forgets what is due of one app, the oldest first. KEYS: beginning of the keys. ARGV: now, limit
 -- (messages), retention of ledgers (ms), reason of what was never written though it was for who is online,
--- token of this call. Returns {messages ended or forgotten, 1 when there may be more now, how many could not be
+-- token of this call, then apps and the retention that each has of its own. Returns {messages ended or forgotten, 1 when there may be more now, how many could not be
 -- ended}. Those hold up nobody else; they are looked at again after a while.
 -- include: end_row.lua
 -- include: once.lua
@@ -20,6 +20,9 @@ if not first[1] or tonumber(first[2]) > now then return { 0, 0, 0 } end
 local app = first[1]
 local gone = redis.call('SISMEMBER', tag .. 'gone', app) == 1
 local index = tag .. 'due:' .. app
+for n = 6, #ARGV, 2 do
+  if ARGV[n] == app then retention = tonumber(ARGV[n + 1]) end
+end
 
 -- When something is to be done about a row; its position, whether it is ended, whether it is for nobody.
 local function due_at(row)
@@ -35,7 +38,16 @@ local function forget(id, row)
   local kind = string.sub(row, 1, 1)
   redis.call('HDEL', ledger_key(tag, app, id), id)
   if kind == 'm' then redis.call('DEL', tag .. 'L:' .. id, tag .. 'm:' .. id) end
-  if kind == 'b' then forget_broadcast(tag, id) end
+  if kind == 'b' then
+    forget_broadcast(tag, id)
+    redis.call('ZREM', tag .. 'be:' .. app, id)
+  end
+end
+
+-- A broadcast has ended: where devices may have missed it, those that come look at its sets.
+local function note_ending(id)
+  if gone or redis.call('EXISTS', set_key(tag, id, 'e'), set_key(tag, id, 'c')) == 0 then return end
+  redis.call('ZADD', tag .. 'be:' .. app, 'NX', redis.call('INCR', tag .. 'pos'), id)
 end
 
 local later = {} -- by bucket, when it is due after this call
@@ -94,6 +106,7 @@ local function take_care_of(task)
       if hidden and not written then return DROPPED, offline end
       return EXPIRED, ''
     end, now)
+    if not hidden and string.sub(row, 1, 1) == 'b' then note_ending(id) end
     row = redis.call('HGET', ledger_key(tag, app, id), id)
     row = flag_row(tag, app, id, row, ENDED)
     when = due_at(row)
@@ -118,7 +131,13 @@ end
 close_boxes()
 
 for bucket, when in pairs(later) do
-  if when then redis.call('ZADD', index, when, bucket) else redis.call('ZREM', index, bucket) end
+  if when then
+    redis.call('ZADD', index, when, bucket)
+  else
+    redis.call('ZREM', tag .. 'lx:' .. app, bucket)
+    redis.call('DEL', tag .. 'lw:' .. app .. ':' .. bucket)
+    redis.call('ZREM', index, bucket)
+  end
 end
 local soonest = redis.call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
 if soonest then

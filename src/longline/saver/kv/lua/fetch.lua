@@ -1,8 +1,9 @@
 -- What waits for devices, in one snapshot. KEYS: beginning of the keys. ARGV, for each device: app, place,
--- inbox after, log after, limit, now, limit of bytes.
+-- inbox after, log after, limit, now, limit of bytes, how many of high priority before all others.
 -- Returns for each: {entries of the inbox as they are, position of the first one left out or 0, {whole
 -- messages of the entries whose bodies are apart}, how far the log was read, 1 when that is its end,
--- {position, id, 1 when it was written before, …} from the log}.
+-- {position, id, 1 when it was written before, …} from the log, and of high priority: the same of the inbox, its messages
+-- apart, and of the log}.
 -- include: skipped.lua
 
 local WINDOW = 32768 -- bytes of an inbox read at once
@@ -10,7 +11,7 @@ local STEP = 64 -- broadcasts of the log read at once
 local tag = KEYS[1]
 local gone, rows = {}, {}
 
-local function read_inbox(app, place, after, limit, now, limit_bytes)
+local function read_inbox(app, place, after, limit, now, limit_bytes, only)
   local key = tag .. 'i:' .. app .. ':' .. place
   local entries, bodies = {}, {}
   local count, bytes, offset = 0, 0, 0
@@ -28,7 +29,7 @@ local function read_inbox(app, place, after, limit, now, limit_bytes)
       if #inbox < size then inbox = redis.call('GETRANGE', key, offset, offset + size - 1) end
     end
     local _, flags, position, expires, id = struct.unpack(ENTRY, inbox, at)
-    if position > after and expires > now and not has(flags, DEAD) then
+    if position > after and expires > now and not has(flags, DEAD) and (not only or has(flags, URGENT)) then
       local body = at + ENTRY_SIZE
       if has(flags, COLLAPSES) then body = body + 2 + struct.unpack('>I2', inbox, body) end
       local length = has(flags, APART) and struct.unpack('>I4', inbox, body) or at + size - ENTRY_END_SIZE - body
@@ -42,6 +43,32 @@ local function read_inbox(app, place, after, limit, now, limit_bytes)
     at = at + size
   end
   return table.concat(entries), 0, bodies
+end
+
+-- What of the log is for a device and has high priority, at most so many; and so of its inbox.
+local function read_urgent(app, place, inbox_after, log_after, limit, now, limit_bytes)
+  local entries, bodies, found = '', {}, {}
+  if limit == 0 then return entries, bodies, found end
+  local first = string.format('(%.0f', inbox_after)
+  local count = redis.call('ZCOUNT', tag .. 'ih:' .. app .. ':' .. place, first, '+inf')
+  if count > 0 then
+    local _
+    entries, _, bodies = read_inbox(app, place, inbox_after, math.min(limit, count), now, limit_bytes, true)
+  end
+  local log = redis.call('ZRANGEBYSCORE', tag .. 'bh:' .. app, string.format('(%.0f', log_after), '+inf', 'WITHSCORES')
+  for n = 1, #log, 2 do
+    local id = log[n]
+    local row = redis.call('HGET', ledger_key(tag, app, id), id)
+    local _, _, _, _, created, ttl = struct.unpack(ROW, row)
+    local sets = tag .. 's:' .. id
+    local waits = tonumber(place) < struct.unpack('>I4', row, NEXT_AT) and created + ttl > now
+    if waits and #found < 3 * limit and redis.call('GETBIT', sets .. ':o', place) == 0 then
+      found[#found + 1] = tonumber(log[n + 1])
+      found[#found + 1] = id
+      found[#found + 1] = redis.call('GETBIT', sets .. ':w', place)
+    end
+  end
+  return entries, bodies, found
 end
 
 local function read_log(app, place, after, limit, now)
@@ -70,17 +97,19 @@ local function read_log(app, place, after, limit, now)
 end
 
 local pages = {}
-for i = 1, #ARGV, 7 do
+for i = 1, #ARGV, 8 do
   local app, place, after = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 3])
   local limit, now = tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5])
   if gone[app] == nil then gone[app] = redis.call('SISMEMBER', tag .. 'gone', app) == 1 end
   if gone[app] then
-    pages[#pages + 1] = { '', 0, {}, after, 1, {} }
+    pages[#pages + 1] = { '', 0, {}, after, 1, {}, '', {}, {} }
   else
     local inbox_after, limit_bytes = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 6])
     local entries, left_out, bodies = read_inbox(app, place, inbox_after, limit, now, limit_bytes)
     local found, read, ended = read_log(app, tonumber(place), after, limit, now)
-    pages[#pages + 1] = { entries, left_out, bodies, read, ended, found }
+    local urgent, urgent_bodies, urgent_log =
+      read_urgent(app, place, inbox_after, after, tonumber(ARGV[i + 7]), now, limit_bytes)
+    pages[#pages + 1] = { entries, left_out, bodies, read, ended, found, urgent, urgent_bodies, urgent_log }
   end
 end
 return pages

@@ -6,12 +6,18 @@
 -- these are half of it, it is written anew. So the work is that for the entries concerned, and not for all.
 --
 -- Receipts come mostly in the order of the entries, so a search goes on where the last one ended.
+--
+-- How much a long inbox holds stands in `il:<app>` once it was asked for: how many entries, the bytes of their
+-- messages, and how far into the inbox these were counted. What comes is counted when it is asked for again, what goes
+-- when it goes.
 -- include: ledger.lua
 -- include: skipped.lua
 
 local WINDOW = 16384 -- bytes; a shorter inbox is short
 local GONE = -1
 local FLAGS_AT, EXPIRY_AT = 2, 9 -- in an entry, from 0
+
+local COUNTED, COUNTED_SIZE = '>I4I6I6', 16
 
 local boxes = {}
 
@@ -80,6 +86,51 @@ local function collapse_key_at(inbox, at)
   return string.sub(inbox, at + ENTRY_SIZE + 2, at + ENTRY_SIZE + 1 + length)
 end
 
+-- The bytes of the message in an entry that begins there in a text.
+local function payload_at(inbox, at)
+  local size, flags = struct.unpack(ENTRY_HEAD, inbox, at)
+  local body = at + ENTRY_SIZE
+  if has(flags, COLLAPSES) then body = body + 2 + struct.unpack('>I2', inbox, body) end
+  return has(flags, APART) and struct.unpack('>I4', inbox, body) or at + size - ENTRY_END_SIZE - body
+end
+
+-- How many entries an inbox has, and the bytes of their messages. Nothing may be marked in its box.
+local function measure(tag, app, place)
+  local key = tag .. 'i:' .. app .. ':' .. place
+  local counted = redis.call('HGET', tag .. 'il:' .. app, place)
+  local count, bytes, from = 0, 0, 0
+  if counted then count, bytes, from = struct.unpack(COUNTED, counted) end
+  local inbox = redis.call('GETRANGE', key, from, -1)
+  local at = (counted and 0 or skipped(inbox)) + 1
+  while at <= #inbox do
+    local size, flags = struct.unpack(ENTRY_HEAD, inbox, at)
+    if not has(flags, DEAD) then count, bytes = count + 1, bytes + payload_at(inbox, at) end
+    at = at + size
+  end
+  if from + #inbox >= WINDOW then
+    redis.call('HSET', tag .. 'il:' .. app, place, struct.pack(COUNTED, count, bytes, from + #inbox))
+  end
+  return count, bytes
+end
+
+-- An inbox that is counted is about to lose the entries that are marked, and its first bytes, up to `cut`.
+local function discount(box, cut, rest)
+  local index = box.tag .. 'il:' .. box.app
+  local counted = box.kind == 'i:' and redis.call('HGET', index, box.place)
+  if not counted then return end
+  if rest < WINDOW then
+    redis.call('HDEL', index, box.place)
+    return
+  end
+  local count, bytes, to = struct.unpack(COUNTED, counted)
+  for at, mark in pairs(box.marks) do
+    if mark == GONE and box.base + at - 1 < to then
+      count, bytes = count - 1, bytes - payload_at(box.inbox, at)
+    end
+  end
+  redis.call('HSET', index, box.place, struct.pack(COUNTED, count, bytes, math.max(0, to - cut)))
+end
+
 local function forget_route(box, position)
   redis.call('ZREM', box.tag .. 'unr', string.format('%s:%s:%.0f', box.app, box.place, position))
 end
@@ -89,6 +140,9 @@ local function take_entry(box, at)
   local _, flags, position = struct.unpack(ENTRY_HEAD, box.inbox, at)
   flags = box.marks[at] or flags
   if has(flags, ROUTED) then forget_route(box, position) end
+  if has(flags, URGENT) and box.kind == 'i:' then
+    redis.call('ZREM', box.tag .. 'ih:' .. box.app .. ':' .. box.place, string.format('%.0f', position))
+  end
   if has(flags, COLLAPSES) and box.kind == 'i:' then
     redis.call('SREM', box.tag .. 'c:' .. box.app .. ':' .. collapse_key_at(box.inbox, at), box.place)
   end
@@ -144,18 +198,21 @@ local function write_long(box)
     size, flags = entry_at(box, first)
   end
   if not size then
+    discount(box, 0, 0)
     redis.call('DEL', box.key)
     return
   end
+  local skip, length = box.base + first - 1, redis.call('STRLEN', box.key)
+  local cut = skip > box.base and 2 * skip > length and skip or 0
+  discount(box, cut, length - cut)
   for at, mark in pairs(box.marks) do
     if at >= first then
       if mark == GONE then mark = DEAD end
       redis.call('SETRANGE', box.key, box.base + at - 1 + FLAGS_AT, string.char(mark))
     end
   end
-  local skip = box.base + first - 1
   if skip == box.base then return end
-  if 2 * skip > redis.call('STRLEN', box.key) then
+  if cut > 0 then
     redis.call('SET', box.key, redis.call('GETRANGE', box.key, skip, -1))
   else
     redis.call('SETRANGE', box.key, FLAGS_AT, string.char(DEAD))

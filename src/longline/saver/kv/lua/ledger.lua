@@ -20,6 +20,29 @@ local function moved(delivery, created, state, reason, at, sent_at)
   return struct.pack(DELIVERY, was - before + state, sent, since(created, at)) .. reason, left
 end
 
+local taken = {} -- by devices in this script, by app: `count_taken` of counting_taken.lua
+
+local function note_taken(app, n)
+  taken[app] = (taken[app] or 0) + n
+end
+
+local MISSED = { [EXPIRED] = 'ge', [COLLAPSED] = 'gc', [DROPPED] = 'gd' }
+
+-- Counts, in the hash of a device, a message that ended without being written to a connection of it: gd dropped,
+-- ge expired, gc collapsed, gs since when.
+local function note_gap(tag, app, place, state, at)
+  local key = tag .. 'd:' .. app .. ':' .. place
+  redis.call('HINCRBY', key, MISSED[state], 1)
+  redis.call('HSETNX', key, 'gs', string.format('%.0f', at))
+end
+
+-- The same for what has left pending in a delivery, unless it was taken back, or only for who was there.
+local function note_missed(tag, app, place, delivery, state, reason, at)
+  local _, sent = struct.unpack(DELIVERY, delivery)
+  if sent > 0 or state == ACKED then return end
+  if state ~= DROPPED or reason == INBOX_FULL or reason == TOO_LARGE then note_gap(tag, app, place, state, at) end
+end
+
 -- Notes a receipt for one device; true when it has left pending by it.
 local function stand(tag, app, place, id, state, reason, at, sent_at)
   local key = ledger_key(tag, app, id)
@@ -28,15 +51,19 @@ local function stand(tag, app, place, id, state, reason, at, sent_at)
   local kind, flags, _, _, created = struct.unpack(ROW, row)
   if kind == 'u' then
     local delivery, left = moved(string.sub(row, DELIVERY_AT), created, state, reason, at, sent_at)
+    if state == ACKED and string.byte(row, DELIVERY_AT) % CONNECTED ~= ACKED then note_taken(app, 1) end
     redis.call('HSET', key, id, string.sub(row, 1, DELIVERY_AT - 1) .. delivery)
+    if left then note_missed(tag, app, place, delivery, state, reason, at) end
     if left and has(flags, KEPT_APART) then redis.call('DEL', tag .. 'm:' .. id) end
     return left
   end
   local old = redis.call('HGET', tag .. 'L:' .. id, place)
   if not old then return false end
   local delivery, left = moved(old, created, state, reason, at, sent_at)
+  if state == ACKED and string.byte(old) % CONNECTED ~= ACKED then note_taken(app, 1) end
   redis.call('HSET', tag .. 'L:' .. id, place, delivery)
   if left then
+    note_missed(tag, app, place, delivery, state, reason, at)
     local pending = struct.unpack('>I2', row, PENDING_AT) - 1
     redis.call('HSET', key, id, string.sub(row, 1, PENDING_AT - 1) .. struct.pack('>I2', pending))
     if pending == 0 then redis.call('DEL', tag .. 'm:' .. id) end

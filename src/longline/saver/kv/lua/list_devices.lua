@@ -1,4 +1,5 @@
--- Devices by place, from a place on: at most `limit`, and at most `steps` places or sets are looked at.
+-- Devices by place, from a place on: at most `limit`, and at most `steps` places are looked at, or as many times 64 of
+-- the sets of labels.
 -- KEYS: tag. ARGV: app, from, limit, steps, and for each label that they must have: kind, label.
 -- Returns {place that was not looked at any more (-1: none), {{place, name, created at, labels, rest}, …}}.
 -- include: devices.lua
@@ -26,17 +27,23 @@ if #ARGV == 4 then
   return { -1, found }
 end
 
-local first = math.floor(from / CHUNK)
-for chunk = first, math.floor((stop - 1) / CHUNK) do
-  if chunk - first == steps then return { chunk * CHUNK, found } end
-  local keys = {}
-  for i = 5, #ARGV, 2 do keys[#keys + 1] = label_key(tag, app, ARGV[i], chunk, ARGV[i + 1]) end
-  local members = redis.call('SINTER', unpack(keys))
-  for i, member in ipairs(members) do members[i] = tonumber(member) end
-  table.sort(members)
-  for _, member in ipairs(members) do
-    local place = chunk * CHUNK + member
-    if place >= from and not take(place) then return { place, found } end
+-- The bitmaps of the labels from the place on, as texts; those of bitmaps only as far as one call goes.
+local first = math.floor(from / 8)
+local last = math.min(math.floor((stop - 1) / 8), first + 8 * steps - 1)
+local bitmaps = {}
+for i = 5, #ARGV, 2 do
+  local key = label_key(tag, app, ARGV[i], ARGV[i + 1])
+  local few = members_of(key)
+  bitmaps[#bitmaps + 1] = few and string.sub(bitmap_of(few), first + 1, last + 1)
+    or redis.call('GETRANGE', key, first, last)
+end
+for n = 1, last - first + 1 do
+  local byte = 255
+  for _, bitmap in ipairs(bitmaps) do byte = bit.band(byte, string.byte(bitmap, n) or 0) end
+  for low = 0, byte > 0 and 7 or -1 do
+    local place = 8 * (first + n - 1) + low
+    if place >= from and bit.band(byte, bit.rshift(128, low)) ~= 0 and not take(place) then return { place, found } end
   end
 end
+if 8 * (last + 1) < stop then return { 8 * (last + 1), found } end
 return { -1, found }

@@ -2,6 +2,7 @@
 -- What still waits is left alone. KEYS: beginning of the keys. ARGV, for each: app, place, id, at, sent at.
 -- include: ledger.lua
 -- include: broadcast.lua
+-- include: counting_taken.lua
 
 local tag = KEYS[1]
 
@@ -17,7 +18,7 @@ for i = 1, #ARGV, 5 do
   if kind == 'b' then
     local over = tonumber(place) < struct.unpack('>I4', row, NEXT_AT)
       and redis.call('GETBIT', set_key(tag, id, 'o'), place) == 1
-    if over then ack_after_all(tag, id, place) end
+    if over then note_taken(app, ack_after_all(tag, id, place)) end
   elseif
     kind == 'u' and tonumber(place) == struct.unpack('>I4', row, PLACE_AT) and is_over(string.sub(row, DELIVERY_AT))
     or kind == 'm' and is_over(redis.call('HGET', tag .. 'L:' .. id, place))
@@ -25,3 +26,4 @@ for i = 1, #ARGV, 5 do
     stand(tag, app, place, id, ACKED, '', at, sent_at)
   end
 end
+count_taken(tag, tonumber(ARGV[4]))

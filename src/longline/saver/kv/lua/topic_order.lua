@@ -1,5 +1,6 @@
 -- Topics in the order of their bytes, and which of them a filter has to look at: saver/topic_order.py says why.
 -- A server may compare texts by the rules of some language, so that `<` is not to be used on them here.
+-- include: levels.lua
 
 local function before(one, other)
   for i = 1, math.min(#one, #other) do
@@ -7,16 +8,6 @@ local function before(one, other)
     if left ~= right then return left < right end
   end
   return #one < #other
-end
-
-local function levels_of(text)
-  local levels, from = {}, 1
-  while true do
-    local slash = string.find(text, '/', from, true)
-    levels[#levels + 1] = string.sub(text, from, (slash or 0) - 1)
-    if not slash then return levels end
-    from = slash + 1
-  end
 end
 
 -- The first topic that begins with one and matches the levels from an index on, or what stands before that.

@@ -1,0 +1,108 @@
+"""Named keys as one process knows them: their texts, and a bounded memory of what the store has of them.
+
+`lln_` begins the text of one, so that whoever searches for leaks finds it; then comes its id, by which it is
+looked up, and what is secret: 256 random bits.
+"""
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import Callable
+from typing import Final
+
+from longline.flow.lru import LruCache
+from longline.model.keys import ApiKey
+from longline.saver.port.keys import KeyStore
+
+PREFIX: Final = "lln_"
+KNOWN_FOR: Final = (
+    5.0  # s for which a key that was deleted through another process still opens something here
+)
+UNKNOWN_FOR: Final = 0.25  # s for which the store is not asked again for an id that it does not have
+LIMIT: Final = 10_000  # keys remembered
+STRANGERS: Final = (
+    1000  # ids without a key remembered, apart from them: whoever makes some up pushes out no key
+)
+
+_TEXT: Final = re.compile(rf"{PREFIX}([0-9a-f]{{32}})_[A-Za-z0-9_-]{{43}}")
+
+
+def new_key_text(id: str) -> str:
+    """The text of a new key with this id (a UUID in its 36-character form)."""
+    return f"{PREFIX}{id.replace('-', '')}_{secrets.token_urlsafe(32)}"
+
+
+def id_in(text: str) -> str | None:
+    """The id in what looks like the text of a named key; None for anything else."""
+    found = _TEXT.fullmatch(text)
+    if found is None:
+        return None
+    digits = found[1]
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+class NamedKeys:
+    """Asks the store for what is not remembered; those who ask at once for one key are served by one look.
+
+    `clock` gives seconds, rising.
+    """
+
+    def __init__(self, store: KeyStore, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._clock = clock
+        self._known: LruCache[str, tuple[ApiKey, float]] = LruCache(LIMIT)  # each with when it was asked for
+        self._unknown: LruCache[str, float] = LruCache(STRANGERS)
+        # Bounded by the requests at once.
+        self._asking: dict[str, asyncio.Task[ApiKey | None]] = {}
+
+    def __contains__(self, id: str) -> bool:
+        """Whether there was a key with this id lately, so that it is worth a look at the store."""
+        return id in self._known
+
+    def is_unknown(self, id: str) -> bool:
+        """Whether the store has just said that it has no such key."""
+        asked = self._unknown.get(id)
+        return asked is not None and self._clock() - asked < UNKNOWN_FOR
+
+    def is_asked(self, id: str) -> bool:
+        """Whether somebody is asking for it now."""
+        return id in self._asking
+
+    def remembered(self, id: str, max_age: float = KNOWN_FOR) -> ApiKey | None:
+        """The key if that is known without asking, as it was at most `max_age` seconds ago."""
+        entry = self._known.get(id)
+        return entry[0] if entry is not None and self._clock() - entry[1] < max_age else None
+
+    async def find(self, id: str, max_age: float = KNOWN_FOR) -> ApiKey | None:
+        """The key, or None where there is none, likewise; raises what the store raises."""
+        known = self.remembered(id, max_age)
+        if known is not None:
+            return known
+        asking = self._asking.get(id)
+        if asking is None:
+            asking = self._asking[id] = asyncio.create_task(self._ask(id), name="center.key")
+            asking.add_done_callback(lambda done: self._answered(id, done))
+        return await asyncio.shield(asking)
+
+    def forget(self, id: str) -> None:
+        """The key was deleted: what is being read of it may be older than that."""
+        self._known.forget(id)
+        self._asking.pop(id, None)
+
+    async def _ask(self, id: str) -> ApiKey | None:
+        now, me = self._clock(), asyncio.current_task()
+        key = await self._store.find(id)
+        if self._asking.get(id) is me:  # else it was deleted meanwhile
+            if key is None:
+                self._known.forget(id)
+                self._unknown.put(id, now)
+            else:
+                self._known.put(id, (key, now))
+        return key
+
+    def _answered(self, id: str, asking: asyncio.Task[ApiKey | None]) -> None:
+        if self._asking.get(id) is asking:
+            del self._asking[id]
+        if not asking.cancelled():
+            asking.exception()  # seen, also when nobody is left who would raise it

@@ -1,0 +1,204 @@
+"""`longline message`: what became of messages, and how to take one back."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from cyclopts import App, Parameter
+
+from longline.cli.access import LOCAL, Access
+from longline.cli.output import print_json, print_pairs, print_table
+from longline.cli.pages import show_pages
+from longline.cli.times import moment
+from longline.cli.usage import Json, UsageError
+from longline.errors import LonglineError
+from longline.model.ledger import Ledger
+from longline.sdk.answers import MessageAccepted, MessageStatus
+from longline.sdk.center import Center
+
+BATCH = 1000  # what one request takes
+
+message = App(name="message", help="What became of messages, and take them back.")
+
+
+@message.command(name="list")
+def message_list(
+    app: str,
+    /,
+    *,
+    since: Annotated[
+        str | None,
+        Parameter(name="--from", help="The first: a date, a time with an offset, or how far back, as 7d."),
+    ] = None,
+    until: Annotated[str | None, Parameter(name="--to", help="Before this.")] = None,
+    status: Annotated[
+        Literal["accepted", "delivering", "done"] | None, Parameter(help="Only those that stand so.")
+    ] = None,
+    label: Annotated[str | None, Parameter(help="Only those with this word of their sender's.")] = None,
+    count: Annotated[int, Parameter(help="How many, at most.")] = 20,
+    access: Access = LOCAL,
+    json: Json = False,
+) -> int:
+    """Print an app's latest messages."""
+    if count < 1:
+        raise UsageError("--count is at least 1")
+    first, last = (None if each is None else moment(each) for each in (since, until))
+    return access.ask(
+        lambda center: show_pages(
+            "messages",
+            center.messages(app, since=first, until=last, status=status, label=label),
+            ("message", "created", "status", "targeted", "acked", "pending", "label"),
+            lambda each: (
+                each.message_id,
+                f"{each.created_at:%Y-%m-%dT%H:%M:%SZ}",
+                each.status,
+                str(each.ledger.targeted),
+                str(each.ledger.acked),
+                str(each.ledger.pending),
+                each.label or "",
+            ),
+            json=json,
+            count=count,
+        )
+    )
+
+
+@message.command(name="show")
+def message_show(app: str, message_id: str, /, *, access: Access = LOCAL, json: Json = False) -> int:
+    """Print where a message stands, with its ledger."""
+    return _show(access.ask(lambda center: center.message(app, message_id)), json=json)
+
+
+@message.command(name="deliveries")
+def message_deliveries(
+    app: str,
+    message_id: str,
+    /,
+    *,
+    count: Annotated[int | None, Parameter(help="How many, at most; else all.")] = None,
+    access: Access = LOCAL,
+    json: Json = False,
+) -> int:
+    """Print a message's ledger, device by device."""
+    if count is not None and count < 1:
+        raise UsageError("--count is at least 1")
+    return access.ask(
+        lambda center: show_pages(
+            "deliveries",
+            center.deliveries(app, message_id),
+            ("device", "state", "accepted", "sent", "settled"),
+            lambda each: (
+                each.device,
+                state_of(each.state, each.reason),
+                *(
+                    "" if at is None else f"{at:%Y-%m-%dT%H:%M:%SZ}"
+                    for at in (each.accepted_at, each.sent_at, each.settled_at)
+                ),
+            ),
+            json=json,
+            count=count,
+        )
+    )
+
+
+@message.command(name="cancel")
+def message_cancel(app: str, message_id: str, /, *, access: Access = LOCAL, json: Json = False) -> int:
+    """Take back what is not yet delivered of a message, and print where it stands after that."""
+    return _show(access.ask(lambda center: center.cancel(app, message_id)), json=json)
+
+
+@message.command(name="batch")
+def message_batch(
+    app: str,
+    file: Annotated[Path, Parameter(allow_leading_hyphen=True, help="A file; - is standard input.")],
+    /,
+    *,
+    access: Access = LOCAL,
+    json: Json = False,
+) -> int:
+    """Send the messages in a file: a JSON object of the API on each line; the id of each is printed.
+
+    Exit status 1 when one of them is refused; the others are sent.
+    """
+    lines = objects_in(file)
+
+    async def send(center: Center) -> list[MessageAccepted | LonglineError]:
+        made: list[MessageAccepted | LonglineError] = []
+        for start in range(0, len(lines), BATCH):
+            made += await center.send_batch(app, lines[start : start + BATCH])
+        return made
+
+    results = access.ask(send)
+    if json:
+        print_json({"results": [_told(result) for result in results]})
+    else:
+        print_table(("message", "targeted", "error"), [_row(result) for result in results])
+    return 1 if any(isinstance(result, LonglineError) for result in results) else 0
+
+
+def _show(status: MessageStatus, *, json: bool) -> int:
+    """Where a message stands: what it is, and its ledger."""
+    if json:
+        print_json(status)
+        return 0
+    pairs = [("message", status.message_id), ("status", status.status)]
+    pairs += [("created", status.created_at.isoformat())]
+    if status.send_at is not None:
+        pairs.append(("send at", status.send_at.isoformat()))
+    if status.label:
+        pairs.append(("label", status.label))
+    pairs += [(f"sent {each.at.isoformat()}", each.message_id or each.error or "") for each in status.firings]
+    if status.error is not None:
+        pairs.append(("error", status.error))
+    print_pairs(pairs)
+    print_table(("outcome", "devices"), ledger_rows(status.ledger))
+    return 0
+
+
+def ledger_rows(ledger: Ledger) -> list[tuple[str, str]]:
+    """What adds up to `targeted`, and `targeted`."""
+    counts = [
+        ("acked", ledger.acked),
+        ("expired", ledger.expired),
+        ("collapsed", ledger.collapsed),
+        *((f"dropped: {reason}", number) for reason, number in sorted(ledger.dropped.items())),
+        ("pending", ledger.pending),
+    ]
+    return [(name, str(number)) for name, number in counts if number] + [("targeted", str(ledger.targeted))]
+
+
+def state_of(state: str, reason: str | None) -> str:
+    """A device's state of a message, with the reason if there is one."""
+    return f"{state}: {reason}" if reason else state
+
+
+def objects_in(file: Path) -> list[dict[str, object]]:
+    """JSON objects, one a line; `UsageError` for a line that is none."""
+    try:
+        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}") from None
+    found: list[dict[str, object]] = []
+    for number, line in enumerate(data.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            found.append(msgspec.json.decode(line, type=dict[str, object]))
+        except msgspec.MsgspecError as error:
+            raise UsageError(f"{file}, line {number}: a JSON object is wanted: {error}") from None
+    if not found:
+        raise UsageError(f"{file} has nothing in it")
+    return found
+
+
+def _told(result: MessageAccepted | LonglineError) -> object:
+    if isinstance(result, LonglineError):
+        return {"error": {"code": result.code, "message": result.message}}
+    return result
+
+
+def _row(result: MessageAccepted | LonglineError) -> tuple[str, str, str]:
+    if isinstance(result, LonglineError):
+        return "", "", f"{result.message} ({result.code})"
+    return result.message_id, "" if result.targeted is None else str(result.targeted), ""

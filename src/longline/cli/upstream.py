@@ -1,0 +1,83 @@
+"""`longline upstream`: what devices send, and what happens to them, as an app server reads it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from longline.cli.access import LOCAL, Access
+from longline.cli.output import print_json, print_row, remark, sdk_log_told
+from longline.cli.usage import Json, UsageError
+from longline.errors import LonglineError
+from longline.sdk.answers import UpstreamEvent
+from longline.sdk.center import Center
+
+
+def upstream(
+    app: str,
+    /,
+    *,
+    follow: Annotated[bool, Parameter(negative=(), help="Go on with what comes. Ends with Ctrl-C.")] = False,
+    cursor: Annotated[str | None, Parameter(help="Begin behind the event that has this cursor.")] = None,
+    type: Annotated[
+        list[str] | None,
+        Parameter(
+            negative=(),
+            help="Print events of this type only (upstream, receipt, presence, device); may be repeated.",
+        ),
+    ] = None,
+    count: Annotated[int | None, Parameter(help="Stop after so many events.")] = None,
+    access: Access = LOCAL,
+    json: Json = False,
+) -> int:
+    """Print what devices sent to their app server, receipts of their applications, and who comes and goes."""
+    if count is not None and count < 1:
+        raise UsageError("--count is at least 1")
+
+    async def reading() -> None:
+        left = count
+        async with access.center() as center:
+            async for event in _events(center, app, cursor, follow=follow):
+                if event.gap:
+                    remark("(events before this one were removed before they were read)")
+                if type and event.type not in type:
+                    continue
+                _print_event(event, json=json)
+                if left is not None:
+                    left -= 1
+                    if left == 0:
+                        return
+
+    with sdk_log_told():
+        asyncio.run(reading())
+    return 0
+
+
+async def _events(
+    center: Center, app: str, cursor: str | None, *, follow: bool
+) -> AsyncIterator[UpstreamEvent]:
+    """What is there, and then what comes."""
+    last = cursor
+    try:
+        async for event in center.upstream(app, after=last, follow=False):
+            yield event
+            last = event.cursor
+    except LonglineError as error:
+        # A server that never answers is a mistake, and not one to wait for; one that did comes back.
+        if not (follow and error.retryable and last != cursor):
+            raise
+    if follow:
+        async for event in center.upstream(app, after=last):
+            yield event
+
+
+def _print_event(event: UpstreamEvent, *, json: bool) -> None:
+    if json:
+        told = msgspec.structs.asdict(event).items()
+        print_json({name: value for name, value in told if value not in (None, (), False)})
+        return
+    said = event.state or event.payload or event.payload_base64 or ""
+    what = event.topic if event.topic is not None else event.type
+    print_row(f"{event.at:%Y-%m-%dT%H:%M:%SZ}", event.device, what, said)

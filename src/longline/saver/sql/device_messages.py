@@ -1,0 +1,128 @@
+"""The messages for one device, the latest first.
+
+Deliveries have no index by device, which every message would have to be written to; nor do broadcasts have a
+row a device. So the messages of the app are gone through, a bounded number of them at a time. What waits is
+found by the inbox and the log.
+"""
+
+from uuid import UUID
+
+import msgspec
+
+from longline.model.ledger import State
+from longline.saver.port.ledgers import DevicePage, DeviceRecord
+from longline.saver.sql.broadcasts import (
+    ACKED,
+    COLLAPSED,
+    DROPPED,
+    EXPIRED,
+    BroadcastLedger,
+    BroadcastLedgers,
+)
+from longline.saver.sql.database import Database, device_key, id_bytes
+
+ROWS = 2000  # messages that one page looks at
+BROADCASTS = 100  # of them, whose sets may have to be loaded
+BEYOND = b"\xff" * 17  # no id is above it
+
+_Row = tuple[int, str, int, str | None]  # position, id, created_at, label
+_Unicast = tuple[_Row, tuple[State, str | None, int | None, int | None]]
+_walked = msgspec.json.Decoder(tuple[int, str | None, list[_Unicast], list[_Row]])
+
+# Both sources are indexes that have the ids, or rowids, of the messages.
+ALL = "SELECT position, id FROM messages WHERE app = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?4"
+WAITING = """
+SELECT m.position, m.id
+  FROM (SELECT position FROM inbox WHERE device = ?3
+        UNION SELECT position FROM log WHERE app = ?1 AND kept
+          AND (grp = 0 OR grp IN (SELECT grp FROM group_members WHERE device = ?3))) AS source
+  JOIN messages AS m ON m.position = source.position
+ WHERE m.id < ?2 ORDER BY m.id DESC LIMIT ?4"""
+
+WALK = """
+WITH walked AS MATERIALIZED (%s)
+SELECT json_array(
+  (SELECT count(*) FROM walked),
+  (SELECT hex(min(id)) FROM walked),
+  json((SELECT json_group_array(json_array(json_array(position, hex(id), created_at, label),
+                                           json_array(state, reason, sent_at, settled_at)))
+          FROM (SELECT m.position, m.id, m.created_at, m.label, d.state, d.reason, d.sent_at, d.settled_at
+                  FROM walked
+                  JOIN deliveries AS d ON d.position = walked.position AND d.device = ?3
+                  JOIN messages AS m ON m.position = walked.position
+                 ORDER BY m.id DESC LIMIT ?5))),
+  json((SELECT json_group_array(json_array(position, hex(id), created_at, label))
+          FROM (SELECT m.position, m.id, m.created_at, m.label
+                  FROM walked
+                  JOIN messages AS m ON m.position = walked.position
+                 WHERE EXISTS (SELECT 1 FROM broadcast_sets AS b WHERE b.position = walked.position)
+                 ORDER BY m.id DESC LIMIT ?6))))"""
+WALK_ALL, WALK_WAITING = WALK % ALL, WALK % WAITING
+
+
+def read_device_messages(
+    database: Database,
+    broadcasts: BroadcastLedgers,
+    app: int,
+    ordinal: int,
+    before: str | None,
+    limit: int,
+    waiting: bool,
+) -> DevicePage:
+    """One statement, and the sets of broadcasts."""
+    text = database.text(
+        WALK_WAITING if waiting else WALK_ALL,
+        app,
+        BEYOND if before is None else id_bytes(before),
+        device_key(app, ordinal),
+        ROWS,
+        limit + 1,
+        BROADCASTS,
+    )
+    looked, last, unicasts, sets = _walked.decode(text)
+    floors = [_id(last)] if last is not None and looked == ROWS else []
+    if len(sets) == BROADCASTS:
+        floors.append(_id(sets[-1][1]))
+    floor = max(floors, default="")
+    found = [_message(row, *delivery) for row, delivery in unicasts]
+    for row in sets:
+        ledger = broadcasts.get(row[0], database)
+        if ordinal in ledger.targets:
+            found.append(_message(row, *_standing(ledger, ordinal), None, None))
+    found = [each for each in found if each.message_id >= floor]
+    if waiting:
+        found = [each for each in found if each.state == State.PENDING]
+    found.sort(key=lambda each: each.message_id, reverse=True)
+    if len(found) > limit:
+        return DevicePage(tuple(found[:limit]), found[limit - 1].message_id)
+    return DevicePage(tuple(found), floor or None)
+
+
+def _id(digits: str) -> str:
+    return str(UUID(digits))
+
+
+def _standing(ledger: BroadcastLedger, ordinal: int) -> tuple[State, str | None]:
+    sets = ledger.sets  # once: the writer puts others in their place
+    for label, state in ((ACKED, State.ACKED), (EXPIRED, State.EXPIRED), (COLLAPSED, State.COLLAPSED)):
+        if label in sets and ordinal in sets[label]:
+            return state, None
+    for label, ordinals in sets.items():
+        if label.startswith(DROPPED) and ordinal in ordinals:
+            return State.DROPPED, label[len(DROPPED) :]
+    return State.PENDING, None
+
+
+def _message(
+    row: _Row, state: State, reason: str | None, sent_at: int | None, settled_at: int | None
+) -> DeviceRecord:
+    _, digits, created_at, label = row
+    return DeviceRecord(
+        message_id=_id(digits),
+        label=label,
+        state=state,
+        reason=reason,
+        accepted_at=created_at,
+        sent_at=sent_at,
+        settled_at=settled_at,
+    )

@@ -1,0 +1,152 @@
+"""When devices were last there, and how they came.
+
+What the threads of the loop tell is gathered, and written by the next transaction, whatever that is for: of
+who comes or goes something else is written soon, an event of presence. A process that is killed before loses
+it.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+import msgspec
+
+from longline.model.devices import Came, Visit
+from longline.model.statistics import HOUR
+from longline.saver.sql.counts import SqlCounts
+from longline.saver.sql.database import Database, device_key, integer
+from longline.saver.sql.worker import Worker
+
+MOST: Final = 1_000_000  # that wait, while the disk takes nothing
+
+_encode = msgspec.json.Encoder().encode
+_Row = tuple[int, int, str, str, str, str, int, int]
+_found = msgspec.json.Decoder(list[_Row]).decode
+
+CAME = """
+INSERT INTO visits (device, came_at, left_at, address, protocol, client, version)
+SELECT device, value ->> 1, 0, value ->> 2, value ->> 3, value ->> 4, value ->> 5
+  FROM json_each(?1) CROSS JOIN devices ON device = value ->> 0 WHERE true
+    ON CONFLICT (device) DO UPDATE SET came_at = excluded.came_at, address = excluded.address,
+       protocol = excluded.protocol, client = excluded.client, version = excluded.version"""
+# A record: when, and "app number/name". The array is the outer loop, so it is an INSERT of rows that are
+# there.
+GONE = b"%019d%b"
+LEFT = f"""
+INSERT INTO visits (device, came_at, left_at, address, protocol, client, version)
+SELECT v.device, v.came_at, told.at, v.address, v.protocol, v.client, v.version
+  FROM (SELECT {integer(1, 19)} AS at, CAST(substr(value, 20) AS TEXT) AS address FROM carray(?1)) AS told
+ CROSS JOIN devices AS d ON d.address = told.address
+ CROSS JOIN visits AS v ON v.device = d.device AND v.came_at <= told.at
+ WHERE true
+    ON CONFLICT (device) DO UPDATE SET left_at = max(left_at, excluded.left_at)"""
+FIND = """
+SELECT json_group_array(json_array(coalesce(came_at, 0), coalesce(left_at, 0), coalesce(address, ''),
+         coalesce(protocol, ''), coalesce(client, ''), coalesce(version, ''),
+         s.device IS NOT NULL AND s.expires_in > 0, coalesce(s.ends_at, 0)))
+  FROM carray(?1) AS asked
+  LEFT JOIN visits AS v ON v.device = asked.value
+  LEFT JOIN sessions AS s ON s.device = asked.value"""
+
+
+class SqlVisits:
+    """Fulfils `VisitStore`. `came` and `left` may be called by any thread; the rest is the writer's."""
+
+    def __init__(
+        self,
+        writer: Worker,
+        reader: Worker,
+        writing: Database,
+        reading: Database,
+        counts: SqlCounts,
+        deleted: AbstractSet[int],
+    ) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._writing = writing
+        self._reading = reading
+        self._counts = counts
+        self._deleted = deleted
+        self.going: set[str] = set()  # addresses that the transaction at work may remove
+        self._arrived: deque[tuple[int, int, Came]] = deque(maxlen=MOST)
+        self._gone: deque[tuple[str, int]] = deque(maxlen=MOST)
+        self._written: tuple[list[tuple[int, int, Came]], list[tuple[str, int]]] = ([], [])
+
+    def came(self, visits: Iterable[tuple[int, int, Came]]) -> None:
+        """Devices have connected: key, at (ms), how."""
+        self._arrived.extend(visits)
+
+    def left(self, app: int, device: str, at: int) -> None:
+        """A device is not connected any more. To be called before others can see that."""
+        self._gone.append((f"{app}/{device}", at))
+
+    @property
+    def waiting(self) -> int:
+        """How many are not written yet."""
+        return len(self._arrived) + len(self._gone)
+
+    def flush(self) -> None:
+        """Writes what was told until now, in the transaction of whoever calls."""
+        arrived = [self._arrived.popleft() for _ in range(len(self._arrived))]
+        gone = [self._gone.popleft() for _ in range(len(self._gone))]
+        self._written[0].extend(arrived)
+        self._written[1].extend(gone)
+        if arrived:
+            latest = {
+                key: (key, at, came.address, came.protocol, came.client, came.version)
+                for key, at, came in arrived
+            }
+            self._writing.run(CAME, _encode(list(latest.values())).decode())
+            there: dict[tuple[int, int], list[int]] = {}  # by app and hour
+            for key, at, _ in arrived:
+                there.setdefault((key >> 32, at // HOUR), []).append(key & 0xFFFF_FFFF)
+            for (app, hour), ordinals in there.items():
+                self._counts.there(app, ordinals, hour * HOUR)
+        if gone:
+            rows = tuple([GONE % (at, address.encode()) for address, at in dict(gone).items()])
+            self._writing.run(LEFT, rows)
+
+    def committed(self) -> None:
+        """What was written is on disk."""
+        if self.going:
+            self.going.clear()
+        if self._written[0] or self._written[1]:
+            self._written = ([], [])
+
+    def rolled_back(self) -> None:
+        """It is not: the next transaction writes it again, before what has come since."""
+        self.going.clear()
+        self._arrived.extendleft(reversed(self._written[0]))
+        self._gone.extendleft(reversed(self._written[1]))
+        self._written = ([], [])
+
+    async def settled(self, addresses: Iterable[str]) -> None:
+        """Returns when no device among these is about to be removed."""
+        if not self.going.isdisjoint(addresses):
+            await self._writer.call(_nothing, None)
+
+    async def find(self, app: int, ordinals: Sequence[int]) -> list[Visit]:
+        """One statement for all, when nothing waits to be written any more."""
+        if app in self._deleted:
+            return [Visit()] * len(ordinals)
+        if self.waiting:
+            await self._writer.call(_nothing, None)
+        return await self._reader.call(self._find, (app, ordinals), len(ordinals))
+
+    def _find(self, calls: list[tuple[int, Sequence[int]]]) -> list[list[Visit]]:
+        keys = tuple([device_key(app, ordinal) for app, ordinals in calls for ordinal in ordinals])
+        if not keys:
+            return [[] for _ in calls]
+        rows = iter(_found(self._reading.text(FIND, keys)))
+        return [[_visit(next(rows)) for _ in ordinals] for _, ordinals in calls]
+
+
+def _nothing(calls: list[None]) -> list[None]:
+    return calls
+
+
+def _visit(row: _Row) -> Visit:
+    came_at, left_at, address, protocol, client, version, session, ends_at = row
+    came = Came(address, protocol, client, version) if came_at else None
+    return Visit(came_at, left_at, came, bool(session), ends_at)

@@ -1,0 +1,1 @@
+"""`SyncCenter`: the calls of `Center` without asyncio, made by `tools/blocking.py`."""

@@ -1,0 +1,25 @@
+"""The page of the commands says what the commands are."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from tools.commands import page
+
+from longline.cli.tree import app
+
+PAGE = Path(__file__).parents[3] / "docs" / "cli.md"
+SHELL = "".join(re.findall(r"```sh\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL))
+
+
+def test_the_table_of_commands_is_the_one_in_the_code() -> None:
+    """`make docs` writes it."""
+    assert PAGE.read_text("utf-8") == page(PAGE.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("line", SHELL.splitlines())
+def test_every_command_of_the_page_is_one(line: str) -> None:
+    program, *arguments = shlex.split(line.partition(" > ")[0])
+    assert program == "longline"
+    app.parse_args(arguments, print_error=False, exit_on_error=False)
