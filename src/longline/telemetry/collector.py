@@ -21,13 +21,13 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from longline.telemetry.counters import OTHER, Histogram
+from longline.telemetry.counters import LABELS, OTHER, Histogram
 from longline.version import VERSION
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 """Of `NodeCollector.exposition`: the Prometheus text format."""
 
-MAX_LABELS: Final = 100
+MAX_LABELS: Final = LABELS
 """Series of one metric in one scrape; the rarest labels beyond it are added up as `other`."""
 
 

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from typing import Final, final
 
 OTHER: Final = "other"
+LABELS: Final = 256  # of one count
 
 # Bounds of a `Histogram` of how long somebody waits, in seconds.
 WAITS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -20,12 +21,13 @@ class Tally(dict[str, int]):
     """Counts by one label, with a bound on the number of labels.
 
     A label that a peer can influence must not become a way to fill our memory, or Prometheus's: beyond
-    `limit` distinct labels, new ones are counted together as `other`.
+    `limit` distinct labels, new ones are counted together as `other`. There is room for every error's code
+    and every part of a process: which of them come first is chance, and none may vanish for that.
     """
 
     __slots__ = ("limit",)
 
-    def __init__(self, limit: int = 64) -> None:
+    def __init__(self, limit: int = LABELS) -> None:
         super().__init__()
         self.limit = limit
 

@@ -8,9 +8,9 @@ from typing import Final, final
 
 import structlog
 
-from longline.telemetry.counters import Tally
+from longline.telemetry.counters import LABELS, Tally
 
-KINDS: Final = 256  # kinds of faults that are told apart; further ones are counted, not logged
+KINDS: Final = LABELS  # kinds of faults that are told apart; further ones are counted, not logged
 
 log = structlog.get_logger("longline.faults")
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import httpx
 import pytest
+from cyclopts import App
+from rich.console import Console
 from tools.commands import leaves
 
 from longline.center.api import operations
@@ -101,6 +103,8 @@ Ran = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Ran:
     """Runs a command; its exit status and what it wrote."""
+    # Each command of the tree keeps its console, with the width of the terminal that it first ran on.
+    monkeypatch.setattr(App, "console", property(lambda _: Console()))
 
     def running(arguments: list[str], **how: Any) -> tuple[int, str, str]:
         out, err = Screen(**how), Screen(**how)

@@ -1,6 +1,16 @@
 """Counters stay bounded and distributions exact."""
 
+from collections.abc import Iterator
+
+from longline.errors import LonglineError
 from longline.telemetry.counters import OTHER, Histogram, Tally
+
+
+def codes(of: type[LonglineError]) -> Iterator[str]:
+    """Of this error and of all that are of its kind."""
+    yield of.code
+    for kind in of.__subclasses__():
+        yield from codes(kind)
 
 
 def test_a_tally_counts_by_label() -> None:
@@ -16,6 +26,14 @@ def test_a_tally_counts_labels_beyond_its_limit_together() -> None:
     for label in ("a", "b", "c", "d", "a"):
         tally.add(label)
     assert tally == {"a": 2, "b": 1, OTHER: 2}
+
+
+def test_every_error_has_a_count_of_its_own() -> None:
+    tally = Tally()
+    for code in codes(LonglineError):
+        tally.add(code)
+    assert len(tally) > 64
+    assert OTHER not in tally
 
 
 def test_a_histogram_s_bounds_are_inclusive_upper_ends() -> None:
