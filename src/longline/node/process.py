@@ -29,12 +29,13 @@ from longline.delivery.zones import in_zones
 from longline.dispatcher.api import DispatcherApi
 from longline.dispatcher.dispatcher import Dispatcher
 from longline.errors import AppExists
-from longline.flow.kept import kept
+from longline.flow.kept import again, kept
 from longline.keeper.port import Load, Node
 from longline.model.apps import App
 from longline.model.times import wall_clock
 from longline.node.addresses import advertised, bound, guessed
 from longline.node.admin_key import admin_key, make_data_dir, shared_key_hash
+from longline.node.bounds import Bounds
 from longline.node.default_limits import default_limits
 from longline.node.engines import Engines, OpenEngines
 from longline.node.figures import HELP, RISING
@@ -69,6 +70,7 @@ FRONT_HANDSHAKES: Final = 500  # of HTTPS at once
 STATUS_CONNECTIONS: Final = 64  # at once, of those who look at probes and figures
 ISOLATED: Final = "1 while this process cannot reach its store, or was taken for dead and has no new name."
 STORE_GONE: Final = 3.0  # s of silence of the store after which a process that is to end does without it
+MEASURE_EVERY: Final = 60.0  # s between two questions to the store how it is
 DISMISSED: Final = 1.0  # s for clients to go then
 
 log = structlog.get_logger("longline.node")
@@ -285,11 +287,36 @@ class Process:
             self.faults.counts,
         )
         self._collector.add("tasks", self._watch, gauges=("growing", "stuck"), labels=TASK_LABELS)
+        for part, counters in engines.counters.items():
+            self._collector.add(part, counters)
+        self._collector.figures("bound", self._bounds(engines).figures)
+        if "coordinator" in self.roles and engines.measure is not None:
+            measure = engines.measure
+            self._own("node.measure", lambda: again(measure, MEASURE_EVERY))
         teller = Teller(engines.saver.figures, self._tells, self._collector.numbers, self._watch)
         opened.push_async_callback(self._haste.end, "figures", teller.leave)
         self._own("node.figures", teller.run)
         if self._center is not None:
             self._center.figures.woken = teller.wake
+
+    def _bounds(self, engines: Engines) -> Bounds:
+        room = self._room
+        return Bounds(
+            lambda: self.settings,
+            saver=engines.saver.statistics,
+            store=engines.figures.get("store"),
+            connections=lambda: 0 if room is None else room.capacity,
+            files=self._files.limit,
+            http=self._http_limit(),
+            center=self._center is not None,
+        )
+
+    def _http_limit(self) -> int:
+        """HTTP connections that the front takes; most files are for devices."""
+        if "center" not in self.roles and "dispatcher" not in self.roles:
+            return 0
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return min(self.settings.center.max_connections, max(8, files // 4))
 
     def _tells(self) -> WhoTells:
         return WhoTells(self.name, self.settings.node.name, self.roles, VERSION, self._since)
@@ -451,7 +478,6 @@ class Process:
             self._collector.figures("dispatcher", dispatcher.statistics)
             app = DispatcherApi(dispatcher, app)
         if "center" in self.roles or "dispatcher" in self.roles:
-            files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
             front = settings.center
             await self._fronts.open(
                 "http",
@@ -459,7 +485,7 @@ class Process:
                 (front.host, front.port),
                 "center.port",
                 opened,
-                limit=min(front.max_connections, max(8, files // 4)),  # most files are for devices
+                limit=self._http_limit(),
                 shared=front.reuse_port,
                 secure=self._front_secure(),
             )
