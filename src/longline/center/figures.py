@@ -57,7 +57,9 @@ def operations(center: CenterService) -> list[Operation]:
         ),
         Operation("GET", "/v1/problems", for_admin(keys, handlers.problems), "operators", {200: ProblemList}),
         Operation("GET", "/v1/capacity", for_admin(keys, handlers.capacity), "operators", {200: BoundList}),
-        Operation("GET", "/v1/apps/{app}/figures", for_app(keys, of_app.now), "apps", {200: AppFiguresView}),
+        Operation(
+            "GET", "/v1/apps/{app}/figures", for_app(keys, of_app.now_of_app), "apps", {200: AppFiguresView}
+        ),
     ]
 
 
@@ -71,7 +73,8 @@ class _Handlers:
     async def now(self, request: Request) -> Response:
         """Show the figures of all processes.
 
-        What each has told last: every ten seconds, and every second while somebody watches. A process that
+        What each has told last: every ten seconds, and every second while somebody watches, as does for five
+        seconds who asks this. A process that
         has ended is not there any more; one that has died, or is cut off from the store, stays with its last
         sample for a quarter of an hour: look at `at`.
 
@@ -179,7 +182,7 @@ class _AppHandlers:
         self._center = center
         self._healths = center.app_healths
 
-    async def now(self, request: Request, app: App) -> Response:
+    async def now_of_app(self, request: Request, app: App) -> Response:
         """Show how an app fares now.
 
         How many of its devices are connected, what it sends and what devices take in a second, as of the last
