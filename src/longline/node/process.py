@@ -39,7 +39,7 @@ from longline.node.bounds import Bounds
 from longline.node.default_limits import default_limits
 from longline.node.engines import Engines, OpenEngines
 from longline.node.figures import HELP, RISING
-from longline.node.files import Files
+from longline.node.files import LOOK_EVERY, Files
 from longline.node.fronts import Fronts
 from longline.node.haste import HASTE, Haste
 from longline.node.isolation import Isolation, silent
@@ -254,11 +254,11 @@ class Process:
         await self.membership.join()
         opened.push_async_callback(self._haste.end, "membership", self.membership.leave)
         opened.push_async_callback(self._end_tasks)  # before: nobody joins again, or misses us, meanwhile
-        self._own("telemetry.loop-lag", self._probe.run)
-        self._own("node.files", self._files.run)
+        self._own("telemetry.loop-lag", self._probe.run, within=settings.telemetry.loop_lag_interval)
+        self._own("node.files", self._files.run, within=LOOK_EVERY)
         asyncio.get_running_loop().set_exception_handler(self._files.heard)
         self._collector.figures("files", self._files.statistics)
-        self._own("node.membership", self.membership.run)
+        self._own("node.membership", self.membership.run, within=settings.keeper.report_interval)
         for part, read in engines.figures.items():
             self._collector.figures(part, read)
         if "coordinator" in self.roles:
@@ -292,7 +292,7 @@ class Process:
         self._collector.figures("bound", self._bounds(engines).figures)
         if "coordinator" in self.roles and engines.measure is not None:
             measure = engines.measure
-            self._own("node.measure", lambda: again(measure, MEASURE_EVERY))
+            self._own("node.measure", lambda: again(measure, MEASURE_EVERY), within=MEASURE_EVERY)
         teller = Teller(engines.saver.figures, self._tells, self._collector.numbers, self._watch)
         opened.push_async_callback(self._haste.end, "figures", teller.leave)
         self._own("node.figures", teller.run)
@@ -343,7 +343,7 @@ class Process:
         )
         self._coordinator = coordinator
         for duty in coordinator.duties:
-            self._own(f"coordinator.{duty.name}", duty.run)
+            self._own(f"coordinator.{duty.name}", duty.run, within=duty.every)
         self._own("coordinator.webhook-calls", coordinator.webhooks.run)
         self._collector.figures("coordinator", coordinator.statistics)
         self._collector.add(
@@ -633,7 +633,12 @@ class Process:
 
     # --- tasks, log, figures ------------------------------------------------------------------------
 
-    def _own(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    def _own(self, name: str, work: Callable[[], Awaitable[None]], *, within: float | None = None) -> None:
+        """Does work for as long as the process lives; `within`: how many seconds it may wait for one
+        thing.
+        """
+        if within is not None:
+            self._watch.expect(name, within)
         self._tasks.append(asyncio.create_task(kept(name, work, self.faults), name=name))
 
     async def _end_tasks(self) -> None:
