@@ -17,6 +17,7 @@ from longline.center import (
     calls,
     config,
     devices,
+    figures,
     groups,
     keys,
     limits,
@@ -63,6 +64,7 @@ def operations(center: CenterService) -> list[Operation]:
         *schedules.operations(center),
         *groups.operations(center),
         *operators.operations(center),
+        *figures.operations(center),
         *config.operations(center),
         *trail.operations(center),
     ]

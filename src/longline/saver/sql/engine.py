@@ -16,6 +16,7 @@ import structlog
 
 from longline.errors import DataDirInUse, LayoutRefused, LonglineError, Unavailable
 from longline.model.events import EventBounds
+from longline.model.figures import FigureBounds
 from longline.model.groups import GroupBounds
 from longline.model.statistics import KeepCounts
 from longline.model.trail import TrailBounds
@@ -36,6 +37,7 @@ from longline.saver.sql.devices import SqlDevices
 from longline.saver.sql.events import SqlEvents
 from longline.saver.sql.expiry import SqlExpiry
 from longline.saver.sql.fencing import Fence, Locate
+from longline.saver.sql.figures import SqlFigures
 from longline.saver.sql.flights import SqlFlights
 from longline.saver.sql.groups import Sayings, SqlGroups
 from longline.saver.sql.inboxes import SqlInboxes
@@ -62,7 +64,7 @@ from longline.saver.sql.worker import Job, Worker, perform
 
 log = structlog.get_logger("longline.saver")
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 GROUP = 8192  # items after which a group is closed, so that the first in it does not wait without end
 QUEUES = QueueBounds()
 TIMERS = TimerBounds()
@@ -72,6 +74,7 @@ DEAD = DeadBounds()
 TRAIL = TrailBounds()
 COUNTS = KeepCounts()
 GROUPS = GroupBounds()
+FIGURES = FigureBounds()
 CHECKPOINT_PAGES = 4096  # of 4 KiB in the write-ahead log, before they are moved into the database
 
 
@@ -80,6 +83,7 @@ class SqliteSaver:
 
     def __init__(
         self,
+        path: Path,
         lock: int,
         writing: Database,
         reading: Database,
@@ -98,7 +102,9 @@ class SqliteSaver:
         trail: TrailBounds,
         counts: KeepCounts,
         groups: GroupBounds,
+        figures: FigureBounds,
     ) -> None:
+        self._path = path
         self._lock = lock
         self._writing = writing
         self._reading = reading
@@ -223,6 +229,7 @@ class SqliteSaver:
         self.replies = LocalCalls()
         self.keys = SqlKeys(writer, reader, writing, reading, members=members)
         self.trail = SqlTrail(writer, reader, writing, reading, bounds=trail)
+        self.figures = SqlFigures(writer, reader, writing, reading, bounds=figures)
         self.rates = LocalRates()
         self.expiry = SqlExpiry(
             writer,
@@ -257,6 +264,7 @@ class SqliteSaver:
         trail: TrailBounds = TRAIL,
         counts: KeepCounts = COUNTS,
         groups: GroupBounds = GROUPS,
+        figures: FigureBounds = FIGURES,
     ) -> "SqliteSaver":
         """Opens the database at `path`, or makes it; files are readable by their owner only.
 
@@ -268,8 +276,8 @@ class SqliteSaver:
         of a session may hold, and a topic may cost. `timers`: what an app may have that is to be sent later.
         `inbox`: what may wait for a device. `dead`: what is kept of events that no webhook's target took.
         `trail`: what the audit log keeps. `counts`: for how long statistics are kept. `groups`: what there
-        may be of these. Raises `DataDirInUse`, `LayoutRefused` when another version wrote the file, and
-        `Unavailable` when it cannot be used.
+        may be of these. `figures`: what is kept of what processes tell. Raises `DataDirInUse`,
+        `LayoutRefused` when another version wrote the file, and `Unavailable` when it cannot be used.
         """
         path = Path(path)
         waiting = (queue_limit, queue_bytes)
@@ -281,7 +289,7 @@ class SqliteSaver:
             try:
                 writing, reading = connections = await asyncio.to_thread(_connect, path, cache_bytes)
                 return cls(
-                    *(lock, writing, reading, locate),
+                    *(path, lock, writing, reading, locate),
                     *waiting,
                     cache_bytes,
                     *kept,
@@ -293,6 +301,7 @@ class SqliteSaver:
                     trail,
                     counts,
                     groups,
+                    figures,
                 )
             except BaseException:
                 for connection in connections:
@@ -417,6 +426,7 @@ class SqliteSaver:
             "failed_transactions": self._failures,
             "checkpoints": self._checkpoints,
             "wal_pages": self._writing.wal_pages,
+            **_of_disk(self._path),
             "visits_waiting": self.visits.waiting,
             "inbox_dropped": self._overflow.dropped,
             "broadcast_cache_bytes": self._broadcasts.size,
@@ -424,6 +434,16 @@ class SqliteSaver:
             "retained_messages": self.retained.messages,
             "audit_forgotten": self.trail.forgotten,
         }
+
+
+def _of_disk(path: Path) -> Mapping[str, int]:
+    """What the database takes, and what is free there; nothing where the disk does not say."""
+    try:
+        free = os.statvfs(path.parent)
+        sizes = [file.stat().st_size for file in (path, path.with_name(path.name + "-wal")) if file.exists()]
+    except OSError:
+        return {}
+    return {"disk_bytes": sum(sizes), "disk_free_bytes": free.f_bavail * free.f_frsize}
 
 
 def _note(job: Job, error: Exception) -> None:
