@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from longline.center.auth import Keys
 from longline.center.counters import CenterCounters
 from longline.center.errors import error_response
-from longline.center.session import Sessions
+from longline.center.session import ConsoleSessions
 from longline.center.sharing import TICKET, KeyHolder, Pools, Ticket, of_network
 from longline.errors import BadRequest, BodyTooLarge, LonglineError
 from longline.model.networks import network_of
@@ -50,7 +50,7 @@ class Gate:
         settings: Callable[[], CenterSettings],
         sharing: Pools,
         keys: Keys,
-        sessions: Sessions,
+        sessions: ConsoleSessions,
         counters: CenterCounters,
         refusals: OncePerPeer,
         faults: Faults,

@@ -80,7 +80,7 @@ class NewSession(Strict, frozen=True):
         return "NewSession()"
 
 
-class SessionInfo(Struct, frozen=True):
+class OwnKeyInfo(Struct, frozen=True):
     """What the key of a request may do; `app` is the only one that it reaches, null: all of them."""
 
     key_id: MadeBy

@@ -9,11 +9,11 @@ from starlette.routing import Route
 
 from longline.center.answers import answer
 from longline.center.auth import Keys
-from longline.center.key_types import NewSession, SessionInfo
+from longline.center.key_types import NewSession, OwnKeyInfo
 from longline.center.operations import Operation, for_any
 from longline.center.reading import Body
 from longline.center.service import CenterService
-from longline.center.session import LASTS, SESSION, Session, Sessions, check_console, set_cookie
+from longline.center.session import LASTS, SESSION, ConsoleSession, ConsoleSessions, check_console, set_cookie
 from longline.center.sharing import TICKET, KeyHolder, Ticket, of_network
 from longline.center.times import rfc3339
 from longline.model.keys import SCOPES
@@ -25,7 +25,7 @@ PATH = "/v1/session"
 def operations(center: CenterService) -> list[Operation]:
     """The row of what a key may do."""
     handlers = _Handlers(center.keys, center.sessions)
-    return [Operation("GET", PATH, for_any(center.keys, handlers.show), "keys", {200: SessionInfo})]
+    return [Operation("GET", PATH, for_any(center.keys, handlers.show), "keys", {200: OwnKeyInfo})]
 
 
 def routes(center: CenterService) -> list[Route]:
@@ -38,7 +38,7 @@ def routes(center: CenterService) -> list[Route]:
 
 
 class _Handlers:
-    def __init__(self, keys: Keys, sessions: Sessions) -> None:
+    def __init__(self, keys: Keys, sessions: ConsoleSessions) -> None:
         self._keys = keys
         self._sessions = sessions
         self._new = Body(NewSession)
@@ -46,21 +46,19 @@ class _Handlers:
     async def show(self, request: Request) -> Response:
         """Show what the key of this request may do.
 
-        Any key may ask. `expires_at` is when it, or the console's session, ends.
+        `expires_at` is when it, or the console's session, ends.
         """
         ticket: Ticket = request.scope[TICKET]
-        session: Session | None = request.scope.get(SESSION)
+        session: ConsoleSession | None = request.scope.get(SESSION)
         ends_at = 0 if ticket.caller.key is None else ticket.caller.key.expires_at
         return answer(_view(ticket.caller, ends_at if session is None else session.ends_at))
 
     async def begin(self, request: Request) -> Response:
         """Put a key that is good into a cookie."""
-        ticket: Ticket = request.scope[TICKET]
         secure = check_console(request.scope)
         asked = await self._new.read(request)
         peer = request.client.host if request.client else ""
-        await self._keys.introduced(f"Bearer {asked.key}", of_network(network_of(peer)), ticket)
-        caller = ticket.caller
+        caller = await self._keys.introduced(f"Bearer {asked.key}", of_network(network_of(peer)))
         value, session = self._sessions.begin(asked.key, 0 if caller.key is None else caller.key.expires_at)
         response = answer(_view(caller, session.ends_at))
         response.headers["Set-Cookie"] = set_cookie(value, secure=secure, lasts=LASTS)
@@ -73,10 +71,10 @@ class _Handlers:
         return Response(status_code=204, headers=headers)
 
 
-def _view(caller: KeyHolder, ends_at: int) -> SessionInfo:
+def _view(caller: KeyHolder, ends_at: int) -> OwnKeyInfo:
     key = caller.key
     assert key is not None, "only who was let in is told what he may do"
-    return SessionInfo(
+    return OwnKeyInfo(
         key_id=key.id,
         name=key.name,
         app=None if caller.app is None else caller.app.app,

@@ -14,7 +14,7 @@ from longline.center.named_keys import NamedKeys
 from longline.center.recording import Recorder
 from longline.center.rooms import Rooms
 from longline.center.rows import Rows
-from longline.center.session import Sessions
+from longline.center.session import ConsoleSessions
 from longline.center.sharing import Pools
 from longline.center.streams import EventStreams
 from longline.center.waiting import Waiting
@@ -100,7 +100,7 @@ class CenterService:
         self.apps = AppCache(saver.apps, known_for=APPS_KNOWN_FOR, unknown_for=0.0)
         self.named_keys = NamedKeys(saver.keys)
         self.keys = Keys(self.apps, self.named_keys, admin_key_hash, wall=clock)
-        self.sessions = Sessions(session_secret or secrets.token_bytes(32), clock)
+        self.sessions = ConsoleSessions(session_secret or secrets.token_bytes(32), clock)
         self.recorder = Recorder(saver.trail, self.counters, clock)
         self.rooms = Rooms(bus, register, self.apps, clock)
         self.locks = Locks()

@@ -27,7 +27,7 @@ from longline.errors import WrongOrigin
 
 COOKIE: Final = "longline_session"
 LASTS: Final = 12 * 3600  # s
-SESSION: Final = "longline.session"  # in an ASGI scope: the `Session` that stands for its key
+SESSION: Final = "longline.session"  # in an ASGI scope: the `ConsoleSession` that stands for its key
 
 _NONCE: Final = 12  # bytes, as NIST SP 800-38D, section 8.2.2 has it; random, so for 2^32 log-ins
 _MAX_VALUE: Final = 2048  # characters; the longest key makes a third of it
@@ -35,34 +35,34 @@ _PURPOSE: Final = b"longline console session 1"
 _READING: Final = frozenset({"GET", "HEAD"})
 
 
-class Session(msgspec.Struct, frozen=True, array_like=True):
+class ConsoleSession(msgspec.Struct, frozen=True, array_like=True):
     """What is in a cookie. `ends_at` in ms."""
 
     key: str
     ends_at: int
 
     def __repr__(self) -> str:
-        return f"Session(ends_at={self.ends_at})"
+        return f"ConsoleSession(ends_at={self.ends_at})"
 
 
-class Sessions:
+class ConsoleSessions:
     """Seals and opens cookies. `secret` is what all centers share; `clock` gives ms since the Unix epoch."""
 
     def __init__(self, secret: bytes, clock: Callable[[], int]) -> None:
         key = HKDF(algorithm=SHA256(), length=32, salt=None, info=_PURPOSE).derive(secret)
         self._cipher = AESGCM(key)
         self._clock = clock
-        self._decode = msgspec.msgpack.Decoder(Session).decode
+        self._decode = msgspec.msgpack.Decoder(ConsoleSession).decode
 
-    def begin(self, key: str, key_ends_at: int) -> tuple[str, Session]:
+    def begin(self, key: str, key_ends_at: int) -> tuple[str, ConsoleSession]:
         """The cookie's value for a session by this key, which ends with it (ms, 0 for never)."""
         ends_at = self._clock() + LASTS * 1000
-        session = Session(key, min(ends_at, key_ends_at) if key_ends_at else ends_at)
+        session = ConsoleSession(key, min(ends_at, key_ends_at) if key_ends_at else ends_at)
         nonce = secrets.token_bytes(_NONCE)
         sealed = self._cipher.encrypt(nonce, msgspec.msgpack.encode(session), _PURPOSE)
         return base64.urlsafe_b64encode(nonce + sealed).decode().rstrip("="), session
 
-    def opened(self, value: str) -> Session | None:
+    def opened(self, value: str) -> ConsoleSession | None:
         """The session of a cookie's value; None for what we did not seal, and when it is over."""
         if not 0 < len(value) <= _MAX_VALUE:
             return None
