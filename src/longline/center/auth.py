@@ -150,6 +150,13 @@ class Keys:
         if present.number != app.number:
             raise AppNotFound
 
+    async def still_admin(self, authorization: str | None, ticket: Ticket) -> None:
+        """The same for a request that is of no app."""
+        caller = await self._caller(authorization, KeyHolder(ticket.caller.who), max_age=_STILL)
+        if caller.app is not None:
+            raise Forbidden("this needs a key that reaches all apps, such as the admin key")
+        _check_scopes(caller, ticket)
+
     async def _reached(
         self, caller: KeyHolder, name: str, ticket: Ticket, max_age: float | None = None
     ) -> App:

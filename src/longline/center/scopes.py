@@ -118,6 +118,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "POST /v1/keys": OPERATE_KEPT,
     "DELETE /v1/keys/{key}": OPERATE_KEPT,
     "GET /v1/audit": OPERATE,
+    "GET /v1/figures": OPERATE,
     "GET /v1/nodes": OPERATE,
     "POST /v1/nodes/{node}:drain": OPERATE_KEPT,
     "POST /v1/nodes/{node}:undrain": OPERATE_KEPT,

@@ -9,6 +9,7 @@ from longline.center.app_changes import AppChanges
 from longline.center.auth import Keys
 from longline.center.callers import Callers
 from longline.center.counters import CenterCounters
+from longline.center.figure_feed import FigureFeed
 from longline.center.locks import Locks
 from longline.center.named_keys import NamedKeys
 from longline.center.recording import Recorder
@@ -140,6 +141,7 @@ class CenterService:
         self.sharing = Pools(settings, self.limits)
         self.callers = Callers(saver.replies, self.counters, ready=ready)
         self.waiting = Waiting(saver.events, self.counters, ready=ready)
+        self.figures = FigureFeed(saver.figures, ready)
         self.streams = EventStreams(self.counters, lambda: self.settings.event_streams, ready)
 
     def reconfigure(self, settings: CenterSettings) -> None:
@@ -149,5 +151,6 @@ class CenterService:
 
     async def close(self) -> None:
         """Waits for the messages that are being stored and routed. No request may come any more."""
+        await self.figures.close()
         await self.pipeline.close()
         await self.rates.close()
