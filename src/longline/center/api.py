@@ -21,6 +21,7 @@ from longline.center import (
     groups,
     keys,
     limits,
+    logins,
     messages,
     operators,
     records,
@@ -67,6 +68,7 @@ def operations(center: CenterService) -> list[Operation]:
         *figures.operations(center),
         *config.operations(center),
         *trail.operations(center),
+        *logins.operations(center),
     ]
 
 
@@ -75,10 +77,15 @@ def application(center: CenterService) -> ASGIApp:
     rows = operations(center)
     routes = [Route(row.path, _ruled(row, center.recorder), methods=[row.method]) for row in rows]
     return Gate(
-        Router(_in_order(routes + _documentation(rows)), redirect_slashes=False, default=_unknown_address),
+        Router(
+            _in_order([*routes, *logins.routes(center), *_documentation(rows)]),
+            redirect_slashes=False,
+            default=_unknown_address,
+        ),
         settings=lambda: center.settings,
         sharing=center.sharing,
         keys=center.keys,
+        sessions=center.sessions,
         counters=center.counters,
         refusals=center.refusals,
         faults=center.faults,

@@ -327,6 +327,8 @@ def _described(operation: Operation, examples: Examples) -> JsonObject:
 
 def _needed(scopes: Sequence[str]) -> str:
     """The scopes that a key needs, in words."""
+    if not scopes:
+        return "Any key may ask."
     return "The key needs " + " and ".join(f"`{scope}`" for scope in scopes) + "."
 
 

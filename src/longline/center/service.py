@@ -1,5 +1,6 @@
 """What the API stands on: the ports, the settings, and what several operations share."""
 
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from longline.center.named_keys import NamedKeys
 from longline.center.recording import Recorder
 from longline.center.rooms import Rooms
 from longline.center.rows import Rows
+from longline.center.session import ConsoleSessions
 from longline.center.sharing import Pools
 from longline.center.streams import EventStreams
 from longline.center.waiting import Waiting
@@ -49,7 +51,8 @@ class Metrics(NamedTuple):
 class CenterService:
     """The role: its ports, its secrets' checks, its pipeline, its figures.
 
-    `admin_key_hash` is SHA-256 of the admin key. `ready` says whether requests may wait here: not when the
+    `admin_key_hash` is SHA-256 of the admin key, `session_secret` what seals sessions in all centers: without
+    one they are of this process alone. `ready` says whether requests may wait here: not when the
     process is about to end. `obstacle` says what keeps it from its work, "" for nothing. `metrics` renders
     `/metrics`. `refusals` keeps the log of refused requests short, `faults` that of what nobody foresaw.
     `clock` gives ms since the Unix epoch.
@@ -64,6 +67,7 @@ class CenterService:
         keeper: Keeper,
         settings: CenterSettings,
         admin_key_hash: bytes,
+        session_secret: bytes | None = None,
         ready: Callable[[], bool],
         obstacle: Callable[[], Awaitable[str]],
         metrics: Callable[[], Metrics],
@@ -98,6 +102,7 @@ class CenterService:
         self.apps = AppCache(saver.apps, known_for=APPS_KNOWN_FOR, unknown_for=0.0)
         self.named_keys = NamedKeys(saver.keys)
         self.keys = Keys(self.apps, self.named_keys, admin_key_hash, wall=clock)
+        self.sessions = ConsoleSessions(session_secret or secrets.token_bytes(32), clock)
         self.recorder = Recorder(saver.trail, self.counters, clock)
         self.rooms = Rooms(bus, register, self.apps, clock)
         self.locks = Locks()

@@ -15,6 +15,7 @@ from longline.center.auth import digest, new_device_secret, new_server_key
 from longline.center.connection import HEAD_WITHIN
 from longline.center.counters import GAUGES, LABELS
 from longline.center.service import CenterService, Metrics
+from longline.console.site import Site
 from longline.coordinator.coordinator import Coordinator
 from longline.coordinator.webhook_counters import GAUGES as WEBHOOK_GAUGES
 from longline.coordinator.webhook_counters import LABELS as WEBHOOK_LABELS
@@ -49,6 +50,7 @@ from longline.node.probes import Probes
 from longline.node.readiness import Readiness
 from longline.node.reconciler import Reconciler
 from longline.node.room_metrics import room_metrics
+from longline.node.session_secret import session_secret
 from longline.node.telling import Teller, WhoTells
 from longline.room.room import Room
 from longline.saver.bundle import Saver
@@ -446,6 +448,7 @@ class Process:
                 settings=settings.center,
                 authority=settings.authority,
                 admin_key_hash=await self._admin_key_hash(engines),
+                session_secret=await session_secret(engines.keeper),
                 ready=self._stays,
                 obstacle=readiness.obstacle,
                 metrics=self._metrics,
@@ -477,6 +480,8 @@ class Process:
             self._own("dispatcher.apps", lambda: dispatcher.watch(engines.saver.apps))
             self._collector.figures("dispatcher", dispatcher.statistics)
             app = DispatcherApi(dispatcher, app)
+        if "center" in self.roles:
+            app = Site(app)
         if "center" in self.roles or "dispatcher" in self.roles:
             front = settings.center
             await self._fronts.open(
