@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from longline.sdk.center import Center
     from longline.sdk.device import Device
     from longline.sdk.groups import GroupInfo, GroupMembers, GroupMessage
-    from longline.sdk.keys import Change, CreatedKey, NamedKey
+    from longline.sdk.keys import Change, CreatedKey, NamedKey, OwnKey
     from longline.sdk.limits import LimitsOfApp
     from longline.sdk.message import Message
     from longline.sdk.missed import Missed
@@ -78,6 +78,7 @@ __all__ = [
     "Missed",
     "NamedKey",
     "NodeInfo",
+    "OwnKey",
     "Push",
     "PushReach",
     "ScheduleInfo",
@@ -105,7 +106,7 @@ _WHERE = {
     "longline.sdk.center": ("Center",),
     "longline.sdk.device": ("Device",),
     "longline.sdk.groups": ("GroupInfo", "GroupMembers", "GroupMessage"),
-    "longline.sdk.keys": ("Change", "CreatedKey", "NamedKey"),
+    "longline.sdk.keys": ("Change", "CreatedKey", "NamedKey", "OwnKey"),
     "longline.sdk.limits": ("LimitsOfApp",),
     "longline.sdk.message": ("Message",),
     "longline.sdk.missed": ("Missed",),

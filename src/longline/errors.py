@@ -252,6 +252,12 @@ class OperateScopeMissing(Forbidden):
     scope = "operate"
 
 
+class WrongOrigin(Forbidden):
+    """A session of the console counts only for what its own page asks, at the address it came from."""
+
+    code = "wrong_origin"
+
+
 class BadToken(LonglineError):
     """The device's token is malformed, forged, expired or made for another device."""
 

@@ -25,6 +25,7 @@ from longline.keeper.port import Keeper
 from longline.keeper.redis import RedisKeeper
 from longline.keeper.zookeeper import ZooKeeper
 from longline.model.events import EventBounds
+from longline.model.figures import FigureBounds
 from longline.model.groups import GroupBounds
 from longline.model.trail import TrailBounds
 from longline.model.webhooks import DeadBounds
@@ -67,6 +68,9 @@ AUDIT_ENTRIES = 60  # of which a tenth may be about one app
 AUDIT_AGE = 600_000  # ms
 GROUPS = GroupBounds(
     members=12, device_groups=3, history_messages=10, history_bytes=1000, history_ms=3_600_000
+)
+FIGURES = FigureBounds(
+    fine_age=1_500, fine_points=6, coarse_age=86_400_000, coarse_points=8, lives=4, silence=1_000, watched=300
 )
 MATCH_LIMIT = 100  # filters' beginnings, and filters, that a publication may look at (in each part)
 
@@ -123,6 +127,7 @@ async def _sqlite(place: str) -> Opened:
         dead=DeadBounds(DEAD_EVENTS, DEAD_BYTES),
         trail=TrailBounds(AUDIT_ENTRIES, AUDIT_AGE),
         groups=GROUPS,
+        figures=FIGURES,
         timers=TimerBounds(TIMERS_OF_A_KIND, TIMERS_OF_A_KIND, TIMER_BYTES),
     )
     register.left = saver.visits.left
@@ -154,6 +159,7 @@ async def _redis(store_class: type[Store], place: str) -> Opened:
         dead=DeadBounds(DEAD_EVENTS, DEAD_BYTES),
         trail=TrailBounds(AUDIT_ENTRIES, AUDIT_AGE),
         groups=GROUPS,
+        figures=FIGURES,
         timers=TimerBounds(TIMERS_OF_A_KIND, TIMERS_OF_A_KIND, TIMER_BYTES),
     )
 

@@ -19,6 +19,7 @@ from longline.model.audience import Everyone, way_of
 from longline.model.commands import Command, Resync
 from longline.model.devices import Device, Profile
 from longline.model.events import Event
+from longline.model.figures import Asked, FiguresTold
 from longline.model.ledger import DeliveryRecord
 from longline.model.messages import Envelope
 from longline.register.port import Rebind, Register, Unbind
@@ -444,7 +445,41 @@ class Fault:
     test: str
 
 
+def unheard_watcher(saver: Saver) -> None:
+    """Tells nobody that somebody watches."""
+    tell = saver.figures.tell
+
+    async def tell_unwatched(told: FiguresTold) -> Asked:
+        return msgspec.structs.replace(await tell(told), watched=False)
+
+    replace(saver.figures, "tell", tell_unwatched)
+
+
+def lost_point(saver: Saver) -> None:
+    """Keeps coarse points, and no fine ones."""
+    tell = saver.figures.tell
+
+    async def tell_coarsely(told: FiguresTold) -> Asked:
+        return await tell(msgspec.structs.replace(told, fine=b""))
+
+    replace(saver.figures, "tell", tell_coarsely)
+
+
+def undead(saver: Saver) -> None:
+    """Goes on showing processes that have ended."""
+
+    async def left(life: str) -> None:
+        """Forgets nothing."""
+
+    replace(saver.figures, "left", left)
+
+
 FAULTS = {
+    "unheard-watcher": Fault(
+        unheard_watcher, "saver/test_figures.py", "test_who_tells_learns_that_somebody_watches_for_a_time"
+    ),
+    "lost-point": Fault(lost_point, "saver/test_figures.py", "test_points_are_read_by_kind_and_time"),
+    "undead": Fault(undead, "saver/test_figures.py", "test_who_has_ended_is_not_there_any_more"),
     "silent-hole": Fault(
         silent_hole, "saver/test_inboxes_gaps.py", "test_each_message_that_ended_unseen_is_counted"
     ),

@@ -18,6 +18,7 @@ from longline.saver.port.calls import CallStore
 from longline.saver.port.devices import DeviceStore
 from longline.saver.port.events import EventStore
 from longline.saver.port.expiry import ExpiryStore
+from longline.saver.port.figures import FigureStore
 from longline.saver.port.flights import FlightStore
 from longline.saver.port.groups import GroupStore
 from longline.saver.port.inboxes import GUEST, Arrival, Arrive, Cursor, Fetch, InboxStore, Page, Receipt, Told
@@ -111,6 +112,7 @@ class FakeSaver:
         self.webhooks = cast(WebhookStore, SimpleNamespace())
         self.keys = cast(KeyStore, SimpleNamespace())
         self.trail = cast(TrailStore, SimpleNamespace())
+        self.figures = cast(FigureStore, SimpleNamespace())
         self.retirement = cast(RetirementStore, SimpleNamespace())
         self.counts = cast(StatisticsStore, SimpleNamespace())
         self.visits = cast(VisitStore, SimpleNamespace())

@@ -59,6 +59,7 @@ CALLS: dict[str, list[Call]] = {
     "nodes": [lambda c: c.nodes()],
     "patch_device": [lambda c: c.patch_device("a", "d", {"tags": ["t"]})],
     "patch_shadow": [lambda c: c.patch_shadow("a", "d", desired={"on": True}, version=1)],
+    "own_key": [lambda c: c.own_key()],
     "pause_schedule": [lambda c: c.pause_schedule("a", "s")],
     "promote_settings": [lambda c: c.promote_settings()],
     "put_device": [lambda c: c.put_device("a", "d")],

@@ -568,6 +568,11 @@ export class Center {
     return this.request("keys_create_for_app", { path: { app }, body: body as Api.NewAppKey });
   }
 
+  /** What the key of this `Center` may do, and where. */
+  ownKey(): Promise<Api.OwnKeyInfo> {
+    return this.request("logins_show");
+  }
+
   /** Named keys, of one app, or those that reach all. */
   namedKeys(options: { app?: string } & Paged = {}): AsyncGenerator<Api.KeyInfo, void, undefined> {
     const { app } = options;

@@ -66,6 +66,7 @@ export type ErrorCode =
   | "unauthorized"
   | "unavailable"
   | "webhook_not_found"
+  | "wrong_origin"
   | (string & {});
 
 /** What may succeed later without change. */
@@ -1211,6 +1212,17 @@ export interface ChangeView {
   error?: string | undefined;
 }
 
+/** What the key of a request may do; `app` is the only one that it reaches, null: all of them. */
+export interface OwnKeyInfo {
+  /** The id of the key that made it; `admin` or `server` for those without a name. */
+  keyId: string;
+  name: string;
+  app: string | null;
+  scopes: string[];
+  /** When it ends; null: it does not. */
+  expiresAt: Date | null;
+}
+
 /** A message to push: an audience, and exactly one of `payload` and `payload_base64`. */
 export interface JsonMessage {
   /** `"all"`: every device registered now. Or an object that says which devices. */
@@ -1385,6 +1397,7 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   ConfigValue: {},
   ChangeList: { changes: "[@ChangeView" },
   ChangeView: { at: "d" },
+  OwnKeyInfo: { expires_at: "d" },
   JsonMessage: { audience: "@AudienceObject", options: "@Options" },
   BytesMessage: { audience: "@AudienceObject", options: "@Options" },
   JsonCall: {},
@@ -1913,6 +1926,13 @@ export interface Operations {
     body: undefined;
     answer: ChangeList;
   };
+  /** Show what the key of this request may do. */
+  logins_show: {
+    path: {  };
+    query: {  };
+    body: undefined;
+    answer: OwnKeyInfo;
+  };
 }
 
 /** Method, path, and the types of body and answer where they have one. */
@@ -1993,4 +2013,5 @@ export const OPERATIONS: {
   config_remove: ["DELETE", "/v1/config/{name}", "", "ConfigView"],
   config_roll_back_one: ["POST", "/v1/config/{name}:rollback", "", "ConfigView"],
   trail_page: ["GET", "/v1/audit", "", "ChangeList"],
+  logins_show: ["GET", "/v1/session", "", "OwnKeyInfo"],
 };

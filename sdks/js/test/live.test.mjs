@@ -167,6 +167,7 @@ test("keys and the audit log", async () => {
   assert.deepEqual((await all(center.namedKeys({ app }))).map((one) => one.name), ["reports"]);
   await center.deleteKey(made.keyId, { app });
   const everywhere = await center.createKey({ name: "all", scopes: ["read"] });
+  assert.deepEqual((await center.ownKey()).app, null);
   assert.ok((await all(center.namedKeys())).some((one) => one.keyId === everywhere.keyId));
   await center.deleteKey(everywhere.keyId);
   const changes = await all(center.changes({ app, since: new Date(Date.now() - 60_000) }));

@@ -17,9 +17,11 @@ from longline.center import (
     calls,
     config,
     devices,
+    figures,
     groups,
     keys,
     limits,
+    logins,
     messages,
     operators,
     records,
@@ -67,8 +69,10 @@ def operations(center: CenterService) -> list[Operation]:
         *schedules.operations(center),
         *groups.operations(center),
         *operators.operations(center),
+        *figures.operations(center),
         *config.operations(center),
         *trail.operations(center),
+        *logins.operations(center),
     ]
 
 
@@ -77,10 +81,15 @@ def application(center: CenterService) -> ASGIApp:
     rows = operations(center)
     routes = [Route(row.path, _ruled(row, center.recorder), methods=[row.method]) for row in rows]
     return Gate(
-        Router(_in_order(routes + _documentation(rows)), redirect_slashes=False, default=_unknown_address),
+        Router(
+            _in_order([*routes, *logins.routes(center), *_documentation(rows)]),
+            redirect_slashes=False,
+            default=_unknown_address,
+        ),
         settings=lambda: center.settings,
         sharing=center.sharing,
         keys=center.keys,
+        sessions=center.sessions,
         counters=center.counters,
         refusals=center.refusals,
         faults=center.faults,

@@ -115,6 +115,18 @@ class Keys:
         _check_scopes(caller, ticket)
         ticket.belongs_to(caller)
 
+    async def anyone(self, authorization: str | None, ticket: Ticket) -> None:
+        """For what every good key may ask; else `Unauthorized`."""
+        ticket.belongs_to(await self._caller(authorization, ticket.caller))
+
+    async def introduced(self, authorization: str, who: str) -> KeyHolder:
+        """Who brings a key to begin a session; `Unauthorized` when it is not good.
+
+        `who`, whose key is not known yet, may do that only so often: `RateLimited` beyond that.
+        """
+        self._spend(who)
+        return await self._caller(authorization, KeyHolder(who))
+
     async def app(self, authorization: str | None, name: str, ticket: Ticket, *, fresh: bool = False) -> App:
         """The app, for a caller that may reach it; `Unauthorized`, `Forbidden` or `AppNotFound`.
 
@@ -137,6 +149,13 @@ class Keys:
         present = await self._reached(caller, app.app, ticket, max_age=_STILL)
         if present.number != app.number:
             raise AppNotFound
+
+    async def still_admin(self, authorization: str | None, ticket: Ticket) -> None:
+        """The same for a request that is of no app."""
+        caller = await self._caller(authorization, KeyHolder(ticket.caller.who), max_age=_STILL)
+        if caller.app is not None:
+            raise Forbidden("this needs a key that reaches all apps, such as the admin key")
+        _check_scopes(caller, ticket)
 
     async def _reached(
         self, caller: KeyHolder, name: str, ticket: Ticket, max_age: float | None = None

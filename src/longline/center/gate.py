@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from longline.center.auth import Keys
 from longline.center.counters import CenterCounters
 from longline.center.errors import error_response
+from longline.center.session import ConsoleSessions
 from longline.center.sharing import TICKET, KeyHolder, Pools, Ticket, of_network
 from longline.errors import BadRequest, BodyTooLarge, LonglineError
 from longline.model.networks import network_of
@@ -49,6 +50,7 @@ class Gate:
         settings: Callable[[], CenterSettings],
         sharing: Pools,
         keys: Keys,
+        sessions: ConsoleSessions,
         counters: CenterCounters,
         refusals: OncePerPeer,
         faults: Faults,
@@ -57,6 +59,7 @@ class Gate:
         self._settings = settings
         self._sharing = sharing
         self._keys = keys
+        self._sessions = sessions
         self._counters = counters
         self._refusals = refusals
         self._faults = faults
@@ -96,7 +99,10 @@ class Gate:
                 ticket.leave()
 
     def _ticket(self, scope: Scope) -> Ticket:
-        caller = self._keys.recognised(_header(scope, b"authorization"))
+        authorization = _header(scope, b"authorization")
+        if authorization is None:
+            authorization = self._sessions.recognise(scope)
+        caller = self._keys.recognised(authorization)
         if caller is None:
             caller = KeyHolder(of_network(network_of(_peer(scope))))
         # Not all at the same moment again.

@@ -71,6 +71,25 @@ class MadeKey(Struct, frozen=True):
     expires_at: End
 
 
+class NewSession(Strict, frozen=True):
+    """The key that a session of the console is to stand for."""
+
+    key: Annotated[str, Meta(pattern=r"^[!-~]{1,512}$", description="As in `Authorization: Bearer`.")]
+
+    def __repr__(self) -> str:
+        return "NewSession()"
+
+
+class OwnKeyInfo(Struct, frozen=True):
+    """What the key of a request may do; `app` is the only one that it reaches, null: all of them."""
+
+    key_id: MadeBy
+    name: str
+    app: Annotated[str | None, Meta(examples=["news"])]
+    scopes: list[str]
+    expires_at: End
+
+
 class KeyList(Struct, frozen=True):
     """A page of keys, in the order in which they were made."""
 

@@ -16,6 +16,7 @@ import msgspec
 from longline.center.answers import EventList
 from longline.center.errors import ErrorAnswer
 from longline.center.examples import Examples
+from longline.center.figure_types import FiguresView
 from longline.center.gate import ALWAYS_ADMITTED
 from longline.center.operations import Endpoint, Operation
 from longline.center.scopes import MISSING, rule_of
@@ -208,6 +209,13 @@ _STREAMED = (
     'data: {"cursor": "NDI5NDk2NzI5Nw", "type": "presence", "device": "d1", '
     '"at": "2026-01-31T12:00:00.250Z"}\n\n'
 )
+_FIGURES_STREAMED = (
+    'event: figures\ndata: {"at": "2026-01-31T12:00:00.250Z", "nodes": [{"node": "room-1-6f2a90c1", '
+    '"host": "room-1", "roles": ["room"], "version": "1", "since": "2026-01-31T11:00:00.000Z", '
+    '"at": "2026-01-31T12:00:00.210Z", "figures": {"room_connections": 5000}, "tasks": []}]}\n\n'
+)
+# Answers that also come as server-sent events, with an example of one.
+_STREAMS: Mapping[type[msgspec.Struct], str] = {EventList: _STREAMED, FiguresView: _FIGURES_STREAMED}
 _MEASURED = "longline_room_connections 5000\n"
 
 
@@ -310,6 +318,8 @@ def _described(operation: Operation, examples: Examples) -> JsonObject:
 
 def _needed(scopes: Sequence[str]) -> str:
     """The scopes that a key needs, in words."""
+    if not scopes:
+        return "Any key may ask."
     return "The key needs " + " and ".join(f"`{scope}`" for scope in scopes) + "."
 
 
@@ -346,8 +356,8 @@ def _responses(operation: Operation, examples: Examples) -> dict[str, JsonObject
         if model is not None:
             content = _json(model)
             content["application/json"]["example"] = examples.of(model.__name__)
-            if model is EventList:
-                content[STREAM] = {"schema": {"type": "string"}, "example": _STREAMED}
+            if model in _STREAMS:
+                content[STREAM] = {"schema": {"type": "string"}, "example": _STREAMS[model]}
             response["content"] = content
         elif operation.path == "/metrics":
             response["content"] = {"text/plain": {"schema": {"type": "string"}, "example": _MEASURED}}

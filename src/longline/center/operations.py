@@ -94,6 +94,18 @@ def for_admin(keys: Keys, handler: Endpoint, *, query: bool = False) -> Endpoint
     return endpoint
 
 
+def for_any(keys: Keys, handler: Endpoint) -> Endpoint:
+    """An endpoint for every good key; the caller may not give any query."""
+
+    @functools.wraps(handler)
+    async def endpoint(request: Request) -> Response:
+        await keys.anyone(request.headers.get("authorization"), request.scope[TICKET])
+        _NO_QUERY.read(request)
+        return await handler(request)
+
+    return endpoint
+
+
 class AppOperations:
     """Makes the operations of one tag, all of them below `/v1/apps/{app}`."""
 

@@ -37,6 +37,7 @@ class Rule(NamedTuple):
 
 
 ANYTHING: Final = Rule(SCOPES, kept=True)
+ANY_KEY: Final = Rule(())
 SEND: Final = Rule(("send",))
 SEND_KEPT: Final = Rule(("send",), kept=True)
 READ: Final = Rule(("read",))
@@ -48,6 +49,7 @@ OPERATE_KEPT: Final = Rule(("operate",), kept=True)
 _APP: Final = "/v1/apps/{app}"
 
 RULES: Final[Mapping[str, Rule]] = {
+    "GET /v1/session": ANY_KEY,
     # apps and access
     "POST /v1/apps": MANAGE_KEPT,
     "GET /v1/apps": READ,
@@ -118,6 +120,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "POST /v1/keys": OPERATE_KEPT,
     "DELETE /v1/keys/{key}": OPERATE_KEPT,
     "GET /v1/audit": OPERATE,
+    "GET /v1/figures": OPERATE,
     "GET /v1/nodes": OPERATE,
     "POST /v1/nodes/{node}:drain": OPERATE_KEPT,
     "POST /v1/nodes/{node}:undrain": OPERATE_KEPT,

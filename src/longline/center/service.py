@@ -1,5 +1,6 @@
 """What the API stands on: the ports, the settings, and what several operations share."""
 
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -8,11 +9,13 @@ from longline.center.app_changes import AppChanges
 from longline.center.auth import Keys
 from longline.center.callers import Callers
 from longline.center.counters import CenterCounters
+from longline.center.figure_feed import FigureFeed
 from longline.center.locks import Locks
 from longline.center.named_keys import NamedKeys
 from longline.center.recording import Recorder
 from longline.center.rooms import Rooms
 from longline.center.rows import Rows
+from longline.center.session import ConsoleSessions
 from longline.center.sharing import Pools
 from longline.center.streams import EventStreams
 from longline.center.waiting import Waiting
@@ -47,7 +50,8 @@ class Metrics(NamedTuple):
 class CenterService:
     """The role: its ports, its secrets' checks, its pipeline, its figures.
 
-    `admin_key_hash` is SHA-256 of the admin key. `ready` says whether requests may wait here: not when the
+    `admin_key_hash` is SHA-256 of the admin key, `session_secret` what seals sessions in all centers: without
+    one they are of this process alone. `ready` says whether requests may wait here: not when the
     process is about to end. `obstacle` says what keeps it from its work, "" for nothing. `metrics` renders
     `/metrics`. `refusals` keeps the log of refused requests short, `faults` that of what nobody foresaw.
     `clock` gives ms since the Unix epoch.
@@ -62,6 +66,7 @@ class CenterService:
         keeper: Keeper,
         settings: CenterSettings,
         admin_key_hash: bytes,
+        session_secret: bytes | None = None,
         ready: Callable[[], bool],
         obstacle: Callable[[], Awaitable[str]],
         metrics: Callable[[], Metrics],
@@ -96,6 +101,7 @@ class CenterService:
         self.apps = AppCache(saver.apps, known_for=APPS_KNOWN_FOR, unknown_for=0.0)
         self.named_keys = NamedKeys(saver.keys)
         self.keys = Keys(self.apps, self.named_keys, admin_key_hash, wall=clock)
+        self.sessions = ConsoleSessions(session_secret or secrets.token_bytes(32), clock)
         self.recorder = Recorder(saver.trail, self.counters, clock)
         self.rooms = Rooms(bus, register, self.apps, clock)
         self.locks = Locks()
@@ -135,6 +141,7 @@ class CenterService:
         self.sharing = Pools(settings, self.limits)
         self.callers = Callers(saver.replies, self.counters, ready=ready)
         self.waiting = Waiting(saver.events, self.counters, ready=ready)
+        self.figures = FigureFeed(saver.figures, ready)
         self.streams = EventStreams(self.counters, lambda: self.settings.event_streams, ready)
 
     def reconfigure(self, settings: CenterSettings) -> None:
@@ -144,5 +151,6 @@ class CenterService:
 
     async def close(self) -> None:
         """Waits for the messages that are being stored and routed. No request may come any more."""
+        await self.figures.close()
         await self.pipeline.close()
         await self.rates.close()

@@ -48,7 +48,7 @@ class EventStreams:
     def one(self, app: int) -> Iterator[None]:
         """A stream of an app, in a `with` block; `RateLimited` when it has as many as it may."""
         if self._of_app[app] >= self._limit():
-            raise RateLimited("the app has as many streams of events as it may", retry_after=5.0)
+            raise RateLimited("there are as many streams of events as there may be", retry_after=5.0)
         self._of_app[app] += 1
         self._counters.event_streams += 1
         try:

@@ -11,9 +11,9 @@ from longline.cli.output import show_done, show_one
 from longline.cli.pages import show_pages
 from longline.cli.times import moment, span
 from longline.cli.usage import Json, UsageError
-from longline.sdk.keys import Change, NamedKey
+from longline.sdk.keys import Change, NamedKey, OwnKey
 
-key = App(name="key", help="Rotate an app's secrets; make, list and delete named keys.")
+key = App(name="key", help="Rotate an app's secrets; make, list, show and delete keys.")
 
 Of = Annotated[str | None, Parameter(name="--app", help="A key of this app; else one that reaches all apps.")]
 
@@ -95,6 +95,22 @@ def key_list(*, app: Of = None, access: Access = LOCAL, json: Json = False) -> i
     )
 
 
+@key.command(name="show")
+def key_show(*, access: Access = LOCAL, json: Json = False) -> int:
+    """Print what the key may do that these commands use, and where."""
+    own = access.ask(lambda center: center.own_key())
+    return show_one(
+        own,
+        lambda own: [
+            ("key", own.name or own.key_id),
+            ("app", own.app or "all"),
+            ("scopes", " ".join(own.scopes)),
+            ("ends", _end(own)),
+        ],
+        json=json,
+    )
+
+
 @key.command(name="delete")
 def key_delete(key_id: str, /, *, app: Of = None, access: Access = LOCAL, json: Json = False) -> int:
     """Delete a named key: it stops working within seconds."""
@@ -137,5 +153,5 @@ def _row(change: Change) -> tuple[str, ...]:
     )
 
 
-def _end(of: NamedKey) -> str:
+def _end(of: NamedKey | OwnKey) -> str:
     return "never" if of.expires_at is None else of.expires_at.isoformat()

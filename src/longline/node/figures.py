@@ -227,6 +227,10 @@ _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
         "collected": "Objects that the garbage collector freed.",
         "pause_seconds": "Pauses of the event loop for the garbage collector.",
     },
+    "tasks": {
+        "growing": "Tasks of kinds that become ever more, by name: the fewest in the latest minute.",
+        "stuck": "Seconds for which tasks that should come round have waited for one thing, by name.",
+    },
     "loop": {
         "lag_seconds": "How much too late the event loop woke up.",
         "recent": "Seconds that the event loop wakes up too late, of late.",

@@ -15,6 +15,7 @@ from longline.center.auth import digest, new_device_secret, new_server_key
 from longline.center.connection import HEAD_WITHIN
 from longline.center.counters import GAUGES, LABELS
 from longline.center.service import CenterService, Metrics
+from longline.console.site import Site
 from longline.coordinator.coordinator import Coordinator
 from longline.coordinator.webhook_counters import GAUGES as WEBHOOK_GAUGES
 from longline.coordinator.webhook_counters import LABELS as WEBHOOK_LABELS
@@ -48,6 +49,8 @@ from longline.node.probes import Probes
 from longline.node.readiness import Readiness
 from longline.node.reconciler import Reconciler
 from longline.node.room_metrics import room_metrics
+from longline.node.session_secret import session_secret
+from longline.node.telling import Teller, WhoTells
 from longline.room.room import Room
 from longline.saver.bundle import Saver
 from longline.settings import Settings
@@ -57,6 +60,8 @@ from longline.telemetry.collector import CONTENT_TYPE, NodeCollector
 from longline.telemetry.faults import Faults
 from longline.telemetry.logs import OncePerPeer
 from longline.telemetry.loop import GcPauses, LoopProbe, quiet_gc, task_count
+from longline.telemetry.tasks import LABELS as TASK_LABELS
+from longline.telemetry.tasks import TaskWatch
 from longline.tls.counters import GAUGES as TLS_GAUGES
 from longline.tls.service import TlsService
 from longline.version import VERSION
@@ -94,6 +99,7 @@ class Process:
         self._probe = LoopProbe(settings.telemetry.loop_lag_interval)
         self._collector = NodeCollector(compiled=hot_path_compiled(), about=HELP, rising=RISING)
         self._cpu = Cpu()
+        self._watch = TaskWatch(time.monotonic)
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = False
         self._room: Room | None = None
@@ -280,6 +286,15 @@ class Process:
             "place",
             self.faults.counts,
         )
+        self._collector.add("tasks", self._watch, gauges=("growing", "stuck"), labels=TASK_LABELS)
+        teller = Teller(engines.saver.figures, self._tells, self._collector.numbers, self._watch)
+        opened.push_async_callback(self._haste.end, "figures", teller.leave)
+        self._own("node.figures", teller.run)
+        if self._center is not None:
+            self._center.figures.woken = teller.wake
+
+    def _tells(self) -> WhoTells:
+        return WhoTells(self.name, self.settings.node.name, self.roles, VERSION, self._since)
 
     def _open_coordinator(self, engines: Engines) -> None:
         center = self.settings.center
@@ -406,6 +421,7 @@ class Process:
                 settings=settings.center,
                 authority=settings.authority,
                 admin_key_hash=await self._admin_key_hash(engines),
+                session_secret=await session_secret(engines.keeper),
                 ready=self._stays,
                 obstacle=readiness.obstacle,
                 metrics=self._metrics,
@@ -437,6 +453,8 @@ class Process:
             self._own("dispatcher.apps", lambda: dispatcher.watch(engines.saver.apps))
             self._collector.figures("dispatcher", dispatcher.statistics)
             app = DispatcherApi(dispatcher, app)
+        if "center" in self.roles:
+            app = Site(app)
         if "center" in self.roles or "dispatcher" in self.roles:
             files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
             front = settings.center

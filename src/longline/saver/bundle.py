@@ -11,6 +11,7 @@ from longline.saver.port.calls import CallStore
 from longline.saver.port.devices import DeviceStore
 from longline.saver.port.events import EventStore
 from longline.saver.port.expiry import ExpiryStore
+from longline.saver.port.figures import FigureStore
 from longline.saver.port.flights import FlightStore
 from longline.saver.port.groups import GroupStore
 from longline.saver.port.inboxes import InboxStore
@@ -116,6 +117,9 @@ class Saver(Protocol):
 
     @property
     def trail(self) -> TrailStore: ...
+
+    @property
+    def figures(self) -> FigureStore: ...
 
     @property
     def rates(self) -> RateStore: ...

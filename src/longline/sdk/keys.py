@@ -31,6 +31,19 @@ class CreatedKey(NamedKey, frozen=True, kw_only=True):
         return f"CreatedKey({self.key_id!r}, name={self.name!r}, scopes={self.scopes})"
 
 
+class OwnKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What the key of a `Center` may do. `app`: the only one that it reaches, None for all of them.
+
+    `key_id` is `admin` or `server` for those without a name.
+    """
+
+    key_id: str
+    name: str = ""
+    app: str | None = None
+    scopes: tuple[Scope, ...] = ()
+    expires_at: datetime | None = None
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """A change that was made through the API: who asked for it, and what became of that.
 

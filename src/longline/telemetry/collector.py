@@ -31,11 +31,17 @@ MAX_LABELS: Final = 100
 """Series of one metric in one scrape; the rarest labels beyond it are added up as `other`."""
 
 
+PREFIX: Final = "longline_"
+
+
 class _Part(Struct, frozen=True):
+    """`slots`: of the counters, each with the name of its figure."""
+
     name: str
     counters: object
     gauges: frozenset[str]
     labels: Mapping[str, str]
+    slots: tuple[tuple[str, str], ...]
 
 
 class NodeCollector(Collector):
@@ -62,7 +68,7 @@ class NodeCollector(Collector):
         # Not the library's global registry: tests and tools hold several nodes in one process.
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
-        ProcessCollector(registry=self._registry)
+        self._process = ProcessCollector(registry=self._registry)
 
     def add(
         self,
@@ -77,7 +83,8 @@ class NodeCollector(Collector):
         `gauges` names the slots that go up and down; all others only rise. `labels` gives the label's name of
         a slot that is a mapping (`kind` unless given).
         """
-        self._parts.append(_Part(part, counters, frozenset(gauges), labels or {}))
+        slots = tuple((slot, f"{part}_{slot}") for slot in _slots(counters))
+        self._parts.append(_Part(part, counters, frozenset(gauges), labels or {}, slots))
 
     def gauge(self, name: str, doc: str, read: Callable[[], float]) -> None:
         """Export what `read` returns at the moment of a scrape, as `longline_{name}`."""
@@ -95,6 +102,28 @@ class NodeCollector(Collector):
         """
         self._figures.append((part, read))
 
+    def numbers(self) -> Iterator[tuple[str, float | Histogram]]:
+        """All figures under their names in `/metrics`, without `longline_` and `_total`; one that has a label
+        as `room_closed{kicked}`. To be called on the event loop's thread, and cheap: no family is made.
+        """
+        for name, _, read in self._gauges:
+            yield name.removeprefix(PREFIX), read()
+        for name, _, _, counts in self._tallies:
+            yield from _by_label(name.removeprefix(PREFIX), counts)
+        for part_name, read_all in self._figures:
+            for figure, value in read_all().items():
+                yield f"{part_name}_{figure}", value
+        for part in self._parts:
+            for slot, name in part.slots:
+                found: object = getattr(part.counters, slot)
+                if isinstance(found, Mapping):
+                    yield from _by_label(name, found)
+                elif isinstance(found, (int, float, Histogram)):
+                    yield name, found
+        for family in self._process.collect():
+            for sample in family.samples:
+                yield sample.name.removesuffix("_total"), sample.value
+
     def exposition(self) -> bytes:
         """All metrics in the text format, for `/metrics`. To be called on the event loop's thread."""
         return generate_latest(self._registry)
@@ -111,7 +140,7 @@ class NodeCollector(Collector):
                 family = CounterMetricFamily if name in self._rising else GaugeMetricFamily
                 yield family(name, self._doc(part_name, figure), value=value)
         for part in self._parts:
-            for slot in _slots(part.counters):
+            for slot, _ in part.slots:
                 doc = self._doc(part.name, slot)
                 yield _family(part, slot, doc, getattr(part.counters, slot))
 
@@ -142,6 +171,11 @@ def _family(part: _Part, slot: str, doc: str, value: object) -> Metric:
     if isinstance(value, (int, float)):
         return family(name, doc, value=value)
     raise TypeError(f"{name} is a {type(value).__name__}; it cannot be exported")
+
+
+def _by_label(name: str, counts: Mapping[str, int]) -> Iterator[tuple[str, float]]:
+    for label, count in _bounded(counts):
+        yield f"{name}{{{label}}}", count
 
 
 def _labelled(family: CounterMetricFamily | GaugeMetricFamily, counts: Mapping[str, int]) -> Metric:

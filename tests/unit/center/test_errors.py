@@ -30,6 +30,7 @@ async def test_the_guide_lists_every_error_that_the_api_answers(api: Api) -> Non
             assert (tree[code].__doc__ or "").splitlines()[0] == meaning
     # What the server, and any operation, may answer.
     answered = {"not_found", "method_not_allowed", "head_too_large", "internal", "store_refused"}
+    answered.add("wrong_origin")  # to a session of the console
     for methods in cast(dict[str, dict[str, object]], document(operations(api.center))["paths"]).values():
         answered |= set(re.findall(r"`(\w+)`: ", msgspec.json.encode(methods).decode()))
     assert {code for _, code, _ in rows} == answered

@@ -56,6 +56,7 @@ ASKING: Final = {
     "key rotate": ["news"],
     "key create": ["ci", "send", "--app", "news", "--expires-in", "90d"],
     "key list": ["--app", "news"],
+    "key show": [],
     "key delete": [NAMED, "--app", "news"],
     "key changes": ["--since", "7d"],
     "token": ["news", "d1", "--expires-in", "60"],

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 from longline.model.events import EventBounds
+from longline.model.figures import FigureBounds
 from longline.model.groups import GroupBounds
 from longline.model.statistics import KeepCounts
 from longline.model.trail import TrailBounds
@@ -22,6 +23,7 @@ from longline.saver.kv.directories import Directories
 from longline.saver.kv.entering import Entering
 from longline.saver.kv.events import KvEvents
 from longline.saver.kv.expiry import KvExpiry
+from longline.saver.kv.figures import KvFigures
 from longline.saver.kv.flights import KvFlights
 from longline.saver.kv.groups import KvGroups
 from longline.saver.kv.handing import Handing
@@ -61,6 +63,7 @@ DEAD = DeadBounds()
 TRAIL = TrailBounds()
 COUNTS = KeepCounts()
 GROUPS = GroupBounds()
+FIGURES = FigureBounds()
 
 
 class RedisSaver:
@@ -82,6 +85,7 @@ class RedisSaver:
         trail: TrailBounds,
         counts: KeepCounts,
         groups: GroupBounds,
+        figures: FigureBounds,
         faults: Faults,
     ) -> None:
         self._store = store
@@ -126,6 +130,7 @@ class RedisSaver:
         self.replies = KvCalls(in_haste, faults)
         self.keys = KvKeys(partitions)
         self.trail = KvTrail(partitions, trail)
+        self.figures = KvFigures(partitions, figures)
         self.rates = KvRates(in_haste)
         self.expiry = KvExpiry(
             partitions,
@@ -156,22 +161,23 @@ class RedisSaver:
         trail: TrailBounds = TRAIL,
         counts: KeepCounts = COUNTS,
         groups: GroupBounds = GROUPS,
+        figures: FigureBounds = FIGURES,
         faults: Faults | None = None,
     ) -> "RedisSaver":
         """An engine on an open store, which stays its owner's to close.
 
         `urgent`: the same store by connections of its own, for what is not to wait behind bulk work; `store`
         unless given. `ledger_retention_ms`: how long a ledger is kept after its message's end. `events`,
-        `retained_messages` and `retained_bytes`: what is kept of each app. `timers`: what an app may
-        have that is to be sent later. `cache_bytes`: memory for the messages of broadcasts. `queue`: what the
+        `retained_messages` and `retained_bytes`: what is kept of each app. `timers`: what an app may have
+        that is to be sent later. `cache_bytes`: memory for the messages of broadcasts. `queue`: what the
         queue of a session may hold, and a topic may cost. `inbox`: what may wait for a device. `dead`: what
         is kept of events that no webhook's target took. `trail`: what the audit log keeps. `counts`: for how
-        long statistics are kept. `groups`: what there may be of these. `faults`: where it is noted when the
-        store refuses one item of a batch.
+        long statistics are kept. `groups`: what there may be of these. `figures`: what is kept of what
+        processes tell. `faults`: where it is noted when the store refuses one item of a batch.
         """
         kept = (ledger_retention_ms, events, cache_bytes, queue, retained_messages, retained_bytes)
-        bounds = (timers, inbox, dead, trail, counts, groups)
-        return cls(store, urgent or store, *kept, *bounds, faults or Faults())
+        bounds = (timers, inbox, dead, trail, counts)
+        return cls(store, urgent or store, *kept, *bounds, groups, figures, faults or Faults())
 
     def durability(self) -> Durability:
         assurance = self._store.durability()

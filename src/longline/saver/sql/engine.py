@@ -16,6 +16,7 @@ import structlog
 
 from longline.errors import DataDirInUse, LayoutRefused, LonglineError, Unavailable
 from longline.model.events import EventBounds
+from longline.model.figures import FigureBounds
 from longline.model.groups import GroupBounds
 from longline.model.statistics import KeepCounts
 from longline.model.trail import TrailBounds
@@ -36,6 +37,7 @@ from longline.saver.sql.devices import SqlDevices
 from longline.saver.sql.events import SqlEvents
 from longline.saver.sql.expiry import SqlExpiry
 from longline.saver.sql.fencing import Fence, Locate
+from longline.saver.sql.figures import SqlFigures
 from longline.saver.sql.flights import SqlFlights
 from longline.saver.sql.groups import Sayings, SqlGroups
 from longline.saver.sql.inboxes import SqlInboxes
@@ -62,7 +64,7 @@ from longline.saver.sql.worker import Job, Worker, perform
 
 log = structlog.get_logger("longline.saver")
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 GROUP = 8192  # items after which a group is closed, so that the first in it does not wait without end
 QUEUES = QueueBounds()
 TIMERS = TimerBounds()
@@ -72,6 +74,7 @@ DEAD = DeadBounds()
 TRAIL = TrailBounds()
 COUNTS = KeepCounts()
 GROUPS = GroupBounds()
+FIGURES = FigureBounds()
 CHECKPOINT_PAGES = 4096  # of 4 KiB in the write-ahead log, before they are moved into the database
 
 
@@ -98,6 +101,7 @@ class SqliteSaver:
         trail: TrailBounds,
         counts: KeepCounts,
         groups: GroupBounds,
+        figures: FigureBounds,
     ) -> None:
         self._lock = lock
         self._writing = writing
@@ -223,6 +227,7 @@ class SqliteSaver:
         self.replies = LocalCalls()
         self.keys = SqlKeys(writer, reader, writing, reading, members=members)
         self.trail = SqlTrail(writer, reader, writing, reading, bounds=trail)
+        self.figures = SqlFigures(writer, reader, writing, reading, bounds=figures)
         self.rates = LocalRates()
         self.expiry = SqlExpiry(
             writer,
@@ -257,6 +262,7 @@ class SqliteSaver:
         trail: TrailBounds = TRAIL,
         counts: KeepCounts = COUNTS,
         groups: GroupBounds = GROUPS,
+        figures: FigureBounds = FIGURES,
     ) -> "SqliteSaver":
         """Opens the database at `path`, or makes it; files are readable by their owner only.
 
@@ -268,8 +274,8 @@ class SqliteSaver:
         of a session may hold, and a topic may cost. `timers`: what an app may have that is to be sent later.
         `inbox`: what may wait for a device. `dead`: what is kept of events that no webhook's target took.
         `trail`: what the audit log keeps. `counts`: for how long statistics are kept. `groups`: what there
-        may be of these. Raises `DataDirInUse`, `LayoutRefused` when another version wrote the file, and
-        `Unavailable` when it cannot be used.
+        may be of these. `figures`: what is kept of what processes tell. Raises `DataDirInUse`,
+        `LayoutRefused` when another version wrote the file, and `Unavailable` when it cannot be used.
         """
         path = Path(path)
         waiting = (queue_limit, queue_bytes)
@@ -293,6 +299,7 @@ class SqliteSaver:
                     trail,
                     counts,
                     groups,
+                    figures,
                 )
             except BaseException:
                 for connection in connections:

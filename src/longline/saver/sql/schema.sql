@@ -529,4 +529,24 @@ CREATE TABLE trail_totals (
   entries INTEGER NOT NULL
 ) WITHOUT ROWID;
 
-PRAGMA user_version = 7;
+-- Lives of processes that have told figures, `about`: what the values of their points are, as JSON; `told`: when they
+-- did last.
+CREATE TABLE figure_lives (
+  id    INTEGER PRIMARY KEY,
+  life  TEXT    NOT NULL UNIQUE,
+  node  TEXT    NOT NULL,
+  told  INTEGER NOT NULL,
+  about TEXT    NOT NULL
+);
+
+-- What was told, in points of two kinds. `body`: a JSON array.
+CREATE TABLE figure_points (
+  life   INTEGER NOT NULL,
+  coarse INTEGER NOT NULL,
+  at     INTEGER NOT NULL,
+  body   TEXT    NOT NULL,
+  PRIMARY KEY (life, coarse, at)
+) WITHOUT ROWID;
+CREATE INDEX figure_points_by_time ON figure_points (coarse, at);
+
+PRAGMA user_version = 8;

@@ -12,7 +12,7 @@ from longline.model.limits import AppLimits
 from longline.sdk.access import TokenIssuerOfApp, TopicRule
 from longline.sdk.answers import AppInfo, AppKeys
 from longline.sdk.blocking.http import SyncHttp
-from longline.sdk.keys import Change, CreatedKey, NamedKey
+from longline.sdk.keys import Change, CreatedKey, NamedKey, OwnKey
 from longline.sdk.limits import LimitsOfApp
 from longline.sdk.paths import app_path, given, keys_path, told
 from longline.sdk.times import Duration, whole_seconds
@@ -123,6 +123,10 @@ class SyncAppCalls:
         if expires_at is not None:
             body["expires_at"] = told(expires_at)
         return self._http.call("POST", keys_path(app), CreatedKey, body=body, safe=False)
+
+    def own_key(self) -> OwnKey:
+        """What the key of these calls may do, and where."""
+        return self._http.call("GET", "/v1/session", OwnKey, safe=True)
 
     def named_keys(self, app: str | None = None) -> Iterator[NamedKey]:
         """Named keys, in the order in which they were made."""

@@ -11,7 +11,7 @@ from longline.model.limits import AppLimits
 from longline.sdk.access import TokenIssuerOfApp, TopicRule
 from longline.sdk.answers import AppInfo, AppKeys
 from longline.sdk.calls.http import Http
-from longline.sdk.keys import Change, CreatedKey, NamedKey
+from longline.sdk.keys import Change, CreatedKey, NamedKey, OwnKey
 from longline.sdk.limits import LimitsOfApp
 from longline.sdk.paths import app_path, given, keys_path, told
 from longline.sdk.times import Duration, whole_seconds
@@ -123,6 +123,10 @@ class AppCalls:
         if expires_at is not None:
             body["expires_at"] = told(expires_at)
         return await self._http.call("POST", keys_path(app), CreatedKey, body=body, safe=False)
+
+    async def own_key(self) -> OwnKey:
+        """What the key of these calls may do, and where."""
+        return await self._http.call("GET", "/v1/session", OwnKey, safe=True)
 
     async def named_keys(self, app: str | None = None) -> AsyncIterator[NamedKey]:
         """Named keys, in the order in which they were made."""

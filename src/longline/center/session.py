@@ -1,0 +1,153 @@
+"""Sessions of the console: a key in a cookie that only we can read, instead of in the page.
+
+A cookie comes along with whatever a browser asks for, also when another site has it ask. So it counts in
+place of `Authorization` only where the console itself must be asking: with a header that no other site's page
+can send without our leave (WHATWG Fetch, section 3.2.2; we never give it), or for reading where the browser
+says that the page is of this origin (Fetch Metadata, section 2.2). What changes something also needs the
+`Origin` that browsers then add, and it has to be where the request went to.
+
+Nothing is kept of a session: the cookie is the key, sealed, with when it ends. So each request is checked as
+if it had come with the key, and a key that is revoked ends its sessions.
+"""
+
+import base64
+import secrets
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from starlette.types import Scope
+
+from longline.errors import WrongOrigin
+
+COOKIE: Final = "longline_session"
+LASTS: Final = 12 * 3600  # s
+SESSION: Final = "longline.session"  # in an ASGI scope: the `ConsoleSession` that stands for its key
+
+_NONCE: Final = 12  # bytes, as NIST SP 800-38D, section 8.2.2 has it; random, so for 2^32 log-ins
+_MAX_VALUE: Final = 2048  # characters; the longest key makes a third of it
+_PURPOSE: Final = b"longline console session 1"
+_READING: Final = frozenset({"GET", "HEAD"})
+
+
+class ConsoleSession(msgspec.Struct, frozen=True, array_like=True):
+    """What is in a cookie. `ends_at` in ms."""
+
+    key: str
+    ends_at: int
+
+    def __repr__(self) -> str:
+        return f"ConsoleSession(ends_at={self.ends_at})"
+
+
+class ConsoleSessions:
+    """Seals and opens cookies. `secret` is what all centers share; `clock` gives ms since the Unix epoch."""
+
+    def __init__(self, secret: bytes, clock: Callable[[], int]) -> None:
+        key = HKDF(algorithm=SHA256(), length=32, salt=None, info=_PURPOSE).derive(secret)
+        self._cipher = AESGCM(key)
+        self._clock = clock
+        self._decode = msgspec.msgpack.Decoder(ConsoleSession).decode
+
+    def begin(self, key: str, key_ends_at: int) -> tuple[str, ConsoleSession]:
+        """The cookie's value for a session by this key, which ends with it (ms, 0 for never)."""
+        ends_at = self._clock() + LASTS * 1000
+        session = ConsoleSession(key, min(ends_at, key_ends_at) if key_ends_at else ends_at)
+        nonce = secrets.token_bytes(_NONCE)
+        sealed = self._cipher.encrypt(nonce, msgspec.msgpack.encode(session), _PURPOSE)
+        return base64.urlsafe_b64encode(nonce + sealed).decode().rstrip("="), session
+
+    def opened(self, value: str) -> ConsoleSession | None:
+        """The session of a cookie's value; None for what we did not seal, and when it is over."""
+        if not 0 < len(value) <= _MAX_VALUE:
+            return None
+        try:
+            sealed = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True)
+            plain = self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], _PURPOSE)
+            session = self._decode(plain)
+        except (ValueError, InvalidTag, msgspec.DecodeError):
+            return None
+        return session if session.ends_at > self._clock() else None
+
+    def recognise(self, scope: Scope) -> str | None:
+        """The `Authorization` that a request's cookie stands for, which is put among its headers.
+
+        None without a cookie that is good, and where it is not the console that asks. `WrongOrigin` where the
+        console of another address does.
+        """
+        headers = _Headers(scope)
+        value = headers.cookie
+        if value is None:
+            return None
+        reading = scope["method"] in _READING
+        if not headers.by_console and not (reading and headers.site == "same-origin"):
+            return None
+        if not reading:
+            headers.check_origin()
+        session = self.opened(value)
+        if session is None:
+            return None
+        scope[SESSION] = session
+        authorization = f"Bearer {session.key}"
+        scope["headers"] = [*scope["headers"], (b"authorization", authorization.encode())]
+        return authorization
+
+
+def check_console(scope: Scope) -> bool:
+    """Raises `WrongOrigin` unless it is the console that asks, at our own address. Whether it came by TLS."""
+    headers = _Headers(scope)
+    if not headers.by_console:
+        raise WrongOrigin("the console's header is not there")
+    headers.check_origin()
+    # TLS may end before us. Whoever says so untruly harms himself only: his cookie does not come back.
+    return bool(scope.get("scheme") == "https" or headers.origin.startswith("https://"))
+
+
+class _Headers:
+    """Those headers of a request that say who asks."""
+
+    __slots__ = ("by_console", "cookie", "host", "origin", "site")
+
+    def __init__(self, scope: Scope) -> None:
+        self.cookie: str | None = None
+        self.by_console = False
+        self.host = self.origin = self.site = ""
+        for name, value in scope["headers"]:
+            if name == b"cookie":
+                self.cookie = self.cookie or _cookie_in(value.decode("latin-1"))
+            elif name == b"x-longline-console":
+                self.by_console = value == b"1"
+            elif name == b"host":
+                self.host = value.decode("latin-1")
+            elif name == b"origin":
+                self.origin = value.decode("latin-1")
+            elif name == b"sec-fetch-site":
+                self.site = value.decode("latin-1")
+
+    def check_origin(self) -> None:
+        """Raises `WrongOrigin` unless the page is of the address that was asked."""
+        try:
+            of_page = urlsplit(self.origin).netloc
+        except ValueError:
+            of_page = ""
+        if not of_page or of_page.lower() != self.host.lower() or self.site not in ("", "same-origin"):
+            raise WrongOrigin
+
+
+def _cookie_in(text: str) -> str | None:
+    for part in text.split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return None
+
+
+def set_cookie(value: str, *, secure: bool, lasts: int) -> str:
+    """The header that has the browser keep it for `lasts` seconds; 0: keep none any more."""
+    made = f"{COOKIE}={value}; Path=/; Max-Age={lasts}; HttpOnly; SameSite=Strict"
+    return f"{made}; Secure" if secure else made
