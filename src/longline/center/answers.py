@@ -621,6 +621,15 @@ class NodeVersion(Struct, frozen=True):
     settings_version: int
 
 
+class DynamicSetting(Struct, frozen=True):
+    """What a setting that can be changed at run time is for, and what it may be."""
+
+    name: str
+    default: AnyJson
+    type: Annotated[str, Meta(description="Type, bounds and unit in words.")]
+    meaning: str
+
+
 class ConfigView(Struct, frozen=True):
     """The dynamic settings of the cluster; what is not among them, each node has from its own sources."""
 
@@ -630,6 +639,7 @@ class ConfigView(Struct, frozen=True):
     gray: GrayView | None
     history: Annotated[list[FormerConfig], Meta(description="The latest former versions, latest first.")]
     nodes: list[NodeVersion]
+    available: Annotated[list[DynamicSetting], Meta(description="All that can be changed at run time.")]
 
 
 class SettingView(Struct, frozen=True):

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from longline.center.answers import (
     ConfigView,
+    DynamicSetting,
     FormerConfig,
     GrayView,
     NodeVersion,
@@ -32,6 +33,11 @@ ATTEMPTS = 5  # to change what others change too
 NEWS = 0.1  # s, and twice as long each time: until the keeper has heard of what they wrote
 
 Change = Callable[[Document], Document]
+
+_AVAILABLE = [
+    DynamicSetting(name, plain(entry.default), entry.shape, entry.doc)
+    for name, entry in dynamic.DYNAMIC.items()
+]
 
 
 def operations(center: CenterService) -> list[Operation]:
@@ -207,6 +213,7 @@ class _Handlers:
                     NodeVersion(member.node, member.settings_version)
                     for member in await self._keeper.members()
                 ],
+                available=_AVAILABLE,
             )
         )
 

@@ -1,8 +1,175 @@
 // How the cluster is, now and in the last hours. For an app's key: how its app is.
 
-import { get } from "../api.js";
-import { heading, h, notice } from "../dom.js";
+import { every, get, stream } from "../api.js";
+import { chart } from "../chart.js";
+import { badge, count, duration, failed, fill, h, heading, notice, select, share, short, table, tiles } from "../dom.js";
+import { Live, namesOf, overTime, Ring } from "../figures.js";
+import { problemList } from "../problems.js";
+import { page as appOverview } from "./app_overview.js";
 
-export async function page(parameters, { session, signal }) {
-  return h("div", {}, heading("Overview"), notice("info", "Figures follow."));
+export const RANGES = [
+  ["live", "Live, 3 minutes"],
+  ["1", "1 hour"],
+  ["3", "3 hours"],
+  ["24", "24 hours"],
+  ["168", "7 days"],
+];
+const TILES = {
+  connections: ["Connections", count],
+  connects: ["Connects/s", short],
+  accepted: ["Accepted/s", short, "Messages that the API accepted"],
+  sent: ["Sent/s", short, "Pushes written to devices"],
+  acked: ["Acknowledged/s", short, "Pushes that devices acknowledged"],
+  upstream: ["Upstream/s", short, "Messages of devices to their app"],
+  errors: ["Errors/s", short, "What failed by our fault, or for want of the store"],
+  refused: ["Refused/s", short, "Connections, CONNECTs and requests that were refused"],
+  lag: ["Loop lag, p99", duration, "Of the worst node"],
+  store: ["Store, p99", duration, "Until it answers, of the worst node"],
+};
+const CHARTS = [
+  ["Connections", count, [["connections", "", 1]]],
+  ["Connects a second", short, [["connects", "connects", 1], ["refused", "refused", 5]]],
+  ["Pushes a second", short, [["accepted", "accepted", 4], ["sent", "sent", 1], ["acked", "acknowledged", 3]]],
+  ["Upstream a second", short, [["upstream", "upstream", 1], ["published", "published", 2]]],
+  ["Errors a second", short, [["errors", "", 5]]],
+  ["Latencies, 99th percentile", duration, [["lag", "loop", 1], ["store", "store", 2], ["wait", "CONNECT", 4]]],
+];
+const APPS = 10;
+
+/** Charts of measures with a choice of the span: live ones are fed by `live(at, read)`. */
+export function charts(definitions, signal, { node = null } = {}) {
+  const measures = [...new Set(definitions.flatMap(([, , series]) => series.map(([measure]) => measure)))];
+  const ring = new Ring(measures);
+  const drawn = definitions.map(([title, format, series]) => ({
+    series,
+    element: chart({ title, format, signal, group: node ?? "overview", series: series.map(([, label, colour]) => ({ label, colour })) }),
+  }));
+  const range = select(RANGES, { "aria-label": "Span of the charts" });
+  const said = h("div", { "aria-live": "polite" });
+  let fetching = new AbortController();
+
+  const show = (times, values) => {
+    for (const one of drawn) one.element.update(times, one.series.map(([measure]) => values.get(measure)));
+  };
+
+  async function choose() {
+    fetching.abort();
+    fetching = new AbortController();
+    fill(said);
+    if (range.value === "live") {
+      show(ring.times, ring.values);
+      return;
+    }
+    const hours = Number(range.value);
+    const inner = AbortSignal.any([signal, fetching.signal]);
+    await every(hours > 3 ? 60_000 : 10_000, inner, async () => {
+      const from = new Date(Date.now() - hours * 3_600_000).toISOString();
+      const names = namesOf(measures).map((name) => name.replace(/\*$/, "")).join(",");
+      const told = await get("figures/history", { parameters: { from, names, node }, signal: inner });
+      const { times, values } = overTime(told, measures);
+      fill(said);
+      show(times, values);
+    }, (error) => fill(said, failed(error, "The last hours cannot be shown.")));
+  }
+  range.addEventListener("change", choose);
+  const element = h("div", {}, said, h("div", { class: "grid" }, drawn.map((one) => h("div", { class: "panel" }, one.element))));
+  element.range = range;
+  element.live = (at, read) => {
+    ring.add(at, read);
+    if (range.value === "live") show(ring.times, ring.values);
+  };
+  return element;
+}
+
+export async function page(parameters, context) {
+  const { session, signal } = context;
+  if (session.app !== null) return appOverview({ app: session.app }, context);
+  if (!session.scopes.includes("operate")) {
+    return h("div", {}, heading("Overview"), notice("info", "Figures of the cluster need a key with the scope operate.", "The pages of apps are in the menu."));
+  }
+  const live = new Live();
+  const state = badge("connecting");
+  const problems = problemList(signal, { filter: () => true });
+  const numbers = tiles(Object.entries(TILES).map(([, [name, , about]]) => ({ name, about })));
+  const drawn = charts(CHARTS, signal);
+  const rate = (measure, format = short) => (node) => format(live.of(node, measure));
+  const byNode = table({
+    caption: "By node, now",
+    empty: "No node has told its figures yet.",
+    columns: [
+      { title: "Node", header: true, cell: (node) => h("a", { href: `#/nodes/${encodeURIComponent(node.node)}` }, node.node) },
+      { title: "Version", cell: (node) => (node.silent ? badge("silent", "bad") : badge(node.version)) },
+      { title: "Connections", class: "number", cell: rate("connections", count) },
+      { title: "Connects/s", class: "number", cell: rate("connects") },
+      { title: "Accepted/s", class: "number", cell: rate("accepted") },
+      { title: "Sent/s", class: "number", cell: rate("sent") },
+      { title: "Acked/s", class: "number", cell: rate("acked") },
+      { title: "Upstream/s", class: "number", cell: rate("upstream") },
+      { title: "Errors/s", class: "number", cell: rate("errors") },
+      { title: "Processor", class: "number", cell: rate("cpu", share) },
+      { title: "Lag, p99", class: "number", cell: rate("lag", duration) },
+    ],
+  });
+  const byApp = session.scopes.includes("read") ? appsNow(context) : null;
+
+  stream(
+    "figures",
+    ({ event, data }) => {
+      if (event !== "figures") return;
+      live.take(data);
+      for (const [measure, [name, format]] of Object.entries(TILES)) numbers.update(name, format(live.all(measure)));
+      drawn.live(live.at, (measure) => live.all(measure));
+      byNode.update(live.nodes);
+      fill(state, `live, ${live.nodes.length} ${live.nodes.length === 1 ? "node" : "nodes"}`);
+      state.className = "badge good";
+    },
+    {
+      signal,
+      pause: true,
+      onState: (what, error) => {
+        if (what === "open") return;
+        state.className = "badge bad";
+        fill(state, what === "ended" ? "no figures" : "not connected");
+        if (what === "ended" && error) fill(problems.said, failed(error, "There are no live figures."));
+      },
+    },
+  );
+
+  return h(
+    "div",
+    {},
+    heading("Overview", { actions: [state, drawn.range] }),
+    problems,
+    numbers,
+    drawn,
+    h("div", { class: "panel" }, byNode),
+    byApp,
+  );
+}
+
+function appsNow({ apps, signal }) {
+  const names = apps().slice(0, APPS).map((each) => each.app);
+  if (!names.length) return null;
+  const link = (row) => h("a", { href: `#/apps/${encodeURIComponent(row.app)}` }, row.app);
+  const rows = table({
+    caption: "By app, in this hour",
+    columns: [
+      { title: "App", header: true, cell: link },
+      { title: "Messages", class: "number", cell: (row) => count(row.messages) },
+      { title: "Deliveries", class: "number", cell: (row) => count(row.deliveries) },
+      { title: "Shown", class: "number", cell: (row) => count(row.shown) },
+      { title: "Opened", class: "number", cell: (row) => count(row.opened) },
+      { title: "Devices active", class: "number", cell: (row) => count(row.devices?.active) },
+      { title: "new", class: "number", cell: (row) => count(row.devices?.new) },
+      { title: "gone", class: "number", cell: (row) => count(row.devices?.gone) },
+    ],
+    rows: names.map((app) => ({ app })),
+  });
+  every(10_000, signal, async () => {
+    const hour = new Date(Math.floor(Date.now() / 3_600_000) * 3_600_000).toISOString();
+    const told = await Promise.all(names.map((app) => get(`apps/${encodeURIComponent(app)}/statistics`, { parameters: { from: hour }, signal }).catch(() => null)));
+    rows.update(names.map((app, place) => ({ app, messages: 0, deliveries: 0, shown: 0, opened: 0, ...told[place]?.statistics?.at(-1) })));
+  });
+  const more = apps().length > APPS ? h("p", { class: "hint" }, h("a", { href: "#/apps" }, "All apps")) : null;
+  return h("div", { class: "panel" }, rows, more);
 }
