@@ -309,6 +309,12 @@ class MessageNotFound(NotFound):
     code = "message_not_found"
 
 
+class DeliveryNotFound(NotFound):
+    """The message was never for this device."""
+
+    code = "delivery_not_found"
+
+
 class KeyNotFound(NotFound):
     """There is no named key with this id here."""
 

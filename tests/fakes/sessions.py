@@ -180,6 +180,10 @@ class FakeSessions:
             return None
         return known
 
+    async def filters(self, app: int, ordinal: int, now: int) -> list[Filter] | None:
+        known = self.there.get((app, ordinal))
+        return None if known is None else [known.filters[name] for name in sorted(known.filters)]
+
     async def wanted(self, apps: Sequence[int]) -> list[bool]:
         self._enter("wanted")
         return [any(key[0] == app and known.filters for key, known in self.there.items()) for app in apps]

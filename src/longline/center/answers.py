@@ -175,6 +175,7 @@ class DeviceState(DeviceView, frozen=True):
         bool, Meta(description="Whether it is sent no pushes, having acknowledged none for long.")
     ]
     parked_since: Time | None
+    banned_until: Annotated[Time | None, Meta(description="Until when it is kept out; null: it is not.")]
 
 
 class DeviceDetail(DeviceState, frozen=True):
@@ -231,6 +232,30 @@ class CallView(Struct, frozen=True, omit_defaults=True):
     at: Time
     payload: Annotated[str | UnsetType, Meta(description="What the device sent, where it is UTF-8.")] = UNSET
     payload_base64: Annotated[str | UnsetType, Meta(description="What it sent, else.")] = UNSET
+
+
+class SubscriptionView(Struct, frozen=True):
+    """A topic filter of a session, with its options in MQTT."""
+
+    filter: Annotated[str, Meta(examples=["home/+/door"])]
+    qos: int
+    no_local: bool
+    retain_as_published: bool
+    identifier: Annotated[int | None, Meta(description="That the client gave it; null: none.")]
+    shared: Annotated[bool, Meta(description="Whether it is that of a group, `$share/{name}/…`.")]
+
+
+class SubscriptionList(Struct, frozen=True):
+    """What a device is subscribed to, by the bytes of its filters: all of it."""
+
+    kept: Annotated[
+        bool,
+        Meta(
+            description="Whether its session is kept in the store. Of one that ends with its connection only "
+            "its node knows the subscriptions, and the list is empty."
+        ),
+    ]
+    subscriptions: list[SubscriptionView]
 
 
 class DeviceToken(Struct, frozen=True):
@@ -336,9 +361,22 @@ class Delivery(Struct, frozen=True):
     device: str
     state: DeliveryState
     reason: Annotated[str | None, Meta(description="Why it was dropped.")]
+    why: Annotated[str, Meta(description="What that means, for people.")]
     accepted_at: Time
     sent_at: Time | None
     settled_at: Time | None
+
+
+class DeliveryTrace(Delivery, frozen=True):
+    """A message and one of its devices, and how the device stands now: what it waits for, or why it was not
+    there. Of a message to everyone or to an expression, `sent_at` and `settled_at` are not known."""
+
+    online: bool
+    room: Annotated[str | None, Meta(description="The node that holds the device's connection now.")]
+    since: Annotated[Time | None, Meta(description="Since when it does.")]
+    last_seen: Annotated[Time | None, Meta(description="When its connection ended; now, while it has one.")]
+    banned_until: Annotated[Time | None, Meta(description="Until when the device is kept out.")]
+    parked_since: Annotated[Time | None, Meta(description="Since when it is sent no pushes.")]
 
 
 class DeliveryList(Struct, frozen=True):
@@ -357,6 +395,7 @@ class DeviceMessageView(Struct, frozen=True, omit_defaults=True):
     message_id: MessageId
     state: DeliveryState
     reason: Annotated[str | None, Meta(description="Why it was dropped.")]
+    why: Annotated[str, Meta(description="What that means, for people.")]
     accepted_at: Time
     sent_at: Time | None
     settled_at: Time | None

@@ -24,7 +24,7 @@ from longline.center.answers import (
 from longline.center.errors import error_answer
 from longline.center.locks import Locks
 from longline.center.operations import AppOperations, Operation
-from longline.center.paging import after_ordinal, cursor_after
+from longline.center.paging import after_name, after_ordinal, cursor_after
 from longline.center.reading import Body, Query, read_bytes
 from longline.center.recording import note
 from longline.center.rooms import Rooms
@@ -171,17 +171,12 @@ class _Handlers:
     async def page(self, request: Request, app: App) -> Response:
         """List devices in the order of their registration.
 
-        `online` and `parked` are looked at after a page was read, so with them a page may hold fewer devices
-        than `limit`, or none, while `next_cursor` leads on.
+        With `prefix` they are in the order of their names instead. `online` and `parked`, and beside `prefix`
+        also `tag` and `alias`, are looked at after a page was read, so with them a page may hold fewer
+        devices than `limit`, or none, while `next_cursor` leads on.
         """
         query = self._query.read(request)
-        devices = await self._devices.list(
-            app.number,
-            tag=None if query.tag is UNSET else query.tag,
-            alias=None if query.alias is UNSET else query.alias,
-            after=after_ordinal(None if query.cursor is UNSET else query.cursor),
-            limit=query.limit + 1,
-        )
+        devices = await self._asked(app, query)
         page = devices[: query.limit]
         more = len(devices) > len(page)
         bindings = await self._register.locate(app.number, [device.device for device in page])
@@ -189,14 +184,31 @@ class _Handlers:
         wanted = [
             (device, binding, standing)
             for device, binding, standing in zip(page, bindings, standings, strict=True)
-            if (query.online is UNSET or query.online == (binding is not None))
+            if _has_labels(device.profile, query)
+            and (query.online is UNSET or query.online == (binding is not None))
             and (query.parked is UNSET or query.parked == _is_parked(standing))
         ]
         visits = await self._visits.find(app.number, [device.ordinal for device, _, _ in wanted])
         now = self._clock()
         found = [(*one, visit, now) for one, visit in zip(wanted, visits, strict=True)]
         shown = await self._rows.each(app.number, found, _state)
-        return answer(DeviceList(shown, cursor_after(page[-1].ordinal) if more else None))
+        if not more:
+            return answer(DeviceList(shown, None))
+        last = page[-1].ordinal if query.prefix is UNSET else page[-1].device
+        return answer(DeviceList(shown, cursor_after(last)))
+
+    async def _asked(self, app: App, query: DeviceQuery) -> Sequence[Device]:
+        """A page of devices, and one more."""
+        cursor = None if query.cursor is UNSET else query.cursor
+        if query.prefix is not UNSET:
+            return await self._devices.named(app.number, query.prefix, after_name(cursor), query.limit + 1)
+        return await self._devices.list(
+            app.number,
+            tag=None if query.tag is UNSET else query.tag,
+            alias=None if query.alias is UNSET else query.alias,
+            after=after_ordinal(cursor),
+            limit=query.limit + 1,
+        )
 
     async def register(self, request: Request, app: App) -> Response:
         """Register many devices, or replace what is known of them.
@@ -430,6 +442,13 @@ def _state(found: tuple[Device, Binding | None, Standing | None, Visit, int]) ->
         ClientView(came.client, came.version) if came.client else None,
         session,
         *_parked(standing),
+        rfc3339(visit.banned_until) if visit.banned_until > now else None,
+    )
+
+
+def _has_labels(profile: Profile, query: DeviceQuery) -> bool:
+    return (query.tag is UNSET or query.tag in profile.tags) and (
+        query.alias is UNSET or query.alias in profile.aliases
     )
 
 

@@ -64,7 +64,7 @@ from longline.errors import (
 )
 from longline.model.apps import App
 from longline.model.commands import Cancelled
-from longline.model.ledger import DeliveryRecord
+from longline.model.ledger import DeliveryRecord, in_words
 from longline.saver.bundle import Durability
 from longline.saver.port.ledgers import LedgerStore, Status
 from longline.saver.port.messages import Accepted, MessageStore
@@ -334,6 +334,7 @@ def _delivery(numbered: tuple[int, DeliveryRecord]) -> Delivery:
         device=row.device,
         state=STATES[row.state],
         reason=row.reason,
+        why=in_words(row.state, row.reason),
         accepted_at=rfc3339(row.accepted_at),
         sent_at=rfc3339_or_none(row.sent_at),
         settled_at=rfc3339_or_none(row.settled_at),

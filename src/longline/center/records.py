@@ -29,6 +29,7 @@ from longline.center.times import moment, rfc3339, rfc3339_or_none
 from longline.delivery.ids import least_id
 from longline.errors import DeviceNotFound
 from longline.model.apps import App
+from longline.model.ledger import Ledger, in_words
 from longline.saver.port.devices import DeviceStore
 from longline.saver.port.ledgers import DeviceRecord, LedgerStore, Listed, MessagesAsked
 
@@ -81,8 +82,8 @@ class _Handlers:
         """List messages, the latest first, in the order in which they were handed in.
 
         `from` and `to` go by when that was, also of a message that was sent later. One whose time has not
-        come is not listed. A page looks at a bounded number of messages: with a `status` or a `label` that
-        few have, it may be short or empty, and `next_cursor` leads on.
+        come is not listed. A page looks at a bounded number of messages: with a `status`, a `label` or
+        `missed` that few have, it may be short or empty, and `next_cursor` leads on.
         """
         query = self._latest.read(request)
         before = after_message(None if query.cursor is UNSET else query.cursor)
@@ -93,7 +94,7 @@ class _Handlers:
         asked = MessagesAsked(
             least=least,
             label=None if query.label is UNSET else query.label,
-            limit=query.limit if query.status is UNSET else MAX_MESSAGES,
+            limit=query.limit if query.status is UNSET and query.missed is UNSET else MAX_MESSAGES,
         )
 
         async def look(before: str | None) -> tuple[Sequence[Listed], str | None]:
@@ -101,7 +102,9 @@ class _Handlers:
             return page.messages, page.rest
 
         def is_wanted(each: Listed) -> bool:
-            return query.status is UNSET or query.status == status_of(each.ledger)
+            return (query.status is UNSET or query.status == status_of(each.ledger)) and (
+                query.missed is UNSET or query.missed == _is_missed(each.ledger)
+            )
 
         found, rest = await _wanted(look, is_wanted, before, query.limit)
         shown = await self._rows.each(app.number, found, listed_view)
@@ -152,11 +155,17 @@ async def _wanted(
     return found, before
 
 
+def _is_missed(ledger: Ledger) -> bool:
+    """Whether some device will not get it any more."""
+    return ledger.expired + ledger.collapsed + sum(ledger.dropped.values()) > 0
+
+
 def _view(row: DeviceRecord) -> DeviceMessageView:
     return DeviceMessageView(
         message_id=row.message_id,
         state=STATES[row.state],
         reason=row.reason,
+        why=in_words(row.state, row.reason),
         accepted_at=rfc3339(row.accepted_at),
         sent_at=rfc3339_or_none(row.sent_at),
         settled_at=rfc3339_or_none(row.settled_at),

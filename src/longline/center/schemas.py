@@ -359,6 +359,18 @@ class DeviceQuery(PageQuery, frozen=True):
     alias: Label | UnsetType = UNSET
     online: bool | UnsetType = UNSET
     parked: bool | UnsetType = UNSET
+    prefix: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=128,
+                description="How its name begins. Devices are in the order of their names then.",
+                examples=["phone-"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class StatusRequest(Strict, frozen=True):
@@ -394,6 +406,9 @@ class UpstreamQuery(PageQuery, frozen=True):
     wait: Annotated[
         int, Meta(ge=0, le=60, description="Seconds to hold the answer back while there are none.")
     ] = 0
+    tail: Annotated[
+        bool, Meta(description="Without a cursor: begin behind the newest event, not with the oldest.")
+    ] = False
 
 
 # --- operators -----------------------------------------------------------------------------------
@@ -642,6 +657,10 @@ class MessageQuery(PageQuery, frozen=True, rename={"from_": "from"}):
     status: Literal["accepted", "delivering", "done"] | UnsetType = UNSET
     label: Annotated[
         ShortText | UnsetType, Meta(description="Those whose `options.label` is this.", examples=["goals"])
+    ] = UNSET
+    missed: Annotated[
+        bool | UnsetType,
+        Meta(description="Those of which something expired, was collapsed or dropped; or nothing was."),
     ] = UNSET
     limit: Annotated[int, Meta(ge=1, le=MAX_MESSAGES, description="Items in a page, at most.")] = MAX_MESSAGES
 

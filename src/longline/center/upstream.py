@@ -71,11 +71,15 @@ class _Handlers:
         events only so many are kept, of each device the latest; `gap` says that some behind the cursor are
         gone.
 
+        With `tail`, and no cursor, it begins behind the newest event: only what comes is told.
+
         With `Accept: text/event-stream` they come as server-sent events, as they happen: `id` is the cursor
         of each, and `Last-Event-ID` says where to go on.
         """
         query = self._query.read(request)
         after = "" if query.cursor is UNSET else after_event(query.cursor)
+        if query.tail and not after and not request.headers.get("last-event-id"):
+            after = await self._store.end(app.number)
         if wants_stream(request):
             return self._stream(request, app, after, query.limit)
         looked = time.monotonic()

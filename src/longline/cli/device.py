@@ -44,6 +44,9 @@ def device_list(
     parked: Annotated[
         bool | None, Parameter(negative=(), help="Only those that are parked, for acknowledging nothing.")
     ] = None,
+    prefix: Annotated[
+        str | None, Parameter(help="Only those whose names begin so, in the order of their names.")
+    ] = None,
     access: Access = LOCAL,
     json: Json = False,
 ) -> int:
@@ -51,7 +54,7 @@ def device_list(
     return access.ask(
         lambda center: show_pages(
             "devices",
-            center.devices(app, tag=tag, alias=alias, online=online, parked=parked),
+            center.devices(app, tag=tag, alias=alias, online=online, parked=parked, prefix=prefix),
             ("device", "online", "aliases", "tags"),
             lambda found: (found.device, _yes(found.online), " ".join(found.aliases), " ".join(found.tags)),
             json=json,
@@ -128,6 +131,19 @@ def device_messages(
             count=count,
         )
     )
+
+
+@device.command(name="subscriptions")
+def device_subscriptions(app: str, name: str, /, *, access: Access = LOCAL, json: Json = False) -> int:
+    """Print what a device is subscribed to, where its MQTT session is kept."""
+    found = access.ask(lambda center: center.subscriptions(app, name))
+    if json:
+        print_json({"kept": found is not None, "subscriptions": found or []})
+    elif found is None:
+        print("no session is kept for it: only the node that it is connected to knows its subscriptions")
+    else:
+        print_table(("filter", "qos"), [(each.filter, str(each.qos)) for each in found])
+    return 0
 
 
 @device.command(name="shadow")

@@ -36,6 +36,10 @@ def message_list(
         Literal["accepted", "delivering", "done"] | None, Parameter(help="Only those that stand so.")
     ] = None,
     label: Annotated[str | None, Parameter(help="Only those with this word of their sender's.")] = None,
+    missed: Annotated[
+        bool | None,
+        Parameter(negative=(), help="Only those of which something expired, was collapsed or dropped."),
+    ] = None,
     count: Annotated[int, Parameter(help="How many, at most.")] = 20,
     access: Access = LOCAL,
     json: Json = False,
@@ -47,7 +51,7 @@ def message_list(
     return access.ask(
         lambda center: show_pages(
             "messages",
-            center.messages(app, since=first, until=last, status=status, label=label),
+            center.messages(app, since=first, until=last, status=status, label=label, missed=missed),
             ("message", "created", "status", "targeted", "acked", "pending", "label"),
             lambda each: (
                 each.message_id,
@@ -100,6 +104,36 @@ def message_deliveries(
             count=count,
         )
     )
+
+
+@message.command(name="why")
+def message_why(
+    app: str, message_id: str, device: str, /, *, access: Access = LOCAL, json: Json = False
+) -> int:
+    """Print what became of a message for one device, and why."""
+    trace = access.ask(lambda center: center.trace(app, message_id, device))
+    if json:
+        print_json(trace)
+        return 0
+    print(trace.why)
+    print_pairs(
+        [
+            ("state", state_of(trace.state, trace.reason)),
+            *(
+                (name, f"{at:%Y-%m-%dT%H:%M:%SZ}")
+                for name, at in (
+                    ("accepted", trace.accepted_at),
+                    ("sent", trace.sent_at),
+                    ("settled", trace.settled_at),
+                    ("device seen", trace.last_seen),
+                    ("banned until", trace.banned_until),
+                )
+                if at is not None
+            ),
+            *((("node", trace.room),) if trace.room else ()),
+        ]
+    )
+    return 0
 
 
 @message.command(name="cancel")

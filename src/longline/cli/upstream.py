@@ -20,6 +20,9 @@ def upstream(
     /,
     *,
     follow: Annotated[bool, Parameter(negative=(), help="Go on with what comes. Ends with Ctrl-C.")] = False,
+    tail: Annotated[
+        bool, Parameter(negative=(), help="Follow only what comes from now on, and print nothing of before.")
+    ] = False,
     cursor: Annotated[str | None, Parameter(help="Begin behind the event that has this cursor.")] = None,
     type: Annotated[
         list[str] | None,
@@ -36,10 +39,13 @@ def upstream(
     if count is not None and count < 1:
         raise UsageError("--count is at least 1")
 
+    if tail and cursor is not None:
+        raise UsageError("--tail and --cursor do not go together")
+
     async def reading() -> None:
         left = count
         async with access.center() as center:
-            async for event in _events(center, app, cursor, follow=follow):
+            async for event in _events(center, app, cursor, follow=follow, tail=tail):
                 if event.gap:
                     remark("(events before this one were removed before they were read)")
                 if type and event.type not in type:
@@ -56,9 +62,13 @@ def upstream(
 
 
 async def _events(
-    center: Center, app: str, cursor: str | None, *, follow: bool
+    center: Center, app: str, cursor: str | None, *, follow: bool, tail: bool
 ) -> AsyncIterator[UpstreamEvent]:
-    """What is there, and then what comes."""
+    """What is there, and then what comes; of `tail` only that."""
+    if tail:
+        async for event in center.upstream(app, tail=True):
+            yield event
+        return
     last = cursor
     try:
         async for event in center.upstream(app, after=last, follow=False):

@@ -77,7 +77,7 @@ class Visit(msgspec.Struct, frozen=True):
     gone.
 
     `came`: how it came then. `session`: its MQTT session is kept; `ends_at`: until when, in ms, 0 while it is
-    connected, or for ever.
+    connected, or for ever. `banned_until`: until when it is kept out, in ms; 0: it never was, or no more.
     """
 
     came_at: int = 0
@@ -85,6 +85,7 @@ class Visit(msgspec.Struct, frozen=True):
     came: Came | None = None
     session: bool = False
     ends_at: int = 0
+    banned_until: int = 0
 
     @property
     def last(self) -> int:

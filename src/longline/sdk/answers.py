@@ -114,6 +114,7 @@ class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
     session: SessionInfo | None = None
     parked: bool = False
     parked_since: datetime | None = None
+    banned_until: datetime | None = None
     pending: int | None = None
 
 
@@ -123,6 +124,17 @@ class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     online: bool = False
     since: datetime | None = None
+
+
+class Subscription(msgspec.Struct, frozen=True, kw_only=True):
+    """A topic filter of a device's session, with its options in MQTT."""
+
+    filter: str
+    qos: int = 0
+    no_local: bool = False
+    retain_as_published: bool = False
+    identifier: int | None = None
+    shared: bool = False
 
 
 class DeviceToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,9 +242,23 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     state: State
     reason: str | None = None
+    why: str = ""
     accepted_at: datetime | None = None
     sent_at: datetime | None = None
     settled_at: datetime | None = None
+
+
+class DeliveryTrace(Delivery, frozen=True, kw_only=True):
+    """One device's row in a message's ledger, and how the device stands now. `why`: what is behind it, in
+    words.
+    """
+
+    online: bool = False
+    room: str | None = None
+    since: datetime | None = None
+    last_seen: datetime | None = None
+    banned_until: datetime | None = None
+    parked_since: datetime | None = None
 
 
 class DeviceMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -243,6 +269,7 @@ class DeviceMessage(msgspec.Struct, frozen=True, kw_only=True):
     message_id: str
     state: State
     reason: str | None = None
+    why: str = ""
     accepted_at: datetime | None = None
     sent_at: datetime | None = None
     settled_at: datetime | None = None

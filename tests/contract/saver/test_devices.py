@@ -217,3 +217,50 @@ async def test_an_update_brings_no_device_back(store: StoreFixture) -> None:
     other = await found(store, "b")
     await store.saver.apps.delete(store.app)
     assert not await store.saver.devices.update(store.app, other, Profile(tags=("red",)))
+
+
+async def by_name(store: StoreFixture, prefix: str, limit: int) -> list[str]:
+    """All names that begin so, page by page."""
+    names: list[str] = []
+    while page := await store.saver.devices.named(store.app, prefix, names[-1] if names else "", limit):
+        assert len(page) <= limit
+        names += [device.device for device in page]
+    return names
+
+
+async def test_devices_are_found_by_how_their_names_begin_in_the_order_of_their_bytes(
+    store: StoreFixture,
+) -> None:
+    names = [
+        "a",
+        "ab",
+        "a b",
+        "a%",
+        "aé",
+        "a日",
+        "a\U0010ffff",
+        "a\U0010ffffz",
+        "b",
+        "A",
+        "é",
+        *(f"a-{n}" for n in range(70)),
+    ]
+    await store.register(*names)
+    await store.register("ab", profile=Profile(tags=("red",)))
+    for prefix in ("", "a", "a-", "a-6", "a\U0010ffff", "é", "x"):
+        expected = sorted((name for name in names if name.startswith(prefix)), key=str.encode)
+        for limit in (1, 7, 100):
+            assert await by_name(store, prefix, limit) == expected
+    (found,) = await store.saver.devices.named(store.app, "ab", "", 10)
+    assert found.profile.tags == ("red",)
+    assert await store.saver.devices.named(store.app, "a", "", 0) == []
+
+
+async def test_a_deleted_device_is_found_by_no_beginning_of_its_name(store: StoreFixture) -> None:
+    await store.register("ab", "ac")
+    await store.saver.devices.delete(store.app, "ab", store.now)
+    assert await by_name(store, "a", 10) == ["ac"]
+    other = (await store.saver.apps.create(an_app("weather"))).number
+    assert await store.saver.devices.named(other, "a", "", 10) == []
+    await store.register("ab")
+    assert await by_name(store, "a", 10) == ["ab", "ac"]

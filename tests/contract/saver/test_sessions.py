@@ -32,6 +32,19 @@ async def test_a_session_goes_on_under_its_number_with_all_that_it_has(kept: Kep
     )
 
 
+async def test_the_filters_of_a_session_are_told_for_as_long_as_it_is_there(kept: Kept) -> None:
+    first = await kept.subscribed("a", "x/+", "b")
+    await kept.subscribe(first, "#", 1, no_local=True, as_published=True, identifier=268_435_455)
+    filters = kept.store.saver.sessions.filters
+    expected = [Filter("#", 1, True, True, 268_435_455), Filter("b", 2), Filter("x/+", 2)]
+    assert await filters(kept.store.app, first.ordinal, kept.store.now) == expected
+    await kept.close(first, expires_in=60)
+    assert await filters(kept.store.app, first.ordinal, kept.store.now + 59_000) == expected
+    assert await filters(kept.store.app, first.ordinal, kept.store.now + 60_000) is None
+    (nobody,) = await kept.store.register("nobody")
+    assert await filters(kept.store.app, nobody, kept.store.now) is None
+
+
 async def test_a_session_goes_on_after_a_restart_of_the_store(kept: Kept) -> None:
     first = await kept.subscribed("a", "b")
     await kept.publish("b", "kept")

@@ -44,6 +44,14 @@ async def test_a_connection_that_was_there_before_is_no_visit(store: StoreFixtur
     assert await visit(store, "phone") == Visit(START, 0, BY_WIFI)
 
 
+async def test_a_visit_tells_until_when_its_device_is_kept_out(store: StoreFixture) -> None:
+    await store.register("phone")
+    await store.saver.devices.ban(store.app, "phone", START + MINUTE)
+    assert await visit(store, "phone") == Visit(banned_until=START + MINUTE)
+    await store.saver.devices.ban(store.app, "phone", 0)
+    assert await visit(store, "phone") == Visit()
+
+
 async def test_who_lingers_is_gone_when_its_time_is_over(store: StoreFixture) -> None:
     binding = await store.bind("phone")
     await come(store, "phone")

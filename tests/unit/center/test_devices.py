@@ -51,6 +51,7 @@ async def test_a_device_is_registered_replaced_and_shown(api: Api, news: str) ->
         "session": None,
         "parked": False,
         "parked_since": None,
+        "banned_until": None,
         "pending": 0,
     }
 

@@ -421,7 +421,8 @@ async def test_the_newest_of_a_key_collapses_what_is_deep_in_a_long_inbox(world:
 
 # --- what is left behind ---
 
-FOR_GOOD = {"n", "d", "next", "given", "pos", "last", "ra"}  # devices, counters, apps with retained messages
+# Devices, counters, apps with retained messages.
+FOR_GOOD = {"n", "ns", "d", "next", "given", "pos", "last", "ra"}
 CARRIED = {"dc", "ac", "an"}  # what became of devices, and counts, until other duties carry them on
 NUMBERS = {"dn"}  # of what became of devices: they never begin again
 REGISTER = {"w", "at", "epoch", "linger", "moves", "bound"}  # of sessions

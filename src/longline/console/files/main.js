@@ -24,6 +24,8 @@ const ROUTES = [
   ["apps/:app/messages/:id", "message", "app"],
   ["apps/:app/send", "send", "app"],
   ["apps/:app/schedules", "schedules", "app"],
+  ["apps/:app/groups", "groups", "app"],
+  ["apps/:app/groups/:group", "group", "app"],
   ["apps/:app/events", "events", "app"],
   ["apps/:app/keys", "keys", "app"],
 ];
@@ -44,6 +46,7 @@ const OF_APP = [
   ["messages", "Messages"],
   ["send", "Send"],
   ["schedules", "Schedules"],
+  ["groups", "Groups"],
   ["events", "Events"],
   ["keys", "Keys"],
 ];

@@ -22,12 +22,13 @@ from longline.saver.kv.webhooks import KvWebhooks
 from longline.saver.labels import ALIAS, TAG, bits_of, is_number, name_label, word_label
 from longline.saver.port.devices import Registration
 from longline.store.redis import Reply, Word
-from longline.store.scatter import Spare, scatter
+from longline.store.scatter import Spare, gathered, scatter
 from longline.telemetry.faults import Faults
 
 PUT = script("put_devices.lua")
 FIND = script("find_devices.lua")
 LIST = script("list_devices.lua")
+NAMES = script("name_devices.lua")
 COUNT = script("count_devices.lua")
 UPDATE = script("update_device.lua")
 DELETE = script("delete_device.lua")
@@ -136,6 +137,39 @@ class KvDevices:
             ]
 
         return await scatter(names, self._of(app), ask, read, self._spare)
+
+    async def named(self, app: int, prefix: str, after: str, limit: int) -> list[Device]:
+        """Partitions are asked side by side for a share of the names, and again where they lag behind."""
+        devices: list[Device] = []
+        while len(devices) < limit:  # again, where some were deleted between their names and them
+            names = await self._names(app, prefix, after, limit - len(devices))
+            if not names:
+                break
+            found = await self.find(app, names)
+            devices += [device for device in found if device is not None]
+            after = names[-1]
+        return devices
+
+    async def _names(self, app: int, prefix: str, after: str, limit: int) -> list[str]:
+        last = dict.fromkeys(range(self._partitions.count), after.encode())
+        share = limit // self._partitions.count + 2
+        names: list[bytes] = []
+        asked = list(last)
+        while asked:
+            most = min(share, limit)
+            replies = await gathered(
+                [self._partitions.run(at, NAMES, [app, prefix, last[at], most]) for at in asked]
+            )
+            for partition, some in zip(asked, msgspec.convert(replies, list[list[bytes]]), strict=True):
+                names += some
+                if len(some) < most:
+                    del last[partition]
+                else:
+                    last[partition] = some[-1]
+            names = sorted(names)[:limit]
+            asked = [at for at, name in last.items() if len(names) < limit or name < names[-1]]
+            share *= 2
+        return [name.decode() for name in names]
 
     async def count(self, app: int) -> int:
         """The sum over all partitions."""

@@ -56,8 +56,9 @@ In a broadcast's home partition (`home_of`) there are also its message, `m:<id>`
 - `k:<id>` HASH node → 0, or 1 when its sub-task is done.
 - `kn:<node>` SET `<app>:<id>` of the sub-tasks that a node still has.
 
-Of devices and apps, scripts here read: `n:<app>` (name → place), `next:<app>`, `x:<app>` (bitmap
-of deleted places), `d:<app>:<place>` (fields `n` name, `c` created, `l` log cursor), `gone` (deleted apps).
+Of devices and apps, scripts here read: `n:<app>` (name → place), `ns:<app>` (names in order), `next:<app>`,
+`x:<app>` (bitmap of deleted places), `d:<app>:<place>` (fields `n` name, `c` created, `l` log cursor), `gone`
+(deleted apps).
 And the register's `w:<app>` (name → `<epoch> <since> <due> <node>`).
 
 A device that is deleted: `drop_pending.lua`, before its name goes. An app that is deleted: `ZADD {p}due 0

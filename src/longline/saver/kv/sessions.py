@@ -31,7 +31,7 @@ from typing import Final
 
 import msgspec
 
-from longline.model.pubsub import StoredWill
+from longline.model.pubsub import Filter, StoredWill
 from longline.saver.kv import layout
 from longline.saver.kv.directories import Directories
 from longline.saver.kv.flights import flights_of
@@ -58,6 +58,7 @@ KEEP = script("keep_sessions.lua")
 CLOSE = script("close_sessions.lua")
 ABANDON = script("abandon_sessions.lua")
 SWEEP = script("sweep_sessions.lua")
+FILTERS = script("session_filters.lua")
 CHANGE = script("change_filters.lua")
 GIVE = script("give_wills.lua")
 FORGET = script("forget_wills.lua")
@@ -262,6 +263,18 @@ class KvSessions:
             spare=self._unchanged,
             durable=True,
         )
+
+    async def filters(self, app: int, ordinal: int, now: int) -> list[Filter] | None:
+        """One hash of the session's partition."""
+        partition = ordinal % self._partitions.count
+        reply = await self._partitions.run(partition, FILTERS, [app, self._place(ordinal), now])
+        if reply is None:
+            return None
+        packed = msgspec.convert(reply, list[bytes])
+        return [
+            filter_of(text.decode(), *map(int, options.split()))
+            for text, options in sorted(zip(packed[::2], packed[1::2], strict=True))
+        ]
 
     async def wanted(self, apps: Sequence[int]) -> list[bool]:
         """A look at the homes of the apps."""

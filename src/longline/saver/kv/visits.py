@@ -1,7 +1,7 @@
 """When devices were last there, and how they came: fields of a device's hash.
 
 `v` is `<came at> <how, packed>`, which `arrive.lua` writes; `e` is when its last session ended, which the
-scripts of the register write in the step in which they end it.
+scripts of the register write in the step in which they end it; `b` is until when it is kept out.
 """
 
 from collections.abc import Awaitable, Sequence
@@ -19,7 +19,7 @@ FIND = script("find_visits.lua")
 _pack = msgspec.json.Encoder().encode
 _unpack = msgspec.json.Decoder(tuple[str, str, str, str]).decode
 
-_Row = tuple[bytes | None, bytes | None, bytes | None, bytes | None]
+_Row = tuple[bytes | None, bytes | None, bytes | None, bytes | None, bytes | None]
 
 
 class KvVisits:
@@ -48,7 +48,7 @@ def pack_came(came: Came | None) -> bytes:
 
 
 def _visit(row: _Row) -> Visit:
-    came, left, expires_in, ends_at = row
+    came, left, expires_in, ends_at, banned_until = row
     at, _, how = (came or b"0").partition(b" ")
     return Visit(
         int(at),
@@ -56,4 +56,5 @@ def _visit(row: _Row) -> Visit:
         Came(*_unpack(how)) if how else None,
         expires_in not in (None, b"0"),
         int(ends_at or 0),
+        int(banned_until or 0),
     )

@@ -37,6 +37,11 @@ class DeviceStore(Protocol):
 
     async def find(self, app: int, names: Sequence[str]) -> list[Device | None]: ...
 
+    async def named(self, app: int, prefix: str, after: str, limit: int) -> list[Device]:
+        """Devices whose names begin with `prefix`, by the bytes of their names, those after the name `after`
+        ("" for the first). It looks at no others, however many there are."""
+        ...
+
     async def list(
         self, app: int, *, tag: str | None, alias: str | None, after: int, limit: int
     ) -> list[Device]:

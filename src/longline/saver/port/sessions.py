@@ -173,6 +173,10 @@ class SessionStore(Protocol):
         """Whether the session had the filter; None as above."""
         ...
 
+    async def filters(self, app: int, ordinal: int, now: int) -> list[Filter] | None:
+        """The filters of the session that a device has, by their bytes; None when it has none here."""
+        ...
+
     async def wanted(self, apps: Sequence[int]) -> list[bool]:
         """Whether a session that is kept may have a filter in the app, be it connected or not.
 

@@ -224,6 +224,23 @@ class SqlDevices:
         rows = iter(_found.decode(found))
         return [[_device(row) if (row := next(rows)) else None for _ in names] for _, names in calls]
 
+    async def named(self, app: int, prefix: str, after: str, limit: int) -> list[Device]:
+        """A part of the index of addresses."""
+        if app in self._deleted or limit <= 0:
+            return []
+        return await self._reader.call(self._named, (app, prefix, after, limit))
+
+    def _named(self, calls: list[tuple[int, str, str, int]]) -> list[list[Device]]:
+        page = (
+            "SELECT * FROM devices WHERE address >= ?1 AND address > ?2 AND address < CAST(?3 AS TEXT)"
+            " ORDER BY address LIMIT ?4"
+        )
+        return [
+            # No text of UTF-8 has the byte 0xFF, so that all that begin so are below it.
+            self._page(page, f"{app}/{prefix}", f"{app}/{after}", f"{app}/{prefix}".encode() + b"\xff", limit)
+            for app, prefix, after, limit in calls
+        ]
+
     async def count(self, app: int) -> int:
         """The ordinals given, without those who left."""
         return await self._reader.call(self._count, app)

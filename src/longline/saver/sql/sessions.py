@@ -9,6 +9,7 @@ from itertools import chain
 
 import msgspec
 
+from longline.model.pubsub import Filter
 from longline.saver.port.flights import Flight
 from longline.saver.port.sessions import (
     FOREVER,
@@ -35,6 +36,7 @@ NEVER = (1 << 62) - 1  # ms
 _Flights = list[tuple[int, int, int, str, int]]
 _Details = tuple[list[tuple[str, int, int]], int | None, tuple[int, ...], tuple[int, ...], _Flights]
 _details = msgspec.json.Decoder(list[_Details])
+_some_filters = msgspec.json.Decoder(list[tuple[str, int, int]] | None).decode
 _flags = msgspec.json.Decoder(list[int])
 _integers = msgspec.json.Decoder(list[int])
 _names = msgspec.json.Decoder(list[str])
@@ -55,6 +57,10 @@ SELECT {integer(1, 19)}, {integer(20, 19)}, {integer(39, 19)}, {integer(58, 10)}
 
 # A session's name: device, number.
 NAME = b"%019d%019d"
+FILTERS = """
+SELECT (SELECT json_group_array(json_array(filter, options, identifier)) FROM
+         (SELECT * FROM filters AS f WHERE f.device = s.device AND f.number = s.number ORDER BY filter))
+  FROM sessions AS s WHERE s.device = ?1 AND (s.ends_at IS NULL OR s.ends_at > ?2)"""
 DETAILS = f"""
 SELECT json_group_array(json_array(
   json((SELECT json_group_array(json_array(filter, options, identifier)) FROM
@@ -360,6 +366,15 @@ class SqlSessions:
     async def unsubscribe(self, batch: Sequence[RemoveFilter]) -> list[bool | None]:
         """See `Filters`."""
         return await self._writer.call(self._filters.unsubscribe, batch, len(batch))
+
+    async def filters(self, app: int, ordinal: int, now: int) -> list[Filter] | None:
+        """One seek in the index of sessions' filters."""
+        return await self._reader.call(self._filters_of, (device_key(app, ordinal), now))
+
+    def _filters_of(self, calls: list[tuple[int, int]]) -> list[list[Filter] | None]:
+        read = self._reading.text
+        found = [_some_filters(read(FILTERS, key, now)) for key, now in calls]
+        return [None if rows is None else [filter_of(*row) for row in rows] for rows in found]
 
     async def wanted(self, apps: Sequence[int]) -> list[bool]:
         """The first entry of each app in the index of filters."""

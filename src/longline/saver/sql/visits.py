@@ -21,7 +21,7 @@ from longline.saver.sql.worker import Worker
 MOST: Final = 1_000_000  # that wait, while the disk takes nothing
 
 _encode = msgspec.json.Encoder().encode
-_Row = tuple[int, int, str, str, str, str, int, int]
+_Row = tuple[int, int, str, str, str, str, int, int, int]
 _found = msgspec.json.Decoder(list[_Row]).decode
 
 CAME = """
@@ -42,12 +42,14 @@ SELECT v.device, v.came_at, told.at, v.address, v.protocol, v.client, v.version
  WHERE true
     ON CONFLICT (device) DO UPDATE SET left_at = max(left_at, excluded.left_at)"""
 FIND = """
-SELECT json_group_array(json_array(coalesce(came_at, 0), coalesce(left_at, 0), coalesce(address, ''),
+SELECT json_group_array(json_array(coalesce(came_at, 0), coalesce(left_at, 0), coalesce(v.address, ''),
          coalesce(protocol, ''), coalesce(client, ''), coalesce(version, ''),
-         s.device IS NOT NULL AND s.expires_in > 0, coalesce(s.ends_at, 0)))
+         s.device IS NOT NULL AND s.expires_in > 0, coalesce(s.ends_at, 0),
+         coalesce(banned_until, 0)))
   FROM carray(?1) AS asked
   LEFT JOIN visits AS v ON v.device = asked.value
-  LEFT JOIN sessions AS s ON s.device = asked.value"""
+  LEFT JOIN sessions AS s ON s.device = asked.value
+  LEFT JOIN devices AS d ON d.device = asked.value"""
 
 
 class SqlVisits:
@@ -147,6 +149,6 @@ def _nothing(calls: list[None]) -> list[None]:
 
 
 def _visit(row: _Row) -> Visit:
-    came_at, left_at, address, protocol, client, version, session, ends_at = row
+    came_at, left_at, address, protocol, client, version, session, ends_at, banned_until = row
     came = Came(address, protocol, client, version) if came_at else None
-    return Visit(came_at, left_at, came, bool(session), ends_at)
+    return Visit(came_at, left_at, came, bool(session), ends_at, banned_until)

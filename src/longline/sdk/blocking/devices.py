@@ -16,6 +16,7 @@ from longline.sdk.answers import (
     DeviceShadow,
     DeviceStatus,
     DeviceToken,
+    Subscription,
 )
 from longline.sdk.blocking.http import SyncHttp
 from longline.sdk.http import ErrorBody, error_of
@@ -38,6 +39,11 @@ class _CallAnswer(msgspec.Struct):
 
 class _DeviceStatusList(msgspec.Struct):
     devices: list[DeviceStatus]
+
+
+class _SubscriptionList(msgspec.Struct):
+    kept: bool
+    subscriptions: list[Subscription]
 
 
 class _DeviceMessageList(msgspec.Struct):
@@ -151,12 +157,13 @@ class SyncDeviceCalls:
         alias: str | None = None,
         online: bool | None = None,
         parked: bool | None = None,
+        prefix: str | None = None,
         page_size: int | None = None,
     ) -> Iterator[DeviceInfo]:
-        """The app's devices that match, page by page."""
+        """The app's devices that match, page by page. With a `prefix` of names, in the order of names."""
         wanted, silent = [None if flag is None else str(flag).lower() for flag in (online, parked)]
         params: dict[str, str | int] = given(
-            tag=tag, alias=alias, online=wanted, parked=silent, limit=page_size
+            tag=tag, alias=alias, online=wanted, parked=silent, prefix=prefix, limit=page_size
         )
         for page in self._http.pages(f"{app_path(app)}/devices", _DeviceList, params):
             yield from page.devices
@@ -176,6 +183,15 @@ class SyncDeviceCalls:
         path = f"{device_path(app, device)}/messages"
         for page in self._http.pages(path, _DeviceMessageList, given(state=state, limit=page_size)):
             yield from page.messages
+
+    def subscriptions(self, app: str, device: str) -> list[Subscription] | None:
+        """What the device is subscribed to; None where its session is not kept, or there is none.
+
+        Raises `DeviceNotFound`.
+        """
+        path = f"{device_path(app, device)}/subscriptions"
+        found = self._http.call("GET", path, _SubscriptionList, safe=True)
+        return found.subscriptions if found.kept else None
 
     def status(self, app: str, devices: Sequence[str]) -> list[DeviceStatus]:
         """Online or not, and since when, for up to 1000 devices."""

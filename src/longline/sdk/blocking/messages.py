@@ -15,6 +15,7 @@ from longline.sdk.answers import (
     Audience,
     AudienceSize,
     Delivery,
+    DeliveryTrace,
     MessageAccepted,
     MessageStatus,
     Priority,
@@ -24,7 +25,7 @@ from longline.sdk.answers import (
 )
 from longline.sdk.blocking.http import SyncHttp
 from longline.sdk.http import ErrorBody, error_of
-from longline.sdk.paths import app_path, given, message_path, schedule_path
+from longline.sdk.paths import app_path, given, message_path, quoted, schedule_path
 from longline.sdk.statistics import AppStatistics, By
 from longline.sdk.times import Duration, seconds
 
@@ -161,14 +162,21 @@ class SyncMessageCalls:
         until: datetime | None = None,
         status: Literal["accepted", "delivering", "done"] | None = None,
         label: str | None = None,
+        missed: bool | None = None,
         page_size: int | None = None,
     ) -> Iterator[MessageStatus]:
         """The app's messages that match, the latest first, page by page.
 
-        `since` and `until` are aware of their time zone.
+        `since` and `until` are aware of their time zone. `missed`: only those of which something expired, was
+        collapsed or dropped, or only others.
         """
         bounds = {name: at.isoformat() for name, at in (("from", since), ("to", until)) if at is not None}
-        params: dict[str, str | int] = given(status=status, label=label, limit=page_size)
+        params: dict[str, str | int] = given(
+            status=status,
+            label=label,
+            missed=None if missed is None else str(missed).lower(),
+            limit=page_size,
+        )
         for page in self._http.pages(f"{app_path(app)}/messages", _MessageList, params | bounds):
             yield from page.messages
 
@@ -177,6 +185,13 @@ class SyncMessageCalls:
         path = f"{message_path(app, message_id)}/deliveries"
         for page in self._http.pages(path, _DeliveryList):
             yield from page.deliveries
+
+    def trace(self, app: str, message_id: str, device: str) -> DeliveryTrace:
+        """What became of the message for one device, and why. Raises `MessageNotFound`, `DeviceNotFound`, and
+        `DeliveryNotFound` where it was never for this device.
+        """
+        path = f"{message_path(app, message_id)}/deliveries/{quoted(device)}"
+        return self._http.call("GET", path, DeliveryTrace, safe=True)
 
     def cancel(self, app: str, message_id: str) -> MessageStatus:
         """Takes back what is not yet delivered; where the push stands after that."""

@@ -40,20 +40,30 @@ class EventCalls:
     _http: Http
 
     async def upstream(
-        self, app: str, *, after: str | None = None, follow: bool = True, page_size: int | None = None
+        self,
+        app: str,
+        *,
+        after: str | None = None,
+        tail: bool = False,
+        follow: bool = True,
+        page_size: int | None = None,
     ) -> AsyncIterator[UpstreamEvent]:
         """What devices sent, and what happened to them, from behind a `cursor` on; each device's in order.
 
         It waits for those to come, and goes on where it was whatever becomes of the connection or the server;
-        without `follow` it ends when there are no more. Keep the cursor of the last one that is dealt with,
-        and nothing is missed; where too much waited, an event has `gap`. Raises what going on cannot help.
+        without `follow` it ends when there are no more. With `tail`, and no `after`, it is only those that
+        come from now on. Keep the cursor of the last one that is dealt with, and nothing is missed; where too
+        much waited, an event has `gap`. Raises what going on cannot help.
         """
         cursor = after
         gap = False
         backoff = Backoff(random=self._http.random)
         while True:
             params: dict[str, str | int] = given(
-                cursor=cursor, limit=page_size, wait=FOLLOWING if follow else None
+                cursor=cursor,
+                limit=page_size,
+                wait=FOLLOWING if follow else None,
+                tail="true" if tail and cursor is None else None,
             )
             try:
                 page = await self._http.call(

@@ -12,7 +12,7 @@ OF_DEVICE: Final = frozenset({b"i", b"ih", b"ms", b"mw", b"mb", b"sd"})
 # `<kind>:<app>…`: of an app. Some are of devices, and go in slices after them, or stay with their ledgers.
 OF_APP: Final = frozenset(
     {
-        *(b"o", b"d", b"n", b"x", b"next", b"t", b"sp"),
+        *(b"o", b"d", b"n", b"ns", b"x", b"next", b"t", b"sp"),
         *(b"l", b"lx", b"lw", b"due", b"b", b"bo", b"be", b"bh", b"bk", b"il", b"c"),
         *(b"u", b"ua", b"us", b"ul", b"uf", b"ux", b"uz"),
         *(b"ac", b"ab", b"ah", b"ad", b"sq", b"sk", b"st", b"sm"),

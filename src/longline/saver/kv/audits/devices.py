@@ -16,10 +16,12 @@ async def walk_devices(at: Slice) -> Walked:
     next, totals, *devices = await at.ask(DEVICES, at.after or BEGIN, NAMES)
     if not totals:
         return Walked(0, None)
-    places, names, nobody, last = totals
+    places, names, nobody, last, ordered = totals
     if not at.after and names + nobody != places:
         stored = f"{names} names and {nobody} that are nobody's"
         at.findings.differs(at.named("places"), f"{places} in all", stored, check="places")
+    if not at.after and ordered != names:
+        at.findings.differs(at.named("names in order"), names, ordered, check="places")
     for name, place, named, created, cursor, told, is_nobody, labels, rest, index, *others in devices:
         device = text(name)
         compare_place(at, device, int(place), named, created, is_nobody, places)
@@ -27,6 +29,8 @@ async def walk_devices(at: Slice) -> Walked:
         compare_labels(at, device, labels, rest, index, others[0])
         compare_shadow(at, device, others[1], others[2])
         compare_missed(at, device, others[3])
+        if not others[4]:
+            at.findings.differs(f"device {device}, name in order", "one", "none", check="places")
     return Walked(len(devices), following(next))
 
 

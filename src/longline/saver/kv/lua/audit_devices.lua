@@ -1,8 +1,9 @@
 -- Devices of one partition. Only reads. KEYS: tag. ARGV: app, where to go on in its names ("0" to begin with), how many.
--- Returns {where to go on, {next place, how many names, how many places are nobody's, last position}, for each device:
+-- Returns {where to go on, {next place, how many names, how many places are nobody's, last position, how many
+-- sorted names}, for each device:
 -- {name, place, name in its hash, created at, cursor, told of ends up to, 1 when its place is nobody's, labels, rest of
 -- the profile, index, {sets that it should be in and is not}, shadow: {version, wanted, seen} or false, 1 when it is to
--- be told, {messages missed: dropped, expired, collapsed, since}}}.
+-- be told, {messages missed: dropped, expired, collapsed, since}, 1 when its name is among the sorted ones}}.
 -- include: devices.lua
 -- include: groups.lua
 
@@ -47,6 +48,7 @@ local found = {
   {
     tonumber(redis.call('GET', tag .. 'next:' .. app) or 0), redis.call('HLEN', tag .. 'n:' .. app),
     redis.call('BITCOUNT', tag .. 'x:' .. app), redis.call('GET', tag .. 'pos') or '0',
+    redis.call('ZCARD', tag .. 'ns:' .. app),
   },
 }
 for n = 1, #page[2], 2 do
@@ -58,6 +60,7 @@ for n = 1, #page[2], 2 do
     row[5], row[6], row[7], not_in(place, row[5], row[7]),
     redis.call('EXISTS', shadow) == 1 and redis.call('HMGET', shadow, 'v', 'w', 's'),
     redis.call('SISMEMBER', tag .. 'sp:' .. app, place), { row[8], row[9], row[10], row[11] },
+    redis.call('ZSCORE', tag .. 'ns:' .. app, name) and 1 or 0,
   }
 end
 return found

@@ -1,5 +1,5 @@
 -- Devices of one partition. `tag` is what the keys of the partition begin with, as "{p17}"; `place` is a device's
--- local ordinal. `n:<app>` is a hash of names and places, `next:<app>` the place that the next device gets, `given`
+-- local ordinal. `n:<app>` is a hash of names and places, `ns:<app>` a sorted set of the names, all with score 0, `next:<app>` the place that the next device gets, `given`
 -- a hash of apps and the server that gave their latest places. A device's hash `d:<app>:<place>` has n name, c created at (ms), l log cursor, b banned until (ms), t labels
 -- (msgpack), p the rest of the profile (JSON), i what of that is indexed (msgpack); what says nothing is
 -- absent; v when and how it came, e when it was gone (see kv/visits.py); gd, ge, gc, gs what it misses (see ledger.lua),
@@ -67,6 +67,7 @@ local function add_device(tag, app, name, now)
   local position = redis.call('GET', tag .. 'pos')
   if position then redis.call('HSET', key, 'l', position) end
   redis.call('SET', counter, place + 1)
+  redis.call('ZADD', tag .. 'ns:' .. app, 0, name)
   redis.call('HSET', tag .. 'n:' .. app, name, place)
   tell_change(tag, app, name, 'r', now)
   count(tag, app, now, 'n', 1)

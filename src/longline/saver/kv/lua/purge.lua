@@ -81,7 +81,7 @@ if timers > 0 and redis.call('DECRBY', tag .. 'schw', timers) == 0 then redis.ca
 redis.call('ZREM', tag .. 'schs', app)
 redis.call('ZREM', tag .. 'whs', app)
 local kinds =
-  { 'il:', 'be:', 'bh:', 'u:', 'us:', 'ua:', 'ul:', 'ux:', 'uf:', 'rt:', 'rb:', 're:', 'rg:', 'ma:', 'mx:', 'mh:', 'sch:', 'schd:',
+  { 'ns:', 'il:', 'be:', 'bh:', 'u:', 'us:', 'ua:', 'ul:', 'ux:', 'uf:', 'rt:', 'rb:', 're:', 'rg:', 'ma:', 'mx:', 'mh:', 'sch:', 'schd:',
     'schn:', 'sp:', 'wh:', 'whe:', 'whd:', 'whr:', 'whn:', 'uz:', 'ac:', 'ab:', 'sq:' }
 for _, kind in ipairs(kinds) do
   redis.call('UNLINK', tag .. kind .. app) -- which frees them beside the server's work, however much they hold

@@ -23,5 +23,6 @@ local function remove_device(tag, app, name, place, now, state, reason, names_ke
   local number = tell_change(tag, app, name, state, now)
   count(tag, app, now, 'g', 1)
   redis.call('HDEL', tag .. 'n:' .. app, name)
+  redis.call('ZREM', tag .. 'ns:' .. app, name)
   return number
 end

@@ -1,0 +1,6 @@
+-- Names of devices that begin with a text, in the order of their bytes.
+-- KEYS: tag. ARGV: app, prefix, name after which to begin ("" for the first), how many.
+local tag, app, prefix = KEYS[1], ARGV[1], ARGV[2]
+if redis.call('SISMEMBER', tag .. 'gone', app) == 1 then return {} end
+local from = ARGV[3] == '' and '[' .. prefix or '(' .. ARGV[3]
+return redis.call('ZRANGEBYLEX', tag .. 'ns:' .. app, from, '(' .. prefix .. '\255', 'LIMIT', 0, ARGV[4])
