@@ -91,6 +91,7 @@ bench: $(STAMPS)/test ## the measurements of benchmarks/README.md, a peer beside
 docs: setup ## the pages and pictures that are made from the code, and the site
 	$(BIN)/longline config docs --output docs/settings.md
 	$(BIN)/python -m tools.commands docs/cli.md
+	$(BIN)/python -m tools.dashboards
 	$(BIN)/longline demo | tools/picture '$$ make demo' > docs/demo.svg
 	$(MAKE) site
 
