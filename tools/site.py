@@ -44,7 +44,14 @@ CHAPTERS: dict[str, Sequence[str]] = {
     ),
     "Recipes": ("docs/recipes/*",),
     "Coming from": ("docs/coming-from/*",),
-    "Operate": ("docs/operations", "docs/capacity", "docs/settings", "deploy/README", "SECURITY"),
+    "Operate": (
+        "docs/operations",
+        "docs/figures",
+        "docs/capacity",
+        "docs/settings",
+        "deploy/README",
+        "SECURITY",
+    ),
     "Know why": ("docs/architecture", "docs/adr/README", "docs/mqtt-statements", "benchmarks/README"),
     "Project": ("README", "CHANGELOG", "CONTRIBUTING"),
 }
