@@ -14,7 +14,7 @@ from longline.center.finding_tables import HIGH, RISING
 from longline.center.findings import LATELY, Cluster, DrainDue, NodeTold, Problem, problems_of
 from longline.center.operators import DRAINS, PROGRESS, DrainOrder
 from longline.keeper.port import Keeper, Kept
-from longline.model.figures import FiguresNow, LifePoints, Sample
+from longline.model.figures import FiguresNow, LifePoints, Sample, unpacked
 from longline.saver.bundle import Saver
 from longline.settings import dynamic
 
@@ -87,8 +87,10 @@ def samples(now: FiguresNow) -> list[tuple[str, Sample]]:
     """The latest of all lives; one that another version tells in another form is left out."""
     found = []
     for heard in now.heard:
+        told = unpacked(heard.sample)
         try:
-            found.append((heard.life, _sample.decode(heard.sample)))
+            if told is not None:
+                found.append((heard.life, _sample.decode(told)))
         except msgspec.DecodeError:
             continue
     return found

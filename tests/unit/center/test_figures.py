@@ -10,7 +10,7 @@ from longline.center.app_health import FEW
 from longline.center.figure_history import MOST_NUMBERS
 from longline.center.figure_types import FiguresView
 from longline.keeper.port import Node
-from longline.model.figures import AboutPoints, FiguresTold, Sample, TaskKind
+from longline.model.figures import AboutPoints, FiguresTold, Sample, TaskKind, packed
 from longline.model.ledger import State
 from longline.model.times import rfc3339, wall_clock
 from longline.saver.port.inboxes import Fetch, Receipt
@@ -39,7 +39,7 @@ async def tell(api: Api, node: str = "n1", *points: float, **figures: float) -> 
     now = wall_clock()
     at = rfc3339(now)
     sample = Sample(node, "h1", ("room",), "1.0", at, at, figures, [TaskKind("t", 2, 1.5)])
-    told = FiguresTold(life=f"{node}@1", sample=msgspec.json.encode(sample))
+    told = FiguresTold(life=f"{node}@1", sample=packed(sample))
     await api.saver.figures.tell(told)
     about = msgspec.json.encode(AboutPoints(node, "h1", ["x", "y_p99"]))
     for value in points:
@@ -226,7 +226,7 @@ async def test_what_is_so_on_a_cluster_is_told(api: Api, code: str) -> None:
         version = str(told.get("version", "1.0"))
         await api.keeper.join(Node(node=node, roles=("room",), addresses={}, since=now, version=version))
         sample = Sample(node, node, ("room",), version, rfc3339(now), rfc3339(now + ahead), figures, [])
-        await api.saver.figures.tell(FiguresTold(life=f"{node}@1", sample=msgspec.json.encode(sample)))
+        await api.saver.figures.tell(FiguresTold(life=f"{node}@1", sample=packed(sample)))
     found = (await api.http.get("/v1/problems")).json()["problems"]
     assert [each["code"] for each in found] == [code]
 
