@@ -47,6 +47,7 @@ CHAPTERS: dict[str, Sequence[str]] = {
     "Operate": (
         "docs/operations",
         "docs/alerts",
+        "docs/figures",
         "docs/capacity",
         "docs/settings",
         "deploy/README",

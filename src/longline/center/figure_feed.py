@@ -9,7 +9,7 @@ from typing import Final
 
 from longline.center.times import rfc3339
 from longline.errors import LonglineError
-from longline.model.figures import FiguresNow
+from longline.model.figures import FiguresNow, unpacked
 from longline.saver.port.figures import FigureStore
 
 EVERY: Final = 1.0  # s
@@ -72,5 +72,6 @@ class FigureFeed:
 
 def as_json(now: FiguresNow) -> bytes:
     """A `FiguresView`, of samples that are JSON already."""
-    nodes = b",".join(heard.sample for heard in now.heard)
+    told = (unpacked(heard.sample) for heard in now.heard)
+    nodes = b",".join(sample for sample in told if sample is not None)
     return b'{"at":"%b","nodes":[%b]}' % (rfc3339(now.at).encode(), nodes)

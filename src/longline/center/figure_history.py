@@ -18,6 +18,8 @@ from longline.saver.port.figures import FigureStore
 
 MOST_NUMBERS: Final = 500_000  # in one answer
 MOST_POINTS: Final = 1_100  # of one life in one answer: beyond, points are left out
+ALL_POINTS: Final = 4_000  # of all lives in one answer, about, as long as each has
+LEAST_POINTS: Final = 100
 BOUNDS: Final = FigureBounds()
 OVERVIEW: Final = (
     "room_connections",
@@ -51,7 +53,9 @@ async def series(
     store: FigureStore, node: str, since: int, until: int, *, step: int, names: Sequence[str]
 ) -> HistoryView:
     """These figures of a node, or of all ("")."""
-    thin = max(1, -(-(until - since) // (step * MOST_POINTS)))
+    count = 1 if node else max(1, len((await store.latest()).heard))
+    most = min(MOST_POINTS, max(LEAST_POINTS, ALL_POINTS // count))
+    thin = max(1, -(-(until - since) // (step * most)))
     lives = await store.history(node, since, until, coarse=step == COARSE, thin=thin)
     if sum(len(life.points) for life in lives) * len(names) > MOST_NUMBERS:
         rule = f"at most {MOST_NUMBERS} numbers: one node, fewer names, or a shorter time"

@@ -49,7 +49,7 @@ class FiguresView(Struct, frozen=True):
     nodes: list[NodeFigures]
 
 
-class HistoryQuery(Strict, frozen=True, rename={"from_": "from"}):
+class FigureHistoryQuery(Strict, frozen=True, rename={"from_": "from"}):
     """Which figures, of whom and of when."""
 
     from_: Annotated[MomentText | UnsetType, Meta(description="From then on; an hour ago unless given.")] = (

@@ -16,8 +16,8 @@ from longline.center.figure_types import (
     AppFiguresView,
     BoundList,
     BoundView,
+    FigureHistoryQuery,
     FiguresView,
-    HistoryQuery,
     HistoryView,
     ProblemList,
     ProblemView,
@@ -53,7 +53,7 @@ def operations(center: CenterService) -> list[Operation]:
             for_admin(keys, handlers.history, query=True),
             "operators",
             {200: HistoryView},
-            query=HistoryQuery,
+            query=FigureHistoryQuery,
         ),
         Operation("GET", "/v1/problems", for_admin(keys, handlers.problems), "operators", {200: ProblemList}),
         Operation("GET", "/v1/capacity", for_admin(keys, handlers.capacity), "operators", {200: BoundList}),
@@ -68,7 +68,7 @@ class _Handlers:
         self._center = center
         self._feed = center.figures
         self._overview = Overview(center.saver, center.keeper, center.app_healths)
-        self._history = Query(HistoryQuery)
+        self._history = Query(FigureHistoryQuery)
 
     async def now(self, request: Request) -> Response:
         """Show the figures of all processes.

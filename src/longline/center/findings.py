@@ -37,7 +37,7 @@ class Problem(NamedTuple):
     app: str | None = None
 
 
-class Told(NamedTuple):
+class NodeTold(NamedTuple):
     """What a process has told: its latest sample, when that came (ms), and its points of late by name."""
 
     sample: Sample
@@ -66,7 +66,7 @@ class Told(NamedTuple):
         return 0.0, None
 
 
-class Order(NamedTuple):
+class DrainDue(NamedTuple):
     """An order to drain a node: by when it should be done (ms), and how it stands."""
 
     node: str
@@ -78,15 +78,15 @@ class Cluster(NamedTuple):
     """All that is known at `now` (ms, by the store's clock). `settings`: their version, and since when."""
 
     now: int
-    told: Sequence[Told]
+    told: Sequence[NodeTold]
     members: Sequence[Node]
     settings: tuple[int, int]
-    orders: Sequence[Order]
+    orders: Sequence[DrainDue]
     bounds: Sequence[Fullness]
     durability: Durability
 
     @property
-    def present(self) -> list[Told]:
+    def present(self) -> list[NodeTold]:
         """Those who are not silent."""
         return [each for each in self.told if each.heard > self.now - SILENT]
 

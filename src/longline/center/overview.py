@@ -11,10 +11,10 @@ from longline.center.app_health import AppHealths
 from longline.center.capacity import Capacity, Fullness
 from longline.center.figure_history import columns_of, read
 from longline.center.finding_tables import HIGH, RISING
-from longline.center.findings import LATELY, Cluster, Order, Problem, Told, problems_of
+from longline.center.findings import LATELY, Cluster, DrainDue, NodeTold, Problem, problems_of
 from longline.center.operators import DRAINS, PROGRESS, DrainOrder
 from longline.keeper.port import Keeper, Kept
-from longline.model.figures import FiguresNow, LifePoints, Sample
+from longline.model.figures import FiguresNow, LifePoints, Sample, unpacked
 from longline.saver.bundle import Saver
 from longline.settings import dynamic
 
@@ -87,14 +87,16 @@ def samples(now: FiguresNow) -> list[tuple[str, Sample]]:
     """The latest of all lives; one that another version tells in another form is left out."""
     found = []
     for heard in now.heard:
+        told = unpacked(heard.sample)
         try:
-            found.append((heard.life, _sample.decode(heard.sample)))
+            if told is not None:
+                found.append((heard.life, _sample.decode(told)))
         except msgspec.DecodeError:
             continue
     return found
 
 
-def told_of(now: FiguresNow, points: Sequence[LifePoints]) -> list[Told]:
+def told_of(now: FiguresNow, points: Sequence[LifePoints]) -> list[NodeTold]:
     """What each has told, with those of its points of late that rules ask for."""
     recent = {life.life: life for life in points}
     heard = {each.life: each.at for each in now.heard}
@@ -107,7 +109,7 @@ def told_of(now: FiguresNow, points: Sequence[LifePoints]) -> list[Told]:
             wanted = [name for name in about.names if name in _WANTED or name.startswith("faults{")]
             at = [moment for moment, _ in recent[life].points]
             columns = columns_of(about, rows, wanted)
-        told.append(Told(sample, heard[life], at, columns))
+        told.append(NodeTold(sample, heard[life], at, columns))
     return told
 
 
@@ -119,7 +121,7 @@ def _settings(kept: Kept | None) -> tuple[int, int]:
     return document.version, document.at
 
 
-def _orders(drains: Mapping[str, Kept], progress: Mapping[str, Kept]) -> list[Order]:
+def _orders(drains: Mapping[str, Kept], progress: Mapping[str, Kept]) -> list[DrainDue]:
     orders = []
     for key, kept in drains.items():
         node = key.removeprefix(DRAINS)
@@ -130,5 +132,5 @@ def _orders(drains: Mapping[str, Kept], progress: Mapping[str, Kept]) -> list[Or
         except msgspec.DecodeError:
             continue
         if not order.dry_run:
-            orders.append(Order(node, order.requested_at + int((order.deadline or DRAINED) * 1000), phase))
+            orders.append(DrainDue(node, order.requested_at + int((order.deadline or DRAINED) * 1000), phase))
     return orders

@@ -12,7 +12,7 @@ from longline.sdk.figures import BoundInfo, ClusterFigures, NodeSample, ProblemI
 CHECKS: Final = {
     "versions": ("versions_differ",),
     "clocks": ("clocks_apart",),
-    "processes": ("node_silent", "node_untold", "settings_behind", "fault"),
+    "processes": ("node_silent", "node_untold", "settings_behind", "fault", "duty_fails"),
     "load": (
         *("loop_lag_high", "gc_pause_high", "center_request_high", "overloaded", "commands_dropped"),
         *("tasks_growing", "task_stuck"),

@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from longline.errors import LonglineError
-from longline.model.figures import COARSE, FINE, AboutPoints, FiguresTold, Sample
+from longline.model.figures import COARSE, FINE, AboutPoints, FiguresTold, Sample, packed
 from longline.model.times import rfc3339, wall_clock
 from longline.saver.port.figures import FigureStore
 from longline.telemetry.counters import Histogram
@@ -121,7 +121,7 @@ class Teller:
         new = len(names) > self._known
         told = FiguresTold(
             life=life,
-            sample=_encode(sample),
+            sample=packed(sample),
             about=_encode(AboutPoints(who.node, who.host, names)) if new else b"",
             fine=points[FINE],
             coarse=points[COARSE],

@@ -9,7 +9,8 @@ from longline.center import app_health, figure_feed, streams, ticking
 from longline.center.app_health import FEW
 from longline.center.figure_history import MOST_NUMBERS
 from longline.center.figure_types import FiguresView
-from longline.model.figures import AboutPoints, FiguresTold, Sample, TaskKind
+from longline.keeper.port import Node
+from longline.model.figures import AboutPoints, FiguresTold, Sample, TaskKind, packed
 from longline.model.ledger import State
 from longline.model.times import rfc3339, wall_clock
 from longline.saver.port.inboxes import Fetch, Receipt
@@ -38,7 +39,7 @@ async def tell(api: Api, node: str = "n1", *points: float, **figures: float) -> 
     now = wall_clock()
     at = rfc3339(now)
     sample = Sample(node, "h1", ("room",), "1.0", at, at, figures, [TaskKind("t", 2, 1.5)])
-    told = FiguresTold(life=f"{node}@1", sample=msgspec.json.encode(sample))
+    told = FiguresTold(life=f"{node}@1", sample=packed(sample))
     await api.saver.figures.tell(told)
     about = msgspec.json.encode(AboutPoints(node, "h1", ["x", "y_p99"]))
     for value in points:
@@ -199,6 +200,35 @@ async def test_problems_are_told_with_what_to_do(api: Api) -> None:
     assert problem["severity"] == "critical"
     assert problem["node"] == "n1"
     assert problem["hint"]
+
+
+CONDITIONS: dict[str, list[dict[str, object]]] = {
+    "versions_differ": [{}, {"version": "1.1"}],
+    "clocks_apart": [{}, {"ahead": 60_000}],
+    "bound_near": [{"room_connections": 99, "bound_room_connections": 100}],
+    "store_evicts": [{"store_evicting": 1}],
+    "store_forgets": [{"store_forgetful": 1}],
+    "certificate_running_out": [{"room_tls_certificate_seconds": 86_400}],
+    "rooms_uneven": [{"room_connections": 5000}, {"room_connections": 100}],
+    "tasks_growing": [{"tasks_growing{center.request}": 100}],
+    "task_stuck": [{"tasks_stuck{node.membership}": 100}],
+}
+
+
+@pytest.mark.parametrize("code", CONDITIONS)
+async def test_what_is_so_on_a_cluster_is_told(api: Api, code: str) -> None:
+    """Its processes are members, and tell what makes it so."""
+    now = wall_clock()
+    for place, told in enumerate(CONDITIONS[code]):
+        node, figures = f"n{place}", {"tasks": 1.0}
+        figures |= {name: value for name, value in told.items() if isinstance(value, (int, float))}
+        ahead = int(figures.pop("ahead", 0))
+        version = str(told.get("version", "1.0"))
+        await api.keeper.join(Node(node=node, roles=("room",), addresses={}, since=now, version=version))
+        sample = Sample(node, node, ("room",), version, rfc3339(now), rfc3339(now + ahead), figures, [])
+        await api.saver.figures.tell(FiguresTold(life=f"{node}@1", sample=packed(sample)))
+    found = (await api.http.get("/v1/problems")).json()["problems"]
+    assert [each["code"] for each in found] == [code]
 
 
 async def test_an_app_whose_inboxes_only_grow_is_told(api: Api, news: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
 import pytest
 
 from longline.center.capacity import Fullness
@@ -11,9 +12,9 @@ from longline.center.findings import (
     SETTLED,
     SILENT,
     Cluster,
-    Order,
+    DrainDue,
+    NodeTold,
     Problem,
-    Told,
     problems_of,
 )
 from longline.keeper.port import Node
@@ -31,22 +32,37 @@ def a_sample(node: str, *, version: str = "1.0", at: int = NOW, **figures: float
 
 def told(
     sample: Sample, *, heard: int = NOW, recent: Mapping[str, Sequence[float | None]] | None = None
-) -> Told:
+) -> NodeTold:
     points = recent or {}
     count = max(map(len, points.values()), default=0)
-    return Told(sample, heard, [NOW - 10_000 * (count - n) for n in range(count)], points)
+    return NodeTold(sample, heard, [NOW - 10_000 * (count - n) for n in range(count)], points)
 
 
-def a_member(node: str, **other: object) -> Node:
-    fields: dict[str, object] = {"node": node, "roles": ("room",), "addresses": {}, "since": NOW - DAY}
-    return Node(**{**fields, "version": "1.0", **other})
+def a_member(
+    node: str,
+    *,
+    since: int = NOW - DAY,
+    settings_version: int = 0,
+    weight: float = 1.0,
+    draining: bool = False,
+) -> Node:
+    return Node(
+        node=node,
+        roles=("room",),
+        addresses={},
+        since=since,
+        version="1.0",
+        settings_version=settings_version,
+        weight=weight,
+        draining=draining,
+    )
 
 
 def a_cluster(
-    *each: Told,
+    *each: NodeTold,
     members: Sequence[Node] | None = None,
     settings: tuple[int, int] = (0, 0),
-    orders: Sequence[Order] = (),
+    orders: Sequence[DrainDue] = (),
     bounds: Sequence[Fullness] = (),
     durability: Durability | None = None,
 ) -> Cluster:
@@ -72,7 +88,7 @@ def only(cluster: Cluster) -> Problem:
 
 def test_nothing_is_wrong_with_a_cluster_that_is_well() -> None:
     """Figures rise and are busy, and one room has a little more to do than the other."""
-    busy = {
+    busy: dict[str, list[float | None]] = {
         "loop_lag_seconds_p99": [0.01, 0.2, 0.01, None],
         "store_call_seconds_p99": [0.02, 0.03, 0.02, 0.01],
         "room_pushes_sent": [1, 2, 3, 4],
@@ -146,7 +162,8 @@ def test_what_should_not_rise_and_has_is_told(name: str) -> None:
 
 def test_tasks_that_grow_or_are_stuck_are_told() -> None:
     figures = {"tasks_growing{center.request}": 80.0, "tasks_stuck{node.membership}": 90.0}
-    cluster = a_cluster(told(a_sample("n1", **figures)))
+    sample = msgspec.structs.replace(a_sample("n1"), figures=figures)
+    cluster = a_cluster(told(sample))
     assert codes(cluster) == [("task_stuck", "critical", "n1"), ("tasks_growing", "warning", "n1")]
     assert "`node.membership`" in problems_of(cluster)[0].message
     assert problems_of(cluster)[0].since == NOW - 90_000
@@ -174,9 +191,9 @@ def test_webhooks_that_fail_for_a_while_are_told() -> None:
 
 def test_a_drain_that_should_be_over_is_told() -> None:
     orders = [
-        Order("n1", NOW - SETTLED - 1, "moving"),
-        Order("n2", NOW - SETTLED - 1, "finished"),
-        Order("n3", NOW + 1000, "moving"),
+        DrainDue("n1", NOW - SETTLED - 1, "moving"),
+        DrainDue("n2", NOW - SETTLED - 1, "finished"),
+        DrainDue("n3", NOW + 1000, "moving"),
     ]
     assert codes(a_cluster(orders=orders)) == [("drain_stuck", "warning", "n1")]
 

@@ -49,7 +49,7 @@ ASKING: Final = {
     "app delete": ["news", "--yes"],
     "app limits": ["news", "devices=7"],
     "app figures": ["news"],
-    "figures": ["room_", "--node", "n"],
+    "figures": ["room_"],
     "problems": [],
     "capacity": [],
     "app statistics": ["news", "--by", "day", "--from", "7d"],
@@ -128,6 +128,8 @@ FURTHER: Final = [
     ["device", "shadow", "news", "d1", "--desired", '{"on": true}', "--version", "3"],
     ["device", "set", "news", "absent", "--tag", "beta"],
     ["config", "rollback", "room.linger"],
+    ["figures", "room_connections", "--since", "3h"],
+    ["figures", "--tasks"],
     ["push", "news", "hello", "--all", "--validate"],
 ]
 

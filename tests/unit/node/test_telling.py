@@ -15,6 +15,7 @@ from longline.model.figures import (
     FiguresTold,
     LifePoints,
     Sample,
+    unpacked,
 )
 from longline.node.telling import Teller, WhoTells
 from longline.telemetry.tasks import TaskWatch
@@ -84,7 +85,7 @@ async def told() -> Told:
 
 async def test_a_sample_says_who_tells_and_what(told: Told) -> None:
     found = await told.tell()
-    sample = msgspec.json.decode(found.sample, type=Sample)
+    sample = msgspec.json.decode(unpacked(found.sample) or b"", type=Sample)
     assert found.life == "n1@5000"
     assert (sample.node, sample.host, sample.roles, sample.version) == ("n1", "h1", ("room",), "1.0")
     assert (sample.since, sample.at) == ("1970-01-01T00:00:05.000Z", "1970-01-01T00:01:00.000Z")

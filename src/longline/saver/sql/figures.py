@@ -39,8 +39,8 @@ DELETE FROM figure_points WHERE life = ?1 AND coarse = ?2 AND at <= (
   SELECT at FROM figure_points WHERE life = ?1 AND coarse = ?2 ORDER BY at DESC LIMIT 1 OFFSET ?3)"""
 
 # Of lives that are over for too long, and of those told longest ago of too many.
-FORGET = """
-DELETE FROM {table} WHERE {life} NOT IN (
+GONE = """
+SELECT id FROM figure_lives WHERE id NOT IN (
   SELECT id FROM figure_lives WHERE told > ?1 ORDER BY told DESC, id DESC LIMIT ?2)"""
 
 
@@ -105,8 +105,10 @@ class SqlFigures:
         if told.coarse:
             self._add(life, 1, now, told.coarse, bounds.coarse_age, bounds.coarse_points)
         if told.about or told.coarse:
-            for table, column in (("figure_points", "life"), ("figure_lives", "id")):
-                forget = FORGET.format(table=table, life=column)
+            for forget in (
+                f"DELETE FROM figure_points WHERE life IN ({GONE})",
+                f"DELETE FROM figure_lives WHERE id IN ({GONE})",
+            ):
                 database.run(forget, now - bounds.coarse_age, bounds.lives)
         return True
 
