@@ -133,7 +133,7 @@ export function flameGraph(root, signal) {
         onkeydown: (event) => key(event, frame),
       },
       svg("rect", { width: Math.max(0.5, size - 0.6).toFixed(1), height: ROW - 1, rx: 2 }),
-      text ? svg("text", { x: 4, y: ROW - 6 }, text) : null,
+      text ? svg("text", { x: 4, y: ROW - 6, "aria-hidden": "true" }, text) : null,
     );
     drawn.set(frame, element);
     return element;

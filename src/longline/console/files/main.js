@@ -179,6 +179,14 @@ function chooser(chosen) {
 
 // --- pages ----------------------------------------------------------------------------------------------------
 
+/** Why a page is not shown. */
+class Refusal extends Error {
+  constructor(code, message) {
+    super(message);
+    this.code = code;
+  }
+}
+
 function found(parts) {
   for (const [pattern, module, need] of ROUTES) {
     const names = pattern.split("/");
@@ -206,7 +214,8 @@ function parsed() {
   return { parts, query: new URLSearchParams(query) };
 }
 
-async function show() {
+/** Shows the page of the address. `focus`: its heading gets it, which says where one is now. */
+async function show(focus = true) {
   if (session === null) return;
   const { parts, query } = parsed();
   leave.abort();
@@ -218,8 +227,8 @@ async function show() {
   const waiting = setTimeout(() => fill(main, loading()), 150); // quicker ones do not flash
   let element;
   try {
-    if (page === null) throw new Error("There is no such page.");
-    if (!may(page.need, page.parameters.app)) throw new Error("The key that you have logged in with does not reach this page.");
+    if (page === null) throw new Refusal("no_such_page", "There is no such page.");
+    if (!may(page.need, page.parameters.app)) throw new Refusal("not_reached", "The key that you have logged in with does not reach this page.");
     const module = await import(`./pages/${page.module}.js`);
     element = await module.page(page.parameters, { signal, session, query, show, apps: () => apps });
   } catch (error) {
@@ -235,13 +244,13 @@ async function show() {
   const title = main.querySelector("h1");
   document.title = `${title?.textContent ?? "Console"} – Longline`;
   scrollTo(0, 0);
-  title?.focus({ preventScroll: true });
+  if (focus) title?.focus({ preventScroll: true });
   say(title?.textContent ?? "");
 }
 
 // --- the session ----------------------------------------------------------------------------------------------
 
-async function begin(given) {
+async function begin(given, focus = true) {
   session = given;
   clearTimeout(endTimer);
   if (session.expires_at) {
@@ -251,7 +260,7 @@ async function begin(given) {
   fill(who, session.name || { admin: "Admin key", server: "Server key" }[session.key_id] || "Key", session.app && ` of ${session.app}`);
   if (session.app === null && session.scopes.includes("read")) apps = await pages("apps", "apps", { most: MOST_APPS }).catch(() => []);
   build();
-  await show();
+  await show(focus);
 }
 
 async function askForKey(why = null) {
@@ -286,7 +295,7 @@ addEventListener("unhandledrejection", (event) => {
 });
 
 try {
-  await begin(await get("session", { quiet: true }));
+  await begin(await get("session", { quiet: true }), false); // who has just opened it begins at the top
 } catch (error) {
   if (error.status === 401) await askForKey();
   else fill(frame, h("main", {}, h("h1", {}, "Longline"), failed(error, ""), button("Try again", () => location.reload())));
