@@ -4,7 +4,7 @@ import { get, path } from "./api.js";
 import { badge, button, count, h, notice, time } from "./dom.js";
 
 const SHOWN = 4096; // characters of a payload
-const ROUNDS = 6; // pages of the API that one page of a table may take, when few have what is asked for
+const ROUNDS = 2; // pages of the API that one page of a table may take, when few have what is asked for
 
 /** The address of an app's page: `link("news", "devices", "d1")`. `query` is an object. */
 export function link(app, parts = [], query = {}) {
@@ -86,6 +86,13 @@ export function loader(where, name, { parameters = {}, signal, filter = () => tr
     }
     return { rows, next };
   };
+}
+
+const MOMENT = /(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/;
+
+/** A sentence of the API, its times as the reader's clock has them. */
+export function sentence(text) {
+  return h("span", {}, text.split(MOMENT).map((part, place) => (place % 2 ? time(part) : part)));
 }
 
 // --- payloads -------------------------------------------------------------------------------------------------

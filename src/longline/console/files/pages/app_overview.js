@@ -62,7 +62,7 @@ export async function page({ app }, { session, signal }) {
   return h(
     "div",
     {},
-    heading("Overview", { about: `What app ${app} sends, and what becomes of it.`, actions: [span] }),
+    heading("Overview", { about: `What app ${app} sends, and what becomes of it.`, actions: [h("a", { href: `#/${base}/messages` }, "Its messages"), span] }),
     said,
     numbers,
     h("div", { class: "grid" }, drawn.map((one) => h("div", { class: "panel" }, one.element))),
