@@ -29,7 +29,7 @@ side_by_side := -n $(JOBS) --dist=worksteal
 suite = $(1) $(side_by_side) -m "not adversity" && $(1) -m adversity
 
 export PYTHON LONGLINE_NO_COMPILE
-# Where the tests install MQTT.js, pinned in tests/integration/clients/package.json, when they first need it.
+# Where the tests install MQTT.js and axe, pinned in tests/integration/clients/package.json, when they first need it.
 export LONGLINE_NODE_MODULES := $(CURDIR)/.cache/clients/node_modules
 export PYTHONDONTWRITEBYTECODE := 1
 
@@ -88,9 +88,10 @@ soak: $(STAMPS)/test ## churn for SECONDS seconds (3600: the hour), and what hol
 bench: $(STAMPS)/test ## the measurements of benchmarks/README.md, a peer beside us where there is one
 	$(BIN)/python benchmarks/compare.py
 
-docs: setup ## the pages and pictures that are made from the code, and the site
+docs: $(STAMPS)/test ## the pages and pictures that are made from the code, and the site
 	$(BIN)/longline config docs --output docs/settings.md
 	$(BIN)/python -m tools.commands docs/cli.md
+	$(BIN)/python -m tools.console_pictures docs/console
 	$(BIN)/longline demo | tools/picture '$$ make demo' > docs/demo.svg
 	$(MAKE) site
 

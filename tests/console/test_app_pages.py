@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from longline import Center, Device, Push
-from longline.mqtt.packets import Publish
+from longline.mqtt.packets import Puback, Publish
 from tests.console.desk import NARROW, WIDE, Desk, desks
 from tests.console.fates import APP, client
 from tests.integration.live_node import LiveNode
@@ -323,9 +323,10 @@ async def test_a_ledger_fills_while_one_looks(tmp_path: Path) -> None:
         await desk.main.get_by_text("It is stored as").wait_for()
         acked = desk.main.get_by_role("region", name="Sent").locator(".tile", has_text="Acknowledged")
         await acked.get_by_text("0", exact=True).wait_for()
-        token = (await center.token(APP, "d1")).password
-        async with Device("127.0.0.1", node.mqtt_port, app=APP, device="d1", token=token) as device:
-            await device.receive()
+        async with await client(node, center, "d1") as raw:
+            push = await raw.receive()
+            assert isinstance(push, Publish)
+            raw.send(Puback(push.packet_id))
             await acked.get_by_text("1", exact=True).wait_for()
 
 

@@ -421,6 +421,11 @@ export class Center {
     return this.request("statistics_read", { path: { app }, query });
   }
 
+  /** How an app fares now: devices that are connected, rates of late, what was counted in this hour, what waits. */
+  appFigures(app: string): Promise<Api.AppFiguresView> {
+    return this.request("figures_now_of_app", { path: { app } });
+  }
+
   // --- events ------------------------------------------------------------------------------------
 
   /**
@@ -602,6 +607,27 @@ export class Center {
   changes(options: { app?: string } & Between & Paged = {}): AsyncGenerator<Api.ChangeView, void, undefined> {
     const query = { app: options.app, from: options.since, to: options.until };
     return this.pages("trail_page", {}, query, options, (page) => page.changes);
+  }
+
+  /** What all processes have told last; they tell every second while somebody asks again and again. */
+  figures(): Promise<Api.FiguresView> {
+    return this.request("figures_now");
+  }
+
+  /** What these figures were, or those of an overview; in the last hour unless it is said. */
+  figureHistory(options: { names?: string[]; node?: string } & Between = {}): Promise<Api.HistoryView> {
+    const { names, node, since, until } = options;
+    return this.request("figures_history", { query: { names: names?.join(","), node, from: since, to: until } });
+  }
+
+  /** What is wrong now, the critical first. */
+  async problems(): Promise<Api.ProblemView[]> {
+    return (await this.request("figures_problems")).problems;
+  }
+
+  /** How full each bound is, the fullest first. */
+  async capacity(): Promise<Api.BoundView[]> {
+    return (await this.request("figures_capacity")).bounds;
   }
 
   async nodes(): Promise<Api.NodeView[]> {

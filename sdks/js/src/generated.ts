@@ -1209,6 +1209,89 @@ export interface TaskKindView {
   oldestSeconds: number;
 }
 
+/** What some figures of processes were. */
+export interface HistoryView {
+  /** Seconds between two points. */
+  step: number;
+  nodes: NodeHistory[];
+}
+
+/** What some figures of one process were, each as long as `at`; one that starts again begins another. */
+export interface NodeHistory {
+  node: string;
+  /** Its machine, which stays the same when it starts again. */
+  host: string;
+  /** When each was told, by the store's clock. */
+  at: Date[];
+  /** By name; null where a histogram had seen nothing. A figure that was always 0 is absent. */
+  figures: Record<string, (number | null)[]>;
+}
+
+/** What is wrong now, the critical first. */
+export interface ProblemList {
+  problems: ProblemView[];
+}
+
+/** Something that is wrong now. */
+export interface ProblemView {
+  /** What it is, for programs. */
+  code: string;
+  severity: "critical" | "warning";
+  message: string;
+  /** What to do about it. */
+  hint: string;
+  /** Since when, as far as that is known. */
+  since: Date | null;
+  node?: string | undefined;
+  /** `a-z`, `0-9`, `_`, `-`; at most 64. */
+  app?: string | undefined;
+}
+
+/** How full each bound is, the fullest first. */
+export interface BoundList {
+  bounds: BoundView[];
+}
+
+/** How full something is that has a bound. */
+export interface BoundView {
+  /** The figure that is bounded. */
+  name: string;
+  node: string;
+  /** Its machine, which stays the same when it starts again. */
+  host: string;
+  used: number;
+  limit: number;
+  /** Of the limit, 0 to 1. */
+  share: number;
+  /** How it grew in the last days; null: it has not been told for long enough. */
+  growthPerDay: number | null;
+  /** When it is full if it goes on like that; null: it is not, within ten years. */
+  fullAt: Date | null;
+}
+
+/** How an app fares now. */
+export interface AppFiguresView {
+  /** RFC 3339, UTC, milliseconds. */
+  at: Date;
+  /** Devices that are connected, or have just been. */
+  connected: number;
+  messagesPerSecond: number | null;
+  /** That devices acknowledged. */
+  deliveriesPerSecond: number | null;
+  /** In this hour, of UTC. */
+  messages: number;
+  /** That devices acknowledged in this hour. */
+  deliveries: number;
+  waiting: WaitingView;
+}
+
+/** What waits of an app's latest messages. */
+export interface WaitingView {
+  deliveries: number;
+  /** How many messages these are: the latest 100, or all. */
+  messages: number;
+}
+
 /** The dynamic settings of the cluster; what is not among them, each node has from its own sources. */
 export interface ConfigView {
   /** Rises with every change; 0 when there was none. */
@@ -1494,6 +1577,14 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   FiguresView: { at: "d", nodes: "[@NodeFigures" },
   NodeFigures: { since: "d", at: "d", tasks: "[@TaskKindView" },
   TaskKindView: {},
+  HistoryView: { nodes: "[@NodeHistory" },
+  NodeHistory: { at: "[d" },
+  ProblemList: { problems: "[@ProblemView" },
+  ProblemView: { since: "d" },
+  BoundList: { bounds: "[@BoundView" },
+  BoundView: { full_at: "d" },
+  AppFiguresView: { at: "d", waiting: "@WaitingView" },
+  WaitingView: {},
   ConfigView: { at: "d", gray: "@GrayView", history: "[@FormerConfig", nodes: "[@NodeVersion", available: "[@DynamicSetting" },
   GrayView: {},
   FormerConfig: { at: "d", gray: "@GrayView" },
@@ -1997,6 +2088,34 @@ export interface Operations {
     body: undefined;
     answer: FiguresView;
   };
+  /** Show what figures were. */
+  figures_history: {
+    path: {  };
+    query: { from?: Date | string | undefined; to?: Date | string | undefined; node?: string | undefined; names?: string | undefined; };
+    body: undefined;
+    answer: HistoryView;
+  };
+  /** Show what is wrong now. */
+  figures_problems: {
+    path: {  };
+    query: {  };
+    body: undefined;
+    answer: ProblemList;
+  };
+  /** Show how full each bound is, and when it will be full. */
+  figures_capacity: {
+    path: {  };
+    query: {  };
+    body: undefined;
+    answer: BoundList;
+  };
+  /** Show how an app fares now. */
+  figures_now_of_app: {
+    path: { app: string; };
+    query: {  };
+    body: undefined;
+    answer: AppFiguresView;
+  };
   /** Show the settings that were changed at run time, and which version each node has. */
   config_show: {
     path: {  };
@@ -2135,6 +2254,10 @@ export const OPERATIONS: {
   operators_readyz: ["GET", "/readyz", "", "Health"],
   operators_metrics: ["GET", "/metrics", "", ""],
   figures_now: ["GET", "/v1/figures", "", "FiguresView"],
+  figures_history: ["GET", "/v1/figures/history", "", "HistoryView"],
+  figures_problems: ["GET", "/v1/problems", "", "ProblemList"],
+  figures_capacity: ["GET", "/v1/capacity", "", "BoundList"],
+  figures_now_of_app: ["GET", "/v1/apps/{app}/figures", "", "AppFiguresView"],
   config_show: ["GET", "/v1/config", "", "ConfigView"],
   config_promote: ["POST", "/v1/config:promote", "", "ConfigView"],
   config_roll_back: ["POST", "/v1/config:rollback", "", "ConfigView"],

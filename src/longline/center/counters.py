@@ -1,7 +1,7 @@
 """What the API counts, for the node's collector."""
 
 from longline.delivery.counters import DeliveryCounters
-from longline.telemetry.counters import Tally
+from longline.telemetry.counters import ANSWERS, Histogram, Tally
 
 GAUGES = ("calls_waiting", "event_streams", "events_waiting", "requests_running", "sends_running")
 LABELS = {"answers": "status", "errors": "code"}
@@ -14,7 +14,8 @@ class CenterCounters(DeliveryCounters):
 
     `answers` by HTTP status, `errors` by code. `events_waiting`: requests that wait for events.
     `event_streams`: answers that go on with each event. `changes_begun`: entries of the audit log, and
-    `changes_unended`: of these, those whose outcome could not be stored.
+    `changes_unended`: of these, those whose outcome could not be stored. `request_seconds`: until the answer
+    to a request began, but for those that waited for events or for a device.
     """
 
     __slots__ = (
@@ -25,6 +26,7 @@ class CenterCounters(DeliveryCounters):
         "errors",
         "event_streams",
         "events_waiting",
+        "request_seconds",
         "requests_running",
     )
 
@@ -37,6 +39,7 @@ class CenterCounters(DeliveryCounters):
         self.changes_unended = 0
         self.event_streams = 0
         self.events_waiting = 0
+        self.request_seconds = Histogram(ANSWERS)
         self.requests_running = 0
 
 

@@ -26,8 +26,9 @@ class FigureFeed:
         self._task: asyncio.Task[None] | None = None
 
     async def now(self) -> FiguresNow:
-        """What the store has at this moment."""
-        return await self._store.latest()
+        """What the store has at this moment; who looks watches for a while."""
+        self.woken()
+        return await self._store.watch()
 
     async def next(self, seconds: float) -> FiguresNow | None:
         """What is read next, once a second for all; None when that is not within so many seconds."""
@@ -35,7 +36,6 @@ class FigureFeed:
         future: asyncio.Future[FiguresNow] = loop.create_future()
         self._waiting.add(future)
         if self._task is None:
-            self.woken()
             self._task = asyncio.create_task(self._look(), name="center.figures")
         try:
             await asyncio.wait([future], timeout=seconds)

@@ -1,9 +1,10 @@
 """Figures as the API takes and tells them."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
+from longline.center.schemas import AppName, MomentText, Strict
 from longline.delivery.event_views import Time
 
 Host = Annotated[str, Meta(description="Its machine, which stays the same when it starts again.")]
@@ -46,3 +47,116 @@ class FiguresView(Struct, frozen=True):
 
     at: Annotated[Time, Meta(description="Now, by the store's clock.")]
     nodes: list[NodeFigures]
+
+
+class FigureHistoryQuery(Strict, frozen=True, rename={"from_": "from"}):
+    """Which figures, of whom and of when."""
+
+    from_: Annotated[MomentText | UnsetType, Meta(description="From then on; an hour ago unless given.")] = (
+        UNSET
+    )
+    to: Annotated[MomentText | UnsetType, Meta(description="Before then; now unless given.")] = UNSET
+    node: Annotated[
+        Annotated[str, Meta(max_length=128)] | UnsetType, Meta(description="Of this node alone.")
+    ] = UNSET
+    names: Annotated[
+        Annotated[str, Meta(max_length=8192)] | UnsetType,
+        Meta(
+            description="Names of figures, with commas between them; at most 100. Those of the overview "
+            "unless given.",
+            examples=["room_connections,loop_lag_seconds_p99"],
+        ),
+    ] = UNSET
+
+
+class NodeHistory(Struct, frozen=True):
+    """What some figures of one process were, each as long as `at`; one that starts again begins another."""
+
+    node: str
+    host: Host
+    at: Annotated[list[Time], Meta(description="When each was told, by the store's clock.")]
+    figures: Annotated[
+        dict[str, list[float | None]],
+        Meta(
+            description="By name; null where a histogram had seen nothing. A figure that was always 0 is "
+            "absent.",
+            examples=[{"room_connections": [5000]}],
+        ),
+    ]
+
+
+class HistoryView(Struct, frozen=True):
+    """What some figures of processes were."""
+
+    step: Annotated[float, Meta(description="Seconds between two points.", examples=[10])]
+    nodes: list[NodeHistory]
+
+
+Severity = Literal["warning", "critical"]
+
+
+class ProblemView(Struct, frozen=True, omit_defaults=True):
+    """Something that is wrong now."""
+
+    code: Annotated[str, Meta(description="What it is, for programs.", examples=["store_slow"])]
+    severity: Severity
+    message: Annotated[
+        str,
+        Meta(examples=["The store takes 0.31 s to answer (99 % of calls are faster)."]),
+    ]
+    hint: Annotated[
+        str, Meta(description="What to do about it.", examples=["Look at the load of the store's servers."])
+    ]
+    since: Annotated[Time | None, Meta(description="Since when, as far as that is known.")]
+    node: str | UnsetType = UNSET
+    app: AppName | UnsetType = UNSET
+
+
+class ProblemList(Struct, frozen=True):
+    """What is wrong now, the critical first."""
+
+    problems: list[ProblemView]
+
+
+class BoundView(Struct, frozen=True):
+    """How full something is that has a bound."""
+
+    name: Annotated[str, Meta(description="The figure that is bounded.", examples=["room_connections"])]
+    node: str
+    host: Host
+    used: float
+    limit: float
+    share: Annotated[float, Meta(description="Of the limit, 0 to 1.", examples=[0.42])]
+    growth_per_day: Annotated[
+        float | None,
+        Meta(description="How it grew in the last days; null: it has not been told for long enough."),
+    ]
+    full_at: Annotated[
+        Time | None,
+        Meta(description="When it is full if it goes on like that; null: it is not, within ten years."),
+    ]
+
+
+class BoundList(Struct, frozen=True):
+    """How full each bound is, the fullest first."""
+
+    bounds: list[BoundView]
+
+
+class WaitingView(Struct, frozen=True):
+    """What waits of an app's latest messages."""
+
+    deliveries: int
+    messages: Annotated[int, Meta(description="How many messages these are: the latest 100, or all.")]
+
+
+class AppFiguresView(Struct, frozen=True):
+    """How an app fares now."""
+
+    at: Time
+    connected: Annotated[int, Meta(description="Devices that are connected, or have just been.")]
+    messages_per_second: float | None
+    deliveries_per_second: Annotated[float | None, Meta(description="That devices acknowledged.")]
+    messages: Annotated[int, Meta(description="In this hour, of UTC.")]
+    deliveries: Annotated[int, Meta(description="That devices acknowledged in this hour.")]
+    waiting: WaitingView

@@ -70,18 +70,21 @@ class Gate:
             await self._app(scope, receive, send)
             return
         counters = self._counters
+        ticket: Ticket | None = None
         started = False
 
         async def answer(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                if ticket is not None and not ticket.waited:
+                    counters.request_seconds.observe(time.perf_counter() - began)
                 counters.answers.add(str(message["status"]))
                 message["headers"].extend(_HEADERS)
             await send(message)
 
+        began = time.perf_counter()
         counters.requests_running += 1
-        ticket: Ticket | None = None
         try:
             if scope["path"] not in ALWAYS_ADMITTED:
                 ticket = scope[TICKET] = self._ticket(scope)

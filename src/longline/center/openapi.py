@@ -16,7 +16,7 @@ import msgspec
 from longline.center.answers import EventList
 from longline.center.errors import ErrorAnswer
 from longline.center.examples import Examples
-from longline.center.figure_types import FiguresView
+from longline.center.figure_types import AppFiguresView, FiguresView
 from longline.center.gate import ALWAYS_ADMITTED
 from longline.center.operations import Endpoint, Operation
 from longline.center.scopes import MISSING, rule_of
@@ -214,8 +214,17 @@ _FIGURES_STREAMED = (
     '"host": "room-1", "roles": ["room"], "version": "1", "since": "2026-01-31T11:00:00.000Z", '
     '"at": "2026-01-31T12:00:00.210Z", "figures": {"room_connections": 5000}, "tasks": []}]}\n\n'
 )
+_APP_STREAMED = (
+    'event: figures\ndata: {"at": "2026-01-31T12:00:00.250Z", "connected": 5000, '
+    '"messages_per_second": 10.5, "deliveries_per_second": 980.2, "messages": 3600, "deliveries": 352872, '
+    '"waiting": {"deliveries": 120, "messages": 100}}\n\n'
+)
 # Answers that also come as server-sent events, with an example of one.
-_STREAMS: Mapping[type[msgspec.Struct], str] = {EventList: _STREAMED, FiguresView: _FIGURES_STREAMED}
+_STREAMS: Mapping[type[msgspec.Struct], str] = {
+    EventList: _STREAMED,
+    FiguresView: _FIGURES_STREAMED,
+    AppFiguresView: _APP_STREAMED,
+}
 _MEASURED = "longline_room_connections 5000\n"
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from longline.bus.port import Bus
 from longline.center.app_changes import AppChanges
+from longline.center.app_health import AppHealths
 from longline.center.auth import Keys
 from longline.center.callers import Callers
 from longline.center.counters import CenterCounters
@@ -142,6 +143,7 @@ class CenterService:
         self.callers = Callers(saver.replies, self.counters, ready=ready)
         self.waiting = Waiting(saver.events, self.counters, ready=ready)
         self.figures = FigureFeed(saver.figures, ready)
+        self.app_healths = AppHealths(saver, register, clock)
         self.streams = EventStreams(self.counters, lambda: self.settings.event_streams, ready)
 
     def reconfigure(self, settings: CenterSettings) -> None:

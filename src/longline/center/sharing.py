@@ -107,9 +107,9 @@ class Ticket:
     """What one request holds, from its admission to its end, on the share of `caller`.
 
     Raises `TooManyRequests` where its app has more than its limit, `RateLimited` where its caller has more
-    than its share, `Overloaded` where there is no more room
-    for anybody. `retry_after` is when to come back then, in seconds. `gave_way`: it has been asked to end at
-    once, and holds nothing any more. `needs`: the scopes that the caller's key has to have.
+    than its share, `Overloaded` where there is no more room for anybody. `retry_after` is when to come back
+    then, in seconds. `gave_way`: it has been asked to end at once, and holds nothing any more. `waited`: for
+    events, or for a device. `needs`: the scopes that the caller's key has to have.
     """
 
     __slots__ = (
@@ -122,6 +122,7 @@ class Ticket:
         "gave_way",
         "needs",
         "retry_after",
+        "waited",
     )
 
     def __init__(self, sharing: Pools, caller: KeyHolder, retry_after: float) -> None:
@@ -131,6 +132,7 @@ class Ticket:
         self._waits = False
         self._end: Callable[[], None] | None = None
         self.gave_way = False
+        self.waited = False
         self.retry_after = retry_after
         self.caller = caller
         self.needs: tuple[Scope, ...] = SCOPES
@@ -164,7 +166,7 @@ class Ticket:
         """The request waits for events, in a `with` block; `end` ends that when it is to give way."""
         pool = self._sharing.waiting
         self._take(pool, 1, "requests that wait for events")
-        self._waits = True
+        self._waits = self.waited = True
         try:
             with self.idle(end):
                 yield

@@ -8,6 +8,7 @@ key every few seconds, an end when others need the place.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
+from functools import partial
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -94,7 +95,7 @@ class TickStream(Response):
         """What is to be said next; `ClientDisconnect` when the reader goes away meanwhile."""
         coming = asyncio.ensure_future(self._next(min(LOOK_AGAIN, HEARTBEAT)))
         try:
-            with ticket.waiting(lambda: _end(coming)):
+            with ticket.waiting(partial(_end, coming)):
                 await asyncio.wait([gone, coming], return_when=asyncio.FIRST_COMPLETED)
             if gone.done():
                 raise ClientDisconnect

@@ -28,6 +28,7 @@ app = App(name="app", help="Create, list and delete apps.")
 app.command(
     "longline.cli.statistics:app_statistics", name="statistics", help="Print what was counted of an app."
 )
+app.command("longline.cli.figures:app_figures", name="figures", help="Print how an app fares now.")
 
 
 # --- apps --------------------------------------------------------------------------------------------

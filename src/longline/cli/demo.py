@@ -85,6 +85,7 @@ class _Node:
     def described(self) -> dict[str, str | int]:
         return {
             "http": self.url,
+            "console": f"{self.url}/console/",
             "mqtt": f"127.0.0.1:{self.room_port}",
             "admin_key": self.admin_key,
             "data": str(self.folder),

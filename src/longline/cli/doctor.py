@@ -1,9 +1,11 @@
-"""`longline doctor`: what on this host limits a node or endangers its data, and what to change.
+"""`longline doctor`: what on this host limits a node or endangers its data, and what to change; and the same
+of a running cluster.
 
 It only looks. The one thing it writes is a small file in the data folder, to time how long a sync takes
 there, and it removes that again.
 """
 
+import asyncio
 import math
 import os
 import re
@@ -20,6 +22,8 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
+from longline.cli.access import Access
+from longline.cli.doctor_cluster import of_cluster
 from longline.cli.doctor_tls import encryption
 from longline.cli.finding import Finding
 from longline.cli.flags import Config, Data, Overrides, load_settings
@@ -27,6 +31,7 @@ from longline.cli.output import print_json, print_table
 from longline.cli.usage import Json
 from longline.node.addresses import advertised, guessed
 from longline.node.files import for_devices, wanted_for
+from longline.sdk.center import Center
 from longline.settings import Settings
 from longline.settings.listeners import ports
 from longline.telemetry.build import hot_path_compiled
@@ -50,15 +55,39 @@ def doctor(
     require_compiled: Annotated[
         bool, Parameter(negative=(), help="Fail when the hot path is interpreted.")
     ] = False,
+    cluster: Annotated[
+        bool, Parameter(negative=(), help="Look at the running cluster of a server instead of at this host.")
+    ] = False,
+    url: Annotated[
+        str | None,
+        Parameter(env_var="LONGLINE_URL", help="Its HTTP API, with --cluster; else the server in use."),
+    ] = None,
+    key: Annotated[
+        str | None,
+        Parameter(
+            env_var=("LONGLINE_KEY", "LONGLINE_ADMIN_KEY"),
+            help="A key for it that may operate; else the one kept for it.",
+            show_env_var=True,
+        ),
+    ] = None,
+    ca: Annotated[
+        Path | None,
+        Parameter(env_var="LONGLINE_CA", help="PEM file with the authorities that sign its certificates."),
+    ] = None,
+    server: Annotated[
+        str | None, Parameter(env_var="LONGLINE_SERVER", help="A server of `longline servers` instead.")
+    ] = None,
     json: Json = False,
 ) -> int:
     """Look at file and kernel limits, the compiled hot path and the data folder's durability; say what to
-    change.
+    change. With --cluster: at all processes, their store and their load.
 
     Exit status 1 when something is bad; warnings alone do not fail. Takes settings as flags.
     """
-    loaded = load_settings(config, data, settings).settings
-    findings = list(examine(loaded))
+    if cluster:
+        findings = _of_cluster(Access(url, key, ca, server, data))
+    else:
+        findings = list(examine(load_settings(config, data, settings).settings))
     failed = any(finding.status == "bad" for finding in findings)
     failed |= require_compiled and not hot_path_compiled()
     if json:
@@ -67,6 +96,14 @@ def doctor(
         rows = [(each.status, each.check, each.found, each.advice) for each in findings]
         print_table(("state", "check", "found", "advice"), rows)
     return 1 if failed else 0
+
+
+def _of_cluster(access: Access) -> list[Finding]:
+    async def asked(center: Center) -> list[Finding]:
+        now, problems, bounds = await asyncio.gather(center.figures(), center.problems(), center.capacity())
+        return list(of_cluster(now, problems, bounds))
+
+    return access.ask(asked)
 
 
 def examine(settings: Settings, proc: Path = Path("/proc")) -> Iterator[Finding]:

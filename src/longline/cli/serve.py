@@ -96,6 +96,8 @@ def greet(addresses: Mapping[str, str], settings: Settings) -> None:
             print(f"{protocol:5} {address}")
         if settings.admin_key is None:
             print(f"admin key in {settings.data_dir / KEY_FILE}")
+        if "http" in addresses:
+            print(f"console at {addresses['http']}/console/")
         print("try:  longline app create news && longline listen news phone1", flush=True)
     except BrokenPipeError:
         give_up_output()

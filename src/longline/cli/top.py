@@ -2,8 +2,7 @@
 
 import asyncio
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -12,11 +11,13 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from longline.cli.access import LOCAL, Access
-from longline.cli.node import NODE_COLUMNS, figures_of, node_row
+from longline.cli.figures import PROBLEM_COLUMNS, problem_row
+from longline.cli.node import NODE_COLUMNS, node_row
 from longline.cli.output import print_json, print_row, remark, table_within, visible
 from longline.cli.usage import Json
 from longline.errors import Forbidden, LonglineError
 from longline.sdk.center import Center
+from longline.sdk.figures import ClusterFigures, ProblemInfo
 from longline.sdk.nodes import NodeInfo
 from longline.sdk.statistics import CountedSpan
 
@@ -29,16 +30,16 @@ APPS: Final = 10
 APP_COLUMNS: Final = ("app", "messages", "deliveries", "active", "new", "gone")
 RATE_COLUMNS: Final = ("in a second", "rate")
 
-# What is worth seeing of the process that answers, of which each only ever rises.
+# What is worth seeing of all processes together, of which each only ever rises.
 RATES: Final = {
-    "messages accepted": "longline_center_messages_accepted_total",
-    "pushes sent": "longline_room_pushes_sent_total",
-    "pushes acknowledged": "longline_room_pushes_acked_total",
-    "upstream messages": "longline_room_upstream_stored_total",
-    "messages published": "longline_room_messages_in_total",
-    "messages routed": "longline_room_messages_routed_total",
-    "bytes in": "longline_room_bytes_in_total",
-    "bytes out": "longline_room_bytes_out_total",
+    "messages accepted": "center_messages_accepted",
+    "pushes sent": "room_pushes_sent",
+    "pushes acknowledged": "room_pushes_acked",
+    "upstream messages": "room_upstream_stored",
+    "messages published": "room_messages_in",
+    "messages routed": "room_messages_routed",
+    "bytes in": "room_bytes_in",
+    "bytes out": "room_bytes_out",
 }
 
 
@@ -50,7 +51,8 @@ class AppOfHour(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
-    """What was seen in one round; `rates` by name, in a second, of the process that answers.
+    """What was seen in one round; `rates` by name, in a second, of all processes together; `problems` are
+    those of the cluster.
 
     `problem`: why nothing was seen since then.
     """
@@ -59,6 +61,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     nodes: list[NodeInfo]
     apps: list[AppOfHour]
     rates: dict[str, float]
+    problems: list[ProblemInfo] = []
     problem: str | None = None
 
 
@@ -79,7 +82,7 @@ def top(
 ) -> int:
     """Show live what all nodes carry and what apps send in this hour. Ends with Ctrl-C.
 
-    What changes in a second is of the process that answers. Without a terminal one round is printed; with
+    What changes in a second is of all processes together. Without a terminal one round is printed; with
     --json each is a line.
     """
     live = sys.stdout.isatty() and not json
@@ -117,37 +120,42 @@ class _Watch:
     def __init__(self, center: Center, apps: Sequence[str]) -> None:
         self._center = center
         self._apps = apps
-        self._before: dict[str, float] = {}
-        self._read_at = 0.0
+        self._before: ClusterFigures | None = None
         self._last = Round(at=datetime.now(UTC), nodes=[], apps=[], rates={})
 
     async def begin(self) -> None:
         """Takes the figures from which the first rates are counted."""
-        self._before, self._read_at = figures_of(await self._center.metrics()), time.monotonic()
+        self._before = await self._center.figures()
 
     async def look(self) -> Round:
         """One round; the last one, with what is wrong, while the server is away."""
         try:
             nodes = await self._center.nodes()
             hours = [await _hour(self._center, name) for name in self._apps]
-            after, now = figures_of(await self._center.metrics()), time.monotonic()
+            after = await self._center.figures()
+            problems = await self._center.problems()
         except LonglineError as error:
             if not error.retryable:
                 raise
             return msgspec.structs.replace(self._last, problem=error.message)
-        rates = rates_of(self._before, after, now - self._read_at)
-        self._before, self._read_at = after, now
-        self._last = Round(at=datetime.now(UTC), nodes=nodes, apps=hours, rates=rates)
+        rates = {} if self._before is None else rates_of(self._before, after)
+        self._before = after
+        self._last = Round(at=datetime.now(UTC), nodes=nodes, apps=hours, rates=rates, problems=problems)
         return self._last
 
 
-def rates_of(before: Mapping[str, float], after: Mapping[str, float], seconds: float) -> dict[str, float]:
-    """How fast figures rise, by the names of `RATES`; a process that has started anew counts from nothing."""
-    rates: dict[str, float] = {}
-    for name, figure in RATES.items():
-        if figure in after:
-            rise = after[figure] - before.get(figure, 0.0)
-            rates[name] = (rise if rise >= 0 else after[figure]) / seconds
+def rates_of(before: ClusterFigures, after: ClusterFigures) -> dict[str, float]:
+    """How fast figures rise in all processes together, by the names of `RATES`; one that has told nothing new
+    adds nothing.
+    """
+    earlier = {(each.node, each.since): each for each in before.nodes}
+    rates = dict.fromkeys(RATES, 0.0)
+    for each in after.nodes:
+        then = earlier.get((each.node, each.since))
+        seconds = 0.0 if then is None else (each.at - then.at).total_seconds()
+        if then is not None and seconds > 0:
+            for name, figure in RATES.items():
+                rates[name] += (each.figures.get(figure, 0) - then.figures.get(figure, 0)) / seconds
     return rates
 
 
@@ -189,6 +197,7 @@ def _tables(seen: Round) -> list[tuple[Sequence[str], list[Sequence[str]]]]:
         (NODE_COLUMNS, [node_row(node) for node in seen.nodes]),
         (RATE_COLUMNS, [_rate_row(rate) for rate in seen.rates.items()]),
         (APP_COLUMNS, [_app_row(app) for app in seen.apps]),
+        (PROBLEM_COLUMNS, [problem_row(problem) for problem in seen.problems]),
     ]
     return [(columns, rows) for columns, rows in tables if rows]
 

@@ -43,13 +43,13 @@ class Duty:
         self._node = node
         self._round = round
         self._faults = faults
-        self._every = every
+        self.every = every
         self._sleep = sleep
 
     async def run(self) -> None:
         """Works for as long as the process lives."""
         while True:
-            pause = self._every
+            pause = self.every
             try:
                 while await self._keeper.leads(self.name, self._node()):
                     self.rounds += 1
@@ -66,4 +66,4 @@ class Duty:
     def _failed(self) -> float:
         """How long to wait: a store that is away is not asked, nor the log told of it, ten times a second."""
         self.failures += 1
-        return max(self._every, RETRY_AFTER)
+        return max(self.every, RETRY_AFTER)

@@ -1,4 +1,4 @@
-"""A task without an end goes on after whatever it raised."""
+"""A task without an end goes on after whatever it raised; and what is done again and again."""
 
 import asyncio
 import time
@@ -36,3 +36,15 @@ async def kept(
             pause = FIRST
         await sleep(pause)
         pause = min(LONGEST, 2 * pause)
+
+
+async def again(
+    work: Callable[[], Awaitable[None]],
+    every: float,
+    *,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Does `work` at once, and again `every` seconds after it was done, for ever."""
+    while True:
+        await work()
+        await sleep(every)

@@ -99,7 +99,8 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
         await urgent.close()
         await store.close()
 
-    return Engines(saver, register, bus, keeper, figures, signs, give_up)
+    counters = {"store": store.answers, "store_urgent": urgent.answers}
+    return Engines(saver, register, bus, keeper, figures, counters, store.measure, signs, give_up)
 
 
 async def open_keeper(settings: Settings, faults: Faults, opened: AsyncExitStack) -> Keeper:

@@ -15,8 +15,10 @@ from longline.telemetry.faults import Faults
 
 
 class Engines(NamedTuple):
-    """One engine for each port, and the figures that they have for the metrics, by part.
+    """One engine for each port, and the figures that they have for the metrics, by part; `counters` have
+    theirs in slots.
 
+    `measure` asks the store for what it does not say by itself, for these figures, where there is something.
     `signs` tells of the store that all of them share, where there is one; `give_up` ends at once whatever
     waits for it, and whatever will.
     """
@@ -26,6 +28,8 @@ class Engines(NamedTuple):
     bus: Bus
     keeper: Keeper
     figures: Mapping[str, Callable[[], Mapping[str, int]]]
+    counters: Mapping[str, object] = {}
+    measure: Callable[[], Awaitable[None]] | None = None
     signs: Signs | None = None
     give_up: Callable[[], Awaitable[None]] | None = None
 

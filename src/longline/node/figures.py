@@ -13,6 +13,11 @@ _STORE: Final = {
     "connected": "Servers of the store that there is a connection to.",
     "calls": "Calls to the store.",
     "repeated": "Calls made again because a connection broke or a slot moved.",
+    "call_seconds": "Seconds until the store answered, of one call of all whose answers came together.",
+    "evicting": "Servers of the store that throw away what is kept when they are full.",
+    "forgetful": "Servers of the store that write nothing to a disk.",
+    "memory_bytes": "Memory of the fullest server of the store.",
+    "memory_limit_bytes": "How much it may have; 0 is without limit.",
     "moved": "Calls that a server sent to another one: the map of the Cluster was out of date.",
     "reconnects": "Connections to the store that were made anew.",
     "waiting": "Calls that wait for their answer.",
@@ -20,7 +25,12 @@ _STORE: Final = {
     "bytes_out": "Bytes sent to the store.",
     "bytes_in": "Bytes received from the store.",
 }
-_STORE_NOW: Final = frozenset({"servers", "connected", "waiting", "waiting_bytes"})
+_STORE_NOW: Final = frozenset(
+    {
+        *("servers", "connected", "waiting", "waiting_bytes", "call_seconds"),
+        *("evicting", "forgetful", "memory_bytes", "memory_limit_bytes"),
+    }
+)
 _HTTP: Final = {
     "connections": "HTTP connections at present.",
     "displaced": "Idle HTTP connections closed to make room for others.",
@@ -34,7 +44,25 @@ _TLS: Final = {
     "reloads": "Changed certificates that were put to use.",
     "resumed": "TLS handshakes that a ticket made short.",
 }
+BOUNDED: Final = (
+    "center_bodies_bytes",
+    "center_requests_running",
+    "http_connections",
+    "process_open_fds",
+    "process_resident_memory_bytes",
+    "room_connections",
+    "saver_disk_bytes",
+    "saver_read_queue",
+    "saver_write_queue",
+    "saver_write_queue_bytes",
+    "store_memory_bytes",
+    "store_waiting",
+    "store_waiting_bytes",
+)
+"""Figures that have a bound, which is told as `bound_` and their name."""
+
 _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
+    "bound": {name: f"Where `{name}` is to end." for name in BOUNDED},
     "files": {
         "limit": "Files that this process may have open.",
         "exhausted": "Times that there was none to spare.",
@@ -49,6 +77,8 @@ _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
         "reads": "Items read.",
         "failed_transactions": "Transactions that failed: a full or a broken disk, or a bad request.",
         "checkpoints": "Times that the write-ahead log was moved into the database.",
+        "disk_bytes": "What the database and its write-ahead log take of the disk.",
+        "disk_free_bytes": "What is free of the disk that they are on.",
         "wal_pages": "Pages in the write-ahead log at present.",
         "broadcast_cache_bytes": "Memory of the sets or bodies of open broadcasts.",
         "inbox_dropped": "Messages dropped because as much waited for their device as may.",
@@ -207,6 +237,7 @@ _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
         "messages_refused": "Messages refused.",
         "refused_early": "Requests refused without asking the store, which had failed again and again.",
         "replayed": "Requests answered from an idempotency key.",
+        "request_seconds": "Seconds until the answer to a request began, but for those that wait for events.",
         "requests_running": "Requests under way.",
         "routes_failed": "Commands to nodes that could not be handed over; what they spoke of is stored.",
         "sends_running": "Sends under way.",

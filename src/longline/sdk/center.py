@@ -19,6 +19,7 @@ from longline.sdk.backoff import Random
 from longline.sdk.calls.apps import AppCalls
 from longline.sdk.calls.devices import DeviceCalls
 from longline.sdk.calls.events import EventCalls
+from longline.sdk.calls.figures import FigureCalls
 from longline.sdk.calls.groups import GroupCalls
 from longline.sdk.calls.http import Http, Sleep
 from longline.sdk.calls.messages import MessageCalls
@@ -27,7 +28,7 @@ from longline.sdk.times import Duration, seconds
 from longline.sdk.trust import File, trust
 
 
-class Center(AppCalls, DeviceCalls, EventCalls, GroupCalls, MessageCalls, NodeCalls):
+class Center(AppCalls, DeviceCalls, EventCalls, FigureCalls, GroupCalls, MessageCalls, NodeCalls):
     """A client of one Longline server's HTTP API; safe to share by all tasks of a loop.
 
     `key` is the admin key, an app's server key, which reaches only that app, or a named key, which may do

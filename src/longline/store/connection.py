@@ -11,6 +11,7 @@ import structlog
 from longline.errors import StoreError, Unavailable
 from longline.store.calls import Call, Reply, Word
 from longline.store.script import Script
+from longline.telemetry.counters import ANSWERS, Histogram
 
 logger = structlog.get_logger(__name__)
 
@@ -30,7 +31,8 @@ class ServerConnection(asyncio.Protocol):
 
     Whoever owns the connection sets `on_special`, which gets replies that are errors or belong to a call that
     is not `plain`, and `on_lost`, which is called once, when nothing can be sent or received any more, and
-    takes care of the calls left in `sent`; those with `sequence` 0 have been ended by then.
+    takes care of the calls left in `sent`; those with `sequence` 0 have been ended by then. It may give it
+    the histogram `answers`, and `patience`.
     """
 
     def __init__(self, pack: Pack, reader: ReplyReader) -> None:
@@ -46,6 +48,8 @@ class ServerConnection(asyncio.Protocol):
         self.on_special: Callable[[ServerConnection, Call, Reply | StoreError], None] = _answer
         self.on_lost: Callable[[ServerConnection], None] = _ignore
         self.on_writable: Callable[[], None] = _nothing
+        self.answers = Histogram(ANSWERS)  # seconds, of calls that have `patience` seconds
+        self.patience = 0.0
         self._pack = pack
         self._reader = reader
         self._loop = asyncio.get_running_loop()
@@ -62,6 +66,8 @@ class ServerConnection(asyncio.Protocol):
         self.heard = self._loop.time()
         self.bytes_in += len(data)
         sent = self.sent
+        if sent and sent[0].sequence and not sent[0].durable:
+            self.answers.observe(self.heard - sent[0].deadline + self.patience)
         gets = self._reader.gets
         try:
             self._reader.feed(data)

@@ -20,9 +20,10 @@ from longline.settings import StoreSettings
 from longline.store.addresses import Address, parse
 from longline.store.blocking import BlockingCalls
 from longline.store.calls import Call, Reply, Word, read_error
+from longline.store.condition import condition
 from longline.store.connection import ServerConnection
 from longline.store.dial import Dial, Facts
-from longline.store.figures import Figures
+from longline.store.figures import AnswerTimes, Figures
 from longline.store.lanes import FIRST_DELAY, LAST_DELAY, spread
 from longline.store.script import Script
 from longline.store.server import Server
@@ -91,6 +92,7 @@ class Store:
         self._longest = settings.timeout + settings.wait_timeout  # of a call that waits for copies
         self._loop = asyncio.get_running_loop()
         self._figures = Figures()
+        self._condition: Mapping[str, int] = {}
         self._sequence = 0
         self._single: Server | None = None
         self._servers: dict[Address, Server] = {}
@@ -399,6 +401,18 @@ class Store:
         heard = sum(server.connection.bytes_in for server in servers if server.connection is not None)
         return self._figures.bytes_in + heard, sum(server.counts()[0] for server in servers)
 
+    async def measure(self) -> None:
+        """Asks the servers for their condition, which `statistics` tells from then on."""
+        servers = self._all()
+        self._condition = await condition(
+            [server.connection for server in servers if server.connection is not None]
+        )
+
+    @property
+    def answers(self) -> AnswerTimes:
+        """How long the store takes."""
+        return self._figures.answers
+
     def statistics(self) -> Mapping[str, int]:
         """Plain figures for the metrics: what was counted, and what is waiting now."""
         servers = self._all()
@@ -415,6 +429,7 @@ class Store:
             "waiting_bytes": sum(size for _, size in counts),
             "bytes_out": self._figures.bytes_out + sum(connection.bytes_out for connection in connections),
             "bytes_in": self._figures.bytes_in + sum(connection.bytes_in for connection in connections),
+            **self._condition,
         }
 
 

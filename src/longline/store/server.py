@@ -100,6 +100,7 @@ class Server:
             self.securer = Securer(dial, settings, where=lambda: self.address, repeat=self.repeat)
         self._owner = owner
         self._figures = figures
+        self._timeout = settings.timeout
         self._limit = settings.queue
         self._limit_bytes = settings.queue_bytes
         self._patience = dial.patience
@@ -366,6 +367,7 @@ class Server:
         connection.on_special = self._special
         connection.on_lost = self._connection_lost
         connection.on_writable = self._flush_soon
+        connection.answers, connection.patience = self._figures.answers.call_seconds, self._timeout
         self.connection = connection
         run = self.facts.run if self.facts is not None else b""
         before, self._run = self._run, run

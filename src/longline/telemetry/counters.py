@@ -14,6 +14,12 @@ OTHER: Final = "other"
 # Bounds of a `Histogram` of how long somebody waits, in seconds.
 WAITS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
+# Bounds of a `Histogram` of how long answers take, from what is fast to what nobody waits for.
+ANSWERS: Final = (
+    *(0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+
 
 @final
 class Tally(dict[str, int]):

@@ -106,6 +106,19 @@ async def test_points_are_read_by_kind_and_time(told: Told) -> None:
     assert (await told.history(since=one, until=two + 1)) == [found]
 
 
+async def test_of_many_points_some_may_be_enough(told: Told) -> None:
+    await told.tell("n1@1", about=b"[]")
+    await told.tell("n2@1", about=b"[]", coarse=b"[9]")
+    for n in range(7):
+        await told.tell("n1@1", coarse=b"[%d]" % n)
+    for thin, wanted in ((1, "0123456"), (2, "0246"), (4, "046"), (5, "056"), (100, "06")):
+        found = await told.store.saver.figures.history("", 0, EVER, coarse=True, thin=thin)
+        assert [(each.life, "".join(body.decode()[1] for _, body in each.points)) for each in found] == [
+            ("n1@1", wanted),
+            ("n2@1", "9"),
+        ]
+
+
 async def test_equal_points_of_different_times_are_two(told: Told) -> None:
     await told.tell("n1@1", about=b"[]", fine=b"[1]")
     first = (await told.store.saver.figures.latest()).at

@@ -31,7 +31,9 @@ def settings() -> CenterSettings:
 class Stream:
     """One request for a stream, and what has come of it so far."""
 
-    def __init__(self, api: Api, *, key: str = ADMIN, **headers: str) -> None:
+    def __init__(
+        self, api: Api, *, key: str = ADMIN, path: str = "/v1/apps/news/upstream", **headers: str
+    ) -> None:
         self.status = 0
         self.text = ""
         self.over = False
@@ -41,7 +43,7 @@ class Stream:
         scope: Scope = {
             "type": "http",
             "method": "GET",
-            "path": "/v1/apps/news/upstream",
+            "path": path,
             "query_string": b"",
             "client": ("192.0.2.1", 1),
             "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in fields.items()],

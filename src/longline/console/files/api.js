@@ -25,7 +25,8 @@ export function whenSessionEnds(call) {
 
 /** `/v1/…` or what is below it, with parameters that are left out where they are empty. */
 export function address(path, parameters = {}) {
-  const url = new URL(path.replace(/^\/(v1\/)?/, ""), BASE);
+  // "./": else `config:promote` would be an address of a scheme of its own.
+  const url = new URL(`./${path.replace(/^\/(v1\/)?/, "")}`, BASE);
   for (const [name, value] of Object.entries(parameters)) {
     if (value !== undefined && value !== null && value !== "") url.searchParams.set(name, value);
   }

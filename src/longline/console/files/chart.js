@@ -5,6 +5,8 @@ import { count, fill, h, short } from "./dom.js";
 import uPlot from "./vendor/uplot.js";
 
 const HEIGHT = 150;
+// Between marks under the axis, in seconds: nothing is told more often.
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400, 172_800, 604_800];
 const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "short" });
 
@@ -47,7 +49,7 @@ export function chart({ title, series, format, signal, group = null }) {
       cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false }, ...(group ? { sync: { key: group } } : {}) },
       scales: { y: { range: (u, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.1 : 1] } },
       axes: [
-        { ...axis, size: 24, space: 74, values: (u, splits, place, space, step) => splits.map((at) => tick(at, step)) },
+        { ...axis, size: 24, space: 74, incrs: STEPS, values: (u, splits, place, space, step) => splits.map((at) => tick(at, step)) },
         { ...axis, size: 54, space: 34, values: (u, splits) => splits.map((value) => (format === count ? short(value) : format(value))) },
       ],
       series: [

@@ -400,14 +400,15 @@ export function form({ submit, run, kind = "primary", extra = [] }, ...children)
     } catch (error) {
       if (error.name === "AbortError") return;
       let first = null;
+      const unsaid = [];
       for (const detail of error.details ?? []) {
         const found = fields.find((each) => each.fieldName && detail.field === each.fieldName);
         if (found) {
           found.complain(detail.message);
           first ??= found.querySelector("input, select, textarea");
-        }
+        } else unsaid.push(detail);
       }
-      fill(said, failed(error));
+      fill(said, failed({ message: error.message, code: error.code, status: error.status, details: unsaid }));
       first?.focus();
     } finally {
       send.disabled = false;

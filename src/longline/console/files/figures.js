@@ -26,12 +26,16 @@ export const MEASURES = {
   tasks: { title: "Tasks", sum: ["tasks"] },
 };
 
-/** The names of all figures that these measures need, for `names=` of the history. */
-export function namesOf(measures) {
-  return measures.flatMap((name) => {
+const MOST_NAMES = 100; // that the history is asked for at once
+
+/** The figures that these measures need, of those that are `known` (names), for `names=` of the history. */
+export function namesOf(measures, known) {
+  const wanted = measures.flatMap((name) => {
     const { sum, rate, worst } = MEASURES[name];
     return sum ?? rate ?? worst;
   });
+  const figures = Object.fromEntries([...known].map((name) => [name, 0]));
+  return [...new Set(wanted.flatMap((name) => (name.endsWith("*") ? matching(figures, name) : [name])))].slice(0, MOST_NAMES);
 }
 
 function matching(figures, name) {
@@ -119,16 +123,26 @@ export class Ring {
 
 /**
  * Measures over time from what `GET /v1/figures/history` said, of all nodes together: {times, values: Map}. Where
- * a figure fell, its process began anew, and nothing is known between the two points.
+ * a figure fell, its process began anew, and nothing is known between the two points. A figure that was always 0
+ * is not told.
  */
 export function overTime(history, measures) {
   const step = history.step;
   const slots = new Map(); // by time: by measure, what each node adds
+  const add = (time, measure, value, worst) => {
+    const slot = Math.round(time / step) * step;
+    if (!slots.has(slot)) slots.set(slot, {});
+    const at = slots.get(slot);
+    at[measure] = at[measure] === undefined ? value : worst ? Math.max(at[measure], value) : at[measure] + value;
+  };
   for (const node of history.nodes) {
     const times = node.at.map((at) => Date.parse(at) / 1000);
     for (const measure of measures) {
       const { sum, rate, worst } = MEASURES[measure];
       const names = (sum ?? rate ?? worst).flatMap((name) => matching(node.figures, name));
+      if (!names.length && !worst) {
+        for (const at of times) add(at, measure, 0, false);
+      }
       for (const name of names) {
         const values = node.figures[name];
         for (let place = 0; place < times.length; place += 1) {
@@ -139,10 +153,7 @@ export function overTime(history, measures) {
             value = value === null || before === null || before === undefined || value < before || seconds <= 0 || seconds > 3 * step ? null : (value - before) / seconds;
           }
           if (value === null || value === undefined) continue;
-          const slot = Math.round(times[place] / step) * step;
-          if (!slots.has(slot)) slots.set(slot, {});
-          const at = slots.get(slot);
-          at[measure] = at[measure] === undefined ? value : worst ? Math.max(at[measure], value) : at[measure] + value;
+          add(times[place], measure, value, Boolean(worst));
         }
       }
     }

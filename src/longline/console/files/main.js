@@ -179,6 +179,14 @@ function chooser(chosen) {
 
 // --- pages ----------------------------------------------------------------------------------------------------
 
+/** Why a page is not shown. */
+class Refusal extends Error {
+  constructor(code, message) {
+    super(message);
+    this.code = code;
+  }
+}
+
 function found(parts) {
   for (const [pattern, module, need] of ROUTES) {
     const names = pattern.split("/");
@@ -218,8 +226,8 @@ async function show() {
   const waiting = setTimeout(() => fill(main, loading()), 150); // quicker ones do not flash
   let element;
   try {
-    if (page === null) throw new Error("There is no such page.");
-    if (!may(page.need, page.parameters.app)) throw new Error("The key that you have logged in with does not reach this page.");
+    if (page === null) throw new Refusal("no_such_page", "There is no such page.");
+    if (!may(page.need, page.parameters.app)) throw new Refusal("not_reached", "The key that you have logged in with does not reach this page.");
     const module = await import(`./pages/${page.module}.js`);
     element = await module.page(page.parameters, { signal, session, query, show, apps: () => apps });
   } catch (error) {

@@ -78,7 +78,9 @@ class KvFigures:
                 heard.append(FiguresHeard(life.decode(), int(at), sample))
         return FiguresNow(int(now), sorted(heard, key=lambda each: each.life))
 
-    async def history(self, node: str, since: int, until: int, *, coarse: bool) -> list[LifePoints]:
+    async def history(
+        self, node: str, since: int, until: int, *, coarse: bool, thin: int = 1
+    ) -> list[LifePoints]:
         """A command for the lives, and a script for each of them that told anything since then."""
         answer = await self._store.call(FIGURES, "ZRANGEBYSCORE", TAG + b"lives", since * 1000, "+inf")
         lives = sorted(each.decode() for each in msgspec.convert(answer, list[bytes]))
@@ -87,11 +89,12 @@ class KvFigures:
         found: list[LifePoints] = []
         for first in range(0, len(wanted), AT_ONCE):
             some = wanted[first : first + AT_ONCE]
-            found += await asyncio.gather(*(self._points(life, kind, since, until) for life in some))
+            found += await asyncio.gather(*(self._points(life, kind, since, until, thin) for life in some))
         return [each for each in found if each.points]
 
-    async def _points(self, life: str, kind: str, since: int, until: int) -> LifePoints:
-        answer = await self._store.run(FIGURES, POINTS, [TAG], [life, kind, since * 1000, f"({until * 1000}"])
+    async def _points(self, life: str, kind: str, since: int, until: int, thin: int) -> LifePoints:
+        args: list[Word] = [life, kind, since * 1000, f"({until * 1000}", thin]
+        answer = await self._store.run(FIGURES, POINTS, [TAG], args)
         words = msgspec.convert(answer, list[bytes])
         if not words:
             return LifePoints(life, b"", [])

@@ -29,9 +29,12 @@ class FigureStore(Protocol):
         """The latest of all processes that have not ended, also of those that are silent, by life."""
         ...
 
-    async def history(self, node: str, since: int, until: int, *, coarse: bool) -> Sequence[LifePoints]:
+    async def history(
+        self, node: str, since: int, until: int, *, coarse: bool, thin: int = 1
+    ) -> Sequence[LifePoints]:
         """Points that came from `since` on, before `until`, of the lives of a node, or of all ("").
 
-        Lives in the order of their names; those without points are left out.
+        Of each life the first of every `thin` of them, and the last. Lives in the order of their names; those
+        without points are left out.
         """
         ...

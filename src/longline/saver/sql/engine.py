@@ -83,6 +83,7 @@ class SqliteSaver:
 
     def __init__(
         self,
+        path: Path,
         lock: int,
         writing: Database,
         reading: Database,
@@ -103,6 +104,7 @@ class SqliteSaver:
         groups: GroupBounds,
         figures: FigureBounds,
     ) -> None:
+        self._path = path
         self._lock = lock
         self._writing = writing
         self._reading = reading
@@ -287,7 +289,7 @@ class SqliteSaver:
             try:
                 writing, reading = connections = await asyncio.to_thread(_connect, path, cache_bytes)
                 return cls(
-                    *(lock, writing, reading, locate),
+                    *(path, lock, writing, reading, locate),
                     *waiting,
                     cache_bytes,
                     *kept,
@@ -424,6 +426,7 @@ class SqliteSaver:
             "failed_transactions": self._failures,
             "checkpoints": self._checkpoints,
             "wal_pages": self._writing.wal_pages,
+            **_of_disk(self._path),
             "visits_waiting": self.visits.waiting,
             "inbox_dropped": self._overflow.dropped,
             "broadcast_cache_bytes": self._broadcasts.size,
@@ -431,6 +434,16 @@ class SqliteSaver:
             "retained_messages": self.retained.messages,
             "audit_forgotten": self.trail.forgotten,
         }
+
+
+def _of_disk(path: Path) -> Mapping[str, int]:
+    """What the database takes, and what is free there; nothing where the disk does not say."""
+    try:
+        free = os.statvfs(path.parent)
+        sizes = [file.stat().st_size for file in (path, path.with_name(path.name + "-wal")) if file.exists()]
+    except OSError:
+        return {}
+    return {"disk_bytes": sum(sizes), "disk_free_bytes": free.f_bavail * free.f_frsize}
 
 
 def _note(job: Job, error: Exception) -> None:

@@ -26,8 +26,12 @@ SELECT json_group_array(json_array(id, life, about)) FROM (
 
 POINTS = """
 SELECT json_group_array(json_array(life, at, body)) FROM (
-  SELECT life, at, body FROM figure_points
-   WHERE life IN (SELECT value FROM carray(?1)) AND coarse = ?2 AND at >= ?3 AND at < ?4 ORDER BY life, at)"""
+  SELECT life, at, body FROM (
+    SELECT life, at, body, row_number() OVER (PARTITION BY life ORDER BY at) - 1 AS place,
+           count(*) OVER (PARTITION BY life) - 1 AS last
+      FROM figure_points
+     WHERE life IN (SELECT value FROM carray(?1)) AND coarse = ?2 AND at >= ?3 AND at < ?4)
+   WHERE place % ?5 = 0 OR place = last ORDER BY life, at)"""
 
 # Beyond the first so many of a life, the latest first.
 BEYOND = """
@@ -129,20 +133,22 @@ class SqlFigures:
         heard = [self._latest[life] for life in sorted(self._latest)]
         return FiguresNow(now, [each for each in heard if each.at > now - self._bounds.silence])
 
-    async def history(self, node: str, since: int, until: int, *, coarse: bool) -> list[LifePoints]:
+    async def history(
+        self, node: str, since: int, until: int, *, coarse: bool, thin: int = 1
+    ) -> list[LifePoints]:
         """By the primary key."""
-        return await self._reader.call(self._history, (node, since, until, coarse))
+        return await self._reader.call(self._history, (node, since, until, coarse, thin))
 
-    def _history(self, calls: list[tuple[str, int, int, bool]]) -> list[list[LifePoints]]:
+    def _history(self, calls: list[tuple[str, int, int, bool, int]]) -> list[list[LifePoints]]:
         return [self._history_one(*call) for call in calls]
 
-    def _history_one(self, node: str, since: int, until: int, coarse: bool) -> list[LifePoints]:
+    def _history_one(self, node: str, since: int, until: int, coarse: bool, thin: int) -> list[LifePoints]:
         lives = _lives.decode(self._reading.text(LIVES, node))
         if not lives:
             return []
         of = {id: LifePoints(life, about.encode(), []) for id, life, about in lives}
         for id, at, body in _points.decode(
-            self._reading.text(POINTS, tuple(of), int(coarse), max(since, 0), until)
+            self._reading.text(POINTS, tuple(of), int(coarse), max(since, 0), until, thin)
         ):
             of[id].points.append((at, body.encode()))
         return [each for each in of.values() if each.points]

@@ -20,6 +20,7 @@ from longline.sdk.backoff import Random
 from longline.sdk.blocking.apps import SyncAppCalls
 from longline.sdk.blocking.devices import SyncDeviceCalls
 from longline.sdk.blocking.events import SyncEventCalls
+from longline.sdk.blocking.figures import SyncFigureCalls
 from longline.sdk.blocking.groups import SyncGroupCalls
 from longline.sdk.blocking.http import Sleep, SyncHttp
 from longline.sdk.blocking.messages import SyncMessageCalls
@@ -29,7 +30,13 @@ from longline.sdk.trust import File, trust
 
 
 class SyncCenter(
-    SyncAppCalls, SyncDeviceCalls, SyncEventCalls, SyncGroupCalls, SyncMessageCalls, SyncNodeCalls
+    SyncAppCalls,
+    SyncDeviceCalls,
+    SyncEventCalls,
+    SyncFigureCalls,
+    SyncGroupCalls,
+    SyncMessageCalls,
+    SyncNodeCalls,
 ):
     """A client of one Longline server's HTTP API; safe to share by all threads.
 

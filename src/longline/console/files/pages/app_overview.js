@@ -4,6 +4,7 @@ import { every, get } from "../api.js";
 import { chart } from "../chart.js";
 import { count, failed, fill, h, heading, notice, select, share, short, table, tiles, time } from "../dom.js";
 
+const NOW = 2000; // ms between two looks at what is now
 const SPANS = [["24", "24 hours"], ["168", "7 days"], ["720", "30 days"]];
 const CHARTS = [
   ["Messages and deliveries", [["messages", "messages", 4], ["deliveries", "deliveries", 1]]],
@@ -57,6 +58,20 @@ export async function page({ app }, { session, signal }) {
     rows.update(found.toReversed());
     fill(said);
   }
+  const now = tiles([{ name: "Connected" }, { name: "Messages/s" }, { name: "Deliveries/s" }, { name: "Waiting", about: "Deliveries of the latest messages that devices have not taken yet" }, { name: "Messages, this hour" }, { name: "Deliveries, this hour" }]);
+  now.hidden = true;
+  every(NOW, signal, async () => {
+    const told = await get(`${base}/figures`, { signal });
+    now.hidden = false;
+    now.update("Connected", count(told.connected));
+    now.update("Messages/s", short(told.messages_per_second));
+    now.update("Deliveries/s", short(told.deliveries_per_second));
+    now.update("Waiting", count(told.waiting.deliveries));
+    now.update("Messages, this hour", count(told.messages));
+    now.update("Deliveries, this hour", count(told.deliveries));
+  }, () => {
+    now.hidden = true; // a node of another version, or none: what is counted by hours says so
+  });
   span.addEventListener("change", () => look().catch((error) => fill(said, failed(error))));
   every(10_000, signal, look, (error) => fill(said, failed(error, "The figures cannot be shown.")));
   return h(
@@ -64,6 +79,7 @@ export async function page({ app }, { session, signal }) {
     {},
     heading("Overview", { about: `What app ${app} sends, and what becomes of it.`, actions: [h("a", { href: `#/${base}/messages` }, "Its messages"), span] }),
     said,
+    now,
     numbers,
     h("div", { class: "grid" }, drawn.map((one) => h("div", { class: "panel" }, one.element))),
     h("div", { class: "panel" }, rows),

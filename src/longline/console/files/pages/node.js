@@ -104,7 +104,7 @@ export async function page({ node: name }, { signal }) {
     put("Tasks", count(live.of(found, "tasks")));
     put("Store calls/s", short(storeCalls(found)));
     put("Requests", count(figures.center_requests_running));
-    drawn.live(Date.parse(found.at) / 1000, (measure) => live.of(found, measure));
+    drawn.live(Date.parse(found.at) / 1000, (measure) => live.of(found, measure), [found]);
     const shown = STORE.filter(([, figure]) => figure in figures).map(([words, figure, format, rate]) => [words, format(rate ? (found.rates[figure] ?? 0) : figures[figure])]);
     fill(store, facts(shown));
     tasks.update(found.tasks.toSorted((one, other) => other.count - one.count || other.oldest_seconds - one.oldest_seconds));

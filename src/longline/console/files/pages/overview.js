@@ -36,10 +36,11 @@ const CHARTS = [
 ];
 const APPS = 10;
 
-/** Charts of measures with a choice of the span: live ones are fed by `live(at, read)`. */
+/** Charts of measures with a choice of the span: live ones are fed by `live(at, read, nodes)`. */
 export function charts(definitions, signal, { node = null } = {}) {
   const measures = [...new Set(definitions.flatMap(([, , series]) => series.map(([measure]) => measure)))];
   const ring = new Ring(measures);
+  const known = new Set(); // names of figures
   const drawn = definitions.map(([title, format, series]) => ({
     series,
     element: chart({ title, format, signal, group: node ?? "overview", series: series.map(([, label, colour]) => ({ label, colour })) }),
@@ -64,7 +65,7 @@ export function charts(definitions, signal, { node = null } = {}) {
     const inner = AbortSignal.any([signal, fetching.signal]);
     await every(hours > 3 ? 60_000 : 10_000, inner, async () => {
       const from = new Date(Date.now() - hours * 3_600_000).toISOString();
-      const names = namesOf(measures).map((name) => name.replace(/\*$/, "")).join(",");
+      const names = namesOf(measures, known).join(",");
       const told = await get("figures/history", { parameters: { from, names, node }, signal: inner });
       const { times, values } = overTime(told, measures);
       fill(said);
@@ -74,7 +75,8 @@ export function charts(definitions, signal, { node = null } = {}) {
   range.addEventListener("change", choose);
   const element = h("div", {}, said, h("div", { class: "grid" }, drawn.map((one) => h("div", { class: "panel" }, one.element))));
   element.range = range;
-  element.live = (at, read) => {
+  element.live = (at, read, nodes) => {
+    for (const one of nodes) for (const name of Object.keys(one.figures)) known.add(name);
     ring.add(at, read);
     if (range.value === "live") show(ring.times, ring.values);
   };
@@ -118,7 +120,7 @@ export async function page(parameters, context) {
       if (event !== "figures") return;
       live.take(data);
       for (const [measure, [name, format]] of Object.entries(TILES)) numbers.update(name, format(live.all(measure)));
-      drawn.live(live.at, (measure) => live.all(measure));
+      drawn.live(live.at, (measure) => live.all(measure), live.nodes);
       byNode.update(live.nodes);
       fill(state, `live, ${live.nodes.length} ${live.nodes.length === 1 ? "node" : "nodes"}`);
       state.className = "badge good";

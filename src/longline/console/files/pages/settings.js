@@ -91,7 +91,7 @@ export async function page(parameters, { signal, query }) {
           },
           extra: [h("button", { type: "button", onclick: () => close() }, "Cancel")],
         },
-        h("p", {}, entry.meaning),
+        h("p", {}, worded(entry.meaning)),
         field("Value", input, { name: "value", hint: `${entry.type.replaceAll("`", "")}; default ${plain(entry.default)}` }),
         field("For", forSome, { hint: "A trial ends when it is promoted to all nodes, or rolled back." }),
         chooser,
@@ -145,7 +145,7 @@ export async function page(parameters, { signal, query }) {
           caption: section,
           columns: [
             { title: "Setting", header: true, cell: (entry) => h("code", {}, entry.name) },
-            { title: "Meaning", class: "wide", cell: (entry) => [entry.meaning, h("div", { class: "hint" }, entry.type.replaceAll("`", ""))] },
+            { title: "Meaning", class: "wide", cell: (entry) => [worded(entry.meaning), h("div", { class: "hint" }, entry.type.replaceAll("`", ""))] },
             { title: "Value", class: "value", cell: (entry) => value(entry.name, entry) },
             { title: "From", cell: (entry) => source(entry.name) },
             { title: "Do", hidden: true, cell: actions },
@@ -232,6 +232,11 @@ export async function page(parameters, { signal, query }) {
     panel("Versions", {}, versions),
     h("p", { class: "hint" }, "Who changed what stands in the ", h("a", { href: "#/audit" }, "audit log"), "."),
   );
+}
+
+/** A text with what is between `backticks` as code. */
+function worded(text) {
+  return text.split("`").map((part, place) => (place % 2 ? h("code", {}, part) : part));
 }
 
 function plain(value) {

@@ -1,0 +1,112 @@
+"""Every page, in a wide and a narrow window, light and dark, with both kinds of key."""
+
+import httpx
+import pytest
+
+from tests.console.conftest import Opening
+from tests.console.screen import NARROW, WIDE
+from tests.integration.live_node import LiveNode
+
+OPERATORS = (
+    "overview",
+    "nodes",
+    "nodes/{node}",
+    "settings",
+    "profiles",
+    "audit",
+    "keys",
+    "capacity",
+    "apps/news/keys",
+)
+APPS = ("overview", "apps/news/keys")
+VIEWS = [("light", WIDE), ("dark", WIDE), ("light", NARROW), ("dark", NARROW)]
+
+
+@pytest.mark.parametrize(("theme", "size"), VIEWS)
+async def test_axe_finds_nothing_on_any_page_of_operators(
+    open_screen: Opening,
+    node: LiveNode,
+    api: httpx.AsyncClient,
+    server_key: str,
+    theme: str,
+    size: tuple[int, int],
+) -> None:
+    await api.post("/v1/keys", json={"name": "monitoring", "scopes": ["read"]})
+    await api.put("/v1/config/room.linger", json={"value": 20})
+    screen = await open_screen(theme=theme, size=size)
+    await screen.page.goto(f"{node.url}/console/")
+    await screen.page.get_by_label("Key").wait_for()
+    assert await screen.axe() == []
+    await screen.log_in(node.admin_key)
+    (member,) = (await api.get("/v1/nodes")).json()["nodes"]
+    for route in OPERATORS:
+        await screen.go(route.format(node=member["node"]))
+        assert await screen.axe() == [], route
+        assert await screen.overflow() <= 0, route
+
+
+@pytest.mark.parametrize(("theme", "size"), [VIEWS[0], VIEWS[3]])
+async def test_axe_finds_nothing_on_any_page_of_an_app(
+    open_screen: Opening, server_key: str, theme: str, size: tuple[int, int]
+) -> None:
+    screen = await open_screen(server_key, theme=theme, size=size)
+    for route in APPS:
+        await screen.go(route)
+        assert await screen.axe() == [], route
+        assert await screen.overflow() <= 0, route
+
+
+async def test_a_page_has_the_focus_on_its_heading_and_its_name_in_the_title(
+    open_screen: Opening, node: LiveNode
+) -> None:
+    screen = await open_screen(node.admin_key)
+    for route, name in (("nodes", "Nodes"), ("settings", "Settings"), ("audit", "Audit log")):
+        await screen.page.locator(f'#menu a[href="#/{route}"]').click()
+        await screen.page.wait_for_function(
+            "(name) => document.activeElement?.textContent === name", arg=name
+        )
+        assert await screen.page.title() == f"{name} – Longline"
+        current = screen.page.locator('#menu a[aria-current="page"]')
+        assert await current.inner_text() == name
+
+
+async def test_an_address_that_is_none_says_so(open_screen: Opening, node: LiveNode) -> None:
+    screen = await open_screen(node.admin_key)
+    for route in ("nothing", "apps/%", "nodes/", "settings/../audit"):
+        await screen.go(route)
+        assert await screen.heading() == "This page cannot be shown", route
+
+
+async def test_all_can_be_done_by_keyboard(open_screen: Opening, node: LiveNode) -> None:
+    """The way past the menu, the menu itself where it is closed, and out of it again."""
+    screen = await open_screen(node.admin_key, size=NARROW)
+    page = screen.page
+    await page.evaluate("document.activeElement.blur()")
+    await page.keyboard.press("Tab")
+    assert await page.evaluate("document.activeElement.textContent") == "Skip to the page"
+    await page.keyboard.press("Enter")
+    assert await page.evaluate("document.activeElement.tagName") == "H1"
+    menu = page.get_by_role("button", name="Menu")
+    await menu.focus()
+    await page.keyboard.press("Enter")
+    assert await menu.get_attribute("aria-expanded") == "true"
+    await page.keyboard.press("Escape")
+    assert await menu.get_attribute("aria-expanded") == "false"
+    assert await page.evaluate("document.activeElement.textContent") == "Menu"
+    await page.keyboard.press("Enter")
+    await page.locator('#menu a[href="#/audit"]').focus()
+    await page.keyboard.press("Enter")
+    await page.get_by_role("heading", name="Audit log").wait_for()
+    assert await menu.get_attribute("aria-expanded") == "false"
+
+
+async def test_colours_are_chosen_and_remembered(open_screen: Opening, node: LiveNode) -> None:
+    screen = await open_screen(node.admin_key)
+    page = screen.page
+    light = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+    await page.get_by_label("Colours").select_option("dark")
+    dark = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert dark != light
+    await page.reload()
+    await screen.shown()
+    assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == dark
