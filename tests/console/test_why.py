@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.console.desk import NARROW, WIDE, Desk, desks
+from tests.console.desk import Desk, desks
 from tests.console.fates import APP, Fate, fates
+from tests.console.screen import NARROW, WIDE
 from tests.integration.live_node import LiveNode
 
 

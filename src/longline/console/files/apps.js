@@ -113,7 +113,7 @@ export function payload({ payload: text, payload_base64: base64 }) {
   return h(
     "div",
     {},
-    h("pre", { class: "payload", tabindex: "0", "aria-label": "Payload" }, unit === "bytes" ? shown : shown.slice(0, SHOWN)),
+    h("pre", { class: "payload", tabindex: "0" }, unit === "bytes" ? shown : shown.slice(0, SHOWN)),
     cut && h("p", { class: "hint" }, `The beginning of ${count(whole)} ${unit}.`),
     unit === "bytes" && !cut && h("p", { class: "hint" }, `${count(whole)} bytes, as hexadecimal digits.`),
   );
