@@ -241,10 +241,10 @@ export class Center {
     return results.map((result) => (result.error === undefined ? null : errorOf(result.error, 0)));
   }
 
-  /** The app's devices that match. */
+  /** The app's devices that match; with a `prefix` of names, in the order of names. */
   devices(
     app: string,
-    options: { tag?: string; alias?: string; online?: boolean; parked?: boolean } & Paged = {},
+    options: { tag?: string; alias?: string; online?: boolean; parked?: boolean; prefix?: string } & Paged = {},
   ): AsyncGenerator<Api.DeviceState, void, undefined> {
     const { pageSize, ...query } = options;
     return this.pages("devices_page", { app }, query, paged(pageSize), (page) => page.devices);
@@ -278,6 +278,11 @@ export class Center {
   /** Has a device that was parked, for acknowledging nothing, sent pushes again. */
   releaseDevice(app: string, device: string): Promise<undefined> {
     return this.request("devices_release", { path: { app, device } });
+  }
+
+  /** What the device is subscribed to, where its session is kept. */
+  subscriptions(app: string, device: string): Promise<Api.SubscriptionList> {
+    return this.request("subscriptions_of_device", { path: { app, device } });
   }
 
   /** What is desired of the device, and what it reports. */
@@ -364,7 +369,7 @@ export class Center {
   /** The app's messages that match, the latest first. */
   messages(
     app: string,
-    options: { status?: "accepted" | "delivering" | "done"; label?: string } & Between & Paged = {},
+    options: { status?: "accepted" | "delivering" | "done"; label?: string; missed?: boolean } & Between & Paged = {},
   ): AsyncGenerator<Api.MessageStatus, void, undefined> {
     const { pageSize, since, until, ...query } = options;
     const asked = { ...query, from: since, to: until };
@@ -374,6 +379,11 @@ export class Center {
   /** The message's ledger, device by device. */
   deliveries(app: string, id: string, options: Paged = {}): AsyncGenerator<Api.Delivery, void, undefined> {
     return this.pages("messages_deliveries", { app, id }, {}, options, (page) => page.deliveries);
+  }
+
+  /** What became of the message for one device, and why. */
+  trace(app: string, id: string, device: string): Promise<Api.DeliveryTrace> {
+    return this.request("traces_trace", { path: { app, id, device } });
   }
 
   /** Takes back what is not yet delivered; where the push stands after that. */
@@ -421,20 +431,21 @@ export class Center {
   /**
    * What devices sent, and what happened to them, from behind a `cursor` on; each device's in order. It ends when there
    * are no more, or with `follow` waits for those to come, and goes on where it was when the server was away. Keep the
-   * cursor of the last one that is dealt with, and nothing is missed; where too much waited, an event has `gap`.
+   * cursor of the last one that is dealt with, and nothing is missed; where too much waited, an event has `gap`. With
+   * `tail`, and no cursor, only what comes from now on.
    */
   async *upstream(
     app: string,
-    options: { after?: string; follow?: boolean; signal?: AbortSignal } & Paged = {},
+    options: { after?: string; tail?: boolean; follow?: boolean; signal?: AbortSignal } & Paged = {},
   ): AsyncGenerator<UpstreamEvent, void, undefined> {
-    const { follow = false, pageSize, signal } = options;
+    const { follow = false, tail, pageSize, signal } = options;
     const backoff = new Backoff(0.5, 30);
     let cursor = options.after;
     let gap = false;
     while (true) {
       let page: Api.EventList;
       try {
-        const query = { cursor, limit: pageSize, wait: follow ? FOLLOWING : undefined };
+        const query = { cursor, limit: pageSize, wait: follow ? FOLLOWING : undefined, tail: cursor === undefined ? tail : undefined };
         page = await this.request("upstream_read", {
           path: { app },
           query,

@@ -17,6 +17,7 @@ export type ErrorCode =
   | "conflict"
   | "data_dir_in_use"
   | "data_not_read"
+  | "delivery_not_found"
   | "device_not_found"
   | "fenced"
   | "forbidden"
@@ -278,6 +279,8 @@ export interface Delivery {
   state: "acked" | "collapsed" | "dropped" | "expired" | "pending";
   /** Why it was dropped. */
   reason: string | null;
+  /** What that means, for people. */
+  why: string;
   /** RFC 3339, UTC, milliseconds. */
   acceptedAt: Date;
   sentAt: Date | null;
@@ -336,6 +339,8 @@ export interface DeviceState {
   /** Whether it is sent no pushes, having acknowledged none for long. */
   parked: boolean;
   parkedSince: Date | null;
+  /** Until when it is kept out; null: it is not. */
+  bannedUntil: Date | null;
 }
 
 /** What a device's program says that it is, in its CONNECT (MQTT 5). */
@@ -459,6 +464,8 @@ export interface DeviceDetail {
   /** Whether it is sent no pushes, having acknowledged none for long. */
   parked: boolean;
   parkedSince: Date | null;
+  /** Until when it is kept out; null: it is not. */
+  bannedUntil: Date | null;
   pending: number;
 }
 
@@ -501,6 +508,53 @@ export interface ShadowBody {
   desired?: Record<string, unknown> | null | undefined;
   /** What it says that it is like. */
   reported?: Record<string, unknown> | null | undefined;
+}
+
+/** What a device is subscribed to, by the bytes of its filters: all of it. */
+export interface SubscriptionList {
+  /** Whether its session is kept in the store. Of one that ends with its connection only its node knows the subscriptions, and the list is empty. */
+  kept: boolean;
+  subscriptions: SubscriptionView[];
+}
+
+/** A topic filter of a session, with its options in MQTT. */
+export interface SubscriptionView {
+  filter: string;
+  qos: number;
+  noLocal: boolean;
+  retainAsPublished: boolean;
+  /** That the client gave it; null: none. */
+  identifier: number | null;
+  /** Whether it is that of a group, `$share/{name}/…`. */
+  shared: boolean;
+}
+
+/**
+ * A message and one of its devices, and how the device stands now: what it waits for, or why it was not
+ * there. Of a message to everyone or to an expression, `sent_at` and `settled_at` are not known.
+ */
+export interface DeliveryTrace {
+  device: string;
+  state: "acked" | "collapsed" | "dropped" | "expired" | "pending";
+  /** Why it was dropped. */
+  reason: string | null;
+  /** What that means, for people. */
+  why: string;
+  /** RFC 3339, UTC, milliseconds. */
+  acceptedAt: Date;
+  sentAt: Date | null;
+  settledAt: Date | null;
+  online: boolean;
+  /** The node that holds the device's connection now. */
+  room: string | null;
+  /** Since when it does. */
+  since: Date | null;
+  /** When its connection ended; now, while it has one. */
+  lastSeen: Date | null;
+  /** Until when the device is kept out. */
+  bannedUntil: Date | null;
+  /** Since when it is sent no pushes. */
+  parkedSince: Date | null;
 }
 
 /** An app to create. */
@@ -903,6 +957,8 @@ export interface DeviceMessageView {
   state: "acked" | "collapsed" | "dropped" | "expired" | "pending";
   /** Why it was dropped. */
   reason: string | null;
+  /** What that means, for people. */
+  why: string;
   /** RFC 3339, UTC, milliseconds. */
   acceptedAt: Date;
   sentAt: Date | null;
@@ -1246,6 +1302,8 @@ export interface ConfigView {
   /** The latest former versions, latest first. */
   history: FormerConfig[];
   nodes: NodeVersion[];
+  /** All that can be changed at run time. */
+  available: DynamicSetting[];
 }
 
 /** Settings on trial, and the members they are for. */
@@ -1266,6 +1324,16 @@ export interface FormerConfig {
 export interface NodeVersion {
   node: string;
   settingsVersion: number;
+}
+
+/** What a setting that can be changed at run time is for, and what it may be. */
+export interface DynamicSetting {
+  name: string;
+  /** Any JSON value. */
+  default: unknown;
+  /** Type, bounds and unit in words. */
+  type: string;
+  meaning: string;
 }
 
 /** A setting that can be changed at run time. */
@@ -1429,7 +1497,7 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   EstimateRequest: { audience: "@AudienceObject" },
   Estimate: {},
   DeviceList: { devices: "[@DeviceState" },
-  DeviceState: { created_at: "d", since: "d", last_seen: "d", client: "@ClientView", session: "@KeptSessionView", parked_since: "d" },
+  DeviceState: { created_at: "d", since: "d", last_seen: "d", client: "@ClientView", session: "@KeptSessionView", parked_since: "d", banned_until: "d" },
   ClientView: {},
   KeptSessionView: { expires_at: "d" },
   DeviceBatch: { devices: "[@BatchDevice" },
@@ -1442,13 +1510,16 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   NewProfile: {},
   DeviceView: { created_at: "d" },
   ProfileChange: {},
-  DeviceDetail: { created_at: "d", since: "d", last_seen: "d", client: "@ClientView", session: "@KeptSessionView", parked_since: "d" },
+  DeviceDetail: { created_at: "d", since: "d", last_seen: "d", client: "@ClientView", session: "@KeptSessionView", parked_since: "d", banned_until: "d" },
   TokenRequest: {},
   DeviceToken: {},
   CallBody: {},
   CallView: { at: "d" },
   ShadowView: {},
   ShadowBody: {},
+  SubscriptionList: { subscriptions: "[@SubscriptionView" },
+  SubscriptionView: {},
+  DeliveryTrace: { accepted_at: "d", sent_at: "d", settled_at: "d", since: "d", last_seen: "d", banned_until: "d", parked_since: "d" },
   NewApp: {},
   AppKeys: {},
   AppList: { apps: "[@AppInfo" },
@@ -1514,10 +1585,11 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   BoundView: { full_at: "d" },
   AppFiguresView: { at: "d", waiting: "@WaitingView" },
   WaitingView: {},
-  ConfigView: { at: "d", gray: "@GrayView", history: "[@FormerConfig", nodes: "[@NodeVersion" },
+  ConfigView: { at: "d", gray: "@GrayView", history: "[@FormerConfig", nodes: "[@NodeVersion", available: "[@DynamicSetting" },
   GrayView: {},
   FormerConfig: { at: "d", gray: "@GrayView" },
   NodeVersion: {},
+  DynamicSetting: {},
   SettingView: {},
   ConfigValue: {},
   ChangeList: { changes: "[@ChangeView" },
@@ -1543,7 +1615,7 @@ export interface Operations {
   /** List messages, the latest first, in the order in which they were handed in. */
   records_latest: {
     path: { app: string; };
-    query: { limit?: number | undefined; cursor?: string | undefined; from?: Date | string | undefined; to?: Date | string | undefined; status?: "accepted" | "delivering" | "done" | undefined; label?: string | undefined; };
+    query: { limit?: number | undefined; cursor?: string | undefined; from?: Date | string | undefined; to?: Date | string | undefined; status?: "accepted" | "delivering" | "done" | undefined; label?: string | undefined; missed?: boolean | undefined; };
     body: undefined;
     answer: MessageList;
   };
@@ -1585,7 +1657,7 @@ export interface Operations {
   /** List devices in the order of their registration. */
   devices_page: {
     path: { app: string; };
-    query: { limit?: number | undefined; cursor?: string | undefined; tag?: string | undefined; alias?: string | undefined; online?: boolean | undefined; parked?: boolean | undefined; };
+    query: { limit?: number | undefined; cursor?: string | undefined; tag?: string | undefined; alias?: string | undefined; online?: boolean | undefined; parked?: boolean | undefined; prefix?: string | undefined; };
     body: undefined;
     answer: DeviceList;
   };
@@ -1672,6 +1744,20 @@ export interface Operations {
     query: {  };
     body: ShadowBody;
     answer: ShadowView;
+  };
+  /** Show which topic filters a device is subscribed to. */
+  subscriptions_of_device: {
+    path: { app: string; device: string; };
+    query: {  };
+    body: undefined;
+    answer: SubscriptionList;
+  };
+  /** Show what became of a message for one device, and why. */
+  traces_trace: {
+    path: { app: string; id: string; device: string; };
+    query: {  };
+    body: undefined;
+    answer: DeliveryTrace;
   };
   /** Create an app. */
   apps_create: {
@@ -1809,7 +1895,7 @@ export interface Operations {
   /** Read what happened to the app's devices, oldest first. */
   upstream_read: {
     path: { app: string; };
-    query: { limit?: number | undefined; cursor?: string | undefined; wait?: number | undefined; };
+    query: { limit?: number | undefined; cursor?: string | undefined; wait?: number | undefined; tail?: boolean | undefined; };
     body: undefined;
     answer: EventList;
   };
@@ -2119,6 +2205,8 @@ export const OPERATIONS: {
   calls_call: ["POST", "/v1/apps/{app}/devices/{device}:call", "CallBody", "CallView"],
   shadows_get: ["GET", "/v1/apps/{app}/devices/{device}/shadow", "", "ShadowView"],
   shadows_patch: ["PATCH", "/v1/apps/{app}/devices/{device}/shadow", "ShadowBody", "ShadowView"],
+  subscriptions_of_device: ["GET", "/v1/apps/{app}/devices/{device}/subscriptions", "", "SubscriptionList"],
+  traces_trace: ["GET", "/v1/apps/{app}/messages/{id}/deliveries/{device}", "", "DeliveryTrace"],
   apps_create: ["POST", "/v1/apps", "NewApp", "AppKeys"],
   apps_page: ["GET", "/v1/apps", "", "AppList"],
   apps_get: ["GET", "/v1/apps/{app}", "", "AppInfo"],

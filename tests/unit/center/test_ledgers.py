@@ -66,6 +66,7 @@ async def test_deliveries_come_a_page_at_a_time(api: Api, news: str) -> None:
         "device": "d1",
         "state": "pending",
         "reason": None,
+        "why": "The device has not acknowledged it yet.",
         "accepted_at": "2027-01-15T08:00:00.000Z",
         "sent_at": None,
         "settled_at": None,

@@ -74,6 +74,7 @@ async def test_a_document_says_what_the_types_and_the_table_say(api: Api) -> Non
         ("alias", "query", False),
         ("online", "query", False),
         ("parked", "query", False),
+        ("prefix", "query", False),
     ]
     assert page["parameters"][1]["schema"]["maximum"] == 1000
     send = paths["/v1/apps/{app}/messages"]["post"]

@@ -61,3 +61,48 @@ async def test_a_label_goes_with_a_push() -> None:
     async with server.center() as center:
         await center.send("news", "x", devices=["d1"], label="goals")
     assert server.body()["options"] == {"label": "goals"}
+
+
+async def test_why_a_device_has_a_message_or_not_is_asked_for() -> None:
+    told = {
+        "device": "d/1",
+        "state": "pending",
+        "reason": None,
+        "why": "The device is banned until 2030-01-02T03:04:05.000Z: it is not let in before.",
+        "accepted_at": "2030-01-02T03:04:05Z",
+        "sent_at": None,
+        "settled_at": None,
+        "online": False,
+        "room": None,
+        "since": None,
+        "last_seen": None,
+        "banned_until": "2030-01-02T03:04:05Z",
+        "parked_since": None,
+    }
+    server = Server(ok(told))
+    async with server.center() as center:
+        trace = await center.trace("news", "m1", "d/1")
+    assert (trace.state, trace.why) == ("pending", told["why"])
+    assert trace.banned_until == datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert server.requests[0].url.raw_path == b"/v1/apps/news/messages/m1/deliveries/d%2F1"
+
+
+async def test_subscriptions_are_told_apart_from_those_that_nobody_keeps() -> None:
+    server = Server(
+        ok({"kept": True, "subscriptions": [{"filter": "home/+", "qos": 1}]}),
+        ok({"kept": False, "subscriptions": []}),
+    )
+    async with server.center() as center:
+        kept = await center.subscriptions("news", "d1")
+        assert kept is not None
+        assert [(each.filter, each.qos) for each in kept] == [("home/+", 1)]
+        assert await center.subscriptions("news", "d1") is None
+
+
+async def test_only_the_beginning_of_names_and_what_was_missed_is_asked_for() -> None:
+    server = Server(ok({"devices": [], "next_cursor": None}), ok({"messages": [], "next_cursor": None}))
+    async with server.center() as center:
+        assert [each async for each in center.devices("news", prefix="phone-")] == []
+        assert [each async for each in center.messages("news", missed=True)] == []
+    assert dict(server.requests[0].url.params) == {"prefix": "phone-"}
+    assert dict(server.requests[1].url.params) == {"missed": "true"}

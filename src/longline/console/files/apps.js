@@ -4,7 +4,7 @@ import { get, path } from "./api.js";
 import { badge, button, count, h, notice, time } from "./dom.js";
 
 const SHOWN = 4096; // characters of a payload
-const ROUNDS = 6; // pages of the API that one page of a table may take, when few have what is asked for
+const ROUNDS = 2; // pages of the API that one page of a table may take, when few have what is asked for
 
 /** The address of an app's page: `link("news", "devices", "d1")`. `query` is an object. */
 export function link(app, parts = [], query = {}) {
@@ -88,6 +88,13 @@ export function loader(where, name, { parameters = {}, signal, filter = () => tr
   };
 }
 
+const MOMENT = /(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)/;
+
+/** A sentence of the API, its times as the reader's clock has them. */
+export function sentence(text) {
+  return h("span", {}, text.split(MOMENT).map((part, place) => (place % 2 ? time(part) : part)));
+}
+
 // --- payloads -------------------------------------------------------------------------------------------------
 
 /** A payload as text, or its bytes as hexadecimal digits; of a long one the beginning. */
@@ -106,7 +113,7 @@ export function payload({ payload: text, payload_base64: base64 }) {
   return h(
     "div",
     {},
-    h("pre", { class: "payload", tabindex: "0", "aria-label": "Payload" }, unit === "bytes" ? shown : shown.slice(0, SHOWN)),
+    h("pre", { class: "payload", tabindex: "0" }, unit === "bytes" ? shown : shown.slice(0, SHOWN)),
     cut && h("p", { class: "hint" }, `The beginning of ${count(whole)} ${unit}.`),
     unit === "bytes" && !cut && h("p", { class: "hint" }, `${count(whole)} bytes, as hexadecimal digits.`),
   );

@@ -77,7 +77,7 @@ export async function page({ app }, { session, signal }) {
   return h(
     "div",
     {},
-    heading("Overview", { about: `What app ${app} sends, and what becomes of it.`, actions: [span] }),
+    heading("Overview", { about: `What app ${app} sends, and what becomes of it.`, actions: [h("a", { href: `#/${base}/messages` }, "Its messages"), span] }),
     said,
     now,
     numbers,

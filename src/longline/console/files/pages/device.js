@@ -128,7 +128,7 @@ function shadowPanel(at, shadow, may, show) {
     );
     if (done) await show();
   });
-  return panel("Shadow", { actions: [edit], about: `Version ${version}` }, h("h3", {}, "Desired"), json(desired), h("h3", {}, "Reported"), json(reported));
+  return panel("Shadow", { actions: [edit], about: `Version ${version}` }, h("div", { class: "stack" }, h("h3", {}, "Desired"), json(desired), h("h3", {}, "Reported"), json(reported)));
 }
 
 function subscriptionsPanel(found) {

@@ -32,7 +32,7 @@ export async function page({ app }, { session, signal, query, show }) {
     {},
     heading("Devices", { back: back(app, [], app), actions }),
     may.reasons,
-    panel("Find devices", { about: "Nothing is asked for: the devices in the order in which they were registered." }, search(app, asked, show)),
+    panel("Find devices", { about: "Without a name they are in the order in which they were registered." }, search(app, asked, show)),
     panel("Devices", {}, list),
   );
 }

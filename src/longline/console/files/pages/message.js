@@ -2,7 +2,7 @@
 
 import { del, every, get, path } from "../api.js";
 import { badge, confirm, count, facts, failed, field, fill, h, heading, notice, pagedTable, panel, select, table, tiles, time, toast } from "../dom.js";
-import { back, deviceLink, link, loader, rights, stateBadge } from "../apps.js";
+import { back, deviceLink, link, loader, rights, sentence, stateBadge } from "../apps.js";
 
 const LOOK = 1000; // ms until a ledger that fills is looked at again
 
@@ -40,7 +40,7 @@ export async function page({ app, id }, { session, signal, query, show }) {
     heading("Message", { back: back(app, ["messages"], "Messages"), about: id, actions: moves(known) ? [cancel] : [] }),
     may.reasons,
     trace,
-    panel("Where it stands", {}, status, ledger),
+    panel("Where it stands", {}, h("div", { class: "stack" }, status, ledger)),
     known.firings?.length > 0 && firings(app, known),
     await devices(app, id, at, query, signal),
   );
@@ -111,7 +111,7 @@ async function devices(app, id, at, query, signal) {
       columns: [
         { title: "Device", header: true, cell: (row) => h("a", { href: link(app, ["messages", id], { device: row.device, state }) }, row.device) },
         { title: "State", cell: (row) => stateBadge(row.state, row.reason) },
-        { title: "Why", class: "wide", cell: (row) => row.why },
+        { title: "Why", class: "wide", cell: (row) => sentence(row.why) },
         { title: "Accepted", cell: (row) => time(row.accepted_at) },
         { title: "Written", cell: (row) => time(row.sent_at) },
         { title: "Settled", cell: (row) => time(row.settled_at) },
@@ -154,15 +154,15 @@ async function showTrace(box, app, id, device, signal) {
   const steps = [
     ["Accepted", time(told.accepted_at), "It was stored at the same moment."],
     ["Routed", same ? h("span", {}, `to node ${told.room}`) : "", same ? "" : told.sent_at ? "To the node that the device was connected to then; which that was is not kept." : routedWords(told)],
-    ["Written", time(told.sent_at), told.sent_at ? "To the device's connection." : "Not, or it is not known: of messages to everyone and to expressions no times are kept."],
-    [told.state === "acked" ? "Acknowledged" : told.state === "pending" ? "Not settled yet" : told.state[0].toUpperCase() + told.state.slice(1), time(told.settled_at), told.why],
+    ["Written", time(told.sent_at), told.sent_at ? "To the device's connection." : told.state === "acked" ? "When is not known: of messages to everyone and to expressions no times are kept." : "Not yet, as far as nodes have told."],
+    [told.state === "acked" ? "Acknowledged" : told.state === "pending" ? "Not settled yet" : told.state[0].toUpperCase() + told.state.slice(1), told.settled_at ? time(told.settled_at) : "", told.reason ? `Reason: ${told.reason}` : ""],
   ];
   fill(
     box,
     panel(
       `Why: ${device}`,
       { actions: [h("a", { href: link(app, ["devices", device]) }, "The device"), h("a", { href: link(app, ["messages", id]) }, "Close")] },
-      notice(kind, told.why),
+      notice(kind, sentence(told.why)),
       h(
         "ol",
         { class: "steps" },
