@@ -26,6 +26,7 @@ from longline.settings.tree import Settings
 MOST_PROCESSES: Final = 1024  # of a kind on one host
 ROLES: Final = frozenset({"room", "center", "dispatcher", "coordinator"})
 LEAST_KEY: Final = 8  # characters of an admin key: what is shorter can be tried out (NIST SP 800-63B, 5.1.1)
+LEAST_SECRETS_KEY: Final = 32  # characters: 128 bits of what `openssl rand -hex` prints
 KNOWN_KEYS: Final = ("change-me", "changeme", "change_me")  # what stands in examples, to be replaced
 # RFC 6454, section 6.1: scheme, host and maybe a port; `null` is what pages without an origin have.
 ORIGIN: Final = re.compile(r"null|[a-z][a-z0-9+.-]*://[^\s/?#@,]+", re.IGNORECASE)
@@ -186,6 +187,8 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     """What is wrong although each value by itself is allowed."""
     room = settings.room
     yield from _weak_key(settings.admin_key)
+    if any(len(key) < LEAST_SECRETS_KEY for key in settings.secrets_keys):
+        yield "secrets_key", f"each key has {LEAST_SECRETS_KEY} characters at least: `openssl rand -hex 32`"
     yield from _bad_networks(room)
     yield from _bad_origins(room)
     yield from _bad_advertise(room)

@@ -49,6 +49,7 @@ from longline.saver.kv.webhooks import KvWebhooks
 from longline.saver.port.inboxes import InboxBounds
 from longline.saver.port.queues import QueueBounds
 from longline.saver.port.schedules import TimerBounds
+from longline.saver.sealing import IN_CLEAR, Seals
 from longline.store.redis import Store
 from longline.telemetry.faults import Faults
 
@@ -82,6 +83,7 @@ class RedisSaver:
         trail: TrailBounds,
         counts: KeepCounts,
         groups: GroupBounds,
+        seals: Seals,
         faults: Faults,
     ) -> None:
         self._store = store
@@ -91,8 +93,8 @@ class RedisSaver:
         journal = Journal(partitions, faults)
         sayings = Sayings(partitions, groups)
         carrying = Carrying(partitions, ledger_retention_ms, inbox, sayings)
-        self.apps = KvApps(partitions)
-        self.webhooks = KvWebhooks(partitions, self.apps, dead, faults)
+        self.apps = KvApps(partitions, seals)
+        self.webhooks = KvWebhooks(partitions, self.apps, dead, seals, faults)
         self.events = KvEvents(partitions, ChangeStreams(partitions), events, faults)
         self.retained = KvRetained(
             partitions, self.apps, faults, max_messages=retained_messages, max_bytes=retained_bytes
@@ -156,6 +158,7 @@ class RedisSaver:
         trail: TrailBounds = TRAIL,
         counts: KeepCounts = COUNTS,
         groups: GroupBounds = GROUPS,
+        seals: Seals = IN_CLEAR,
         faults: Faults | None = None,
     ) -> "RedisSaver":
         """An engine on an open store, which stays its owner's to close.
@@ -166,12 +169,12 @@ class RedisSaver:
         have that is to be sent later. `cache_bytes`: memory for the messages of broadcasts. `queue`: what the
         queue of a session may hold, and a topic may cost. `inbox`: what may wait for a device. `dead`: what
         is kept of events that no webhook's target took. `trail`: what the audit log keeps. `counts`: for how
-        long statistics are kept. `groups`: what there may be of these. `faults`: where it is noted when the
-        store refuses one item of a batch.
+        long statistics are kept. `groups`: what there may be of these. `seals`: how secrets are kept.
+        `faults`: where it is noted when the store refuses one item of a batch.
         """
         kept = (ledger_retention_ms, events, cache_bytes, queue, retained_messages, retained_bytes)
         bounds = (timers, inbox, dead, trail, counts, groups)
-        return cls(store, urgent or store, *kept, *bounds, faults or Faults())
+        return cls(store, urgent or store, *kept, *bounds, seals, faults or Faults())
 
     def durability(self) -> Durability:
         assurance = self._store.durability()
