@@ -88,8 +88,8 @@ def key_list(*, app: Of = None, access: Access = LOCAL, json: Json = False) -> i
         lambda center: show_pages(
             "keys",
             center.named_keys(app),
-            ("key", "name", "scopes", "ends"),
-            lambda each: (each.key_id, each.name, " ".join(each.scopes), _end(each)),
+            ("key", "name", "scopes", "ends", "last used"),
+            lambda each: (each.key_id, each.name, " ".join(each.scopes), _end(each), _use(each)),
             json=json,
         )
     )
@@ -97,7 +97,7 @@ def key_list(*, app: Of = None, access: Access = LOCAL, json: Json = False) -> i
 
 @key.command(name="delete")
 def key_delete(key_id: str, /, *, app: Of = None, access: Access = LOCAL, json: Json = False) -> int:
-    """Delete a named key: it stops working within seconds."""
+    """Delete a named key: it stops working within a second."""
     access.ask(lambda center: center.delete_key(key_id, app=app))
     return show_done("deleted", key_id, json=json)
 
@@ -135,6 +135,10 @@ def _row(change: Change) -> tuple[str, ...]:
         change.subject or "",
         "unknown" if change.status is None else change.error or str(change.status),
     )
+
+
+def _use(of: NamedKey) -> str:
+    return "never" if of.last_used_at is None else f"{of.last_used_at:%Y-%m-%dT%H:%MZ}"
 
 
 def _end(of: NamedKey) -> str:

@@ -30,6 +30,8 @@ LEAST_SECRETS_KEY: Final = 32  # characters: 128 bits of what `openssl rand -hex
 KNOWN_KEYS: Final = ("change-me", "changeme", "change_me")  # what stands in examples, to be replaced
 # RFC 6454, section 6.1: scheme, host and maybe a port; `null` is what pages without an origin have.
 ORIGIN: Final = re.compile(r"null|[a-z][a-z0-9+.-]*://[^\s/?#@,]+", re.IGNORECASE)
+# RFC 9110, section 5.6.2: tokens are the names of headers.
+HEADERS: Final = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+=[^,]*(?:,|$))+")
 _NOT_SETTINGS: Final = frozenset({"LONGLINE_NO_COMPILE"})
 
 
@@ -202,6 +204,11 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
             "store.url",
             "credentials belong in store.username and store.password, which are never shown",
         )
+    telemetry = settings.telemetry
+    if telemetry.otlp_endpoint is not None and not _is_web(telemetry.otlp_endpoint):
+        yield "telemetry.otlp_endpoint", "not the address of a web service, `http://HOST:PORT`"
+    if telemetry.otlp_headers is not None and not HEADERS.fullmatch(telemetry.otlp_headers.reveal()):
+        yield "telemetry.otlp_headers", "expected NAME=VALUE, several separated by commas"
     for section, part in (("room", room), ("center", settings.center)):
         if (part.tls_cert is None) != (part.tls_key is None):
             missing = "tls_key" if part.tls_key is None else "tls_cert"
