@@ -64,6 +64,12 @@ class LayoutRefused(LonglineError):
     code = "layout_refused"
 
 
+class SecretsUnreadable(LonglineError):
+    """What is stored was sealed by a key that `secrets_key` has not, or was changed in the store."""
+
+    code = "secrets_unreadable"
+
+
 class BackupRefused(LonglineError):
     """There is nothing to copy, the copy is not whole, or there is no room for it where it is to go."""
 

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from longline import Center
+from longline.cli.tree import carried_out
 from longline.errors import Forbidden, ReadScopeMissing, Unauthorized
 from longline.sdk.keys import CreatedKey
 from tests.integration.shapes import Server
@@ -177,3 +178,22 @@ async def test_a_deleted_app_takes_its_keys_along_and_leaves_its_log(server: Ser
     assert [each.key_id async for each in center.named_keys("maps")] == []
     paths = [change.path async for change in center.changes("maps")]
     assert paths[:3] == ["/v1/apps", "/v1/apps/{app}", "/v1/apps/{app}/keys"]
+
+
+@pytest.mark.shape("embedded")
+async def test_the_audit_log_is_exported_whole_one_object_a_line(
+    server: Server, center: Center, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """More than a page has, by the command."""
+    for number in range(120):
+        await center.update_app("news" if number % 2 else "maps", name=f"Name {number}")
+    command = ("key", "changes", "--lines", "--url", server.url, "--key", server.admin_key)
+    assert await asyncio.to_thread(carried_out, command) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    changed = [line for line in lines if line.get("path") == "/v1/apps/{app}" and line["method"] == "PATCH"]
+    assert len(changed) == 120
+    assert {line["key_id"] for line in changed} == {"admin"}
+    assert await asyncio.to_thread(carried_out, (*command, "--count", "3")) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert await asyncio.to_thread(carried_out, (*command, "--until", "2020-01-01")) == 0
+    assert capsys.readouterr().out == ""

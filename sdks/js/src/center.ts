@@ -596,7 +596,7 @@ export class Center {
     return this.pages("keys_page_of_app", { app }, {}, options, (page) => page.keys);
   }
 
-  /** Deletes a named key: it stops working at once, in other processes within 5 seconds. */
+  /** Deletes a named key: it stops working at once, in other processes within a second. */
   deleteKey(key: string, options: { app?: string } = {}): Promise<undefined> {
     const { app } = options;
     if (app === undefined) return this.request("keys_delete", { path: { key } });

@@ -55,6 +55,7 @@ export type ErrorCode =
   | "refused"
   | "reply_invalid"
   | "schedule_not_found"
+  | "secrets_unreadable"
   | "setting_not_found"
   | "shadow_too_large"
   | "store_refused"
@@ -670,6 +671,8 @@ export interface KeyInfo {
   createdBy: string;
   /** When it ends; null: it does not. */
   expiresAt: Date | null;
+  /** When it was used last, to the minute; null: never. */
+  lastUsedAt: Date | null;
 }
 
 /** A key of an app that is to be made: what for, what it may do, and until when. */
@@ -1533,7 +1536,7 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   AclBody: { rules: "[@AclRuleBody" },
   AclRuleBody: {},
   KeyList: { keys: "[@KeyInfo" },
-  KeyInfo: { created_at: "d", expires_at: "d" },
+  KeyInfo: { created_at: "d", expires_at: "d", last_used_at: "d" },
   NewAppKey: { expires_at: "d" },
   MadeKey: { created_at: "d", expires_at: "d" },
   NewKey: { expires_at: "d" },

@@ -98,14 +98,20 @@ class Keys:
             return ADMIN_HOLDER
         id = id_in(key)
         if id is not None:
-            named = self._named.remembered(id)
+            named = self._named.latest(id)
             if named is None or not self._is_good(hashed, named):
                 return None
-            return _holder(named, self._apps.remembered(named.app) if named.number else None)
-        app = self._apps.remembered(_name_in(key))
+            holder = _holder(named, self._apps.latest(named.app) if named.number else None)
+            fresh = self._named.remembered(id) is not None
+            if fresh and named.number:
+                fresh = self._apps.remembered(named.app) is not None
+            return holder if fresh or holder is None else KeyHolder(holder.who)
+        app = self._apps.latest(_name_in(key))
         if app is None or not self._opens(hashed, app):
             return None
-        return KeyHolder(of_app(app.app), app, SERVER_KEY)
+        # What was good a while ago has its share, and is looked up before it may do anything.
+        fresh = self._apps.remembered(app.app) is not None
+        return KeyHolder(of_app(app.app), app, SERVER_KEY) if fresh else KeyHolder(of_app(app.app))
 
     async def admin(self, authorization: str | None, ticket: Ticket) -> None:
         """For what is of no app: `Unauthorized`, or `Forbidden` for an app's key and without the scopes."""
@@ -114,6 +120,7 @@ class Keys:
             raise Forbidden("this needs a key that reaches all apps, such as the admin key")
         _check_scopes(caller, ticket)
         ticket.belongs_to(caller)
+        self._note_use(caller)
 
     async def anyone(self, authorization: str | None, ticket: Ticket) -> None:
         """For what every good key may ask; else `Unauthorized`."""
@@ -139,6 +146,7 @@ class Keys:
         caller = await self._caller(authorization, before)
         app = await self._reached(caller, name, ticket)
         ticket.belongs_to(caller)
+        self._note_use(caller)
         return app
 
     async def still(self, authorization: str | None, app: App, ticket: Ticket) -> None:
@@ -156,6 +164,9 @@ class Keys:
         if caller.app is not None:
             raise Forbidden("this needs a key that reaches all apps, such as the admin key")
         _check_scopes(caller, ticket)
+    def _note_use(self, caller: KeyHolder) -> None:
+        if caller.key is not None and caller.key not in (ADMIN_KEY, SERVER_KEY):
+            self._named.used(caller.key.id, self._wall())
 
     async def _reached(
         self, caller: KeyHolder, name: str, ticket: Ticket, max_age: float | None = None

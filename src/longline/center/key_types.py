@@ -57,6 +57,9 @@ class KeyInfo(Struct, frozen=True):
     created_at: Time
     created_by: MadeBy
     expires_at: End
+    last_used_at: Annotated[
+        Time | None, Meta(description="When it was used last, to the minute; null: never.")
+    ]
 
 
 class MadeKey(Struct, frozen=True):

@@ -98,7 +98,7 @@ class _Handlers:
     async def delete_of_app(self, request: Request, app: App) -> Response:
         """Delete a named key of an app.
 
-        It stops working at once, in other processes within 5 seconds; so do requests that wait and streams.
+        It stops working at once, in other processes within a second; so do requests that wait and streams.
         """
         return await self._delete(request, app.number)
 
@@ -117,7 +117,7 @@ class _Handlers:
     async def delete(self, request: Request) -> Response:
         """Delete a named key that reaches all apps.
 
-        It stops working at once, in other processes within 5 seconds; so do requests that wait and streams.
+        It stops working at once, in other processes within a second; so do requests that wait and streams.
         The admin key is not among them.
         """
         return await self._delete(request, 0)
@@ -187,4 +187,5 @@ def _view(key: ApiKey) -> KeyInfo:
         rfc3339(key.created_at),
         key.created_by,
         rfc3339(key.expires_at) if key.expires_at else None,
+        rfc3339(key.used_at) if key.used_at else None,
     )

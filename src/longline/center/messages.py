@@ -68,6 +68,7 @@ from longline.model.ledger import DeliveryRecord, in_words
 from longline.saver.bundle import Durability
 from longline.saver.port.ledgers import LedgerStore, Status
 from longline.saver.port.messages import Accepted, MessageStore
+from longline.telemetry.traces import now_ns, parent_of
 
 LOOK_FOR = 0.1  # s: for so long a look at a message waits for what rooms have to say of it
 LOOK_EVERY = 0.02  # s
@@ -211,6 +212,27 @@ class _Handlers:
             return error
 
     async def _send(
+        self,
+        request: Request,
+        app: App,
+        drafts: Sequence[Draft | LonglineError],
+        key: str | None,
+        body: bytes,
+    ) -> Taken:
+        tracer = self._pipeline.tracer
+        if tracer is None:
+            return await self._taken(request, app, drafts, key, body)
+        begin = now_ns()
+        taken = await self._taken(request, app, drafts, key, body)
+        caller, end = parent_of(request.headers.get("traceparent")), now_ns()
+        for result in () if taken.replayed else taken.results:
+            if isinstance(result, Accepted) and tracer.traces(result.message_id):
+                about: dict[str, str | int] = {"longline.app": app.app}
+                about["longline.targeted"] = result.targeted or 0
+                tracer.add("accept", result.message_id, begin, end, about, caller=caller)
+        return taken
+
+    async def _taken(
         self,
         request: Request,
         app: App,

@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from longline.errors import LonglineError
 from longline.flow.lru import LruCache
 from longline.model.keys import ApiKey
 from longline.saver.port.keys import KeyStore
 
 PREFIX: Final = "lln_"
-KNOWN_FOR: Final = (
-    5.0  # s for which a key that was deleted through another process still opens something here
-)
+KNOWN_FOR: Final = 0.75  # s for which a key deleted through another process still opens something here
+USES_TOLD: Final = 60_000  # ms from one use of a key that the store is told of to the next
 UNKNOWN_FOR: Final = 0.25  # s for which the store is not asked again for an id that it does not have
 LIMIT: Final = 10_000  # keys remembered
 STRANGERS: Final = (
@@ -53,6 +53,8 @@ class NamedKeys:
         self._clock = clock
         self._known: LruCache[str, tuple[ApiKey, float]] = LruCache(LIMIT)  # each with when it was asked for
         self._unknown: LruCache[str, float] = LruCache(STRANGERS)
+        self._used: LruCache[str, int] = LruCache(LIMIT)  # when a use was told last, in ms
+        self._telling: set[asyncio.Task[None]] = set()  # bounded as that
         # Bounded by the requests at once.
         self._asking: dict[str, asyncio.Task[ApiKey | None]] = {}
 
@@ -73,6 +75,31 @@ class NamedKeys:
         """The key if that is known without asking, as it was at most `max_age` seconds ago."""
         entry = self._known.get(id)
         return entry[0] if entry is not None and self._clock() - entry[1] < max_age else None
+
+    def latest(self, id: str) -> ApiKey | None:
+        """The key as it was read last, however long ago."""
+        entry = self._known.get(id)
+        return entry[0] if entry is not None else None
+
+    def used(self, id: str, now: int) -> None:
+        """A key has opened something (ms): the store is told once a minute, and nobody waits for that."""
+        told = self._used.get(id)
+        if told is not None and now - told < USES_TOLD:
+            return
+        self._used.put(id, now)
+        telling = asyncio.create_task(self._tell(id, now), name="center.key-use")
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+
+    async def _tell(self, id: str, now: int) -> None:
+        try:
+            await self._store.use(id, now)
+        except LonglineError:  # told again at its next use
+            self._used.forget(id)
+
+    async def close(self) -> None:
+        """Waits for what is being told."""
+        await asyncio.gather(*self._telling)
 
     async def find(self, id: str, max_age: float = KNOWN_FOR) -> ApiKey | None:
         """The key, or None where there is none, likewise; raises what the store raises."""

@@ -105,7 +105,6 @@ RULES: Final[Mapping[str, Rule]] = {
     f"GET {_APP}/groups/{{group}}": READ,
     f"PUT {_APP}/groups/{{group}}": MANAGE,
     f"DELETE {_APP}/groups/{{group}}": MANAGE_KEPT,
-    f"GET {_APP}/groups/{{group}}/members": READ,
     f"POST {_APP}/groups/{{group}}/members:add": MANAGE,
     f"POST {_APP}/groups/{{group}}/members:remove": MANAGE,
     f"GET {_APP}/groups/{{group}}/messages": READ,

@@ -36,9 +36,10 @@ from longline.saver.bundle import Saver
 from longline.settings import AuthoritySettings, CenterSettings, ShadowSettings, WebhookSettings
 from longline.telemetry.faults import Faults
 from longline.telemetry.logs import OncePerPeer
+from longline.telemetry.traces import Tracer
 
 # s: how long a key that was rotated through another center still opens its app here, if its news is lost
-APPS_KNOWN_FOR = 5.0
+APPS_KNOWN_FOR = 0.75  # s: a server key that another center replaced opens nothing a second later
 
 
 class Metrics(NamedTuple):
@@ -80,6 +81,7 @@ class CenterService:
         limits: LimitsOfApps | None = None,
         rates: MessageRates | None = None,
         devices: Headcounts | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self.saver = saver
         self.register = register
@@ -125,6 +127,7 @@ class CenterService:
             bounds=self.audience_bounds,
             limits=self.limits,
             rates=self.rates,
+            tracer=tracer,
         )
         self.timetable = Timetable(
             self.pipeline, saver.messages, saver.schedules, idempotency_ttl=settings.idempotency_ttl
@@ -156,3 +159,4 @@ class CenterService:
         await self.figures.close()
         await self.pipeline.close()
         await self.rates.close()
+        await self.named_keys.close()

@@ -112,6 +112,7 @@ def examine(settings: Settings, proc: Path = Path("/proc")) -> Iterator[Finding]
     yield event_loop()
     yield sqlite()
     yield from data_folder(settings.data_dir, proc)
+    yield secrets_at_rest(settings)
     yield from advertised_address(settings)
     yield from encryption(settings)
     yield open_files(settings.room.max_connections)
@@ -166,6 +167,20 @@ def data_folder(folder: Path, proc: Path) -> Iterator[Finding]:
     else:
         yield Finding("data folder", "ok", f"{folder} on {kind}")
     yield sync_time(existing)
+
+
+def secrets_at_rest(settings: Settings) -> Finding:
+    """Whether who reads the store, or a backup of it, can sign devices' tokens and webhooks."""
+    if keys := len(settings.secrets_keys):
+        return Finding(
+            "secrets at rest", "ok", f"sealed by the first of {keys} keys" if keys > 1 else "sealed"
+        )
+    return Finding(
+        "secrets at rest",
+        "warn",
+        "apps' device secrets and webhooks' secrets lie in clear in the store and in backups",
+        "set secrets_key (`openssl rand -hex 32`), and keep it elsewhere than the backups",
+    )
 
 
 def advertised_address(settings: Settings) -> Iterator[Finding]:

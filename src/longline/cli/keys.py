@@ -1,5 +1,7 @@
 """`longline key`: an app's server key, named keys, and who changed what."""
 
+import sys
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -7,7 +9,7 @@ from cyclopts import App, Parameter
 
 from longline.cli.access import LOCAL, Access
 from longline.cli.admin import secrets_of
-from longline.cli.output import show_done, show_one
+from longline.cli.output import json_text, show_done, show_one
 from longline.cli.pages import show_pages
 from longline.cli.times import moment, span
 from longline.cli.usage import Json, UsageError
@@ -88,8 +90,8 @@ def key_list(*, app: Of = None, access: Access = LOCAL, json: Json = False) -> i
         lambda center: show_pages(
             "keys",
             center.named_keys(app),
-            ("key", "name", "scopes", "ends"),
-            lambda each: (each.key_id, each.name, " ".join(each.scopes), _end(each)),
+            ("key", "name", "scopes", "ends", "last used"),
+            lambda each: (each.key_id, each.name, " ".join(each.scopes), _end(each), _use(each)),
             json=json,
         )
     )
@@ -113,7 +115,7 @@ def key_show(*, access: Access = LOCAL, json: Json = False) -> int:
 
 @key.command(name="delete")
 def key_delete(key_id: str, /, *, app: Of = None, access: Access = LOCAL, json: Json = False) -> int:
-    """Delete a named key: it stops working within seconds."""
+    """Delete a named key: it stops working within a second."""
     access.ask(lambda center: center.delete_key(key_id, app=app))
     return show_done("deleted", key_id, json=json)
 
@@ -125,20 +127,46 @@ def key_changes(
     since: Annotated[
         str | None, Parameter(help="How far back: 7d, 12h, 30m; or a date, or a time with an offset.")
     ] = None,
-    count: Annotated[int, Parameter(help="So many, at most.")] = 100,
+    until: Annotated[str | None, Parameter(help="Up to when, likewise; else until now.")] = None,
+    count: Annotated[int | None, Parameter(help="So many, at most: 100, with --lines all.")] = None,
+    lines: Annotated[
+        bool, Parameter(negative=(), help="All that there are, one JSON object a line: to be kept in a file.")
+    ] = False,
     access: Access = LOCAL,
     json: Json = False,
 ) -> int:
     """Print who changed what through the API, the latest first."""
-    if count < 1:
+    if count is not None and count < 1:
         raise UsageError("--count is at least 1")
+    if lines and json:
+        raise UsageError("--lines is JSON already: leave --json out")
     after = None if since is None else moment(since)
+    before = None if until is None else moment(until)
+    if lines:
+        return access.ask(lambda center: _export(center.changes(app, since=after, until=before), count))
     columns = ("at", "by", "from", "what", "app", "subject", "outcome")
     return access.ask(
         lambda center: show_pages(
-            "changes", center.changes(app, since=after), columns, _row, json=json, count=count
+            "changes",
+            center.changes(app, since=after, until=before),
+            columns,
+            _row,
+            json=json,
+            count=count or 100,
         )
     )
+
+
+async def _export(changes: AsyncIterator[Change], count: int | None) -> int:
+    """As they come, page by page."""
+    number = 0
+    async for change in changes:
+        print(json_text(change))
+        number += 1
+        if number == count:
+            break
+    sys.stdout.flush()
+    return 0
 
 
 def _row(change: Change) -> tuple[str, ...]:
@@ -151,6 +179,10 @@ def _row(change: Change) -> tuple[str, ...]:
         change.subject or "",
         "unknown" if change.status is None else change.error or str(change.status),
     )
+
+
+def _use(of: NamedKey) -> str:
+    return "never" if of.last_used_at is None else f"{of.last_used_at:%Y-%m-%dT%H:%MZ}"
 
 
 def _end(of: NamedKey | OwnKey) -> str:

@@ -47,6 +47,7 @@ _COMMANDS: Final = (
     ("dispatch", "longline.cli.node:dispatch", "Where a device would be told to connect."),
     ("backup", "longline.cli.backup:backup", "Copy what a node on this host keeps, while it runs."),
     ("restore", "longline.cli.backup:restore", "Bring such a copy back."),
+    ("reseal", "longline.cli.reseal:reseal", "Seal apps' and webhooks' secrets by a new key."),
     ("audit", "longline.cli.audit:audit", "Recompute what is stored, and print every difference."),
     ("bench", "longline.cli.bench:bench", "Generate load and measure, against this or any MQTT broker."),
     (

@@ -48,6 +48,7 @@ from longline.saver.port.messages import (
     Submission,
 )
 from longline.saver.port.routing import RoutingStore
+from longline.telemetry.traces import Tracer, now_ns
 
 # Who the aliases of a draft are, as long as nobody has looked.
 NOBODY = Devices(())
@@ -114,7 +115,9 @@ class Pipeline:
         bounds: AudienceBounds = _BOUNDS,
         limits: LimitsOfApps = UNLIMITED,
         rates: MessageRates | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
+        self.tracer = tracer
         self.circuit = Circuit(counters)
         self._messages = messages
         self._audiences = audiences
@@ -242,11 +245,15 @@ class Pipeline:
                 self._limits.inbox(request.app),
                 self._limits.retention(request.app),
             )
+            begin = now_ns() if self.tracer is not None else 0
             outcome = await self._store(submission)
+        stored = now_ns() if self.tracer is not None else 0
         # Whatever cannot be routed is stored all the same, and that is what the sender is told.
         self._counters.routes_failed += await route(
             outcome.routes, request.now, bus=self._bus, routing=self._routing, inboxes=self._inboxes
         )
+        if self.tracer is not None and not outcome.replayed:
+            _trace(self.tracer, request.app.app, outcome, begin, stored)
         results = [
             _REFUSALS.get(one.code, LonglineError)() if isinstance(one, Refused) else one
             for one in outcome.results
@@ -293,3 +300,13 @@ class Pipeline:
         counters.messages_refused += refused
         counters.messages_accepted += len(outcome.results) - refused
         return outcome
+
+
+def _trace(tracer: Tracer, app: str, outcome: Outcome, begin: int, stored: int) -> None:
+    """What became of those of the messages that are traced, until now."""
+    now = now_ns()
+    for result in outcome.results:
+        if isinstance(result, Accepted) and tracer.traces(result.message_id):
+            about = {"longline.app": app}
+            tracer.add("store", result.message_id, begin, stored, about)
+            tracer.add("route", result.message_id, stored, now, about)

@@ -20,8 +20,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
 
     `id` is a UUIDv7 in its 36-character form: it may be shown and logged, and stands in the key's text.
     `number` and `app` are those of the only app that it reaches; 0 and "": it reaches all. `created_by` is
-    the id of the key that made it. `scopes` may have some that only a later version knows. `expires_at` in
-    ms, 0 for never.
+    the id of the key that made it. `scopes` may have some that only a later version knows. `expires_at` and
+    `used_at`, the last use that is known, in ms, 0 for never.
     """
 
     id: str
@@ -33,6 +33,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     created_by: str
     expires_at: int = 0
+    used_at: int = 0
 
     def is_over(self, now: int) -> bool:
         """Whether its time has passed (ms)."""

@@ -41,13 +41,21 @@ async def audit(
 
 async def open_audits(settings: Settings, opened: AsyncExitStack, *, cluster: bool) -> AuditStore:
     """What the settings lead to: data of `serve` or of its workers, else a cluster's store."""
-    shapes = kept(settings)
-    if len(shapes) > 1:
-        raise AuditRefused(f"{settings.data_dir} has data of two shapes: move away those that are not used")
-    if shapes == [Shape.SERVE]:
+    if kept(settings) == [Shape.SERVE]:
         audits = await SqlAudits.open(settings.database)
         opened.push_async_callback(audits.close)
         return audits
+    return KvAudits(await open_store(shared_store(settings, cluster=cluster), opened))
+
+
+def shared_store(settings: Settings, *, cluster: bool) -> Settings:
+    """The settings with which the store of several processes is opened, that of workers or a cluster's.
+
+    Raises `AuditRefused` where it is not clear which.
+    """
+    shapes = kept(settings)
+    if len(shapes) > 1:
+        raise AuditRefused(f"{settings.data_dir} has data of two shapes: move away those that are not used")
     changed = msgspec.structs.replace(settings.store, timeout=max(settings.store.timeout, PATIENCE))
     if shapes == [Shape.WORKERS]:
         socket = _socket(settings)
@@ -56,8 +64,7 @@ async def open_audits(settings: Settings, opened: AsyncExitStack, *, cluster: bo
         raise AuditRefused(
             f"{settings.data_dir} has no data, and no store is named: give --data or --store.url"
         )
-    store = await open_store(msgspec.structs.replace(settings, store=changed), opened)
-    return KvAudits(store)
+    return msgspec.structs.replace(settings, store=changed)
 
 
 def _socket(settings: Settings) -> Path:

@@ -15,6 +15,7 @@ from longline.model.trail import TrailBounds
 from longline.model.webhooks import DeadBounds
 from longline.node.engines import Engines, group_bounds
 from longline.node.process import Process
+from longline.node.secrets import seals_of, try_secrets
 from longline.register.redis import RedisRegister
 from longline.saver.kv.engine import RedisSaver
 from longline.saver.port.inboxes import InboxBounds
@@ -65,9 +66,11 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
             settings.saver.waiting_messages, settings.saver.schedules, settings.saver.schedule_bytes
         ),
         cache_bytes=settings.saver.cache_bytes,
+        seals=seals_of(settings),
         faults=faults,
     )
     opened.push_async_callback(saver.close)
+    await try_secrets(settings, saver, seal=False)
     durability = saver.durability()
     log.info("store_opened", durability=durability.level, copies=durability.copies)
     if durability.level == "memory":

@@ -17,6 +17,7 @@ from longline.node.admin_key import make_data_dir
 from longline.node.data_folder import KEEPER_FILE, Shape, held, refuse_unread
 from longline.node.engines import Engines, group_bounds
 from longline.node.process import ROLES, Process
+from longline.node.secrets import seals_of, try_secrets
 from longline.register.memory import SOURCE, Left, MemoryRegister
 from longline.saver.port.inboxes import InboxBounds
 from longline.saver.port.queues import QueueBounds
@@ -73,8 +74,10 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
         timers=TimerBounds(
             settings.saver.waiting_messages, settings.saver.schedules, settings.saver.schedule_bytes
         ),
+        seals=seals_of(settings),
     )
     opened.push_async_callback(saver.close)
+    await try_secrets(settings, saver, seal=True)
     register.left = saver.visits.left
     await _close_sessions(saver, int(settings.room.linger * 1000))
     told, there = await saver.events.left(SOURCE)

@@ -266,6 +266,12 @@ _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
         "lag_seconds": "How much too late the event loop woke up.",
         "recent": "Seconds that the event loop wakes up too late, of late.",
     },
+    "traces": {
+        "dropped": "Spans that no collector will see: too many waited, or it refused them.",
+        "failures": "Requests to the collector of traces that failed.",
+        "sent": "Spans that the collector of traces has taken.",
+        "waiting": "Spans that wait to be sent.",
+    },
     "log": {"suppressed": "Log lines held back because a peer's fault was told before, by kind."},
 }
 

@@ -63,6 +63,7 @@ from longline.telemetry.logs import OncePerPeer
 from longline.telemetry.loop import GcPauses, LoopProbe, quiet_gc, task_count
 from longline.telemetry.tasks import LABELS as TASK_LABELS
 from longline.telemetry.tasks import TaskWatch
+from longline.telemetry.traces import Tracer, headers_of
 from longline.tls.counters import GAUGES as TLS_GAUGES
 from longline.tls.service import TlsService
 from longline.version import VERSION
@@ -100,6 +101,7 @@ class Process:
         self._pauses = GcPauses()
         self._probe = LoopProbe(settings.telemetry.loop_lag_interval)
         self._collector = NodeCollector(compiled=hot_path_compiled(), about=HELP, rising=RISING)
+        self._tracer = _tracer(settings)
         self._cpu = Cpu()
         self._watch = TaskWatch(time.monotonic)
         self._tasks: list[asyncio.Task[None]] = []
@@ -236,6 +238,8 @@ class Process:
         targets = MoveTargets(lambda: self.name)
         room = self._make_room(engines) if "room" in self.roles else None
         self._room = room
+        if room is not None:
+            room.receipts.tracer = self._tracer
         self._reconciler = Reconciler(
             settings,
             engines.keeper,
@@ -280,6 +284,9 @@ class Process:
         self._collector.add("gc", self._pauses)
         self._collector.add("loop", self._probe, gauges=("recent",))
         self._collector.add("log", self._once)
+        if self._tracer is not None:
+            self._collector.add("traces", self._tracer.counters, gauges=("waiting",))
+            self._own("telemetry.traces", self._tracer.run)
         self._collector.tally("log_lost", "Log lines that could not be written, by why.", "reason", logs.lost)
         self._collector.gauge("tasks", "Tasks alive on the event loop.", task_count)
         self._collector.tally(
@@ -371,6 +378,7 @@ class Process:
             bounds=bounds or AudienceBounds(),
             limits=self._limits,
             rates=self._rates,
+            tracer=self._tracer,
         )
 
     def _make_room(self, engines: Engines) -> Room:
@@ -459,6 +467,7 @@ class Process:
                 limits=self._limits,
                 rates=self._rates,
                 devices=self._devices,
+                tracer=self._tracer,
             )
             opened.push_async_callback(self._haste.end, "center", center.close)
             self._center = center
@@ -657,3 +666,12 @@ class Process:
 
     def _metrics(self) -> Metrics:
         return Metrics(self._collector.exposition(), CONTENT_TYPE)
+
+
+def _tracer(settings: Settings) -> Tracer | None:
+    """What traces messages, where there is a collector to tell."""
+    telemetry = settings.telemetry
+    if telemetry.otlp_endpoint is None:
+        return None
+    headers = {} if telemetry.otlp_headers is None else headers_of(telemetry.otlp_headers.reveal())
+    return Tracer(telemetry.otlp_endpoint, headers, telemetry.trace_one_in, settings.node.name)

@@ -20,6 +20,7 @@ class NamedKey(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime | None = None
     created_by: str = ""
     expires_at: datetime | None = None
+    last_used_at: datetime | None = None
 
 
 class CreatedKey(NamedKey, frozen=True, kw_only=True):

@@ -26,9 +26,12 @@ from longline.settings.tree import Settings
 MOST_PROCESSES: Final = 1024  # of a kind on one host
 ROLES: Final = frozenset({"room", "center", "dispatcher", "coordinator"})
 LEAST_KEY: Final = 8  # characters of an admin key: what is shorter can be tried out (NIST SP 800-63B, 5.1.1)
+LEAST_SECRETS_KEY: Final = 32  # characters: 128 bits of what `openssl rand -hex` prints
 KNOWN_KEYS: Final = ("change-me", "changeme", "change_me")  # what stands in examples, to be replaced
 # RFC 6454, section 6.1: scheme, host and maybe a port; `null` is what pages without an origin have.
 ORIGIN: Final = re.compile(r"null|[a-z][a-z0-9+.-]*://[^\s/?#@,]+", re.IGNORECASE)
+# RFC 9110, section 5.6.2: tokens are the names of headers.
+HEADERS: Final = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+=[^,]*(?:,|$))+")
 _NOT_SETTINGS: Final = frozenset({"LONGLINE_NO_COMPILE"})
 
 
@@ -186,6 +189,8 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     """What is wrong although each value by itself is allowed."""
     room = settings.room
     yield from _weak_key(settings.admin_key)
+    if any(len(key) < LEAST_SECRETS_KEY for key in settings.secrets_keys):
+        yield "secrets_key", f"each key has {LEAST_SECRETS_KEY} characters at least: `openssl rand -hex 32`"
     yield from _bad_networks(room)
     yield from _bad_origins(room)
     yield from _bad_advertise(room)
@@ -199,6 +204,11 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
             "store.url",
             "credentials belong in store.username and store.password, which are never shown",
         )
+    telemetry = settings.telemetry
+    if telemetry.otlp_endpoint is not None and not _is_web(telemetry.otlp_endpoint):
+        yield "telemetry.otlp_endpoint", "not the address of a web service, `http://HOST:PORT`"
+    if telemetry.otlp_headers is not None and not HEADERS.fullmatch(telemetry.otlp_headers.reveal()):
+        yield "telemetry.otlp_headers", "expected NAME=VALUE, several separated by commas"
     for section, part in (("room", room), ("center", settings.center)):
         if (part.tls_cert is None) != (part.tls_key is None):
             missing = "tls_key" if part.tls_key is None else "tls_cert"

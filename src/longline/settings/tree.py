@@ -37,6 +37,15 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             "Unset: the first start makes one and writes it to a file in `data_dir`."
         ),
     ] = None
+    secrets_key: Annotated[
+        Secret | None,
+        about(
+            "What seals apps' device secrets and webhooks' secrets in the store: 32 visible ASCII characters "
+            "or more, by chance (`openssl rand -hex 32`). Several, separated by commas, while one replaces "
+            "another: the newest first, which seals, and those before it, which open. All processes have the "
+            "same. Unset: they lie in clear."
+        ),
+    ] = None
     data_dir: Annotated[Path, about("Folder for everything the node keeps; made when missing.")] = Path(
         "longline-data"
     )
@@ -58,6 +67,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     coordinator: CoordinatorSettings = CoordinatorSettings()
     agent: AgentSettings = AgentSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+
+    @property
+    def secrets_keys(self) -> tuple[str, ...]:
+        """The keys of `secrets_key`, the newest first."""
+        return () if self.secrets_key is None else tuple(self.secrets_key.reveal().split(","))
 
     @property
     def database(self) -> Path:

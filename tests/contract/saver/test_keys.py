@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from longline.errors import AppNotFound, QuotaExceeded
@@ -40,6 +41,9 @@ class NamedKeys:
     async def add(self, *keys: ApiKey, now: int = START) -> None:
         for key in keys:
             await self.store.saver.keys.create(key, LIMIT, now)
+
+    async def use(self, key: ApiKey, at: int) -> None:
+        await self.store.saver.keys.use(key.id, at)
 
     async def find(self, key: ApiKey) -> ApiKey | None:
         return await self.store.saver.keys.find(key.id)
@@ -149,3 +153,20 @@ async def test_a_deleted_app_takes_its_keys_along_and_a_later_one_of_its_name_ha
     assert await keys.find(key) is None
     assert await keys.find(of_all) == of_all
     assert await keys.names(EVERY_APP) == [of_all.name]
+
+
+async def test_the_last_use_of_a_key_is_kept_and_never_goes_back(store: StoreFixture) -> None:
+    """Whoever tells it, in whatever order; of a key that is gone nothing is."""
+    keys = NamedKeys(store)
+    key, other = keys.key(), keys.key("other")
+    await keys.add(key, other)
+    await asyncio.gather(*(keys.use(key, START + at) for at in (5, 3, 9, 7)))
+    assert await keys.find(key) == msgspec.structs.replace(key, used_at=START + 9)
+    await store.reopen()
+    await keys.use(key, START + 8)
+    assert await keys.find(key) == msgspec.structs.replace(key, used_at=START + 9)
+    assert await keys.find(other) == other
+    await store.saver.keys.delete(store.app, other.id)
+    await keys.use(other, START + 10)
+    assert await keys.find(other) is None
+    assert await keys.names() == ["billing"]

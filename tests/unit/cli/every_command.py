@@ -16,6 +16,7 @@ ELSEWHERE: Final = {
     "backup": "copies a node's data: tests/integration/test_backup.py",
     "restore": "brings it back: tests/integration/test_backup.py",
     "audit": "reads a node's data: tests/integration/test_audit.py",
+    "reseal": "changes a node's data: tests/integration/test_secrets_at_rest.py",
     **{
         f"bench {mode}": "loads a broker: tests/integration/test_bench.py"
         for mode in ("connections", "fanout", "unicast", "broadcast", "handshakes", "upstream", "drain")

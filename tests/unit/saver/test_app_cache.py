@@ -40,6 +40,9 @@ class Store:
     async def update(self, app: App, before: App) -> bool:
         raise AssertionError("nobody updates here")
 
+    async def seal(self, name: str) -> bool:
+        raise AssertionError("nobody seals here")
+
     async def delete(self, app: int) -> None:
         raise AssertionError("nobody deletes here")
 

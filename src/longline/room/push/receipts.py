@@ -13,7 +13,7 @@ cannot do before their deadline would be asked of it again.
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Final
+from typing import Final, Literal
 
 from longline.flow.batcher import Batcher, Retry
 from longline.flow.line import Portion
@@ -25,6 +25,7 @@ from longline.room.push.sent import SentPush
 from longline.room.session.session import Session
 from longline.saver.port.inboxes import InboxStore, Receipt
 from longline.telemetry.faults import Faults
+from longline.telemetry.traces import Tracer, now_ns
 
 NOTE_AFTER: Final = 1000  # ms until an unacknowledged push is noted as sent
 NOTE_LATE: Final = 20_000  # ms, while the store is late
@@ -67,6 +68,7 @@ class Receipts:
             delay=delay,
         )
         self._unnoted: deque[SentPush] = deque()
+        self.tracer: Tracer | None = None
         self.unanswered: Callable[[Session], None] | None = None  # told of who leaves pushes unacknowledged
 
     @property
@@ -81,6 +83,8 @@ class Receipts:
     def acknowledged(self, push: SentPush) -> None:
         """A device took a push."""
         push.noted = True
+        if self.tracer is not None:
+            self._trace("ack", push)
         self._settle(push, State.ACKED)
 
     def written(self, push: SentPush) -> None:
@@ -88,6 +92,16 @@ class Receipts:
         if len(self._unnoted) >= self._limit:
             self._note(self._unnoted.popleft())
         self._unnoted.append(push)
+        if self.tracer is not None:
+            self._trace("write", push)
+
+    def _trace(self, step: Literal["write", "ack"], push: SentPush) -> None:
+        assert self.tracer is not None
+        if self.tracer.traces(push.message_id):
+            device, now = push.session.device, now_ns()
+            about = {"longline.device": device}
+            begin = now if step == "write" else push.sent_at * 1_000_000
+            self.tracer.add(step, push.message_id, begin, now, about, device=device)
 
     def dropped(self, session: Session, position: int, broadcast: bool, reason: str) -> None:
         """A push will not be written to this device."""

@@ -14,6 +14,7 @@ from longline.errors import AppExists, AppNotFound
 from longline.flow.lru import LruCache
 from longline.model.apps import App
 from longline.saver.kv.partitions import Partitions, script
+from longline.saver.sealing import Seals
 
 APPS = b"apps"
 DIRECTORY = b"{apps}directory"  # HASH name -> token, number, ":", packed app
@@ -46,14 +47,15 @@ class KvApps:
     remembered cannot be wrong.
     """
 
-    def __init__(self, partitions: Partitions) -> None:
+    def __init__(self, partitions: Partitions, seals: Seals) -> None:
         self._partitions = partitions
+        self._seals = seals
         self._store = partitions.store
         self._names: LruCache[int, str] = LruCache(REMEMBERED)
 
     async def create(self, app: App) -> App:
         """One script; of two calls with one name, one raises `AppExists`."""
-        packed = _pack(msgspec.structs.replace(app, number=0))
+        packed = _pack(msgspec.structs.replace(self._seals.seal_app(app), number=0))
         number = await self._store.run(
             APPS,
             CREATE,
@@ -68,7 +70,7 @@ class KvApps:
     async def find(self, name: str) -> App | None:
         """One read of the directory."""
         stored = await self._store.call(APPS, "HGET", DIRECTORY, name)
-        return _app(stored) if isinstance(stored, bytes) else None
+        return self._seals.open_app(_app(stored)) if isinstance(stored, bytes) else None
 
     async def numbered(self, numbers: Sequence[int]) -> Sequence[App | None]:
         """By the names that are remembered, or read."""
@@ -94,7 +96,7 @@ class KvApps:
     async def update(self, app: App, before: App) -> bool:
         """Compares and replaces."""
         stored = await self._store.call(APPS, "HGET", DIRECTORY, app.app)
-        present = _app(stored) if isinstance(stored, bytes) else None
+        present = self._seals.open_app(_app(stored)) if isinstance(stored, bytes) else None
         if not isinstance(stored, bytes) or present is None or present.number != app.number:
             raise AppNotFound(f"there is no app {app.app!r}")
         if present != before:
@@ -111,15 +113,32 @@ class KvApps:
             access=app.access,
             limits=app.limits,
         )
+        return await self._replace(stored, changed, app.number)
+
+    async def _replace(self, stored: bytes, app: App, number: int) -> bool:
+        """Puts an app in the place of exactly these bytes."""
         head = stored[: stored.index(b":", TOKEN) + 1]
+        sealed = head + _pack(msgspec.structs.replace(self._seals.seal_app(app), number=0))
         done = await self._store.run(
             APPS,
             UPDATE,
             [DIRECTORY, RETENTIONS],
-            [app.app, stored, head + _pack(changed), app.number, app.limits.ledger_retention or 0],
+            [app.app, stored, sealed, number, app.limits.ledger_retention or 0],
             durable=True,
         )
         return done == 1
+
+    async def seal(self, name: str) -> bool:
+        """Compares and replaces; again where somebody else was faster."""
+        while True:
+            stored = await self._store.call(APPS, "HGET", DIRECTORY, name)
+            if not isinstance(stored, bytes):
+                return False
+            present = _app(stored)
+            if self._seals.latest(present):
+                return False
+            if await self._replace(stored, self._seals.open_app(present), present.number):
+                return True
 
     async def retentions(self) -> dict[int, int]:
         """For how long (ms) the ledgers are kept of apps that have that of their own."""
@@ -151,7 +170,7 @@ class KvApps:
         """By name, in the order of bytes."""
         first = b"(" + after.encode() if after else b"-"
         stored = await self._store.run(APPS, LIST, [DIRECTORY, NAMES], [first, limit])
-        return [_app(one) for one in msgspec.convert(stored, list[bytes])]
+        return [self._seals.open_app(_app(one)) for one in msgspec.convert(stored, list[bytes])]
 
 
 def _app(stored: bytes) -> App:

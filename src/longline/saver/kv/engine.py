@@ -51,6 +51,7 @@ from longline.saver.kv.webhooks import KvWebhooks
 from longline.saver.port.inboxes import InboxBounds
 from longline.saver.port.queues import QueueBounds
 from longline.saver.port.schedules import TimerBounds
+from longline.saver.sealing import IN_CLEAR, Seals
 from longline.store.redis import Store
 from longline.telemetry.faults import Faults
 
@@ -86,6 +87,7 @@ class RedisSaver:
         counts: KeepCounts,
         groups: GroupBounds,
         figures: FigureBounds,
+        seals: Seals,
         faults: Faults,
     ) -> None:
         self._store = store
@@ -95,8 +97,8 @@ class RedisSaver:
         journal = Journal(partitions, faults)
         sayings = Sayings(partitions, groups)
         carrying = Carrying(partitions, ledger_retention_ms, inbox, sayings)
-        self.apps = KvApps(partitions)
-        self.webhooks = KvWebhooks(partitions, self.apps, dead, faults)
+        self.apps = KvApps(partitions, seals)
+        self.webhooks = KvWebhooks(partitions, self.apps, dead, seals, faults)
         self.events = KvEvents(partitions, ChangeStreams(partitions), events, faults)
         self.retained = KvRetained(
             partitions, self.apps, faults, max_messages=retained_messages, max_bytes=retained_bytes
@@ -162,6 +164,7 @@ class RedisSaver:
         counts: KeepCounts = COUNTS,
         groups: GroupBounds = GROUPS,
         figures: FigureBounds = FIGURES,
+        seals: Seals = IN_CLEAR,
         faults: Faults | None = None,
     ) -> "RedisSaver":
         """An engine on an open store, which stays its owner's to close.
@@ -173,11 +176,12 @@ class RedisSaver:
         queue of a session may hold, and a topic may cost. `inbox`: what may wait for a device. `dead`: what
         is kept of events that no webhook's target took. `trail`: what the audit log keeps. `counts`: for how
         long statistics are kept. `groups`: what there may be of these. `figures`: what is kept of what
-        processes tell. `faults`: where it is noted when the store refuses one item of a batch.
+        processes tell. `seals`: how secrets are kept. `faults`: where it is noted when the store refuses one
+        item of a batch.
         """
         kept = (ledger_retention_ms, events, cache_bytes, queue, retained_messages, retained_bytes)
-        bounds = (timers, inbox, dead, trail, counts)
-        return cls(store, urgent or store, *kept, *bounds, groups, figures, faults or Faults())
+        bounds = (timers, inbox, dead, trail, counts, groups, figures)
+        return cls(store, urgent or store, *kept, *bounds, seals, faults or Faults())
 
     def durability(self) -> Durability:
         assurance = self._store.durability()

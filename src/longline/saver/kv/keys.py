@@ -23,6 +23,7 @@ CREATE = script("create_key.lua")
 FIND = script("find_key.lua")
 LIST = script("list_keys.lua")
 DELETE = script("delete_key.lua")
+USE = script("use_key.lua")
 PURGE = script("purge_keys.lua")
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -56,6 +57,17 @@ class KvKeys:
         first = b"(" + layout.id_bytes(after) if after else b"-"
         found = await self._store.run(APPS, LIST, [NUMBERS, KEYS, _of(number)], [number, first, limit])
         return [_key(stored) for stored in msgspec.convert(found, list[bytes])]
+
+    async def use(self, id: str, at: int) -> None:
+        """Compares and replaces; again where another process was faster."""
+        while True:
+            stored = await self._store.run(APPS, FIND, [NUMBERS, KEYS], [layout.id_bytes(id)])
+            if not isinstance(stored, bytes) or _key(stored).used_at >= at:
+                return
+            head = stored[: stored.index(b":", stored.index(b":") + 1) + 1]
+            used = head + _pack(msgspec.structs.replace(_key(stored), used_at=at))
+            if await self._store.run(APPS, USE, [KEYS], [layout.id_bytes(id), stored, used]) == 1:
+                return
 
     async def delete(self, number: int, id: str) -> bool:
         """One script."""

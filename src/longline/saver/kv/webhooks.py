@@ -21,6 +21,7 @@ from longline.saver.kv.apps import KvApps
 from longline.saver.kv.partitions import Partitions, script
 from longline.saver.kv.routing import a_token
 from longline.saver.port.webhooks import PAGE_BYTES, DeadPage, WebhookChange, WebhookMark
+from longline.saver.sealing import Seals
 from longline.store.redis import Word
 from longline.telemetry.faults import Faults
 
@@ -42,10 +43,13 @@ _dead = msgspec.msgpack.Decoder(DeadEvent).decode
 class KvWebhooks:
     """Fulfils `WebhookStore`."""
 
-    def __init__(self, partitions: Partitions, apps: KvApps, bounds: DeadBounds, faults: Faults) -> None:
+    def __init__(
+        self, partitions: Partitions, apps: KvApps, bounds: DeadBounds, seals: Seals, faults: Faults
+    ) -> None:
         self._partitions = partitions
         self._apps = apps
         self._bounds = bounds
+        self._seals = seals
         self._faults = faults
         count = partitions.count
         spread = min(SPREAD, count)
@@ -56,6 +60,11 @@ class KvWebhooks:
 
     async def find(self, app: int) -> tuple[Webhook, DeadTotals] | None:
         """One read."""
+        found = await self._stored(app)
+        return None if found is None else (self._seals.open_webhook(found[0]), found[1])
+
+    async def _stored(self, app: int) -> tuple[Webhook, DeadTotals] | None:
+        """As it is stored, not opened."""
         reply = await self._partitions.run(self._home_of(app), FIND, [app])
         if not reply:
             return None
@@ -83,7 +92,7 @@ class KvWebhooks:
         app = webhook.app
         if change.before == 0 and await self._apps.name_of(app) is None:
             return False
-        args: list[Word] = [app, change.before, webhook.version, _pack(webhook)]
+        args: list[Word] = [app, change.before, webhook.version, _pack(self._seals.seal_webhook(webhook))]
         args += self._bounds.events, self._bounds.bytes
         args += len(change.dead), len(change.taken), len(change.refused)
         for dead in change.dead:
@@ -91,6 +100,16 @@ class KvWebhooks:
         args += change.taken
         args += change.refused
         return await self._partitions.run(self._home_of(app), CHANGE, args, durable=True) == 1
+
+    async def seal(self, app: int) -> bool:
+        """Compares versions, and replaces; again where somebody else was faster."""
+        while True:
+            found = await self._stored(app)
+            if found is None or self._seals.latest(found[0]):
+                return False
+            webhook = self._seals.open_webhook(found[0])
+            if await self.change(WebhookChange(webhook, webhook.version)):
+                return True
 
     async def remove(self, app: int) -> bool:
         """One script."""

@@ -34,6 +34,13 @@ class AppStore(Protocol):
         """
         ...
 
+    async def seal(self, name: str) -> bool:
+        """Stores an app's secrets as they are written now: sealed by the newest key, or in clear without one.
+
+        False, and nothing is changed: they are so already, or there is no such app.
+        """
+        ...
+
     async def delete(self, app: int) -> None:
         """Removes the app with its devices, messages and ledgers. Its number is not used again.
 

@@ -9,8 +9,8 @@ from longline.model.keys import ApiKey
 class KeyStore(Protocol):
     """The port. What holds for every port of the saver stands in the folder's first paragraph.
 
-    A key does not change. That its time is over, whoever finds it sees. The keys of an app that is deleted
-    are not found any more.
+    Of a key nothing changes but when it was used last. That its time is over, whoever finds it sees. The
+    keys of an app that is deleted are not found any more.
     """
 
     async def create(self, key: ApiKey, limit: int, now: int) -> None:
@@ -22,6 +22,10 @@ class KeyStore(Protocol):
         ...
 
     async def find(self, id: str) -> ApiKey | None: ...
+
+    async def use(self, id: str, at: int) -> None:
+        """Notes that a key was used (ms), unless a later use is known; nothing where there is no such key."""
+        ...
 
     async def list(self, number: int, after: str, limit: int) -> Sequence[ApiKey]:
         """Keys of the app with this number, 0: those that reach all, in the order in which they were made.

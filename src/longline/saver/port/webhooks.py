@@ -66,6 +66,10 @@ class WebhookStore(Protocol):
         such app."""
         ...
 
+    async def seal(self, app: int) -> bool:
+        """Stores a webhook's secrets as they are written now, as `AppStore.seal` does; its version stays."""
+        ...
+
     async def remove(self, app: int) -> bool:
         """Forgets a webhook and its dead events. False: there is none."""
         ...

@@ -25,6 +25,7 @@ from longline.saver.bundle import Durability
 from longline.saver.port.inboxes import InboxBounds
 from longline.saver.port.queues import QueueBounds
 from longline.saver.port.schedules import TimerBounds
+from longline.saver.sealing import IN_CLEAR, Seals
 from longline.saver.sql.apps import SqlApps, deleted_apps
 from longline.saver.sql.audiences import SqlAudiences
 from longline.saver.sql.bodies import Bodies
@@ -103,6 +104,7 @@ class SqliteSaver:
         counts: KeepCounts,
         groups: GroupBounds,
         figures: FigureBounds,
+        seals: Seals,
     ) -> None:
         self._path = path
         self._lock = lock
@@ -129,7 +131,7 @@ class SqliteSaver:
         self._changes = SqlChanges(self.events, self.counts)
         self._members = Members(writing, self._positions, self._changes)
         members, labels, broadcasts = self._members, self._labels, self._broadcasts
-        self.apps = SqlApps(writer, reader, writing, reading, members=members, deleted=deleted)
+        self.apps = SqlApps(writer, reader, writing, reading, members=members, deleted=deleted, seals=seals)
         self.devices = SqlDevices(
             writer,
             reader,
@@ -223,7 +225,7 @@ class SqliteSaver:
         )
         self.shadows = SqlShadows(writer, reader, writing, reading, members=members, deleted=deleted)
         self.webhooks = SqlWebhooks(
-            writer, reader, writing, reading, members=members, deleted=deleted, bounds=dead
+            writer, reader, writing, reading, members=members, deleted=deleted, bounds=dead, seals=seals
         )
         self.parking = SqlParking(writer, reader, writing, reading, deleted=deleted)
         self.replies = LocalCalls()
@@ -265,6 +267,7 @@ class SqliteSaver:
         counts: KeepCounts = COUNTS,
         groups: GroupBounds = GROUPS,
         figures: FigureBounds = FIGURES,
+        seals: Seals = IN_CLEAR,
     ) -> "SqliteSaver":
         """Opens the database at `path`, or makes it; files are readable by their owner only.
 
@@ -276,8 +279,9 @@ class SqliteSaver:
         of a session may hold, and a topic may cost. `timers`: what an app may have that is to be sent later.
         `inbox`: what may wait for a device. `dead`: what is kept of events that no webhook's target took.
         `trail`: what the audit log keeps. `counts`: for how long statistics are kept. `groups`: what there
-        may be of these. `figures`: what is kept of what processes tell. Raises `DataDirInUse`,
-        `LayoutRefused` when another version wrote the file, and `Unavailable` when it cannot be used.
+        may be of these. `figures`: what is kept of what processes tell. `seals`: how secrets are kept. Raises
+        `DataDirInUse`, `LayoutRefused` when another version wrote the file, and `Unavailable` when it cannot
+        be used.
         """
         path = Path(path)
         waiting = (queue_limit, queue_bytes)
@@ -302,6 +306,7 @@ class SqliteSaver:
                     counts,
                     groups,
                     figures,
+                    seals,
                 )
             except BaseException:
                 for connection in connections:

@@ -70,6 +70,20 @@ class SqlKeys:
         by_id = {key.id: key for key in _keys.decode(found)}
         return [by_id.get(id) for id in calls]
 
+    async def use(self, id: str, at: int) -> None:
+        """One statement."""
+        await self._writer.call(self._use, (id, at))
+
+    def _use(self, calls: list[tuple[str, int]]) -> list[None]:
+        for id, at in calls:
+            self._writing.run(
+                "UPDATE keys SET body = json_set(body, '$.used_at', ?2)"
+                " WHERE id = ?1 AND coalesce(body ->> '$.used_at', 0) < ?2",
+                id_bytes(id),
+                at,
+            )
+        return [None] * len(calls)
+
     async def delete(self, number: int, id: str) -> bool:
         """One statement."""
         return await self._writer.call(self._delete, (number, id))

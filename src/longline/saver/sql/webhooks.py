@@ -6,8 +6,10 @@ from typing import Final
 
 import msgspec
 
+from longline.errors import SecretsUnreadable
 from longline.model.webhooks import DeadBounds, DeadEvent, DeadTotals, Webhook
 from longline.saver.port.webhooks import PAGE_BYTES, DeadPage, WebhookChange, WebhookMark
+from longline.saver.sealing import Seals
 from longline.saver.sql.database import Database
 from longline.saver.sql.members import Members
 from longline.saver.sql.worker import Worker
@@ -39,6 +41,16 @@ SELECT json_group_array(json_array(n, again, hex(body))) FROM
    WHERE before < ?4 ORDER BY page.n)"""
 
 
+def _stored(database: Database, app: int) -> tuple[Webhook, DeadTotals] | None:
+    """As it is stored, not opened."""
+    row = _row.decode(
+        database.text(
+            "SELECT json_array(hex(body), dead, bytes, again, dropped) FROM webhooks WHERE app = ?1", app
+        )
+    )
+    return None if row is None else (_webhook(bytes.fromhex(row[0])), DeadTotals(*row[1:]))
+
+
 class SqlWebhooks:
     """Fulfils `WebhookStore`."""
 
@@ -52,6 +64,7 @@ class SqlWebhooks:
         members: Members,
         deleted: AbstractSet[int],
         bounds: DeadBounds,
+        seals: Seals,
     ) -> None:
         self._writer = writer
         self._reader = reader
@@ -60,6 +73,7 @@ class SqlWebhooks:
         self._members = members
         self._deleted = deleted
         self._bounds = bounds
+        self._seals = seals
 
     # --- asking ---
 
@@ -67,16 +81,15 @@ class SqlWebhooks:
         """One row."""
         return None if app in self._deleted else await self._reader.call(self._find, app)
 
-    def _find(self, calls: list[int]) -> list[tuple[Webhook, DeadTotals] | None]:
+    def _find(self, calls: list[int]) -> list[tuple[Webhook, DeadTotals] | SecretsUnreadable | None]:
         return [self._find_one(app) for app in calls]
 
-    def _find_one(self, app: int) -> tuple[Webhook, DeadTotals] | None:
-        row = _row.decode(
-            self._reading.text(
-                "SELECT json_array(hex(body), dead, bytes, again, dropped) FROM webhooks WHERE app = ?1", app
-            )
-        )
-        return None if row is None else (_webhook(bytes.fromhex(row[0])), DeadTotals(*row[1:]))
+    def _find_one(self, app: int) -> tuple[Webhook, DeadTotals] | SecretsUnreadable | None:
+        found = _stored(self._reading, app)
+        try:
+            return None if found is None else (self._seals.open_webhook(found[0]), found[1])
+        except SecretsUnreadable as error:
+            return error
 
     async def marks(self, after: int, limit: int) -> Sequence[WebhookMark]:
         """By the number of the app."""
@@ -129,9 +142,10 @@ class SqlWebhooks:
         if self._members.of(app) is None:
             return False
         statement = "UPDATE webhooks SET version = ?2, body = ?3 WHERE app = ?1 AND version = ?4"
+        body = _pack(self._seals.seal_webhook(webhook))
         if change.before == 0:
             statement = "INSERT OR IGNORE INTO webhooks (app, version, body) SELECT ?1, ?2, ?3 WHERE ?4 = 0"
-        if not database.run(statement, app, webhook.version, _pack(webhook), change.before):
+        if not database.run(statement, app, webhook.version, body, change.before):
             return False
         gone = (*change.taken, *(dead.cursor for dead in change.dead))
         _delete(database, app, map(_number, gone))
@@ -145,6 +159,24 @@ class SqlWebhooks:
             _count(database, app, DeadTotals(1, len(body)))
         if change.dead:
             self._keep(app)
+        return True
+
+    async def seal(self, app: int) -> bool:
+        """One step of the writer."""
+        return await self._writer.call(self._seal, app)
+
+    def _seal(self, calls: list[int]) -> list[bool | SecretsUnreadable]:
+        return [self._seal_one(app) for app in calls]
+
+    def _seal_one(self, app: int) -> bool | SecretsUnreadable:
+        found = _stored(self._writing, app)
+        if found is None or app in self._deleted or self._seals.latest(found[0]):
+            return False
+        try:
+            body = _pack(self._seals.seal_webhook(self._seals.open_webhook(found[0])))
+        except SecretsUnreadable as error:
+            return error
+        self._writing.run("UPDATE webhooks SET body = ?2 WHERE app = ?1", app, body)
         return True
 
     def _keep(self, app: int) -> None:

@@ -134,7 +134,7 @@ class SyncAppCalls:
             yield from page.keys
 
     def delete_key(self, key_id: str, *, app: str | None = None) -> None:
-        """Deletes a named key: it stops working at once, in other processes within 5 seconds.
+        """Deletes a named key: it stops working at once, in other processes within a second.
 
         Raises `KeyNotFound`.
         """

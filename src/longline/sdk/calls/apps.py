@@ -135,7 +135,7 @@ class AppCalls:
                 yield key
 
     async def delete_key(self, key_id: str, *, app: str | None = None) -> None:
-        """Deletes a named key: it stops working at once, in other processes within 5 seconds.
+        """Deletes a named key: it stops working at once, in other processes within a second.
 
         Raises `KeyNotFound`.
         """

@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Struct
 
 from longline.settings.about import about
+from longline.settings.secret import Secret
 
 
 class TelemetrySettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -13,6 +14,27 @@ class TelemetrySettings(Struct, frozen=True, forbid_unknown_fields=True):
     loop_lag_interval: Annotated[
         float, about("How often the event loop's lag is sampled.", unit="s", low=0.01, high=60)
     ] = 0.25
+    otlp_endpoint: Annotated[
+        str | None,
+        about(
+            "Address of an OpenTelemetry collector that takes OTLP over HTTP, without `/v1/traces`, such as "
+            "`http://127.0.0.1:4318`. One in `trace_one_in` messages is traced there. Unset: none is."
+        ),
+    ] = None
+    otlp_headers: Annotated[
+        Secret | None,
+        about("What the collector wants in each request: `NAME=VALUE`, several separated by commas."),
+    ] = None
+    trace_one_in: Annotated[
+        int,
+        about(
+            "How many messages there are to each that is traced, the same for all processes. A traced "
+            "message costs three spans, and two more for each device, of up to 32 in a room.",
+            unit="messages",
+            low=1,
+            high=1_000_000_000,
+        ),
+    ] = 1000
     log_peers: Annotated[
         int,
         about(

@@ -10,6 +10,7 @@ from longline.saver.kv.audits import devices, events, groups, inboxes, keys, led
 from longline.saver.kv.audits.slices import Slice, Walk, Walked
 from longline.saver.kv.partitions import Partitions
 from longline.saver.port.audits import STORE, AuditStep
+from longline.saver.sealing import UNOPENED
 from longline.store.redis import Store
 
 OF_APP: Final[Mapping[str, Walk]] = MappingProxyType(
@@ -37,7 +38,7 @@ class KvAudits:
 
     def __init__(self, store: Store) -> None:
         self._partitions = Partitions(store)
-        self._apps = KvApps(self._partitions)
+        self._apps = KvApps(self._partitions, UNOPENED)
 
     @property
     def app_checks(self) -> Sequence[str]:
