@@ -22,6 +22,7 @@ from longline.center import (
     limits,
     messages,
     operators,
+    profiles,
     records,
     schedules,
     shadows,
@@ -65,6 +66,7 @@ def operations(center: CenterService) -> list[Operation]:
         *operators.operations(center),
         *config.operations(center),
         *trail.operations(center),
+        *profiles.operations(center),
     ]
 
 

@@ -36,6 +36,7 @@ from longline.model.times import wall_clock
 from longline.node.addresses import advertised, bound, guessed
 from longline.node.admin_key import admin_key, make_data_dir, shared_key_hash
 from longline.node.default_limits import default_limits
+from longline.node.depths import depths
 from longline.node.engines import Engines, OpenEngines
 from longline.node.figures import HELP, RISING
 from longline.node.files import Files
@@ -45,9 +46,11 @@ from longline.node.isolation import Isolation, silent
 from longline.node.membership import Cpu, Membership, describe_load
 from longline.node.move_targets import MoveTargets
 from longline.node.probes import Probes
+from longline.node.profiles import Profiles
 from longline.node.readiness import Readiness
 from longline.node.reconciler import Reconciler
 from longline.node.room_metrics import room_metrics
+from longline.profiling.captures import Captures
 from longline.room.room import Room
 from longline.saver.bundle import Saver
 from longline.settings import Settings
@@ -263,6 +266,7 @@ class Process:
         if self._isolation is not None:
             self._own("node.isolation", self._isolation.run)
             self._collector.gauge("isolated", ISOLATED, self._isolation.state)
+        self._open_profiles(engines, opened)
         await self._open_front(engines, opened)
         self._collector.figures("limits", self._limits_figures)
         if settings.node.gc_freeze:
@@ -280,6 +284,27 @@ class Process:
             "place",
             self.faults.counts,
         )
+
+    def _open_profiles(self, engines: Engines, opened: AsyncExitStack) -> None:
+        captures = Captures(
+            self._pauses,
+            lambda: {**depths(engines.figures), **self._collector.gauges_ending("_waiting")},
+        )
+        captures.start()
+        opened.callback(captures.close)
+        profiles = Profiles(
+            captures,
+            engines.saver.profiles,
+            engines.keeper,
+            lambda: self.name,
+            host=self.settings.node.name,
+            since=self._since,
+            every=lambda: self.settings.telemetry.profile_every,
+            faults=self.faults,
+        )
+        self._own("node.profiles", profiles.run)
+        self._own("node.profiles-by-itself", profiles.run_by_itself)
+        self._own("profiling.task-ages", captures.ages.run)
 
     def _open_coordinator(self, engines: Engines) -> None:
         center = self.settings.center

@@ -18,6 +18,7 @@ from longline.saver.port.keys import KeyStore
 from longline.saver.port.ledgers import LedgerStore
 from longline.saver.port.messages import MessageStore
 from longline.saver.port.parking import ParkingStore
+from longline.saver.port.profiles import ProfileStore
 from longline.saver.port.queues import QueueStore
 from longline.saver.port.rates import RateStore
 from longline.saver.port.retained import RetainedStore
@@ -116,6 +117,9 @@ class Saver(Protocol):
 
     @property
     def trail(self) -> TrailStore: ...
+
+    @property
+    def profiles(self) -> ProfileStore: ...
 
     @property
     def rates(self) -> RateStore: ...

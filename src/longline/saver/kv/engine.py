@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from longline.model.events import EventBounds
 from longline.model.groups import GroupBounds
+from longline.model.profiles import ProfileBounds
 from longline.model.statistics import KeepCounts
 from longline.model.trail import TrailBounds
 from longline.model.webhooks import DeadBounds
@@ -33,6 +34,7 @@ from longline.saver.kv.matching import Matching
 from longline.saver.kv.messages import KvMessages
 from longline.saver.kv.parking import KvParking
 from longline.saver.kv.partitions import Partitions, script
+from longline.saver.kv.profiles import KvProfiles
 from longline.saver.kv.queues import KvQueues
 from longline.saver.kv.rates import KvRates
 from longline.saver.kv.received import ReceivedMessages
@@ -59,6 +61,7 @@ EVENTS = EventBounds()
 INBOX = InboxBounds()
 DEAD = DeadBounds()
 TRAIL = TrailBounds()
+PROFILES = ProfileBounds()
 COUNTS = KeepCounts()
 GROUPS = GroupBounds()
 
@@ -82,6 +85,7 @@ class RedisSaver:
         trail: TrailBounds,
         counts: KeepCounts,
         groups: GroupBounds,
+        profiles: ProfileBounds,
         faults: Faults,
     ) -> None:
         self._store = store
@@ -126,6 +130,7 @@ class RedisSaver:
         self.replies = KvCalls(in_haste, faults)
         self.keys = KvKeys(partitions)
         self.trail = KvTrail(partitions, trail)
+        self.profiles = KvProfiles(partitions, profiles)
         self.rates = KvRates(in_haste)
         self.expiry = KvExpiry(
             partitions,
@@ -156,22 +161,23 @@ class RedisSaver:
         trail: TrailBounds = TRAIL,
         counts: KeepCounts = COUNTS,
         groups: GroupBounds = GROUPS,
+        profiles: ProfileBounds = PROFILES,
         faults: Faults | None = None,
     ) -> "RedisSaver":
         """An engine on an open store, which stays its owner's to close.
 
         `urgent`: the same store by connections of its own, for what is not to wait behind bulk work; `store`
         unless given. `ledger_retention_ms`: how long a ledger is kept after its message's end. `events`,
-        `retained_messages` and `retained_bytes`: what is kept of each app. `timers`: what an app may
-        have that is to be sent later. `cache_bytes`: memory for the messages of broadcasts. `queue`: what the
+        `retained_messages` and `retained_bytes`: what is kept of each app. `timers`: what an app may have
+        that is to be sent later. `cache_bytes`: memory for the messages of broadcasts. `queue`: what the
         queue of a session may hold, and a topic may cost. `inbox`: what may wait for a device. `dead`: what
         is kept of events that no webhook's target took. `trail`: what the audit log keeps. `counts`: for how
-        long statistics are kept. `groups`: what there may be of these. `faults`: where it is noted when the
-        store refuses one item of a batch.
+        long statistics are kept. `groups`: what there may be of these. `profiles`: what is kept of these.
+        `faults`: where it is noted when the store refuses one item of a batch.
         """
         kept = (ledger_retention_ms, events, cache_bytes, queue, retained_messages, retained_bytes)
         bounds = (timers, inbox, dead, trail, counts, groups)
-        return cls(store, urgent or store, *kept, *bounds, faults or Faults())
+        return cls(store, urgent or store, *kept, *bounds, profiles, faults or Faults())
 
     def durability(self) -> Durability:
         assurance = self._store.durability()

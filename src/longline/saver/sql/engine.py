@@ -17,6 +17,7 @@ import structlog
 from longline.errors import DataDirInUse, LayoutRefused, LonglineError, Unavailable
 from longline.model.events import EventBounds
 from longline.model.groups import GroupBounds
+from longline.model.profiles import ProfileBounds
 from longline.model.statistics import KeepCounts
 from longline.model.trail import TrailBounds
 from longline.model.webhooks import DeadBounds
@@ -47,6 +48,7 @@ from longline.saver.sql.messages import SqlMessages
 from longline.saver.sql.overflow import Overflow
 from longline.saver.sql.parking import SqlParking
 from longline.saver.sql.positions import Positions
+from longline.saver.sql.profiles import SqlProfiles
 from longline.saver.sql.queues import SqlQueues
 from longline.saver.sql.rates import LocalRates
 from longline.saver.sql.retained import SqlRetained
@@ -62,7 +64,7 @@ from longline.saver.sql.worker import Job, Worker, perform
 
 log = structlog.get_logger("longline.saver")
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 GROUP = 8192  # items after which a group is closed, so that the first in it does not wait without end
 QUEUES = QueueBounds()
 TIMERS = TimerBounds()
@@ -70,6 +72,7 @@ EVENTS = EventBounds()
 INBOX = InboxBounds()
 DEAD = DeadBounds()
 TRAIL = TrailBounds()
+PROFILES = ProfileBounds()
 COUNTS = KeepCounts()
 GROUPS = GroupBounds()
 CHECKPOINT_PAGES = 4096  # of 4 KiB in the write-ahead log, before they are moved into the database
@@ -98,6 +101,7 @@ class SqliteSaver:
         trail: TrailBounds,
         counts: KeepCounts,
         groups: GroupBounds,
+        profiles: ProfileBounds,
     ) -> None:
         self._lock = lock
         self._writing = writing
@@ -223,6 +227,7 @@ class SqliteSaver:
         self.replies = LocalCalls()
         self.keys = SqlKeys(writer, reader, writing, reading, members=members)
         self.trail = SqlTrail(writer, reader, writing, reading, bounds=trail)
+        self.profiles = SqlProfiles(writer, reader, writing, reading, bounds=profiles)
         self.rates = LocalRates()
         self.expiry = SqlExpiry(
             writer,
@@ -257,6 +262,7 @@ class SqliteSaver:
         trail: TrailBounds = TRAIL,
         counts: KeepCounts = COUNTS,
         groups: GroupBounds = GROUPS,
+        profiles: ProfileBounds = PROFILES,
     ) -> "SqliteSaver":
         """Opens the database at `path`, or makes it; files are readable by their owner only.
 
@@ -268,8 +274,8 @@ class SqliteSaver:
         of a session may hold, and a topic may cost. `timers`: what an app may have that is to be sent later.
         `inbox`: what may wait for a device. `dead`: what is kept of events that no webhook's target took.
         `trail`: what the audit log keeps. `counts`: for how long statistics are kept. `groups`: what there
-        may be of these. Raises `DataDirInUse`, `LayoutRefused` when another version wrote the file, and
-        `Unavailable` when it cannot be used.
+        may be of these. `profiles`: how many are kept. Raises `DataDirInUse`, `LayoutRefused` when another
+        version wrote the file, and `Unavailable` when it cannot be used.
         """
         path = Path(path)
         waiting = (queue_limit, queue_bytes)
@@ -293,6 +299,7 @@ class SqliteSaver:
                     trail,
                     counts,
                     groups,
+                    profiles,
                 )
             except BaseException:
                 for connection in connections:

@@ -529,4 +529,19 @@ CREATE TABLE trail_totals (
   entries INTEGER NOT NULL
 ) WITHOUT ROWID;
 
-PRAGMA user_version = 7;
+-- Profiles of processes, by UUIDv7, which rises. `size`: bytes of what is in it, which is deflated JSON; `head`: the
+-- rest, as JSON.
+CREATE TABLE profiles (
+  id   BLOB PRIMARY KEY,
+  node TEXT    NOT NULL,
+  kind TEXT    NOT NULL,
+  size INTEGER NOT NULL,
+  head TEXT    NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE profile_contents (
+  id      BLOB PRIMARY KEY,
+  content BLOB NOT NULL
+);
+
+PRAGMA user_version = 8;
