@@ -358,7 +358,7 @@ def _responses(operation: Operation, examples: Examples) -> dict[str, JsonObject
                 content[STREAM] = {"schema": {"type": "string"}, "example": _STREAMED}
             if operation.query is FormatQuery:
                 content[SPEEDSCOPE] = {"schema": {"type": "object"}, "example": {"profiles": []}}
-                content[PPROF] = {"schema": {"type": "string", "format": "binary"}}
+                content[PPROF] = {"schema": {"type": "string", "format": "binary"}, "example": ""}
             response["content"] = content
         elif operation.path == "/metrics":
             response["content"] = {"text/plain": {"schema": {"type": "string"}, "example": _MEASURED}}

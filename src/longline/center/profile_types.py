@@ -12,8 +12,8 @@ from longline.profiling.content import CpuContent, HeapContent, LoopContent, Tas
 
 ProfileId = Annotated[str, Meta(description="A UUIDv7.", examples=["019c2b3e-8f00-7c11-9d3e-5a1f0c6b7e25"])]
 _KIND = Meta(
-    description="`cpu`: where it uses its processor; `heap`: what it allocates and keeps; `tasks`: what"
-    " waits on the event loop, and where; `loop`: how late that is, and what held it up.",
+    description="`cpu` is where it uses its processor, `heap` what it allocates and keeps, `tasks` what"
+    " waits on the event loop, and where, `loop` how late that is, and what held it up.",
     examples=["cpu"],
 )
 Kind = Annotated[ProfileKind, _KIND]
@@ -45,7 +45,7 @@ class FormatQuery(Strict, frozen=True):
 
     format: Annotated[
         Literal["json", "speedscope", "pprof"],
-        Meta(description="`speedscope`: for speedscope.app. `pprof`: a gzipped protocol buffer."),
+        Meta(description="`speedscope` is for speedscope.app, `pprof` a gzipped protocol buffer."),
     ] = "json"
 
 

@@ -101,7 +101,14 @@ class Stall(Struct, frozen=True):
     at: Annotated[str, Meta(description="When it was noticed.", examples=["2026-03-01T12:00:00.000Z"])]
     seconds: Annotated[float, Meta(description="How long the loop stood still, at least.")]
     stack: list[Frame]
-    gc_seconds: Annotated[float, Meta(description="Of these, for the garbage collector.")] = 0.0
+    gc_seconds: Annotated[float, Meta(description="Of these, for the garbage collector.")]
+
+
+class WaitsUpTo(Struct, frozen=True):
+    """How many were at most so many seconds."""
+
+    seconds: Annotated[str, Meta(description="`+Inf` for all.", examples=["0.005"])]
+    count: int
 
 
 class Waits(Struct, frozen=True):
@@ -110,9 +117,7 @@ class Waits(Struct, frozen=True):
     count: int
     total: float
     highest: float
-    buckets: Annotated[
-        list[tuple[str, float]], Meta(description="Upper end in seconds, and how many were at most that.")
-    ]
+    buckets: list[WaitsUpTo]
 
 
 class QueueDepth(Struct, frozen=True):

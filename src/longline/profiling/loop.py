@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from longline.profiling.content import LoopContent, QueueDepth, Waits
+from longline.profiling.content import LoopContent, QueueDepth, Waits, WaitsUpTo
 from longline.profiling.stalls import StallWatch
 from longline.telemetry.counters import Histogram
 from longline.telemetry.loop import BOUNDS, GcPauses
@@ -51,4 +51,5 @@ async def take(seconds: float, always: StallWatch, gc: GcPauses, depths: Depths)
 
 
 def _waits(of: Histogram, highest: float) -> Waits:
-    return Waits(sum(of.counts), of.total, highest, of.cumulative())
+    up_to = [WaitsUpTo(end, int(count)) for end, count in of.cumulative()]
+    return Waits(sum(of.counts), of.total, highest, up_to)
