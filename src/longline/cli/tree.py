@@ -40,6 +40,8 @@ _COMMANDS: Final = (
     ("upstream", "longline.cli.upstream:upstream", "Print what devices send and what happens to them."),
     ("webhook", "longline.cli.webhook:webhook", "Send an app's events to its own server."),
     ("node", "longline.cli.node:node", "The nodes of a cluster: their load, draining, figures."),
+    ("profile", "longline.cli.profiles:profile", "Take a profile of a running node."),
+    ("profiles", "longline.cli.profiles:profiles", "Profiles that were taken: list, show, compare, delete."),
     ("top", "longline.cli.top:top", "Live figures of all nodes and of apps."),
     ("dispatch", "longline.cli.node:dispatch", "Where a device would be told to connect."),
     ("backup", "longline.cli.backup:backup", "Copy what a node on this host keeps, while it runs."),
