@@ -96,8 +96,9 @@ class Captures:
             while not done.done():
                 await asyncio.wait([done], timeout=1.0)
                 if self._ended.is_set() or (going_on is not None and not await going_on()):
-                    ended.set()
-            return done.result()
+                    break
+            ended.set()
+            return await done
         finally:
             ended.set()
             if not done.done():

@@ -1,6 +1,7 @@
 """The event loop for some seconds: how late it was and what held it up, what waited meanwhile."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -12,7 +13,7 @@ from longline.telemetry.loop import BOUNDS, GcPauses
 
 BEAT: Final = 0.02  # s, while somebody looks
 THRESHOLD: Final = 0.03  # s: what is longer is a stall then
-POINTS: Final = 120  # of each queue's depth
+POINTS: Final = 120  # of each queue's depth, about
 MAX_QUEUES: Final = 100
 
 Depths = Callable[[], Mapping[str, float]]
@@ -28,11 +29,12 @@ async def take(seconds: float, always: StallWatch, gc: GcPauses, depths: Depths)
     queues: defaultdict[str, list[float]] = defaultdict(list)
     close.start()
     try:
-        for _ in range(POINTS):
+        end = time.monotonic() + seconds  # late or not: there are fewer points where the loop is
+        while (left := end - time.monotonic()) > 0:
             for name, depth in depths().items():
                 if name in queues or len(queues) < MAX_QUEUES:
                     queues[name].append(depth)
-            await asyncio.sleep(seconds / POINTS)
+            await asyncio.sleep(min(seconds / POINTS, left))
     finally:
         close.stop()
     # A stall that both have seen is told once, as the one who looked closely has it.

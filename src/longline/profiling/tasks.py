@@ -5,11 +5,12 @@ looked at every ten seconds, and a task is as old as the first look that found i
 """
 
 import asyncio
+import gc
 import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from types import CoroutineType, FrameType, GeneratorType
+from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 from typing import Final, final
 from weakref import WeakKeyDictionary
 
@@ -91,10 +92,17 @@ def _chain(awaited: object) -> list[FrameType]:
             frame, awaited = awaited.cr_frame, awaited.cr_await
         elif isinstance(awaited, GeneratorType):
             frame, awaited = awaited.gi_frame, awaited.gi_yieldfrom
-        elif (frame := getattr(awaited, "ag_frame", None)) is not None:
-            awaited = getattr(awaited, "ag_await", None)
+        elif isinstance(awaited, AsyncGeneratorType):
+            frame, awaited = awaited.ag_frame, awaited.ag_await
         else:
-            break
+            # What drives an asynchronous generator does not say which, and only the collector knows.
+            frame, awaited = None, next(filter(_runs, gc.get_referents(awaited)), None)
+            if awaited is None:
+                break
         if frame is not None:
             frames.append(frame)
     return frames
+
+
+def _runs(found: object) -> bool:
+    return isinstance(found, (CoroutineType, GeneratorType, AsyncGeneratorType))
