@@ -11,9 +11,9 @@ anything.
 import ctypes
 import os
 import shutil
+import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,8 @@ RATE: Final = 20  # a second
 PATIENCE: Final = (
     15.0  # s that py-spy may take beyond its samples: it reads the symbols of every library first
 )
+
+REFUSED_CALL: Final = "a filter of system calls has ended it, and has to allow ptrace"
 
 _PR_SET_PTRACER: Final = 0x59616D61  # linux/prctl.h
 # It waits for a line before it becomes py-spy, so that it is allowed to look at us by then.
@@ -65,10 +67,10 @@ def take(seconds: float, ended: threading.Event, program: str | None = None) -> 
     """
     if program is None:
         return _by_thread(seconds, ended, NO_PY_SPY), ""
-    with tempfile.TemporaryDirectory(prefix="longline-profile-") as folder:
-        output = Path(folder, "stacks")
-        said = _run(program, output, seconds, ended)
-        counted = raw.read(_lines(output))
+    # A file that needs no folder: many containers have none that can be written to.
+    with open(os.memfd_create("stacks"), encoding="utf-8", errors="replace") as output:
+        said = _run(program, output.fileno(), seconds, ended)
+        counted = raw.read(output)
     if ended.is_set():
         raise ProfileFailed("the process is about to end")
     if said is not None:
@@ -81,17 +83,27 @@ def take(seconds: float, ended: threading.Event, program: str | None = None) -> 
     ), ""
 
 
-def _run(program: str, output: Path, seconds: float, ended: threading.Event) -> str | None:
-    """Runs py-spy to its end; what it said if it failed, else None."""
+def _run(program: str, output: int, seconds: float, ended: threading.Event) -> str | None:
+    """Runs py-spy to its end, which writes to the file `output`; what it said if it failed, else None."""
     duration = max(1, round(seconds))
     wanted = ("--native", "--format", "raw", "--rate", str(RATE), "--duration", str(duration))
-    command = (*_HELD, program, "record", "--pid", str(os.getpid()), *wanted, "--output", str(output))
+    command = (
+        *_HELD,
+        program,
+        "record",
+        "--pid",
+        str(os.getpid()),
+        *wanted,
+        "--output",
+        f"/proc/self/fd/{output}",
+    )
     try:
         child = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            pass_fds=(output,),
             # Nothing of ours that may be secret is in it.
             env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
             start_new_session=True,  # signals for the node's group are not for it: it must let go of us first
@@ -113,6 +125,8 @@ def _run(program: str, output: Path, seconds: float, ended: threading.Event) -> 
             _allow(0)
     if child.returncode == 0:
         return None
+    if child.returncode == -signal.SIGSYS:  # what a filter of system calls does, such as systemd's
+        return f"Operation not permitted: {REFUSED_CALL}"
     return said.decode(errors="replace")[-2000:] or f"it ended with {child.returncode}"
 
 
@@ -135,13 +149,6 @@ def _allow(pid: int) -> None:
     if sys.platform == "linux":
         # It fails where there is no Yama, and nothing is to be allowed.
         ctypes.CDLL(None).prctl(_PR_SET_PTRACER, ctypes.c_ulong(pid), 0, 0, 0)
-
-
-def _lines(output: Path) -> list[str]:
-    try:
-        return output.read_text("utf-8", "replace").splitlines()
-    except FileNotFoundError:
-        return []
 
 
 def _by_thread(seconds: float, ended: threading.Event, limitation: Limitation) -> CpuContent:

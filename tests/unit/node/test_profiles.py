@@ -158,6 +158,7 @@ async def test_what_goes_wrong_is_told_and_the_next_order_is_heeded(
     await stand.node("room-1", taken)
     await stand.order("room-1", "one")
     found = await until(lambda: stand.outcome("room-1"))
+    assert found is not None
     assert (found.id, found.code) == ("one", code)
     assert bool(stand.faults.counts) is not isinstance(fault, LonglineError)
     taken.fault = None
@@ -182,6 +183,7 @@ async def test_of_heaps_one_is_taken_at_a_time(stand: Stand) -> None:
     await until(lambda: first.asked)
     await stand.order("room-2", "two", "heap")
     refused = await until(lambda: stand.outcome("room-2"))
+    assert refused is not None
     assert (refused.code, second.asked) == ("profile_under_way", [])
     assert "room-1" in refused.message
     await stand.order("room-2", "three", "tasks")

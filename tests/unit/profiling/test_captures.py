@@ -49,6 +49,12 @@ def test_what_may_not_look_is_told_with_a_remedy(tmp_path: Path) -> None:
     assert said in told
 
 
+def test_what_a_filter_of_system_calls_ends_is_refused_too(tmp_path: Path) -> None:
+    content, _ = cpu.take(1, threading.Event(), script(tmp_path, "kill -SYS $$"))
+    assert content.limitation is not None
+    assert content.limitation.code == "no_ptrace"
+
+
 def test_what_fails_otherwise_is_told_too(tmp_path: Path) -> None:
     content, told = cpu.take(1, threading.Event(), script(tmp_path, "exit 3"))
     assert content.limitation is not None
