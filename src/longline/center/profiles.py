@@ -151,7 +151,8 @@ class _Handlers:
         """Gives the node its order; the version of that. Raises `ProfileUnderWay` where it has another."""
         kept = await self._keeper.read(ORDERS + node)
         present = order_in(kept)
-        if present is not None:
+        outcome = outcome_in(await self._keeper.read(OUTCOMES + node))
+        if present is not None and (outcome is None or outcome.id != present.id):
             over = present.requested_at + 1000 * (present.seconds + PATIENCE)
             if order.requested_at < over:
                 raise ProfileUnderWay(retry_after=1.0)
@@ -192,6 +193,9 @@ class _Handlers:
                 if outcome.code:
                     raise ProfileFailed(f"{outcome.code}: {outcome.message}")
                 return
+            order = order_in(await self._keeper.read(ORDERS + node))
+            if (order is None or order.id != id) and await self._store.find(id) is not None:
+                return  # word of the next came before we looked
             if all(member.node != node for member in await self._keeper.members()):
                 raise NodeSilent("the node is no member any more")
 

@@ -140,6 +140,34 @@ async def test_a_node_has_one_order_at_a_time(api: Api) -> None:
         assert (await api.http.get(TAKE, params={"kind": "tasks"})).status_code == 200
 
 
+async def test_an_order_whose_outcome_is_told_is_over(api: Api) -> None:
+    """Though the node has not taken it away yet: whoever has an answer may ask for the next one."""
+    order = ProfileOrder(id="x", kind="cpu", seconds=5, requested_at=START)
+    await api.keeper.write(ORDERS + "room-1", msgspec.json.encode(order))
+    await api.keeper.write(OUTCOMES + "room-1", msgspec.json.encode(ProfileOutcome(id="x")))
+    asking = asyncio.create_task(api.http.get(TAKE, params={"kind": "tasks"}))
+
+    async def replaced() -> bool:
+        placed = order_in(await api.keeper.read(ORDERS + "room-1"))
+        return placed is not None and placed.id != "x"
+
+    await until(replaced)
+    async with obeying(api):
+        assert (await asking).status_code == 200
+
+
+async def test_a_profile_is_found_though_word_of_the_next_came_before_anybody_looked(api: Api) -> None:
+    asking = asyncio.create_task(api.http.get(TAKE, params={"kind": "tasks"}))
+    placed = order_in(await until(lambda: api.keeper.read(ORDERS + "room-1")))
+    assert placed is not None
+    await keep(api, id=placed.id)
+    other = ProfileOrder(id="other", kind="cpu", seconds=5, requested_at=START)
+    await api.keeper.write(OUTCOMES + "room-1", msgspec.json.encode(ProfileOutcome(id="another")))
+    await api.keeper.write(ORDERS + "room-1", msgspec.json.encode(other))
+    answer = await asking
+    assert (answer.status_code, answer.json()["profile"]) == (200, placed.id)
+
+
 async def test_an_order_that_nobody_takes_back_is_replaced_when_its_time_is_over(api: Api) -> None:
     order = ProfileOrder(id="x", kind="cpu", seconds=5, requested_at=START)
     await api.keeper.write(ORDERS + "room-1", msgspec.json.encode(order))
