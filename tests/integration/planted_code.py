@@ -18,8 +18,7 @@ grown: list[bytes] = []
 
 def burn_processor() -> int:
     total = 0
-    until = time.process_time() + 0.05
-    while time.process_time() < until:
+    for _ in range(20):
         total += sum(number * number for number in range(20_000))  # found
     return total
 

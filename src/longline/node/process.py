@@ -302,6 +302,7 @@ class Process:
             every=lambda: self.settings.telemetry.profile_every,
             faults=self.faults,
         )
+        self._collector.figures("profiling", captures.statistics)
         self._own("node.profiles", profiles.run)
         self._own("node.profiles-by-itself", profiles.run_by_itself)
         self._own("profiling.task-ages", captures.ages.run)

@@ -35,11 +35,15 @@ class Captures:
         self._working = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="profile")  # made when it is needed
         self.ages = TaskAges()
-        self.taken = 0
+        self._taken = 0
 
     def start(self) -> None:
         """Watches the running loop from now on."""
         self._stalls.start()
+
+    def statistics(self) -> dict[str, int]:
+        """Profiles taken, and stalls noticed, so far."""
+        return {"taken": self._taken, "stalls": len(self._stalls.found) + self._stalls.forgotten}
 
     def close(self) -> None:
         """Cuts short what is under way."""
@@ -63,7 +67,7 @@ class Captures:
             content = await self._take(kind, seconds, going_on)
         finally:
             self._working = False
-        self.taken += 1
+        self._taken += 1
         return content
 
     async def _take(
