@@ -352,6 +352,12 @@ class NodeNotFound(NotFound):
     code = "node_not_found"
 
 
+class ProfileNotFound(NotFound):
+    """No profile with this id is kept: it was deleted, or made room for later ones."""
+
+    code = "profile_not_found"
+
+
 class SettingNotFound(NotFound):
     """There is no setting with this name."""
 
@@ -385,6 +391,42 @@ class DeviceOffline(LonglineError):
     code = "offline"
     status = 409
     retryable = True
+
+
+class ProfileUnderWay(LonglineError):
+    """Another profile is being taken there: of a process one at a time, of heaps one in the whole cluster."""
+
+    code = "profile_under_way"
+    status = 409
+    retryable = True
+
+
+class ProfilesDiffer(LonglineError):
+    """Profiles of these kinds cannot be compared with each other."""
+
+    code = "profiles_differ"
+    status = 422
+
+
+class ProfileUnreadable(LonglineError):
+    """The profile was kept by a version that writes them in another way."""
+
+    code = "profile_unreadable"
+    status = 410
+
+
+class NodeSilent(LonglineError):
+    """The node has not taken the profile in time: its event loop stands still, or it is away."""
+
+    code = "node_silent"
+    status = 504
+
+
+class ProfileFailed(LonglineError):
+    """The node could not take the profile; its log says why."""
+
+    code = "profile_failed"
+    status = 503
 
 
 class NoAnswer(LonglineError):

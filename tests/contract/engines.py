@@ -27,6 +27,7 @@ from longline.keeper.zookeeper import ZooKeeper
 from longline.model.events import EventBounds
 from longline.model.figures import FigureBounds
 from longline.model.groups import GroupBounds
+from longline.model.profiles import ProfileBounds
 from longline.model.trail import TrailBounds
 from longline.model.webhooks import DeadBounds
 from longline.register.memory import MemoryRegister
@@ -66,6 +67,8 @@ INBOX_MESSAGES = 120  # that wait for a device
 INBOX_BYTES = 8 * 1024 * 1024
 AUDIT_ENTRIES = 60  # of which a tenth may be about one app
 AUDIT_AGE = 600_000  # ms
+PROFILES = 8
+PROFILE_BYTES = 30_000
 GROUPS = GroupBounds(
     members=12, device_groups=3, history_messages=10, history_bytes=1000, history_ms=3_600_000
 )
@@ -126,6 +129,7 @@ async def _sqlite(place: str) -> Opened:
         inbox=InboxBounds(INBOX_MESSAGES, INBOX_BYTES),
         dead=DeadBounds(DEAD_EVENTS, DEAD_BYTES),
         trail=TrailBounds(AUDIT_ENTRIES, AUDIT_AGE),
+        profiles=ProfileBounds(PROFILES, PROFILE_BYTES),
         groups=GROUPS,
         figures=FIGURES,
         timers=TimerBounds(TIMERS_OF_A_KIND, TIMERS_OF_A_KIND, TIMER_BYTES),
@@ -158,6 +162,7 @@ async def _redis(store_class: type[Store], place: str) -> Opened:
         inbox=InboxBounds(INBOX_MESSAGES, INBOX_BYTES),
         dead=DeadBounds(DEAD_EVENTS, DEAD_BYTES),
         trail=TrailBounds(AUDIT_ENTRIES, AUDIT_AGE),
+        profiles=ProfileBounds(PROFILES, PROFILE_BYTES),
         groups=GROUPS,
         figures=FIGURES,
         timers=TimerBounds(TIMERS_OF_A_KIND, TIMERS_OF_A_KIND, TIMER_BYTES),

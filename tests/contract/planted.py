@@ -22,6 +22,7 @@ from longline.model.events import Event
 from longline.model.figures import Asked, FiguresTold
 from longline.model.ledger import DeliveryRecord
 from longline.model.messages import Envelope
+from longline.model.profiles import ProcessProfile, ProfileChoice
 from longline.register.port import Rebind, Register, Unbind
 from longline.saver.bundle import Saver
 from longline.saver.port.devices import Registration
@@ -33,6 +34,7 @@ from longline.saver.port.retained import Retain
 from longline.saver.port.schedules import Timer
 from longline.saver.port.sessions import CloseSession, DueWill, KeptSession, OpenSession
 from longline.saver.port.shadows import Changed, ShadowChange
+from tests.contract.engines import PROFILES
 from tests.contract.store_fixture import StoreFixture
 
 VARIABLE = "LONGLINE_PLANTED_FAULT"
@@ -355,6 +357,27 @@ def unreleased(saver: Saver) -> None:
     replace(queues, "settle", settle_without_releasing)
 
 
+def first_come(saver: Saver) -> None:
+    """Keeps the profiles that came first, and none that comes when there are enough."""
+    profiles = saver.profiles
+    put = profiles.put
+
+    async def put_where_there_is_room(profile: ProcessProfile) -> None:
+        if len(await profiles.latest(ProfileChoice(), 1000)) < PROFILES:
+            await put(profile)
+
+    replace(profiles, "put", put_where_there_is_room)
+
+
+def undeleted(saver: Saver) -> None:
+    """Answers as if it had deleted a profile."""
+
+    async def delete_nothing(id: str) -> bool:
+        return await saver.profiles.find(id) is not None
+
+    replace(saver.profiles, "delete", delete_nothing)
+
+
 def lost_race(saver: Saver) -> None:
     """Puts a timer in the place of whatever somebody else made of it meanwhile."""
     change = saver.schedules.change
@@ -527,6 +550,8 @@ FAULTS = {
     "skipped-row": Fault(
         skipped_row, "saver/test_ledgers_deliveries.py", "test_deliveries_are_read_page_by_page"
     ),
+    "first-come": Fault(first_come, "saver/test_profiles.py", "test_of_too_many_the_oldest_go"),
+    "undeleted": Fault(undeleted, "saver/test_profiles.py", "test_a_profile_that_is_deleted_is_gone_once"),
     "endless-task": Fault(
         endless_task, "saver/test_routing.py", "test_an_online_broadcast_is_over_when_its_last_node_is_done"
     ),

@@ -26,6 +26,7 @@ from longline.saver.port.keys import KeyStore
 from longline.saver.port.ledgers import LedgerStore
 from longline.saver.port.messages import IdempotencyConflict, MessageStore, Outcome, Submission
 from longline.saver.port.parking import ParkingStore
+from longline.saver.port.profiles import ProfileStore
 from longline.saver.port.queues import QueueStore
 from longline.saver.port.rates import RateStore
 from longline.saver.port.retained import FindRetained, Retain, RetainedPage, RetainedStore
@@ -113,6 +114,7 @@ class FakeSaver:
         self.keys = cast(KeyStore, SimpleNamespace())
         self.trail = cast(TrailStore, SimpleNamespace())
         self.figures = cast(FigureStore, SimpleNamespace())
+        self.profiles = cast(ProfileStore, SimpleNamespace())
         self.retirement = cast(RetirementStore, SimpleNamespace())
         self.counts = cast(StatisticsStore, SimpleNamespace())
         self.visits = cast(VisitStore, SimpleNamespace())

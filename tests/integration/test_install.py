@@ -141,6 +141,7 @@ def test_versions_go_together() -> None:
     client, server = (each["project"] for each in told)
     assert client["optional-dependencies"]["server"] == [f"longline-server=={VERSION}"]
     assert client["optional-dependencies"]["workers"] == [f"longline-server[workers]=={VERSION}"]
+    assert client["optional-dependencies"]["profiling"] == [f"longline-server[profiling]=={VERSION}"]
     assert f"longline=={VERSION}" in server["dependencies"]
     assert set(client["dependencies"]) <= set(server["dependencies"])
     packages = [each["tool"]["setuptools"]["packages"]["find"] for each in told]

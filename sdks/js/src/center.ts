@@ -11,6 +11,7 @@ import { errorOf, Http, type Asked } from "./http.js";
 import { base64, fromApi, snake, toApi } from "./shapes.js";
 import { sleep } from "./waiting.js";
 
+const PROFILE_AFTER = 35; // s that a node may take besides those of the profile
 const ANSWER_AFTER = 10; // s that the server may take besides the time that a device has to answer
 const FOLLOWING = 5; // s for which the server holds back an answer without events: less than a try may take
 
@@ -641,6 +642,37 @@ export class Center {
 
   undrain(node: string): Promise<Api.NodeView> {
     return this.request("operators_undrain", { path: { node } });
+  }
+
+  /** Has a node take a profile of its process, for `seconds` (10 unless given), and keep it. */
+  takeProfile(
+    node: string,
+    options: { kind?: Api.ProfileInfo["kind"]; seconds?: number } = {},
+  ): Promise<Api.ProfileWithContent> {
+    const { kind = "cpu", seconds = 10 } = options;
+    const within = seconds + PROFILE_AFTER;
+    return this.request("profiles_take", { path: { node }, query: { kind, seconds }, within });
+  }
+
+  /** The profiles that are kept, the latest first. */
+  profiles(
+    options: { node?: string; kind?: Api.ProfileInfo["kind"] } & Between & Paged = {},
+  ): AsyncGenerator<Api.ProfileInfo, void, undefined> {
+    const { node, kind, since, until } = options;
+    return this.pages("profiles_page", {}, { node, kind, from: since, to: until }, options, (page) => page.profiles);
+  }
+
+  profile(profile: string): Promise<Api.ProfileWithContent> {
+    return this.request("profiles_show", { path: { profile } });
+  }
+
+  /** What takes more in a profile than in `base`, the largest growth first. */
+  compareProfiles(profile: string, base: string): Promise<Api.ProfileDifference> {
+    return this.request("profiles_difference", { path: { profile }, query: { base } });
+  }
+
+  deleteProfile(profile: string): Promise<undefined> {
+    return this.request("profiles_delete", { path: { profile } });
   }
 
   /** The settings in force, their versions, and who has which. */

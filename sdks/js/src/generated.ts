@@ -43,6 +43,7 @@ export type ErrorCode =
   | "no_answer"
   | "no_target"
   | "node_not_found"
+  | "node_silent"
   | "not_found"
   | "not_supported"
   | "offline"
@@ -50,6 +51,11 @@ export type ErrorCode =
   | "overloaded"
   | "payload_empty"
   | "payload_too_large"
+  | "profile_failed"
+  | "profile_not_found"
+  | "profile_under_way"
+  | "profile_unreadable"
+  | "profiles_differ"
   | "quota_exceeded"
   | "rate_limited"
   | "refused"
@@ -79,6 +85,7 @@ export const RETRYABLE: ReadonlySet<string> = new Set([
   "offline",
   "outbox_full",
   "overloaded",
+  "profile_under_way",
   "rate_limited",
   "too_many_requests",
   "unavailable",
@@ -1406,6 +1413,193 @@ export interface OwnKeyInfo {
   scopes: string[];
   /** When it ends; null: it does not. */
   expiresAt: Date | null;
+/** A profile. What its `content` looks like depends on its `kind`. */
+export interface ProfileWithContent {
+  /** A UUIDv7. */
+  profile: string;
+  node: string;
+  host: string;
+  /** Of Longline, there and then. */
+  version: string;
+  /** `cpu` is where it uses its processor, `heap` what it allocates and keeps, `tasks` what waits on the event loop, and where, `loop` how late that is, and what held it up. */
+  kind: "cpu" | "heap" | "loop" | "tasks";
+  /** RFC 3339, UTC, milliseconds. */
+  at: Date;
+  /** How long it took. */
+  seconds: number;
+  /** Bytes that it takes up in the store. */
+  size: number;
+  content: CpuContent | HeapContent | TaskContent | LoopContent;
+}
+
+/** Where the process used its processor: threads that wait are left out. */
+export interface CpuContent {
+  kind: "cpu";
+  /** In all. */
+  samples: number;
+  /** Samples a second. */
+  rate: number;
+  /** Functions of compiled modules and of libraries in C are among the frames. */
+  native: boolean;
+  /** What took the samples: `py-spy`, or a `thread` of the process. */
+  by: string;
+  /** The most frequent first. */
+  stacks: Stack[];
+  /** Samples of stacks for which there was no room. */
+  leftOut?: number | undefined;
+  /** Why it is not `native`. */
+  limitation?: Limitation | null | undefined;
+}
+
+/** Where the process was, and in how many samples. `frames`: outermost first. */
+export interface Stack {
+  frames: string[];
+  samples: number;
+}
+
+/** What keeps a profile from showing all that it could, and what to do about it. */
+export interface Limitation {
+  /** `no_py_spy`, `no_ptrace` or `py_spy_failed`. */
+  code: string;
+  message: string;
+  hint: string;
+}
+
+/** What was allocated while it was traced, and stayed. Memory from before, and that of C, is not in it. */
+export interface HeapContent {
+  kind: "heap";
+  /** Allocated since the beginning and alive at the end. */
+  bytes: number;
+  /** Resident memory of the process at the end. */
+  processBytes: number;
+  /** What grew most first. */
+  places: GrowingPlace[];
+  /** As many allocations were alive as one can look at without harm. */
+  endedEarly?: boolean | undefined;
+}
+
+/** A place that allocates. */
+export interface GrowingPlace {
+  /** File and line. */
+  place: string;
+  /** Allocated since the beginning and alive at the end. */
+  bytes: number;
+  /** Of these, more than at half time: what only comes and goes has no part in it. */
+  grown: number;
+  /** Allocations alive at the end. */
+  blocks: number;
+}
+
+/** The tasks alive on the event loop. */
+export interface TaskContent {
+  kind: "tasks";
+  /** Those with most tasks first. */
+  kinds: TaskKind[];
+  /** Tasks of names for which there was no room. */
+  leftOut?: number | undefined;
+}
+
+/** The tasks of one name. */
+export interface TaskKind {
+  /** Numbers in it are `*`. */
+  name: string;
+  count: number;
+  /** Since the oldest was first seen; they are looked at every ten seconds. */
+  oldestSeconds: number;
+  /** Where most of them wait: the innermost frame of Longline. */
+  where: string;
+}
+
+/** What held up the event loop, and what waited meanwhile. */
+export interface LoopContent {
+  kind: "loop";
+  /** The latest first, also from before: a process remembers some. */
+  stalls: Stall[];
+  /** How much later than asked for the loop woke somebody. */
+  lag: Waits;
+  /** Pauses of the garbage collector. */
+  gc: Waits;
+  queues: QueueDepth[];
+  /** Stalls for which there was no room. */
+  forgotten?: number | undefined;
+}
+
+/** The event loop was late. `stack`: what ran in its thread then, outermost first. */
+export interface Stall {
+  /** When it was noticed. */
+  at: string;
+  /** How long the loop stood still, at least. */
+  seconds: number;
+  stack: string[];
+  /** Of these, for the garbage collector. */
+  gcSeconds: number;
+}
+
+/** A distribution of seconds. */
+export interface Waits {
+  count: number;
+  total: number;
+  highest: number;
+  buckets: WaitsUpTo[];
+}
+
+/** How many were at most so many seconds. */
+export interface WaitsUpTo {
+  /** `+Inf` for all. */
+  seconds: string;
+  count: number;
+}
+
+/** A queue, and what was in it, at even intervals. */
+export interface QueueDepth {
+  name: string;
+  depth: number[];
+}
+
+/** A page of profiles, the latest first. */
+export interface ProfileList {
+  profiles: ProfileInfo[];
+  /** For the next page; null: this was the last. */
+  nextCursor: string | null;
+}
+
+/** A profile that is kept, without what is in it. */
+export interface ProfileInfo {
+  /** A UUIDv7. */
+  profile: string;
+  node: string;
+  host: string;
+  /** Of Longline, there and then. */
+  version: string;
+  /** `cpu` is where it uses its processor, `heap` what it allocates and keeps, `tasks` what waits on the event loop, and where, `loop` how late that is, and what held it up. */
+  kind: "cpu" | "heap" | "loop" | "tasks";
+  /** RFC 3339, UTC, milliseconds. */
+  at: Date;
+  /** How long it took. */
+  seconds: number;
+  /** Bytes that it takes up in the store. */
+  size: number;
+}
+
+/** What changed from one profile to another, the largest growth first. */
+export interface ProfileDifference {
+  base: ProfileInfo;
+  profile: ProfileInfo;
+  frames: FrameDifference[];
+}
+
+/** A function, and its part in both profiles: what it did itself, or had done by what is written in C. */
+export interface FrameDifference {
+  /** Without a line. */
+  frame: string;
+  /** A part of all samples, 0 to 1. */
+  baseShare: number;
+  /** A part of all samples, 0 to 1. */
+  share: number;
+  /** `share` less `base_share`. */
+  change: number;
+  /** With the line that most of it is at. */
+  place: string;
 }
 
 /** A message to push: an audience, and exactly one of `payload` and `payload_base64`. */
@@ -1598,6 +1792,23 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   ChangeList: { changes: "[@ChangeView" },
   ChangeView: { at: "d" },
   OwnKeyInfo: { expires_at: "d" },
+  ProfileWithContent: { at: "d", content: "@CpuContent" },
+  CpuContent: { stacks: "[@Stack", limitation: "@Limitation" },
+  Stack: {},
+  Limitation: {},
+  HeapContent: { places: "[@GrowingPlace" },
+  GrowingPlace: {},
+  TaskContent: { kinds: "[@TaskKind" },
+  TaskKind: {},
+  LoopContent: { stalls: "[@Stall", lag: "@Waits", gc: "@Waits", queues: "[@QueueDepth" },
+  Stall: {},
+  Waits: { buckets: "[@WaitsUpTo" },
+  WaitsUpTo: {},
+  QueueDepth: {},
+  ProfileList: { profiles: "[@ProfileInfo" },
+  ProfileInfo: { at: "d" },
+  ProfileDifference: { base: "@ProfileInfo", profile: "@ProfileInfo", frames: "[@FrameDifference" },
+  FrameDifference: {},
   JsonMessage: { audience: "@AudienceObject", options: "@Options" },
   BytesMessage: { audience: "@AudienceObject", options: "@Options" },
   JsonCall: {},
@@ -2181,6 +2392,40 @@ export interface Operations {
     query: {  };
     body: undefined;
     answer: OwnKeyInfo;
+  /** Have a node take a profile of its process, and keep it. */
+  profiles_take: {
+    path: { node: string; };
+    query: { kind?: "cpu" | "heap" | "loop" | "tasks" | undefined; seconds?: number | undefined; };
+    body: undefined;
+    answer: ProfileWithContent;
+  };
+  /** List the profiles that are kept, of all nodes, the latest first. */
+  profiles_page: {
+    path: {  };
+    query: { limit?: number | undefined; cursor?: string | undefined; node?: string | undefined; kind?: "cpu" | "heap" | "loop" | "tasks" | undefined; from?: Date | string | undefined; to?: Date | string | undefined; };
+    body: undefined;
+    answer: ProfileList;
+  };
+  /** Show a profile, or download it for another tool. */
+  profiles_show: {
+    path: { profile: string; };
+    query: { format?: "json" | "pprof" | "speedscope" | undefined; };
+    body: undefined;
+    answer: ProfileWithContent;
+  };
+  /** Delete a profile. */
+  profiles_delete: {
+    path: { profile: string; };
+    query: {  };
+    body: undefined;
+    answer: undefined;
+  };
+  /** Compare a profile with another one, which may be of another node or version. */
+  profiles_difference: {
+    path: { profile: string; };
+    query: { base?: string | undefined; };
+    body: undefined;
+    answer: ProfileDifference;
   };
 }
 
@@ -2270,4 +2515,9 @@ export const OPERATIONS: {
   config_roll_back_one: ["POST", "/v1/config/{name}:rollback", "", "ConfigView"],
   trail_page: ["GET", "/v1/audit", "", "ChangeList"],
   logins_show: ["GET", "/v1/session", "", "OwnKeyInfo"],
+  profiles_take: ["GET", "/v1/nodes/{node}/profile", "", "ProfileWithContent"],
+  profiles_page: ["GET", "/v1/profiles", "", "ProfileList"],
+  profiles_show: ["GET", "/v1/profiles/{profile}", "", "ProfileWithContent"],
+  profiles_delete: ["DELETE", "/v1/profiles/{profile}", "", ""],
+  profiles_difference: ["GET", "/v1/profiles/{profile}/difference", "", "ProfileDifference"],
 };

@@ -24,6 +24,7 @@ from longline.center import (
     logins,
     messages,
     operators,
+    profiles,
     records,
     schedules,
     shadows,
@@ -73,6 +74,7 @@ def operations(center: CenterService) -> list[Operation]:
         *config.operations(center),
         *trail.operations(center),
         *logins.operations(center),
+        *profiles.operations(center),
     ]
 
 

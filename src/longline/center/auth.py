@@ -164,6 +164,7 @@ class Keys:
         if caller.app is not None:
             raise Forbidden("this needs a key that reaches all apps, such as the admin key")
         _check_scopes(caller, ticket)
+
     def _note_use(self, caller: KeyHolder) -> None:
         if caller.key is not None and caller.key not in (ADMIN_KEY, SERVER_KEY):
             self._named.used(caller.key.id, self._wall())

@@ -19,6 +19,7 @@ from longline.center.examples import Examples
 from longline.center.figure_types import AppFiguresView, FiguresView
 from longline.center.gate import ALWAYS_ADMITTED
 from longline.center.operations import Endpoint, Operation
+from longline.center.profile_types import FormatQuery
 from longline.center.scopes import MISSING, rule_of
 from longline.center.streams import MEDIA_TYPE as STREAM
 from longline.errors import (
@@ -37,6 +38,8 @@ from longline.errors import (
 )
 from longline.model.devices import DEVICE_NAME, JsonObject
 from longline.model.groups import GROUP_NAME
+from longline.profiling.pprof import MEDIA_TYPE as PPROF
+from longline.profiling.speedscope import MEDIA_TYPE as SPEEDSCOPE
 from longline.settings.dynamic import DYNAMIC
 from longline.version import VERSION
 
@@ -69,6 +72,11 @@ _PARAMETERS: dict[str, JsonObject] = {
         "description": "A setting that can be changed at run time.",
         "schema": {"type": "string", "enum": sorted(DYNAMIC)},
         "example": "room.linger",
+    },
+    "profile": {
+        "description": "The profile's id.",
+        "schema": {"type": "string"},
+        "example": "019c2b3e-8f00-7c11-9d3e-5a1f0c6b7e25",
     },
     "id": {
         "description": "Its id.",
@@ -367,6 +375,9 @@ def _responses(operation: Operation, examples: Examples) -> dict[str, JsonObject
             content["application/json"]["example"] = examples.of(model.__name__)
             if model in _STREAMS:
                 content[STREAM] = {"schema": {"type": "string"}, "example": _STREAMS[model]}
+            if operation.query is FormatQuery:
+                content[SPEEDSCOPE] = {"schema": {"type": "object"}, "example": {"profiles": []}}
+                content[PPROF] = {"schema": {"type": "string", "format": "binary"}, "example": ""}
             response["content"] = content
         elif operation.path == "/metrics":
             response["content"] = {"text/plain": {"schema": {"type": "string"}, "example": _MEASURED}}

@@ -43,6 +43,8 @@ _COMMANDS: Final = (
     ("figures", "longline.cli.figures:figures", "The figures of all processes, now and before."),
     ("problems", "longline.cli.figures:problems", "What is wrong now, and what to do about it."),
     ("capacity", "longline.cli.figures:capacity", "How full each bound is, and when it will be full."),
+    ("profile", "longline.cli.profiles:profile", "Take a profile of a running node."),
+    ("profiles", "longline.cli.profiles:profiles", "Profiles that were taken: list, show, compare, delete."),
     ("top", "longline.cli.top:top", "Live figures of all nodes and of apps."),
     ("dispatch", "longline.cli.node:dispatch", "Where a device would be told to connect."),
     ("backup", "longline.cli.backup:backup", "Copy what a node on this host keeps, while it runs."),

@@ -10,6 +10,7 @@ from longline.keeper.port import Keeper
 from longline.keeper.redis import RedisKeeper
 from longline.keeper.zookeeper import ZooKeeper
 from longline.model.events import EventBounds
+from longline.model.profiles import ProfileBounds
 from longline.model.statistics import KeepCounts
 from longline.model.trail import TrailBounds
 from longline.model.webhooks import DeadBounds
@@ -62,6 +63,7 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
         dead=DeadBounds(settings.webhooks.dead_events, settings.webhooks.dead_bytes),
         trail=TrailBounds(settings.saver.audit_entries, settings.saver.audit_retention * 1000),
         groups=group_bounds(settings.groups),
+        profiles=ProfileBounds(settings.telemetry.profiles_kept, settings.telemetry.profiles_bytes),
         timers=TimerBounds(
             settings.saver.waiting_messages, settings.saver.schedules, settings.saver.schedule_bytes
         ),

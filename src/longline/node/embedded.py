@@ -9,6 +9,7 @@ from longline.bus.local import LocalBus
 from longline.coordinator.presence import Presence
 from longline.keeper.local import LocalKeeper
 from longline.model.events import EventBounds
+from longline.model.profiles import ProfileBounds
 from longline.model.statistics import KeepCounts
 from longline.model.times import wall_clock
 from longline.model.trail import TrailBounds
@@ -71,6 +72,7 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
         dead=DeadBounds(settings.webhooks.dead_events, settings.webhooks.dead_bytes),
         trail=TrailBounds(settings.saver.audit_entries, settings.saver.audit_retention * 1000),
         groups=group_bounds(settings.groups),
+        profiles=ProfileBounds(settings.telemetry.profiles_kept, settings.telemetry.profiles_bytes),
         timers=TimerBounds(
             settings.saver.waiting_messages, settings.saver.schedules, settings.saver.schedule_bytes
         ),

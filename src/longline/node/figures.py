@@ -272,6 +272,10 @@ _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
         "sent": "Spans that the collector of traces has taken.",
         "waiting": "Spans that wait to be sent.",
     },
+    "profiling": {
+        "stalls": "Times that the event loop was late by over 0.1 s, as far as that was noticed.",
+        "taken": "Profiles that this process has taken of itself.",
+    },
     "log": {"suppressed": "Log lines held back because a peer's fault was told before, by kind."},
 }
 
@@ -311,6 +315,8 @@ RISING: Final = frozenset(
         "longline_coordinator_left_of_groups_lost",
         "longline_coordinator_schedules_fired",
         "longline_coordinator_schedules_delayed",
+        "longline_profiling_stalls",
+        "longline_profiling_taken",
         "longline_dispatcher_lookups",
         "longline_dispatcher_without_room",
     }

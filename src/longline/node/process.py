@@ -38,6 +38,7 @@ from longline.node.addresses import advertised, bound, guessed
 from longline.node.admin_key import admin_key, make_data_dir, shared_key_hash
 from longline.node.bounds import Bounds
 from longline.node.default_limits import default_limits
+from longline.node.depths import depths
 from longline.node.engines import Engines, OpenEngines
 from longline.node.figures import HELP, RISING
 from longline.node.files import LOOK_EVERY, Files
@@ -47,11 +48,13 @@ from longline.node.isolation import Isolation, silent
 from longline.node.membership import Cpu, Membership, describe_load
 from longline.node.move_targets import MoveTargets
 from longline.node.probes import Probes
+from longline.node.profiles import Profiles
 from longline.node.readiness import Readiness
 from longline.node.reconciler import Reconciler
 from longline.node.room_metrics import room_metrics
 from longline.node.session_secret import session_secret
 from longline.node.telling import Teller, WhoTells
+from longline.profiling.captures import Captures
 from longline.room.room import Room
 from longline.saver.bundle import Saver
 from longline.settings import Settings
@@ -275,6 +278,7 @@ class Process:
         if self._isolation is not None:
             self._own("node.isolation", self._isolation.run)
             self._collector.gauge("isolated", ISOLATED, self._isolation.state)
+        self._open_profiles(engines, opened)
         await self._open_front(engines, opened)
         self._collector.figures("limits", self._limits_figures)
         if settings.node.gc_freeze:
@@ -329,6 +333,28 @@ class Process:
 
     def _tells(self) -> WhoTells:
         return WhoTells(self.name, self.settings.node.name, self.roles, VERSION, self._since)
+
+    def _open_profiles(self, engines: Engines, opened: AsyncExitStack) -> None:
+        captures = Captures(
+            self._pauses,
+            lambda: {**depths(engines.figures), **self._collector.gauges_ending("_waiting")},
+        )
+        captures.start()
+        opened.callback(captures.close)
+        profiles = Profiles(
+            captures,
+            engines.saver.profiles,
+            engines.keeper,
+            lambda: self.name,
+            host=self.settings.node.name,
+            since=self._since,
+            every=lambda: self.settings.telemetry.profile_every,
+            faults=self.faults,
+        )
+        self._collector.figures("profiling", captures.statistics)
+        self._own("node.profiles", profiles.run)
+        self._own("node.profiles-by-itself", profiles.run_by_itself)
+        self._own("profiling.task-ages", captures.ages.run)
 
     def _open_coordinator(self, engines: Engines) -> None:
         center = self.settings.center

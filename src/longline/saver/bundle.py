@@ -19,6 +19,7 @@ from longline.saver.port.keys import KeyStore
 from longline.saver.port.ledgers import LedgerStore
 from longline.saver.port.messages import MessageStore
 from longline.saver.port.parking import ParkingStore
+from longline.saver.port.profiles import ProfileStore
 from longline.saver.port.queues import QueueStore
 from longline.saver.port.rates import RateStore
 from longline.saver.port.retained import RetainedStore
@@ -120,6 +121,9 @@ class Saver(Protocol):
 
     @property
     def figures(self) -> FigureStore: ...
+
+    @property
+    def profiles(self) -> ProfileStore: ...
 
     @property
     def rates(self) -> RateStore: ...

@@ -24,11 +24,14 @@ from longline.sdk.calls.groups import GroupCalls
 from longline.sdk.calls.http import Http, Sleep
 from longline.sdk.calls.messages import MessageCalls
 from longline.sdk.calls.nodes import NodeCalls
+from longline.sdk.calls.profiles import ProfileCalls
 from longline.sdk.times import Duration, seconds
 from longline.sdk.trust import File, trust
 
 
-class Center(AppCalls, DeviceCalls, EventCalls, FigureCalls, GroupCalls, MessageCalls, NodeCalls):
+class Center(
+    AppCalls, DeviceCalls, EventCalls, FigureCalls, GroupCalls, MessageCalls, NodeCalls, ProfileCalls
+):
     """A client of one Longline server's HTTP API; safe to share by all tasks of a loop.
 
     `key` is the admin key, an app's server key, which reaches only that app, or a named key, which may do

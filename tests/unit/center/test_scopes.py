@@ -18,6 +18,7 @@ PARAMETERS = {
     "id": "019c2b3e-8f00-7c11-9d3e-5a1f0c6b7e21",
     "key": "019c2b3e-8f00-7c11-9d3e-5a1f0c6b7e22",
     "group": "g1",
+    "profile": "019c2b3e-8f00-7c11-9d3e-5a1f0c6b7e25",
 }
 
 

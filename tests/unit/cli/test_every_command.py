@@ -203,7 +203,7 @@ def test_a_reader_that_has_gone_is_no_fault(
         standing.setattr(sys, "stderr", err)
         status = main(called(command, tmp_path))
     silent = {"app delete", "issuer delete", "key delete", "device delete", "device kick", "device release"}
-    silent |= {"group delete", "schedule delete", "webhook delete"}
+    silent |= {"group delete", "schedule delete", "webhook delete", "profiles delete"}
     assert (status, err.read_back()) == (0 if command in silent else 1, "")
 
 

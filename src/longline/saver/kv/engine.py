@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from longline.model.events import EventBounds
 from longline.model.figures import FigureBounds
 from longline.model.groups import GroupBounds
+from longline.model.profiles import ProfileBounds
 from longline.model.statistics import KeepCounts
 from longline.model.trail import TrailBounds
 from longline.model.webhooks import DeadBounds
@@ -35,6 +36,7 @@ from longline.saver.kv.matching import Matching
 from longline.saver.kv.messages import KvMessages
 from longline.saver.kv.parking import KvParking
 from longline.saver.kv.partitions import Partitions, script
+from longline.saver.kv.profiles import KvProfiles
 from longline.saver.kv.queues import KvQueues
 from longline.saver.kv.rates import KvRates
 from longline.saver.kv.received import ReceivedMessages
@@ -62,6 +64,7 @@ EVENTS = EventBounds()
 INBOX = InboxBounds()
 DEAD = DeadBounds()
 TRAIL = TrailBounds()
+PROFILES = ProfileBounds()
 COUNTS = KeepCounts()
 GROUPS = GroupBounds()
 FIGURES = FigureBounds()
@@ -87,6 +90,7 @@ class RedisSaver:
         counts: KeepCounts,
         groups: GroupBounds,
         figures: FigureBounds,
+        profiles: ProfileBounds,
         seals: Seals,
         faults: Faults,
     ) -> None:
@@ -133,6 +137,7 @@ class RedisSaver:
         self.keys = KvKeys(partitions)
         self.trail = KvTrail(partitions, trail)
         self.figures = KvFigures(partitions, figures)
+        self.profiles = KvProfiles(partitions, profiles)
         self.rates = KvRates(in_haste)
         self.expiry = KvExpiry(
             partitions,
@@ -164,6 +169,7 @@ class RedisSaver:
         counts: KeepCounts = COUNTS,
         groups: GroupBounds = GROUPS,
         figures: FigureBounds = FIGURES,
+        profiles: ProfileBounds = PROFILES,
         seals: Seals = IN_CLEAR,
         faults: Faults | None = None,
     ) -> "RedisSaver":
@@ -176,12 +182,12 @@ class RedisSaver:
         queue of a session may hold, and a topic may cost. `inbox`: what may wait for a device. `dead`: what
         is kept of events that no webhook's target took. `trail`: what the audit log keeps. `counts`: for how
         long statistics are kept. `groups`: what there may be of these. `figures`: what is kept of what
-        processes tell. `seals`: how secrets are kept. `faults`: where it is noted when the store refuses one
-        item of a batch.
+        processes tell. `profiles`: what is kept of these. `seals`: how secrets are kept. `faults`: where it
+        is noted when the store refuses one item of a batch.
         """
         kept = (ledger_retention_ms, events, cache_bytes, queue, retained_messages, retained_bytes)
-        bounds = (timers, inbox, dead, trail, counts, groups, figures)
-        return cls(store, urgent or store, *kept, *bounds, seals, faults or Faults())
+        bounds = (timers, inbox, dead, trail, counts, groups)
+        return cls(store, urgent or store, *kept, *bounds, figures, profiles, seals, faults or Faults())
 
     def durability(self) -> Durability:
         assurance = self._store.durability()

@@ -47,8 +47,8 @@ them. Scripts get that beginning as KEYS[1]. *place*: a device's local ordinal, 
 
 Not in partitions: the directory of apps and their named keys, `{apps}…`, see `apps.py` and `keys.py`; the
 audit log, `{trail}…`, see `lua/trail.lua`; what processes tell about themselves, `{figures}…`, see
-`figures.py`; and how the store was laid out when it was first used, `{meta}…`: the numbers of partitions and
-lanes, and that of this layout, `store.redis.LAYOUT`.
+`figures.py`; profiles, `{profiles}…`, see `profiles.py`; and how the store was laid out when it was first
+used, `{meta}…`: the numbers of partitions and lanes, and that of this layout, `store.redis.LAYOUT`.
 
 In a broadcast's home partition (`home_of`) there are also its message, `m:<id>`, and
 

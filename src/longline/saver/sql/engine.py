@@ -18,6 +18,7 @@ from longline.errors import DataDirInUse, LayoutRefused, LonglineError, Unavaila
 from longline.model.events import EventBounds
 from longline.model.figures import FigureBounds
 from longline.model.groups import GroupBounds
+from longline.model.profiles import ProfileBounds
 from longline.model.statistics import KeepCounts
 from longline.model.trail import TrailBounds
 from longline.model.webhooks import DeadBounds
@@ -50,6 +51,7 @@ from longline.saver.sql.messages import SqlMessages
 from longline.saver.sql.overflow import Overflow
 from longline.saver.sql.parking import SqlParking
 from longline.saver.sql.positions import Positions
+from longline.saver.sql.profiles import SqlProfiles
 from longline.saver.sql.queues import SqlQueues
 from longline.saver.sql.rates import LocalRates
 from longline.saver.sql.retained import SqlRetained
@@ -73,6 +75,7 @@ EVENTS = EventBounds()
 INBOX = InboxBounds()
 DEAD = DeadBounds()
 TRAIL = TrailBounds()
+PROFILES = ProfileBounds()
 COUNTS = KeepCounts()
 GROUPS = GroupBounds()
 FIGURES = FigureBounds()
@@ -104,6 +107,7 @@ class SqliteSaver:
         counts: KeepCounts,
         groups: GroupBounds,
         figures: FigureBounds,
+        profiles: ProfileBounds,
         seals: Seals,
     ) -> None:
         self._path = path
@@ -232,6 +236,7 @@ class SqliteSaver:
         self.keys = SqlKeys(writer, reader, writing, reading, members=members)
         self.trail = SqlTrail(writer, reader, writing, reading, bounds=trail)
         self.figures = SqlFigures(writer, reader, writing, reading, bounds=figures)
+        self.profiles = SqlProfiles(writer, reader, writing, reading, bounds=profiles)
         self.rates = LocalRates()
         self.expiry = SqlExpiry(
             writer,
@@ -267,6 +272,7 @@ class SqliteSaver:
         counts: KeepCounts = COUNTS,
         groups: GroupBounds = GROUPS,
         figures: FigureBounds = FIGURES,
+        profiles: ProfileBounds = PROFILES,
         seals: Seals = IN_CLEAR,
     ) -> "SqliteSaver":
         """Opens the database at `path`, or makes it; files are readable by their owner only.
@@ -279,9 +285,9 @@ class SqliteSaver:
         of a session may hold, and a topic may cost. `timers`: what an app may have that is to be sent later.
         `inbox`: what may wait for a device. `dead`: what is kept of events that no webhook's target took.
         `trail`: what the audit log keeps. `counts`: for how long statistics are kept. `groups`: what there
-        may be of these. `figures`: what is kept of what processes tell. `seals`: how secrets are kept. Raises
-        `DataDirInUse`, `LayoutRefused` when another version wrote the file, and `Unavailable` when it cannot
-        be used.
+        may be of these. `figures`: what is kept of what processes tell. `profiles`: how many are kept.
+        `seals`: how secrets are kept. Raises `DataDirInUse`, `LayoutRefused` when another version wrote the
+        file, and `Unavailable` when it cannot be used.
         """
         path = Path(path)
         waiting = (queue_limit, queue_bytes)
@@ -306,6 +312,7 @@ class SqliteSaver:
                     counts,
                     groups,
                     figures,
+                    profiles,
                     seals,
                 )
             except BaseException:

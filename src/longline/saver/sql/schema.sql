@@ -549,4 +549,19 @@ CREATE TABLE figure_points (
 ) WITHOUT ROWID;
 CREATE INDEX figure_points_by_time ON figure_points (coarse, at);
 
+-- Profiles of processes, by UUIDv7, which rises. `size`: bytes of what is in it, which is deflated JSON; `head`: the
+-- rest, as JSON.
+CREATE TABLE profiles (
+  id   BLOB PRIMARY KEY,
+  node TEXT    NOT NULL,
+  kind TEXT    NOT NULL,
+  size INTEGER NOT NULL,
+  head TEXT    NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE profile_contents (
+  id      BLOB PRIMARY KEY,
+  content BLOB NOT NULL
+);
+
 PRAGMA user_version = 8;

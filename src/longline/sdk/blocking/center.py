@@ -25,6 +25,7 @@ from longline.sdk.blocking.groups import SyncGroupCalls
 from longline.sdk.blocking.http import Sleep, SyncHttp
 from longline.sdk.blocking.messages import SyncMessageCalls
 from longline.sdk.blocking.nodes import SyncNodeCalls
+from longline.sdk.blocking.profiles import SyncProfileCalls
 from longline.sdk.times import Duration, seconds
 from longline.sdk.trust import File, trust
 
@@ -37,6 +38,7 @@ class SyncCenter(
     SyncGroupCalls,
     SyncMessageCalls,
     SyncNodeCalls,
+    SyncProfileCalls,
 ):
     """A client of one Longline server's HTTP API; safe to share by all threads.
 

@@ -119,6 +119,11 @@ class SyncHttp:
         """What is no JSON."""
         return (self._response("GET", path, headers={"Accept": "text/plain"}, safe=True)).text
 
+    def file(self, path: str, params: Mapping[str, str | int]) -> bytes:
+        """What is to be kept as it is."""
+        headers = {"Accept": "*/*"}
+        return (self._response("GET", path, params=params, headers=headers, safe=True)).content
+
     def _response(
         self,
         method: str,

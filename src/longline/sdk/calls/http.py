@@ -118,6 +118,11 @@ class Http:
         """What is no JSON."""
         return (await self._response("GET", path, headers={"Accept": "text/plain"}, safe=True)).text
 
+    async def file(self, path: str, params: Mapping[str, str | int]) -> bytes:
+        """What is to be kept as it is."""
+        headers = {"Accept": "*/*"}
+        return (await self._response("GET", path, params=params, headers=headers, safe=True)).content
+
     async def _response(
         self,
         method: str,

@@ -54,3 +54,26 @@ class TelemetrySettings(Struct, frozen=True, forbid_unknown_fields=True):
             high=31_536_000,
         ),
     ] = 86_400.0
+    profiles_kept: Annotated[
+        int, about("Profiles kept of all nodes; the oldest go.", unit="profiles", low=1, high=10_000)
+    ] = 200
+    profiles_bytes: Annotated[
+        int,
+        about(
+            "What they may take up in all; the oldest go. The latest is kept, whatever it takes up.",
+            unit="bytes",
+            low=1_048_576,
+            high=10_737_418_240,
+        ),
+    ] = 64 * 1024 * 1024
+    profile_every: Annotated[
+        float,
+        about(
+            "How often each node takes a profile of its processor and one of its tasks, by itself, "
+            "at moments of its own. 0: never.",
+            unit="s",
+            low=0,
+            high=604_800,
+            dynamic=True,
+        ),
+    ] = 0.0

@@ -50,5 +50,5 @@ OF_MESSAGE: Final = ("deliveries", "broadcast_sets")
 # What belongs to the whole store, or is looked at by a check of its own.
 OF_STORE: Final = (
     *("meta", "apps", "sources", "expiry", "publications"),
-    *("sayings", "keys", "trail", "trail_totals"),
+    *("sayings", "keys", "trail", "trail_totals", "profiles", "profile_contents"),
 )

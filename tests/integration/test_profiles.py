@@ -1,0 +1,188 @@
+"""Profiles of a running node: what is planted in it is found, by its line, and nothing secret is in them."""
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from longline import Center, Device
+from longline.errors import LonglineError, NodeNotFound, ProfileNotFound, ProfilesDiffer
+from longline.profiling.content import Content, CpuContent, HeapContent, LoopContent, TaskContent
+from longline.sdk.profiles import TakenProfile
+from tests.integration import planted_code
+from tests.integration.server_process import ServerProcess
+from tests.integration.shapes import Server
+from tests.waiting import until
+
+PLANTED = Path(planted_code.__file__)
+
+
+def line_of(function: str) -> str:
+    """The line in it that is to be found, as frames have it."""
+    lines = PLANTED.read_text().splitlines()
+    start = next(n for n, line in enumerate(lines) if line.split("(")[0].endswith(f"def {function}"))
+    found = next(n for n in range(start, len(lines)) if lines[n].endswith("# found"))
+    return f"{PLANTED.name}:{found + 1}"
+
+
+class PlantedProcess(ServerProcess):
+    module = "tests.integration.planted_code"
+
+
+@pytest.fixture
+async def planted(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[ServerProcess]:
+    """A node with what is to be planted in it as its parameter."""
+    async with PlantedProcess(tmp_path / "data", PLANTED=request.param) as node:
+        yield node
+
+
+async def only_node(center: Center) -> str:
+    (node,) = await center.nodes()
+    return node.node
+
+
+def content_of(taken: TakenProfile) -> Content:
+    content: Content = msgspec.convert(taken.content, Content)
+    return content
+
+
+def share_of(content: CpuContent, line: str) -> float:
+    """The part of the samples in which that line is somewhere in the stack."""
+    found = sum(stack.samples for stack in content.stacks if any(f"{line})" in at for at in stack.frames))
+    return found / content.samples
+
+
+@pytest.mark.parametrize("planted", ["stuck slow stalling growing"], indirect=True)
+async def test_every_kind_names_the_line_that_is_to_blame(planted: ServerProcess) -> None:
+    async with planted.center() as center:
+        node = await only_node(center)
+
+        cpu = content_of(await center.take_profile(node, kind="cpu", seconds=3))
+        assert isinstance(cpu, CpuContent)
+        assert (cpu.native, cpu.by, cpu.limitation) == (True, "py-spy", None)
+        assert share_of(cpu, line_of("burn_processor")) > 0.5
+
+        tasks = content_of(await center.take_profile(node, kind="tasks"))
+        assert isinstance(tasks, TaskContent)
+        (stuck,) = [kind for kind in tasks.kinds if kind.name == "planted.stuck"]
+        assert (stuck.count, stuck.where) == (1, f"stuck ({line_of('stuck')})")
+        assert stuck.oldest_seconds > 1
+
+        loop = content_of(await center.take_profile(node, kind="loop", seconds=3))
+        assert isinstance(loop, LoopContent)
+        longest = max(loop.stalls, key=lambda stall: stall.seconds)
+        assert longest.stack[-1] == f"hold_loop_up ({line_of('hold_loop_up')})"
+        assert longest.seconds > 0.2
+        assert loop.lag.highest > 0.2
+        assert {"saver_write_queue", "room_receipts_waiting"} <= {queue.name for queue in loop.queues}
+
+        heap = content_of(await center.take_profile(node, kind="heap", seconds=3))
+        assert isinstance(heap, HeapContent)
+        assert heap.places[0].place == line_of("grow")
+        assert heap.places[0].grown >= 10_000
+        assert heap.process_bytes > heap.bytes
+
+
+@pytest.mark.parametrize("planted", ["alone slow"], indirect=True)
+async def test_without_py_spy_a_thread_looks_and_says_what_is_missing(planted: ServerProcess) -> None:
+    async with planted.center() as center:
+        cpu = content_of(await center.take_profile(await only_node(center), kind="cpu", seconds=3))
+    assert isinstance(cpu, CpuContent)
+    assert (cpu.native, cpu.by) == (False, "thread")
+    assert cpu.limitation is not None
+    assert cpu.limitation.code == "no_py_spy"
+    assert share_of(cpu, line_of("burn_processor")) > 0.5
+
+
+@pytest.mark.parametrize("planted", ["stalling"], indirect=True)
+async def test_stalls_are_remembered_from_before_anybody_looked(planted: ServerProcess) -> None:
+    async with planted.center() as center:
+        node = await only_node(center)
+
+        async def seen() -> bool:
+            taken = await center.take_profile(node, kind="loop", seconds=1)
+            loop, begun = content_of(taken), f"{taken.at:%Y-%m-%dT%H:%M:%S}"
+            assert isinstance(loop, LoopContent)
+            frame = f"hold_loop_up ({line_of('hold_loop_up')})"
+            return any(stall.at < begun and stall.stack[-1] == frame for stall in loop.stalls)
+
+        await until(seen)
+
+
+async def test_a_comparison_of_two_releases_shows_a_planted_regression_first(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with PlantedProcess(data, PLANTED="busy") as node, node.center() as center:
+        before = await center.take_profile(await only_node(center), kind="cpu", seconds=3)
+        await node.terminate()
+    async with PlantedProcess(data, PLANTED="busy slow") as node, node.center() as center:
+        after = await center.take_profile(await only_node(center), kind="cpu", seconds=3)
+        found = await center.compare_profiles(after.profile, before.profile)
+        back = await center.compare_profiles(before.profile, after.profile)
+    assert found.frames[0].frame.startswith(("burn_processor ", "burn_processor.<locals>"))
+    assert line_of("burn_processor") in found.frames[0].place
+    assert found.frames[0].change > 0.2
+    assert back.frames[-1].frame == found.frames[0].frame
+
+
+@pytest.mark.parametrize("planted", ["slow"], indirect=True)
+async def test_no_key_or_token_is_in_any_profile(planted: ServerProcess) -> None:
+    async with planted.center() as center:
+        node = await only_node(center)
+        keys = await center.create_app("news")
+        named = await center.create_key("for the test", ["operate"])
+        token = (await center.token("news", "d1")).password
+        secrets = [planted.admin_key, keys.server_key or "?", keys.device_secret, named.key, token]
+        async with Device("127.0.0.1", planted.mqtt_port, app="news", device="d1", token=token):
+            files = []
+            for kind in ("cpu", "heap", "tasks", "loop"):
+                taken = await center.take_profile(node, kind=kind, seconds=1)
+                files.append(json.dumps(taken.content).encode())
+                for form in ("json", "speedscope", "pprof"):
+                    written = await center.profile_file(taken.profile, form)
+                    files.append(gzip.decompress(written) if form == "pprof" else written)
+        for secret in secrets:
+            assert not any(secret.encode() in file for file in files)
+        assert not any(str(Path.cwd()).encode() in file for file in files), "where it is installed"
+
+
+async def test_profiles_of_all_nodes_are_kept_and_found_again(server: Server) -> None:
+    async with server.center() as center:
+        names = sorted(node.node for node in await center.nodes())
+        taken = [await center.take_profile(name, kind="tasks") for name in names]
+        assert [each.node for each in taken] == names
+        listed = [each async for each in center.profiles(kind="tasks")]
+        assert sorted(each.profile for each in listed) == sorted(each.profile for each in taken)
+        assert await center.profile(taken[0].profile) == taken[0]
+        assert [each.profile async for each in center.profiles(node=names[0])] == [taken[0].profile]
+        loop = await center.take_profile(names[-1], kind="loop", seconds=1)
+        with pytest.raises(ProfilesDiffer):
+            await center.compare_profiles(loop.profile, taken[0].profile)
+        await center.delete_profile(loop.profile)
+        with pytest.raises(ProfileNotFound):
+            await center.profile(loop.profile)
+        with pytest.raises(NodeNotFound):
+            await center.take_profile("nobody")
+
+
+async def test_of_heaps_one_is_taken_in_the_whole_cluster(server: Server) -> None:
+    """The others are told so, and whoever comes afterwards is served."""
+    async with server.center() as center:
+        names = [node.node for node in await center.nodes()]
+        first = names[0]
+        outcomes: list[str] = []
+
+        async def take(name: str) -> None:
+            try:
+                await center.take_profile(name, kind="heap", seconds=3)
+                outcomes.append("taken")
+            except LonglineError as error:
+                outcomes.append(error.code)
+
+        await asyncio.gather(*(take(name) for name in [*names, first]))
+        assert sorted(set(outcomes)) == ["profile_under_way", "taken"]
+        assert outcomes.count("taken") == 1
+        assert (await center.take_profile(names[-1], kind="heap", seconds=1)).kind == "heap"
