@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from longline import Center, UpstreamEvent
 from longline.mqtt.packets import Connect, Disconnect, Puback, Publish
-from longline.mqtt.properties import Properties, PropertyId
+from longline.mqtt.properties import Properties, PropertyId, user_properties
 from longline.mqtt.reasons import ReasonCode
 from longline.testing.proxy import FaultProxy
 from tests.integration.live_node import LiveNode
@@ -614,6 +614,45 @@ async def test_a_publish_is_repeated_under_its_identifier_and_marked_in_a_sessio
         assert again.dup is kept
         await room.say(Puback(again.packet_id))
         await says
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_copy_in_a_new_session_has_the_name_of_the_first(of_tcp: Sdk, kept: bool) -> None:
+    """It has no mark of MQTT's, and by its name the app server knows it all the same."""
+    async with ScriptedRoom() as first:
+        url = f"mqtt://127.0.0.1:{first.port}"
+        device = await of_tcp.device(url, "news", "d1", ["t"], session_expiry=60 if kept else 0)
+        room = await first.accept()
+        await room.let_in()
+        says = [asyncio.create_task(device.ask("send", name="n", payload=str(n))) for n in range(2)]
+        sent = [await room.expect(Publish) for _ in says]
+        room.reset()
+        room = await first.accept()
+        await room.let_in(session_present=kept)
+        again = [await room.expect(Publish) for _ in says]
+        assert [packet.payload for packet in again] == [b"0", b"1"]
+        names = [[send_id(packet) for packet in packets] for packets in (sent, again)]
+        assert names[0] == names[1]
+        assert len({*names[0]} - {None}) == 2
+        for packet in again:
+            await room.say(Puback(packet.packet_id))
+        await asyncio.gather(*says)
+
+
+def send_id(packet: Publish) -> str | None:
+    return dict(user_properties(packet.properties)).get("send-id")
+
+
+async def test_an_event_tells_the_name_that_the_device_gave_it(site: Site) -> None:
+    device = await site.device()
+    await device.ask("send", name="n", payload="1")
+    id = await site.send("look")
+    await device.ask("opened", handle=(await device.receive()).handle)
+    [said], [receipt] = await told(site, "upstream"), await told(site, "receipt")
+    assert receipt.message_id == id
+    assert (len(said.send_id or ""), len(receipt.send_id or "")) == (12, 12)
+    assert said.send_id != receipt.send_id
+    assert said.user_properties == ()
 
 
 async def test_it_connects_as_it_was_told(of_tcp: Sdk) -> None:

@@ -22,6 +22,7 @@ const STABLE_AFTER = 10; // s a connection must live before the next failure cou
 const HAUNTED = 60; // s in which a room that was paused may still carry out a CONNECT that we gave up
 const KEEP_ALIVE = 60; // s, unless the caller or a dispatcher says otherwise
 const LONGEST_AFTER = 3600; // s that a server may keep a device waiting
+const AT_ONCE = { qos: 0, dup: false, sendId: null } as const;
 const TEXT = new TextDecoder();
 
 /** What a `Device` needs to know, and may be told. Durations are in seconds. */
@@ -718,7 +719,7 @@ export class Device extends Speaker {
 
   private asCarrier(): Carrier {
     const say = (topic: string, body: unknown) => {
-      if (this.link?.open) this.link.publish(topic, JSON.stringify(body), 0, false, () => {});
+      if (this.link?.open) this.link.publish(topic, JSON.stringify(body), AT_ONCE, () => {});
     };
     const isClosed = () => this.closed;
     return {

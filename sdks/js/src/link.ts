@@ -11,6 +11,7 @@ import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
 import { PATH, bounded, readReference, type Endpoint, type Transport } from "./endpoints.js";
 import { LonglineError } from "./errors.js";
 import { judge, reasonOf, type Verdict } from "./refusals.js";
+import { SEND_ID } from "./sendids.js";
 import { VERSION } from "./version.js";
 
 const MAX_PACKET_SIZE = 1024 * 1024; // bytes we take: a push of 256 KiB and then some
@@ -45,6 +46,13 @@ export interface Incoming {
   contentType: string | null;
   responseTopic: string | null;
   told: Readonly<Record<string, string>>;
+}
+
+/** How something is published; `sendId` is what app servers know it by, where they are told of it. */
+export interface Manner {
+  qos: 0 | 1;
+  dup: boolean;
+  sendId: string | null;
 }
 
 /** What the server grants this connection; `maxPacket` 0: any size. */
@@ -178,11 +186,12 @@ export class Link {
   publish(
     topic: string,
     payload: Uint8Array | string,
-    qos: 0 | 1,
-    dup: boolean,
+    { qos, dup, sendId }: Manner,
     answered: (reason: number, words: string | undefined) => void,
   ): void {
-    this.client.publish(topic, payload as Buffer | string, { qos, dup }, (error, packet) => {
+    const named = sendId !== null && this.identity.protocol === 5;
+    const options = { qos, dup, ...(named ? { properties: { userProperties: { [SEND_ID]: sendId } } } : {}) };
+    this.client.publish(topic, payload as Buffer | string, options, (error, packet) => {
       const answer = packet as unknown as Packet | undefined;
       if (this.over || (error && answer === undefined && qos > 0)) return; // the end of it says the rest
       const reason = qos > 0 ? (answer?.reasonCode ?? 0) : 0;

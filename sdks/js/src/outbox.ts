@@ -3,15 +3,17 @@
 import { LonglineError } from "./errors.js";
 import type { Granted, Link, PacketIds } from "./link.js";
 import { refused } from "./refusals.js";
+import { newSendId, tellsAppServer } from "./sendids.js";
 
 const MAX_SENDS = 5; // connections on which one publish may go unanswered before it is given up
-const HEADER = 16; // bytes at most that a PUBLISH has beside its topic and payload
+const HEADER = 48; // bytes at most that a PUBLISH has beside its topic and payload: lengths, identifiers
 const UTF8 = new TextEncoder();
 
 interface Outgoing {
   topic: string;
   payload: Uint8Array | string;
   qos: 0 | 1;
+  sendId: string | null;
   size: number;
   sends: number;
   packetId: number;
@@ -56,6 +58,7 @@ export class Outbox {
         // A copy: the caller may use its buffer again, and this may be sent much later.
         payload: typeof payload === "string" ? payload : payload.slice(),
         qos,
+        sendId: qos === 1 && tellsAppServer(topic) ? newSendId() : null,
         size,
         sends: 0,
         packetId: 0,
@@ -131,7 +134,7 @@ export class Outbox {
     } else {
       this.writing.add(outgoing);
     }
-    link.publish(outgoing.topic, outgoing.payload, outgoing.qos, outgoing.dup, (reason, words) => {
+    link.publish(outgoing.topic, outgoing.payload, outgoing, (reason, words) => {
       this.writing.delete(outgoing);
       this.unanswered = this.unanswered.filter((other) => other !== outgoing);
       if (reason >= 0x80) {

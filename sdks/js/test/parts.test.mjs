@@ -149,9 +149,9 @@ function fakeLink() {
     get latestId() {
       return latest;
     },
-    publish(topic, payload, qos, dup, answered) {
+    publish(topic, payload, { qos, dup, sendId }, answered) {
       latest = qos ? latest + 1 : latest;
-      sent.push({ topic, payload, qos, dup, answered });
+      sent.push({ topic, payload, qos, dup, sendId, answered });
       if (qos === 0) answered(0);
     },
   };

@@ -505,7 +505,8 @@ class Device(Speaker):
 
     def _send_posted(self, posted: PostedMessage) -> None:
         now = self._clock.now()
-        self._posted[self._client.publish(posted.topic, posted.payload, 1, now, kept=True)] = posted
+        call = self._client.publish(posted.topic, posted.payload, 1, now, kept=True, send_id=posted.send_id)
+        self._posted[call] = posted
         self._room.set()  # an answer must be read for: see _make_room
         self._handle(self._client.pump(now))
 

@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from longline import errors
+from longline.model.events import SEND_ID
 from longline.model.topics import (
     ANSWER_TOPIC,
     ATTACH_TOPIC,
@@ -53,11 +54,13 @@ from longline.sdk.link_answer import LinkAnswer, read_link_answer
 from longline.sdk.message import Message
 from longline.sdk.missed import Missed, read_missed
 from longline.sdk.refusals import Verdict, judge, refused
+from longline.sdk.send_ids import new_send_id, tells_app_server
 from longline.sdk.state import DeviceMemory
 from longline.sdk.times import moment
 from longline.version import VERSION
 
 MAX_PACKET_SIZE: Final = 1024 * 1024  # bytes we take: a push of 256 KiB and then some
+HEADER: Final = 48  # bytes at most that a PUBLISH has beside topic and payload: lengths, identifiers
 MAX_SENDS: Final = 5  # connections on which one publish may go unanswered before it is given up
 
 
@@ -301,14 +304,19 @@ class MqttClient:
 
     # --- calls of the device ----------------------------------------------------------------------
 
-    def publish(self, topic: str, payload: bytes, qos: int, now: float, *, kept: bool = False) -> int:
+    def publish(
+        self, topic: str, payload: bytes, qos: int, now: float, *, kept: bool = False, send_id: str = ""
+    ) -> int:
         """Sends a message, when the connection and the server's window allow.
 
         Returns the number of the call, which `Answered` will name. QoS 0 is never answered and is written at
-        once: ask only while `open`. What is `kept` is sent on as many connections as it takes.
+        once: ask only while `open`. What is `kept` is sent on as many connections as it takes. By `send_id`
+        an app server knows what is sent again, also after a restart; unless given it is one of its own.
         """
         call = next(self._calls)
         publish = Publish(topic, payload, qos)
+        if qos and self.identity.protocol == 5 and tells_app_server(topic):
+            publish.properties = {PropertyId.USER_PROPERTY: [(SEND_ID, send_id or new_send_id())]}
         if qos == 0:
             self._send(publish, now)
             self.statistics.published += 1
@@ -330,8 +338,7 @@ class MqttClient:
                 self._taken.add(publish.packet_id)
                 held.append(outgoing)
                 continue
-            # Topic, payload, and at most 16 bytes of header, lengths and identifier.
-            size = len(publish.topic.encode("utf-8")) + len(publish.payload) + 16
+            size = len(publish.topic.encode("utf-8")) + len(publish.payload) + HEADER
             if self._peer_max_packet and size > self._peer_max_packet:
                 too_large = errors.PayloadTooLarge(f"the server takes {self._peer_max_packet} bytes a packet")
                 events.append(Answered(outgoing.call, too_large))
