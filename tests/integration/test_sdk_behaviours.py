@@ -6,6 +6,7 @@ Where they differ, the test says so, and why: see docs/sdk-js.md.
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -282,6 +283,28 @@ async def test_what_it_says_while_it_is_away_waits_and_keeps_its_order(site: Sit
         assert [event.payload for event in events] == [str(n) for n in range(20)]
 
 
+async def test_what_is_posted_outlives_its_device_and_is_sent_by_the_next_one_in_its_order(
+    site: Site, tmp_path: Path
+) -> None:
+    store = tmp_path / "d1"
+    nowhere = site.url(9)
+    away = await site.sdk.device(nowhere, site.app, "d1", [await site.token()], store=store)
+    for number in range(3):
+        await away.ask("post", name="n", payload=str(number))
+    assert await away.ask("unsent") == 3
+    await away.ask("close")
+    device = await site.device(store=store)
+    await device.ask("post", name="n", payload="3")
+
+    async def unsent() -> int:
+        return int(await device.ask("unsent"))
+
+    await eventually(unsent, 0)
+    events = await told(site, "upstream")
+    assert [event.payload for event in events] == ["0", "1", "2", "3"]
+    assert len({event.send_id for event in events} - {None}) == 4
+
+
 async def test_a_receipt_of_the_application_names_its_push(site: Site) -> None:
     device = await site.device()
     id = await site.send("look")
@@ -421,6 +444,16 @@ async def test_another_app_shares_the_connection(site: Site) -> None:
     with pytest.raises(Refusal) as refusal:
         await attached.receive()
     assert refusal.value.code == "unavailable"
+    await site.center.delete_app(weather)
+
+
+async def test_calls_of_an_attached_app_are_answered_by_its_function(site: Site) -> None:
+    weather = f"{site.app}-w"
+    await site.center.create_app(weather)
+    token = (await site.center.token(weather, "w1")).password
+    device = await site.device()
+    await site.sdk.attach(device, weather, "w1", [token], calls=True)
+    assert (await site.center.call(weather, "w1", "rain?")).text == '{"echo":"rain?"}'
     await site.center.delete_app(weather)
 
 
