@@ -29,7 +29,8 @@ side_by_side := -n $(JOBS) --dist=worksteal
 suite = $(1) $(side_by_side) -m "not adversity" && $(1) -m adversity
 
 export PYTHON LONGLINE_NO_COMPILE
-# Where the tests install MQTT.js and axe, pinned in tests/integration/clients/package.json, when they first need it.
+# Where the tests install MQTT.js, axe and pyright, pinned in tests/integration/clients/package.json, when they first
+# need them.
 export LONGLINE_NODE_MODULES := $(CURDIR)/.cache/clients/node_modules
 export PYTHONDONTWRITEBYTECODE := 1
 

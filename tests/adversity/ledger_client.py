@@ -289,8 +289,8 @@ class LedgerClient:
 
 def drop(device: Device) -> None:
     """Breaks a device's connection as a network does: without a DISCONNECT."""
-    if device._writer is not None:
-        device._writer.transport.abort()
+    if device._connection is not None:
+        device._connection.abort()
 
 
 async def look_up(client: httpx.AsyncClient, url: str, app: str, device: str) -> list[tuple[str, int]]:

@@ -6,6 +6,7 @@ Where they differ, the test says so, and why: see docs/sdk-js.md.
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import pytest_asyncio
 
 from longline import Center, UpstreamEvent
 from longline.mqtt.packets import Connect, Disconnect, Puback, Publish
-from longline.mqtt.properties import Properties, PropertyId
+from longline.mqtt.properties import Properties, PropertyId, user_properties
 from longline.mqtt.reasons import ReasonCode
 from longline.testing.proxy import FaultProxy
 from tests.integration.live_node import LiveNode
@@ -282,6 +283,28 @@ async def test_what_it_says_while_it_is_away_waits_and_keeps_its_order(site: Sit
         assert [event.payload for event in events] == [str(n) for n in range(20)]
 
 
+async def test_what_is_posted_outlives_its_device_and_is_sent_by_the_next_one_in_its_order(
+    site: Site, tmp_path: Path
+) -> None:
+    store = tmp_path / "d1"
+    nowhere = site.url(9)
+    away = await site.sdk.device(nowhere, site.app, "d1", [await site.token()], store=store)
+    for number in range(3):
+        await away.ask("post", name="n", payload=str(number))
+    assert await away.ask("unsent") == 3
+    await away.ask("close")
+    device = await site.device(store=store)
+    await device.ask("post", name="n", payload="3")
+
+    async def unsent() -> int:
+        return int(await device.ask("unsent"))
+
+    await eventually(unsent, 0)
+    events = await told(site, "upstream")
+    assert [event.payload for event in events] == ["0", "1", "2", "3"]
+    assert len({event.send_id for event in events} - {None}) == 4
+
+
 async def test_a_receipt_of_the_application_names_its_push(site: Site) -> None:
     device = await site.device()
     id = await site.send("look")
@@ -421,6 +444,16 @@ async def test_another_app_shares_the_connection(site: Site) -> None:
     with pytest.raises(Refusal) as refusal:
         await attached.receive()
     assert refusal.value.code == "unavailable"
+    await site.center.delete_app(weather)
+
+
+async def test_calls_of_an_attached_app_are_answered_by_its_function(site: Site) -> None:
+    weather = f"{site.app}-w"
+    await site.center.create_app(weather)
+    token = (await site.center.token(weather, "w1")).password
+    device = await site.device()
+    await site.sdk.attach(device, weather, "w1", [token], calls=True)
+    assert (await site.center.call(weather, "w1", "rain?")).text == '{"echo":"rain?"}'
     await site.center.delete_app(weather)
 
 
@@ -614,6 +647,45 @@ async def test_a_publish_is_repeated_under_its_identifier_and_marked_in_a_sessio
         assert again.dup is kept
         await room.say(Puback(again.packet_id))
         await says
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_copy_in_a_new_session_has_the_name_of_the_first(of_tcp: Sdk, kept: bool) -> None:
+    """It has no mark of MQTT's, and by its name the app server knows it all the same."""
+    async with ScriptedRoom() as first:
+        url = f"mqtt://127.0.0.1:{first.port}"
+        device = await of_tcp.device(url, "news", "d1", ["t"], session_expiry=60 if kept else 0)
+        room = await first.accept()
+        await room.let_in()
+        says = [asyncio.create_task(device.ask("send", name="n", payload=str(n))) for n in range(2)]
+        sent = [await room.expect(Publish) for _ in says]
+        room.reset()
+        room = await first.accept()
+        await room.let_in(session_present=kept)
+        again = [await room.expect(Publish) for _ in says]
+        assert [packet.payload for packet in again] == [b"0", b"1"]
+        names = [[send_id(packet) for packet in packets] for packets in (sent, again)]
+        assert names[0] == names[1]
+        assert len({*names[0]} - {None}) == 2
+        for packet in again:
+            await room.say(Puback(packet.packet_id))
+        await asyncio.gather(*says)
+
+
+def send_id(packet: Publish) -> str | None:
+    return dict(user_properties(packet.properties)).get("send-id")
+
+
+async def test_an_event_tells_the_name_that_the_device_gave_it(site: Site) -> None:
+    device = await site.device()
+    await device.ask("send", name="n", payload="1")
+    id = await site.send("look")
+    await device.ask("opened", handle=(await device.receive()).handle)
+    [said], [receipt] = await told(site, "upstream"), await told(site, "receipt")
+    assert receipt.message_id == id
+    assert (len(said.send_id or ""), len(receipt.send_id or "")) == (12, 12)
+    assert said.send_id != receipt.send_id
+    assert said.user_properties == ()
 
 
 async def test_it_connects_as_it_was_told(of_tcp: Sdk) -> None:

@@ -1,7 +1,7 @@
-"""Type checks of user code: right uses pass, wrong ones are found line by line; by mypy and, where it is
-installed, by pyright.
-"""
+"""Type checks of user code: right uses pass, wrong ones are found line by line; by mypy and by pyright."""
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.integration.clients.real import node_modules
 
 USER_CODE = Path(__file__).parent / "user_code"
 SOURCE = Path(__file__).parents[2] / "src"
@@ -25,15 +27,17 @@ def mypy(file: str, cache: Path) -> set[int]:
 
 
 def pyright(file: str, cache: Path) -> set[int]:
-    program = shutil.which("pyright")
-    if program is None:
-        pytest.skip("there is no pyright")
-    return lines([program, "--pythonpath", sys.executable, USER_CODE / file])
+    program = node_modules() / "pyright" / "index.js"  # of npm: that of PyPI loads it from there when it runs
+    folder = cache / file.removesuffix(".py")  # its settings can name files below them only
+    folder.mkdir()
+    shutil.copy(USER_CODE / file, folder)
+    (folder / "pyrightconfig.json").write_text(json.dumps({"extraPaths": [str(SOURCE)]}))
+    return lines(["node", program, "--pythonpath", sys.executable, "--project", folder])
 
 
 def lines(command: list[str | Path]) -> set[int]:
     done = subprocess.run(
-        command, cwd=USER_CODE, env={"MYPYPATH": str(SOURCE), "PATH": "/usr/bin:/bin"}, capture_output=True,
+        command, cwd=USER_CODE, env={"MYPYPATH": str(SOURCE), "PATH": os.environ["PATH"]}, capture_output=True,
         text=True, check=False,
     )  # fmt: skip
     assert done.returncode in (0, 1), done.stdout + done.stderr
@@ -45,7 +49,15 @@ def wrong() -> set[int]:
     return {number for number, line in enumerate(text, 1) if line.endswith("# wrong")}
 
 
-@pytest.mark.parametrize("checker", [mypy, pyright])
+@pytest.mark.parametrize(
+    "checker",
+    [
+        mypy,
+        pytest.param(
+            pyright, marks=pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+        ),
+    ],
+)
 def test_right_uses_pass_and_each_wrong_one_is_found(checker: Checker, tmp_path: Path) -> None:
     assert checker("right.py", tmp_path) == set()
     assert checker("wrong.py", tmp_path) == wrong()

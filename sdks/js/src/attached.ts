@@ -7,7 +7,6 @@ import { judge, MAXIMUM_CONNECT_TIME } from "./refusals.js";
 import { Speaker, type PublishOptions } from "./speaker.js";
 import { NoToken, Tokens, type Token } from "./tokens.js";
 import { prefixOf } from "./topics.js";
-import { Signal } from "./waiting.js";
 
 const BASE = 0.5; // s within which a request that was refused for now is made again, and twice that, up to
 const CAP = 60;
@@ -39,6 +38,7 @@ export interface Carrier {
   ask(app: string, device: string, token: string): void;
   letGo(app: string, reason: LonglineError): void;
   handOut(message: Message): Promise<boolean>;
+  note(line: string): void;
   publish(topic: string, payload: Uint8Array | string, options?: PublishOptions): Promise<void>;
   subscribe(filter: string, options?: { qos?: 0 | 1 }): Promise<void>;
 }
@@ -54,8 +54,6 @@ const OUR_OWN = new Set(["app_attached", "attached_to_itself", "not_attached", "
  * app connects elsewhere, or what stopped the device itself. One that is kicked comes back, unless it is banned.
  */
 export class AttachedApp extends Speaker {
-  /** @internal */
-  readonly inbox: Message[] = [];
   private readonly prefix: string;
   private readonly tokens: Tokens;
   private readonly backoff = new Backoff(BASE, CAP);
@@ -63,7 +61,6 @@ export class AttachedApp extends Speaker {
   private over = false;
   private failure: LonglineError | null = null;
   private answered: LinkAnswer | null = null;
-  private readonly changed = new Signal();
   private connection = 0; // counts them: a request belongs to one
 
   /** @internal */
@@ -104,15 +101,14 @@ export class AttachedApp extends Speaker {
     this.carrier.letGo(this.app, new LonglineError("unavailable", "this app is detached"));
   }
 
-  override async receive(): Promise<Message> {
-    while (true) {
-      while (this.inbox.length === 0) {
-        this.checkAlive();
-        await this.changed.wait();
-      }
-      const message = this.inbox.shift()!;
-      if (await this.carrier.handOut(message)) return message;
-    }
+  /** @internal */
+  override handOut(message: Message): Promise<boolean> {
+    return this.carrier.handOut(message);
+  }
+
+  /** @internal */
+  override note(line: string): void {
+    this.carrier.note(`${this.app}: ${line}`);
   }
 
   override async publish(topic: string, payload: Uint8Array | string, options?: PublishOptions): Promise<void> {
@@ -171,12 +167,6 @@ export class AttachedApp extends Speaker {
     this.changed.wake();
   }
 
-  /** @internal */
-  arrived(message: Message): void {
-    this.inbox.push(message);
-    this.changed.wake();
-  }
-
   /** @internal The connection is gone, and it with it. */
   lost(): void {
     this.isAttached = false;
@@ -212,7 +202,8 @@ export class AttachedApp extends Speaker {
     this.changed.wake();
   }
 
-  private checkAlive(): void {
+  /** @internal */
+  override checkAlive(): void {
     if (this.failure !== null) throw this.failure;
     if (this.over) throw new LonglineError("unavailable", "this app is detached");
   }

@@ -816,6 +816,8 @@ export interface EventView {
   replyTo?: string | undefined;
   /** The device says that it may have sent this before: DUP in MQTT. */
   repeated?: boolean | undefined;
+  /** The device's own id for what it sent (MQTT 5). Two events of a device with the same one are one message, which it sent again. */
+  sendId?: string | undefined;
   /** Of the message that a receipt is for. */
   messageId?: string | undefined;
   /** What became of it: `shown`, `opened`, `dismissed`, … */
@@ -917,6 +919,8 @@ export interface DeadEventView {
   replyTo?: string | undefined;
   /** The device says that it may have sent this before: DUP in MQTT. */
   repeated?: boolean | undefined;
+  /** The device's own id for what it sent (MQTT 5). Two events of a device with the same one are one message, which it sent again. */
+  sendId?: string | undefined;
   /** Of the message that a receipt is for. */
   messageId?: string | undefined;
   /** What became of it: `shown`, `opened`, `dismissed`, … */

@@ -10,10 +10,13 @@ import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
 
 import { PATH, bounded, readReference, type Endpoint, type Transport } from "./endpoints.js";
 import { LonglineError } from "./errors.js";
+import type { LearntHeartbeat } from "./heartbeat.js";
 import { judge, reasonOf, type Verdict } from "./refusals.js";
+import { SEND_ID } from "./sendids.js";
 import { VERSION } from "./version.js";
 
 const MAX_PACKET_SIZE = 1024 * 1024; // bytes we take: a push of 256 KiB and then some
+const SILENT = "Keepalive timeout"; // MQTT.js's word for a peer that is dead
 const LAST_WORD = 1000; // ms for DISCONNECT to leave and the stream to end
 
 /** Files of TLS, as PEM text; in Node only, as a browser has its own. */
@@ -45,6 +48,13 @@ export interface Incoming {
   contentType: string | null;
   responseTopic: string | null;
   told: Readonly<Record<string, string>>;
+}
+
+/** How something is published; `sendId` is what app servers know it by, where they are told of it. */
+export interface Manner {
+  qos: 0 | 1;
+  dup: boolean;
+  sendId: string | null;
 }
 
 /** What the server grants this connection; `maxPacket` 0: any size. */
@@ -148,6 +158,8 @@ export class Link {
   private readonly client: MqttClient;
   private readonly gone: Promise<void>;
   private lastError: unknown = null;
+  private lastHeard = 0; // ms since 1970
+  private idlePing = false; // a connection that was idle was asked for a sign of life
   // What MQTT.js is told to have QoS 0, and what it had.
   private readonly real = new WeakMap<object, { qos: 0 | 1 | 2; packetId: number }>();
 
@@ -157,14 +169,19 @@ export class Link {
     private readonly identity: Identity,
     token: string,
     ids: PacketIds,
+    private readonly heartbeat: LearntHeartbeat,
     private readonly listener: Listener,
   ) {
     const client = (this.client = mqtt.connect(this.options(transport, token, ids)));
     client.on("packetreceive", (packet) => this.received(packet as unknown as Packet));
     client.on("connect", (packet) => this.letIn(packet as unknown as Packet));
     client.on("message", (topic, payload, packet) => this.arrived(topic, payload, packet as unknown as Packet));
+    client.on("packetsend", (packet) => {
+      if (packet.cmd === "pingreq") this.idlePing = Date.now() - this.lastHeard >= this.interval * 1000;
+    });
     client.on("error", (error) => {
       this.lastError = error;
+      if (error.message === SILENT) this.heartbeat.died(client.keepalive);
     });
     this.gone = new Promise((resolve) => {
       client.on("close", () => {
@@ -178,11 +195,12 @@ export class Link {
   publish(
     topic: string,
     payload: Uint8Array | string,
-    qos: 0 | 1,
-    dup: boolean,
+    { qos, dup, sendId }: Manner,
     answered: (reason: number, words: string | undefined) => void,
   ): void {
-    this.client.publish(topic, payload as Buffer | string, { qos, dup }, (error, packet) => {
+    const named = sendId !== null && this.identity.protocol === 5;
+    const options = { qos, dup, ...(named ? { properties: { userProperties: { [SEND_ID]: sendId } } } : {}) };
+    this.client.publish(topic, payload as Buffer | string, options, (error, packet) => {
       const answer = packet as unknown as Packet | undefined;
       if (this.over || (error && answer === undefined && qos > 0)) return; // the end of it says the rest
       const reason = qos > 0 ? (answer?.reasonCode ?? 0) : 0;
@@ -268,8 +286,22 @@ export class Link {
     return options;
   }
 
+  /** How long it may be idle before MQTT.js sends something, in seconds. */
+  private get interval(): number {
+    return this.heartbeat.within(this.client.keepalive);
+  }
+
+  private heard(): void {
+    this.lastHeard = Date.now();
+    if (!this.idlePing) return;
+    this.idlePing = false;
+    this.heartbeat.survived(this.client.keepalive);
+    this.client.keepaliveManager?.setKeepalive(this.interval);
+  }
+
   private received(packet: Packet): void {
     if (this.over) return;
+    this.heard();
     if (packet.cmd === "publish") {
       this.real.set(packet, { qos: packet.qos as 0 | 1 | 2, packetId: packet.messageId ?? 0 });
       packet.qos = 0;
@@ -284,6 +316,7 @@ export class Link {
   private letIn(packet: Packet): void {
     if (this.over) return;
     this.open = true;
+    if (this.client.keepalive) this.client.keepaliveManager?.setKeepalive(this.interval);
     this.listener.opened({
       sessionPresent: packet.sessionPresent ?? false,
       window: packet.properties?.receiveMaximum ?? 65_535,

@@ -1,6 +1,7 @@
 // What a device receives.
 
-import type { Link } from "./link.js";
+import type { Incoming, Link } from "./link.js";
+import { GROUP, PUSH } from "./topics.js";
 
 const TEXT = new TextDecoder("utf-8", { fatal: true });
 
@@ -121,6 +122,33 @@ export class Message {
   dismissed(): Promise<void> {
     return this.report("dismissed");
   }
+}
+
+/** What a PUBLISH says, of an app and on a topic of it; `prefix` is how its topic began on the wire. */
+export function partsOf(incoming: Incoming, app: string, prefix: string, topic: string): MessageParts {
+  // The id is taken from the topic, which only the server can choose. The user property says the same, but on a
+  // plain topic any other device could write one there, and have our pushes taken for copies. In a group the server
+  // alone writes them, too.
+  const isPush = topic.startsWith(PUSH);
+  const inGroup = topic.startsWith(GROUP);
+  const { told } = incoming;
+  const sentAt = told["sent-at"] ?? "";
+  const sequence = inGroup ? (told["sequence"] ?? "") : "";
+  return {
+    app,
+    prefix,
+    id: isPush ? topic.slice(PUSH.length) : inGroup ? (told["message-id"] ?? null) : null,
+    topic,
+    payload: incoming.payload,
+    qos: incoming.qos,
+    duplicate: incoming.dup,
+    contentType: incoming.contentType,
+    sentAt: /^\d{1,15}$/.test(sentAt) ? new Date(Number(sentAt)) : null,
+    wantsAnswer: isPush && incoming.responseTopic !== null,
+    group: inGroup ? topic.slice(GROUP.length) : null,
+    sequence: /^\d+$/.test(sequence) ? Number(sequence) : 0,
+    sender: inGroup ? (told["sender"] ?? null) : null,
+  };
 }
 
 /** How many messages for a device have ended without reaching it, and since when. */

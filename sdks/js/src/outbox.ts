@@ -3,21 +3,31 @@
 import { LonglineError } from "./errors.js";
 import type { Granted, Link, PacketIds } from "./link.js";
 import { refused } from "./refusals.js";
+import { newSendId, tellsAppServer } from "./sendids.js";
 
 const MAX_SENDS = 5; // connections on which one publish may go unanswered before it is given up
-const HEADER = 16; // bytes at most that a PUBLISH has beside its topic and payload
+const HEADER = 48; // bytes at most that a PUBLISH has beside its topic and payload: lengths, identifiers
 const UTF8 = new TextEncoder();
 
 interface Outgoing {
   topic: string;
   payload: Uint8Array | string;
   qos: 0 | 1;
+  sendId: string | null;
   size: number;
   sends: number;
   packetId: number;
   dup: boolean;
+  kept: boolean; // never given up
   settled: boolean;
   settle(error: Error | null): void;
+}
+
+/** How something is to be published, 1 unless `qos` says otherwise; `signal` gives up waiting. */
+export interface Manner {
+  qos?: 0 | 1;
+  signal?: AbortSignal | undefined;
+  sendId?: string;
 }
 
 export class Outbox {
@@ -40,32 +50,39 @@ export class Outbox {
     return this.count;
   }
 
-  /** Takes a publish; `overloaded` at once when as much as may waits already. */
-  add(topic: string, payload: Uint8Array | string, qos: 0 | 1, signal: AbortSignal | undefined): Promise<void> {
+  /**
+   * Takes a publish; `overloaded` at once when as much as may waits already. One with a `sendId` of its own was posted:
+   * it is bounded elsewhere, and sent on as many connections as it takes.
+   */
+  add(topic: string, payload: Uint8Array | string, { qos = 1, signal, sendId }: Manner = {}): Promise<void> {
+    const kept = sendId !== undefined;
     const size = UTF8.encode(topic).length + (typeof payload === "string" ? UTF8.encode(payload).length : payload.length) + HEADER;
     if (signal?.aborted) return Promise.reject(signal.reason);
-    if (this.count >= this.most || this.bytes + size > this.mostBytes) {
+    if (!kept && (this.count >= this.most || this.bytes + size > this.mostBytes)) {
       const words = `${this.count} publishes of ${this.bytes} bytes wait for the server already`;
       return Promise.reject(new LonglineError("overloaded", words));
     }
-    this.count += 1;
-    this.bytes += size;
+    const counted = kept ? { count: 0, bytes: 0 } : { count: 1, bytes: size };
+    this.count += counted.count;
+    this.bytes += counted.bytes;
     return new Promise((resolve, reject) => {
       const outgoing: Outgoing = {
         topic,
         // A copy: the caller may use its buffer again, and this may be sent much later.
         payload: typeof payload === "string" ? payload : payload.slice(),
         qos,
+        sendId: sendId ?? (qos === 1 && tellsAppServer(topic) ? newSendId() : null),
         size,
         sends: 0,
         packetId: 0,
         dup: false,
+        kept,
         settled: false,
         settle: (error) => {
           if (outgoing.settled) return;
           outgoing.settled = true;
-          this.count -= 1;
-          this.bytes -= size;
+          this.count -= counted.count;
+          this.bytes -= counted.bytes;
           signal?.removeEventListener("abort", withdraw);
           if (error === null) resolve();
           else reject(error);
@@ -106,7 +123,7 @@ export class Outbox {
       } else if (this.granted.maxPacket && outgoing.size > this.granted.maxPacket) {
         const words = `the server takes ${this.granted.maxPacket} bytes a packet`;
         outgoing.settle(new LonglineError("payload_too_large", words));
-      } else if (outgoing.sends >= MAX_SENDS) {
+      } else if (outgoing.sends >= MAX_SENDS && !outgoing.kept) {
         outgoing.settle(new LonglineError("unavailable", `sent ${outgoing.sends} times and never answered`));
       } else {
         this.write(outgoing, link, mayUse);
@@ -131,7 +148,7 @@ export class Outbox {
     } else {
       this.writing.add(outgoing);
     }
-    link.publish(outgoing.topic, outgoing.payload, outgoing.qos, outgoing.dup, (reason, words) => {
+    link.publish(outgoing.topic, outgoing.payload, outgoing, (reason, words) => {
       this.writing.delete(outgoing);
       this.unanswered = this.unanswered.filter((other) => other !== outgoing);
       if (reason >= 0x80) {

@@ -17,10 +17,15 @@ export function toApi(value: unknown, type: string): unknown {
 /** The bytes of a payload as the API shows it: of an upstream event, an answer, a message of a group. */
 export function bytesOf(shown: { payload?: string | undefined; payloadBase64?: string | undefined }): Uint8Array {
   if (shown.payloadBase64 === undefined) return UTF8.encode(shown.payload ?? "");
-  return Uint8Array.from(atob(shown.payloadBase64), (character) => character.charCodeAt(0));
+  return unbase64(shown.payloadBase64);
 }
 
-/** Bytes for the API. */
+/** The bytes that were written as base64; throws where that is none. */
+export function unbase64(text: string): Uint8Array {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}
+
+/** Bytes as text. */
 export function base64(bytes: Uint8Array): string {
   let text = "";
   for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192));

@@ -1,8 +1,9 @@
 // What an application says and hears as a device of an app, whichever connection that uses.
 
-import { LonglineError } from "./errors.js";
+import { LonglineError, said } from "./errors.js";
 import type { Message } from "./message.js";
-import { EVENT, GROUP, REPLY, SHADOW_REPORTED, UP } from "./topics.js";
+import { EVENT, GROUP, REPLY, SHADOW_DESIRED, SHADOW_REPORTED, UP } from "./topics.js";
+import { Signal } from "./waiting.js";
 
 /** What can be sent: text and bytes as they are, anything else as its JSON. */
 export type Payload = unknown;
@@ -16,22 +17,51 @@ export interface PublishOptions {
 /** Answers a call: what is returned, or what the promise gives, is the answer. */
 export type CallHandler = (call: Message) => Payload | Promise<Payload>;
 
+/** Is told what is desired of the device; what is returned, or what the promise gives, is reported, if anything is. */
+export type DesiredHandler = (desired: Message) => StateChanges | void | Promise<StateChanges | void>;
+
+/** Names and values of a shadow; null for a name removes it. */
+export type StateChanges = Readonly<Record<string, unknown>>;
+
 /** A device of an app: on a connection of its own (`Device`), or on another one's (`AttachedApp`). */
 export abstract class Speaker implements AsyncIterable<Message> {
   /** @internal */
-  callHandler: CallHandler | null = null;
+  readonly inbox: Message[] = [];
+  /** @internal Wakes whoever waits for a message, a connection, or the end. */
+  readonly changed = new Signal();
+  private callHandler: CallHandler | null = null;
+  private desiredHandler: DesiredHandler | null = null;
+  private desiring: Promise<void> = Promise.resolve(); // one after the other
 
   /** Whether the application has ended it, and it did not stop because it had to. */
   abstract get closed(): boolean;
 
-  /** The next message, to be acknowledged with `await message.ack()`. Rejects with what stopped the device. */
-  abstract receive(): Promise<Message>;
+  /** @internal Throws what has ended it. */
+  abstract checkAlive(): void;
+
+  /** @internal Whether a message is for the application: no copy of one that it was done with. */
+  abstract handOut(message: Message): Promise<boolean>;
+
+  /** @internal A line for the application's log. */
+  abstract note(line: string): void;
 
   /** Sends a message to a topic: `up/…` for the app server, others for the app's devices. */
   abstract publish(topic: string, payload: Uint8Array | string, options?: PublishOptions): Promise<void>;
 
   /** Asks for a topic filter, now and again after every reconnect; its messages come with the others. */
   abstract subscribe(filter: string, options?: { qos?: 0 | 1 }): Promise<void>;
+
+  /** The next message, to be acknowledged with `await message.ack()`. Rejects with what stopped the device. */
+  async receive(): Promise<Message> {
+    while (true) {
+      while (this.inbox.length === 0) {
+        this.checkAlive();
+        await this.changed.wait();
+      }
+      const message = this.inbox.shift()!;
+      if (await this.handOut(message)) return message;
+    }
+  }
 
   /**
    * The messages, each acknowledged when the next one is asked for. So a loop whose body throws, or that is left by
@@ -59,6 +89,14 @@ export abstract class Speaker implements AsyncIterable<Message> {
     this.callHandler = handler;
   }
 
+  /**
+   * Has a function be told what is desired of the device, whole, after each change: one at a time, in order. What it
+   * returns is reported, as by `reportState`. Its message is acknowledged when it is done. null: as before.
+   */
+  onDesired(handler: DesiredHandler | null): void {
+    this.desiredHandler = handler;
+  }
+
   /** Sends a message to the app server, which sees it as `up/` and this name: `alarm`, `rooms/7/alarm`. */
   async send(name: string, payload: Payload, options?: PublishOptions): Promise<void> {
     await this.publish(UP + name, encoded(payload), options);
@@ -83,7 +121,7 @@ export abstract class Speaker implements AsyncIterable<Message> {
    * Merges `changes` into what the server knows of this device, its shadow: null for a name removes it. What is
    * desired of the device comes with the other messages, whole, on the topic `shadow/desired`.
    */
-  reportState(changes: Readonly<Record<string, unknown>>): Promise<void> {
+  reportState(changes: StateChanges): Promise<void> {
     return this.publish(SHADOW_REPORTED, JSON.stringify(changes));
   }
 
@@ -92,9 +130,38 @@ export abstract class Speaker implements AsyncIterable<Message> {
     if (call.id === null) throw new TypeError("only a push can be answered");
     await this.publish(REPLY + call.id, encoded(payload));
   }
+
+  /** @internal A message has come: for a function that takes it, or for whoever asks for the next one. */
+  arrived(message: Message): void {
+    const { callHandler, desiredHandler } = this;
+    if (message.wantsAnswer && callHandler !== null) {
+      void this.take(message, async () => this.answer(message, (await callHandler(message)) ?? null));
+    } else if (message.topic === SHADOW_DESIRED && desiredHandler !== null) {
+      this.desiring = this.desiring.then(() =>
+        this.take(message, async () => {
+          const changes = await desiredHandler(message);
+          if (changes) await this.reportState(changes);
+        }),
+      );
+    } else {
+      this.inbox.push(message);
+      this.changed.wake();
+    }
+  }
+
+  private async take(message: Message, work: () => Promise<void>): Promise<void> {
+    if (!(await this.handOut(message))) return;
+    try {
+      await work();
+    } catch (error) {
+      this.note(`a function has failed for a message on ${message.topic}: ${said(error)}`); // the application's
+    }
+    await message.ack();
+  }
 }
 
-function encoded(payload: Payload): Uint8Array | string {
+/** Text and bytes as they are, anything else as its JSON. */
+export function encoded(payload: Payload): Uint8Array | string {
   if (typeof payload === "string") return payload;
   if (payload instanceof Uint8Array) return payload;
   if (payload instanceof ArrayBuffer) return new Uint8Array(payload);

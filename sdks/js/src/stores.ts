@@ -1,33 +1,44 @@
-// What a device remembers beyond its process or page: which messages it has handled, and where it connected.
+// What a device remembers beyond its process or page: which messages it has handled, what it has learnt of networks,
+// and what was posted.
 
-import type { Endpoint } from "./endpoints.js";
+import { Networks, readNetwork, type KnownNetwork } from "./networks.js";
+import { base64, unbase64 } from "./shapes.js";
 
-/** What dispatchers said last. `until` is in milliseconds since 1970. */
-export interface KnownEndpoints {
-  endpoints: Endpoint[];
-  until: number;
+/** A message that is to reach the server, by its number; `sendId` is what app servers know it by. */
+export interface PostedMessage {
+  number: number;
+  topic: string;
+  payload: Uint8Array;
+  sendId: string;
+}
+
+/** What a store gives back: each list in the order in which it was put in. */
+export interface Remembered {
+  handled: string[];
+  networks: [string, KnownNetwork][];
+  posted: PostedMessage[];
 }
 
 /**
  * Where a device keeps what it remembers; one store is one device's. `add` is called before a message is
  * acknowledged, and the acknowledgement waits for it: what is stored then is dropped when it comes again, also in
- * another process. A store bounds itself: it may forget the oldest of more than `REMEMBERED` messages. One that
- * throws is told to the log, and the device goes by its own memory.
+ * another process. A store bounds itself: it may forget the oldest of more than `REMEMBERED` messages, and what was
+ * learnt of networks. It forgets nothing that was posted before that is settled; what it cannot keep it throws for,
+ * and `device.post` rejects. Whatever else throws is told to the log, and the device goes by its own memory.
  */
 export interface DeviceStore {
-  /** What was stored, the oldest message first. */
+  /** What was stored. */
   load(): Promise<Remembered> | Remembered;
   /** A message was handled. */
   add(message: string): Promise<void> | void;
-  /** Where to connect, from now on. */
-  keep(known: KnownEndpoints): Promise<void> | void;
+  /** Something was learnt of a network. */
+  learn(network: string, known: KnownNetwork): Promise<void> | void;
+  /** Keeps what was posted; it is there for the next process, or page, when this settles. */
+  post(message: PostedMessage): Promise<void> | void;
+  /** The server has it, or will never take it. */
+  settled(number: number): Promise<void> | void;
   /** The device has ended; another one may load what is there. */
   close?(): Promise<void> | void;
-}
-
-export interface Remembered {
-  handled: string[];
-  known: KnownEndpoints | null;
 }
 
 /** How many handled messages a device knows. */
@@ -36,18 +47,27 @@ export const REMEMBERED = 1000;
 /** Remembers as long as it lives: for several `Device`s of a process, one after the other. */
 export class MemoryStore implements DeviceStore {
   private readonly handled = new Recent(REMEMBERED);
-  private known: KnownEndpoints | null = null;
+  private readonly networks = new Networks();
+  private readonly posted = new Map<number, PostedMessage>();
 
   load(): Remembered {
-    return { handled: this.handled.all(), known: this.known };
+    return { handled: this.handled.all(), networks: this.networks.all(), posted: [...this.posted.values()] };
   }
 
   add(message: string): void {
     this.handled.add(message);
   }
 
-  keep(known: KnownEndpoints): void {
-    this.known = known;
+  learn(network: string, known: KnownNetwork): void {
+    this.networks.set(network, known);
+  }
+
+  post(message: PostedMessage): void {
+    this.posted.set(message.number, message);
+  }
+
+  settled(number: number): void {
+    this.posted.delete(number);
   }
 }
 
@@ -61,10 +81,12 @@ const PARTS = REMEMBERED / PART;
 export class WebStore implements DeviceStore {
   private part = 0;
   private inPart: string[] = [];
+  private readonly networks = new Networks();
+  private posted: number[] = [];
 
   constructor(
     private readonly name: string,
-    private readonly storage: Pick<Storage, "getItem" | "setItem"> = localStorage,
+    private readonly storage: Pick<Storage, "getItem" | "setItem" | "removeItem"> = localStorage,
   ) {}
 
   load(): Remembered {
@@ -73,7 +95,12 @@ export class WebStore implements DeviceStore {
     const handled: string[] = [];
     for (let part = Math.max(0, this.part - PARTS + 1); part < this.part; part += 1) handled.push(...this.read(part));
     this.inPart = this.read(this.part);
-    return { handled: [...handled, ...this.inPart], known: this.readKnown() };
+    for (const network of this.list("networks").map(readNetwork)) if (network !== null) this.networks.set(...network);
+    const posted = this.list("posted")
+      .map((number) => readPosted(parse(this.storage.getItem(`${this.name}:posted:${number}`))))
+      .filter((message) => message !== null);
+    this.posted = posted.map((message) => message.number);
+    return { handled: [...handled, ...this.inPart], networks: this.networks.all(), posted };
   }
 
   add(message: string): void {
@@ -86,8 +113,27 @@ export class WebStore implements DeviceStore {
     this.storage.setItem(this.key(this.part), JSON.stringify(this.inPart));
   }
 
-  keep(known: KnownEndpoints): void {
-    this.storage.setItem(`${this.name}:endpoints`, JSON.stringify(known));
+  learn(network: string, known: KnownNetwork): void {
+    this.networks.set(network, known);
+    this.storage.setItem(`${this.name}:networks`, JSON.stringify(this.networks.all()));
+  }
+
+  post(message: PostedMessage): void {
+    // Whichever of the two is not done any more, the other one does no harm.
+    this.storage.setItem(`${this.name}:posted:${message.number}`, JSON.stringify(writtenPosted(message)));
+    this.posted.push(message.number);
+    try {
+      this.storage.setItem(`${this.name}:posted`, JSON.stringify(this.posted));
+    } catch (error) {
+      this.posted.pop();
+      throw error;
+    }
+  }
+
+  settled(number: number): void {
+    this.posted = this.posted.filter((other) => other !== number);
+    this.storage.setItem(`${this.name}:posted`, JSON.stringify(this.posted));
+    this.storage.removeItem(`${this.name}:posted:${number}`);
   }
 
   private key(part: number): string {
@@ -99,8 +145,9 @@ export class WebStore implements DeviceStore {
     return Array.isArray(value) ? value.filter((id) => typeof id === "string") : [];
   }
 
-  private readKnown(): KnownEndpoints | null {
-    return readKnown(parse(this.storage.getItem(`${this.name}:endpoints`)));
+  private list(what: string): unknown[] {
+    const value = parse(this.storage.getItem(`${this.name}:${what}`));
+    return Array.isArray(value) ? (value as unknown[]) : [];
   }
 }
 
@@ -125,15 +172,21 @@ export class Recent {
   }
 }
 
-/** What was read as JSON, where it is what dispatchers said; anybody may have written it. */
-export function readKnown(value: unknown): KnownEndpoints | null {
-  const { endpoints, until } = (value ?? {}) as { endpoints?: unknown; until?: unknown };
-  if (!Array.isArray(endpoints) || typeof until !== "number") return null;
-  const good = endpoints.filter(
-    (place): place is Endpoint =>
-      typeof (place as Endpoint | null)?.host === "string" && Number.isInteger((place as Endpoint).port),
-  );
-  return good.length > 0 ? { endpoints: good, until } : null;
+/** What is to be sent, as JSON can have it. */
+export function writtenPosted({ number, topic, payload, sendId }: PostedMessage): unknown {
+  return [number, topic, base64(payload), sendId];
+}
+
+/** What was read as JSON, where it is that; anybody may have written it. */
+export function readPosted(value: unknown): PostedMessage | null {
+  const [number, topic, payload, sendId] = Array.isArray(value) ? (value as unknown[]) : [];
+  if (!Number.isInteger(number) || [topic, payload, sendId].some((text) => typeof text !== "string")) return null;
+  try {
+    const bytes = unbase64(payload as string);
+    return { number: number as number, topic: topic as string, payload: bytes, sendId: sendId as string };
+  } catch {
+    return null;
+  }
 }
 
 function parse(text: string | null): unknown {

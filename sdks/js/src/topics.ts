@@ -5,6 +5,7 @@ export const UP = "up/";
 export const GROUP = "group/";
 export const EVENT = "event/";
 export const REPLY = "reply/";
+export const SHADOW_DESIRED = "shadow/desired";
 export const SHADOW_REPORTED = "shadow/reported";
 export const LINK = "$link/";
 export const GAP = "$link/gap";

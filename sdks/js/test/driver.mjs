@@ -58,8 +58,10 @@ export function driver(longline, tell, storeOf) {
       });
       devices.set(device, made);
     },
-    async attach({ device, as, app, of, tokens }) {
-      devices.set(as, await devices.get(device).attach(app, of, tokenOf(as, tokens)));
+    async attach({ device, as, app, of, tokens, calls }) {
+      const made = await devices.get(device).attach(app, of, tokenOf(as, tokens));
+      if (calls) made.onCall((call) => ({ echo: call.text }));
+      devices.set(as, made);
     },
     detach: ({ device }) => devices.get(device).detach(),
     connected: ({ device }) => devices.get(device).whenConnected(),
@@ -81,6 +83,8 @@ export function driver(longline, tell, storeOf) {
     opened: ({ handle }) => messages.get(handle).opened(),
     publish: ({ device, topic, payload, qos }) => devices.get(device).publish(topic, bytes(payload), { qos }),
     send: ({ device, name, payload }) => devices.get(device).send(name, payload),
+    post: ({ device, name, payload }) => devices.get(device).post(name, payload),
+    unsent: ({ device }) => devices.get(device).unsent,
     say: ({ device, group, payload }) => devices.get(device).say(group, payload),
     subscribe: ({ device, filter }) => devices.get(device).subscribe(filter),
     report_state: ({ device, changes }) => devices.get(device).reportState(changes),

@@ -6,21 +6,30 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { Device, MemoryStore, WebStore } from "longline";
+import { Device, LonglineError, MemoryStore, WebStore } from "longline";
 import { FileStore } from "longline/node";
 
 import { Backoff } from "../dist/backoff.js";
-import { parsed, readMoved, readReference } from "../dist/endpoints.js";
+import { Endpoints, parsed, readMoved, readReference } from "../dist/endpoints.js";
+import { LearntHeartbeat } from "../dist/heartbeat.js";
 import { PacketIds } from "../dist/link.js";
 import { readMissed } from "../dist/message.js";
+import { currentNetwork } from "../dist/networks.js";
 import { Outbox } from "../dist/outbox.js";
+import { Posts } from "../dist/posts.js";
 import { judge } from "../dist/refusals.js";
+import { WayBack } from "../dist/wayback.js";
 
-const known = { endpoints: [{ host: "room", port: 1, path: "/mqtt" }], until: 5 };
+const known = { endpoints: [{ host: "room", port: 1, path: "/mqtt" }], until: 5, idle: 40 };
+const NOTHING = { handled: [], networks: [], posted: [] };
+
+function posted(number, text = "x") {
+  return { number, topic: `up/${number}`, payload: new TextEncoder().encode(text), sendId: `id${number}` };
+}
 
 function webStorage() {
   const kept = new Map();
-  return { kept, getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => void kept.set(key, value) };
+  return { kept, getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => void kept.set(key, value), removeItem: (key) => void kept.delete(key) };
 }
 
 async function folder() {
@@ -46,26 +55,76 @@ for (const [name, make] of Object.entries(stores)) {
   test(`a ${name} store gives back what was put in, and forgets the oldest of very many`, async () => {
     const open = await make();
     const first = open();
-    assert.deepEqual(await first.load(), { handled: [], known: null });
+    assert.deepEqual(await first.load(), NOTHING);
     await Promise.all(Array.from({ length: 2100 }, (_, message) => first.add(`m${message}`)));
-    await first.keep(known);
+    await first.learn("wifi", { ...known, idle: null });
+    await first.learn("wifi", known);
+    for (let number = 0; number < 40; number += 1) await first.learn(`n${number}`, known);
     await first.add("last");
     await first.close?.();
     const second = open();
-    const { handled, known: where } = await second.load();
+    const { handled, networks } = await second.load();
     await second.close?.();
-    assert.deepEqual(where, known);
+    assert.deepEqual(networks, Array.from({ length: 16 }, (_, number) => [`n${number + 24}`, known]));
     assert.equal(handled.at(-1), "last");
     assert.ok(handled.length > 900 && handled.length <= 1000, String(handled.length));
     assert.deepEqual(handled.slice(-3), ["m2098", "m2099", "last"]);
   });
 }
 
+for (const [name, make] of Object.entries(stores)) {
+  test(`a ${name} store has what was posted until it is settled`, async () => {
+    const open = await make();
+    const first = open();
+    await first.load();
+    await Promise.all([1, 2, 3, 4].map((number) => first.post(posted(number, "\u0000é"))));
+    await Promise.all([first.settled(2), first.settled(3)]);
+    await first.close?.();
+    const second = open();
+    assert.deepEqual((await second.load()).posted, [posted(1, "\u0000é"), posted(4, "\u0000é")]);
+    await second.settled(1);
+    await second.post(posted(5));
+    for (let number = 6; number < 3000; number += 1) {
+      await second.post(posted(number));
+      await second.settled(number);
+    }
+    await second.close?.();
+    const third = open();
+    assert.deepEqual((await third.load()).posted, [posted(4, "\u0000é"), posted(5)]);
+    await third.close?.();
+  });
+}
+
+test("a file has no more than a few times what is worth keeping", async () => {
+  const path = join(await folder(), "handled");
+  const store = new FileStore(path);
+  await store.load();
+  for (let number = 1; number < 40; number += 1) {
+    await store.post(posted(number, "x".repeat(50_000)));
+    await store.settled(number);
+  }
+  assert.ok((await readFile(path, "utf8")).length < 400_000);
+  await store.close();
+});
+
+test("a page's storage that is full keeps what it had, and says so", async () => {
+  const storage = webStorage();
+  const store = new WebStore("d", { ...storage, setItem: (key, value) => {
+    if (value.length > 100) throw new Error("QuotaExceededError");
+    storage.setItem(key, value);
+  } });
+  store.load();
+  store.post(posted(1));
+  assert.throws(() => store.post(posted(2, "x".repeat(200))), { message: "QuotaExceededError" });
+  store.post(posted(3));
+  assert.deepEqual(new WebStore("d", storage).load().posted, [posted(1), posted(3)]);
+});
+
 test("a file that was cut off is read as far as it goes, and written whole", async () => {
   const path = join(await folder(), "handled");
-  await writeFile(path, '{"handled":"m1"}\nnonsense\n{"known":{"endpoints":[],"until":1}}\n{"handled":"m');
+  await writeFile(path, '{"handled":"m1"}\nnonsense\n{"network":["a",{"endpoints":5}]}\n{"posted":[1,"up/a","!",null]}\n{"handled":"m');
   const store = new FileStore(path);
-  assert.deepEqual(await store.load(), { handled: ["m1"], known: null });
+  assert.deepEqual(await store.load(), { ...NOTHING, handled: ["m1"] });
   await Promise.all([store.add("m2"), store.add("m3")]);
   for (let message = 0; message < 3; message += 1) await store.add(`n${message}`);
   assert.equal(await readFile(path, "utf8"), `{"handled":"m1"}\n{"handled":"m2"}\n{"handled":"m3"}\n${[0, 1, 2].map((n) => `{"handled":"n${n}"}\n`).join("")}`);
@@ -74,8 +133,10 @@ test("a file that was cut off is read as far as it goes, and written whole", asy
 
 test("a page's storage that anybody has written to does no harm", () => {
   const storage = webStorage();
-  for (const key of ["d:part", "d:0", "d:endpoints"]) storage.setItem(key, "{nonsense");
-  assert.deepEqual(new WebStore("d", storage).load(), { handled: [], known: null });
+  for (const key of ["d:part", "d:0", "d:networks"]) storage.setItem(key, "{nonsense");
+  storage.setItem("d:posted", '[1,"two",null]');
+  storage.setItem("d:posted:1", '["x"]');
+  assert.deepEqual(new WebStore("d", storage).load(), NOTHING);
 });
 
 test("waits grow up to their cap, and begin anew", () => {
@@ -149,9 +210,9 @@ function fakeLink() {
     get latestId() {
       return latest;
     },
-    publish(topic, payload, qos, dup, answered) {
+    publish(topic, payload, { qos, dup, sendId }, answered) {
       latest = qos ? latest + 1 : latest;
-      sent.push({ topic, payload, qos, dup, answered });
+      sent.push({ topic, payload, qos, dup, sendId, answered });
       if (qos === 0) answered(0);
     },
   };
@@ -161,20 +222,20 @@ const any = () => true;
 
 test("what waits for the server is bounded, and more is refused at once", async () => {
   const outbox = new Outbox(new PacketIds(), 2, 1000);
-  const [first, second] = [outbox.add("up/1", "a", 1), outbox.add("up/2", "b", 1)];
-  await assert.rejects(outbox.add("up/3", "c", 1), { code: "overloaded", retryable: true });
+  const [first, second] = [outbox.add("up/1", "a"), outbox.add("up/2", "b")];
+  await assert.rejects(outbox.add("up/3", "c"), { code: "overloaded", retryable: true });
   const link = fakeLink();
   outbox.opened({ sessionPresent: false, window: 10, maxPacket: 0 });
   outbox.pump(link, any);
   for (const { answered } of link.sent) answered(0);
   await Promise.all([first, second]);
   assert.equal(outbox.size, 0);
-  await assert.rejects(outbox.add("up/4", new Uint8Array(1000), 1), { code: "overloaded" });
+  await assert.rejects(outbox.add("up/4", new Uint8Array(1000)), { code: "overloaded" });
 });
 
 test("the server's window bounds what is under way, and order is kept across connections", async () => {
   const outbox = new Outbox(new PacketIds(), 100, 10_000);
-  const answers = [0, 1, 2, 3, 4].map((number) => outbox.add("up/n", String(number), 1));
+  const answers = [0, 1, 2, 3, 4].map((number) => outbox.add("up/n", String(number)));
   const first = fakeLink();
   outbox.opened({ sessionPresent: false, window: 2, maxPacket: 0 });
   outbox.pump(first, any);
@@ -192,7 +253,7 @@ test("the server's window bounds what is under way, and order is kept across con
 
 test("a publish that is never answered is given up after five connections", async () => {
   const outbox = new Outbox(new PacketIds(), 100, 10_000);
-  const answer = outbox.add("up/n", "x", 1);
+  const answer = outbox.add("up/n", "x");
   for (let connection = 0; connection < 6; connection += 1) {
     outbox.opened({ sessionPresent: false, window: 10, maxPacket: 0 });
     outbox.pump(fakeLink(), any);
@@ -201,9 +262,174 @@ test("a publish that is never answered is given up after five connections", asyn
   assert.equal(outbox.size, 0);
 });
 
+test("what was posted is sent on as many connections as it takes, under its own name", async () => {
+  const outbox = new Outbox(new PacketIds(), 0, 0);
+  const answer = outbox.add("up/n", "x", { sendId: "mine" });
+  let link;
+  for (let connection = 0; connection < 9; connection += 1) {
+    link = fakeLink();
+    outbox.opened({ sessionPresent: false, window: 10, maxPacket: 0 });
+    outbox.pump(link, any);
+    assert.deepEqual(link.sent.map(({ sendId, qos }) => [sendId, qos]), [["mine", 1]]);
+  }
+  link.sent[0].answered(0);
+  await answer;
+});
+
+test("what tells the app server has a name of its own, and nothing else has one", () => {
+  const outbox = new Outbox(new PacketIds(), 100, 10_000);
+  const topics = ["up/1", "up/2", "@weather/event/m/shown", "reply/c", "group/g", "home/x"];
+  for (const topic of topics) void outbox.add(topic, "x");
+  void outbox.add("up/3", "x", { qos: 0 });
+  const link = fakeLink();
+  outbox.opened({ sessionPresent: false, window: 10, maxPacket: 0 });
+  outbox.pump(link, any);
+  const names = link.sent.map(({ sendId }) => sendId);
+  assert.deepEqual(names.map((name) => name?.length), [12, 12, 12, undefined, undefined, undefined, undefined]);
+  assert.equal(new Set(names.slice(0, 3)).size, 3);
+});
+
+// A server that answers each message as it is told.
+function posting(answers, store = new MemoryStore()) {
+  const sent = [];
+  const refusals = [];
+  const end = new AbortController();
+  const send = async ({ topic, sendId }) => {
+    sent.push([topic, sendId]);
+    const answer = answers.shift();
+    if (answer instanceof Error) throw answer;
+    if (answer === "never") await new Promise((_, reject) => end.signal.addEventListener("abort", () => reject(new Error("ended"))));
+  };
+  const posts = new Posts(store, { send, ended: end.signal, log: () => {} }, (name, _, error) => refusals.push([name, error.code]));
+  return { posts, sent, refusals, end, store };
+}
+
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+test("what was posted and not sent is sent by the next device, in its order and under its name", async () => {
+  const first = posting(["never", "never"]);
+  await first.posts.post("a", "1");
+  await first.posts.post("b", "2");
+  assert.equal(first.posts.unsent, 2);
+  first.end.abort();
+  await settled();
+  const second = posting([], first.store);
+  second.posts.recall(first.store.load().posted);
+  assert.deepEqual(second.sent, first.sent);
+  await settled();
+  assert.equal(second.posts.unsent, 0);
+  assert.deepEqual(first.store.load().posted, []);
+  await second.posts.post("c", "3");
+  assert.deepEqual(second.sent.at(-1)[0], "up/c");
+});
+
+test("what is refused for good is told and not kept, and what is refused for now is sent again", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const { posts, sent, refusals } = posting([
+    new LonglineError("forbidden", "no"),
+    new LonglineError("overloaded", "later", { retryable: true }),
+  ]);
+  await posts.post("bad", "x");
+  await settled();
+  assert.deepEqual([refusals, posts.unsent], [[["bad", "forbidden"]], 0]);
+  await posts.post("good", "x");
+  await settled();
+  assert.equal(posts.unsent, 1);
+  context.mock.timers.tick(5000);
+  await settled();
+  assert.equal(posts.unsent, 0);
+  assert.deepEqual(sent[2], sent[1]);
+});
+
+test("what is posted is bounded, and a store that fails is told", async () => {
+  const full = posting(Array(2000).fill("never"));
+  for (let number = 0; number < 1000; number += 1) await full.posts.post("n", "x");
+  await assert.rejects(full.posts.post("n", "x"), { code: "overloaded" });
+  const large = posting(["never"]);
+  await assert.rejects(large.posts.post("n", "x".repeat(1024 * 1024)), { code: "overloaded" });
+  const store = { ...new MemoryStore(), post: () => { throw new Error("disk"); } };
+  const failing = posting([], store);
+  await assert.rejects(failing.posts.post("n", "x"), { code: "unavailable" });
+  assert.deepEqual([failing.sent, failing.posts.unsent], [[], 0]);
+});
+
+test("a heartbeat is as slow as may be until a connection dies of it, and then learns", () => {
+  const heartbeat = new LearntHeartbeat(false);
+  assert.equal(heartbeat.within(60), 45);
+  heartbeat.survived(60);
+  assert.equal(heartbeat.interval, null);
+  heartbeat.died(60);
+  assert.equal(heartbeat.within(60), 22.5);
+  heartbeat.survived(60);
+  assert.equal(heartbeat.within(60), 28.125);
+  for (let turn = 0; turn < 100; turn += 1) heartbeat.survived(60);
+  assert.equal(heartbeat.within(60), 45);
+  for (let turn = 0; turn < 9; turn += 1) heartbeat.died(60);
+  assert.equal(heartbeat.within(60), 10);
+  assert.equal(heartbeat.within(8), 6);
+  const fixed = new LearntHeartbeat(true);
+  fixed.died(60);
+  assert.equal(fixed.within(60), 45);
+});
+
+test("where it grew too fast once, it grows by small steps", () => {
+  const heartbeat = new LearntHeartbeat(false);
+  heartbeat.interval = 30;
+  heartbeat.died(120);
+  for (let turn = 0; turn < 3; turn += 1) heartbeat.survived(120);
+  assert.ok(heartbeat.interval < 30, String(heartbeat.interval));
+  const near = heartbeat.interval;
+  heartbeat.survived(120);
+  assert.ok(heartbeat.interval / near < 1.03);
+});
+
+test("on another network it goes by what was learnt there", async () => {
+  let network = "home";
+  const learnt = [];
+  const asked = [];
+  const endpoints = new Endpoints([]);
+  const heartbeat = new LearntHeartbeat(false);
+  const way = new WayBack({
+    endpoints,
+    heartbeat,
+    dispatchers: {
+      lookUp: async () => {
+        asked.push(network);
+        return { endpoints: [{ host: network, port: 1 }], expiresIn: 600, keepAlive: 0, after: 0, initial: 0, longest: 0 };
+      },
+    },
+    closing: new AbortController().signal,
+    counted: {},
+    network: () => network,
+    learnt: async (...what) => void learnt.push(what),
+    recommended: () => {},
+    note: () => {},
+  });
+  way.recall([["train", { endpoints: [{ host: "train", port: 1 }], until: Date.now() + 600_000, idle: 20 }]]);
+  await way.find();
+  assert.deepEqual([endpoints.current.host, heartbeat.interval], ["home", null]);
+  network = "train";
+  await way.find();
+  assert.deepEqual([endpoints.current.host, heartbeat.interval], ["train", 20]);
+  network = "home";
+  await way.find();
+  assert.deepEqual([endpoints.current.host, heartbeat.interval], ["home", null]);
+  network = "elsewhere";
+  await way.find();
+  assert.deepEqual([endpoints.current.host, asked], ["elsewhere", ["home", "elsewhere"]]);
+  assert.deepEqual(learnt.map(([name]) => name), ["home", "elsewhere"]);
+});
+
+test("a network is what the platform says that it is, and nothing where it says nothing", (context) => {
+  assert.equal(currentNetwork(), "");
+  Object.defineProperty(globalThis, "navigator", { value: { connection: { type: "wifi" } }, configurable: true });
+  context.after(() => delete globalThis.navigator);
+  assert.equal(currentNetwork(), "wifi");
+});
+
 test("what is written with QoS 0 when the connection ends is waited for no longer", async () => {
   const outbox = new Outbox(new PacketIds(), 100, 10_000);
-  const answer = outbox.add("up/n", "x", 0);
+  const answer = outbox.add("up/n", "x", { qos: 0 });
   const link = { ...fakeLink(), publish: () => {} };
   outbox.opened({ sessionPresent: false, window: 10, maxPacket: 0 });
   outbox.pump(link, any);
@@ -216,7 +442,7 @@ test("what is written with QoS 0 when the connection ends is waited for no longe
 test("who gives up waiting is not kept, and nothing is sent for them", async () => {
   const outbox = new Outbox(new PacketIds(), 100, 10_000);
   const withdrawal = new AbortController();
-  const answer = outbox.add("up/n", "x", 1, withdrawal.signal);
+  const answer = outbox.add("up/n", "x", { signal: withdrawal.signal });
   withdrawal.abort(new Error("enough"));
   await assert.rejects(answer, { message: "enough" });
   const link = fakeLink();

@@ -59,6 +59,14 @@ class EventView(Struct, frozen=True, omit_defaults=True):
     repeated: Annotated[
         bool, Meta(description="The device says that it may have sent this before: DUP in MQTT.")
     ] = False
+    send_id: Annotated[
+        str | UnsetType,
+        Meta(
+            description="The device's own id for what it sent (MQTT 5). Two events of a device with the same "
+            "one are one message, which it sent again.",
+            examples=["q3vK0bX1c9_d"],
+        ),
+    ] = UNSET
     message_id: Annotated[str | UnsetType, Meta(description="Of the message that a receipt is for.")] = UNSET
     name: Annotated[
         str | UnsetType, Meta(description="What became of it: `shown`, `opened`, `dismissed`, …")
@@ -78,6 +86,7 @@ class _Told(msgspec.Struct, frozen=True):
     user_properties: list[list[str]] | UnsetType = UNSET
     reply_to: str | UnsetType = UNSET
     repeated: bool = False
+    send_id: str | UnsetType = UNSET
     message_id: str | UnsetType = UNSET
     name: str | UnsetType = UNSET
 
@@ -109,6 +118,7 @@ def event_view(cursor: str, event: Event) -> EventView:
         told.user_properties,
         told.reply_to,
         told.repeated,
+        told.send_id,
         told.message_id,
         told.name,
     )

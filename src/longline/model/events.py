@@ -17,6 +17,9 @@ OFFLINE: Final = "offline"  # the state of a device of which nothing more is to 
 FLEETING: Final = "~"  # see `Event.source`
 
 
+SEND_ID: Final = "send-id"  # a user property: by what name a device knows what it sends to its app server
+
+
 class Event(msgspec.Struct, frozen=True, gc=False):
     """Something that happened to a device, for its app server. `kind`: one of those above; `data`: a JSON
     object, whose fields are those of its kind; `payload`: what the device sent.
@@ -63,7 +66,8 @@ class UpstreamData(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an event says of a message from a device, besides its payload.
 
     `id`: two events with the same one are the same message, stored twice. `repeated`: the device says that it
-    may have sent it before. `reply_to`: see `delivery/replies.py`.
+    may have sent it before. `reply_to`: see `delivery/replies.py`. `send_id`: the device's own id for it, the
+    same each time that it sends it.
     """
 
     id: str
@@ -72,6 +76,7 @@ class UpstreamData(msgspec.Struct, frozen=True, omit_defaults=True):
     user_properties: list[tuple[str, str]] = []
     reply_to: str | None = None
     repeated: bool = False
+    send_id: str | None = None
 
 
 class ReceiptData(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -82,3 +87,4 @@ class ReceiptData(msgspec.Struct, frozen=True, omit_defaults=True):
     message_id: str
     name: str
     repeated: bool = False
+    send_id: str | None = None

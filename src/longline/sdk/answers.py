@@ -200,7 +200,8 @@ class UpstreamEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened to a device, or that it sent; which fields are there depends on its `type`.
 
     `cursor`: to go on behind it. `gap`: events before it were removed before they were read. `id`: two events
-    with the same one are the same message of the device, stored twice.
+    with the same one are the same message of the device, stored twice. `send_id` is the device's own id for
+    it: two events of a device with the same one are one message, which it sent again.
     """
 
     cursor: str
@@ -215,6 +216,7 @@ class UpstreamEvent(msgspec.Struct, frozen=True, kw_only=True):
     user_properties: tuple[tuple[str, str], ...] = ()
     reply_to: str | None = None
     repeated: bool = False
+    send_id: str | None = None
     message_id: str | None = None
     name: str | None = None
     state: EventState | None = None

@@ -11,7 +11,6 @@ the others.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
@@ -26,6 +25,7 @@ from longline.sdk.link_answer import LinkAnswer
 from longline.sdk.message import Message
 from longline.sdk.missed import Missed
 from longline.sdk.refusals import Verdict, judge
+from longline.sdk.signal import Signal
 from longline.sdk.speaking import Speaker
 from longline.sdk.tokens import Token, Tokens
 
@@ -78,10 +78,10 @@ class AttachedApp(Speaker):
         random: Random,
         on_gap: Callable[[Missed], None] | None,
     ) -> None:
+        super().__init__()
         self.app = app
         self.device = device
         self.on_gap = on_gap
-        self.inbox: deque[Message] = deque()
         self.task: asyncio.Task[None] | None = None  # while the device is connected
         self._carrier = carrier
         self._prefix = prefix_of(app)
@@ -92,8 +92,7 @@ class AttachedApp(Speaker):
         self._failure: errors.LonglineError | None = None
         self._answer: LinkAnswer | None = None
         self._answered = asyncio.Event()
-        # What tasks wait for: set when it may have come true, and whoever wakes looks again.
-        self._changed = asyncio.Event()
+        self._changed = Signal()  # for those who wait until it is attached
 
     async def __aenter__(self) -> Self:
         return self
@@ -118,7 +117,6 @@ class AttachedApp(Speaker):
         """Returns once it is attached; raises when it never will be."""
         while not self._attached:
             self._check_alive()
-            self._changed.clear()
             await self._changed.wait()
 
     async def detach(self) -> None:
@@ -129,21 +127,6 @@ class AttachedApp(Speaker):
         await self._carrier.let_go(self.app, errors.Unavailable("this app is detached"))
 
     # --- messages ---------------------------------------------------------------------------------
-
-    async def receive(self) -> Message:
-        """The next message, to be acknowledged with `await message.ack()`.
-
-        Raises what stopped it, or `Unavailable` when it was detached.
-        """
-        while True:
-            while not self.inbox:
-                self._check_alive()
-                self._changed.clear()
-                await self._changed.wait()
-            message = self.inbox.popleft()
-            self._carrier.made_room()
-            if await self._carrier.hand_out(message):
-                return message
 
     async def publish(self, topic: str, payload: bytes | str, *, qos: Literal[0, 1] = 1) -> None:
         """As `Device.publish`, in this app."""
@@ -192,11 +175,6 @@ class AttachedApp(Speaker):
         self._answered.set()
         self._changed.set()
 
-    def arrived(self, message: Message) -> None:
-        """A message has come."""
-        self.inbox.append(message)
-        self._changed.set()
-
     def lost(self) -> None:
         """The connection is gone, and it with it."""
         self._attached = False
@@ -235,9 +213,17 @@ class AttachedApp(Speaker):
         self._over = True
         self._attached = False
         self._failure = failure
-        self.inbox.clear()
+        self._clear_inbox()
+        if self._handlers is not None:
+            self._handlers.cancel()
         self._answered.set()
         self._changed.set()
+
+    def _took(self) -> None:
+        self._carrier.made_room()
+
+    async def _hand_out(self, message: Message) -> bool:
+        return await self._carrier.hand_out(message)
 
     def _check_alive(self) -> None:
         if self._failure is not None:

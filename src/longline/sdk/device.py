@@ -15,27 +15,22 @@ with `state`, a file, also when the process was started again meanwhile.
 """
 
 import asyncio
-import contextlib
-import inspect
 import logging
 import random as random_module
 import ssl
-import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
-from ipaddress import ip_address
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 from longline import errors
 from longline.model.addresses import joined
 from longline.model.apps import valid_app_name
 from longline.model.devices import valid_device_name
-from longline.model.topics import SHADOW_DESIRED, UP_PREFIX
 from longline.sdk.attached import AttachedApp
 from longline.sdk.backoff import Backoff, Random
-from longline.sdk.clock import Clock, ClockTimer, LoopClock
+from longline.sdk.clock import Clock, LoopClock
+from longline.sdk.connection import DeviceConnection
+from longline.sdk.dialling import dial
 from longline.sdk.endpoints import Endpoint, Endpoints
 from longline.sdk.heartbeat import LearntHeartbeat
 from longline.sdk.link_answer import LinkAnswer
@@ -51,41 +46,23 @@ from longline.sdk.mqtt_client import (
     Opened,
     Statistics,
 )
-from longline.sdk.racing import addresses, race
-from longline.sdk.refusals import Verdict
+from longline.sdk.posts import OnRefused, Posts
 from longline.sdk.signal import Signal
 from longline.sdk.speaking import Speaker, encoded
-from longline.sdk.state import DeviceMemory, FoundEndpoints, PostedMessage
+from longline.sdk.state import DeviceMemory, PostedMessage
 from longline.sdk.times import Duration, seconds, whole_seconds
 from longline.sdk.tokens import Token, Tokens
 from longline.sdk.trust import PORTS, File, Transport, parsed, trust
-from longline.sdk.websocket import open_websocket
+from longline.sdk.way_back import WayBack
 from longline.websocket.upgrade import PATH
 
-CHUNK: Final = 64 * 1024  # bytes read at once
 MAX_UNANSWERED: Final = 100  # publishes with QoS 1 at once; further ones wait
-OUTBOX_BYTES: Final = 1024 * 1024  # of all that was posted and not sent, names and payloads
-POST_AGAIN: Final = 5.0  # seconds, after the server has refused for now what was posted
-PROBED: Final = 3  # endpoints that are tried at the same time
-MAX_HANDLERS: Final = 16  # of calls, at once; further calls wait
-STABLE_AFTER: Final = 10.0  # seconds a connection must live before the next failure counts as the first
-
-HANG_UP: Final = 1.0  # seconds for the last word and the end of the stream
-# Seconds in which a room that was paused or cut off may still carry out a CONNECT that we gave up.
-HAUNTED: Final = 60.0
 KEEP_ALIVE: Final = 60  # seconds, unless the caller or a dispatcher says otherwise
-LONGEST_AFTER: Final = 3600.0  # seconds that a dispatcher may keep a device waiting
 
 if TYPE_CHECKING:
-    from longline.sdk.dispatch import Dispatch, Dispatchers
-
-CACHED: Final = 8  # endpoints of a network that are remembered
+    from longline.sdk.dispatch import Dispatchers
 
 _log = logging.getLogger("longline.sdk")
-
-Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-Handler = Callable[[Message], object]
-AnyHandler = TypeVar("AnyHandler", bound=Handler)
 
 
 class Device(Speaker):
@@ -131,46 +108,24 @@ class Device(Speaker):
     """
 
     __slots__ = (
-        "_alarm",
-        "_arrived",
         "_attached",
-        "_backoff",
         "_calls",
         "_client",
-        "_dead",
-        "_desiring",
-        "_dispatchers",
+        "_connection",
         "_failure",
-        "_handlers",
-        "_handling",
-        "_heartbeat",
         "_identity",
-        "_inbox",
         "_kept",
-        "_known_until",
-        "_moved",
-        "_network",
-        "_on_call",
-        "_on_desired",
         "_on_gap",
-        "_on_network",
-        "_on_refused",
         "_opened",
-        "_outbox",
         "_over",
         "_owner",
         "_path",
-        "_posted",
+        "_posts",
         "_publishing",
-        "_reader",
-        "_recommended",
         "_room",
         "_state",
-        "_timers",
         "_tls",
-        "_tokens",
-        "_unanswered",
-        "_writer",
+        "_way",
         "endpoints",
     )
 
@@ -203,8 +158,9 @@ class Device(Speaker):
         outbox: int = 1000,
         network: str | Callable[[], str] = "",
         on_gap: Callable[[Missed], None] | None = None,
-        on_refused: Callable[[str, bytes, errors.LonglineError], None] | None = None,
+        on_refused: OnRefused | None = None,
     ) -> None:
+        super().__init__()
         if protocol not in (4, 5):
             raise ValueError("protocol is 4 (MQTT 3.1.1) or 5 (MQTT 5.0)")
         if not 0 < receive_maximum <= 65_535:
@@ -221,12 +177,6 @@ class Device(Speaker):
             raise ValueError("a device needs a host, endpoints or dispatchers")
         self._tls = trust(ca, certificate, key) if transport in ("tls", "wss") else None
         self._path = path or PATH if transport in ("ws", "wss") else None
-        self._dispatchers = _dispatchers(
-            dispatchers, app, device, transport, None if ca is None else trust(ca), self._random
-        )
-        self._known_until = float("-inf")  # by the clock: until when to go by what a dispatcher said
-        self._recommended = keep_alive is None
-        self._tokens = Tokens("" if token is None else token)
         self._identity = Identity(
             app,
             device,
@@ -237,39 +187,37 @@ class Device(Speaker):
             seconds(connect_timeout),
         )
         self._state = DeviceMemory(state)
-        self._heartbeat = LearntHeartbeat(fixed=keep_alive is not None)
         self._client = MqttClient(
-            self._identity, self._acknowledge, self.report, self._state, self._heartbeat
+            self._identity,
+            self._acknowledge,
+            self.report,
+            self._state,
+            LearntHeartbeat(fixed=keep_alive is not None),
+        )
+        self._way = WayBack(
+            self.endpoints,
+            _dispatchers(
+                dispatchers, app, device, transport, None if ca is None else trust(ca), self._random
+            ),
+            Tokens("" if token is None else token),
+            Backoff(base=seconds(backoff_base), cap=seconds(backoff_cap), random=self._random),
+            self._client,
+            self._state,
+            self._clock,
+            network=network,
+            recommended=keep_alive is None,
         )
         self._kept = state is not None
-        self._outbox = outbox
-        self._posted: dict[int, PostedMessage] = {}  # by the number of the call
-        self._timers: list[ClockTimer] = []
-        self._network = network
-        self._on_network: str | None = None
-        self._on_call: Handler | None = None
-        self._on_desired: Handler | None = None
-        self._handling: list[asyncio.Task[None]] = []
-        self._handlers: asyncio.Semaphore | None = None  # there is one when there is a handler
-        self._desiring: asyncio.Lock | None = None
-        self._on_refused = on_refused
+        self._posts = Posts(self._state, outbox, on_refused, self._send_again, self._clock)
         self._on_gap = on_gap
-        self._backoff = Backoff(base=seconds(backoff_base), cap=seconds(backoff_cap), random=self._random)
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
-        self._alarm: ClockTimer | None = None  # for keep alive, while there is a connection
+        self._connection: DeviceConnection | None = None
         self._owner: asyncio.Task[None] | None = None
-        self._dead: Ended | None = None  # set by the timer, for the reader whose connection it closed
         self._over = False
         self._failure: Exception | None = None
-        self._moved = False  # sent elsewhere by the server, and no connection has lasted since
-        self._unanswered = float("-inf")  # when the last CONNECT was sent of which nothing was heard
-        self._inbox: list[Message] = []
         self._attached: dict[str, AttachedApp] = {}
         self._calls: dict[int, asyncio.Future[None]] = {}
-        self._publishing = asyncio.Semaphore(MAX_UNANSWERED)
-        # What tasks wait for: each is set when it may have come true, and whoever wakes looks again.
-        self._arrived = Signal()
+        self._publishing: asyncio.Semaphore | None = None  # when there was something to publish
+        # What tasks wait for, beside messages: each is set when it may have come true.
         self._room = Signal()
         self._opened = Signal()
 
@@ -298,7 +246,8 @@ class Device(Speaker):
         self._client.disconnect()  # which the owner writes before it hangs up
         self._owner.cancel()
         own = asyncio.current_task()  # a handler may be what closes the device
-        await asyncio.wait([self._owner, *(task for task in self._handling if task is not own)])
+        running = [task for speaker in (self, *self._attached.values()) for task in speaker._running()]
+        await asyncio.wait([self._owner, *(task for task in running if task is not own)])
 
     @property
     def connected(self) -> bool:
@@ -320,86 +269,6 @@ class Device(Speaker):
         while not self._client.open:
             self._check_alive()
             await self._opened.wait()
-
-    # --- messages ---------------------------------------------------------------------------------
-
-    async def receive(self) -> Message:
-        """The next message, to be acknowledged with `await message.ack()`.
-
-        Raises what stopped the device, or `Unavailable` when it was closed.
-        """
-        while True:
-            while not self._inbox:
-                self._check_alive()
-                await self._arrived.wait()
-            message = self._inbox.pop(0)
-            self._room.set()
-            if await self._hand_out(message):
-                return message
-
-    def on_call(self, handler: AnyHandler) -> AnyHandler:
-        """Has calls answered by a function, for which `Center.call` waits: to be used as a decorator.
-
-            @device.on_call
-            async def blink(call: Message) -> dict[str, bool]: ...
-
-        What it returns is the answer: bytes, text, or what can be JSON. It may be a coroutine function; up to
-        16 run at once. A call is acknowledged when it is answered, or when the function raises: that is
-        logged, and the caller gets no answer. Calls are no longer handed out to who iterates.
-        """
-        self._on_call = handler
-        self._handlers = self._handlers or asyncio.Semaphore(MAX_HANDLERS)
-        return handler
-
-    def on_desired(self, handler: AnyHandler) -> AnyHandler:
-        """Has a function be told what is desired of the device, whole, after each change: as a decorator.
-
-        Its message is JSON, acknowledged when the function is done; one at a time, in order. What it returns,
-        unless that is None, is reported, as by `report_state`.
-        """
-        self._on_desired = handler
-        self._desiring = self._desiring or asyncio.Lock()
-        return handler
-
-    async def _handle_call(self, call: Message) -> None:
-        assert self._handlers is not None
-        async with self._handlers:
-            if not await self._hand_out(call):
-                return
-            try:
-                assert self._on_call is not None
-                answer = await _result(self._on_call, call)
-                await self.answer(call, answer)
-            except errors.LonglineError as error:
-                _log.warning("%s could not answer %r: %s", self._identity.device, call, error)
-            except Exception:  # the application's: the connection goes on
-                _log.exception("on_call of %s has failed", self._identity.device)
-            await call.ack()
-
-    async def _handle_desired(self, desired: Message) -> None:
-        assert self._desiring is not None
-        async with self._desiring:
-            if not await self._hand_out(desired):
-                return
-            try:
-                assert self._on_desired is not None
-                reported = await _result(self._on_desired, desired)
-                if isinstance(reported, Mapping):
-                    await self.report_state(reported)
-            except errors.LonglineError as error:
-                _log.warning("%s could not report its state: %s", self._identity.device, error)
-            except Exception:
-                _log.exception("on_desired of %s has failed", self._identity.device)
-            await desired.ack()
-
-    def _handler_of(self, message: Message) -> Callable[[Message], Coroutine[None, None, None]] | None:
-        if message.prefix:
-            return None
-        if message.wants_answer and self._on_call is not None:
-            return self._handle_call
-        if message.topic == SHADOW_DESIRED and self._on_desired is not None:
-            return self._handle_desired
-        return None
 
     # --- other apps -------------------------------------------------------------------------------
 
@@ -462,6 +331,8 @@ class Device(Speaker):
             self._client.publish(topic, data, 0, self._clock.now())
             await self._flush()
             return
+        if self._publishing is None:
+            self._publishing = asyncio.Semaphore(MAX_UNANSWERED)
         async with self._publishing:
             self._check_alive()
             call = self._client.publish(topic, data, 1, self._clock.now())
@@ -478,25 +349,15 @@ class Device(Speaker):
         """Keeps a message for the app server, connected or not, and sends it when that is possible; in order.
 
         Name and payload are as in `send`. Returns when it is kept: in memory, or with `state` on the disk,
-        where it survives the process and the host. The server may get it twice. Raises `OutboxFull` when as
-        much as may waits already, and `Unavailable` when the disk refuses. What the server refuses for good
-        is logged, and `on_refused` is told.
+        where it survives the process and the host. The server may get it twice, under one `send_id`. Raises
+        `OutboxFull` when as much as may waits already, and `Unavailable` when the disk refuses. What the
+        server refuses for good is logged, and `on_refused` is told.
         """
         self._check_alive()
-        topic, data, state = UP_PREFIX + name, encoded(payload), self._state
-        if len(state.outbox) >= self._outbox or state.waiting + len(topic) + len(data) > OUTBOX_BYTES:
-            raise errors.OutboxFull(f"{len(state.outbox)} messages of {state.waiting} bytes wait to be sent")
-        try:
-            posted = state.post(topic, data)
-        except OSError as error:
-            raise errors.Unavailable(f"the message cannot be kept: {error}") from error
-        self._send_posted(posted)
+        self._send_posted(self._posts.keep(name, encoded(payload)))
         await self._flush()
         if self._kept:
-            try:
-                await asyncio.to_thread(state.sync)
-            except OSError as error:
-                raise errors.Unavailable(f"the message may not be kept: {error}") from error
+            await self._posts.sync()
 
     @property
     def unsent(self) -> int:
@@ -505,40 +366,15 @@ class Device(Speaker):
 
     def _send_posted(self, posted: PostedMessage) -> None:
         now = self._clock.now()
-        self._posted[self._client.publish(posted.topic, posted.payload, 1, now, kept=True)] = posted
+        call = self._client.publish(posted.topic, posted.payload, 1, now, kept=True, send_id=posted.send_id)
+        self._posts.sent(call, posted)
         self._room.set()  # an answer must be read for: see _make_room
         self._handle(self._client.pump(now))
 
-    def _settle(self, posted: PostedMessage, error: errors.LonglineError | None) -> None:
-        """The server has answered what was posted."""
-        if error is not None and error.retryable:
-            self._later(POST_AGAIN, lambda: self._send_again(posted))
-            return
-        self._state.settled(posted.number)
-        if error is None:
-            return
-        name = posted.topic.removeprefix(UP_PREFIX)
-        _log.warning("the server does not take %r from %s: %s", name, self._identity.device, error)
-        if self._on_refused is not None:
-            try:
-                self._on_refused(name, posted.payload, error)
-            except Exception:  # the application's: the connection goes on
-                _log.exception("on_refused of %s has failed", self._identity.device)
-
     def _send_again(self, posted: PostedMessage) -> None:
         self._send_posted(posted)
-        self._write_now()
-
-    def _later(self, wait: float, call: Callable[[], None]) -> None:
-        """Calls back in so many seconds, unless the device has ended by then."""
-
-        def due() -> None:
-            self._timers.remove(timer)
-            if not self._over:
-                call()
-
-        timer = self._clock.call_later(wait, due)
-        self._timers.append(timer)
+        if self._connection is not None:
+            self._connection.write_now()
 
     async def subscribe(self, filter: str, *, qos: Literal[0, 1] = 1) -> None:
         """Asks for a topic filter, now and again after every reconnect; its messages come with the others.
@@ -558,8 +394,10 @@ class Device(Speaker):
 
     # --- what the calls share ---------------------------------------------------------------------
 
+    def _took(self) -> None:
+        self._room.set()
+
     async def _hand_out(self, message: Message) -> bool:
-        """Whether a message is for the application: no copy of one that it was done with."""
         if self._client.handled(message):
             # It came while the consumer was still busy with the first.
             self._client.statistics.duplicates += 1
@@ -586,23 +424,9 @@ class Device(Speaker):
         self._client.ack(message, self._clock.now())
         await self._flush()
 
-    def _write_now(self) -> None:
-        """Writes what the client has to say, which is little, without waiting for the network."""
-        output, writer = self._client.take_output(), self._writer
-        if output and writer is not None and not writer.is_closing():
-            with contextlib.suppress(OSError, RuntimeError):
-                writer.writelines(output)
-
     async def _flush(self) -> None:
-        """Writes what the client has to say, and waits while the network is slower than we are."""
-        output = self._client.take_output()
-        writer = self._writer
-        if not output or writer is None or writer.is_closing():
-            return
-        # The reader learns that the connection is gone, and why; RuntimeError is uvloop's word for the same.
-        with contextlib.suppress(OSError, RuntimeError):
-            writer.writelines(output)
-            await writer.drain()
+        if self._connection is not None:
+            await self._connection.flush()
 
     # --- the owner --------------------------------------------------------------------------------
 
@@ -610,15 +434,14 @@ class Device(Speaker):
         """Connects again and again. The only task that lives as long as the device."""
         try:
             while True:
-                await self._find()
-                await self._connect_once()
+                await self._way.find()
+                await self._way.connect_once(self._converse)
         except Exception as error:
             # It ends here and is raised to whoever uses the device; nobody awaits this task.
             self._failure = error
         finally:
             self._over = True
-            self._inbox.clear()  # the server still has them, for the next connection or for who took over
-            self._arrived.set()
+            self._clear_inbox()  # the server still has them, for the next connection or for who took over
             self._opened.set()
             reason = errors.Unavailable("this device is closed") if self._failure is None else self._failure
             for answer in self._calls.values():
@@ -626,180 +449,48 @@ class Device(Speaker):
                     answer.set_exception(reason)
             for attached in self._attached.values():
                 attached.ended(reason)
-            for timer in self._timers:
-                timer.cancel()
-            self._timers.clear()
-            for task in [*self._handling]:
-                task.cancel()
+            self._posts.end()
+            if self._handlers is not None:
+                self._handlers.cancel()
             self._state.close()
-
-    async def _find(self) -> None:
-        """Asks the dispatchers where to connect, if there are any and it is time to."""
-        dispatchers, now = self._dispatchers, self._clock.now()
-        self._look_where_we_are(now)
-        if dispatchers is None or self.endpoints.sent:
-            return
-        if now < self._known_until and not self.endpoints.used_up:
-            return
-        answer: Dispatch | None = None
-        while answer is None:
-            try:
-                answer = await dispatchers.look_up()
-            except errors.Unavailable as error:
-                _log.info("%s: %s", self._identity.device, error)
-                self._client.statistics.last_error = error
-                if self.endpoints.known:
-                    return
-                self._client.statistics.failures += 1
-                await self._clock.sleep(max(self._backoff.next(), error.retry_after or 0.0))
-        self._known_until = now + answer.expires_in
-        listed = [(place.host, place.port) for place in answer.endpoints]
-        self.endpoints.feed(listed)
-        found = FoundEndpoints(tuple(listed[:CACHED]), time.time() + answer.expires_in)
-        self._state.learn_endpoints(self._on_network or "", found)
-        hints = answer.backoff
-        if 0 < hints.initial_ms <= hints.max_ms:
-            self._backoff.bound(hints.initial_ms / 1000, hints.max_ms / 1000)
-        if self._recommended and answer.heartbeat.keep_alive:
-            self._client.identity = replace(self._identity, keep_alive=answer.heartbeat.keep_alive)
-        await self._clock.sleep(min(hints.after_ms / 1000, LONGEST_AFTER))
-
-    def _look_where_we_are(self, now: float) -> None:
-        """On another network, goes by what was learnt there."""
-        network = self._network() if callable(self._network) else self._network
-        if network == self._on_network:
-            return
-        former, self._on_network = self._on_network, network
-        self._heartbeat.interval = self._state.idle.get(network)
-        found = self._state.found.get(network)
-        if self._dispatchers is None or self.endpoints.sent:
-            return
-        if found is not None and found.endpoints:
-            self.endpoints.feed(found.endpoints)
-            self._known_until = now + found.until - time.time()
-        elif former is not None:
-            self._known_until = float("-inf")
-
-    async def _connect_once(self) -> None:
-        """One connection from its token to its end, and the wait after it; raises when it was the last."""
-        began = self._clock.now()
-        connects = self._client.statistics.connects
-        places = self.endpoints.first(PROBED)
-        interval = self._heartbeat.interval
-        token = None
-        try:
-            token = await self._tokens.current()
-            ended = await self._converse(token, places)
-        except errors.LonglineError as error:  # from the token's source: whatever it is, it may pass
-            ended = Ended(error, Verdict.RETRY)
-        except TimeoutError:
-            ended = Ended(errors.Unavailable("the server did not let us in in time"), Verdict.RETRY)
-        except OSError as error:
-            tried = ", ".join(joined(host, port) for host, port in places)
-            ended = Ended(errors.Unavailable(f"{tried}: {error}"), Verdict.RETRY)
-            for _ in places[1:]:  # none of them can be reached
-                self.endpoints.failed()
-        if self._heartbeat.interval not in (None, interval):
-            self._state.learn_idle(self._on_network or "", self._heartbeat.interval or 0.0)
-        self._client.statistics.last_error = ended.error
-        _log.info("%s is not connected: %s", self._identity.device, ended.error)
-        # A server that lets us in and throws us out at once is not a success: only a connection that lasted
-        # makes the next wait short again.
-        let_in = self._client.statistics.connects > connects
-        if let_in:
-            self.endpoints.worked()
-            self._tokens.taken()
-        if let_in and self._clock.now() - began >= STABLE_AFTER:
-            self._backoff.reset()
-            self._moved = False
-        if ended.verdict is Verdict.MOVE:
-            await self._move(ended)
-            return
-        self._client.statistics.failures += 1
-        if ended.verdict is Verdict.STOP and not self._was_us(ended.error):
-            raise ended.error
-        if ended.verdict is Verdict.REFRESH:
-            if not self._tokens.refused():
-                raise ended.error
-            if not let_in:  # else it is thrown out together with others, such as all devices of its app
-                return
-        if token is not None and not let_in:
-            self.endpoints.failed()
-        asked = min(ended.error.retry_after or 0.0, LONGEST_AFTER)  # by whoever was to give a token
-        await self._clock.sleep(max(self._backoff.next(), asked))
-
-    def _was_us(self, error: errors.LonglineError) -> bool:
-        """Whether who took over may be a CONNECT of ours that we had given up. Each excuses one takeover."""
-        if not isinstance(error, errors.TakenOver) or self._clock.now() - self._unanswered > HAUNTED:
-            return False
-        self._unanswered = float("-inf")
-        return True
-
-    async def _move(self, ended: Ended) -> None:
-        """Goes where the server wants this device, at the time it wants it there."""
-        self._client.statistics.moves += 1
-        self.endpoints.send_to(ended.endpoints)
-        if not ended.endpoints:
-            self._known_until = float("-inf")  # it came from there; where to, a dispatcher knows
-        wait = ended.after
-        if self._moved:  # servers that send it to and fro are not worth a hurry
-            wait = max(wait, self._backoff.next())
-        self._moved = True
-        await self._clock.sleep(wait)
-
-    async def _dial(self, places: Sequence[Endpoint]) -> Endpoint:
-        """Connects to the first of these that can be reached, and says to which."""
-
-        def way(place: Endpoint) -> Callable[[], Awaitable[Stream]]:
-            return lambda: _dialled(*place, self._tls, self._path)
-
-        index, (reader, writer) = await race([way(place) for place in places], _discard)
-        self._reader, self._writer = reader, writer
-        self.endpoints.chosen(places[index])
-        return places[index]
 
     async def _converse(self, token: str, places: Sequence[Endpoint]) -> Ended:
         """Speaks with the server until the connection ends; says why it did."""
+        connection: DeviceConnection | None = None
         try:
             async with asyncio.timeout(self._identity.connect_timeout):
-                host, port = await self._dial(places)
-                reader, writer = self._reader, self._writer
-                assert reader is not None
-                assert writer is not None
-                self._client.port = port
-                unanswered, self._unanswered = self._unanswered, self._clock.now()
+                place, stream = await dial(places, self._tls, self._path)
+                self.endpoints.chosen(place)
+                connection = self._connection = DeviceConnection(stream, self._client, self._clock)
+                self._client.port = place[1]
+                self._way.asked()
                 self._client.connect(token, self._clock.now())
-                await self._flush()
+                await connection.flush()
                 while not self._client.open:
-                    ended = await self._read(reader, full=False)
+                    ended = await self._read(connection, full=False)
                     if ended is not None:
                         return ended
-                self._unanswered = unanswered
-                _log.info("%s is connected to %s", self._identity.device, joined(host, port))
-            self._keep_time(writer)
+                _log.info("%s is connected to %s", self._identity.device, joined(*place))
+            connection.keep_time()
             for attached in self._attached.values():
                 self._begin(attached)
-            ended = await self._listen(reader)
+            ended = None
+            while ended is None:
+                ended = await self._read(connection, full=await self._make_room())
             await self._end_attached()
-            return self._dead or ended
+            return connection.dead or ended
         finally:
-            self._dead = self._reader = None
-            if self._alarm is not None:
-                self._alarm.cancel()
-                self._alarm = None
             for attached in self._attached.values():
                 attached.lost()
-            await self._hang_up()
-
-    async def _listen(self, reader: asyncio.StreamReader) -> Ended:
-        ended: Ended | None = None
-        while ended is None:
-            ended = await self._read(reader, full=await self._make_room())
-        return ended
+            try:
+                if connection is not None:
+                    await connection.hang_up()
+            finally:
+                self._connection = None
 
     def _waiting(self) -> int:
         """How many messages wait for consumers."""
-        return len(self._inbox) + sum(len(attached.inbox) for attached in self._attached.values())
+        return len(self._inbox) + sum(len(attached._inbox) for attached in self._attached.values())
 
     async def _make_room(self) -> bool:
         """Waits until the consumer has taken something, and says whether there is still no room.
@@ -815,34 +506,20 @@ class Device(Speaker):
         self._client.paused = False
         return False
 
-    async def _read(self, reader: asyncio.StreamReader, *, full: bool) -> Ended | None:
+    async def _read(self, connection: DeviceConnection, *, full: bool) -> Ended | None:
         """Reads once and acts on it; the end of the connection, if this was it."""
-        try:
-            data = await reader.read(CHUNK)
-        except OSError as error:
-            return Ended(errors.Unavailable(f"the connection broke: {error}"), Verdict.RETRY)
-        if not data:
-            return Ended(errors.Unavailable("the server closed the connection"), Verdict.RETRY)
+        data = await connection.read()
+        if isinstance(data, Ended):
+            return data
         ended = self._handle(self._client.feed(data, self._clock.now()), full=full)
-        await self._flush()
+        await connection.flush()
         return ended
 
     def _handle(self, events: list[Event], *, full: bool = False) -> Ended | None:
         ended: Ended | None = None
         for event in events:
             if isinstance(event, Message):
-                handle = self._handler_of(event)
-                if handle is not None and len(self._handling) < self._identity.receive_maximum:
-                    task = asyncio.create_task(handle(event), name="longline-device-handler")
-                    self._handling.append(task)
-                    task.add_done_callback(self._handling.remove)
-                elif full and event.qos == 0:
-                    self._client.statistics.overflowed += 1  # at most once, and this is the other case
-                elif not event.prefix:
-                    self._inbox.append(event)
-                    self._arrived.set()
-                elif event.app in self._attached:
-                    self._attached[event.app].arrived(event)
+                self._hand_in(event, full=full)
             elif isinstance(event, Answered):
                 self._answer(event)
             elif isinstance(event, Opened):
@@ -859,6 +536,16 @@ class Device(Speaker):
                 ended = ended or event  # what follows the first end only comes from it
         return ended
 
+    def _hand_in(self, message: Message, *, full: bool) -> None:
+        """For a function, or for whoever asks for the next message; detached meanwhile, it comes again."""
+        speaker = self._attached.get(message.app) if message.prefix else self
+        if speaker is None or speaker._taken(message):
+            return
+        if full and message.qos == 0:
+            self._client.statistics.overflowed += 1  # at most once, and this is the other case
+        else:
+            speaker._put(message)
+
     def _tell(self, missed: Missed, on_gap: Callable[[Missed], None] | None) -> None:
         if on_gap is None:
             _log.warning("%s has missed messages: %s", self._identity.device, missed)
@@ -869,9 +556,7 @@ class Device(Speaker):
             _log.exception("on_gap of %s has failed", self._identity.device)
 
     def _answer(self, event: Answered) -> None:
-        posted = self._posted.pop(event.call, None)
-        if posted is not None:
-            self._settle(posted, event.error)
+        if self._posts.answered(event.call, event.error):
             return
         answer = self._calls.get(event.call)
         if answer is None or answer.done():
@@ -880,70 +565,6 @@ class Device(Speaker):
             answer.set_result(None)
         else:
             answer.set_exception(event.error)
-
-    def _keep_time(self, writer: asyncio.StreamWriter) -> None:
-        """Keep alive: comes back at the client's deadline, which moves later with whatever happens."""
-        self._alarm = None
-        while (deadline := self._client.deadline) is not None:
-            now = self._clock.now()
-            if now < deadline:
-                self._alarm = self._clock.call_later(deadline - now, lambda: self._keep_time(writer))
-                return
-            self._dead = self._client.tick(now)
-            if self._dead is not None:
-                writer.transport.abort()  # nothing that waits to be written will ever be
-                return
-            self._write_now()
-
-    async def _hang_up(self) -> None:
-        writer = self._writer
-        if writer is None:
-            return
-        try:
-            # Bounded: a peer that is gone never takes the last word, and never confirms.
-            with contextlib.suppress(OSError):
-                async with asyncio.timeout(HANG_UP):
-                    await self._flush()
-                    writer.close()
-                    await writer.wait_closed()
-        finally:
-            writer.transport.abort()
-            self._writer = None
-            self._client.lost()
-
-
-async def _dialled(host: str, port: int, tls: ssl.SSLContext | None, path: str | None) -> Stream:
-    """Connects to whichever of the host's addresses answers first."""
-
-    async def dial(address: str) -> Stream:
-        if path is not None:
-            return await open_websocket(host, port, path, tls, address)
-        return await asyncio.open_connection(address, port, ssl=tls, server_hostname=host if tls else None)
-
-    try:
-        found = [host] if _is_address(host) else await addresses(host, port)
-        _, stream = await race([partial(dial, address) for address in found], _discard)
-    except (ValueError, OverflowError) as error:  # what somebody named is no host, or no port
-        raise OSError(str(error)) from error
-    return stream
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _discard(stream: Stream) -> None:
-    stream[1].transport.abort()
-
-
-async def _result(handler: "Handler", message: Message) -> object:
-    """What the application's function gives, or the coroutine that it makes."""
-    result = handler(message)
-    return await result if inspect.isawaitable(result) else result
 
 
 def _dispatchers(

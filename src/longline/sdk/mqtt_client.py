@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from longline import errors
+from longline.model.events import SEND_ID
 from longline.model.topics import (
     ANSWER_TOPIC,
     ATTACH_TOPIC,
@@ -53,11 +54,13 @@ from longline.sdk.link_answer import LinkAnswer, read_link_answer
 from longline.sdk.message import Message
 from longline.sdk.missed import Missed, read_missed
 from longline.sdk.refusals import Verdict, judge, refused
+from longline.sdk.send_ids import new_send_id, tells_app_server
 from longline.sdk.state import DeviceMemory
 from longline.sdk.times import moment
 from longline.version import VERSION
 
 MAX_PACKET_SIZE: Final = 1024 * 1024  # bytes we take: a push of 256 KiB and then some
+HEADER: Final = 48  # bytes at most that a PUBLISH has beside topic and payload: lengths, identifiers
 MAX_SENDS: Final = 5  # connections on which one publish may go unanswered before it is given up
 
 
@@ -201,10 +204,12 @@ class MqttClient:
         self._subscribing: dict[int, list[str]] = {}
         self._waiting: list[_Outgoing] = []
         self._unanswered: dict[int, _Outgoing] = {}
-        self._attached: set[str] = set()  # the apps that share this connection
+        self._attached: frozenset[str] = frozenset()  # the apps that share this connection
         self._calls = itertools.count(1)
         self._next_packet_id = 0
-        self._taken: set[int] = set()  # packet identifiers of what waits to be sent again
+        # Packet identifiers of what waits to be sent again. No set: an empty one takes three times as much,
+        # and a device is one of many.
+        self._taken: dict[int, None] = {}
         self._link = self._fresh_link(0.0)
         self._link.closed()
         self._last_sent = 0.0
@@ -225,7 +230,7 @@ class MqttClient:
         identity = self.identity
         self._link = self._fresh_link(now)
         self._subscribing.clear()
-        self._attached.clear()
+        self._attached = frozenset()
         self._last_sent = now
         self._pinged_at = None
         self._keep_alive = float(identity.keep_alive)
@@ -301,14 +306,19 @@ class MqttClient:
 
     # --- calls of the device ----------------------------------------------------------------------
 
-    def publish(self, topic: str, payload: bytes, qos: int, now: float, *, kept: bool = False) -> int:
+    def publish(
+        self, topic: str, payload: bytes, qos: int, now: float, *, kept: bool = False, send_id: str = ""
+    ) -> int:
         """Sends a message, when the connection and the server's window allow.
 
         Returns the number of the call, which `Answered` will name. QoS 0 is never answered and is written at
-        once: ask only while `open`. What is `kept` is sent on as many connections as it takes.
+        once: ask only while `open`. What is `kept` is sent on as many connections as it takes. By `send_id`
+        an app server knows what is sent again, also after a restart; unless given it is one of its own.
         """
         call = next(self._calls)
         publish = Publish(topic, payload, qos)
+        if qos and self.identity.protocol == 5 and tells_app_server(topic):
+            publish.properties = {PropertyId.USER_PROPERTY: [(SEND_ID, send_id or new_send_id())]}
         if qos == 0:
             self._send(publish, now)
             self.statistics.published += 1
@@ -322,16 +332,15 @@ class MqttClient:
         held: list[_Outgoing] = []
         while self._waiting and self.open and len(self._unanswered) < self._peer_window:
             outgoing = self._waiting.pop(0)
-            self._taken.discard(outgoing.publish.packet_id)
+            self._taken.pop(outgoing.publish.packet_id, None)
             if outgoing.abandoned:
                 continue
             publish = outgoing.publish
             if not self._may_say(publish.topic):
-                self._taken.add(publish.packet_id)
+                self._taken[publish.packet_id] = None
                 held.append(outgoing)
                 continue
-            # Topic, payload, and at most 16 bytes of header, lengths and identifier.
-            size = len(publish.topic.encode("utf-8")) + len(publish.payload) + 16
+            size = len(publish.topic.encode("utf-8")) + len(publish.payload) + HEADER
             if self._peer_max_packet and size > self._peer_max_packet:
                 too_large = errors.PayloadTooLarge(f"the server takes {self._peer_max_packet} bytes a packet")
                 events.append(Answered(outgoing.call, too_large))
@@ -377,7 +386,7 @@ class MqttClient:
         """An app is not wanted any more: its filters are not, and the events are its publishes."""
         if self.open:
             self._send(Publish(DETACH_TOPIC, msgspec.json.encode({"app": app})), now)
-        self._attached.discard(app)
+        self._attached -= {app}
         prefix = prefix_of(app)
         events: list[Event] = []
         for filter in [filter for filter in self._wanted if filter.startswith(prefix)]:
@@ -443,7 +452,7 @@ class MqttClient:
         for outgoing in self._unanswered.values():
             # [MQTT-3.3.1-1] a copy is marked; in a new session it is the first of its kind again.
             outgoing.publish.dup = packet.session_present
-        self._taken.update(self._unanswered)
+        self._taken.update(dict.fromkeys(self._unanswered))
         self._waiting[:0] = self._unanswered.values()  # [MQTT-4.4.0-1], in their order
         self._unanswered.clear()
         self._subscribe_to([filter for filter in self._wanted if self._may_say(filter)], now)
@@ -495,12 +504,12 @@ class MqttClient:
 
     def _on_link_answer(self, answer: LinkAnswer, now: float, events: list[Event]) -> None:
         if answer.status == "attached":
-            self._attached.add(answer.app)
+            self._attached |= {answer.app}
             prefix = prefix_of(answer.app)
             self._subscribe_to([filter for filter in self._wanted if filter.startswith(prefix)], now)
             events.extend(self.pump(now))
         elif answer.status == "ended":
-            self._attached.discard(answer.app)
+            self._attached -= {answer.app}
         events.append(answer)
 
     def _message(self, packet: Publish, app: str, topic: str) -> Message:

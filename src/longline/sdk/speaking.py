@@ -1,29 +1,35 @@
 """What an application says and hears as a device of an app, whichever connection that uses."""
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 import msgspec
 
 from longline import errors
 from longline.model.topics import EVENT_PREFIX, GROUP_PREFIX, REPLY_PREFIX, SHADOW_REPORTED, UP_PREFIX
+from longline.sdk.handlers import Handler, Handlers
 from longline.sdk.message import Message
+from longline.sdk.signal import Signal
+
+AnyHandler = TypeVar("AnyHandler", bound=Handler)
 
 
 class Speaker(ABC):
     """A device of an app: on a connection of its own (`Device`), or on another one's (`AttachedApp`)."""
 
-    __slots__ = ()
+    __slots__ = ("_arrived", "_handlers", "_inbox")
+
+    def __init__(self) -> None:
+        self._inbox: list[Message] = []
+        self._arrived = Signal()  # a message, or the end
+        self._handlers: Handlers | None = None  # when there is the first function for one of them
 
     @property
     @abstractmethod
     def closed(self) -> bool:
         """Whether it was ended by the application, and did not stop because it had to."""
-
-    @abstractmethod
-    async def receive(self) -> Message:
-        """The next message, to be acknowledged with `await message.ack()`."""
 
     @abstractmethod
     async def publish(self, topic: str, payload: bytes | str, *, qos: Literal[0, 1] = 1) -> None:
@@ -33,8 +39,83 @@ class Speaker(ABC):
     async def subscribe(self, filter: str, *, qos: Literal[0, 1] = 1) -> None:
         """Asks for a topic filter."""
 
+    @abstractmethod
+    def _check_alive(self) -> None:
+        """Raises what has ended it."""
+
+    @abstractmethod
+    def _took(self) -> None:
+        """A message was taken out of the inbox."""
+
+    @abstractmethod
+    async def _hand_out(self, message: Message) -> bool:
+        """Whether a message is for the application: no copy of one that it was done with."""
+
+    # --- messages ---------------------------------------------------------------------------------
+
+    async def receive(self) -> Message:
+        """The next message, to be acknowledged with `await message.ack()`.
+
+        Raises what stopped it, or `Unavailable` when the application has ended it.
+        """
+        while True:
+            while not self._inbox:
+                self._check_alive()
+                await self._arrived.wait()
+            message = self._inbox.pop(0)
+            self._took()
+            if await self._hand_out(message):
+                return message
+
     def __aiter__(self) -> AsyncIterator[Message]:
         return _Consumer(self)
+
+    def on_call(self, handler: AnyHandler) -> AnyHandler:
+        """Has calls answered by a function, for which `Center.call` waits: to be used as a decorator.
+
+            @device.on_call
+            async def blink(call: Message) -> dict[str, bool]: ...
+
+        What it returns is the answer: bytes, text, or what can be JSON. It may be a coroutine function; up to
+        16 run at once. A call is acknowledged when it is answered, or when the function raises: that is
+        logged, and the caller gets no answer. Calls are no longer handed out to who iterates.
+        """
+        self._made_handlers().on_call = handler
+        return handler
+
+    def on_desired(self, handler: AnyHandler) -> AnyHandler:
+        """Has a function be told what is desired of the device, whole, after each change: as a decorator.
+
+        Its message is JSON, acknowledged when the function is done; one at a time, in order. What it returns,
+        unless that is None, is reported, as by `report_state`.
+        """
+        self._made_handlers().on_desired = handler
+        return handler
+
+    def _made_handlers(self) -> Handlers:
+        if self._handlers is None:
+            self._handlers = Handlers(self, self._hand_out)
+        return self._handlers
+
+    def _taken(self, message: Message) -> bool:
+        """Whether a function takes a message that has come."""
+        return self._handlers is not None and self._handlers.take(message)
+
+    def _put(self, message: Message) -> None:
+        """A message has come, for whoever asks for the next one."""
+        self._inbox.append(message)
+        self._arrived.set()
+
+    def _clear_inbox(self) -> None:
+        """It is at its end, and whoever waits for a message hears of it."""
+        self._inbox.clear()
+        self._arrived.set()
+
+    def _running(self) -> list[asyncio.Task[None]]:
+        """The functions that run."""
+        return [] if self._handlers is None else self._handlers.running
+
+    # --- sending ----------------------------------------------------------------------------------
 
     async def send(self, name: str, payload: object, *, qos: Literal[0, 1] = 1) -> None:
         """Sends a message to the app server, which sees it as `up/` and this name: `alarm`, `rooms/7/alarm`.

@@ -24,6 +24,7 @@ import msgspec
 
 from longline.sdk.endpoints import Endpoint
 from longline.sdk.handled import Handled
+from longline.sdk.send_ids import new_send_id
 from longline.sdk.trust import File
 
 LEAST: Final = 64 * 1024  # bytes that the file may have, whatever is worth keeping
@@ -34,11 +35,12 @@ _log = logging.getLogger("longline.sdk")
 
 @dataclass(frozen=True)
 class PostedMessage:
-    """A message that is to reach the server, by its number."""
+    """A message that is to reach the server, by its number; `send_id` is what app servers know it by."""
 
     number: int
     topic: str
     payload: bytes
+    send_id: str
 
     @property
     def size(self) -> int:
@@ -117,8 +119,10 @@ class DeviceMemory:
                 prefix, id = said["h"]
                 self.handled.add((str(prefix), str(id)))
             elif "p" in said:
-                number, topic, payload = said["p"]
-                self._put(PostedMessage(int(number), str(topic), base64.b64decode(payload, validate=True)))
+                number, topic, payload, *named = said["p"]  # without a name: of a release that gave none
+                data = base64.b64decode(payload, validate=True)
+                send_id = str(named[0]) if named else new_send_id()
+                self._put(PostedMessage(int(number), str(topic), data, send_id))
             elif "d" in said:
                 self._drop(int(said["d"]))
             elif "n" in said:
@@ -190,7 +194,7 @@ class DeviceMemory:
 
     def post(self, topic: str, payload: bytes) -> PostedMessage:
         """Keeps a message until `settled`. OSError when there is a file and the disk refuses."""
-        posted = PostedMessage(next(self._numbers), topic, payload)
+        posted = PostedMessage(next(self._numbers), topic, payload, new_send_id())
         self._write(_post_line(posted))
         self._put(posted)
         return posted
@@ -229,4 +233,4 @@ class DeviceMemory:
 
 
 def _post_line(posted: PostedMessage) -> dict[str, object]:
-    return {"p": [posted.number, posted.topic, base64.b64encode(posted.payload).decode()]}
+    return {"p": [posted.number, posted.topic, base64.b64encode(posted.payload).decode(), posted.send_id]}

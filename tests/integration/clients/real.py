@@ -308,7 +308,7 @@ def modules_folder() -> Path:
 
 
 def node_modules() -> Path:
-    """Where MQTT.js is, installed there if it was not."""
+    """Where the packages of `package.json` are, installed there if they were not."""
     modules = modules_folder()
     folder = modules.parent
     folder.mkdir(parents=True, exist_ok=True)

@@ -114,9 +114,12 @@ class Sdk(ABC):
         self._opened_here.append(name)
         return Driven(self, name)
 
-    async def attach(self, device: "Driven", app: str, of: str, tokens: Sequence[str]) -> "Driven":
+    async def attach(
+        self, device: "Driven", app: str, of: str, tokens: Sequence[str], *, calls: bool = False
+    ) -> "Driven":
         name = f"{self.kind}-{next(self._names)}"
-        await self.ask("attach", device=device.name, **{"as": name}, app=app, of=of, tokens=list(tokens))
+        given = {"app": app, "of": of, "tokens": list(tokens), "calls": calls}
+        await self.ask("attach", device=device.name, **{"as": name}, **given)
         return Driven(self, name)
 
     async def close_all(self) -> None:
@@ -417,14 +420,17 @@ class InPython(Sdk):
         self, device: str, url: str | None, options: Any, tokens: Any, store: Any, calls: bool
     ) -> None:
         self._missed[device] = []
-        made = Device(url, token=self._token(device, tokens), on_gap=self._missed[device].append, **options)
+        told = self._missed[device].append
+        made = Device(url, token=self._token(device, tokens), on_gap=told, state=store, **options)
         if calls:
             made.on_call(lambda call: {"echo": call.text})
         self._devices[device] = await made.__aenter__()
 
-    async def _attach(self, device: str, app: str, of: str, tokens: Any, **rest: Any) -> None:
+    async def _attach(self, device: str, app: str, of: str, tokens: Any, calls: bool, **rest: Any) -> None:
         name = rest["as"]
-        self._apps[name] = await self._devices[device].attach(app, of, self._token(name, tokens))
+        made = self._apps[name] = await self._devices[device].attach(app, of, self._token(name, tokens))
+        if calls:
+            made.on_call(lambda call: {"echo": call.text})
 
     async def _detach(self, device: str) -> None:
         await self._apps[device].detach()
@@ -458,6 +464,12 @@ class InPython(Sdk):
 
     async def _send(self, device: str, name: str, payload: Any) -> None:
         await self._speaker(device).send(name, payload)
+
+    async def _post(self, device: str, name: str, payload: Any) -> None:
+        await self._devices[device].post(name, payload)
+
+    async def _unsent(self, device: str) -> int:
+        return self._devices[device].unsent
 
     async def _say(self, device: str, group: str, payload: Any) -> None:
         await self._speaker(device).say(group, payload)

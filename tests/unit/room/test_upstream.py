@@ -165,6 +165,23 @@ async def test_an_event_says_what_was_published(room: Room) -> None:
     assert room.parts.counters.upstream_stored == 1
 
 
+@pytest.mark.parametrize("topic", ["up/n", f"event/{MESSAGE}/shown"])
+async def test_an_event_tells_the_name_that_its_device_has_for_it(room: Room, topic: str) -> None:
+    """A name that is too long, or empty, is a user property like others."""
+    peer = room.parts.client("phone")
+    for packet_id, said in enumerate(
+        ([("a", "1"), ("send-id", "n1"), ("send-id", "n2")], [("send-id", "x" * 65), ("send-id", "")]), 1
+    ):
+        properties: Properties = {PropertyId.USER_PROPERTY: [*said]}
+        peer.send(Publish(topic, b"", 1, packet_id=packet_id, properties=properties))
+    assert await room.heard(peer) == [Puback(1), Puback(2)]
+    first, second = (msgspec.json.decode(event.data) for event in room.store.events)
+    assert (first["send_id"], second.get("send_id")) == ("n1", None)
+    if topic == "up/n":
+        assert first["user_properties"] == [["a", "1"], ["send-id", "n2"]]
+        assert second["user_properties"] == [["send-id", "x" * 65], ["send-id", ""]]
+
+
 async def test_a_receipt_says_of_which_message_and_what(room: Room) -> None:
     peer = room.parts.client("phone", MQTT_3_1_1)
     peer.send(Publish(f"event/{MESSAGE.upper()}/shown", b"", 1, packet_id=1))

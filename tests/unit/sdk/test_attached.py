@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from longline import Device, errors
+from longline import Device, Message, errors
 from longline.mqtt.packets import Connack, Connect, Puback, Publish, Suback, Subscribe
+from longline.mqtt.properties import Properties, PropertyId
 from longline.mqtt.reasons import ReasonCode
 from longline.sdk.attached import AttachedApp
 from longline.sdk.missed import Missed
@@ -61,6 +62,49 @@ async def test_what_comes_below_the_prefix_is_the_attached_apps_without_it() -> 
         assert published.topic == "@weather/event/m1/shown"
         await peer.say(Puback(published.packet_id))
         await reporting
+
+
+async def test_functions_take_its_calls_and_what_is_desired_of_it_and_not_the_devices_own() -> None:
+    async with ScriptedRoom() as room, device_of(room) as device:
+        peer = await room.accept()
+        await peer.let_in()
+        weather = await attach(device, peer)
+
+        @weather.on_call
+        async def shout(message: Message) -> str:
+            return message.text.upper()
+
+        weather.on_desired(lambda message: {"light": message.json()})
+        properties: Properties = {PropertyId.RESPONSE_TOPIC: "reply/c1"}
+        await peer.say(Publish("@weather/push/c1", b"rain", 1, packet_id=1, properties=properties))
+        for topic, payload in (("reply/c1", b"RAIN"), ("shadow/reported", b'{"light":true}')):
+            answer = await peer.expect(Publish)
+            assert (answer.topic, answer.payload) == (f"@weather/{topic}", payload)
+            await peer.say(Puback(answer.packet_id))
+            await peer.expect(Puback)
+            if topic == "reply/c1":
+                await peer.say(Publish("@weather/shadow/desired", b"true", 1, packet_id=2))
+        await peer.say(Publish("push/c2", b"own", 1, packet_id=3, properties=properties))
+        assert (await device.receive()).wants_answer
+
+
+async def test_a_function_may_detach_its_app() -> None:
+    before = asyncio.all_tasks()
+    async with ScriptedRoom() as room:
+        async with device_of(room) as device:
+            peer = await room.accept()
+            await peer.let_in()
+            weather = await attach(device, peer)
+
+            @weather.on_call
+            async def last(message: Message) -> None:
+                await weather.detach()
+
+            properties: Properties = {PropertyId.RESPONSE_TOPIC: "reply/c1"}
+            await peer.say(Publish("@weather/push/c1", b"rain", 1, packet_id=1, properties=properties))
+            assert await asked(peer, "$link/detach") == {"app": "weather"}
+            assert (await peer.expect(Puback)).packet_id == 1
+        assert asyncio.all_tasks() == before
 
 
 async def test_after_a_reconnect_it_is_attached_again_before_anything_else_of_it_is_said() -> None:

@@ -10,7 +10,9 @@ from longline.delivery.ids import MessageIds
 from longline.model.events import RECEIPT, ReceiptData
 from longline.model.times import wall_clock
 from longline.mqtt.packets import Publish
+from longline.mqtt.properties import user_properties
 from longline.mqtt.reasons import ReasonCode
+from longline.room.platform.send_ids import take_send_id
 from longline.room.platform.writer import EventWriter
 from longline.room.pubsub.rooms import Publisher
 from longline.room.pubsub.rules import Refusal
@@ -51,5 +53,6 @@ class AppReceipts:
         now = self._clock()
         _, message_id, name = packet.topic.split("/")
         id = self._ids.make(now)
-        data = _encode(ReceiptData(id, packet.topic, message_id.lower(), name, packet.dup))
+        send_id = take_send_id(user_properties(packet.properties))
+        data = _encode(ReceiptData(id, packet.topic, message_id.lower(), name, packet.dup, send_id))
         self._writer.add(publisher, session, RECEIPT, id, now, data, packet.payload, answer)

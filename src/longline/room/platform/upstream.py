@@ -13,6 +13,7 @@ from longline.mqtt.packets import Publish
 from longline.mqtt.properties import PropertyId, get_bytes, get_str, user_properties
 from longline.mqtt.reasons import ReasonCode
 from longline.mqtt.topics import byte_length
+from longline.room.platform.send_ids import take_send_id
 from longline.room.platform.writer import EventWriter
 from longline.room.pubsub.rooms import Publisher
 from longline.room.pubsub.rules import Refusal
@@ -72,13 +73,7 @@ def _data(session: Session, packet: Publish, id: str) -> bytes:
         if can_be_answered(topic):
             address = ReplyAddress(session.tenant.app, session.ordinal, session.device, topic, correlation)
             reply_to = reply_word(address)
-    return _encode(
-        UpstreamData(
-            id,
-            packet.topic,
-            get_str(properties, PropertyId.CONTENT_TYPE),
-            user_properties(properties),
-            reply_to,
-            packet.dup,
-        )
-    )
+    said = user_properties(properties)
+    send_id = take_send_id(said)
+    content_type = get_str(properties, PropertyId.CONTENT_TYPE)
+    return _encode(UpstreamData(id, packet.topic, content_type, said, reply_to, packet.dup, send_id))

@@ -1,0 +1,201 @@
+"""Where a device connects next, and when: what dispatchers and rooms say, what it has learnt of its networks,
+and what became of its connections.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from longline import errors
+from longline.model.addresses import joined
+from longline.sdk.backoff import Backoff
+from longline.sdk.clock import Clock
+from longline.sdk.endpoints import Endpoint, Endpoints
+from longline.sdk.mqtt_client import Ended, MqttClient
+from longline.sdk.refusals import Verdict
+from longline.sdk.state import DeviceMemory, FoundEndpoints
+from longline.sdk.tokens import Tokens
+
+if TYPE_CHECKING:
+    from longline.sdk.dispatch import Dispatch, Dispatchers
+
+PROBED: Final = 3  # endpoints that are tried at the same time
+STABLE_AFTER: Final = 10.0  # seconds a connection must live before the next failure counts as the first
+# Seconds in which a room that was paused or cut off may still carry out a CONNECT that we gave up.
+HAUNTED: Final = 60.0
+LONGEST_AFTER: Final = 3600.0  # seconds that a dispatcher may keep a device waiting
+CACHED: Final = 8  # endpoints of a network that are remembered
+
+_log = logging.getLogger("longline.sdk")
+
+Converse = Callable[[str, Sequence[Endpoint]], Awaitable[Ended]]
+
+
+class WayBack:
+    """See above. `recommended`: whether the keep alive is the one that a dispatcher recommends."""
+
+    __slots__ = (
+        "_backoff",
+        "_client",
+        "_clock",
+        "_dispatchers",
+        "_endpoints",
+        "_known_until",
+        "_memory",
+        "_moved",
+        "_network",
+        "_on_network",
+        "_recommended",
+        "_tokens",
+        "_unanswered",
+    )
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        dispatchers: "Dispatchers | None",
+        tokens: Tokens,
+        backoff: Backoff,
+        client: MqttClient,
+        memory: DeviceMemory,
+        clock: Clock,
+        *,
+        network: str | Callable[[], str],
+        recommended: bool,
+    ) -> None:
+        self._endpoints = endpoints
+        self._dispatchers = dispatchers
+        self._tokens = tokens
+        self._backoff = backoff
+        self._client = client
+        self._memory = memory
+        self._clock = clock
+        self._network = network
+        self._on_network: str | None = None
+        self._recommended = recommended
+        self._known_until = float("-inf")  # by the clock: until when to go by what a dispatcher said
+        self._moved = False  # sent elsewhere by the server, and no connection has lasted since
+        self._unanswered = float("-inf")  # when the last CONNECT was sent of which nothing was heard
+
+    async def find(self) -> None:
+        """Asks the dispatchers where to connect, if there are any and it is time to."""
+        dispatchers, now = self._dispatchers, self._clock.now()
+        self._look_where_we_are(now)
+        if dispatchers is None or self._endpoints.sent:
+            return
+        if now < self._known_until and not self._endpoints.used_up:
+            return
+        answer: Dispatch | None = None
+        while answer is None:
+            try:
+                answer = await dispatchers.look_up()
+            except errors.Unavailable as error:
+                _log.info("%s: %s", self._client.identity.device, error)
+                self._client.statistics.last_error = error
+                if self._endpoints.known:
+                    return
+                self._client.statistics.failures += 1
+                await self._clock.sleep(max(self._backoff.next(), error.retry_after or 0.0))
+        self._known_until = now + answer.expires_in
+        listed = [(place.host, place.port) for place in answer.endpoints]
+        self._endpoints.feed(listed)
+        found = FoundEndpoints(tuple(listed[:CACHED]), time.time() + answer.expires_in)
+        self._memory.learn_endpoints(self._on_network or "", found)
+        hints = answer.backoff
+        if 0 < hints.initial_ms <= hints.max_ms:
+            self._backoff.bound(hints.initial_ms / 1000, hints.max_ms / 1000)
+        if self._recommended and answer.heartbeat.keep_alive:
+            self._client.identity = replace(self._client.identity, keep_alive=answer.heartbeat.keep_alive)
+        await self._clock.sleep(min(hints.after_ms / 1000, LONGEST_AFTER))
+
+    def _look_where_we_are(self, now: float) -> None:
+        """On another network, goes by what was learnt there."""
+        network = self._network() if callable(self._network) else self._network
+        if network == self._on_network:
+            return
+        former, self._on_network = self._on_network, network
+        self._client.heartbeat.interval = self._memory.idle.get(network)
+        found = self._memory.found.get(network)
+        if self._dispatchers is None or self._endpoints.sent:
+            return
+        if found is not None and found.endpoints:
+            self._endpoints.feed(found.endpoints)
+            self._known_until = now + found.until - time.time()
+        elif former is not None:
+            self._known_until = float("-inf")
+
+    async def connect_once(self, converse: Converse) -> None:
+        """One connection from its token to its end, and the wait after it; raises when it was the last."""
+        began = self._clock.now()
+        connects = self._client.statistics.connects
+        places = self._endpoints.first(PROBED)
+        interval = self._client.heartbeat.interval
+        token = None
+        unanswered = self._unanswered
+        try:
+            token = await self._tokens.current()
+            ended = await converse(token, places)
+        except errors.LonglineError as error:  # from the token's source: whatever it is, it may pass
+            ended = Ended(error, Verdict.RETRY)
+        except TimeoutError:
+            ended = Ended(errors.Unavailable("the server did not let us in in time"), Verdict.RETRY)
+        except OSError as error:
+            tried = ", ".join(joined(host, port) for host, port in places)
+            ended = Ended(errors.Unavailable(f"{tried}: {error}"), Verdict.RETRY)
+            for _ in places[1:]:  # none of them can be reached
+                self._endpoints.failed()
+        heartbeat = self._client.heartbeat
+        if heartbeat.interval not in (None, interval):
+            self._memory.learn_idle(self._on_network or "", heartbeat.interval or 0.0)
+        self._client.statistics.last_error = ended.error
+        _log.info("%s is not connected: %s", self._client.identity.device, ended.error)
+        # A server that lets us in and throws us out at once is not a success: only a connection that lasted
+        # makes the next wait short again.
+        let_in = self._client.statistics.connects > connects
+        if let_in:
+            self._unanswered = unanswered
+            self._endpoints.worked()
+            self._tokens.taken()
+        if let_in and self._clock.now() - began >= STABLE_AFTER:
+            self._backoff.reset()
+            self._moved = False
+        if ended.verdict is Verdict.MOVE:
+            await self._move(ended)
+            return
+        self._client.statistics.failures += 1
+        if ended.verdict is Verdict.STOP and not self._was_us(ended.error):
+            raise ended.error
+        if ended.verdict is Verdict.REFRESH:
+            if not self._tokens.refused():
+                raise ended.error
+            if not let_in:  # else it is thrown out together with others, such as all devices of its app
+                return
+        if token is not None and not let_in:
+            self._endpoints.failed()
+        asked = min(ended.error.retry_after or 0.0, LONGEST_AFTER)  # by whoever was to give a token
+        await self._clock.sleep(max(self._backoff.next(), asked))
+
+    def asked(self) -> None:
+        """A CONNECT is sent, of which nothing is heard yet."""
+        self._unanswered = self._clock.now()
+
+    def _was_us(self, error: errors.LonglineError) -> bool:
+        """Whether who took over may be a CONNECT of ours that we had given up. Each excuses one takeover."""
+        if not isinstance(error, errors.TakenOver) or self._clock.now() - self._unanswered > HAUNTED:
+            return False
+        self._unanswered = float("-inf")
+        return True
+
+    async def _move(self, ended: Ended) -> None:
+        """Goes where the server wants this device, at the time it wants it there."""
+        self._client.statistics.moves += 1
+        self._endpoints.send_to(ended.endpoints)
+        if not ended.endpoints:
+            self._known_until = float("-inf")  # it came from there; where to, a dispatcher knows
+        wait = ended.after
+        if self._moved:  # servers that send it to and fro are not worth a hurry
+            wait = max(wait, self._backoff.next())
+        self._moved = True
+        await self._clock.sleep(wait)
