@@ -11,7 +11,7 @@ from longline.saver.sql.database import Database
 AT_ONCE = 2 * 1024 * 1024  # bytes of messages read by one statement
 OVERHEAD = 1024  # bytes that a message takes up in memory beside its payload, about
 
-_rows = msgspec.json.Decoder(list[tuple[int, str]])
+_rows = msgspec.json.Decoder(list[tuple[int, int]])
 _unpack = msgspec.msgpack.Decoder(Message).decode
 
 
@@ -38,13 +38,16 @@ class Bodies:
             else:
                 messages[position] = known
         for part in parts(missing, lengths):
-            found = self._database.text(
-                "SELECT json_group_array(json_array(position, hex(body))) FROM carray(?1)"
-                " CROSS JOIN messages ON position = value",
+            read, packed = self._database.packed(
+                "SELECT json_group_array(json_array(position, length(body))),"
+                " CAST(group_concat(body, '') AS BLOB)"
+                " FROM carray(?1) CROSS JOIN messages ON position = value",
                 part,
             )
-            for position, digits in _rows.decode(found):
-                message = messages[position] = _unpack(bytes.fromhex(digits))
+            at = 0
+            for position, length in _rows.decode(read):
+                message = messages[position] = _unpack(packed[at : at + length])
+                at += length
                 if wanted[position]:
                     self._broadcasts.put(position, message)
         return messages

@@ -34,7 +34,7 @@ DROPPED = "dropped:"  # and the reason
 MERGE_AT = 256  # rows of additions
 OVERHEAD = 1536  # bytes of a ledger in memory beside what its sets hold: objects, dict, empty containers
 
-_rows = msgspec.json.Decoder(list[tuple[int, str, str]])
+_rows = msgspec.json.Decoder(list[tuple[int, str, int]])
 
 
 class BroadcastLedger:
@@ -226,14 +226,16 @@ class BroadcastLedgers:
         self._append(ledger, whole.items(), database)
 
     def _load(self, position: int, database: Database) -> BroadcastLedger:
-        loaded = database.text(
-            "SELECT json_group_array(json_array(n, label, hex(ordinals))) FROM broadcast_sets"
-            " WHERE position = ?1",
+        loaded, packed = database.packed(
+            "SELECT json_group_array(json_array(n, label, length(ordinals))),"
+            " CAST(group_concat(ordinals, '') AS BLOB) FROM broadcast_sets WHERE position = ?1",
             position,
         )
+        at = 0
         ledger = BroadcastLedger(position, BitMap())
-        for n, label, digits in _rows.decode(loaded):
-            ordinals = BitMap.deserialize(bytes.fromhex(digits))
+        for n, label, length in _rows.decode(loaded):
+            ordinals = BitMap.deserialize(packed[at : at + length])
+            at += length
             ledger.rows = max(ledger.rows, n)
             if label == TARGETS:
                 ledger.targets = ordinals

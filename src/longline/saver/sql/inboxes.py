@@ -23,6 +23,7 @@ from longline.saver.port.inboxes import (
     Arrive,
     Cursor,
     Fetch,
+    Gap,
     Page,
     PendingPush,
     Receipt,
@@ -54,12 +55,13 @@ TAKEN: Final = State.ACKED
 
 
 class _ArrivalRow(msgspec.Struct, array_like=True):
-    """`waits`: messages in the inbox; `said`: how many the log has of its groups, and the last of them."""
+    """`waits`: messages in the inbox; `said`: how many the log has of its groups, and the last of them; None
+    for a device that is in no group."""
 
     ordinal: int
     waits: int
     log_after: int
-    said: tuple[int, int]
+    said: tuple[int, int] | None
     banned_until: int
     session: int
     shadow: int
@@ -85,7 +87,7 @@ _taken = msgspec.json.Decoder(list[tuple[int, int]])
 _counts = msgspec.json.Decoder(tuple[list[int], list[int], list[int]])
 
 # The ends of the logs of all apps that are asked about, and the devices: two texts joined, where `json`
-# would parse them.
+# would parse them. What most devices have nothing of is looked up, but nothing is made of it.
 ARRIVE = """
 SELECT '[' ||
  (SELECT json_group_array(json_array(value,
@@ -97,20 +99,21 @@ SELECT '[' ||
          d.device & 0xFFFFFFFF,
          (SELECT count(*) FROM inbox WHERE inbox.device = d.device),
          coalesce(c.log_after, d.log_from),
-         json((SELECT json_array(count(*), coalesce(max(log.position), 0)) FROM group_members AS m
-                CROSS JOIN log ON log.grp = m.grp AND log.grp > 0 AND log.kept = 1
-                WHERE m.device = d.device)),
+         iif(EXISTS (SELECT 1 FROM group_members AS m WHERE m.device = d.device),
+             json((SELECT json_array(count(*), coalesce(max(log.position), 0)) FROM group_members AS m
+                    CROSS JOIN log ON log.grp = m.grp AND log.grp > 0 AND log.kept = 1
+                    WHERE m.device = d.device)), NULL),
          d.banned_until,
          EXISTS (SELECT 1 FROM sessions WHERE sessions.device = d.device),
          EXISTS (SELECT 1 FROM shadows AS s WHERE s.device = d.device AND s.wanted > s.seen),
          coalesce(nullif(c.told, 0), d.log_from),
-         json((SELECT json_array(dropped, expired, collapsed, since)
-                 FROM gaps WHERE gaps.device = d.device)),
-         json((SELECT json_array(strikes, at, parked_since)
-                 FROM unanswered WHERE unanswered.device = d.device)))))
+         iif(g.device IS NULL, NULL, json_array(g.dropped, g.expired, g.collapsed, g.since)),
+         iif(u.device IS NULL, NULL, json_array(u.strikes, u.at, u.parked_since)))))
   FROM carray(?1) AS asked
   LEFT JOIN devices AS d ON d.address = CAST(asked.value AS TEXT)
-  LEFT JOIN cursors AS c ON c.device = d.device) || ']'"""
+  LEFT JOIN cursors AS c ON c.device = d.device
+  LEFT JOIN gaps AS g ON g.device = d.device
+  LEFT JOIN unanswered AS u ON u.device = d.device) || ']'"""
 
 # Per fetch the inbox after its cursor, and what of it has high priority; beside it,
 # once, the open log of all apps that are asked about.
@@ -292,25 +295,33 @@ class SqlInboxes:
         apps = tuple({item.app for call in calls for item in call})
         found, rows = _arrivals.decode(self._reading.text(ARRIVE, addresses, apps))
         ends = {end.app: end for end in found}
-        asked = [item for call in calls for item in call]
-        behind = [
-            # Whether anything that may be for the device is in the log after its cursor.
-            row is not None and (ends[item.app].of_all > row.log_after or row.said[1] > row.log_after)
-            for item, row in zip(asked, rows, strict=True)
-        ]
+        asked = calls[0] if len(calls) == 1 else list(chain.from_iterable(calls))
+        arrivals: list[Arrival | None] = []
+        late: list[tuple[int, Arrive, _ArrivalRow, bool]] = []  # who may miss something, by place
         told: dict[int, int] = {}
-        for item, row, is_behind in zip(asked, rows, behind, strict=True):
-            if row is not None and (is_behind or ends[item.app].ended > row.told):
+        for item, row in zip(asked, rows, strict=True):
+            if row is None:
+                arrivals.append(None)
+                continue
+            end = ends[item.app]
+            # Whether anything that may be for the device is in the log after its cursor.
+            behind = end.of_all > row.log_after or (row.said is not None and row.said[1] > row.log_after)
+            if behind or end.ended > row.told or row.noted is not None:
                 told[item.app] = min(told.get(item.app, row.told), row.told)
+                late.append((len(arrivals), item, row, behind))
+                arrivals.append(None)
+            else:
+                arrivals.append(_arrival(end, row, False, None, row.told))
+        if not late:
+            return [(mine, []) for mine in divided(calls, arrivals)]
         logs = Logs(self._reading, self._broadcasts, told)
-        arrivals = [
-            None if row is None else _arrival(logs, ends[item.app], row, is_behind)
-            for item, row, is_behind in zip(asked, rows, behind, strict=True)
-        ]
-        crowded = [
-            self._crowded(item, row, logs) if row is not None and is_behind else None
-            for item, row, is_behind in zip(asked, rows, behind, strict=True)
-        ]
+        crowded: list[Crowded | None] = [None] * len(arrivals)
+        for place, item, row, behind in late:
+            gap = logs.gap(item.app, row.ordinal, row.told, row.noted)
+            upto = max(row.told, logs.last(item.app))
+            arrivals[place] = _arrival(ends[item.app], row, behind, gap, upto)
+            if behind:
+                crowded[place] = self._crowded(item, row, logs)
         return [
             (mine, [each for each in full if each is not None])
             for mine, full in zip(divided(calls, arrivals), divided(calls, crowded), strict=True)
@@ -318,7 +329,8 @@ class SqlInboxes:
 
     def _crowded(self, item: Arrive, row: _ArrivalRow, logs: Logs) -> Crowded | None:
         most = item.inbox_messages or self._overflow.bounds.messages
-        if row.waits + row.said[0] + logs.length(item.app) <= most:
+        said = 0 if row.said is None else row.said[0]
+        if row.waits + said + logs.length(item.app) <= most:
             return None
         return Crowded(item.app, row.ordinal, row.log_after, item.now, most)
 
@@ -679,16 +691,16 @@ def _fitting(
     return limit
 
 
-def _arrival(logs: Logs, end: _LogEnd, row: _ArrivalRow, behind: bool) -> Arrival:
+def _arrival(end: _LogEnd, row: _ArrivalRow, behind: bool, gap: Gap | None, told: int) -> Arrival:
     return Arrival(
         row.ordinal,
-        bool(row.waits or behind),
+        bool(row.waits) or behind,
         row.log_after if behind else max(row.log_after, end.last),
         row.banned_until,
         bool(row.session),
         bool(row.shadow),
-        logs.gap(end.app, row.ordinal, row.told, row.noted),
-        max(row.told, logs.last(end.app)),
+        gap,
+        told,
         None if row.standing is None else Standing(*row.standing),
     )
 

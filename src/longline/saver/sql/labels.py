@@ -16,7 +16,7 @@ from longline.saver.sql.database import Database, integer
 BLOCK = 1 << 16  # ordinals in a row
 GATHERED = 10_000  # rows whose changes wait to be written in one go
 
-_rows = msgspec.json.Decoder(list[tuple[int, str]])
+_rows = msgspec.json.Decoder(list[tuple[int, int]])
 
 # The record of a set: its number among those asked for, app, kind, first block, label. Of a row: app, kind,
 # block, the label's length, label, ordinals.
@@ -27,9 +27,10 @@ SELECT {integer(1, 7)} AS n, {integer(8, 10)} AS app, {integer(18, 3)} AS kind, 
        CAST(substr(value, 26) AS TEXT) AS label
   FROM carray(?1)"""
 
-# The array is the outer loop.
+# The array is the outer loop. Both aggregates go through the rows in one order: lengths, and what has them.
 READ = f"""
-SELECT json_group_array(json_array(asked.n, hex(labels.ordinals)))
+SELECT json_group_array(json_array(asked.n, length(labels.ordinals))),
+       CAST(group_concat(labels.ordinals, '') AS BLOB)
   FROM ({ASKED}) AS asked
  CROSS JOIN labels ON labels.app = asked.app AND labels.kind = asked.kind AND labels.label = asked.label
                   AND labels.block {{}} asked.block"""
@@ -63,8 +64,11 @@ def _read(database: Database, sql: str, rows: Iterable[_Row]) -> dict[int, list[
         [SET % (n, app, kind, block, label.encode()) for n, (app, kind, block, label) in enumerate(rows)]
     )
     found: dict[int, list[BitMap]] = {}
-    for n, digits in _rows.decode(database.text(sql, records)):
-        found.setdefault(n, []).append(BitMap.deserialize(bytes.fromhex(digits)))
+    lengths, packed = database.packed(sql, records)
+    at = 0
+    for n, length in _rows.decode(lengths):
+        found.setdefault(n, []).append(BitMap.deserialize(packed[at : at + length]))
+        at += length
     return found
 
 
