@@ -36,10 +36,10 @@ def pyright(file: str, cache: Path) -> set[int]:
 
 
 def lines(command: list[str | Path]) -> set[int]:
+    environment = {"MYPYPATH": str(SOURCE), "PATH": os.environ["PATH"]}
     done = subprocess.run(
-        command, cwd=USER_CODE, env={"MYPYPATH": str(SOURCE), "PATH": os.environ["PATH"]}, capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
+        command, cwd=USER_CODE, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode in (0, 1), done.stdout + done.stderr
     return {int(line) for line in re.findall(r":(\d+)(?::\d+)?(?:: error| - error)", done.stdout)}
 

@@ -126,9 +126,7 @@ class NodeCollector(Collector):
 
     def gauges_ending(self, end: str) -> dict[str, float]:
         """What those of `gauge` read now whose names end so, such as `_waiting`; without `longline_`."""
-        return {
-            name.removeprefix(PREFIX): read() for name, _, read in self._gauges if name.endswith(end)
-        }
+        return {name.removeprefix(PREFIX): read() for name, _, read in self._gauges if name.endswith(end)}
 
     def exposition(self) -> bytes:
         """All metrics in the text format, for `/metrics`. To be called on the event loop's thread."""
