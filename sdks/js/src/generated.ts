@@ -1417,6 +1417,8 @@ export interface OwnKeyInfo {
   scopes: string[];
   /** When it ends; null: it does not. */
   expiresAt: Date | null;
+}
+
 /** A profile. What its `content` looks like depends on its `kind`. */
 export interface ProfileWithContent {
   /** A UUIDv7. */
@@ -2396,6 +2398,7 @@ export interface Operations {
     query: {  };
     body: undefined;
     answer: OwnKeyInfo;
+  };
   /** Have a node take a profile of its process, and keep it. */
   profiles_take: {
     path: { node: string; };
