@@ -338,6 +338,7 @@ class Process:
         captures = Captures(
             self._pauses,
             lambda: {**depths(engines.figures), **self._collector.gauges_ending("_waiting")},
+            self._watch,
         )
         captures.start()
         opened.callback(captures.close)
@@ -354,7 +355,6 @@ class Process:
         self._collector.figures("profiling", captures.statistics)
         self._own("node.profiles", profiles.run)
         self._own("node.profiles-by-itself", profiles.run_by_itself)
-        self._own("profiling.task-ages", captures.ages.run)
 
     def _open_coordinator(self, engines: Engines) -> None:
         center = self.settings.center

@@ -14,8 +14,8 @@ from longline.profiling import cpu, heap, loop, tasks
 from longline.profiling.content import Content
 from longline.profiling.loop import Depths
 from longline.profiling.stalls import StallWatch
-from longline.profiling.tasks import TaskAges
 from longline.telemetry.loop import GcPauses
+from longline.telemetry.tasks import TaskWatch
 
 SHORTEST: Final = 1.0  # s
 
@@ -27,14 +27,14 @@ log = structlog.get_logger("longline.profiling")
 class Captures:
     """Owned by the process, which calls `start` on its loop and `close` at its end."""
 
-    def __init__(self, gc: GcPauses, depths: Depths) -> None:
+    def __init__(self, gc: GcPauses, depths: Depths, watch: TaskWatch) -> None:
         self._gc = gc
         self._depths = depths
         self._ended = threading.Event()
         self._stalls = StallWatch(paused=lambda: gc.pause_seconds.total)
         self._working = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="profile")  # made when it is needed
-        self.ages = TaskAges()
+        self._watch = watch
         self._taken = 0
 
     def start(self) -> None:
@@ -83,7 +83,7 @@ class Captures:
             case "heap":
                 return await self._in_thread(lambda ended: heap.take(seconds, ended), going_on)
             case "tasks":
-                return tasks.take(self.ages)
+                return tasks.take(self._watch)
             case "loop":
                 return await loop.take(seconds, self._stalls, self._gc, self._depths)
 

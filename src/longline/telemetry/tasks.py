@@ -1,7 +1,8 @@
 """The tasks of a process by name: how many, how old, and whether a kind grows without bound or one is stuck.
 
-Every long-lived task has a name. asyncio does not say when a task began, so its age is counted from when it
-was seen first. Tasks that nobody named go by the function that they run.
+Every long-lived task has a name, and tasks whose names differ in their numbers alone are of one kind; those
+that nobody named go by the function that they run. asyncio does not say when a task began, and to note it as
+each begins would cost every request something: its age is counted from when it was seen first.
 
 A kind **grows** when the fewest that there were in a minute have risen from minute to minute, `GROWS_FOR`
 times in a row, and there are `FEW` of them at least: load that comes and goes has minutes with few. It is
@@ -21,6 +22,7 @@ from weakref import WeakKeyDictionary, ref
 
 from longline.model.figures import MAX_TASKS, TaskKind
 from longline.telemetry.counters import OTHER
+from longline.telemetry.logs import without_secrets
 
 MINUTE: Final = 60.0  # s
 GROWS_FOR: Final = 6  # minutes in a row
@@ -30,7 +32,10 @@ GRACE: Final = 60.0  # s beyond what a round takes
 LABELS: Final = {"growing": "name", "stuck": "name"}
 """Of what it exports: `growing`, and `stuck`, by the names of tasks."""
 
+MAX_NAME: Final = 200  # characters
+
 _UNNAMED: Final = re.compile(r"Task-\d+")
+_NUMBERS: Final = re.compile(r"\d+|(?<=-)[0-9a-f]{8,}\b")
 
 
 class _Growth:
@@ -97,7 +102,12 @@ class TaskWatch:
 
     def expect(self, name: str, within: float) -> None:
         """Tasks with this name come round within so many seconds."""
-        self._expected[name] = within
+        self._expected[in_kind(name)] = within
+
+    def ages(self) -> list[tuple[asyncio.Task[object], float]]:
+        """All tasks, each with how many seconds ago it was seen first."""
+        now, seen = self._clock(), self._first_seen
+        return [(task, now - seen.setdefault(task, now)) for task in self._tasks()]
 
     def look(self) -> list[TaskKind]:
         """All kinds, by name; the rarest beyond `MAX_TASKS` as one."""
@@ -105,10 +115,9 @@ class TaskWatch:
         counts: Counter[str] = Counter()
         oldest: dict[str, float] = {}
         self.stuck = {}
-        for task in self._tasks():
+        for task, age in self.ages():
             name = kind_of(task)
             counts[name] += 1
-            age = now - self._first_seen.setdefault(task, now)
             oldest[name] = max(oldest.get(name, 0.0), age)
             if name in self._expected:
                 self._look_for_rounds(task, name, now)
@@ -150,8 +159,13 @@ class TaskWatch:
 
 
 def kind_of(task: asyncio.Task[object]) -> str:
-    """The task's name, or the function that it runs where nobody has named it."""
+    """The task's name with `*` for its numbers; the function that it runs where nobody has named it."""
     name = task.get_name()
-    if not _UNNAMED.fullmatch(name):
-        return name
-    return getattr(task.get_coro(), "__qualname__", name)
+    if _UNNAMED.fullmatch(name):
+        name = getattr(task.get_coro(), "__qualname__", name)
+    return in_kind(name)
+
+
+def in_kind(name: str) -> str:
+    """The kind of tasks with this name."""
+    return without_secrets(_NUMBERS.sub("*", name))[:MAX_NAME]

@@ -4,6 +4,7 @@ import asyncio
 import os
 import stat
 import threading
+import time
 import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,12 +16,13 @@ from longline.profiling import cpu, heap, sampling
 from longline.profiling.captures import Captures
 from longline.profiling.content import CpuContent, HeapContent
 from longline.telemetry.loop import GcPauses
+from longline.telemetry.tasks import TaskWatch
 from tests.waiting import until
 
 
 @pytest.fixture
 async def captures() -> AsyncIterator[Captures]:
-    captures = Captures(GcPauses(), dict)
+    captures = Captures(GcPauses(), dict, TaskWatch(time.monotonic))
     captures.start()
     yield captures
     captures.close()

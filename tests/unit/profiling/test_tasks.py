@@ -1,11 +1,13 @@
 """Tasks by name: how many, how old, and where they wait."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 from longline.profiling import tasks
 from longline.profiling.content import TaskKind
-from longline.profiling.tasks import TaskAges, kind_of, where
+from longline.profiling.tasks import where
+from longline.telemetry.tasks import TaskWatch, kind_of
 from tests.waiting import until
 
 
@@ -32,21 +34,21 @@ def line_of(function: str) -> int:
         return next(n for n, line in enumerate(file, 1) if line.rstrip().endswith(f"# {function}"))
 
 
-def kinds(ages: TaskAges) -> dict[str, TaskKind]:
-    return {kind.name: kind for kind in tasks.take(ages).kinds}
+def kinds(watch: TaskWatch) -> dict[str, TaskKind]:
+    return {kind.name: kind for kind in tasks.take(watch).kinds}
 
 
 async def test_tasks_are_counted_by_name_without_its_numbers() -> None:
     gate = asyncio.Event()
-    ages = TaskAges()
+    watch = TaskWatch(time.monotonic)
     mine = [asyncio.create_task(outer(gate), name=f"audit.{n}") for n in range(3)]
     mine.append(asyncio.create_task(outer(gate)))
-    found = kinds(ages)
+    found = kinds(watch)
     assert found["audit.*"].count == 3
     assert found["outer"].count == 1, "one without a name has that of its coroutine"
     gate.set()
     await asyncio.gather(*mine)
-    assert "audit.*" not in kinds(ages)
+    assert "audit.*" not in kinds(watch)
 
 
 async def test_a_task_waits_in_the_innermost_frame_that_is_no_library() -> None:
@@ -66,17 +68,17 @@ async def test_a_task_waits_in_the_innermost_frame_that_is_no_library() -> None:
 async def test_a_task_is_as_old_as_the_first_look_that_found_it() -> None:
     now = 100.0
     gate = asyncio.Event()
-    ages = TaskAges(clock=lambda: now)
+    watch = TaskWatch(lambda: now)
     old = asyncio.create_task(outer(gate), name="old-1")
-    ages.look()
+    watch.look()
     now = 130.0
     young = asyncio.create_task(outer(gate), name="old-2")
-    ages.look()
+    watch.look()
     now = 135.0
-    assert kinds(ages)["old-*"].oldest_seconds == 35.0
+    assert kinds(watch)["old-*"].oldest_seconds == 35.0
     old.cancel()
     await asyncio.gather(old, return_exceptions=True)
-    assert kinds(ages)["old-*"].oldest_seconds == 5.0
+    assert kinds(watch)["old-*"].oldest_seconds == 5.0
     gate.set()
     await young
 
