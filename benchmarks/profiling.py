@@ -56,7 +56,7 @@ def profiled(deployment: Deployment, kind: str, seconds: float, ended: threading
     with httpx.Client(base_url=deployment.url, headers=headers, timeout=seconds + 60) as client:
         (node,) = client.get("/v1/nodes").raise_for_status().json()["nodes"]
         while not ended.is_set():
-            asked = {"kind": kind, "seconds": max(1, round(seconds))}
+            asked: dict[str, str | int] = {"kind": kind, "seconds": max(1, round(seconds))}
             taken = client.get(f"/v1/nodes/{node['node']}/profile", params=asked)
             content = taken.raise_for_status().json()["content"]
             if content.get("limitation"):
