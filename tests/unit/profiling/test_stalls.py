@@ -73,7 +73,7 @@ async def test_a_profile_of_the_loop_has_stalls_lag_pauses_and_depths() -> None:
     async def disturb() -> None:
         while True:
             hold_up(0.1)
-            gc.collect()
+            gc.collect(0)
             await asyncio.sleep(0.05)
 
     async def take() -> LoopContent | None:
