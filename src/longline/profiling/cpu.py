@@ -1,7 +1,7 @@
 """Where the process uses its processor, by py-spy: a program that reads our stacks from outside.
 
-It is run for so many seconds and looks so often a second. Each time it stops the process for about a
-millisecond, which frames of compiled code need; without them it would not have to, and would see nothing of
+It is run for so many seconds and looks so often a second. Each time it stops the process for some
+milliseconds, which frames of compiled code need; without them it would not have to, and would see nothing of
 our hot path. It may look into a process that it did not start only with a privilege: `CAP_SYS_PTRACE`, or,
 where Yama restricts tracing (`kernel.yama.ptrace_scope` 1, as most distributions have it), that this process
 allows it (prctl(2), PR_SET_PTRACER), which it does for just this one. So on most hosts nobody has to give it
@@ -24,9 +24,11 @@ from longline.profiling.content import CpuContent, Limitation, bounded_stacks
 from longline.profiling.sampling import sample
 
 RATE: Final = 20  # a second
-PATIENCE: Final = (
-    15.0  # s that py-spy may take beyond its samples: it reads the symbols of every library first
-)
+PATIENCE: Final = 5.0
+"""Seconds that py-spy may take beyond those of its samples: it reads the symbols of every library first. It
+takes all samples that it was asked for, however late they are on a host without a processor to spare.
+"""
+END_WITHIN: Final = 5.0  # s, when it is asked to come to its end
 
 REFUSED_CALL: Final = "a filter of system calls has ended it, and has to allow ptrace"
 
@@ -133,14 +135,14 @@ def _run(program: str, output: int, seconds: float, ended: threading.Event) -> s
 def _end_in_time(
     child: "subprocess.Popen[bytes]", within: float, ended: threading.Event, stopped: threading.Event
 ) -> None:
-    """SIGINT, for which it lets go of the process, and SIGKILL, for which the kernel does."""
+    """SIGINT, for which it writes what it has, and SIGKILL, for which the kernel lets go of this process."""
     waited = 0.0
     while waited < within and not ended.is_set():
         if stopped.wait(0.25):
             return
         waited += 0.25
-    child.terminate()
-    if not stopped.wait(2.0):
+    child.send_signal(signal.SIGINT)
+    if not stopped.wait(END_WITHIN):
         child.kill()
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from longline.profiling.frames import stack_of
 
-BUSY: Final = 0.2  # of the time between two looks: who used less was waiting
+BUSY: Final = 0.001  # s of its processor between two looks: who used less was waiting
 
 
 def sample(seconds: float, rate: int, ended: threading.Event) -> Counter[tuple[str, ...]]:
@@ -22,17 +22,15 @@ def sample(seconds: float, rate: int, ended: threading.Event) -> Counter[tuple[s
     counted: Counter[tuple[str, ...]] = Counter()
     used: dict[int, float] = {}
     every = 1 / rate
-    begun = last = time.monotonic()
+    begun = time.monotonic()
     for number in range(1, round(seconds * rate) + 1):
         if ended.wait(max(0.0, begun + number * every - time.monotonic())):
             break
-        now = time.monotonic()
-        _look(counted, used, now - last)
-        last = now
+        _look(counted, used)
     return counted
 
 
-def _look(counted: Counter[tuple[str, ...]], used: dict[int, float], since: float) -> None:
+def _look(counted: Counter[tuple[str, ...]], used: dict[int, float]) -> None:
     own = threading.get_ident()
     numbers = {thread.ident: thread.native_id for thread in threading.enumerate()}
     for ident, frame in sys._current_frames().items():
@@ -41,7 +39,7 @@ def _look(counted: Counter[tuple[str, ...]], used: dict[int, float], since: floa
             continue
         now = _used(number)
         before, used[ident] = used.get(ident), now
-        if before is not None and now - before >= BUSY * since:
+        if before is not None and now - before >= BUSY:
             counted[stack_of(frame)] += 1
 
 

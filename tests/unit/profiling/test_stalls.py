@@ -4,7 +4,7 @@ import asyncio
 import gc
 
 from longline.profiling import loop
-from longline.profiling.content import Stall
+from longline.profiling.content import LoopContent, Stall
 from longline.profiling.stalls import REMEMBERED, StallWatch
 from longline.telemetry.loop import GcPauses
 from tests.waiting import stand_still, until
@@ -73,22 +73,26 @@ async def test_a_profile_of_the_loop_has_stalls_lag_pauses_and_depths() -> None:
     async def disturb() -> None:
         while True:
             hold_up(0.1)
-            gc.collect()
+            gc.collect(0)
             await asyncio.sleep(0.05)
+
+    async def take() -> LoopContent | None:
+        taken = await loop.take(1.0, always, pauses, depths)
+        held_up = any("hold_up (" in frame for stall in taken.stalls for frame in stall.stack)
+        return taken if held_up and taken.gc.count else None
 
     disturbing = asyncio.create_task(disturb())
     try:
-        content = await loop.take(1.0, always, pauses, depths)
+        content = await until(take)
     finally:
         disturbing.cancel()
         always.stop()
         pauses.remove()
-    assert any("hold_up (" in frame for stall in content.stalls for frame in stall.stack)
+    assert content is not None
     assert content.lag.count > 0
     assert content.lag.highest >= 0.05
     assert content.lag.buckets[-1].seconds == "+Inf"
     assert content.lag.buckets[-1].count == content.lag.count
-    assert content.gc.count > 0
     (queue,) = content.queues
     assert queue.name == "a_queue"
     assert queue.depth == sorted(queue.depth)
