@@ -125,7 +125,7 @@ def described(served: Served) -> schemathesis.BaseSchema:
                     parameter["schema"] = {"enum": [cursor_after(least_id(0) if by_id else 0)]}
                 if parameter["name"] == "name":  # what its value may be depends on the setting
                     parameter["schema"] = {"enum": ["room.linger"]}
-                if path.endswith("/statistics") and parameter["name"] in ("from", "to"):
+                if path.endswith(("/statistics", "/history")) and parameter["name"] in ("from", "to"):
                     parameter["schema"] = {"enum": [f"2026-01-0{1 + (parameter['name'] == 'to')}T00:00:00Z"]}
                 if parameter["name"] == "wait":  # nothing happens here, however long one waits
                     parameter["schema"]["maximum"] = 0

@@ -60,7 +60,7 @@ class FigureHistoryQuery(Strict, frozen=True, rename={"from_": "from"}):
         Annotated[str, Meta(max_length=128)] | UnsetType, Meta(description="Of this node alone.")
     ] = UNSET
     names: Annotated[
-        Annotated[str, Meta(max_length=8192)] | UnsetType,
+        Annotated[str, Meta(max_length=2000)] | UnsetType,
         Meta(
             description="Names of figures, with commas between them; at most 100. Those of the overview "
             "unless given.",
