@@ -1246,6 +1246,8 @@ export interface ConfigView {
   /** The latest former versions, latest first. */
   history: FormerConfig[];
   nodes: NodeVersion[];
+  /** All that can be changed at run time. */
+  available: DynamicSetting[];
 }
 
 /** Settings on trial, and the members they are for. */
@@ -1266,6 +1268,16 @@ export interface FormerConfig {
 export interface NodeVersion {
   node: string;
   settingsVersion: number;
+}
+
+/** What a setting that can be changed at run time is for, and what it may be. */
+export interface DynamicSetting {
+  name: string;
+  /** Any JSON value. */
+  default: unknown;
+  /** Type, bounds and unit in words. */
+  type: string;
+  meaning: string;
 }
 
 /** A setting that can be changed at run time. */
@@ -1514,10 +1526,11 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   BoundView: { full_at: "d" },
   AppFiguresView: { at: "d", waiting: "@WaitingView" },
   WaitingView: {},
-  ConfigView: { at: "d", gray: "@GrayView", history: "[@FormerConfig", nodes: "[@NodeVersion" },
+  ConfigView: { at: "d", gray: "@GrayView", history: "[@FormerConfig", nodes: "[@NodeVersion", available: "[@DynamicSetting" },
   GrayView: {},
   FormerConfig: { at: "d", gray: "@GrayView" },
   NodeVersion: {},
+  DynamicSetting: {},
   SettingView: {},
   ConfigValue: {},
   ChangeList: { changes: "[@ChangeView" },
