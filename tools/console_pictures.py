@@ -44,9 +44,7 @@ PICTURES: Final = (
     Picture("overview-dark-narrow", "overview", ".notice", "dark", (360, 740)),
     Picture("node", "nodes/{node}", ".tall tbody tr"),
     Picture("settings", "settings", ".trial"),
-    Picture("audit", "audit", "tbody tr"),
     Picture("keys", "keys", "tbody tr"),
-    Picture("capacity", "capacity", "tbody tr", "dark"),
     Picture("profile", "profiles/{profile}", ".flame .frame"),
 )
 
@@ -55,15 +53,20 @@ def main() -> None:
     """Writes all pictures into the folder that is named."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    with node() as (url, key, mqtt), httpx.Client(
-        base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=120, trust_env=False
-    ) as api:
+    with (
+        node() as (url, key, mqtt),
+        httpx.Client(
+            base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=120, trust_env=False
+        ) as api,
+    ):
         known = api.get("/openapi.json").json()["paths"]
         with filled(api, url, key, mqtt):
             names = {"node": api.get("/v1/nodes").json()["nodes"][0]["node"], "profile": ""}
             if "/v1/profiles" in known:
                 asked = {"kind": "cpu", "seconds": "20"}
-                names["profile"] = api.get(f"/v1/nodes/{names['node']}/profile", params=asked).json()["profile"]
+                names["profile"] = api.get(f"/v1/nodes/{names['node']}/profile", params=asked).json()[
+                    "profile"
+                ]
             for picture in PICTURES:
                 if "profile" not in picture.route or names["profile"]:
                     take(folder, url, key, picture, names)
@@ -129,8 +132,8 @@ import itertools, math, sys, time, httpx
 url, key = sys.argv[1:]
 with httpx.Client(base_url=url, headers={"Authorization": "Bearer " + key}, trust_env=False) as api:
     for n in itertools.count():
-        device = f"phone{n % 4}"
-        api.post("/v1/apps/news/messages", json={"audience": {"devices": [device]}, "payload": "Snow tonight"})
+        audience = {"devices": [f"phone{n % 4}"]}
+        api.post("/v1/apps/news/messages", json={"audience": audience, "payload": "Snow tonight"})
         time.sleep(0.02 + 0.015 * math.sin(n / 90))
 """
 
@@ -140,8 +143,10 @@ def take(folder: Path, url: str, key: str, picture: Picture, names: dict[str, st
     width, height = picture.size
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        scheme = "dark" if picture.theme == "dark" else "light"
-        page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+        page = browser.new_page(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if picture.theme == "dark" else "light",
+        )
         log_in(page, url, key)
         page.goto(f"{url}/console/#/{picture.route.format(**names)}")
         page.locator(picture.wait).first.wait_for(timeout=PATIENCE * 1000)

@@ -125,11 +125,11 @@ async def test_a_setting_is_tried_promoted_undone_and_left_to_the_nodes(
     await page.get_by_role("button", name="Change room.linger").click()
     await page.get_by_role("textbox", name="Value").fill("30")
     await dialog(screen, "Put it in force")
-    await page.get_by_role("button", name="Give room.linger its former value").click()
+    await page.get_by_role("button", name="Undo: room.linger").click()
     await dialog(screen, "Undo")
     await expect(page.get_by_text("room.linger has its former value.")).to_be_visible()
     assert await in_force() == 25
-    await page.get_by_role("button", name="Leave room.linger to the nodes").click()
+    await page.get_by_role("button", name="Leave to nodes: room.linger").click()
     await dialog(screen, "Leave it to them")
     await expect(page.get_by_text("room.linger is each node's own again.")).to_be_visible()
     assert await in_force() is None

@@ -9,7 +9,7 @@ from longline.errors import Conflict, Unavailable
 from longline.keeper.port import Node
 from longline.model.devices import JsonObject
 from longline.settings import Settings
-from longline.settings.dynamic import KEY, Document, decode, effective
+from longline.settings.dynamic import DYNAMIC, KEY, Document, decode, effective
 from tests.unit.center.conftest import START, Api
 
 
@@ -39,8 +39,14 @@ async def kept(api: Api) -> Document:
     return decode(None if value is None else value.value)
 
 
-async def test_at_first_nothing_is_set(api: Api) -> None:
-    assert (await api.http.get("/v1/config")).json() == {
+async def test_at_first_nothing_is_set_and_all_that_can_be_is_told(api: Api) -> None:
+    shown = (await api.http.get("/v1/config")).json()
+    available = shown.pop("available")
+    assert [each["name"] for each in available] == list(DYNAMIC)
+    (linger,) = [each for each in available if each["name"] == "room.linger"]
+    one = (await api.http.get("/v1/config/room.linger")).json()
+    assert linger == {name: one[name] for name in ("name", "default", "type", "meaning")}
+    assert shown == {
         "version": 0,
         "at": None,
         "settings": {},

@@ -57,7 +57,7 @@ export function functionsOf(stacks) {
 function kindOf(name) {
   if (name === "all") return "all";
   if (/\(longline\//.test(name)) return "longline";
-  if (/\.py:\d+\)/.test(name)) return "python";
+  if (/\.py:\d+\)|<frozen /.test(name)) return "python";
   return "native";
 }
 

@@ -214,7 +214,8 @@ function parsed() {
   return { parts, query: new URLSearchParams(query) };
 }
 
-async function show() {
+/** Shows the page of the address. `focus`: its heading gets it, which says where one is now. */
+async function show(focus = true) {
   if (session === null) return;
   const { parts, query } = parsed();
   leave.abort();
@@ -243,13 +244,13 @@ async function show() {
   const title = main.querySelector("h1");
   document.title = `${title?.textContent ?? "Console"} – Longline`;
   scrollTo(0, 0);
-  title?.focus({ preventScroll: true });
+  if (focus) title?.focus({ preventScroll: true });
   say(title?.textContent ?? "");
 }
 
 // --- the session ----------------------------------------------------------------------------------------------
 
-async function begin(given) {
+async function begin(given, focus = true) {
   session = given;
   clearTimeout(endTimer);
   if (session.expires_at) {
@@ -259,7 +260,7 @@ async function begin(given) {
   fill(who, session.name || { admin: "Admin key", server: "Server key" }[session.key_id] || "Key", session.app && ` of ${session.app}`);
   if (session.app === null && session.scopes.includes("read")) apps = await pages("apps", "apps", { most: MOST_APPS }).catch(() => []);
   build();
-  await show();
+  await show(focus);
 }
 
 async function askForKey(why = null) {
@@ -294,7 +295,7 @@ addEventListener("unhandledrejection", (event) => {
 });
 
 try {
-  await begin(await get("session", { quiet: true }));
+  await begin(await get("session", { quiet: true }), false); // who has just opened it begins at the top
 } catch (error) {
   if (error.status === 401) await askForKey();
   else fill(frame, h("main", {}, h("h1", {}, "Longline"), failed(error, ""), button("Try again", () => location.reload())));

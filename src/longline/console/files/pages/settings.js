@@ -49,10 +49,10 @@ export async function page(parameters, { signal, query }) {
     const { name } = entry;
     const row = [button("Change…", () => edit(entry), { kind: "small", label: `Change ${name}` })];
     if (name in config.settings || (config.gray && name in config.gray.settings)) {
-      row.push(button("Leave to nodes", () => leaveToNodes(name), { kind: "small", label: `Leave ${name} to the nodes` }));
+      row.push(button("Leave to nodes", () => leaveToNodes(name), { kind: "small", label: `Leave to nodes: ${name}` }));
     }
     if (config.history.some((past) => JSON.stringify(past.settings[name]) !== JSON.stringify(config.settings[name]))) {
-      row.push(button("Undo", () => undo(name), { kind: "small", label: `Give ${name} its former value`, title: "Its former value, on all nodes" }));
+      row.push(button("Undo", () => undo(name), { kind: "small", label: `Undo: ${name}`, title: "Its former value, on all nodes" }));
     }
     return h("div", { class: "actions" }, row);
   }
