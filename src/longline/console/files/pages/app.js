@@ -38,8 +38,8 @@ export async function page({ app }, { session, signal, show }) {
     heading(known.name, { back: session.app === null ? { href: "#/apps", text: "Apps" } : null, about: known.name === app ? null : app, actions }),
     may.reasons,
     figures(size, statistics),
-    panel("Messages that somebody missed", { actions: [h("a", { href: link(app, ["messages"], { missed: "true" }) }, "All of them")] }, messages("Messages that somebody missed", missed, "None among the latest.")),
-    panel("Latest messages", { actions: [h("a", { href: link(app, ["messages"]) }, "All of them")] }, messages("Latest messages", latest, "Nothing was sent yet.")),
+    panel("Messages that somebody missed", { actions: [h("a", { href: link(app, ["messages"], { missed: "true" }) }, "All of them")] }, messages("Those that somebody missed, one a row", missed, "None among the latest.")),
+    panel("Latest messages", { actions: [h("a", { href: link(app, ["messages"]) }, "All of them")] }, messages("The latest, one a row", latest, "Nothing was sent yet.")),
     h("div", { class: "grid" }, about(known, tokens), rules(at, acl, may, show)),
     limitsOf(at, limits, may, show),
   );
@@ -171,7 +171,7 @@ function rules(at, acl, may, show) {
     { actions: [edit], about: acl.value.rules.length ? null : "There are none: devices may publish and subscribe to everything." },
     acl.value.rules.length > 0 &&
       table({
-        caption: "Rules of topics",
+        caption: "What is allowed, one rule a row",
         hideCaption: true,
         columns: [
           { title: "Allows", cell: (rule) => rule.allow },

@@ -87,7 +87,7 @@ function firings(app, known) {
     "Times at which it was sent",
     {},
     table({
-      caption: "Times at which it was sent",
+      caption: "Each of these times",
       hideCaption: true,
       columns: [
         { title: "At", header: true, cell: (row) => row.at },

@@ -10,7 +10,7 @@ export async function page({ app }, { session, signal, show }) {
   const may = rights(session);
   const list = await pagedTable(
     {
-      caption: "Schedules",
+      caption: "Schedules, one a row",
       hideCaption: true,
       empty: "There is no schedule.",
       columns: [
