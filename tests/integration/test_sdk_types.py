@@ -1,13 +1,15 @@
 """Type checks of user code: right uses pass, wrong ones are found line by line; by mypy and by pyright."""
 
+import ast
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
@@ -36,12 +38,60 @@ def pyright(file: str, cache: Path) -> set[int]:
 
 
 def lines(command: list[str | Path]) -> set[int]:
-    done = subprocess.run(
-        command, cwd=USER_CODE, env={"MYPYPATH": str(SOURCE), "PATH": os.environ["PATH"]}, capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
+    environ = {"MYPYPATH": str(SOURCE), "PATH": os.environ["PATH"]}
+    done = subprocess.run(command, cwd=USER_CODE, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stdout + done.stderr
     return {int(line) for line in re.findall(r":(\d+)(?::\d+)?(?:: error| - error)", done.stdout)}
+
+
+GUIDE = SOURCE.parent / "docs" / "sdk.md"
+GIVEN = """
+from collections.abc import Awaitable, Callable
+class Lamp:
+    async def blink(self, times: object) -> None: ...
+"""
+NAMES = {
+    "center": "Center",
+    "device": "Device",
+    "lamp": "Lamp",
+    "key": "str",
+    "secret": "str",
+    "kept": "str | None",
+    "fresh_token": "Callable[[], Awaitable[str]]",
+    "another_token": "str",
+}
+
+
+def guide() -> str:
+    """A program of what the guide shows: its imports, and a function for each of its snippets."""
+    first, *rest = re.findall(r"```python\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
+    parts = [first, GIVEN]
+    for number, snippet in enumerate(rest):
+        text = indent(snippet, "    ")
+        made = set(bound(f"async def snippet():\n{text}"))
+        given = ", ".join(f"{name}: {kind}" for name, kind in NAMES.items() if name not in made)
+        parts.append(f"async def snippet_{number}({given}) -> None:\n{text}")
+    return "\n".join(parts)
+
+
+def bound(program: str) -> Iterator[str]:
+    """The names that it makes by `with`, `for` and `def`."""
+    for node in ast.walk(ast.parse(program)):
+        if isinstance(node, ast.withitem) and isinstance(node.optional_vars, ast.Name):
+            yield node.optional_vars.id
+        elif isinstance(node, ast.For | ast.AsyncFor) and isinstance(node.target, ast.Name):
+            yield node.target.id
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name
+
+
+def test_what_the_guide_shows_has_types(tmp_path: Path) -> None:
+    """What is left out with … is not looked at, nor is a function that says nothing of its types."""
+    program = tmp_path / "guide.py"
+    program.write_text(guide())
+    options = ["--strict", "--allow-untyped-defs", "--config-file=", "--disable-error-code=empty-body"]
+    options += ["--cache-dir", str(tmp_path / "cache")]
+    assert lines([sys.executable, "-m", "mypy", *options, program]) == set()
 
 
 def wrong() -> set[int]:
