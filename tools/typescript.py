@@ -49,14 +49,22 @@ def source(spec: Schema) -> str:
 
 
 def _errors() -> Iterator[str]:
+    base = errors.LonglineError
     kinds = sorted(
         {
             kind.code: kind.retryable
             for kind in vars(errors).values()
-            if isinstance(kind, type) and issubclass(kind, errors.LonglineError)
+            if isinstance(kind, type)
+            and issubclass(kind, base)
+            # The others are told to no peer: a command says them, or Python's SDK to its caller.
+            and (
+                kind in (base, errors.ServerRefused)
+                or (kind.status, kind.reason) != (base.status, base.reason)
+            )
         }.items()
     )
-    yield "/** The codes of docs/api.md, and any word of a newer server. */\nexport type ErrorCode =\n"
+    yield "/** The codes of docs/api.md, those that a device is told, and any word of a newer server. */\n"
+    yield "export type ErrorCode =\n"
     yield "".join(f"  | {json.dumps(code)}\n" for code, _ in kinds) + "  | (string & {});\n\n"
     yield "/** What may succeed later without change. */\n"
     yield "export const RETRYABLE: ReadonlySet<string> = new Set([\n"

@@ -1,6 +1,8 @@
 """The pages for those who begin: what they say to do is done, and prints what they say that it prints."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -117,7 +119,7 @@ def test_a_page_does_what_it_says(page: Path, standing: tuple[Ports, Path], tmp_
 
 def test_a_body_on_a_page_is_one_that_the_api_takes(standing: tuple[Ports, Path]) -> None:
     document = httpx.get(f"http://127.0.0.1:{standing[0].http}/openapi.json").json()
-    for page in PAGES:
+    for page in [*PAGES, DOCS / "api.md"]:
         for block in page_runner.blocks(page):
             if block.language != "json":
                 continue
@@ -125,6 +127,37 @@ def test_a_body_on_a_page_is_one_that_the_api_takes(standing: tuple[Ports, Path]
             if kind and "=" not in kind:
                 schema = {"$ref": f"#/components/schemas/{kind}", "components": document["components"]}
                 jsonschema_rs.validator_for(schema).validate(body)
+
+
+@pytest.mark.parametrize("page", ["api", "operations"])
+def test_a_request_on_a_page_is_one_that_the_api_has(standing: tuple[Ports, Path], page: str) -> None:
+    """Method, path and body. It is not run, nor its answer compared: its ids and keys are made up."""
+    document = httpx.get(f"http://127.0.0.1:{standing[0].http}/openapi.json").json()
+    found = [*requests(DOCS / f"{page}.md")]
+    assert len(found) > 3
+    for method, path, body in found:
+        [operation] = [
+            methods[method]
+            for template, methods in document["paths"].items()
+            if method in methods and re.fullmatch(re.sub(r"\{\w+\}", r"[^/:]+", template), path)
+        ]
+        if body is not None:
+            schema = operation["requestBody"]["content"]["application/json"]["schema"]
+            whole = {**schema, "components": document["components"]}
+            jsonschema_rs.validator_for(whole).validate(json.loads(body))
+
+
+def requests(page: Path) -> Iterator[tuple[str, str, str | None]]:
+    """The calls by curl on a page: the method, the path and the body of each."""
+    for block in page_runner.blocks(page):
+        for line in block.text.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True) if line.startswith("curl ") else []
+            # What dispatchers answer devices is not in the API's document.
+            addresses = [word for word in words if "/v1/" in word and "/v1/dispatch" not in word]
+            if addresses:
+                body = words[words.index("-d") + 1] if "-d" in words else None
+                named = words[words.index("-X") + 1] if "-X" in words else "GET" if body is None else "POST"
+                yield named.lower(), f"/v1/{addresses[0].partition('/v1/')[2].partition('?')[0]}", body
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from longline import Center, UpstreamEvent
-from longline.mqtt.packets import Connect, Disconnect, Puback, Publish
+from longline.mqtt.packets import Connect, Disconnect, Pingreq, Pingresp, Puback, Publish
 from longline.mqtt.properties import Properties, PropertyId, user_properties
 from longline.mqtt.reasons import ReasonCode
 from longline.testing.proxy import FaultProxy
@@ -647,6 +647,21 @@ async def test_a_publish_is_repeated_under_its_identifier_and_marked_in_a_sessio
         assert again.dup is kept
         await room.say(Puback(again.packet_id))
         await says
+
+
+async def test_an_idle_connection_is_tried_and_one_that_is_silent_then_is_left(of_tcp: Sdk) -> None:
+    """Within the keep alive that the server asks for, which is short here."""
+    asked: Properties = {PropertyId.SERVER_KEEP_ALIVE: 1}
+    async with ScriptedRoom() as first:
+        device = await of_tcp.device(f"mqtt://127.0.0.1:{first.port}", "news", "d1", ["t"])
+        room = await first.accept()
+        await room.let_in(properties=asked)
+        await room.expect(Pingreq)
+        await room.say(Pingresp())
+        await room.expect(Pingreq)
+        await (await first.accept()).let_in()
+        await until(lambda: connects(device, 2))
+        assert (await device.statistics())["failures"] == 1
 
 
 @pytest.mark.parametrize("kept", [True, False])

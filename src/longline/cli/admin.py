@@ -9,9 +9,9 @@ from cyclopts import App, Parameter
 from longline.cli.access import LOCAL, Access
 from longline.cli.output import (
     fields_of,
-    print_json,
     print_table,
     remark,
+    show,
     show_done,
     show_list,
     show_one,
@@ -184,21 +184,11 @@ def app_limits(
         return await center.put_limits(name, AppLimits(**{**own, **changes}))
 
     found = access.ask(changed)
-    if json:
-        print_json(found)
-    else:
-        print_table(
-            ("limit", "in force", "of its own"),
-            [
-                (
-                    field,
-                    str(getattr(found.in_force, field)),
-                    "yes" if getattr(found, field) is not None else "no",
-                )
-                for field in AppLimits.__struct_fields__
-            ],
-        )
-    return 0
+    rows = [
+        (field, str(getattr(found.in_force, field)), "yes" if getattr(found, field) is not None else "no")
+        for field in AppLimits.__struct_fields__
+    ]
+    return show(found, lambda: print_table(("limit", "in force", "of its own"), rows), json=json)
 
 
 def _row(found: AppInfo) -> tuple[str, ...]:

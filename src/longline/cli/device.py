@@ -15,10 +15,10 @@ from longline.cli.output import (
     print_json,
     print_table,
     progress,
+    show,
     show_done,
     show_list,
     show_one,
-    show_value,
 )
 from longline.cli.pages import show_pages
 from longline.cli.times import span
@@ -185,10 +185,8 @@ def device_call(
 ) -> int:
     """Send a command to a device, as text, and print its answer."""
     answer = access.ask(lambda center: center.call(app, name, payload, within=timeout))
-    if json:
-        print_json({"at": answer.at, **payload_fields(answer.payload)})
-        return 0
-    return show_value("payload", payload_text(answer.payload), json=False)
+    told = {"at": answer.at, **payload_fields(answer.payload)}
+    return show(told, lambda: print(payload_text(answer.payload)), json=json)
 
 
 @device.command(name="status")

@@ -8,7 +8,7 @@ import msgspec
 from cyclopts import App, Parameter
 
 from longline.cli.access import LOCAL, Access
-from longline.cli.output import print_json, print_pairs, print_table
+from longline.cli.output import print_pairs, print_table, show
 from longline.cli.pages import show_pages
 from longline.cli.times import moment
 from longline.cli.usage import Json, UsageError
@@ -164,18 +164,17 @@ def message_batch(
         return made
 
     results = access.ask(send)
-    if json:
-        print_json({"results": [_told(result) for result in results]})
-    else:
-        print_table(("message", "targeted", "error"), [_row(result) for result in results])
+    told = {"results": [_told(result) for result in results]}
+    show(told, lambda: print_table(("message", "targeted", "error"), [*map(_row, results)]), json=json)
     return 1 if any(isinstance(result, LonglineError) for result in results) else 0
 
 
 def _show(status: MessageStatus, *, json: bool) -> int:
     """Where a message stands: what it is, and its ledger."""
-    if json:
-        print_json(status)
-        return 0
+    return show(status, lambda: _print_status(status), json=json)
+
+
+def _print_status(status: MessageStatus) -> None:
     pairs = [("message", status.message_id), ("status", status.status)]
     pairs += [("created", status.created_at.isoformat())]
     if status.send_at is not None:
@@ -187,7 +186,6 @@ def _show(status: MessageStatus, *, json: bool) -> int:
         pairs.append(("error", status.error))
     print_pairs(pairs)
     print_table(("outcome", "devices"), ledger_rows(status.ledger))
-    return 0
 
 
 def ledger_rows(ledger: Ledger) -> list[tuple[str, str]]:

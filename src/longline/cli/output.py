@@ -121,10 +121,15 @@ def show_list(
 
 def show_one(value: Item, pairs: Callable[[Item], Sequence[tuple[str, str]]], *, json: bool) -> int:
     """One thing: as the API has it as JSON, else its names and values."""
+    return show(value, lambda: print_pairs(pairs(value)), json=json)
+
+
+def show(value: object, told: Callable[[], None], *, json: bool) -> int:
+    """One thing: as the API has it as JSON, else as `told` prints it."""
     if json:
         print_json(value)
     else:
-        print_pairs(pairs(value))
+        told()
     return 0
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from longline import errors
 from longline.sdk.backoff import Random
-from longline.sdk.http import checked_url, error_in, is_loopback
+from longline.sdk.http import checked_url, error_in, is_loopback, trusted_by
 
 PATH: Final = "/v1/dispatch"
 PATIENCE: Final = 3.0  # seconds for one dispatcher to answer
@@ -101,9 +101,8 @@ def _look_up_url(base: str, asked: dict[str, str]) -> httpx.URL:
 async def _ask(url: httpx.URL, trusted: ssl.SSLContext | None) -> Dispatch:
     """One try at one dispatcher; raises what it refused with, or `Unavailable`."""
     try:
-        # A connection of its own: the next look-up is minutes away, if all goes well. Certificates take
-        # long to load, and are for https.
-        verify = url.scheme == "https" and (trusted or True)
+        # A connection of its own: the next look-up is minutes away, if all goes well.
+        verify = trusted_by(str(url), trusted)
         async with asyncio.timeout(PATIENCE):
             async with (
                 httpx.AsyncClient(

@@ -1,8 +1,10 @@
 """What requests of the HTTP API have in common: URLs, keys, and the errors that answers stand for."""
 
 import re
+import ssl
 from typing import TypeVar
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import httpx
 import msgspec
@@ -101,6 +103,17 @@ def checked_url(url: str) -> httpx.URL:
     if checked.scheme not in ("http", "https") or not checked.host:
         raise ValueError(f"{url!r} is no URL of HTTP, such as http://127.0.0.1:8080")
     return checked
+
+
+def trusted_by(url: str, trusted: ssl.SSLContext | None) -> ssl.SSLContext | bool:
+    """Whom a client of this URL believes: those given, or the system's authorities. Where it will never ask,
+    nobody: to read all authorities takes a while, and memory.
+    """
+    if trusted is not None:
+        return trusted
+    if urlsplit(url).scheme == "http" and (is_loopback(url) or not getproxies()):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return True
 
 
 def is_loopback(url: str) -> bool:

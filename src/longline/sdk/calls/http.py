@@ -19,7 +19,15 @@ import msgspec
 from longline import errors
 from longline.model.devices import JsonObject
 from longline.sdk.backoff import Backoff, Random, RetryBudget
-from longline.sdk.http import Answer, checked_key, checked_url, decoded, error_in, is_loopback
+from longline.sdk.http import (
+    Answer,
+    checked_key,
+    checked_url,
+    decoded,
+    error_in,
+    is_loopback,
+    trusted_by,
+)
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -67,7 +75,7 @@ class Http:
             # A proxy set in the environment is for the world outside, never for this host.
             trust_env=not is_loopback(url),
             transport=transport,
-            verify=True if trusted is None else trusted,
+            verify=trusted_by(url, trusted),
         )
 
     async def close(self) -> None:
