@@ -1,22 +1,16 @@
 // Made from the API by `python -m tools.typescript URL`; not to be edited.
 
-/** The codes of docs/api.md, and any word of a newer server. */
+/** The codes of docs/api.md, those that a device is told, and any word of a newer server. */
 export type ErrorCode =
   | "app_exists"
   | "app_not_found"
   | "audience_too_complex"
   | "audience_too_large"
-  | "audit_refused"
-  | "backup_refused"
   | "bad_request"
-  | "bad_setting"
-  | "bad_signature"
   | "bad_token"
   | "banned"
   | "body_too_large"
   | "conflict"
-  | "data_dir_in_use"
-  | "data_not_read"
   | "delivery_not_found"
   | "device_not_found"
   | "fenced"
@@ -32,7 +26,6 @@ export type ErrorCode =
   | "invalid_send_at"
   | "invalid_timezone"
   | "key_not_found"
-  | "layout_refused"
   | "message_not_found"
   | "message_rate_exceeded"
   | "method_not_allowed"
@@ -47,7 +40,6 @@ export type ErrorCode =
   | "not_found"
   | "not_supported"
   | "offline"
-  | "outbox_full"
   | "overloaded"
   | "payload_empty"
   | "payload_too_large"
@@ -61,10 +53,8 @@ export type ErrorCode =
   | "refused"
   | "reply_invalid"
   | "schedule_not_found"
-  | "secrets_unreadable"
   | "setting_not_found"
   | "shadow_too_large"
-  | "store_refused"
   | "taken_over"
   | "tokens_not_found"
   | "too_many_devices"
@@ -83,7 +73,6 @@ export const RETRYABLE: ReadonlySet<string> = new Set([
   "idempotency_in_flight",
   "message_rate_exceeded",
   "offline",
-  "outbox_full",
   "overloaded",
   "profile_under_way",
   "rate_limited",
