@@ -14,7 +14,7 @@ from longline.cli.times import moment
 from longline.cli.usage import Json, UsageError
 from longline.errors import LonglineError
 from longline.model.ledger import Ledger
-from longline.sdk.answers import MessageAccepted, MessageStatus
+from longline.sdk.answers import DeliveryTrace, MessageAccepted, MessageStatus
 from longline.sdk.center import Center
 
 BATCH = 1000  # what one request takes
@@ -112,28 +112,25 @@ def message_why(
 ) -> int:
     """Print what became of a message for one device, and why."""
     trace = access.ask(lambda center: center.trace(app, message_id, device))
-    if json:
-        print_json(trace)
-        return 0
+    return show(trace, lambda: _tell_why(trace), json=json)
+
+
+def _tell_why(trace: DeliveryTrace) -> None:
     print(trace.why)
+    times = (
+        ("accepted", trace.accepted_at),
+        ("sent", trace.sent_at),
+        ("settled", trace.settled_at),
+        ("device seen", trace.last_seen),
+        ("banned until", trace.banned_until),
+    )
     print_pairs(
         [
             ("state", state_of(trace.state, trace.reason)),
-            *(
-                (name, f"{at:%Y-%m-%dT%H:%M:%SZ}")
-                for name, at in (
-                    ("accepted", trace.accepted_at),
-                    ("sent", trace.sent_at),
-                    ("settled", trace.settled_at),
-                    ("device seen", trace.last_seen),
-                    ("banned until", trace.banned_until),
-                )
-                if at is not None
-            ),
+            *((name, f"{at:%Y-%m-%dT%H:%M:%SZ}") for name, at in times if at is not None),
             *((("node", trace.room),) if trace.room else ()),
         ]
     )
-    return 0
 
 
 @message.command(name="cancel")
