@@ -1489,13 +1489,13 @@ export interface GrowingPlace {
 export interface TaskContent {
   kind: "tasks";
   /** Those with most tasks first. */
-  kinds: TaskKind[];
+  kinds: TasksOfKind[];
   /** Tasks of names for which there was no room. */
   leftOut?: number | undefined;
 }
 
 /** The tasks of one name. */
-export interface TaskKind {
+export interface TasksOfKind {
   /** Numbers in it are `*`. */
   name: string;
   count: number;
@@ -1793,8 +1793,8 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   Limitation: {},
   HeapContent: { places: "[@GrowingPlace" },
   GrowingPlace: {},
-  TaskContent: { kinds: "[@TaskKind" },
-  TaskKind: {},
+  TaskContent: { kinds: "[@TasksOfKind" },
+  TasksOfKind: {},
   LoopContent: { stalls: "[@Stall", lag: "@Waits", gc: "@Waits", queues: "[@QueueDepth" },
   Stall: {},
   Waits: { buckets: "[@WaitsUpTo" },

@@ -77,7 +77,7 @@ class HeapContent(Struct, frozen=True, kw_only=True, tag="heap", tag_field="kind
     ] = False
 
 
-class TaskKind(Struct, frozen=True):
+class TasksOfKind(Struct, frozen=True):
     """The tasks of one name."""
 
     name: Annotated[str, Meta(description="Numbers in it are `*`.", examples=["node.reconciler"])]
@@ -91,7 +91,7 @@ class TaskKind(Struct, frozen=True):
 class TaskContent(Struct, frozen=True, kw_only=True, tag="tasks", tag_field="kind", omit_defaults=True):
     """The tasks alive on the event loop."""
 
-    kinds: Annotated[list[TaskKind], Meta(description="Those with most tasks first.")]
+    kinds: Annotated[list[TasksOfKind], Meta(description="Those with most tasks first.")]
     left_out: Annotated[int, Meta(description="Tasks of names for which there was no room.")] = 0
 
 

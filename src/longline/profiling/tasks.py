@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 from typing import Final
 
-from longline.profiling.content import MAX_KINDS, TaskContent, TaskKind
+from longline.profiling.content import MAX_KINDS, TaskContent, TasksOfKind
 from longline.profiling.frames import in_words, is_own
 from longline.telemetry.tasks import TaskWatch, kind_of
 
@@ -21,7 +21,7 @@ def take(watch: TaskWatch) -> TaskContent:
         found[kind_of(task)].append((task, age))
     ranked = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
     kinds = [
-        TaskKind(name, len(tasks), round(max(age for _, age in tasks), 3), _most_wait(tasks))
+        TasksOfKind(name, len(tasks), round(max(age for _, age in tasks), 3), _most_wait(tasks))
         for name, tasks in ranked[:MAX_KINDS]
     ]
     return TaskContent(kinds=kinds, left_out=sum(len(tasks) for _, tasks in ranked[MAX_KINDS:]))

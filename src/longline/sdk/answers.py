@@ -126,7 +126,7 @@ class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime | None = None
 
 
-class Subscription(msgspec.Struct, frozen=True, kw_only=True):
+class DeviceSubscription(msgspec.Struct, frozen=True, kw_only=True):
     """A topic filter of a device's session, with its options in MQTT."""
 
     filter: str

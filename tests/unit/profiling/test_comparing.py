@@ -13,7 +13,7 @@ from longline.profiling.content import (
     Stack,
     Stall,
     TaskContent,
-    TaskKind,
+    TasksOfKind,
     Waits,
 )
 
@@ -77,7 +77,7 @@ def heap(**places: int) -> HeapContent:
 
 
 def tasks(**kinds: int) -> TaskContent:
-    return TaskContent(kinds=[TaskKind(name, count, 1.0, "?") for name, count in kinds.items()])
+    return TaskContent(kinds=[TasksOfKind(name, count, 1.0, "?") for name, count in kinds.items()])
 
 
 def loop(**stalls: float) -> LoopContent:

@@ -19,7 +19,7 @@ from longline.profiling.content import (
     LoopContent,
     Stack,
     TaskContent,
-    TaskKind,
+    TasksOfKind,
     Waits,
     bounded_frames,
     bounded_stacks,
@@ -38,7 +38,7 @@ CONTENTS: dict[str, Content] = {
         limitation=Limitation("no_py_spy", "it is not there", "put it there"),
     ),
     "heap": HeapContent(bytes=5, process_bytes=9, places=[GrowingPlace("app.py:3", 5, 2, 1)]),
-    "tasks": TaskContent(kinds=[TaskKind("node.files", 1, 2.5, "run (app.py:3)")]),
+    "tasks": TaskContent(kinds=[TasksOfKind("node.files", 1, 2.5, "run (app.py:3)")]),
     "loop": LoopContent(stalls=[], lag=Waits(0, 0.0, 0.0, []), gc=Waits(0, 0.0, 0.0, []), queues=[]),
 }
 

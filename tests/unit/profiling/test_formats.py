@@ -13,7 +13,7 @@ from longline.profiling.content import (
     Stack,
     Stall,
     TaskContent,
-    TaskKind,
+    TasksOfKind,
     Waits,
 )
 from longline.profiling.pprof import pprof
@@ -133,7 +133,7 @@ def test_every_kind_is_stacks_with_weights() -> None:
     assert weighted(
         HeapContent(bytes=5, process_bytes=9, places=[GrowingPlace("app.py:3", 5, 2, 1)])
     ) == Weighted("heap", "bytes", [(["app.py:3"], 5)])
-    assert weighted(TaskContent(kinds=[TaskKind("node.files", 4, 2.5, "run (app.py:3)")])) == Weighted(
+    assert weighted(TaskContent(kinds=[TasksOfKind("node.files", 4, 2.5, "run (app.py:3)")])) == Weighted(
         "tasks", "tasks", [(["node.files", "run (app.py:3)"], 4)]
     )
     stall = Stall("", 0.25, ["main (app.py:3)"], 0.0)

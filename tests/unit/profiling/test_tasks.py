@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator
 
 from longline.profiling import tasks
-from longline.profiling.content import TaskKind
+from longline.profiling.content import TasksOfKind
 from longline.profiling.tasks import where
 from longline.telemetry.tasks import TaskWatch, kind_of
 from tests.waiting import until
@@ -34,7 +34,7 @@ def line_of(function: str) -> int:
         return next(n for n, line in enumerate(file, 1) if line.rstrip().endswith(f"# {function}"))
 
 
-def kinds(watch: TaskWatch) -> dict[str, TaskKind]:
+def kinds(watch: TaskWatch) -> dict[str, TasksOfKind]:
     return {kind.name: kind for kind in tasks.take(watch).kinds}
 
 

@@ -15,8 +15,8 @@ from longline.sdk.answers import (
     DeviceMessage,
     DeviceShadow,
     DeviceStatus,
+    DeviceSubscription,
     DeviceToken,
-    Subscription,
 )
 from longline.sdk.blocking.http import SyncHttp
 from longline.sdk.http import ErrorBody, error_of
@@ -43,7 +43,7 @@ class _DeviceStatusList(msgspec.Struct):
 
 class _SubscriptionList(msgspec.Struct):
     kept: bool
-    subscriptions: list[Subscription]
+    subscriptions: list[DeviceSubscription]
 
 
 class _DeviceMessageList(msgspec.Struct):
@@ -184,7 +184,7 @@ class SyncDeviceCalls:
         for page in self._http.pages(path, _DeviceMessageList, given(state=state, limit=page_size)):
             yield from page.messages
 
-    def subscriptions(self, app: str, device: str) -> list[Subscription] | None:
+    def subscriptions(self, app: str, device: str) -> list[DeviceSubscription] | None:
         """What the device is subscribed to; None where its session is not kept, or there is none.
 
         Raises `DeviceNotFound`.

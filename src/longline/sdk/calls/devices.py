@@ -14,8 +14,8 @@ from longline.sdk.answers import (
     DeviceMessage,
     DeviceShadow,
     DeviceStatus,
+    DeviceSubscription,
     DeviceToken,
-    Subscription,
 )
 from longline.sdk.calls.http import Http
 from longline.sdk.http import ErrorBody, error_of
@@ -42,7 +42,7 @@ class _DeviceStatusList(msgspec.Struct):
 
 class _SubscriptionList(msgspec.Struct):
     kept: bool
-    subscriptions: list[Subscription]
+    subscriptions: list[DeviceSubscription]
 
 
 class _DeviceMessageList(msgspec.Struct):
@@ -187,7 +187,7 @@ class DeviceCalls:
             for message in page.messages:
                 yield message
 
-    async def subscriptions(self, app: str, device: str) -> list[Subscription] | None:
+    async def subscriptions(self, app: str, device: str) -> list[DeviceSubscription] | None:
         """What the device is subscribed to; None where its session is not kept, or there is none.
 
         Raises `DeviceNotFound`.
