@@ -13,12 +13,12 @@ from longline.center.profile_orders import ORDERS, OUTCOMES, ProfileOrder, Profi
 from longline.delivery.ids import MessageIds
 from longline.keeper.port import Node
 from longline.model.profiles import ProcessProfile, ProfileHead, ProfileKind
-from longline.profiling.content import Content, CpuContent, Stack, TaskContent, TaskKind, pack
+from longline.profiling.content import Content, CpuContent, Stack, TaskContent, TasksOfKind, pack
 from tests.unit.center.conftest import START, Api
 from tests.waiting import until
 
 TAKE = "/v1/nodes/room-1/profile"
-CONTENT = TaskContent(kinds=[TaskKind("node.files", 1, 2.5, "run (app.py:3)")])
+CONTENT = TaskContent(kinds=[TasksOfKind("node.files", 1, 2.5, "run (app.py:3)")])
 IDS = MessageIds()
 
 

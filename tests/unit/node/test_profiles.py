@@ -23,12 +23,12 @@ from longline.model.times import wall_clock
 from longline.node import profiles as by_node
 from longline.node.profiles import CLAIM, Profiles
 from longline.profiling.captures import Captures
-from longline.profiling.content import Content, TaskContent, TaskKind, unpack
+from longline.profiling.content import Content, TaskContent, TasksOfKind, unpack
 from longline.saver.port.profiles import ProfileStore
 from longline.telemetry.faults import Faults
 from tests.waiting import eventually, until
 
-CONTENT = TaskContent(kinds=[TaskKind("node.files", 1, 2.5, "run (app.py:3)")])
+CONTENT = TaskContent(kinds=[TasksOfKind("node.files", 1, 2.5, "run (app.py:3)")])
 
 
 class Taken:
