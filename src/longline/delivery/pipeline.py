@@ -166,8 +166,8 @@ class Pipeline:
         flight = None if key is None else (app.number, key)
         if flight in self._in_flight:
             raise IdempotencyInFlight(retry_after=1.0)
-        self._count(app, drafts)
-        work = self._send(_Request(app, now, key, digest), drafts)
+        counted = self._count(app, drafts)
+        work = self._send(_Request(app, now, key, digest), drafts, counted)
         send = asyncio.create_task(work, name="delivery.send")
         self._sends.add(send)
         self._counters.sends_running += 1
@@ -190,15 +190,18 @@ class Pipeline:
         """How many messages an app may send; None where it has no limit."""
         return None if self._rates is None else self._rates.quota(app)
 
-    def _count(self, app: App, drafts: Sequence[Draft | LonglineError]) -> None:
-        """Here, before anything is looked up for them: to refuse a request must cost nothing."""
-        if self._rates is not None:
-            self._rates.take(app, copies(drafts))
+    def _count(self, app: App, drafts: Sequence[Draft | LonglineError]) -> int:
+        """Here, before anything is looked up for them: to refuse a request must cost nothing. As how many
+        messages they count."""
+        if self._rates is None:
+            return 0
+        counted = copies(drafts)
+        self._rates.take(app, counted)
+        return counted
 
-    async def _send(self, request: _Request, drafts: Sequence[Draft | LonglineError]) -> Sent:
+    async def _send(self, request: _Request, drafts: Sequence[Draft | LonglineError], counted: int) -> Sent:
         if self._rates is None:
             return await self._send_pieces(request, drafts)
-        counted = copies(drafts)
         try:
             sent = await self._send_pieces(request, drafts)
         except LonglineError:  # nothing is stored: it will come again

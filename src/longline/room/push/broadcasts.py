@@ -318,9 +318,9 @@ class Broadcasts:
         """Writes broadcasts of one app to some sessions more; returns how many are done by then."""
         now = wall_clock()
         pushes = self._pushes
-        # Others that are under way, and older, are brought before these.
         app = passes[0].command.app
-        more = len(self._passes.of(app)) > len(passes)
+        chains = self._chains.get(app)
+        more = self._passes.older(passes)  # which are brought before these
         end = done + max(1, self.rates.allowed(app, self._pace.slice) // len(passes))
         given = 0
         for session in sessions[done:end]:
@@ -329,7 +329,7 @@ class Broadcasts:
             if session.window.fresh():
                 session.window.lost()  # it is just connecting: it reads these from the log
                 continue
-            chain = self._chain(session)
+            chain = None if chains is None else chains[session.ordinal % len(chains)]
             try:
                 for each in passes:
                     if chain is not None:

@@ -5,6 +5,7 @@ do not, and what is newer must not come to a device before it: `due` says what i
 first.
 """
 
+from collections.abc import Sequence
 from typing import final
 
 from pyroaring import BitMap
@@ -21,11 +22,16 @@ class Pass:
 
     __slots__ = (
         "_audiences",
+        "_before",
+        "_inbox_before",
+        "_positions",
         "broken",
         "cancelled",
         "command",
+        "first",
         "frames",
         "had",
+        "last",
         "name",
         "node",
         "online_only",
@@ -39,6 +45,13 @@ class Pass:
         self.frames = Frames(command.message)
         self.online_only = command.message.online_only
         self.parts = command.parts
+        # Of each part, since every session asks for it: its position, and what has to come before it.
+        self._positions = [part.position for part in command.parts]
+        self._before = [part.before for part in command.parts]
+        self._inbox_before = [part.inbox_before for part in command.parts]
+        there = [position for position in self._positions if position]
+        self.first = min(there, default=0)  # of its positions
+        self.last = max(there, default=0)
         self.cancelled = False
         self.broken = False  # somebody may not have had its turn
         self.had = BitMap()  # devices that had their turn, where no log can tell; by ordinal
@@ -47,7 +60,7 @@ class Pass:
 
     def at(self, session: Session) -> int:
         """Its position in the log's part that a device is in; 0 when it is for nobody there."""
-        return self.parts[session.ordinal % len(self.parts)].position
+        return self._positions[session.ordinal % len(self._positions)]
 
     @property
     def few(self) -> bool:
@@ -69,9 +82,8 @@ class Pass:
         """It is a session's turn: offers it to a device that it is for, and lets the others pass; whether it
         was for it."""
         ordinal = session.ordinal
-        count = len(self.parts)
+        count = len(self._positions)
         number = ordinal % count
-        part = self.parts[number]
         audience = self._audience(number)
         place = ordinal // count
         theirs = not self.cancelled and place in audience
@@ -80,11 +92,12 @@ class Pass:
                 return False
             self.had.add(ordinal)
         elif not theirs:
-            session.window.pass_by(part.position, part.before)
+            session.window.pass_by(self._positions[number], self._before[number])
             return False
-        inbox_before = part.inbox_before
+        inbox_before = self._inbox_before[number]
         before = inbox_before.get(place, 0) if inbox_before else 0
-        pushes.offer(session, self.frames, part.position, True, now_ms, before, part.before)
+        position = self._positions[number]
+        pushes.offer(session, self.frames, position, True, now_ms, before, self._before[number])
         return True
 
 
@@ -98,6 +111,14 @@ class Passes:
     def of(self, app: int) -> list[Pass]:
         """Those of an app, in the order in which they came."""
         return self._of.get(app, [])
+
+    def older(self, passes: Sequence[Pass]) -> bool:
+        """Whether others of their app are under way of which a device may have to get one before these."""
+        under_way = self.of(passes[0].command.app)
+        if len(under_way) <= len(passes):
+            return False
+        last = max([each.last for each in passes])
+        return any(0 < each.first < last and each not in passes for each in under_way)
 
     def add(self, each: Pass) -> None:
         self._of.setdefault(each.command.app, []).append(each)

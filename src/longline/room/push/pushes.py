@@ -116,21 +116,20 @@ class Pushes:
         `before` and `log_before`: the positions of a unicast and a broadcast that have to be written first;
         they may never come by themselves.
         """
-        message = frames.message
         window = session.window
-        if message.expires_at <= now_ms:  # it was on its way for too long: the store ends it
-            if broadcast and not message.online_only:
+        if frames.expires_at <= now_ms:  # it was on its way for too long: the store ends it
+            if broadcast and not frames.online_only:
                 window.pass_by(position, log_before)
             return
         attachment = session.attachment
         room = attachment is not None and attachment.outlet.ready() and window.free() > 0
-        if message.online_only:
-            call = message.call  # whose sender waits: no other goes first
+        if frames.online_only:
+            call = frames.message.call  # whose sender waits: no other goes first
             if position < window.latest and not call:
                 self.outcomes.dropped(session, position, broadcast, LATE)
             elif attachment is None or not room or not (call or window.current()):
                 self.outcomes.dropped(session, position, broadcast, BUSY)
-            elif message.qos == 2 and session.durable and self.flights is not None:
+            elif frames.qos == 2 and session.durable and self.flights is not None:
                 if not self.flights.write_now(session, frames, position, broadcast):
                     self.outcomes.dropped(session, position, broadcast, BUSY)
             else:
@@ -138,7 +137,7 @@ class Pushes:
                 self.write(attachment, frames, position, broadcast, False, now_ms)
             return
         # Its packet identifier has to be in the store first: whoever reads it there sees to that.
-        stepwise = message.qos == 2 and session.durable and self.flights is not None
+        stepwise = frames.qos == 2 and session.durable and self.flights is not None
         do = window.offer(position, broadcast, before, log_before, room and not stepwise)
         if do & WRITE:
             if attachment is not None:
@@ -162,11 +161,10 @@ class Pushes:
         now_ms: int,
     ) -> None:
         """Writes a push into a window that has room for it."""
-        if frames.message.qos == 2 and attachment.first is not None and attachment.first.session.durable:
+        if frames.qos == 2 and attachment.first is not None and attachment.first.session.durable:
             # Its identifiers end with the connection, while the client's memory of them does not: what is
             # sent next under one that it remembers would be lost.
             frames = frames.lowered()
-        message = frames.message
         session = attachment.session
         outlet = attachment.outlet
         frame = frames.of(outlet.version, now_ms, attachment.prefix)
@@ -174,11 +172,11 @@ class Pushes:
             # [MQTT-3.1.2-24] a packet over the client's limit is not sent; nor is it worth keeping
             self.outcomes.dropped(session, position, broadcast, "too_large_for_client")
             return
-        push = SentPush(session, position, broadcast, message.id, message.online_only, now_ms)
+        push = SentPush(session, position, broadcast, frames.message_id, frames.online_only, now_ms)
         self.counters.pushes_sent += 1
-        if message.qos == 2:
+        if frames.qos == 2:
             self._begin(outlet, frame, push)
-        elif message.qos == 0:
+        elif frames.qos == 0:
             outlet.write(frame.at_most_once)
             self.outcomes.acknowledged(push)
         else:

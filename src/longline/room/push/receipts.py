@@ -36,6 +36,7 @@ MOST: Final = 20_000  # receipts settled together
 FIRST: Final = 500  # and at first; fewer only where the store is slow with these
 LEAST: Final = 64
 TARGET: Final = 0.25  # s that the store may take for them
+TAKEN: Final = State.ACKED
 
 
 class Receipts:
@@ -85,7 +86,8 @@ class Receipts:
         push.noted = True
         if self.tracer is not None:
             self._trace("ack", push)
-        self._settle(push, State.ACKED)
+        if not self._gathered.add(push.receipt(TAKEN, wall_clock())):
+            self._counters.receipts_lost = self._gathered.lost
 
     def written(self, push: SentPush) -> None:
         """A push was written; noted after a while unless it is acknowledged first."""
@@ -151,26 +153,9 @@ class Receipts:
     def _note(self, push: SentPush) -> None:
         if not push.noted:
             push.noted = True
-            self._settle(push, State.PENDING)
+            self._add(push.receipt(State.PENDING, wall_clock()))
             if self.unanswered is not None:
                 self.unanswered(push.session)
-
-    def _settle(self, push: SentPush, state: State) -> None:
-        session = push.session
-        self._add(
-            Receipt(
-                session.tenant.app,
-                session.ordinal,
-                push.position,
-                push.broadcast,
-                state,
-                wall_clock(),
-                push.sent_at,
-                None,
-                session.epoch,
-                push.message_id,
-            )
-        )
 
     def _add(self, receipt: Receipt) -> None:
         if not self._gathered.add(receipt):

@@ -2,8 +2,10 @@
 
 from typing import final
 
+from longline.model.ledger import State
 from longline.room.session.inflight import InFlight, Stepwise
 from longline.room.session.session import Session
+from longline.saver.port.inboxes import Receipt
 
 
 @final
@@ -27,6 +29,22 @@ class SentPush(InFlight):
         self.online_only = online_only
         self.sent_at = sent_at
         self.noted = False  # settled, or "sent" was written into the ledger: nothing more to note
+
+    def receipt(self, state: State, at: int) -> Receipt:
+        """What the ledger is told of it at `at` (ms)."""
+        session = self.session
+        return Receipt(
+            session.tenant.app,
+            session.ordinal,
+            self.position,
+            self.broadcast,
+            state,
+            at,
+            self.sent_at,
+            None,
+            session.epoch,
+            self.message_id,
+        )
 
 
 @final

@@ -43,12 +43,14 @@ OfApp = (
 
 
 class AppLine:
-    """The commands of one app, and how far the first of them has come, in targets of a unicast."""
+    """The commands of one app with what each weighs, and how far the first of them has come, in targets of a
+    unicast."""
 
-    __slots__ = ("commands", "credit", "frames", "place")
+    __slots__ = ("commands", "credit", "frames", "place", "weights")
 
     def __init__(self) -> None:
         self.commands: deque[OfApp] = deque()
+        self.weights: deque[int] = deque()
         self.credit = QUANTUM
         self.place = 0
         self.frames: Frames | None = None
@@ -73,8 +75,10 @@ class AppTurns:
         line = self._lines.get(command.app)
         if line is None:
             line = self._lines[command.app] = AppLine()
+        weight = _weight(command)
         line.commands.append(command)
-        self._weight += _weight(command)
+        line.weights.append(weight)
+        self._weight += weight
 
     def next(self) -> AppLine | None:
         """Whose turn it is; None when nothing waits."""
@@ -87,7 +91,8 @@ class AppTurns:
         app = next(iter(self._lines))
         line = self._lines[app]
         if over:
-            self._weight -= _weight(line.commands.popleft())
+            line.commands.popleft()
+            self._weight -= line.weights.popleft()
             line.place = 0
             line.frames = None
         line.credit -= deliveries

@@ -594,20 +594,15 @@ class SqlInboxes:
             self._counts.add(app, taken[-1].at, Counted.DELIVERIES, count)
 
     def _settle_broadcast(self, position: int, receipts: list[Receipt]) -> None:
-        outcomes: dict[int, str] = {}
-        sent: list[int] = []
-        for receipt in receipts:
-            if receipt.state == State.PENDING or receipt.sent_at:
-                sent.append(receipt.ordinal)
-            if receipt.state == State.ACKED:
-                outcomes[receipt.ordinal] = ACKED
-            elif receipt.state != State.PENDING:
-                outcomes.setdefault(receipt.ordinal, _label(receipt.state, receipt.reason))
+        taken = [receipt.ordinal for receipt in receipts if receipt.state == TAKEN]
+        sets = {ACKED: taken}
+        if len(taken) == len(receipts):  # as mostly
+            sent = [receipt.ordinal for receipt in receipts if receipt.sent_at]
+        else:
+            sent = [receipt.ordinal for receipt in receipts if receipt.state == WRITTEN or receipt.sent_at]
+            sets = _by_outcome(receipts)
         if sent:
             self._broadcasts.note_sent(position, sent, self._writing)
-        sets: dict[str, list[int]] = {}
-        for ordinal, label in outcomes.items():
-            sets.setdefault(label, []).append(ordinal)
         for label, ordinals in sets.items():
             if label == DROPPED + TOO_LARGE:
                 missed = self._broadcasts.get(position, self._writing).pending() & BitMap(ordinals)
@@ -703,6 +698,20 @@ def _arrival(end: _LogEnd, row: _ArrivalRow, behind: bool, gap: Gap | None, told
         told,
         None if row.standing is None else Standing(*row.standing),
     )
+
+
+def _by_outcome(receipts: Sequence[Receipt]) -> dict[str, list[int]]:
+    """What became of a broadcast for each device: that it took it, else the first that is said of it."""
+    outcomes: dict[int, str] = {}
+    for receipt in receipts:
+        if receipt.state == TAKEN:
+            outcomes[receipt.ordinal] = ACKED
+        elif receipt.state != WRITTEN:
+            outcomes.setdefault(receipt.ordinal, _label(receipt.state, receipt.reason))
+    sets: dict[str, list[int]] = {}
+    for ordinal, label in outcomes.items():
+        sets.setdefault(label, []).append(ordinal)
+    return sets
 
 
 def _label(state: State, reason: str | None) -> str:
