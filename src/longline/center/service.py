@@ -38,8 +38,8 @@ from longline.telemetry.faults import Faults
 from longline.telemetry.logs import OncePerPeer
 from longline.telemetry.traces import Tracer
 
-# s: how long a key that was rotated through another center still opens its app here, if its news is lost
-APPS_KNOWN_FOR = 0.75  # s: a server key that another center replaced opens nothing a second later
+APPS_KNOWN_FOR = 0.7  # s: a server key that another center replaced opens nothing a second later
+APPS_STAND_IN = 5.0  # s for which apps are known while the store does not answer
 
 
 class Metrics(NamedTuple):
@@ -101,7 +101,9 @@ class CenterService:
         self.counters = CenterCounters()
         # An app that is not there is asked for each time: it may just have been made through another center.
         # `Keys` sees to it that callers without a good key cannot have that done at will.
-        self.apps = AppCache(saver.apps, known_for=APPS_KNOWN_FOR, unknown_for=0.0)
+        self.apps = AppCache(
+            saver.apps, known_for=APPS_KNOWN_FOR, unknown_for=0.0, stands_in_for=APPS_STAND_IN
+        )
         self.named_keys = NamedKeys(saver.keys)
         self.keys = Keys(self.apps, self.named_keys, admin_key_hash, wall=clock)
         self.sessions = ConsoleSessions(session_secret or secrets.token_bytes(32), clock)

@@ -1,21 +1,26 @@
 """Apps by name, remembered for a short while, so that a request or a CONNECT costs no look-up of its app."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Final
 
+from longline.errors import LonglineError
 from longline.flow.lru import LruCache
 from longline.model.apps import App, valid_app_name
 from longline.saver.port.apps import AppStore
 
 LIMIT: Final = 10_000  # names remembered, with an app and without alike
+PATIENCE: Final = 0.25  # s that the store has to answer in, where what is remembered may stand in for it
 
 
 class AppCache:
     """Asks `apps` for what is not remembered.
 
     `known_for` and `unknown_for`: seconds for which it is remembered that a name has an app, or has none. A
-    change that this process is told of (`forget`, `clear`) is seen at once; any other after at most so long.
+    change that this process is told of (`forget`, `clear`) is seen at once; any other after at most so long,
+    and `PATIENCE`. An app that was read up to `stands_in_for` seconds ago stands in for a store that does not
+    answer by then, or refuses: nobody can have changed it there meanwhile, as far as anybody was told.
     `clock` gives seconds, rising.
     """
 
@@ -25,16 +30,22 @@ class AppCache:
         *,
         known_for: float,
         unknown_for: float,
+        stands_in_for: float = 0.0,
         limit: int = LIMIT,
         clock: Callable[[], float] = time.monotonic,
+        patience: float = PATIENCE,
     ) -> None:
         self._apps = apps
         self._known_for = known_for
+        self._stands_in_for = stands_in_for
+        self._patience = patience
         self._unknown_for = unknown_for
         self._clock = clock
         # Each with the moment when it was asked for.
         self._entries: LruCache[str, tuple[App | None, float]] = LruCache(limit)
         self._generation = 0
+        # One look serves all that come meanwhile; bounded by those who wait for it.
+        self._asking: dict[tuple[str, int], asyncio.Task[App | None]] = {}
 
     def __contains__(self, name: str) -> bool:
         """Whether anything was remembered of the name lately, however old it is by now."""
@@ -60,7 +71,26 @@ class AppCache:
             return entry[0]
         if not valid_app_name(name):
             return None  # and nothing is remembered of what peers make up
-        generation, now = self._generation, self._clock()
+        if max_age is not None:  # a look that is under way may be older than that
+            return await self._ask(name, self._generation, self._clock())
+        asking = self._ask_for(name)
+        if entry is None or entry[0] is None or self._clock() - entry[1] >= self._stands_in_for:
+            return await asyncio.shield(asking)
+        try:
+            return await asyncio.wait_for(asyncio.shield(asking), self._patience)
+        except (TimeoutError, LonglineError):
+            return entry[0]
+
+    def _ask_for(self, name: str) -> "asyncio.Task[App | None]":
+        # Who comes after a change was told needs an answer from after it, too.
+        key = (name, self._generation)
+        asking = self._asking.get(key)
+        if asking is None or asking.done():
+            asking = self._asking[key] = asyncio.create_task(self._ask(*key, self._clock()), name="saver.app")
+            asking.add_done_callback(lambda done: self._answered(key, done))
+        return asking
+
+    async def _ask(self, name: str, generation: int, now: float) -> App | None:
         app = await self._apps.find(name)
         # If the generation is another by now, the app may have changed while we asked.
         if generation == self._generation:
@@ -69,6 +99,12 @@ class AppCache:
             else:
                 self._entries.forget(name)
         return app
+
+    def _answered(self, key: tuple[str, int], asking: "asyncio.Task[App | None]") -> None:
+        if self._asking.get(key) is asking:
+            del self._asking[key]
+        if not asking.cancelled():
+            asking.exception()  # seen, also when nobody is left who would raise it
 
     def forget(self, name: str) -> None:
         """The app has changed."""

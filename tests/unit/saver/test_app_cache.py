@@ -8,6 +8,7 @@ import pytest
 from longline.errors import Unavailable
 from longline.model.apps import App
 from longline.saver.app_cache import AppCache
+from tests.waiting import until
 
 
 class Store:
@@ -50,11 +51,24 @@ class Store:
 class Memory:
     """A cache, its store, and a clock that a test moves."""
 
-    def __init__(self, *, known_for: float = 60.0, unknown_for: float = 5.0, limit: int = 100) -> None:
+    def __init__(
+        self,
+        *,
+        known_for: float = 60.0,
+        unknown_for: float = 5.0,
+        stands_in_for: float = 0.0,
+        limit: int = 100,
+    ) -> None:
         self.now = 1000.0
         self.store = Store()
         self.cache = AppCache(
-            self.store, known_for=known_for, unknown_for=unknown_for, limit=limit, clock=lambda: self.now
+            self.store,
+            known_for=known_for,
+            unknown_for=unknown_for,
+            stands_in_for=stands_in_for,
+            limit=limit,
+            clock=lambda: self.now,
+            patience=0.0,
         )
 
 
@@ -196,3 +210,33 @@ async def test_a_store_that_cannot_say_is_told_of_and_asked_again() -> None:
             await memory.cache.find("news")
     memory.store.broken = False
     assert await memory.cache.find("news") is not None
+
+
+async def test_an_app_stands_in_for_a_store_that_does_not_answer_but_not_for_long() -> None:
+    memory = Memory(known_for=1.0, stands_in_for=5.0)
+    await memory.cache.find("news")
+    memory.store.held = asyncio.Event()
+    memory.now += 1.0
+    assert await memory.cache.find("news") == an_app("news")
+    memory.store.held.set()
+    await until(lambda: memory.cache.remembered("news") is not None)
+    memory.store.broken = True
+    memory.now += 4.9
+    assert await memory.cache.find("news") == an_app("news")
+    with pytest.raises(Unavailable):
+        await memory.cache.find("news", max_age=0.5)
+    memory.now += 0.1
+    with pytest.raises(Unavailable):
+        await memory.cache.find("news")
+
+
+async def test_one_look_serves_all_who_come_meanwhile_but_for_who_comes_after_a_change() -> None:
+    memory = Memory()
+    memory.store.held = asyncio.Event()
+    early = [asyncio.create_task(memory.cache.find("news")) for _ in range(10)]
+    await until(lambda: memory.store.asked == ["news"])
+    memory.cache.forget("news")
+    late = asyncio.create_task(memory.cache.find("news"))
+    await until(lambda: memory.store.asked == ["news"] * 2)
+    memory.store.held.set()
+    assert await asyncio.gather(*early, late) == [an_app("news")] * 11
