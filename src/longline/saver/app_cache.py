@@ -71,7 +71,7 @@ class AppCache:
             return entry[0]
         if not valid_app_name(name):
             return None  # and nothing is remembered of what peers make up
-        if max_age is not None:  # a look that is under way may be older than that
+        if max_age is not None or not self._stands_in_for:  # a look that is under way may be older than that
             return await self._ask(name, self._generation, self._clock())
         asking = self._ask_for(name)
         if entry is None or entry[0] is None or self._clock() - entry[1] >= self._stands_in_for:

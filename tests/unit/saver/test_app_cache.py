@@ -231,7 +231,7 @@ async def test_an_app_stands_in_for_a_store_that_does_not_answer_but_not_for_lon
 
 
 async def test_one_look_serves_all_who_come_meanwhile_but_for_who_comes_after_a_change() -> None:
-    memory = Memory()
+    memory = Memory(stands_in_for=5.0)
     memory.store.held = asyncio.Event()
     early = [asyncio.create_task(memory.cache.find("news")) for _ in range(10)]
     await until(lambda: memory.store.asked == ["news"])
