@@ -140,8 +140,9 @@ async def test_every_example_of_the_document_is_what_a_node_takes(node: LiveNode
     (member,) = (await front.ask("GET", "/v1/nodes")).json()["nodes"]
     later = {"message": message, "cron": "0 9 * * *"}
     planned = await front.ask("POST", "/v1/apps/news/schedules", "news", json=later)
+    profiled = await front.ask("GET", f"/v1/nodes/{member['node']}/profile?kind=tasks")
     # What is there has names of its own.
-    names = {"id": sent.json()["message_id"], "node": member["node"]}
+    names = {"id": sent.json()["message_id"], "node": member["node"], "profile": profiled.json()["profile"]}
     names_of_schedules = {**names, "id": planned.json()["schedule_id"]}
     key = {"name": "examples", "scopes": ["read"]}
     keys = {
@@ -167,7 +168,11 @@ async def test_every_example_of_the_document_is_what_a_node_takes(node: LiveNode
                 value = there.get(parameter["name"], parameter["example"])
                 address = address.replace(f"{{{parameter['name']}}}", value)
         content = entry.get("requestBody", {}).get("content", {}).get("application/json", {})
-        rest = {}
+        rest: dict[str, object] = {}
+        if path.endswith("/difference"):
+            rest["params"] = {"base": names["profile"]}
+        elif path.endswith("/profile"):
+            rest["params"] = {"kind": "tasks"}  # the only one that takes no time
         if content:
             assert "example" in content, f"{method} {path} has no example"
             rest["json"] = content["example"]
@@ -175,7 +180,7 @@ async def test_every_example_of_the_document_is_what_a_node_takes(node: LiveNode
             rest["json"] = {**content["example"], "app": "another"}  # this one is there
         if path == "/v1/config:promote":
             await front.ask("PUT", "/v1/config/room.linger", json={"value": 9, "nodes": [member["node"]]})
-        answer = await front.ask(method, address, **rest)
+        answer = await front.ask(method, address, "", **rest)
         if path.endswith(":call"):
             assert answer.json()["error"]["code"] == "offline"  # nobody is there to answer
         elif answer.status_code >= 400:

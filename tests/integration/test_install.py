@@ -119,7 +119,7 @@ def binaries(names: list[str]) -> list[str]:
     return [
         name
         for name in names
-        if not name.endswith((".py", ".typed", ".html", ".css", ".js", ".sql", ".lua"))
+        if not name.endswith((".py", ".typed", ".html", ".css", ".js", ".svg", ".txt", ".sql", ".lua"))
         and ".dist-info/" not in name
     ]
 

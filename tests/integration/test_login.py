@@ -42,7 +42,7 @@ async def test_after_a_login_commands_need_neither_address_nor_key(tmp_path: Pat
         pairs = dict(line.split(maxsplit=1) for line in made.splitlines())
         assert pairs["scopes"] == "send read"
         listed = await done(home, "key", "list", "--app", "news")
-        assert listed == f"{pairs['key_id']}\tci\tsend read\t{pairs['ends']}\n"
+        assert listed == f"{pairs['key_id']}\tci\tsend read\t{pairs['ends']}\tnever\n"
         # A key of an app is taken as well, and an old login is replaced.
         await done(home, "login", node.url, typed=pairs["key"])
         refused = await done(home, "app", "list", status=1)

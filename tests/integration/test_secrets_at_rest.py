@@ -1,11 +1,14 @@
 """`secrets_key`: a node seals what it keeps, says when it cannot read it, and takes a new key."""
 
 import asyncio
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from longline.cli.reseal import reseal
 from longline.errors import SecretsUnreadable, SettingsError
 from longline.settings import load
 from tests.integration.live_member import live_member
@@ -70,9 +73,23 @@ async def test_members_of_a_cluster_share_sealed_secrets_and_refuse_to_start_wit
                 pass
 
 
-def test_resealing_from_outside(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def resealed(data: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """`longline reseal`, in a process of its own."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("LONGLINE_")}
+    command = [
+        sys.executable,
+        "-m",
+        "longline",
+        "reseal",
+        "--store.partitions=4",
+        "--data",
+        str(data),
+        "--json",
+    ]
+    return subprocess.run(command, env=clean | settings, capture_output=True, text=True, check=False)
+
+
+def test_resealing_from_outside(tmp_path: Path) -> None:
     async def fill(url: str) -> None:
         async with live_member(tmp_path / "a", url, secrets_key=OLD) as one, one.center() as center:
             await center.create_app("news")
@@ -84,15 +101,14 @@ def test_resealing_from_outside(
 
     with shared("redis") as server:
         asyncio.run(fill(server.url))
-        monkeypatch.setenv("LONGLINE_STORE__URL", server.url)
-        monkeypatch.setenv("LONGLINE_SECRETS_KEY", f"{NEW},{OLD}")
+        both = {"LONGLINE_STORE__URL": server.url, "LONGLINE_SECRETS_KEY": f"{NEW},{OLD}"}
         for sealed in (2, 0):
-            assert reseal("--store.partitions=4", data=tmp_path / "a", json=True) == 0
-            assert f'"sealed": {sealed}' in capsys.readouterr().out.replace('":', '": ').replace("  ", " ")
+            done = resealed(tmp_path / "a", **both)
+            assert (done.returncode, json.loads(done.stdout)) == (0, {"sealed": sealed}), done.stderr
         asyncio.run(read(server.url, NEW))
-        monkeypatch.delenv("LONGLINE_SECRETS_KEY")
-        with pytest.raises(SettingsError, match="there is no key"):
-            reseal(data=tmp_path / "a")
+        refused = resealed(tmp_path / "a", LONGLINE_STORE__URL=server.url)
+        assert refused.returncode == 1
+        assert "there is no key" in refused.stdout
 
 
 def test_a_key_that_is_short_is_refused() -> None:
