@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
+from uuid import UUID
 
 import msgspec
 from msgspec import UNSET
@@ -12,7 +13,7 @@ from starlette.responses import Response
 
 from longline.center.answers import answer
 from longline.center.operations import Operation, for_admin
-from longline.center.paging import after_message, cursor_after
+from longline.center.paging import after_name, cursor_after
 from longline.center.profile_orders import ORDERS, OUTCOMES, ProfileOrder, order_in, outcome_in
 from longline.center.profile_types import (
     DifferenceQuery,
@@ -31,6 +32,7 @@ from longline.center.sharing import TICKET, Ticket
 from longline.center.times import moment, rfc3339
 from longline.delivery.ids import MessageIds, least_id
 from longline.errors import (
+    BadRequest,
     Conflict,
     LonglineError,
     NodeNotFound,
@@ -55,6 +57,7 @@ from longline.profiling.weighted import weighted
 from longline.saver.port.profiles import ProfileStore
 
 PATIENCE: Final = 25.0  # s beyond those that it takes: py-spy reads the symbols of every library first
+PLACINGS: Final = 3  # of an order, while what is in its place changes
 
 
 def operations(center: CenterService) -> list[Operation]:
@@ -149,18 +152,20 @@ class _Handlers:
 
     async def _place(self, node: str, order: ProfileOrder) -> int:
         """Gives the node its order; the version of that. Raises `ProfileUnderWay` where it has another."""
-        kept = await self._keeper.read(ORDERS + node)
-        present = order_in(kept)
-        outcome = outcome_in(await self._keeper.read(OUTCOMES + node))
-        if present is not None and (outcome is None or outcome.id != present.id):
-            over = present.requested_at + 1000 * (present.seconds + PATIENCE)
-            if order.requested_at < over:
-                raise ProfileUnderWay(retry_after=1.0)
-        try:
-            encoded = msgspec.json.encode(order)
-            return await self._keeper.write(ORDERS + node, encoded, 0 if kept is None else kept.version)
-        except Conflict:
-            raise ProfileUnderWay(retry_after=1.0) from None
+        encoded = msgspec.json.encode(order)
+        for _ in range(PLACINGS):
+            kept = await self._keeper.read(ORDERS + node)
+            present = order_in(kept)
+            outcome = outcome_in(await self._keeper.read(OUTCOMES + node))
+            if present is not None and (outcome is None or outcome.id != present.id):
+                over = present.requested_at + 1000 * (present.seconds + PATIENCE)
+                if order.requested_at < over:
+                    break
+            # The node takes an order away only after its outcome is told: that it did so just now, and no
+            # other order, may be what has come between.
+            with suppress(Conflict):
+                return await self._keeper.write(ORDERS + node, encoded, 0 if kept is None else kept.version)
+        raise ProfileUnderWay(retry_after=1.0)
 
     async def _wait(self, node: str, order: ProfileOrder, ticket: Ticket) -> None:
         """Until the profile is in the store; raises what went wrong instead. It asks nobody meanwhile: the
@@ -212,7 +217,7 @@ class _Handlers:
     async def page(self, request: Request) -> Response:
         """List the profiles that are kept, of all nodes, the latest first."""
         query = self._chosen.read(request)
-        before = after_message(None if query.cursor is UNSET else query.cursor) or ""
+        before = "" if query.cursor is UNSET else _id_in(query.cursor)
         if query.to is not UNSET:
             until = least_id(moment(query.to, "to"))
             before = min(before, until) if before else until
@@ -225,9 +230,7 @@ class _Handlers:
         found = await self._store.latest(choice, query.limit + 1)
         shown = found[: query.limit]
         more = len(found) > len(shown)
-        return answer(
-            ProfileList([_info(head) for head in shown], cursor_after(shown[-1].id) if more else None)
-        )
+        return answer(ProfileList([_info(head) for head in shown], _cursor(shown[-1].id) if more else None))
 
     async def show(self, request: Request) -> Response:
         """Show a profile, or download it for another tool."""
@@ -267,7 +270,24 @@ class _Handlers:
         return found
 
 
+_MOST_DIGITS: Final = len(str(1 << 128))
 _SUFFIXES: Final = {"speedscope": "speedscope.json", "pprof": "pb.gz"}
+
+
+def _cursor(id: str) -> str:
+    """Holds a number, as those of most lists do."""
+    return cursor_after(UUID(id).int)
+
+
+def _id_in(cursor: str) -> str:
+    """The id of the last profile of the page before; `BadRequest`."""
+    digits = after_name(cursor)
+    if digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS:
+        number = int(digits)
+        if number < 1 << 128:
+            return str(UUID(int=number))
+    field = ("cursor", "not a cursor of this list")
+    raise BadRequest("the cursor is not one that this list gave", details=[field])
 
 
 def _written(profile: ProcessProfile, form: str) -> bytes:
