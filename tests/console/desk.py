@@ -34,9 +34,9 @@ class Desk(Screen):
     async def open(self, where: str, title: str | None = None) -> None:
         """Goes to an address behind `#`, as a link does: without loading the console anew."""
         await self.page.evaluate("where => { location.hash = where }", where)
+        await self.shown()
         if title is not None:
             await self.page.get_by_role("heading", name=title, level=1, exact=True).wait_for()
-        await self.shown()
 
     async def check(self) -> None:
         """Nothing ran that should not, nothing was complained of, and nothing is wider than the window."""

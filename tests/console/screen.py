@@ -69,6 +69,9 @@ class Screen:
         await self.shown()
 
     async def shown(self) -> None:
+        """Waits for the page of the address. One that was left stays until then, as if it were that."""
+        address: str = await self.page.evaluate("location.hash")
+        await expect(self.page.locator("#main")).to_have_attribute("data-address", address)
         await expect(self.page.locator("#main:not([aria-busy]) h1")).to_be_visible()
 
     async def heading(self) -> str:

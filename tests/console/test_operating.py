@@ -25,8 +25,9 @@ HOSTILE = (
 
 
 async def dialog(screen: Screen, name: str) -> None:
+    """Presses this button in the dialog, which is then gone: hidden it is before."""
     await screen.page.get_by_role("dialog").get_by_role("button", name=name, exact=True).click()
-    await expect(screen.page.get_by_role("dialog")).to_have_count(0)
+    await expect(screen.page.locator("dialog")).to_have_count(0)
 
 
 async def test_the_overview_follows_what_happens(screen: Screen, api: httpx.AsyncClient) -> None:
@@ -187,6 +188,7 @@ async def test_a_key_is_made_shown_once_used_and_revoked(
     assert await screen.axe() == []
     await dialog(screen, "I have it")
     assert text not in await page.evaluate("document.documentElement.outerHTML")
+    await expect(page.get_by_role("rowheader", name="reports")).to_be_visible()
     assert await screen.cell("reports", "May") == "read"
     other = await open_screen(text)
     assert "reports" in await other.page.locator("#menu").inner_text()

@@ -2,6 +2,7 @@
 
 import httpx
 import pytest
+from playwright.async_api import expect
 
 from tests.console.conftest import Opening
 from tests.console.screen import NARROW, WIDE
@@ -62,12 +63,11 @@ async def test_a_page_has_the_focus_on_its_heading_and_its_name_in_the_title(
     screen = await open_screen(node.admin_key)
     for route, name in (("nodes", "Nodes"), ("settings", "Settings"), ("audit", "Audit log")):
         await screen.page.locator(f'#menu a[href="#/{route}"]').click()
-        await screen.page.wait_for_function(
-            "(name) => document.activeElement?.textContent === name", arg=name
-        )
-        assert await screen.page.title() == f"{name} – Longline"
-        current = screen.page.locator('#menu a[aria-current="page"]')
-        assert await current.inner_text() == name
+        # Not just what has the focus and is called so: the link in the menu is, too, until the page is there.
+        heading = screen.page.get_by_role("heading", name=name, level=1, exact=True)
+        await expect(heading).to_be_focused()
+        await expect(screen.page).to_have_title(f"{name} – Longline")
+        await expect(screen.page.locator('#menu a[aria-current="page"]')).to_have_text(name)
 
 
 async def test_an_address_that_is_none_says_so(open_screen: Opening, node: LiveNode) -> None:

@@ -65,6 +65,7 @@ async def test_an_apps_key_sees_its_app_and_nothing_of_others(
         "Messages",
         "Send",
         "Schedules",
+        "Groups",
         "Events",
         "Keys",
     ]

@@ -218,6 +218,7 @@ function parsed() {
 async function show(focus = true) {
   if (session === null) return;
   const { parts, query } = parsed();
+  const address = location.hash;
   leave.abort();
   leave = new AbortController();
   const { signal } = leave;
@@ -225,6 +226,7 @@ async function show(focus = true) {
   showMenu(parts, page?.parameters.app);
   main.setAttribute("aria-busy", "true");
   const waiting = setTimeout(() => fill(main, loading()), 150); // quicker ones do not flash
+  signal.addEventListener("abort", () => clearTimeout(waiting)); // the next page may be there before this one is given up
   let element;
   try {
     if (page === null) throw new Refusal("no_such_page", "There is no such page.");
@@ -240,6 +242,7 @@ async function show(focus = true) {
   }
   if (signal.aborted) return;
   fill(main, element);
+  main.dataset.address = address; // whose page it is: that of `location.hash` comes later
   main.removeAttribute("aria-busy");
   const title = main.querySelector("h1");
   document.title = `${title?.textContent ?? "Console"} – Longline`;
