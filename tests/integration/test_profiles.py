@@ -88,6 +88,7 @@ def share_of(working: Counter[tuple[str, ...]], line: str) -> float:
     return found / working.total()
 
 
+@pytest.mark.adversity
 @pytest.mark.parametrize("planted", ["stuck slow stalling growing"], indirect=True)
 async def test_every_kind_names_the_line_that_is_to_blame(planted: ServerProcess) -> None:
     async with planted.center() as center:
