@@ -333,5 +333,5 @@ def test_delivery_sees_no_role_and_no_mqtt() -> None:
             elif isinstance(node, ast.Import):
                 seen |= {alias.name for alias in node.names}
     parts = {name.split(".")[1] for name in seen if name.startswith("longline.")}
-    assert parts <= {"bus", "delivery", "errors", "flow", "model", "register", "saver"}
+    assert parts <= {"bus", "delivery", "errors", "flow", "model", "register", "saver", "telemetry"}
     assert {name.split(".")[0] for name in seen} & {"starlette", "uvicorn", "httpx"} == set()

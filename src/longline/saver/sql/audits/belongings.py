@@ -51,4 +51,5 @@ OF_MESSAGE: Final = ("deliveries", "broadcast_sets")
 OF_STORE: Final = (
     *("meta", "apps", "sources", "expiry", "publications"),
     *("sayings", "keys", "trail", "trail_totals", "profiles", "profile_contents"),
+    *("figure_lives", "figure_points"),
 )
