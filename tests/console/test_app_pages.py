@@ -345,6 +345,7 @@ async def test_a_message_for_many_is_asked_about_first(tmp_path: Path) -> None:
         await closed(desk)
         assert [each async for each in center.messages(APP)] == []
         await press(desk, "Send")
+        await desk.page.get_by_role("dialog").get_by_text("This is for 101 devices").wait_for()
         await press(desk, "Send it")
         await desk.main.get_by_text("It is stored as").wait_for()
         assert len([each async for each in center.messages(APP)]) == 1
