@@ -106,7 +106,8 @@ class StallWatch:
             late = time.monotonic() - due
             if late >= LONG and not told:
                 told = True
-                log.warning("loop_stalled", seconds=round(late, 1), stack=stacks.most_common(1)[0][0][-8:])
+                # Not `stack`, by which structlog means a text.
+                log.warning("loop_stalled", seconds=round(late, 1), frames=stacks.most_common(1)[0][0][-8:])
             if self._ended.wait(pause):
                 return
             pause = min(2 * pause, 1.0)

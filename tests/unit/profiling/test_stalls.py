@@ -3,7 +3,11 @@
 import asyncio
 import gc
 
-from longline.profiling import loop
+import pytest
+from structlog.dev import ConsoleRenderer
+from structlog.testing import capture_logs
+
+from longline.profiling import loop, stalls
 from longline.profiling.content import LoopContent, Stall
 from longline.profiling.stalls import REMEMBERED, StallWatch
 from longline.telemetry.loop import GcPauses
@@ -29,6 +33,25 @@ async def test_a_stall_is_noted_with_what_ran() -> None:
         assert stall.stack[-1].startswith("stand_still (tests/waiting.py:")
         assert stall.seconds >= 0.02
         assert stall.at.endswith("Z")
+    finally:
+        watch.stop()
+
+
+async def test_a_long_stall_is_told_in_the_log_of_people_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stalls, "LONG", 0.05)
+    watch = StallWatch(every=0.01, threshold=0.02)
+    watch.start()
+    try:
+        with capture_logs() as logs:
+
+            async def told() -> bool:
+                hold_up()
+                await asyncio.sleep(0.02)
+                return any("hold_up (" in frame for entry in logs for frame in entry["frames"])
+
+            await until(told)
+        told_of = next(entry for entry in logs if entry["event"] == "loop_stalled")
+        assert "hold_up (" in ConsoleRenderer(colors=False)(None, "warning", {**told_of})
     finally:
         watch.stop()
 

@@ -112,7 +112,8 @@ export function flameGraph(root, signal) {
 
   function shape(frame, left, size, wanted) {
     const letters = Math.floor((size - 6) / LETTER);
-    const text = letters < 3 ? "" : frame.name.length <= letters ? frame.name : `${frame.name.slice(0, letters - 1)}…`;
+    // What is seen of a name begins its label: who speaks to the page says what they see (WCAG 2.5.3).
+    const text = letters < 3 ? "" : frame.name.slice(0, letters);
     const hit = wanted && frame.name.toLowerCase().includes(wanted);
     const element = svg(
       "g",
