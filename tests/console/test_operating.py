@@ -2,6 +2,8 @@
 
 import asyncio
 import csv
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -257,12 +259,24 @@ async def test_figures_and_bounds_come_from_the_api_alone(screen: Screen, api: h
     await expect(screen.page.locator('.uplot[role="img"]').first).to_be_visible()
 
 
-async def test_a_profile_is_taken_looked_through_compared_kept_and_deleted(
-    screen: Screen, api: httpx.AsyncClient, tmp_path: Path
-) -> None:
-    known = (await api.get("/openapi.json")).json()["paths"]
-    if "/v1/profiles" not in known:
-        pytest.skip("this node takes no profiles")
+@asynccontextmanager
+async def kept_busy(api: httpx.AsyncClient) -> AsyncIterator[None]:
+    """A node that answers one question after the other."""
+
+    async def ask() -> None:
+        while True:
+            await api.get("/openapi.json")
+
+    asking = asyncio.create_task(ask(), name="test.asking")
+    try:
+        yield
+    finally:
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+
+async def every_kind_is_taken(screen: Screen) -> None:
+    """The last one is a profile of the processor, of which there are two."""
     page = screen.page
     for kind in ("tasks", "loop", "heap", "cpu", "cpu"):
         await screen.go("profiles")
@@ -273,6 +287,18 @@ async def test_a_profile_is_taken_looked_through_compared_kept_and_deleted(
         await screen.shown()
         assert await screen.axe() == [], kind
         assert await screen.overflow() <= 0
+
+
+async def test_a_profile_is_taken_looked_through_compared_kept_and_deleted(
+    screen: Screen, api: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    known = (await api.get("/openapi.json")).json()["paths"]
+    if "/v1/profiles" not in known:
+        pytest.skip("this node takes no profiles")
+    page = screen.page
+    # Of a node that does nothing there is nothing to see.
+    async with kept_busy(api):
+        await every_kind_is_taken(screen)
     frames = page.locator(".flame .frame")
     await frames.first.focus()
     await page.keyboard.press("ArrowDown")

@@ -112,8 +112,7 @@ export function flameGraph(root, signal) {
 
   function shape(frame, left, size, wanted) {
     const letters = Math.floor((size - 6) / LETTER);
-    // What is seen of a name begins its label: who speaks to the page says what they see (WCAG 2.5.3).
-    const text = letters < 3 ? "" : frame.name.slice(0, letters);
+    const text = letters < 3 ? "" : frame.name.length <= letters ? frame.name : `${frame.name.slice(0, letters - 1)}…`;
     const hit = wanted && frame.name.toLowerCase().includes(wanted);
     const element = svg(
       "g",
@@ -122,7 +121,6 @@ export function flameGraph(root, signal) {
         role: "button",
         tabindex: "-1",
         "aria-label": `${frame.name}, ${share(frame.samples / root.samples)}`,
-        transform: `translate(${left.toFixed(1)} ${frame.row * ROW})`,
         onclick: () => widen(frame),
         onpointerenter: () => tell(frame),
         onfocus: () => {
@@ -134,10 +132,15 @@ export function flameGraph(root, signal) {
         onkeydown: (event) => key(event, frame),
       },
       svg("rect", { width: Math.max(0.5, size - 0.6).toFixed(1), height: ROW - 1, rx: 2 }),
-      text ? svg("text", { x: 4, y: ROW - 6, "aria-hidden": "true" }, text) : null,
     );
     drawn.set(frame, element);
-    return element;
+    // What is seen of a long name is not its label: it lies over the button, and is not in it.
+    return svg(
+      "g",
+      { transform: `translate(${left.toFixed(1)} ${frame.row * ROW})` },
+      element,
+      text ? svg("text", { x: 4, y: ROW - 6, "aria-hidden": "true" }, text) : null,
+    );
   }
 
   function key(event, frame) {
