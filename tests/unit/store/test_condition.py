@@ -44,8 +44,7 @@ async def test_how_long_it_takes_is_measured_of_calls_that_are_answered(
         await store.call(b"p1", "SET", "{p1}x", n)
     seconds = store.answers.call_seconds
     assert sum(seconds.counts) - before == 10
-    assert 0 < seconds.total < 60
-    assert seconds.highest <= seconds.total
+    assert 0 <= seconds.highest <= seconds.total < 60  # the loop's clock goes by ms
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ def logging_as_it_was() -> Iterator[None]:
     yield
     root.handlers[:], root.level = handlers, level
     structlog.reset_defaults()
+    lost.clear()  # of this process, in which other tests look whether any was
 
 
 def lines(stream: io.StringIO) -> list[dict[str, object]]:
