@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -60,7 +61,35 @@ class EventStreams:
                 del self._of_app[app]
 
 
-class EventStream(Response):
+class ServerSentEvents(Response):
+    """An answer that goes on: how it begins, and how its reader is told what ends it."""
+
+    def __init__(self) -> None:
+        self.status_code = 200
+        self.body = b""
+        self.background = None
+        self.init_headers({"Content-Type": MEDIA_TYPE, "X-Accel-Buffering": "no"})
+        del self.headers["Content-Length"]
+
+    async def _answer(self, send: Send, go_on: Callable[[], Awaitable[None]]) -> None:
+        """All of the answer; `go_on` writes what is between its beginning and its end."""
+        headers = self.raw_headers
+        await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
+        try:
+            await write(send, b"retry: %d\n\n" % COME_BACK)
+            await go_on()
+        except ClientDisconnect:
+            raise
+        except Exception as error:
+            known = isinstance(error, LonglineError)
+            told = error if isinstance(error, LonglineError) else Unavailable("the stream has failed")
+            await write(send, b"event: error\ndata: %b\n\n" % _encode(error_answer(told)))
+            if not known:
+                raise
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class EventStream(ServerSentEvents):
     """One stream of the app with this number. `after`: the cursor behind which it begins; `allowed` raises
     what ends it, when the caller's key is no good any more, or the app is gone.
     """
@@ -75,45 +104,28 @@ class EventStream(Response):
         wait: Wait,
         allowed: Callable[[], Awaitable[None]],
     ) -> None:
-        self.status_code = 200
-        self.body = b""
-        self.background = None
+        super().__init__()
         self._streams = streams
         self._app = app
         self._after = after
         self._read = read
         self._wait = wait
         self._allowed = allowed
-        self.init_headers({"Content-Type": MEDIA_TYPE, "X-Accel-Buffering": "no"})
-        del self.headers["Content-Length"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises what keeps it from beginning; what ends it later is told in the stream."""
         with self._streams.one(self._app):
             events = await self._read(self._after)
-            headers = self.raw_headers
-            await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
-            try:
-                await self._go_on(scope[TICKET], events, send)
-            except ClientDisconnect:
-                raise
-            except Exception as error:
-                known = isinstance(error, LonglineError)
-                told = error if isinstance(error, LonglineError) else Unavailable("the stream has failed")
-                await _write(send, b"event: error\ndata: %b\n\n" % _encode(error_answer(told)))
-                if not known:
-                    raise
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await self._answer(send, partial(self._go_on, scope[TICKET], events, send))
 
     async def _go_on(self, ticket: Ticket, events: EventList, send: Send) -> None:
-        await _write(send, b"retry: %d\n\n" % COME_BACK)
         clock = asyncio.get_running_loop().time
         looked = written = clock()
         while self._streams.ready() and not ticket.gave_way:
             if events.gap:
-                await _write(send, b"event: gap\ndata: {}\n\n")
+                await write(send, b"event: gap\ndata: {}\n\n")
             if events.events:
-                await _write(send, b"".join([_frame(event) for event in events.events]))
+                await write(send, b"".join([_frame(event) for event in events.events]))
                 self._after = events.next_cursor or self._after
                 written = clock()
             else:
@@ -122,7 +134,7 @@ class EventStream(Response):
                 await self._allowed()
                 looked = clock()
             if clock() - written >= HEARTBEAT:
-                await _write(send, b":\n\n")
+                await write(send, b":\n\n")
                 written = clock()
             events = await self._read(self._after)
 
@@ -131,7 +143,8 @@ def _frame(event: EventView) -> bytes:
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (event.cursor.encode(), event.type.encode(), _encode(event))
 
 
-async def _write(send: Send, data: bytes) -> None:
+async def write(send: Send, data: bytes) -> None:
+    """A piece of a stream."""
     await send({"type": "http.response.body", "body": data, "more_body": True})
 
 
