@@ -1,9 +1,10 @@
 """The console's files, as a plain ASGI application in front of another one.
 
-They are read once, and answered from memory: a page costs the loop nothing that a disk could hold up. Every
+A thread reads them once; they are answered from memory, where no disk can hold up the loop. Every
 answer has a policy that lets the page run and load only what we serve, and be framed and sent nowhere.
 """
 
+import asyncio
 import gzip
 import hashlib
 from collections.abc import Mapping
@@ -63,7 +64,7 @@ class Site:
             await _send(send, 405, [(b"allow", b"GET, HEAD")])
             return
         if not self._files:
-            self._files = _read(files("longline.console").joinpath("files"))
+            self._files = await asyncio.to_thread(_read, files("longline.console").joinpath("files"))
         found = self._files.get(path.removeprefix(ROOT + "/") or "index.html")
         if found is None:
             await _send(send, 404, [(b"content-type", b"text/plain")], b"There is no such file.\n")

@@ -121,12 +121,12 @@ class Seals:
                 f"the {purpose.replace('_', ' ')} of app {app!r} is sealed by the key {number}, and "
                 f"secrets_key has {', '.join(key.number for key in self._keys) or 'none'}"
             )
-        hidden = urlsafe_b64decode(text)
         try:
+            hidden = urlsafe_b64decode(text)
             opened = known[0].cipher.decrypt(
                 hidden[:NONCE_BYTES], hidden[NONCE_BYTES:], f"{purpose}:{app}".encode()
             )
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: it is no base64, or has no nonce
             raise SecretsUnreadable(
                 f"the {purpose.replace('_', ' ')} of app {app!r} was changed in the store, or is another's"
             ) from None

@@ -15,7 +15,7 @@ from longline.register.memory import MemoryRegister
 from longline.saver.bundle import Saver
 from longline.saver.kv.engine import RedisSaver
 from longline.saver.port.webhooks import WebhookChange
-from longline.saver.sealing import Seals
+from longline.saver.sealing import SEALED, Seals
 from longline.saver.sql.engine import SqliteSaver
 from longline.settings import StoreSettings
 from longline.store.redis import Store
@@ -199,6 +199,12 @@ def test_what_is_sealed_for_one_app_or_purpose_is_no_others() -> None:
     webhook = msgspec.structs.replace(a_webhook(news()), secret=sealed.device_secret)
     with pytest.raises(SecretsUnreadable, match="was changed"):
         seals.open_webhook(webhook)
-    changed = sealed.device_secret[:-6] + "AAAAA="
-    with pytest.raises(SecretsUnreadable):
-        seals.open_app(msgspec.structs.replace(sealed, device_secret=changed))
+    number = sealed.device_secret.removeprefix(SEALED).partition(":")[0]
+    for changed in (
+        sealed.device_secret[:-6] + "AAAAA=",
+        sealed.device_secret[:-1],  # no base64 any more
+        f"{SEALED}{number}:",  # nothing left
+        f"{SEALED}{number}:AAAA",  # less than a nonce
+    ):
+        with pytest.raises(SecretsUnreadable):
+            seals.open_app(msgspec.structs.replace(sealed, device_secret=changed))
