@@ -67,7 +67,7 @@ from longline.saver.sql.worker import Job, Worker, perform
 
 log = structlog.get_logger("longline.saver")
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 GROUP = 8192  # items after which a group is closed, so that the first in it does not wait without end
 QUEUES = QueueBounds()
 TIMERS = TimerBounds()

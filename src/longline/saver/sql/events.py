@@ -11,6 +11,7 @@ from longline.saver.port.events import EventPage
 from longline.saver.receipts import counted_of
 from longline.saver.sql.counts import SqlCounts
 from longline.saver.sql.database import Database, integer
+from longline.saver.sql.event_rows import packed, unpacked
 from longline.saver.sql.latest import LatestEvents, Whose
 from longline.saver.sql.worker import Worker
 
@@ -23,11 +24,9 @@ _queues = msgspec.json.Decoder(list[tuple[int, int, int, int]])
 _sequences = msgspec.json.Decoder(list[tuple[str, int]])
 _lasts = msgspec.json.Decoder(list[tuple[int, int]])
 _oldest = msgspec.json.Decoder(list[tuple[int, int | None, str | None]])
-_page = msgspec.json.Decoder(tuple[int, list[tuple[int, str]]])
+_page = msgspec.json.Decoder(tuple[int, list[tuple[int, str, str]]])
 _standings = msgspec.json.Decoder(list[tuple[int, str, str]])
 _look = msgspec.json.Decoder(tuple[int | None, int | None, int | None])
-_pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(Event).decode
 
 # How the records of events and of standings begin: app, n.
 KEY = b"%010d%019d"
@@ -79,7 +78,7 @@ DELETE FROM standings WHERE data IS NULL AND app = ?1 AND n <= ?2
    AND device IN (SELECT CAST(value AS TEXT) FROM carray(?3))"""
 READ = """
 SELECT json_array(coalesce((SELECT removed FROM queues WHERE app = ?1), 0), json((
-  SELECT json_group_array(json_array(page.n, hex(body))) FROM
+  SELECT json_group_array(json_array(page.n, device, hex(body))) FROM
    (SELECT n, sum(size) OVER (ORDER BY n) - size AS before FROM
      (SELECT n, length(body) AS size FROM events WHERE app = ?1 AND n > ?2
          AND NOT EXISTS (SELECT 1 FROM forgotten AS f
@@ -176,7 +175,7 @@ class SqlEvents:
                 highest[event.source] = event.sequence
             if event.app in last:  # else it was deleted: nobody is left to tell
                 last[event.app] += 1
-                body = _pack(event)
+                body = packed(event)
                 sizes[event.app] += len(body)
                 new.append((last[event.app], event, body))
         if not new:
@@ -338,7 +337,7 @@ class SqlEvents:
         known = after.isascii() and after.isdigit() and len(after) < 19
         behind = int(after) if known else 0
         removed, rows = _page.decode(self._reading.text(READ, app, behind, limit, PAGE))
-        events = [(str(n), _unpack(bytes.fromhex(digits))) for n, digits in rows]
+        events = [(str(n), unpacked(app, device, bytes.fromhex(digits))) for n, device, digits in rows]
         return EventPage(events, 0 < behind < removed)
 
     async def end(self, app: int) -> str:

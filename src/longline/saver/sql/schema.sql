@@ -564,4 +564,4 @@ CREATE TABLE profile_contents (
   content BLOB NOT NULL
 );
 
-PRAGMA user_version = 8;
+PRAGMA user_version = 9;

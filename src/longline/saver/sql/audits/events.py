@@ -2,17 +2,13 @@
 
 from itertools import pairwise
 
-import msgspec
-
-from longline.model.events import OFFLINE, Event
+from longline.model.events import OFFLINE
 from longline.saver.findings import Findings
 from longline.saver.port.audits import AuditStep
 from longline.saver.sql.audits.step import ROWS
+from longline.saver.sql.event_rows import unpacked as event_of
 from longline.saver.sql.latest import unpacked
 from longline.saver.sql.snapshot import Snapshot
-
-_event = msgspec.msgpack.Decoder(Event).decode
-
 
 # Of a device that is gone: nobody reads it, and it goes in slices.
 HIDDEN = "EXISTS (SELECT 1 FROM forgotten AS f WHERE f.app = e.app AND f.device = e.device AND f.n >= e.n)"
@@ -47,8 +43,7 @@ def check_standings(snapshot: Snapshot, app: int, after: str) -> AuditStep:
         ROWS,
     )
     for n, device, body, hidden in rows:
-        event = _event(body)
-        found.same(f"event {n}, device", event.device, device)
+        event = event_of(app, device, body)
         if not event.state or hidden:
             continue
         standing = snapshot.rows("SELECT n, data FROM standings WHERE app = ?1 AND device = ?2", app, device)
@@ -123,7 +118,7 @@ def check_fleeting_events(snapshot: Snapshot, app: int, after: str) -> AuditStep
         ROWS,
     )
     for n, device, body, numbers, past, hidden in rows:
-        if hidden or _event(body).state or past is not None:
+        if hidden or event_of(app, device, body).state or past is not None:
             continue
         if n not in unpacked(numbers or b""):
             found.differs(f"event {n} of {device}", "past, or one of its latest", "neither")
