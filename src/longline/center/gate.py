@@ -87,7 +87,7 @@ class Gate:
         counters.requests_running += 1
         try:
             if scope["path"] not in ALWAYS_ADMITTED:
-                ticket = scope[TICKET] = self._ticket(scope)
+                ticket = scope[TICKET] = await self._ticket(scope)
             await self._app(scope, self._body(scope, receive, ticket), answer)
         except ClientDisconnect:
             return  # nobody is left to answer
@@ -101,10 +101,10 @@ class Gate:
             if ticket is not None:
                 ticket.leave()
 
-    def _ticket(self, scope: Scope) -> Ticket:
+    async def _ticket(self, scope: Scope) -> Ticket:
         authorization = _header(scope, b"authorization")
         if authorization is None:
-            authorization = self._sessions.recognise(scope)
+            authorization = await self._sessions.recognise(scope)
         caller = self._keys.recognised(authorization)
         if caller is None:
             caller = KeyHolder(of_network(network_of(_peer(scope))))

@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from longline.center.answers import answer
 from longline.center.auth import Keys
+from longline.center.errors import error_response
 from longline.center.key_types import NewSession, OwnKeyInfo
 from longline.center.operations import Operation, for_any
 from longline.center.reading import Body
@@ -16,6 +17,7 @@ from longline.center.service import CenterService
 from longline.center.session import LASTS, SESSION, ConsoleSession, ConsoleSessions, check_console, set_cookie
 from longline.center.sharing import TICKET, KeyHolder, Ticket, of_network
 from longline.center.times import rfc3339
+from longline.errors import LonglineError
 from longline.model.keys import SCOPES
 from longline.model.networks import network_of
 
@@ -65,10 +67,15 @@ class _Handlers:
         return response
 
     async def end(self, request: Request) -> Response:
-        """Take the cookie away, whatever it is worth."""
+        """End the session, and take the cookie away, whatever it is worth."""
         secure = check_console(request.scope)
-        headers = {"Set-Cookie": set_cookie("", secure=secure, lasts=0)}
-        return Response(status_code=204, headers=headers)
+        try:
+            await self._sessions.end(request.scope)
+            response = Response(status_code=204)
+        except LonglineError as error:  # a copy of the cookie is still good, so this is no success
+            response = error_response(error)
+        response.headers["Set-Cookie"] = set_cookie("", secure=secure, lasts=0)
+        return response
 
 
 def _view(caller: KeyHolder, ends_at: int) -> OwnKeyInfo:

@@ -10,6 +10,7 @@ from longline.center.app_health import AppHealths
 from longline.center.auth import Keys
 from longline.center.callers import Callers
 from longline.center.counters import CenterCounters
+from longline.center.ended_sessions import EndedSessions
 from longline.center.figure_feed import FigureFeed
 from longline.center.locks import Locks
 from longline.center.named_keys import NamedKeys
@@ -106,7 +107,9 @@ class CenterService:
         )
         self.named_keys = NamedKeys(saver.keys)
         self.keys = Keys(self.apps, self.named_keys, admin_key_hash, wall=clock)
-        self.sessions = ConsoleSessions(session_secret or secrets.token_bytes(32), clock)
+        self.sessions = ConsoleSessions(
+            session_secret or secrets.token_bytes(32), EndedSessions(keeper, clock), clock
+        )
         self.recorder = Recorder(saver.trail, self.counters, clock)
         self.rooms = Rooms(bus, register, self.apps, clock)
         self.locks = Locks()

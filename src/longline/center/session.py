@@ -6,8 +6,8 @@ can send without our leave (WHATWG Fetch, section 3.2.2; we never give it), or f
 says that the page is of this origin (Fetch Metadata, section 2.2). What changes something also needs the
 `Origin` that browsers then add, and it has to be where the request went to.
 
-Nothing is kept of a session: the cookie is the key, sealed, with when it ends. So each request is checked as
-if it had come with the key, and a key that is revoked ends its sessions.
+Nothing is kept of a session that goes on: the cookie is the key, sealed, with when it ends. So each request
+is checked as if it had come with the key, and a key that is revoked ends its sessions.
 """
 
 import base64
@@ -23,47 +23,64 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from starlette.types import Scope
 
+from longline.center.ended_sessions import EndedSessions
 from longline.errors import WrongOrigin
 
 COOKIE: Final = "longline_session"
+# Under TLS. No other host can plant a cookie whose name begins so (RFC 6265bis, section 4.1.3.2).
+HOST_COOKIE: Final = f"__Host-{COOKIE}"
 LASTS: Final = 12 * 3600  # s
 SESSION: Final = "longline.session"  # in an ASGI scope: the `ConsoleSession` that stands for its key
 
 _NONCE: Final = 12  # bytes, as NIST SP 800-38D, section 8.2.2 has it; random, so for 2^32 log-ins
 _MAX_VALUE: Final = 2048  # characters; the longest key makes a third of it
-_PURPOSE: Final = b"longline console session 1"
+_NUMBER: Final = 12  # bytes
+_PURPOSE: Final = b"longline console session 2"
 _READING: Final = frozenset({"GET", "HEAD"})
 
 
 class ConsoleSession(msgspec.Struct, frozen=True, array_like=True):
-    """What is in a cookie. `ends_at` in ms."""
+    """What is in a cookie. `ends_at` in ms; `number` is no other session's."""
 
     key: str
     ends_at: int
+    number: str
 
     def __repr__(self) -> str:
-        return f"ConsoleSession(ends_at={self.ends_at})"
+        return f"ConsoleSession(ends_at={self.ends_at}, number={self.number!r})"
 
 
 class ConsoleSessions:
-    """Seals and opens cookies. `secret` is what all centers share; `clock` gives ms since the Unix epoch."""
+    """Seals and opens cookies. `secret` is what all centers share; `clock` gives ms since the Unix epoch.
 
-    def __init__(self, secret: bytes, clock: Callable[[], int]) -> None:
+    `ended` are those that somebody has logged out of.
+    """
+
+    def __init__(self, secret: bytes, ended: EndedSessions, clock: Callable[[], int]) -> None:
         key = HKDF(algorithm=SHA256(), length=32, salt=None, info=_PURPOSE).derive(secret)
         self._cipher = AESGCM(key)
+        self._ended = ended
         self._clock = clock
         self._decode = msgspec.msgpack.Decoder(ConsoleSession).decode
 
     def begin(self, key: str, key_ends_at: int) -> tuple[str, ConsoleSession]:
         """The cookie's value for a session by this key, which ends with it (ms, 0 for never)."""
         ends_at = self._clock() + LASTS * 1000
-        session = ConsoleSession(key, min(ends_at, key_ends_at) if key_ends_at else ends_at)
+        ends_at = min(ends_at, key_ends_at) if key_ends_at else ends_at
+        session = ConsoleSession(key, ends_at, secrets.token_urlsafe(_NUMBER))
         nonce = secrets.token_bytes(_NONCE)
         sealed = self._cipher.encrypt(nonce, msgspec.msgpack.encode(session), _PURPOSE)
         return base64.urlsafe_b64encode(nonce + sealed).decode().rstrip("="), session
 
+    async def end(self, scope: Scope) -> None:
+        """Ends the session of a request's cookie in all centers, if there is one. `Unavailable`."""
+        value = _Headers(scope).cookie
+        session = None if value is None else self.opened(value)
+        if session is not None:
+            await self._ended.add(session.number, session.ends_at)
+
     def opened(self, value: str) -> ConsoleSession | None:
-        """The session of a cookie's value; None for what we did not seal, and when it is over."""
+        """The session of a cookie's value; None for what we did not seal, and after its time."""
         if not 0 < len(value) <= _MAX_VALUE:
             return None
         try:
@@ -74,7 +91,7 @@ class ConsoleSessions:
             return None
         return session if session.ends_at > self._clock() else None
 
-    def recognise(self, scope: Scope) -> str | None:
+    async def recognise(self, scope: Scope) -> str | None:
         """The `Authorization` that a request's cookie stands for, which is put among its headers.
 
         None without a cookie that is good, and where it is not the console that asks. `WrongOrigin` where the
@@ -90,7 +107,7 @@ class ConsoleSessions:
         if not reading:
             headers.check_origin()
         session = self.opened(value)
-        if session is None:
+        if session is None or await self._ended.has(session.number):
             return None
         scope[SESSION] = session
         authorization = f"Bearer {session.key}"
@@ -140,14 +157,14 @@ class _Headers:
 
 
 def _cookie_in(text: str) -> str | None:
+    found: dict[str, str] = {}
     for part in text.split(";"):
         name, _, value = part.strip().partition("=")
-        if name == COOKIE:
-            return value
-    return None
+        found.setdefault(name, value)
+    return found.get(HOST_COOKIE, found.get(COOKIE))
 
 
 def set_cookie(value: str, *, secure: bool, lasts: int) -> str:
     """The header that has the browser keep it for `lasts` seconds; 0: keep none any more."""
-    made = f"{COOKIE}={value}; Path=/; Max-Age={lasts}; HttpOnly; SameSite=Strict"
-    return f"{made}; Secure" if secure else made
+    rest = f"{value}; Path=/; Max-Age={lasts}; HttpOnly; SameSite=Strict"
+    return f"{HOST_COOKIE}={rest}; Secure" if secure else f"{COOKIE}={rest}"

@@ -5,7 +5,10 @@ import base64
 import httpx
 import pytest
 
-from longline.center.session import COOKIE, LASTS, ConsoleSessions
+from longline.center.ended_sessions import KEY, MOST, EndedSessions
+from longline.center.session import COOKIE, HOST_COOKIE, LASTS, ConsoleSessions
+from longline.errors import Conflict, Unavailable
+from longline.keeper.local import LocalKeeper
 from longline.model.keys import SCOPES
 from tests.unit.center.conftest import ADMIN, Api
 
@@ -26,6 +29,11 @@ async def log_in(page: httpx.AsyncClient, key: str = ADMIN) -> str:
     assert answer.status_code == 200, answer.text
     assert key not in answer.text
     return answer.cookies[COOKIE]
+
+
+def sessions_of(api: Api, secret: bytes) -> ConsoleSessions:
+    """As a center has them that shares the keeper with that of `api`."""
+    return ConsoleSessions(secret, EndedSessions(api.keeper, lambda: api.now), lambda: api.now)
 
 
 async def made_key(api: Api, *scopes: str, app: str | None = None, **more: object) -> tuple[str, str]:
@@ -66,7 +74,8 @@ async def test_the_cookie_is_kept_from_scripts_other_sites_and_links_without_tls
     for origin, host, secure in ((HERE, "longline.test", False), ("https://push.test", "push.test", True)):
         headers = {**CONSOLE, "Origin": origin, "Host": host}
         answer = await page.post("/v1/session", json={"key": ADMIN}, headers=headers)
-        _, *attributes = answer.headers["set-cookie"].split("; ")
+        made, *attributes = answer.headers["set-cookie"].split("; ")
+        assert made.startswith(f"{HOST_COOKIE if secure else COOKIE}=")
         wanted = {"Path=/", f"Max-Age={LASTS}", "HttpOnly", "SameSite=Strict"}
         assert set(attributes) == (wanted | {"Secure"} if secure else wanted)
         assert answer.headers["cache-control"] == "no-store"
@@ -136,6 +145,86 @@ async def test_logging_out_takes_the_cookie_away(page: httpx.AsyncClient, news: 
     assert (await page.get(news, headers=READING)).status_code == 401
 
 
+async def test_a_copy_of_the_cookie_is_worth_nothing_after_logging_out(
+    api: Api, page: httpx.AsyncClient, news: str
+) -> None:
+    """At this center and at all that share its keeper. Another session of the same key goes on."""
+    first, second = await log_in(page), await log_in(page)
+    headers = {**CONSOLE, "Cookie": f"{COOKIE}={first}"}
+    page.cookies.clear()
+    assert (await page.delete("/v1/session", headers=headers)).status_code == 204
+    assert (await page.get(news, headers={**READING, "Cookie": f"{COOKIE}={first}"})).status_code == 401
+    assert (await page.get(news, headers={**READING, "Cookie": f"{COOKIE}={second}"})).status_code == 200
+    ended = api.center.sessions.opened(first)
+    other_center = EndedSessions(api.keeper, lambda: api.now)
+    assert ended is not None
+    assert await other_center.has(ended.number)
+    await other_center.add("another", api.now + 1)
+    assert (await page.get(news, headers={**READING, "Cookie": f"{COOKIE}={first}"})).status_code == 401
+
+
+async def test_logging_out_of_what_cannot_be_ended_everywhere_says_so(
+    api: Api, page: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(key: str, value: bytes | None, version: int | None = None) -> int:
+        raise Unavailable("the keeper is away")
+
+    await log_in(page)
+    monkeypatch.setattr(api.keeper, "write", away)
+    answer = await page.delete("/v1/session", headers=CONSOLE)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+    assert COOKIE not in page.cookies
+
+
+async def test_ended_sessions_are_bounded_and_forgotten_in_time() -> None:
+    now = 1000
+    keeper = LocalKeeper()
+    ended = EndedSessions(keeper, lambda: now)
+    await ended.add("short", now + 1)
+    for number in range(MOST):
+        await ended.add(f"s{number}", now + 10 + number)
+    assert not await ended.has("short"), "of too many, the one that ends first goes"
+    assert await ended.has("s0")
+    now += 11
+    await ended.add("late", now + 5000)
+    assert not await ended.has("s0")
+    assert not await ended.has("s1"), "its time is over"
+    assert await ended.has("s2")
+
+
+async def test_centers_that_log_out_at_once_forget_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper = LocalKeeper()
+    mine, yours = (EndedSessions(keeper, lambda: 0) for _ in range(2))
+    write = keeper.write
+
+    async def overtaken(key: str, value: bytes | None, version: int | None = None) -> int:
+        monkeypatch.setattr(keeper, "write", write)
+        await yours.add("yours", 5)
+        return await write(key, value, version)
+
+    monkeypatch.setattr(keeper, "write", overtaken)
+    await mine.add("mine", 5)
+    assert await mine.has("mine")
+    assert await mine.has("yours")
+
+    async def always(key: str, value: bytes | None, version: int | None = None) -> int:
+        raise Conflict
+
+    monkeypatch.setattr(keeper, "write", always)
+    with pytest.raises(Conflict):
+        await mine.add("one more", 5)
+    assert (await keeper.read(KEY)) is not None
+
+
+async def test_under_tls_no_other_host_plants_a_cookie(page: httpx.AsyncClient, news: str) -> None:
+    """One of a domain's other hosts may set a cookie for all of it, but none of that name."""
+    planted, own = await log_in(page), await log_in(page)
+    page.cookies.clear()
+    await page.delete("/v1/session", headers={**CONSOLE, "Cookie": f"{COOKIE}={planted}"})
+    both = f"{COOKIE}={planted}; {HOST_COOKIE}={own}"
+    assert (await page.get(news, headers={**READING, "Cookie": both})).status_code == 200
+
+
 async def test_a_session_ends_after_its_time(api: Api, news: str, page: httpx.AsyncClient) -> None:
     await log_in(page)
     api.now += LASTS * 1000 - 1
@@ -187,7 +276,7 @@ async def test_what_is_not_sealed_by_us_is_no_session(api: Api, news: str, page:
         changed = bytearray(raw)
         changed[place] ^= 1
         forged.append(base64.urlsafe_b64encode(changed).decode())
-    others = ConsoleSessions(b"another secret", lambda: api.now)
+    others = sessions_of(api, b"another secret")
     forged.append(others.begin(ADMIN, 0)[0])
     page.cookies.clear()
     for each in forged:
@@ -205,7 +294,7 @@ async def test_two_sessions_of_one_key_have_nothing_in_common(page: httpx.AsyncC
 
 
 async def test_centers_that_share_a_secret_open_each_others_sessions(api: Api) -> None:
-    mine, yours = (ConsoleSessions(b"shared", lambda: api.now) for _ in range(2))
+    mine, yours = (sessions_of(api, b"shared") for _ in range(2))
     value, session = mine.begin("lla_key", 0)
     assert yours.opened(value) == session
     assert "lla_key" not in repr(session)

@@ -281,8 +281,13 @@ function lost(error) {
 }
 
 async function logOut() {
-  await del("session", { quiet: true });
-  await askForKey();
+  let why = null;
+  try {
+    await del("session", { quiet: true });
+  } catch (error) {
+    why = error.message; // the cookie is gone all the same, if the server could be asked
+  }
+  await askForKey(why);
 }
 
 whenSessionEnds(lost);
