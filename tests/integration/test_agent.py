@@ -13,14 +13,14 @@ from pathlib import Path
 
 import httpx
 import jwt
-import msgspec
 import pytest
 
 import longline
 from longline import Center, Device
-from longline.agent.status import ChildStatus
+from longline.center.agent_orders import status_in
 from longline.keeper.port import Keeper
 from longline.keeper.redis import RedisKeeper
+from longline.model.agents import ProcessStatus
 from longline.settings import StoreSettings
 from longline.store.redis import Store
 from longline.telemetry.faults import Faults
@@ -90,10 +90,10 @@ class AgentProcess:
         async with asyncio.timeout(WITHIN):
             return await self._process.wait()
 
-    async def until_ready(self, *former: int) -> list[ChildStatus]:
+    async def until_ready(self, *former: int) -> list[ProcessStatus]:
         """Waits until the status says that four processes, none of them a former one, take traffic."""
 
-        async def looked() -> list[ChildStatus]:
+        async def looked() -> list[ProcessStatus]:
             if self._process is not None and self._process.returncode is not None:
                 raise AssertionError(self.log.read_text()[-4000:])
             status = await self.status()
@@ -102,10 +102,11 @@ class AgentProcess:
 
         return await until(looked)
 
-    async def status(self) -> list[ChildStatus]:
+    async def status(self) -> list[ProcessStatus]:
         """What the keeper has of this host's agent."""
         kept = await self.keeper.read("agents/host-1")
-        return [] if kept is None else msgspec.json.decode(kept.value, type=list[ChildStatus])
+        status = status_in(kept)
+        return [] if status is None else list(status.processes)
 
     def workers(self) -> list[int]:
         return [

@@ -63,6 +63,7 @@ _PARAMETERS: dict[str, JsonObject] = {
         "example": "team",
     },
     "node": {"description": "A member's name.", "schema": {"type": "string"}, "example": "room-1-6f2a90c1"},
+    "agent": {"description": "An agent's name.", "schema": {"type": "string"}, "example": "host-1"},
     "key": {
         "description": "The key's id.",
         "schema": {"type": "string"},
