@@ -108,7 +108,7 @@ function progress(restart) {
     cancelled: ["restart cancelled", ""],
     interrupted: ["restart interrupted", "warning"],
   }[restart.state] ?? [restart.state, ""];
-  const about = restart.state === "done" ? ` ${total} processes` : restart.reason ? ` ${restart.reason}` : "";
+  const about = restart.state === "done" ? ` ${total} ${total === 1 ? "process" : "processes"}` : restart.reason ? ` ${restart.reason}` : "";
   return h("span", {}, badge(words, kind), `${about}, `, time(restart.ended_at), by);
 }
 
