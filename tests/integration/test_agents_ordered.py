@@ -166,11 +166,15 @@ async def test_an_agent_that_is_killed_in_a_restart_is_away_and_says_what_became
             await until(lambda: not any(map(alive, orphans)))
             await agent.start()
             after = [process.pid for process in await agent.until_ready(*former, *orphans)]
-            told = await ended(center, "host-1", begun.restart.id)
-            assert told.state == "present"
+
+            async def back() -> AgentInfo | None:
+                found = await center.agent("host-1")
+                pids = {process.pid for process in found.processes}
+                return found if found.state == "present" and pids == set(after) else None
+
+            told = await until(back)
             assert told.restart is not None
-            assert told.restart.state == "interrupted"
-            assert {process.pid for process in told.processes} == set(after)
+            assert (told.restart.id, told.restart.state) == (begun.restart.id, "interrupted")
             again = await center.restart_agent("host-1")
             assert again.restart is not None
             told = await ended(center, "host-1", again.restart.id)
