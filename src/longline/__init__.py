@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from longline.model.ledger import Ledger
     from longline.model.limits import AppLimits
     from longline.sdk.access import TokenIssuerOfApp, TopicRule
+    from longline.sdk.agents import AgentInfo
     from longline.sdk.answers import (
         AppInfo,
         AppKeys,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 __version__ = VERSION
 __all__ = [
+    "AgentInfo",
     "AppInfo",
     "AppKeys",
     "AppLimits",
@@ -101,6 +103,7 @@ _WHERE = {
     "longline.model.ledger": ("Ledger",),
     "longline.model.limits": ("AppLimits",),
     "longline.sdk.access": ("TokenIssuerOfApp", "TopicRule"),
+    "longline.sdk.agents": ("AgentInfo",),
     "longline.sdk.attached": ("AttachedApp",),
     "longline.sdk.blocking.center": ("SyncCenter",),
     "longline.sdk.center": ("Center",),

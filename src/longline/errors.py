@@ -352,6 +352,12 @@ class NodeNotFound(NotFound):
     code = "node_not_found"
 
 
+class AgentNotFound(NotFound):
+    """No agent of a host has this name."""
+
+    code = "agent_not_found"
+
+
 class ProfileNotFound(NotFound):
     """No profile with this id is kept: it was deleted, or made room for later ones."""
 
@@ -427,6 +433,36 @@ class ProfileFailed(LonglineError):
 
     code = "profile_failed"
     status = 503
+
+
+class AgentAway(LonglineError):
+    """The agent is not there: it was ended or killed, its host is down, or it is cut off from the cluster."""
+
+    code = "agent_away"
+    status = 409
+    retryable = True
+
+
+class AgentSilent(LonglineError):
+    """The agent has not taken the order in time, and will not carry it out."""
+
+    code = "agent_silent"
+    status = 504
+
+
+class RestartUnderWay(LonglineError):
+    """The agent restarts its processes already: one rolling restart of a host at a time."""
+
+    code = "restart_under_way"
+    status = 409
+    retryable = True
+
+
+class NothingToCancel(LonglineError):
+    """No rolling restart is under way there, or its old processes end already."""
+
+    code = "nothing_to_cancel"
+    status = 409
 
 
 class NoAnswer(LonglineError):

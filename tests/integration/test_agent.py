@@ -2,153 +2,21 @@
 
 import asyncio
 import os
-import random
 import shlex
 import signal
-import socket
-import sys
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
 import jwt
-import msgspec
 import pytest
 
 import longline
 from longline import Center, Device
-from longline.agent.status import ChildStatus
-from longline.keeper.port import Keeper
-from longline.keeper.redis import RedisKeeper
-from longline.settings import StoreSettings
-from longline.store.redis import Store
-from longline.telemetry.faults import Faults
-from tests.integration.processes import alive, children, command
-from tests.servers.ports import free_ports
-from tests.servers.redis_server import RedisServer
+from tests.integration.agent_process import KEY, LONGLINE, an_agent
+from tests.integration.processes import alive
 from tests.waiting import WITHIN, eventually, until
 
-KEY = "an-admin-key-of-a-test"
 SOURCE = str(Path(longline.__file__).parent.parent)
-LONGLINE = (sys.executable, "-m", "longline")
-
-
-class AgentProcess:
-    """An agent, and what its host's keeper says of it."""
-
-    def __init__(self, directory: Path, store: str, keeper: Keeper) -> None:
-        self.directory = directory
-        self.store = store
-        self.keeper = keeper
-        self.http_port, self.mqtt_port = free_ports(2)
-        self.status_ports = a_row_of_ports(8)
-        self.config = directory / "longline.toml"
-        self.write_config()
-        self.log = directory / "agent.log"
-        self._process: asyncio.subprocess.Process | None = None
-
-    def write_config(self, line: str = "") -> None:
-        self.config.write_text(
-            f"""
-            admin_key = "{KEY}"
-            data_dir = "{self.directory}/data"
-            node.name = "host-1"
-            node.log_format = "json"
-            node.drain_grace = 5
-            room.port = {self.mqtt_port}
-            room.ws_port = 0
-            center.port = {self.http_port}
-            store.url = "{self.store}"
-            store.partitions = 4
-            keeper.engine = "redis"
-            keeper.session_timeout = 4
-            agent.processes = ["room=2", "center+dispatcher=1", "coordinator=1"]
-            agent.status_ports = {self.status_ports}
-            {line}
-            """
-        )
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
-
-    async def start(self) -> None:
-        with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *(*LONGLINE, "agent", "--config", str(self.config)),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-
-    async def end(self, number: int) -> int:
-        assert self._process is not None
-        if self._process.returncode is None:
-            self._process.send_signal(number)
-        async with asyncio.timeout(WITHIN):
-            return await self._process.wait()
-
-    async def until_ready(self, *former: int) -> list[ChildStatus]:
-        """Waits until the status says that four processes, none of them a former one, take traffic."""
-
-        async def looked() -> list[ChildStatus]:
-            if self._process is not None and self._process.returncode is not None:
-                raise AssertionError(self.log.read_text()[-4000:])
-            status = await self.status()
-            ready = [child for child in status if child.state == "ready" and child.pid not in former]
-            return status if len(ready) == len(status) == 4 else []
-
-        return await until(looked)
-
-    async def status(self) -> list[ChildStatus]:
-        """What the keeper has of this host's agent."""
-        kept = await self.keeper.read("agents/host-1")
-        return [] if kept is None else msgspec.json.decode(kept.value, type=list[ChildStatus])
-
-    def workers(self) -> list[int]:
-        return [
-            worker
-            for parent in children(self.pid)
-            if "longline.agent.parent" in command(parent)
-            for worker in children(parent)
-        ]
-
-
-def a_row_of_ports(count: int) -> int:
-    """The first of so many ports, one after the other, that were free a moment ago.
-
-    They are below those that the system hands out by itself.
-    """
-    while True:
-        first = random.SystemRandom().randrange(20_000, 30_000, count)  # others may look for some meanwhile
-        with ExitStack() as taken:
-            try:
-                for number in range(first, first + count):
-                    taken.enter_context(socket.create_server(("127.0.0.1", number)))
-            except OSError:
-                continue
-            return first
-
-
-@asynccontextmanager
-async def an_agent(directory: Path) -> AsyncIterator[AgentProcess]:
-    async with RedisServer(directory / "redis") as redis:
-        store = await Store.open(StoreSettings(url=redis.url, partitions=4))
-        keeper = await RedisKeeper.open(store, session_timeout=4.0, faults=Faults())
-        agent = AgentProcess(directory, redis.url, keeper)
-        await agent.start()
-        try:
-            yield agent
-        finally:
-            workers = agent.workers()
-            await agent.end(signal.SIGKILL)
-            for pid in workers:
-                if alive(pid):
-                    os.kill(pid, signal.SIGKILL)
-            await keeper.close()
-            await store.close()
 
 
 @pytest.fixture

@@ -21,10 +21,13 @@ PUSH = Push(payload="x", devices=["d"])
 # Each method, by its name; some make several calls of the API.
 CALLS: dict[str, list[Call]] = {
     "add_members": [lambda c: c.add_members("a", "g", ["d"])],
+    "agent": [lambda c: c.agent("h")],
+    "agents": [lambda c: c.agents()],
     "app": [lambda c: c.app("a")],
     "apps": [lambda c: c.apps()],
     "call": [lambda c: c.call("a", "d", {"blink": 3})],
     "cancel": [lambda c: c.cancel("a", "m")],
+    "cancel_restart": [lambda c: c.cancel_restart("h")],
     "changes": [lambda c: c.changes("a", since=AT)],
     "check": [lambda c: c.check("a", PUSH)],
     "compare_profiles": [lambda c: c.compare_profiles("p", "b")],
@@ -76,6 +79,7 @@ CALLS: dict[str, list[Call]] = {
     "put_webhook": [lambda c: c.put_webhook("a", "https://app.example.org/hook")],
     "ready": [lambda c: c.ready()],
     "register_batch": [lambda c: c.register_batch("a", [{"device": "d"}])],
+    "restart_agent": [lambda c: c.restart_agent("h", processes=["n"])],
     "release_device": [lambda c: c.release_device("a", "d")],
     "remove_members": [lambda c: c.remove_members("a", "g", ["d"])],
     "replay_webhook": [lambda c: c.replay_webhook("a")],

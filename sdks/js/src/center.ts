@@ -13,6 +13,7 @@ import { sleep } from "./waiting.js";
 
 const PROFILE_AFTER = 35; // s that a node may take besides those of the profile
 const ANSWER_AFTER = 10; // s that the server may take besides the time that a device has to answer
+const ORDERED_WITHIN = 20; // s: the server waits until the agent has said that it begins
 const FOLLOWING = 5; // s for which the server holds back an answer without events: less than a try may take
 
 // What may be repeated, besides what reads and what replaces: it says how things are to be, or changes nothing.
@@ -642,6 +643,25 @@ export class Center {
 
   undrain(node: string): Promise<Api.NodeView> {
     return this.request("operators_undrain", { path: { node } });
+  }
+
+  /** The agents of all hosts, with the processes that they keep running. */
+  async agents(): Promise<Api.AgentView[]> {
+    return (await this.request("agents_all")).agents;
+  }
+
+  agent(agent: string): Promise<Api.AgentView> {
+    return this.request("agents_show", { path: { agent } });
+  }
+
+  /** Has an agent replace its processes, one after the other: all, or those of these nodes. `agent` has the progress. */
+  restartAgent(agent: string, options: Api.RestartRequest = {}): Promise<Api.AgentView> {
+    return this.request("agents_restart", { path: { agent }, body: options, within: ORDERED_WITHIN });
+  }
+
+  /** Takes a restart back whose new processes are not ready yet. */
+  cancelRestart(agent: string): Promise<Api.AgentView> {
+    return this.request("agents_cancel", { path: { agent }, within: ORDERED_WITHIN });
   }
 
   /** Has a node take a profile of its process, for `seconds` (10 unless given), and keep it. */

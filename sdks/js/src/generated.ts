@@ -2,6 +2,9 @@
 
 /** The codes of docs/api.md, those that a device is told, and any word of a newer server. */
 export type ErrorCode =
+  | "agent_away"
+  | "agent_not_found"
+  | "agent_silent"
   | "app_exists"
   | "app_not_found"
   | "audience_too_complex"
@@ -39,6 +42,7 @@ export type ErrorCode =
   | "node_silent"
   | "not_found"
   | "not_supported"
+  | "nothing_to_cancel"
   | "offline"
   | "overloaded"
   | "payload_empty"
@@ -52,6 +56,7 @@ export type ErrorCode =
   | "rate_limited"
   | "refused"
   | "reply_invalid"
+  | "restart_under_way"
   | "schedule_not_found"
   | "setting_not_found"
   | "shadow_too_large"
@@ -69,6 +74,7 @@ export type ErrorCode =
 
 /** What may succeed later without change. */
 export const RETRYABLE: ReadonlySet<string> = new Set([
+  "agent_away",
   "conflict",
   "idempotency_in_flight",
   "message_rate_exceeded",
@@ -76,6 +82,7 @@ export const RETRYABLE: ReadonlySet<string> = new Set([
   "overloaded",
   "profile_under_way",
   "rate_limited",
+  "restart_under_way",
   "too_many_requests",
   "unavailable",
 ]);
@@ -1181,6 +1188,82 @@ export interface Health {
   status: "ok" | "ready";
 }
 
+/** The agents of all hosts, by name. */
+export interface AgentList {
+  agents: AgentView[];
+}
+
+/** The agent of a host, and the processes that it keeps running. */
+export interface AgentView {
+  /** Its name: that of its host. */
+  agent: string;
+  /** `away`: it was killed, its host is down, or it is cut off; the rest is what it told last. */
+  state: "away" | "present";
+  /** Of the agent itself, which may be older than its processes'. */
+  version: string;
+  /** RFC 3339, UTC, milliseconds. */
+  since: Date;
+  /** When it told this; it does so when something has changed. */
+  toldAt: Date;
+  processes: ProcessView[];
+  restart: RestartView | null;
+}
+
+/** A process that an agent keeps running. */
+export interface ProcessView {
+  /** Its roles, joined by `+`; `store` for that of `serve --workers`. */
+  kind: string;
+  /** Its name in the cluster, once it takes traffic. */
+  node: string | null;
+  pid: number | null;
+  /** `pausing`: it ended early, and is started again after a pause; `ending`: it moves its clients elsewhere and ends. */
+  state: "ending" | "pausing" | "ready" | "starting";
+  since: Date | null;
+  /** How often it ended without being told to, and was started again. */
+  restarts: number;
+  /** Of the one before it in its place. */
+  lastExit: ExitView | null;
+  /** Of Longline there; null while it is no member. */
+  version: string | null;
+  /** Of the dynamic settings in force there; null while it is no member. */
+  settingsVersion: number | null;
+}
+
+/** How a process ended. */
+export interface ExitView {
+  /** RFC 3339, UTC, milliseconds. */
+  at: Date;
+  /** The signal that it died of, or the status that it gave. */
+  reason: string;
+}
+
+/** A rolling restart, under way or the latest. */
+export interface RestartView {
+  /** Of the order; null for one by a signal on the host. */
+  id: string | null;
+  /** The id of the key that ordered it; the audit log has the rest. */
+  by: string | null;
+  /** `starting`: new processes start beside the old ones; `replacing`: the old ones move their clients and end, one after the other; `given_up`: the new ones did not get ready, and the old ones stay; `interrupted`: the agent died meanwhile. */
+  state: "cancelled" | "done" | "given_up" | "interrupted" | "replacing" | "starting";
+  /** Processes that it replaces. */
+  total: number;
+  /** New ones that take traffic. */
+  ready: number;
+  /** Old ones that have ended. */
+  replaced: number;
+  /** RFC 3339, UTC, milliseconds. */
+  startedAt: Date;
+  endedAt: Date | null;
+  /** Why it came to nothing. */
+  reason: string | null;
+}
+
+/** Which processes to replace. */
+export interface RestartRequest {
+  /** Names of nodes that are processes of this agent. Left out: all of them. */
+  processes?: readonly string[] | undefined;
+}
+
 /** What all processes have told last, by node. */
 export interface FiguresView {
   /** Now, by the store's clock. */
@@ -1766,6 +1849,12 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   DrainView: { requested_at: "d" },
   DrainRequest: {},
   Health: {},
+  AgentList: { agents: "[@AgentView" },
+  AgentView: { since: "d", told_at: "d", processes: "[@ProcessView", restart: "@RestartView" },
+  ProcessView: { since: "d", last_exit: "@ExitView" },
+  ExitView: { at: "d" },
+  RestartView: { started_at: "d", ended_at: "d" },
+  RestartRequest: {},
   FiguresView: { at: "d", nodes: "[@NodeFigures" },
   NodeFigures: { since: "d", at: "d", tasks: "[@TaskKindView" },
   TaskKindView: {},
@@ -2290,6 +2379,34 @@ export interface Operations {
     body: undefined;
     answer: string;
   };
+  /** List the agents of all hosts, with the processes that they keep running. */
+  agents_all: {
+    path: {  };
+    query: {  };
+    body: undefined;
+    answer: AgentList;
+  };
+  /** Replace an agent's processes by new ones, one after the other. */
+  agents_restart: {
+    path: { agent: string; };
+    query: {  };
+    body: RestartRequest;
+    answer: AgentView;
+  };
+  /** Take a rolling restart back: its new processes end, and the old ones stay. */
+  agents_cancel: {
+    path: { agent: string; };
+    query: {  };
+    body: undefined;
+    answer: AgentView;
+  };
+  /** Show an agent and its processes. */
+  agents_show: {
+    path: { agent: string; };
+    query: {  };
+    body: undefined;
+    answer: AgentView;
+  };
   /** Show the figures of all processes. */
   figures_now: {
     path: {  };
@@ -2497,6 +2614,10 @@ export const OPERATIONS: {
   operators_healthz: ["GET", "/healthz", "", "Health"],
   operators_readyz: ["GET", "/readyz", "", "Health"],
   operators_metrics: ["GET", "/metrics", "", ""],
+  agents_all: ["GET", "/v1/agents", "", "AgentList"],
+  agents_restart: ["POST", "/v1/agents/{agent}:restart", "RestartRequest", "AgentView"],
+  agents_cancel: ["POST", "/v1/agents/{agent}:cancel", "", "AgentView"],
+  agents_show: ["GET", "/v1/agents/{agent}", "", "AgentView"],
   figures_now: ["GET", "/v1/figures", "", "FiguresView"],
   figures_history: ["GET", "/v1/figures/history", "", "HistoryView"],
   figures_problems: ["GET", "/v1/problems", "", "ProblemList"],

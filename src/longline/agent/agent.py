@@ -3,22 +3,25 @@
 A process that ends is started again, after a pause that doubles with each early end. A rolling restart starts
 the whole new generation first and sends SIGTERM to the old one process by process: each drains, and since the
 old ones that are still to come have stopped accepting, its clients land on new processes and are moved only
-once. A new generation that does not get ready is taken back, and the old one stays.
+once. A new generation that does not get ready, or is not wanted any more before it is, is taken back, and the
+old one stays.
 """
 
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import msgspec
 import structlog
 
 from longline.agent.child import Child
 from longline.agent.pauses import Pauses
-from longline.agent.status import ChildStatus
+from longline.agent.roll import Roll
 from longline.agent.warm import WarmParent
-from longline.errors import LonglineError
+from longline.errors import Conflict, LonglineError, NothingToCancel, RestartUnderWay
+from longline.model.agents import ProcessExit, ProcessState, ProcessStatus, RestartStatus
+from longline.model.times import wall_clock
 from longline.telemetry.faults import Faults
 
 log = structlog.get_logger("longline.agent")
@@ -44,7 +47,7 @@ class Kind(msgspec.Struct, frozen=True):
         return "+".join(self.roles)
 
 
-Post = Callable[[Sequence[ChildStatus]], Awaitable[None]]
+Post = Callable[[Sequence[ProcessStatus]], Awaitable[None]]
 
 
 class _Place:
@@ -55,6 +58,8 @@ class _Place:
         self.number = number  # the lowest that no other place had
         self.parent = parent
         self.child: Child | None = None
+        self.since = 0  # ms
+        self.last_exit: ProcessExit | None = None
         self.restarts = 0
         self.pauses = pauses
         self.leaving = False
@@ -62,6 +67,10 @@ class _Place:
     @property
     def ready(self) -> bool:
         return self.child is not None and self.child.ready
+
+    @property
+    def node(self) -> str | None:
+        return None if self.child is None else self.child.name
 
 
 class Agent:
@@ -82,7 +91,7 @@ class Agent:
         patience: float,
         status_ports: int = 0,
         post: Post | None = None,
-        beside: Callable[[], Sequence[ChildStatus]] = tuple,
+        beside: Callable[[], Sequence[ProcessStatus]] = tuple,
         ready_within: float = READY_WITHIN,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -99,7 +108,7 @@ class Agent:
         self._monotonic = monotonic
         self._sleep = sleep
         self._places: dict[_Place, asyncio.Task[None]] = {}
-        self._rolling = asyncio.Lock()
+        self._roll: Roll | None = None  # under way, or the latest
         self._last_word = LAST_WORD
         self._telling: asyncio.Timeout | None = None  # of the end
         self._bell = asyncio.Event()  # replaced when it has rung: whoever holds it misses nothing
@@ -168,16 +177,20 @@ class Agent:
         finally:
             self._telling = None
 
-    def status(self) -> list[ChildStatus]:
+    def status(self) -> list[ProcessStatus]:
         """Every process there is or should be."""
         return [*self._beside(), *map(self._status, self._places)]
 
-    def _status(self, place: _Place) -> ChildStatus:
+    def _status(self, place: _Place) -> ProcessStatus:
         child = place.child
         if child is None:
-            return ChildStatus(place.kind.name, None, 0, "pausing", place.restarts)
-        state = "ending" if place.leaving else "ready" if child.ready else "starting"
-        return ChildStatus(place.kind.name, child.name, child.pid, state, place.restarts)
+            return ProcessStatus(
+                place.kind.name, None, 0, "pausing", place.restarts, last_exit=place.last_exit
+            )
+        state: ProcessState = "ending" if place.leaving else "ready" if child.ready else "starting"
+        return ProcessStatus(
+            place.kind.name, child.name, child.pid, state, place.restarts, place.since, place.last_exit
+        )
 
     def ring(self) -> None:
         """Something that the status tells has changed."""
@@ -206,8 +219,15 @@ class Agent:
             else:
                 await child.ended.wait()
                 place.child = None
+                place.last_exit = ProcessExit(wall_clock(), child.exit)
                 tell = log.info if place.leaving else log.warning
-                tell("process_ended", kind=place.kind.name, process=child.name, pid=child.pid)
+                tell(
+                    "process_ended",
+                    kind=place.kind.name,
+                    process=child.name,
+                    pid=child.pid,
+                    how=child.exit,
+                )
             if place.leaving:
                 return
             place.restarts += 1
@@ -220,6 +240,7 @@ class Agent:
             settings["node.status_port"] = str(self._status_ports + place.number)
         worker = await place.parent.fork(place.kind.roles, settings)
         child = place.child = Child(worker, self.ring)
+        place.since = wall_clock()
         log.info("process_started", kind=place.kind.name, pid=child.pid)
         self.ring()
         return child
@@ -246,41 +267,105 @@ class Agent:
 
     # --- rolling restart --------------------------------------------------------------------------
 
+    @property
+    def restart(self) -> RestartStatus | None:
+        """The rolling restart that is under way, or the latest one."""
+        return None if self._roll is None else self._roll.status
+
+    async def unrolled(self) -> None:
+        """Returns when no rolling restart is under way."""
+        while self._roll is not None and self._roll.under_way:
+            await self._bell.wait()
+
     async def roll(self) -> bool:
         """Replaces every process by a new one, without a moment in which nobody takes traffic.
 
-        False: the new ones did not get ready, and the old ones stay.
+        False: the new ones did not get ready, and the old ones stay. Raises `RestartUnderWay`.
         """
-        async with self._rolling:
-            old, old_parent = list(self._places), self._parents[-1]
-            parent = self._make_parent()
-            self._parents.append(parent)
-            fresh = [self._fill(place.kind, parent) for place in old]
-            done = await self._get_ready(fresh)
-            if done:
-                for place in old:
-                    place.leaving = True
-                    if place.child is not None:
-                        place.child.retire()
-                for place in old:
-                    await self._empty(place)
-                log.info("rolled", processes=len(fresh))
-            else:
-                log.error("roll_given_up", reason="the new processes did not get ready", kept=len(old))
-                await asyncio.gather(*(self._empty(place) for place in fresh))
-            spare = old_parent if done else parent
-            await spare.close()
-            self._parents.remove(spare)
-            return done
+        return await self.carry_out(self.begin())
 
-    async def _get_ready(self, places: Iterable[_Place]) -> bool:
+    def begin(self, nodes: Collection[str] = (), *, id: str = "", by: str = "") -> Roll:
+        """A rolling restart of the processes that are these nodes, or of all; `carry_out` is to follow.
+
+        Raises `RestartUnderWay`, and `Conflict` for a node that is none of them.
+        """
+        if self._roll is not None and self._roll.under_way:
+            raise RestartUnderWay
+        wanted = frozenset(nodes)
+        if gone := wanted - {place.node for place in self._places}:
+            raise Conflict(f"{min(gone)} is no process of this agent any more")
+        self._roll = Roll(wanted, len(self._chosen(wanted)), id, by, self.ring)
+        self.ring()
+        return self._roll
+
+    def cancel(self) -> None:
+        """Has the new processes of a rolling restart end, and the old ones stay.
+
+        Raises `NothingToCancel` when none is under way, or old ones are about to end already.
+        """
+        if self._roll is None or self._roll.status.state != "starting":
+            raise NothingToCancel
+        self._roll.cancelled = True
+        self.ring()
+
+    def _chosen(self, nodes: Collection[str]) -> list[_Place]:
+        return [place for place in self._places if not nodes or place.node in nodes]
+
+    async def carry_out(self, roll: Roll) -> bool:
+        """Does what was begun; whether all were replaced."""
+        try:
+            return await self._carry_out(roll)
+        finally:
+            roll.end("interrupted")
+
+    async def _carry_out(self, roll: Roll) -> bool:
+        old = self._chosen(roll.nodes)
+        parent = self._make_parent()
+        self._parents.append(parent)
+        fresh = [self._fill(place.kind, parent) for place in old]
+        done = await self._get_ready(fresh, roll)
+        if done:
+            roll.replaces(0)
+            for place in old:
+                place.leaving = True
+                if place.child is not None:
+                    place.child.retire()
+            for replaced, place in enumerate(old, 1):
+                await self._empty(place)
+                roll.replaces(replaced)
+            roll.end("done")
+            log.info("rolled", processes=len(fresh))
+        else:
+            reason = "it was cancelled" if roll.cancelled else _why(fresh)
+            tell = log.info if roll.cancelled else log.error
+            tell("roll_given_up", reason=reason, kept=len(old))
+            await asyncio.gather(*(self._empty(place) for place in fresh))
+            roll.end("cancelled" if roll.cancelled else "given_up", reason)
+        used = {place.parent for place in self._places}
+        for spare in [each for each in self._parents if each not in used]:
+            self._parents.remove(spare)
+            await spare.close()
+        return done
+
+    async def _get_ready(self, places: Sequence[_Place], roll: Roll) -> bool:
         """Whether all take traffic, within the time for it and with few tries."""
         try:
             async with asyncio.timeout(self._ready_within):
                 while not all(place.ready for place in places):
-                    if any(place.restarts >= TRIES for place in places):
+                    roll.readied(sum(place.ready for place in places))
+                    if roll.cancelled or any(place.restarts >= TRIES for place in places):
                         return False
                     await self._bell.wait()
         except TimeoutError:
             return False
-        return True
+        roll.readied(len(places))
+        return not roll.cancelled
+
+
+def _why(places: Sequence[_Place]) -> str:
+    """What kept new processes from getting ready."""
+    for place in places:
+        if not place.ready and place.last_exit is not None:
+            return f"a new {place.kind.name} ended ({place.last_exit.reason}): the agent's log says why"
+    late = ", ".join(sorted({place.kind.name for place in places if not place.ready}))
+    return f"the new processes did not get ready: {late}"

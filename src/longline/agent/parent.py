@@ -15,7 +15,7 @@ from contextlib import suppress
 
 import msgspec
 
-from longline.agent.warm import LONGEST, Request
+from longline.agent.warm import ENDED, LONGEST, Request
 
 Work = Callable[[str | None, Sequence[str], dict[str, str], int], int]
 
@@ -41,7 +41,7 @@ def serve(agent: socket.socket, work: Work, config: str | None) -> None:
     heard, told = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(told)
     signal.signal(signal.SIGCHLD, lambda *_: None)  # the byte in the pipe is what counts
-    workers: set[int] = set()
+    workers: dict[int, int] = {}  # by number, the ends of their sockets
     listening = True
     while listening or workers:
         awaited = [heard, agent.fileno()] if listening else [heard]
@@ -64,9 +64,10 @@ def serve(agent: socket.socket, work: Work, config: str | None) -> None:
             agent.close()
             os.close(heard)
             os.close(told)
+            for pipe in workers.values():
+                os.close(pipe)
             os._exit(run(work, config, msgspec.msgpack.decode(data, type=Request), descriptors[0]))
-        workers.add(pid)
-        os.close(descriptors[0])
+        workers[pid] = descriptors[0]
         # Not reaped yet, so the number is still this worker's.
         process = os.pidfd_open(pid)
         with suppress(OSError):  # the agent is gone: the next look finds its socket closed
@@ -74,13 +75,16 @@ def serve(agent: socket.socket, work: Work, config: str | None) -> None:
         os.close(process)
 
 
-def reap(workers: set[int]) -> None:
-    """Takes note of workers that have ended."""
+def reap(workers: dict[int, int]) -> None:
+    """Takes note of workers that have ended, and tells the agent how."""
     while workers:
-        pid, _ = os.waitpid(-1, os.WNOHANG)
+        pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == 0:
             return
-        workers.discard(pid)
+        pipe = workers.pop(pid)
+        with suppress(OSError):  # the agent is gone
+            os.write(pipe, b"%b%d\n" % (ENDED, os.waitstatus_to_exitcode(status)))
+        os.close(pipe)
 
 
 def run(work: Work, config: str | None, request: Request, pipe: int) -> int:

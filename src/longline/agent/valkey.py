@@ -16,10 +16,12 @@ from pathlib import Path
 
 import structlog
 
+from longline.agent.child import exit_in_words
 from longline.agent.pauses import Pauses
-from longline.agent.status import ChildStatus
 from longline.agent.valkey_program import chosen, remember
 from longline.errors import DataDirInUse, LonglineError, Unavailable
+from longline.model.agents import ProcessExit, ProcessState, ProcessStatus
+from longline.model.times import wall_clock
 
 SOCKET = "valkey.sock"
 LOG = "valkey.log"
@@ -71,7 +73,9 @@ class PrivateValkey:
         self.restarts = 0
         self.changed: Callable[[], None] = lambda: None
         self._sleep = sleep
-        self._state = "starting"
+        self._state: ProcessState = "starting"
+        self._since = 0
+        self._last_exit: ProcessExit | None = None
         self.directory = directory.absolute() / "valkey"
         self.socket = directory.absolute() / SOCKET
         self._program = chosen(program, self.directory)
@@ -91,12 +95,12 @@ class PrivateValkey:
     def pid(self) -> int:
         return self._process.pid if self._process is not None else 0
 
-    def status(self) -> ChildStatus:
+    def status(self) -> ProcessStatus:
         """As the agent tells of it."""
-        pid = 0 if self._state == "pausing" else self.pid
-        return ChildStatus("store", None, pid, self._state, self.restarts)
+        pid, since = (0, 0) if self._state == "pausing" else (self.pid, self._since)
+        return ProcessStatus("store", None, pid, self._state, self.restarts, since, self._last_exit)
 
-    def _is(self, state: str) -> None:
+    def _is(self, state: ProcessState) -> None:
         self._state = state
         self.changed()
 
@@ -123,6 +127,7 @@ class PrivateValkey:
             )
         finally:
             os.close(lock)  # the server holds it now
+        self._since = wall_clock()
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(START_WITHIN) as limit:
@@ -146,6 +151,7 @@ class PrivateValkey:
             assert self._process is not None
             status = await self._process.wait()
             self.restarts += 1
+            self._last_exit = ProcessExit(wall_clock(), exit_in_words(status))
             pause = pauses.ended()
             self._is("pausing")
             log.error(

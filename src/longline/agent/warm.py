@@ -3,7 +3,7 @@
 Workers are forked from it (`parent.py`), so what it has loaded are pages that all workers of the host share,
 and a worker is up in the time of a fork. A rolling restart begins with a new parent, which loads the code as
 it is then. A worker and its agent are joined by a socket: when that closes, the agent is gone, and the worker
-ends itself in good order.
+ends itself in good order. How a worker ended only its parent learns, which writes it into that socket.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ MALLOC = {
     "MALLOC_TOP_PAD_": "262144",
 }
 LONGEST = 64 * 1024  # bytes of a request or an answer
+ENDED = b"!"  # begins the parent's word of a worker's end; no node's name has one
 LOADED_WITHIN = 120.0  # s: the first fork waits until everything is loaded
 CLOSE_WITHIN = 5.0  # s
 
@@ -41,7 +42,7 @@ class ForkedWorker(NamedTuple):
     """A worker that was forked.
 
     `process` is a file descriptor of it (pidfd_open(2)), which never is another process's; `pipe` is that of
-    our end of the socket, on which it says that it is ready.
+    our end of the socket, on which it says that it is ready, and its parent how it ended.
     """
 
     pid: int

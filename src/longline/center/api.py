@@ -12,6 +12,7 @@ from starlette.websockets import WebSocketClose
 
 from longline.center import (
     access,
+    agents,
     apps,
     audiences,
     calls,
@@ -70,6 +71,7 @@ def operations(center: CenterService) -> list[Operation]:
         *schedules.operations(center),
         *groups.operations(center),
         *operators.operations(center),
+        *agents.operations(center),
         *figures.operations(center),
         *config.operations(center),
         *trail.operations(center),

@@ -24,7 +24,7 @@ from longline.center.schemas import ConfigValue
 from longline.center.service import CenterService
 from longline.center.times import rfc3339
 from longline.errors import Conflict, SettingNotFound, Unavailable, ValidationFailed
-from longline.keeper.port import Keeper
+from longline.keeper.port import Keeper, nodes_among
 from longline.settings import dynamic
 from longline.settings.dynamic import Document, Gray
 from longline.settings.reference import plain
@@ -192,7 +192,7 @@ class _Handlers:
         raise Conflict(retry_after=1.0)
 
     async def _check_members(self, nodes: tuple[str, ...]) -> None:
-        members = await self._keeper.members()
+        members = nodes_among(await self._keeper.members())
         known = {name for member in members for name in (member.node, member.host)}
         wrong = [(f"nodes.{n}", "no such member") for n, name in enumerate(nodes) if name not in known]
         if wrong:
@@ -211,7 +211,7 @@ class _Handlers:
                 ],
                 nodes=[
                     NodeVersion(member.node, member.settings_version)
-                    for member in await self._keeper.members()
+                    for member in nodes_among(await self._keeper.members())
                 ],
                 available=_AVAILABLE,
             )

@@ -63,6 +63,7 @@ _PARAMETERS: dict[str, JsonObject] = {
         "example": "team",
     },
     "node": {"description": "A member's name.", "schema": {"type": "string"}, "example": "room-1-6f2a90c1"},
+    "agent": {"description": "An agent's name.", "schema": {"type": "string"}, "example": "host-1"},
     "key": {
         "description": "The key's id.",
         "schema": {"type": "string"},
@@ -209,6 +210,7 @@ _EXAMPLES: dict[str, JsonObject] = {
     "NewKey": {"name": "monitoring", "scopes": ["read", "operate"]},
     "NewAppKey": {"name": "billing", "scopes": ["send", "read"], "expires_at": "2099-12-24T18:00:00Z"},
     "DrainRequest": {"rate": 200, "deadline": 600},
+    "RestartRequest": {"processes": ["host-1-6f2a90c1"]},
     "ConfigValue": {"value": 20},
 }
 

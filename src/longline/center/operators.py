@@ -14,7 +14,7 @@ from longline.center.schemas import DrainRequest
 from longline.center.service import CenterService, Metrics
 from longline.center.times import rfc3339
 from longline.errors import NodeNotFound, Unavailable
-from longline.keeper.port import Keeper, Kept, Node
+from longline.keeper.port import Keeper, Kept, Node, nodes_among
 from longline.model.devices import JsonObject
 
 DRAINS = "drains/"  # + node: the order, which the node reads
@@ -92,7 +92,7 @@ class _Handlers:
             NodeList(
                 [
                     _view(member, drains.get(DRAINS + member.node), progress.get(PROGRESS + member.node))
-                    for member in await keeper.members()
+                    for member in nodes_among(await keeper.members())
                 ]
             )
         )
@@ -127,7 +127,7 @@ class _Handlers:
         return answer(_view(node, None, None))
 
     async def _member(self, request: Request) -> Node:
-        for member in await self._keeper.members():
+        for member in nodes_among(await self._keeper.members()):
             if member.node == request.path_params["node"]:
                 return member
         raise NodeNotFound

@@ -13,7 +13,7 @@ from longline.center.figure_history import columns_of, read
 from longline.center.finding_tables import HIGH, RISING
 from longline.center.findings import LATELY, Cluster, DrainDue, NodeTold, Problem, problems_of
 from longline.center.operators import DRAINS, PROGRESS, DrainOrder
-from longline.keeper.port import Keeper, Kept
+from longline.keeper.port import Keeper, Kept, nodes_among
 from longline.model.figures import FiguresNow, LifePoints, Sample, unpacked
 from longline.saver.bundle import Saver
 from longline.settings import dynamic
@@ -75,7 +75,7 @@ class Overview:
         return Cluster(
             now=now.at,
             told=told_of(now, points),
-            members=members,
+            members=nodes_among(members),
             settings=_settings(kept),
             orders=_orders(drains, progress),
             bounds=await self._capacity.of((sample for _, sample in found), now.at),

@@ -45,7 +45,7 @@ from longline.errors import (
     ProfileUnreadable,
     Unavailable,
 )
-from longline.keeper.port import Keeper
+from longline.keeper.port import Keeper, nodes_among
 from longline.model.profiles import ProcessProfile, ProfileChoice, ProfileHead
 from longline.profiling.comparing import FrameChange, compare
 from longline.profiling.content import CpuContent, unpack
@@ -147,7 +147,7 @@ class _Handlers:
         return await _whole(await self._find(order.id))
 
     async def _check_member(self, node: str) -> None:
-        if all(member.node != node for member in await self._keeper.members()):
+        if all(member.node != node for member in nodes_among(await self._keeper.members())):
             raise NodeNotFound
 
     async def _place(self, node: str, order: ProfileOrder) -> int:

@@ -40,9 +40,9 @@ class _Handlers:
         """List changes that were made through the API, the latest first.
 
         Who changed what, from where, and with what outcome: apps, keys, rules, limits, settings, schedules,
-        drains, devices and groups that were deleted, devices that were kicked or banned. Not messages, nor
-        devices that were registered. It is kept for a time, and only so much of it. Changes of an app stay
-        when it is deleted.
+        drains, rolling restarts, devices and groups that were deleted, devices that were kicked or banned.
+        Not messages, nor devices that were registered. It is kept for a time, and only so much of it. Changes
+        of an app stay when it is deleted.
         """
         query = self._query.read(request)
         before = after_message(None if query.cursor is UNSET else query.cursor) or ""

@@ -40,6 +40,7 @@ _COMMANDS: Final = (
     ("upstream", "longline.cli.upstream:upstream", "Print what devices send and what happens to them."),
     ("webhook", "longline.cli.webhook:webhook", "Send an app's events to its own server."),
     ("node", "longline.cli.node:node", "The nodes of a cluster: their load, draining, figures."),
+    ("agents", "longline.cli.agents:agents", "What hosts' agents keep running; rolling restarts."),
     ("figures", "longline.cli.figures:figures", "The figures of all processes, now and before."),
     ("problems", "longline.cli.figures:problems", "What is wrong now, and what to do about it."),
     ("capacity", "longline.cli.figures:capacity", "How full each bound is, and when it will be full."),

@@ -1,9 +1,12 @@
 """The duties of membership, leadership and settings that change at run time."""
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from typing import Final, Protocol
 
 import msgspec
+
+AGENT: Final = "agent"
+"""The role of members that keep a host's processes running, and serve nobody themselves."""
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +46,11 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     draining: bool = False
     settings_version: int = 0
     load: Load = Load()
+
+
+def nodes_among(members: Iterable[Node]) -> list[Node]:
+    """The members that serve; agents do not."""
+    return [member for member in members if AGENT not in member.roles]
 
 
 class Kept(msgspec.Struct, frozen=True):

@@ -8,17 +8,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import msgspec
 import structlog
 
 from longline.agent.agent import Agent, Kind
-from longline.agent.status import ChildStatus
 from longline.agent.valkey import PrivateValkey
 from longline.agent.warm import WarmParent
 from longline.flow.kept import kept
 from longline.keeper.port import Keeper
+from longline.model.agents import ProcessStatus
 from longline.node.addresses import bound
 from longline.node.admin_key import admin_key, make_data_dir
+from longline.node.agent_link import AgentLink
 from longline.node.cluster import open_keeper
 from longline.node.data_folder import Shape, held, refuse_unread
 from longline.node.haste import Haste
@@ -28,7 +28,6 @@ from longline.settings import Settings, load
 from longline.telemetry import logs
 from longline.telemetry.faults import Faults
 
-STATUS = "agents/"  # + host: where the keeper has an agent's status
 WORK = "longline.node.worker:work"
 PRELOAD = ("uvloop",)
 SHARED_PORTS = {"room.reuse_port": "true", "center.reuse_port": "true"}
@@ -119,11 +118,12 @@ async def _run(
     haste: Haste,
     started: Callable[[], None],
 ) -> int:
-    """Keeps the processes running until told to end; SIGHUP restarts them one after the other."""
-    key = STATUS + settings.node.name
+    """Keeps the processes running until told to end; SIGHUP or an order restarts them one after the other."""
+    link = AgentLink(settings.node.name, keeper, faults)
+    await link.open()
 
-    async def post(status: Sequence[ChildStatus]) -> None:
-        await keeper.write(key, msgspec.json.encode(status) if status else None)
+    async def post(status: Sequence[ProcessStatus]) -> None:
+        await link.tell(status, agent.restart)
 
     node = settings.node
     agent = Agent(
@@ -157,6 +157,8 @@ async def _run(
                 "agent.report": agent.report,
                 "agent.roll": functools.partial(_roll, agent, roll),
                 "agent.ready": functools.partial(_tell, agent, started),
+                "agent.link": functools.partial(link.run, agent),
+                "agent.orders": functools.partial(link.carry_out, agent),
             }
             if valkey is not None:
                 work["agent.valkey"] = valkey.keep
@@ -174,6 +176,7 @@ async def _roll(agent: Agent, asked: asyncio.Event) -> None:
     while True:
         await asked.wait()
         asked.clear()
+        await agent.unrolled()
         await agent.roll()
 
 

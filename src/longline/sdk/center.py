@@ -16,6 +16,7 @@ from typing import Self
 import httpx
 
 from longline.sdk.backoff import Random
+from longline.sdk.calls.agents import AgentCalls
 from longline.sdk.calls.apps import AppCalls
 from longline.sdk.calls.devices import DeviceCalls
 from longline.sdk.calls.events import EventCalls
@@ -30,7 +31,15 @@ from longline.sdk.trust import File, trust
 
 
 class Center(
-    AppCalls, DeviceCalls, EventCalls, FigureCalls, GroupCalls, MessageCalls, NodeCalls, ProfileCalls
+    AgentCalls,
+    AppCalls,
+    DeviceCalls,
+    EventCalls,
+    FigureCalls,
+    GroupCalls,
+    MessageCalls,
+    NodeCalls,
+    ProfileCalls,
 ):
     """A client of one Longline server's HTTP API; safe to share by all tasks of a loop.
 

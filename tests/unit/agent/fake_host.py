@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from longline.agent.agent import Agent, Kind
-from longline.agent.status import ChildStatus
 from longline.agent.warm import WarmParent
+from longline.model.agents import ProcessStatus
 from longline.telemetry.faults import Faults
 from tests.waiting import WITHIN
 
@@ -29,7 +29,7 @@ class FakeHost:
         self.directory = directory
         self.parents: list[WarmParent] = []
         self.pauses: list[float] = []
-        self.told: list[Sequence[ChildStatus]] = []
+        self.told: list[Sequence[ProcessStatus]] = []
         self._target = target
         self.faults = Faults()
         self.now = 0.0
@@ -54,7 +54,7 @@ class FakeHost:
         self.parents.append(WarmParent(self._target, "longline.toml", []))
         return self.parents[-1]
 
-    async def _post(self, status: Sequence[ChildStatus]) -> None:
+    async def _post(self, status: Sequence[ProcessStatus]) -> None:
         self.told.append(status)
 
     async def _sleep(self, seconds: float) -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from longline.agent import agent
 from longline.agent.pauses import Pauses
-from longline.agent.status import ChildStatus
 from longline.agent.warm import ForkedWorker, WarmParent
 from longline.errors import Unavailable
+from longline.model.agents import ProcessStatus
 from tests.integration.processes import alive
 from tests.unit.agent.fake_host import FakeHost, parent_of
 from tests.waiting import WITHIN, until
@@ -96,7 +96,7 @@ async def test_a_place_is_filled_and_told_of_whatever_filling_or_telling_raised(
 
     post = host.agent._post
 
-    async def fails_to_tell(status: Sequence[ChildStatus]) -> None:
+    async def fails_to_tell(status: Sequence[ProcessStatus]) -> None:
         monkeypatch.setattr(host.agent, "_post", post)
         raise ZeroDivisionError
 
@@ -225,7 +225,7 @@ async def test_a_roll_starts_all_new_ones_before_it_ends_the_old_ones(tmp_path: 
 
 @pytest.mark.parametrize("how", ["fail", "silent"])
 async def test_a_new_generation_that_does_not_get_ready_leaves_the_old_one_alone(
-    tmp_path: Path, how: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     host = FakeHost(tmp_path, ready_within=WITHIN if how == "fail" else 1.0)
     host.agent.start()
@@ -237,6 +237,7 @@ async def test_a_new_generation_that_does_not_get_ready_leaves_the_old_one_alone
     assert len(host.agent.status()) == 2
     assert all(len(host.diary(pid)) == 1 for pid in old)  # nobody has told them anything
     host.behave("")
+    monkeypatch.setattr(host.agent, "_ready_within", WITHIN)
     os.kill(min(old), signal.SIGKILL)
     await until(lambda: len(host.pids()) == 2 and min(old) not in host.pids())
     assert {parent_of(pid) for pid in host.pids()} == {parent_of(max(old))}  # the code that is known to work
@@ -278,7 +279,7 @@ async def test_the_status_does_not_outlive_the_agent_though_it_cannot_be_told_at
     post = host.agent._post
     tries = 0
 
-    async def out_of_reach(status: Sequence[ChildStatus]) -> None:
+    async def out_of_reach(status: Sequence[ProcessStatus]) -> None:
         nonlocal tries
         tries += 1
         if tries == 3:
@@ -300,7 +301,7 @@ async def test_a_status_that_cannot_be_told_at_all_does_not_hold_up_the_end(
     host.agent.start()
     await host.ready()
 
-    async def out_of_reach(status: Sequence[ChildStatus]) -> None:
+    async def out_of_reach(status: Sequence[ProcessStatus]) -> None:
         raise Unavailable("the store did not answer in time")
 
     monkeypatch.setattr(host.agent, "_post", out_of_reach)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from longline.agent import valkey
-from longline.agent.status import ChildStatus
 from longline.agent.valkey import LONGEST_SOCKET, PrivateValkey, answers
 from longline.agent.valkey_program import packaged
 from longline.errors import DataDirInUse, Unavailable
+from longline.model.agents import ProcessStatus
 from tests.integration.processes import alive
 from tests.waiting import WITHIN, until
 
@@ -88,7 +88,7 @@ async def test_a_server_that_ends_at_once_again_and_again_is_started_ever_more_r
 ) -> None:
     """As on a full disk, which ends it with the first write. Log and status tell, with its last words."""
     pauses: list[float] = []
-    statuses: list[ChildStatus] = []
+    statuses: list[ProcessStatus] = []
     told: list[dict[str, object]] = []
     monkeypatch.setattr(valkey.log, "error", lambda event, **fields: told.append({"event": event, **fields}))
 
@@ -108,7 +108,9 @@ async def test_a_server_that_ends_at_once_again_and_again_is_started_ever_more_r
 
     server.changed = changed
     await server.start()
-    assert server.status() == ChildStatus("store", None, server.pid, "ready", 0)
+    began = server.status()
+    assert began == ProcessStatus("store", None, server.pid, "ready", 0, began.since)
+    assert began.since > 0
     keeping = asyncio.create_task(server.keep())
     damaged = server.directory / "appendonlydir" / "appendonly.aof.manifest"
     whole = damaged.read_bytes()
@@ -116,7 +118,11 @@ async def test_a_server_that_ends_at_once_again_and_again_is_started_ever_more_r
     os.kill(server.pid, signal.SIGKILL)
     await until(lambda: len(pauses) == 8)
     assert pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
-    assert statuses[-1] == ChildStatus("store", None, 0, "pausing", 8)
+    last_exit = statuses[-1].last_exit
+    assert last_exit is not None
+    assert last_exit.reason == "status 1"
+    assert [status.last_exit.reason for status in statuses[:1] if status.last_exit] == ["SIGKILL"]
+    assert statuses[-1] == ProcessStatus("store", None, 0, "pausing", 8, 0, last_exit)
     assert changes > 8
     ended = [entry for entry in told if entry["event"] == "store_ended"]
     assert len(ended) == 8

@@ -82,6 +82,10 @@ C o   GET    /v1/audit
 C o   GET    /v1/nodes
 C o   POST   /v1/nodes/{node}:drain
 C o   POST   /v1/nodes/{node}:undrain
+C o   GET    /v1/agents
+C o   GET    /v1/agents/{agent}
+C o   POST   /v1/agents/{agent}:restart
+C o   POST   /v1/agents/{agent}:cancel
 C o   GET    /v1/nodes/{node}/profile
 C o   GET    /v1/profiles
 C o   GET    /v1/profiles/{profile}

@@ -14,6 +14,7 @@ PARAMETERS = {
     "app": "news",
     "device": "d1",
     "node": "room-1",
+    "agent": "host-1",
     "name": "room.linger",
     "id": "019c2b3e-8f00-7c11-9d3e-5a1f0c6b7e21",
     "key": "019c2b3e-8f00-7c11-9d3e-5a1f0c6b7e22",

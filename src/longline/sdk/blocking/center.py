@@ -17,6 +17,7 @@ from typing import Self
 import httpx
 
 from longline.sdk.backoff import Random
+from longline.sdk.blocking.agents import SyncAgentCalls
 from longline.sdk.blocking.apps import SyncAppCalls
 from longline.sdk.blocking.devices import SyncDeviceCalls
 from longline.sdk.blocking.events import SyncEventCalls
@@ -31,6 +32,7 @@ from longline.sdk.trust import File, trust
 
 
 class SyncCenter(
+    SyncAgentCalls,
     SyncAppCalls,
     SyncDeviceCalls,
     SyncEventCalls,

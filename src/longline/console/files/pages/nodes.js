@@ -1,5 +1,6 @@
-// All nodes: what each is, carries and lags, and draining.
+// All nodes: what each is, carries and lags, and draining; the hosts that have an agent, and rolling restarts.
 
+import { agentPanels } from "../agents.js";
 import { every, get, stream } from "../api.js";
 import { ago, badge, count, duration, failed, fill, h, heading, share, short, table } from "../dom.js";
 import { drainButton, drainState } from "../drain.js";
@@ -9,7 +10,7 @@ import { problemList } from "../problems.js";
 export async function page(parameters, { signal }) {
   const live = new Live();
   const said = h("div", { "aria-live": "polite" });
-  let nodes = (await get("nodes", { signal })).nodes;
+  let [{ nodes }, { agents }] = await ask();
   let shownAs = "";
   const figures = (node) => live.nodes.find((each) => each.node === node.node);
   const measure = (name, format) => (node) => {
@@ -56,7 +57,13 @@ export async function page(parameters, { signal }) {
     ],
   });
 
+  const hosts = agentPanels(look);
+
+  function ask() {
+    return Promise.all([get("nodes", { signal }), get("agents", { signal })]);
+  }
   function show() {
+    hosts.update(agents);
     loads.update(nodes);
     known.update(nodes);
     // A button that is made anew loses the focus.
@@ -67,7 +74,7 @@ export async function page(parameters, { signal }) {
     }
   }
   async function look() {
-    nodes = (await get("nodes", { signal })).nodes;
+    [{ nodes }, { agents }] = await ask();
     fill(said);
     show();
   }
@@ -86,6 +93,7 @@ export async function page(parameters, { signal }) {
     problemList(signal, { filter: (problem) => problem.node, quiet: true }),
     h("div", { class: "panel" }, loads),
     h("div", { class: "panel" }, orders),
+    hosts,
     h("div", { class: "panel" }, known),
   );
 }
