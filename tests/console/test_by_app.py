@@ -1,18 +1,23 @@
 """The overview by node and by app: live, in the order of any column, and in the words of the API."""
 
 import json
+import re
 
-import httpx
 import pytest
 from playwright.async_api import Page, Route, expect
 
 from longline import Center, Device
-from tests.console.attacks import NAMES
 from tests.console.conftest import Opening
 from tests.console.screen import NARROW, WIDE, Screen
 from tests.integration.live_node import LiveNode
 from tests.waiting import until
 
+NAMES = [
+    "<img src=x onerror=window.attacked=1>",
+    '"><script>window.attacked=1</script>',
+    "javascript:window.attacked=1",
+    "../../keys",
+]
 ZERO = dict.fromkeys(
     ("connections", "connects", "accepted", "sent", "acked", "upstream", "requests", "refused", "errors"), 0
 )
@@ -29,8 +34,15 @@ def told(*nodes: list[dict[str, object]]) -> str:
     at = "2030-01-01T00:00:00.000Z"
     samples = [
         {
-            **{"node": f"n{place}", "host": "h", "roles": ["room"], "version": "1.0", "since": at, "at": at},
-            **{"figures": {"room_connections": 10 * place}, "tasks": [], "apps": apps},
+            "node": f"n{place}",
+            "host": "h",
+            "roles": ["room"],
+            "version": "1.0",
+            "since": at,
+            "at": at,
+            "figures": {"room_connections": 10 * place},
+            "tasks": [],
+            "apps": apps,
         }
         for place, apps in enumerate(nodes)
     ]
@@ -44,7 +56,8 @@ async def show(screen: Screen, body: str) -> None:
         await route.fulfill(body=body, content_type="text/event-stream")
 
     await screen.page.route("**/v1/figures", answer)
-    await screen.go("overview")
+    await screen.page.reload()
+    await screen.shown()
     await expect(screen.page.locator(BY_APP)).to_be_visible()
 
 
@@ -147,9 +160,10 @@ async def test_axe_finds_nothing_and_the_page_is_no_wider_than_its_window(
     assert await screen.overflow() <= 0
 
 
-async def test_a_name_is_a_name_and_nothing_else(screen: Screen, api: httpx.AsyncClient) -> None:
+async def test_a_name_is_a_name_and_nothing_else(screen: Screen) -> None:
     """Whatever a process says that it is."""
     await show(screen, told([load(name, connections=1) for name in NAMES]))
     assert sorted(await column(screen.page, BY_APP)) == sorted(NAMES)
     links = [await each.get_attribute("href") for each in await screen.page.locator(f"{BY_APP} a").all()]
-    assert all((link or "").startswith("#/apps/") for link in links)
+    assert all(link is not None and re.fullmatch(r"#/apps/[\w.%-]+", link) for link in links)
+    assert await screen.page.evaluate("window.attacked") is None
