@@ -55,6 +55,7 @@ HOT_MODULES = (
     "room/wire/proxy_header.py",
     "room/wire/websocket.py",
     "room/wire/wheel.py",
+    "telemetry/traffic.py",
     "tls/connection.py",
     "tls/counters.py",
     "websocket/*.py",

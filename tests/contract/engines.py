@@ -24,6 +24,7 @@ from longline.keeper.local import LocalKeeper
 from longline.keeper.port import Keeper
 from longline.keeper.redis import RedisKeeper
 from longline.keeper.zookeeper import ZooKeeper
+from longline.model.devices import ConnectionBounds
 from longline.model.events import EventBounds
 from longline.model.figures import FigureBounds
 from longline.model.groups import GroupBounds
@@ -72,6 +73,7 @@ PROFILE_BYTES = 30_000
 GROUPS = GroupBounds(
     members=12, device_groups=3, history_messages=10, history_bytes=1000, history_ms=3_600_000
 )
+CONNECTIONS = ConnectionBounds(kept=3, age=3_600_000)
 FIGURES = FigureBounds(
     fine_age=1_500, fine_points=6, coarse_age=86_400_000, coarse_points=8, lives=4, silence=1_000, watched=300
 )
@@ -132,9 +134,10 @@ async def _sqlite(place: str) -> Opened:
         profiles=ProfileBounds(PROFILES, PROFILE_BYTES),
         groups=GROUPS,
         figures=FIGURES,
+        connections=CONNECTIONS,
         timers=TimerBounds(TIMERS_OF_A_KIND, TIMERS_OF_A_KIND, TIMER_BYTES),
     )
-    register.left = saver.visits.left
+    register.left, register.parted = saver.visits.left, saver.visits.parted
     return Opened(saver, register, saver.close)
 
 
@@ -165,6 +168,7 @@ async def _redis(store_class: type[Store], place: str) -> Opened:
         profiles=ProfileBounds(PROFILES, PROFILE_BYTES),
         groups=GROUPS,
         figures=FIGURES,
+        connections=CONNECTIONS,
         timers=TimerBounds(TIMERS_OF_A_KIND, TIMERS_OF_A_KIND, TIMER_BYTES),
     )
 

@@ -30,6 +30,7 @@ CALLS: dict[str, list[Call]] = {
     "cancel_restart": [lambda c: c.cancel_restart("h")],
     "changes": [lambda c: c.changes("a", since=AT)],
     "check": [lambda c: c.check("a", PUSH)],
+    "connections": [lambda c: c.connections("a", "d")],
     "compare_profiles": [lambda c: c.compare_profiles("p", "b")],
     "create_app": [lambda c: c.create_app("a")],
     "create_key": [lambda c: c.create_key("k", ["send"]), lambda c: c.create_key("k", ["send"], app="a")],

@@ -287,6 +287,11 @@ export class Center {
     return this.request("subscriptions_of_device", { path: { app, device } });
   }
 
+  /** The connections that the device had of late, the latest first. */
+  connections(app: string, device: string, options: Paged = {}): AsyncGenerator<Api.ConnectionView, void, undefined> {
+    return this.pages("connections_of_device", { app, device }, {}, paged(options.pageSize), (page) => page.connections);
+  }
+
   /** What is desired of the device, and what it reports. */
   shadow(app: string, device: string): Promise<Api.ShadowView> {
     return this.request("shadows_get", { path: { app, device } });

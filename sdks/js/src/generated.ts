@@ -533,6 +533,31 @@ export interface SubscriptionView {
   shared: boolean;
 }
 
+/** A page of a device's connections, the latest first. */
+export interface ConnectionList {
+  connections: ConnectionView[];
+  /** For the next page; null: this was the last. */
+  nextCursor: string | null;
+}
+
+/** A connection that a device had, or has. */
+export interface ConnectionView {
+  /** RFC 3339, UTC, milliseconds. */
+  connectedAt: Date;
+  /** null: it goes on, or the reason is `unknown`. */
+  endedAt: Date | null;
+  /** Why it ended: `disconnected` by the device, `connection_lost`, `taken_over` by its next one, `kicked`, `node_died`, `unknown`, and others, as `longline_room_closed_total` counts them. null: it goes on. */
+  reason: string | null;
+  /** The node that held it. */
+  room: string;
+  /** Rises with every connection of the device. */
+  epoch: number;
+  /** From which it came. */
+  address: string | null;
+  protocol: string | null;
+  client: ClientView | null;
+}
+
 /**
  * A message and one of its devices, and how the device stands now: what it waits for, or why it was not
  * there. Of a message to everyone or to an expression, `sent_at` and `settled_at` are not known.
@@ -1285,6 +1310,8 @@ export interface NodeFigures {
   /** By their names in `/metrics`, without `longline_` and `_total`; one that has a label as `room_closed{kicked}`. A histogram by `name_count` and `name_sum`, and by `name_p50` and `name_p99` of what came since the sample before, in seconds, which are absent when nothing did. */
   figures: Record<string, number>;
   tasks: TaskKindView[];
+  /** The 20 busiest, the busiest first, and all others as one. */
+  apps: AppLoadView[];
 }
 
 /** The tasks of a process that have one name. */
@@ -1293,6 +1320,34 @@ export interface TaskKindView {
   count: number;
   /** How long the oldest of them has been there, as far as it was seen. */
   oldestSeconds: number;
+}
+
+/** What an app does in one process, as of its last sample: all but `connections` in a second. */
+export interface AppLoadView {
+  /** null: all other apps together. */
+  app: string | null;
+  /** How many apps that is. */
+  apps: number;
+  /** Devices that are connected to it. */
+  connections: number;
+  /** Devices let in. */
+  connects: number;
+  /** Messages that were answered 202. */
+  accepted: number;
+  /** Pushes written to devices. */
+  sent: number;
+  /** Pushes that devices acknowledged. */
+  acked: number;
+  /** Messages and receipts of devices that were stored. */
+  upstream: number;
+  /** Requests answered, but for those that wait for events. */
+  requests: number;
+  /** Answers from 400 to 499. */
+  refused: number;
+  /** Answers from 500 on. */
+  errors: number;
+  /** What a request took on the average; null without any. */
+  requestSeconds: number | null;
 }
 
 /** What some figures of processes were. */
@@ -1794,6 +1849,8 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   ShadowBody: {},
   SubscriptionList: { subscriptions: "[@SubscriptionView" },
   SubscriptionView: {},
+  ConnectionList: { connections: "[@ConnectionView" },
+  ConnectionView: { connected_at: "d", ended_at: "d", client: "@ClientView" },
   DeliveryTrace: { accepted_at: "d", sent_at: "d", settled_at: "d", since: "d", last_seen: "d", banned_until: "d", parked_since: "d" },
   NewApp: {},
   AppKeys: {},
@@ -1856,8 +1913,9 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   RestartView: { started_at: "d", ended_at: "d" },
   RestartRequest: {},
   FiguresView: { at: "d", nodes: "[@NodeFigures" },
-  NodeFigures: { since: "d", at: "d", tasks: "[@TaskKindView" },
+  NodeFigures: { since: "d", at: "d", tasks: "[@TaskKindView", apps: "[@AppLoadView" },
   TaskKindView: {},
+  AppLoadView: {},
   HistoryView: { nodes: "[@NodeHistory" },
   NodeHistory: { at: "[d" },
   ProblemList: { problems: "[@ProblemView" },
@@ -2049,6 +2107,13 @@ export interface Operations {
     query: {  };
     body: undefined;
     answer: SubscriptionList;
+  };
+  /** List the connections that a device had of late, the latest first. */
+  connections_of_device: {
+    path: { app: string; device: string; };
+    query: { limit?: number | undefined; cursor?: string | undefined; };
+    body: undefined;
+    answer: ConnectionList;
   };
   /** Show what became of a message for one device, and why. */
   traces_trace: {
@@ -2567,6 +2632,7 @@ export const OPERATIONS: {
   shadows_get: ["GET", "/v1/apps/{app}/devices/{device}/shadow", "", "ShadowView"],
   shadows_patch: ["PATCH", "/v1/apps/{app}/devices/{device}/shadow", "ShadowBody", "ShadowView"],
   subscriptions_of_device: ["GET", "/v1/apps/{app}/devices/{device}/subscriptions", "", "SubscriptionList"],
+  connections_of_device: ["GET", "/v1/apps/{app}/devices/{device}/connections", "", "ConnectionList"],
   traces_trace: ["GET", "/v1/apps/{app}/messages/{id}/deliveries/{device}", "", "DeliveryTrace"],
   apps_create: ["POST", "/v1/apps", "NewApp", "AppKeys"],
   apps_page: ["GET", "/v1/apps", "", "AppList"],

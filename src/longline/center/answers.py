@@ -149,6 +149,34 @@ class ClientView(Struct, frozen=True):
     version: Annotated[str, Meta(description="Empty when it did not say.", examples=["1.0"])]
 
 
+class ConnectionView(Struct, frozen=True):
+    """A connection that a device had, or has."""
+
+    connected_at: Time
+    ended_at: Annotated[Time | None, Meta(description="null: it goes on, or the reason is `unknown`.")]
+    reason: Annotated[
+        str | None,
+        Meta(
+            description="Why it ended: `disconnected` by the device, `connection_lost`, `taken_over` by its "
+            "next one, `kicked`, `node_died`, `unknown`, and others, as `longline_room_closed_total` counts "
+            "them. null: it goes on.",
+            examples=["connection_lost"],
+        ),
+    ]
+    room: Annotated[str, Meta(description="The node that held it.")]
+    epoch: Annotated[int, Meta(description="Rises with every connection of the device.")]
+    address: Annotated[str | None, Meta(description="From which it came.", examples=["192.0.2.7"])]
+    protocol: Annotated[str | None, Meta(examples=["MQTT 5.0"])]
+    client: ClientView | None
+
+
+class ConnectionList(Struct, frozen=True):
+    """A page of a device's connections, the latest first."""
+
+    connections: list[ConnectionView]
+    next_cursor: Cursor
+
+
 class KeptSessionView(Struct, frozen=True):
     """The MQTT session that is kept for a device."""
 

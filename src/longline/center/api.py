@@ -17,6 +17,7 @@ from longline.center import (
     audiences,
     calls,
     config,
+    connections,
     devices,
     figures,
     groups,
@@ -59,6 +60,7 @@ def operations(center: CenterService) -> list[Operation]:
         *calls.operations(center),
         *shadows.operations(center),
         *subscriptions.operations(center),
+        *connections.operations(center),
         *traces.operations(center),
         *apps.operations(center),
         *access.operations(center),
@@ -95,6 +97,7 @@ def application(center: CenterService) -> ASGIApp:
         keys=center.keys,
         sessions=center.sessions,
         counters=center.counters,
+        traffic=center.traffic,
         refusals=center.refusals,
         faults=center.faults,
     )

@@ -33,6 +33,8 @@ OVERVIEW: Final = (
     "room_messages_routed",
     "loop_lag_seconds_p99",
     "store_call_seconds_p99",
+    "saver_write_seconds_p99",
+    "saver_read_seconds_p99",
     "process_cpu_seconds",
     "process_resident_memory_bytes",
 )

@@ -29,6 +29,25 @@ class TaskKindView(Struct, frozen=True):
     ]
 
 
+class AppLoadView(Struct, frozen=True):
+    """What an app does in one process, as of its last sample: all but `connections` in a second."""
+
+    app: Annotated[AppName | None, Meta(description="null: all other apps together.")]
+    apps: Annotated[int, Meta(description="How many apps that is.", examples=[1])]
+    connections: Annotated[int, Meta(description="Devices that are connected to it.", examples=[5000])]
+    connects: Annotated[float, Meta(description="Devices let in.")]
+    accepted: Annotated[float, Meta(description="Messages that were answered 202.")]
+    sent: Annotated[float, Meta(description="Pushes written to devices.")]
+    acked: Annotated[float, Meta(description="Pushes that devices acknowledged.")]
+    upstream: Annotated[float, Meta(description="Messages and receipts of devices that were stored.")]
+    requests: Annotated[float, Meta(description="Requests answered, but for those that wait for events.")]
+    refused: Annotated[float, Meta(description="Answers from 400 to 499.")]
+    errors: Annotated[float, Meta(description="Answers from 500 on.")]
+    request_seconds: Annotated[
+        float | None, Meta(description="What a request took on the average; null without any.")
+    ]
+
+
 class NodeFigures(Struct, frozen=True):
     """What one process told of itself last. `at`: when, by its own clock."""
 
@@ -40,6 +59,9 @@ class NodeFigures(Struct, frozen=True):
     at: Time
     figures: Figures
     tasks: list[TaskKindView]
+    apps: Annotated[
+        list[AppLoadView], Meta(description="The 20 busiest, the busiest first, and all others as one.")
+    ]
 
 
 class FiguresView(Struct, frozen=True):

@@ -51,6 +51,18 @@ HIGH: Final[Mapping[str, High]] = {
         "The store takes {} to answer what must not wait (1 % of calls, or more).",
         "Look at the load, the disk and the network of the store's servers.",
     ),
+    "saver_write_seconds_p99": High(
+        0.1,
+        1.0,
+        "The database takes {} to write (1 % of transactions, or more).",
+        "Look at the disk that it is on: each transaction waits for a sync.",
+    ),
+    "saver_read_seconds_p99": High(
+        0.1,
+        1.0,
+        "The database takes {} to read (1 % of reads, or more).",
+        "Look at the disk that it is on, and at the node's processor; raise `saver.cache_bytes`.",
+    ),
     "center_request_seconds_p99": High(
         1.0,
         5.0,

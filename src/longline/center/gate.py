@@ -18,10 +18,12 @@ from longline.center.errors import error_response
 from longline.center.session import ConsoleSessions
 from longline.center.sharing import TICKET, KeyHolder, Pools, Ticket, of_network
 from longline.errors import BadRequest, BodyTooLarge, LonglineError
+from longline.model.apps import App
 from longline.model.networks import network_of
 from longline.settings import CenterSettings
 from longline.telemetry.faults import Faults
 from longline.telemetry.logs import OncePerPeer
+from longline.telemetry.traffic import Traffic
 
 # Probes and figures are answered whatever the load: an overloaded node that looks dead gets restarted.
 ALWAYS_ADMITTED = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -52,6 +54,7 @@ class Gate:
         keys: Keys,
         sessions: ConsoleSessions,
         counters: CenterCounters,
+        traffic: Traffic,
         refusals: OncePerPeer,
         faults: Faults,
     ) -> None:
@@ -61,6 +64,7 @@ class Gate:
         self._keys = keys
         self._sessions = sessions
         self._counters = counters
+        self._traffic = traffic
         self._refusals = refusals
         self._faults = faults
 
@@ -77,8 +81,11 @@ class Gate:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                took = time.perf_counter() - began
                 if ticket is not None and not ticket.waited:
-                    counters.request_seconds.observe(time.perf_counter() - began)
+                    counters.request_seconds.observe(took)
+                if ticket is not None and ticket.app is not None:
+                    self._count(ticket.app, message["status"], None if ticket.waited else took)
                 counters.answers.add(str(message["status"]))
                 message["headers"].extend(_HEADERS)
             await send(message)
@@ -100,6 +107,17 @@ class Gate:
             counters.requests_running -= 1
             if ticket is not None:
                 ticket.leave()
+
+    def _count(self, app: App, status: int, took: float | None) -> None:
+        """Counts an answer to who may reach the app; `took` in seconds, None for one that has waited."""
+        traffic = self._traffic.of(app.number, app.app)
+        if took is not None:
+            traffic.requests += 1
+            traffic.seconds += took
+        if status >= 500:
+            traffic.errors += 1
+        elif status >= 400:
+            traffic.refused += 1
 
     async def _ticket(self, scope: Scope) -> Ticket:
         authorization = _header(scope, b"authorization")

@@ -62,7 +62,7 @@ def for_app(keys: Keys, handler: AppHandler, *, query: bool = False) -> Endpoint
     async def endpoint(request: Request) -> Response:
         authorization, name = request.headers.get("authorization"), request.path_params["app"]
         ticket: Ticket = request.scope[TICKET]
-        app = await keys.app(authorization, name, ticket)
+        app = ticket.app = await keys.app(authorization, name, ticket)
         if not query:
             _NO_QUERY.read(request)
 

@@ -65,4 +65,6 @@ class Rooms:
         (binding,) = await self._register.locate(app.number, [device])
         if binding is not None:
             await self._bus.send(binding.node, [Close(app.number, device, binding.epoch, reason)])
-            await self._register.unbind([Unbind(app.number, device, binding.epoch, self._clock())])
+            await self._register.unbind(
+                [Unbind(app.number, device, binding.epoch, self._clock(), reason=reason.value)]
+            )

@@ -97,6 +97,7 @@ RULES: Final[Mapping[str, Rule]] = {
     f"POST {_APP}/devices/{{device}}:release": MANAGE_KEPT,
     f"GET {_APP}/devices/{{device}}/messages": READ,
     f"GET {_APP}/devices/{{device}}/subscriptions": READ,
+    f"GET {_APP}/devices/{{device}}/connections": READ,
     f"GET {_APP}/devices/{{device}}/shadow": READ,
     f"PATCH {_APP}/devices/{{device}}/shadow": SEND,
     f"POST {_APP}/devices/{{device}}:call": SEND,

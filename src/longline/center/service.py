@@ -38,6 +38,7 @@ from longline.settings import AuthoritySettings, CenterSettings, ShadowSettings,
 from longline.telemetry.faults import Faults
 from longline.telemetry.logs import OncePerPeer
 from longline.telemetry.traces import Tracer
+from longline.telemetry.traffic import Traffic
 
 APPS_KNOWN_FOR = 0.7  # s: a server key that another center replaced opens nothing a second later
 APPS_STAND_IN = 5.0  # s for which apps are known while the store does not answer
@@ -83,6 +84,7 @@ class CenterService:
         rates: MessageRates | None = None,
         devices: Headcounts | None = None,
         tracer: Tracer | None = None,
+        traffic: Traffic | None = None,
     ) -> None:
         self.saver = saver
         self.register = register
@@ -100,6 +102,7 @@ class CenterService:
         self.devices = devices or Headcounts(saver.devices.count, registered(saver.devices))
         self.rates = rates or MessageRates(saver.rates, self.limits)
         self.counters = CenterCounters()
+        self.traffic = traffic or Traffic()
         # An app that is not there is asked for each time: it may just have been made through another center.
         # `Keys` sees to it that callers without a good key cannot have that done at will.
         self.apps = AppCache(
@@ -133,6 +136,7 @@ class CenterService:
             limits=self.limits,
             rates=self.rates,
             tracer=tracer,
+            traffic=self.traffic,
         )
         self.timetable = Timetable(
             self.pipeline, saver.messages, saver.schedules, idempotency_ttl=settings.idempotency_ttl

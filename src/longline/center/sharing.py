@@ -109,7 +109,8 @@ class Ticket:
     Raises `TooManyRequests` where its app has more than its limit, `RateLimited` where its caller has more
     than its share, `Overloaded` where there is no more room for anybody. `retry_after` is when to come back
     then, in seconds. `gave_way`: it has been asked to end at once, and holds nothing any more. `waited`: for
-    events, or for a device. `needs`: the scopes that the caller's key has to have.
+    events, or for a device. `needs`: the scopes that the caller's key has to have. `app`: what the request is
+    about, once its caller may reach it.
     """
 
     __slots__ = (
@@ -118,6 +119,7 @@ class Ticket:
         "_end",
         "_sharing",
         "_waits",
+        "app",
         "caller",
         "gave_way",
         "needs",
@@ -133,6 +135,7 @@ class Ticket:
         self._end: Callable[[], None] | None = None
         self.gave_way = False
         self.waited = False
+        self.app: App | None = None
         self.retry_after = retry_after
         self.caller = caller
         self.needs: tuple[Scope, ...] = SCOPES

@@ -25,7 +25,7 @@ from longline.cli.times import span
 from longline.cli.usage import Json, UsageError
 from longline.errors import DeviceNotFound, LonglineError
 from longline.model.devices import JsonObject
-from longline.sdk.answers import DeviceInfo, DeviceShadow, DeviceStatus
+from longline.sdk.answers import DeviceConnection, DeviceInfo, DeviceShadow, DeviceStatus
 from longline.sdk.center import Center
 
 device = App(name="device", help="List, show, change and delete devices.")
@@ -144,6 +144,38 @@ def device_subscriptions(app: str, name: str, /, *, access: Access = LOCAL, json
     else:
         print_table(("filter", "qos"), [(each.filter, str(each.qos)) for each in found])
     return 0
+
+
+@device.command(name="connections")
+def device_connections(
+    app: str,
+    name: str,
+    /,
+    *,
+    count: Annotated[int, Parameter(help="How many, at most.")] = 20,
+    access: Access = LOCAL,
+    json: Json = False,
+) -> int:
+    """Print the latest connections of a device: when, for how long, why they ended, where and how it came."""
+    if count < 1:
+        raise UsageError("--count is at least 1")
+    return access.ask(
+        lambda center: show_pages(
+            "connections",
+            center.connections(app, name),
+            ("connected", "ended", "why", "node", "address", "protocol", "client"),
+            _connection_row,
+            json=json,
+            count=count,
+        )
+    )
+
+
+def _connection_row(of: DeviceConnection) -> tuple[str, ...]:
+    ended = "" if of.ended_at is None else f"{of.ended_at:%Y-%m-%dT%H:%M:%SZ}"
+    client = "" if of.client is None else f"{of.client.name} {of.client.version}".rstrip()
+    began = f"{of.connected_at:%Y-%m-%dT%H:%M:%SZ}"
+    return began, ended, of.reason or "", of.room, of.address or "", of.protocol or "", client
 
 
 @device.command(name="shadow")

@@ -20,7 +20,7 @@ CHECKS: Final = {
     "limits": ("bound_near", "limit_reached", "files_exhausted"),
     "store": (
         *("store_evicts", "store_forgets", "store_refuses", "circuit_open"),
-        *("store_call_high", "store_urgent_call_high"),
+        *("store_call_high", "store_urgent_call_high", "saver_write_high", "saver_read_high"),
     ),
     "certificates": ("certificate_running_out",),
     "rooms": ("rooms_uneven", "drain_stuck"),

@@ -3,14 +3,15 @@ does.
 """
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from longline.cli.access import LOCAL, Access
+from longline.cli.loads import by_app, by_node
 from longline.cli.output import fields_of, print_json, print_table, remark, show_list, show_one
 from longline.cli.times import moment
-from longline.cli.usage import Json
+from longline.cli.usage import Json, UsageError
 from longline.sdk.figures import BoundInfo, ClusterFigures, FigureHistory, ProblemInfo
 
 PROBLEM_COLUMNS = ("severity", "code", "where", "since", "problem", "advice")
@@ -27,10 +28,18 @@ def figures(
         ),
     ] = None,
     tasks: Annotated[bool, Parameter(negative=(), help="The tasks of each process instead.")] = False,
+    by: Annotated[
+        Literal["node", "app"] | None,
+        Parameter(help="What each node, or each of the busiest apps, does in a second instead."),
+    ] = None,
     access: Access = LOCAL,
     json: Json = False,
 ) -> int:
     """Print the figures of all processes, as they are now or as they were."""
+    if by is not None:
+        if pattern or since is not None or tasks or (by == "app" and node is not None):
+            raise UsageError("--by stands alone, or with --node where it is node")
+        return by_app(access, json=json) if by == "app" else by_node(access, node, json=json)
     if since is not None:
         first = moment(since)
         found = access.ask(lambda center: center.figure_history(pattern or None, since=first, node=node))

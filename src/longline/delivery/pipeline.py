@@ -49,6 +49,7 @@ from longline.saver.port.messages import (
 )
 from longline.saver.port.routing import RoutingStore
 from longline.telemetry.traces import Tracer, now_ns
+from longline.telemetry.traffic import Traffic
 
 # Who the aliases of a draft are, as long as nobody has looked.
 NOBODY = Devices(())
@@ -116,8 +117,10 @@ class Pipeline:
         limits: LimitsOfApps = UNLIMITED,
         rates: MessageRates | None = None,
         tracer: Tracer | None = None,
+        traffic: Traffic | None = None,
     ) -> None:
         self.tracer = tracer
+        self._traffic = traffic
         self.circuit = Circuit(counters)
         self._messages = messages
         self._audiences = audiences
@@ -255,6 +258,9 @@ class Pipeline:
         self._counters.routes_failed += await route(
             outcome.routes, request.now, bus=self._bus, routing=self._routing, inboxes=self._inboxes
         )
+        if self._traffic is not None and not outcome.replayed:
+            accepted = sum(isinstance(one, Accepted) for one in outcome.results)
+            self._traffic.of(request.app.number, request.app.app).accepted += accepted
         if self.tracer is not None and not outcome.replayed:
             _trace(self.tracer, request.app.app, outcome, begin, stored)
         results = [

@@ -72,6 +72,34 @@ class Came(msgspec.Struct, frozen=True, gc=False):
     version: str = ""
 
 
+NODE_DIED = "node_died"  # why a connection ended of which its node could not tell any more
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """A connection that a device had, or has: the `epoch` of its session, when it came (ms), to which node,
+    and how.
+
+    `ended_at` in ms, 0 when nobody has told of its end: it goes on, or another took its place. `reason`: why
+    it ended, as `room_closed` counts it.
+    """
+
+    epoch: int
+    at: int
+    node: str
+    came: Came
+    ended_at: int = 0
+    reason: str = ""
+
+
+class ConnectionBounds(msgspec.Struct, frozen=True):
+    """Of how many connections of each device is kept what they were, the latest, and for how many ms after
+    their end. With none there is no history.
+    """
+
+    kept: int = 10
+    age: int = 7 * 86_400_000
+
+
 class Visit(msgspec.Struct, frozen=True):
     """When a device was last there (ms, 0: never as far as is known): when it came, and when it was last
     gone.

@@ -98,8 +98,29 @@ MAX_TASKS: Final = 100
 """Kinds of tasks of one process; beyond it, the rarest are told as `other`."""
 
 
+class AppLoad(msgspec.Struct, frozen=True):
+    """What an app does in a process, so much in a second, or `apps` apps together that have no name here:
+    `app` is None then. `request_seconds`: what its requests took on the average; None without any.
+    """
+
+    app: str | None
+    apps: int
+    connections: int
+    connects: float
+    accepted: float
+    sent: float
+    acked: float
+    upstream: float
+    requests: float
+    refused: float
+    errors: float
+    request_seconds: float | None
+
+
 class Sample(msgspec.Struct, frozen=True):
-    """What a process is like at one moment, as the API tells it; times are RFC 3339."""
+    """What a process is like at one moment, as the API tells it; times are RFC 3339. `apps`: the busiest
+    first, and those without a name last.
+    """
 
     node: str
     host: str
@@ -109,6 +130,7 @@ class Sample(msgspec.Struct, frozen=True):
     at: str
     figures: dict[str, float]
     tasks: list[TaskKind]
+    apps: list[AppLoad] = []
 
 
 class AboutPoints(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from longline.bus.redis import RedisBus
 from longline.keeper.port import Keeper
 from longline.keeper.redis import RedisKeeper
 from longline.keeper.zookeeper import ZooKeeper
+from longline.model.devices import ConnectionBounds
 from longline.model.events import EventBounds
 from longline.model.profiles import ProfileBounds
 from longline.model.statistics import KeepCounts
@@ -63,6 +64,9 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
         dead=DeadBounds(settings.webhooks.dead_events, settings.webhooks.dead_bytes),
         trail=TrailBounds(settings.saver.audit_entries, settings.saver.audit_retention * 1000),
         groups=group_bounds(settings.groups),
+        connections=ConnectionBounds(
+            settings.saver.connections_kept, settings.saver.connections_retention * 1000
+        ),
         profiles=ProfileBounds(settings.telemetry.profiles_kept, settings.telemetry.profiles_bytes),
         timers=TimerBounds(
             settings.saver.waiting_messages, settings.saver.schedules, settings.saver.schedule_bytes

@@ -8,6 +8,7 @@ import msgspec
 from longline.bus.local import LocalBus
 from longline.coordinator.presence import Presence
 from longline.keeper.local import LocalKeeper
+from longline.model.devices import ConnectionBounds
 from longline.model.events import EventBounds
 from longline.model.profiles import ProfileBounds
 from longline.model.statistics import KeepCounts
@@ -72,6 +73,9 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
         dead=DeadBounds(settings.webhooks.dead_events, settings.webhooks.dead_bytes),
         trail=TrailBounds(settings.saver.audit_entries, settings.saver.audit_retention * 1000),
         groups=group_bounds(settings.groups),
+        connections=ConnectionBounds(
+            settings.saver.connections_kept, settings.saver.connections_retention * 1000
+        ),
         profiles=ProfileBounds(settings.telemetry.profiles_kept, settings.telemetry.profiles_bytes),
         timers=TimerBounds(
             settings.saver.waiting_messages, settings.saver.schedules, settings.saver.schedule_bytes
@@ -80,7 +84,7 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
     )
     opened.push_async_callback(saver.close)
     await try_secrets(settings, saver, seal=True)
-    register.left = saver.visits.left
+    register.left, register.parted = saver.visits.left, saver.visits.parted
     await _close_sessions(saver, int(settings.room.linger * 1000))
     told, there = await saver.events.left(SOURCE)
     before = [(app, device, _presence(data)) for app, device, data in there]
@@ -90,4 +94,4 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
     opened.push_async_callback(keeper.close)
     bus = LocalBus(settings.bus.queue, settings.bus.queue_bytes)
     figures = {"saver": saver.statistics, "register": register.statistics, "bus": bus.statistics}
-    return Engines(saver, register, bus, keeper, figures)
+    return Engines(saver, register, bus, keeper, figures, counters={"saver": saver.answers})

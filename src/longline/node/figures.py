@@ -75,6 +75,8 @@ _PARTS: Final[Mapping[str, Mapping[str, str]]] = {
         "writes": "Items written.",
         "read_groups": "Groups of reads served together.",
         "reads": "Items read.",
+        "read_seconds": "Seconds until the database answered, of one read of all that were served together.",
+        "write_seconds": "Seconds until what was written was on the disk, of one of all that shared a sync.",
         "failed_transactions": "Transactions that failed: a full or a broken disk, or a bad request.",
         "checkpoints": "Times that the write-ahead log was moved into the database.",
         "disk_bytes": "What the database and its write-ahead log take of the disk.",

@@ -67,6 +67,7 @@ from longline.telemetry.loop import GcPauses, LoopProbe, quiet_gc, task_count
 from longline.telemetry.tasks import LABELS as TASK_LABELS
 from longline.telemetry.tasks import TaskWatch
 from longline.telemetry.traces import Tracer, headers_of
+from longline.telemetry.traffic import Traffic
 from longline.tls.counters import GAUGES as TLS_GAUGES
 from longline.tls.service import TlsService
 from longline.version import VERSION
@@ -107,6 +108,7 @@ class Process:
         self._tracer = _tracer(settings)
         self._cpu = Cpu()
         self._watch = TaskWatch(time.monotonic)
+        self._traffic = Traffic()
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = False
         self._room: Room | None = None
@@ -306,7 +308,9 @@ class Process:
         if "coordinator" in self.roles and engines.measure is not None:
             measure = engines.measure
             self._own("node.measure", lambda: again(measure, MEASURE_EVERY), within=MEASURE_EVERY)
-        teller = Teller(engines.saver.figures, self._tells, self._collector.numbers, self._watch)
+        teller = Teller(
+            engines.saver.figures, self._tells, self._collector.numbers, self._watch, self._traffic
+        )
         opened.push_async_callback(self._haste.end, "figures", teller.leave)
         self._own("node.figures", teller.run)
         if self._center is not None:
@@ -437,6 +441,7 @@ class Process:
             authority=self.settings.authority,
             limits=self._limits,
             devices=self._devices,
+            traffic=self._traffic,
             secure={}
             if self._room_tls is None
             else {"tls": self._room_tls.secure, "wss": self._room_tls.secure_web},
@@ -494,6 +499,7 @@ class Process:
                 rates=self._rates,
                 devices=self._devices,
                 tracer=self._tracer,
+                traffic=self._traffic,
             )
             opened.push_async_callback(self._haste.end, "center", center.close)
             self._center = center

@@ -19,6 +19,7 @@ from longline.saver.port.figures import FigureStore
 from longline.telemetry.counters import Histogram
 from longline.telemetry.sampling import Interval, Numbers, Points
 from longline.telemetry.tasks import TaskWatch
+from longline.telemetry.traffic import Traffic
 
 OFTEN: Final = 1.0  # s, while somebody watches
 
@@ -39,8 +40,8 @@ class WhoTells(NamedTuple):
 class Teller:
     """Owned by the process, which runs `run` as a task, and `leave` at its end.
 
-    `numbers` gives all figures; `tasks` looks at the loop's. `monotonic` in seconds, `clock` in ms since the
-    Unix epoch. `failed` counts what could not be told.
+    `numbers` gives all figures; `tasks` looks at the loop's; `traffic` has what apps do. `monotonic`
+    in seconds, `clock` in ms since the Unix epoch. `failed` counts what could not be told.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Teller:
         who: Callable[[], WhoTells],
         numbers: Numbers,
         tasks: TaskWatch,
+        traffic: Traffic | None = None,
         *,
         clock: Callable[[], int] = wall_clock,
         monotonic: Callable[[], float] = time.monotonic,
@@ -58,6 +60,8 @@ class Teller:
         self._who = who
         self._numbers = numbers
         self._tasks = tasks
+        self._traffic = traffic or Traffic()
+        self._took = monotonic()
         self._clock = clock
         self._monotonic = monotonic
         self._watched = False
@@ -112,10 +116,14 @@ class Teller:
         numbers = list(self._numbers())
         points = {kind: self._point(kind, numbers) for kind in (FINE, COARSE)}
         figures = self._sampled.figures(numbers)
+        now = self._monotonic()
+        apps = self._traffic.take(now - self._took)
+        self._took = now
         sample = Sample(
             *(who.node, who.host, who.roles, who.version, rfc3339(who.since), rfc3339(self._clock())),
             figures,
             tasks,
+            apps,
         )
         names = self._points.names
         new = len(names) > self._known

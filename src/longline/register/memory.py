@@ -9,7 +9,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from longline.errors import Fenced
-from longline.model.devices import Binding
+from longline.model.devices import NODE_DIED, Binding
 from longline.register.port import Bind, Bound, Rebind, Transition, Unbind
 
 SOURCE = "memory"
@@ -38,7 +38,9 @@ class MemoryRegister:
     binds more than a session a microsecond for its whole life. Of transitions that nobody forgets, `outbox`
     are kept, and above that the latest of each device.
 
-    `left` is told of each session that ends (app, device, at in ms), before it is out of the table.
+    `left` is told of each session that ends (app, device, at in ms), before it is out of the table; `parted`
+    of each connection that does (app, device, epoch, at in ms, why), unless another takes its place. An epoch
+    of 0 is that of the latest.
     """
 
     def __init__(self, outbox: int = 100_000) -> None:
@@ -55,6 +57,7 @@ class MemoryRegister:
         self._missed: set[int] = set()  # sequences of those that stand for earlier ones, which were left out
         self._left_out = 0
         self.left: Callable[[int, str, int], None] = lambda app, device, at: None
+        self.parted: Callable[[int, str, int, int, str], None] = lambda app, device, epoch, at, reason: None
 
     def resume(self, told: int, left: Iterable[Left], now: int) -> None:
         """Goes on after a life before this one. `told`: the highest sequence that anybody has read of it.
@@ -65,6 +68,8 @@ class MemoryRegister:
         for session in left:
             self._epoch += 1
             self.left(session.app, session.device, now)
+            # What was told is its first epoch: of connections that took over on the same node nobody heard.
+            self.parted(session.app, session.device, 0, now, NODE_DIED)
             self._tell(
                 (session.app, session.device, "offline", session.epoch, session.node, now, self._epoch)
             )
@@ -118,6 +123,8 @@ class MemoryRegister:
         binding = self._apps.get(item.app, {}).get(item.device)
         if binding is None or binding.epoch != item.epoch:
             return False
+        if item.epoch not in self._lingering:
+            self.parted(item.app, item.device, item.epoch, item.now, item.reason)
         if item.linger > 0:
             self._linger(item.app, item.device, item.epoch, item.now + item.linger)
         else:
@@ -188,6 +195,7 @@ class MemoryRegister:
             if binding.node == node and binding.epoch not in self._lingering
         ][:limit]
         for app, device, binding in found:
+            self.parted(app, device, binding.epoch, now, NODE_DIED)
             if linger > 0:
                 self._linger(app, device, binding.epoch, now + linger)
             else:

@@ -49,7 +49,7 @@ class Rebind(msgspec.Struct, frozen=True, gc=False):
 class Unbind(msgspec.Struct, frozen=True, gc=False):
     """The session with this epoch has lost its connection at `now` (ms).
 
-    It lingers for `linger` ms; with 0 it is over at once.
+    It lingers for `linger` ms; with 0 it is over at once. `reason`: why, for the history of its device.
     """
 
     app: int
@@ -57,6 +57,7 @@ class Unbind(msgspec.Struct, frozen=True, gc=False):
     epoch: int
     now: int
     linger: int = 0
+    reason: str = ""
 
 
 class Transition(msgspec.Struct, frozen=True, gc=False):

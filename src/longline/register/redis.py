@@ -70,7 +70,7 @@ class RedisRegister:
         args: list[Word] = []
         for item in batch:
             due = item.now + item.linger if item.linger > 0 else 0
-            args += item.app, item.device, item.epoch, item.now, due
+            args += item.app, item.device, item.epoch, item.now, due, item.reason
         keys = [*partition.keys, *map(partition.sessions, {item.app for item in batch})]
         return self._store.run(partition.tag, _UNBIND, keys, args)
 

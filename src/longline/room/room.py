@@ -89,6 +89,7 @@ from longline.settings import (
 )
 from longline.settings.listeners import Port, ports
 from longline.telemetry.faults import Faults
+from longline.telemetry.traffic import Traffic
 from longline.websocket.upgrade import UpgradeRules
 
 SLICE: Final = 1000  # connections looked at before the loop may serve others
@@ -129,6 +130,7 @@ class Room:
         devices: Headcounts | None = None,
         parking: ParkingSettings | None = None,
         pipeline: Pipeline | None = None,
+        traffic: Traffic | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._settings = settings
@@ -219,7 +221,9 @@ class Room:
             faults,
             linger=int(settings.linger * 1000),
         )
-        sessions = self._sessions = Sessions(counters, faults, fanout, pushes, self.departures.add)
+        sessions = self._sessions = Sessions(
+            counters, faults, fanout, pushes, self.departures.add, traffic or Traffic()
+        )
         self.routes = RouteTable(node, bus, sessions, fanout, shares, faults)
         self.attendance = Attendance(sessions, saver.counts)
         kept_apps = KeptApps(lambda: self._node, saver.sessions, bus, sessions.tenants)

@@ -137,6 +137,22 @@ class DeviceSubscription(msgspec.Struct, frozen=True, kw_only=True):
     shared: bool = False
 
 
+class DeviceConnection(msgspec.Struct, frozen=True, kw_only=True):
+    """A connection that a device had, or has. `reason`: why it ended; None while it goes on.
+
+    `ended_at` is None then, too, and may be where nobody could tell (`unknown`).
+    """
+
+    connected_at: datetime
+    ended_at: datetime | None = None
+    reason: str | None = None
+    room: str
+    epoch: int
+    address: str | None = None
+    protocol: str | None = None
+    client: ClientInfo | None = None
+
+
 class DeviceToken(msgspec.Struct, frozen=True, kw_only=True):
     """What a device gives in its CONNECT; `password` is the token."""
 

@@ -22,9 +22,29 @@ class TaskCount(msgspec.Struct, frozen=True, kw_only=True):
     oldest_seconds: float = 0.0
 
 
+class AppLoad(msgspec.Struct, frozen=True, kw_only=True):
+    """What an app does: all but `connections` in a second. `app` is None for `apps` others together.
+
+    `request_seconds`: what a request took on the average; None without any.
+    """
+
+    app: str | None
+    apps: int = 1
+    connections: int = 0
+    connects: float = 0.0
+    accepted: float = 0.0
+    sent: float = 0.0
+    acked: float = 0.0
+    upstream: float = 0.0
+    requests: float = 0.0
+    refused: float = 0.0
+    errors: float = 0.0
+    request_seconds: float | None = None
+
+
 class NodeSample(msgspec.Struct, frozen=True, kw_only=True):
     """What one process told of itself last, `at` by its own clock. `figures` by name, as in `/metrics`
-    without `longline_` and `_total`.
+    without `longline_` and `_total`; `apps`: the busiest there, and all others as one.
     """
 
     node: str
@@ -35,6 +55,7 @@ class NodeSample(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     figures: dict[str, float]
     tasks: tuple[TaskCount, ...] = ()
+    apps: tuple[AppLoad, ...] = ()
 
 
 class ClusterFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +63,18 @@ class ClusterFigures(msgspec.Struct, frozen=True, kw_only=True):
 
     at: datetime
     nodes: tuple[NodeSample, ...]
+
+    def by_app(self) -> list[AppLoad]:
+        """What apps do in all processes, those with the most connections first, and last what has no name.
+
+        An app that is not among the busiest of every process has a part of its load among the others'.
+        """
+        loads: dict[str | None, AppLoad] = {}
+        for node in self.nodes:
+            for load in node.apps:
+                before = loads.get(load.app)
+                loads[load.app] = load if before is None else _sum(before, load)
+        return sorted(loads.values(), key=lambda load: (load.app is None, -load.connections, load.app or ""))
 
 
 class NodeSeries(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,3 +137,22 @@ class AppFigures(msgspec.Struct, frozen=True, kw_only=True):
     messages: int
     deliveries: int
     waiting: WaitingDeliveries
+
+
+def _sum(one: AppLoad, other: AppLoad) -> AppLoad:
+    requests = one.requests + other.requests
+    seconds = sum((load.request_seconds or 0.0) * load.requests for load in (one, other))
+    return AppLoad(
+        app=one.app,
+        apps=max(one.apps, other.apps),
+        connections=one.connections + other.connections,
+        connects=one.connects + other.connects,
+        accepted=one.accepted + other.accepted,
+        sent=one.sent + other.sent,
+        acked=one.acked + other.acked,
+        upstream=one.upstream + other.upstream,
+        requests=requests,
+        refused=one.refused + other.refused,
+        errors=one.errors + other.errors,
+        request_seconds=seconds / requests if requests else None,
+    )

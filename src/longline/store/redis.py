@@ -33,7 +33,7 @@ __all__ = ["Assurance", "BlockingCalls", "Reply", "Script", "Store", "Word"]
 
 logger = structlog.get_logger(__name__)
 
-LAYOUT: Final = 3
+LAYOUT: Final = 4
 """Of all that is in the store, whoever wrote it. Raised when versions before could not work beside this one:
 when keys, values or partitions mean something else, or a script leaves out what others rely on."""
 

@@ -77,6 +77,7 @@ async def open_api(folder: Path, settings: CenterSettings, event_limit: int) -> 
     saver = await SqliteSaver.open(
         folder / "longline.db", locate=register.locate_now, events=EventBounds(event_limit)
     )
+    register.left, register.parted = saver.visits.left, saver.visits.parted
     bus = LocalBus(1000)
     await bus.open(ROOM)
     keeper = LocalKeeper()

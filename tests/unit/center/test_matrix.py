@@ -61,6 +61,7 @@ A r   GET    /v1/apps/{app}/devices/{device}/shadow
 A s   PATCH  /v1/apps/{app}/devices/{device}/shadow
 A s   POST   /v1/apps/{app}/devices/{device}:call
 A r   GET    /v1/apps/{app}/devices/{device}/subscriptions
+A r   GET    /v1/apps/{app}/devices/{device}/connections
 A r   GET    /v1/apps/{app}/figures
 A r   GET    /v1/apps/{app}/groups
 A r   GET    /v1/apps/{app}/groups/{group}

@@ -85,6 +85,7 @@ ASKING: Final = {
     "device import": ["news", "{folder}/devices"],
     "device messages": ["news", "d1"],
     "device subscriptions": ["news", "d1"],
+    "device connections": ["news", "d1"],
     "device shadow": ["news", "d1"],
     "device call": ["news", "d1", "on"],
     "device kick": ["news", "d1", "--ban", "10m"],
@@ -142,6 +143,8 @@ FURTHER: Final = [
     ["config", "rollback", "room.linger"],
     ["figures", "room_connections", "--since", "3h"],
     ["figures", "--tasks"],
+    ["figures", "--by", "app"],
+    ["figures", "--by", "node"],
     ["push", "news", "hello", "--all", "--validate"],
 ]
 

@@ -19,6 +19,7 @@ from longline.model.figures import (
 )
 from longline.node.telling import Teller, WhoTells
 from longline.telemetry.tasks import TaskWatch
+from longline.telemetry.traffic import Traffic
 from tests.waiting import until
 
 
@@ -63,11 +64,13 @@ class Told:
         self.now = 100.0
         self.node = "n1"
         self.figures: dict[str, float] = {"a": 1}
+        self.traffic = Traffic()
         self.teller = Teller(
             self.store,
             lambda: WhoTells(self.node, "h1", ("room",), "1.0", 5000),
             lambda: self.figures.items(),
             TaskWatch(lambda: self.now),
+            self.traffic,
             clock=lambda: 60_000,
             monotonic=lambda: self.now,
         )
@@ -91,6 +94,15 @@ async def test_a_sample_says_who_tells_and_what(told: Told) -> None:
     assert (sample.since, sample.at) == ("1970-01-01T00:00:05.000Z", "1970-01-01T00:01:00.000Z")
     assert sample.figures == {"a": 1}
     assert any(kind.count for kind in sample.tasks)
+
+
+async def test_a_sample_says_what_apps_did_since_the_one_before(told: Told) -> None:
+    await told.tell()
+    told.traffic.of(7, "news").sent += 20
+    for rates in ([5.0], []):
+        sample = msgspec.json.decode(unpacked((await told.tell(4)).sample) or b"", type=Sample)
+        assert [load.sent for load in sample.apps] == rates
+        assert all(load.app == "news" for load in sample.apps)
 
 
 async def test_a_point_is_kept_every_ten_seconds_and_one_every_five_minutes(told: Told) -> None:

@@ -42,6 +42,7 @@ from longline.room.turn import Turn
 from longline.room.wire.connection import Connection, ListenerShare, WireLimits
 from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
+from longline.telemetry.traffic import Traffic
 from tests.fakes.saver import FakeSaver
 from tests.words import without_words
 
@@ -346,7 +347,9 @@ class RoomFixture:
             sleep=sleep,
         )
         self.pushes = Pushes(self.counters, self.noted, self.noted)
-        self.sessions = Sessions(self.counters, self.faults, self.fanout, self.pushes, self.noted.departed)
+        self.sessions = Sessions(
+            self.counters, self.faults, self.fanout, self.pushes, self.noted.departed, Traffic()
+        )
         self.rules = Rules(
             receive_maximum=receive_maximum,
             max_subscriptions=max_subscriptions,

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -30,10 +31,14 @@ class Gate:
 
 
 async def held(
-    gate: Gate, limit: int = 100, byte_limit: int = 1000, group_limit: int = 100
+    gate: Gate,
+    limit: int = 100,
+    byte_limit: int = 1000,
+    group_limit: int = 100,
+    clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Worker, "asyncio.Future[int]"]:
     """A worker whose thread is inside its first group."""
-    worker = Worker("test", limit, byte_limit, group_limit, gate.process)
+    worker = Worker("test", limit, byte_limit, group_limit, gate.process, clock=clock)
     first = worker.call(double, 0)
     await asyncio.to_thread(gate.entered.wait)
     return worker, first
@@ -189,4 +194,19 @@ async def test_the_thread_goes_on_whatever_serving_a_group_raises() -> None:
         await worker.call(double, 1)
     assert await worker.call(double, 2) == 4
     assert worker.waiting == 0
+    await worker.close()
+
+
+async def test_the_time_of_a_group_is_that_of_the_call_that_has_waited_longest() -> None:
+    now = 100.0
+    gate = Gate()
+    worker, first = await held(gate, clock=lambda: now)
+    rest = []
+    for n in range(5):
+        now = 101.0 + n
+        rest.append(worker.call(double, n))
+    now = 110.0
+    gate.opened.set()
+    await asyncio.gather(first, *rest)
+    assert (sum(worker.seconds.counts), worker.seconds.total) == (2, 10.0 + 9.0)
     await worker.close()

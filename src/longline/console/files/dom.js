@@ -261,30 +261,53 @@ export function tiles(entries) {
 
 /**
  * A table. `columns`: {title, cell: (row) => text or node or list, class?: "number" | "wide" | "narrow",
- * header?: true for the cell that names its row, hidden?: true for a title that only readers of screens get}. `update(rows)` of what is returned shows others.
+ * header?: true for the cell that names its row, hidden?: true for a title that only readers of screens get,
+ * sort?: (row) => number or text or null, by which rows can be put in order}. `update(rows)` of what is returned shows
+ * others. `last(row)`: rows that stay below all others, however these are sorted.
  * It scrolls by itself where it is wider than the page, by keyboard too.
  */
-export function table({ caption, columns, rows = [], empty = "There is nothing here.", hideCaption = false }) {
+export function table({ caption, columns, rows = [], empty = "There is nothing here.", hideCaption = false, last = () => false }) {
   const body = h("tbody");
   const id = uniqueId("table");
   const nothing = h("p", { class: "empty" }, empty);
-  const inner = h(
-    "table",
-    {},
-    h("caption", { id, class: hideCaption ? "unseen" : null }, caption),
-    h(
-      "thead",
-      {},
-      h("tr", {}, columns.map((column) => h("th", { scope: "col", class: column.class ?? null }, column.hidden ? h("span", { class: "unseen" }, column.title) : column.title))),
-    ),
-    body,
-  );
+  let shown = rows;
+  let by = null; // the column that rows are sorted by
+  let descending = false;
+
+  const heads = columns.map((column) => h("th", { scope: "col", class: column.class ?? null }, title(column)));
+  function title(column) {
+    if (column.hidden) return h("span", { class: "unseen" }, column.title);
+    if (!column.sort) return column.title;
+    return h("button", { type: "button", class: "sort", onclick: () => sortBy(column) }, column.title);
+  }
+
+  function sortBy(column) {
+    // What is a number is first shown from the largest on.
+    descending = by === column ? !descending : column.class === "number";
+    by = column;
+    for (const [place, head] of heads.entries()) {
+      if (columns[place] === by) head.setAttribute("aria-sort", descending ? "descending" : "ascending");
+      else head.removeAttribute("aria-sort");
+    }
+    show();
+  }
+
+  function inOrder() {
+    const below = (one, other) => last(one) - last(other);
+    if (!by) return [...shown].sort(below);
+    const way = descending ? -1 : 1;
+    return [...shown].sort((one, other) => below(one, other) || compared(by.sort(one), by.sort(other), way));
+  }
+
+  const inner = h("table", {}, h("caption", { id, class: hideCaption ? "unseen" : null }, caption), h("thead", {}, h("tr", {}, heads)), body);
   const scroll = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-labelledby": id }, inner);
   const element = h("div", { class: "table" }, scroll, nothing);
-  element.update = (newRows) => {
+  function show() {
+    // Who has gone to a link by keyboard stays there when figures change around it.
+    const held = body.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
     fill(
       body,
-      newRows.map((row) =>
+      inOrder().map((row) =>
         h(
           "tr",
           {},
@@ -296,11 +319,24 @@ export function table({ caption, columns, rows = [], empty = "There is nothing h
         ),
       ),
     );
-    nothing.hidden = newRows.length > 0;
-    scroll.hidden = newRows.length === 0;
+    if (held !== null) [...body.querySelectorAll("a")].find((link) => link.getAttribute("href") === held)?.focus({ preventScroll: true });
+    nothing.hidden = shown.length > 0;
+    scroll.hidden = shown.length === 0;
+  }
+  element.update = (newRows) => {
+    shown = newRows;
+    show();
   };
-  element.update(rows);
+  show();
   return element;
+}
+
+/** Numbers, or texts, in order; what is not known comes last, whichever way. */
+function compared(one, other, way) {
+  const unknown = (value) => value === null || value === undefined;
+  if (unknown(one) || unknown(other)) return unknown(one) - unknown(other);
+  if (typeof one === "string") return way * one.localeCompare(other);
+  return way * (one - other);
 }
 
 /**

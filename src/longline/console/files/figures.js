@@ -19,13 +19,15 @@ export const MEASURES = {
   refused: { title: "Refused a second", rate: ["room_refused*", "center_answers{429}", "center_refused_early", "http_refused*"] },
   lag: { title: "Loop lag, 99th percentile", worst: ["loop_lag_seconds_p99"] },
   pause: { title: "GC pause, 99th percentile", worst: ["gc_pause_seconds_p99"] },
-  store: { title: "Store's answer, 99th percentile", worst: ["store_call_seconds_p99", "saver_commit_seconds_p99", "saver_write_seconds_p99"] },
+  store: { title: "Store's answer, 99th percentile", worst: ["store_call_seconds_p99", "saver_write_seconds_p99", "saver_read_seconds_p99"] },
+  request: { title: "API's answer, 99th percentile", worst: ["center_request_seconds_p99"] },
   wait: { title: "Wait of CONNECTs, 99th percentile", worst: ["room_connect_wait_p99"] },
   memory: { title: "Memory", sum: ["process_resident_memory_bytes"] },
   cpu: { title: "Processor", rate: ["process_cpu_seconds"] },
   tasks: { title: "Tasks", sum: ["tasks"] },
 };
 
+const SUMMED = ["connections", "connects", "accepted", "sent", "acked", "upstream", "requests", "refused", "errors"]; // of an app, over nodes
 const MOST_NAMES = 100; // that the history is asked for at once
 
 /** The figures that these measures need, of those that are `known` (names), for `names=` of the history. */
@@ -90,6 +92,26 @@ export class Live {
     }
     if (!values.length) return rate && node.known ? 0 : null;
     return worst ? Math.max(...values) : values.reduce((one, other) => one + other, 0);
+  }
+
+  /** What apps do in all nodes that are not silent, those with the most connections first; `app` is null for all others together. */
+  byApp() {
+    const loads = new Map();
+    for (const node of this.nodes) {
+      if (node.silent) continue;
+      for (const load of node.apps ?? []) {
+        const sum = loads.get(load.app);
+        if (!sum) {
+          loads.set(load.app, { ...load });
+          continue;
+        }
+        const requests = sum.requests + load.requests;
+        sum.request_seconds = requests ? ((sum.request_seconds ?? 0) * sum.requests + (load.request_seconds ?? 0) * load.requests) / requests : null;
+        sum.apps = Math.max(sum.apps, load.apps);
+        for (const name of SUMMED) sum[name] += load[name];
+      }
+    }
+    return [...loads.values()].sort((one, other) => (one.app === null) - (other.app === null) || other.connections - one.connections || String(one.app).localeCompare(String(other.app)));
   }
 
   /** A measure of all nodes: their sum, or the worst of them; null where none has it. */

@@ -8,7 +8,7 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'L
   sessions[#sessions + 1] = look_leaving(member)
 end
 for _, session in ipairs(sessions) do
-  part(session, session.due, '0')
+  part(session, session.due, '0', '')
 end
 close()
 return #sessions

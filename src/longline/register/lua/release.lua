@@ -8,7 +8,7 @@ for _, member in ipairs(redis.call('SRANDMEMBER', KEYS[4], ARGV[3])) do
   sessions[#sessions + 1] = look_leaving(member)
 end
 for _, session in ipairs(sessions) do
-  part(session, ARGV[1], ARGV[2])
+  part(session, ARGV[1], ARGV[2], 'node_died')
 end
 close()
 return #sessions

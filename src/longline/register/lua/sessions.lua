@@ -15,7 +15,8 @@
 -- Every script has {p}epoch, {p}linger and {p}moves as its first three keys. Other keys it may know only after
 -- it has read some; while a Cluster moves their slot away, touching such a key can fail. So scripts read
 -- all that they need, by `look` and `reach`, before they write anything: a script that failed has done nothing.
--- Of the saver's keys they read {p}n:<app>, and write the field e of {p}d:<app>:<place>, see `find_visit`.
+-- Of the saver's keys they read {p}n:<app>, and write the field e of {p}d:<app>:<place>, and to {p}hc:<app>:<place>,
+-- see `find_traces`.
 
 local OUTBOX = 32768 -- transitions that the stream has, about, for a reader that does not come
 
@@ -53,15 +54,16 @@ local function reach(node)
   end
 end
 
--- The hash in which the saver notes when a device was last there; nil unless it noted that this one came. So it is
--- written in the step in which the session ends: at no moment is a device neither bound nor known to have been there.
-local function find_visit(app, device)
+-- The hash in which the saver notes when a device was last there, and the list of its connections; nil unless it
+-- noted that this one came. So they are written in the step in which the session ends: at no moment is a device neither
+-- bound nor known to have been there.
+local function find_traces(app, device)
   local place = redis.call('HGET', prefix .. 'n:' .. app, device)
-  local key = place and prefix .. 'd:' .. app .. ':' .. place
-  if key and redis.call('HEXISTS', key, 'v') == 1 then
-    return key
+  if not place then
+    return nil, nil
   end
-  return nil
+  local visit, list = prefix .. 'd:' .. app .. ':' .. place, prefix .. 'hc:' .. app .. ':' .. place
+  return redis.call('HEXISTS', visit, 'v') == 1 and visit or nil, redis.call('EXISTS', list) == 1 and list or nil
 end
 
 -- A session in the table, or nil. `epoch`, `since` and `due` are strings. `leaves`: it may end.
@@ -74,10 +76,13 @@ local function look(app, device, leaves)
   if due == '0' then
     reach(node)
   end
-  return {
+  local session = {
     app = app, device = device, epoch = epoch, since = since, due = due, node = node, text = binding,
-    visit = leaves and find_visit(app, device),
   }
+  if leaves then
+    session.visit, session.connections = find_traces(app, device)
+  end
+  return session
 end
 
 -- The session of a member of a set or index, which is to end.
@@ -107,10 +112,14 @@ local function detach(session)
   end
 end
 
--- Ends a session at `at` (ms), or lets it linger until `due` (ms) when that is not 0.
-local function part(session, at, due)
+-- Ends a session at `at` (ms), or lets it linger until `due` (ms) when that is not 0. `reason`: why its connection ended,
+-- where it still had one.
+local function part(session, at, due, reason)
   local w = prefix .. 'w:' .. session.app
   detach(session)
+  if session.due == '0' and session.connections then
+    redis.call('RPUSH', session.connections, cmsgpack.pack({ tonumber(session.epoch), tonumber(at), reason }))
+  end
   if due == '0' then
     redis.call('HDEL', w, session.device)
     if session.visit then

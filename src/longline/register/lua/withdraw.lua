@@ -4,7 +4,7 @@
 -- include: sessions.lua
 local session = look(ARGV[1], ARGV[2], true)
 if session and session.node == ARGV[3] and session.since == ARGV[4] then
-  part(session, ARGV[5], '0')
+  part(session, ARGV[5], '0', '')
   close()
 end
 return 1

@@ -293,10 +293,10 @@ class Admission:
                 await self._welcome(allowed)
 
     async def _welcome(self, callers: Sequence[Caller]) -> None:
-        now = wall_clock()
+        now, node = wall_clock(), self._node
         bounds = await self._ask(
             self._register.bind,
-            [Bind(caller.app.number, caller.device, self._node, now) for caller in callers],
+            [Bind(caller.app.number, caller.device, node, now) for caller in callers],
         )
         names = {caller.app.app for caller in callers}
         for name in names:
@@ -323,6 +323,8 @@ class Admission:
                     self._registers(caller),
                     session.tenant.limits.inbox_messages or 0,
                     came(caller.packet, caller.client.peer),
+                    session.epoch,
+                    node,
                 )
                 for caller, session in opened
             ],
@@ -489,6 +491,7 @@ class Admission:
             do = session.window.open(arrival.log_after, arrival.pending or sent)
         granted, connack = self._connack(caller, found is not None and found.present)
         caller.client.accept(connack, granted)
+        session.tenant.traffic.connects += 1
         if found is not None:
             self._opening.begin(caller.client, session, found)
         if caller.identity.until and caller.app.access.end_at_expiry:

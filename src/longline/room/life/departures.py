@@ -19,6 +19,8 @@ MOST: Final = 1000  # sessions taken out together
 LEAST: Final = 32
 TARGET: Final = 0.5  # s that the stores may take for them
 RETRY: Final = Retry(0.5, 0.5)
+DISCONNECTED: Final = "disconnected"  # why a connection ended: its client said so
+LOST: Final = "connection_lost"  # it broke, or its client went without a word
 SESSIONS: Final = 1 << 30  # more than a process can have
 
 
@@ -98,7 +100,8 @@ class Departures:
 
     def _unbind(self, session: Session, at: int) -> Unbind:
         linger = self.linger if session.gone == Gone.BROKEN else 0
-        return Unbind(session.tenant.app, session.device, session.epoch, at, linger)
+        reason = session.why or (DISCONNECTED if session.gone == Gone.LEFT else LOST)
+        return Unbind(session.tenant.app, session.device, session.epoch, at, linger, reason)
 
     def _cursor(self, session: Session) -> Cursor | None:
         """None unless the session got further in the log than the store knows, and lost no receipt."""

@@ -156,6 +156,7 @@ class EventWriter(Intake[Report]):
             self._counters.upstream_refused += 1
         else:
             self._counters.upstream_stored += 1
+            report.session.tenant.traffic.upstream += 1
         if report.answer is None or code == Fenced.code:
             return  # with MQTT 3.1.1 any PUBREC says yes; the client repeats it where its session is now
         if code:

@@ -174,6 +174,7 @@ class Pushes:
             return
         push = SentPush(session, position, broadcast, frames.message_id, frames.online_only, now_ms)
         self.counters.pushes_sent += 1
+        session.tenant.traffic.sent += 1
         if frames.qos == 2:
             self._begin(outlet, frame, push)
         elif frames.qos == 0:
@@ -210,6 +211,7 @@ class Pushes:
         if not entry.released:
             entry.released = True
             self.counters.pushes_acked += 1
+            entry.push.session.tenant.traffic.acked += 1
             self.outcomes.acknowledged(entry.push)
             self._answered(inflight, entry.push.session)
         if not entry.recorded or self.flights is None:
@@ -227,6 +229,7 @@ class Pushes:
             self._answered(inflight, push.session)
             if reason < REFUSED:
                 self.counters.pushes_acked += 1
+                push.session.tenant.traffic.acked += 1
                 self.outcomes.acknowledged(push)
             else:
                 push.noted = True

@@ -280,6 +280,13 @@ class ClientConnection(Connection):
         self.wire.counters.closed.add("hung_up")
         self.abort()
 
+    def ending(self, code: str) -> None:
+        first = self.attachment
+        if first is not None:
+            for attachment in first.every():
+                if not attachment.session.why:
+                    attachment.session.why = code
+
     def tell(self, payload: bytes, correlation: bytes | None = None) -> None:
         """Says something on `$link/reply`; nothing to a client that takes no packet as large."""
         frame = answer_frame(payload, correlation, self.version)

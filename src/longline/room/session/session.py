@@ -19,6 +19,7 @@ from longline.room.pubsub.subscriptions import Subscriber, Subscriptions
 from longline.room.session.inflight import PacketIds, Reserved
 from longline.room.session.outlet import Outlet
 from longline.room.session.window import Window
+from longline.telemetry.traffic import AppTraffic
 
 UNKNOWN: Final = -1
 NO_LIMITS: Final = AppLimits()
@@ -39,7 +40,7 @@ class Tenant:
 
     `queues`: whether any session that is kept may have a filter in it, be it connected or not, anywhere.
     `acl`: its rules; None where everything is allowed. `sifting`: they have changed, and some sessions still
-    have what the former ones allowed. `limits`: the app's own.
+    have what the former ones allowed. `limits`: the app's own. `traffic`: what it does here.
     """
 
     __slots__ = (
@@ -53,10 +54,17 @@ class Tenant:
         "sessions",
         "sifting",
         "subscriptions",
+        "traffic",
     )
 
     def __init__(
-        self, app: int, name: str, pubsub: bool, generation: int, subscriptions: "Subscriptions[Session]"
+        self,
+        app: int,
+        name: str,
+        pubsub: bool,
+        generation: int,
+        subscriptions: "Subscriptions[Session]",
+        traffic: AppTraffic,
     ) -> None:
         self.app = app
         self.name = name
@@ -68,6 +76,7 @@ class Tenant:
         self.acl: Acl | None = None
         self.sifting = False
         self.limits = NO_LIMITS
+        self.traffic = traffic
 
 
 @final
@@ -77,7 +86,7 @@ class Session:
     The store is the queue of pushes: how far the device has got with it, and what is in flight, is in
     `window`. `expiry` is the Session Expiry Interval that its client has asked for, in seconds; `kept` what
     the store has of the session, where it outlives the connection or has a will. A `guest` is not registered:
-    no push is for it.
+    no push is for it. `why` is the code of what we ended its connection for, "" where its client did.
     """
 
     __slots__ = (
@@ -93,6 +102,7 @@ class Session:
         "plain",
         "tenant",
         "told",
+        "why",
         "window",
     )
 
@@ -107,6 +117,7 @@ class Session:
         self.lost_before = 0  # receipts that the room had lost when this session began
         self.expiry = 0
         self.gone = Gone.BROKEN
+        self.why = ""
         self.guest = False
         self.kept: Persistence | None = None
         self.plain: Plain | None = None  # while it has any of it

@@ -16,6 +16,7 @@ from longline.room.session.outlet import Outlet
 from longline.room.session.roll import Roll
 from longline.room.session.session import Attachment, Gone, Session, Tenant
 from longline.telemetry.faults import Faults
+from longline.telemetry.traffic import NOBODY, Traffic
 
 SLICE: Final = 500  # sessions closed in one turn
 NOT_AUTHORIZED: Final = ReasonCode.NOT_AUTHORIZED
@@ -51,7 +52,17 @@ class Ending:
 class Sessions:
     """The index. `departed` is told of a session that is over, and in no index any more."""
 
-    __slots__ = ("_counters", "_departed", "_fanout", "_faults", "_pushes", "_rolls", "acls", "tenants")
+    __slots__ = (
+        "_counters",
+        "_departed",
+        "_fanout",
+        "_faults",
+        "_pushes",
+        "_rolls",
+        "_traffic",
+        "acls",
+        "tenants",
+    )
 
     def __init__(
         self,
@@ -60,6 +71,7 @@ class Sessions:
         fanout: Fanout,
         pushes: Pushes,
         departed: Callable[[Session], None],
+        traffic: Traffic,
     ) -> None:
         self.tenants: dict[int, Tenant] = {}
         self.acls = Acls()
@@ -69,6 +81,12 @@ class Sessions:
         self._fanout = fanout
         self._pushes = pushes
         self._departed = departed
+        self._traffic = traffic
+        traffic.connections = self._count
+
+    def _count(self, app: int) -> int:
+        tenant = self.tenants.get(app)
+        return NOBODY if tenant is None else len(tenant.sessions)
 
     def find(self, app: int, device: str) -> Session | None:
         tenant = self.tenants.get(app)
@@ -93,7 +111,8 @@ class Sessions:
         """The app's tenant, made on its first session."""
         tenant = self.tenants.get(app)
         if tenant is None:
-            tenant = self.tenants[app] = Tenant(app, name, pubsub, generation, Subscriptions())
+            traffic = self._traffic.of(app, name)
+            tenant = self.tenants[app] = Tenant(app, name, pubsub, generation, Subscriptions(), traffic)
         return tenant
 
     def renew(self, tenant: Tenant, generation: int) -> None:
@@ -148,6 +167,7 @@ class Sessions:
     def close(self, session: Session, gone: Gone, reason: ReasonCode, code: str) -> None:
         """Parts a session from its client: by closing the connection, where it is the connection's first."""
         session.gone = gone
+        session.why = code
         attachment = session.attachment
         if attachment is None:
             return

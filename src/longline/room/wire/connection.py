@@ -627,17 +627,22 @@ class Connection(Outlet):
         if not self.ended:
             self.wire.counters.closed.add(code)
             self.parting = int(reason)
+            self.ending(code)
             self._say_last(reason, self.explanation(message))
             self.finish()
 
     def _say_last(self, reason: ReasonCode, properties: Properties | None) -> None:
         self.link.close(reason, properties, self._max_outgoing())
 
+    def ending(self, code: str) -> None:
+        """It is ended from our side, for what this is the code of."""
+
     def move(self, reason: ReasonCode, server: str | None, after_ms: int) -> None:
         if self.ended:
             return
         self.wire.counters.closed.add("moved")
         self.parting = int(reason)
+        self.ending("moved")
         if self.link.version == MQTT_5_0:
             self._say_last(reason, moved_properties(server, after_ms))
         else:

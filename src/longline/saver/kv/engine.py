@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
+from longline.model.devices import ConnectionBounds
 from longline.model.events import EventBounds
 from longline.model.figures import FigureBounds
 from longline.model.groups import GroupBounds
@@ -68,6 +69,7 @@ PROFILES = ProfileBounds()
 COUNTS = KeepCounts()
 GROUPS = GroupBounds()
 FIGURES = FigureBounds()
+CONNECTIONS = ConnectionBounds()
 
 
 class RedisSaver:
@@ -91,6 +93,7 @@ class RedisSaver:
         groups: GroupBounds,
         figures: FigureBounds,
         profiles: ProfileBounds,
+        connections: ConnectionBounds,
         seals: Seals,
         faults: Faults,
     ) -> None:
@@ -110,7 +113,7 @@ class RedisSaver:
         self.devices = KvDevices(
             partitions, self.apps, self.events, self.webhooks, self.retained, ledger_retention_ms, faults
         )
-        self.visits = KvVisits(partitions, faults)
+        self.visits = KvVisits(partitions, connections, faults)
         self.retirement = KvRetirement(
             partitions, self.apps, self.events, self.webhooks, self.retained, ledger_retention_ms
         )
@@ -118,7 +121,7 @@ class RedisSaver:
         self.audiences = KvAudiences(partitions, sayings)
         self.groups = KvGroups(partitions, self.apps, sayings, groups)
         self.messages = KvMessages(partitions, journal, carrying, sayings, faults)
-        self.inboxes = KvInboxes(partitions, in_haste, self.apps, self._bodies, inbox, faults)
+        self.inboxes = KvInboxes(partitions, in_haste, self.apps, self._bodies, inbox, connections, faults)
         self.ledgers = KvLedgers(partitions, self.apps)
         matching = Matching(partitions, queue.match_limit)
         directories = Directories(partitions, self.apps, faults)
@@ -170,6 +173,7 @@ class RedisSaver:
         groups: GroupBounds = GROUPS,
         figures: FigureBounds = FIGURES,
         profiles: ProfileBounds = PROFILES,
+        connections: ConnectionBounds = CONNECTIONS,
         seals: Seals = IN_CLEAR,
         faults: Faults | None = None,
     ) -> "RedisSaver":
@@ -182,12 +186,15 @@ class RedisSaver:
         queue of a session may hold, and a topic may cost. `inbox`: what may wait for a device. `dead`: what
         is kept of events that no webhook's target took. `trail`: what the audit log keeps. `counts`: for how
         long statistics are kept. `groups`: what there may be of these. `figures`: what is kept of what
-        processes tell. `profiles`: what is kept of these. `seals`: how secrets are kept. `faults`: where it
-        is noted when the store refuses one item of a batch.
+        processes tell. `profiles`: what is kept of these. `connections`: what is kept of those that devices
+        had. `seals`: how secrets are kept. `faults`: where it is noted when the store refuses one item of a
+        batch.
         """
         kept = (ledger_retention_ms, events, cache_bytes, queue, retained_messages, retained_bytes)
         bounds = (timers, inbox, dead, trail, counts, groups)
-        return cls(store, urgent or store, *kept, *bounds, figures, profiles, seals, faults or Faults())
+        return cls(
+            store, urgent or store, *kept, *bounds, figures, profiles, connections, seals, faults or Faults()
+        )
 
     def durability(self) -> Durability:
         assurance = self._store.durability()

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from longline.model.devices import ConnectionBounds
 from longline.model.ledger import State
 from longline.model.messages import Message
 from longline.saver.kv import layout
@@ -13,7 +14,7 @@ from longline.saver.kv.apps import KvApps
 from longline.saver.kv.bodies import Bodies
 from longline.saver.kv.parking import standing_of
 from longline.saver.kv.partitions import Partitions, script
-from longline.saver.kv.visits import pack_came
+from longline.saver.kv.visits import pack_came, pack_connection
 from longline.saver.port.inboxes import (
     GUEST,
     Arrival,
@@ -87,6 +88,7 @@ class KvInboxes:
         apps: KvApps,
         bodies: Bodies,
         inbox: InboxBounds,
+        connections: ConnectionBounds,
         faults: Faults,
     ) -> None:
         self._partitions = partitions
@@ -94,6 +96,7 @@ class KvInboxes:
         self._apps = apps
         self._bodies = bodies
         self._inbox = inbox
+        self._connections = connections
         self._faults = faults
         place = "saver.inboxes"
         self._no_arrival: Spare[Arrive, Arrival | None] = Spare(faults, place, lambda item: None)
@@ -119,10 +122,10 @@ class KvInboxes:
         return [next(rest) if existing[item.app] else None for item in batch]
 
     def _ask_arrivals(self, partition: int, part: Sequence[Arrive]) -> Awaitable[Reply]:
-        args: list[Word] = [self._inbox.messages]
+        args: list[Word] = [self._inbox.messages, self._connections.kept, self._connections.age]
         for item in part:
             args += item.app, item.device, item.now, int(item.register), item.inbox_messages
-            args.append(pack_came(item.came))
+            args += pack_came(item.came), pack_connection(item) if self._connections.kept else b""
         return self._urgent.run(partition, ARRIVE, args)
 
     def _read_arrivals(self, partition: int, part: Sequence[Arrive], reply: Reply) -> list[Arrival | None]:

@@ -40,6 +40,7 @@ them. Scripts get that beginning as KEYS[1]. *place*: a device's local ordinal, 
 - `cl:…`: calls that somebody waits for, see `calls.py`.
 - `gp:…`, `gn:…`, `gh:…`, `gi:…`, `gq:…`, `gl:…`: groups, and what is said in them, see `sayings.py`.
 - `sd:…`, `sp:…`: what devices should be like, see `shadows.py`.
+- `hc:…`: the connections that devices had, see `visits.py`.
 - `wh:…`, `whs`, `whe:…`, `whd:…`, `whr:…`, `whn:…`: webhooks and what their targets never took, see
   `webhooks.py`.
 - `sch:…`, `schl:…`, `schd:…`, `schn:…`, `schk:…`, `schs`, `schw`: what is to be sent later, see

@@ -46,7 +46,8 @@ class Arrive(msgspec.Struct, frozen=True):
     """A device that was let in connects. It is registered when it is not yet, unless `register` says no.
 
     `inbox_messages`: what may wait for it, where that is another number than the engine was opened with; else
-    0. `came`: what is noted of this visit; None for a connection that was there before.
+    0. `came`: what is noted of this visit; None for a connection that was there before. `epoch` and `node`
+    are those of its session; with 0 the connection is left out of the history of its device.
     """
 
     app: int
@@ -55,6 +56,8 @@ class Arrive(msgspec.Struct, frozen=True):
     register: bool = True
     inbox_messages: int = 0
     came: Came | None = None
+    epoch: int = 0
+    node: str = ""
 
 
 class Arrival(msgspec.Struct, frozen=True):

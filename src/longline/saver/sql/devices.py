@@ -193,6 +193,7 @@ class SqlDevices:
         run("DELETE FROM shadows WHERE device = ?1", key)
         run(LEAVE_RETAINED, app, name, now.to_bytes(8))
         run("DELETE FROM visits WHERE device = ?1", key)
+        run("DELETE FROM connections WHERE device = ?1", key)
         run("DELETE FROM unanswered WHERE device = ?1", key)
         run("DELETE FROM cursors WHERE device = ?1", key)
         run("DELETE FROM gaps WHERE device = ?1", key)

@@ -15,6 +15,7 @@ from pathlib import Path
 import structlog
 
 from longline.errors import DataDirInUse, LayoutRefused, LonglineError, Unavailable
+from longline.model.devices import ConnectionBounds
 from longline.model.events import EventBounds
 from longline.model.figures import FigureBounds
 from longline.model.groups import GroupBounds
@@ -63,7 +64,7 @@ from longline.saver.sql.shadows import SqlShadows
 from longline.saver.sql.trail import SqlTrail
 from longline.saver.sql.visits import SqlVisits
 from longline.saver.sql.webhooks import SqlWebhooks
-from longline.saver.sql.worker import Job, Worker, perform
+from longline.saver.sql.worker import AnswerTimes, Job, Worker, perform
 
 log = structlog.get_logger("longline.saver")
 
@@ -79,6 +80,7 @@ PROFILES = ProfileBounds()
 COUNTS = KeepCounts()
 GROUPS = GroupBounds()
 FIGURES = FigureBounds()
+CONNECTIONS = ConnectionBounds()
 CHECKPOINT_PAGES = 4096  # of 4 KiB in the write-ahead log, before they are moved into the database
 
 
@@ -108,6 +110,7 @@ class SqliteSaver:
         groups: GroupBounds,
         figures: FigureBounds,
         profiles: ProfileBounds,
+        connections: ConnectionBounds,
         seals: Seals,
     ) -> None:
         self._path = path
@@ -128,6 +131,7 @@ class SqliteSaver:
         reader = Worker("saver-reader", queue_limit, queue_bytes, GROUP, self._read)
         self._writer = writer
         self._reader = reader
+        self.answers = AnswerTimes(reader.seconds, writer.seconds)
         self.counts = SqlCounts(writer, writing, counts)
         self.events = SqlEvents(
             writer, reader, writing, reading, bounds=events, counts=self.counts, deleted=deleted
@@ -147,7 +151,7 @@ class SqliteSaver:
             changes=self._changes,
             deleted=deleted,
         )
-        self.visits = SqlVisits(writer, reader, writing, reading, self.counts, deleted)
+        self.visits = SqlVisits(writer, reader, writing, reading, self.counts, deleted, connections)
         self.retirement = SqlRetirement(
             writer,
             reader,
@@ -273,6 +277,7 @@ class SqliteSaver:
         groups: GroupBounds = GROUPS,
         figures: FigureBounds = FIGURES,
         profiles: ProfileBounds = PROFILES,
+        connections: ConnectionBounds = CONNECTIONS,
         seals: Seals = IN_CLEAR,
     ) -> "SqliteSaver":
         """Opens the database at `path`, or makes it; files are readable by their owner only.
@@ -286,8 +291,9 @@ class SqliteSaver:
         `inbox`: what may wait for a device. `dead`: what is kept of events that no webhook's target took.
         `trail`: what the audit log keeps. `counts`: for how long statistics are kept. `groups`: what there
         may be of these. `figures`: what is kept of what processes tell. `profiles`: how many are kept.
-        `seals`: how secrets are kept. Raises `DataDirInUse`, `LayoutRefused` when another version wrote the
-        file, and `Unavailable` when it cannot be used.
+        `connections`: what is kept of those that devices had. `seals`: how secrets are kept. Raises
+        `DataDirInUse`, `LayoutRefused` when another version wrote the file, and `Unavailable` when it cannot
+        be used.
         """
         path = Path(path)
         waiting = (queue_limit, queue_bytes)
@@ -295,9 +301,9 @@ class SqliteSaver:
         retained = (retained_messages, retained_bytes)
         try:
             lock = _lock(path)
-            connections: tuple[Database, ...] = ()
+            databases: tuple[Database, ...] = ()
             try:
-                writing, reading = connections = await asyncio.to_thread(_connect, path, cache_bytes)
+                writing, reading = databases = await asyncio.to_thread(_connect, path, cache_bytes)
                 return cls(
                     *(path, lock, writing, reading, locate),
                     *waiting,
@@ -313,11 +319,12 @@ class SqliteSaver:
                     groups,
                     figures,
                     profiles,
+                    connections,
                     seals,
                 )
             except BaseException:
-                for connection in connections:
-                    connection.close()
+                for database in databases:
+                    database.close()
                 os.close(lock)
                 raise
         except (OSError, Error) as error:

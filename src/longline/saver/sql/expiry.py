@@ -27,7 +27,7 @@ OFFLINE = "offline"
 ENDING = """position BETWEEN ?1 AND ?2 AND state = 0
    AND position NOT IN (SELECT position FROM messages WHERE position BETWEEN ?1 AND ?2 AND online_only)"""
 OF_DEVICES = (
-    *("inbox", "wills", "shadows", "visits", "unanswered", "group_members"),
+    *("inbox", "wills", "shadows", "visits", "connections", "unanswered", "group_members"),
     *("cursors", "gaps", "departed", "devices"),
 )
 ROWS_OF = {"inbox": "device, position", "wills": "n", "group_members": "device, grp"}  # what names a row

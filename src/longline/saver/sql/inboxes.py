@@ -257,7 +257,7 @@ class SqlInboxes:
         arrivals = await self._arrivals(batch)
         self._visits.came(
             [
-                (device_key(item.app, arrival.ordinal), item.now, item.came)
+                (device_key(item.app, arrival.ordinal), item.now, item.came, item.epoch, item.node)
                 for item, arrival in zip(batch, arrivals, strict=True)
                 if item.came is not None and arrival is not None and arrival.ordinal != GUEST
             ]

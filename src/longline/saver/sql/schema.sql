@@ -64,6 +64,22 @@ CREATE TABLE visits (
   version  TEXT    NOT NULL
 );
 
+-- The connections that devices had of late, see visits.py. `reason`: why it ended. Not without `ended_at`, which is 0
+-- while nobody has told of the end.
+CREATE TABLE connections (
+  device   INTEGER NOT NULL,
+  epoch    INTEGER NOT NULL,
+  at       INTEGER NOT NULL,
+  node     TEXT    NOT NULL,
+  address  TEXT    NOT NULL,
+  protocol TEXT    NOT NULL,
+  client   TEXT    NOT NULL,
+  version  TEXT    NOT NULL,
+  ended_at INTEGER NOT NULL DEFAULT 0,
+  reason   TEXT    NOT NULL DEFAULT '',
+  PRIMARY KEY (device, epoch)
+) WITHOUT ROWID;
+
 -- What messages to named devices, and broadcasts dropped in favour of newer ones, have left of each device in the
 -- ledger that it has not seen and was not told of. A device that misses nothing has no row.
 CREATE TABLE gaps (

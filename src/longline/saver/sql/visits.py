@@ -1,8 +1,12 @@
-"""When devices were last there, and how they came.
+"""When devices were last there, how they came, and the connections that they had before.
 
 What the threads of the loop tell is gathered, and written by the next transaction, whatever that is for: of
 who comes or goes something else is written soon, an event of presence. A process that is killed before loses
 it.
+
+Of a device's connections a row each is kept, in the order of their epochs, beside one another: who comes
+finds on one page all that makes room for it. What is kept of devices that stay away is looked at as others
+come, `WALK` rows for each of these, in rounds through the table.
 """
 
 from collections import deque
@@ -12,17 +16,20 @@ from typing import Final
 
 import msgspec
 
-from longline.model.devices import Came, Visit
+from longline.model.devices import Came, Connection, ConnectionBounds, Visit
 from longline.model.statistics import HOUR
 from longline.saver.sql.counts import SqlCounts
 from longline.saver.sql.database import Database, device_key, integer
 from longline.saver.sql.worker import Worker
 
 MOST: Final = 1_000_000  # that wait, while the disk takes nothing
+WALK: Final = 2  # rows looked at for each device that comes: at least as many as there can be new ones
+LATEST: Final = (1 << 63) - 1  # no epoch is above it
 
 _encode = msgspec.json.Encoder().encode
 _Row = tuple[int, int, str, str, str, str, int, int, int]
 _found = msgspec.json.Decoder(list[_Row]).decode
+_connections = msgspec.json.Decoder(list[tuple[int, int, str, str, str, str, str, int, str]]).decode
 
 CAME = """
 INSERT INTO visits (device, came_at, left_at, address, protocol, client, version)
@@ -41,6 +48,29 @@ SELECT v.device, v.came_at, told.at, v.address, v.protocol, v.client, v.version
  CROSS JOIN visits AS v ON v.device = d.device AND v.came_at <= told.at
  WHERE true
     ON CONFLICT (device) DO UPDATE SET left_at = max(left_at, excluded.left_at)"""
+CONNECTED = """
+INSERT INTO connections (device, epoch, at, node, address, protocol, client, version)
+SELECT device, value ->> 6, value ->> 1, value ->> 7, value ->> 2, value ->> 3, value ->> 4, value ->> 5
+  FROM json_each(?1) CROSS JOIN devices ON device = value ->> 0 WHERE true
+    ON CONFLICT (device, epoch) DO NOTHING"""
+CROWDED = """
+DELETE FROM connections WHERE (device, epoch) IN
+ (SELECT c.device, c.epoch FROM carray(?1) AS come
+   CROSS JOIN connections AS c ON c.device = come.value
+     AND c.epoch <= (SELECT epoch FROM connections WHERE device = come.value
+                      ORDER BY epoch DESC LIMIT 1 OFFSET ?2))"""
+PARTED = """
+UPDATE connections SET ended_at = told.at, reason = told.reason
+  FROM (SELECT d.device AS device, value ->> 2 AS at, value ->> 3 AS reason,
+               (SELECT max(epoch) FROM connections WHERE device = d.device AND epoch <= value ->> 1) AS epoch
+          FROM json_each(?1) CROSS JOIN devices AS d ON d.address = value ->> 0) AS told
+ WHERE connections.device = told.device AND connections.epoch = told.epoch AND connections.ended_at = 0"""
+WALKED = "SELECT device FROM connections WHERE device > ?1 ORDER BY device LIMIT 1 OFFSET ?2"
+OLD = "DELETE FROM connections WHERE device > ?1 AND device <= ?2 AND max(at, ended_at) < ?3"
+HISTORY = """
+SELECT json_group_array(json_array(epoch, at, node, address, protocol, client, version, ended_at, reason))
+  FROM (SELECT * FROM connections WHERE device = ?1 AND max(at, ended_at) >= ?2
+         ORDER BY epoch DESC LIMIT ?3)"""
 FIND = """
 SELECT json_group_array(json_array(coalesce(came_at, 0), coalesce(left_at, 0), coalesce(v.address, ''),
          coalesce(protocol, ''), coalesce(client, ''), coalesce(version, ''),
@@ -52,8 +82,14 @@ SELECT json_group_array(json_array(coalesce(came_at, 0), coalesce(left_at, 0), c
   LEFT JOIN devices AS d ON d.device = asked.value"""
 
 
+_Arrived = tuple[int, int, Came, int, str]  # key, at (ms), how, epoch and node
+_Ended = tuple[str, int, int, str]  # address, epoch, at (ms), why
+
+
 class SqlVisits:
-    """Fulfils `VisitStore`. `came` and `left` may be called by any thread; the rest is the writer's."""
+    """Fulfils `VisitStore`. `came`, `left` and `parted` may be called by any thread; the rest is the
+    writer's.
+    """
 
     def __init__(
         self,
@@ -63,6 +99,7 @@ class SqlVisits:
         reading: Database,
         counts: SqlCounts,
         deleted: AbstractSet[int],
+        bounds: ConnectionBounds,
     ) -> None:
         self._writer = writer
         self._reader = reader
@@ -70,58 +107,88 @@ class SqlVisits:
         self._reading = reading
         self._counts = counts
         self._deleted = deleted
+        self._bounds = bounds
+        self._walked = -1  # the device behind which the walk goes on
         self.going: set[str] = set()  # addresses that the transaction at work may remove
-        self._arrived: deque[tuple[int, int, Came]] = deque(maxlen=MOST)
+        self._arrived: deque[_Arrived] = deque(maxlen=MOST)
         self._gone: deque[tuple[str, int]] = deque(maxlen=MOST)
-        self._written: tuple[list[tuple[int, int, Came]], list[tuple[str, int]]] = ([], [])
+        self._ended: deque[_Ended] = deque(maxlen=MOST)
+        self._written: tuple[list[_Arrived], list[tuple[str, int]], list[_Ended]] = ([], [], [])
 
-    def came(self, visits: Iterable[tuple[int, int, Came]]) -> None:
-        """Devices have connected: key, at (ms), how."""
+    def came(self, visits: Iterable["_Arrived"]) -> None:
+        """Devices have connected."""
         self._arrived.extend(visits)
 
     def left(self, app: int, device: str, at: int) -> None:
         """A device is not connected any more. To be called before others can see that."""
         self._gone.append((f"{app}/{device}", at))
 
+    def parted(self, app: int, device: str, epoch: int, at: int, reason: str) -> None:
+        """A connection of a device has ended; an epoch of 0 is that of the latest."""
+        if self._bounds.kept:
+            self._ended.append((f"{app}/{device}", epoch or LATEST, at, reason))
+
     @property
     def waiting(self) -> int:
         """How many are not written yet."""
-        return len(self._arrived) + len(self._gone)
+        return len(self._arrived) + len(self._gone) + len(self._ended)
 
     def flush(self) -> None:
         """Writes what was told until now, in the transaction of whoever calls."""
         arrived = [self._arrived.popleft() for _ in range(len(self._arrived))]
         gone = [self._gone.popleft() for _ in range(len(self._gone))]
+        ended = [self._ended.popleft() for _ in range(len(self._ended))]
         self._written[0].extend(arrived)
         self._written[1].extend(gone)
+        self._written[2].extend(ended)
         if arrived:
             latest = {
                 key: (key, at, came.address, came.protocol, came.client, came.version)
-                for key, at, came in arrived
+                for key, at, came, _, _ in arrived
             }
             self._writing.run(CAME, _encode(list(latest.values())).decode())
             there: dict[tuple[int, int], list[int]] = {}  # by app and hour
-            for key, at, _ in arrived:
+            for key, at, *_ in arrived:
                 there.setdefault((key >> 32, at // HOUR), []).append(key & 0xFFFF_FFFF)
             for (app, hour), ordinals in there.items():
                 self._counts.there(app, ordinals, hour * HOUR)
+            if self._bounds.kept:
+                self._remember(arrived)
         if gone:
             rows = tuple([GONE % (at, address.encode()) for address, at in dict(gone).items()])
             self._writing.run(LEFT, rows)
+        if ended:
+            self._writing.run(PARTED, _encode(ended).decode())
+
+    def _remember(self, arrived: Sequence["_Arrived"]) -> None:
+        rows = [
+            (key, at, came.address, came.protocol, came.client, came.version, epoch, node)
+            for key, at, came, epoch, node in arrived
+            if epoch
+        ]
+        if not rows:
+            return
+        self._writing.run(CONNECTED, _encode(rows).decode())
+        self._writing.run(CROWDED, tuple({row[0] for row in rows}), self._bounds.kept)
+        last = self._writing.number(WALKED, self._walked, WALK * len(rows))
+        behind = LATEST if last is None else last
+        self._writing.run(OLD, self._walked, behind, max(row[1] for row in rows) - self._bounds.age)
+        self._walked = -1 if last is None else last
 
     def committed(self) -> None:
         """What was written is on disk."""
         if self.going:
             self.going.clear()
-        if self._written[0] or self._written[1]:
-            self._written = ([], [])
+        if any(self._written):
+            self._written = ([], [], [])
 
     def rolled_back(self) -> None:
         """It is not: the next transaction writes it again, before what has come since."""
         self.going.clear()
         self._arrived.extendleft(reversed(self._written[0]))
         self._gone.extendleft(reversed(self._written[1]))
-        self._written = ([], [])
+        self._ended.extendleft(reversed(self._written[2]))
+        self._written = ([], [], [])
 
     async def settled(self, addresses: Iterable[str]) -> None:
         """Returns when no device among these is about to be removed."""
@@ -142,6 +209,25 @@ class SqlVisits:
             return [[] for _ in calls]
         rows = iter(_found(self._reading.text(FIND, keys)))
         return [[_visit(next(rows)) for _ in ordinals] for _, ordinals in calls]
+
+    async def connections(self, app: int, ordinal: int, now: int) -> list[Connection]:
+        """One range of rows, when nothing waits to be written any more."""
+        if app in self._deleted:
+            return []
+        if self.waiting:
+            await self._writer.call(_nothing, None)
+        return await self._reader.call(self._history, (device_key(app, ordinal), now - self._bounds.age))
+
+    def _history(self, calls: list[tuple[int, int]]) -> list[list[Connection]]:
+        return [
+            [
+                Connection(epoch, at, node, Came(address, protocol, client, version), ended_at, reason)
+                for epoch, at, node, address, protocol, client, version, ended_at, reason in _connections(
+                    self._reading.text(HISTORY, device, since, self._bounds.kept)
+                )
+            ]
+            for device, since in calls
+        ]
 
 
 def _nothing(calls: list[None]) -> list[None]:

@@ -6,6 +6,7 @@ node, the more requests share a sync. Futures of a group are resolved by one cal
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
@@ -13,6 +14,9 @@ from typing import Any, NamedTuple, TypeVar
 import structlog
 
 from longline.errors import LonglineError, Overloaded, Unavailable
+from longline.telemetry.counters import ANSWERS, Histogram
+
+Clock = Callable[[], float]
 
 log = structlog.get_logger("longline.saver")
 
@@ -25,6 +29,18 @@ R = TypeVar("R")
 Operation = Callable[[list[Any]], Sequence[Any]]
 
 
+class AnswerTimes:
+    """How long the database takes: seconds from a call to its answer, of one call of all that are served
+    together, so that it costs nothing however many they are. What is written is on the disk by then.
+    """
+
+    __slots__ = ("read_seconds", "write_seconds")
+
+    def __init__(self, read_seconds: Histogram, write_seconds: Histogram) -> None:
+        self.read_seconds = read_seconds
+        self.write_seconds = write_seconds
+
+
 class Later(NamedTuple):
     """A call was served in part: with this argument it goes on in the next group, before all others."""
 
@@ -34,11 +50,18 @@ class Later(NamedTuple):
 class Job:
     """One call on its way through the thread."""
 
-    __slots__ = ("argument", "future", "operation", "result", "size", "weight")
+    __slots__ = ("argument", "asked_at", "future", "operation", "result", "size", "weight")
 
     def __init__(
-        self, operation: Operation, argument: object, weight: int, size: int, future: asyncio.Future[Any]
+        self,
+        operation: Operation,
+        argument: object,
+        weight: int,
+        size: int,
+        future: asyncio.Future[Any],
+        asked_at: float = 0.0,
     ) -> None:
+        self.asked_at = asked_at
         self.operation = operation
         self.argument = argument
         self.weight = weight
@@ -61,7 +84,8 @@ class Worker:
     of their sizes; a call over it raises `Overloaded`, except when nothing waits, so that a single large
     call can pass. A group is closed when it weighs `group_limit`. `process` is called in the thread and sets
     each job's `result`; those that have none when it raises are `Unavailable`. `rest` is called after each
-    group.
+    group. `seconds` has how long it takes from a call to its answer, of the one of each group that has
+    waited longest.
     """
 
     def __init__(
@@ -72,6 +96,8 @@ class Worker:
         group_limit: int,
         process: Callable[[list[Job]], None],
         rest: Callable[[], None] | None = None,
+        *,
+        clock: Clock = time.monotonic,
     ) -> None:
         self._name = name
         self._limit = limit
@@ -84,8 +110,10 @@ class Worker:
         self._closed = False
         self.waiting = 0  # changed only by the loop's thread, as the next is, so they need no lock
         self.waiting_bytes = 0
+        self._clock = clock
         self.groups = 0
         self.served = 0
+        self.seconds = Histogram(ANSWERS)
         # A daemon, so that a program that dies without `close` is not held back by an idle thread.
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
@@ -107,7 +135,7 @@ class Worker:
         self.waiting += weight
         self.waiting_bytes += size
         future: asyncio.Future[R] = self._loop.create_future()
-        self._queue.put(Job(operation, argument, weight, size, future))
+        self._queue.put(Job(operation, argument, weight, size, future, self._clock()))
         return future
 
     async def close(self) -> None:
@@ -161,6 +189,8 @@ class Worker:
     def _resolve(self, jobs: list[Job]) -> None:
         self.groups += 1
         self.served += len(jobs)
+        if jobs:
+            self.seconds.observe(self._clock() - jobs[0].asked_at)
         for job in jobs:
             self.waiting -= job.weight
             self.waiting_bytes -= job.size

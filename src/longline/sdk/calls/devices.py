@@ -10,6 +10,7 @@ from longline.errors import LonglineError
 from longline.model.devices import JsonObject
 from longline.sdk.answers import (
     CallAnswer,
+    DeviceConnection,
     DeviceInfo,
     DeviceMessage,
     DeviceShadow,
@@ -43,6 +44,11 @@ class _DeviceStatusList(msgspec.Struct):
 class _SubscriptionList(msgspec.Struct):
     kept: bool
     subscriptions: list[DeviceSubscription]
+
+
+class _ConnectionList(msgspec.Struct):
+    connections: list[DeviceConnection]
+    next_cursor: str | None = None
 
 
 class _DeviceMessageList(msgspec.Struct):
@@ -195,6 +201,15 @@ class DeviceCalls:
         path = f"{device_path(app, device)}/subscriptions"
         found = await self._http.call("GET", path, _SubscriptionList, safe=True)
         return found.subscriptions if found.kept else None
+
+    async def connections(
+        self, app: str, device: str, *, page_size: int | None = None
+    ) -> AsyncIterator[DeviceConnection]:
+        """The connections that the device had of late, the latest first. Raises `DeviceNotFound`."""
+        path = f"{device_path(app, device)}/connections"
+        async for page in self._http.pages(path, _ConnectionList, given(limit=page_size)):
+            for connection in page.connections:
+                yield connection
 
     async def status(self, app: str, devices: Sequence[str]) -> list[DeviceStatus]:
         """Online or not, and since when, for up to 1000 devices."""

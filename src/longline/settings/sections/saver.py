@@ -144,6 +144,25 @@ class SaverSettings(Struct, frozen=True, forbid_unknown_fields=True):
             high=64 * GIB,
         ),
     ] = 256 * MIB
+    connections_kept: Annotated[
+        int,
+        about(
+            "Connections of each device, the latest, of which is kept when they began and ended, why, where "
+            "and how (`GET …/connections`); 0 for none. Each takes some 150 bytes of the store.",
+            unit="connections",
+            low=0,
+            high=100,
+        ),
+    ] = 10
+    connections_retention: Annotated[
+        int,
+        about(
+            "How long after its end that is kept.",
+            unit="s",
+            low=3600,
+            high=31_536_000,
+        ),
+    ] = 604_800
     audit_entries: Annotated[
         int,
         about(

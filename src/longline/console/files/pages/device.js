@@ -7,6 +7,22 @@ import { presence, profileFields } from "./devices.js";
 
 const LOOK = 5000; // ms until the page looks again where the device is
 const MOST = 100; // events that the page holds
+const CONNECTIONS = 10; // on one page of them
+const ENDS = {
+  disconnected: "it said that it goes",
+  connection_lost: "the connection broke",
+  taken_over: "its next connection took over",
+  keep_alive_timeout: "it was silent for too long",
+  server_shutting_down: "its node was stopped",
+  slow_consumer: "it did not take what it was sent",
+  kicked: "it was disconnected by the API",
+  banned: "it is banned",
+  moved: "it was sent to another node",
+  node_died: "its node died",
+  key_rotated: "its token is of a key that was replaced",
+  token_expired: "its token ran out",
+  unknown: "nobody could tell",
+};
 
 export async function page({ app, device }, { session, signal, query, show }) {
   const at = path("apps", app, "devices", device);
@@ -14,8 +30,32 @@ export async function page({ app, device }, { session, signal, query, show }) {
   const known = await get(at, { signal });
   const [shadow, subscriptions] = await Promise.all([outcome(get(`${at}/shadow`, { signal })), outcome(get(`${at}/subscriptions`, { signal }))]);
 
+  const connections = await pagedTable(
+    {
+      caption: "Its latest connections",
+      hideCaption: true,
+      empty: "None is known.",
+      columns: [
+        { title: "Connected", header: true, cell: (row) => time(row.connected_at) },
+        { title: "Ended", cell: (row) => (row.ended_at ? time(row.ended_at) : row.reason ? "not known" : badge("connected", "good")) },
+        { title: "For", cell: (row) => (row.ended_at ? duration((Date.parse(row.ended_at) - Date.parse(row.connected_at)) / 1000) : "") },
+        { title: "Why it ended", class: "wide", cell: (row) => (row.reason ? ENDS[row.reason] ?? row.reason : "") },
+        { title: "Node", cell: (row) => row.room },
+        { title: "Address", cell: (row) => row.address },
+        { title: "Protocol", cell: (row) => row.protocol },
+        { title: "Program", cell: (row) => row.client && `${row.client.name} ${row.client.version}` },
+      ],
+    },
+    loader(`${at}/connections`, "connections", { signal, parameters: { limit: CONNECTIONS } }),
+  );
+
   const now = h("div", {}, standing(known));
-  every(LOOK, signal, async () => fill(now, standing(await get(at, { signal }))));
+  let seen = `${known.online} ${known.epoch}`;
+  every(LOOK, signal, async () => {
+    const told = await get(at, { signal });
+    fill(now, standing(told));
+    if (seen !== (seen = `${told.online} ${told.epoch}`)) await connections.reload();
+  });
 
   const state = query.get("state") ?? "";
   const messages = await pagedTable(
@@ -55,6 +95,7 @@ export async function page({ app, device }, { session, signal, query, show }) {
     heading(device, { back: back(app, ["devices"], "Devices"), actions }),
     may.reasons,
     panel("Where it is", {}, now),
+    panel("Connections", { about: "The latest first, as many and for as long as the settings saver.connections_… say." }, connections),
     panel("Messages", { actions: [field("State", states, { hideLabel: true })], about: "The latest first. “Waiting” is its inbox." }, messages),
     h(
       "div",
@@ -62,7 +103,7 @@ export async function page({ app, device }, { session, signal, query, show }) {
       panel("What is known of it", {}, profile(known)),
       shadowPanel(at, shadow, may, show),
       subscriptionsPanel(subscriptions),
-      history(app, device, signal),
+      happenings(app, device, signal),
     ),
   );
 }
@@ -153,7 +194,7 @@ function subscriptionsPanel(found) {
 }
 
 /** What happens to the device while one looks. What was before is in the app's stream of events, for all devices together. */
-function history(app, device, signal) {
+function happenings(app, device, signal) {
   const events = [];
   const list = table({
     caption: "What happened to it since",
@@ -166,7 +207,7 @@ function history(app, device, signal) {
     ],
   });
   list.hidden = true;
-  const said = h("p", { class: "hint", role: "status" }, "Its latest connection stands above. Those that come are shown here when you follow it.");
+  const said = h("p", { class: "hint", role: "status" }, "What comes is shown here when you follow it.");
   const follow = button("Follow", () => {
     follow.disabled = true;
     list.hidden = false;
@@ -181,11 +222,11 @@ function history(app, device, signal) {
       {
         signal,
         parameters: { tail: "true" },
-        onState: (how, error) => (said.textContent = how === "open" ? "Connections and events of this device, the latest first." : `The stream is ${how}: ${error?.message ?? ""}`),
+        onState: (how, error) => (said.textContent = how === "open" ? "Events of this device, the latest first." : `The stream is ${how}: ${error?.message ?? ""}`),
       },
     );
   });
-  return panel("Connections", { actions: [follow] }, said, list);
+  return panel("What happens to it", { actions: [follow] }, said, list);
 }
 
 // --- what can be done -----------------------------------------------------------------------------------------

@@ -94,25 +94,51 @@ export async function page(parameters, context) {
   const problems = problemList(signal, { filter: () => true });
   const numbers = tiles(Object.entries(TILES).map(([, [name, , about]]) => ({ name, about })));
   const drawn = charts(CHARTS, signal);
-  const rate = (measure, format = short) => (node) => format(live.of(node, measure));
+  const measured = (title, measure, format = short) => ({
+    title,
+    class: "number",
+    cell: (node) => format(live.of(node, measure)),
+    sort: (node) => live.of(node, measure),
+  });
   const byNode = table({
     caption: "By node, now",
     empty: "No node has told its figures yet.",
     columns: [
-      { title: "Node", header: true, cell: (node) => h("a", { href: `#/nodes/${encodeURIComponent(node.node)}` }, node.node) },
-      { title: "Version", cell: (node) => (node.silent ? badge("silent", "bad") : badge(node.version)) },
-      { title: "Connections", class: "number", cell: rate("connections", count) },
-      { title: "Connects/s", class: "number", cell: rate("connects") },
-      { title: "Accepted/s", class: "number", cell: rate("accepted") },
-      { title: "Sent/s", class: "number", cell: rate("sent") },
-      { title: "Acked/s", class: "number", cell: rate("acked") },
-      { title: "Upstream/s", class: "number", cell: rate("upstream") },
-      { title: "Errors/s", class: "number", cell: rate("errors") },
-      { title: "Processor", class: "number", cell: rate("cpu", share) },
-      { title: "Lag, p99", class: "number", cell: rate("lag", duration) },
+      { title: "Node", header: true, sort: (node) => node.node, cell: (node) => h("a", { href: `#/nodes/${encodeURIComponent(node.node)}` }, node.node) },
+      { title: "Version", sort: (node) => node.version, cell: (node) => (node.silent ? badge("silent", "bad") : badge(node.version)) },
+      measured("Connections", "connections", count),
+      measured("Connects/s", "connects"),
+      measured("Accepted/s", "accepted"),
+      measured("Sent/s", "sent"),
+      measured("Acked/s", "acked"),
+      measured("Upstream/s", "upstream"),
+      measured("Errors/s", "errors"),
+      measured("Processor", "cpu", share),
+      measured("Lag, p99", "lag", duration),
+      measured("Store, p99", "store", duration),
+      measured("API, p99", "request", duration),
     ],
   });
-  const byApp = session.scopes.includes("read") ? appsNow(context) : null;
+  const done = (title, name, format = short) => ({ title, class: "number", cell: (load) => format(load[name]), sort: (load) => load[name] });
+  const byApp = table({
+    caption: "By app, now",
+    empty: "No app has anything to do, and no device is connected.",
+    last: (load) => load.app === null,
+    columns: [
+      { title: "App", header: true, sort: (load) => load.app, cell: (load) => appName(load, session.scopes.includes("read")) },
+      done("Connections", "connections", count),
+      done("Connects/s", "connects"),
+      done("Accepted/s", "accepted"),
+      done("Sent/s", "sent"),
+      done("Acked/s", "acked"),
+      done("Upstream/s", "upstream"),
+      done("Requests/s", "requests"),
+      done("Refused/s", "refused"),
+      done("Errors/s", "errors"),
+      done("API, mean", "request_seconds", duration),
+    ],
+  });
+  const inThisHour = session.scopes.includes("read") ? appsNow(context, live) : null;
 
   stream(
     "figures",
@@ -122,6 +148,7 @@ export async function page(parameters, context) {
       for (const [measure, [name, format]] of Object.entries(TILES)) numbers.update(name, format(live.all(measure)));
       drawn.live(live.at, (measure) => live.all(measure), live.nodes);
       byNode.update(live.nodes);
+      byApp.update(live.byApp());
       fill(state, `live, ${live.nodes.length} ${live.nodes.length === 1 ? "node" : "nodes"}`);
       state.className = "badge good";
     },
@@ -145,13 +172,21 @@ export async function page(parameters, context) {
     numbers,
     drawn,
     h("div", { class: "panel" }, byNode),
-    byApp,
+    h("div", { class: "panel" }, byApp, h("p", { class: "hint" }, "The 20 busiest of each node; what an app does where it is not among them is in the others’ row.")),
+    inThisHour,
   );
 }
 
-function appsNow({ apps, signal }) {
-  const names = apps().slice(0, APPS).map((each) => each.app);
-  if (!names.length) return null;
+function appName(load, reads) {
+  if (load.app === null) return `${count(load.apps)} others`;
+  return reads ? h("a", { href: `#/apps/${encodeURIComponent(load.app)}` }, load.app) : load.app;
+}
+
+/** What was counted of the busiest apps; of the first by name, where nothing is known of how busy they are. */
+function appsNow({ apps, signal }, live) {
+  if (!apps().length) return null;
+  const all = new Set(apps().map((each) => each.app));
+  const wanted = () => [...new Set([...live.byApp().map((load) => load.app).filter((app) => all.has(app)), ...all])].slice(0, APPS);
   const link = (row) => h("a", { href: `#/apps/${encodeURIComponent(row.app)}` }, row.app);
   const rows = table({
     caption: "By app, in this hour",
@@ -165,9 +200,10 @@ function appsNow({ apps, signal }) {
       { title: "new", class: "number", cell: (row) => count(row.devices?.new) },
       { title: "gone", class: "number", cell: (row) => count(row.devices?.gone) },
     ],
-    rows: names.map((app) => ({ app })),
+    rows: wanted().map((app) => ({ app })),
   });
   every(10_000, signal, async () => {
+    const names = wanted();
     const hour = new Date(Math.floor(Date.now() / 3_600_000) * 3_600_000).toISOString();
     const told = await Promise.all(names.map((app) => get(`apps/${encodeURIComponent(app)}/statistics`, { parameters: { from: hour }, signal }).catch(() => null)));
     rows.update(names.map((app, place) => ({ app, messages: 0, deliveries: 0, shown: 0, opened: 0, ...told[place]?.statistics?.at(-1) })));

@@ -7,7 +7,7 @@ alone: it may be of a later version that runs beside this one.
 from typing import Final
 
 # `<kind>:<app>:<place>…`: of a device, and gone with it.
-OF_DEVICE: Final = frozenset({b"i", b"ih", b"ms", b"mw", b"mb", b"sd"})
+OF_DEVICE: Final = frozenset({b"i", b"ih", b"ms", b"mw", b"mb", b"sd", b"hc"})
 
 # `<kind>:<app>…`: of an app. Some are of devices, and go in slices after them, or stay with their ledgers.
 OF_APP: Final = frozenset(

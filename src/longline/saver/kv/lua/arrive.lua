@@ -1,6 +1,7 @@
 -- Devices that connect; who is new is registered, where that is wanted.
--- KEYS: tag. ARGV: how many messages may wait for a device; for each device: app, name, now, 1 to register it, how
--- many messages may wait for it where that is another number, else 0, how it came ("" where that is not to be noted).
+-- KEYS: tag. ARGV: how many messages may wait for a device, of how many connections of one is told, and for how long
+-- (ms); for each device: app, name, now, 1 to register it, how many messages may wait for it where that is another
+-- number, else 0, how it came ("" where that is not to be noted), and what to add to the list of its connections.
 -- Returns for each {place, 1 when something may wait, log cursor, banned until, 1 when a session is kept, 1 when its
 -- shadow is to be told, up to which end of a broadcast was looked what it misses, that: false or {dropped, expired,
 -- collapsed, since, what of it was counted one by one: the same or false}, what it has not acknowledged: false or as in
@@ -9,7 +10,7 @@
 -- include: formats.lua
 
 local tag = KEYS[1]
-local most = tonumber(ARGV[1])
+local most, entries = tonumber(ARGV[1]), 2 * tonumber(ARGV[2])
 local gone, newest, ended, open = {}, {}, {}, {}
 local found = {}
 
@@ -43,7 +44,7 @@ local function gap_of(app, place, row, told)
 end
 
 local bound_waiting
-for i = 2, #ARGV, 6 do
+for i = 4, #ARGV, 7 do
   local app, name, now, register = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   if gone[app] == nil then
     gone[app] = redis.call('SISMEMBER', tag .. 'gone', app) == 1
@@ -63,6 +64,13 @@ for i = 2, #ARGV, 6 do
       if ARGV[i + 5] ~= '' then
         redis.call('HSET', key, 'v', now .. ' ' .. ARGV[i + 5])
         note_there(tag, app, place, now)
+      end
+      if ARGV[i + 6] ~= '' then
+        local list = tag .. 'hc:' .. app .. ':' .. place
+        if redis.call('LINDEX', list, -1) ~= ARGV[i + 6] then -- else this call is carried out again
+          if redis.call('RPUSH', list, ARGV[i + 6]) > entries then redis.call('LTRIM', list, -entries, -1) end
+          redis.call('PEXPIRE', list, ARGV[3])
+        end
       end
       local row = redis.call('HMGET', key, 'l', 'b', 'gd', 'ge', 'gc', 'gs', 'gt', 'ks')
       local length, after = redis.call('STRLEN', inbox), tonumber(row[1] or 0)

@@ -35,7 +35,7 @@ while place > 0 do
   local session = find_session(tag, app, place - 1)
   if session then end_session(session) end
   forget_wills(tag, app .. ':' .. place - 1)
-  redis.call('DEL', key, tag .. 'sd:' .. app .. ':' .. place - 1)
+  redis.call('DEL', key, tag .. 'sd:' .. app .. ':' .. place - 1, tag .. 'hc:' .. app .. ':' .. place - 1)
   place = place - 1
   removed = removed + math.min(cost, limit)
 end

@@ -15,7 +15,7 @@ local function remove_device(tag, app, name, place, now, state, reason, names_ke
   local row = redis.call('HMGET', key, 't', 'i')
   relabel(tag, app, place, row[1], row[2], '', '')
   leave_groups(tag, app, place)
-  redis.call('DEL', tag .. 'sd:' .. app .. ':' .. place)
+  redis.call('DEL', tag .. 'sd:' .. app .. ':' .. place, tag .. 'hc:' .. app .. ':' .. place)
   redis.call('SREM', tag .. 'sp:' .. app, place)
   redis.call('HDEL', key, 'c', 'l', 'b', 't', 'p', 'i', 'gd', 'ge', 'gc', 'gs', 'gt', 'v', 'e', 'ks')
   redis.call('PEXPIRE', key, names_kept)

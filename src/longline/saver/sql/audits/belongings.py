@@ -8,7 +8,7 @@ from typing import Final
 # Rows of a device, which go with it.
 OF_DEVICE: Final = (
     *("cursors", "gaps", "inbox", "sessions", "wills", "shadows"),
-    *("visits", "unanswered", "group_members"),
+    *("visits", "connections", "unanswered", "group_members"),
 )
 
 # Rows that go in slices after the session, or the device, that they are of: `remains` lists whose.
