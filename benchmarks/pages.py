@@ -39,6 +39,7 @@ from longline.saver.port.devices import Registration
 from longline.saver.sql.engine import SqliteSaver
 from longline.settings import Settings, StoreSettings
 from longline.store.redis import Store
+from longline.telemetry import logs
 
 LIMIT: Final = 200.0  # ms that a page may take
 ROUNDS: Final = 2  # looks of a table while it has no row, as `apps.js` has it
@@ -69,6 +70,8 @@ class Filled:
     """What the store has."""
 
     node: str = ""
+    away: str = "d4242"
+    """A device that never comes."""
     messages: dict[str, str] = field(default_factory=dict)
     """Ids by what they are: `one`, `crowd` and `everyone`."""
     profiles: list[str] = field(default_factory=list)
@@ -96,7 +99,7 @@ def pages(filled: Filled) -> list[Page]:
     """Every page that shows anything of the API, and what is asked for in its forms."""
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0).isoformat()
     app = f"/v1/apps/{APP}"
-    away, taker = "d4242", device_name(7)
+    away, taker = filled.away, device_name(7)
     found = [
         Page(
             "overview",
@@ -343,7 +346,7 @@ def traffic(engine: Engine, app: Mapping[str, str], options: argparse.Namespace)
     account += ["--secret", app["device_secret"], "--key", app["server_key"]]
     flags = ["--devices", str(CONNECTED), "--messages", str(options.messages), "--stall", "60"]
     subprocess.run(longline("bench", "unicast", *flags, *account), check=True, stdout=subprocess.DEVNULL)
-    filled = Filled()
+    filled = Filled(away=f"d{min(4242, options.devices - 1)}")
     headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
     with httpx.Client(base_url=engine.url, headers=headers, timeout=120) as client:
 
@@ -372,7 +375,7 @@ def traffic(engine: Engine, app: Mapping[str, str], options: argparse.Namespace)
         send({"group": "crowd"})
         crowd = [f"d{n * options.devices // CROWD}" for n in range(CROWD)]
         filled.messages["crowd"] = send({"devices": sorted(set(crowd))})
-        send({"devices": ["d4242"]}, ttl=1)
+        send({"devices": [filled.away]}, ttl=1)
         for number in range(20):
             filled.messages["one"] = send({"devices": [device_name(number)]})
     return filled
@@ -454,6 +457,7 @@ def main() -> None:
     parser.add_argument("--redis", action="store_true", help="in place of SQLite")
     parser.add_argument("--server-cpu", default="", help="core of the node")
     options = parser.parse_args()
+    logs.configure("warning", "console")
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         store = free_port() if options.redis else 0
         if store:

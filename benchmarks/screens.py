@@ -86,20 +86,24 @@ async def watch(url: str, count: int, conductor: Connection) -> None:
     """Opens the windows, says so, closes them when told to, and says what they were sent."""
     loop = asyncio.get_running_loop()
     screens = [Screen(url) for _ in range(count)]
-    shown = [asyncio.create_task(screen.show()) for screen in screens]
-    opened = asyncio.gather(*(screen.first.wait() for screen in screens))
-    await asyncio.wait([opened, *shown], return_when=asyncio.FIRST_COMPLETED)
-    if opened.done():
+
+    async def told() -> float:
+        """Events a second of the screen that got fewest."""
+        for screen in screens:
+            await screen.first.wait()
         began = loop.time()
         conductor.send(None)
-        told = loop.run_in_executor(None, conductor.recv)
-        await asyncio.wait([told, *shown], return_when=asyncio.FIRST_COMPLETED)
-        seconds = loop.time() - began
-    failed = [repr(task.exception()) for task in shown if task.done() and not task.cancelled()]
+        await loop.run_in_executor(None, conductor.recv)
+        return min(screen.events for screen in screens) / (loop.time() - began)
+
+    shown = [asyncio.create_task(screen.show()) for screen in screens]
+    telling = asyncio.create_task(told())
+    await asyncio.wait([telling, *shown], return_when=asyncio.FIRST_COMPLETED)
+    failed = [repr(task.exception()) for task in shown if task.done()]
+    conductor.send(failed or await telling)
     for task in shown:
         task.cancel()
     await asyncio.gather(*shown, return_exceptions=True)
-    conductor.send(failed or min(screen.events for screen in screens) / seconds)
 
 
 def windows(url: str, count: int, cpu: str, conductor: Connection) -> None:

@@ -9,9 +9,10 @@ WITHOUT_CALLS = {"login"}
 
 
 def test_every_page_of_the_console_is_measured() -> None:
-    scripts = [file for file in (files("longline.console") / "files" / "pages").iterdir()]
+    scripts = (files("longline.console") / "files" / "pages").iterdir()
     modules = {file.name.removesuffix(".js") for file in scripts}
-    filled = Filled("room-1", {"one": "m1", "crowd": "m2", "everyone": "m3"}, ["p1", "p2"])
+    messages = {"one": "m1", "crowd": "m2", "everyone": "m3"}
+    filled = Filled(node="room-1", messages=messages, profiles=["p1", "p2"])
     assert {page.module for page in pages(filled)} == modules - WITHOUT_CALLS
 
 
@@ -21,7 +22,7 @@ def test_what_is_asked_of_devices_and_messages_is_what_their_pages_can_ask() -> 
         fields = re.search(r"const FIELDS = \[(.*)\]", text)
         assert fields is not None
         offered = set(re.findall(r'"(\w+)"', fields[1]))
-        filled = Filled("room-1", {}, ["p1", "p2"])
+        filled = Filled(node="room-1", profiles=["p1", "p2"])
         asked = {
             key
             for page in pages(filled)
