@@ -85,9 +85,14 @@ class Page(NamedTuple):
     steps: list[list[Call]]
 
 
-def get(path: str, rows: str = "", missing: bool = False, **parameters: str | int) -> Call:
+def get(path: str, rows: str = "", /, **parameters: str | int) -> Call:
     """What a page reads."""
-    return Call("GET", path, parameters, rows=rows, missing=missing)
+    return Call("GET", path, parameters, rows=rows)
+
+
+def get_if_there(path: str) -> Call:
+    """What may not be there."""
+    return Call("GET", path, missing=True)
 
 
 def post(path: str, body: object, **parameters: str | int) -> Call:
@@ -162,7 +167,7 @@ def pages(filled: Filled) -> list[Page]:
                     get(f"{app}/messages", limit=10, missed="true"),
                     get(f"{app}/limits"),
                     get(f"{app}/acl"),
-                    get(f"{app}/tokens", missing=True),
+                    get_if_there(f"{app}/tokens"),
                 ]
             ],
         ),
@@ -178,7 +183,7 @@ def pages(filled: Filled) -> list[Page]:
             ],
         ),
         Page("schedules", "", [[get(f"{app}/schedules", "schedules", limit=50)]]),
-        Page("events", "", [[get(f"{app}/webhook", missing=True)]]),
+        Page("events", "", [[get_if_there(f"{app}/webhook")]]),
     ]
     found += [
         Page("devices", words(asked), [[get(f"{app}/devices", "devices", limit=50, **asked)]])
@@ -191,7 +196,7 @@ def pages(filled: Filled) -> list[Page]:
     for whose, name in (("away", away), ("that takes", taker)):
         at = f"{app}/devices/{name}"
         for state in ("", "pending", "acked", "expired", "collapsed", "dropped"):
-            asked = {"state": state} if state else {}
+            asked: dict[str, str | int] = {"state": state} if state else {}
             found.append(
                 Page(
                     "device",
@@ -214,7 +219,7 @@ def pages(filled: Filled) -> list[Page]:
                 )
             )
         traced = taker if what == "one" else away
-        trace = get(f"{at}/deliveries/{traced}", missing=True)
+        trace = get_if_there(f"{at}/deliveries/{traced}")
         found.append(Page("message", f"for {what}, a device", [[get(at)], [trace]]))
     for what, audience in AUDIENCES.items():
         checked = post(f"{app}/messages", {"audience": audience, "payload": "x"}, validate="true")

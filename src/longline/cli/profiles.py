@@ -207,11 +207,11 @@ def _show(content: Content) -> None:
                 ],
             )
         case QueuesContent():
-            rows = [_series(queue.name, queue.depth, "") for queue in content.queues if any(queue.depth)]
+            found = [_series(queue.name, queue.depth, "") for queue in content.queues if any(queue.depth)]
             for lock in content.locks:
-                rows.append(_series(f"{lock.name}: wait", lock.waiting, _first(lock.waiters)))
-                rows.append(_series(f"{lock.name}: hold", lock.held, _first(lock.holders)))
-            print_table(("queue, or tasks at a lock", "least", "most", "last", "where"), rows)
+                found.append(_series(f"{lock.name}: wait", lock.waiting, _first(lock.waiters)))
+                found.append(_series(f"{lock.name}: hold", lock.held, _first(lock.holders)))
+            print_table(("queue, or tasks at a lock", "least", "most", "last", "where"), found)
 
 
 def _series(name: str, series: Sequence[float], where: str) -> tuple[str, ...]:

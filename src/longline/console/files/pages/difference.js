@@ -14,7 +14,7 @@ export async function page({ profile, base }, { signal }) {
     "div",
     {},
     heading("What changed", {
-      about: "Functions by the part of all samples that they have themselves, the largest growth first.",
+      about: "By the part of the whole that each has itself, the largest growth first: functions by samples, places by bytes, queues and locks by what waits.",
       back: { href: `#/profiles/${encodeURIComponent(profile)}`, text: "The later profile" },
     }),
     h("div", { class: "panel" }, facts([
