@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 from longline.profiling.coroutines import Link, chain, place
 
-MAX_TASKS: Final = 2000  # that are looked at at a time: of more, some
+MAX_TASKS: Final = 1000  # that are looked at at a time: of more, some
 _OUTWARDS: Final = 4  # frames in which the owner of a lock is looked for
 _LARGEST: Final = 1024  # entries of a container that is searched
 _DEEPEST: Final = 8  # context managers that enter each other
