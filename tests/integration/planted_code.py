@@ -14,6 +14,7 @@ from longline.node.process import Process
 from longline.profiling import cpu
 
 grown: list[bytes] = []
+queue: list[bytes] = []
 
 
 def burn_processor() -> int:
@@ -64,7 +65,44 @@ async def busy() -> None:
         await asyncio.sleep(0.005)
 
 
-PLANTS = {"stuck": stuck, "slow": slow, "stalling": stalling, "growing": growing, "busy": busy}
+class Desk:
+    """One lock, which somebody never lets go of, and others want."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+
+    async def hold(self) -> None:
+        async with self.turn:
+            await asyncio.Event().wait()  # found
+
+    async def want(self) -> None:
+        async with self.turn:  # found
+            pass
+
+
+async def locked() -> None:
+    desk = Desk()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(desk.hold(), name="planted.holder")
+        for number in range(3):
+            tasks.create_task(desk.want(), name=f"planted.waiter-{number}")
+
+
+async def filling() -> None:
+    while True:
+        await asyncio.sleep(0.01)
+        queue.append(b"")
+
+
+PLANTS = {
+    "stuck": stuck,
+    "slow": slow,
+    "stalling": stalling,
+    "growing": growing,
+    "busy": busy,
+    "locked": locked,
+    "filling": filling,
+}
 START, FIND = "start", "find_py_spy"
 
 
@@ -76,6 +114,7 @@ def plant() -> None:
 
     async def start_with_plants(process: Process) -> None:
         await start(process)
+        process._collector.gauge("planted_waiting", "What is filled.", lambda: len(queue))
         chosen = [name for name in wanted if name in PLANTS]
         tasks.extend(asyncio.create_task(PLANTS[name](), name=f"planted.{name}") for name in chosen)
 

@@ -14,11 +14,13 @@ import pytest
 from longline import Center, Device
 from longline.errors import LonglineError, NodeNotFound, ProfileNotFound, ProfilesDiffer
 from longline.profiling.content import (
+    AtLock,
     Content,
     CpuContent,
     GrowingPlace,
     HeapContent,
     LoopContent,
+    QueuesContent,
     TaskContent,
 )
 from longline.sdk.profiles import TakenProfile
@@ -89,6 +91,30 @@ def share_of(working: Counter[tuple[str, ...]], line: str) -> float:
 
 
 @pytest.mark.adversity
+@pytest.mark.parametrize("planted", ["locked filling"], indirect=True)
+async def test_a_held_lock_and_a_growing_queue_are_named(planted: ServerProcess) -> None:
+    async with planted.center() as center:
+        node = await only_node(center)
+        first = await center.take_profile(node, kind="queues", seconds=2)
+        found = content_of(first)
+        assert isinstance(found, QueuesContent)
+        (lock,) = [lock for lock in found.locks if lock.name == "__main__.Desk.turn"]
+        looks = len(found.at)
+        assert (lock.waiting, lock.held) == ([3] * looks, [1] * looks)
+        assert lock.holders == [AtLock("planted.holder", f"Desk.hold ({line_of('hold')})", looks)]
+        assert lock.waiters == [AtLock("planted.waiter-*", f"Desk.want ({line_of('want')})", 3 * looks)]
+        assert lock.longest_hold > 1
+        queues = {queue.name: queue.depth for queue in found.queues}
+        assert {"saver_write_queue", "room_receipts_waiting"} <= queues.keys()
+        depth = queues["planted_waiting"]
+        assert depth == sorted(depth)
+        assert depth[-1] > depth[0]
+        later = await center.take_profile(node, kind="queues", seconds=1)
+        compared = await center.compare_profiles(later.profile, first.profile)
+        assert compared.frames[0].frame == "planted_waiting"
+
+
+@pytest.mark.adversity
 @pytest.mark.parametrize("planted", ["stuck slow stalling growing"], indirect=True)
 async def test_every_kind_names_the_line_that_is_to_blame(planted: ServerProcess) -> None:
     async with planted.center() as center:
@@ -114,7 +140,6 @@ async def test_every_kind_names_the_line_that_is_to_blame(planted: ServerProcess
 
         loop = await until(held_up)
         assert loop is not None
-        assert {"saver_write_queue", "room_receipts_waiting"} <= {queue.name for queue in loop.queues}
 
         places: list[GrowingPlace] = []  # those that grew most, of each time
 
@@ -180,7 +205,7 @@ async def test_no_key_or_token_is_in_any_profile(planted: ServerProcess) -> None
         secrets = [planted.admin_key, keys.server_key or "?", keys.device_secret, named.key, token]
         async with Device("127.0.0.1", planted.mqtt_port, app="news", device="d1", token=token):
             files = []
-            for kind in ("cpu", "heap", "tasks", "loop"):
+            for kind in ("cpu", "heap", "tasks", "loop", "queues"):
                 taken = await center.take_profile(node, kind=kind, seconds=1)
                 files.append(json.dumps(taken.content).encode())
                 for form in ("json", "speedscope", "pprof"):

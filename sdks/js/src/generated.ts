@@ -1554,15 +1554,15 @@ export interface ProfileWithContent {
   host: string;
   /** Of Longline, there and then. */
   version: string;
-  /** `cpu` is where it uses its processor, `heap` what it allocates and keeps, `tasks` what waits on the event loop, and where, `loop` how late that is, and what held it up. */
-  kind: "cpu" | "heap" | "loop" | "tasks";
+  /** `cpu` is where it uses its processor, `heap` what it allocates and keeps, `tasks` what waits on the event loop, and where, `loop` how late that is, and what held it up, `queues` how full queues are, and who waits for locks. */
+  kind: "cpu" | "heap" | "loop" | "queues" | "tasks";
   /** RFC 3339, UTC, milliseconds. */
   at: Date;
   /** How long it took. */
   seconds: number;
   /** Bytes that it takes up in the store. */
   size: number;
-  content: CpuContent | HeapContent | TaskContent | LoopContent;
+  content: CpuContent | HeapContent | TaskContent | LoopContent | QueuesContent;
 }
 
 /** Where the process used its processor: threads that wait are left out. */
@@ -1578,6 +1578,8 @@ export interface CpuContent {
   by: string;
   /** The most frequent first. */
   stacks: Stack[];
+  /** The busiest first. Samples are of the thread that has the interpreter's lock: what others do without it, such as reading from a disk, is in their time alone. */
+  threads?: ThreadTime[] | undefined;
   /** Samples of stacks for which there was no room. */
   leftOut?: number | undefined;
   /** Why it is not `native`. */
@@ -1588,6 +1590,12 @@ export interface CpuContent {
 export interface Stack {
   frames: string[];
   samples: number;
+}
+
+/** A thread, and for how many seconds it had a processor meanwhile, by the kernel's clock. */
+export interface ThreadTime {
+  name: string;
+  seconds: number;
 }
 
 /** What keeps a profile from showing all that it could, and what to do about it. */
@@ -1643,7 +1651,7 @@ export interface TasksOfKind {
   where: string;
 }
 
-/** What held up the event loop, and what waited meanwhile. */
+/** What held up the event loop. */
 export interface LoopContent {
   kind: "loop";
   /** The latest first, also from before: a process remembers some. */
@@ -1652,7 +1660,6 @@ export interface LoopContent {
   lag: Waits;
   /** Pauses of the garbage collector. */
   gc: Waits;
-  queues: QueueDepth[];
   /** Stalls for which there was no room. */
   forgotten?: number | undefined;
 }
@@ -1683,10 +1690,49 @@ export interface WaitsUpTo {
   count: number;
 }
 
-/** A queue, and what was in it, at even intervals. */
+/** How full the queues were, and who waited for locks. Each series has a value for each look. */
+export interface QueuesContent {
+  kind: "queues";
+  /** When it looked: seconds since the beginning. */
+  at: number[];
+  queues: QueueDepth[];
+  /** Those that were held or waited for in a look, the most waited for first. */
+  locks: LockUse[];
+  /** Tasks that it had no time to look at, at once. */
+  leftOut?: number | undefined;
+}
+
+/** A queue, and what was in it at each look: the figure of this name. */
 export interface QueueDepth {
   name: string;
   depth: number[];
+}
+
+/**
+ * A lock, or all of one name: how many tasks waited for it and held it at each look, and who they were.
+ *
+ * `longest_wait` and `longest_hold` in seconds: for how long the same task was seen to.
+ */
+export interface LockUse {
+  /** The attribute that it is in. */
+  name: string;
+  waiting: number[];
+  held: number[];
+  longestWait: number;
+  longestHold: number;
+  /** The most frequent first. */
+  waiters: AtLock[];
+  /** The most frequent first, and what they were at. */
+  holders: AtLock[];
+}
+
+/** Tasks of one name at a lock, all at one line, and in how many looks. */
+export interface AtLock {
+  /** Numbers in it are `*`. */
+  task: string;
+  /** The innermost frame of Longline. */
+  where: string;
+  looks: number;
 }
 
 /** A page of profiles, the latest first. */
@@ -1704,8 +1750,8 @@ export interface ProfileInfo {
   host: string;
   /** Of Longline, there and then. */
   version: string;
-  /** `cpu` is where it uses its processor, `heap` what it allocates and keeps, `tasks` what waits on the event loop, and where, `loop` how late that is, and what held it up. */
-  kind: "cpu" | "heap" | "loop" | "tasks";
+  /** `cpu` is where it uses its processor, `heap` what it allocates and keeps, `tasks` what waits on the event loop, and where, `loop` how late that is, and what held it up, `queues` how full queues are, and who waits for locks. */
+  kind: "cpu" | "heap" | "loop" | "queues" | "tasks";
   /** RFC 3339, UTC, milliseconds. */
   at: Date;
   /** How long it took. */
@@ -1935,18 +1981,22 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
   ChangeView: { at: "d" },
   OwnKeyInfo: { expires_at: "d" },
   ProfileWithContent: { at: "d", content: "@CpuContent" },
-  CpuContent: { stacks: "[@Stack", limitation: "@Limitation" },
+  CpuContent: { stacks: "[@Stack", threads: "[@ThreadTime", limitation: "@Limitation" },
   Stack: {},
+  ThreadTime: {},
   Limitation: {},
   HeapContent: { places: "[@GrowingPlace" },
   GrowingPlace: {},
   TaskContent: { kinds: "[@TasksOfKind" },
   TasksOfKind: {},
-  LoopContent: { stalls: "[@Stall", lag: "@Waits", gc: "@Waits", queues: "[@QueueDepth" },
+  LoopContent: { stalls: "[@Stall", lag: "@Waits", gc: "@Waits" },
   Stall: {},
   Waits: { buckets: "[@WaitsUpTo" },
   WaitsUpTo: {},
+  QueuesContent: { queues: "[@QueueDepth", locks: "[@LockUse" },
   QueueDepth: {},
+  LockUse: { waiters: "[@AtLock", holders: "[@AtLock" },
+  AtLock: {},
   ProfileList: { profiles: "[@ProfileInfo" },
   ProfileInfo: { at: "d" },
   ProfileDifference: { base: "@ProfileInfo", profile: "@ProfileInfo", frames: "[@FrameDifference" },
@@ -2573,14 +2623,14 @@ export interface Operations {
   /** Have a node take a profile of its process, and keep it. */
   profiles_take: {
     path: { node: string; };
-    query: { kind?: "cpu" | "heap" | "loop" | "tasks" | undefined; seconds?: number | undefined; };
+    query: { kind?: "cpu" | "heap" | "loop" | "queues" | "tasks" | undefined; seconds?: number | undefined; };
     body: undefined;
     answer: ProfileWithContent;
   };
   /** List the profiles that are kept, of all nodes, the latest first. */
   profiles_page: {
     path: {  };
-    query: { limit?: number | undefined; cursor?: string | undefined; node?: string | undefined; kind?: "cpu" | "heap" | "loop" | "tasks" | undefined; from?: Date | string | undefined; to?: Date | string | undefined; };
+    query: { limit?: number | undefined; cursor?: string | undefined; node?: string | undefined; kind?: "cpu" | "heap" | "loop" | "queues" | "tasks" | undefined; from?: Date | string | undefined; to?: Date | string | undefined; };
     body: undefined;
     answer: ProfileList;
   };

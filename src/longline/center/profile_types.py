@@ -8,12 +8,13 @@ from longline.center.answers import Cursor
 from longline.center.schemas import MomentText, PageQuery, Strict
 from longline.delivery.event_views import Time
 from longline.model.profiles import LONGEST, ProfileKind
-from longline.profiling.content import CpuContent, HeapContent, LoopContent, TaskContent
+from longline.profiling.content import Content
 
 ProfileId = Annotated[str, Meta(description="A UUIDv7.", examples=["019c2b3e-8f00-7c11-9d3e-5a1f0c6b7e25"])]
 _KIND = Meta(
     description="`cpu` is where it uses its processor, `heap` what it allocates and keeps, `tasks` what"
-    " waits on the event loop, and where, `loop` how late that is, and what held it up.",
+    " waits on the event loop, and where, `loop` how late that is, and what held it up, `queues` how full"
+    " queues are, and who waits for locks.",
     examples=["cpu"],
 )
 Kind = Annotated[ProfileKind, _KIND]
@@ -85,7 +86,7 @@ class ProfileWithContent(Struct, frozen=True):
     at: Time
     seconds: Annotated[float, Meta(description="How long it took.", examples=[10.4])]
     size: Annotated[int, Meta(description="Bytes that it takes up in the store.", examples=[4096])]
-    content: CpuContent | HeapContent | TaskContent | LoopContent
+    content: Content
 
 
 class ProfileList(Struct, frozen=True):

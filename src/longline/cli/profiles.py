@@ -1,6 +1,7 @@
 """`longline profile` and `profiles`: where a running process spends its time, what grows, what waits."""
 
 from asyncio import to_thread
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,14 +15,22 @@ from longline.cli.times import moment
 from longline.cli.usage import Json, UsageError
 from longline.model.profiles import LONGEST
 from longline.profiling.comparing import function_of
-from longline.profiling.content import Content, CpuContent, HeapContent, LoopContent, TaskContent
+from longline.profiling.content import (
+    AtLock,
+    Content,
+    CpuContent,
+    HeapContent,
+    LoopContent,
+    QueuesContent,
+    TaskContent,
+)
 from longline.sdk.center import Center
 from longline.sdk.profiles import ChangedFrame, ProfileSummary, TakenProfile
 
 SHOWN = 30  # rows that a person sees of a profile
 COLUMNS = ("profile", "at", "node", "version", "kind", "seconds", "size")
 
-Kind = Literal["cpu", "heap", "tasks", "loop"]
+Kind = Literal["cpu", "heap", "tasks", "loop", "queues"]
 Format = Annotated[
     Literal["json", "speedscope", "pprof"],
     Parameter(help="Of the file: what the API has, or a file for speedscope.app or for pprof."),
@@ -39,7 +48,7 @@ def profile(
         Kind,
         Parameter(
             help="cpu: where it uses its processor; heap: what grows; tasks: what waits, and where; loop: "
-            "what held up the event loop."
+            "what held up the event loop; queues: how full queues are, and who waits for locks."
         ),
     ] = "cpu",
     seconds: Annotated[int, Parameter(help=f"How long to watch, up to {LONGEST}.")] = 10,
@@ -197,6 +206,21 @@ def _show(content: Content) -> None:
                     for stall in content.stalls[:SHOWN]
                 ],
             )
+        case QueuesContent():
+            found = [_series(queue.name, queue.depth, "") for queue in content.queues if any(queue.depth)]
+            for lock in content.locks:
+                found.append(_series(f"{lock.name}: wait", lock.waiting, _first(lock.waiters)))
+                found.append(_series(f"{lock.name}: hold", lock.held, _first(lock.holders)))
+            print_table(("queue, or tasks at a lock", "least", "most", "last", "where"), found)
+
+
+def _series(name: str, series: Sequence[float], where: str) -> tuple[str, ...]:
+    return (name, f"{min(series):g}", f"{max(series):g}", f"{series[-1]:g}", where)
+
+
+def _first(found: Sequence[AtLock]) -> str:
+    """Who is at a lock most often."""
+    return f"{found[0].task} at {found[0].where}" if found else ""
 
 
 def _row(found: ProfileSummary) -> tuple[str, ...]:

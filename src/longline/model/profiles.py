@@ -4,7 +4,7 @@ from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
-ProfileKind = Literal["cpu", "heap", "tasks", "loop"]
+ProfileKind = Literal["cpu", "heap", "tasks", "loop", "queues"]
 KINDS: Final[tuple[ProfileKind, ...]] = get_args(ProfileKind)
 
 LONGEST: Final = 60  # s

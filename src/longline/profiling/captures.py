@@ -10,9 +10,9 @@ import structlog
 
 from longline.errors import ProfileUnderWay
 from longline.model.profiles import LONGEST, ProfileKind
-from longline.profiling import cpu, heap, loop, tasks
+from longline.profiling import cpu, heap, loop, queues, tasks
 from longline.profiling.content import Content
-from longline.profiling.loop import Depths
+from longline.profiling.queues import Depths
 from longline.profiling.stalls import StallWatch
 from longline.telemetry.loop import GcPauses
 from longline.telemetry.tasks import TaskWatch
@@ -85,7 +85,9 @@ class Captures:
             case "tasks":
                 return tasks.take(self._watch)
             case "loop":
-                return await loop.take(seconds, self._stalls, self._gc, self._depths)
+                return await loop.take(seconds, self._stalls, self._gc)
+            case "queues":
+                return await queues.take(seconds, self._depths)
 
     async def _in_thread(
         self,

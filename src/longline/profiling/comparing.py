@@ -10,7 +10,15 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from longline.errors import ProfilesDiffer
-from longline.profiling.content import Content, CpuContent, HeapContent, LoopContent, TaskContent, kind_of
+from longline.profiling.content import (
+    Content,
+    CpuContent,
+    HeapContent,
+    LoopContent,
+    QueuesContent,
+    TaskContent,
+    kind_of,
+)
 
 MOST: Final = 1000  # changes that are told
 
@@ -77,3 +85,9 @@ def _weights(content: Content) -> list[tuple[str, int]]:
             return [(kind.name, kind.count) for kind in content.kinds]
         case LoopContent():
             return [(function_of(stall.stack), round(1000 * stall.seconds)) for stall in content.stalls]
+        case QueuesContent():  # what waits; bytes of what waits would be all that there is
+            queues = [each for each in content.queues if not each.name.endswith("_bytes")]
+            return [
+                *((queue.name, round(sum(queue.depth))) for queue in queues),
+                *((lock.name, sum(lock.waiting)) for lock in content.locks),
+            ]

@@ -19,6 +19,7 @@ MAX_FRAMES: Final = 128  # of a stack: those in the middle go
 MAX_FRAME: Final = 200  # characters
 MAX_PLACES: Final = 500  # of a heap profile
 MAX_KINDS: Final = 500  # of tasks
+MAX_THREADS: Final = 32
 MAX_BYTES: Final = 4 * 1024 * 1024  # of a content as JSON
 
 Frame = Annotated[
@@ -31,6 +32,13 @@ class Stack(Struct, frozen=True):
 
     frames: list[Frame]
     samples: int
+
+
+class ThreadTime(Struct, frozen=True):
+    """A thread, and for how many seconds it had a processor meanwhile, by the kernel's clock."""
+
+    name: Annotated[str, Meta(examples=["MainThread", "saver-write"])]
+    seconds: float
 
 
 class Limitation(Struct, frozen=True):
@@ -51,6 +59,13 @@ class CpuContent(Struct, frozen=True, kw_only=True, tag="cpu", tag_field="kind",
     ]
     by: Annotated[str, Meta(description="What took the samples: `py-spy`, or a `thread` of the process.")]
     stacks: Annotated[list[Stack], Meta(description="The most frequent first.")]
+    threads: Annotated[
+        list[ThreadTime],
+        Meta(
+            description="The busiest first. Samples are of the thread that has the interpreter's lock: what "
+            "others do without it, such as reading from a disk, is in their time alone."
+        ),
+    ] = []
     left_out: Annotated[int, Meta(description="Samples of stacks for which there was no room.")] = 0
     limitation: Annotated[Limitation | None, Meta(description="Why it is not `native`.")] = None
 
@@ -120,26 +135,62 @@ class Waits(Struct, frozen=True):
     buckets: list[WaitsUpTo]
 
 
-class QueueDepth(Struct, frozen=True):
-    """A queue, and what was in it, at even intervals."""
-
-    name: Annotated[str, Meta(examples=["saver_write_queue"])]
-    depth: list[float]
-
-
 class LoopContent(Struct, frozen=True, kw_only=True, tag="loop", tag_field="kind", omit_defaults=True):
-    """What held up the event loop, and what waited meanwhile."""
+    """What held up the event loop."""
 
     stalls: Annotated[
         list[Stall], Meta(description="The latest first, also from before: a process remembers some.")
     ]
     lag: Annotated[Waits, Meta(description="How much later than asked for the loop woke somebody.")]
     gc: Annotated[Waits, Meta(description="Pauses of the garbage collector.")]
-    queues: list[QueueDepth]
     forgotten: Annotated[int, Meta(description="Stalls for which there was no room.")] = 0
 
 
-Content = CpuContent | HeapContent | TaskContent | LoopContent
+class QueueDepth(Struct, frozen=True):
+    """A queue, and what was in it at each look: the figure of this name."""
+
+    name: Annotated[str, Meta(examples=["saver_write_queue"])]
+    depth: list[float]
+
+
+class AtLock(Struct, frozen=True):
+    """Tasks of one name at a lock, all at one line, and in how many looks."""
+
+    task: Annotated[str, Meta(description="Numbers in it are `*`.", examples=["center.figures"])]
+    where: Annotated[str, Meta(description="The innermost frame of Longline.")]
+    looks: int
+
+
+class LockUse(Struct, frozen=True, kw_only=True):
+    """A lock, or all of one name: how many tasks waited for it and held it at each look, and who they were.
+
+    `longest_wait` and `longest_hold` in seconds: for how long the same task was seen to.
+    """
+
+    name: Annotated[
+        str, Meta(description="The attribute that it is in.", examples=["center.overview.Overview._lock"])
+    ]
+    waiting: list[int]
+    held: list[int]
+    longest_wait: float
+    longest_hold: float
+    waiters: Annotated[list[AtLock], Meta(description="The most frequent first.")]
+    holders: Annotated[list[AtLock], Meta(description="The most frequent first, and what they were at.")]
+
+
+class QueuesContent(Struct, frozen=True, kw_only=True, tag="queues", tag_field="kind", omit_defaults=True):
+    """How full the queues were, and who waited for locks. Each series has a value for each look."""
+
+    at: Annotated[list[float], Meta(description="When it looked: seconds since the beginning.")]
+    queues: list[QueueDepth]
+    locks: Annotated[
+        list[LockUse],
+        Meta(description="Those that were held or waited for in a look, the most waited for first."),
+    ]
+    left_out: Annotated[int, Meta(description="Tasks that it had no time to look at, at once.")] = 0
+
+
+Content = CpuContent | HeapContent | TaskContent | LoopContent | QueuesContent
 
 _decoder: msgspec.json.Decoder[Content] = msgspec.json.Decoder(Content)
 
@@ -176,6 +227,8 @@ def kind_of(content: Content) -> ProfileKind:
             return "tasks"
         case LoopContent():
             return "loop"
+        case QueuesContent():
+            return "queues"
 
 
 def bounded_stacks(counted: Iterable[tuple[tuple[str, ...], int]]) -> tuple[list[Stack], int]:

@@ -1,8 +1,13 @@
 """Where the process uses its processor, by py-spy: a program that reads our stacks from outside.
 
-It is run for so many seconds and looks so often a second. Each time it stops the process for some
-milliseconds, which frames of compiled code need; without them it would not have to, and would see nothing of
-our hot path. It may look into a process that it did not start only with a privilege: `CAP_SYS_PTRACE`, or,
+It is run for so many seconds and looks so often a second. Each time it stops the process for a moment, which
+frames of compiled code need; without them it would not have to, and would see nothing of our hot path. It
+reads the stack of the thread that has the interpreter's lock and no other: the stack of a thread takes it a
+millisecond or more, word by word, and it would read those of threads that wait as well. Our compiled code has
+the lock while it runs. What runs without it, such as SQLite and system calls that libuv makes to read, is in
+the times of threads that stand beside the samples.
+
+It may look into a process that it did not start only with a privilege: `CAP_SYS_PTRACE`, or,
 where Yama restricts tracing (`kernel.yama.ptrace_scope` 1, as most distributions have it), that this process
 allows it (prctl(2), PR_SET_PTRACER), which it does for just this one. So on most hosts nobody has to give it
 anything.
@@ -19,7 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from longline.errors import ProfileFailed
-from longline.profiling import raw
+from longline.profiling import raw, threads
 from longline.profiling.content import CpuContent, Limitation, bounded_stacks
 from longline.profiling.sampling import sample
 
@@ -69,9 +74,11 @@ def take(seconds: float, ended: threading.Event, program: str | None = None) -> 
     """
     if program is None:
         return _by_thread(seconds, ended, NO_PY_SPY), ""
+    before = threads.used_by_all()
     # A file that needs no folder: many containers have none that can be written to.
     with open(os.memfd_create("stacks"), encoding="utf-8", errors="replace") as output:
         said = _run(program, output.fileno(), seconds, ended)
+        used = threads.used_by_all()
         counted = raw.read(output)
     if ended.is_set():
         raise ProfileFailed("the process is about to end")
@@ -80,15 +87,22 @@ def take(seconds: float, ended: threading.Event, program: str | None = None) -> 
         refused = "permission denied" in told or "not permitted" in told or "eperm" in told
         return _by_thread(seconds, ended, NO_PTRACE if refused else FAILED), said
     stacks, left_out = bounded_stacks(counted.items())
-    return CpuContent(
-        samples=counted.total(), rate=RATE, native=True, by="py-spy", stacks=stacks, left_out=left_out
-    ), ""
+    content = CpuContent(
+        samples=counted.total(),
+        rate=RATE,
+        native=True,
+        by="py-spy",
+        stacks=stacks,
+        threads=threads.between(before, used),
+        left_out=left_out,
+    )
+    return content, ""
 
 
 def _run(program: str, output: int, seconds: float, ended: threading.Event) -> str | None:
     """Runs py-spy to its end, which writes to the file `output`; what it said if it failed, else None."""
     duration = max(1, round(seconds))
-    wanted = ("--native", "--format", "raw", "--rate", str(RATE), "--duration", str(duration))
+    wanted = ("--native", "--gil", "--format", "raw", "--rate", str(RATE), "--duration", str(duration))
     command = (
         *_HELD,
         program,
@@ -154,7 +168,9 @@ def _allow(pid: int) -> None:
 
 
 def _by_thread(seconds: float, ended: threading.Event, limitation: Limitation) -> CpuContent:
+    before = threads.used_by_all()
     counted = sample(seconds, RATE, ended)
+    used = threads.used_by_all()
     stacks, left_out = bounded_stacks(counted.items())
     return CpuContent(
         samples=counted.total(),
@@ -162,6 +178,7 @@ def _by_thread(seconds: float, ended: threading.Event, limitation: Limitation) -
         native=False,
         by="thread",
         stacks=stacks,
+        threads=threads.between(before, used),
         left_out=left_out,
         limitation=limitation,
     )

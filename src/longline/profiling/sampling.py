@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from typing import Final
 
+from longline.profiling import threads
 from longline.profiling.frames import stack_of
 
 BUSY: Final = 0.001  # s of its processor between two looks: who used less was waiting
@@ -20,37 +21,24 @@ def sample(seconds: float, rate: int, ended: threading.Event) -> Counter[tuple[s
     """Stacks, outermost first, with their samples. In the thread that calls; until `ended`, if that is
     sooner."""
     counted: Counter[tuple[str, ...]] = Counter()
-    used: dict[int, float] = {}
+    seen: dict[int, float] = {}
     every = 1 / rate
     begun = time.monotonic()
     for number in range(1, round(seconds * rate) + 1):
         if ended.wait(max(0.0, begun + number * every - time.monotonic())):
             break
-        _look(counted, used)
+        _look(counted, seen)
     return counted
 
 
-def _look(counted: Counter[tuple[str, ...]], used: dict[int, float]) -> None:
+def _look(counted: Counter[tuple[str, ...]], seen: dict[int, float]) -> None:
     own = threading.get_ident()
     numbers = {thread.ident: thread.native_id for thread in threading.enumerate()}
     for ident, frame in sys._current_frames().items():
         number = numbers.get(ident)
         if ident == own or number is None:
             continue
-        now = _used(number)
-        before, used[ident] = used.get(ident), now
+        now = threads.used(number)
+        before, seen[ident] = seen.get(ident), now
         if before is not None and now - before >= BUSY:
             counted[stack_of(frame)] += 1
-
-
-def _used(number: int) -> float:
-    """Seconds for which a thread has had a processor.
-
-    From the kernel, since asking for the clock of a thread that has just ended (pthread_getcpuclockid) is
-    asking for a crash.
-    """
-    try:
-        with open(f"/proc/self/task/{number}/schedstat", "rb") as file:
-            return int(file.read().split()[0]) / 1e9
-    except (OSError, ValueError, IndexError):
-        return 0.0

@@ -2,7 +2,14 @@
 
 from typing import NamedTuple
 
-from longline.profiling.content import Content, CpuContent, HeapContent, LoopContent, TaskContent
+from longline.profiling.content import (
+    Content,
+    CpuContent,
+    HeapContent,
+    LoopContent,
+    QueuesContent,
+    TaskContent,
+)
 
 
 class Weighted(NamedTuple):
@@ -14,7 +21,8 @@ class Weighted(NamedTuple):
 
 
 def weighted(content: Content) -> Weighted:
-    """The profile as stacks: of a heap a place each, of tasks their kind and where they wait."""
+    """The profile as stacks: of a heap a place each, of tasks their kind and where they
+    wait, of locks who waits for them."""
     match content:
         case CpuContent():
             return Weighted("cpu", "samples", [(stack.frames, stack.samples) for stack in content.stacks])
@@ -27,3 +35,8 @@ def weighted(content: Content) -> Weighted:
         case LoopContent():
             stalls = [(stall.stack, round(1000 * stall.seconds)) for stall in content.stalls]
             return Weighted("stalls", "milliseconds", stalls)
+        case QueuesContent():
+            waits = [
+                ([lock.name, at.task, at.where], at.looks) for lock in content.locks for at in lock.waiters
+            ]
+            return Weighted("waits", "looks", waits)

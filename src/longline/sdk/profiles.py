@@ -10,7 +10,7 @@ from longline.sdk.answers import Json
 ProfileFormat = Literal["json", "speedscope", "pprof"]
 
 if TYPE_CHECKING:
-    ProfileKind = Literal["cpu", "heap", "tasks", "loop"]
+    ProfileKind = Literal["cpu", "heap", "tasks", "loop", "queues"]
 else:
     ProfileKind = str  # whatever a later version says
 

@@ -14,7 +14,7 @@ import pytest
 from longline.errors import ProfileFailed, ProfileUnderWay
 from longline.profiling import cpu, heap, sampling
 from longline.profiling.captures import Captures
-from longline.profiling.content import CpuContent, HeapContent
+from longline.profiling.content import CpuContent, HeapContent, QueuesContent
 from longline.telemetry.loop import GcPauses
 from longline.telemetry.tasks import TaskWatch
 from tests.waiting import until
@@ -22,7 +22,7 @@ from tests.waiting import until
 
 @pytest.fixture
 async def captures() -> AsyncIterator[Captures]:
-    captures = Captures(GcPauses(), dict, TaskWatch(time.monotonic))
+    captures = Captures(GcPauses(), lambda: {"saver_write_queue": 3.0}, TaskWatch(time.monotonic))
     captures.start()
     yield captures
     captures.close()
@@ -159,6 +159,12 @@ async def test_one_is_taken_at_a_time_and_the_next_afterwards(captures: Captures
     assert captures.statistics()["taken"] == 2
 
 
+async def test_queues_are_those_that_the_process_names(captures: Captures) -> None:
+    content = await captures.take("queues", 1)
+    assert isinstance(content, QueuesContent)
+    assert [(queue.name, set(queue.depth)) for queue in content.queues] == [("saver_write_queue", {3.0})]
+
+
 async def test_who_may_not_go_on_ends_early(captures: Captures) -> None:
     asked: list[bool] = []
 
@@ -195,6 +201,7 @@ async def test_py_spy_looks_into_this_process(captures: Captures) -> None:
     if content.limitation is not None and content.limitation.code == "no_ptrace":
         pytest.skip("tracing is not allowed here")
     assert content.native
+    assert content.threads[0].name == thread.name
     assert any(
         frame.startswith("burn (test_captures.py:") for each in content.stacks for frame in each.frames
     )

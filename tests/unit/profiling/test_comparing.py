@@ -9,7 +9,10 @@ from longline.profiling.content import (
     CpuContent,
     GrowingPlace,
     HeapContent,
+    LockUse,
     LoopContent,
+    QueueDepth,
+    QueuesContent,
     Stack,
     Stall,
     TaskContent,
@@ -82,7 +85,21 @@ def tasks(**kinds: int) -> TaskContent:
 
 def loop(**stalls: float) -> LoopContent:
     told = [Stall("", seconds, [f"{name} (app.py:1)"], 0.0) for name, seconds in stalls.items()]
-    return LoopContent(stalls=told, lag=NOTHING, gc=NOTHING, queues=[])
+    return LoopContent(stalls=told, lag=NOTHING, gc=NOTHING)
+
+
+def waits(lock: int, **queues: float) -> QueuesContent:
+    used = LockUse(
+        name="Overview._lock",
+        waiting=[0, lock],
+        held=[1, 1],
+        longest_wait=0.0,
+        longest_hold=0.0,
+        waiters=[],
+        holders=[],
+    )
+    depths = [QueueDepth(name, [0.0, depth]) for name, depth in queues.items()]
+    return QueuesContent(at=[0.0, 1.0], queues=depths, locks=[used])
 
 
 @pytest.mark.parametrize(
@@ -92,10 +109,17 @@ def loop(**stalls: float) -> LoopContent:
         (tasks(a=9, b=1), tasks(a=1, b=9), "b"),
         (loop(a=0.9, b=0.1), loop(a=0.1, b=0.9), "b (app.py)"),
         (cpu(), cpu(b=1), "b (app.py)"),
+        (waits(1, a=9.0), waits(1, a=9.0, b=5.0), "b"),
+        (waits(1, a=9.0), waits(9, a=9.0), "Overview._lock"),
     ],
 )
 def test_every_kind_can_be_compared(base: Content, later: Content, first: str) -> None:
     assert compare(base, later)[0].frame == first
+
+
+def test_bytes_of_what_waits_are_not_weighed_against_how_much_waits() -> None:
+    found = compare(waits(1, waiting=1.0), waits(1, waiting=1.0, waiting_bytes=1e9))
+    assert [(change.frame, change.share) for change in found] == [("Overview._lock", 0.5), ("waiting", 0.5)]
 
 
 def test_different_kinds_cannot() -> None:

@@ -11,12 +11,16 @@ from longline.profiling.content import (
     MAX_FRAME,
     MAX_FRAMES,
     MAX_STACKS,
+    AtLock,
     Content,
     CpuContent,
     GrowingPlace,
     HeapContent,
     Limitation,
+    LockUse,
     LoopContent,
+    QueueDepth,
+    QueuesContent,
     Stack,
     TaskContent,
     TasksOfKind,
@@ -39,7 +43,23 @@ CONTENTS: dict[str, Content] = {
     ),
     "heap": HeapContent(bytes=5, process_bytes=9, places=[GrowingPlace("app.py:3", 5, 2, 1)]),
     "tasks": TaskContent(kinds=[TasksOfKind("node.files", 1, 2.5, "run (app.py:3)")]),
-    "loop": LoopContent(stalls=[], lag=Waits(0, 0.0, 0.0, []), gc=Waits(0, 0.0, 0.0, []), queues=[]),
+    "loop": LoopContent(stalls=[], lag=Waits(0, 0.0, 0.0, []), gc=Waits(0, 0.0, 0.0, [])),
+    "queues": QueuesContent(
+        at=[0.0, 0.1],
+        queues=[QueueDepth("saver_write_queue", [0.0, 5.0])],
+        locks=[
+            LockUse(
+                name="center.overview.Overview._lock",
+                waiting=[0, 3],
+                held=[1, 1],
+                longest_wait=0.0,
+                longest_hold=0.1,
+                waiters=[AtLock("center.request", "Overview.problems (longline/center/overview.py:60)", 3)],
+                holders=[],
+            )
+        ],
+        left_out=2,
+    ),
 }
 
 

@@ -6,10 +6,14 @@ from collections import defaultdict
 import msgspec
 
 from longline.profiling.content import (
+    AtLock,
     CpuContent,
     GrowingPlace,
     HeapContent,
+    LockUse,
     LoopContent,
+    QueueDepth,
+    QueuesContent,
     Stack,
     Stall,
     TaskContent,
@@ -137,8 +141,21 @@ def test_every_kind_is_stacks_with_weights() -> None:
         "tasks", "tasks", [(["node.files", "run (app.py:3)"], 4)]
     )
     stall = Stall("", 0.25, ["main (app.py:3)"], 0.0)
-    assert weighted(LoopContent(stalls=[stall], lag=nothing, gc=nothing, queues=[])) == Weighted(
+    assert weighted(LoopContent(stalls=[stall], lag=nothing, gc=nothing)) == Weighted(
         "stalls", "milliseconds", [(["main (app.py:3)"], 250)]
+    )
+    used = LockUse(
+        name="Overview._lock",
+        waiting=[2],
+        held=[1],
+        longest_wait=0.0,
+        longest_hold=0.0,
+        waiters=[AtLock("center.request", "problems (app.py:3)", 2)],
+        holders=[AtLock("center.request", "look (app.py:9)", 1)],
+    )
+    queue = QueueDepth("saver_write_queue", [5.0])
+    assert weighted(QueuesContent(at=[0.0], queues=[queue], locks=[used])) == Weighted(
+        "waits", "looks", [(["Overview._lock", "center.request", "problems (app.py:3)"], 2)]
     )
 
 

@@ -81,17 +81,11 @@ async def test_only_so_many_are_remembered() -> None:
     assert len(watch.found) == REMEMBERED
 
 
-async def test_a_profile_of_the_loop_has_stalls_lag_pauses_and_depths() -> None:
+async def test_a_profile_of_the_loop_has_stalls_lag_and_pauses() -> None:
     pauses = GcPauses()
     pauses.install()
     always = StallWatch()
     always.start()
-    depth = 0.0
-
-    def depths() -> dict[str, float]:
-        nonlocal depth
-        depth += 1
-        return {"a_queue": depth}
 
     async def disturb() -> None:
         while True:
@@ -100,7 +94,7 @@ async def test_a_profile_of_the_loop_has_stalls_lag_pauses_and_depths() -> None:
             await asyncio.sleep(0.05)
 
     async def take() -> LoopContent | None:
-        taken = await loop.take(1.0, always, pauses, depths)
+        taken = await loop.take(1.0, always, pauses)
         held_up = any("hold_up (" in frame for stall in taken.stalls for frame in stall.stack)
         return taken if held_up and taken.gc.count else None
 
@@ -116,7 +110,4 @@ async def test_a_profile_of_the_loop_has_stalls_lag_pauses_and_depths() -> None:
     assert content.lag.highest >= 0.05
     assert content.lag.buckets[-1].seconds == "+Inf"
     assert content.lag.buckets[-1].count == content.lag.count
-    (queue,) = content.queues
-    assert queue.name == "a_queue"
-    assert queue.depth == sorted(queue.depth)
     assert [stall.at for stall in content.stalls] == sorted((s.at for s in content.stalls), reverse=True)

@@ -4,6 +4,7 @@ import { get, path } from "../api.js";
 import { facts, h, heading, share, table, time } from "../dom.js";
 
 const MOST = 200; // rows
+const PARTS = { heap: "Place", tasks: "Tasks", queues: "Queue or lock" }; // else functions
 
 export async function page({ profile, base }, { signal }) {
   const told = await get(`${path("profiles", profile)}/difference`, { parameters: { base }, signal });
@@ -14,7 +15,7 @@ export async function page({ profile, base }, { signal }) {
     "div",
     {},
     heading("What changed", {
-      about: "Functions by the part of all samples that they have themselves, the largest growth first.",
+      about: "By the part of the whole that each has itself, the largest growth first: functions by samples, places by bytes, queues and locks by what waits.",
       back: { href: `#/profiles/${encodeURIComponent(profile)}`, text: "The later profile" },
     }),
     h("div", { class: "panel" }, facts([
@@ -23,10 +24,10 @@ export async function page({ profile, base }, { signal }) {
       ["Kind", told.profile.kind],
     ])),
     h("div", { class: "panel" }, table({
-      caption: "Functions whose part changed",
+      caption: "What has another part now",
       empty: "No part changed.",
       columns: [
-        { title: "Function", header: true, class: "wide", cell: (frame) => [h("code", {}, frame.frame), frame.place && frame.place !== frame.frame ? h("div", { class: "hint mono" }, frame.place) : null] },
+        { title: PARTS[told.profile.kind] ?? "Function", header: true, class: "wide", cell: (frame) => [h("code", {}, frame.frame), frame.place && frame.place !== frame.frame ? h("div", { class: "hint mono" }, frame.place) : null] },
         { title: "Base", class: "number", cell: (frame) => share(frame.base_share) },
         { title: "Now", class: "number", cell: (frame) => share(frame.share) },
         { title: "Change", class: "number", cell: (frame) => h("b", { class: frame.change > 0 ? "bad-text" : "good-text" }, `${frame.change > 0 ? "+" : "−"}${share(Math.abs(frame.change))}`) },

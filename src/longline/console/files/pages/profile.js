@@ -1,12 +1,15 @@
 // One profile.
 
 import { download, get, path } from "../api.js";
+import { chart } from "../chart.js";
 import { badge, button, bytes, count, duration, facts, field, h, heading, notice, panel, select, share, svg, table, time } from "../dom.js";
 import { flameGraph, functionsOf, treeOf } from "../flame.js";
 import { KINDS } from "./profiles.js";
 
 const FUNCTIONS = 200; // in the table
 const COMPARED = 100; // profiles to choose from
+const DRAWN = 6; // series of a chart
+const COMPARABLE = ["cpu", "heap", "queues"];
 
 export async function page({ profile: id }, { signal }) {
   const profile = await get(path("profiles", id), { signal });
@@ -28,7 +31,7 @@ export async function page({ profile: id }, { signal }) {
     ])),
     content.limitation ? notice("warning", content.limitation.message, content.limitation.hint) : null,
     await comparison(profile, signal),
-    shown(kind, content, signal),
+    shown(profile, signal),
   );
 }
 
@@ -38,11 +41,12 @@ function more(kind, content) {
   }
   if (kind === "heap") return [["Allocated and kept", bytes(content.bytes)], ["Memory of the process", bytes(content.process_bytes)], content.ended_early ? ["Ended early", "as many allocations were alive as one can look at"] : null];
   if (kind === "tasks") return [["Tasks", count(content.kinds.reduce((sum, each) => sum + each.count, 0))]];
+  if (kind === "queues") return [["Looks", count(content.at.length)], ["Locks in use", count(content.locks.length)], content.left_out ? ["Left out", `${count(content.left_out)} tasks at once`] : null];
   return [["Stalls", count(content.stalls.length)], ["Latest lag", duration(content.lag.highest)], ["Longest GC pause", duration(content.gc.highest)]];
 }
 
 async function comparison(profile, signal) {
-  if (profile.kind !== "cpu" && profile.kind !== "heap") return null;
+  if (!COMPARABLE.includes(profile.kind)) return null;
   const others = (await get("profiles", { parameters: { kind: profile.kind, limit: COMPARED }, signal })).profiles.filter((one) => one.profile !== profile.profile);
   if (!others.length) return null;
   const base = select(others.map((one) => [one.profile, `${one.at.slice(0, 19).replace("T", " ")}  ${one.node}  ${one.version}`]));
@@ -51,15 +55,17 @@ async function comparison(profile, signal) {
   })));
 }
 
-function shown(kind, content, signal) {
+function shown(profile, signal) {
+  const { content, kind } = profile;
   if (kind === "cpu") return cpu(content, signal);
   if (kind === "heap") return heap(content);
   if (kind === "tasks") return tasks(content);
+  if (kind === "queues") return queues(profile, content, signal);
   return loop(content);
 }
 
 function cpu(content, signal) {
-  if (!content.stacks.length) return notice("info", "The process did nothing while it was watched.");
+  if (!content.stacks.length) return h("div", {}, notice("info", "The process did nothing while it was watched."), threads(content.threads ?? []));
   const root = treeOf(content.stacks);
   const rows = functionsOf(content.stacks).slice(0, FUNCTIONS);
   return h(
@@ -76,7 +82,20 @@ function cpu(content, signal) {
       ],
       rows,
     })),
+    threads(content.threads ?? []),
   );
+}
+
+function threads(found) {
+  return h("div", { class: "panel" }, table({
+    caption: "Threads, by the processor's time that they had",
+    empty: "None had any.",
+    columns: [
+      { title: "Thread", header: true, cell: (one) => one.name },
+      { title: "Processor", class: "number", cell: (one) => duration(one.seconds) },
+    ],
+    rows: found,
+  }));
 }
 
 function heap(content) {
@@ -117,18 +136,6 @@ function loop(content) {
             h("ol", { class: "stack" }, stall.stack.map((frame) => h("li", {}, h("code", {}, frame))))))
         : h("p", { class: "empty" }, "The loop was not late.")),
     h("div", { class: "grid" }, h("div", { class: "panel" }, waits("Lag of the loop", content.lag)), h("div", { class: "panel" }, waits("Pauses of the garbage collector", content.gc))),
-    panel("Queues over time", {}, table({
-      caption: "Queues",
-      hideCaption: true,
-      empty: "None was watched.",
-      columns: [
-        { title: "Queue", header: true, cell: (one) => h("code", {}, one.name) },
-        { title: "Depth", cell: (one) => line(one.depth) },
-        { title: "Last", class: "number", cell: (one) => count(one.depth.at(-1)) },
-        { title: "Most", class: "number", cell: (one) => count(Math.max(0, ...one.depth)) },
-      ],
-      rows: content.queues.toSorted((one, other) => Math.max(0, ...other.depth) - Math.max(0, ...one.depth)),
-    })),
   );
 }
 
@@ -149,6 +156,71 @@ function waits(caption, found) {
     ],
     rows,
   });
+}
+
+// --- queues and locks -----------------------------------------------------------------------------------------
+
+const most = (series) => Math.max(0, ...series);
+const sum = (series) => series.reduce((whole, value) => whole + value, 0);
+
+function queues(profile, content, signal) {
+  const start = Date.parse(profile.at) / 1000;
+  const times = content.at.map((seconds) => start + seconds);
+  const fullest = content.queues.filter((queue) => most(queue.depth) > 0).toSorted((one, other) => sum(other.depth) - sum(one.depth));
+  const waitedFor = content.locks.filter((lock) => most(lock.waiting) > 0);
+  return h(
+    "div",
+    {},
+    h("div", { class: "grid" },
+      // Bytes and what is counted have no scale in common.
+      drawn("Fullest queues", count, times, fullest.filter((queue) => !inBytes(queue)).map((queue) => [queue.name, queue.depth]), signal),
+      drawn("Bytes that wait", bytes, times, fullest.filter(inBytes).map((queue) => [queue.name, queue.depth]), signal),
+      drawn("Tasks that wait for a lock", count, times, waitedFor.map((lock) => [lock.name, lock.waiting]), signal),
+    ),
+    h("div", { class: "panel tall" }, table({
+      caption: "Locks, the most waited for first",
+      empty: "None was held or waited for in a look.",
+      columns: [
+        { title: "Lock", header: true, class: "wide", cell: (one) => h("code", {}, one.name) },
+        { title: "Waiting", cell: (one) => line(one.waiting) },
+        { title: "Most", class: "number", cell: (one) => count(most(one.waiting)) },
+        { title: "Longest wait", class: "number", cell: (one) => duration(one.longest_wait) },
+        { title: "Held", class: "number", cell: (one) => share(one.held.filter(Boolean).length / one.held.length) },
+        { title: "Longest hold", class: "number", cell: (one) => duration(one.longest_hold) },
+        { title: "Who waits, and where", class: "wide", cell: (one) => users(one.waiters) },
+        { title: "Who holds it, and where", class: "wide", cell: (one) => users(one.holders) },
+      ],
+      rows: content.locks,
+    })),
+    h("div", { class: "panel tall" }, table({
+      caption: "Queues",
+      empty: "None was watched.",
+      columns: [
+        { title: "Queue", header: true, cell: (one) => h("code", {}, one.name) },
+        { title: "Depth", cell: (one) => line(one.depth) },
+        { title: "Least", class: "number", cell: (one) => amount(one, Math.min(...one.depth)) },
+        { title: "Most", class: "number", cell: (one) => amount(one, most(one.depth)) },
+        { title: "Last", class: "number", cell: (one) => amount(one, one.depth.at(-1)) },
+      ],
+      rows: content.queues.toSorted((one, other) => most(other.depth) - most(one.depth)),
+    })),
+  );
+}
+
+const inBytes = (queue) => queue.name.endsWith("_bytes");
+const amount = (queue, value) => (inBytes(queue) ? bytes : count)(value);
+
+/** A chart of the first few; nothing where there are none. */
+function drawn(title, format, times, named, signal) {
+  const chosen = named.slice(0, DRAWN);
+  if (!chosen.length) return null;
+  const element = chart({ title, format, signal, group: "queues", series: chosen.map(([label], place) => ({ label, colour: place + 1 })) });
+  element.update(times, chosen.map(([, series]) => series));
+  return h("div", { class: "panel" }, element);
+}
+
+function users(found) {
+  return h("ul", {}, found.map((one) => h("li", {}, h("code", {}, one.task), " at ", h("code", {}, one.where))));
 }
 
 function line(depth) {

@@ -8,6 +8,7 @@ export const KINDS = {
   heap: "Heap: what allocates and keeps",
   tasks: "Tasks: what waits, and where",
   loop: "Event loop: what held it up",
+  queues: "Queues and locks: what waits",
 };
 const SECONDS = [["5", "5 s"], ["10", "10 s"], ["30", "30 s"], ["60", "1 min"]];
 const LIMIT = 50;
