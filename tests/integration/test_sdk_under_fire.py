@@ -77,8 +77,8 @@ async def test_nothing_is_lost_or_done_twice_and_order_is_kept(
         assert await sdk.ask("resources") == []  # it has begun
         files_of_node = open_files(sdk.pid)
     async with LiveNode(tmp_path / "data", settings) as node, node.center() as center:
-        ports = {"tcp": node.mqtt_port, "ws": node.ws_port, "tls": tls_port, "wss": wss_port}
-        counted = await campaign(numbers, Rooms(ports, authority.ca), center, sdk, tmp_path)
+        rooms = Rooms(node.mqtt_port, node.ws_port, tls_port, wss_port, authority.ca)
+        counted = await campaign(numbers, rooms, center, sdk, tmp_path)
         await eventually(tasks_of_devices, [])
     await eventually(open_files, files)
     assert devices_left() == 0
@@ -98,8 +98,7 @@ async def test_a_server_that_is_killed_meanwhile_costs_nothing(
     """Again and again, whenever it has done something."""
     authority = Authority(tmp_path / "authority")
     async with ServerProcess(tmp_path / "data", (), authority) as server, server.center() as center:
-        plain = {"tcp": server.mqtt_port, "ws": server.ws_port}
-        rooms = Rooms({**plain, "tls": server.tls_port, "wss": server.wss_port}, authority.ca)
+        rooms = Rooms(server.mqtt_port, server.ws_port, server.tls_port, server.wss_port, authority.ca)
         kills = 0
 
         async def kill() -> None:

@@ -8,7 +8,7 @@ beside the old one, and takes its place when all of it is safe there.
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -18,7 +18,7 @@ LEAST: Final = 64 * 1024  # bytes that the file may have, whatever is worth keep
 
 _log = logging.getLogger("longline.sdk")
 
-Said = dict[str, object]
+Said = Mapping[str, object]
 
 
 class _Line(NamedTuple):

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
@@ -25,10 +25,16 @@ Answer = TypeVar("Answer")
 
 
 class Rooms(msgspec.Struct, frozen=True):
-    """Where devices are let in, and the authority that vouches for it."""
+    """Where devices are let in, by transport, and the authority that vouches for it."""
 
-    ports: Mapping[Way, int]
+    tcp: int
+    ws: int
+    tls: int
+    wss: int
     ca: Path
+
+    def port(self, way: Way) -> int:
+        return {"tcp": self.tcp, "ws": self.ws, "tls": self.tls, "wss": self.wss}[way]
 
 
 class Impostor:
@@ -103,12 +109,13 @@ class Course:
 
     @property
     def _port(self) -> int:
-        return self._rooms.ports[self._schedule.way]
+        return self._rooms.port(self._schedule.way)
 
     async def _start(self) -> None:
         schedule = self._schedule
         scheme = SCHEMES[schedule.way]
         path = "/mqtt" if scheme.startswith("ws") else ""
+        vouched: dict[str, Any] = {"ca": str(self._rooms.ca)} if schedule.way in ("tls", "wss") else {}
         self._closing = False
         self._device = await self._sdk.device(
             f"{scheme}://127.0.0.1:{self._network.port}{path}",
@@ -116,7 +123,7 @@ class Course:
             DEVICE,
             [self._token, self._token],  # a source, and no token for good
             store=self._store,
-            **({"ca": str(self._rooms.ca)} if schedule.way in ("tls", "wss") else {}),
+            **vouched,
             protocol=schedule.protocol,
             session_expiry=schedule.session_expiry,
             backoff_base=0.01,
@@ -175,7 +182,7 @@ class Course:
         if step.settles and not self._stalled:
             await self._device.ask("connected")
 
-    async def _push(self, qualities: tuple[int, ...]) -> None:
+    async def _push(self, qualities: tuple[Literal[0, 1, 2], ...]) -> None:
         if not qualities:
             return
         texts = [str(next(self._numbers)) for _ in qualities]
@@ -283,7 +290,7 @@ class Course:
         await until(self._none_pending, WITHIN)
 
     async def _all_sent(self) -> bool:
-        return await self._device.ask("unsent") == 0
+        return bool(await self._device.ask("unsent") == 0)
 
     async def _none_pending(self) -> bool:
         return (await asked(lambda: self._center.device(self.app, DEVICE))).pending == 0
