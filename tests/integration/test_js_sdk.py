@@ -21,7 +21,6 @@ from tests.integration.browser.devtools import Visitor
 from tests.integration.live_node import LiveNode
 from tests.integration.sdk_js.package import SOURCE, built, run
 from tests.integration.sdk_js.programs import InNode, Refusal
-from tests.integration.sdk_js.schedules import MESSAGES, outcome
 from tests.servers.ports import free_ports
 from tests.waiting import WITHIN, eventually, until
 
@@ -29,8 +28,6 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed"),
 ]
 ROOT = SOURCE.parents[1]
-SCHEDULES = int(os.environ.get("LONGLINE_JS_SCHEDULES", "6"))  # over each of TCP and WebSocket
-SIDE_BY_SIDE = 10
 WEBHOOKS_HERE = {"webhooks.private_addresses": True}
 
 
@@ -218,39 +215,6 @@ async def test_endpoints_that_a_dispatcher_has_told_are_known_to_the_next_proces
             await device.ask("connected")
             await sdk.close_all()
             await sdk.end()
-
-
-@pytest.mark.parametrize("way", ["tcp", "ws"])
-async def test_a_bad_network_loses_nothing_and_changes_no_order(
-    in_node: InNode, node: LiveNode, way: str
-) -> None:
-    """By random schedules, each of which its number makes again. Nothing is left open either."""
-    port = node.mqtt_port if way == "tcp" else node.ws_port
-    scheme = "mqtt" if way == "tcp" else "ws"
-    wanted = [str(message) for message in range(MESSAGES)]
-    first = 0 if way == "tcp" else SCHEDULES
-    numbers = iter(range(first, first + SCHEDULES))
-    connects = duplicates = 0
-    async with node.center() as center:
-        await center.create_app("news")
-
-        async def go_through() -> None:
-            nonlocal connects, duplicates
-            for number in numbers:
-                url = lambda at: f"{scheme}://127.0.0.1:{at}/mqtt"  # noqa: E731
-                found = await outcome(number, center, in_node, port, url, "news")
-                assert (number, found.handled, found.pending) == (number, wanted, 0)
-                heard = [text for text in dict.fromkeys(found.heard) if text not in found.given_up]
-                assert (number, heard) == (number, [text for text in wanted if text not in found.given_up])
-                connects += found.connects
-                duplicates += found.duplicates
-
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(min(SIDE_BY_SIDE, SCHEDULES)):
-                tasks.create_task(go_through(), name="schedules")
-        await eventually(lambda: in_node.ask("resources"), [])
-    print(f"{SCHEDULES} schedules over {way}: {connects} connections, {duplicates} copies dropped")
-    assert connects > SCHEDULES
 
 
 # --- as users have it ---------------------------------------------------------------------------------

@@ -1,136 +1,125 @@
-"""A device behind a network that cuts, delays, chunks and lies, and in a process that starts again: by random
-schedules, each named by its number. LONGLINE_SDK_SCHEDULES says how many, from LONGLINE_SDK_FIRST on.
+"""A device behind a network that cuts, delays, chunks and lies, of an app whose keys change, in a process
+that starts again, of a server that is killed: by random schedules, for both SDKs. `LONGLINE_SDK_SCHEDULES`
+says how many for each, from `LONGLINE_SDK_FIRST` on; a hundred share a server.
 """
 
 import asyncio
 import os
-import random
+import shutil
+from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
-from longline import Center, Device
-from longline.testing.proxy import FaultProxy
+from tests.certificates import Authority
+from tests.integration.fire.campaign import campaign, devices_left, open_files, resident, tasks_of_devices
+from tests.integration.fire.course import WITHIN, Rooms
 from tests.integration.live_node import LiveNode
-from tests.waiting import until
+from tests.integration.sdk_js.programs import InNode, InPython, Sdk
+from tests.integration.server_process import ServerProcess
+from tests.servers.ports import free_ports
+from tests.waiting import eventually
 
 FIRST = int(os.environ.get("LONGLINE_SDK_FIRST", "0"))
-SCHEDULES = int(os.environ.get("LONGLINE_SDK_SCHEDULES", "3"))
-STEPS = 12
-LIES = (
-    b"\x00",
-    b"\xff" * 40,
-    b"\xd0\x00" * 3,
-    b"\x40\x02\x77\x77",
-    b"\x32\xff\xff\xff\xff",
-    b"HTTP/1.1 400\r\n",
-)
+SCHEDULES = int(os.environ.get("LONGLINE_SDK_SCHEDULES", "6"))
+TOGETHER = 100
+END = FIRST + SCHEDULES
+
+pytestmark = [
+    pytest.mark.timeout(3600),
+    pytest.mark.parametrize("first", range(FIRST, END, TOGETHER)),
+    pytest.mark.parametrize(
+        "sdk",
+        [
+            "python",
+            pytest.param(
+                "node", marks=pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+            ),
+        ],
+        indirect=True,
+    ),
+]
 
 
-class Phone:
-    """A device that is used as it should be, started again when the schedule says so."""
-
-    def __init__(self, port: int, token: str, state: Path) -> None:
-        self.port = port
-        self.token = token
-        self.state = state
-        self.received: list[int] = []
-        self.device: Device | None = None
-        self._reading: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        self.device = Device(
-            "127.0.0.1",
-            self.port,
-            app="news",
-            device="d1",
-            token=self.token,
-            backoff_base=0.01,
-            backoff_cap=0.1,
-            connect_timeout=5,
-            state=self.state,
-        )
-        await self.device.__aenter__()
-        self._reading = asyncio.create_task(self._read(self.device))
-
-    async def _read(self, device: Device) -> None:
-        async for message in device:
-            # What a handler does, and that it is done, are one step: else a restart in between repeats it.
-            self.received.append(int(message.text))
-            await message.ack()
-
-    async def stop(self) -> None:
-        assert self.device is not None
-        assert self._reading is not None
-        await self.device.close()
-        await self._reading
+@pytest_asyncio.fixture
+async def sdk(request: pytest.FixtureRequest) -> AsyncIterator[Sdk]:
+    running = await (InPython() if request.param == "python" else InNode()).start()
+    running.patience = WITHIN
+    try:
+        yield running
+    finally:
+        await running.end()
 
 
-async def attack(network: FaultProxy, chance: random.Random, phone: Phone) -> None:
-    """One thing that goes wrong."""
-    match chance.randrange(9):
-        case 0:
-            network.cut()
-        case 1:
-            network.delay = chance.choice([0.0, 0.001, 0.01])
-        case 2:
-            network.split = chance.choice([0, 1, 3, 50])
-        case 3:
-            network.stall()
-        case 4:
-            network.resume()
-        case 5:
-            network.close_upward()
-        case 6:
-            network.close_downward()
-        case 7:
-            network.lie(chance.choice(LIES))
-        case _:
-            await phone.stop()
-            await phone.start()
+@pytest.fixture
+def numbers(first: int) -> range:
+    return range(first, min(first + TOGETHER, END))
 
 
-async def upstream(center: Center) -> list[int]:
-    """What the server has of the device, in its order; a copy is no second message."""
-    events = [event async for event in center.upstream("news", follow=False)]
-    said = [int(event.data) for event in events if event.type == "upstream"]
-    return list(dict.fromkeys(said))
+async def test_nothing_is_lost_or_done_twice_and_order_is_kept(
+    sdk: Sdk, numbers: range, tmp_path: Path
+) -> None:
+    """And nothing of a device is left: no task, timer, socket, file, and no memory of its own."""
+    authority = Authority(tmp_path / "authority")
+    pair = authority.server()
+    tls_port, wss_port = free_ports(2)
+    settings = {
+        "room.tls_cert": pair.certificate,
+        "room.tls_key": pair.key,
+        "room.tls_port": tls_port,
+        "room.wss_port": wss_port,
+    }
+    files, memory = open_files(), resident()
+    files_of_node = None
+    if isinstance(sdk, InNode):
+        assert await sdk.ask("resources") == []  # it has begun
+        files_of_node = open_files(sdk.pid)
+    async with LiveNode(tmp_path / "data", settings) as node, node.center() as center:
+        rooms = Rooms(node.mqtt_port, node.ws_port, tls_port, wss_port, authority.ca)
+        counted = await campaign(numbers, rooms, center, sdk, tmp_path)
+        await eventually(tasks_of_devices, [])
+    await eventually(open_files, files)
+    assert devices_left() == 0
+    grown = resident() - memory
+    if isinstance(sdk, InNode):
+        await eventually(lambda: sdk.ask("resources"), [])
+        await eventually(lambda: sdk.ask("alive"), 0)
+        await eventually(lambda: open_files(sdk.pid), files_of_node)
+        print(f"Node has {resident(sdk.pid) / 1e6:.0f} MB")
+    tell(numbers, counted)
+    print(f"this process has grown by {grown / 1e6:.1f} MB")
 
 
-@pytest.mark.parametrize("number", range(FIRST, FIRST + SCHEDULES))
-async def test_nothing_is_lost_or_done_twice_and_order_is_kept(number: int, tmp_path: Path) -> None:
-    chance = random.Random(number)
-    async with LiveNode(tmp_path / "data") as node, node.center() as center:
-        await center.create_app("news")
-        token = (await center.token("news", "d1")).password
-        before = asyncio.all_tasks()
-        pushed = posted = 0
-        async with FaultProxy("127.0.0.1", node.mqtt_port) as network:
-            phone = Phone(network.port, token, tmp_path / "state")
-            await center.put_device("news", "d1")
-            await phone.start()
-            for _ in range(STEPS):
-                for _ in range(chance.randrange(5)):
-                    await center.send("news", str(pushed), devices=["d1"])
-                    pushed += 1
-                for _ in range(chance.randrange(5)):
-                    assert phone.device is not None
-                    await phone.device.post("reading", str(posted))
-                    posted += 1
-                await attack(network, chance, phone)
-            network.delay, network.split = 0.0, 0
-            network.resume()
-            network.cut()  # what was stalled for good is over
-            device = phone.device
-            assert device is not None
-            await until(
-                lambda: len(phone.received) >= pushed and not device.unsent,
-                tell=lambda: (number, phone.received, device.statistics),
-            )
-            assert phone.received == list(range(pushed)), number
-            assert await upstream(center) == list(range(posted)), number
-            await phone.stop()
-            await until(lambda: network.connections == 0)
-        await until(
-            lambda: not {task for task in asyncio.all_tasks() - before if "device" in task.get_name()}
-        )
+async def test_a_server_that_is_killed_meanwhile_costs_nothing(
+    sdk: Sdk, numbers: range, tmp_path: Path
+) -> None:
+    """Again and again, whenever it has done something."""
+    authority = Authority(tmp_path / "authority")
+    async with ServerProcess(tmp_path / "data", (), authority) as server, server.center() as center:
+        rooms = Rooms(server.mqtt_port, server.ws_port, server.tls_port, server.wss_port, authority.ca)
+        kills = 0
+
+        async def kill() -> None:
+            nonlocal kills
+            while True:
+                await asyncio.sleep(1.0)
+                await server.kill()
+                kills += 1
+                await server.start()
+
+        killing = asyncio.create_task(kill(), name="killing")
+        try:
+            counted = await campaign(numbers, rooms, center, sdk, tmp_path)
+        finally:
+            killing.cancel()
+            await asyncio.wait([killing])
+    tell(numbers, counted + Counter(kills=kills))
+    assert kills
+    assert devices_left() == 0
+
+
+def tell(numbers: range, counted: Counter[str]) -> None:
+    """For whoever runs many."""
+    print(f"\n{len(numbers)} schedules from {numbers.start} on:", dict(sorted(counted.items())))

@@ -26,6 +26,8 @@ export interface Sender {
 export class Posts {
   private readonly kept = new Map<number, PostedMessage>();
   private bytes = 0;
+  private storing = 0; // messages that the store has not taken yet; their bytes are counted
+  private turn: Promise<unknown> = Promise.resolve(); // they are sent in the order in which they were posted
   private latest = 0;
 
   constructor(
@@ -43,31 +45,56 @@ export class Posts {
   recall(posted: readonly PostedMessage[]): void {
     for (const message of posted) {
       this.latest = Math.max(this.latest, message.number);
+      this.bytes += size(message);
       this.take(message);
     }
   }
 
-  /** Settles when it is kept; rejects with `overloaded` when as many as may are, `unavailable` when the store fails. */
+  /**
+   * Settles when it is kept; rejects with `overloaded` when as many as may are, `unavailable` when the store fails: then
+   * it is not sent, now or later, and whoever posts it again sends it once.
+   */
   async post(name: string, payload: Uint8Array | string): Promise<void> {
     const bytes = typeof payload === "string" ? UTF8.encode(payload) : payload.slice();
     const message = { number: this.latest + 1, topic: UP + name, payload: bytes, sendId: newSendId() };
-    if (this.kept.size >= MOST || this.bytes + size(message) > MOST_BYTES) {
-      throw new LonglineError("overloaded", `${this.kept.size} messages of ${this.bytes} bytes wait to be sent`);
+    const waiting = this.kept.size + this.storing;
+    if (waiting >= MOST || this.bytes + size(message) > MOST_BYTES) {
+      throw new LonglineError("overloaded", `${waiting} messages of ${this.bytes} bytes wait to be sent`);
     }
     this.latest = message.number;
+    this.bytes += size(message);
+    this.storing += 1;
+    const before = this.turn;
+    const stored = this.stored(message);
+    this.turn = stored.catch(() => {}).then(() => before);
     try {
-      const stored = this.store.post(message);
-      this.take(message);
       await stored;
+      await before;
+      this.take(message);
     } catch (error) {
-      throw new LonglineError("unavailable", `the message may not be kept: ${said(error)}`, { cause: error });
+      this.bytes -= size(message);
+      await this.forget(message); // of which the store may have kept a part
+      throw new LonglineError("unavailable", `the message cannot be kept: ${said(error)}`, { cause: error });
+    } finally {
+      this.storing -= 1;
     }
+  }
+
+  private async stored(message: PostedMessage): Promise<void> {
+    await this.store.post(message);
   }
 
   private take(message: PostedMessage): void {
     this.kept.set(message.number, message);
-    this.bytes += size(message);
     void this.deliver(message);
+  }
+
+  private async forget(message: PostedMessage): Promise<void> {
+    try {
+      await this.store.settled(message.number);
+    } catch (error) {
+      this.sender.log(`what was sent, or refused, may be sent again: ${said(error)}`);
+    }
   }
 
   private async deliver(message: PostedMessage): Promise<void> {
@@ -92,11 +119,7 @@ export class Posts {
     }
     this.kept.delete(message.number);
     this.bytes -= size(message);
-    try {
-      await this.store.settled(message.number);
-    } catch (error) {
-      this.sender.log(`what was sent may be sent again: ${said(error)}`);
-    }
+    await this.forget(message);
   }
 
   private refused(message: PostedMessage, problem: LonglineError): void {

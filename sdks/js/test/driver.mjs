@@ -8,10 +8,14 @@ export function driver(longline, tell, storeOf) {
   const messages = new Map();
   const gaps = new Map();
   const asked = new Map(); // how often a source of tokens was asked
+  const told = new Map(); // the tokens that it gives
+  const handles = new Map(); // of the messages of each
+  let made = []; // a weak reference to each device
   let latest = 0;
 
-  function shown(message) {
+  function shown(device, message) {
     messages.set(++latest, message);
+    handles.get(device)?.push(latest);
     return {
       handle: latest,
       app: message.app,
@@ -36,11 +40,13 @@ export function driver(longline, tell, storeOf) {
   // Each time the next of the tokens, and the last again and again; `!word` is a source that fails.
   function tokenOf(name, tokens) {
     asked.set(name, 0);
+    told.set(name, tokens);
     if (tokens.length === 1 && !tokens[0].startsWith("!")) return tokens[0];
     return async () => {
       const turn = asked.get(name);
       asked.set(name, turn + 1);
-      const token = tokens[Math.min(turn, tokens.length - 1)];
+      const given = told.get(name);
+      const token = given[Math.min(turn, given.length - 1)];
       if (token.startsWith("!")) throw new Error(token.slice(1));
       return token;
     };
@@ -49,19 +55,21 @@ export function driver(longline, tell, storeOf) {
   const commands = {
     open({ device, url, options, tokens, store, calls }) {
       gaps.set(device, []);
-      const made = new longline.Device(url, {
+      const opened = new longline.Device(url, {
         ...options,
         token: tokenOf(device, tokens),
         onGap: (missed) => gaps.get(device).push(missed),
         ...(store ? { store: storeOf(store) } : {}),
         ...(calls ? { onCall: (call) => ({ echo: call.text }) } : {}),
       });
-      devices.set(device, made);
+      devices.set(device, opened);
+      handles.set(device, []);
+      made.push(new WeakRef(opened));
     },
     async attach({ device, as, app, of, tokens, calls }) {
-      const made = await devices.get(device).attach(app, of, tokenOf(as, tokens));
-      if (calls) made.onCall((call) => ({ echo: call.text }));
-      devices.set(as, made);
+      const attached = await devices.get(device).attach(app, of, tokenOf(as, tokens));
+      if (calls) attached.onCall((call) => ({ echo: call.text }));
+      devices.set(as, attached);
     },
     detach: ({ device }) => devices.get(device).detach(),
     connected: ({ device }) => devices.get(device).whenConnected(),
@@ -69,15 +77,31 @@ export function driver(longline, tell, storeOf) {
     async close({ device }) {
       await devices.get(device).close();
     },
+    // Lets go of a device that is closed, and of its messages.
+    forget({ device }) {
+      loops.delete(devices.get(device));
+      for (const handle of handles.get(device) ?? []) messages.delete(handle);
+      for (const known of [devices, gaps, asked, told, handles]) known.delete(device);
+    },
+    retoken({ device, tokens }) {
+      told.set(device, tokens);
+    },
+    // How many devices there are still, whoever refers to them; in Node with --expose-gc.
+    async alive() {
+      await new Promise((resolve) => setTimeout(resolve)); // a weak reference holds until the turn is over
+      gc();
+      made = made.filter((device) => device.deref() !== undefined);
+      return made.length;
+    },
     async receive({ device }) {
-      return shown(await devices.get(device).receive());
+      return shown(device, await devices.get(device).receive());
     },
     // As a loop does: asking for the next one acknowledges the one before it. null: the loop is at its end.
     async next({ device }) {
       const of = devices.get(device);
       if (!loops.has(of)) loops.set(of, of[Symbol.asyncIterator]());
       const { value, done } = await loops.get(of).next();
-      return done ? null : shown(value);
+      return done ? null : shown(device, value);
     },
     ack: ({ handle }) => messages.get(handle).ack(),
     opened: ({ handle }) => messages.get(handle).opened(),

@@ -353,6 +353,34 @@ test("what is posted is bounded, and a store that fails is told", async () => {
   assert.deepEqual([failing.sent, failing.posts.unsent], [[], 0]);
 });
 
+test("what the store refuses is not sent, now or later", async () => {
+  const known = new MemoryStore();
+  const post = async (message) => {
+    known.post(message); // all of it, before it fails
+    await settled();
+    throw new Error("disk");
+  };
+  const store = { load: () => known.load(), settled: (number) => known.settled(number), post };
+  const { posts, sent } = posting([], store);
+  await assert.rejects(posts.post("n", "x"), { code: "unavailable" });
+  assert.deepEqual([sent, posts.unsent, known.load().posted], [[], 0, []]);
+});
+
+test("what is posted is sent when it is stored, in its order", async () => {
+  const waiting = [];
+  const store = { post: () => new Promise((stored) => waiting.push(stored)), settled: () => {} };
+  const { posts, sent } = posting(["never", "never", "never"], store);
+  const all = ["a", "b", "c"].map((name) => posts.post(name, "x"));
+  const [first, second, third] = waiting;
+  third();
+  second();
+  await settled();
+  assert.deepEqual(sent, []);
+  first();
+  await Promise.all(all);
+  assert.deepEqual(sent.map(([topic]) => topic), ["up/a", "up/b", "up/c"]);
+});
+
 test("a heartbeat is as slow as may be until a connection dies of it, and then learns", () => {
   const heartbeat = new LearntHeartbeat(false);
   assert.equal(heartbeat.within(60), 45);

@@ -8,6 +8,7 @@ everything else to standard error.
 
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Final
 
 from longline.cli.output import bear_any_encoding, give_up_output, hold_standard_files
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     hold_standard_files()
     bear_any_encoding()
+    leave_out_httpx_command()
     try:
         # Here and not above: an interruption may come while it loads, which takes most of a short command.
         from longline.cli.tree import carried_out
@@ -33,3 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return status
+
+
+def leave_out_httpx_command() -> None:
+    """Has httpx not load its own command, for which it imports click, progress bars and pygments where they
+    are installed: that takes longer than httpx. Without what it looks for in this module it goes on.
+    """
+    sys.modules.setdefault("httpx._main", ModuleType("httpx._main"))

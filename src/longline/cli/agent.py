@@ -5,10 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from longline.agent.systemd import agent_unit
 from longline.cli.flags import Config, Data, Overrides, given_flags, load_settings, unit_flags
-from longline.node.host import run_agent
-from longline.telemetry import logs
 
 
 def agent(
@@ -24,6 +21,10 @@ def agent(
 
     SIGHUP replaces them all, one after the other, by new ones: for an upgrade, or settings that changed.
     """
+    from longline.agent.systemd import agent_unit
+    from longline.node.host import run_agent
+    from longline.telemetry import logs
+
     settings = load_settings(config, data, overrides).settings
     if systemd:
         print(agent_unit(settings, config, unit_flags(data, overrides)), end="")

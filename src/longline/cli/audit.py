@@ -2,17 +2,16 @@
 
 import asyncio
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from longline.cli.flags import Config, Data, load_settings, split_overrides
 from longline.cli.output import print_json, print_table, progress
 from longline.cli.usage import Json, UsageError
-from longline.node.audits import audit as look_through
-from longline.saver.auditing import AuditReport
-from longline.saver.port.audits import STORE
-from longline.telemetry import logs
+
+if TYPE_CHECKING:
+    from longline.saver.auditing import AuditReport
 
 
 def audit(
@@ -29,6 +28,9 @@ def audit(
     Runs on the host of a node of `serve` or `serve --workers`, or where a cluster's store can be reached,
     while they run. Takes the settings of the node. Exit status 1 when there is a difference.
     """
+    from longline.node.audits import audit as look_through
+    from longline.telemetry import logs
+
     named, overrides = split_overrides(app)
     if len(named) > 1:
         raise UsageError("name one app, or none for all of them")
@@ -46,7 +48,9 @@ def audit(
     return 1 if report.differences else 0
 
 
-def _tell(report: AuditReport, names: dict[int, str], json: bool) -> None:
+def _tell(report: "AuditReport", names: dict[int, str], json: bool) -> None:
+    from longline.saver.port.audits import STORE
+
     differences = [
         {
             "check": each.check,

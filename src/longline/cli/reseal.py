@@ -6,8 +6,6 @@ from longline.cli.flags import Config, Data, Overrides, load_settings
 from longline.cli.output import print_json, progress
 from longline.cli.usage import Json
 from longline.errors import SettingsError
-from longline.node.resealing import reseal as seal_again
-from longline.telemetry import logs
 
 
 def reseal(*overrides: Overrides, config: Config = None, data: Data = None, json: Json = False) -> int:
@@ -17,6 +15,9 @@ def reseal(*overrides: Overrides, config: Config = None, data: Data = None, json
     processes have the key; of `serve`, which does so by itself as it starts, while it stands still.
     Takes the settings of the node.
     """
+    from longline.node.resealing import reseal as seal_again
+    from longline.telemetry import logs
+
     loaded = load_settings(config, data, overrides)
     logs.configure("warning", loaded.settings.node.log_format)  # to standard error
     if loaded.settings.secrets_key is None:

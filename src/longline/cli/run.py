@@ -5,14 +5,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from longline.agent.systemd import role_unit
 from longline.cli.flags import Config, Data, load_settings, split_overrides, unit_flags
 from longline.cli.usage import UsageError
-from longline.node.cluster import member
-from longline.node.loop import loop_factory
-from longline.node.process import ROLES
-from longline.node.running import run as run_process
-from longline.telemetry import logs
 
 
 def run(
@@ -33,6 +27,13 @@ def run(
 
     Every setting is also a flag: `longline run room --room.port 1884`.
     """
+    from longline.agent.systemd import role_unit
+    from longline.node.cluster import member
+    from longline.node.loop import loop_factory
+    from longline.node.process import ROLES
+    from longline.node.running import run as run_process
+    from longline.telemetry import logs
+
     named, overrides = split_overrides(roles)
     if not named or not set(named) <= set(ROLES):
         raise UsageError(f"name one or several roles: {', '.join(ROLES)}")

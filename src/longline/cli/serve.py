@@ -7,16 +7,10 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from longline.agent.systemd import serve_unit
 from longline.cli.flags import Config, Data, Overrides, given_flags, load_settings, unit_flags
 from longline.cli.output import give_up_output
 from longline.errors import SettingsError
-from longline.node.admin_key import KEY_FILE, admin_key, make_data_dir
-from longline.node.embedded import embedded
-from longline.node.loop import loop_factory
-from longline.node.running import run
 from longline.settings import Loaded, Settings
-from longline.telemetry import logs
 
 # What says where a cluster's data and processes are, by shape: one process, or workers with a store.
 ALONE: Final = frozenset(
@@ -48,19 +42,22 @@ def serve(
 
     Every setting is also a flag: `longline serve --room.port 1884`.
     """
+    from longline.agent.systemd import serve_unit
+
     loaded = load_settings(config, data, overrides)
     refuse_unheeded(loaded, ALONE if workers is None else WITH_WORKERS)
     settings = loaded.settings
     if systemd:
         print(serve_unit(settings, workers, config, unit_flags(data, overrides)), end="")
         return 0
+    from longline.telemetry import logs
+
     flags = given_flags(data, overrides)
     logs.configure(settings.node.log_level, settings.node.log_format)
     say = silent if quiet else greet
     if workers is not None:
-        from longline.node.host import (
-            run_workers,
-        )  # with the cluster's engines, which one process never needs
+        from longline.node.admin_key import admin_key, make_data_dir
+        from longline.node.host import run_workers  # with a cluster's engines, which one process never needs
 
         if settings.admin_key is None:
             make_data_dir(settings.data_dir)
@@ -70,6 +67,10 @@ def serve(
             say(addresses, settings)
 
         return asyncio.run(run_workers(config, flags, settings, workers, open_at))
+    from longline.node.embedded import embedded
+    from longline.node.loop import loop_factory
+    from longline.node.running import run
+
     with asyncio.Runner(loop_factory=loop_factory(settings.node.loop)) as runner:
         return runner.run(run(embedded(settings), lambda process: say(process.addresses, settings)))
 
@@ -91,6 +92,8 @@ def silent(addresses: Mapping[str, str], settings: Settings) -> None:
 
 def greet(addresses: Mapping[str, str], settings: Settings) -> None:
     """Tells a person where the node listens and what to do next; a node whose words nobody reads goes on."""
+    from longline.node.admin_key import KEY_FILE
+
     try:
         for protocol, address in addresses.items():
             print(f"{protocol:5} {address}")

@@ -66,6 +66,7 @@ app = App(
     name="longline",
     help="Self-hosted message push: devices hold one connection each, app servers push over HTTP.",
     version=VERSION,
+    help_format="plaintext",
     suppress_keyboard_interrupt=False,  # `main` knows what an interrupted command returns
 )
 for _name, _path, _help in _COMMANDS:

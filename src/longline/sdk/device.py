@@ -114,7 +114,6 @@ class Device(Speaker):
         "_connection",
         "_failure",
         "_identity",
-        "_kept",
         "_on_gap",
         "_opened",
         "_over",
@@ -207,7 +206,6 @@ class Device(Speaker):
             network=network,
             recommended=keep_alive is None,
         )
-        self._kept = state is not None
         self._posts = Posts(self._state, outbox, on_refused, self._send_again, self._clock)
         self._on_gap = on_gap
         self._connection: DeviceConnection | None = None
@@ -226,8 +224,7 @@ class Device(Speaker):
     async def __aenter__(self) -> Self:
         if self._owner is not None:
             raise RuntimeError("a Device is entered once; make another one to connect again")
-        if self._kept:
-            await asyncio.to_thread(self._state.open)
+        await self._state.open()
         for posted in [*self._state.outbox.values()]:
             self._send_posted(posted)
         name = f"longline-device-{self._identity.app}/{self._identity.device}"
@@ -354,10 +351,8 @@ class Device(Speaker):
         server refuses for good is logged, and `on_refused` is told.
         """
         self._check_alive()
-        self._send_posted(self._posts.keep(name, encoded(payload)))
+        self._send_posted(await self._posts.keep(name, encoded(payload)))
         await self._flush()
-        if self._kept:
-            await self._posts.sync()
 
     @property
     def unsent(self) -> int:
@@ -421,6 +416,8 @@ class Device(Speaker):
             raise RuntimeError("use `async with Device(…)`: nothing connects before that")
 
     async def _acknowledge(self, message: Message) -> None:
+        if message.id is not None:
+            await self._state.was_handled(message.prefix, message.id)
         self._client.ack(message, self._clock.now())
         await self._flush()
 
@@ -452,7 +449,7 @@ class Device(Speaker):
             self._posts.end()
             if self._handlers is not None:
                 self._handlers.cancel()
-            self._state.close()
+            await self._state.close()
 
     async def _converse(self, token: str, places: Sequence[Endpoint]) -> Ended:
         """Speaks with the server until the connection ends; says why it did."""

@@ -411,7 +411,7 @@ class MqttClient:
         arrival, which is what [MQTT-4.6.0-2] asks for.
         """
         if message.id is not None:
-            self._state.was_handled(message.prefix, message.id)
+            self._state.handled.add((message.prefix, message.id))
         if message.packet_id and message.link is self._link and self.open:
             # With QoS 2, the server sends it again until it has this, and then no more.
             answer: Packet = Puback(message.packet_id) if message.qos == 1 else Pubrec(message.packet_id)

@@ -1,6 +1,5 @@
 """What an application has posted, from `post` until the server has taken it, or never will."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import Final
@@ -39,23 +38,16 @@ class Posts:
         self._under_way: dict[int, PostedMessage] = {}  # by the number of the call
         self._timers: list[ClockTimer] = []
 
-    def keep(self, name: str, payload: bytes) -> PostedMessage:
-        """Keeps one; raises `OutboxFull`, and `Unavailable` when the disk refuses."""
+    async def keep(self, name: str, payload: bytes) -> PostedMessage:
+        """Keeps one, on the disk where there is one; raises `OutboxFull`, `Unavailable` when that refuses."""
         memory, topic = self._memory, UP_PREFIX + name
         waiting = len(memory.outbox)
         if waiting >= self._most or memory.waiting + len(topic) + len(payload) > OUTBOX_BYTES:
             raise errors.OutboxFull(f"{waiting} messages of {memory.waiting} bytes wait to be sent")
         try:
-            return memory.post(topic, payload)
+            return await memory.post(topic, payload)
         except OSError as error:
             raise errors.Unavailable(f"the message cannot be kept: {error}") from error
-
-    async def sync(self) -> None:
-        """Returns when what is kept survives the host; raises `Unavailable` when the disk refuses."""
-        try:
-            await asyncio.to_thread(self._memory.sync)
-        except OSError as error:
-            raise errors.Unavailable(f"the message may not be kept: {error}") from error
 
     def sent(self, call: int, posted: PostedMessage) -> None:
         """One is on its way, as this call."""

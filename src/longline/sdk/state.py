@@ -3,19 +3,17 @@
 A line is JSON, with one letter for what it is: `h` was handled; `p` is to be sent, until `d` says that it
 was; `n` is where a network's endpoints are, `b` how long a connection may be idle there. A process that is
 killed in the middle of a line leaves a piece of one, which is passed over; the next line begins on its own.
-When the file has four times what is worth keeping, it is written anew beside the old one, and takes its
-place.
+`state_file` writes them.
 
 Without a file everything is the same, and ends with the process. When the disk refuses, the device goes on:
 what it had not promised to keep (copies, endpoints) is remembered as if there was no file; what it was to
 keep is refused to whoever asked for that.
 """
 
+import asyncio
 import base64
 import itertools
-import logging
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,12 +23,10 @@ import msgspec
 from longline.sdk.endpoints import Endpoint
 from longline.sdk.handled import Handled
 from longline.sdk.send_ids import new_send_id
+from longline.sdk.state_file import Said, StateFile
 from longline.sdk.trust import File
 
-LEAST: Final = 64 * 1024  # bytes that the file may have, whatever is worth keeping
 NETWORKS: Final = 16  # of which the latest are remembered
-
-_log = logging.getLogger("longline.sdk")
 
 
 @dataclass(frozen=True)
@@ -58,19 +54,7 @@ class FoundEndpoints:
 class DeviceMemory:
     """See above; `path` is the file, of one device at a time."""
 
-    __slots__ = (
-        "_broken",
-        "_file",
-        "_numbers",
-        "_path",
-        "_refused",
-        "_size",
-        "found",
-        "handled",
-        "idle",
-        "outbox",
-        "waiting",
-    )
+    __slots__ = ("_file", "_numbers", "found", "handled", "idle", "outbox", "waiting")
 
     def __init__(self, path: File | None = None) -> None:
         self.handled = Handled()
@@ -78,38 +62,26 @@ class DeviceMemory:
         self.found: dict[str, FoundEndpoints] = {}
         self.idle: dict[str, float] = {}
         self.waiting = 0  # bytes in the outbox
-        self._path = None if path is None else Path(path)
-        self._file: int | None = None
-        self._size = 0
-        self._broken = False  # the last line may have been cut short
-        self._refused = False  # the disk has, and somebody was told
+        self._file = None if path is None else StateFile(Path(path), self._known)
         self._numbers = itertools.count(1)
 
     # --- the file ---------------------------------------------------------------------------------
 
-    def open(self) -> None:
+    @property
+    def kept(self) -> bool:
+        """Whether there is a file."""
+        return self._file is not None
+
+    async def open(self) -> None:
         """Reads what is there. OSError when it cannot be read or written at all."""
-        if self._path is None or self._file is not None:
-            return
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
-        self._file = os.open(self._path, flags, 0o600)
-        text = self._path.read_bytes()
-        for line in text.splitlines():
-            self._take(line)
-        self._size = len(text)
-        self._broken = not text.endswith(b"\n") and bool(text)
-        self._numbers = itertools.count(max(self.outbox, default=0) + 1)
-        self._shorten()
-
-    def close(self) -> None:
         if self._file is not None:
-            os.close(self._file)
-            self._file = None
+            await asyncio.to_thread(self._file.open, self._take)
+            self._numbers = itertools.count(max(self.outbox, default=0) + 1)
 
-    def sync(self) -> None:
-        """Returns when what was written survives a crash of the host; blocks, so call it from a thread."""
+    async def close(self) -> None:
+        """Returns when all of it is written."""
         if self._file is not None:
-            os.fsync(self._file)
+            await self._file.close()
 
     def _take(self, line: bytes) -> None:
         """What one line says; nothing where it is a piece of one."""
@@ -135,68 +107,42 @@ class DeviceMemory:
         except (msgspec.MsgspecError, ValueError, TypeError):
             return
 
-    def _lines(self) -> Iterable[Mapping[str, object]]:
-        """All that is worth keeping."""
-        yield from ({"h": id} for id in self.handled)
-        yield from (_post_line(each) for each in self.outbox.values())
-        yield from ({"n": [name, found.until, found.endpoints]} for name, found in self.found.items())
-        yield from ({"b": [name, interval]} for name, interval in self.idle.items())
+    def _known(self) -> Callable[[], Iterable[Said]]:
+        """All that is worth keeping, as it is now; said later, in a thread."""
+        handled, outbox = list(self.handled), list(self.outbox.values())
+        networks, idle = list(self.found.items()), list(self.idle.items())
 
-    def _write(self, said: dict[str, object]) -> None:
-        """Appends a line; OSError when the disk refuses it."""
-        if self._file is None:
-            return
-        line = (b"\n" if self._broken else b"") + msgspec.json.encode(said) + b"\n"
-        self._broken = True
-        written = os.write(self._file, line)
-        self._size += written
-        if written < len(line):
-            raise OSError(f"{self._path} took a part of a line")
-        self._broken = False
-        self._refused = False
-        if self._size > LEAST:
-            self._shorten()
+        def lines() -> Iterable[Said]:
+            yield from ({"h": id} for id in handled)
+            yield from (_post_line(each) for each in outbox)
+            yield from ({"n": [name, found.until, found.endpoints]} for name, found in networks)
+            yield from ({"b": [name, interval]} for name, interval in idle)
 
-    def _note(self, said: dict[str, object]) -> None:
-        """Appends what may be lost."""
-        try:
-            self._write(said)
-        except OSError as error:
-            if not self._refused:
-                _log.warning("%s cannot be written, and the device goes on without: %s", self._path, error)
-            self._refused = True
+        return lines
 
-    def _shorten(self) -> None:
-        """Writes the file anew when most of it is of no use any more; leaves it when that fails."""
-        if self._path is None or self._file is None:
-            return
-        text = b"".join(msgspec.json.encode(line) + b"\n" for line in self._lines())
-        if self._size <= max(LEAST, 4 * len(text)):
-            return
-        beside = self._path.with_name(self._path.name + ".new")
-        try:
-            file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
-            if os.write(file, text) < len(text):
-                raise OSError("the disk took a part of it")
-            os.replace(beside, self._path)
-        except OSError as error:
-            _log.warning("%s stays as long as it is: %s", self._path, error)
-            return
-        os.close(self._file)
-        self._file, self._size, self._broken = file, len(text), False
+    def _note(self, said: Said) -> None:
+        """Has it written, some time."""
+        if self._file is not None:
+            self._file.note(said)
 
     # --- what is learnt ---------------------------------------------------------------------------
 
-    def was_handled(self, prefix: str, id: str) -> None:
-        """The application is done with a push."""
+    async def was_handled(self, prefix: str, id: str) -> None:
+        """The application is done with a push. Returns when the next process will know."""
         self.handled.add((prefix, id))
-        self._note({"h": [prefix, id]})
+        if self._file is not None:
+            await self._file.note({"h": [prefix, id]})
 
-    def post(self, topic: str, payload: bytes) -> PostedMessage:
+    async def post(self, topic: str, payload: bytes) -> PostedMessage:
         """Keeps a message until `settled`. OSError when there is a file and the disk refuses."""
         posted = PostedMessage(next(self._numbers), topic, payload, new_send_id())
-        self._write(_post_line(posted))
         self._put(posted)
+        if self._file is not None:
+            try:
+                await self._file.keep(_post_line(posted))
+            except BaseException:
+                self.settled(posted.number)  # nobody was told that it is kept
+                raise
         return posted
 
     def settled(self, number: int) -> None:
@@ -232,5 +178,5 @@ class DeviceMemory:
             del known[next(iter(known))]
 
 
-def _post_line(posted: PostedMessage) -> dict[str, object]:
+def _post_line(posted: PostedMessage) -> Said:
     return {"p": [posted.number, posted.topic, base64.b64encode(posted.payload).decode(), posted.send_id]}

@@ -6,7 +6,7 @@
         network.resume()
         network.cut()           # every connection is reset
         network.close_upward()  # the server sees the end of the stream, the client does not
-    network.lie(b"...")     # the client hears what the server never said
+        network.lie(b"...")     # the client hears what the server never said
 
 Faults hold for all connections, present and future, until they are taken back.
 """
@@ -56,14 +56,20 @@ class _Pipe:
         self._writer = writer
         self._faults = faults
         self._count = count
+        self._passing = False
+        self._lies: list[bytes] = []  # that wait for the end of the chunk which is passing
         self._ended = False
 
     async def run(self) -> None:
         """Moves bytes until the stream ends, then ends it on the other side too; OSError when it breaks."""
         while chunk := await self._reader.read(CHUNK):
             step = self._faults.split or len(chunk)
+            self._passing = True
             for start in range(0, len(chunk), step):
                 await self._pass(chunk[start : start + step])
+            self._passing = False
+            while self._lies:
+                self.insert(self._lies.pop(0))
         await self._faults.flowing.wait()  # in a stall not even the end of the stream gets through
         self.end()
 
@@ -79,8 +85,13 @@ class _Pipe:
             await self._writer.drain()
 
     def insert(self, data: bytes) -> None:
-        """Passes on what nobody said."""
-        if not self._ended and not self._writer.is_closing():
+        """Passes on what nobody said, behind the chunk that is passing.
+
+        Within it, it would change what was said: no client can tell that without a checksum.
+        """
+        if self._passing:
+            self._lies.append(data)
+        elif not self._ended and not self._writer.is_closing():
             self._writer.write(data)
 
     def end(self) -> None:
@@ -175,7 +186,7 @@ class FaultProxy:
             pipe.end()
 
     def lie(self, data: bytes) -> None:
-        """Tells every client what its server never said, in the middle of what it did say."""
+        """Tells every client what its server never said, between two chunks of what it did say."""
         for pipe in self._downward:
             pipe.insert(data)
 

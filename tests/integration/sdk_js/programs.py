@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
@@ -38,6 +39,9 @@ CAMEL: Final = {
     "receive_maximum": "receiveMaximum",
     "session_expiry": "sessionExpiry",
     "keep_alive": "keepAlive",
+    "backoff_base": "backoffBase",
+    "backoff_cap": "backoffCap",
+    "connect_timeout": "connectTimeout",
 }
 
 
@@ -80,6 +84,7 @@ class Sdk(ABC):
     def __init__(self) -> None:
         self._names = itertools.count(1)
         self._opened_here: list[str] = []
+        self.patience = WITHIN  # s for which an answer is waited for
 
     async def start(self) -> Self:
         """It is there when this returns."""
@@ -122,6 +127,11 @@ class Sdk(ABC):
         await self.ask("attach", device=device.name, **{"as": name}, **given)
         return Driven(self, name)
 
+    async def forget(self, name: str) -> None:
+        """Lets go of a device that is closed, and of its messages."""
+        await self.ask("forget", device=name)
+        self._opened_here.remove(name)
+
     async def close_all(self) -> None:
         """Closes the devices of a test."""
         for name in self._opened_here:
@@ -156,6 +166,9 @@ class Driven:
     async def publish(self, topic: str, payload: bytes, qos: int = 1) -> None:
         await self.ask("publish", topic=topic, payload=base64.b64encode(payload).decode(), qos=qos)
 
+    async def forget(self) -> None:
+        await self.sdk.forget(self.name)
+
     async def statistics(self) -> dict[str, Any]:
         found: dict[str, Any] = await self.ask("statistics")
         return found
@@ -172,12 +185,11 @@ class Program(Sdk):
     async def ask(self, what: str, **given: Any) -> Any:
         id = next(self._ids)
         answer = self._answers[id] = asyncio.get_running_loop().create_future()
-        options = given.get("options")
-        if options:
-            given["options"] = {CAMEL.get(name, name): value for name, value in options.items()}
+        if given.get("options"):
+            given["options"] = _in_its_words(given["options"])
         self.tell(json.dumps({"id": id, "do": what, **given}))
         try:
-            async with asyncio.timeout(WITHIN):
+            async with asyncio.timeout(self.patience):
                 return await answer
         finally:
             del self._answers[id]
@@ -198,6 +210,12 @@ class Program(Sdk):
             answer.set_result(told["ok"])
 
 
+def _in_its_words(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Python's options of a device, as TypeScript names them; an authority is its text there, and no file."""
+    said = {CAMEL.get(name, name): value for name, value in options.items() if name != "ca"}
+    return said | ({"tls": {"ca": Path(options["ca"]).read_text("ascii")}} if "ca" in options else {})
+
+
 class InNode(Program):
     """In Node, by TCP."""
 
@@ -208,10 +226,15 @@ class InNode(Program):
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     async def start(self) -> Self:
         folder = await asyncio.to_thread(built)
         self._process = await asyncio.create_subprocess_exec(
-            *("node", "--unhandled-rejections=strict", "test/driver-node.mjs"),
+            *("node", "--unhandled-rejections=strict", "--expose-gc", "test/driver-node.mjs"),
             cwd=folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -365,13 +388,16 @@ class InPython(Sdk):
         self._devices: dict[str, Device] = {}
         self._apps: dict[str, AttachedApp] = {}
         self._loops: dict[str, AsyncIterator[Message]] = {}
+        self._numbers = itertools.count(1)
         self._messages: dict[int, Message] = {}
         self._missed: dict[str, list[Missed]] = {}
-        self._sources: dict[str, int] = {}
+        self._sources: dict[str, int] = {}  # how often each was asked
+        self._tokens: dict[str, Sequence[str]] = {}
+        self._handles: defaultdict[str, list[int]] = defaultdict(list)
 
     async def ask(self, what: str, **given: Any) -> Any:
         try:
-            async with asyncio.timeout(WITHIN):
+            async with asyncio.timeout(self.patience):
                 return await getattr(self, f"_{what}")(**given)
         except errors.LonglineError as error:
             raise Refusal(error.code, str(error)) from error
@@ -384,22 +410,25 @@ class InPython(Sdk):
 
     def _token(self, name: str, tokens: Sequence[str]) -> Token:
         self._sources[name] = 0
+        self._tokens[name] = tokens
         if len(tokens) == 1 and not tokens[0].startswith("!"):
             return tokens[0]
 
         async def source() -> str:
             turn = self._sources[name]
             self._sources[name] += 1
-            token = tokens[min(turn, len(tokens) - 1)]
+            told = self._tokens[name]
+            token = told[min(turn, len(told) - 1)]
             if token.startswith("!"):
                 raise RuntimeError(token[1:])
             return token
 
         return source
 
-    def _shown(self, message: Message) -> Mapping[str, Any]:
-        handle = len(self._messages) + 1
+    def _shown(self, device: str, message: Message) -> Mapping[str, Any]:
+        handle = next(self._numbers)
         self._messages[handle] = message
+        self._handles[device].append(handle)
         return {
             "handle": handle,
             "app": message.app,
@@ -444,14 +473,23 @@ class InPython(Sdk):
     async def _close(self, device: str) -> None:
         await self._devices[device].close()
 
+    async def _forget(self, device: str) -> None:
+        for known in (self._devices, self._loops, self._missed, self._sources, self._tokens):
+            known.pop(device, None)
+        for handle in self._handles.pop(device, []):
+            del self._messages[handle]
+
+    async def _retoken(self, device: str, tokens: Sequence[str]) -> None:
+        self._tokens[device] = tokens
+
     async def _receive(self, device: str) -> Mapping[str, Any]:
-        return self._shown(await self._speaker(device).receive())
+        return self._shown(device, await self._speaker(device).receive())
 
     async def _next(self, device: str) -> Mapping[str, Any] | None:
         if device not in self._loops:
             self._loops[device] = aiter(self._speaker(device))
         message = await anext(self._loops[device], None)
-        return None if message is None else self._shown(message)
+        return None if message is None else self._shown(device, message)
 
     async def _ack(self, device: str, handle: int) -> None:
         await self._messages[handle].ack()

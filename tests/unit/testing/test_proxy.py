@@ -79,6 +79,21 @@ async def test_in_a_stall_not_even_the_end_of_the_stream_gets_through() -> None:
         assert await ending == b""
 
 
+@pytest.mark.parametrize("split", [0, 1])
+async def test_a_lie_is_heard_behind_the_chunk_that_passes(split: int) -> None:
+    """Within it, it would make another message of the one that was said."""
+    async with through_proxy() as (proxy, (reader, _), (_, far_writer)):
+        proxy.split = split
+        proxy.stall()
+        far_writer.write(b"said")
+        await settle()
+        proxy.lie(b"!")
+        proxy.resume()
+        assert await reader.readexactly(5) == b"said!"
+        proxy.lie(b"?")
+        assert await reader.readexactly(1) == b"?"
+
+
 async def test_a_cut_resets_both_sides() -> None:
     async with through_proxy() as (proxy, (reader, _), (far_reader, _)):
         proxy.cut()
