@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from longline.cli.access import LOCAL, Access
 from longline.cli.output import print_json, print_pairs, print_table, remark, show_done
 from longline.cli.pages import show_pages
-from longline.cli.times import moment
+from longline.cli.times import moment, shown
 from longline.cli.usage import Json, UsageError
 from longline.model.profiles import LONGEST
 from longline.profiling.comparing import function_of
@@ -202,7 +202,7 @@ def _show(content: Content) -> None:
 def _row(found: ProfileSummary) -> tuple[str, ...]:
     return (
         found.profile,
-        f"{found.at:%Y-%m-%dT%H:%M:%SZ}",
+        shown(found.at),
         found.node,
         found.version,
         found.kind,

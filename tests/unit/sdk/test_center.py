@@ -216,6 +216,23 @@ async def test_a_name_that_a_url_takes_for_a_step_asks_for_nothing_else() -> Non
     assert in_paths > 60
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (httpx.Response(404, text="<h1>Not Found</h1>"), "404, and not in Longline's words"),
+        (httpx.ConnectError("[SSL: WRONG_VERSION_NUMBER] wrong version number"), "http:// and not https://"),
+        (httpx.ConnectError("All connection attempts failed"), "All connection attempts failed"),
+        (httpx.ReadError(""), "ReadError"),
+    ],
+)
+async def test_a_place_where_there_is_no_such_server_is_told_as_such(
+    answer: httpx.Response | Exception, words: str
+) -> None:
+    async with Server(answer).center(retries=0) as center:
+        with pytest.raises(errors.LonglineError, match=words):
+            await center.app("news")
+
+
 async def test_bytes_travel_as_base64_and_everyone_is_spelt_all() -> None:
     server = Server(ACCEPTED)
     async with server.center() as center:
