@@ -32,7 +32,7 @@ profiles = App(name="profiles", help="Profiles that were taken: list, show, comp
 
 
 def profile(
-    node: str,
+    node: Annotated[str, Parameter(help="Its name, of `longline node list`.")],
     /,
     *,
     kind: Annotated[
@@ -165,6 +165,8 @@ def _show(content: Content) -> None:
         case CpuContent():
             if content.limitation is not None:
                 print_pairs([("note", content.limitation.message), ("", content.limitation.hint)])
+            if not content.samples:
+                remark("(no samples: the process had nothing to do)")
             total = content.samples or 1
             counted: dict[str, int] = {}
             for stack in content.stacks:
