@@ -371,7 +371,7 @@ class SettingNotFound(NotFound):
 
 
 class NoTarget(NotFound):
-    """Nobody in the audience exists."""
+    """Nobody in the audience exists: a device does from its first connection on, or from a PUT."""
 
     code = "no_target"
 

@@ -528,3 +528,10 @@ async def test_everything_is_reached_by_keyboard(tmp_path: Path) -> None:
         await tab_to("Ban it")
         await keyboard.press("Enter")
         await desk.main.get_by_text("It is banned until").wait_for()
+
+
+async def test_a_device_called_as_a_step_of_a_path_is_nobody(tmp_path: Path) -> None:
+    """A browser takes `devices/..` for the app itself, which its page would then delete."""
+    async with console(tmp_path) as (_, _, desk):
+        await desk.page.goto(f"{desk.url}/console/#/apps/{APP}/devices/..")
+        await desk.main.get_by_text('Nothing can be called ".."').first.wait_for()

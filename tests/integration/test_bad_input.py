@@ -390,6 +390,9 @@ async def test_the_same_nonsense_a_hundred_times_is_counted_each_time_and_logged
         lines = [json.loads(line) for line in server.log.read_text().splitlines()]
     told = [line["code"] for line in lines if line["event"] == "refused"]
     assert sorted(told) == ["bad_token", "malformed_packet", "topic_reserved"]
+    said = {line["code"]: line["reason"] for line in lines if line["event"] == "refused"}
+    assert said["topic_reserved"].endswith(" (device culprit of app news)")
+    assert "culprit" not in said["bad_token"]  # nobody has shown that it was he
     assert {line["peer"] for line in lines if line["event"] == "refused"} == {"127.0.0.1"}
     assert {line["level"] for line in lines} == {"info", "warning"}
     assert not any("exception" in line for line in lines)

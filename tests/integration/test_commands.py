@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -118,6 +119,27 @@ async def test_a_wait_that_ends_before_the_devices_have_it_says_that_they_are_pe
         assert process.returncode == 1
         said = err.decode().splitlines()[0]
         assert said.endswith("1 of 1 devices are still pending after 0.01 s (still_pending)")
+
+
+async def test_a_push_that_is_interrupted_while_it_waits_has_said_what_was_sent(tmp_path: Path) -> None:
+    async with LiveNode(tmp_path / "data") as node, node.center() as center:
+        await center.create_app("news")
+        await center.put_device("news", "d1")
+        async with longline("push", "news", "hello", "--device", "d1", "--wait", **access(node)) as process:
+            assert process.stdout is not None
+            message_id = (await process.stdout.readline()).decode().strip()
+            process.send_signal(signal.SIGINT)
+            assert await process.wait() == 130
+        assert (await center.message("news", message_id)).ledger.pending == 1
+
+
+async def test_a_listener_for_an_app_that_there_is_not_ends_and_says_so(tmp_path: Path) -> None:
+    async with LiveNode(tmp_path / "data") as node:
+        for app, device, code in (("nope", "d1", "app_not_found"), ("nope", "a/b", "invalid")):
+            async with longline("listen", app, device, **access(node)) as process:
+                _, err = await process.communicate()
+            assert process.returncode == 1
+            assert err.decode().splitlines()[0].endswith(f"({code})")
 
 
 async def test_a_listener_says_when_the_node_is_away_and_when_it_is_back(tmp_path: Path) -> None:

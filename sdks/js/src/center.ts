@@ -798,7 +798,7 @@ function shown(payload: CenterPayload): { payload: unknown } | { payloadBase64: 
 
 // A URL reads `.` and `..` as steps, also percent-encoded: nothing is called that.
 function segment(name: string): string {
-  if (name === "" || name === "." || name === "..") throw new RangeError(`${JSON.stringify(name)} is no name`);
+  if (["", ".", ".."].includes(name) || name.includes("/")) throw new RangeError(`nothing can be called ${JSON.stringify(name)}`);
   return encodeURIComponent(name);
 }
 

@@ -135,7 +135,7 @@ test("names go into paths as they are, and none leaves its place", async () => {
   const { requests, fetch } = answering({ status: 204 });
   await center(fetch).deleteDevice("news", "a?b%c d");
   assert.equal(requests[0].url.pathname, "/base/v1/apps/news/devices/a%3Fb%25c%20d");
-  await assert.rejects(center(fetch).deleteDevice("news", ".."), RangeError);
+  for (const name of ["", ".", "..", "a/b"]) await assert.rejects(center(fetch).deleteDevice("news", name), RangeError);
 });
 
 test("keys and addresses that are none are refused, and not repeated", () => {

@@ -3,10 +3,12 @@
 import math
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 from starlette.responses import Response
 
+from longline.center.expected import fields_at, words_at
 from longline.center.quota_headers import quota_of, tell_quota
 from longline.center.schemas import PATTERNS_IN_WORDS
 from longline.errors import (
@@ -59,6 +61,7 @@ _LATER_AUDIENCES = frozenset({"group"})
 _WHERE = re.compile(r" - at `(key in )?\$(?P<path>[^`]*)`$")
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>.*)`", re.DOTALL)
 _PATTERN = re.compile(r"Expected `str` matching regex (?P<pattern>'.*')", re.DOTALL)
+_WORD = re.compile(r"Invalid enum value (?P<word>.*)", re.DOTALL)
 _IN_WORDS = {repr(pattern): words for pattern, words in PATTERNS_IN_WORDS.items()}
 _MISSING_FIELD = re.compile(r"Object missing required field `(?P<field>.*)`", re.DOTALL)
 
@@ -86,8 +89,8 @@ def error_response(error: LonglineError) -> Response:
     return response
 
 
-def from_validation(error: msgspec.ValidationError) -> LonglineError:
-    """A well-formed value that does not fit its schema."""
+def from_validation(error: msgspec.ValidationError, model: Any) -> LonglineError:
+    """A well-formed value that does not fit its schema, that of `model`."""
     text = str(error)
     where = _WHERE.search(text)
     reason = text[: where.start()] if where else text
@@ -100,11 +103,16 @@ def from_validation(error: msgspec.ValidationError) -> LonglineError:
             return NotSupported(
                 f"this version does not do audiences by {name!r}", details=[(inner, "not supported")]
             )
-        return ValidationFailed("the request has an unknown field", details=[(inner, "unknown field")])
+        known = f"unknown field; known are {', '.join(fields_at(model, field)) or 'none'}"
+        return ValidationFailed("the request has an unknown field", details=[(inner, known)])
     missing = _MISSING_FIELD.fullmatch(reason)
     if missing:
         inner = f"{field}.{missing['field']}" if field else missing["field"]
         return ValidationFailed("the request lacks a field", details=[(inner, "required")])
+    word = _WORD.fullmatch(reason)
+    words = words_at(model, field) if word else ()
+    if word and words:
+        reason = f"{word['word']} is none of {', '.join(words)}"
     pattern = _PATTERN.fullmatch(reason)
     if pattern:
         reason = _IN_WORDS.get(pattern["pattern"], "text of another form wanted")

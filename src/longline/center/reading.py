@@ -68,7 +68,7 @@ class Body(Generic[Model]):
         except msgspec.ValidationError as error:
             if "Expected `int`" in str(error) and "got `float`" in str(error):
                 return self._decode_whole(data)
-            raise from_validation(error) from None
+            raise from_validation(error, self.model) from None
         except (msgspec.DecodeError, RecursionError) as error:
             raise from_malformed(error) from None
 
@@ -76,7 +76,7 @@ class Body(Generic[Model]):
         try:
             return self._decoder.decode(_whole(data))
         except msgspec.ValidationError as error:
-            raise from_validation(error) from None
+            raise from_validation(error, self.model) from None
         except (msgspec.DecodeError, RecursionError) as error:  # behind what did not fit
             raise from_malformed(error) from None
 
@@ -128,4 +128,4 @@ class Query(Generic[Model]):
             # Not strict about types: in a query everything is text, and `limit=10` means a number.
             return msgspec.convert(parameters, self.model, strict=False)
         except msgspec.ValidationError as error:
-            raise from_validation(error) from None
+            raise from_validation(error, self.model) from None

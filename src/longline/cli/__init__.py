@@ -32,6 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         give_up_output()
         return FAILED
+    except OSError as error:
+        give_up_output()
+        print(f"longline: {error.strerror or error} (os_error)", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     return status

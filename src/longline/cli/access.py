@@ -1,13 +1,16 @@
 """Which server a command speaks to, and with which key: flags that many commands share."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
 from cyclopts import Parameter
 
+from longline import errors
 from longline.cli.logins import Login, keys_file, normal, read_logins
 from longline.cli.usage import UsageError
 from longline.sdk.center import Center
@@ -17,6 +20,8 @@ Result = TypeVar("Result")
 
 LOCAL_URL: Final = "http://127.0.0.1:8080"
 DATA: Final = Path("longline-data")
+KEY_FILE: Final = "admin.key"
+KEY_VARIABLES: Final = ("LONGLINE_KEY", "LONGLINE_ADMIN_KEY")
 
 
 @Parameter(name="*")
@@ -39,7 +44,7 @@ class Access:
     key: Annotated[
         str | None,
         Parameter(
-            env_var=("LONGLINE_KEY", "LONGLINE_ADMIN_KEY"),
+            env_var=KEY_VARIABLES,
             help="Admin key, an app's server key or a named key; else the one kept for the server, else the "
             "key file of the data folder.",
             show_env_var=True,
@@ -64,9 +69,7 @@ class Access:
     def center(self) -> Center:
         """The server; `UsageError` for a URL or a key that cannot be one, and where there is no key."""
         url, login = self._server()
-        key = self.key
-        if key is None:
-            key = self._kept_key() if login is None else login.key
+        key, _ = self._key(login)
         ca = self.ca
         if ca is None and login is not None and login.ca:
             ca = Path(login.ca)
@@ -91,7 +94,7 @@ class Access:
 
     def _kept_key(self) -> str:
         """The key that `longline serve` left in its data folder."""
-        file = (self.data or DATA) / "admin.key"
+        file = (self.data or DATA) / KEY_FILE
         try:
             found = file.read_text(encoding="ascii").strip()
             why = "it is empty"
@@ -106,11 +109,32 @@ class Access:
             )
         return found
 
+    def _key(self, login: Login | None) -> tuple[str, str]:
+        """The key, and where it is from."""
+        if self.key is not None:
+            # Variables and flags come as one; who gives what a variable has anyway means the same.
+            variables = [name for name in KEY_VARIABLES if os.environ.get(name) == self.key]
+            return self.key, variables[0] if variables else "--key"
+        if login is not None:
+            return login.key, f"the login at {login.url}"
+        return self._kept_key(), str((self.data or DATA) / KEY_FILE)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Center]:
+        """`center`, until the block ends. Who is refused for his key is told where that came from."""
+        async with self.center() as center:
+            try:
+                yield center
+            except (errors.Unauthorized, errors.Forbidden) as error:
+                _, source = self._key(self._server()[1])
+                error.add_note(f"the key was that of {source}")
+                raise
+
     def ask(self, question: Callable[[Center], Awaitable[Result]]) -> Result:
         """Asks the API one thing."""
 
         async def asking() -> Result:
-            async with self.center() as center:
+            async with self.opened() as center:
                 return await question(center)
 
         return asyncio.run(asking())

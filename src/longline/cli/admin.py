@@ -17,6 +17,7 @@ from longline.cli.output import (
     show_one,
 )
 from longline.cli.pages import show_pages
+from longline.cli.times import shown
 from longline.cli.usage import Json, UsageError
 from longline.model.limits import AppLimits
 from longline.sdk.access import Allow, TopicRule
@@ -192,7 +193,7 @@ def app_limits(
 
 
 def _row(found: AppInfo) -> tuple[str, ...]:
-    created = "" if found.created_at is None else found.created_at.isoformat()
+    created = "" if found.created_at is None else shown(found.created_at)
     return found.app, found.name, "yes" if found.pubsub else "no", created
 
 

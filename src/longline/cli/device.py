@@ -21,7 +21,7 @@ from longline.cli.output import (
     show_one,
 )
 from longline.cli.pages import show_pages
-from longline.cli.times import span
+from longline.cli.times import shown, span
 from longline.cli.usage import Json, UsageError
 from longline.errors import DeviceNotFound, LonglineError
 from longline.model.devices import JsonObject
@@ -237,7 +237,7 @@ def device_status(app: str, /, *names: str, access: Access = LOCAL, json: Json =
         "devices",
         access.ask(asked),
         ("device", "online", "since"),
-        lambda each: (each.device, _yes(each.online), "" if each.since is None else each.since.isoformat()),
+        lambda each: (each.device, _yes(each.online), "" if each.since is None else shown(each.since)),
         json=json,
     )
 

@@ -19,12 +19,18 @@ HINTS: Final = {
     "app_not_found": "`longline app list` shows those that there are",
     "conflict": "somebody else changed it meanwhile: look at it, and try again",
     "device_not_found": "`longline device list APP` shows those that there are",
+    "data_dir_in_use": "--data names another folder",
     "forbidden": "`longline login URL --name NAME` keeps another key, which --server NAME takes",
     "group_not_found": "`longline group list APP` shows those that there are",
     "key_not_found": "`longline key list` shows those that reach all apps, with --app APP those of an app",
     "message_not_found": "`longline message list APP` shows the latest",
-    "no_target": "`longline audience estimate APP AUDIENCE` counts whom an audience has",
+    "missing_scope_manage": "`longline key show` says what the key may do",
+    "missing_scope_operate": "`longline key show` says what the key may do",
+    "missing_scope_read": "`longline key show` says what the key may do",
+    "missing_scope_send": "`longline key show` says what the key may do",
+    "no_target": "a device is known from its first connection, or from `longline device set APP NAME`",
     "node_not_found": "`longline node list` shows those that there are",
+    "not_found": "is that the HTTP API of Longline, and as new as this command?",
     "offline": "`longline push` sends what waits for it",
     "schedule_not_found": "`longline schedule list APP` shows those that there are",
     "setting_not_found": "docs/settings.md says which settings change at run time",
@@ -41,10 +47,11 @@ def failed(
     details: Sequence[tuple[str, str]] = (),
     *,
     hint: str | None = None,
+    notes: Sequence[str] = (),
     json: bool,
 ) -> None:
-    """Says what went wrong; `hint` in the place of what helps with this code."""
-    hint = HINTS.get(code, "") if hint is None else hint
+    """Says what went wrong; `hint` in the place of what helps with this code, `notes` besides."""
+    hint = "; ".join(filter(None, (HINTS.get(code, "") if hint is None else hint, *notes)))
     if json:
         listed = [{"field": field, "message": text} for field, text in details]
         error: dict[str, object] = {"code": code, "message": message, "details": listed}

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from longline.cli.access import LOCAL, Access
 from longline.cli.loads import by_app, by_node
 from longline.cli.output import fields_of, print_json, print_table, remark, show_list, show_one
-from longline.cli.times import moment
+from longline.cli.times import moment, shown
 from longline.cli.usage import Json, UsageError
 from longline.sdk.figures import BoundInfo, ClusterFigures, FigureHistory, ProblemInfo
 
@@ -77,7 +77,7 @@ def _rows_of_history(found: FigureHistory) -> Iterator[tuple[str, ...]]:
         for name, values in each.figures.items():
             for at, value in zip(each.at, values, strict=True):
                 if value is not None:
-                    yield f"{at:%Y-%m-%dT%H:%M:%SZ}", each.node, name, _number(value)
+                    yield shown(at), each.node, name, _number(value)
 
 
 def problems(*, access: Access = LOCAL, json: Json = False) -> int:

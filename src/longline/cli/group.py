@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 from longline.cli.access import LOCAL, Access
 from longline.cli.output import payload_fields, payload_text, show_done, show_one, show_value
 from longline.cli.pages import show_pages
+from longline.cli.times import shown
 from longline.cli.usage import Json
 from longline.sdk.groups import GroupMembers, GroupMessage
 
@@ -73,7 +74,7 @@ def group_messages(
             ("sequence", "at", "sender", "message"),
             lambda said: (
                 str(said.sequence),
-                said.at.isoformat(),
+                shown(said.at),
                 said.sender or "",
                 payload_text(said.payload),
             ),

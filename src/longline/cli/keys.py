@@ -11,7 +11,7 @@ from longline.cli.access import LOCAL, Access
 from longline.cli.admin import secrets_of
 from longline.cli.output import json_text, show_done, show_one
 from longline.cli.pages import show_pages
-from longline.cli.times import moment, span
+from longline.cli.times import moment, shown, span
 from longline.cli.usage import Json, UsageError
 from longline.sdk.keys import Change, NamedKey, OwnKey
 
@@ -171,7 +171,7 @@ async def _export(changes: AsyncIterator[Change], count: int | None) -> int:
 
 def _row(change: Change) -> tuple[str, ...]:
     return (
-        f"{change.at:%Y-%m-%dT%H:%M:%SZ}",
+        shown(change.at),
         change.key_name or change.key_id,
         change.address,
         f"{change.method} {change.path}",
@@ -186,4 +186,4 @@ def _use(of: NamedKey) -> str:
 
 
 def _end(of: NamedKey | OwnKey) -> str:
-    return "never" if of.expires_at is None else of.expires_at.isoformat()
+    return "never" if of.expires_at is None else shown(of.expires_at)

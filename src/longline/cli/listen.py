@@ -10,6 +10,7 @@ from cyclopts.validators import Number
 from longline.cli.access import LOCAL, Access
 from longline.cli.output import payload_fields, payload_text, print_json, print_row, remark, sdk_log_told
 from longline.cli.usage import Json, UsageError
+from longline.errors import LonglineError
 from longline.sdk.device import Device
 from longline.sdk.message import Message
 from longline.sdk.tokens import Token
@@ -78,10 +79,16 @@ def listen(
                         return
 
     async def asking() -> None:
-        async with access.center() as center:
+        async with access.opened() as center:
 
             async def fresh() -> str:
                 return (await center.token(app, device)).password
+
+            try:
+                await fresh()
+            except LonglineError as error:
+                if not error.retryable:  # the device would ask for ever: it cannot know
+                    raise
 
             await listening(fresh)
 

@@ -7,6 +7,7 @@ from cyclopts import App, Parameter
 
 from longline.cli.access import LOCAL, Access
 from longline.cli.output import fields_of, show_one
+from longline.cli.times import shown
 from longline.cli.usage import Json
 from longline.sdk.nodes import SharedSettings
 
@@ -82,7 +83,7 @@ def rollback(
 def _pairs(found: SharedSettings) -> list[tuple[str, str]]:
     pairs = [("version", str(found.version))]
     if found.at is not None:
-        pairs.append(("changed", found.at.isoformat()))
+        pairs.append(("changed", shown(found.at)))
     pairs += [(name, _text(value)) for name, value in found.settings.items()]
     if found.gray is not None:
         on_trial = " ".join(found.gray.nodes)

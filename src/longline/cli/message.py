@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from longline.cli.access import LOCAL, Access
 from longline.cli.output import print_pairs, print_table, show
 from longline.cli.pages import show_pages
-from longline.cli.times import moment
+from longline.cli.times import moment, shown
 from longline.cli.usage import Json, UsageError
 from longline.errors import LonglineError
 from longline.model.ledger import Ledger
@@ -55,7 +55,7 @@ def message_list(
             ("message", "created", "status", "targeted", "acked", "pending", "label"),
             lambda each: (
                 each.message_id,
-                f"{each.created_at:%Y-%m-%dT%H:%M:%SZ}",
+                shown(each.created_at),
                 each.status,
                 str(each.ledger.targeted),
                 str(each.ledger.acked),
@@ -96,7 +96,7 @@ def message_deliveries(
                 each.device,
                 state_of(each.state, each.reason),
                 *(
-                    "" if at is None else f"{at:%Y-%m-%dT%H:%M:%SZ}"
+                    "" if at is None else shown(at)
                     for at in (each.accepted_at, each.sent_at, each.settled_at)
                 ),
             ),
@@ -127,7 +127,7 @@ def _tell_why(trace: DeliveryTrace) -> None:
     print_pairs(
         [
             ("state", state_of(trace.state, trace.reason)),
-            *((name, f"{at:%Y-%m-%dT%H:%M:%SZ}") for name, at in times if at is not None),
+            *((name, shown(at)) for name, at in times if at is not None),
             *((("node", trace.room),) if trace.room else ()),
         ]
     )
@@ -173,12 +173,12 @@ def _show(status: MessageStatus, *, json: bool) -> int:
 
 def _print_status(status: MessageStatus) -> None:
     pairs = [("message", status.message_id), ("status", status.status)]
-    pairs += [("created", status.created_at.isoformat())]
+    pairs += [("created", shown(status.created_at))]
     if status.send_at is not None:
-        pairs.append(("send at", status.send_at.isoformat()))
+        pairs.append(("send at", shown(status.send_at)))
     if status.label:
         pairs.append(("label", status.label))
-    pairs += [(f"sent {each.at.isoformat()}", each.message_id or each.error or "") for each in status.firings]
+    pairs += [(f"sent {shown(each.at)}", each.message_id or each.error or "") for each in status.firings]
     if status.error is not None:
         pairs.append(("error", status.error))
     print_pairs(pairs)

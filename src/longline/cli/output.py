@@ -10,8 +10,11 @@ import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Final, TypeVar
+
+from longline.cli.times import shown
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -251,16 +254,22 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
 
 
 def fields_of(value: object) -> list[tuple[str, str]]:
-    """A value's fields that say something, by name: texts as they are, the rest as JSON."""
+    """A value's fields that say something, by name: texts as they are, times as people read them, the rest
+    as JSON.
+    """
     import msgspec
 
-    told = msgspec.to_builtins(value, builtin_types=())
+    told = msgspec.to_builtins(value, builtin_types=(datetime,))
     fields: dict[str, object] = told if isinstance(told, dict) else {"value": told}
-    return [
-        (name, field if isinstance(field, str) else msgspec.json.encode(field).decode())
-        for name, field in fields.items()
-        if field is not None and field not in ([], {}, "")
-    ]
+    return [(name, _said(field)) for name, field in fields.items() if field not in (None, [], {}, "")]
+
+
+def _said(field: object) -> str:
+    import msgspec
+
+    if isinstance(field, datetime):
+        return shown(field)
+    return field if isinstance(field, str) else msgspec.json.encode(field).decode()
 
 
 def remark(text: str) -> None:

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from longline.cli.access import LOCAL, Access
 from longline.cli.output import print_json, print_pairs, print_table, remark, show_done
 from longline.cli.pages import show_pages
-from longline.cli.times import moment
+from longline.cli.times import moment, shown
 from longline.cli.usage import Json, UsageError
 from longline.model.profiles import LONGEST
 from longline.profiling.comparing import function_of
@@ -41,7 +41,7 @@ profiles = App(name="profiles", help="Profiles that were taken: list, show, comp
 
 
 def profile(
-    node: str,
+    node: Annotated[str, Parameter(help="Its name, of `longline node list`.")],
     /,
     *,
     kind: Annotated[
@@ -174,6 +174,8 @@ def _show(content: Content) -> None:
         case CpuContent():
             if content.limitation is not None:
                 print_pairs([("note", content.limitation.message), ("", content.limitation.hint)])
+            if not content.samples:
+                remark("(no samples: the process had nothing to do)")
             total = content.samples or 1
             counted: dict[str, int] = {}
             for stack in content.stacks:
@@ -226,7 +228,7 @@ def _first(found: Sequence[AtLock]) -> str:
 def _row(found: ProfileSummary) -> tuple[str, ...]:
     return (
         found.profile,
-        f"{found.at:%Y-%m-%dT%H:%M:%SZ}",
+        shown(found.at),
         found.node,
         found.version,
         found.kind,

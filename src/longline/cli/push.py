@@ -15,7 +15,7 @@ from longline.cli.access import LOCAL, Access
 from longline.cli.audience import read_audience
 from longline.cli.message import ledger_rows
 from longline.cli.output import fields_of, print_json, print_table, progress, remark, show_one
-from longline.cli.times import span
+from longline.cli.times import seconds, span
 from longline.cli.usage import Json, UsageError
 from longline.errors import LonglineError
 from longline.sdk.answers import MessageAccepted, MessageStatus, Push
@@ -58,7 +58,9 @@ def push(
         Parameter(allow_leading_hyphen=True, help="Send this file's bytes; - is standard input."),
     ] = None,
     base64: Annotated[bool, Parameter(negative=(), help="PAYLOAD is base64; its bytes are sent.")] = False,
-    ttl: Annotated[int | None, Parameter(help="Seconds it waits for devices that are away.")] = None,
+    ttl: Annotated[
+        str | None, Parameter(help="How long it waits for devices that are away: 7d, 2h, 30m, or seconds.")
+    ] = None,
     qos: Annotated[
         Literal[0, 1, 2] | None, Parameter(help="At most once, at least once, or exactly once.")
     ] = None,
@@ -94,8 +96,8 @@ def push(
     """
     if sum(map(bool, (device, alias, tag, group, audience, all, reply))) != 1:
         raise UsageError(
-            "say to whom: --device, --alias or --tag, which may be repeated, --group, --audience, --all or"
-            " --reply"
+            "say to whom, in one way: --device, --alias or --tag, which may be repeated, --group, --audience,"
+            " --all or --reply"
         )
     described = None if audience is None else read_audience(audience)
     content = Push(
@@ -107,7 +109,7 @@ def push(
         everyone=all,
         audience=described,
         reply=reply,
-        ttl=ttl,
+        ttl=None if ttl is None else seconds(ttl),
         qos=qos,
         priority=priority,
         collapse_key=collapse_key,
@@ -121,21 +123,22 @@ def push(
 
     async def pushing(center: Center) -> MessageAccepted | MessageStatus:
         accepted = await center.send_push(app, content, idempotency_key=idempotency_key)
+        if json:
+            remark(accepted.message_id)
+        else:
+            print(accepted.message_id, flush=True)  # before what may be interrupted: it is sent by now
         return await _settled(center, app, accepted.message_id, within) if wait else accepted
 
     made = access.ask(pushing)
     if json:
         print_json(made)
-        return 0
-    print(made.message_id)
-    if isinstance(made, MessageStatus):
+    elif isinstance(made, MessageStatus):
         print_table(("outcome", "devices"), ledger_rows(made.ledger))
     return 0
 
 
 async def _settled(center: Center, app: str, message_id: str, within: float) -> MessageStatus:
     """Where a push stands when nothing of it is pending any more, with a bar until then."""
-    remark(message_id)
     with progress("settled") as told, suppress(TimeoutError):
         async for status in center.follow(app, message_id, within=within):
             told(status.ledger.targeted - status.ledger.pending, status.ledger.targeted)
@@ -153,7 +156,7 @@ def time_of(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{text!r} is no date and time") from None
+        raise UsageError(f"{text!r} is no date and time, such as 2026-12-24T18:00:00+01:00") from None
 
 
 def content_of(payload: str | None, file: Path | None, *, is_base64: bool) -> object:
@@ -172,6 +175,8 @@ def content_of(payload: str | None, file: Path | None, *, is_base64: bool) -> ob
         except binascii.Error as error:
             raise UsageError(f"the payload is not base64: {error}") from None
     if text.lstrip()[:1] in ("{", "["):
-        with suppress(msgspec.DecodeError):  # a text may begin with a bracket
+        try:
             return msgspec.json.decode(text, type=msgspec.Raw)  # as it is written: 1.10 stays 1.10
+        except msgspec.DecodeError as error:  # a text may begin with a bracket
+            remark(f"(sent as text, since it is no JSON: {error})")
     return text

@@ -10,6 +10,7 @@ from longline.cli.audience import read_audience
 from longline.cli.output import show_done, show_one
 from longline.cli.pages import show_pages
 from longline.cli.push import content_of
+from longline.cli.times import seconds, shown
 from longline.cli.usage import Json, UsageError
 from longline.sdk.answers import Push, ScheduleInfo
 
@@ -45,7 +46,9 @@ def schedule_create(
         Parameter(allow_leading_hyphen=True, help="Send this file's bytes; - is standard input."),
     ] = None,
     base64: Annotated[bool, Parameter(negative=(), help="PAYLOAD is base64; its bytes are sent.")] = False,
-    ttl: Annotated[int | None, Parameter(help="Seconds it waits for devices that are away.")] = None,
+    ttl: Annotated[
+        str | None, Parameter(help="How long it waits for devices that are away: 7d, 2h, 30m, or seconds.")
+    ] = None,
     qos: Annotated[Literal[0, 1] | None, Parameter(help="At most once, or at least once.")] = None,
     collapse_key: Annotated[
         str | None, Parameter(help="A newer message with the same key replaces it.")
@@ -65,7 +68,7 @@ def schedule_create(
         group=group,
         everyone=all,
         audience=described,
-        ttl=ttl,
+        ttl=None if ttl is None else seconds(ttl),
         qos=qos,
         collapse_key=collapse_key,
     )
@@ -114,10 +117,10 @@ def _pairs(found: ScheduleInfo) -> list[tuple[str, str]]:
     pairs = [("schedule", found.schedule_id), ("cron", found.cron), ("time zone", found.timezone)]
     pairs += [("next", at) for at in _times(found)] if not found.paused else [("paused", "yes")]
     pairs += [
-        (f"sent {firing.at.isoformat()}", firing.message_id or firing.error or "") for firing in found.firings
+        (f"sent {shown(firing.at)}", firing.message_id or firing.error or "") for firing in found.firings
     ]
     return pairs
 
 
 def _times(found: ScheduleInfo) -> list[str]:
-    return [at.isoformat() for at in found.next] or ["never"]
+    return [shown(at) for at in found.next] or ["never"]

@@ -1,4 +1,4 @@
-"""Times as people type them."""
+"""Times as people type and read them."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -6,6 +6,18 @@ from typing import Final
 from longline.cli.usage import UsageError
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def shown(at: datetime) -> str:
+    """A moment as commands print it for people: in UTC, to the second; local time as it is."""
+    return at.isoformat() if at.tzinfo is None else f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def seconds(text: str) -> int:
+    """A length of time in seconds: 3600, or 90d, 12h, 30m, 10s."""
+    if text.isascii() and text.isdigit():
+        return int(text)
+    return int(span(text).total_seconds())
 
 
 def span(text: str) -> timedelta:

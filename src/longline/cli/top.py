@@ -89,7 +89,7 @@ def top(
     rounds = count if count is not None or live or json else 1
 
     async def watching(show: Callable[[Round], None]) -> None:
-        async with access.center() as center:
+        async with access.opened() as center:
             watch = _Watch(center, tuple(app) if app else await _few(center))
             await watch.begin()
             pause = min(every, 1.0)  # rates need two looks, and nobody waits long for the first

@@ -81,15 +81,30 @@ def carried_out(given: Sequence[str]) -> int:
     try:
         for argument in given:
             _check_text(argument)
+        if "--help" in given or "-h" in given:
+            _say_all_of(given)
         result: object = app(given, result_action="return_value", print_error=False, exit_on_error=False)
     except (CycloptsError, UsageError) as error:
         failed("usage", str(error), hint=f"`{_named(given)} --help` says how", json="--json" in given)
         return WRONG_USAGE
     except LonglineError as error:
         again = None if error.retry_after is None else f"try again in {error.retry_after:g} s"
-        failed(error.code, error.message, error.details, hint=again, json="--json" in given)
+        notes = getattr(error, "__notes__", ())
+        failed(error.code, error.message, error.details, hint=again, notes=notes, json="--json" in given)
+        return FAILED
+    except OSError as error:
+        if error.filename is None:  # not a file's, but that of what we print to
+            raise
+        failed("os_error", f"{error.filename}: {error.strerror}", json="--json" in given)
         return FAILED
     return result if isinstance(result, int) else 0
+
+
+def _say_all_of(given: Sequence[str]) -> None:
+    """Has a command's own help be all that its function says, and not the line of `longline --help`."""
+    _, path, _ = app.parse_commands([word for word in given if not word.startswith("-")])
+    if len(path) > 1 and path[-1].default_command is not None:
+        path[-1].help = None
 
 
 def _named(given: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from longline.cli.access import LOCAL, Access
 from longline.cli.output import print_json, print_row, remark, sdk_log_told
+from longline.cli.times import shown
 from longline.cli.usage import Json, UsageError
 from longline.errors import LonglineError
 from longline.sdk.answers import UpstreamEvent
@@ -44,7 +45,7 @@ def upstream(
 
     async def reading() -> None:
         left = count
-        async with access.center() as center:
+        async with access.opened() as center:
             async for event in _events(center, app, cursor, follow=follow, tail=tail):
                 if event.gap:
                     remark("(events before this one were removed before they were read)")
@@ -90,4 +91,4 @@ def _print_event(event: UpstreamEvent, *, json: bool) -> None:
         return
     said = event.state or event.payload or event.payload_base64 or ""
     what = event.topic if event.topic is not None else event.type
-    print_row(f"{event.at:%Y-%m-%dT%H:%M:%SZ}", event.device, what, said)
+    print_row(shown(event.at), event.device, what, said)

@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 from longline.cli.access import LOCAL, Access
 from longline.cli.output import print_json, print_pairs, remark, show_done, show_one, show_value
 from longline.cli.pages import show_pages
+from longline.cli.times import shown
 from longline.cli.usage import Json, UsageError
 from longline.errors import WebhookNotFound
 from longline.sdk.center import Center
@@ -133,11 +134,11 @@ def _pairs(found: WebhookInfo) -> list[tuple[str, str]]:
     pairs += [("circuit", status.circuit), ("taken", str(status.taken))]
     pairs += [("waiting for", f"{status.lag_seconds:.1f} s")]
     if status.last_success_at is not None:
-        pairs.append(("last taken", status.last_success_at.isoformat()))
+        pairs.append(("last taken", shown(status.last_success_at)))
     if status.failures:
         pairs += [("failures", str(status.failures)), ("last error", status.last_error or "")]
     if status.next_try_at is not None:
-        pairs.append(("next try", status.next_try_at.isoformat()))
+        pairs.append(("next try", shown(status.next_try_at)))
     if status.gaps:
         pairs.append(("gaps", str(status.gaps)))
     pairs.append(("dead", f"{status.dead.events}, of which {status.dead.replaying} are sent once more"))

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EADDRINUSE
 
 from longline.errors import SettingsError
 from longline.model.addresses import joined
@@ -38,5 +39,12 @@ def listening(setting: str, host: str, port: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        problem = f"cannot listen on {joined(host, port)}: {error.strerror or error}"
+        problem = refused(host, port, error)
         raise SettingsError(problem, details=[(setting, problem)]) from None
+
+
+def refused(host: str, port: int, error: OSError) -> str:
+    """Why nobody can listen there, in words."""
+    problem = f"cannot listen on {joined(host, port)}: {error.strerror or error}"
+    # Often another node, or a broker that came with the system.
+    return f"{problem} by another process; set another port" if error.errno == EADDRINUSE else problem

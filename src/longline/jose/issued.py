@@ -11,6 +11,7 @@ import jwt
 from jwt.types import Options
 
 from longline.errors import BadToken
+from longline.jose.faults import bad_token
 from longline.jose.keys import PublicKey
 from longline.model.access import TokenIssuer
 
@@ -32,7 +33,7 @@ def header_of(token: bytes) -> TokenHeader:
     try:
         header = jwt.get_unverified_header(token)
     except (jwt.InvalidTokenError, RecursionError, TypeError, ValueError) as error:
-        raise BadToken(f"not a valid token: {type(error).__name__}") from None
+        raise bad_token(error) from None
     algorithm, kid = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or not (kid is None or isinstance(kid, str)):
         raise BadToken("not a valid token: its header is wrong")
@@ -80,16 +81,6 @@ def _claims(token: bytes, algorithm: str, key: PublicKey, issuer: TokenIssuer) -
         )
     except jwt.InvalidSignatureError:
         raise
-    except jwt.ExpiredSignatureError:
-        raise BadToken("the token has expired") from None
-    except jwt.InvalidAudienceError:
-        raise BadToken("the token is for another audience") from None
-    except jwt.InvalidIssuerError:
-        raise BadToken("the token is of another issuer") from None
-    except jwt.MissingRequiredClaimError as error:
-        raise BadToken(f"the token has no claim {error.claim}") from None
-    except jwt.InvalidTokenError as error:
-        raise BadToken(f"not a valid token: {type(error).__name__}") from None
-    except (RecursionError, TypeError, ValueError) as error:  # what PyJWT does not see coming
-        raise BadToken(f"not a valid token: {type(error).__name__}") from None
+    except (jwt.InvalidTokenError, RecursionError, TypeError, ValueError) as error:
+        raise bad_token(error) from None
     return claims

@@ -21,6 +21,10 @@ JsonObject = dict[str, object]
 DEVICE_NAME = r"(?!\.{1,2}$)[^$@/+#\x00-\x1f\x7f-\x9f][^/+#\x00-\x1f\x7f-\x9f]{0,127}"
 
 
+NAME_IN_WORDS = (
+    "not a device name: 1 to 128 characters wanted, without `/`, `+`, `#` and control characters, not `$` or "
+    "`@` first, nor `.` or `..` alone"
+)
 _DEVICE_NAME = re.compile(DEVICE_NAME)
 
 
@@ -32,7 +36,7 @@ def valid_device_name(name: str) -> bool:
 def check_device_name(name: str, field: str = "device") -> None:
     """`ValidationFailed` with `field` when no device can have this name."""
     if _DEVICE_NAME.fullmatch(name) is None:
-        raise ValidationFailed("a device's name is not allowed", details=[(field, "not a device name")])
+        raise ValidationFailed("a device's name is not allowed", details=[(field, NAME_IN_WORDS)])
 
 
 def check_device_names(names: Sequence[str], field: str) -> None:

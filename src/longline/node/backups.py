@@ -20,7 +20,7 @@ import msgspec
 
 from longline.agent.append_only import FOLDER, copy_append_only
 from longline.agent.valkey_program import KEPT as PROGRAM
-from longline.errors import BackupRefused, Unavailable
+from longline.errors import BackupRefused
 from longline.node.admin_key import KEY_FILE, make_data_dir
 from longline.node.data_folder import KEEPER_FILE, RESTORING, VALKEY, Shape, data_of, held, kept
 from longline.saver.sql.copies import Progress, copy_database, outdate_cursors
@@ -55,7 +55,7 @@ class Backup(msgspec.Struct, frozen=True):
 def backup(settings: Settings, target: Path, progress: Progress) -> Backup:
     """Copies what the node of these settings keeps into `target`, a folder that does not exist yet.
 
-    Everything that was answered 202 before this is called is in it. Raises `BackupRefused`, or `Unavailable`;
+    Everything that was answered 202 before this is called is in it. Raises `BackupRefused`;
     `target` is not there then.
     """
     shapes = kept(settings)
@@ -104,8 +104,9 @@ def _copy_small(settings: Settings, target: Path, *names: str) -> Iterator[Path]
 def restore(settings: Settings, source: Path, progress: Progress) -> Backup:
     """Brings a copy back into the data folder, in which no node runs and nothing is kept.
 
-    Raises `BackupRefused` when the copy is not whole or there are data, `DataDirInUse`, or `Unavailable`. The
-    data folder is as it was then, or it says that it was not restored to the end, and no node starts there.
+    Raises `BackupRefused` when the copy is not whole, there are data, or the disk does not take it, or
+    `DataDirInUse`. The data folder is as it was then, or it says that it was not restored to the end, and no
+    node starts there.
     """
     contents = _read(source)
     make_data_dir(settings.data_dir)
@@ -228,4 +229,4 @@ def _told() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Unavailable(f"{error.filename or 'the disk'}: {error.strerror or error}") from error
+        raise BackupRefused(f"{error.filename or 'the disk'}: {error.strerror or error}") from error

@@ -10,8 +10,7 @@ from collections.abc import Container
 import structlog
 
 from longline.errors import SettingsError
-from longline.flow.listening import bound
-from longline.model.addresses import joined
+from longline.flow.listening import bound, refused
 from longline.settings import Settings
 from longline.settings.listeners import ports
 
@@ -54,7 +53,7 @@ async def _until_free(setting: str, host: str, port: int, deadline: float) -> No
     waiting = False
     while (error := _taken(host, port, shared=False)) is not None:
         if _taken(host, port, shared=True) is not None or loop.time() >= deadline:
-            problem = f"cannot listen on {joined(host, port)}: {error.strerror or error}"
+            problem = refused(host, port, error)
             raise SettingsError(problem, details=[(setting, problem)])
         if not waiting:
             waiting = True

@@ -60,7 +60,7 @@ _BY_STATUS: dict[int, type[errors.LonglineError]] = {
 def error_of(body: ErrorBody, *, status: int = 0, retry_after: float | None = None) -> errors.LonglineError:
     """The error that the API named, as an instance of the class with that code."""
     kind = _BY_CODE.get(body.code) or _BY_STATUS.get(status, errors.LonglineError)
-    message = body.message or (f"the server answered {status}" if status else "")
+    message = body.message or (f"the answer was {status}, and not in Longline's words" if status else "")
     if body.code and kind.code != body.code:
         message = f"{body.code}: {message}"
     details = [(fault.field, fault.message) for fault in body.details]
@@ -120,6 +120,15 @@ def is_loopback(url: str) -> bool:
     """Whether a URL names this host."""
     host = urlsplit(url).hostname or ""
     return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def reason_of(error: httpx.RequestError) -> str:
+    """Why there was no answer, for a person."""
+    said = str(error)
+    # OpenSSL's words for a peer that answers a handshake with something else.
+    if "WRONG_VERSION_NUMBER" in said:
+        return "no TLS is spoken there; is it http:// and not https://?"
+    return said or type(error).__name__
 
 
 def decoded(response: httpx.Response, answer: type[Answer]) -> Answer:

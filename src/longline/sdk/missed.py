@@ -17,6 +17,12 @@ class Missed(msgspec.Struct, frozen=True):
     collapsed: int
     since: datetime
 
+    def __str__(self) -> str:
+        """Two expired and one collapsed as `2 expired, 1 collapsed, since 2026-01-31T12:00:00+00:00`."""
+        counts = {"dropped": self.dropped, "expired": self.expired, "collapsed": self.collapsed}
+        told = [f"{count} {what}" for what, count in counts.items() if count]
+        return ", ".join([*told, f"since {self.since.isoformat(timespec='seconds')}"])
+
 
 def read_missed(payload: bytes) -> Missed | None:
     """What a message on the topic says; None where that is nothing this version understands."""

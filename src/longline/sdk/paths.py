@@ -4,6 +4,8 @@ from datetime import datetime
 from typing import TypeVar
 from urllib.parse import quote
 
+from longline import errors
+
 Value = TypeVar("Value")
 
 
@@ -20,7 +22,13 @@ def told(at: datetime) -> str:
 
 
 def quoted(name: str) -> str:
-    """A name as a part of a path."""
+    """A name as a part of a path; `ValidationFailed` for one that nothing has.
+
+    A URL takes `.` and `..` for steps, also where they are percent-encoded [RFC 3986, 6.2.2.3]: to delete the
+    device `..` would be to delete its app.
+    """
+    if name in ("", ".", "..") or "/" in name:
+        raise errors.ValidationFailed(f"nothing can be called {name!r}")
     return quote(name, safe="")
 
 

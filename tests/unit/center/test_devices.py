@@ -5,7 +5,7 @@ import jwt
 import pytest
 
 from longline.model.commands import Close, CloseReason
-from longline.model.devices import Binding, Device, JsonObject, Profile
+from longline.model.devices import NAME_IN_WORDS, Binding, Device, JsonObject, Profile
 from longline.register.port import Unbind
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Arrive
@@ -129,7 +129,7 @@ async def test_numbers_are_kept_exactly(api: Api, news: str) -> None:
 async def test_a_name_that_mqtt_or_urls_cannot_carry_is_refused(api: Api, news: str, name: str) -> None:
     answer = await api.http.put(f"{news}/devices/{name}", json={})
     assert answer.status_code == 422
-    assert answer.json()["error"]["details"] == [{"field": "device", "message": "not a device name"}]
+    assert answer.json()["error"]["details"] == [{"field": "device", "message": NAME_IN_WORDS}]
     assert (await api.http.post(f"{news}/devices/{name}/token")).status_code == 422
 
 

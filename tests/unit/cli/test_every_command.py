@@ -233,6 +233,44 @@ def test_what_a_server_refuses_is_told_with_its_code_and_a_hint(
     assert told == error
 
 
+@pytest.mark.parametrize(
+    ("flags", "variables", "source"),
+    [
+        ([], {}, "the login at http://longline.test"),
+        (["--key", "k"], {}, "--key"),
+        ([], {"LONGLINE_KEY": "k"}, "LONGLINE_KEY"),
+        ([], {"LONGLINE_ADMIN_KEY": "k"}, "LONGLINE_ADMIN_KEY"),
+        (["--data", "."], {}, "admin.key"),
+    ],
+)
+@pytest.mark.parametrize(("status", "code"), [(401, "unauthorized"), (403, "forbidden")])
+def test_who_is_refused_for_a_key_is_told_where_that_is_from(
+    flags: list[str],
+    variables: dict[str, str],
+    source: str,
+    status: int,
+    code: str,
+    server: DocumentedServer,
+    run: Ran,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "admin.key").write_text("k")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    server.refusal = httpx.Response(status, json={"error": {"code": code, "message": "no", "details": []}})
+    assert run(["app", "list", *flags])[2].endswith(f"the key was that of {source}\n")
+
+
+def test_what_looks_like_json_and_is_none_is_sent_as_text_with_a_word(
+    server: DocumentedServer, run: Ran
+) -> None:
+    status, _, err = run(["push", "news", '{"title": "Hel', "--all"], terminal=True)
+    assert (status, "sent as text, since it is no JSON" in err) == (0, True)
+    status, _, err = run(["push", "news", '{"title": "Hello"}', "--all"], terminal=True)
+    assert (status, err) == (0, "")
+
+
 @pytest.mark.parametrize("command", [*RUN, *ELSEWHERE])
 def test_help_fits_forty_columns_of_seven_bits(
     command: str, run: Ran, monkeypatch: pytest.MonkeyPatch

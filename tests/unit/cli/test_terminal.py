@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from longline.cli import main
 from longline.cli.output import print_json
+from longline.cli.times import seconds, shown
 
 NOWHERE = ("--url", "http://127.0.0.1:1", "--key", "k")  # nothing listens there
 
@@ -181,6 +183,41 @@ def test_a_reader_that_has_seen_enough_is_no_error_of_the_command(command: tuple
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(timeout=60) == 1
+
+
+@pytest.mark.parametrize("command", [("--version",), ("config", "docs"), ("config", "show", "--json")])
+def test_output_that_nothing_takes_is_told_in_one_line(command: tuple[str, ...]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "longline", *command], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, b"longline: No space left on device (os_error)\n")
+
+
+def test_a_file_that_the_system_refuses_is_told_by_its_name(tmp_path: Path) -> None:
+    folder = "d" * 300
+    done = longline("backup", str(tmp_path / "copy"), "--data", folder)
+    assert done.returncode == 1
+    assert done.stderr == f"longline: {folder}/longline.db: File name too long (os_error)\n".encode()
+
+
+def test_a_command_s_own_help_says_more_than_the_list_of_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--help"]) == 0
+    assert "longline serve --room.port 1884" in capsys.readouterr().out
+    assert main(["--help"]) == 0
+    assert "--room.port" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("text", "length"), [("3600", 3600), ("2h", 7200), ("7d", 604_800), ("0", 0)])
+def test_a_length_of_time_may_be_a_number_of_seconds(text: str, length: int) -> None:
+    assert seconds(text) == length
+
+
+def test_times_are_read_in_one_form() -> None:
+    berlin = timezone(timedelta(hours=1))
+    assert shown(datetime(2026, 1, 31, 12, 0, 0, 250_000, tzinfo=berlin)) == "2026-01-31T11:00:00Z"
+    local = datetime.fromisoformat("2026-01-31T12:00:00")  # wherever that is
+    assert shown(local) == "2026-01-31T12:00:00"
 
 
 def test_without_any_standard_output_a_command_works() -> None:

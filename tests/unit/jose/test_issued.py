@@ -100,7 +100,7 @@ def from_now(claims: dict[str, Any]) -> dict[str, Any]:
         ({"aud": 7}, "audience"),
         ({"exp": -100}, "expired"),
         ({"exp": "soon"}, "valid"),
-        ({"nbf": 100}, "valid"),
+        ({"nbf": 100}, "not good yet"),
     ],
 )
 def test_a_token_that_is_not_for_this_app_or_not_for_now_is_refused(

@@ -9,7 +9,7 @@ import apsw
 import msgspec
 import pytest
 
-from longline.errors import BackupRefused, DataDirInUse, DataNotRead, Unavailable
+from longline.errors import BackupRefused, DataDirInUse, DataNotRead
 from longline.model.events import Event
 from longline.node import backups
 from longline.node.backups import CONTENTS, backup, restore
@@ -168,7 +168,7 @@ def test_a_restore_that_was_interrupted_is_no_node_and_can_be_done_again(
     with monkeypatch.context() as patched:
         patched.setattr(shutil, "move", failing)
         patched.setattr(Path, "rename", failing)
-        with pytest.raises(Unavailable, match="Input/output error"):
+        with pytest.raises(BackupRefused, match="Input/output error"):
             restore(other, tmp_path / "copy", silently)
     assert (tmp_path / "other" / RESTORING).exists()
     with pytest.raises(DataNotRead, match="restore it again"):
@@ -189,7 +189,7 @@ def test_a_copy_that_finds_no_room_leaves_nothing(
         raise OSError(28, "No space left on device", "the copy")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(Unavailable, match="No space left"):
+    with pytest.raises(BackupRefused, match="No space left"):
         backup(settings, tmp_path / "copies" / "monday", silently)
     assert list((tmp_path / "copies").iterdir()) == []
 

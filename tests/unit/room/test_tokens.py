@@ -77,8 +77,9 @@ def test_what_an_app_server_puts_in_for_itself_is_not_looked_at(claims: dict[str
     [
         (None, "no token"),
         (b"", "no token"),
-        (b"garbage", "not a valid token"),
-        (b"\xff\xfe.\x00.\x01", "not a valid token"),
+        (b"garbage", "it is no JSON Web Token"),
+        (b"\xff\xfe.\x00.\x01", "it is no JSON Web Token"),
+        (with_time("nbf", 3600), "is a clock wrong"),
         (a_token("phone", exp=1), "the token has expired"),
         (a_token("phone", "the device secret of another app, long"), "not signed with this app's"),
     ],

@@ -160,6 +160,79 @@ async def test_an_answer_that_cannot_be_unpacked_is_as_if_there_were_none() -> N
             await center.app("news")
 
 
+STEPS = ("", ".", "..", "a/b")
+
+
+def _filled(call: Callable[..., object], **named: str) -> object:
+    """A call with something for each parameter that it must be given."""
+    given: dict[str, object] = {}
+    for name, parameter in inspect.signature(call).parameters.items():
+        if parameter.default is parameter.empty:
+            given[name] = "x" if "str" in str(parameter.annotation) else 1
+    return call(**given | named)
+
+
+async def _made(call: object) -> None:
+    if inspect.isasyncgen(call):
+        async for _ in call:
+            break
+    elif inspect.isawaitable(call):
+        await call
+
+
+async def _asked(method: str, **named: str) -> list[httpx.Request]:
+    """What a call of a `Center` has asked for, whatever became of it."""
+    server = Server(failed(404, "not_found"))
+    async with server.center(retries=0) as center:
+        try:
+            await _made(_filled(getattr(center, method), **named))
+        except errors.ValidationFailed:
+            assert not server.requests
+            return []
+        except (errors.LonglineError, ValueError, TypeError, AttributeError):
+            pass  # what the server answers, or arguments that are nothing to this call
+    return server.requests
+
+
+def _names_in_paths() -> list[tuple[str, str]]:
+    return [
+        (method, name)
+        for method, call in inspect.getmembers(Center, callable)
+        if not method.startswith("_")
+        for name, parameter in inspect.signature(call).parameters.items()
+        if parameter.default is parameter.empty and parameter.annotation in ("str", str)
+    ]
+
+
+async def test_a_name_that_a_url_takes_for_a_step_asks_for_nothing_else() -> None:
+    """`DELETE /v1/apps/news/devices/..` is `DELETE /v1/apps/news`."""
+    in_paths = 0
+    for method, name in _names_in_paths():
+        asked = await _asked(method, **{name: "marked"})
+        if any("marked" in request.url.path for request in asked):
+            in_paths += 1
+            for step in STEPS:
+                assert await _asked(method, **{name: step}) == [], f"{method}({name}={step!r})"
+    assert in_paths > 60
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (httpx.Response(404, text="<h1>Not Found</h1>"), "404, and not in Longline's words"),
+        (httpx.ConnectError("[SSL: WRONG_VERSION_NUMBER] wrong version number"), "http:// and not https://"),
+        (httpx.ConnectError("All connection attempts failed"), "All connection attempts failed"),
+        (httpx.ReadError(""), "ReadError"),
+    ],
+)
+async def test_a_place_where_there_is_no_such_server_is_told_as_such(
+    answer: httpx.Response | Exception, words: str
+) -> None:
+    async with Server(answer).center(retries=0) as center:
+        with pytest.raises(errors.LonglineError, match=words):
+            await center.app("news")
+
+
 async def test_bytes_travel_as_base64_and_everyone_is_spelt_all() -> None:
     server = Server(ACCEPTED)
     async with server.center() as center:
@@ -354,10 +427,10 @@ async def test_lists_follow_their_cursors_to_the_end() -> None:
 
 
 async def test_names_are_escaped_in_addresses() -> None:
-    server = Server(ok({"device": "a/b c"}))
+    server = Server(ok({"device": "a?b c"}))
     async with server.center() as center:
-        await center.device("my app", "a/b c")
-    assert server.requests[0].url.raw_path == b"/v1/apps/my%20app/devices/a%2Fb%20c"
+        await center.device("my app", "a?b c")
+    assert server.requests[0].url.raw_path == b"/v1/apps/my%20app/devices/a%3Fb%20c"
 
 
 async def test_a_batch_tells_each_push_its_own_outcome_in_order() -> None:

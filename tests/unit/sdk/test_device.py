@@ -683,4 +683,4 @@ async def test_what_was_missed_is_told_before_the_message_behind_it(fails: bool)
         await peer.say(Publish("$link/gap", said, 1, False, False, 1))
         await peer.push("m1", 2)
         assert (await device.receive()).id == "m1"
-        assert [missed.dropped for missed in told] == [3]
+        assert [str(missed) for missed in told] == ["3 dropped, since 2027-01-15T08:00:00+00:00"]

@@ -25,8 +25,12 @@ export function whenSessionEnds(call) {
 
 /** `/v1/…` or what is below it, with parameters that are left out where they are empty. */
 export function address(path, parameters = {}) {
+  const below = path.replace(/^\/(v1\/)?/, "");
+  // A URL takes `.` and `..` for steps, also percent-encoded: the device `..` would be its app.
+  const none = below.split("/").find((part) => ["", ".", ".."].includes(part));
+  if (none !== undefined) throw new ApiError(422, "invalid", `Nothing can be called "${none}".`);
   // "./": else `config:promote` would be an address of a scheme of its own.
-  const url = new URL(`./${path.replace(/^\/(v1\/)?/, "")}`, BASE);
+  const url = new URL(`./${below}`, BASE);
   for (const [name, value] of Object.entries(parameters)) {
     if (value !== undefined && value !== null && value !== "") url.searchParams.set(name, value);
   }

@@ -13,6 +13,7 @@ import jwt
 from jwt.types import Options
 
 from longline.errors import BadToken
+from longline.jose.faults import bad_token
 from longline.model.apps import App
 
 LEEWAY: Final = 30  # s
@@ -48,12 +49,8 @@ def by_secret(app: App, token: bytes | None, now: int) -> TokenHolder:
             claims = _decode(token, secret, ALGORITHMS, leeway=LEEWAY)
         except jwt.InvalidSignatureError:
             continue
-        except jwt.ExpiredSignatureError:
-            raise BadToken("the token has expired") from None
-        except jwt.InvalidTokenError as error:
-            raise BadToken(f"not a valid token: {type(error).__name__}") from None
-        except (RecursionError, TypeError, ValueError) as error:  # what PyJWT does not see coming
-            raise BadToken(f"not a valid token: {type(error).__name__}") from None
+        except (jwt.InvalidTokenError, RecursionError, TypeError, ValueError) as error:
+            raise bad_token(error) from None
         holder = holder_of(claims, DEVICE_CLAIM, now)
         former = app.access.former_device_secret
         if number and former is not None:

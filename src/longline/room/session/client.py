@@ -222,6 +222,10 @@ class ClientConnection(Connection):
             self.attachment = None
             self.services.sessions.lost(first)
 
+    def who(self) -> str:
+        session = self.session
+        return "" if session is None else f" (device {session.device} of app {session.tenant.name})"
+
     # --- coming and going -------------------------------------------------------------------------
 
     def _connect(self, packet: Connect) -> None:

@@ -668,7 +668,11 @@ class Connection(Outlet):
         extras = self.extras
         if code != extras.reported:
             extras.reported = code
-            self.wire.report(code, self.peer or "gone", message)
+            self.wire.report(code, self.peer or "gone", message + self.who())
+
+    def who(self) -> str:
+        """Whose connection it is, for the log, once somebody has shown that it is his."""
+        return ""
 
     def finish(self) -> None:
         """The last word is said: it goes out, and then the transport is closed."""

@@ -3,7 +3,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from urllib.parse import quote
 
 import msgspec
 
@@ -14,7 +13,7 @@ from longline.sdk.answers import AppInfo, AppKeys
 from longline.sdk.blocking.http import SyncHttp
 from longline.sdk.keys import Change, CreatedKey, NamedKey, OwnKey
 from longline.sdk.limits import LimitsOfApp
-from longline.sdk.paths import app_path, given, keys_path, told
+from longline.sdk.paths import app_path, given, keys_path, quoted, told
 from longline.sdk.times import Duration, whole_seconds
 
 
@@ -138,7 +137,7 @@ class SyncAppCalls:
 
         Raises `KeyNotFound`.
         """
-        self._http.call("DELETE", f"{keys_path(app)}/{quote(key_id, safe='')}", object, safe=False)
+        self._http.call("DELETE", f"{keys_path(app)}/{quoted(key_id)}", object, safe=False)
 
     def changes(
         self, app: str | None = None, *, since: datetime | None = None, until: datetime | None = None

@@ -27,6 +27,7 @@ from longline.sdk.http import (
     decoded,
     error_in,
     is_loopback,
+    reason_of,
     trusted_by,
 )
 
@@ -174,7 +175,7 @@ class SyncHttp:
         except httpx.TimeoutException as error:
             raise errors.Unavailable(f"{request.url} did not answer in time") from error
         except httpx.RequestError as error:
-            raise errors.Unavailable(f"{request.url} cannot be reached: {error}") from error
+            raise errors.Unavailable(f"{request.url} cannot be reached: {reason_of(error)}") from error
         if response.is_success:
             return response
         raise error_in(response, response.content)

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from urllib.parse import quote
 
 import msgspec
 
@@ -13,7 +12,7 @@ from longline.sdk.answers import AppInfo, AppKeys
 from longline.sdk.calls.http import Http
 from longline.sdk.keys import Change, CreatedKey, NamedKey, OwnKey
 from longline.sdk.limits import LimitsOfApp
-from longline.sdk.paths import app_path, given, keys_path, told
+from longline.sdk.paths import app_path, given, keys_path, quoted, told
 from longline.sdk.times import Duration, whole_seconds
 
 
@@ -139,7 +138,7 @@ class AppCalls:
 
         Raises `KeyNotFound`.
         """
-        await self._http.call("DELETE", f"{keys_path(app)}/{quote(key_id, safe='')}", object, safe=False)
+        await self._http.call("DELETE", f"{keys_path(app)}/{quoted(key_id)}", object, safe=False)
 
     async def changes(
         self, app: str | None = None, *, since: datetime | None = None, until: datetime | None = None

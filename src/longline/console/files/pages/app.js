@@ -40,7 +40,7 @@ export async function page({ app }, { session, signal, show }) {
     figures(size, statistics),
     panel("Messages that somebody missed", { actions: [h("a", { href: link(app, ["messages"], { missed: "true" }) }, "All of them")] }, messages("Those that somebody missed, one a row", missed, "None among the latest.")),
     panel("Latest messages", { actions: [h("a", { href: link(app, ["messages"]) }, "All of them")] }, messages("The latest, one a row", latest, "Nothing was sent yet.")),
-    h("div", { class: "grid" }, about(known, tokens), rules(at, acl, may, show)),
+    h("div", { class: "grid" }, about(known, tokens), rules(at, acl, known.pubsub, may, show)),
     limitsOf(at, limits, may, show),
   );
 }
@@ -154,7 +154,7 @@ async function remove(at, app) {
 
 // --- rules ----------------------------------------------------------------------------------------------------
 
-function rules(at, acl, may, show) {
+function rules(at, acl, pubsub, may, show) {
   if (acl.error) return panel("Rules of topics", {}, failed(acl.error, ""));
   const edit = may.button("Change", "manage", async () => {
     const text = h("textarea", { spellcheck: "false", rows: "8", value: acl.value.rules.map((rule) => `${rule.allow} ${rule.filter}`).join("\n") });
@@ -168,7 +168,7 @@ function rules(at, acl, may, show) {
   });
   return panel(
     "Rules of topics",
-    { actions: [edit], about: acl.value.rules.length ? null : "There are none: devices may publish and subscribe to everything." },
+    { actions: [edit], about: !pubsub ? "Plain MQTT topics are off: no device may publish or subscribe to any." : acl.value.rules.length ? null : "There are none: devices may publish and subscribe to everything." },
     acl.value.rules.length > 0 &&
       table({
         caption: "What is allowed, one rule a row",

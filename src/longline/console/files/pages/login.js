@@ -19,7 +19,7 @@ export function login(begin, why) {
         await begin(session);
       },
     },
-    field("Key", key, { name: "key", hint: "The admin key, an app's server key, or a named key." }),
+    field("Key", key, { name: "key", hint: "The admin key (in admin.key, in the node's data folder), an app's server key, or a named key." }),
   );
   setTimeout(() => key.focus());
   return h(
