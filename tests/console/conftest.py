@@ -1,7 +1,8 @@
 """A node, its keys, and windows of its console, all of them of one browser.
 
 Tests here run on the loop of the session, for the browser does: it lasts for all of them. What else a test
-finds is its own: the node with its storage, and the cookies of each window.
+finds is its own: the node with its storage, and the cookies of each window. With `--shape=cluster` those that
+are marked so find a whole cluster in the node's place, without what others have made.
 """
 
 import asyncio
@@ -16,7 +17,9 @@ import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
 from longline import Center
+from tests.cluster.cluster import Cluster
 from tests.console.fates import APP
+from tests.console.node import Node, put_back
 from tests.console.screen import PATIENCE, WIDE, Screen
 from tests.integration.browser.chromium import FLAGS
 from tests.integration.clients.real import node_modules
@@ -31,7 +34,7 @@ Opening = Callable[..., Awaitable[Screen]]
 class Stand(NamedTuple):
     """A node with an app, and the console with a key."""
 
-    node: LiveNode
+    node: Node
     center: Center
     screen: Screen
 
@@ -62,15 +65,21 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def node(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[LiveNode]:
-    """A node on the test's loop; parametrize it indirectly with settings by dotted name."""
+async def node(
+    cluster: Cluster | None, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Node]:
+    """A node on the test's loop; parametrize it indirectly with settings by dotted name. Or a cluster."""
+    if cluster is not None:
+        yield cluster
+        await put_back(cluster)
+        return
     settings = {"webhooks.private_addresses": True, **getattr(request, "param", {})}
     async with LiveNode(tmp_path / "data", settings) as node:
         yield node
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def api(node: LiveNode) -> AsyncIterator[httpx.AsyncClient]:
+async def api(node: Node) -> AsyncIterator[httpx.AsyncClient]:
     """The API, with the admin key."""
     headers = {"Authorization": f"Bearer {node.admin_key}"}
     async with httpx.AsyncClient(base_url=node.url, headers=headers, timeout=60) as client:
@@ -88,7 +97,7 @@ async def server_key(api: httpx.AsyncClient) -> str:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def open_screen(browser: Browser, node: LiveNode, api: httpx.AsyncClient) -> AsyncIterator[Opening]:
+async def open_screen(browser: Browser, node: Node, api: httpx.AsyncClient) -> AsyncIterator[Opening]:
     """Opens windows, each with cookies of its own. At the end none may have done what it must not."""
     axe = await asyncio.to_thread(node_modules) / "axe-core" / "axe.min.js"
     known = list((await api.get("/openapi.json")).json()["paths"])
@@ -117,13 +126,13 @@ async def open_screen(browser: Browser, node: LiveNode, api: httpx.AsyncClient) 
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def screen(open_screen: Opening, node: LiveNode, server_key: str) -> Screen:
+async def screen(open_screen: Opening, node: Node, server_key: str) -> Screen:
     """A wide window, logged in with the admin key."""
     return await open_screen(node.admin_key)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def console(node: LiveNode, open_screen: Opening) -> Console:
+async def console(node: Node, open_screen: Opening) -> Console:
     """An app, and a window with a key: "admin", "app", or scopes of a named key of it with commas between.
 
     What a page is refused there is no fault: tests see what it says then.

@@ -9,34 +9,18 @@ from longline import Center, Device, Push
 from longline.mqtt.packets import Puback, Publish
 from tests.console.conftest import Console
 from tests.console.fates import APP, client
+from tests.console.forms import BOTH, closed, fill, press
 from tests.console.screen import NARROW, WIDE, Screen
 from tests.waiting import until
+
+pytestmark = pytest.mark.shape("embedded", "cluster")
 
 HOOK = "http://127.0.0.1:9/hook"  # where nobody listens
 
 
-async def press(desk: Screen, name: str) -> None:
-    """A button of the dialog that is open, or of the page."""
-    dialog = desk.page.get_by_role("dialog")
-    where = dialog if await dialog.count() else desk.main
-    await where.get_by_role("button", name=name, exact=True).click()
-
-
-async def fill(desk: Screen, label: str, text: str) -> None:
-    dialog = desk.page.get_by_role("dialog")
-    where = dialog if await dialog.count() else desk.main
-    await where.get_by_label(label, exact=True).fill(text)
-
-
-async def closed(desk: Screen) -> None:
-    await desk.page.get_by_role("dialog").wait_for(state="detached")
-    await desk.shown()
-
-
-BOTH = pytest.mark.parametrize("key", ["admin", "app"])
-
-
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(
+    "dark", [False, pytest.param(True, marks=pytest.mark.shape("embedded"))], ids=["light", "dark"]
+)
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 @BOTH
 async def test_every_page_of_an_app_is_shown(

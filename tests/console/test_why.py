@@ -20,7 +20,10 @@ async def three_clicks(screen: Screen, first: str, fate: Fate) -> str:
     return await trace.inner_text()
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.shape("embedded", "cluster")
+@pytest.mark.parametrize(
+    "size", [WIDE, pytest.param(NARROW, marks=pytest.mark.shape("embedded"))], ids=["wide", "narrow"]
+)
 @pytest.mark.parametrize("key", ["admin", "app"])
 async def test_each_reason_is_read_after_three_clicks(
     console: Console, key: str, size: tuple[int, int]
