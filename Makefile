@@ -57,7 +57,7 @@ test: $(STAMPS)/test ## the suite, on the package as installed and on uvloop; mi
 	$(call suite,$(UVLOOP) $(COMPILED))
 
 test-cluster: $(STAMPS)/test ## the end-to-end tests on Redis Cluster, ZooKeeper and ten processes of ours
-	$(UVLOOP) $(COMPILED) $(side_by_side) --shape=cluster tests/integration tests/conformance
+	$(UVLOOP) $(COMPILED) $(side_by_side) --shape=cluster tests/integration tests/conformance tests/console
 
 test-workers: $(STAMPS)/test ## the end-to-end tests on `longline serve --workers 2`
 	$(UVLOOP) $(COMPILED) $(side_by_side) --shape=workers tests/integration

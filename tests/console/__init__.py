@@ -1,1 +1,1 @@
-"""The console in a browser, against a node on the test's own event loop."""
+"""The console in a browser, against a node on the browser's event loop, or against a cluster."""

@@ -4,7 +4,7 @@ They are in the spirit of OWASP's cheat sheet on the evasion of filters. Each wo
 open a dialog, or ask another host for something.
 """
 
-from tests.console.desk import ATTACKED
+from tests.console.screen import ATTACKED
 
 _RUN = f"window.{ATTACKED}=1"
 

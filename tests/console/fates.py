@@ -8,7 +8,8 @@ from longline import Center
 from longline.model.limits import AppLimits
 from longline.mqtt.packets import MQTT_5_0, Connack, Connect, Puback, Publish
 from longline.mqtt.properties import MAXIMUM_PACKET_SIZE, Properties
-from tests.integration.live_node import LiveNode, RawClient
+from tests.console.node import Node
+from tests.integration.live_node import RawClient
 from tests.waiting import until
 
 APP = "news"
@@ -23,12 +24,10 @@ class Fate(NamedTuple):
     words: str
 
 
-async def client(
-    node: LiveNode, center: Center, device: str, properties: Properties | None = None
-) -> RawClient:
+async def client(node: Node, center: Center, device: str, properties: Properties | None = None) -> RawClient:
     """A device that acknowledges nothing by itself."""
     token = (await center.token(APP, device)).password
-    raw = await node.connect()
+    raw = await RawClient.open(node.mqtt_port)
     raw.send(
         Connect(
             MQTT_5_0,
@@ -53,7 +52,7 @@ async def _ended(center: Center, message_id: str) -> None:
 
 
 @asynccontextmanager
-async def fates(node: LiveNode, center: Center) -> AsyncIterator[list[Fate]]:
+async def fates(node: Node, center: Center) -> AsyncIterator[list[Fate]]:
     """The eight, of devices of their own."""
     found: list[Fate] = []
 

@@ -1,20 +1,17 @@
 """`Screen`: the console in Chromium, which notes whatever a page must not do."""
 
 import re
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-from playwright.async_api import BrowserContext, ConsoleMessage, Page, async_playwright, expect
+from playwright.async_api import ConsoleMessage, Locator, Page, expect
 
-from tests.integration.browser.chromium import FLAGS
-
-CHROMIUM: Final = "/usr/bin/chromium"
 PATIENCE: Final = 30_000.0  # ms: a busy machine is no failure
 WIDE: Final = (1280, 900)
 NARROW: Final = (360, 740)
+ATTACKED: Final = "attacked"  # what a script that came with data would set, see `attacks.py`
 RULES: Final = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 _FAILED: Final = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
 
@@ -25,13 +22,14 @@ class Screen:
     """One window. `known` are the paths of the API's document: a call that is not in it may be missing.
 
     `faults`: errors of the page and of its console, violations of its policy, requests to other servers,
-    dialogs of scripts.
+    dialogs of scripts. `expected`: beginnings of what a page tells the console, of which a test knows why.
     """
 
     def __init__(self, page: Page, url: str, known: Sequence[str], axe: Path) -> None:
         self.page = page
         self.url = url
         self.faults: list[str] = []
+        self.expected: set[str] = set()
         self.refusals_expected = False  # the test has the server say no
         self._known = [re.compile(re.sub(r"{\w+}", "[^/:]+", path) + "$") for path in known]
         self._axe = axe
@@ -41,7 +39,7 @@ class Screen:
         page.on("dialog", lambda dialog: self.faults.append(f"dialog: {dialog.message}"))
 
     def _said(self, message: ConsoleMessage) -> None:
-        if message.type not in ("error", "warning"):
+        if message.type not in ("error", "warning") or message.text.startswith(tuple(self.expected)):
             return
         failed = _FAILED.match(message.text)
         if failed:
@@ -56,6 +54,10 @@ class Screen:
         if not url.startswith((self.url, "data:", "blob:")):
             self.faults.append(f"asked elsewhere: {url}")
 
+    @property
+    def main(self) -> Locator:
+        return self.page.locator("main")
+
     async def log_in(self, key: str, route: str = "overview") -> Self:
         await self.page.goto(f"{self.url}/console/#/{route}")
         await self.page.get_by_label("Key").fill(key)
@@ -67,6 +69,13 @@ class Screen:
         """Shows a page, and waits until it is there."""
         await self.page.goto(f"{self.url}/console/#/{route}")
         await self.shown()
+
+    async def open(self, where: str, title: str | None = None) -> None:
+        """Goes to an address behind `#`, as a link does: without loading the console anew."""
+        await self.page.evaluate("where => { location.hash = where }", where)
+        await self.shown()
+        if title is not None:
+            await self.page.get_by_role("heading", name=title, level=1, exact=True).wait_for()
 
     async def shown(self) -> None:
         """Waits for the page of the address. One that was left stays until then, as if it were that."""
@@ -113,18 +122,8 @@ class Screen:
         )
         return over
 
-
-@asynccontextmanager
-async def browsing(theme: str = "light", size: tuple[int, int] = WIDE) -> AsyncIterator[BrowserContext]:
-    """A browser without a past."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        try:
-            context = await browser.new_context(
-                viewport={"width": size[0], "height": size[1]},
-                color_scheme="dark" if theme == "dark" else "light",
-            )
-            context.set_default_timeout(PATIENCE)
-            yield context
-        finally:
-            await browser.close()
+    async def check(self) -> None:
+        """Nothing ran that should not, nothing was complained of, and nothing is wider than the window."""
+        assert await self.page.evaluate(f"window.{ATTACKED}") is None
+        assert self.faults == []
+        assert await self.overflow() <= 0

@@ -1,78 +1,32 @@
 """Every page of an app in the console, and every action there, with both kinds of key."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from longline import Center, Device, Push
 from longline.mqtt.packets import Puback, Publish
-from tests.console.desk import Desk, desks
+from tests.console.conftest import Console
 from tests.console.fates import APP, client
-from tests.console.screen import NARROW, WIDE
-from tests.integration.live_node import LiveNode
+from tests.console.forms import BOTH, closed, fill, press
+from tests.console.screen import NARROW, WIDE, Screen
 from tests.waiting import until
+
+pytestmark = pytest.mark.shape("embedded", "cluster")
 
 HOOK = "http://127.0.0.1:9/hook"  # where nobody listens
 
 
-class Stand(NamedTuple):
-    """A node with an app, and the console with a key."""
-
-    node: LiveNode
-    center: Center
-    desk: Desk
-
-
-@asynccontextmanager
-async def console(
-    folder: Path, key: str = "admin", size: tuple[int, int] = WIDE, *, dark: bool = False
-) -> AsyncIterator[Stand]:
-    """`key`: "admin", "app", or scopes of a named key of the app with commas between."""
-    settings = {"webhooks.private_addresses": True}
-    async with LiveNode(folder / "data", settings) as node, node.center() as center, desks() as browser:
-        server_key = (await center.create_app(APP, pubsub=True)).server_key
-        keys = {"admin": node.admin_key, "app": server_key}
-        given = keys.get(key) or (await center.create_key("some", key.split(","), app=APP)).key
-        assert given is not None
-        desk = await browser.desk(node.url, size=size, dark=dark)
-        await desk.log_in(given)
-        yield Stand(node, center, desk)
-        await desk.check()
-
-
-async def press(desk: Desk, name: str) -> None:
-    """A button of the dialog that is open, or of the page."""
-    dialog = desk.page.get_by_role("dialog")
-    where = dialog if await dialog.count() else desk.main
-    await where.get_by_role("button", name=name, exact=True).click()
-
-
-async def fill(desk: Desk, label: str, text: str) -> None:
-    dialog = desk.page.get_by_role("dialog")
-    where = dialog if await dialog.count() else desk.main
-    await where.get_by_label(label, exact=True).fill(text)
-
-
-async def closed(desk: Desk) -> None:
-    await desk.page.get_by_role("dialog").wait_for(state="detached")
-    await desk.shown()
-
-
-BOTH = pytest.mark.parametrize("key", ["admin", "app"])
-
-
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(
+    "dark", [False, pytest.param(True, marks=pytest.mark.shape("embedded"))], ids=["light", "dark"]
+)
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 @BOTH
 async def test_every_page_of_an_app_is_shown(
-    tmp_path: Path, key: str, size: tuple[int, int], dark: bool
+    console: Console, key: str, size: tuple[int, int], dark: bool
 ) -> None:
-    async with console(tmp_path, key, size, dark=dark) as (_, center, desk):
+    async with console(key, size, dark=dark) as (_, center, desk):
         await center.put_device(APP, "d1", tags=["red"], aliases=["ann"], attributes={"plan": "pro"})
         await center.put_group(APP, "team", members=["d1"])
         sent = await center.send(APP, {"hello": 1}, devices=["d1"])
@@ -95,8 +49,8 @@ async def test_every_page_of_an_app_is_shown(
             assert await desk.axe() == [], where
 
 
-async def test_apps_are_made_changed_given_new_keys_and_deleted(tmp_path: Path) -> None:
-    async with console(tmp_path) as (_, center, desk):
+async def test_apps_are_made_changed_given_new_keys_and_deleted(console: Console) -> None:
+    async with console() as (_, center, desk):
         await desk.open("#/apps", "Apps")
         await press(desk, "New app")
         await fill(desk, "App", "Not a name")
@@ -137,12 +91,12 @@ async def test_apps_are_made_changed_given_new_keys_and_deleted(tmp_path: Path) 
         assert [app.app async for app in center.apps()] == [APP]
 
 
-def desk_center(desk: Desk, key: str) -> Center:
+def desk_center(desk: Screen, key: str) -> Center:
     return Center(desk.url, key)
 
 
-async def test_limits_and_rules_are_changed(tmp_path: Path) -> None:
-    async with console(tmp_path) as (_, center, desk):
+async def test_limits_and_rules_are_changed(console: Console) -> None:
+    async with console() as (_, center, desk):
         await desk.open(f"#/apps/{APP}", APP)
         await desk.main.get_by_role("region", name="Limits").get_by_role("button", name="Change").click()
         await fill(desk, "inbox_messages", "7")
@@ -165,8 +119,8 @@ async def test_limits_and_rules_are_changed(tmp_path: Path) -> None:
 
 
 @BOTH
-async def test_devices_are_registered_found_changed_and_deleted(tmp_path: Path, key: str) -> None:
-    async with console(tmp_path, key) as (_, center, desk):
+async def test_devices_are_registered_found_changed_and_deleted(console: Console, key: str) -> None:
+    async with console(key) as (_, center, desk):
         for n in range(60):
             await center.put_device(APP, f"phone-{n:02}", tags=["odd"] if n % 2 else [])
         await center.put_device(APP, "tablet", aliases=["ann"])
@@ -216,14 +170,14 @@ async def test_devices_are_registered_found_changed_and_deleted(tmp_path: Path, 
         assert await found(Name_begins_with="tab") == []
 
 
-async def _more(desk: Desk, before: int) -> bool:
+async def _more(desk: Screen, before: int) -> bool:
     gone = not await desk.main.get_by_role("button", name="Show more").is_visible()
     return gone or await desk.main.locator("tbody tr").count() > before
 
 
 @BOTH
-async def test_a_device_is_called_banned_let_in_and_given_a_token(tmp_path: Path, key: str) -> None:
-    async with console(tmp_path, key) as (node, center, desk):
+async def test_a_device_is_called_banned_let_in_and_given_a_token(console: Console, key: str) -> None:
+    async with console(key) as (node, center, desk):
         async with await client(node, center, "d1") as raw:
             await desk.open(f"#/apps/{APP}/devices/d1", "d1")
             await desk.main.get_by_text("online").first.wait_for()
@@ -260,8 +214,8 @@ async def test_a_device_is_called_banned_let_in_and_given_a_token(tmp_path: Path
 
 
 @BOTH
-async def test_a_shadow_is_changed_and_subscriptions_are_shown(tmp_path: Path, key: str) -> None:
-    async with console(tmp_path, key) as (node, center, desk):
+async def test_a_shadow_is_changed_and_subscriptions_are_shown(console: Console, key: str) -> None:
+    async with console(key) as (node, center, desk):
         token = (await center.token(APP, "d1")).password
         device = Device("127.0.0.1", node.mqtt_port, app=APP, device="d1", token=token, session_expiry=3600)
         async with device:
@@ -280,8 +234,8 @@ async def test_a_shadow_is_changed_and_subscriptions_are_shown(tmp_path: Path, k
 
 
 @BOTH
-async def test_a_message_is_composed_counted_checked_sent_and_cancelled(tmp_path: Path, key: str) -> None:
-    async with console(tmp_path, key) as (_, center, desk):
+async def test_a_message_is_composed_counted_checked_sent_and_cancelled(console: Console, key: str) -> None:
+    async with console(key) as (_, center, desk):
         for n in range(3):
             await center.put_device(APP, f"d{n}", tags=["red"])
         await desk.open(f"#/apps/{APP}/send", "Send")
@@ -318,8 +272,8 @@ async def test_a_message_is_composed_counted_checked_sent_and_cancelled(tmp_path
         await desk.main.get_by_text("No message was found.").wait_for()
 
 
-async def test_a_ledger_fills_while_one_looks(tmp_path: Path) -> None:
-    async with console(tmp_path) as (node, center, desk):
+async def test_a_ledger_fills_while_one_looks(console: Console) -> None:
+    async with console() as (node, center, desk):
         await center.put_device(APP, "d1")
         await desk.open(f"#/apps/{APP}/send?device=d1", "Send")
         await press(desk, "Send")
@@ -333,8 +287,8 @@ async def test_a_ledger_fills_while_one_looks(tmp_path: Path) -> None:
             await acked.get_by_text("1", exact=True).wait_for()
 
 
-async def test_a_message_for_many_is_asked_about_first(tmp_path: Path) -> None:
-    async with console(tmp_path) as (_, center, desk):
+async def test_a_message_for_many_is_asked_about_first(console: Console) -> None:
+    async with console() as (_, center, desk):
         await center.register_batch(APP, [{"device": f"d{n}"} for n in range(101)])
         await desk.open(f"#/apps/{APP}/send", "Send")
         await desk.main.get_by_label("Audience").select_option("Everyone")
@@ -352,8 +306,8 @@ async def test_a_message_for_many_is_asked_about_first(tmp_path: Path) -> None:
 
 
 @BOTH
-async def test_schedules_are_made_paused_resumed_and_deleted(tmp_path: Path, key: str) -> None:
-    async with console(tmp_path, key) as (_, center, desk):
+async def test_schedules_are_made_paused_resumed_and_deleted(console: Console, key: str) -> None:
+    async with console(key) as (_, center, desk):
         await center.put_device(APP, "d1")
         await desk.open(f"#/apps/{APP}/schedules", "Schedules")
         await press(desk, "New schedule")
@@ -379,8 +333,8 @@ async def test_schedules_are_made_paused_resumed_and_deleted(tmp_path: Path, key
 
 
 @BOTH
-async def test_groups_are_made_filled_read_and_deleted(tmp_path: Path, key: str) -> None:
-    async with console(tmp_path, key) as (_, center, desk):
+async def test_groups_are_made_filled_read_and_deleted(console: Console, key: str) -> None:
+    async with console(key) as (_, center, desk):
         for n in range(3):
             await center.put_device(APP, f"d{n}")
         await desk.open(f"#/apps/{APP}/groups", "Groups")
@@ -411,8 +365,8 @@ async def test_groups_are_made_filled_read_and_deleted(tmp_path: Path, key: str)
 
 
 @BOTH
-async def test_events_come_as_they_happen(tmp_path: Path, key: str) -> None:
-    async with console(tmp_path, key) as (node, center, desk):
+async def test_events_come_as_they_happen(console: Console, key: str) -> None:
+    async with console(key) as (node, center, desk):
         await center.put_device(APP, "before")
         await desk.open(f"#/apps/{APP}/events", "Events")
         await desk.main.get_by_text("Events as they happen").wait_for()
@@ -433,8 +387,8 @@ async def test_events_come_as_they_happen(tmp_path: Path, key: str) -> None:
 
 
 @BOTH
-async def test_a_webhook_is_set_fails_and_is_removed(tmp_path: Path, key: str) -> None:
-    async with console(tmp_path, key) as (_, center, desk):
+async def test_a_webhook_is_set_fails_and_is_removed(console: Console, key: str) -> None:
+    async with console(key) as (_, center, desk):
         await desk.open(f"#/apps/{APP}/events", "Events")
         await press(desk, "Set a webhook")
         await fill(desk, "URL", "no address")
@@ -459,8 +413,8 @@ async def test_a_webhook_is_set_fails_and_is_removed(tmp_path: Path, key: str) -
         await desk.main.get_by_text("The app's events are sent nowhere.").wait_for()
 
 
-async def test_a_key_that_may_only_read_sees_what_it_may_not_do_and_why(tmp_path: Path) -> None:
-    async with console(tmp_path, "read") as (_, center, desk):
+async def test_a_key_that_may_only_read_sees_what_it_may_not_do_and_why(console: Console) -> None:
+    async with console("read") as (_, center, desk):
         await center.put_device(APP, "d1")
         await center.put_group(APP, "team", members=["d1"])
         await center.schedule(APP, Push(payload="x", everyone=True), "0 9 * * *")
@@ -485,8 +439,8 @@ async def test_a_key_that_may_only_read_sees_what_it_may_not_do_and_why(tmp_path
                 assert "lacks the scope" in await desk.page.locator(f"#{told}").inner_text(), (where, name)
 
 
-async def test_the_key_of_an_app_reaches_no_page_of_others(tmp_path: Path) -> None:
-    async with console(tmp_path, "app") as (_, center, desk):
+async def test_the_key_of_an_app_reaches_no_page_of_others(console: Console) -> None:
+    async with console("app") as (_, center, desk):
         await center.create_app("weather")
         await center.put_device("weather", "d1")
         desk.expected.add("Error: The key that you have logged in with does not reach this page.")
@@ -496,9 +450,9 @@ async def test_the_key_of_an_app_reaches_no_page_of_others(tmp_path: Path) -> No
         assert await desk.page.get_by_text("weather").count() == 0
 
 
-async def test_everything_is_reached_by_keyboard(tmp_path: Path) -> None:
+async def test_everything_is_reached_by_keyboard(console: Console) -> None:
     """A device is found, opened and banned without a mouse."""
-    async with console(tmp_path) as (_, center, desk):
+    async with console() as (_, center, desk):
         await center.put_device(APP, "d1")
         await desk.open(f"#/apps/{APP}/devices", "Devices")
         keyboard = desk.page.keyboard

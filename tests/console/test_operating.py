@@ -11,6 +11,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.console.conftest import Opening
+from tests.console.forms import dialog
 from tests.console.screen import Screen
 from tests.integration.live_node import LiveNode
 
@@ -24,12 +25,6 @@ HOSTILE = (
     "<a href=javascript:alert(1)>x</a>",
     "&lt;b&gt;\u202ereversed",
 )
-
-
-async def dialog(screen: Screen, name: str) -> None:
-    """Presses this button in the dialog, which is then gone: hidden it is before."""
-    await screen.page.get_by_role("dialog").get_by_role("button", name=name, exact=True).click()
-    await expect(screen.page.locator("dialog")).to_have_count(0)
 
 
 async def test_the_overview_follows_what_happens(screen: Screen, api: httpx.AsyncClient) -> None:

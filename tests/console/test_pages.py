@@ -20,9 +20,15 @@ OPERATORS = (
     "apps/news/keys",
 )
 APPS = ("overview", "apps/news/keys")
-VIEWS = [("light", WIDE), ("dark", WIDE), ("light", NARROW), ("dark", NARROW)]
+VIEWS = [
+    ("light", WIDE),
+    pytest.param("dark", WIDE, marks=pytest.mark.shape("embedded")),
+    pytest.param("light", NARROW, marks=pytest.mark.shape("embedded")),
+    ("dark", NARROW),
+]
 
 
+@pytest.mark.shape("embedded", "cluster")
 @pytest.mark.parametrize(("theme", "size"), VIEWS)
 async def test_axe_finds_nothing_on_any_page_of_operators(
     open_screen: Opening,
@@ -35,11 +41,11 @@ async def test_axe_finds_nothing_on_any_page_of_operators(
     await api.post("/v1/keys", json={"name": "monitoring", "scopes": ["read"]})
     await api.put("/v1/config/room.linger", json={"value": 20})
     screen = await open_screen(theme=theme, size=size)
-    await screen.page.goto(f"{node.url}/console/")
+    await screen.page.goto(f"{screen.url}/console/")
     await screen.page.get_by_label("Key").wait_for()
     assert await screen.axe() == []
     await screen.log_in(node.admin_key)
-    (member,) = (await api.get("/v1/nodes")).json()["nodes"]
+    member = (await api.get("/v1/nodes")).json()["nodes"][0]
     for route in OPERATORS:
         await screen.go(route.format(node=member["node"]))
         assert await screen.axe() == [], route

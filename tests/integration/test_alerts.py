@@ -10,10 +10,10 @@ import re
 import resource
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import httpx
 import pytest
@@ -77,6 +77,16 @@ SOME: Final = 120  # connections: over a hundred
 CHANGES: Final = 700  # steps from one change of a certificate to the next
 
 Step = Callable[[], Awaitable[object]]
+
+
+class Condition(Protocol):
+    """Makes alerts true, with what it needs in a folder of its own."""
+
+    __name__: str
+
+    def __call__(self, tmp_path: Path) -> Coroutine[object, object, None]: ...
+
+
 HURRIED: Final = {
     "webhooks.private_addresses": True,
     "webhooks.first_retry": 0.05,
@@ -221,7 +231,7 @@ async def test_clients_that_go_are_not_known_or_do_not_read(tmp_path: Path) -> N
             await fired(prometheus, ("SlowConsumers",), flood)
 
 
-async def test_clients_that_nobody_can_judge(tmp_path: Path) -> None:
+async def clients_that_nobody_can_judge(tmp_path: Path) -> None:
     """The service that decides is not there."""
     settings = {"room.auth_url": "http://127.0.0.1:9/", "authority.timeout": 0.2}
     async with (
@@ -239,7 +249,7 @@ async def test_clients_that_nobody_can_judge(tmp_path: Path) -> None:
         await fired(prometheus, ("Refuses",), come)
 
 
-async def test_targets_of_webhooks_that_fail(tmp_path: Path) -> None:
+async def targets_of_webhooks_that_fail(tmp_path: Path) -> None:
     to = Target()
     to.mode = "error"
     await to.up()
@@ -262,7 +272,7 @@ async def test_targets_of_webhooks_that_fail(tmp_path: Path) -> None:
     await to.down()
 
 
-async def test_clients_for_which_there_is_no_room(tmp_path: Path) -> None:
+async def clients_for_which_there_is_no_room(tmp_path: Path) -> None:
     async with (
         LiveNode(tmp_path / "data") as node,
         Prometheus(tmp_path / "p", [target(node)]) as prometheus,
@@ -301,7 +311,7 @@ async def test_faults_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         await fired(prometheus, ("Faults", "ApiErrors", "NobodyLeads"), ask)
 
 
-async def test_bounds_of_what_is_kept(tmp_path: Path) -> None:
+async def bounds_of_what_is_kept(tmp_path: Path) -> None:
     numbers = iter(range(1_000_000))
     async with (
         LiveNode(tmp_path / "data", SMALL) as node,
@@ -343,7 +353,7 @@ async def test_callers_that_want_too_much(tmp_path: Path) -> None:
             await http.aclose()
 
 
-async def test_certificates_that_run_out_and_that_cannot_be_used(tmp_path: Path) -> None:
+async def certificates_that_run_out_and_that_cannot_be_used(tmp_path: Path) -> None:
     authority = Authority(tmp_path / "certificates")
     pair = authority.server()
     (port,) = free_ports(1)
@@ -393,7 +403,7 @@ async def test_files_that_are_used_up(tmp_path: Path, monkeypatch: pytest.Monkey
             writer.close()
 
 
-async def test_a_store_that_is_gone(tmp_path: Path) -> None:
+async def a_store_that_is_gone(tmp_path: Path) -> None:
     with RedisServer(tmp_path / "redis") as server:
         async with (
             live_member(tmp_path / "data", server.url, store__timeout=1) as process,
@@ -409,7 +419,7 @@ async def test_a_store_that_is_gone(tmp_path: Path) -> None:
             server.start()
 
 
-async def test_a_room_that_dies(tmp_path: Path) -> None:
+async def a_room_that_dies(tmp_path: Path) -> None:
     with shared("redis") as server:
         async with (
             live_member(tmp_path / "data", server.url, keeper__session_timeout=1) as process,
@@ -442,6 +452,28 @@ async def test_a_room_that_dies(tmp_path: Path) -> None:
                 await asyncio.sleep(0)
 
             await fired(prometheus, ("RoomDied",), wait)
+
+
+AT_ONCE: Final = (
+    (
+        clients_that_nobody_can_judge,
+        targets_of_webhooks_that_fail,
+        clients_for_which_there_is_no_room,
+        bounds_of_what_is_kept,
+        certificates_that_run_out_and_that_cannot_be_used,
+    ),
+    (a_store_that_is_gone, a_room_that_dies),
+)
+
+
+@pytest.mark.parametrize("conditions", AT_ONCE, ids=["nodes", "members"])
+async def test_conditions_that_last(conditions: Sequence[Condition], tmp_path: Path) -> None:
+    """Each with a node and a Prometheus of its own, and side by side: nearly all that they do is wait."""
+    async with asyncio.TaskGroup() as group:
+        for condition in conditions:
+            directory = tmp_path / condition.__name__
+            directory.mkdir()
+            group.create_task(condition(directory), name=condition.__name__)
 
 
 async def test_every_figure_of_the_rules_and_dashboards_is_exported(tmp_path: Path) -> None:
