@@ -53,6 +53,9 @@ async def test_a_request_leaves_nothing_to_the_garbage_collector(node: LiveNode)
         "not an app": request("POST", "/v1/apps", key, b'{"other": 1}'),
         "too large": request("POST", "/v1/apps", key, fields="Content-Length: 999999999\r\n"),
         "not HTTP": b"nonsense\r\n\r\n",
+        "too many fields": request("GET", "/v1/apps", key, fields="X-A: b\r\n" * 200),
+        "a head without end": b"GET /v1/apps HTTP/1.1\r\nX-A: " + b"a" * 40_000,
+        "too many at once": request("GET", "/v1/apps", key).replace(b"Connection: close\r\n", b"") * 100,
         "waits in vain, or has to give way": request("GET", events + "1", key),
     }
     gc.disable()

@@ -40,6 +40,10 @@ Report = Callable[[str, str, str], None]
 _encode = msgspec.json.Encoder().encode
 
 
+class _Stopped(Exception):
+    """What is being read is refused. Only the parser sees it."""
+
+
 class _Log(logging.Logger):
     """What uvicorn says of a request that failed, for `Faults` to keep short."""
 
@@ -150,6 +154,8 @@ class HttpConnection(HttpToolsProtocol):
             self._running.message_event.set()
         self.pipeline.clear()
         super().connection_lost(exc)
+        # Each knows the other, until a request is answered; and those that waited for another never are.
+        self.cycle = self._running = None  # type: ignore[assignment]
 
     def end(self) -> None:
         """Ends it at once, for another."""
@@ -271,7 +277,8 @@ class HttpConnection(HttpToolsProtocol):
     def _stop(self, error: LonglineError) -> None:
         """Ends reading in the middle of what the parser is about to tell."""
         self._refusal = error
-        raise error
+        # Not the refusal, which we hold: its traceback would hold us, and only the collector free either.
+        raise _Stopped
 
     def _refuse(self, error: LonglineError) -> None:
         """Tells what is wrong, unless that would be in the middle of another answer, and closes."""

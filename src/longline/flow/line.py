@@ -3,7 +3,8 @@
 They are served in the order in which they came, for as long as nobody waits for half of a client's
 patience. Then the newest are served first: who has waited longest is about to give up, and to serve the
 oldest is to serve, each time, somebody who has just gone (adaptive LIFO). Who is passed over for so long that
-a client would not wait any more is given up.
+a client would not wait any more is given up. Where most of those whose turn it was have gone, clients wait
+for less than they are taken to, and the newest are served first as well.
 """
 
 from collections import deque
@@ -15,10 +16,14 @@ Who = TypeVar("Who")
 
 
 class Line(Generic[Who]):
-    """`patience`: seconds that a client is taken to wait. Times are in seconds, and rise."""
+    """`patience`: seconds that a client is taken to wait. Times are in seconds, and rise.
+
+    `newest_first`: they are known to wait for less.
+    """
 
     def __init__(self, patience: float) -> None:
         self.patience = patience
+        self.newest_first = False
         self._waiting: deque[tuple[Who, float]] = deque()  # in the order in which they came
 
     def __len__(self) -> int:
@@ -32,7 +37,8 @@ class Line(Generic[Who]):
         """Who is next, with when they came: at most so many, and in that order."""
         waiting = self._waiting
         count = min(most, len(waiting))
-        if count < len(waiting) and now - waiting[0][1] > self.patience * IN_ORDER:
+        late = count < len(waiting) and now - waiting[0][1] > self.patience * IN_ORDER
+        if late or self.newest_first:
             taken = [waiting.pop() for _ in range(count)]
             taken.reverse()
         else:

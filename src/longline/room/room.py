@@ -544,6 +544,7 @@ class Room:
             unwrap=self._unwrap(),
             secure=self._secure[port.transport] if port.transport in ("tls", "wss") else None,
             backlog=settings.accept_backlog,
+            crowd=self.admission.crowd,
             reuse_port=settings.reuse_port,
         )
 

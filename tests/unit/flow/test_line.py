@@ -22,6 +22,17 @@ def test_when_somebody_has_waited_for_long_the_newest_are_served_and_also_those_
     assert line.take(5.0, 2) == [("a", 0.0), ("b", 1.0)]
 
 
+def test_where_clients_are_known_to_wait_for_less_the_newest_are_served_at_once() -> None:
+    line: Line[str] = Line(5.0)
+    for name in "abc":
+        line.add(name, 0.0)
+    line.newest_first = True
+    assert line.take(0.0, 2) == [("b", 0.0), ("c", 0.0)]
+    line.newest_first = False
+    line.add("d", 0.0)
+    assert line.take(0.0, 2) == [("a", 0.0), ("d", 0.0)]
+
+
 def test_who_has_waited_for_longer_than_clients_do_is_given_up() -> None:
     line: Line[str] = Line(5.0)
     for second, name in enumerate("abc"):

@@ -477,6 +477,7 @@ async def test_who_hung_up_before_the_room_looked_takes_no_session_from_elsewher
             assert gone.over
             assert gone.unread() == []
             assert room.parts.counters.closed == {"hung_up": 1}
+            assert room.admission.crowd() == (0, 1, 1)
             assert room.store.looked_up == ["news"]  # nobody asked for the app of who is gone
             assert await room.register.count(7) == 1
 

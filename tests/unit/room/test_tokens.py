@@ -10,6 +10,7 @@ import pytest
 from longline.errors import BadToken
 from longline.model.access import AppAccess, FormerSecret
 from longline.model.apps import App
+from longline.room.life import tokens
 from longline.room.life.tokens import TokenHolder, by_secret
 from tests.unit.room.running import SECRET, a_token, an_app
 
@@ -179,3 +180,87 @@ def test_a_token_is_good_until_it_says_and_one_that_only_leeway_saves_until_that
     assert by_secret(an_app(), a_token("phone", exp=soon), 1000 * soon - 1).until == 1000 * soon
     past = int(time.time()) - 5
     assert by_secret(an_app(), a_token("phone", exp=past), 1000 * past + 5000).until == 1000 * (past + 30)
+
+
+def told(token: bytes) -> object:
+    """Whom it is for, or what is wrong with it."""
+    try:
+        return by_secret(an_app(), token, int(time.time() * 1000))
+    except BadToken as error:
+        return error.message
+
+
+def by_pyjwt(monkeypatch: pytest.MonkeyPatch, token: bytes) -> object:
+    with monkeypatch.context() as patch:
+        patch.setattr(tokens, "_verified", lambda token, secret, now: None)
+        return told(token)
+
+
+@pytest.mark.parametrize("header", [HS256, b'{"typ":"JWT","alg":"HS256"}', b'{"alg":"HS256"}'])
+@pytest.mark.parametrize(
+    "claims", [b'{"sub":"phone"}', b'{"sub":"ph\\u00f6ne", "exp":9999999999, "nbf":1, "x":[]}']
+)
+def test_a_token_as_libraries_make_it_does_not_cost_what_pyjwt_takes(
+    monkeypatch: pytest.MonkeyPatch, header: bytes, claims: bytes
+) -> None:
+    token = signed(header, claims)
+    found = by_pyjwt(monkeypatch, token)
+    assert isinstance(found, TokenHolder)
+
+    def asked(*given: object, **named: object) -> object:
+        raise AssertionError(given, named)
+
+    monkeypatch.setattr(tokens, "_decode", asked)
+    assert told(token) == found
+
+
+def changed(token: bytes) -> list[bytes]:
+    """The token, cut and altered everywhere."""
+    cut = [token[:at] for at in range(len(token))]
+    altered = [
+        token[:at] + other + token[at + 1 :]
+        for at in range(len(token))
+        for other in (b"A", b"B", b".", b"-", b"+", b"=", b"\n", b"\xff", b"")
+    ]
+    return [token, *cut, *altered, token + b"=", token + b".", b"." + token, token + b"\n"]
+
+
+def test_no_token_is_good_that_pyjwt_would_refuse_nor_for_anybody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever a stranger changes, and whatever an app server has signed."""
+    now = int(time.time())
+    claims = [
+        *(
+            b'{"sub":"a","sub":"b"}',
+            b'{"sub":1}',
+            b'{"sub":"\\ud800"}',
+            b'{"sub":"\xed\xa0\x80"}',
+            b'{"sub":"a"}x',
+        ),
+        *(b'["sub"]', b'"sub"', b"", b"{}", b"\xef\xbb\xbf{}", b'{"sub":"a\n"}', b'{"sub":"a","x":"\xff"}'),
+        *(
+            b'{"sub":"a","x":NaN}',
+            b'{"sub":"a","exp":1e400}',
+            b'{"sub":"a","exp":true}',
+            b'{"sub":"a","exp":null}',
+        ),
+        *(
+            b'{"sub":"a","exp":"9999999999"}',
+            b'{"sub":"a","exp":9999999999.5}',
+            b'{"sub":"a","exp":1%s}' % (b"0" * 99),
+        ),
+        *(
+            b'{"sub":"a","%s":%d}' % (claim, now + off)
+            for claim in (b"exp", b"nbf")
+            for off in (-90, -10, 10, 90)
+        ),
+        b'{"sub":"%s"}' % (b"a" * 2000),
+    ]
+    texts = [
+        b64(HS256) + b"." + body for one in claims for body in (b64(one), b64(one) + b"=", b64(one) + b"A")
+    ]
+    signature = [hmac.new(SECRET.encode(), text, hashlib.sha256).digest() for text in texts]
+    made = [text + b"." + b64(digest) for text, digest in zip(texts, signature, strict=True)]
+    for token in [*made, *changed(signed(HS256, b'{"sub":"phone??>>"}'))]:
+        assert told(token) == by_pyjwt(monkeypatch, token), token

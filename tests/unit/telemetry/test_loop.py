@@ -3,10 +3,11 @@
 import asyncio
 import gc
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
-from longline.telemetry.loop import GcPauses, LoopProbe, task_count
+from longline.telemetry.loop import GcPauses, LoopProbe, quiet_gc, task_count
 
 
 class Clock:
@@ -95,3 +96,25 @@ def test_after_removal_nothing_is_timed(pauses: GcPauses) -> None:
     gc.collect()
     assert sum(pauses.pause_seconds.counts) == before
     pauses.install()  # for the fixture to remove
+
+
+def test_no_pass_of_the_quiet_collector_looks_at_very_many_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many come to stay: clients that connect all at once are millions of objects."""
+    monkeypatch.setattr(gc, "freeze", lambda: None)  # what the tests have made is theirs
+    before = gc.get_threshold()
+    kept: list[list[object]] = []
+    looked = [0]  # at so many, of these
+
+    def look(phase: str, told: dict[str, int]) -> None:
+        if phase == "start" and told["generation"] > 0:
+            looked.append(len(kept))
+
+    quiet_gc()
+    gc.callbacks.append(look)
+    try:
+        kept.extend([] for _ in range(500_000))
+    finally:
+        gc.callbacks.remove(look)
+        gc.set_threshold(*before)
+    looked.append(len(kept))
+    assert max(later - earlier for earlier, later in pairwise(looked)) <= 200_100

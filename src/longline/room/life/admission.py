@@ -48,6 +48,7 @@ from longline.room.session.session import Gone, Session
 from longline.room.session.sessions import Sessions
 from longline.room.session.window import ASK
 from longline.room.turn import Turn
+from longline.room.wire.backlog import Crowd
 from longline.saver.app_cache import AppCache
 from longline.saver.port.devices import DeviceStore
 from longline.saver.port.inboxes import GUEST, Arrival, Arrive, InboxStore
@@ -195,6 +196,11 @@ class Admission:
 
     def waiting(self) -> int:
         return len(self._entrance)
+
+    def crowd(self) -> Crowd:
+        """Who waits, and what became of those before."""
+        entrance = self._entrance
+        return Crowd(len(entrance), entrance.served, entrance.gone)
 
     async def run(self) -> None:
         """Answers CONNECTs for as long as the room lives."""

@@ -29,7 +29,8 @@ Asking = tuple[Entrant, Connect, Heard | None]
 class Entrance:
     """Owned by admission, which runs `run`. `serve` answers a portion, and never raises.
 
-    `clock` in seconds, rising.
+    `served` counts those that were there when their turn came, `gone` those that had hung up by then. `clock`
+    in seconds, rising.
     """
 
     def __init__(
@@ -41,6 +42,8 @@ class Entrance:
         clock: Callable[[], float],
     ) -> None:
         self.portion = Portion(MOST, LEAST, TARGET)
+        self.served = 0
+        self.gone = 0
         self._serve = serve
         self._counters = counters
         self._clock = clock
@@ -79,6 +82,9 @@ class Entrance:
                 self._counters.connect_wait.observe(now - came)
                 portion.append(asking)
             there = still_there(portion)
+            self.served += len(there)
+            self.gone += len(portion) - len(there)
+            self._line.newest_first = len(portion) > 2 * len(there)
             if there:
                 await self._serve(there)
             else:
@@ -90,7 +96,9 @@ class Entrance:
     def _give_up(self, overdue: Sequence[tuple[Asking, float]], now: float) -> None:
         for _, came in overdue:
             self._counters.connect_wait.observe(now - came)
-        for client, _, _ in still_there([asking for asking, _ in overdue]):
+        there = still_there([asking for asking, _ in overdue])
+        self.gone += len(overdue) - len(there)
+        for client, _, _ in there:
             client.turn_away(
                 ReasonCode.SERVER_BUSY,
                 "waited_too_long",

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final, cast
 
 from longline.flow.listening import bound
-from longline.room.wire.backlog import Backlog
+from longline.room.wire.backlog import Backlog, Crowd
 from longline.settings.listeners import Port
 
 # s until the kernel probes a silent peer: finds the dead ones that have no MQTT keep alive
@@ -32,8 +32,8 @@ class Listener:
     """One port: bound when it is made (OSError when it is not to be had), open from `open` to `close`.
 
     `accept` makes what deals with a connection, from its first byte; on a port with TLS, from the first one
-    that `secure` has deciphered; behind proxies, from the first one after the header that `unwrap` reads. The
-    room runs `run` as a task.
+    that `secure` has deciphered; behind proxies, from the first one after the header that `unwrap` reads.
+    `crowd`: who waits in the room to be let in. The room runs `run` as a task.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Listener:
         accept: Accept,
         *,
         backlog: int,
+        crowd: Callable[[], Crowd],
         reuse_port: bool = False,
         secure: Secure | None = None,
         unwrap: Unwrap | None = None,
@@ -59,6 +60,7 @@ class Listener:
             backlog,
             held=partial(held, self._socket),
             accepted=lambda: self.accepted,
+            crowd=crowd,
             resize=partial(resize, self._socket),
             clock=time.monotonic,
         )

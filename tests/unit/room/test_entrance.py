@@ -1,0 +1,60 @@
+"""The queue of CONNECTs, when clients have gone by the time that it is their turn."""
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from typing import cast
+
+from longline.mqtt.packets import MQTT_5_0, Connect
+from longline.room.counters import RoomCounters
+from longline.room.life.entrance import Asking, Entrance
+from longline.room.life.entrant import Entrant
+from longline.testing.clock import settle
+
+
+class Client:
+    """One that has sent CONNECT over this socket, and nothing else."""
+
+    asked_at = 0.0
+
+    def __init__(self, socket: socket.socket) -> None:
+        self.transport = self
+        self.gave_up = False
+        self._socket = socket
+
+    def get_extra_info(self, name: str) -> object:
+        return {"socket": self._socket}[name]
+
+    def says_more(self) -> bool:
+        return False
+
+    def give_up(self) -> None:
+        self.gave_up = True
+
+
+async def test_when_most_have_gone_those_who_came_last_are_next() -> None:
+    """They wait for less than clients are taken to: in order, everybody would have gone by their turn."""
+    portions: list[list[str]] = []
+
+    async def serve(batch: Sequence[Asking]) -> None:
+        portions.append([packet.client_id for _, packet, _ in batch])
+
+    entrance = Entrance(serve, RoomCounters(), patience=5.0, clock=lambda: 0.0)
+    entrance.portion.size = 2
+    broken, peer = socket.socketpair()
+    peer.close()
+    whole, other = socket.socketpair()
+    with closing(broken), closing(whole), closing(other):
+        sockets = {"a": broken, "b": broken, "c": whole, "d": whole, "e": whole, "f": whole, "g": whole}
+        clients = {name: Client(socket) for name, socket in sockets.items()}
+        for name, client in clients.items():
+            entrance.add(cast(Entrant, client), Connect(MQTT_5_0, name))
+        task = asyncio.create_task(entrance.run())
+        await settle()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    assert portions == [["f", "g"], ["c", "d"], ["e"]], "and in order again when they are there"
+    assert [name for name, client in clients.items() if client.gave_up] == ["a", "b"]
+    assert (entrance.served, entrance.gone, len(entrance)) == (5, 2, 0)
