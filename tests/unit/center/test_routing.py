@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route, Router
+from starlette.routing import Match, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from longline.center.routing import Addresses
@@ -63,9 +63,12 @@ async def test_a_request_looks_at_few_routes(monkeypatch: pytest.MonkeyPatch) ->
     """However many there are, and wherever its own stands among them."""
     looked: list[str] = []
     matches = Route.matches
-    monkeypatch.setattr(
-        Route, "matches", lambda self, scope: (looked.append(self.path), matches(self, scope))[1]
-    )
+
+    def noted(self: Route, scope: Scope) -> tuple[Match, Scope]:
+        looked.append(self.path)
+        return matches(self, scope)
+
+    monkeypatch.setattr(Route, "matches", noted)
     application = Addresses([route(method, path) for method, path in OPERATIONS], unknown)
     for method, path in OPERATIONS:
         looked.clear()
