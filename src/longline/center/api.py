@@ -6,7 +6,7 @@ from importlib.resources import files
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, Router
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
@@ -42,6 +42,7 @@ from longline.center.gate import Gate
 from longline.center.openapi import document
 from longline.center.operations import Endpoint, Operation
 from longline.center.recording import RECORD, Recorder
+from longline.center.routing import Addresses
 from longline.center.scopes import rule_of
 from longline.center.service import CenterService
 from longline.center.sharing import TICKET
@@ -52,7 +53,7 @@ _PAGE_POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect
 
 
 def operations(center: CenterService) -> list[Operation]:
-    """Every operation. The router tries them in this order, so what is called most comes first."""
+    """Every operation. Where several fit an address, the first has it."""
     return [
         *messages.operations(center),
         *audiences.operations(center),
@@ -87,10 +88,8 @@ def application(center: CenterService) -> ASGIApp:
     rows = operations(center)
     routes = [Route(row.path, _ruled(row, center.recorder), methods=[row.method]) for row in rows]
     return Gate(
-        Router(
-            _in_order([*routes, *logins.routes(center), *_documentation(rows)]),
-            redirect_slashes=False,
-            default=_unknown_address,
+        Addresses(
+            _in_order([*routes, *logins.routes(center), *_documentation(rows)]), default=_unknown_address
         ),
         settings=lambda: center.settings,
         sharing=center.sharing,
