@@ -6,7 +6,7 @@ are marked so find a whole cluster in the node's place, without what others have
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
@@ -46,11 +46,11 @@ class Console(Protocol):
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_pycollect_makemodule() -> Iterator[None]:
+def pytest_pycollect_makemodule() -> Generator[None, pytest.Module, pytest.Module]:
     """Every test of this folder runs where the browser does."""
-    module: pytest.Module = yield  # type: ignore[misc]
+    module = yield
     module.add_marker(ON_THE_SESSIONS_LOOP)
-    return module  # type: ignore[return-value]
+    return module
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")

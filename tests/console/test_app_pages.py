@@ -96,7 +96,7 @@ def desk_center(desk: Screen, key: str) -> Center:
 
 
 async def test_limits_and_rules_are_changed(console: Console) -> None:
-    async with console() as (_, center, desk):
+    async with console() as (node, _, desk), Center(desk.url, node.admin_key) as center:
         await desk.open(f"#/apps/{APP}", APP)
         await desk.main.get_by_role("region", name="Limits").get_by_role("button", name="Change").click()
         await fill(desk, "inbox_messages", "7")

@@ -56,8 +56,8 @@ async def test_the_overview_shows_all_nodes_and_their_clients(
     nodes = sorted({name for names in members.values() for name in names})
     async with node.center() as center, AsyncExitStack() as opened:
         await center.create_app(APP)
-        for room in (0, 1):
-            for client in await arrived(node, center, room, [f"d{room}{n}" for n in range(room + 1)]):
+        for place in (0, 1):
+            for client in await arrived(node, center, place, [f"d{place}{n}" for n in range(place + 1)]):
                 opened.push_async_callback(client.close)
         rooms = [(await center.device(APP, device)).room for device in ("d00", "d10")]
         screen = await open_screen(node.admin_key, size=size)
@@ -215,8 +215,8 @@ async def test_devices_of_two_rooms_are_followed_on_one_page(
     async with console(key, size) as (_, center, screen), AsyncExitStack() as opened:
         await screen.open(f"#/apps/{APP}/events", "Events")
         await screen.main.get_by_text("Events as they happen").wait_for()
-        for room, device in ((0, "d0"), (1, "d1")):
-            for client in await arrived(node, center, room, [device]):
+        for place, device in enumerate(("d0", "d1")):
+            for client in await arrived(node, center, place, [device]):
                 opened.push_async_callback(client.close)
         rooms = {device: (await center.device(APP, device)).room for device in ("d0", "d1")}
         assert len({*rooms.values()}) == 2

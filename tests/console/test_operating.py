@@ -168,6 +168,27 @@ async def test_a_value_that_is_not_allowed_is_refused_in_words(screen: Screen) -
     await expect(screen.page.get_by_role("dialog").get_by_role("alert")).to_contain_text("invalid")
 
 
+async def test_settings_are_found_by_their_words(screen: Screen) -> None:
+    await screen.go("settings")
+    find = screen.page.get_by_label("Find a setting")
+    settings = screen.page.locator(".settings tbody th")
+    await find.fill("linger")
+    await expect(settings.first).to_have_text("room.linger")
+    assert len(await settings.all_inner_texts()) < 5
+    await find.fill("no such words")
+    await expect(screen.page.get_by_text("No setting has this in its name or meaning.")).to_be_visible()
+
+
+async def test_the_chooser_shows_the_same_page_of_another_app(screen: Screen, api: httpx.AsyncClient) -> None:
+    await api.post("/v1/apps", json={"app": "maps"})
+    await screen.page.reload()
+    await screen.go("apps/news/devices")
+    await screen.page.get_by_label("App", exact=True).select_option("maps")
+    await screen.page.wait_for_url("**/#/apps/maps/devices")
+    await screen.shown()
+    await expect(screen.page.get_by_text("No device was found.")).to_be_visible()
+
+
 @pytest.mark.parametrize("route", ["keys", "apps/news/keys"])
 async def test_a_key_is_made_shown_once_used_and_revoked(
     screen: Screen, open_screen: Opening, route: str

@@ -20,15 +20,15 @@ OPERATORS = (
     "apps/news/keys",
 )
 APPS = ("overview", "apps/news/keys")
+ON_A_CLUSTER_TOO = pytest.mark.shape("embedded", "cluster")
 VIEWS = [
-    ("light", WIDE),
-    pytest.param("dark", WIDE, marks=pytest.mark.shape("embedded")),
-    pytest.param("light", NARROW, marks=pytest.mark.shape("embedded")),
-    ("dark", NARROW),
+    pytest.param("light", WIDE, marks=ON_A_CLUSTER_TOO),
+    ("dark", WIDE),
+    ("light", NARROW),
+    pytest.param("dark", NARROW, marks=ON_A_CLUSTER_TOO),
 ]
 
 
-@pytest.mark.shape("embedded", "cluster")
 @pytest.mark.parametrize(("theme", "size"), VIEWS)
 async def test_axe_finds_nothing_on_any_page_of_operators(
     open_screen: Opening,

@@ -15,7 +15,7 @@ MANY = 30  # connections: three times as many as it takes
 
 
 @pytest.mark.parametrize(
-    "node", [{"parking.slow_after": 2, "parking.park_after": 3}], indirect=True, ids=["in a hurry"]
+    "node", [{"parking.slow_after": 2, "parking.park_after": 3}], indirect=True, ids=["hurried"]
 )
 @BOTH
 async def test_a_device_that_is_parked_is_found_followed_and_released(console: Console, key: str) -> None:

@@ -6,6 +6,8 @@ from tests.console.conftest import Console
 from tests.console.fates import APP, Fate, fates
 from tests.console.screen import NARROW, WIDE, Screen
 
+pytestmark = pytest.mark.shape("embedded", "cluster")
+
 
 async def three_clicks(screen: Screen, first: str, fate: Fate) -> str:
     """Overview, app, message, device: what is read there."""
@@ -20,7 +22,6 @@ async def three_clicks(screen: Screen, first: str, fate: Fate) -> str:
     return await trace.inner_text()
 
 
-@pytest.mark.shape("embedded", "cluster")
 @pytest.mark.parametrize(
     "size", [WIDE, pytest.param(NARROW, marks=pytest.mark.shape("embedded"))], ids=["wide", "narrow"]
 )
