@@ -8,7 +8,7 @@ from collections.abc import Callable
 from heapq import nlargest
 from typing import Final, final
 
-from longline.model.figures import AppLoad
+from longline.model.figures import AppSample
 
 BUSIEST: Final = 20  # apps that are told of by name; all others as one
 NOBODY: Final = -1  # connections of an app that has nobody here
@@ -66,10 +66,10 @@ class AppTraffic:
         self.requests = self.refused = self.errors = 0
         self.seconds = 0.0
 
-    def load(self, app: str | None, apps: int, connections: int, seconds: float) -> AppLoad:
+    def load(self, app: str | None, apps: int, connections: int, seconds: float) -> AppSample:
         """This as it is told: so much in a second."""
         over = seconds if seconds > 0 else 1.0
-        return AppLoad(
+        return AppSample(
             app,
             apps,
             connections,
@@ -104,7 +104,7 @@ class Traffic:
             found = self._apps[app] = AppTraffic(name)
         return found
 
-    def take(self, seconds: float) -> list[AppLoad]:
+    def take(self, seconds: float) -> list[AppSample]:
         """What was done within so many seconds, until now: of the busiest, the busiest first, and of all
         others as one. Apps that do nothing and have nobody here are forgotten.
         """

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from longline.model.devices import Came, Connection, ConnectionBounds, Visit
+from longline.model.devices import Came, ConnectionBounds, ConnectionRecord, Visit
 from longline.model.statistics import HOUR
 from longline.saver.sql.counts import SqlCounts
 from longline.saver.sql.database import Database, device_key, integer
@@ -210,7 +210,7 @@ class SqlVisits:
         rows = iter(_found(self._reading.text(FIND, keys)))
         return [[_visit(next(rows)) for _ in ordinals] for _, ordinals in calls]
 
-    async def connections(self, app: int, ordinal: int, now: int) -> list[Connection]:
+    async def connections(self, app: int, ordinal: int, now: int) -> list[ConnectionRecord]:
         """One range of rows, when nothing waits to be written any more."""
         if app in self._deleted:
             return []
@@ -218,10 +218,10 @@ class SqlVisits:
             await self._writer.call(_nothing, None)
         return await self._reader.call(self._history, (device_key(app, ordinal), now - self._bounds.age))
 
-    def _history(self, calls: list[tuple[int, int]]) -> list[list[Connection]]:
+    def _history(self, calls: list[tuple[int, int]]) -> list[list[ConnectionRecord]]:
         return [
             [
-                Connection(epoch, at, node, Came(address, protocol, client, version), ended_at, reason)
+                ConnectionRecord(epoch, at, node, Came(address, protocol, client, version), ended_at, reason)
                 for epoch, at, node, address, protocol, client, version, ended_at, reason in _connections(
                     self._reading.text(HISTORY, device, since, self._bounds.kept)
                 )
