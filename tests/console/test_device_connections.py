@@ -5,7 +5,7 @@ import pytest
 from playwright.async_api import expect
 
 from longline.mqtt.packets import Connack, Connect, Disconnect
-from longline.mqtt.properties import PropertyId
+from longline.mqtt.properties import Properties, PropertyId
 from tests.console.conftest import Opening
 from tests.console.screen import NARROW, WIDE, Screen
 from tests.integration.live_node import LiveNode, RawClient
@@ -18,7 +18,7 @@ async def enter(node: LiveNode, api: httpx.AsyncClient, program: str = "lamp") -
     """The device `phone0` connects, with a program of this name."""
     token = (await api.post("/v1/apps/news/devices/phone0/token")).json()["password"]
     client = await node.connect()
-    said = {PropertyId.USER_PROPERTY: [("client-name", program), ("client-version", "1.0")]}
+    said: Properties = {PropertyId.USER_PROPERTY: [("client-name", program), ("client-version", "1.0")]}
     connect = Connect(5, "phone0", username="news", password=token.encode(), properties=said)
     client.send(connect)
     assert isinstance(await client.receive(), Connack)

@@ -17,7 +17,7 @@ from longline.center.times import rfc3339, rfc3339_or_none
 from longline.errors import DeviceNotFound
 from longline.model.apps import App
 from longline.model.commands import CloseReason
-from longline.model.devices import Binding, Connection, Visit
+from longline.model.devices import Binding, ConnectionRecord, Visit
 from longline.register.port import Register
 from longline.saver.port.devices import DeviceStore
 from longline.saver.port.visits import VisitStore
@@ -80,30 +80,30 @@ class _Handlers:
         return answer(ConnectionList(shown, cursor_after(page[-1].epoch) if more else None))
 
 
-def ended(kept: Sequence[Connection], binding: Binding | None, visit: Visit) -> list[Connection]:
+def ended(kept: Sequence[ConnectionRecord], binding: Binding | None, visit: Visit) -> list[ConnectionRecord]:
     """Connections, the latest first, with the ends that nobody told of, as far as others tell.
 
     One that another followed was taken over. Whether the latest goes on, the binding tells, and when it was
     over, the visit.
     """
-    connections: list[Connection] = []
-    following: Connection | None = None
+    connections: list[ConnectionRecord] = []
+    following: ConnectionRecord | None = None
     for each in kept:
         at, reason = each.ended_at, each.reason
         if not at and following is not None:
             at, reason = following.at, CloseReason.TAKEN_OVER.value
         elif not at and binding is None:
             at, reason = visit.left_at if visit.left_at >= each.at else 0, UNKNOWN
-        connections.append(Connection(each.epoch, each.at, each.node, each.came, at, reason))
+        connections.append(ConnectionRecord(each.epoch, each.at, each.node, each.came, at, reason))
         following = each
     latest = connections[0].at if connections else -1
     if binding is not None and visit.came is not None and visit.came_at > latest:
         # It has gone on for so long that only the visit still tells how it came.
-        connections.insert(0, Connection(binding.epoch, visit.came_at, binding.node, visit.came))
+        connections.insert(0, ConnectionRecord(binding.epoch, visit.came_at, binding.node, visit.came))
     return connections
 
 
-def _view(each: Connection) -> ConnectionView:
+def _view(each: ConnectionRecord) -> ConnectionView:
     came = each.came
     return ConnectionView(
         rfc3339(each.at),

@@ -25,7 +25,7 @@ from longline.cli.times import shown, span
 from longline.cli.usage import Json, UsageError
 from longline.errors import DeviceNotFound, LonglineError
 from longline.model.devices import JsonObject
-from longline.sdk.answers import DeviceConnection, DeviceInfo, DeviceShadow, DeviceStatus
+from longline.sdk.answers import ConnectionInfo, DeviceInfo, DeviceShadow, DeviceStatus
 from longline.sdk.center import Center
 
 device = App(name="device", help="List, show, change and delete devices.")
@@ -171,7 +171,7 @@ def device_connections(
     )
 
 
-def _connection_row(of: DeviceConnection) -> tuple[str, ...]:
+def _connection_row(of: ConnectionInfo) -> tuple[str, ...]:
     ended = "" if of.ended_at is None else f"{of.ended_at:%Y-%m-%dT%H:%M:%SZ}"
     client = "" if of.client is None else f"{of.client.name} {of.client.version}".rstrip()
     began = f"{of.connected_at:%Y-%m-%dT%H:%M:%SZ}"

@@ -30,7 +30,7 @@ APP_COLUMNS: Final = (
 )
 
 
-class NodeLoad(msgspec.Struct, frozen=True, kw_only=True):
+class NodeRates(msgspec.Struct, frozen=True, kw_only=True):
     """What a node does: what is in `rates`, in a second; None where it has told nothing new."""
 
     node: str
@@ -58,7 +58,7 @@ def by_node(access: Access, node: str | None, *, json: bool) -> int:
     return show_list("nodes", loads, NODE_COLUMNS, _node_row, json=json)
 
 
-async def _two_looks(center: Center, node: str | None) -> list[NodeLoad]:
+async def _two_looks(center: Center, node: str | None) -> list[NodeRates]:
     before = {(each.node, each.since): each for each in (await center.figures()).nodes}
     until = time.monotonic() + PATIENCE
     while True:
@@ -69,7 +69,7 @@ async def _two_looks(center: Center, node: str | None) -> list[NodeLoad]:
             return loads
 
 
-def _load(before: NodeSample | None, now: NodeSample) -> NodeLoad:
+def _load(before: NodeSample | None, now: NodeSample) -> NodeRates:
     seconds = 0.0 if before is None else (now.at - before.at).total_seconds()
     rates: dict[str, float] | None = None
     if before is not None and seconds > 0:
@@ -78,7 +78,7 @@ def _load(before: NodeSample | None, now: NodeSample) -> NodeLoad:
             name: max(0.0, _total(now, start) - _total(earlier, start)) / seconds
             for name, start in RATES.items()
         }
-    return NodeLoad(
+    return NodeRates(
         node=now.node,
         connections=int(now.figures.get("room_connections", 0)),
         rates=rates,
@@ -93,7 +93,7 @@ def _total(sample: NodeSample, start: str) -> float:
     return sum(value for name, value in sample.figures.items() if name.startswith(start))
 
 
-def _node_row(of: NodeLoad) -> tuple[str, ...]:
+def _node_row(of: NodeRates) -> tuple[str, ...]:
     rates = ["" if of.rates is None else _rate(of.rates[name]) for name in RATES]
     lag, request = of.loop_seconds_p99, of.request_seconds_p99
     return (of.node, f"{of.connections:,}", *rates, _milliseconds(lag), _milliseconds(request))

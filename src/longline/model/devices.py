@@ -79,7 +79,7 @@ class Came(msgspec.Struct, frozen=True, gc=False):
 NODE_DIED = "node_died"  # why a connection ended of which its node could not tell any more
 
 
-class Connection(msgspec.Struct, frozen=True):
+class ConnectionRecord(msgspec.Struct, frozen=True):
     """A connection that a device had, or has: the `epoch` of its session, when it came (ms), to which node,
     and how.
 

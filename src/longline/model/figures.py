@@ -98,7 +98,7 @@ MAX_TASKS: Final = 100
 """Kinds of tasks of one process; beyond it, the rarest are told as `other`."""
 
 
-class AppLoad(msgspec.Struct, frozen=True):
+class AppSample(msgspec.Struct, frozen=True):
     """What an app does in a process, so much in a second, or `apps` apps together that have no name here:
     `app` is None then. `request_seconds`: what its requests took on the average; None without any.
     """
@@ -130,7 +130,7 @@ class Sample(msgspec.Struct, frozen=True):
     at: str
     figures: dict[str, float]
     tasks: list[TaskKind]
-    apps: list[AppLoad] = []
+    apps: list[AppSample] = []
 
 
 class AboutPoints(msgspec.Struct, frozen=True):

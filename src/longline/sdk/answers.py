@@ -137,7 +137,7 @@ class DeviceSubscription(msgspec.Struct, frozen=True, kw_only=True):
     shared: bool = False
 
 
-class DeviceConnection(msgspec.Struct, frozen=True, kw_only=True):
+class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A connection that a device had, or has. `reason`: why it ended; None while it goes on.
 
     `ended_at` is None then, too, and may be where nobody could tell (`unknown`).

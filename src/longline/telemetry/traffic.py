@@ -8,7 +8,7 @@ from collections.abc import Callable
 from heapq import nlargest
 from typing import Final, final
 
-from longline.model.figures import AppLoad
+from longline.model.figures import AppSample
 
 BUSIEST: Final = 20  # apps that are told of by name; all others as one
 NOBODY: Final = -1  # connections of an app that has nobody here
@@ -44,10 +44,6 @@ class AppTraffic:
         self.errors = 0
         self.seconds = 0.0
 
-    def weight(self) -> int:
-        """How much that is, in all."""
-        return self.connects + self.accepted + self.sent + self.acked + self.upstream + self.requests
-
     def add(self, other: "AppTraffic") -> None:
         """Counts what another app did as this one's."""
         self.connects += other.connects
@@ -66,10 +62,10 @@ class AppTraffic:
         self.requests = self.refused = self.errors = 0
         self.seconds = 0.0
 
-    def load(self, app: str | None, apps: int, connections: int, seconds: float) -> AppLoad:
+    def load(self, app: str | None, apps: int, connections: int, seconds: float) -> AppSample:
         """This as it is told: so much in a second."""
         over = seconds if seconds > 0 else 1.0
-        return AppLoad(
+        return AppSample(
             app,
             apps,
             connections,
@@ -104,7 +100,7 @@ class Traffic:
             found = self._apps[app] = AppTraffic(name)
         return found
 
-    def take(self, seconds: float) -> list[AppLoad]:
+    def take(self, seconds: float) -> list[AppSample]:
         """What was done within so many seconds, until now: of the busiest, the busiest first, and of all
         others as one. Apps that do nothing and have nobody here are forgotten.
         """
@@ -112,25 +108,28 @@ class Traffic:
         idle: list[int] = []
         for number, app in self._apps.items():
             there = self.connections(number)
-            weight = app.weight()
+            weight = app.connects + app.accepted + app.sent + app.acked + app.upstream
+            weight += app.requests + app.refused + app.errors
             if weight or there > 0:
-                ranked.append((weight + max(there, 0), number, max(there, 0), app))
+                ranked.append((weight + max(there, 0), number, weight, app))
             elif there == NOBODY:
                 idle.append(number)
         for number in idle:
             del self._apps[number]
         busiest = nlargest(BUSIEST, ranked)
-        loads = [app.load(app.name, 1, there, seconds) for _, _, there, app in busiest]
+        loads = [app.load(app.name, 1, rank - weight, seconds) for rank, _, weight, app in busiest]
+        for _, _, _, app in busiest:
+            app.clear()
         if len(ranked) > BUSIEST:
             named = {number for _, number, _, _ in busiest}
             others, connections = AppTraffic(""), 0
-            for _, number, there, app in ranked:
+            for rank, number, weight, app in ranked:
                 if number not in named:
-                    others.add(app)
-                    connections += there
+                    connections += rank - weight
+                    if weight:
+                        others.add(app)
+                        app.clear()
             loads.append(others.load(None, len(ranked) - BUSIEST, connections, seconds))
-        for _, _, _, app in ranked:
-            app.clear()
         return loads
 
 

@@ -1,6 +1,6 @@
 """What is kept of the connections that devices had: when each began and ended, why, where and how."""
 
-from longline.model.devices import NODE_DIED, Came, Connection
+from longline.model.devices import NODE_DIED, Came, ConnectionRecord
 from longline.register.port import Rebind, Unbind
 from longline.saver.port.inboxes import Arrive
 from tests.contract.store_fixture import MINUTE, START, StoreFixture
@@ -24,7 +24,7 @@ async def disconnect(store: StoreFixture, name: str, epoch: int, reason: str, li
     assert await store.sessions.unbind([Unbind(store.app, name, epoch, store.now, linger, reason)]) == [True]
 
 
-async def history(store: StoreFixture, name: str) -> list[Connection]:
+async def history(store: StoreFixture, name: str) -> list[ConnectionRecord]:
     return await store.saver.visits.connections(store.app, await store.ordinal(name), store.now)
 
 
@@ -33,15 +33,15 @@ async def test_a_connection_is_kept_with_its_beginning_its_end_and_why(store: St
     await store.register("phone")
     assert await history(store, "phone") == []
     first = await connect(store, "phone")
-    assert await history(store, "phone") == [Connection(first, START, "node-1", BY_WIFI)]
+    assert await history(store, "phone") == [ConnectionRecord(first, START, "node-1", BY_WIFI)]
     store.now += MINUTE
     await disconnect(store, "phone", first, "disconnected")
-    over = Connection(first, START, "node-1", BY_WIFI, START + MINUTE, "disconnected")
+    over = ConnectionRecord(first, START, "node-1", BY_WIFI, START + MINUTE, "disconnected")
     assert await history(store, "phone") == [over]
     await store.reopen()
     store.now += MINUTE
     second = await connect(store, "phone", BY_RADIO, "node-2")
-    newer = Connection(second, START + 2 * MINUTE, "node-2", BY_RADIO)
+    newer = ConnectionRecord(second, START + 2 * MINUTE, "node-2", BY_RADIO)
     assert await history(store, "phone") == [newer, over]
 
 
@@ -50,7 +50,7 @@ async def test_a_connection_ends_when_it_breaks_and_not_when_its_device_has_ling
 ) -> None:
     epoch = await connect(store, "phone")
     await disconnect(store, "phone", epoch, "connection_lost", linger=1000)
-    over = Connection(epoch, START, "node-1", BY_WIFI, START, "connection_lost")
+    over = ConnectionRecord(epoch, START, "node-1", BY_WIFI, START, "connection_lost")
     assert await history(store, "phone") == [over]
     store.now += MINUTE
     assert await store.sessions.end_lingering(store.now, 10) == 1
@@ -86,7 +86,7 @@ async def test_the_end_of_a_session_that_got_another_epoch_is_that_of_its_connec
     store.now += MINUTE
     await disconnect(store, "phone", second, "kicked")
     assert await history(store, "phone") == [
-        Connection(first, START, "node-1", BY_WIFI, START + MINUTE, "kicked")
+        ConnectionRecord(first, START, "node-1", BY_WIFI, START + MINUTE, "kicked")
     ]
 
 

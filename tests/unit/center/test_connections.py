@@ -1,5 +1,5 @@
 from longline.center.connections import UNKNOWN, ended
-from longline.model.devices import Binding, Came, Connection, Visit
+from longline.model.devices import Binding, Came, ConnectionRecord, Visit
 from longline.register.port import Bind, Unbind
 from longline.saver.port.inboxes import Arrive
 from tests.unit.center.conftest import ROOM, Api
@@ -7,8 +7,8 @@ from tests.unit.center.conftest import ROOM, Api
 CAME = Came("192.0.2.7", "MQTT 5.0", "longline", "1.0")
 
 
-def connection(epoch: int, at: int, ended_at: int = 0, reason: str = "") -> Connection:
-    return Connection(epoch, at, "room-1", CAME, ended_at, reason)
+def connection(epoch: int, at: int, ended_at: int = 0, reason: str = "") -> ConnectionRecord:
+    return ConnectionRecord(epoch, at, "room-1", CAME, ended_at, reason)
 
 
 async def connect(api: Api, device: str) -> int:

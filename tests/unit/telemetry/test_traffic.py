@@ -3,10 +3,10 @@
 import msgspec
 import pytest
 
-from longline.model.figures import AppLoad
+from longline.model.figures import AppSample
 from longline.telemetry.traffic import BUSIEST, NOBODY, Traffic
 
-NOTHING = AppLoad("", 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, None)
+NOTHING = AppSample("", 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, None)
 
 
 def test_what_an_app_did_is_told_by_the_second_and_then_counted_anew() -> None:
@@ -16,7 +16,7 @@ def test_what_an_app_did_is_told_by_the_second_and_then_counted_anew() -> None:
     app.requests, app.refused, app.errors, app.seconds = 4, 1, 2, 0.5
     traffic.connections = lambda number: 30
     (load,) = traffic.take(2.0)
-    assert load == AppLoad("news", 1, 30, 1, 2, 3, 4, 5, 2, 0.5, 1, 0.125)
+    assert load == AppSample("news", 1, 30, 1, 2, 3, 4, 5, 2, 0.5, 1, 0.125)
     (load,) = traffic.take(2.0)
     assert load == msgspec.structs.replace(NOTHING, app="news", connections=30)
     assert traffic.of(7, "news") is app

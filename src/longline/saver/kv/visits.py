@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Sequence
 
 import msgspec
 
-from longline.model.devices import Came, Connection, ConnectionBounds, Visit
+from longline.model.devices import Came, ConnectionBounds, ConnectionRecord, Visit
 from longline.saver.kv.layout import prefix
 from longline.saver.kv.partitions import Partitions, script
 from longline.saver.port.inboxes import Arrive
@@ -56,7 +56,7 @@ class KvVisits:
 
         return await scatter(ordinals, lambda ordinal: ordinal % count, ask, read, self._spare)
 
-    async def connections(self, app: int, ordinal: int, now: int) -> list[Connection]:
+    async def connections(self, app: int, ordinal: int, now: int) -> list[ConnectionRecord]:
         """One command."""
         place, partition = divmod(ordinal, self._partitions.count)
         key = prefix(partition) + LIST % (app, place)
@@ -91,9 +91,9 @@ def pack_connection(item: Arrive) -> bytes:
     return _pack_entry((item.epoch, item.now, item.node, *msgspec.structs.astuple(item.came)))
 
 
-def _connections(entries: Sequence[bytes]) -> list[Connection]:
+def _connections(entries: Sequence[bytes]) -> list[ConnectionRecord]:
     """The connections that are told of, the latest first."""
-    begun: dict[int, Connection] = {}
+    begun: dict[int, ConnectionRecord] = {}
     ends: list[_End] = []
     for entry in entries:
         told = tuple(_unpack_entry(entry))
@@ -101,7 +101,7 @@ def _connections(entries: Sequence[bytes]) -> list[Connection]:
             ends.append(msgspec.convert(told, _End))
         else:
             epoch, at, node, *how = msgspec.convert(told, _Begin)
-            begun[epoch] = Connection(epoch, at, node, Came(*how))
+            begun[epoch] = ConnectionRecord(epoch, at, node, Came(*how))
     for epoch, at, reason in sorted(ends):
         whose = max((each for each in begun if each <= epoch), default=0)
         if whose and not begun[whose].ended_at:

@@ -5,7 +5,7 @@ that it had before.
 from collections.abc import Sequence
 from typing import Protocol
 
-from longline.model.devices import Connection, Visit
+from longline.model.devices import ConnectionRecord, Visit
 
 
 class VisitStore(Protocol):
@@ -19,7 +19,7 @@ class VisitStore(Protocol):
         """The last visit of each; an empty one of whom nothing is known."""
         ...
 
-    async def connections(self, app: int, ordinal: int, now: int) -> list[Connection]:
+    async def connections(self, app: int, ordinal: int, now: int) -> list[ConnectionRecord]:
         """The latest connections of a device, as many and for as long as `ConnectionBounds` say, the latest
         first.
 

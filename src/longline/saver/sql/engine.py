@@ -64,7 +64,7 @@ from longline.saver.sql.shadows import SqlShadows
 from longline.saver.sql.trail import SqlTrail
 from longline.saver.sql.visits import SqlVisits
 from longline.saver.sql.webhooks import SqlWebhooks
-from longline.saver.sql.worker import AnswerTimes, Job, Worker, perform
+from longline.saver.sql.worker import DatabaseTimes, Job, Worker, perform
 
 log = structlog.get_logger("longline.saver")
 
@@ -131,7 +131,7 @@ class SqliteSaver:
         reader = Worker("saver-reader", queue_limit, queue_bytes, GROUP, self._read)
         self._writer = writer
         self._reader = reader
-        self.answers = AnswerTimes(reader.seconds, writer.seconds)
+        self.answers = DatabaseTimes(reader.seconds, writer.seconds)
         self.counts = SqlCounts(writer, writing, counts)
         self.events = SqlEvents(
             writer, reader, writing, reading, bounds=events, counts=self.counts, deleted=deleted

@@ -30,7 +30,12 @@ OF_DEVICES = (
     *("inbox", "wills", "shadows", "visits", "connections", "unanswered", "group_members"),
     *("cursors", "gaps", "departed", "devices"),
 )
-ROWS_OF = {"inbox": "device, position", "wills": "n", "group_members": "device, grp"}  # what names a row
+ROWS_OF = {  # what names a row
+    "inbox": "device, position",
+    "wills": "n",
+    "group_members": "device, grp",
+    "connections": "device, slot",
+}
 ROWS = 20_000  # deliveries ended or purged in one slice: a message can have a thousand
 
 _run = msgspec.json.Decoder(tuple[int, int, int, int] | None)

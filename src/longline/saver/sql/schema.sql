@@ -53,7 +53,8 @@ CREATE TABLE cursors (
   told      INTEGER NOT NULL DEFAULT 0
 );
 
--- When devices were last there, and how they came; see visits.py. A device that never came has no row.
+-- When devices were last there, and how they came; see visits.py. A device that never came has no row. `slot`: where
+-- the latest of its connections is, -1 for nowhere.
 CREATE TABLE visits (
   device   INTEGER PRIMARY KEY,
   came_at  INTEGER NOT NULL,
@@ -61,13 +62,15 @@ CREATE TABLE visits (
   address  TEXT    NOT NULL,
   protocol TEXT    NOT NULL,
   client   TEXT    NOT NULL,
-  version  TEXT    NOT NULL
+  version  TEXT    NOT NULL,
+  slot     INTEGER NOT NULL DEFAULT -1
 );
 
--- The connections that devices had of late, see visits.py. `reason`: why it ended. Not without `ended_at`, which is 0
--- while nobody has told of the end.
+-- The connections that devices had of late, see visits.py. `ended_at`: 0 while nobody has told of the end; `reason`: why
+-- it ended.
 CREATE TABLE connections (
   device   INTEGER NOT NULL,
+  slot     INTEGER NOT NULL,
   epoch    INTEGER NOT NULL,
   at       INTEGER NOT NULL,
   node     TEXT    NOT NULL,
@@ -77,7 +80,7 @@ CREATE TABLE connections (
   version  TEXT    NOT NULL,
   ended_at INTEGER NOT NULL DEFAULT 0,
   reason   TEXT    NOT NULL DEFAULT '',
-  PRIMARY KEY (device, epoch)
+  PRIMARY KEY (device, slot)
 ) WITHOUT ROWID;
 
 -- What messages to named devices, and broadcasts dropped in favour of newer ones, have left of each device in the

@@ -4,19 +4,19 @@ What the threads of the loop tell is gathered, and written by the next transacti
 who comes or goes something else is written soon, an event of presence. A process that is killed before loses
 it.
 
-Of a device's connections a row each is kept, in the order of their epochs, beside one another: who comes
-finds on one page all that makes room for it. What is kept of devices that stay away is looked at as others
-come, `WALK` rows for each of these, in rounds through the table.
+Of a device's connections a row each is kept, in slots that are used in turn: the latest takes the place of
+the oldest, and which slot it has stands in the visit, which is written anyway. What is kept of devices that
+stay away is looked at as others come, `WALK` rows for each of these, in rounds through the table.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
 
-from longline.model.devices import Came, Connection, ConnectionBounds, Visit
+from longline.model.devices import Came, ConnectionBounds, ConnectionRecord, Visit
 from longline.model.statistics import HOUR
 from longline.saver.sql.counts import SqlCounts
 from longline.saver.sql.database import Database, device_key, integer
@@ -32,11 +32,16 @@ _found = msgspec.json.Decoder(list[_Row]).decode
 _connections = msgspec.json.Decoder(list[tuple[int, int, str, str, str, str, str, int, str]]).decode
 
 CAME = """
-INSERT INTO visits (device, came_at, left_at, address, protocol, client, version)
-SELECT device, value ->> 1, 0, value ->> 2, value ->> 3, value ->> 4, value ->> 5
+INSERT INTO visits (device, came_at, left_at, address, protocol, client, version, slot)
+SELECT device, value ->> 1, 0, value ->> 2, value ->> 3, value ->> 4, value ->> 5, iif(value ->> 6, 0, -1)
   FROM json_each(?1) CROSS JOIN devices ON device = value ->> 0 WHERE true
     ON CONFLICT (device) DO UPDATE SET came_at = excluded.came_at, address = excluded.address,
-       protocol = excluded.protocol, client = excluded.client, version = excluded.version"""
+       protocol = excluded.protocol, client = excluded.client, version = excluded.version,
+       slot = iif(excluded.slot < 0, slot, (slot + 1) % ?2)"""
+CONNECTED = """
+INSERT OR REPLACE INTO connections (device, slot, epoch, node, at, address, protocol, client, version)
+SELECT v.device, v.slot, value ->> 6, value ->> 7, v.came_at, v.address, v.protocol, v.client, v.version
+  FROM json_each(?1) CROSS JOIN visits AS v ON v.device = value ->> 0 WHERE value ->> 6"""
 # A record: when, and "app number/name". The array is the outer loop, so it is an INSERT of rows that are
 # there.
 GONE = b"%019d%b"
@@ -48,29 +53,25 @@ SELECT v.device, v.came_at, told.at, v.address, v.protocol, v.client, v.version
  CROSS JOIN visits AS v ON v.device = d.device AND v.came_at <= told.at
  WHERE true
     ON CONFLICT (device) DO UPDATE SET left_at = max(left_at, excluded.left_at)"""
-CONNECTED = """
-INSERT INTO connections (device, epoch, at, node, address, protocol, client, version)
-SELECT device, value ->> 6, value ->> 1, value ->> 7, value ->> 2, value ->> 3, value ->> 4, value ->> 5
-  FROM json_each(?1) CROSS JOIN devices ON device = value ->> 0 WHERE true
-    ON CONFLICT (device, epoch) DO NOTHING"""
-CROWDED = """
-DELETE FROM connections WHERE (device, epoch) IN
- (SELECT c.device, c.epoch FROM carray(?1) AS come
-   CROSS JOIN connections AS c ON c.device = come.value
-     AND c.epoch <= (SELECT epoch FROM connections WHERE device = come.value
-                      ORDER BY epoch DESC LIMIT 1 OFFSET ?2))"""
+# As above: an UPDATE would look at every row there is.
 PARTED = """
-UPDATE connections SET ended_at = told.at, reason = told.reason
-  FROM (SELECT d.device AS device, value ->> 2 AS at, value ->> 3 AS reason,
-               (SELECT max(epoch) FROM connections WHERE device = d.device AND epoch <= value ->> 1) AS epoch
-          FROM json_each(?1) CROSS JOIN devices AS d ON d.address = value ->> 0) AS told
- WHERE connections.device = told.device AND connections.epoch = told.epoch AND connections.ended_at = 0"""
+INSERT INTO connections
+       (device, slot, epoch, at, node, address, protocol, client, version, ended_at, reason)
+SELECT c.device, c.slot, c.epoch, c.at, c.node, c.address, c.protocol, c.client, c.version,
+       value ->> 2, value ->> 3
+  FROM json_each(?1) CROSS JOIN devices AS d ON d.address = value ->> 0
+ CROSS JOIN visits AS v ON v.device = d.device
+ CROSS JOIN connections AS c
+    ON c.device = v.device AND c.slot = v.slot AND c.epoch <= value ->> 1 AND c.ended_at = 0
+ WHERE true
+    ON CONFLICT (device, slot) DO UPDATE SET ended_at = excluded.ended_at, reason = excluded.reason"""
 WALKED = "SELECT device FROM connections WHERE device > ?1 ORDER BY device LIMIT 1 OFFSET ?2"
 OLD = "DELETE FROM connections WHERE device > ?1 AND device <= ?2 AND max(at, ended_at) < ?3"
 HISTORY = """
 SELECT json_group_array(json_array(epoch, at, node, address, protocol, client, version, ended_at, reason))
-  FROM (SELECT * FROM connections WHERE device = ?1 AND max(at, ended_at) >= ?2
-         ORDER BY epoch DESC LIMIT ?3)"""
+  FROM (SELECT epoch, at, node, address, protocol, client, version, max(ended_at) AS ended_at, reason
+          FROM connections WHERE device = ?1 AND max(at, ended_at) >= ?2
+         GROUP BY epoch ORDER BY epoch DESC LIMIT ?3)"""
 FIND = """
 SELECT json_group_array(json_array(coalesce(came_at, 0), coalesce(left_at, 0), coalesce(v.address, ''),
          coalesce(protocol, ''), coalesce(client, ''), coalesce(version, ''),
@@ -142,38 +143,41 @@ class SqlVisits:
         self._written[1].extend(gone)
         self._written[2].extend(ended)
         if arrived:
-            latest = {
-                key: (key, at, came.address, came.protocol, came.client, came.version)
-                for key, at, came, _, _ in arrived
-            }
-            self._writing.run(CAME, _encode(list(latest.values())).decode())
-            there: dict[tuple[int, int], list[int]] = {}  # by app and hour
-            for key, at, *_ in arrived:
-                there.setdefault((key >> 32, at // HOUR), []).append(key & 0xFFFF_FFFF)
-            for (app, hour), ordinals in there.items():
-                self._counts.there(app, ordinals, hour * HOUR)
-            if self._bounds.kept:
-                self._remember(arrived)
+            self._come(arrived)
         if gone:
             rows = tuple([GONE % (at, address.encode()) for address, at in dict(gone).items()])
             self._writing.run(LEFT, rows)
         if ended:
             self._writing.run(PARTED, _encode(ended).decode())
 
-    def _remember(self, arrived: Sequence["_Arrived"]) -> None:
-        rows = [
-            (key, at, came.address, came.protocol, came.client, came.version, epoch, node)
-            for key, at, came, epoch, node in arrived
-            if epoch
-        ]
-        if not rows:
-            return
-        self._writing.run(CONNECTED, _encode(rows).decode())
-        self._writing.run(CROWDED, tuple({row[0] for row in rows}), self._bounds.kept)
-        last = self._writing.number(WALKED, self._walked, WALK * len(rows))
-        behind = LATEST if last is None else last
-        self._writing.run(OLD, self._walked, behind, max(row[1] for row in rows) - self._bounds.age)
-        self._walked = -1 if last is None else last
+    def _come(self, arrived: Sequence["_Arrived"]) -> None:
+        kept = self._bounds.kept
+        wave: dict[int, object] = {}
+        remembered = 0
+        there: dict[tuple[int, int], list[int]] = {}  # by app and hour
+        for key, at, came, epoch, node in arrived:
+            if key in wave:  # it has come again: each of its connections has a slot of its own
+                self._write(wave)
+                wave = {}
+            known = epoch if kept else 0
+            remembered += known > 0
+            wave[key] = (key, at, came.address, came.protocol, came.client, came.version, known, node)
+            there.setdefault((key >> 32, at // HOUR), []).append(key & 0xFFFF_FFFF)
+        self._write(wave)
+        for (app, hour), ordinals in there.items():
+            self._counts.there(app, ordinals, hour * HOUR)
+        if remembered:
+            last = self._writing.number(WALKED, self._walked, WALK * remembered)
+            behind = LATEST if last is None else last
+            before = max(at for _, at, *_ in arrived) - self._bounds.age
+            self._writing.run(OLD, self._walked, behind, before)
+            self._walked = -1 if last is None else last
+
+    def _write(self, wave: Mapping[int, object]) -> None:
+        rows = _encode(list(wave.values())).decode()
+        self._writing.run(CAME, rows, max(1, self._bounds.kept))
+        if self._bounds.kept:
+            self._writing.run(CONNECTED, rows)
 
     def committed(self) -> None:
         """What was written is on disk."""
@@ -210,7 +214,7 @@ class SqlVisits:
         rows = iter(_found(self._reading.text(FIND, keys)))
         return [[_visit(next(rows)) for _ in ordinals] for _, ordinals in calls]
 
-    async def connections(self, app: int, ordinal: int, now: int) -> list[Connection]:
+    async def connections(self, app: int, ordinal: int, now: int) -> list[ConnectionRecord]:
         """One range of rows, when nothing waits to be written any more."""
         if app in self._deleted:
             return []
@@ -218,10 +222,10 @@ class SqlVisits:
             await self._writer.call(_nothing, None)
         return await self._reader.call(self._history, (device_key(app, ordinal), now - self._bounds.age))
 
-    def _history(self, calls: list[tuple[int, int]]) -> list[list[Connection]]:
+    def _history(self, calls: list[tuple[int, int]]) -> list[list[ConnectionRecord]]:
         return [
             [
-                Connection(epoch, at, node, Came(address, protocol, client, version), ended_at, reason)
+                ConnectionRecord(epoch, at, node, Came(address, protocol, client, version), ended_at, reason)
                 for epoch, at, node, address, protocol, client, version, ended_at, reason in _connections(
                     self._reading.text(HISTORY, device, since, self._bounds.kept)
                 )

@@ -29,7 +29,7 @@ R = TypeVar("R")
 Operation = Callable[[list[Any]], Sequence[Any]]
 
 
-class AnswerTimes:
+class DatabaseTimes:
     """How long the database takes: seconds from a call to its answer, of one call of all that are served
     together, so that it costs nothing however many they are. What is written is on the disk by then.
     """

@@ -11,7 +11,7 @@ from longline.errors import LonglineError
 from longline.model.devices import JsonObject
 from longline.sdk.answers import (
     CallAnswer,
-    DeviceConnection,
+    ConnectionInfo,
     DeviceInfo,
     DeviceMessage,
     DeviceShadow,
@@ -48,7 +48,7 @@ class _SubscriptionList(msgspec.Struct):
 
 
 class _ConnectionList(msgspec.Struct):
-    connections: list[DeviceConnection]
+    connections: list[ConnectionInfo]
     next_cursor: str | None = None
 
 
@@ -199,9 +199,7 @@ class SyncDeviceCalls:
         found = self._http.call("GET", path, _SubscriptionList, safe=True)
         return found.subscriptions if found.kept else None
 
-    def connections(
-        self, app: str, device: str, *, page_size: int | None = None
-    ) -> Iterator[DeviceConnection]:
+    def connections(self, app: str, device: str, *, page_size: int | None = None) -> Iterator[ConnectionInfo]:
         """The connections that the device had of late, the latest first. Raises `DeviceNotFound`."""
         path = f"{device_path(app, device)}/connections"
         for page in self._http.pages(path, _ConnectionList, given(limit=page_size)):

@@ -10,7 +10,7 @@ from longline.errors import LonglineError
 from longline.model.devices import JsonObject
 from longline.sdk.answers import (
     CallAnswer,
-    DeviceConnection,
+    ConnectionInfo,
     DeviceInfo,
     DeviceMessage,
     DeviceShadow,
@@ -47,7 +47,7 @@ class _SubscriptionList(msgspec.Struct):
 
 
 class _ConnectionList(msgspec.Struct):
-    connections: list[DeviceConnection]
+    connections: list[ConnectionInfo]
     next_cursor: str | None = None
 
 
@@ -204,7 +204,7 @@ class DeviceCalls:
 
     async def connections(
         self, app: str, device: str, *, page_size: int | None = None
-    ) -> AsyncIterator[DeviceConnection]:
+    ) -> AsyncIterator[ConnectionInfo]:
         """The connections that the device had of late, the latest first. Raises `DeviceNotFound`."""
         path = f"{device_path(app, device)}/connections"
         async for page in self._http.pages(path, _ConnectionList, given(limit=page_size)):
