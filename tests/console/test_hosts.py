@@ -78,11 +78,16 @@ async def test_a_host_is_restarted_and_its_progress_is_seen(screen: Screen, host
     dialog = page.get_by_role("dialog", name=f"Rolling restart of {HOST}")
     await expect(dialog.get_by_role("checkbox")).to_have_count(2)
     assert await screen.axe() == []
+    await page.keyboard.press("Escape")
+    await expect(dialog).to_have_count(0)
+    await expect(button).to_be_focused()
+    await page.keyboard.press("Enter")
     await dialog.get_by_role("button", name="Restart", exact=True).focus()
     await page.keyboard.press("Enter")
     await expect(dialog).to_have_count(0)
     await expect(region.get_by_text("0 of 2 new processes ready, ordered by admin")).to_be_visible()
     await expect(button).to_be_disabled()
+    await expect(region.get_by_role("heading")).to_be_focused()
     assert await screen.axe() == []
     assert await screen.overflow() <= 0
     cancel = region.get_by_role("button", name=f"Cancel the restart of {HOST}")
@@ -90,6 +95,7 @@ async def test_a_host_is_restarted_and_its_progress_is_seen(screen: Screen, host
     await page.keyboard.press("Enter")
     await expect(region.get_by_text("restart cancelled")).to_be_visible()
     await expect(cancel).to_be_hidden()
+    await expect(region.get_by_role("heading")).to_be_focused()
     await expect(button).to_be_enabled()
     assert host.pids() == before
     host.behave("")
