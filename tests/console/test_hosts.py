@@ -11,7 +11,7 @@ import msgspec
 import pytest_asyncio
 from playwright.async_api import expect
 
-from longline.center.agent_orders import STATUSES
+from longline.center.agent_orders import STATUSES, status_in
 from longline.keeper.port import Keeper
 from longline.model.agents import AgentStatus, ProcessExit, ProcessStatus, RestartStatus
 from longline.model.times import wall_clock
@@ -22,6 +22,7 @@ from tests.console.conftest import Opening
 from tests.console.screen import NARROW, Screen
 from tests.integration.live_node import LiveNode
 from tests.unit.agent.fake_host import FakeHost
+from tests.waiting import until
 
 HOST = "host-1"
 
@@ -44,6 +45,12 @@ async def host(node: LiveNode, tmp_path: Path) -> AsyncIterator[FakeHost]:
     work = (host.agent.report(), link.run(host.agent), link.carry_out(host.agent))
     tasks = [asyncio.create_task(each) for each in work]
     await host.ready()
+
+    async def told() -> bool:
+        status = status_in(await keeper_of(node).read(STATUSES + HOST))
+        return status is not None and [each.state for each in status.processes] == ["ready", "ready"]
+
+    await until(told)
     yield host
     for task in tasks:
         task.cancel()

@@ -136,7 +136,7 @@ async function askForRestart(agent, look) {
         extra: [h("button", { type: "button", onclick: () => close() }, "Cancel")],
       },
       h("p", {}, "New processes start first, with the code and the settings as they are now. Then the old ones take no new clients, move theirs, and end, one after the other. For that time the host needs the memory of both."),
-      h("fieldset", {}, h("legend", {}, "Processes"), boxes),
+      boxes.length > 0 && h("fieldset", {}, h("legend", {}, "Processes"), boxes),
     );
   });
   if (begun) {
