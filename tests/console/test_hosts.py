@@ -11,7 +11,7 @@ import msgspec
 import pytest_asyncio
 from playwright.async_api import expect
 
-from longline.center.agent_orders import STATUSES
+from longline.center.agent_orders import STATUSES, status_in
 from longline.keeper.port import Keeper
 from longline.model.agents import AgentStatus, ProcessExit, ProcessStatus, RestartStatus
 from longline.model.times import wall_clock
@@ -22,6 +22,7 @@ from tests.console.conftest import Opening
 from tests.console.screen import NARROW, Screen
 from tests.integration.live_node import LiveNode
 from tests.unit.agent.fake_host import FakeHost
+from tests.waiting import until
 
 HOST = "host-1"
 
@@ -44,6 +45,12 @@ async def host(node: LiveNode, tmp_path: Path) -> AsyncIterator[FakeHost]:
     work = (host.agent.report(), link.run(host.agent), link.carry_out(host.agent))
     tasks = [asyncio.create_task(each) for each in work]
     await host.ready()
+
+    async def told() -> bool:
+        status = status_in(await keeper_of(node).read(STATUSES + HOST))
+        return status is not None and [each.state for each in status.processes] == ["ready", "ready"]
+
+    await until(told)
     yield host
     for task in tasks:
         task.cancel()
@@ -78,11 +85,16 @@ async def test_a_host_is_restarted_and_its_progress_is_seen(screen: Screen, host
     dialog = page.get_by_role("dialog", name=f"Rolling restart of {HOST}")
     await expect(dialog.get_by_role("checkbox")).to_have_count(2)
     assert await screen.axe() == []
+    await page.keyboard.press("Escape")
+    await expect(dialog).to_have_count(0)
+    await expect(button).to_be_focused()
+    await page.keyboard.press("Enter")
     await dialog.get_by_role("button", name="Restart", exact=True).focus()
     await page.keyboard.press("Enter")
     await expect(dialog).to_have_count(0)
     await expect(region.get_by_text("0 of 2 new processes ready, ordered by admin")).to_be_visible()
     await expect(button).to_be_disabled()
+    await expect(region.get_by_role("heading")).to_be_focused()
     assert await screen.axe() == []
     assert await screen.overflow() <= 0
     cancel = region.get_by_role("button", name=f"Cancel the restart of {HOST}")
@@ -90,6 +102,7 @@ async def test_a_host_is_restarted_and_its_progress_is_seen(screen: Screen, host
     await page.keyboard.press("Enter")
     await expect(region.get_by_text("restart cancelled")).to_be_visible()
     await expect(cancel).to_be_hidden()
+    await expect(region.get_by_role("heading")).to_be_focused()
     await expect(button).to_be_enabled()
     assert host.pids() == before
     host.behave("")

@@ -74,15 +74,16 @@ async def under_load(center: Center, http_port: int, mqtt_port: int) -> AsyncIte
 async def ended(center: Center, host: str, id: str | None) -> AgentInfo:
     """The agent, when its restart of this id has ended."""
 
-    async def look() -> AgentInfo | None:
+    async def look() -> list[AgentInfo]:
         with suppress(LonglineError):  # the center is replaced, too
             found = await center.agent(host)
             restart = found.restart
             if restart is not None and restart.id == id and restart.ended_at is not None:
-                return found
-        return None
+                return [found]
+        return []
 
-    return await until(look)
+    (found,) = await until(look)
+    return found
 
 
 async def test_an_ordered_restart_replaces_every_process_and_loses_nothing(directory: Path) -> None:
@@ -167,12 +168,12 @@ async def test_an_agent_that_is_killed_in_a_restart_is_away_and_says_what_became
             await agent.start()
             after = [process.pid for process in await agent.until_ready(*former, *orphans)]
 
-            async def back() -> AgentInfo | None:
+            async def back() -> list[AgentInfo]:
                 found = await center.agent("host-1")
                 pids = {process.pid for process in found.processes}
-                return found if found.state == "present" and pids == set(after) else None
+                return [found] if found.state == "present" and pids == set(after) else []
 
-            told = await until(back)
+            (told,) = await until(back)
             assert told.restart is not None
             assert (told.restart.id, told.restart.state) == (begun.restart.id, "interrupted")
             again = await center.restart_agent("host-1")

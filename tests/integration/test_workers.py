@@ -109,6 +109,11 @@ async def test_a_push_reaches_a_device_whichever_worker_either_is_at(tmp_path: P
             fleet = Fleet(DEVICES, server.mqtt_port, "news", secret, books)
             await fleet.connect()
             rooms = {(await center.device("news", device)).room for device in DEVICES}
+            (host,) = await center.agents()
+            told = {process.pid: process.kind for process in host.processes}
+            family = Family(server)
+            assert (host.state, told.pop(family.valkey)) == ("present", "store")
+            assert sorted(told) == sorted(family.workers)
             for _ in range(5):
                 receipt = await center.send("news", "hello", devices=DEVICES)
                 books.promise(receipt.message_id, DEVICES)
@@ -117,9 +122,9 @@ async def test_a_push_reaches_a_device_whichever_worker_either_is_at(tmp_path: P
             assert not await books.settled(WITHIN), server.tail()
             await fleet.close()
         assert len(rooms) <= 2
-        family = Family(server).all
+        processes = family.all
         assert await server.terminate() == 0
-        await until(lambda: not any(map(alive, family)))
+        await until(lambda: not any(map(alive, processes)))
 
 
 @pytest.mark.timeout(900)

@@ -17,7 +17,7 @@ import structlog
 
 from longline.agent.child import Child
 from longline.agent.pauses import Pauses
-from longline.agent.roll import Roll
+from longline.agent.restart import AgentRestart
 from longline.agent.warm import WarmParent
 from longline.errors import Conflict, LonglineError, NothingToCancel, RestartUnderWay
 from longline.model.agents import ProcessExit, ProcessState, ProcessStatus, RestartStatus
@@ -108,7 +108,7 @@ class Agent:
         self._monotonic = monotonic
         self._sleep = sleep
         self._places: dict[_Place, asyncio.Task[None]] = {}
-        self._roll: Roll | None = None  # under way, or the latest
+        self._roll: AgentRestart | None = None  # under way, or the latest
         self._last_word = LAST_WORD
         self._telling: asyncio.Timeout | None = None  # of the end
         self._bell = asyncio.Event()  # replaced when it has rung: whoever holds it misses nothing
@@ -284,7 +284,7 @@ class Agent:
         """
         return await self.carry_out(self.begin())
 
-    def begin(self, nodes: Collection[str] = (), *, id: str = "", by: str = "") -> Roll:
+    def begin(self, nodes: Collection[str] = (), *, id: str = "", by: str = "") -> AgentRestart:
         """A rolling restart of the processes that are these nodes, or of all; `carry_out` is to follow.
 
         Raises `RestartUnderWay`, and `Conflict` for a node that is none of them.
@@ -294,7 +294,7 @@ class Agent:
         wanted = frozenset(nodes)
         if gone := wanted - {place.node for place in self._places}:
             raise Conflict(f"{min(gone)} is no process of this agent any more")
-        self._roll = Roll(wanted, len(self._chosen(wanted)), id, by, self.ring)
+        self._roll = AgentRestart(wanted, len(self._chosen(wanted)), id, by, self.ring)
         self.ring()
         return self._roll
 
@@ -311,14 +311,14 @@ class Agent:
     def _chosen(self, nodes: Collection[str]) -> list[_Place]:
         return [place for place in self._places if not nodes or place.node in nodes]
 
-    async def carry_out(self, roll: Roll) -> bool:
+    async def carry_out(self, roll: AgentRestart) -> bool:
         """Does what was begun; whether all were replaced."""
         try:
             return await self._carry_out(roll)
         finally:
             roll.end("interrupted")
 
-    async def _carry_out(self, roll: Roll) -> bool:
+    async def _carry_out(self, roll: AgentRestart) -> bool:
         old = self._chosen(roll.nodes)
         parent = self._make_parent()
         self._parents.append(parent)
@@ -347,7 +347,7 @@ class Agent:
             await spare.close()
         return done
 
-    async def _get_ready(self, places: Sequence[_Place], roll: Roll) -> bool:
+    async def _get_ready(self, places: Sequence[_Place], roll: AgentRestart) -> bool:
         """Whether all take traffic, within the time for it and with few tries."""
         try:
             async with asyncio.timeout(self._ready_within):

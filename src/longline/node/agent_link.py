@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from longline.agent.agent import Agent
-from longline.agent.roll import Roll
+from longline.agent.restart import AgentRestart
 from longline.center.agent_orders import ORDERS, STATUSES, order_in, status_in
 from longline.errors import AgentSilent, Conflict, Fenced, LonglineError
 from longline.keeper.port import AGENT, Keeper, Node
@@ -62,7 +62,7 @@ class AgentLink:
         self._member = ""
         self._joined_at = float("-inf")
         self._answers: tuple[OrderAnswer, ...] = ()
-        self._begun: asyncio.Queue[Roll] = asyncio.Queue(1)
+        self._begun: asyncio.Queue[AgentRestart] = asyncio.Queue(1)
         self._former: RestartStatus | None = None
 
     async def open(self) -> None:

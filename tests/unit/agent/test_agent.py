@@ -49,7 +49,8 @@ async def test_a_killed_process_is_replaced(tmp_path: Path) -> None:
     os.kill(victim, signal.SIGKILL)
     await until(lambda: len(host.pids()) == 2 and victim not in host.pids())
     assert other in host.pids()
-    assert sorted(child.restarts for child in host.agent.status()) == [0, 1]
+    ends = [(child.restarts, child.last_exit and child.last_exit.reason) for child in host.agent.status()]
+    assert sorted(ends, key=lambda end: end[0]) == [(0, None), (1, "SIGKILL")]
     await host.stop()
 
 
@@ -203,6 +204,22 @@ async def test_a_worker_that_fails_as_nobody_foresaw_ends(
     assert "RuntimeError: what nobody foresaw" in capfd.readouterr().err
 
 
+async def test_how_a_worker_ended_is_unknown_where_its_parent_died_before_it(tmp_path: Path) -> None:
+    host = FakeHost(tmp_path, [("room", 1)])
+    host.agent.start()
+    await host.ready()
+    (victim,) = host.pids()
+    parent = parent_of(victim)
+    os.kill(parent, signal.SIGKILL)
+    await until(lambda: not alive(parent))
+    os.kill(victim, signal.SIGKILL)
+    await until(lambda: host.pids() and victim not in host.pids())
+    (child,) = host.agent.status()
+    assert child.last_exit is not None
+    assert child.last_exit.reason == "unknown"
+    await host.stop()
+
+
 # --- rolling restart ----------------------------------------------------------------------------------
 
 
@@ -220,6 +237,9 @@ async def test_a_roll_starts_all_new_ones_before_it_ends_the_old_ones(tmp_path: 
         assert host.diary(pid)[1:] == ["SIGUSR1", "SIGTERM"]  # it took nobody new before it drained
     began = max((tmp_path / str(pid)).stat().st_mtime_ns for pid in fresh)
     assert began < min((tmp_path / str(pid)).stat().st_mtime_ns for pid in old)
+    restart = host.agent.restart
+    assert restart is not None
+    assert (restart.state, restart.total, restart.ready, restart.replaced) == ("done", 2, 2, 2)
     await host.stop()
 
 

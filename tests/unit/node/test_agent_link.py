@@ -94,17 +94,19 @@ class Stand:
     async def said(self, id: str) -> OrderAnswer:
         """What the agent says to an order."""
 
-        async def look() -> OrderAnswer | None:
-            return next((each for each in (await self.status()).answers if each.id == id), None)
+        async def look() -> list[OrderAnswer]:
+            return [each for each in (await self.status()).answers if each.id == id]
 
-        return await until(look)
+        (said,) = await until(look)
+        return said
 
     async def restarted(self, state: str) -> RestartStatus:
-        async def look() -> RestartStatus | None:
+        async def look() -> list[RestartStatus]:
             restart = (await self.status()).restart
-            return restart if restart is not None and restart.state == state else None
+            return [restart] if restart is not None and restart.state == state else []
 
-        return await until(look)
+        (found,) = await until(look)
+        return found
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 // Agents of hosts: the processes that they keep running, and rolling restarts with their progress.
 
 import { path, post } from "./api.js";
-import { ago, badge, button, checkbox, count, dialog, fill, form, h, panel, share, table, time, toast } from "./dom.js";
+import { ago, badge, button, checkbox, complain, count, dialog, fill, form, h, panel, share, table, time, toast } from "./dom.js";
 
 const UNDER_WAY = ["starting", "replacing"];
 const STATES = {
@@ -38,14 +38,18 @@ function host(name, look) {
   let agent = null;
   let told = "";
   const state = h("div", { class: "restart", role: "status" });
-  const restart = button("Rolling restart…", () => askForRestart(agent, look), { kind: "small", label: `Rolling restart of ${name}…` });
+  // No promise: the button would be disabled, and the focus could not come back to it from the dialog.
+  const restart = button("Rolling restart…", () => {
+    askForRestart(agent, look).catch(complain);
+  }, { kind: "small", label: `Rolling restart of ${name}…` });
   const cancel = button("Cancel the restart", async () => {
     await post(`${path("agents", name)}:cancel`);
-    restart.focus();
+    title.focus();
     await look();
   }, { kind: "small", label: `Cancel the restart of ${name}` });
   const processes = table({
     caption: `Processes of ${name}`,
+    hideCaption: true,
     empty: "It keeps no process.",
     columns: [
       { title: "Process", header: true, cell: (each) => (each.node ? h("a", { href: `#/nodes/${encodeURIComponent(each.node)}` }, each.node) : each.kind) },
@@ -60,15 +64,20 @@ function host(name, look) {
     ],
   });
   const element = panel(`Host ${name}`, { actions: [cancel, restart] }, state, processes);
+  const title = element.querySelector("h2");
+  title.tabIndex = -1;
+  // The focus goes on to the heading from a button that cannot be pressed any more.
+  const close = (pressed, property, not) => {
+    if (not && document.activeElement === pressed) title.focus();
+    pressed[property] = not;
+  };
   element.update = (newer) => {
     agent = newer;
     const { restart: latest } = agent;
     const away = agent.state !== "present";
     const underWay = latest !== null && UNDER_WAY.includes(latest.state);
-    if (!restart.hasAttribute("aria-busy")) restart.disabled = away || underWay;
-    const cancels = !away && latest?.state === "starting";
-    if (!cancels && document.activeElement === cancel) element.querySelector("h2").focus();
-    cancel.hidden = !cancels;
+    close(restart, "disabled", away || underWay);
+    close(cancel, "hidden", away || latest?.state !== "starting");
     processes.update(agent.processes);
     // What is said again unchanged would be read out again.
     const now = JSON.stringify([agent.state, agent.version, latest]);
@@ -77,7 +86,6 @@ function host(name, look) {
       fill(state, standing(agent), latest && [" ", progress(latest)]);
     }
   };
-  element.querySelector("h2").tabIndex = -1;
   return element;
 }
 
@@ -128,7 +136,7 @@ async function askForRestart(agent, look) {
         extra: [h("button", { type: "button", onclick: () => close() }, "Cancel")],
       },
       h("p", {}, "New processes start first, with the code and the settings as they are now. Then the old ones take no new clients, move theirs, and end, one after the other. For that time the host needs the memory of both."),
-      h("fieldset", {}, h("legend", {}, "Processes"), boxes),
+      boxes.length > 0 && h("fieldset", {}, h("legend", {}, "Processes"), boxes),
     );
   });
   if (begun) {

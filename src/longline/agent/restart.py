@@ -8,7 +8,7 @@ from longline.model.agents import RestartState, RestartStatus
 from longline.model.times import wall_clock
 
 
-class Roll:
+class AgentRestart:
     """One from its beginning to its end, of the processes that are these nodes; `nodes`: none means all.
 
     `changed` is called when its status has.
