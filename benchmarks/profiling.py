@@ -18,7 +18,7 @@ from benchmarks import overhead
 from benchmarks.cluster import Deployment
 from benchmarks.contenders import ADMIN_KEY
 
-KINDS: Final = ("cpu", "heap", "tasks", "loop")
+KINDS: Final = ("cpu", "heap", "tasks", "loop", "queues")
 STARTING: Final = 2.0  # s of the load before which nothing is profiled: devices connect
 
 

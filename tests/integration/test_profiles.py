@@ -105,7 +105,8 @@ async def test_a_held_lock_and_a_growing_queue_are_named(planted: ServerProcess)
         assert lock.waiters == [AtLock("planted.waiter-*", f"Desk.want ({line_of('want')})", 3 * looks)]
         assert lock.longest_hold > 1
         queues = {queue.name: queue.depth for queue in found.queues}
-        assert {"saver_write_queue", "room_receipts_waiting"} <= queues.keys()
+        parts = {"saver_write_queue", "room_receipts_waiting", "room_shadows_waiting", "webhooks_waiting"}
+        assert parts | {"center_calls_waiting", "authority_waiting", "bus_waiting"} <= queues.keys()
         depth = queues["planted_waiting"]
         assert depth == sorted(depth)
         assert depth[-1] > depth[0]

@@ -73,6 +73,10 @@ class Webhooks:
         self._slow: _Line = asyncio.Queue()
         self._needed = asyncio.Event()
 
+    def waiting(self) -> int:
+        """How many targets have something to be sent, and wait for a turn."""
+        return self._quick.qsize() + self._slow.qsize()
+
     async def round(self) -> bool:
         """Looks who has something to do. Always False: the next look comes in its time."""
         now = self._monotonic()

@@ -388,6 +388,9 @@ class Process:
         self._collector.add(
             "webhooks", coordinator.webhooks.counters, gauges=WEBHOOK_GAUGES, labels=WEBHOOK_LABELS
         )
+        self._collector.gauge(
+            "webhooks_waiting", "Targets that wait for their turn to be called.", coordinator.webhooks.waiting
+        )
 
     def _pipeline(
         self, engines: Engines, idempotency_ttl: int, bounds: AudienceBounds | None = None

@@ -75,6 +75,32 @@ def room_metrics(collector: NodeCollector, room: Room) -> None:
             "Ends of connections that the store is not told of yet.",
             room.closings.waiting,
         ),
+        ("room_gaps_waiting", "Gaps that devices were told of, and the store not yet.", room.gaps.waiting),
+        (
+            "room_parking_waiting",
+            "Clients slowed or freed of which the store is not told yet.",
+            room.parking.waiting,
+        ),
+        (
+            "room_replies_waiting",
+            "Answers of devices to calls on their way to the store.",
+            room.replies.waiting,
+        ),
+        (
+            "room_reports_waiting",
+            "Reports of devices on their shadows on their way to the store.",
+            room.reported.waiting,
+        ),
+        (
+            "room_shadows_waiting",
+            "Sessions to read a shadow for, or to note as told of theirs.",
+            room.desired.waiting,
+        ),
+        (
+            "room_talk_waiting",
+            "What devices said in groups on its way to the store.",
+            lambda: 0 if room.talk is None else room.talk.waiting(),
+        ),
         ("room_takeovers_waiting", "Rooms not told yet that a device is here now.", room.takeovers.waiting),
         (
             "room_bulk_slice",

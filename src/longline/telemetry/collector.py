@@ -125,8 +125,13 @@ class NodeCollector(Collector):
                 yield sample.name.removesuffix("_total"), sample.value
 
     def gauges_ending(self, end: str) -> dict[str, float]:
-        """What those of `gauge` read now whose names end so, such as `_waiting`; without `longline_`."""
-        return {name.removeprefix(PREFIX): read() for name, _, read in self._gauges if name.endswith(end)}
+        """What gauges say now whose names end so, such as `_waiting`; without `longline_`."""
+        found = {name.removeprefix(PREFIX): read() for name, _, read in self._gauges if name.endswith(end)}
+        for part in self._parts:
+            for slot, name in part.slots:
+                if slot in part.gauges and name.endswith(end):
+                    found[name] = float(getattr(part.counters, slot))
+        return found
 
     def exposition(self) -> bytes:
         """All metrics in the text format, for `/metrics`. To be called on the event loop's thread."""

@@ -156,7 +156,6 @@ async def test_a_held_lock_and_a_growing_queue_are_found_by_name_with_who_is_to_
     looks = len(content.at)
     assert 2 <= looks <= queues.POINTS + 2
     assert content.at == sorted(content.at)
-    assert content.at[-1] <= 2.0
     found = {queue.name: queue.depth for queue in content.queues}
     assert found == {"growing": [float(n + 1) for n in range(looks)], "still": [7.0] * looks}
     lock = named(content, "Owner.turn")
@@ -207,7 +206,9 @@ async def test_what_takes_long_to_look_at_is_looked_at_less_often(monkeypatch: p
     def slow() -> dict[str, float]:
         nonlocal looks
         looks += 1
-        time.sleep(0.02)
+        end = time.thread_time() + 0.02
+        while time.thread_time() < end:
+            pass
         return {}
 
     await queues.take(1.0, slow)

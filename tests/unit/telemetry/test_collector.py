@@ -90,6 +90,19 @@ def test_a_histogram_becomes_buckets_a_sum_and_a_count(
     assert read["longline_room_lag_sum", ""] == 0.505
 
 
+def test_what_waits_is_read_alone_of_all_figures(collector: NodeCollector) -> None:
+    class Traces:
+        __slots__ = ("sent", "waiting")
+
+        def __init__(self) -> None:
+            self.sent, self.waiting = 9, 4
+
+    collector.add("traces", Traces(), gauges=("waiting",))
+    collector.gauge("room_receipts_waiting", "Receipts that wait.", lambda: 5.0)
+    collector.gauge("tasks", "Tasks alive.", lambda: 6.0)
+    assert collector.gauges_ending("_waiting") == {"room_receipts_waiting": 5.0, "traces_waiting": 4.0}
+
+
 def test_a_gauge_is_read_at_the_scrape(collector: NodeCollector) -> None:
     depth = [4.0]
     collector.gauge("bus_depth", "Commands waiting.", lambda: depth[0])
