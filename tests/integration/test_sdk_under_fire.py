@@ -8,6 +8,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,15 +17,17 @@ import pytest_asyncio
 from tests.certificates import Authority
 from tests.integration.fire.campaign import campaign, devices_left, open_files, resident, tasks_of_devices
 from tests.integration.fire.course import WITHIN, Rooms
+from tests.integration.fire.schedule import STEPS
 from tests.integration.live_node import LiveNode
 from tests.integration.sdk_js.programs import InNode, InPython, Sdk
 from tests.integration.server_process import ServerProcess
 from tests.servers.ports import free_ports
-from tests.waiting import eventually
+from tests.waiting import eventually, until
 
 FIRST = int(os.environ.get("LONGLINE_SDK_FIRST", "0"))
 SCHEDULES = int(os.environ.get("LONGLINE_SDK_SCHEDULES", "6"))
 TOGETHER = 100
+EACH_KILL = 20  # schedules, but at least two kills
 END = FIRST + SCHEDULES
 
 pytestmark = [
@@ -76,9 +79,10 @@ async def test_nothing_is_lost_or_done_twice_and_order_is_kept(
     if isinstance(sdk, InNode):
         assert await sdk.ask("resources") == []  # it has begun
         files_of_node = open_files(sdk.pid)
+    counted: Counter[str] = Counter()
     async with LiveNode(tmp_path / "data", settings) as node, node.center() as center:
         rooms = Rooms(node.mqtt_port, node.ws_port, tls_port, wss_port, authority.ca)
-        counted = await campaign(numbers, rooms, center, sdk, tmp_path)
+        await campaign(numbers, rooms, center, sdk, tmp_path, counted)
         await eventually(tasks_of_devices, [])
     await eventually(open_files, files)
     assert devices_left() == 0
@@ -95,28 +99,28 @@ async def test_nothing_is_lost_or_done_twice_and_order_is_kept(
 async def test_a_server_that_is_killed_meanwhile_costs_nothing(
     sdk: Sdk, numbers: range, tmp_path: Path
 ) -> None:
-    """Again and again, whenever it has done something."""
+    """Again and again, when a part of the steps are done; it starts again at once."""
     authority = Authority(tmp_path / "authority")
+    counted: Counter[str] = Counter()
     async with ServerProcess(tmp_path / "data", (), authority) as server, server.center() as center:
         rooms = Rooms(server.mqtt_port, server.ws_port, server.tls_port, server.wss_port, authority.ca)
-        kills = 0
+
+        kills = max(2, len(numbers) // EACH_KILL)
+
+        def done(part: int) -> bool:
+            return counted["steps"] >= part * STEPS * len(numbers) // (kills + 1)
 
         async def kill() -> None:
-            nonlocal kills
-            while True:
-                await asyncio.sleep(1.0)
+            for part in range(1, kills + 1):
+                await until(partial(done, part), WITHIN)
                 await server.kill()
-                kills += 1
                 await server.start()
+                counted["kills"] += 1
 
-        killing = asyncio.create_task(kill(), name="killing")
-        try:
-            counted = await campaign(numbers, rooms, center, sdk, tmp_path)
-        finally:
-            killing.cancel()
-            await asyncio.wait([killing])
-    tell(numbers, counted + Counter(kills=kills))
-    assert kills
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(kill(), name="killing")
+            tasks.create_task(campaign(numbers, rooms, center, sdk, tmp_path, counted), name="campaign")
+    tell(numbers, counted)
     assert devices_left() == 0
 
 

@@ -134,8 +134,10 @@ export class AttachedApp extends Speaker {
         if (!mine()) return;
         this.answered = null;
         this.carrier.ask(this.app, this.device, token);
-        const until = Date.now() + ANSWER_WITHIN * 1000;
-        while (mine() && this.answered === null && Date.now() < until) await this.changed.wait(until - Date.now());
+        const until = performance.now() + ANSWER_WITHIN * 1000; // of which setting the clock changes nothing
+        while (mine() && this.answered === null && performance.now() < until) {
+          await this.changed.wait(until - performance.now());
+        }
         while (mine() && this.isAttached) await this.changed.wait();
         if (!mine()) return;
         if (this.answered === null) continue;
@@ -149,8 +151,8 @@ export class AttachedApp extends Speaker {
         this.stop(this.failure);
         this.carrier.letGo(this.app, this.failure);
       } else if (wait) {
-        const until = Date.now() + this.backoff.next() * 1000;
-        while (mine() && Date.now() < until) await this.changed.wait(until - Date.now());
+        const until = performance.now() + this.backoff.next() * 1000;
+        while (mine() && performance.now() < until) await this.changed.wait(until - performance.now());
       }
     }
   }

@@ -16,6 +16,7 @@ import { sleep } from "./waiting.js";
 const STABLE_AFTER = 10; // s a connection must live before the next failure counts as the first
 const HAUNTED = 60; // s in which a room that was paused may still carry out a CONNECT that we gave up
 const LONGEST_AFTER = 3600; // s that a server may keep a device waiting
+const LONGEST_KNOWN = 3600; // s that what was remembered is gone by, whatever the clock on the wall says
 const CACHED = 8; // endpoints of a network that are remembered
 
 /** The parts of a device that decide it, and what they have to tell. */
@@ -40,7 +41,7 @@ export interface Surroundings {
 export class WayBack {
   private readonly networks = new Networks();
   private onNetwork: string | null = null;
-  private knownUntil = 0; // ms since 1970: until when to go by what a dispatcher said
+  private knownUntil = -Infinity; // s, by a clock that nobody sets: until when to go by what a dispatcher said
   private moved = false; // sent elsewhere by the server, and no connection has lasted since
   private unanswered = -Infinity; // when the last CONNECT was sent of which nothing was heard
 
@@ -56,7 +57,7 @@ export class WayBack {
     const { dispatchers, endpoints, backoff, counted, closing } = this.of;
     this.lookWhereWeAre();
     if (dispatchers === null || endpoints.sent) return;
-    if (Date.now() < this.knownUntil && !endpoints.usedUp) return;
+    if (seconds() < this.knownUntil && !endpoints.usedUp) return;
     let answer: Dispatch | null = null;
     while (answer === null) {
       try {
@@ -71,11 +72,12 @@ export class WayBack {
         await this.pause(Math.max(backoff.next(), Math.min(problem.retryAfter ?? 0, LONGEST_AFTER)));
       }
     }
-    this.knownUntil = Date.now() + answer.expiresIn * 1000;
+    this.knownUntil = seconds() + answer.expiresIn;
     endpoints.feed(answer.endpoints);
     if (answer.initial > 0 && answer.initial <= answer.longest) backoff.bound(answer.initial, answer.longest);
     if (answer.keepAlive) this.of.recommended(answer.keepAlive);
-    await this.learn({ endpoints: answer.endpoints.slice(0, CACHED), until: this.knownUntil });
+    const until = Date.now() + answer.expiresIn * 1000;
+    await this.learn({ endpoints: answer.endpoints.slice(0, CACHED), until });
     await sleep(Math.min(answer.after, LONGEST_AFTER) * 1000, closing);
   }
 
@@ -139,9 +141,10 @@ export class WayBack {
     if (dispatchers === null || endpoints.sent) return;
     if (known.endpoints.length > 0) {
       endpoints.feed(known.endpoints);
-      this.knownUntil = known.until;
+      // The clock on the wall may have been set back since: a device without a battery wakes up in 1970.
+      this.knownUntil = seconds() + Math.min((known.until - Date.now()) / 1000, LONGEST_KNOWN);
     } else if (former !== null) {
-      this.knownUntil = 0;
+      this.knownUntil = -Infinity;
     }
   }
 
@@ -166,7 +169,7 @@ export class WayBack {
     const path = endpoints.current?.path; // a server that is named has the path of the one that names it
     const places = path === undefined ? ended.endpoints : ended.endpoints.map((place) => ({ path, ...place }));
     endpoints.sendTo(places);
-    if (places.length === 0) this.knownUntil = 0; // it came from there; where to, a dispatcher knows
+    if (places.length === 0) this.knownUntil = -Infinity; // it came from there; where to, a dispatcher knows
     let wait = ended.after;
     if (this.moved) wait = Math.max(wait, this.of.backoff.next()); // to and fro is not worth a hurry
     this.moved = true;

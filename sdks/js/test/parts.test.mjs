@@ -9,6 +9,7 @@ import { test } from "node:test";
 import { Device, LonglineError, MemoryStore, WebStore } from "longline";
 import { FileStore } from "longline/node";
 
+import { AttachedApp } from "../dist/attached.js";
 import { Backoff } from "../dist/backoff.js";
 import { Endpoints, parsed, readMoved, readReference } from "../dist/endpoints.js";
 import { LearntHeartbeat } from "../dist/heartbeat.js";
@@ -446,6 +447,50 @@ test("on another network it goes by what was learnt there", async () => {
   await way.find();
   assert.deepEqual([endpoints.current.host, asked], ["elsewhere", ["home", "elsewhere"]]);
   assert.deepEqual(learnt.map(([name]) => name), ["home", "elsewhere"]);
+});
+
+test("a clock that is set back keeps nobody from asking where to connect", async (context) => {
+  let passed = 0;
+  const asked = [];
+  const now = Date.now();
+  context.mock.method(performance, "now", () => passed * 1000);
+  const way = () => {
+    const endpoints = new Endpoints([]);
+    const lookUp = async () => {
+      asked.push(passed);
+      return { endpoints: [{ host: "room", port: 1 }], expiresIn: 600, keepAlive: 0, after: 0, initial: 0, longest: 0 };
+    };
+    const closing = new AbortController().signal;
+    const rest = { counted: {}, network: () => "home", learnt: async () => {}, recommended: () => {}, note: () => {} };
+    return new WayBack({ endpoints, heartbeat: new LearntHeartbeat(false), dispatchers: { lookUp }, closing, ...rest });
+  };
+  const running = way();
+  await running.find();
+  context.mock.method(Date, "now", () => now - 10 * 365 * 86_400_000);
+  for (passed of [599, 601]) await running.find();
+  assert.deepEqual(asked, [0, 601]);
+  const again = way(); // of the next process, which knows what was learnt before the clock was set
+  again.recall([["home", { endpoints: [{ host: "room", port: 1 }], until: now + 600_000, idle: null }]]);
+  for (passed of [700, 4300, 4301]) await again.find();
+  assert.deepEqual(asked, [0, 601, 4300]);
+});
+
+test("a clock that is set back holds up no app that waits to be attached", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  let passed = 0;
+  const now = Date.now();
+  context.mock.method(performance, "now", () => passed);
+  context.mock.method(Date, "now", () => (passed === 0 ? now : now - 3_600_000));
+  const asked = [];
+  const app = new AttachedApp({ ask: () => asked.push(passed), letGo: () => {} }, "a", "d", "t", undefined);
+  const kept = app.keep();
+  await settled();
+  passed = 30_000;
+  context.mock.timers.tick(30_000);
+  await settled();
+  assert.deepEqual(asked, [0, 30_000]);
+  app.detach();
+  await kept;
 });
 
 test("a network is what the platform says that it is, and nothing where it says nothing", (context) => {

@@ -26,6 +26,9 @@ STABLE_AFTER: Final = 10.0  # seconds a connection must live before the next fai
 # Seconds in which a room that was paused or cut off may still carry out a CONNECT that we gave up.
 HAUNTED: Final = 60.0
 LONGEST_AFTER: Final = 3600.0  # seconds that a dispatcher may keep a device waiting
+LONGEST_KNOWN: Final = (
+    3600.0  # seconds that what was remembered is gone by, whatever the clock on the wall says
+)
 CACHED: Final = 8  # endpoints of a network that are remembered
 
 _log = logging.getLogger("longline.sdk")
@@ -122,7 +125,8 @@ class WayBack:
             return
         if found is not None and found.endpoints:
             self._endpoints.feed(found.endpoints)
-            self._known_until = now + found.until - time.time()
+            # That clock may have been set back since: a device without a battery wakes up in 1970.
+            self._known_until = now + min(found.until - time.time(), LONGEST_KNOWN)
         elif former is not None:
             self._known_until = float("-inf")
 

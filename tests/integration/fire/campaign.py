@@ -18,22 +18,19 @@ SIDE_BY_SIDE: Final = 20
 
 
 async def campaign(
-    numbers: Iterable[int], rooms: Rooms, center: Center, sdk: Sdk, folder: Path
-) -> Counter[str]:
-    """What all of them have done; AssertionError where one has lost something."""
+    numbers: Iterable[int], rooms: Rooms, center: Center, sdk: Sdk, folder: Path, counted: Counter[str]
+) -> None:
+    """Adds to `counted` what all of them do; AssertionError where one has lost something."""
     coming = iter(numbers)
-    counted: Counter[str] = Counter()
 
     async def one_after_the_other() -> None:
         for number in coming:
-            course = Course(Schedule.drawn(number), rooms, center, sdk, folder / f"{number}.state")
-            await course.run()
-            counted.update(course.counted)
+            state = folder / f"{number}.state"
+            await Course(Schedule.drawn(number), rooms, center, sdk, state, counted).run()
 
     async with asyncio.TaskGroup() as tasks:
         for _ in range(SIDE_BY_SIDE):
             tasks.create_task(one_after_the_other(), name="schedules")
-    return counted
 
 
 def open_files(pid: int | str = "self") -> Counter[str]:

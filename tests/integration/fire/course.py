@@ -63,11 +63,19 @@ class Impostor:
 
 
 class Course:
-    """See above. `counted` is what it has done, and how often a fault met a connection (`… bit`)."""
+    """See above. It adds to `counted` what it does, and how often a fault meets a connection (`… bit`)."""
 
-    def __init__(self, schedule: Schedule, rooms: Rooms, center: Center, sdk: Sdk, store: Path) -> None:
+    def __init__(
+        self,
+        schedule: Schedule,
+        rooms: Rooms,
+        center: Center,
+        sdk: Sdk,
+        store: Path,
+        counted: Counter[str],
+    ) -> None:
         self.app = f"app{schedule.number}"
-        self.counted: Counter[str] = Counter()
+        self._counted = counted
         self._schedule = schedule
         self._rooms = rooms
         self._center = center
@@ -141,7 +149,7 @@ class Course:
         await self._consuming
         await asyncio.gather(*self._saying)
         await self._device.forget()
-        self.counted += Counter({name: found[name] for name in ("connects", "duplicates", "failures")})
+        self._counted.update({name: found[name] for name in ("connects", "duplicates", "failures")})
 
     async def _consume(self, device: Driven) -> None:
         while not self._closing:
@@ -176,9 +184,10 @@ class Course:
             self._saying.add(task)
             task.add_done_callback(self._saying.discard)
         name = step.fault.name.lower()
-        self.counted[name] += 1
-        self.counted[f"{name} bit"] += self._network.connections > 0
+        self._counted[name] += 1
+        self._counted[f"{name} bit"] += self._network.connections > 0
         await self._suffer(step)
+        self._counted["steps"] += 1
         if step.settles and not self._stalled:
             await self._device.ask("connected")
 
@@ -301,7 +310,7 @@ class Course:
 
     def _count_network(self) -> None:
         passed = self._network.statistics
-        self.counted += Counter(
+        self._counted.update(
             connections=passed.accepted,
             upward=passed.upward,
             downward=passed.downward,
@@ -311,7 +320,7 @@ class Course:
             given_up=len(self._given_up),
             schedules=1,
         )
-        self.counted["not come, with QoS 0"] += len(self._at_most_once - set(self._handled))
+        self._counted["not come, with QoS 0"] += len(self._at_most_once - set(self._handled))
 
     async def _judge(self) -> None:
         here = f"schedule {self._schedule.number}"
@@ -319,10 +328,10 @@ class Course:
         assert (here, self._handled) == (here, [text for text in self._pushed if text in came])
         events = await asked(self._upstream)
         heard = [event.data.decode() for event in events if event.topic == "up/posted"]
-        self.counted["copies heard"] += len(heard) - len(set(heard))
+        self._counted["copies heard"] += len(heard) - len(set(heard))
         assert (here, list(dict.fromkeys(heard))) == (here, self._posted)
         heard = [event.data.decode() for event in events if event.topic == "up/said"]
-        self.counted["copies heard"] += len(heard) - len(set(heard))
+        self._counted["copies heard"] += len(heard) - len(set(heard))
         heard = [text for text in dict.fromkeys(heard) if text not in self._given_up]
         assert (here, heard) == (here, [text for text in self._said if text not in self._given_up])
         if self._schedule.protocol == 5:

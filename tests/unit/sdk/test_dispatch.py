@@ -1,6 +1,9 @@
 """A device that asks dispatchers where to connect: whom, when, and what it makes of the answer."""
 
+import json
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +20,7 @@ def device_of(
     clock: VirtualClock | None = None,
     endpoints: Sequence[tuple[str, int]] = (),
     keep_alive: int | None = None,
+    state: Path | None = None,
 ) -> Device:
     return in_virtual_time(clock)(
         app="news",
@@ -27,6 +31,7 @@ def device_of(
         keep_alive=keep_alive,
         backoff_base=1.0,
         backoff_cap=8.0,
+        state=state,
     )
 
 
@@ -79,6 +84,25 @@ async def test_an_answer_is_gone_by_until_it_expires() -> None:
             await clock.advance(1.0)
             await (await second.accept()).let_in()
         assert len(dispatcher.asked) == 2
+
+
+async def test_a_clock_that_was_set_back_keeps_nobody_from_asking(tmp_path: Path) -> None:
+    """What was remembered is good until a time that is years away now; after an hour it asks all the same."""
+    clock, state = VirtualClock(), tmp_path / "state"
+    async with ScriptedDispatcher() as dispatcher, ScriptedRoom() as first, ScriptedRoom() as second:
+        dispatcher.say([second.port])
+        until = time.time() + 10 * 365 * 86_400
+        state.write_text(json.dumps({"n": ["", until, [["127.0.0.1", first.port]]]}) + "\n")
+        async with device_of(dispatcher.url, clock=clock, keep_alive=0, state=state) as device:
+            peer = await first.accept()
+            await peer.let_in()
+            await device.wait_connected()
+            await clock.advance(3601.0)
+            peer.reset()
+            await clock.until_sleeping(1.0)
+            await clock.advance(1.0)
+            await (await second.accept()).let_in()
+        assert len(dispatcher.asked) == 1
 
 
 async def test_it_asks_again_when_every_endpoint_has_failed() -> None:
