@@ -161,6 +161,7 @@ async def demo(address: str) -> None:
             message = await device.receive()
             print("back again, it shows", message.text)
             await message.ack()
+            await message.shown()  # a receipt, which the shop reads among the events of its app
             async with Center(app.config["LONGLINE_URL"], app.config["LONGLINE_KEY"]) as center:
                 await center.wait(seen["app"], message.id or "", within=30)
         print("in the end", (await clerk.get(f"/orders/{order}")).json()["delivery"])
@@ -171,6 +172,7 @@ def main(name: str, port: int, demonstrate: bool) -> None:
     app.config["LONGLINE_APP"] = name
     app.config["LONGLINE_KEY"] = os.environ.get("LONGLINE_KEY") or sys.exit("LONGLINE_KEY is not set")
     app.config["LONGLINE_URL"] = os.environ.get("LONGLINE_URL") or "http://127.0.0.1:8080"
+    ask(lambda center: center.app(name))  # a key or a name that is wrong is found now, and not by a customer
     server = make_server("127.0.0.1", 0 if demonstrate else port, app, threaded=True)
     address = f"http://127.0.0.1:{server.server_port}"
     print("the shop is at", address, flush=True)

@@ -284,7 +284,7 @@ class Banned(LonglineError):
 
 
 class NotFound(LonglineError):
-    """There is nothing at this address."""
+    """There is nothing at this address; `/docs` shows what there is."""
 
     code = "not_found"
     status = 404

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -282,6 +283,51 @@ def test_what_a_page_loads_has_nothing_of_node_in_it(package: Path) -> None:
         path for path in (package / "dist").glob("*.js") if path.name not in ("node.js", "webhooks.js")
     ]
     assert not [path.name for path in modules if '"node:' in path.read_text("utf-8")]
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+async def test_the_page_that_the_guide_shows_is_a_device(
+    package: Path, node: LiveNode, tmp_path: Path
+) -> None:
+    guide = (ROOT / "docs" / "sdk-js.md").read_text("utf-8")
+    [page] = re.findall(r"^```html\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE)
+    (tmp_path / "page.html").write_text(page.replace("127.0.0.1:8083", f"127.0.0.1:{node.ws_port}"))
+    shutil.copy(package / "dist" / "longline.min.js", tmp_path)
+    [port] = free_ports(1)
+    server = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"),
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        async with node.center() as center, Visitor() as visitor:
+            await center.create_app("news")
+            token = (await center.token("news", "page1")).password
+            address = f"http://127.0.0.1:{port}/page.html"
+            await until(lambda: answers(address))
+            await visitor.go(f"{address}#{token}")
+            await visitor.sees("#list li", "connected")
+            accepted = await center.send("news", "Hello, page", devices=["page1"])
+            await visitor.sees("#list li:nth-child(2)", "Hello, page")
+            assert (await center.wait("news", accepted.message_id, within=WITHIN)).ledger.acked == 1
+            async for event in center.upstream("news"):
+                if event.type == "receipt":
+                    assert (event.name, event.message_id) == ("shown", accepted.message_id)
+                    break
+            await visitor.go("about:blank")
+            await visitor.go(f"{address}#wrong")
+            await visitor.sees("#list li", "bad_token: ")
+    finally:
+        server.terminate()
+        await server.wait()
+
+
+async def answers(address: str) -> bool:
+    try:
+        async with httpx.AsyncClient() as client:
+            return (await client.get(address)).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")

@@ -61,6 +61,7 @@ from longline.version import VERSION
 
 MAX_PACKET_SIZE: Final = 1024 * 1024  # bytes we take: a push of 256 KiB and then some
 HEADER: Final = 48  # bytes at most that a PUBLISH has beside topic and payload: lengths, identifiers
+HTTP_THERE: Final = "an HTTP server answers there, and none of MQTT (usually at 1883; by WebSocket, ws://…)"
 MAX_SENDS: Final = 5  # connections on which one publish may go unanswered before it is given up
 
 
@@ -263,7 +264,10 @@ class MqttClient:
             self._on_packet(packet, now, events)
         if link.fault is not None:
             link.close(link.fault.reason)
-            broken = errors.Unavailable(f"the server broke the protocol: {link.fault.message}")
+            # The usual mistake is a port of the wrong protocol; no packet of MQTT begins so.
+            http = data.startswith(b"HTTP/")
+            said = HTTP_THERE if http else f"the server broke the protocol: {link.fault.message}"
+            broken = errors.Unavailable(said)
             events.append(Ended(broken, Verdict.RETRY))
         return events
 

@@ -52,7 +52,7 @@ async def test_the_guide_lists_every_error_that_the_api_answers(api: Api) -> Non
 def test_a_wrong_field_is_named_by_its_path(body: bytes, field: str) -> None:
     with pytest.raises(msgspec.ValidationError) as caught:
         msgspec.json.decode(body, type=MessageBatch)
-    assert [name for name, _ in from_validation(caught.value).details] == [field]
+    assert [name for name, _ in from_validation(caught.value, MessageBatch).details] == [field]
 
 
 @pytest.mark.parametrize(

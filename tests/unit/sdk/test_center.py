@@ -3,17 +3,19 @@
 import asyncio
 import base64
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
 
-from longline import Center, Device, Push, errors
+from longline import Center, Device, Push, SyncCenter, errors
 from longline.sdk.answers import AudienceSize, MessageAccepted
 
 Answerer = Callable[[httpx.Request], httpx.Response]
@@ -469,3 +471,12 @@ async def test_waiting_for_a_message_that_stays_pending_gives_up() -> None:
     async with server.center() as center:
         with pytest.raises(TimeoutError):
             await center.wait("news", "m1", within=0)
+
+
+def test_the_guide_names_methods_that_there_are() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "sdk.md").read_text("utf-8")
+    _, _, table = guide.partition("| to | call |\n")
+    names = re.findall(r"`(\w+)`", table.partition("\n\n")[0])
+    assert len(names) > 15
+    for kind in (Center, SyncCenter):
+        assert [name for name in names if not callable(getattr(kind, name, None))] == []

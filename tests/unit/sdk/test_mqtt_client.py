@@ -93,6 +93,21 @@ def test_connect_says_who_and_how() -> None:
     assert connect.properties[PropertyId.RECEIVE_MAXIMUM] == 100
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "an HTTP server answers there"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "the server broke the protocol"),
+    ],
+)
+def test_a_port_of_another_protocol_is_told_as_such(answer: bytes, words: str) -> None:
+    room = Room()
+    room.client.connect("the-token", room.now)
+    [ended] = room.client.feed(answer, room.now)
+    assert isinstance(ended, Ended)
+    assert words in str(ended.error)
+
+
 @pytest.mark.parametrize("protocol", [4, 5])
 def test_a_device_that_has_its_session_kept_goes_on_with_it(protocol: int) -> None:
     room = Room(protocol=protocol, session_expiry=3600)
