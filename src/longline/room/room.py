@@ -545,6 +545,7 @@ class Room:
             secure=self._secure[port.transport] if port.transport in ("tls", "wss") else None,
             backlog=settings.accept_backlog,
             crowd=self.admission.crowd,
+            gave_up=lambda count: self.counters.closed.add("hung_up", count),
             reuse_port=settings.reuse_port,
         )
 

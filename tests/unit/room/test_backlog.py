@@ -18,15 +18,23 @@ class Room:
         self.accepted = 0
         self.crowd = Crowd(0, 0, 0)
         self.clock = VirtualClock()
+        self.swept: list[int] = []
         self.backlog = Backlog(
             most,
             held=lambda: self.held,
             accepted=lambda: self.accepted,
             crowd=lambda: self.crowd,
             resize=self.told.append,
+            sweep=self.sweep,
             clock=self.clock.now,
             sleep=self.clock.sleep,
         )
+
+    async def sweep(self, most: int) -> int:
+        """All of them had gone."""
+        self.swept.append(min(most, self.held))
+        self.held -= self.swept[-1]
+        return self.swept[-1]
 
     def saw(self, *, held: int, accepted: int, seconds: float) -> None:
         self.backlog.saw(held, accepted, seconds, self.crowd)

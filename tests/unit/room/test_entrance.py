@@ -55,6 +55,34 @@ async def test_when_most_have_gone_those_who_came_last_are_next() -> None:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-    assert portions == [["f", "g"], ["c", "d"], ["e"]], "and in order again when they are there"
+    assert portions == [["f", "g"], ["c", "d", "e"]], "and in order, and more at once, when they are there"
     assert [name for name, client in clients.items() if client.gave_up] == ["a", "b"]
     assert (entrance.served, entrance.gone, len(entrance)) == (5, 2, 0)
+
+
+async def test_who_gives_up_while_served_has_gone_and_fewer_are_served_together() -> None:
+    """The first of a portion gets its answer when the last of it is bound."""
+    now = 0.0
+    sizes: list[int] = []
+    broken, peer = socket.socketpair()
+    whole, other = socket.socketpair()
+
+    async def serve(batch: Sequence[Asking]) -> None:
+        nonlocal now
+        sizes.append(len(batch))
+        now += 1.0
+        peer.close()
+
+    entrance = Entrance(serve, RoomCounters(), patience=5.0, clock=lambda: now)
+    entrance.portion.size = 40
+    with closing(broken), closing(whole), closing(other):
+        for number in range(60):
+            client = Client(broken if number < 30 else whole)
+            entrance.add(cast(Entrant, client), Connect(MQTT_5_0, str(number)))
+        task = asyncio.create_task(entrance.run())
+        await settle()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    assert sizes == [40, 20]
+    assert (entrance.served, entrance.gone) == (30, 30)

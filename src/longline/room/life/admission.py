@@ -250,7 +250,7 @@ class Admission:
                 await asyncio.sleep(0)
                 resumed = self._clock()
                 apps = await self._authority.look_up([asking[1] for asking in batch[done:]])
-        self._entrance.portion.took(self._clock() - began)
+        self._entrance.verifying += self._clock() - began
         return await self._strangers(callers)
 
     async def _strangers(self, callers: list[Caller]) -> list[Caller]:

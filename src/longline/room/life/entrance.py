@@ -19,7 +19,9 @@ from longline.room.life.outside import Heard
 
 MOST: Final = 256  # CONNECTs worked on together
 LEAST: Final = 16  # the same, in a process that gets hardly any work done
-TARGET: Final = 0.1  # s that the tokens of a portion may take to verify
+TARGET: Final = 0.1  # s that the tokens of a portion may take to verify, and within which nobody gives up
+NO_HANDLE: Final = -1  # of a socket that is closed, too
+GONE: Final = -2
 EACH_TIME: Final = 2  # who waited too long is told by whoever comes: so many, and no turn is long for it
 
 # A client, its CONNECT, and what came of the question that somebody outside was asked about it.
@@ -29,8 +31,8 @@ Asking = tuple[Entrant, Connect, Heard | None]
 class Entrance:
     """Owned by admission, which runs `run`. `serve` answers a portion, and never raises.
 
-    `served` counts those that were there when their turn came, `gone` those that had hung up by then. `clock`
-    in seconds, rising.
+    `served` counts those that were there when they were answered, `gone` those that had hung up by then.
+    `clock` in seconds, rising.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Entrance:
         self.portion = Portion(MOST, LEAST, TARGET)
         self.served = 0
         self.gone = 0
+        self.verifying = 0.0  # s that the tokens of this portion have taken
         self._serve = serve
         self._counters = counters
         self._clock = clock
@@ -82,13 +85,21 @@ class Entrance:
                 self._counters.connect_wait.observe(now - came)
                 portion.append(asking)
             there = still_there(portion)
-            self.served += len(there)
-            self.gone += len(portion) - len(there)
-            self._line.newest_first = len(portion) > 2 * len(there)
+            served = len(there)
             if there:
+                self.verifying = 0.0
                 await self._serve(there)
+                if self._clock() - now > TARGET:  # or else they are there
+                    served -= sum(hung_up(there))
+                if served >= len(there) // 2:
+                    self.portion.took(self.verifying)
+                else:
+                    self.portion.failed()
             else:
                 await asyncio.sleep(0)
+            self.served += served
+            self.gone += len(portion) - served
+            self._line.newest_first = len(portion) > 2 * served
             if not self._line:
                 self._news.clear()
                 self._idle.set()
@@ -113,26 +124,27 @@ def still_there(portion: Sequence[Asking]) -> list[Asking]:
     they went meanwhile. Who has said more behind its CONNECT has not given up: it wants that taken, and may
     send nothing else.
     """
-    poll = select.poll()
-    there = []
-    handles = []
-    for asking in portion:
-        transport = asking[0].transport
-        if transport is not None:
-            there.append(asking)
-            peer = transport.get_extra_info("socket")
-            handle = peer.fileno() if peer is not None else -1
-            handles.append(handle)
-            if handle >= 0:
-                poll.register(handle, select.POLLRDHUP)
-    gone = {handle for handle, _ in poll.poll(0)}
-    if not gone:
-        return there
+    there = [asking for asking in portion if asking[0].transport is not None]
     waiting = []
-    for asking, handle in zip(there, handles, strict=True):
+    for asking, gone in zip(there, hung_up(there), strict=True):
         client = asking[0]
-        if handle in gone and not client.says_more():
+        if gone and not client.says_more():
             client.give_up()
         else:
             waiting.append(asking)
     return waiting
+
+
+def hung_up(portion: Sequence[Asking]) -> list[bool]:
+    """Which of them have, or are gone already."""
+    poll = select.poll()
+    handles = []
+    for client, _, _ in portion:
+        transport = client.transport
+        peer = None if transport is None else transport.get_extra_info("socket")
+        handle = NO_HANDLE if peer is None else peer.fileno()
+        handles.append(GONE if transport is None else handle)
+        if handle >= 0:
+            poll.register(handle, select.POLLRDHUP)
+    gone = {handle for handle, _ in poll.poll(0)}
+    return [handle == GONE or handle in gone for handle in handles]

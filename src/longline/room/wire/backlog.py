@@ -5,9 +5,10 @@ accepted has been given up before, and so has the next. While a room is slow to 
 therefore to hold fewer: a client that finds no place tries again by itself after a second, and costs nothing
 meanwhile.
 
-To accept is quicker than to let in. Where more wait to be let in than can be, and most have gone when their
-turn comes, each that is accepted beyond those that are let in leaves the others less of the processor: what
-it takes to find out. Then the kernel holds no more than were let in of late, until fewer wait than that.
+To accept is quicker than to let in. Where more come than can be let in, and most have gone when their turn
+comes, each that is accepted beyond those that are let in leaves the others less of the processor: what it
+takes to find out. Then the kernel holds no more than were let in of late, until fewer wait than that; and
+what it holds already is swept (`sweeping.py`).
 """
 
 import asyncio
@@ -17,9 +18,10 @@ from typing import Final, NamedTuple
 from longline.flow.line import Portion
 
 LEAST: Final = 128  # connections: a burst of many rooms is no storm
-FEWEST: Final = 16  # the same, where most have gone when their turn comes
+FEWEST: Final = 4  # the same, where most have gone when their turn comes
 TARGET: Final = 1.0  # s that a connection may wait to be accepted
 INTERVAL: Final = 0.1  # s
+SWEPT: Final = 512  # connections at a time: some milliseconds
 
 
 class Crowd(NamedTuple):
@@ -35,7 +37,8 @@ class Backlog:
     """Owned by the room, which runs `run` as a task. `most` connections, and `resize` tells the kernel.
 
     `held` is how many the kernel holds now, `accepted` how many were accepted so far, and `crowd` what became
-    of them.
+    of them. `sweep` takes so many of those that the kernel holds, closes those that have gone, and says how
+    many had.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Backlog:
         accepted: Callable[[], int],
         crowd: Callable[[], Crowd],
         resize: Callable[[int], None],
+        sweep: Callable[[int], Awaitable[int]],
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -57,6 +61,7 @@ class Backlog:
         self._accepted = accepted
         self._crowd = crowd
         self._resize = resize
+        self._sweep = sweep
         self._clock = clock
         self._sleep = sleep
 
@@ -67,21 +72,32 @@ class Backlog:
 
     async def run(self) -> None:
         """Works for as long as the room lives."""
+        swept = 0
         while True:
             began, before = self._clock(), self._accepted()
             await self._sleep(INTERVAL)
-            self.saw(self._held(), self._accepted() - before, self._clock() - began, self._crowd())
+            accepted, seconds = self._accepted() - before, self._clock() - began
+            in_vain = self.saw(self._held(), accepted, seconds, self._crowd(), swept)
+            swept = await self._sweep(SWEPT) if in_vain and self.held > self._fewest else 0
 
-    def saw(self, held: int, accepted: int, seconds: float, crowd: Crowd) -> None:
-        """So many are held now, and so many were accepted in the last so many seconds."""
+    def saw(self, held: int, accepted: int, seconds: float, crowd: Crowd, swept: int = 0) -> bool:
+        """So many are held now, and so many were accepted in the last so many seconds. Whether in vain.
+
+        `swept`: how many more had gone.
+        """
         self.held = held
         portion, before = self._portion, self._portion.size
-        served, gone = crowd.served - self._before.served, crowd.gone - self._before.gone
+        served = crowd.served - self._before.served
+        gone = crowd.gone - self._before.gone + swept
         self._before = crowd
-        behind = crowd.waiting > served  # else those that go come to go, and are in nobody's way
-        if behind and gone > served:
+        behind = held + crowd.waiting > served  # else those that go come to go, and are in nobody's way
+        in_vain = behind and gone > served
+        if in_vain:
             portion.size = min(before, max(self._fewest, served))
-        elif before >= LEAST or not behind:
+        else:
             portion.took(held * seconds / max(1, accepted))  # s until the last of them is accepted
+            if behind and (crowd.waiting > served or before < LEAST):
+                portion.size = min(before, portion.size)
         if portion.size != before:
             self._resize(portion.size)
+        return in_vain

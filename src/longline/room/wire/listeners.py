@@ -11,6 +11,7 @@ from typing import Final, cast
 
 from longline.flow.listening import bound
 from longline.room.wire.backlog import Backlog, Crowd
+from longline.room.wire.sweeping import says_more_than_connect, says_nothing_more, sweep
 from longline.settings.listeners import Port
 
 # s until the kernel probes a silent peer: finds the dead ones that have no MQTT keep alive
@@ -33,7 +34,8 @@ class Listener:
 
     `accept` makes what deals with a connection, from its first byte; on a port with TLS, from the first one
     that `secure` has deciphered; behind proxies, from the first one after the header that `unwrap` reads.
-    `crowd`: who waits in the room to be let in. The room runs `run` as a task.
+    `crowd`: who waits in the room to be let in; `gave_up` is told how many had gone before they were
+    accepted. The room runs `run` as a task.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Listener:
         *,
         backlog: int,
         crowd: Callable[[], Crowd],
+        gave_up: Callable[[int], None],
         reuse_port: bool = False,
         secure: Secure | None = None,
         unwrap: Unwrap | None = None,
@@ -54,6 +57,7 @@ class Listener:
         self._secure = secure
         self._unwrap = unwrap
         self._most = backlog
+        self._gave_up = gave_up
         self._server: asyncio.Server | None = None
         self._socket = listen(host, port.number, reuse_port=reuse_port)
         self.backlog = Backlog(
@@ -62,6 +66,7 @@ class Listener:
             accepted=lambda: self.accepted,
             crowd=crowd,
             resize=partial(resize, self._socket),
+            sweep=self._sweep,
             clock=time.monotonic,
         )
         self.run = self.backlog.run
@@ -78,6 +83,20 @@ class Listener:
             self._server.close()
         else:
             self._socket.close()
+
+    async def _sweep(self, most: int) -> int:
+        if self._unwrap is not None:
+            return 0  # what proxies hold open is theirs to give up
+        plain = self.port.transport == "tcp"
+        there, gone = sweep(self._socket, most, says_more_than_connect if plain else says_nothing_more)
+        if gone:
+            self._gave_up(gone)
+        loop = asyncio.get_running_loop()
+        accept = cast(Callable[[], asyncio.BaseProtocol], self._connected)
+        await asyncio.gather(
+            *(loop.connect_accepted_socket(accept, peer) for peer in there), return_exceptions=True
+        )
+        return gone
 
     def _connected(self) -> object:
         self.accepted += 1

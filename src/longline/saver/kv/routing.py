@@ -27,6 +27,7 @@ PENDING = script("pending.lua")
 
 OFFLINE = "offline"
 SHOWN_AGAIN = 30_000  # ms after which something unrouted is shown again
+YIELD_EVERY = 32  # messages read, of up to 256 KiB each, before the loop may serve others
 
 # App, place, name, binding, inbox entry, and the message when it is not in the entry.
 _Lost = tuple[bytes, bytes, bytes, bytes, bytes, bytes | None]
@@ -105,6 +106,8 @@ class KvRouting:
                     routes.append(self._unicast(partition, msgspec.convert(values[start : start + 6], _Lost)))
                 except Exception as error:
                     self._faults.note("saver.routing", error)
+                if len(routes) % YIELD_EVERY == 0:
+                    await asyncio.sleep(0)
         for reply in unassigned:
             for member in msgspec.convert(reply, list[bytes]):
                 broadcast = await self._broadcast(*_member(member))
