@@ -6,10 +6,13 @@ import time
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from longline.errors import BadToken
 from longline.model.access import AppAccess, FormerSecret
 from longline.model.apps import App
+from longline.room.life import tokens
 from longline.room.life.tokens import TokenHolder, by_secret
 from tests.unit.room.running import SECRET, a_token, an_app
 
@@ -146,6 +149,71 @@ def test_a_token_that_is_nested_without_end_is_a_bad_token_and_no_error_of_ours(
     token = signed(header, b'{"sub":"phone"}') if part == "header" else signed(HS256, nested)
     with pytest.raises(BadToken, match="not a valid token"):
         token_device(an_app(), token)
+
+
+@pytest.mark.parametrize("header", [HS256, b'{"typ":"JWT","alg":"HS256"}', b'{"alg":"HS256"}'])
+@pytest.mark.parametrize("claims", [{}, {"exp": 9_999_999_999}, {"nbf": 1, "aud": ["a"], "x": {"y": 1.5}}])
+def test_a_token_as_nearly_all_are_is_not_handed_to_pyjwt(
+    header: bytes, claims: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "_decode", None)
+    token = signed(header, json.dumps({"sub": "phone", **claims}).encode())
+    assert token_device(an_app(), token) == "phone"
+
+
+def said_of(token: bytes) -> TokenHolder | str:
+    try:
+        return by_secret(an_app(), token, int(time.time() * 1000))
+    except BadToken as error:
+        return error.message
+
+
+TIMES: st.SearchStrategy[object] = st.sampled_from(
+    [-(10**30), -1, 0, 0.5, 1, True, None, "1", "soon", [], 1e300, 10**30]
+)
+SUBJECTS: st.SearchStrategy[object] = st.sampled_from(["phone", "", "\ud800", 1, None, ["phone"], {}])
+
+
+@st.composite
+def tokens_of_all_kinds(draw: st.DrawFn) -> bytes:
+    """Good ones, and such with one or the other thing about them."""
+    now = int(time.time())
+    claims: dict[str, object] = {"sub": draw(SUBJECTS)} if draw(st.booleans()) else {"sub": "phone"}
+    for name in ("exp", "nbf", "iat"):
+        if draw(st.booleans()):
+            near = st.integers(-60, 60).filter(lambda off: abs(abs(off) - 30) > 5).map(lambda off: now + off)
+            claims[name] = draw(near | TIMES)
+    text = json.dumps(claims).encode()
+    if draw(st.booleans()):
+        text = draw(
+            st.sampled_from(
+                [
+                    text + b" ",
+                    b"\xef\xbb\xbf" + text,
+                    text + b"x",
+                    text[:-1],
+                    b"[]",
+                    b"NaN",
+                    b'{"sub":"\xff"}',
+                ]
+            )
+        )
+    headers = [HS256, b'{"alg":"HS256"}', b'{"alg": "HS256"}', b'{"alg":"HS384"}', b'{"alg":"HS256","kid":1}']
+    token = bytearray(signed(draw(st.sampled_from(headers)), text))
+    if draw(st.booleans()):
+        place = draw(st.integers(0, len(token)))
+        token[place : place + draw(st.integers(0, 1))] = draw(
+            st.sampled_from([b"", b"=", b".", b"A", b"-", b"\n"])
+        )
+    return bytes(token)
+
+
+@given(tokens_of_all_kinds())
+def test_what_pyjwt_would_say_of_a_token_is_said_of_it(token: bytes) -> None:
+    quickly = said_of(token)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokens, "PLAIN", frozenset())
+        assert quickly == said_of(token)
 
 
 NOW = 1_000_000_000_000
