@@ -25,7 +25,12 @@ ROOT = Path(__file__).resolve().parent
 # What runs per packet or per delivery and has no coroutine in it (mypyc makes those no faster).
 # Globs below src/longline; one that matches nothing is no mistake.
 HOT_MODULES = (
+    "center/drafts.py",
     "delivery/acl.py",
+    "delivery/checking.py",
+    "delivery/compose.py",
+    "delivery/ids.py",
+    "delivery/slices.py",
     "flow/pacing.py",
     "mqtt/*.py",
     "room/counters.py",
@@ -37,6 +42,8 @@ HOT_MODULES = (
     "room/push/passes.py",
     "room/push/pushes.py",
     "room/push/sent.py",
+    "room/push/turns.py",
+    "room/push/unicasts.py",
     "room/pubsub/fanout.py",
     "room/pubsub/groups.py",
     "room/pubsub/message.py",
@@ -55,6 +62,7 @@ HOT_MODULES = (
     "room/wire/proxy_header.py",
     "room/wire/websocket.py",
     "room/wire/wheel.py",
+    "saver/sql/rows.py",
     "telemetry/traffic.py",
     "tls/connection.py",
     "tls/counters.py",

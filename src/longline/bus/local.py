@@ -83,17 +83,13 @@ class LocalBus:
     def _put(self, queue: _Queue, command: Command) -> bool:
         """False when there is no room."""
         size = size_of(command)
-        if not self._fits(queue, size):
+        commands = queue.commands
+        if commands and (len(commands) >= self._limit or queue.size + size > self._limit_bytes):
             return False
-        queue.commands.append(command)
+        commands.append(command)
         queue.size += size
         queue.arrived.set()
         return True
-
-    def _fits(self, queue: _Queue, size: int) -> bool:
-        return not queue.commands or (
-            len(queue.commands) < self._limit and queue.size + size <= self._limit_bytes
-        )
 
     async def receive(self, node: str) -> list[Command]:
         while (queue := self._queues.get(node)) is not None and not queue.commands:

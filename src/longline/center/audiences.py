@@ -9,7 +9,8 @@ from longline.center.operations import Operation, for_app
 from longline.center.reading import Body
 from longline.center.schemas import EstimateRequest
 from longline.center.service import CenterService
-from longline.delivery.audience import AudienceBounds, size
+from longline.delivery.audience import size
+from longline.delivery.checking import AudienceBounds
 from longline.errors import AudienceTooComplex, AudienceTooLarge, NotSupported, ReplyInvalid
 from longline.model.apps import App
 from longline.register.port import Register

@@ -1,6 +1,7 @@
 """From the JSON of a message to the draft that goes into the pipeline."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 from msgspec import UNSET
@@ -9,7 +10,7 @@ from longline.center.errors import from_malformed
 from longline.center.schemas import AudienceObject, CallBody, Comparison, DeviceMatch, MessageBody
 from longline.delivery.draft import Draft
 from longline.delivery.replies import ReplyAddress, reply_address
-from longline.errors import AudienceTooComplex, ValidationFailed
+from longline.errors import AudienceTooComplex, LonglineError, ValidationFailed
 from longline.model.audience import (
     Aliases,
     AllOf,
@@ -27,15 +28,20 @@ from longline.model.audience import (
     Wanted,
 )
 
-TEXT = "text/plain;charset=utf-8"
-JSON = "application/json"
-BYTES = "application/octet-stream"
+TEXT: Final = "text/plain;charset=utf-8"
+JSON: Final = "application/json"
+BYTES: Final = "application/octet-stream"
 
-_DEEPEST = 64  # objects in one another, whatever the settings allow
+_DEEPEST: Final = 64  # objects in one another, whatever the settings allow
 
-_EVERYONE = Everyone()
-_QUOTE = ord('"')
-_text = msgspec.json.Decoder(str)
+_EVERYONE: Final = Everyone()
+_QUOTE: Final = ord('"')
+_text: Final = msgspec.json.Decoder(str)
+
+
+def any_later(drafts: Sequence[Draft | LonglineError]) -> bool:
+    """Whether one of them is to be sent at a time of its own."""
+    return any(isinstance(draft, Draft) and draft.send_at is not None for draft in drafts)
 
 
 def draft_of(asked: MessageBody) -> Draft:

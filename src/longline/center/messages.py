@@ -21,7 +21,7 @@ from longline.center.answers import (
     MessageStatus,
     answer,
 )
-from longline.center.drafts import draft_of
+from longline.center.drafts import any_later, draft_of
 from longline.center.errors import error_answer
 from longline.center.operations import AppOperations, Operation
 from longline.center.paging import after_ordinal, cursor_after
@@ -241,7 +241,7 @@ class _Handlers:
         body: bytes,
     ) -> Taken:
         digest = b"" if key is None else digest_of(request, body)
-        if any(isinstance(draft, Draft) and draft.send_at is not None for draft in drafts):
+        if any_later(drafts):
             return await self._timetable.send(app, drafts, self._clock(), key=key, digest=digest)
         return Taken(*await self._pipeline.send(app, drafts, self._clock(), key=key, digest=digest))
 

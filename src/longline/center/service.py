@@ -21,7 +21,7 @@ from longline.center.session import ConsoleSessions
 from longline.center.sharing import Pools
 from longline.center.streams import EventStreams
 from longline.center.waiting import Waiting
-from longline.delivery.audience import AudienceBounds
+from longline.delivery.checking import AudienceBounds
 from longline.delivery.dry_run import DryRun
 from longline.delivery.headcounts import Headcounts, registered
 from longline.delivery.limits import LimitsOfApps

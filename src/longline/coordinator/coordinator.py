@@ -15,7 +15,7 @@ from longline.coordinator.sessions import LeftOfGroups, SessionEnds, WillDuty
 from longline.coordinator.statistics import StatisticsDuty
 from longline.coordinator.untold import UntoldDuty
 from longline.coordinator.webhooks import LOOK_EVERY, Webhooks
-from longline.delivery.audience import AudienceBounds
+from longline.delivery.checking import AudienceBounds
 from longline.delivery.limits import LimitsOfApps
 from longline.delivery.pipeline import Pipeline
 from longline.delivery.routing import route

@@ -1,63 +1,22 @@
-"""Whom a message is for: whether that can be, who goes by its aliases, and how many they are."""
+"""Whom a message is for: who goes by its aliases, and how many they are."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import msgspec
-
+from longline.delivery.checking import AudienceBounds, checked
 from longline.delivery.draft import Draft
 from longline.delivery.replies import ReplyAddress
-from longline.errors import (
-    AudienceTooComplex,
-    AudienceTooLarge,
-    LonglineError,
-    NoTarget,
-    ReplyInvalid,
-    ValidationFailed,
-)
+from longline.errors import AudienceTooLarge, LonglineError, NoTarget, ReplyInvalid
 from longline.model.apps import App
-from longline.model.audience import (
-    MAX_CALLED,
-    MAX_NAMES,
-    Aliases,
-    AllOf,
-    AnyOf,
-    Audience,
-    Devices,
-    Equal,
-    Everyone,
-    Expression,
-    InGroup,
-    NoneOf,
-    OnPlatform,
-    Ordered,
-    Tagged,
-    Wanted,
-    aliases_of,
-    parts_of,
-)
-from longline.model.devices import check_device_names
+from longline.model.audience import MAX_CALLED, Aliases, Devices, Everyone, Wanted, aliases_of
 from longline.register.port import Register
 from longline.saver.port.audiences import AudienceStore
 from longline.saver.port.devices import DeviceStore
 
-NUMBER = 8  # tests that a comparison with a number is worth: it takes more sets than one
 SAMPLE = 10_000  # devices of an expression of which it is looked at whether they are connected
 
 # Begins what stands for a device that there is none of. No device is called so, see `DEVICE_NAME`.
 _NOBODY = "@"
-
-
-class AudienceBounds(msgspec.Struct, frozen=True):
-    """What an audience may ask of the store.
-
-    `tests`: what it asks of a device, a label each, and `NUMBER` for a comparison with a number. `depth`:
-    what is in one another, be it any, every or none. `alias_devices`: devices that have one alias.
-    """
-
-    tests: int = 256
-    depth: int = 16
-    alias_devices: int = 100
 
 
 class Size(NamedTuple):
@@ -65,70 +24,6 @@ class Size(NamedTuple):
 
     devices: int
     online: int
-
-
-def checked(wanted: Wanted, bounds: AudienceBounds) -> Wanted:
-    """The audience without repetition; raises what is wrong with it."""
-    match wanted:
-        case Devices(names):
-            _check_count(names, "devices")
-            check_device_names(names, "audience.devices")
-            return wanted if _is_single(names) else Devices(tuple(dict.fromkeys(names)))
-        case Aliases(aliases):
-            _check_count(aliases, "aliases")
-            return wanted if _is_single(aliases) else Aliases(tuple(dict.fromkeys(aliases)))
-        case Everyone() | InGroup():
-            return wanted
-        case _:
-            _check_expression(wanted, bounds)
-            return wanted
-
-
-def _is_single(names: Sequence[str]) -> bool:
-    return len(names) == 1
-
-
-def _check_count(names: Sequence[str], field: str) -> None:
-    if not 0 < len(names) <= MAX_NAMES:
-        raise ValidationFailed(
-            "a field's value is not allowed", details=[(f"audience.{field}", f"1 to {MAX_NAMES} {field}")]
-        )
-
-
-def _check_expression(expression: Expression, bounds: AudienceBounds) -> None:
-    tests = 0
-    waiting = [(expression, 1)]
-    while waiting:
-        each, depth = waiting.pop()
-        tests += _tests(each)
-        if tests > bounds.tests:
-            raise AudienceTooComplex(
-                "the audience asks for too much",
-                details=[
-                    ("audience", f"at most {bounds.tests} tests, a comparison with a number is {NUMBER}")
-                ],
-            )
-        if depth > bounds.depth:
-            raise AudienceTooComplex(
-                "the audience is nested too deeply", details=[("audience", f"at most {bounds.depth} deep")]
-            )
-        waiting += [(part, depth + 1) for part in parts_of(each)]
-
-
-def _tests(expression: Expression) -> int:
-    """What an expression asks by itself; `ValidationFailed` for nothing."""
-    match expression:
-        case AnyOf(of) | AllOf(of) | NoneOf(of) | Tagged(of) | OnPlatform(of):
-            tests = len(of)
-        case Equal(values=values):
-            tests = sum(1 if isinstance(value, bool | str) else NUMBER for value in values)
-        case Ordered():
-            tests = NUMBER
-        case _:
-            tests = 1
-    if tests == 0:
-        raise ValidationFailed("the audience asks nothing", details=[("audience", "an empty list")])
-    return tests
 
 
 async def called(
@@ -232,11 +127,3 @@ async def _online(app: App, names: Sequence[str], register: Register) -> int:
     if not names:
         return 0
     return sum(binding is not None for binding in await register.locate(app.number, names))
-
-
-def settled(wanted: Wanted, called: Devices | None) -> Audience:
-    """The audience that stores know: `called` is who the aliases are, where it consists of such."""
-    if isinstance(wanted, Aliases):
-        assert called is not None, "somebody has to be asked first who they are"
-        return called
-    return wanted

@@ -1,11 +1,13 @@
 """From a draft to a message: its id, its times, and everything that may be wrong with it."""
 
-from longline.delivery.audience import AudienceBounds, checked, settled
+from typing import Final
+
+from longline.delivery.checking import AudienceBounds, checked, settled
 from longline.delivery.draft import Draft
 from longline.delivery.ids import MessageIds
 from longline.errors import PayloadEmpty, PayloadTooLarge, ReplyInvalid, ValidationFailed
 from longline.model.apps import App
-from longline.model.audience import Devices, group_of
+from longline.model.audience import Devices, InGroup
 from longline.model.groups import check_group_name
 from longline.model.messages import (
     MAX_COLLAPSE_KEY,
@@ -19,7 +21,7 @@ from longline.model.messages import (
     Said,
 )
 
-_BOUNDS = AudienceBounds()
+_BOUNDS: Final = AudienceBounds()
 
 
 class Composer:
@@ -58,7 +60,7 @@ class Composer:
         if reply is not None and reply.app != app.number:
             raise ReplyInvalid
         audience = settled(checked(draft.audience, self._bounds), called)
-        group = group_of(audience)
+        group = audience.group if isinstance(audience, InGroup) else None
         if group is not None:
             _check_group(group, draft)
         life = ttl * 1000

@@ -1,6 +1,7 @@
 """What a message would reach: everything is checked as for one that is sent, and nothing is stored."""
 
-from longline.delivery.audience import AudienceBounds, Size, called, size
+from longline.delivery.audience import Size, called, size
+from longline.delivery.checking import AudienceBounds
 from longline.delivery.draft import Draft
 from longline.delivery.pipeline import Pipeline
 from longline.delivery.timetable import Timetable

@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from longline.bus.port import Bus
-from longline.delivery.audience import AudienceBounds, called
+from longline.delivery.audience import called
+from longline.delivery.checking import AudienceBounds
 from longline.delivery.circuit import Circuit
 from longline.delivery.compose import Composer
 from longline.delivery.counters import DeliveryCounters
@@ -196,7 +197,7 @@ class Pipeline:
     def _count(self, app: App, drafts: Sequence[Draft | LonglineError]) -> int:
         """Here, before anything is looked up for them: to refuse a request must cost nothing. As how many
         messages they count."""
-        if self._rates is None:
+        if self._rates is None or not self._rates.bounds(app):
             return 0
         counted = copies(drafts)
         self._rates.take(app, counted)
@@ -263,13 +264,7 @@ class Pipeline:
             self._traffic.of(request.app.number, request.app.app).accepted += accepted
         if self.tracer is not None and not outcome.replayed:
             _trace(self.tracer, request.app.app, outcome, begin, stored)
-        results = [
-            _REFUSALS.get(one.code, LonglineError)() if isinstance(one, Refused) else one
-            for one in outcome.results
-        ]
-        for place, fault in wrong.items():  # from the front, so each finds its place
-            results.insert(place, fault)
-        return Sent(results, outcome.replayed)
+        return Sent(_results(outcome, wrong), outcome.replayed)
 
     def _composed(
         self,
@@ -300,15 +295,26 @@ class Pipeline:
             (outcome,) = await self._messages.enqueue([submission])
         if isinstance(outcome, IdempotencyConflict):
             raise IdempotencyMismatch
-        if Refused(AppNotFound.code) in outcome.results:
+        refused = [result for result in outcome.results if isinstance(result, Refused)]
+        if Refused(AppNotFound.code) in refused:
             raise AppNotFound  # none of them was stored
         if outcome.replayed:
             counters.replayed += 1
             return outcome
-        refused = sum(isinstance(result, Refused) for result in outcome.results)
-        counters.messages_refused += refused
-        counters.messages_accepted += len(outcome.results) - refused
+        counters.messages_refused += len(refused)
+        counters.messages_accepted += len(outcome.results) - len(refused)
         return outcome
+
+
+def _results(outcome: Outcome, wrong: Mapping[int, LonglineError]) -> list[Accepted | LonglineError]:
+    """What the store says, with what was `wrong` before it was asked, by place."""
+    results = [
+        _REFUSALS.get(one.code, LonglineError)() if isinstance(one, Refused) else one
+        for one in outcome.results
+    ]
+    for place, fault in wrong.items():  # from the front, so each finds its place
+        results.insert(place, fault)
+    return results
 
 
 def _trace(tracer: Tracer, app: str, outcome: Outcome, begin: int, stored: int) -> None:

@@ -73,6 +73,10 @@ class MessageRates:
         self._buckets: LruCache[int, _Bucket] = LruCache(REMEMBERED)
         self._task: asyncio.Task[None] | None = None
 
+    def bounds(self, app: App) -> bool:
+        """Whether an app has a limit now."""
+        return self._limits.messages_per_second(app) > 0
+
     def take(self, app: App, messages: int) -> None:
         """So many messages of an app are to be taken in. Raises `MessageRateExceeded`."""
         rate = self._limits.messages_per_second(app)

@@ -6,19 +6,21 @@ work together, and whoever has a single push waits longer.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from longline.delivery.draft import Draft
 from longline.errors import LonglineError
 from longline.flow.turns import Lanes, Turns
 from longline.model.audience import Aliases, Devices, Wanted
 
-SLICE = 4500  # units in one piece, unless a single message is more; so many of large pieces are in the store
-LARGE = 250  # units of a piece that is large: a message to everyone or to a hundred devices is not
-SMALL_AT_ONCE = 1000  # units of small pieces that are in the store beside a large one: 125 single pushes
-MESSAGE = 7  # units of a message, besides its deliveries
-ALIAS = 10  # units of an alias: most are one device's, and some that of many
-EXPRESSION = 100  # units of a message whose audience the store finds: sets are read and written for it
-BYTES = 4096  # of payload that are worth one unit
+# Units in one piece, unless a single message is more; so many of large pieces are in the store.
+SLICE: Final = 4500
+LARGE: Final = 250  # units of a piece that is large: a message to everyone or to a hundred devices is not
+SMALL_AT_ONCE: Final = 1000  # units of small ones that are in the store beside a large one: 125 single pushes
+MESSAGE: Final = 7  # units of a message, besides its deliveries
+ALIAS: Final = 10  # units of an alias: most are one device's, and some that of many
+EXPRESSION: Final = 100  # units of a message whose audience the store finds: sets are read and written for it
+BYTES: Final = 4096  # of payload that are worth one unit
 
 
 def cost(draft: Draft | LonglineError) -> int:
@@ -34,21 +36,15 @@ def copies(drafts: Sequence[Draft | LonglineError]) -> int:
 
 
 def _names(wanted: Wanted) -> int:
-    match wanted:
-        case Devices(names) | Aliases(names):
-            return len(names)
-        case _:
-            return 1
+    if isinstance(wanted, Devices):
+        return len(wanted.devices)
+    return len(wanted.aliases) if isinstance(wanted, Aliases) else 1
 
 
 def _deliveries(wanted: Wanted) -> int:
-    match wanted:
-        case Devices(names):
-            return len(names)
-        case Aliases(aliases):
-            return ALIAS * len(aliases)
-        case _:
-            return EXPRESSION
+    if isinstance(wanted, Devices):
+        return len(wanted.devices)
+    return ALIAS * len(wanted.aliases) if isinstance(wanted, Aliases) else EXPRESSION
 
 
 def lanes() -> Lanes[int]:

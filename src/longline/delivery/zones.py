@@ -6,8 +6,9 @@ A device that says nothing of its time zone, or names one that nobody knows, has
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from longline.delivery.audience import AudienceBounds, called
+from longline.delivery.audience import called
 from longline.delivery.calendar import UTC_NAME, zone_names
+from longline.delivery.checking import AudienceBounds
 from longline.delivery.draft import Draft
 from longline.errors import LonglineError
 from longline.model.apps import App

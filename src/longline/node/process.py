@@ -19,7 +19,7 @@ from longline.console.site import Site
 from longline.coordinator.coordinator import Coordinator
 from longline.coordinator.webhook_counters import GAUGES as WEBHOOK_GAUGES
 from longline.coordinator.webhook_counters import LABELS as WEBHOOK_LABELS
-from longline.delivery.audience import AudienceBounds
+from longline.delivery.checking import AudienceBounds
 from longline.delivery.counters import DeliveryCounters
 from longline.delivery.headcounts import Headcounts, registered
 from longline.delivery.limits import LimitsOfApps

@@ -7,7 +7,7 @@ import msgspec
 from longline.bus.local import LocalBus
 from longline.coordinator.coordinator import Coordinator
 from longline.coordinator.rerouting import BATCH, Rerouting
-from longline.delivery.audience import AudienceBounds
+from longline.delivery.checking import AudienceBounds
 from longline.delivery.counters import DeliveryCounters
 from longline.delivery.pipeline import Pipeline
 from longline.keeper.local import LocalKeeper

@@ -9,8 +9,8 @@ import pytest
 
 from longline.bus.local import LocalBus
 from longline.coordinator.schedules import LATER, Schedules
-from longline.delivery.audience import AudienceBounds
 from longline.delivery.calendar import milliseconds
+from longline.delivery.checking import AudienceBounds
 from longline.delivery.counters import DeliveryCounters
 from longline.delivery.draft import Draft
 from longline.delivery.limits import LimitsOfApps

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from longline.delivery.audience import AudienceBounds, called, checked
+from longline.delivery.audience import called
+from longline.delivery.checking import AudienceBounds, checked
 from longline.delivery.draft import Draft
 from longline.delivery.replies import ReplyAddress
 from longline.delivery.slices import sliced

@@ -4,23 +4,54 @@ import asyncio
 from collections.abc import Sequence
 from itertools import pairwise
 from types import SimpleNamespace
-from typing import cast
 
 import msgspec
 import pytest
 
 from longline.errors import Unavailable
-from longline.model.commands import AppChanged, Close, CloseReason, Command, Forward, Looked, Resync, Routes
+from longline.model.apps import App
+from longline.model.commands import (
+    AppChanged,
+    Close,
+    CloseReason,
+    Command,
+    Forward,
+    Looked,
+    Resync,
+    Routes,
+    Unicast,
+)
 from longline.mqtt.packets import Connack, Disconnect, Puback, Publish
 from longline.mqtt.reasons import ReasonCode
 from longline.register.memory import MemoryRegister
 from longline.register.port import Bind, Bound
 from longline.room.push.commands import LOOK_EVERY
-from longline.room.session.session import Session
-from longline.room.session.sessions import Sessions
 from tests.unit.room.running import NODE, RunningRoom, a_token, an_app
 from tests.unit.room.test_admission import answer, topics, unicast
 from tests.waiting import until
+
+
+class Sought(str):
+    """The name of a device that notes when it is looked for: the number of its app."""
+
+    looked: list[int]
+    app: int
+
+    def __hash__(self) -> int:
+        self.looked.append(self.app)
+        return super().__hash__()
+
+
+def sought(room: RunningRoom, app: App, looked: list[int]) -> Unicast:
+    """A message to a device of an app that is here, while the device is not."""
+    room.parts.sessions.enter(app.number, app.app, app.pubsub, app.generation)
+    known = unicast("tablet", 1)
+    (target,) = known.targets
+    name = Sought(target.device)
+    name.looked, name.app = looked, app.number
+    return msgspec.structs.replace(
+        known, app=app.number, targets=(msgspec.structs.replace(target, device=name),)
+    )
 
 
 async def test_unicasts_are_written_in_the_order_of_the_bus() -> None:
@@ -42,17 +73,9 @@ async def test_a_unicast_for_a_device_that_is_not_here_does_nothing() -> None:
 async def test_what_is_for_many_devices_lets_the_loop_serve_others_in_between() -> None:
     """Twenty commands of a thousand devices each are twenty thousand deliveries, and not twenty commands."""
     async with RunningRoom() as room:
-        known = unicast("tablet", 1)
-        (target,) = known.targets
-        looked: list[str] = []
+        looked: list[int] = []
+        known = sought(room, an_app(), looked)
         between: list[int] = []
-        find = room.parts.sessions.find
-
-        def counted(app: int, device: str) -> Session | None:
-            looked.append(device)
-            return find(app, device)
-
-        room.commands._sessions = cast(Sessions, SimpleNamespace(find=counted))
 
         async def watch() -> None:
             while True:
@@ -60,7 +83,7 @@ async def test_what_is_for_many_devices_lets_the_loop_serve_others_in_between() 
                 await asyncio.sleep(0)
 
         watching = asyncio.create_task(watch())
-        great = msgspec.structs.replace(known, targets=(target,) * 1000)
+        great = msgspec.structs.replace(known, targets=known.targets * 1000)
         await room.bus.send(NODE, [great] * 20)
         await until(lambda: len(looked) == 20_000)
         watching.cancel()
@@ -70,17 +93,10 @@ async def test_what_is_for_many_devices_lets_the_loop_serve_others_in_between() 
 async def test_one_app_s_many_deliveries_hold_up_no_other_s_few() -> None:
     """Also those that come while the many are being carried out: the bus is read meanwhile."""
     async with RunningRoom() as room:
-        known = unicast("tablet", 1)
-        (target,) = known.targets
         looked: list[int] = []
-
-        def find(app: int, device: str) -> Session | None:
-            looked.append(app)
-            return None
-
-        room.commands._sessions = cast(Sessions, SimpleNamespace(find=find))
-        great = msgspec.structs.replace(known, targets=(target,) * 1000)
-        single = msgspec.structs.replace(known, app=8)
+        known = sought(room, an_app(), looked)
+        great = msgspec.structs.replace(known, targets=known.targets * 1000)
+        single = sought(room, msgspec.structs.replace(an_app(), app="other", number=8), looked)
         await room.bus.send(NODE, [*[great] * 5, single])
         await until(lambda: len(looked) > 0)
         assert 8 in looked[:501], "in the first turn of the loop"
@@ -96,9 +112,7 @@ async def test_what_is_read_ahead_is_bounded() -> None:
     """The rest stays where it is, and who sends more than the bus holds waits."""
     async with RunningRoom() as room:
         known = unicast("tablet", 1)
-        (target,) = known.targets
-        room.commands._sessions = cast(Sessions, SimpleNamespace(find=lambda app, device: None))
-        great = msgspec.structs.replace(known, targets=(target,) * 1000)
+        great = msgspec.structs.replace(known, targets=known.targets * 1000)
         await room.bus.send(NODE, [great] * 12)
         await asyncio.sleep(0)
         await room.bus.send(NODE, [great] * 3)

@@ -13,7 +13,6 @@ import structlog
 
 from longline.bus.port import Bus
 from longline.errors import Fenced, LonglineError
-from longline.flow.lru import LruCache
 from longline.model.commands import (
     AppChanged,
     Broadcast,
@@ -38,17 +37,16 @@ from longline.room.kept.apps import KeptApps
 from longline.room.kept.reader import QueueReader
 from longline.room.pubsub.routes import RouteTable
 from longline.room.push.broadcasts import Broadcasts
-from longline.room.push.frames import Frames
 from longline.room.push.pushes import Pushes
 from longline.room.push.receipts import Receipts
-from longline.room.push.turns import QUANTUM, AppLine, AppTurns
+from longline.room.push.turns import AppTurns
+from longline.room.push.unicasts import Unicasts
 from longline.room.session.session import Gone, Session, Tenant
 from longline.room.session.sessions import Sessions
 from longline.saver.app_cache import AppCache
 from longline.telemetry.faults import Faults
 
 SLICE: Final = 500  # deliveries, other commands, or sessions gone through, before the loop may serve others
-REMEMBERED: Final = 16_384  # deliveries of online_only unicasts that are known when they come again
 RETRY_AFTER: Final = 0.5  # s, after a bus that could not be read
 LOOK_EVERY: Final = 60.0  # s between two looks at the apps of which somebody is here
 
@@ -106,7 +104,7 @@ class Commands:
         self._released = released
         self._fenced = fenced
         self._sleep = sleep
-        self._seen: LruCache[tuple[str, int], None] = LruCache(REMEMBERED)
+        self._unicasts = Unicasts(sessions, pushes, broadcasts, faults)
         self._listening = asyncio.Event()
         self._listening.set()
         self._stay: asyncio.Timeout | None = None
@@ -201,16 +199,14 @@ class Commands:
         while done < SLICE and (line := turns.next()) is not None:
             command = line.commands[0]
             if isinstance(command, Unicast):
-                spent = self._unicast(command, line, min(QUANTUM, SLICE - done), now)
-                over = line.place >= len(command.targets)
-            else:
-                await self._tried(command)
-                # For one of them many pushes are gone through.
-                spent = SLICE if isinstance(command, Looked) else 1
-                if isinstance(command, Filled):
-                    spent = len(command.devices)
-                over = True
-            turns.spend(spent, over=over)
+                done += self._unicasts.serve(turns, SLICE - done, now)
+                continue
+            await self._tried(command)
+            # For one of them many pushes are gone through.
+            spent = SLICE if isinstance(command, Looked) else 1
+            if isinstance(command, Filled):
+                spent = len(command.devices)
+            turns.spend(spent, True)
             done += spent
         return bool(turns)
 
@@ -221,39 +217,6 @@ class Commands:
             self._faults.note("room.commands", error)
 
     # --- carrying out -----------------------------------------------------------------------------
-
-    def _unicast(self, command: Unicast, line: AppLine, most: int, now: int) -> int:
-        """Goes on with a unicast, for about so many deliveries; how many it were."""
-        frames = line.frames
-        if frames is None:
-            frames = line.frames = Frames(command.message)
-        under_way = self._broadcasts.under_way(command.app)
-        done = 0
-        begin = line.place
-        for target in command.targets[begin : begin + most]:
-            if done >= most:  # it had broadcasts brought before it
-                break
-            done += 1
-            line.place += 1
-            session = self._sessions.find(command.app, target.device)
-            if session is None:
-                continue
-            try:
-                if session.guest:  # it was registered since it came: the next time, it gets this
-                    continue
-                if session.window.fresh():
-                    self._pushes.lost(session)  # it is just connecting: it reads this from the store
-                elif not command.message.online_only or self._seen.add(
-                    (command.message.id, target.ordinal), None
-                ):
-                    if under_way:
-                        done += self._broadcasts.bring(session, target.position, now)
-                    self._pushes.offer(
-                        session, frames, target.position, False, now, target.before, target.log_before
-                    )
-            except Exception as error:
-                self._faults.note("room.commands", error)
-        return done
 
     async def _carry_out(self, command: Command) -> None:
         if isinstance(command, Broadcast):

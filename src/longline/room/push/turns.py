@@ -86,7 +86,7 @@ class AppTurns:
             return line
         return None
 
-    def spend(self, deliveries: int, *, over: bool) -> None:
+    def spend(self, deliveries: int, over: bool) -> None:
         """So much was done in this turn; `over`: the first command of whose turn it is was carried out."""
         app = next(iter(self._lines))
         line = self._lines[app]

@@ -1,6 +1,6 @@
 """Storing messages, a whole group of submissions in a dozen statements; and taking them back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 import msgspec
@@ -8,8 +8,7 @@ from pyroaring import BitMap
 
 from longline.errors import AppNotFound, GroupNotFound, NoTarget
 from longline.model.audience import Expression, way_of
-from longline.model.commands import Broadcast, Part, Target, Unicast
-from longline.model.devices import Binding
+from longline.model.commands import Broadcast, Part, Unicast
 from longline.model.ledger import State
 from longline.model.messages import Envelope, Message, Said
 from longline.model.statistics import Counted
@@ -17,7 +16,7 @@ from longline.saver.port.messages import Accepted, IdempotencyConflict, Outcome,
 from longline.saver.sql.audiences import resolve
 from longline.saver.sql.broadcasts import COLLAPSED, DROPPED, BroadcastLedgers
 from longline.saver.sql.counts import SqlCounts
-from longline.saver.sql.database import Database, device_key, device_range, id_bytes, integer
+from longline.saver.sql.database import Database, device_key, device_range, id_bytes
 from longline.saver.sql.expiry import END
 from longline.saver.sql.fencing import Locate
 from longline.saver.sql.gaps import note_gaps
@@ -26,6 +25,17 @@ from longline.saver.sql.labels import Labels
 from longline.saver.sql.members import AppMembers, Members
 from longline.saver.sql.overflow import Overflow
 from longline.saver.sql.positions import Positions
+from longline.saver.sql.rows import (
+    COLLAPSE,
+    DEVICE,
+    INSERT_DELIVERIES,
+    INSERT_INBOX,
+    INSERT_MESSAGES,
+    POSITION,
+    Rows,
+    found,
+    routed,
+)
 from longline.saver.sql.worker import Worker
 
 CANCELLED = "cancelled"
@@ -36,29 +46,6 @@ _remembered = msgspec.json.Decoder(list[tuple[int, str, str]])
 _results = msgspec.json.Decoder(Results)
 _pairs = msgspec.json.Decoder(list[tuple[int, int]])
 _integers = msgspec.json.Decoder(list[int])
-_pack = msgspec.msgpack.Encoder().encode
-
-# A message's record: position, app, expires_at, online_only, missing, created_at, bytes of the label, id,
-# label (may be empty), body.
-MESSAGE = b"%019d%010d%015d%d%05d%015d%03d%b%b%b"
-LABEL_SIZE = integer(66, 3)
-INSERT_MESSAGES = f"""
-INSERT INTO messages (position, app, expires_at, online_only, missing, created_at, id, label, body)
-SELECT {integer(1, 19)}, {integer(20, 10)}, {integer(30, 15)}, {integer(45, 1)}, {integer(46, 5)},
-       {integer(51, 15)}, substr(value, 69, 16), nullif(CAST(substr(value, 85, {LABEL_SIZE}) AS TEXT), ''),
-       substr(value, 85 + {LABEL_SIZE})
-  FROM carray(?1)"""
-
-# A delivery's record: position, device, routed, load, collapse key (may be empty).
-DELIVERY = b"%019d%019d%d%07d%b"
-POSITION, DEVICE, ROUTED = integer(1, 19), integer(20, 19), integer(39, 1)
-COLLAPSE = "CAST(substr(value, 47) AS TEXT)"
-INSERT_DELIVERIES = f"""
-INSERT INTO deliveries (position, device, state, routed)
-SELECT {POSITION}, {DEVICE}, 0, {ROUTED} FROM carray(?1)"""
-INSERT_INBOX = f"""
-INSERT INTO inbox (device, position, collapse, load)
-SELECT {DEVICE}, {POSITION}, nullif({COLLAPSE}, ''), {integer(40, 7)} FROM carray(?1)"""
 
 # Older entries of the same device and collapse key. CROSS JOIN: the array is the outer loop.
 OLDER = f"""
@@ -114,46 +101,27 @@ class Prepared(msgspec.Struct, frozen=True):
         """The outcome, with the bindings of this moment: asked for once, since all devices are of one app."""
         unicasts = [route for route in self.routes if isinstance(route, Stored)]
         names = [name for stored in unicasts for name in stored.names]
-        bindings = iter(locate(unicasts[0].app, names) if unicasts else ())
-        routes = [_unicast(route, bindings) if isinstance(route, Stored) else route for route in self.routes]
+        bindings = locate(unicasts[0].app, names) if unicasts else ()
+        routes: list[Unicast | Broadcast] = []
+        first = 0
+        for route in self.routes:
+            if isinstance(route, Stored):
+                routes.append(
+                    routed(
+                        route.app,
+                        route.message,
+                        route.position,
+                        route.log_before,
+                        route.names,
+                        route.ordinals,
+                        bindings,
+                        first,
+                    )
+                )
+                first += len(route.names)
+            else:
+                routes.append(route)
         return Outcome(self.results, tuple(routes), self.replayed)
-
-
-def _unicast(stored: Stored, bindings: Iterator[Binding | None]) -> Unicast:
-    """`bindings`: of the devices of `stored` and of those after it."""
-    position, log_before = stored.position, stored.log_before
-    targets = tuple(
-        [
-            # Unicasts come to the room of this process in their order: nothing of them is lost or late.
-            Target(name, ordinal, position, next(bindings), 0, log_before)
-            for name, ordinal in zip(stored.names, stored.ordinals, strict=True)
-        ]
-    )
-    return Unicast(stored.app, stored.message, targets)
-
-
-class _Group:
-    """The rows of a group of submissions, its latest time, and the last open broadcast of each app."""
-
-    def __init__(self, now: int, newest: dict[int, int]) -> None:
-        self.now = now
-        self.newest = newest
-        self.messages: list[bytes] = []
-        self.deliveries: list[bytes] = []
-        self.kept: list[bytes] = []
-        self.collapsing: list[bytes] = []
-        self.added: list[tuple[list[int], int]] = []  # devices, and bytes of what each has in its inbox more
-        self.broadcasts: list[tuple[int, int, Message]] = []  # position, app, message; of those that collapse
-        self.runs: list[tuple[int, int, int]] = []  # at, first, last
-
-    def ends(self, at: int, position: int) -> None:
-        """Notes when a message ends, in the run before it when they are neighbours and end together."""
-        if self.runs:
-            last_at, first, last = self.runs[-1]
-            if last_at == at and last + 1 == position:
-                self.runs[-1] = (at, first, position)
-                return
-        self.runs.append((at, position, position))
 
 
 class SqlMessages:
@@ -200,7 +168,7 @@ class SqlMessages:
         remembered = self._recall(submissions)
         keys = self._named(submissions)
         now = max((submission.now for submission in submissions), default=0)
-        group = _Group(now, self._newest({submission.app for submission in submissions}, now))
+        group = Rows(now, self._newest({submission.app for submission in submissions}, now))
         answers: list[Prepared | IdempotencyConflict] = []
         fresh: list[tuple[Submission, Results]] = []
         for submission in submissions:
@@ -284,7 +252,7 @@ class SqlMessages:
         """The last broadcast in the log of each app, by its position; only where there is one."""
         return dict(_pairs.decode(self._database.text(NEWEST, msgspec.json.encode(list(apps)).decode(), now)))
 
-    def _store(self, submission: Submission, keys: dict[str, int | None], group: _Group) -> Prepared:
+    def _store(self, submission: Submission, keys: dict[str, int | None], group: Rows) -> Prepared:
         results: list[Accepted | Refused] = []
         routes: list[Stored | Broadcast] = []
         membership = self._members.of(submission.app)
@@ -336,46 +304,29 @@ class SqlMessages:
         envelope: Envelope,
         audience: tuple[str, ...],
         keys: dict[str, int | None],
-        group: _Group,
+        group: Rows,
     ) -> Stored | None:
         app = submission.app
-        prefix = f"{app}/"
-        names: list[str] = []
-        found: list[int] = []
-        for name in audience:
-            key = keys[prefix + name]
-            if key is not None:
-                names.append(name)
-                found.append(key)
-        if not found:
+        names, devices = found(audience, f"{app}/", keys)
+        if not devices:
             return None
         message = envelope.message
-        position = self._add_message(app, envelope, len(audience) - len(found), group)
-        collapse = (message.collapse_key or "").encode()
-        size = len(message.payload)
-        load = 2 * size + (message.priority == "high")
-        rows = [
-            DELIVERY % (position, key, binding is not None, load, collapse)
-            for key, binding in zip(found, self._locate(app, names), strict=True)
-        ]
-        group.deliveries += rows
-        if not message.online_only:
-            group.kept += rows
-            group.added.append((found, size))
-            if collapse:
-                group.collapsing += rows
+        position = self._positions.take()
+        group.add_message(position, app, envelope, len(audience) - len(devices))
+        group.add_deliveries(position, message, devices, self._locate(app, names))
         log_before = group.newest.get(app, 0)
-        return Stored(app, message, position, log_before, names, [key & 0xFFFF_FFFF for key in found])
+        return Stored(app, message, position, log_before, names, [key & 0xFFFF_FFFF for key in devices])
 
     def _store_broadcast(
-        self, app: int, envelope: Envelope, targets: BitMap, group: _Group, row: GroupRow | None
+        self, app: int, envelope: Envelope, targets: BitMap, group: Rows, row: GroupRow | None
     ) -> Broadcast:
         """`row`: the group in which it is said."""
         if row is not None:
             said = self._sayings.add(row, envelope.message, group.now)
             envelope = Envelope(said, envelope.audience, envelope.label)
         message = envelope.message
-        position = self._add_message(app, envelope, 0, group)
+        position = self._positions.take()
+        group.add_message(position, app, envelope, 0)
         frozen = self._broadcasts.create(position, targets, self._database)
         self._database.run(
             "INSERT INTO log (position, app, expires_at, kept, collapse, high, grp)"
@@ -395,28 +346,7 @@ class SqlMessages:
             group.newest[app] = position
         return Broadcast(app, message, (Part(position, frozen, before),))
 
-    def _add_message(self, app: int, envelope: Envelope, missing: int, group: _Group) -> int:
-        position = self._positions.take()
-        message, label = envelope.message, (envelope.label or "").encode()
-        group.messages.append(
-            MESSAGE
-            % (
-                position,
-                app,
-                message.expires_at,
-                message.online_only,
-                missing,
-                message.created_at,
-                len(label),
-                id_bytes(message.id),
-                label,
-                _pack(message),
-            )
-        )
-        group.ends(message.expires_at, position)
-        return position
-
-    def _write(self, group: _Group) -> None:
+    def _write(self, group: Rows) -> None:
         run = self._database.run
         if group.messages:
             run(INSERT_MESSAGES, tuple(group.messages))

@@ -11,7 +11,7 @@
 
 local tag = KEYS[1]
 local most, entries = tonumber(ARGV[1]), 2 * tonumber(ARGV[2])
-local gone, newest, ended, open = {}, {}, {}, {}
+local gone, newest, ended, open, shadows = {}, {}, {}, {}, {}
 local found = {}
 
 -- Made when they are needed: every call of a script makes its functions anew.
@@ -50,7 +50,11 @@ for i = 4, #ARGV, 7 do
     gone[app] = redis.call('SISMEMBER', tag .. 'gone', app) == 1
     ended[app] = tonumber(redis.call('ZREVRANGE', tag .. 'be:' .. app, 0, 0, 'WITHSCORES')[2] or 0)
     open[app] = redis.call('ZCARD', tag .. 'b:' .. app)
-    newest[app] = tonumber(redis.call('ZREVRANGE', tag .. 'b:' .. app, 0, 0, 'WITHSCORES')[2] or 0)
+    newest[app] = 0
+    if open[app] > 0 then
+      newest[app] = tonumber(redis.call('ZREVRANGE', tag .. 'b:' .. app, 0, 0, 'WITHSCORES')[2])
+    end
+    shadows[app] = redis.call('EXISTS', tag .. 'sp:' .. app) == 1
   end
   if gone[app] then
     found[#found + 1] = false
@@ -84,7 +88,7 @@ for i = 4, #ARGV, 7 do
       end
       local waits = newest[app] > after or length > 0
       local session = redis.call('EXISTS', tag .. 'ms:' .. app .. ':' .. place)
-      local shadow = redis.call('SISMEMBER', tag .. 'sp:' .. app, place)
+      local shadow = shadows[app] and redis.call('SISMEMBER', tag .. 'sp:' .. app, place) or 0
       local told = tonumber(row[7] or row[1] or 0)
       found[#found + 1] = {
         tonumber(place), waits and 1 or 0, row[1] or '0', row[2] or '0', session, shadow,

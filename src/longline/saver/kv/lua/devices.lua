@@ -13,25 +13,29 @@ local function device_key(tag, app, place)
   return tag .. 'd:' .. app .. ':' .. place
 end
 
--- Puts another profile in the place of the one that a device has.
-local function replace_profile(tag, app, place, labels, rest, index)
+local PROFILE = { 't', 'p', 'i' } -- fields of a device's hash
+
+-- Puts another profile in the place of the one that a device has; when it was created. `new`: it has none, and that is
+-- not looked up.
+local function replace_profile(tag, app, place, labels, rest, index, new)
   local key = device_key(tag, app, place)
-  local old = redis.call('HMGET', key, 't', 'i')
-  local old_labels, old_index = old[1] or '', old[2] or ''
+  local old = new and {} or redis.call('HMGET', key, 't', 'p', 'i', 'c')
+  local old_labels, old_index = old[1] or '', old[3] or ''
   if old_labels ~= labels or old_index ~= index then
     relabel(tag, app, place, old_labels, old_index, labels, index)
   end
   local said, unsaid = {}, {}
-  for field, value in pairs({ t = labels, p = rest, i = index }) do
-    if value == '' then
-      unsaid[#unsaid + 1] = field
-    else
-      said[#said + 1] = field
+  for n, value in ipairs({ labels, rest, index }) do
+    if value ~= '' then
+      said[#said + 1] = PROFILE[n]
       said[#said + 1] = value
+    elseif old[n] then
+      unsaid[#unsaid + 1] = PROFILE[n]
     end
   end
   if #said > 0 then redis.call('HSET', key, unpack(said)) end
   if #unsaid > 0 then redis.call('HDEL', key, unpack(unsaid)) end
+  return old[4]
 end
 
 local SKIPPED = 4096 -- places, more than a store that forgets can have given in the seconds that it forgets

@@ -9,8 +9,9 @@ if redis.call('SISMEMBER', tag .. 'gone', app) == 1 then return false end
 local found = {}
 for i = 3, #ARGV, 4 do
   local name = ARGV[i]
-  local place = tonumber(redis.call('HGET', tag .. 'n:' .. app, name) or add_device(tag, app, name, now))
-  replace_profile(tag, app, place, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
-  found[#found + 1] = { place, redis.call('HGET', device_key(tag, app, place), 'c') }
+  local there = redis.call('HGET', tag .. 'n:' .. app, name)
+  local place = tonumber(there or add_device(tag, app, name, now))
+  local created = replace_profile(tag, app, place, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], not there)
+  found[#found + 1] = { place, there and created or now }
 end
 return found
