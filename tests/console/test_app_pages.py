@@ -491,10 +491,10 @@ async def test_a_device_called_as_a_step_of_a_path_is_nobody(console: Console) -
         await desk.main.get_by_text('Nothing can be called ".."').first.wait_for()
 
 
-async def test_where_plain_topics_are_off_it_is_not_said_that_everything_is_allowed(tmp_path: Path) -> None:
-    async with console(tmp_path) as (_, center, desk):
+async def test_where_plain_topics_are_off_it_is_not_said_that_everything_is_allowed(console: Console) -> None:
+    async with console() as (_, center, desk):
         rules = desk.main.get_by_role("region", name="Rules of topics")
-        await desk.page.goto(f"{desk.url}/console/#/apps/{APP}")
+        await desk.open(f"#/apps/{APP}", APP)
         await rules.get_by_text("devices may publish and subscribe to everything").wait_for()
         await center.update_app(APP, pubsub=False)
         await desk.page.reload()
