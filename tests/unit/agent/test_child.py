@@ -12,7 +12,7 @@ from tests.waiting import WITHIN
 
 
 def one_that_has_ended(said: bytes = b"") -> Child:
-    """The warm parent has reaped its process, and the loop has not heard of that yet, nor of what it said."""
+    """Its process was reaped, as the warm parent does, and the loop has not heard of it yet."""
     process = subprocess.Popen([sys.executable, "-S", "-c", ""])
     handle = os.pidfd_open(process.pid)  # not reaped yet, so the number is still its own
     process.wait(WITHIN)

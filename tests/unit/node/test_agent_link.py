@@ -227,12 +227,12 @@ async def test_an_order_whose_taking_failed_is_carried_out_once(
     """The store is away for a moment: nothing is done until it is certain that nobody does it again."""
     monkeypatch.setattr(agent_link, "RETRY_AFTER", 0.01)
     async with standing(tmp_path) as stand:
-        write, refused = stand.keeper.write, 0
+        write = stand.keeper.write
+        refused: list[RestartStatus | None] = []
 
         async def out_of_reach(key: str, value: bytes | None, version: int | None = None) -> int:
-            nonlocal refused
-            if key.startswith(ORDERS) and value is None and refused < 3:
-                refused += 1
+            if key.startswith(ORDERS) and value is None and len(refused) < 3:
+                refused.append(stand.host.agent.restart)
                 raise Unavailable("the store did not answer in time")
             return await write(key, value, version)
 
@@ -240,9 +240,34 @@ async def test_an_order_whose_taking_failed_is_carried_out_once(
         before = stand.host.pids()
         await stand.order("one")
         await stand.restarted("done")
-        assert refused == 3
+        assert refused == [None, None, None]
         assert not before & stand.host.pids()
         assert len(stand.host.started()) == 4
+
+
+async def test_an_order_of_which_it_is_not_known_whether_it_was_taken_is_not_carried_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order was removed, and the answer lost: for all that the agent knows, by the center."""
+    monkeypatch.setattr(agent_link, "RETRY_AFTER", 0.01)
+    async with standing(tmp_path) as stand:
+        write, lost = stand.keeper.write, asyncio.Event()
+
+        async def without_an_answer(key: str, value: bytes | None, version: int | None = None) -> int:
+            written = await write(key, value, version)
+            if key.startswith(ORDERS) and value is None and not lost.is_set():
+                lost.set()
+                raise Unavailable("the store did not answer in time")
+            return written
+
+        monkeypatch.setattr(stand.keeper, "write", without_an_answer)
+        await stand.order("one")
+        await lost.wait()
+        await stand.order("two", "cancel")
+        assert (await stand.said("two")).code == "nothing_to_cancel"
+        status = await stand.status()
+        assert [answer.id for answer in status.answers] == ["two"]
+        assert status.restart is None
 
 
 async def test_an_agent_that_died_in_a_restart_tells_so_when_it_is_back_and_does_not_do_it_again(
