@@ -104,6 +104,8 @@ def run(deployment: Deployment, options: argparse.Namespace, beside: Beside) -> 
         sys.exit(f"the load failed: {done.stdout}{done.stderr}")
     told: dict[str, Any] = json.loads(done.stdout)
     rate = told["acknowledged_per_second"]
+    if not rate:
+        sys.exit("nothing was pushed in that time: messages go in batches of 500")
     own = 1000 * told["server_cpu"] / rate
     cpu = own + 1000 * (_used_by_children(pid) - before) / (rate * told["seconds"])
     if rate < KEPT_UP * options.rate or told["generator_was_the_limit"]:

@@ -23,22 +23,24 @@ STARTING: Final = 2.0  # s of the load before which nothing is profiled: devices
 
 
 def profiled(deployment: Deployment, kind: str, seconds: float, ended: threading.Event) -> None:
-    """Takes profiles of the only node, one after the other, until `ended`."""
+    """Takes a profile of the only node; of `tasks`, one each second until `ended`."""
     headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
     with httpx.Client(base_url=deployment.url, headers=headers, timeout=seconds + 60) as client:
         (node,) = client.get("/v1/nodes").raise_for_status().json()["nodes"]
-        while not ended.is_set():
+        while True:
             asked: dict[str, str | int] = {"kind": kind, "seconds": max(1, round(seconds))}
             taken = client.get(f"/v1/nodes/{node['node']}/profile", params=asked)
             content = taken.raise_for_status().json()["content"]
             if content.get("limitation"):
                 print(f"{kind}: {content['limitation']['message']}", file=sys.stderr)
-            if kind == "tasks":
-                ended.wait(1.0)  # a moment of it costs nothing that could be measured otherwise
+            # A moment of it costs nothing that could be measured otherwise; of others a second one would
+            # go on when the load has ended.
+            if kind != "tasks" or ended.wait(1.0):
+                return
 
 
 def profiles(kind: str, seconds: float) -> overhead.Beside:
-    """Profiles of that kind, as long as the load lasts."""
+    """A profile of that kind, about as long as the load lasts."""
 
     @contextlib.contextmanager
     def beside(deployment: Deployment) -> Iterator[None]:

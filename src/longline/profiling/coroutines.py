@@ -11,17 +11,17 @@ NOWHERE: Final = "?"
 _DEEPEST: Final = 200  # coroutines that wait for each other
 
 
-class Link(NamedTuple):
+class Suspended(NamedTuple):
     """A coroutine, or a generator, and its frame."""
 
     coroutine: object
     frame: FrameType
 
 
-def chain(task: asyncio.Task[object]) -> list[Link]:
+def chain(task: asyncio.Task[object]) -> list[Suspended]:
     """Those of a task that wait for each other, outermost first."""
     awaited: object = task.get_coro()
-    links: list[Link] = []
+    links: list[Suspended] = []
     for _ in range(_DEEPEST):
         frame: FrameType | None
         found = awaited
@@ -37,11 +37,11 @@ def chain(task: asyncio.Task[object]) -> list[Link]:
             if awaited is None:
                 break
         if frame is not None:
-            links.append(Link(found, frame))
+            links.append(Suspended(found, frame))
     return links
 
 
-def place(links: list[Link]) -> str:
+def place(links: list[Suspended]) -> str:
     """The innermost frame of Longline's own, else the innermost of all."""
     own = innermost = NOWHERE
     for _, frame in links:

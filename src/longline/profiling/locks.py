@@ -17,10 +17,11 @@ from itertools import chain as chain_of
 from types import AsyncGeneratorType, MethodType
 from typing import Final, NamedTuple
 
-from longline.profiling.coroutines import Link, chain, place
+from longline.profiling.coroutines import Suspended, chain, place
 
 MAX_TASKS: Final = 1000  # that are looked at at a time: of more, some
 _OUTWARDS: Final = 4  # frames in which the owner of a lock is looked for
+_KNOWN: Final = 1000  # locks whose names are remembered
 _LARGEST: Final = 1024  # entries of a container that is searched
 _DEEPEST: Final = 8  # context managers that enter each other
 _OURS: Final = "longline."
@@ -30,7 +31,7 @@ _ACQUIRE: Final = frozenset(kind.acquire.__code__ for kind in (asyncio.Lock, asy
 _OF_LOCKS: Final = _ACQUIRE | {asyncio.Lock.__aenter__.__code__}
 
 
-class Use(NamedTuple):
+class TaskAtLock(NamedTuple):
     """A task at a lock, which it holds or waits for; `where` it stands."""
 
     lock: str
@@ -42,46 +43,49 @@ class Use(NamedTuple):
 class Look(NamedTuple):
     """All uses of a moment, and how many tasks were not looked at."""
 
-    uses: list[Use]
+    uses: list[TaskAtLock]
     left_out: int
 
 
-class Names:
-    """Of locks, each worked out once. The locks live for as long as this does."""
+class LockNames:
+    """Of locks, each worked out once, for the first thousand. These locks live for as long as this does."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Lock, str]] = {}
 
-    def of(self, lock: Lock, users: Sequence[Link]) -> str:
+    def of(self, lock: Lock, users: Sequence[Suspended]) -> str:
         """The name of a lock; `users`: what runs outside it, outermost first."""
         known = self._known.get(id(lock))
-        if known is None:
-            known = self._known[id(lock)] = (lock, _name(lock, users))
-        return known[1]
+        if known is not None:
+            return known[1]
+        name = _name(lock, users)
+        if len(self._known) < _KNOWN:
+            self._known[id(lock)] = (lock, name)
+        return name
 
 
-def look(tasks: Iterable[asyncio.Task[object]], names: Names) -> Look:
+def look(tasks: Iterable[asyncio.Task[object]], names: LockNames) -> Look:
     """Who is at which lock now."""
     found = list(tasks)
     left_out = max(0, len(found) - MAX_TASKS)
     if left_out:
         found = random.sample(found, MAX_TASKS)
-    uses: list[Use] = []
+    uses: list[TaskAtLock] = []
     for task in found:
         links = chain(task)
         waited = _waited_for(links)
         if waited is not None:
             users = [link for link in links if link.frame.f_code not in _OF_LOCKS]
-            uses.append(Use(names.of(waited, users), task, False, place(links)))
+            uses.append(TaskAtLock(names.of(waited, users), task, False, place(links)))
         for number, link in enumerate(links):
             for lock, within in _held(link):
                 if lock is not waited:  # else it is about to enter
                     name = names.of(lock, [*links[: number + 1], *within])
-                    uses.append(Use(name, task, True, place(links)))
+                    uses.append(TaskAtLock(name, task, True, place(links)))
     return Look(uses, left_out)
 
 
-def _waited_for(links: Sequence[Link]) -> Lock | None:
+def _waited_for(links: Sequence[Suspended]) -> Lock | None:
     for _, frame in reversed(links):
         if frame.f_code in _ACQUIRE:
             found: Lock = frame.f_locals["self"]
@@ -89,7 +93,9 @@ def _waited_for(links: Sequence[Link]) -> Lock | None:
     return None
 
 
-def _held(link: Link, within: tuple[Link, ...] = ()) -> Iterator[tuple[Lock, tuple[Link, ...]]]:
+def _held(
+    link: Suspended, within: tuple[Suspended, ...] = ()
+) -> Iterator[tuple[Lock, tuple[Suspended, ...]]]:
     """Locks whose way out is on the stack of a frame, or of a context manager that it has entered; and those
     context managers, outermost first."""
     for found in gc.get_referents(link.coroutine):
@@ -101,11 +107,11 @@ def _held(link: Link, within: tuple[Link, ...] = ()) -> Iterator[tuple[Lock, tup
         # What `asynccontextmanager` makes stands at its `yield` meanwhile.
         inner = getattr(entered, "gen", None)
         if isinstance(inner, AsyncGeneratorType) and inner.ag_frame and len(within) < _DEEPEST:
-            below = Link(inner, inner.ag_frame)
+            below = Suspended(inner, inner.ag_frame)
             yield from _held(below, (*within, below))
 
 
-def _name(lock: Lock, users: Sequence[Link]) -> str:
+def _name(lock: Lock, users: Sequence[Suspended]) -> str:
     for _, frame in list(reversed(users))[:_OUTWARDS]:
         variables = frame.f_locals
         for owner in _owners(variables):

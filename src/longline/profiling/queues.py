@@ -41,7 +41,7 @@ class _Watch:
         self.queues: dict[str, list[float]] = {}
         self.locks: dict[str, _Lock] = {}
         self.left_out = 0
-        self._names = locks.Names()
+        self._names = locks.LockNames()
         self._since: dict[tuple[asyncio.Task[object], str, bool], float] = {}
 
     def look(self, now: float, depths: Mapping[str, float], tasks: Iterable[asyncio.Task[object]]) -> None:
@@ -58,7 +58,7 @@ class _Watch:
         self.left_out = max(self.left_out, found.left_out)
         self._use(now, found.uses, before)
 
-    def _use(self, now: float, uses: Iterable[locks.Use], before: int) -> None:
+    def _use(self, now: float, uses: Iterable[locks.TaskAtLock], before: int) -> None:
         counted: defaultdict[tuple[str, bool], int] = defaultdict(int)
         since: dict[tuple[asyncio.Task[object], str, bool], float] = {}
         for use in uses:

@@ -57,7 +57,7 @@ def line_of(text: str) -> int:
 
 def looked() -> Counter[tuple[str, bool]]:
     """The uses of locks now: their names, and whether they are held."""
-    found = locks.look(asyncio.all_tasks(), locks.Names())
+    found = locks.look(asyncio.all_tasks(), locks.LockNames())
     return Counter((use.lock.removeprefix(f"{__name__}."), use.holds) for use in found.uses)
 
 
@@ -129,8 +129,8 @@ async def test_of_very_many_tasks_some_are_looked_at_and_the_others_counted(
     monkeypatch.setattr(locks, "MAX_TASKS", 3)
     gate = asyncio.Event()
     tasks = [asyncio.create_task(Slotted().work(gate)) for _ in range(10)]
-    await until(lambda: locks.look(tasks, locks.Names()).uses)
-    found = locks.look(tasks, locks.Names())
+    await until(lambda: locks.look(tasks, locks.LockNames()).uses)
+    found = locks.look(tasks, locks.LockNames())
     assert (len(found.uses), found.left_out) == (3, 7)
     await ended(*tasks)
 
