@@ -25,11 +25,9 @@ ROOT = Path(__file__).resolve().parent
 # What runs per packet or per delivery and has no coroutine in it (mypyc makes those no faster).
 # Globs below src/longline; one that matches nothing is no mistake.
 HOT_MODULES = (
-    "center/drafts.py",
     "delivery/acl.py",
     "delivery/checking.py",
     "delivery/compose.py",
-    "delivery/ids.py",
     "delivery/slices.py",
     "flow/pacing.py",
     "mqtt/*.py",

@@ -1,7 +1,6 @@
 """From the JSON of a message to the draft that goes into the pipeline."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 from msgspec import UNSET
@@ -28,15 +27,15 @@ from longline.model.audience import (
     Wanted,
 )
 
-TEXT: Final = "text/plain;charset=utf-8"
-JSON: Final = "application/json"
-BYTES: Final = "application/octet-stream"
+TEXT = "text/plain;charset=utf-8"
+JSON = "application/json"
+BYTES = "application/octet-stream"
 
-_DEEPEST: Final = 64  # objects in one another, whatever the settings allow
+_DEEPEST = 64  # objects in one another, whatever the settings allow
 
-_EVERYONE: Final = Everyone()
-_QUOTE: Final = ord('"')
-_text: Final = msgspec.json.Decoder(str)
+_EVERYONE = Everyone()
+_QUOTE = ord('"')
+_text = msgspec.json.Decoder(str)
 
 
 def any_later(drafts: Sequence[Draft | LonglineError]) -> bool:

@@ -115,15 +115,23 @@ def check_utf8(data: bytes) -> None:
 class Query(Generic[Model]):
     """A request's query parameters, as the fields of one type."""
 
-    __slots__ = ("model",)
+    __slots__ = ("_none_given", "model")
 
     def __init__(self, model: type[Model]) -> None:
         self.model = model
+        self._none_given: Model | None = None  # what no parameters mean, where that may be: no model changes
 
     def read(self, request: Request) -> Model:
+        if not request.scope["query_string"]:  # as with most requests
+            if self._none_given is None:
+                self._none_given = self._converted({})
+            return self._none_given
         parameters = dict(request.query_params)
         if len(parameters) != len(request.query_params.multi_items()):
             raise BadRequest("a query parameter is given more than once")
+        return self._converted(parameters)
+
+    def _converted(self, parameters: dict[str, str]) -> Model:
         try:
             # Not strict about types: in a query everything is text, and `limit=10` means a number.
             return msgspec.convert(parameters, self.model, strict=False)

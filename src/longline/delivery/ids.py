@@ -2,13 +2,12 @@
 
 import random
 import secrets
-from typing import Final
 
-_LATEST: Final = (1 << 48) - 1  # ms: year 10889
-_RANDOM_BITS: Final = 74  # rand_a and rand_b together
-_MAX_STEP_BITS: Final = 32
-_LOW: Final = (1 << 62) - 1
-_MARKS: Final = 0x7 << 76 | 0b10 << 62  # the version and the variant
+_LATEST = (1 << 48) - 1  # ms: year 10889
+_RANDOM_BITS = 74  # rand_a and rand_b together
+_MAX_STEP_BITS = 32
+_LOW = (1 << 62) - 1
+_MARKS = 0x7 << 76 | 0b10 << 62  # the version and the variant
 
 
 class MessageIds:
