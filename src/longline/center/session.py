@@ -146,8 +146,8 @@ class _Headers:
             elif name == b"sec-fetch-site":
                 self.site = value.decode("latin-1")
         self.secure = scope.get("scheme") == "https" or self.origin.startswith("https://")
-        # Under TLS the other cookie may be planted. Behind a proxy that ends TLS only an origin says so, which
-        # reading has none of: there, a planted cookie reads what its planter may, and changes nothing.
+        # Under TLS the other cookie may be planted. Behind a proxy that ends TLS only an origin says so, and
+        # reading has none: there, a planted cookie reads what its planter may, and changes nothing.
         self.cookie = cookies.get(HOST_COOKIE, None if self.secure else cookies.get(COOKIE))
 
     def check_origin(self) -> None:
