@@ -231,13 +231,12 @@ async def test_under_tls_the_other_cookie_opens_nothing(page: httpx.AsyncClient,
     """Also of somebody who has not logged in yet: he would work in the planter's name."""
     value = await log_in(page)
     page.cookies.clear()
-    app = {"json": {"app": "maps"}}
     behind_proxy = {**CONSOLE, "Host": "push.test", "Origin": "https://push.test"}
     for name, read, made in ((COOKIE, 401, 401), (HOST_COOKIE, 200, 201)):
         cookie = {"Cookie": f"{name}={value}"}
         url = f"https://longline.test{news}"
         assert (await page.get(url, headers={**READING, **cookie})).status_code == read, name
-        answer = await page.post("/v1/apps", headers={**behind_proxy, **cookie}, **app)
+        answer = await page.post("/v1/apps", headers={**behind_proxy, **cookie}, json={"app": "maps"})
         assert answer.status_code == made, name
 
 
