@@ -153,7 +153,7 @@ async def _redis(store_class: type[Store], place: str) -> Opened:
     saver_store = await store_class.open(settings)
     for partition in range(PARTITIONS):  # so that nobody gets away with a position of another partition
         await store.call(b"p%d" % partition, "SET", b"{p%d}pos" % partition, 1000 * partition, "NX")
-    register = RedisRegister(store)
+    register = RedisRegister(store, kept=CONNECTIONS.age)
     saver = await RedisSaver.open(
         saver_store,
         ledger_retention_ms=RETENTION,

@@ -109,6 +109,7 @@ class Agent:
         self._sleep = sleep
         self._places: dict[_Place, asyncio.Task[None]] = {}
         self._roll: AgentRestart | None = None  # under way, or the latest
+        self._old: list[_Place] = []  # that it is of, until it is carried out
         self._last_word = LAST_WORD
         self._telling: asyncio.Timeout | None = None  # of the end
         self._bell = asyncio.Event()  # replaced when it has rung: whoever holds it misses nothing
@@ -294,7 +295,8 @@ class Agent:
         wanted = frozenset(nodes)
         if gone := wanted - {place.node for place in self._places}:
             raise Conflict(f"{min(gone)} is no process of this agent any more")
-        self._roll = AgentRestart(wanted, len(self._chosen(wanted)), id, by, self.ring)
+        self._old = [place for place in self._places if not wanted or place.node in wanted]
+        self._roll = AgentRestart(len(self._old), id, by, self.ring)
         self.ring()
         return self._roll
 
@@ -308,9 +310,6 @@ class Agent:
         self._roll.cancelled = True
         self.ring()
 
-    def _chosen(self, nodes: Collection[str]) -> list[_Place]:
-        return [place for place in self._places if not nodes or place.node in nodes]
-
     async def carry_out(self, roll: AgentRestart) -> bool:
         """Does what was begun; whether all were replaced."""
         try:
@@ -319,7 +318,7 @@ class Agent:
             roll.end("interrupted")
 
     async def _carry_out(self, roll: AgentRestart) -> bool:
-        old = self._chosen(roll.nodes)
+        old, self._old = self._old, []
         parent = self._make_parent()
         self._parents.append(parent)
         fresh = [self._fill(place.kind, parent) for place in old]

@@ -9,15 +9,9 @@ from longline.model.times import wall_clock
 
 
 class AgentRestart:
-    """One from its beginning to its end, of the processes that are these nodes; `nodes`: none means all.
+    """One from its beginning to its end, of `total` processes. `changed` is called when its status has."""
 
-    `changed` is called when its status has.
-    """
-
-    def __init__(
-        self, nodes: frozenset[str], total: int, id: str, by: str, changed: Callable[[], None]
-    ) -> None:
-        self.nodes = nodes
+    def __init__(self, total: int, id: str, by: str, changed: Callable[[], None]) -> None:
         self.cancelled = False
         self.status = RestartStatus(state="starting", started_at=wall_clock(), total=total, id=id, by=by)
         self._changed = changed

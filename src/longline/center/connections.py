@@ -98,7 +98,7 @@ def ended(kept: Sequence[ConnectionRecord], binding: Binding | None, visit: Visi
         following = each
     latest = connections[0].at if connections else -1
     if binding is not None and visit.came is not None and visit.came_at > latest:
-        # It has gone on for so long that only the visit still tells how it came.
+        # It came while no connections were kept: only the visit tells how.
         connections.insert(0, ConnectionRecord(binding.epoch, visit.came_at, binding.node, visit.came))
     return connections
 

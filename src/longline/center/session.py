@@ -122,21 +122,21 @@ def check_console(scope: Scope) -> bool:
         raise WrongOrigin("the console's header is not there")
     headers.check_origin()
     # TLS may end before us. Whoever says so untruly harms himself only: his cookie does not come back.
-    return bool(scope.get("scheme") == "https" or headers.origin.startswith("https://"))
+    return headers.secure
 
 
 class _Headers:
     """Those headers of a request that say who asks."""
 
-    __slots__ = ("by_console", "cookie", "host", "origin", "site")
+    __slots__ = ("by_console", "cookie", "host", "origin", "secure", "site")
 
     def __init__(self, scope: Scope) -> None:
-        self.cookie: str | None = None
+        cookies: dict[str, str] = {}
         self.by_console = False
         self.host = self.origin = self.site = ""
         for name, value in scope["headers"]:
             if name == b"cookie":
-                self.cookie = self.cookie or _cookie_in(value.decode("latin-1"))
+                cookies = _cookies_in(value.decode("latin-1")) | cookies
             elif name == b"x-longline-console":
                 self.by_console = value == b"1"
             elif name == b"host":
@@ -145,6 +145,10 @@ class _Headers:
                 self.origin = value.decode("latin-1")
             elif name == b"sec-fetch-site":
                 self.site = value.decode("latin-1")
+        self.secure = scope.get("scheme") == "https" or self.origin.startswith("https://")
+        # Under TLS the other cookie may be planted. Behind a proxy that ends TLS only an origin says so, and
+        # reading has none: there, a planted cookie reads what its planter may, and changes nothing.
+        self.cookie = cookies.get(HOST_COOKIE, None if self.secure else cookies.get(COOKIE))
 
     def check_origin(self) -> None:
         """Raises `WrongOrigin` unless the page is of the address that was asked."""
@@ -156,12 +160,12 @@ class _Headers:
             raise WrongOrigin
 
 
-def _cookie_in(text: str) -> str | None:
+def _cookies_in(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for part in text.split(";"):
         name, _, value = part.strip().partition("=")
         found.setdefault(name, value)
-    return found.get(HOST_COOKIE, found.get(COOKIE))
+    return found
 
 
 def set_cookie(value: str, *, secure: bool, lasts: int) -> str:

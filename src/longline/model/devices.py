@@ -95,6 +95,19 @@ class ConnectionRecord(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+def since_ended(connections: Sequence[ConnectionRecord], moment: int) -> list[ConnectionRecord]:
+    """Those, the latest first, that ended at this moment (ms) or later, or have not ended. One that another
+    followed has ended with that one's beginning at the latest."""
+    found: list[ConnectionRecord] = []
+    following: ConnectionRecord | None = None
+    for each in connections:
+        ended_at = each.ended_at or (None if following is None else following.at)
+        if ended_at is None or max(each.at, ended_at) >= moment:
+            found.append(each)
+        following = each
+    return found
+
+
 class ConnectionBounds(msgspec.Struct, frozen=True):
     """Of how many connections of each device is kept what they were, the latest, and for how many ms after
     their end. With none there is no history.

@@ -89,7 +89,12 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
         patience=settings.bus.patience,
     )
     opened.push_async_callback(bus.close)
-    register = RedisRegister(urgent, give_up=settings.store.timeout, faults=faults)
+    register = RedisRegister(
+        urgent,
+        give_up=settings.store.timeout,
+        kept=settings.saver.connections_retention * 1000,
+        faults=faults,
+    )
     opened.push_async_callback(register.close)
     figures = {
         "store": store.statistics,

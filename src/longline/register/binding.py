@@ -26,7 +26,8 @@ _WITHDRAW: Final = script("withdraw.lua")
 
 
 class Binder:
-    """See `RedisRegister`, whose `unbind` it uses. `give_up`: ms after which nobody waits for a bind.
+    """See `RedisRegister`, whose `unbind` it uses. `kept`: as there. `give_up`: ms after which nobody
+    waits for a bind.
 
     A bind carries a token by which a repetition is recognised, and the last moment, by the clock of the
     store's server, at which it may begin. What that clock says is learnt from each answer.
@@ -37,12 +38,14 @@ class Binder:
         store: Store,
         partitions: Sequence[Partition],
         give_up: int,
+        kept: int,
         unbind: Callable[[Sequence[Unbind]], Awaitable[list[bool]]],
         faults: Faults,
     ) -> None:
         self._store = store
         self._partitions = partitions
         self._give_up = give_up
+        self._kept = kept
         self._unbind = unbind
         self._faults = faults
         # Of each partition, the server's clock minus ours, in ms; unknown before the first answer.
@@ -187,7 +190,7 @@ class Binder:
 
     async def _end(self, item: Bind) -> None:
         partition = self._partitions[self._store.partition_of(item.app, item.device)]
-        args: list[Word] = [item.app, item.device, item.node, item.now, wall_clock()]
+        args: list[Word] = [item.app, item.device, item.node, item.now, wall_clock(), self._kept]
         await self._store.run(partition.tag, _WITHDRAW, [*partition.keys, partition.sessions(item.app)], args)
 
 

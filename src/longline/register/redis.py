@@ -7,7 +7,7 @@ device is atomic. What is for all partitions (a dead node, a count) is done in e
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
-from longline.model.devices import Binding
+from longline.model.devices import Binding, ConnectionBounds
 from longline.register.binding import Binder
 from longline.register.layout import Partition, binding, items, number, script, transition
 from longline.register.port import Bind, Bound, Rebind, Transition, Unbind
@@ -32,16 +32,26 @@ class RedisRegister:
     caller has given up by then: it must not take the device from the session that came after it. Where binds
     end as `Unavailable`, those that were carried out nevertheless are withdrawn as soon as the store answers.
     An unbind that is repeated may answer False for a session that it ended itself.
+
+    `kept`: ms for which the end of a connection is told.
     """
 
-    def __init__(self, store: Store, *, give_up: float = 5.0, faults: Faults | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        give_up: float = 5.0,
+        kept: int = ConnectionBounds().age,
+        faults: Faults | None = None,
+    ) -> None:
         self._store = store
+        self._kept = kept
         self._faults = faults or Faults()
         self._nowhere: Spare[str, Binding | None] = Spare(
             self._faults, "register.locate", lambda device: None
         )
         self._partitions = [Partition(number) for number in range(store.partitions)]
-        self._binder = Binder(store, self._partitions, int(give_up * 1000), self.unbind, self._faults)
+        self._binder = Binder(store, self._partitions, int(give_up * 1000), kept, self.unbind, self._faults)
         self._turn = 0
         self._waiting = 0  # transitions, when they were last read
         self._late = 0  # of them those that a stream had no place for, when some were last forgotten
@@ -67,7 +77,7 @@ class RedisRegister:
         )
 
     def _unbind(self, partition: Partition, batch: Sequence[Unbind]) -> Awaitable[Reply]:
-        args: list[Word] = []
+        args: list[Word] = [self._kept]
         for item in batch:
             due = item.now + item.linger if item.linger > 0 else 0
             args += item.app, item.device, item.epoch, item.now, due, item.reason
@@ -92,7 +102,7 @@ class RedisRegister:
             limit,
             lambda partition: (b"SCARD", partition.at(node)),
             lambda partition, share: self._store.run(
-                partition.tag, _RELEASE, [*partition.keys, partition.at(node)], [now, due, share]
+                partition.tag, _RELEASE, [*partition.keys, partition.at(node)], [now, due, share, self._kept]
             ),
         )
 

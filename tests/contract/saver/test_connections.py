@@ -1,8 +1,11 @@
 """What is kept of the connections that devices had: when each began and ended, why, where and how."""
 
-from longline.model.devices import NODE_DIED, Came, ConnectionRecord
+import pytest
+
+from longline.model.devices import NODE_DIED, Came, ConnectionBounds, ConnectionRecord
 from longline.register.port import Rebind, Unbind
 from longline.saver.port.inboxes import Arrive
+from tests.contract import engines
 from tests.contract.store_fixture import MINUTE, START, StoreFixture
 
 KEPT = 3  # as the engines are opened
@@ -108,6 +111,58 @@ async def test_they_are_kept_for_a_time_after_their_end(store: StoreFixture) -> 
     store.now += AGE
     assert len(await history(store, "phone")) == 1
     store.now += 1
+    assert await history(store, "phone") == []
+
+
+async def test_one_that_goes_on_is_kept_however_long_it_does_and_from_its_end_on_as_any(
+    store: StoreFixture,
+) -> None:
+    first = await connect(store, "phone")
+    store.now += 3 * AGE
+    second = await connect(store, "phone", BY_RADIO)
+    store.now += 3 * AGE
+    await connect(store, "clock")  # what is old goes as others come
+    goes_on = ConnectionRecord(second, START + 3 * AGE, "node-1", BY_RADIO)
+    assert await history(store, "phone") == [goes_on]
+    await disconnect(store, "phone", second, "connection_lost")
+    over = ConnectionRecord(second, START + 3 * AGE, "node-1", BY_RADIO, store.now, "connection_lost")
+    assert first < second
+    store.now += AGE
+    assert await history(store, "phone") == [over]
+
+
+async def test_one_that_was_taken_over_is_kept_from_then_on(store: StoreFixture) -> None:
+    first = await connect(store, "phone")
+    store.now += 3 * AGE
+    second = await connect(store, "phone")
+    await connect(store, "clock")
+    store.now += AGE
+    assert [each.epoch for each in await history(store, "phone")] == [second, first]
+
+
+async def test_who_comes_again_at_once_has_what_ended_before_told_as_it_ended(store: StoreFixture) -> None:
+    first = await connect(store, "phone")
+    await disconnect(store, "phone", first, "kicked")
+    second = await connect(store, "phone")
+    await disconnect(store, "phone", second, "disconnected")
+    await connect(store, "phone")
+    found = await history(store, "phone")
+    assert [each.reason for each in found] == ["", "disconnected", "kicked"]
+
+
+async def test_none_are_kept_any_more_where_none_are_to_be(
+    store: StoreFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor what was kept before: of who comes, it goes at once."""
+    epoch = await connect(store, "phone")
+    await disconnect(store, "phone", epoch, "disconnected")
+    bounds = engines.CONNECTIONS
+    monkeypatch.setattr(engines, "CONNECTIONS", ConnectionBounds(0, AGE))
+    await store.reopen()
+    await connect(store, "phone")
+    assert await history(store, "phone") == []
+    monkeypatch.setattr(engines, "CONNECTIONS", bounds)
+    await store.reopen()
     assert await history(store, "phone") == []
 
 

@@ -243,6 +243,24 @@ async def test_a_roll_starts_all_new_ones_before_it_ends_the_old_ones(tmp_path: 
     await host.stop()
 
 
+async def test_a_process_that_ends_before_its_turn_is_replaced_all_the_same(tmp_path: Path) -> None:
+    """A restart that was begun is of places, whoever fills them by then."""
+    host = FakeHost(tmp_path)
+    host.agent.start()
+    await host.ready()
+    chosen, other = host.agent.status()
+    assert chosen.node is not None
+    roll = host.agent.begin([chosen.node])
+    os.kill(chosen.pid, signal.SIGKILL)
+    await until(lambda: len(host.pids() - {chosen.pid}) == 2)
+    (again,) = host.pids() - {other.pid}
+    assert await host.agent.carry_out(roll)
+    assert (roll.status.state, roll.status.total, roll.status.replaced) == ("done", 1, 1)
+    assert other.pid in host.pids()
+    assert again not in host.pids()
+    await host.stop()
+
+
 @pytest.mark.parametrize("how", ["fail", "silent"])
 async def test_a_new_generation_that_does_not_get_ready_leaves_the_old_one_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str

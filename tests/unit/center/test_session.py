@@ -223,6 +223,21 @@ async def test_under_tls_no_other_host_plants_a_cookie(page: httpx.AsyncClient, 
     await page.delete("/v1/session", headers={**CONSOLE, "Cookie": f"{COOKIE}={planted}"})
     both = f"{COOKIE}={planted}; {HOST_COOKIE}={own}"
     assert (await page.get(news, headers={**READING, "Cookie": both})).status_code == 200
+    apart = [("Cookie", f"{COOKIE}={planted}"), ("Cookie", f"{HOST_COOKIE}={own}")]
+    assert (await page.get(news, headers=[*READING.items(), *apart])).status_code == 200
+
+
+async def test_under_tls_the_other_cookie_opens_nothing(page: httpx.AsyncClient, news: str) -> None:
+    """Also of somebody who has not logged in yet: he would work in the planter's name."""
+    value = await log_in(page)
+    page.cookies.clear()
+    behind_proxy = {**CONSOLE, "Host": "push.test", "Origin": "https://push.test"}
+    for name, read, made in ((COOKIE, 401, 401), (HOST_COOKIE, 200, 201)):
+        cookie = {"Cookie": f"{name}={value}"}
+        url = f"https://longline.test{news}"
+        assert (await page.get(url, headers={**READING, **cookie})).status_code == read, name
+        answer = await page.post("/v1/apps", headers={**behind_proxy, **cookie}, json={"app": "maps"})
+        assert answer.status_code == made, name
 
 
 async def test_a_session_ends_after_its_time(api: Api, news: str, page: httpx.AsyncClient) -> None:

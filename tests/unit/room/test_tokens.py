@@ -47,6 +47,12 @@ def test_clocks_may_differ_by_half_a_minute(claim: str, off: int) -> None:
     assert token_device(an_app(), with_time(claim, off)) == "phone"
 
 
+@pytest.mark.parametrize("expires", ["1e306", "9" * 400, "1e30"])
+def test_who_expires_after_all_time_never_does(expires: str) -> None:
+    token = signed(HS256, b'{"sub":"phone","exp":%b}' % expires.encode())
+    assert by_secret(an_app(), token, int(time.time() * 1000)) == TokenHolder("phone", 0)
+
+
 @pytest.mark.parametrize(("claim", "off"), [("exp", -31), ("nbf", 600)])
 def test_and_by_no_more(claim: str, off: int) -> None:
     with pytest.raises(BadToken):

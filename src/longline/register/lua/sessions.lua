@@ -113,12 +113,13 @@ local function detach(session)
 end
 
 -- Ends a session at `at` (ms), or lets it linger until `due` (ms) when that is not 0. `reason`: why its connection ended,
--- where it still had one.
-local function part(session, at, due, reason)
+-- where it still had one; that is told for `kept` ms.
+local function part(session, at, due, reason, kept)
   local w = prefix .. 'w:' .. session.app
   detach(session)
   if session.due == '0' and session.connections then
     redis.call('RPUSH', session.connections, cmsgpack.pack({ tonumber(session.epoch), tonumber(at), reason }))
+    redis.call('PEXPIRE', session.connections, kept)
   end
   if due == '0' then
     redis.call('HDEL', w, session.device)

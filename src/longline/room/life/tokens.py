@@ -46,7 +46,7 @@ USUAL: Final = frozenset(
     )
 )
 SHORT: Final = 1024  # bytes of claims: too few to be nested as deep as any parser goes
-LATEST: Final = 1 << 53  # s: a moment beyond it is none
+LATEST: Final = 1 << 53  # s: who expires later never does
 
 _decode = jwt.PyJWT(LOOKED_AT).decode  # with the options made up once, not for each token
 _claims = msgspec.json.Decoder().decode  # takes nothing that PyJWT's takes for no JSON
@@ -119,7 +119,7 @@ def holder_of(claims: Mapping[str, object], claim: str, now: int) -> TokenHolder
     if not isinstance(device, str) or not is_text(device):
         raise BadToken(f"the token's {claim} is not a device name")
     expires = claims.get("exp")
-    if not isinstance(expires, int | float):
+    if not isinstance(expires, int | float) or expires > LATEST:
         return TokenHolder(device, 0)
     until = int(expires * 1000)
     return TokenHolder(device, until if until > now else until + 1000 * LEEWAY)

@@ -122,7 +122,7 @@ class KvInboxes:
         return [next(rest) if existing[item.app] else None for item in batch]
 
     def _ask_arrivals(self, partition: int, part: Sequence[Arrive]) -> Awaitable[Reply]:
-        args: list[Word] = [self._inbox.messages, self._connections.kept, self._connections.age]
+        args: list[Word] = [self._inbox.messages, self._connections.kept]
         for item in part:
             args += item.app, item.device, item.now, int(item.register), item.inbox_messages
             args += pack_came(item.came), pack_connection(item) if self._connections.kept else b""

@@ -6,15 +6,15 @@ scripts of the register write in the step in which they end it; `b` is until whe
 
 `hc:<app>:<place>` LIST: what is told of a device's connections, in MessagePack, the last last: by
 `arrive.lua`, which keeps two entries for each that is to be kept, `[epoch, at, node, address, protocol,
-client, version]`, and of ends by the register, `[epoch, at, why]`. It ends by itself when the device stays
-away.
+client, version]`, and of ends by the register, `[epoch, at, why]`, which has the list end by itself when the
+device stays away.
 """
 
 from collections.abc import Awaitable, Sequence
 
 import msgspec
 
-from longline.model.devices import Came, ConnectionBounds, ConnectionRecord, Visit
+from longline.model.devices import Came, ConnectionBounds, ConnectionRecord, Visit, since_ended
 from longline.saver.kv.layout import prefix
 from longline.saver.kv.partitions import Partitions, script
 from longline.saver.port.inboxes import Arrive
@@ -62,8 +62,7 @@ class KvVisits:
         key = prefix(partition) + LIST % (app, place)
         reply = await self._partitions.call(partition, b"LRANGE", key, 0, -1)
         found = _connections(msgspec.convert(reply, list[bytes]))
-        since = now - self._bounds.age
-        return [each for each in found if max(each.at, each.ended_at) >= since][: self._bounds.kept]
+        return since_ended(found[: self._bounds.kept], now - self._bounds.age)
 
 
 def pack_came(came: Came | None) -> bytes:

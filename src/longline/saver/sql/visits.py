@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from longline.model.devices import Came, ConnectionBounds, ConnectionRecord, Visit
+from longline.model.devices import Came, ConnectionBounds, ConnectionRecord, Visit, since_ended
 from longline.model.statistics import HOUR
 from longline.saver.sql.counts import SqlCounts
 from longline.saver.sql.database import Database, device_key, integer
@@ -60,18 +60,20 @@ INSERT INTO connections
 SELECT c.device, c.slot, c.epoch, c.at, c.node, c.address, c.protocol, c.client, c.version,
        value ->> 2, value ->> 3
   FROM json_each(?1) CROSS JOIN devices AS d ON d.address = value ->> 0
- CROSS JOIN visits AS v ON v.device = d.device
- CROSS JOIN connections AS c
-    ON c.device = v.device AND c.slot = v.slot AND c.epoch <= value ->> 1 AND c.ended_at = 0
+ CROSS JOIN connections AS c ON c.device = d.device AND c.ended_at = 0 AND c.epoch =
+       (SELECT max(epoch) FROM connections WHERE device = d.device AND epoch <= value ->> 1)
  WHERE true
     ON CONFLICT (device, slot) DO UPDATE SET ended_at = excluded.ended_at, reason = excluded.reason"""
 WALKED = "SELECT device FROM connections WHERE device > ?1 ORDER BY device LIMIT 1 OFFSET ?2"
-OLD = "DELETE FROM connections WHERE device > ?1 AND device <= ?2 AND max(at, ended_at) < ?3"
+# One that goes on is kept, however old it is: nothing has ended it, and none follows it.
+OLD = """
+DELETE FROM connections AS c WHERE device > ?1 AND device <= ?2 AND max(at, ended_at) < ?3
+   AND (ended_at > 0 OR (SELECT min(at) FROM connections WHERE device = c.device AND epoch > c.epoch) < ?3)"""
+ALL = "DELETE FROM connections WHERE device > ?1 AND device <= ?2"
 HISTORY = """
 SELECT json_group_array(json_array(epoch, at, node, address, protocol, client, version, ended_at, reason))
   FROM (SELECT epoch, at, node, address, protocol, client, version, max(ended_at) AS ended_at, reason
-          FROM connections WHERE device = ?1 AND max(at, ended_at) >= ?2
-         GROUP BY epoch ORDER BY epoch DESC LIMIT ?3)"""
+          FROM connections WHERE device = ?1 GROUP BY epoch ORDER BY epoch DESC LIMIT ?2)"""
 FIND = """
 SELECT json_group_array(json_array(coalesce(came_at, 0), coalesce(left_at, 0), coalesce(v.address, ''),
          coalesce(protocol, ''), coalesce(client, ''), coalesce(version, ''),
@@ -153,25 +155,29 @@ class SqlVisits:
     def _come(self, arrived: Sequence["_Arrived"]) -> None:
         kept = self._bounds.kept
         wave: dict[int, object] = {}
-        remembered = 0
         there: dict[tuple[int, int], list[int]] = {}  # by app and hour
         for key, at, came, epoch, node in arrived:
             if key in wave:  # it has come again: each of its connections has a slot of its own
                 self._write(wave)
                 wave = {}
             known = epoch if kept else 0
-            remembered += known > 0
             wave[key] = (key, at, came.address, came.protocol, came.client, came.version, known, node)
             there.setdefault((key >> 32, at // HOUR), []).append(key & 0xFFFF_FFFF)
         self._write(wave)
         for (app, hour), ordinals in there.items():
             self._counts.there(app, ordinals, hour * HOUR)
-        if remembered:
-            last = self._writing.number(WALKED, self._walked, WALK * remembered)
-            behind = LATEST if last is None else last
-            before = max(at for _, at, *_ in arrived) - self._bounds.age
+        self._forget(WALK * len(arrived), max(at for _, at, *_ in arrived) - self._bounds.age)
+
+    def _forget(self, rows: int, before: int) -> None:
+        """Of so many rows, on from those of the last time, those that ended before that moment; all of them
+        where none are to be kept any more."""
+        last = self._writing.number(WALKED, self._walked, rows)
+        behind = LATEST if last is None else last
+        if self._bounds.kept:
             self._writing.run(OLD, self._walked, behind, before)
-            self._walked = -1 if last is None else last
+        else:
+            self._writing.run(ALL, self._walked, behind)
+        self._walked = -1 if last is None else last
 
     def _write(self, wave: Mapping[int, object]) -> None:
         rows = _encode(list(wave.values())).decode()
@@ -224,12 +230,17 @@ class SqlVisits:
 
     def _history(self, calls: list[tuple[int, int]]) -> list[list[ConnectionRecord]]:
         return [
-            [
-                ConnectionRecord(epoch, at, node, Came(address, protocol, client, version), ended_at, reason)
-                for epoch, at, node, address, protocol, client, version, ended_at, reason in _connections(
-                    self._reading.text(HISTORY, device, since, self._bounds.kept)
-                )
-            ]
+            since_ended(
+                [
+                    ConnectionRecord(
+                        epoch, at, node, Came(address, protocol, client, version), ended_at, reason
+                    )
+                    for epoch, at, node, address, protocol, client, version, ended_at, reason in _connections(
+                        self._reading.text(HISTORY, device, self._bounds.kept)
+                    )
+                ],
+                since,
+            )
             for device, since in calls
         ]
 

@@ -1,7 +1,7 @@
 -- Devices that connect; who is new is registered, where that is wanted.
--- KEYS: tag. ARGV: how many messages may wait for a device, of how many connections of one is told, and for how long
--- (ms); for each device: app, name, now, 1 to register it, how many messages may wait for it where that is another
--- number, else 0, how it came ("" where that is not to be noted), and what to add to the list of its connections.
+-- KEYS: tag. ARGV: how many messages may wait for a device, and of how many connections of one is told; for each device:
+-- app, name, now, 1 to register it, how many messages may wait for it where that is another number, else 0, how it came
+-- ("" where that is not to be noted), and what to add to the list of its connections.
 -- Returns for each {place, 1 when something may wait, log cursor, banned until, 1 when a session is kept, 1 when its
 -- shadow is to be told, up to which end of a broadcast was looked what it misses, that: false or {dropped, expired,
 -- collapsed, since, what of it was counted one by one: the same or false}, what it has not acknowledged: false or as in
@@ -44,7 +44,7 @@ local function gap_of(app, place, row, told)
 end
 
 local bound_waiting
-for i = 4, #ARGV, 7 do
+for i = 3, #ARGV, 7 do
   local app, name, now, register = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   if gone[app] == nil then
     gone[app] = redis.call('SISMEMBER', tag .. 'gone', app) == 1
@@ -69,11 +69,13 @@ for i = 4, #ARGV, 7 do
         redis.call('HSET', key, 'v', now .. ' ' .. ARGV[i + 5])
         note_there(tag, app, place, now)
       end
-      if ARGV[i + 6] ~= '' then
-        local list = tag .. 'hc:' .. app .. ':' .. place
+      local list = tag .. 'hc:' .. app .. ':' .. place
+      if entries == 0 then
+        redis.call('DEL', list) -- from when some were kept
+      elseif ARGV[i + 6] ~= '' then
         if redis.call('LINDEX', list, -1) ~= ARGV[i + 6] then -- else this call is carried out again
           if redis.call('RPUSH', list, ARGV[i + 6]) > entries then redis.call('LTRIM', list, -entries, -1) end
-          redis.call('PEXPIRE', list, ARGV[3])
+          redis.call('PERSIST', list) -- until the connection ends, however long it goes on
         end
       end
       local row = redis.call('HMGET', key, 'l', 'b', 'gd', 'ge', 'gc', 'gs', 'gt', 'ks')
