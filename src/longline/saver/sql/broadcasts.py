@@ -32,6 +32,7 @@ COLLAPSED = "collapsed"
 DROPPED = "dropped:"  # and the reason
 
 MERGE_AT = 256  # rows of additions
+SET_WORK = 100  # deliveries that are counted in the time in which the sets of a broadcast of many are loaded
 OVERHEAD = 1536  # bytes of a ledger in memory beside what its sets hold: objects, dict, empty containers
 
 _rows = msgspec.json.Decoder(list[tuple[int, str, int]])
