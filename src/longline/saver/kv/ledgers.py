@@ -17,7 +17,7 @@ from longline.saver.kv.device_messages import read_device_message, read_device_m
 from longline.saver.kv.layout import DeliveryRow, Row
 from longline.saver.kv.partitions import Partitions, script
 from longline.saver.port.ledgers import DevicePage, DeviceRecord, Listed, MessagePage, MessagesAsked, Status
-from longline.store.redis import Reply, Script, Word
+from longline.store.redis import Reply, Script
 from longline.store.scatter import ask_all, gathered
 
 STATUS = script("status.lua")
@@ -25,6 +25,7 @@ DELIVERIES = script("deliveries.lua")
 LIST = script("list_messages.lua")
 SHOW = script("show_messages.lua")
 
+SPARE_SHARE = 4  # ids that each partition is asked for beyond twice its part of a page
 NOT_FOUND = "device_not_found"
 UNKNOWN = "unknown"
 SET_WORK = 5  # deliveries that a script counts in the time in which it counts the bits of a broadcast's sets
@@ -71,31 +72,52 @@ class KvLedgers:
         return Status(message, count.ledger(), count.open, label)
 
     async def latest(self, app: int, asked: MessagesAsked) -> MessagePage:
-        """Each partition tells its latest ids and how far back it has looked; then where each stands.
+        """Partitions tell their latest ids and how far back they have looked; then where each stands.
 
         What is further back than one of them has looked is left to the next page.
         """
-        args: list[Word] = [
-            app,
-            *map(_bound, (asked.before, asked.least)),
-            asked.label or "",
-            asked.limit + 1,
-        ]
-        replies = await self._partitions.run_all(LIST, args)
-        told = msgspec.convert(replies, list[tuple[bytes, list[bytes]]])
-        reached = max(down_to for down_to, _ in told)
-        holders: dict[bytes, list[int]] = {}  # the partitions that have something of each
-        for partition, (_, ids) in enumerate(told):
-            for packed in ids:
-                if packed >= reached:
-                    holders.setdefault(packed, []).append(partition)
-        ordered = sorted(holders, reverse=True)
+        reached, holders = await self._latest(app, asked)
+        ordered = sorted([packed for packed in holders if packed >= reached], reverse=True)
         page = ordered[: asked.limit]
         rest = page[-1] if len(ordered) > len(page) else reached
         shown = await self._show(app, page, holders)
         listed = [shown[packed].listed(packed) for packed in page if packed in shown]
         work = sum([each.work for each in shown.values()])
         return MessagePage(tuple(listed), layout.id_text(rest) if rest else None, work)
+
+    async def _latest(self, app: int, asked: MessagesAsked) -> tuple[bytes, dict[bytes, list[int]]]:
+        """How far back all partitions have looked, and which of them have something of each message.
+
+        They are asked for a share of the page, and again for more where they lag behind it.
+        """
+        count, limit = self._partitions.count, asked.limit + 1
+        least, label = _bound(asked.least), asked.label or ""
+        reached = dict.fromkeys(range(count), _bound(asked.before))
+        holders: dict[bytes, list[int]] = {}
+        lagging, share = list(reached), 2 * limit // count + SPARE_SHARE
+        while lagging:
+            most = min(share, limit)
+            replies = await gathered(
+                [
+                    self._partitions.run(partition, LIST, [app, reached[partition], least, label, most])
+                    for partition in lagging
+                ]
+            )
+            told = msgspec.convert(replies, list[tuple[bytes, list[bytes]]])
+            full = []
+            for partition, (down_to, ids) in zip(lagging, told, strict=True):
+                reached[partition] = down_to
+                if len(ids) == most:
+                    full.append(partition)
+                for packed in ids:
+                    holders.setdefault(packed, []).append(partition)
+            # As far back as the page goes, or as those have looked that look no further for this page.
+            ordered = sorted(holders, reverse=True)
+            end = ordered[limit - 1] if len(ordered) >= limit else b""
+            end = max([end, *(reached[partition] for partition in reached.keys() - full)])
+            lagging = [partition for partition in full if reached[partition] > end]
+            share *= 4
+        return max(reached.values()), holders
 
     async def _show(
         self, app: int, page: Sequence[bytes], holders: Mapping[bytes, Sequence[int]]
