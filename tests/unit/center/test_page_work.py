@@ -9,6 +9,7 @@ import apsw
 import pytest
 from benchmarks.audiences import profile
 from benchmarks.pages import Call, Filled, pages
+from pyroaring import BitMap
 
 from longline.bench.push import device_name
 from longline.center import messages, records
@@ -24,20 +25,22 @@ FEW: Final = 1000  # devices, and messages: more than any page looks at here
 MANY: Final = 4 * FEW
 GONE: Final = 20  # devices
 GROWTH: Final = 1.25  # trees get deeper
-SPARE: Final = 50  # steps
-STATUS: Final = "SQLITE_STMTSTATUS_VM_STEP"
+SPARE: Final = 100
+STEPS: Final = "SQLITE_STMTSTATUS_VM_STEP"
 
 
 @pytest.fixture
 def steps() -> Iterator[Counter[str]]:
-    """Steps of the databases' virtual machine, by statement."""
+    """Steps of the databases' virtual machine and pages that were looked into, by statement."""
     found: Counter[str] = Counter()
 
     def traced(connection: apsw.Connection) -> None:
-        connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, told)
+        def told(event: dict[str, Any]) -> None:
+            found[event["sql"]] += event["stmt_status"][STEPS]
+            for op in (apsw.SQLITE_DBSTATUS_CACHE_HIT, apsw.SQLITE_DBSTATUS_CACHE_MISS):
+                found[event["sql"]] += connection.status(op, reset=True)[0]
 
-    def told(event: dict[str, Any]) -> None:
-        found[event["sql"]] += event["stmt_status"][STATUS]
+        connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, told)
 
     apsw.connection_hooks.append(traced)
     yield found
@@ -84,6 +87,7 @@ async def costs(folder: Path, count: int, steps: Counter[str]) -> dict[str, Coun
     api = await open_api(folder, CenterSettings(), 100_000)
     api.now = wall_clock()  # pages ask for the last hours
     made = await filled(api, count)
+    widened(folder, count)
     found: dict[str, Counter[str]] = {}
     for page in pages(made):
         for step in page.steps:
@@ -94,6 +98,15 @@ async def costs(folder: Path, count: int, steps: Counter[str]) -> dict[str, Coun
                 found[f"{name} {len(found)}"] = await cost(api, call, steps)
     await close_api(api)
     return found
+
+
+def widened(folder: Path, count: int) -> None:
+    """Has the sets of broadcasts take as much room as those of 500 times as many devices."""
+    every_other = BitMap(range(0, 500 * count, 2)).serialize()
+    database = apsw.Connection(str(folder / "longline.db"))
+    database.wal_autocheckpoint(0)  # what lies in the database itself is read past the cache, and not counted
+    database.execute("UPDATE broadcast_sets SET ordinals = ?", [every_other])
+    database.close()
 
 
 async def cost(api: Api, call: Call, steps: Counter[str]) -> Counter[str]:

@@ -16,6 +16,7 @@ from longline.saver.sql.broadcasts import (
     COLLAPSED,
     DROPPED,
     EXPIRED,
+    HAS_SETS,
     SET_WORK,
     BroadcastLedger,
     BroadcastLedgers,
@@ -45,7 +46,7 @@ SELECT m.position, m.id
 
 # What was walked is always the outer loop, and rows of messages are read only for what is found: the planner
 # knows of no bound on the former, and left to itself begins with all deliveries there are.
-WALK = """
+WALK = f"""
 WITH walked AS MATERIALIZED (%s)
 SELECT json_array(
   (SELECT count(*) FROM walked),
@@ -60,16 +61,16 @@ SELECT json_array(
   json((SELECT json_group_array(json_array(m.position, hex(m.id), created_at, label))
           FROM (SELECT walked.position
                   FROM walked
-                 WHERE EXISTS (SELECT 1 FROM broadcast_sets AS b WHERE b.position = walked.position)
+                 WHERE {HAS_SETS.format("walked")}
                  ORDER BY walked.id DESC LIMIT ?6) AS found
          CROSS JOIN messages AS m ON m.position = found.position)))"""
 WALK_ALL, WALK_WAITING = WALK % ALL, WALK % WAITING
 
-ONE = """
+ONE = f"""
 SELECT json_array(json_array(m.position, hex(m.id), created_at, label),
          json((SELECT json_array(state, reason, sent_at, settled_at) FROM deliveries AS d
                 WHERE d.position = m.position AND d.device = ?3)),
-         EXISTS (SELECT 1 FROM broadcast_sets AS b WHERE b.position = m.position))
+         {HAS_SETS.format("m")})
   FROM messages AS m WHERE m.app = ?1 AND m.id = ?2"""
 
 

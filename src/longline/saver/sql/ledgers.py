@@ -15,6 +15,7 @@ from longline.saver.sql.broadcasts import (
     COLLAPSED,
     DROPPED,
     EXPIRED,
+    HAS_SETS,
     SENT,
     SET_WORK,
     BroadcastLedger,
@@ -35,7 +36,7 @@ _unpack = msgspec.msgpack.Decoder(Message).decode
 
 # Where a message m stands: whether it is a broadcast, and what its deliveries add up to.
 STANDING = f"""
-         EXISTS (SELECT 1 FROM broadcast_sets AS b WHERE b.position = m.position),
+         {HAS_SETS.format("m")},
          json((SELECT json_group_array(json_array(state, reason, n, routed, sent)) FROM (
             SELECT state, reason, count(*) AS n,
                    count(*) FILTER (WHERE routed OR sent_at IS NOT NULL OR state = {State.ACKED:d}) AS routed,
