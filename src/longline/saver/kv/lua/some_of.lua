@@ -14,8 +14,10 @@ end)
 local ones = { [0] = 0 } -- bits that are set in a byte
 for byte = 1, 255 do ones[byte] = ones[math.floor(byte / 2)] + byte % 2 end
 
--- One of `step`, the first of them first: bytes that have none of those are passed by.
-local step, met, following, names = math.max(1, math.floor(count / limit)), 0, 0, {}
+-- One of each step, any: devices that are connected may follow each other in steps, too. Bytes that have none of those
+-- are passed by.
+local step, met, names = math.max(1, math.floor(count / limit)), 0, {}
+local following = math.random(0, step - 1)
 for i = 1, #bitmap do
   local byte = string.byte(bitmap, i)
   if met + ones[byte] > following then
@@ -24,7 +26,7 @@ for i = 1, #bitmap do
         if met == following then
           names[#names + 1] = redis.call('HGET', tag .. 'd:' .. app .. ':' .. 8 * (i - 1) + low, 'n')
           if #names == limit then return names end
-          following = following + step
+          following = #names * step + math.random(0, step - 1)
         end
         met = met + 1
       end
