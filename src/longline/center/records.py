@@ -34,6 +34,7 @@ from longline.saver.port.devices import DeviceStore
 from longline.saver.port.ledgers import DeviceRecord, LedgerStore, Listed, MessagesAsked
 
 ROUNDS = 5  # looks at the store that one page takes, when few of the messages are wanted
+WORK = 10_000  # after so much, as the store counts it, there is no other
 
 
 def operations(center: CenterService) -> list[Operation]:
@@ -67,7 +68,7 @@ class _Row(Protocol):
 
 T = TypeVar("T", bound=_Row)
 
-_Look = Callable[[str | None], Awaitable[tuple[Sequence[T], str | None]]]
+_Look = Callable[[str | None], Awaitable[tuple[Sequence[T], str | None, int]]]  # rows, rest, work
 
 
 class _Handlers:
@@ -97,9 +98,9 @@ class _Handlers:
             limit=query.limit if query.status is UNSET and query.missed is UNSET else MAX_MESSAGES,
         )
 
-        async def look(before: str | None) -> tuple[Sequence[Listed], str | None]:
+        async def look(before: str | None) -> tuple[Sequence[Listed], str | None, int]:
             page = await self._ledgers.latest(app.number, msgspec.structs.replace(asked, before=before))
-            return page.messages, page.rest
+            return page.messages, page.rest, page.work
 
         def is_wanted(each: Listed) -> bool:
             return (query.status is UNSET or query.status == status_of(each.ledger)) and (
@@ -124,9 +125,9 @@ class _Handlers:
             raise DeviceNotFound
         ordinal, waiting = device.ordinal, query.state == "pending"
 
-        async def look(before: str | None) -> tuple[Sequence[DeviceRecord], str | None]:
+        async def look(before: str | None) -> tuple[Sequence[DeviceRecord], str | None, int]:
             page = await self._ledgers.of_device(app.number, ordinal, before, MAX_MESSAGES, waiting=waiting)
-            return page.messages, page.rest
+            return page.messages, page.rest, page.work
 
         def is_wanted(each: DeviceRecord) -> bool:
             return query.state is UNSET or query.state == STATES[each.state]
@@ -141,8 +142,9 @@ async def _wanted(
 ) -> tuple[list[T], str | None]:
     """A page of those that are asked for, and what the next one is before."""
     found: list[T] = []
+    left = WORK
     for _ in range(ROUNDS):
-        messages, rest = await look(before)
+        messages, rest, work = await look(before)
         for each in messages:
             if is_wanted(each):
                 found.append(each)
@@ -150,7 +152,8 @@ async def _wanted(
                     is_last = rest is None and each is messages[-1]
                     return found, None if is_last else each.message_id
         before = rest
-        if rest is None:
+        left -= work
+        if rest is None or left <= 0:
             break
     return found, before
 

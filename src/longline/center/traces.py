@@ -1,7 +1,6 @@
 """The operation that says why one device has a message, or has it not."""
 
 from collections.abc import Callable
-from uuid import UUID
 
 import msgspec
 from starlette.requests import Request
@@ -14,10 +13,10 @@ from longline.center.times import rfc3339, rfc3339_or_none
 from longline.errors import DeliveryNotFound, DeviceNotFound, MessageNotFound
 from longline.model.apps import App
 from longline.model.devices import Binding, Visit
-from longline.model.ledger import DeliveryRecord, State, in_words
+from longline.model.ledger import State, in_words
 from longline.register.port import Register
 from longline.saver.port.devices import DeviceStore
-from longline.saver.port.ledgers import LedgerStore, Status
+from longline.saver.port.ledgers import DeviceRecord, LedgerStore, Status
 from longline.saver.port.parking import ParkingStore
 from longline.saver.port.visits import VisitStore
 
@@ -80,7 +79,9 @@ class _Handlers:
         (device,) = await self._devices.find(app.number, [name])
         if device is None:
             raise DeviceNotFound
-        row = await self._row(app, message_id, name, device.ordinal)
+        row = await self._ledgers.delivery(app.number, message_id, device.ordinal)
+        if row is None:
+            raise DeliveryNotFound
         stands = await self._stands(app, name, device.ordinal)
         binding = stands.binding
         return answer(
@@ -101,27 +102,6 @@ class _Handlers:
             )
         )
 
-    async def _row(self, app: App, message_id: str, name: str, ordinal: int) -> DeliveryRecord:
-        """One row of the ledger, or what its sets say."""
-        rows = await self._ledgers.deliveries(app.number, message_id, ordinal - 1, 1)
-        if rows:
-            if rows[0][0] == ordinal:
-                return rows[0][1]
-            raise DeliveryNotFound
-        behind = str(UUID(int=UUID(message_id).int + 1))
-        page = await self._ledgers.of_device(app.number, ordinal, behind, 1, waiting=False)
-        for row in page.messages:
-            if row.message_id == message_id:
-                return DeliveryRecord(
-                    device=name,
-                    state=row.state,
-                    reason=row.reason,
-                    accepted_at=row.accepted_at,
-                    sent_at=row.sent_at,
-                    settled_at=row.settled_at,
-                )
-        raise DeliveryNotFound
-
     async def _stands(self, app: App, name: str, ordinal: int) -> _Stands:
         now = self._clock()
         (binding,) = await self._register.locate(app.number, [name])
@@ -140,7 +120,7 @@ def _time(at: int) -> str | None:
     return rfc3339(at) if at else None
 
 
-def why(row: DeliveryRecord, status: Status, stands: _Stands) -> str:
+def why(row: DeviceRecord, status: Status, stands: _Stands) -> str:
     """Why a device has a message, or has it not, in a sentence or two."""
     if row.state == State.PENDING:
         return _waits(row, status, stands)
@@ -156,7 +136,7 @@ def _banned(stands: _Stands) -> str:
     return f"The device is banned until {rfc3339(stands.banned_until)}: it is not let in before."
 
 
-def _waits(row: DeliveryRecord, status: Status, stands: _Stands) -> str:
+def _waits(row: DeviceRecord, status: Status, stands: _Stands) -> str:
     until = f"It waits for the device until {rfc3339(status.message.expires_at)}."
     if stands.banned_until:
         return f"{_banned(stands)} {until}"

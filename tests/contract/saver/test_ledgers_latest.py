@@ -168,3 +168,21 @@ async def test_a_message_of_a_submission_with_a_key_keeps_its_word(store: StoreF
     await store.submit(submission)
     await store.submit(submission)
     assert await listed(store, MessagesAsked(label="goal")) == [message.id]
+
+
+async def test_a_page_says_how_much_was_counted_for_it(store: StoreFixture) -> None:
+    """The deliveries of its messages, and of one to everyone as much however many it is for."""
+    names = [f"d{n}" for n in range(20)]
+    await store.register(*names)
+    page = await store.saver.ledgers.latest(store.app, MessagesAsked())
+    assert page.work == 0
+    await sent(store, START, Devices(tuple(names)))
+    await sent(store, START + 1, Devices(("d0",)))
+    page = await store.saver.ledgers.latest(store.app, MessagesAsked())
+    assert page.work == 21
+    await sent(store, START + 2, Everyone())
+    to_few = (await store.saver.ledgers.latest(store.app, MessagesAsked())).work
+    assert to_few > 21
+    await store.register(*(f"e{n}" for n in range(200)))
+    await sent(store, START + 3, Everyone())
+    assert (await store.saver.ledgers.latest(store.app, MessagesAsked(limit=1))).work <= 2 * (to_few - 21)

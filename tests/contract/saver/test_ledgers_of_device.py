@@ -104,3 +104,33 @@ async def test_a_device_registered_anew_has_none_of_what_was_before(store: Store
     await store.register("a")
     assert await of_device(store, "a") == []
     assert await of_device(store, "a", waiting=True) == []
+
+
+async def test_one_message_says_of_a_device_what_its_list_says(store: StoreFixture) -> None:
+    """Of each kind, while it waits and after that; nothing of what was never for the device."""
+    await store.register("a", "b")
+    await store.register("red", profile=Profile(tags=("red",)))
+    audiences: list[Audience] = [Devices(("a",)), Devices(("b", "a")), Everyone(), Tagged(("red",))]
+    ids = [await sent(store, START + n, audience, "goals") for n, audience in enumerate(audiences)]
+    await store.register("late")
+
+    async def compare() -> list[int]:
+        counts = []
+        for name in ("a", "b", "red", "late"):
+            ordinal = await store.ordinal(name)
+            listed = await of_device(store, name)
+            found = [await store.saver.ledgers.delivery(store.app, each, ordinal) for each in ids[::-1]]
+            assert [each for each in found if each is not None] == listed
+            counts.append(len(listed))
+        return counts
+
+    assert await compare() == [3, 2, 2, 0]
+    await store.ack_all("a")
+    await store.saver.messages.cancel(store.app, ids[1], store.now)
+    await store.pass_time(2 * MINUTE)
+    assert await compare() == [3, 2, 2, 0]
+    ordinal = await store.ordinal("a")
+    for app, unknown in ((store.app, ids[0][:-1] + "f"), (store.app, "nothing"), (store.app + 1, ids[0])):
+        assert await store.saver.ledgers.delivery(app, unknown, ordinal) is None
+    await store.saver.apps.delete(store.app)
+    assert await store.saver.ledgers.delivery(store.app, ids[0], ordinal) is None

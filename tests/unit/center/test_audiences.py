@@ -210,10 +210,10 @@ async def test_of_very_many_it_is_estimated_who_is_connected(api: Api, news: str
     for start in range(0, len(names), 1000):
         devices = [{"device": name, "tags": ["red"]} for name in names[start : start + 1000]]
         await api.http.post(f"{news}/devices:batch", json={"devices": devices})
-    await api.connect("news", *names[::4])
+    await api.connect("news", *names[::4])  # every fourth: whoever looked at every sixth would find half
     counted = await api.http.post(f"{news}/audiences:estimate", json={"audience": {"tag": ["red"]}})
     assert counted.json()["devices"] == 12_000
-    assert 2900 <= counted.json()["online"] <= 3100
+    assert 2400 <= counted.json()["online"] <= 3600  # five times the standard error
 
 
 async def test_changes_of_labels_that_meet_are_all_kept(api: Api, news: str) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from longline.center import records
 from longline.model.devices import JsonObject
+from longline.saver.port.ledgers import MessagePage, MessagesAsked
 from longline.saver.sql import device_messages
 from tests.unit.center.conftest import START, Api
 
@@ -93,6 +94,36 @@ async def test_a_status_that_few_have_does_not_make_a_page_look_for_ever(
     page = (await api.http.get(f"{news}/messages?status=done")).json()
     assert page["messages"] == []
     assert page["next_cursor"] is not None
+    assert await listed(api, news, "status=done") == [first]
+
+
+async def test_messages_for_many_devices_do_not_make_a_page_count_for_ever(
+    api: Api, news: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look that had to count a lot is the last one of its page."""
+    monkeypatch.setattr(records, "MAX_MESSAGES", 2)
+    names = [f"d{n}" for n in range(30)]
+    for name in names:
+        await api.device(news, name)
+    first = await sent(api, news)
+    await api.http.delete(f"{news}/messages/{first}")
+    body: JsonObject = {"audience": {"devices": names}, "payload": "hi"}
+    for _ in range(8):
+        await api.http.post(f"{news}/messages", json=body)
+    looks = []
+    latest = api.saver.ledgers.latest
+
+    async def counted(app: int, asked: MessagesAsked) -> MessagePage:
+        looks.append(page := await latest(app, asked))
+        return page
+
+    monkeypatch.setattr(api.saver.ledgers, "latest", counted)
+    for most, expected in ((10_000, 5), (100, 2), (50, 1)):
+        monkeypatch.setattr(records, "WORK", most)
+        looks.clear()
+        page = (await api.http.get(f"{news}/messages?status=done")).json()
+        assert len(looks) == expected
+        assert (page["messages"] == []) == (expected < 5)
     assert await listed(api, news, "status=done") == [first]
 
 

@@ -1,8 +1,9 @@
 """What a registered device costs the store, and calls that are cut off in the middle."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,13 +13,15 @@ from longline.model.devices import Profile
 from longline.model.messages import MAX_TTL, Envelope, Message
 from longline.register.port import Bind
 from longline.register.redis import RedisRegister
+from longline.saver.kv import devices
 from longline.saver.kv.apps import APPS, DELETE, DIRECTORY, NAMES, NUMBERS, PURGES, RETENTIONS
 from longline.saver.kv.engine import RedisSaver
+from longline.saver.kv.partitions import Partitions
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Arrive
 from longline.saver.port.messages import Accepted, Outcome, Submission
 from longline.settings import StoreSettings
-from longline.store.redis import Store
+from longline.store.redis import Reply, Store
 from tests.servers.redis_server import RedisServer
 from tests.servers.shared import shared
 
@@ -133,6 +136,46 @@ async def test_two_that_purge_at_once_do_not_disturb_each_other(store: Store, sa
     while sum(await asyncio.gather(saver.expiry.purge(30), saver.expiry.purge(30))):
         pass
     assert not await saver.expiry.purging()
+
+
+async def test_a_label_that_few_have_is_found_without_looking_at_everybody(
+    saver: RedisSaver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each partition is asked once, also beside a label that many have, and for one that nobody has."""
+    monkeypatch.setattr(devices, "STEPS", 1)  # 64 places of a label that many have
+    app = await an_app(saver)
+    batch = [
+        Registration(f"d{n}", Profile(tags=("all", "rare") if n % 1000 == 7 else ("all",)))
+        for n in range(2000)
+    ]
+    found = await saver.devices.put(app, batch, NOW)
+    asked = 0
+    run = Partitions.run
+
+    def counted(self: Partitions, *args: Any, **options: Any) -> Awaitable[Reply]:
+        nonlocal asked
+        asked += 1
+        return run(self, *args, **options)
+
+    monkeypatch.setattr(Partitions, "run", counted)
+
+    async def listed(tag: str, alias: str | None = None, after: int = -1) -> list[str]:
+        nonlocal asked
+        asked = 0
+        page = await saver.devices.list(app, tag=tag, alias=alias, after=after, limit=50)
+        return [device.device for device in page]
+
+    rare = sorted((found[7], found[1007]), key=lambda device: device.ordinal)
+    assert await listed("rare") == [device.device for device in rare]
+    assert asked == PARTITIONS
+    assert await listed("rare", after=rare[0].ordinal) == [rare[1].device]
+    assert asked == PARTITIONS
+    for tag, alias in (("nobody", None), ("all", "nobody")):
+        assert await listed(tag, alias) == []
+        assert asked == PARTITIONS
+    assert len(await listed("all")) == 50
+    await saver.devices.delete(app, "d7", NOW)
+    assert await listed("rare") == ["d1007"]
 
 
 async def test_the_name_of_a_deleted_device_is_kept_as_long_as_its_ledgers(

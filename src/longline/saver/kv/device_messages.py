@@ -1,4 +1,5 @@
-"""The messages for one device: those of its partition that the ledger has, gone through from the latest."""
+"""The messages for one device: those of its partition that the ledger has, gone through from the latest; and
+one of them."""
 
 import msgspec
 
@@ -8,8 +9,21 @@ from longline.saver.port.ledgers import DevicePage, DeviceRecord
 from longline.store.redis import Word
 
 DEVICE_MESSAGES = script("device_messages.lua")
+DEVICE_MESSAGE = script("device_message.lua")
 
 _Told = tuple[bytes, bytes, bytes | None, bytes]  # id, row, label, delivery
+
+
+async def read_device_message(
+    partitions: Partitions, app: int, message_id: str, ordinal: int
+) -> DeviceRecord | None:
+    """One script in the device's partition."""
+    packed = layout.id_bytes(message_id)
+    if not packed:
+        return None
+    place, partition = divmod(ordinal, partitions.count)
+    reply = await partitions.run(partition, DEVICE_MESSAGE, [app, place, packed])
+    return None if reply is None else _message(*msgspec.convert(reply, _Told))
 
 
 async def read_device_messages(
@@ -21,13 +35,14 @@ async def read_device_messages(
     args: list[Word] = [app, place, bound, limit + 1, int(waiting)]
     reply = await partitions.run(partition, DEVICE_MESSAGES, args)
     assert isinstance(reply, list)
-    reached, *rest = reply
+    reached, looked, *rest = reply
     assert isinstance(reached, bytes)
+    assert isinstance(looked, int)
     told = msgspec.convert(rest, list[_Told])
     page = [_message(*each) for each in told[:limit]]
     if len(told) > limit:
-        return DevicePage(tuple(page), page[-1].message_id)
-    return DevicePage(tuple(page), layout.id_text(reached) if reached else None)
+        return DevicePage(tuple(page), page[-1].message_id, looked)
+    return DevicePage(tuple(page), layout.id_text(reached) if reached else None, looked)
 
 
 def _message(packed: bytes, packed_row: bytes, label: bytes | None, delivery: bytes) -> DeviceRecord:

@@ -13,11 +13,11 @@ from longline.model.ledger import DeliveryRecord, Ledger, State
 from longline.model.messages import Message
 from longline.saver.kv import layout
 from longline.saver.kv.apps import KvApps
-from longline.saver.kv.device_messages import read_device_messages
+from longline.saver.kv.device_messages import read_device_message, read_device_messages
 from longline.saver.kv.layout import DeliveryRow, Row
 from longline.saver.kv.partitions import Partitions, script
-from longline.saver.port.ledgers import DevicePage, Listed, MessagePage, MessagesAsked, Status
-from longline.store.redis import Reply, Script, Word
+from longline.saver.port.ledgers import DevicePage, DeviceRecord, Listed, MessagePage, MessagesAsked, Status
+from longline.store.redis import Reply, Script
 from longline.store.scatter import ask_all, gathered
 
 STATUS = script("status.lua")
@@ -25,8 +25,10 @@ DELIVERIES = script("deliveries.lua")
 LIST = script("list_messages.lua")
 SHOW = script("show_messages.lua")
 
+SPARE_SHARE = 4  # ids that each partition is asked for beyond twice its part of a page
 NOT_FOUND = "device_not_found"
 UNKNOWN = "unknown"
+SET_WORK = 5  # deliveries that a script counts in the time in which it counts the bits of a broadcast's sets
 
 
 class KvLedgers:
@@ -70,33 +72,56 @@ class KvLedgers:
         return Status(message, count.ledger(), count.open, label)
 
     async def latest(self, app: int, asked: MessagesAsked) -> MessagePage:
-        """Each partition tells its latest ids and how far back it has looked; then where each stands.
+        """Partitions tell their latest ids and how far back they have looked; then where each stands.
 
         What is further back than one of them has looked is left to the next page.
         """
-        args: list[Word] = [
-            app,
-            *map(_bound, (asked.before, asked.least)),
-            asked.label or "",
-            asked.limit + 1,
-        ]
-        replies = await self._partitions.run_all(LIST, args)
-        told = msgspec.convert(replies, list[tuple[bytes, list[bytes]]])
-        reached = max(down_to for down_to, _ in told)
-        holders: dict[bytes, list[int]] = {}  # the partitions that have something of each
-        for partition, (_, ids) in enumerate(told):
-            for packed in ids:
-                if packed >= reached:
-                    holders.setdefault(packed, []).append(partition)
-        ordered = sorted(holders, reverse=True)
+        reached, holders = await self._latest(app, asked)
+        ordered = sorted([packed for packed in holders if packed >= reached], reverse=True)
         page = ordered[: asked.limit]
         rest = page[-1] if len(ordered) > len(page) else reached
-        listed = await self._show(app, page, holders)
-        return MessagePage(tuple(listed), layout.id_text(rest) if rest else None)
+        shown = await self._show(app, page, holders)
+        listed = [shown[packed].listed(packed) for packed in page if packed in shown]
+        work = sum([each.work for each in shown.values()])
+        return MessagePage(tuple(listed), layout.id_text(rest) if rest else None, work)
+
+    async def _latest(self, app: int, asked: MessagesAsked) -> tuple[bytes, dict[bytes, list[int]]]:
+        """How far back all partitions have looked, and which of them have something of each message.
+
+        They are asked for a share of the page, and again for more where they lag behind it.
+        """
+        count, limit = self._partitions.count, asked.limit + 1
+        least, label = _bound(asked.least), asked.label or ""
+        reached = dict.fromkeys(range(count), _bound(asked.before))
+        holders: dict[bytes, list[int]] = {}
+        lagging, share = list(reached), 2 * limit // count + SPARE_SHARE
+        while lagging:
+            most = min(share, limit)
+            replies = await gathered(
+                [
+                    self._partitions.run(partition, LIST, [app, reached[partition], least, label, most])
+                    for partition in lagging
+                ]
+            )
+            told = msgspec.convert(replies, list[tuple[bytes, list[bytes]]])
+            full = []
+            for partition, (down_to, ids) in zip(lagging, told, strict=True):
+                reached[partition] = down_to
+                if len(ids) == most:
+                    full.append(partition)
+                for packed in ids:
+                    holders.setdefault(packed, []).append(partition)
+            # As far back as the page goes, or as those have looked that look no further for this page.
+            ordered = sorted(holders, reverse=True)
+            end = ordered[limit - 1] if len(ordered) >= limit else b""
+            end = max([end, *(reached[partition] for partition in reached.keys() - full)])
+            lagging = [partition for partition in full if reached[partition] > end]
+            share *= 4
+        return max(reached.values()), holders
 
     async def _show(
         self, app: int, page: Sequence[bytes], holders: Mapping[bytes, Sequence[int]]
-    ) -> list[Listed]:
+    ) -> dict[bytes, "_Shown"]:
         shares: dict[int, list[bytes]] = {}
         for packed in page:
             for partition in holders[packed]:
@@ -108,13 +133,17 @@ class KvLedgers:
             for packed, one in zip(share, reply, strict=True):
                 if isinstance(one, list):  # else it is over since
                     found.setdefault(packed, _Shown()).add(one)
-        return [found[packed].listed(packed) for packed in page if packed in found]
+        return found
 
     async def of_device(
         self, app: int, ordinal: int, before: str | None, limit: int, *, waiting: bool
     ) -> DevicePage:
         """All of a device is in its partition."""
         return await read_device_messages(self._partitions, app, ordinal, before, limit, waiting)
+
+    async def delivery(self, app: int, message_id: str, ordinal: int) -> DeviceRecord | None:
+        """One script in the device's partition."""
+        return await read_device_message(self._partitions, app, message_id, ordinal)
 
     async def deliveries(
         self, app: int, message_id: str, after: int, limit: int
@@ -192,6 +221,11 @@ class _Shown:
             self._label = word.decode()
         self._count.add(row, rest)
 
+    @property
+    def work(self) -> int:
+        """What it has cost, as pages say it."""
+        return self._count.work
+
     def listed(self, packed: bytes) -> Listed:
         return Listed(layout.id_text(packed), self._created_at, self._label, self._count.ledger())
 
@@ -201,6 +235,7 @@ class _Count:
 
     def __init__(self) -> None:
         self.open = True
+        self.work = 0
         self._states: Counter[State] = Counter()
         self._dropped: Counter[str] = Counter()
         self._routed = 0
@@ -212,10 +247,16 @@ class _Count:
             self._drop(NOT_FOUND, row.missing)
         if row.kind == b"u":
             self._add_delivery(layout.unpack_delivery(row.rest[4:], row.created_at))
+            self.work += 1
         elif row.kind == b"m":
-            for delivery in msgspec.convert(rest, list[bytes]):
-                self._add_delivery(layout.unpack_delivery(delivery, row.created_at))
+            standings = msgspec.convert(rest, list[bytes | int])
+            for delivery, count in zip(standings[::2], standings[1::2], strict=True):
+                assert isinstance(delivery, bytes)
+                assert isinstance(count, int)
+                self._add_delivery(layout.unpack_delivery(delivery, row.created_at), count)
+                self.work += count
         elif row.kind == b"b":
+            self.work += SET_WORK
             self._add_sets(row, msgspec.convert(rest, list[bytes | int]))
         # A row that is for nobody says nothing of when the others are ended.
         if row.flags & layout.CANCELLED or (row.flags & layout.ENDED and not layout.is_for_nobody(row)):
@@ -225,13 +266,15 @@ class _Count:
         self._states[State.DROPPED] += count
         self._dropped[reason] += count
 
-    def _add_delivery(self, delivery: DeliveryRow) -> None:
+    def _add_delivery(self, delivery: DeliveryRow, count: int = 1) -> None:
         if delivery.state == State.DROPPED:
-            self._drop(delivery.reason or UNKNOWN, 1)
+            self._drop(delivery.reason or UNKNOWN, count)
         else:
-            self._states[delivery.state] += 1
-        self._routed += delivery.connected or delivery.sent
-        self._sent += delivery.sent
+            self._states[delivery.state] += count
+        if delivery.connected or delivery.sent:
+            self._routed += count
+        if delivery.sent:
+            self._sent += count
 
     def _add_sets(self, row: Row, sets: list[bytes | int]) -> None:
         places, deleted = layout.unpack_places(row)

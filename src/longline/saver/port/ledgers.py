@@ -44,11 +44,13 @@ class Listed(msgspec.Struct, frozen=True):
 class MessagePage(msgspec.Struct, frozen=True):
     """Messages, the latest first. `rest`: what is further on is `before` this id; None: nothing is.
 
-    A page may be short, or empty, though there is more.
+    A page may be short, or empty, though there is more. `work`: deliveries that were counted for it, and each
+    set of devices as so many as it takes the time of, about.
     """
 
     messages: tuple[Listed, ...]
     rest: str | None
+    work: int = 0
 
 
 class DeviceRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,10 +69,11 @@ class DeviceRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DevicePage(msgspec.Struct, frozen=True):
-    """Messages of a device, the latest first; `rest` as in `MessagePage`."""
+    """Messages of a device, the latest first; `rest` and `work` as in `MessagePage`."""
 
     messages: tuple[DeviceRecord, ...]
     rest: str | None
+    work: int = 0
 
 
 class LedgerStore(Protocol):
@@ -97,6 +100,10 @@ class LedgerStore(Protocol):
         `waiting`: those that are kept for it and pending. It looks at a bounded number of messages: as many
         as wait, or else as the app has, whoever they are for.
         """
+        ...
+
+    async def delivery(self, app: int, message_id: str, ordinal: int) -> DeviceRecord | None:
+        """One message and where it stands for one device; None: it was never for it, or is not there."""
         ...
 
     async def deliveries(

@@ -32,7 +32,14 @@ COLLAPSED = "collapsed"
 DROPPED = "dropped:"  # and the reason
 
 MERGE_AT = 256  # rows of additions
+SET_WORK = 100  # deliveries that are counted in the time in which the sets of a broadcast of many are loaded
 OVERHEAD = 1536  # bytes of a ledger in memory beside what its sets hold: objects, dict, empty containers
+
+# Whether a message, a row of what has positions, is a broadcast. On its way to a row of a set SQLite reads
+# others whole, with a bit for each of a million devices: so what has deliveries is asked for those first.
+HAS_SETS = """
+CASE WHEN EXISTS (SELECT 1 FROM deliveries WHERE deliveries.position = {0}.position) THEN 0
+     ELSE EXISTS (SELECT 1 FROM broadcast_sets AS b WHERE b.position = {0}.position) END"""
 
 _rows = msgspec.json.Decoder(list[tuple[int, str, int]])
 

@@ -16,6 +16,8 @@ from longline.saver.sql.broadcasts import (
     COLLAPSED,
     DROPPED,
     EXPIRED,
+    HAS_SETS,
+    SET_WORK,
     BroadcastLedger,
     BroadcastLedgers,
 )
@@ -26,38 +28,68 @@ BROADCASTS = 100  # of them, whose sets may have to be loaded
 BEYOND = b"\xff" * 17  # no id is above it
 
 _Row = tuple[int, str, int, str | None]  # position, id, created_at, label
-_Unicast = tuple[_Row, tuple[State, str | None, int | None, int | None]]
+_Delivery = tuple[State, str | None, int | None, int | None]
+_Unicast = tuple[_Row, _Delivery]
 _walked = msgspec.json.Decoder(tuple[int, str | None, list[_Unicast], list[_Row]])
+_one = msgspec.json.Decoder(tuple[_Row, _Delivery | None, int] | None)
 
 # Both sources are indexes that have the ids, or rowids, of the messages.
 ALL = "SELECT position, id FROM messages WHERE app = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?4"
 WAITING = """
 SELECT m.position, m.id
   FROM (SELECT position FROM inbox WHERE device = ?3
-        UNION SELECT position FROM log WHERE app = ?1 AND kept
-          AND (grp = 0 OR grp IN (SELECT grp FROM group_members WHERE device = ?3))) AS source
-  JOIN messages AS m ON m.position = source.position
+        UNION SELECT position FROM log WHERE app = ?1 AND kept = 1 AND grp = 0
+        UNION SELECT log.position FROM group_members AS g
+          CROSS JOIN log ON log.grp = g.grp AND log.grp > 0 AND log.kept = 1 WHERE g.device = ?3) AS source
+ CROSS JOIN messages AS m ON m.position = source.position
  WHERE m.id < ?2 ORDER BY m.id DESC LIMIT ?4"""
 
-WALK = """
+# What was walked is always the outer loop, and rows of messages are read only for what is found: the planner
+# knows of no bound on the former, and left to itself begins with all deliveries there are.
+WALK = f"""
 WITH walked AS MATERIALIZED (%s)
 SELECT json_array(
   (SELECT count(*) FROM walked),
   (SELECT hex(min(id)) FROM walked),
-  json((SELECT json_group_array(json_array(json_array(position, hex(id), created_at, label),
+  json((SELECT json_group_array(json_array(json_array(m.position, hex(m.id), created_at, label),
                                            json_array(state, reason, sent_at, settled_at)))
-          FROM (SELECT m.position, m.id, m.created_at, m.label, d.state, d.reason, d.sent_at, d.settled_at
+          FROM (SELECT walked.position, state, reason, sent_at, settled_at
                   FROM walked
-                  JOIN deliveries AS d ON d.position = walked.position AND d.device = ?3
-                  JOIN messages AS m ON m.position = walked.position
-                 ORDER BY m.id DESC LIMIT ?5))),
-  json((SELECT json_group_array(json_array(position, hex(id), created_at, label))
-          FROM (SELECT m.position, m.id, m.created_at, m.label
+                 CROSS JOIN deliveries AS d ON d.position = walked.position AND d.device = ?3
+                 ORDER BY walked.id DESC LIMIT ?5) AS found
+         CROSS JOIN messages AS m ON m.position = found.position)),
+  json((SELECT json_group_array(json_array(m.position, hex(m.id), created_at, label))
+          FROM (SELECT walked.position
                   FROM walked
-                  JOIN messages AS m ON m.position = walked.position
-                 WHERE EXISTS (SELECT 1 FROM broadcast_sets AS b WHERE b.position = walked.position)
-                 ORDER BY m.id DESC LIMIT ?6))))"""
+                 WHERE {HAS_SETS.format("walked")}
+                 ORDER BY walked.id DESC LIMIT ?6) AS found
+         CROSS JOIN messages AS m ON m.position = found.position)))"""
 WALK_ALL, WALK_WAITING = WALK % ALL, WALK % WAITING
+
+ONE = f"""
+SELECT json_array(json_array(m.position, hex(m.id), created_at, label),
+         json((SELECT json_array(state, reason, sent_at, settled_at) FROM deliveries AS d
+                WHERE d.position = m.position AND d.device = ?3)),
+         {HAS_SETS.format("m")})
+  FROM messages AS m WHERE m.app = ?1 AND m.id = ?2"""
+
+
+def read_device_message(
+    database: Database, broadcasts: BroadcastLedgers, app: int, message_id: str, ordinal: int
+) -> DeviceRecord | None:
+    """One statement, and of a broadcast its sets."""
+    key = device_key(app, ordinal)
+    found = _one.decode(database.text(ONE, app, id_bytes(message_id), key))
+    if found is None:
+        return None
+    row, delivery, is_broadcast = found
+    if delivery is not None:
+        return _message(row, *delivery)
+    if is_broadcast:
+        ledger = broadcasts.get(row[0], database)
+        if ordinal in ledger.targets:
+            return _message(row, *_standing(ledger, ordinal), None, None)
+    return None
 
 
 def read_device_messages(
@@ -80,6 +112,7 @@ def read_device_messages(
         BROADCASTS,
     )
     looked, last, unicasts, sets = _walked.decode(text)
+    work = looked + SET_WORK * len(sets)
     floors = [_id(last)] if last is not None and looked == ROWS else []
     if len(sets) == BROADCASTS:
         floors.append(_id(sets[-1][1]))
@@ -94,8 +127,8 @@ def read_device_messages(
         found = [each for each in found if each.state == State.PENDING]
     found.sort(key=lambda each: each.message_id, reverse=True)
     if len(found) > limit:
-        return DevicePage(tuple(found[:limit]), found[limit - 1].message_id)
-    return DevicePage(tuple(found), floor or None)
+        return DevicePage(tuple(found[:limit]), found[limit - 1].message_id, work)
+    return DevicePage(tuple(found), floor or None, work)
 
 
 def _id(digits: str) -> str:

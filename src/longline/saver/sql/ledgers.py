@@ -9,18 +9,20 @@ from pyroaring import BitMap
 
 from longline.model.ledger import DeliveryRecord, Ledger, State
 from longline.model.messages import Message
-from longline.saver.port.ledgers import DevicePage, Listed, MessagePage, MessagesAsked, Status
+from longline.saver.port.ledgers import DevicePage, DeviceRecord, Listed, MessagePage, MessagesAsked, Status
 from longline.saver.sql.broadcasts import (
     ACKED,
     COLLAPSED,
     DROPPED,
     EXPIRED,
+    HAS_SETS,
     SENT,
+    SET_WORK,
     BroadcastLedger,
     BroadcastLedgers,
 )
 from longline.saver.sql.database import Database, device_key, id_bytes
-from longline.saver.sql.device_messages import read_device_messages
+from longline.saver.sql.device_messages import read_device_message, read_device_messages
 from longline.saver.sql.expiry import END
 from longline.saver.sql.worker import Worker
 
@@ -34,7 +36,7 @@ _unpack = msgspec.msgpack.Decoder(Message).decode
 
 # Where a message m stands: whether it is a broadcast, and what its deliveries add up to.
 STANDING = f"""
-         EXISTS (SELECT 1 FROM broadcast_sets AS b WHERE b.position = m.position),
+         {HAS_SETS.format("m")},
          json((SELECT json_group_array(json_array(state, reason, n, routed, sent)) FROM (
             SELECT state, reason, count(*) AS n,
                    count(*) FILTER (WHERE routed OR sent_at IS NOT NULL OR state = {State.ACKED:d}) AS routed,
@@ -125,7 +127,10 @@ class SqlLedgers:
             Listed(str(UUID(digits)), created_at, label, self._ledger(position, missing, broadcast, counts))
             for position, digits, created_at, label, missing, broadcast, counts in rows[: asked.limit]
         ]
-        return MessagePage(tuple(listed), listed[-1].message_id if len(rows) > asked.limit else None)
+        work = sum(
+            [SET_WORK if broadcast else sum([each[2] for each in counts]) for *_, broadcast, counts in rows]
+        )
+        return MessagePage(tuple(listed), listed[-1].message_id if len(rows) > asked.limit else None, work)
 
     async def of_device(
         self, app: int, ordinal: int, before: str | None, limit: int, *, waiting: bool
@@ -137,6 +142,15 @@ class SqlLedgers:
 
     def _of_devices(self, calls: list[tuple[int, int, str | None, int, bool]]) -> list[DevicePage]:
         return [read_device_messages(self._database, self._broadcasts, *call) for call in calls]
+
+    async def delivery(self, app: int, message_id: str, ordinal: int) -> DeviceRecord | None:
+        """One statement, one snapshot but for the sets of a broadcast."""
+        if app in self._deleted:
+            return None
+        return await self._reader.call(self._delivery, (app, message_id, ordinal))
+
+    def _delivery(self, calls: list[tuple[int, str, int]]) -> list[DeviceRecord | None]:
+        return [read_device_message(self._database, self._broadcasts, *call) for call in calls]
 
     async def deliveries(
         self, app: int, message_id: str, after: int, limit: int

@@ -1,47 +1,19 @@
 -- Messages for one device, the latest first. KEYS: beginning of the keys. ARGV: app, place, id below which they are
 -- (may be empty), how many, 1 for those that wait in the inbox and in the log, 0 for whatever the ledger has.
--- Returns {id down to which it has looked, empty for all the way, {id, row, its sender's word or false, delivery}, …}.
+-- Returns {id down to which it has looked, empty for all the way, how many it looked at, {id, row, its sender's word or
+-- false, delivery}, …}.
 -- It looks at a bounded number of messages, whoever they are for.
 -- include: inbox.lua
--- include: broadcast.lua
+-- include: delivered.lua
 -- include: id_order.lua
 
 local BUCKETS, ROWS = 64, 1000 -- looked at in one call
 local tag, app, place, before = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local limit, waiting = tonumber(ARGV[4]), ARGV[5] == '1'
-if redis.call('SISMEMBER', tag .. 'gone', app) == 1 then return { '' } end
+if redis.call('SISMEMBER', tag .. 'gone', app) == 1 then return { '', 0 } end
 
-local function is_in(id, label)
-  return redis.call('GETBIT', set_key(tag, id, label), place) == 1
-end
-
--- What became of a broadcast, in the form of a delivery without times; nil when the device is none of its audience.
-local function of_broadcast(id, row)
-  if tonumber(place) >= struct.unpack('>I4', row, NEXT_AT) then return nil end
-  local state, reason = nil, ''
-  if not is_in(id, 'o') then state = PENDING
-  elseif is_in(id, 'a') then state = ACKED
-  elseif is_in(id, 'e') then state = EXPIRED
-  elseif is_in(id, 'c') then state = COLLAPSED
-  else
-    for _, each in ipairs(redis.call('SMEMBERS', tag .. 'r:' .. id)) do
-      if is_in(id, 'd' .. each) then state, reason = DROPPED, each end
-    end
-  end
-  return state and struct.pack(DELIVERY, state, 0, 0) .. reason
-end
-
-local function delivery_of(id, row)
-  local kind = string.sub(row, 1, 1)
-  if kind == 'u' then
-    local of_this = struct.unpack('>I4', row, PLACE_AT) == tonumber(place)
-    return of_this and string.sub(row, DELIVERY_AT)
-  end
-  if kind == 'm' then return redis.call('HGET', tag .. 'L:' .. id, place) end
-  return kind == 'b' and of_broadcast(id, row)
-end
-
-local found, looked = { '' }, 0
+local found, looked = {}, 0
+local reached = '' -- the id down to which it has looked
 
 -- Takes those of some ids that are for the device; true when it has looked at enough, or found enough.
 local function take(ids)
@@ -50,12 +22,12 @@ local function take(ids)
     if before == '' or is_below(id, before) then
       looked = looked + 1
       local row = redis.call('HGET', ledger_key(tag, app, id), id)
-      local delivery = row and delivery_of(id, row)
+      local delivery = row and delivery_of(tag, id, row, place)
       if delivery and not (waiting and string.byte(delivery) % CONNECTED ~= PENDING) then
         found[#found + 1] = { id, row, redis.call('HGET', words_key(tag, app, id), id), delivery }
       end
       if #found > limit or looked == ROWS then
-        found[1] = id
+        reached = id
         return true
       end
     end
@@ -76,13 +48,13 @@ if waiting then
     size, flags = entry_at(box, at)
   end
   take(ids)
-  return found
+  return { reached, looked, unpack(found) }
 end
 
 local from = before == '' and '+' or '[' .. string.sub(before, 1, 5)
 local buckets = redis.call('ZREVRANGEBYLEX', tag .. 'lx:' .. app, from, '-', 'LIMIT', 0, BUCKETS)
 for n, bucket in ipairs(buckets) do
-  if take(redis.call('HKEYS', tag .. 'l:' .. app .. ':' .. bucket)) then return found end
-  if n == BUCKETS then found[1] = bucket .. string.rep('\0', 11) end
+  if take(redis.call('HKEYS', tag .. 'l:' .. app .. ':' .. bucket)) then break end
+  if n == BUCKETS then reached = bucket .. string.rep('\0', 11) end
 end
-return found
+return { reached, looked, unpack(found) }

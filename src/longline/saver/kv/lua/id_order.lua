@@ -10,6 +10,13 @@ local function is_below(one, other)
   return c < z
 end
 
+-- Each is taken apart once, however often it is compared.
 local function sort_latest_first(ids)
-  table.sort(ids, function(one, other) return is_below(other, one) end)
+  local first, second, third = {}, {}, {}
+  for _, id in ipairs(ids) do first[id], second[id], third[id] = struct.unpack(ID, id) end
+  table.sort(ids, function(one, other)
+    if first[one] ~= first[other] then return first[one] > first[other] end
+    if second[one] ~= second[other] then return second[one] > second[other] end
+    return third[one] > third[other]
+  end)
 end

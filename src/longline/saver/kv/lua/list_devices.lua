@@ -1,5 +1,5 @@
 -- Devices by place, from a place on: at most `limit`, and at most `steps` places are looked at, or as many times 64 of
--- the sets of labels.
+-- the sets of labels; with a label that few have, no other places than theirs.
 -- KEYS: tag. ARGV: app, from, limit, steps, and for each label that they must have: kind, label.
 -- Returns {place that was not looked at any more (-1: none), {{place, name, created at, labels, rest}, …}}.
 -- include: devices.lua
@@ -27,16 +27,33 @@ if #ARGV == 4 then
   return { -1, found }
 end
 
--- The bitmaps of the labels from the place on, as texts; those of bitmaps only as far as one call goes.
+local keys, few = {}, nil -- few: who has one of the labels, when it is a SET
+for i = 5, #ARGV, 2 do
+  keys[#keys + 1] = label_key(tag, app, ARGV[i], ARGV[i + 1])
+  few = few or members_of(keys[#keys])
+end
+
+local function has_all(place)
+  for _, key in ipairs(keys) do
+    local command = redis.call('TYPE', key).ok == 'string' and 'GETBIT' or 'SISMEMBER'
+    if redis.call(command, key, place) == 0 then return false end
+  end
+  return true
+end
+
+if few then
+  table.sort(few)
+  for _, place in ipairs(few) do
+    if place >= from and has_all(place) and not take(place) then return { place, found } end
+  end
+  return { -1, found }
+end
+
+-- The bitmaps of the labels from the place on, as texts, as far as one call goes.
 local first = math.floor(from / 8)
 local last = math.min(math.floor((stop - 1) / 8), first + 8 * steps - 1)
 local bitmaps = {}
-for i = 5, #ARGV, 2 do
-  local key = label_key(tag, app, ARGV[i], ARGV[i + 1])
-  local few = members_of(key)
-  bitmaps[#bitmaps + 1] = few and string.sub(bitmap_of(few), first + 1, last + 1)
-    or redis.call('GETRANGE', key, first, last)
-end
+for _, key in ipairs(keys) do bitmaps[#bitmaps + 1] = redis.call('GETRANGE', key, first, last) end
 for n = 1, last - first + 1 do
   local byte = 255
   for _, bitmap in ipairs(bitmaps) do byte = bit.band(byte, string.byte(bitmap, n) or 0) end
