@@ -664,6 +664,21 @@ async def test_an_idle_connection_is_tried_and_one_that_is_silent_then_is_left(o
         assert (await device.statistics())["failures"] == 1
 
 
+@pytest.mark.parametrize("lie", [b"\x00\x00", b"\x36\x00", b"\x41\x00"], ids=["kind", "qos", "flags"])
+async def test_bytes_that_are_no_mqtt_end_the_connection(of_tcp: Sdk, lie: bytes) -> None:
+    """Whoever passed them over would miss what they are a part of, until the next connection."""
+    async with ScriptedRoom() as first:
+        url = f"mqtt://127.0.0.1:{first.port}"
+        device = await of_tcp.device(url, "news", "d1", ["t"], backoff_base=0.01)
+        room = await first.accept()
+        await room.let_in()
+        await device.ask("connected")
+        await room.lie(lie)
+        await (await first.accept()).let_in()
+        await until(lambda: connects(device, 2))
+        assert (await device.statistics())["failures"] == 1
+
+
 @pytest.mark.parametrize("kept", [True, False])
 async def test_a_copy_in_a_new_session_has_the_name_of_the_first(of_tcp: Sdk, kept: bool) -> None:
     """It has no mark of MQTT's, and by its name the app server knows it all the same."""

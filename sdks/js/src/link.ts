@@ -182,6 +182,9 @@ export class Link {
     client.on("error", (error) => {
       this.lastError = error;
       if (error.message === SILENT) this.heartbeat.died(client.keepalive);
+      // Of bytes that are no MQTT, MQTT.js tells, skips them and goes on: messages would be missing until the next
+      // connection, and come behind later ones. [MQTT-4.13.1-1]: it ends.
+      this.end(this.lost(), "retry");
     });
     this.gone = new Promise((resolve) => {
       client.on("close", () => {

@@ -245,6 +245,7 @@ class Device(Speaker):
         own = asyncio.current_task()  # a handler may be what closes the device
         running = [task for speaker in (self, *self._attached.values()) for task in speaker._running()]
         await asyncio.wait([self._owner, *(task for task in running if task is not own)])
+        await self._end()  # a task that is cancelled before it begins does not
 
     @property
     def connected(self) -> bool:
@@ -437,19 +438,25 @@ class Device(Speaker):
             # It ends here and is raised to whoever uses the device; nobody awaits this task.
             self._failure = error
         finally:
-            self._over = True
-            self._clear_inbox()  # the server still has them, for the next connection or for who took over
-            self._opened.set()
-            reason = errors.Unavailable("this device is closed") if self._failure is None else self._failure
-            for answer in self._calls.values():
-                if not answer.done():
-                    answer.set_exception(reason)
-            for attached in self._attached.values():
-                attached.ended(reason)
-            self._posts.end()
-            if self._handlers is not None:
-                self._handlers.cancel()
-            await self._state.close()
+            await self._end()
+
+    async def _end(self) -> None:
+        """It is over, and whoever waits for something hears of it."""
+        if self._over:
+            return
+        self._over = True
+        self._clear_inbox()  # the server still has them, for the next connection or for who took over
+        self._opened.set()
+        reason = errors.Unavailable("this device is closed") if self._failure is None else self._failure
+        for answer in self._calls.values():
+            if not answer.done():
+                answer.set_exception(reason)
+        for attached in self._attached.values():
+            attached.ended(reason)
+        self._posts.end()
+        if self._handlers is not None:
+            self._handlers.cancel()
+        await self._state.close()
 
     async def _converse(self, token: str, places: Sequence[Endpoint]) -> Ended:
         """Speaks with the server until the connection ends; says why it did."""

@@ -323,20 +323,25 @@ class Course:
         self._counted["not come, with QoS 0"] += len(self._at_most_once - set(self._handled))
 
     async def _judge(self) -> None:
-        here = f"schedule {self._schedule.number}"
         came = set(self._handled) | (set(self._pushed) - self._at_most_once)
-        assert (here, self._handled) == (here, [text for text in self._pushed if text in came])
+        self._compare("handled", self._handled, [text for text in self._pushed if text in came])
         events = await asked(self._upstream)
-        heard = [event.data.decode() for event in events if event.topic == "up/posted"]
-        self._counted["copies heard"] += len(heard) - len(set(heard))
-        assert (here, list(dict.fromkeys(heard))) == (here, self._posted)
-        heard = [event.data.decode() for event in events if event.topic == "up/said"]
-        self._counted["copies heard"] += len(heard) - len(set(heard))
-        heard = [text for text in dict.fromkeys(heard) if text not in self._given_up]
-        assert (here, heard) == (here, [text for text in self._said if text not in self._given_up])
+        self._compare("posted", self._heard(events, "posted"), self._posted)
+        said = [text for text in self._heard(events, "said") if text not in self._given_up]
+        self._compare("said", said, [text for text in self._said if text not in self._given_up])
         if self._schedule.protocol == 5:
-            names = {(event.send_id, event.data) for event in events}
-            assert (here, len(names)) == (here, len({event.data for event in events}))
+            names = Counter(event.data.decode() for event in {e.send_id: e for e in events}.values())
+            self._compare("named", [text for text, count in names.items() if count > 1], [])
+
+    def _heard(self, events: list[UpstreamEvent], name: str) -> list[str]:
+        """What the server has of the device, in its order; a copy is no second message."""
+        heard = [event.data.decode() for event in events if event.topic == f"up/{name}"]
+        self._counted["copies heard"] += len(heard) - len(set(heard))
+        return list(dict.fromkeys(heard))
+
+    def _compare(self, what: str, found: list[str], wanted: list[str]) -> None:
+        """Says which, as many go side by side."""
+        assert found == wanted, f"{self._schedule}: {what} {found} instead of {wanted}"
 
     async def _upstream(self) -> list[UpstreamEvent]:
         found = self._center.upstream(self.app, follow=False)

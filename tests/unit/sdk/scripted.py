@@ -46,6 +46,11 @@ class Peer:
         self._writer.writelines(self._link.take_output())
         await self._writer.drain()
 
+    async def lie(self, data: bytes) -> None:
+        """Says bytes that may be no MQTT."""
+        self._writer.write(data)
+        await self._writer.drain()
+
     async def push(
         self, id: str, packet_id: int = 1, *, dup: bool = False, payload: bytes = b"hello"
     ) -> None:

@@ -346,6 +346,18 @@ async def test_closing_says_good_bye_and_ends_the_iteration() -> None:
             await device.publish("up/x", b"x")
 
 
+async def test_a_device_that_is_closed_at_once_is_over_for_whoever_waits() -> None:
+    """Its task is cancelled before it begins, so that nothing in it is carried out."""
+    async with ScriptedRoom() as room:
+        device = device_of(room)
+        await device.__aenter__()
+        waiting = [asyncio.create_task(call) for call in (device.send("x", b"x"), device.wait_connected())]
+        await device.close()
+        assert device.closed
+        found = await asyncio.gather(*waiting, device.receive(), return_exceptions=True)
+        assert [type(each) for each in found] == [errors.Unavailable] * 3
+
+
 async def test_a_device_leaves_no_task_behind() -> None:
     before = asyncio.all_tasks()
     async with ScriptedRoom() as room:
