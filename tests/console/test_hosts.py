@@ -31,7 +31,7 @@ def keeper_of(node: LiveNode) -> Keeper:
     return node.embedded._engines.keeper
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def host(node: LiveNode, tmp_path: Path) -> AsyncIterator[FakeHost]:
     """An agent with two small processes, linked to the node's keeper."""
     (tmp_path / "host").mkdir()

@@ -44,7 +44,7 @@ async def test_a_device_that_is_parked_is_found_followed_and_released(console: C
         await screen.shown()
         await screen.main.get_by_text("It is parked since").wait_for()
         await press(screen, "Follow")
-        await screen.main.get_by_text("Connections and events of this device").wait_for()
+        await screen.main.get_by_text("Events of this device, the latest first.").wait_for()
         async with await client(node, center, "phone") as raw:
             happened = screen.main.get_by_role("region", name="What happened to it since")
             raw.send(Publish("up/alarm", b"it is hot"))

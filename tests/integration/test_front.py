@@ -183,6 +183,8 @@ async def test_every_example_of_the_document_is_what_a_node_takes(node: LiveNode
         answer = await front.ask(method, address, "", **rest)
         if path.endswith(":call"):
             assert answer.json()["error"]["code"] == "offline"  # nobody is there to answer
+        elif "/agents/" in path:
+            assert answer.json()["error"]["code"] == "agent_not_found"  # nobody keeps this node running
         elif answer.status_code >= 400:
             refused[f"{method} {path}"] = answer.text
     assert refused == {}

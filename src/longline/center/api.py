@@ -42,7 +42,7 @@ from longline.center.gate import Gate
 from longline.center.openapi import document
 from longline.center.operations import Endpoint, Operation
 from longline.center.recording import RECORD, Recorder
-from longline.center.routing import Addresses
+from longline.center.routing import RoutesByShape
 from longline.center.scopes import rule_of
 from longline.center.service import CenterService
 from longline.center.sharing import TICKET
@@ -88,7 +88,7 @@ def application(center: CenterService) -> ASGIApp:
     rows = operations(center)
     routes = [Route(row.path, _ruled(row, center.recorder), methods=[row.method]) for row in rows]
     return Gate(
-        Addresses(
+        RoutesByShape(
             _in_order([*routes, *logins.routes(center), *_documentation(rows)]), default=_unknown_address
         ),
         settings=lambda: center.settings,

@@ -16,7 +16,7 @@ TELLING: Final = 4  # the segment that tells most: `/v1/apps/{app}/THIS/…`
 _Shape = tuple[int, str | None]
 
 
-class Addresses:
+class RoutesByShape:
     """Does as a `Router` of these routes, the first that fits; `default` has what fits none.
 
     No parameter of theirs has a slash in it.

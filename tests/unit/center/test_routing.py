@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Match, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from longline.center.routing import Addresses
+from longline.center.routing import RoutesByShape
 from longline.center.scopes import RULES
 
 OPERATIONS = [tuple(rule.split(" ")) for rule in RULES]
@@ -50,7 +50,7 @@ async def test_an_address_has_the_route_that_trying_all_of_them_in_turn_would_fi
     order: Callable[[list[Route]], list[Route]],
 ) -> None:
     routes = order([*(route(method, path) for method, path in OPERATIONS), route("GET", "/")])
-    narrow = Addresses(routes, unknown)
+    narrow = RoutesByShape(routes, unknown)
     wide = Router(routes, redirect_slashes=False, default=unknown)
     paths = {re.sub(r"{\w+}", name, path) for _, path in OPERATIONS for name in NAMES}
     paths |= {f"{path}/" for path in paths} | {f"{path}/more" for path in paths} | {"", "/", "/v1", "//"}
@@ -69,7 +69,7 @@ async def test_a_request_looks_at_few_routes(monkeypatch: pytest.MonkeyPatch) ->
         return matches(self, scope)
 
     monkeypatch.setattr(Route, "matches", noted)
-    application = Addresses([route(method, path) for method, path in OPERATIONS], unknown)
+    application = RoutesByShape([route(method, path) for method, path in OPERATIONS], unknown)
     for method, path in OPERATIONS:
         looked.clear()
         answer = await asked(application, method, re.sub(r"{\w+}", "a", path))

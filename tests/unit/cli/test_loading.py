@@ -56,6 +56,7 @@ def test_help_loads_no_command() -> None:
         "longline.cli",
         "longline.cli.failures",
         "longline.cli.output",
+        "longline.cli.times",
         "longline.cli.tree",
         "longline.cli.usage",
         "longline.errors",

@@ -220,7 +220,7 @@ async def test_members_that_report_all_the_time_are_read_now_and_then(
 
 
 async def test_while_the_server_is_down_reads_go_on_and_writes_are_refused(server: ZooKeeperServer) -> None:
-    async with a_keeper(server.host, session=5) as keeper:
+    async with a_keeper(server.host, session=15) as keeper:  # by when a client of a busy machine is back
         await keeper.join(a_node("a"))
         assert await keeper.leads(DUTY, "a")
         await keeper.write("a", b"x")

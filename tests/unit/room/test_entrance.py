@@ -19,7 +19,7 @@ class Client:
     asked_at = 0.0
 
     def __init__(self, socket: socket.socket) -> None:
-        self.transport = self
+        self.transport: Client | None = self
         self.gave_up = False
         self._socket = socket
 
@@ -86,3 +86,29 @@ async def test_who_gives_up_while_served_has_gone_and_fewer_are_served_together(
             await task
     assert sizes == [40, 20]
     assert (entrance.served, entrance.gone) == (30, 30)
+
+
+async def test_whom_we_refuse_has_not_given_up() -> None:
+    """Else wrong tokens would have a slow room take its clients for impatient."""
+    now = 0.0
+    whole, other = socket.socketpair()
+
+    async def serve(batch: Sequence[Asking]) -> None:
+        nonlocal now
+        now += 1.0
+        for client, _, _ in batch:
+            cast(Client, client).transport = None
+            entrance.refused += 1
+
+    entrance = Entrance(serve, RoomCounters(), patience=5.0, clock=lambda: now)
+    entrance.portion.size = 40
+    with closing(whole), closing(other):
+        for number in range(30):
+            entrance.add(cast(Entrant, Client(whole)), Connect(MQTT_5_0, str(number)))
+        task = asyncio.create_task(entrance.run())
+        await settle()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    assert (entrance.served, entrance.gone) == (30, 0)
+    assert entrance.portion.size >= 40

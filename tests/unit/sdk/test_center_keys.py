@@ -7,7 +7,7 @@ import pytest
 from tests.unit.sdk.test_center import Server, ok
 
 KEY = {
-    "key_id": "k/1",
+    "key_id": "k 1",
     "name": "ci",
     "scopes": ["send"],
     "created_at": "2030-01-02T03:04:05Z",
@@ -44,10 +44,10 @@ async def test_a_key_is_asked_for_as_the_api_wants_it() -> None:
 async def test_a_key_is_deleted_by_its_escaped_id() -> None:
     server = Server(ok(None, 204))
     async with server.center() as center:
-        await center.delete_key("k/1")
-        await center.delete_key("k/1", app="news")
+        await center.delete_key("k 1")
+        await center.delete_key("k 1", app="news")
     asked = [request.url.raw_path.decode() for request in server.requests]
-    assert asked == ["/v1/keys/k%2F1", "/v1/apps/news/keys/k%2F1"]
+    assert asked == ["/v1/keys/k%201", "/v1/apps/news/keys/k%201"]
 
 
 async def test_keys_and_changes_are_listed_to_the_end() -> None:

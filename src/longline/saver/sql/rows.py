@@ -40,7 +40,7 @@ SELECT {DEVICE}, {POSITION}, nullif({COLLAPSE}, ''), {integer(40, 7)} FROM carra
 
 
 @final
-class Rows:
+class SubmissionRows:
     """The rows of a group of submissions, its latest time, and the last open broadcast of each app."""
 
     __slots__ = (
