@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from random import randrange
+from random import Random
 
 import msgspec
 from pyroaring import BitMap
@@ -152,9 +152,11 @@ class SqlAudiences:
     def _describe_one(self, app: int, expression: Expression, limit: int) -> Described:
         found = resolve(expression, app, self._database, lambda: self._everyone(app))
         step = max(1, len(found) // limit) if limit else 0
-        # One of each step, any: devices that are connected may follow each other in steps, too.
+        # One of each step, any: devices that are connected may follow each other in steps, too. The same ones
+        # when it is asked for again, whose rows are in memory then.
+        anywhere = Random(step)
         first = range(0, min(step * limit, len(found) - step + 1), step or 1)
-        names = self._names(app, BitMap([found[at + randrange(step)] for at in first]))
+        names = self._names(app, BitMap([found[at + anywhere.randrange(step)] for at in first]))
         return Described(len(found), tuple(names.values()))
 
     def _everyone(self, app: int) -> BitMap:
