@@ -497,5 +497,10 @@ async def test_where_plain_topics_are_off_it_is_not_said_that_everything_is_allo
         await desk.open(f"#/apps/{APP}", APP)
         await rules.get_by_text("devices may publish and subscribe to everything").wait_for()
         await center.update_app(APP, pubsub=False)
-        await desk.page.reload()
-        await rules.get_by_text("Plain MQTT topics are off").wait_for()
+
+        async def off() -> bool:  # the page's center may be another, which hears of it a moment later
+            await desk.page.reload()
+            await desk.shown()
+            return await rules.get_by_text("Plain MQTT topics are off").is_visible()
+
+        await until(off)
