@@ -119,8 +119,8 @@ def two_workers() -> Iterator[Deployment]:
 
 
 @contextlib.contextmanager
-def one_host(*arguments: str) -> Iterator[Deployment]:
-    """A host with all of Longline."""
+def one_host(*arguments: str, cpu: str = "") -> Iterator[Deployment]:
+    """A host with all of Longline, on the cores `cpu` of it ("": on any)."""
     room, center = free_port(), free_port()
     settings = {
         "LONGLINE_ADMIN_KEY": ADMIN_KEY,
@@ -129,7 +129,9 @@ def one_host(*arguments: str) -> Iterator[Deployment]:
         "LONGLINE_CENTER__PORT": str(center),
     }
     with tempfile.TemporaryDirectory() as folder:
-        command = longline("serve", "--quiet", "--data", f"{folder}/data", *arguments)
+        # taskset becomes the node: the process id stays.
+        pinned = ["taskset", "-c", cpu] if cpu else []
+        command = [*pinned, *longline("serve", "--quiet", "--data", f"{folder}/data", *arguments)]
         with process(command, folder, "serve", settings) as pid:
             ready(center, folder)
             deployment = Deployment(f"http://127.0.0.1:{center}", room)

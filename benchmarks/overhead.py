@@ -12,15 +12,13 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.cluster import Deployment, longline, process, ready
-from benchmarks.contenders import ADMIN_KEY, free_port
+from benchmarks.cluster import Deployment, longline
 
 KEPT_UP: Final = 0.98  # of the rate that was wanted; below it, the node or the load was at its end
 
@@ -64,27 +62,6 @@ def title(options: argparse.Namespace) -> str:
         f"Medians of {options.pairs} pairs: {options.rate:,.0f} pushes a second to {options.devices:,} "
         f"devices for {options.seconds:g} s.\n"
     )
-
-
-@contextlib.contextmanager
-def a_node(server_cpu: str) -> Iterator[Deployment]:
-    """`longline serve` of the interpreter that runs this, with an app."""
-    room, center = free_port(), free_port()
-    settings = {
-        "LONGLINE_ADMIN_KEY": ADMIN_KEY,
-        "LONGLINE_ROOM__PORT": str(room),
-        "LONGLINE_ROOM__WS_PORT": "0",
-        "LONGLINE_CENTER__PORT": str(center),
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        # taskset becomes the node: the process id stays.
-        pinned = ["taskset", "-c", server_cpu] if server_cpu else []
-        serve = [*pinned, *longline("serve", "--quiet", "--data", f"{folder}/data")]
-        with process(serve, folder, "node", settings) as pid:
-            ready(center, folder)
-            deployment = Deployment(f"http://127.0.0.1:{center}", room, {"Longline": [pid]})
-            deployment.enter()
-            yield deployment
 
 
 def run(deployment: Deployment, options: argparse.Namespace, beside: Beside) -> Run:

@@ -15,7 +15,7 @@ from typing import Final
 
 import httpx
 from benchmarks import overhead
-from benchmarks.cluster import Deployment
+from benchmarks.cluster import Deployment, one_host
 from benchmarks.contenders import ADMIN_KEY
 
 KINDS: Final = ("cpu", "heap", "tasks", "loop", "queues")
@@ -70,7 +70,7 @@ def main() -> None:
     if unknown := set(kinds) - set(KINDS):
         parser.error(f"no such kind: {', '.join(sorted(unknown))}")
     rows = []
-    with overhead.a_node(options.server_cpu) as deployment:
+    with one_host(cpu=options.server_cpu) as deployment:
         overhead.run(deployment, options, overhead.nothing)  # what comes first is slower
         for kind in kinds:
             found = overhead.pairs(deployment, options, profiles(kind, options.seconds), kind)

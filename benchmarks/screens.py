@@ -23,7 +23,7 @@ from typing import Final
 
 import httpx
 from benchmarks import overhead
-from benchmarks.cluster import Deployment
+from benchmarks.cluster import Deployment, one_host
 from benchmarks.contenders import ADMIN_KEY
 
 POLL: Final = 10.0  # s, as the page does it
@@ -163,7 +163,7 @@ def main() -> None:
     parser.set_defaults(devices=10_000, server_cpu="0", load_cpu="1")
     options = parser.parse_args()
     beside = screens(options.screens, options.load_cpu)
-    with overhead.a_node(options.server_cpu) as deployment:
+    with one_host(cpu=options.server_cpu) as deployment:
         (pid,) = deployment.pids["Longline"]
         resting = {"nobody has looked yet": idle(pid, options.seconds)}
         with beside(deployment):
