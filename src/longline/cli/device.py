@@ -22,7 +22,7 @@ from longline.cli.output import (
 )
 from longline.cli.pages import show_pages
 from longline.cli.times import shown, span
-from longline.cli.usage import Json, UsageError
+from longline.cli.usage import Json, UsageError, check_count
 from longline.errors import DeviceNotFound, LonglineError
 from longline.model.devices import JsonObject
 from longline.sdk.answers import ConnectionInfo, DeviceInfo, DeviceShadow, DeviceStatus
@@ -119,8 +119,7 @@ def device_messages(
     json: Json = False,
 ) -> int:
     """Print the latest messages for a device, and what became of each."""
-    if count < 1:
-        raise UsageError("--count is at least 1")
+    check_count(count)
     return access.ask(
         lambda center: show_pages(
             "messages",
@@ -157,8 +156,7 @@ def device_connections(
     json: Json = False,
 ) -> int:
     """Print the latest connections of a device: when, for how long, why they ended, where and how it came."""
-    if count < 1:
-        raise UsageError("--count is at least 1")
+    check_count(count)
     return access.ask(
         lambda center: show_pages(
             "connections",

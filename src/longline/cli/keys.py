@@ -12,7 +12,7 @@ from longline.cli.admin import secrets_of
 from longline.cli.output import json_text, show_done, show_one
 from longline.cli.pages import show_pages
 from longline.cli.times import moment, shown, span
-from longline.cli.usage import Json, UsageError
+from longline.cli.usage import Json, UsageError, check_count
 from longline.sdk.keys import Change, NamedKey, OwnKey
 
 key = App(name="key", help="Rotate an app's secrets; make, list, show and delete keys.")
@@ -136,8 +136,7 @@ def key_changes(
     json: Json = False,
 ) -> int:
     """Print who changed what through the API, the latest first."""
-    if count is not None and count < 1:
-        raise UsageError("--count is at least 1")
+    check_count(count)
     if lines and json:
         raise UsageError("--lines is JSON already: leave --json out")
     after = None if since is None else moment(since)

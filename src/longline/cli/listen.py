@@ -9,7 +9,7 @@ from cyclopts.validators import Number
 
 from longline.cli.access import LOCAL, Access
 from longline.cli.output import payload_fields, payload_text, print_json, print_row, remark, sdk_log_told
-from longline.cli.usage import Json, UsageError
+from longline.cli.usage import Json, UsageError, check_count
 from longline.errors import LonglineError
 from longline.sdk.device import Device
 from longline.sdk.message import Message
@@ -47,8 +47,7 @@ def listen(
     json: Json = False,
 ) -> int:
     """Be a device: print each message when it arrives, and acknowledge it then. Ends with Ctrl-C."""
-    if count is not None and count < 1:
-        raise UsageError("--count is at least 1")
+    check_count(count)
 
     async def listening(token: Token | None) -> None:
         left = count

@@ -11,7 +11,7 @@ from longline.cli.access import LOCAL, Access
 from longline.cli.output import print_pairs, print_table, show
 from longline.cli.pages import show_pages
 from longline.cli.times import moment, shown
-from longline.cli.usage import Json, UsageError
+from longline.cli.usage import Json, UsageError, check_count
 from longline.errors import LonglineError
 from longline.model.ledger import Ledger
 from longline.sdk.answers import DeliveryTrace, MessageAccepted, MessageStatus
@@ -45,8 +45,7 @@ def message_list(
     json: Json = False,
 ) -> int:
     """Print an app's latest messages."""
-    if count < 1:
-        raise UsageError("--count is at least 1")
+    check_count(count)
     first, last = (None if each is None else moment(each) for each in (since, until))
     return access.ask(
         lambda center: show_pages(
@@ -85,8 +84,7 @@ def message_deliveries(
     json: Json = False,
 ) -> int:
     """Print a message's ledger, device by device."""
-    if count is not None and count < 1:
-        raise UsageError("--count is at least 1")
+    check_count(count)
     return access.ask(
         lambda center: show_pages(
             "deliveries",

@@ -12,7 +12,7 @@ from longline.cli.access import LOCAL, Access
 from longline.cli.output import print_json, print_pairs, print_table, remark, show_done
 from longline.cli.pages import show_pages
 from longline.cli.times import moment, shown
-from longline.cli.usage import Json, UsageError
+from longline.cli.usage import Json, UsageError, check_count
 from longline.model.profiles import LONGEST
 from longline.profiling.comparing import function_of
 from longline.profiling.content import (
@@ -82,8 +82,7 @@ def profiles_list(
     json: Json = False,
 ) -> int:
     """Print the profiles that are kept, the latest first."""
-    if count < 1:
-        raise UsageError("--count is at least 1")
+    check_count(count)
     after = None if since is None else moment(since)
     return access.ask(
         lambda center: show_pages(
@@ -126,8 +125,7 @@ def profiles_compare(
     json: Json = False,
 ) -> int:
     """Print what takes more in a profile than in the one before it: the largest growth first."""
-    if count < 1:
-        raise UsageError("--count is at least 1")
+    check_count(count)
     found = access.ask(lambda center: center.compare_profiles(profile, base))
     if json:
         print_json(found)

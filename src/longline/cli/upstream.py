@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from longline.cli.access import LOCAL, Access
 from longline.cli.output import print_json, print_row, remark, sdk_log_told
 from longline.cli.times import shown
-from longline.cli.usage import Json, UsageError
+from longline.cli.usage import Json, UsageError, check_count
 from longline.errors import LonglineError
 from longline.sdk.answers import UpstreamEvent
 from longline.sdk.center import Center
@@ -37,8 +37,7 @@ def upstream(
     json: Json = False,
 ) -> int:
     """Print what devices sent to their app server, receipts of their applications, and who comes and goes."""
-    if count is not None and count < 1:
-        raise UsageError("--count is at least 1")
+    check_count(count)
 
     if tail and cursor is not None:
         raise UsageError("--tail and --cursor do not go together")
