@@ -4,17 +4,16 @@ A center writes an order under the agent's name. The agent takes it away by its 
 can, and only then carries it out: once, or not at all. What it says to it stands in its status.
 """
 
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
+from longline.center.orders import kept_as
 from longline.keeper.port import Kept
 from longline.model.agents import AgentOrder, AgentStatus
 
 STATUSES: Final = "agents/"  # + agent: what it tells
 ORDERS: Final = "agent-orders/"  # + agent: what it is to do
-
-_T = TypeVar("_T")
 
 _status = msgspec.json.Decoder(AgentStatus)
 _order = msgspec.json.Decoder(AgentOrder)
@@ -22,16 +21,9 @@ _order = msgspec.json.Decoder(AgentOrder)
 
 def status_in(kept: Kept | None) -> AgentStatus | None:
     """The status; None for none, and for one that this version cannot read."""
-    return _decoded(_status, kept)
+    return kept_as(_status, kept)
 
 
 def order_in(kept: Kept | None) -> AgentOrder | None:
     """The order, likewise."""
-    return _decoded(_order, kept)
-
-
-def _decoded(decoder: msgspec.json.Decoder[_T], kept: Kept | None) -> _T | None:
-    try:
-        return None if kept is None else decoder.decode(kept.value)
-    except msgspec.MsgspecError:
-        return None
+    return kept_as(_order, kept)

@@ -21,6 +21,7 @@ from longline.center.agent_types import (
 )
 from longline.center.answers import answer
 from longline.center.operations import Operation, for_admin
+from longline.center.orders import watched
 from longline.center.reading import Body
 from longline.center.recording import note
 from longline.center.service import CenterService
@@ -34,7 +35,6 @@ from longline.errors import (
     Conflict,
     LonglineError,
     NothingToCancel,
-    Overloaded,
     RestartUnderWay,
     Unavailable,
     ValidationFailed,
@@ -219,20 +219,11 @@ class _Handlers:
 
     async def _wait(self, agent: str, order: AgentOrder, ticket: Ticket) -> OrderAnswer:
         """What the agent says to the order. It asks nobody meanwhile: the keeper tells of changes."""
-        watching = asyncio.create_task(self._watch(agent, order), name="center.agent")
-
-        def give_way() -> None:
-            watching.cancel()
-
-        try:
-            with ticket.waiting(give_way):
-                await asyncio.wait([watching], timeout=PATIENCE)
-            if watching.done() and not watching.cancelled() and (said := watching.result()):
-                return said
-        finally:
-            watching.cancel()
-        if ticket.gave_way:
-            raise Overloaded("others need its place", retry_after=ticket.retry_after)
+        said = None
+        with suppress(TimeoutError):
+            said = await watched(self._watch(agent, order), PATIENCE, ticket, "center.agent")
+        if said is not None:
+            return said
         raise AgentSilent if self._ready() else Unavailable("this process is about to end")
 
     async def _watch(self, agent: str, order: AgentOrder) -> OrderAnswer | None:

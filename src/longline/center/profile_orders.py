@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from longline.center.orders import kept_as
 from longline.keeper.port import Kept
 from longline.model.profiles import ProfileKind
 
@@ -38,15 +39,9 @@ _outcome = msgspec.json.Decoder(ProfileOutcome)
 
 def order_in(kept: Kept | None) -> ProfileOrder | None:
     """The order; None for none, and for one that this version cannot read."""
-    try:
-        return None if kept is None else _order.decode(kept.value)
-    except msgspec.MsgspecError:
-        return None
+    return kept_as(_order, kept)
 
 
 def outcome_in(kept: Kept | None) -> ProfileOutcome | None:
     """The outcome, likewise."""
-    try:
-        return None if kept is None else _outcome.decode(kept.value)
-    except msgspec.MsgspecError:
-        return None
+    return kept_as(_outcome, kept)

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from longline.center.answers import answer
 from longline.center.operations import Operation, for_admin
+from longline.center.orders import watched
 from longline.center.paging import after_name, cursor_after
 from longline.center.profile_orders import ORDERS, OUTCOMES, ProfileOrder, order_in, outcome_in
 from longline.center.profile_types import (
@@ -37,7 +38,6 @@ from longline.errors import (
     LonglineError,
     NodeNotFound,
     NodeSilent,
-    Overloaded,
     ProfileFailed,
     ProfileNotFound,
     ProfilesDiffer,
@@ -170,22 +170,11 @@ class _Handlers:
     async def _wait(self, node: str, order: ProfileOrder, ticket: Ticket) -> None:
         """Until the profile is in the store; raises what went wrong instead. It asks nobody meanwhile: the
         keeper tells when something has changed."""
-        watching = asyncio.create_task(self._watch(node, order.id), name="center.profile")
-
-        def give_way() -> None:
-            watching.cancel()
-
+        watch = self._watch(node, order.id)
         try:
-            with ticket.waiting(give_way):
-                await asyncio.wait([watching], timeout=order.seconds + PATIENCE)
-            if watching.done() and not watching.cancelled():
-                watching.result()
-                return
-        finally:
-            watching.cancel()
-        if ticket.gave_way:
-            raise Overloaded("others need its place", retry_after=ticket.retry_after)
-        raise NodeSilent if self._ready() else Unavailable("this process is about to end")
+            await watched(watch, order.seconds + PATIENCE, ticket, "center.profile")
+        except TimeoutError:
+            raise (NodeSilent() if self._ready() else Unavailable("this process is about to end")) from None
 
     async def _watch(self, node: str, id: str) -> None:
         seen = 0
