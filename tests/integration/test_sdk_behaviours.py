@@ -679,6 +679,36 @@ async def test_bytes_that_are_no_mqtt_end_the_connection(of_tcp: Sdk, lie: bytes
         assert (await device.statistics())["failures"] == 1
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        b"\xe0\x02\x8b\x00",  # DISCONNECT where CONNACK is due
+        b"\x20\x03\x00\x88\x00",  # CONNACK: the server is unavailable
+        b"\x20\x03\x00\x00\x00\xe0\x02\x8b\x00",  # let in, and DISCONNECT
+        b"\x20\x03\x00\x00\x00\x30\x04\x00\x01t\x00\x00\x00",  # let in, a message, and no MQTT
+    ],
+    ids=["instead of CONNACK", "refused", "ended", "no MQTT"],
+)
+async def test_what_comes_behind_the_end_of_a_connection_harms_nobody(of_tcp: Sdk, end: bytes) -> None:
+    """Packets of every kind that a client keeps something for, in one segment with what ends it."""
+    behind = (
+        b"\x34\x07\x00\x01t\x00\x07\x00x"  # PUBLISH with QoS 2
+        b"\x62\x02\x00\x07"  # its PUBREL
+        b"\x32\x07\x00\x01t\x00\x08\x00x"  # PUBLISH with QoS 1
+        b"\x40\x02\x00\x01"  # PUBACK, PUBREC, PUBCOMP
+        b"\x50\x02\x00\x01"
+        b"\x70\x02\x00\x01"
+    )
+    async with ScriptedRoom() as first:
+        url = f"mqtt://127.0.0.1:{first.port}"
+        device = await of_tcp.device(url, "news", "d1", ["t"], backoff_base=0.01)
+        room = await first.accept()
+        await room.expect(Connect)
+        await room.lie(end + 20 * behind)
+        await (await first.accept()).let_in()
+        await device.ask("connected")
+
+
 @pytest.mark.parametrize("kept", [True, False])
 async def test_a_copy_in_a_new_session_has_the_name_of_the_first(of_tcp: Sdk, kept: bool) -> None:
     """It has no mark of MQTT's, and by its name the app server knows it all the same."""

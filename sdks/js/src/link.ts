@@ -276,6 +276,9 @@ export class Link {
       resubscribe: false,
       queueQoSZero: false,
       messageIdProvider: ids,
+      // Its own throw when a packet is handled behind the end, where nobody can catch it.
+      incomingStore: new mqtt.Store({ clean: false }),
+      outgoingStore: new mqtt.Store({ clean: false }),
     };
     if (token) options.password = token;
     if (identity.protocol === 5) {
@@ -303,12 +306,14 @@ export class Link {
   }
 
   private received(packet: Packet): void {
-    if (this.over) return;
-    this.heard();
     if (packet.cmd === "publish") {
+      // Also when it is over: MQTT.js would acknowledge what nobody takes.
       this.real.set(packet, { qos: packet.qos as 0 | 1 | 2, packetId: packet.messageId ?? 0 });
       packet.qos = 0;
-    } else if (packet.cmd === "connack") {
+    }
+    if (this.over) return;
+    this.heard();
+    if (packet.cmd === "connack") {
       const reason = this.identity.protocol === 5 ? (packet.reasonCode ?? 0) : reasonOf(packet.returnCode ?? 0);
       if (reason !== 0) this.refuse(reason, packet);
     } else if (packet.cmd === "disconnect") {
