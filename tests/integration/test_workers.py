@@ -19,7 +19,7 @@ from tests.adversity.fleet import Books, Fleet
 from tests.integration.processes import alive, children, command
 from tests.integration.server_process import ServerProcess
 from tests.servers.ports import free_ports
-from tests.waiting import WITHIN, until
+from tests.waiting import WITHIN, eventually, until
 
 WORKERS = ("--workers", "2")
 DEVICES = [f"d{number}" for number in range(6)]
@@ -109,11 +109,14 @@ async def test_a_push_reaches_a_device_whichever_worker_either_is_at(tmp_path: P
             fleet = Fleet(DEVICES, server.mqtt_port, "news", secret, books)
             await fleet.connect()
             rooms = {(await center.device("news", device)).room for device in DEVICES}
-            (host,) = await center.agents()
-            told = {process.pid: process.kind for process in host.processes}
             family = Family(server)
-            assert (host.state, told.pop(family.valkey)) == ("present", "store")
-            assert set(told) == set(family.workers)
+
+            async def told() -> tuple[str, dict[int | None, bool]]:
+                (host,) = await center.agents()
+                return host.state, {process.pid: process.kind == "store" for process in host.processes}
+
+            workers = dict.fromkeys(family.workers, False)
+            await eventually(told, ("present", {family.valkey: True, **workers}))
             for _ in range(5):
                 receipt = await center.send("news", "hello", devices=DEVICES)
                 books.promise(receipt.message_id, DEVICES)
