@@ -106,7 +106,7 @@ export class Device extends Speaker {
   private readonly letInApps = new Set<string>();
   private readonly closing = new AbortController();
   private readonly ending = new AbortController();
-  private readonly recalled: Promise<void>;
+  private readonly recalled: Promise<LonglineError | null>;
   private readonly owner: Promise<void>;
   private readonly carrier: Carrier;
   private readonly counted: Counted = nothingCounted();
@@ -215,8 +215,9 @@ export class Device extends Speaker {
     return { ...this.counted, published: this.outbox.published };
   }
 
-  /** How many messages that were posted the server has not taken yet. */
-  get unsent(): number {
+  /** How many messages that were posted, in this life or a former one, the server has not taken yet. */
+  async unsent(): Promise<number> {
+    await this.recalled;
     return this.posts.unsent;
   }
 
@@ -289,8 +290,9 @@ export class Device extends Speaker {
   async post(name: string, payload: Payload): Promise<void> {
     this.checkAlive();
     const data = encoded(payload);
-    await this.recalled; // what was posted before is sent before
+    const unread = await this.recalled; // what was posted before is sent before
     this.checkAlive();
+    if (unread !== null) throw unread; // what is kept now would take the place of what was kept before
     await this.posts.post(name, data);
   }
 
@@ -334,15 +336,18 @@ export class Device extends Speaker {
   }
 
   // What was handled, learnt and posted in the life before this one.
-  private async recall(): Promise<void> {
+  private async recall(): Promise<LonglineError | null> {
     await Promise.resolve(); // whoever makes a device has it before anything happens
     try {
       const { handled, networks, posted } = await this.store.load();
       for (const message of handled) this.handled.add(message);
       this.way.recall(networks);
       this.posts.recall(posted);
+      return null;
     } catch (error) {
-      this.note(`cannot read its store: ${said(error)}`);
+      const unread = new LonglineError("unavailable", `the store cannot be read: ${said(error)}`, { cause: error });
+      this.note(unread.message);
+      return unread;
     }
   }
 

@@ -18,6 +18,7 @@ export class FileStore implements DeviceStore {
   private readonly handled = new Recent(REMEMBERED);
   private readonly networks = new Networks();
   private readonly posted = new Map<number, PostedMessage>();
+  private owned = false; // from `load` to `close`; at other times the file may be another's, or have more than is known
   private file: FileHandle | null = null;
   private lines = 0;
   private size = 0;
@@ -30,9 +31,10 @@ export class FileStore implements DeviceStore {
 
   async load(): Promise<Remembered> {
     await this.inTurn(async () => {
-      if (this.file !== null) return;
+      if (this.owned) return;
       for (const text of (await this.contents()).split("\n")) this.take(read(text));
-      await this.rewrite();
+      this.owned = true;
+      await this.rewrite().catch(() => {}); // on a full disk, say: what was read is good all the same, and the next write tells
     });
     return { handled: this.handled.all(), networks: this.networks.all(), posted: [...this.posted.values()] };
   }
@@ -59,6 +61,7 @@ export class FileStore implements DeviceStore {
 
   async close(): Promise<void> {
     await this.inTurn(async () => {
+      this.owned = false;
       await this.file?.close();
       this.file = null;
     });
@@ -85,6 +88,7 @@ export class FileStore implements DeviceStore {
   private async write(): Promise<void> {
     const lines = this.waiting;
     this.waiting = [];
+    if (!this.owned) throw new Error(`${this.path} is not open`);
     const full = this.lines >= 2 * REMEMBERED + 2 * this.posted.size || this.size > Math.max(LEAST, 4 * this.sizeAnew);
     if (this.file === null || full) {
       await this.rewrite();

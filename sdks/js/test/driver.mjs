@@ -108,7 +108,7 @@ export function driver(longline, tell, storeOf) {
     publish: ({ device, topic, payload, qos }) => devices.get(device).publish(topic, bytes(payload), { qos }),
     send: ({ device, name, payload }) => devices.get(device).send(name, payload),
     post: ({ device, name, payload }) => devices.get(device).post(name, payload),
-    unsent: ({ device }) => devices.get(device).unsent,
+    unsent: ({ device }) => devices.get(device).unsent(),
     say: ({ device, group, payload }) => devices.get(device).say(group, payload),
     subscribe: ({ device, filter }) => devices.get(device).subscribe(filter),
     report_state: ({ device, changes }) => devices.get(device).reportState(changes),

@@ -108,6 +108,24 @@ test("a file has no more than a few times what is worth keeping", async () => {
   await store.close();
 });
 
+test("a file is written only from load to close, as it may be another's then", async () => {
+  const path = join(await folder(), "state");
+  const former = new FileStore(path);
+  await assert.rejects(former.post(posted(1)), { message: /is not open/ });
+  await former.settled(1).catch(() => {});
+  await former.load();
+  await former.post(posted(2));
+  await former.close();
+  const present = new FileStore(path);
+  await present.load();
+  await assert.rejects(former.settled(2), { message: /is not open/ });
+  await present.post(posted(3));
+  await present.close();
+  const next = new FileStore(path);
+  assert.deepEqual((await next.load()).posted, [posted(2), posted(3)]);
+  await next.close();
+});
+
 test("a page's storage that is full keeps what it had, and says so", async () => {
   const storage = webStorage();
   const store = new WebStore("d", { ...storage, setItem: (key, value) => {
@@ -365,6 +383,31 @@ test("what the store refuses is not sent, now or later", async () => {
   const { posts, sent } = posting([], store);
   await assert.rejects(posts.post("n", "x"), { code: "unavailable" });
   assert.deepEqual([sent, posts.unsent, known.load().posted], [[], 0, []]);
+});
+
+test("what a former life has posted is counted by whoever asks first", async (t) => {
+  const known = new MemoryStore();
+  known.post(posted(1));
+  const load = async () => {
+    await settled();
+    return known.load();
+  };
+  const store = { load, add() {}, learn() {}, post() {}, settled() {} };
+  const device = new Device("mqtt://127.0.0.1:9", { app: "news", device: "d1", token: "t", store });
+  t.after(() => device.close());
+  assert.equal(await device.unsent(), 1);
+});
+
+test("nothing is put into a store that could not be read", async (t) => {
+  const put = [];
+  const load = () => {
+    throw new Error("EMFILE");
+  };
+  const store = { load, add() {}, learn() {}, post: (message) => put.push(message), settled() {} };
+  const device = new Device("mqtt://127.0.0.1:9", { app: "news", device: "d1", token: "t", store });
+  t.after(() => device.close());
+  await assert.rejects(device.post("n", "x"), { code: "unavailable", message: "the store cannot be read: Error: EMFILE" });
+  assert.deepEqual([put, await device.unsent()], [[], 0]);
 });
 
 test("what is posted is sent when it is stored, in its order", async () => {

@@ -166,7 +166,10 @@ class FrameDecoder:
             if first & 0x08:
                 if body + length > size:
                     break
-                self._control(first & 0x0F, data[body : body + length], data[body - 4 : body])
+                payload = data[body : body + length]
+                if self._masked:
+                    payload = masked(payload, data[body - 4 : body])
+                self._control(first & 0x0F, payload)
                 pos = body + length
                 if self.closed:
                     break
@@ -254,9 +257,7 @@ class FrameDecoder:
                 self._key = key[turn:] + key[:turn]
         return masked(payload, key)
 
-    def _control(self, opcode: int, payload: bytes, key: bytes) -> None:
-        if self._masked:
-            payload = masked(payload, key)
+    def _control(self, opcode: int, payload: bytes) -> None:
         if opcode == PING:
             self.ping = payload
         elif opcode == CLOSE:

@@ -56,6 +56,20 @@ def test_a_frame_of_either_side_carries_its_data(size: int) -> None:
     assert FrameDecoder(False, LARGEST).feed(binary_frame(data)) == data
 
 
+@pytest.mark.parametrize("opcode", [PING, PONG, CLOSE])
+@pytest.mark.parametrize("size", [2, 3, 6, 125])
+def test_the_first_frame_of_a_server_may_be_one_of_control(opcode: int, size: int) -> None:
+    """Whatever it carries, and whatever comes with it."""
+    payload = b"\x03\xe8" + b"x" * (size - 2)
+    for behind in (b"", binary_frame(b"data")):
+        decoder = FrameDecoder(False, LARGEST)
+        carried = decoder.feed(control_frame(opcode, payload) + behind)
+        assert not decoder.failed
+        assert decoder.ping == (payload if opcode == PING else None)
+        assert decoder.closed == (1000 if opcode == CLOSE else 0)
+        assert carried == (b"data" if behind and opcode != CLOSE else b"")
+
+
 STREAM = (
     masked_frame(BINARY, b"one", KEY)
     + raw_frame(BINARY, b"two, ")
