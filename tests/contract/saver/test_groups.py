@@ -220,6 +220,27 @@ async def test_a_group_without_members_is_no_target(store: StoreFixture) -> None
     assert (await say(store, said(store, "hello?"))).results == (Refused("no_target"),)
 
 
+async def test_what_was_said_when_the_last_member_was_gone_is_in_the_history_or_refused(
+    store: StoreFixture,
+) -> None:
+    """A member goes with its device, which only the partition of the device may know at once."""
+    await team(store, "ann")
+    await say(store, said(store, "one"))
+    assert await store.saver.devices.delete(store.app, "ann", store.now)
+    results = (await say(store, said(store, "two"), said(store, "three"))).results
+    accepted = [result for result in results if isinstance(result, Accepted)]
+    assert [result.targeted for result in accepted] == [0] * len(accepted)
+    assert all(result == Refused("no_target") for result in results if result not in accepted)
+    assert len(await history(store) or ()) == 1 + len(accepted)
+    for result in accepted:
+        assert outcome_of(await store.ledger(result.message_id)) == (0, 0, 0, 0, {})
+    assert await store.differences() == []
+    (bob,) = await store.register("bob")
+    await store.saver.groups.change(store.app, "team", [bob], (), store.now)
+    await say(store, said(store, "four"))
+    assert await heard(store, "bob") == [(2 + len(accepted), "four")]
+
+
 async def test_a_member_gets_what_is_said_while_it_is_one(store: StoreFixture) -> None:
     """Not what was said before; and of what waits when it leaves, nothing, which its ledger tells."""
     _, bob = await team(store, "ann", "bob")

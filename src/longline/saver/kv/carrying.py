@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from longline.errors import AppNotFound, GroupNotFound, NoTarget, Unavailable
+from longline.errors import AppNotFound, GroupNotFound, Unavailable
 from longline.model.audience import InGroup, way_of
 from longline.model.commands import Broadcast, Part, Target, Unicast
 from longline.model.messages import Envelope, Message
@@ -36,7 +36,6 @@ AT_ONCE = 64  # messages that are stored together for that
 
 APP_NOT_FOUND = Refused(AppNotFound.code)
 NO_GROUP = Refused(GroupNotFound.code)
-NO_TARGET = Refused(NoTarget.code)
 
 Route = Unicast | Broadcast
 
@@ -253,10 +252,8 @@ class Carrying:
                     part, count = part_of(answer)
                     parts.append(part)
                     targeted += count
+                # Also where the last member of a group is gone: its history has the message by now.
                 results[index] = Accepted(message.id, targeted)
-                if message.said is not None and not targeted:
-                    results[index] = NO_TARGET
-                    continue
                 routes.append(Broadcast(submission.app, message, tuple(parts)))
             else:
                 targets: dict[str, Target] = {}
