@@ -323,10 +323,11 @@ async def test_schedules_are_made_paused_resumed_and_deleted(console: Console, k
         assert (schedule.cron, schedule.timezone) == ("0 9 * * 1-5", "Europe/Berlin")
         row = desk.main.get_by_role("row", name="0 9 * * 1-5")
         await row.get_by_role("button", name="Pause").click()
-        await row.get_by_text("paused").wait_for()
+        # "Pause" and "Delete", side by side, have the word in them, too.
+        await row.get_by_text("paused", exact=True).wait_for()
         assert (await center.schedule_info(APP, schedule.schedule_id)).paused
         await row.get_by_role("button", name="Resume").click()
-        await row.get_by_text("runs").wait_for()
+        await row.get_by_text("runs", exact=True).wait_for()
         await row.get_by_role("button", name="Delete").click()
         await press(desk, "Delete it")
         await desk.main.get_by_text("There is no schedule.").wait_for()

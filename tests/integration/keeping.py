@@ -1,7 +1,8 @@
 """Clients of sessions that outlive their connections, packet by packet, wherever a server leads them."""
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -29,7 +30,7 @@ from tests.cluster.cluster import Cluster
 from tests.integration.live_node import RawClient
 from tests.integration.server_process import ServerProcess
 from tests.integration.shapes import Server
-from tests.waiting import until
+from tests.waiting import WITHIN, until
 
 APP = "news"
 
@@ -150,11 +151,21 @@ async def message(client: RawClient) -> Publish:
     return packet
 
 
-async def drained(client: RawClient, take: Callable[[Packet], None] = lambda packet: None) -> list[Publish]:
-    """What comes, all of it acknowledged, until a store had the time to answer several times."""
+async def drained(
+    client: RawClient,
+    wanted: int = 0,
+    take: Callable[[Packet], None] = lambda packet: None,
+    *,
+    enough: Callable[[list[Publish]], bool] | None = None,
+) -> list[Publish]:
+    """What comes, all of it acknowledged: as many as are wanted, or what is enough, however long that takes,
+    and what else there is until a store had the time to answer several times."""
     messages: list[Publish] = []
+    enough = enough or (lambda found: len(found) >= wanted)
+    deadline = time.monotonic() + WITHIN
     quiet = 0
-    while quiet < 5:
+    while quiet < 5 or not enough(messages):
+        assert time.monotonic() < deadline, f"not within {WITHIN:g} s; {len(messages)} came"
         await asyncio.sleep(0.02)
         client.send(Pingreq())
         quiet += 1
@@ -166,6 +177,19 @@ async def drained(client: RawClient, take: Callable[[Packet], None] = lambda pac
             if isinstance(packet, Publish):
                 messages.append(packet)
     return messages
+
+
+async def drained_together(clients: Sequence[RawClient], wanted: int) -> list[list[Publish]]:
+    """What comes to each, until it is as many as are wanted together, and what else there is."""
+    found: list[list[Publish]] = [[] for _ in clients]
+
+    async def all_of_them() -> bool:
+        for client, messages in zip(clients, found, strict=True):
+            messages += await drained(client)
+        return sum(map(len, found)) >= wanted
+
+    await until(all_of_them)
+    return found
 
 
 def acknowledge(client: RawClient, packet: Packet | None) -> None:

@@ -170,12 +170,13 @@ async def test_a_message_to_all_is_spread_over_the_time_that_its_app_may_take(
             device = Device("127.0.0.1", server.mqtt_port, app="news", device=f"d{n}", token=token)
             devices.append(await stack.enter_async_context(device))
         await eventually(lambda: online(center, [f"d{n}" for n in range(count)]), count)
+        began = time.monotonic()
         sent = await center.send("news", "hello", everyone=True)
         async with asyncio.timeout(WITHIN):
             await asyncio.gather(*map(first, devices))
         status = await center.wait("news", sent.message_id, within=WITHIN)
     assert status.ledger.acked == count
-    assert max(arrived) - min(arrived) > (count / 2) / rate  # and never faster, however busy the machine is
+    assert max(arrived) - began > (count / 2) / rate  # and never faster, however busy the machine is
 
 
 # --- devices, connections, sessions ---

@@ -22,7 +22,7 @@ from longline.mqtt.packets import (
 from longline.mqtt.properties import Properties, PropertyId
 from longline.mqtt.reasons import ReasonCode
 from longline.telemetry.faults import Faults
-from tests.integration.keeping import drained, message, publish, subscribe
+from tests.integration.keeping import drained, drained_together, message, publish, subscribe
 from tests.integration.live_node import RawClient
 from tests.integration.test_two_rooms import SECRET, TwoRooms, two_rooms
 from tests.waiting import until
@@ -93,7 +93,7 @@ async def test_a_session_goes_on_at_the_other_room_with_all_that_it_has(
     again = await message(other)
     assert (again.packet_id, again.payload, again.dup) == (second.packet_id, b"2", True)
     assert await publish(publisher, "t/3", b"3") == 0  # it finds its way there
-    assert [m.payload for m in await drained(other)] == [b"3"]
+    assert [m.payload for m in await drained(other, 1)] == [b"3"]
 
 
 async def test_publishers_of_either_room_reach_the_queues_of_both(clients: Clients) -> None:
@@ -110,7 +110,7 @@ async def test_publishers_of_either_room_reach_the_queues_of_both(clients: Clien
         async with asyncio.timeout(60):
             await drained(publisher)
     for client in subscribers.values():
-        got = await drained(client)
+        got = await drained(client, 40)
         for room in ("a", "b"):
             queued = [int(m.payload) for m in got if m.topic == f"t/{room}" and m.qos]
             assert queued == [n for n in range(20) if n % 3]
@@ -130,7 +130,7 @@ async def test_messages_find_a_client_that_moves_again_and_again(clients: Client
         assert connack.session_present
         if turn % 3:
             seen += [int(m.payload) for m in await drained(client)]
-    seen += [int(m.payload) for m in await drained(client)]
+    seen += [int(m.payload) for m in await drained(client, 60 - len(seen))]
     assert seen == list(range(60))
 
 
@@ -187,10 +187,9 @@ async def test_members_of_both_rooms_with_and_without_a_session_share(clients: C
             assert await publish(publisher, "t/1", f"{room}{n}".encode(), 1 + n % 2, n) == 0
     wanted = sorted(f"{room}{n}".encode() for room in ("a", "b") for n in range(1, 21))
     found: list[bytes] = []
-    for member in members:
-        got = [m.payload for m in await drained(member)]
+    for got in await drained_together(members, len(wanted)):
         assert got
-        found += got
+        found += [m.payload for m in got]
     assert sorted(found) == wanted
 
 

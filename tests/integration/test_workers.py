@@ -199,11 +199,17 @@ async def test_workers_whose_agent_was_killed_do_not_wait_for_the_store_that_wen
 
 async def test_workers_that_are_stopped_in_good_order_are_not_said_to_be_dead(tmp_path: Path) -> None:
     async with a_server(tmp_path) as server:
-        await ready(server)
+
+        def told(event: str) -> int:
+            return sum(entry["event"] == event for entry in lines())
+
+        def lines() -> list[dict[str, object]]:
+            return [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
+
+        await eventually(lambda: told("node_started"), 2)
         assert await server.terminate() == 0
-        lines = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
-        assert sum(entry["event"] == "node_stopped" for entry in lines) == 2
-        assert [entry for entry in lines if entry["event"] in ("taken_for_dead", "node_died")] == []
+        assert told("node_stopped") == 2
+        assert [entry for entry in lines() if entry["event"] in ("taken_for_dead", "node_died")] == []
 
 
 async def test_the_app_of_clients_without_credentials_is_made_once(tmp_path: Path) -> None:

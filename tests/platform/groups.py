@@ -121,7 +121,7 @@ class Groups(Base):
         while not (found := self.call("GET", path).json()["messages"]):
             assert wait, f"what was acknowledged is not in the history of {chat.name}"
             assert time.monotonic() < deadline, f"what was said in {chat.name} is not in its history"
-            self.take(0.01)
+            time.sleep(0.01)  # who hears it now does not know yet that it was accepted
         assert len(found) == 1, found
         return dict(found[0])
 
