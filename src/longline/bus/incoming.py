@@ -11,7 +11,7 @@ from longline.errors import Fenced, LonglineError, Unavailable
 from longline.model.commands import Command, Resync
 from longline.store.redis import BlockingCalls, Reply, Script, Store
 
-AT_ONCE: Final = 64  # batches taken by one read
+AT_ONCE: Final = 16  # batches taken by one read: a few megabytes at most, which the loop has to take apart
 BLOCK: Final = 2.0  # s that a read waits, and that pass between two looks at the queue itself
 RETRY_AFTER: Final = 0.2  # s
 NODES: Final = (b"nodes", b"{nodes}bus")  # tag and key of the set of nodes that have a queue
