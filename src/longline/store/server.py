@@ -232,7 +232,7 @@ class Server:
     def _answered(self, count: int, took: float) -> None:
         self._window.answered(count, took, bool(self._queue))
         if self._queue:
-            self._flush_soon()
+            self._flush()  # at once: in a turn of the loop, the server has done all that may be out
 
     def _sift(self) -> None:
         """Moves what must be held back from the queues to its lanes."""
