@@ -5,8 +5,9 @@
 on the shape that `--shape` names, `embedded` or `workers`. The load: devices that ping every two seconds, 50
 pushes and 200 plain messages a second among them. Asserted is that the processes live, that nobody of the
 load is cut off and nothing of it is lost, and that the memory stays below what the settings add up to.
-Printed are memory, the times of the load before, meanwhile and after, and how often each attack came to its
-end.
+Printed are memory, the times of the load before, meanwhile and after, how late the node's own loop was (where
+it is one process), and how often each attack came to its end. Attackers and load have the node's processors:
+what the load saw late, and the loop was not, is theirs.
 
 Attacks over IPv6 come from as many networks, which takes a route to them: it is made for the time of the test
 where root runs it.
@@ -19,6 +20,7 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from math import inf
 from pathlib import Path
 
 import httpx
@@ -29,6 +31,7 @@ from tests.adversity import attackers, steady
 from tests.adversity.child import Child
 from tests.adversity.limited import workers_of
 from tests.adversity.resident import highest, memory, stopped
+from tests.integration.live_node import metrics
 from tests.integration.processes import alive
 from tests.integration.server_process import ServerProcess
 from tests.integration.test_workers import ready
@@ -40,7 +43,9 @@ DEVICES = int(os.environ.get("LONGLINE_ATTACK_DEVICES", "300"))
 WITHOUT = [name for name in os.environ.get("LONGLINE_ATTACK_WITHOUT", "").split(";") if name]
 ALONE = 5.0  # s
 LET_GO_WITHIN = 30.0  # s: what is held open has ended by then
-NICE = 10
+NICE = 19  # as little of this machine's processors as can be: attackers bring their own
+LOOKS_EVERY = 0.01  # s: how often the node looks how late its loop is
+LATE = (0.01, 0.025, 0.05, 0.1)  # s
 PINGED_IN = 50.0  # ms
 BUSY = 60.0  # times as long on a machine that does much else, and where the code is interpreted
 
@@ -62,6 +67,7 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         LONGLINE_CENTER__HOST="::",
         LONGLINE_ROOM__HOST="::",
         LONGLINE_ROOM__ADVERTISE="127.0.0.1",
+        LONGLINE_TELEMETRY__LOOP_LAG_INTERVAL=str(LOOKS_EVERY),
     ) as server:
         if workers:
             await ready(server)
@@ -110,8 +116,10 @@ async def test_attackers_neither_stop_a_node_nor_have_it_take_memory_without_bou
         ]
         for child in children:
             await child.ready()
+        looks = await lateness(server)
         await asyncio.sleep(SECONDS)
         seen["meanwhile"] = await load.ask(steady.Taken)
+        looks = {late: count - looks[late] for late, count in (await lateness(server)).items()}
         looked = await look_up(server)
         done = [await child.end(dict[str, int]) for child in children]
         peak = await stopped(watching)
@@ -127,6 +135,9 @@ async def test_attackers_neither_stop_a_node_nor_have_it_take_memory_without_bou
         f"{(usual + MOST) / MIB:.0f}), afterwards {after / MIB:.0f} MiB; a client that asks the dispatcher "
         f"is told to wait {looked} ms; IPv6 networks: {'very many' if prefix else 'none, which takes root'}"
     )
+    if not workers:
+        late = ", ".join(f"{1000 * late:.0f} ms in {looks[inf] - looks[late]:.0f}" for late in LATE)
+        tell(f"the node's loop, of {looks[inf]:.0f} looks meanwhile, was later than {late}")
     for part in done:
         tell(", ".join(f"{name} {count:,}" for name, count in sorted(part.items())))
     assert all(map(alive, processes)), server.tail()
@@ -153,6 +164,17 @@ def many_networks() -> Iterator[str]:
         yield prefix
     finally:
         subprocess.run(["ip", "-6", "route", "del", *route[2:]], check=True)
+
+
+async def lateness(server: ServerProcess) -> dict[float, float]:
+    """How often the node's loop was no later than so many seconds, since it began."""
+    prefix = 'longline_loop_lag_seconds_bucket{le="'
+    found = await metrics(server.url)
+    return {
+        float(name.removeprefix(prefix).removesuffix('"}')): count
+        for name, count in found.items()
+        if name.startswith(prefix)
+    }
 
 
 async def look_up(server: ServerProcess) -> int:

@@ -11,7 +11,7 @@ from longline.errors import Fenced, LonglineError, Unavailable
 from longline.model.commands import Command, Resync
 from longline.store.redis import BlockingCalls, Reply, Script, Store
 
-AT_ONCE: Final = 64  # batches taken by one read
+AT_ONCE: Final = 16  # batches taken by one read: a few megabytes at most, which the loop has to take apart
 BLOCK: Final = 2.0  # s that a read waits, and that pass between two looks at the queue itself
 RETRY_AFTER: Final = 0.2  # s
 NODES: Final = (b"nodes", b"{nodes}bus")  # tag and key of the set of nodes that have a queue
@@ -94,7 +94,7 @@ class Incoming:
         A store that lost its data has no queue, and one that lost its latest writes has one whose end this
         reader is ahead of. Raises `Fenced` when others have shut the queue.
         """
-        match await self._store.run(self._tag, _OPEN, self._keys, [int(reopen)]):
+        match await self._store.run(self._tag, _OPEN, self._keys, [int(reopen)], prompt=True):
             case [int() as opened, int() as read, int() as last]:
                 pass
             case reply:
@@ -133,7 +133,7 @@ class Incoming:
     async def _take_out(self) -> None:
         last = self._last
         try:
-            await self._store.run(self._tag, _DONE, self._keys[:2], [last, *self._header])
+            await self._store.run(self._tag, _DONE, self._keys[:2], [last, *self._header], prompt=True)
         except LonglineError:
             return  # with the next
         self._done = last

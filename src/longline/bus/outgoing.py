@@ -1,4 +1,8 @@
-"""The sending half of a node's queue in the store: gathers what this process has for the node."""
+"""The sending half of a node's queue in the store: gathers what this process has for the node.
+
+What waits is taken in turns of the apps that it is of, as in `flow/turns.py`: so what one app has in great
+number, or of great size, goes beside the single command of another, and not before it.
+"""
 
 import asyncio
 import itertools
@@ -14,7 +18,9 @@ from longline.errors import Unavailable
 from longline.store.redis import Script, Store
 
 BATCH: Final = 500  # commands
-BATCH_BYTES: Final = 512 * 1024
+BATCH_BYTES: Final = 256 * 1024
+TURN: Final = 16 * 1024  # bytes of an app before it is another one's turn
+COMMAND: Final = 64  # bytes that a command is worth besides its own
 REMEMBERED: Final = 600_000  # ms: a repetition comes within `store.timeout`, which is at most two minutes
 FIRST_DELAY: Final = 0.002  # s
 LAST_DELAY: Final = 0.1  # s
@@ -22,8 +28,6 @@ LAST_DELAY: Final = 0.1  # s
 _SEND: Final = Script("longline.bus.lua", "send.lua")
 _FULL: Final = 0
 
-# A packed command, whoever waits for it, and whether it is the last one of its call.
-_Waiting: TypeAlias = tuple[bytes, "asyncio.Future[None]", bool]
 
 log = structlog.get_logger("longline.bus")
 
@@ -43,10 +47,24 @@ class Producer:
         self.dropped = 0  # commands, because a node was stuck
 
 
+class _Call:
+    """Commands that somebody waits for until they are in the queue: `left` are not yet."""
+
+    __slots__ = ("done", "left")
+
+    def __init__(self, left: int) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.left = left
+
+
+_Waiting: TypeAlias = tuple[bytes, _Call]  # a packed command, and what it belongs to
+
+
 class Outgoing:
     """Commands on their way to one node.
 
-    One batch is under way at a time, so they arrive in order; what is sent meanwhile goes with the next.
+    One batch is under way at a time, so those of an app arrive in order; what is sent meanwhile goes with the
+    next.
     What waits is bounded by the callers, each of which waits for its own. It takes itself out of `all_nodes`
     when nothing is left that must be remembered of the node.
     """
@@ -58,19 +76,25 @@ class Outgoing:
         self._tag = b"n:" + node.encode()
         prefix = b"{%b}" % self._tag
         self._keys = [prefix + b"open", prefix + b"q", b"%bfrom:%b" % (prefix, producer.name)]
-        self._waiting: deque[_Waiting] = deque()
+        self._lines: dict[int, deque[_Waiting]] = {}  # by app: the first is whose turn it is
         self._work: asyncio.Task[None] | None = None
         # What had been read when commands were dropped last: until more is, no batch waits for `patience`.
         self._stuck_at: int | None = None
 
-    async def send(self, packed: Sequence[bytes]) -> None:
-        """Returns when all of them are in the queue, or dropped because there is none."""
-        done = asyncio.get_running_loop().create_future()
-        last = len(packed) - 1
-        self._waiting.extend((command, done, n == last) for n, command in enumerate(packed))
+    async def send(self, commands: Sequence[tuple[int, bytes]]) -> None:
+        """Returns when all of them are in the queue, or dropped because there is none.
+
+        Each is packed, and of the app of that number; 0 for one that is of none.
+        """
+        call = _Call(len(commands))
+        for app, packed in commands:
+            line = self._lines.get(app)
+            if line is None:
+                line = self._lines[app] = deque()
+            line.append((packed, call))
         if self._work is None:
             self._work = asyncio.create_task(self._run(), name=f"bus.send {self._node}")
-        await done
+        await call.done
 
     def busy(self) -> bool:
         """Whether anything is under way."""
@@ -78,7 +102,7 @@ class Outgoing:
 
     def waiting(self) -> int:
         """How many commands are still in this process."""
-        return len(self._waiting)
+        return sum(map(len, self._lines.values()))
 
     async def close(self) -> None:
         """Ends every call that waits with `Unavailable`."""
@@ -92,15 +116,16 @@ class Outgoing:
         try:
             while batch := self._next():
                 try:
-                    await self._deliver(join([command for command, _, _ in batch]), len(batch))
+                    await self._deliver(join([command for command, _ in batch]), len(batch))
                 except Exception as error:  # whatever it is, it is this batch's: those that wait go on
-                    for _, caller, _ in batch:
-                        if not caller.done():
-                            caller.set_exception(error)
+                    for _, call in batch:
+                        if not call.done.done():
+                            call.done.set_exception(error)
                 else:
-                    for _, caller, last in batch:
-                        if last and not caller.done():
-                            caller.set_result(None)
+                    for _, call in batch:
+                        call.left -= 1
+                        if not call.left and not call.done.done():
+                            call.done.set_result(None)
         finally:
             self._work = None
             self._give_up(batch)
@@ -109,24 +134,32 @@ class Outgoing:
 
     def _give_up(self, batch: Iterable[_Waiting]) -> None:
         """Who still waits when the work ends waits in vain."""
-        for _, caller, _ in (*batch, *self._waiting):
-            if not caller.done():
-                caller.set_exception(Unavailable("the bus is closed"))
-        self._waiting.clear()
+        for _, call in itertools.chain(batch, *self._lines.values()):
+            if not call.done.done():
+                call.done.set_exception(Unavailable("the bus is closed"))
+        self._lines.clear()
 
     def _next(self) -> list[_Waiting]:
-        """The next batch. Whose caller has failed or given up is left out: the rest of a call has no use."""
+        """The next batch. Whose call has failed or was given up is left out: the rest of it has no use."""
         batch: list[_Waiting] = []
-        size = 0
-        waiting = self._waiting
-        while waiting and len(batch) < self._producer.batch:
-            command, caller, _ = waiting[0]
-            if not caller.done():
-                size += len(command)
-                if batch and size > self._producer.batch_bytes:
-                    break
-                batch.append(waiting[0])
-            waiting.popleft()
+        producer, lines = self._producer, self._lines
+        left = producer.batch_bytes
+        while lines and len(batch) < producer.batch:
+            app = next(iter(lines))
+            line = lines[app]
+            credit = TURN
+            while line and credit > 0 and len(batch) < producer.batch:
+                command, call = line[0]
+                if not call.done.done():
+                    if batch and len(command) > left:
+                        return batch
+                    left -= len(command)
+                    credit -= len(command) + COMMAND
+                    batch.append(line[0])
+                line.popleft()
+            del lines[app]
+            if line:
+                lines[app] = line  # to the end of the circle
         return batch
 
     async def _deliver(self, batch: bytes, commands: int) -> None:
@@ -142,6 +175,7 @@ class Outgoing:
                 _SEND,
                 self._keys,
                 [number, commands, producer.limit, producer.limit_bytes, REMEMBERED, without_room, batch],
+                prompt=True,
             )
             match reply:
                 case [int() as answer, int() as read]:

@@ -7,7 +7,8 @@ from longline.model.commands import Command
 
 
 class Bus(Protocol):
-    """The port. Commands of one sender reach a node in the order sent, each once.
+    """The port. Commands of one sender that are of the same app, or of none, reach a node in the order sent,
+    each once.
 
     An engine that may have lost some (a trimmed queue, a restart) puts a `Resync` where the gap was.
     """

@@ -8,7 +8,7 @@ from longline.bus.incoming import NODES, Incoming
 from longline.bus.outgoing import Outgoing, Producer
 from longline.bus.wire import pack
 from longline.errors import Fenced, Unavailable
-from longline.model.commands import Broadcast, Command
+from longline.model.commands import Broadcast, Command, Resync, Routes
 from longline.store.redis import Script, Store
 
 TOLD: Final = 86_400  # s for which a reader is told that its queue was shut
@@ -74,7 +74,12 @@ class RedisBus:
         outgoing = self._outgoing.get(node)
         if outgoing is None:
             outgoing = self._outgoing[node] = Outgoing(self._producer, node, self._outgoing)
-        await outgoing.send([self._pack(command) for command in commands])
+        await outgoing.send(
+            [
+                (0 if isinstance(command, Routes | Resync) else command.app, self._pack(command))
+                for command in commands
+            ]
+        )
 
     async def receive(self, node: str) -> list[Command]:
         incoming = self._incoming.get(node)

@@ -17,8 +17,8 @@ from longline.flow.pacing import Pacing
 from longline.room.session.outlet import Outlet
 from longline.telemetry.faults import Faults
 
-BUDGET: Final = 20_000  # packets and deliveries in one turn of the loop: a few milliseconds
-WRITES: Final = 1500  # connections flushed in one turn
+BUDGET: Final = 5000  # packets and deliveries in one turn of the loop: a few milliseconds
+WRITES: Final = 500  # connections flushed in one turn: as long
 
 
 @final

@@ -12,12 +12,13 @@ from typing import Final, final
 
 from longline.telemetry.counters import Histogram
 
-# The collector's generations. A pass stops the loop for some 70 ns for each object that it looks at. The
-# oldest one would look at everything, and is put off for as long as can be. So all that lives on passes the
-# middle one once, and whether few at a time do, or millions, decides only how long each pass is.
-YOUNG: Final = 50_000  # objects more than at its last pass
-MIDDLE: Final = 2  # passes of the youngest before one of the middle: it has at most 200,000 to look at
-OLD: Final = 17_000  # passes of the middle
+# The collector's generations. A pass stops the loop for up to a microsecond for each object that it looks at:
+# for less, the fewer they are, since few are still in the processor's cache. The oldest generation would look
+# at everything, and is put off for as long as can be. So all that lives on passes the middle one once, and
+# whether few at a time do, or millions, decides only how long each pass is.
+YOUNG: Final = 5000  # objects more than at its last pass
+MIDDLE: Final = 2  # passes of the youngest before one of the middle: it has at most 20,000 to look at
+OLD: Final = 170_000  # passes of the middle
 
 # Fine where it matters: no pause may be above 10 ms.
 BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)

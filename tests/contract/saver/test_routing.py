@@ -4,7 +4,7 @@ import pytest
 from pyroaring import BitMap
 
 from longline.model.audience import Devices, Everyone
-from longline.model.commands import Broadcast, Unicast
+from longline.model.commands import Broadcast, Target, Unicast
 from longline.model.ledger import State
 from longline.saver.port.inboxes import Receipt
 from tests.contract.saver.positions import position_of
@@ -20,8 +20,8 @@ async def broadcast(store: StoreFixture, text: str = "all", *, online_only: bool
     return route
 
 
-async def unicast(store: StoreFixture, *devices: str) -> Unicast:
-    _, outcome = await store.send(store.message(ttl=2 * LATE), Devices(devices))
+async def unicast(store: StoreFixture, *devices: str, online_only: bool = False) -> Unicast:
+    _, outcome = await store.send(store.message(online_only=online_only, ttl=2 * LATE), Devices(devices))
     (route,) = outcome.routes
     assert isinstance(route, Unicast)
     return route
@@ -144,6 +144,11 @@ async def unrouted(store: StoreFixture) -> list[str]:
     return sorted(route.message.id for route in await store.saver.routing.unrouted(store.now, 100))
 
 
+def targets_of(route: Unicast | Broadcast) -> tuple[Target, ...]:
+    assert isinstance(route, Unicast)
+    return route.targets
+
+
 async def test_a_message_that_nobody_wrote_to_its_connected_device_is_found(store: StoreFixture) -> None:
     await store.register("a", "b")
     binding = await store.bind("a")
@@ -160,6 +165,56 @@ async def test_a_message_that_nobody_wrote_to_its_connected_device_is_found(stor
     (target,) = route.targets
     assert (target.device, target.binding) == ("a", binding)
     assert target.position == position_of(lost, target.ordinal)
+
+
+async def test_of_what_waits_for_a_device_the_newest_is_found_and_all_that_is_for_who_is_connected(
+    store: StoreFixture,
+) -> None:
+    await store.register("a", "b")
+    for device in ("a", "b"):
+        await store.bind(device)
+    await unicast(store, "a", "b")
+    newest = {"b": (await unicast(store, "b")).message.id, "a": (await unicast(store, "a")).message.id}
+    now_or_never = [(await unicast(store, "a", online_only=True)).message.id for _ in range(2)]
+    store.now += LATE
+    found = await store.saver.routing.unrouted(store.now, 100)
+    told = [(target.device, route.message.id) for route in found for target in targets_of(route)]
+    expected = [*newest.items(), *(("a", message_id) for message_id in now_or_never)]
+    assert sorted(told) == (sorted(expected) if store.engine.shared else [])
+    assert await unrouted(store) == []
+
+
+async def test_a_large_message_is_found_whole_for_each_device(store: StoreFixture) -> None:
+    devices = [f"d{number}" for number in range(200)]
+    await store.register(*devices)
+    for device in devices:
+        await store.bind(device)
+    text = "x" * 50_000
+    _, outcome = await store.send(store.message(text, ttl=2 * LATE), Devices(tuple(devices)))
+    store.now += LATE
+    found = await store.saver.routing.unrouted(store.now, 10_000)
+    if not store.engine.shared:
+        assert found == []
+        return
+    assert sorted(target.device for route in found for target in targets_of(route)) == sorted(devices)
+    assert {route.message for route in found} == {outcome.routes[0].message}
+
+
+async def test_of_very_many_that_nobody_routed_no_more_are_found_at_once_than_were_asked_for(
+    store: StoreFixture,
+) -> None:
+    devices = [f"d{number}" for number in range(30)]
+    await store.register(*devices)
+    for device in devices:
+        await store.bind(device)
+        await unicast(store, device)
+    store.now += LATE
+    found: list[str] = []
+    while some := await store.saver.routing.unrouted(store.now, 10):
+        assert len(some) <= 10
+        store.now += 1000
+        found += [target.device for route in some for target in targets_of(route)]
+    assert sorted(found) == (sorted(devices) if store.engine.shared else [])
 
 
 async def test_what_was_found_is_not_found_again_at_once(store: StoreFixture) -> None:

@@ -68,6 +68,33 @@ async def test_much_is_divided_into_batches(bus: RedisBus, store: Store) -> None
     assert await bus.receive("n") == numbered(2 * BATCH + 1)
 
 
+async def test_the_command_of_one_app_waits_for_one_turn_of_another_that_sends_very_many(
+    bus: RedisBus,
+) -> None:
+    await bus.open("n")
+    many, one = numbered(10 * BATCH), Close(2, "d", 0, CloseReason.KICKED)
+    await asyncio.gather(bus.send("n", many), bus.send("n", [one]))
+    received: list[Command] = []
+    while len(received) <= len(many):
+        received += await bus.receive("n")
+    assert received.index(one) < BATCH
+    received.remove(one)
+    assert received == many
+
+
+async def test_a_call_with_commands_of_several_apps_is_over_when_the_last_of_them_is_sent(
+    bus: RedisBus,
+) -> None:
+    await bus.open("n")
+    several = [*numbered(2 * BATCH), *numbered(1, app=2)]
+    await bus.send("n", several)
+    assert bus.statistics()["waiting"] == 0
+    received: list[Command] = []
+    while len(received) < len(several):
+        received += await bus.receive("n")
+    assert sorted(received, key=str) == sorted(several, key=str)
+
+
 async def test_many_processes_send_to_one_node(url: str, bus: RedisBus) -> None:
     await bus.open("n")
     received: list[Close] = []

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from longline.mqtt.properties import pack_subscription_identifier
 from longline.mqtt.topics import matches, valid_filter
-from longline.room.pubsub.subscriptions import CACHE, Subscriber, Subscriptions
+from longline.room.pubsub.subscriptions import CACHE, ENTRY, Subscriber, Subscriptions
 from longline.room.session.session import Session
 from tests.unit.room.fixture import RoomFixture
 
@@ -163,6 +163,32 @@ def test_a_topic_that_takes_too_many_looks_is_given_up_and_what_it_cost_is_known
     assert len(found) == 82
     assert index.match("/".join("a" * 5) + "/b/c/d", 10_000) == []
     assert index.remembered < 10_000_000
+
+
+def test_a_search_that_was_given_up_is_not_begun_again_until_filters_change() -> None:
+    index: Subscriptions[Session] = Subscriptions()
+    (session,) = some_sessions(1)
+    for filter in every_kind_of_level(5):
+        index.add(filter, Subscriber(session, 0))
+    topic = "a/a/a/a/a"
+    assert index.match(topic, 50) is None
+    assert index.visited >= 50
+    assert index.match(topic, 50) is None
+    assert index.visited == 0
+    assert index.match(topic, 1000) is not None  # who may look at more does
+    for filter in every_kind_of_level(5)[1:]:
+        index.remove(filter, session)
+    assert index.match(topic, 50) is not None
+
+
+def test_what_is_remembered_of_searches_that_were_given_up_is_bounded() -> None:
+    index: Subscriptions[Session] = Subscriptions()
+    (session,) = some_sessions(1)
+    for filter in every_kind_of_level(5):
+        index.add(f"{filter}/#", Subscriber(session, 0))
+    for number in range(CACHE // ENTRY):
+        assert index.match(f"a/a/a/a/a/{number}", 20) is None
+    assert index.remembered <= CACHE
 
 
 def test_few_overlapping_filters_of_each_of_many_clients_are_no_looks_and_many_of_one_are() -> None:

@@ -51,8 +51,9 @@ class DyingStore(Store):
         args: Sequence[Word],
         *,
         durable: bool = False,
+        prompt: bool = False,
     ) -> Awaitable[Reply]:
-        return self._dead() or super().run(tag, script, keys, args, durable=durable)
+        return self._dead() or super().run(tag, script, keys, args, durable=durable, prompt=prompt)
 
     def call(self, tag: bytes, *command: Word, durable: bool = False) -> Awaitable[Reply]:
         return self._dead() or super().call(tag, *command, durable=durable)

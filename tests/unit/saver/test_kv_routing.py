@@ -10,27 +10,40 @@ import pytest
 from longline.model.commands import Target, Unicast
 from longline.model.devices import Binding
 from longline.model.messages import Message
+from longline.saver.kv import layout
 from longline.saver.kv.bodies import Bodies
 from longline.saver.kv.carrying import Carrying
 from longline.saver.kv.journal import Journal
 from longline.saver.kv.partitions import Partitions
 from longline.saver.kv.received import ReceivedMessages
 from longline.saver.kv.routing import UNROUTED, YIELD_EVERY, KvRouting
-from longline.store.redis import Reply, Word
+from longline.store.redis import Reply, Store, Word
 from longline.store.script import Script
 from longline.telemetry.faults import Faults
 
 
 class Lost:
-    """So many partitions, each with so many messages that nobody has routed."""
+    """A store of so many partitions, each with so many messages that nobody has routed."""
 
-    def __init__(self, count: int, each: int) -> None:
-        self.count = count
-        self._each = each
+    longest_call = 1.0
 
-    async def run_all(self, script: Script, args: Sequence[Word]) -> list[Reply]:
+    def __init__(self, partitions: int, each: int) -> None:
+        self.partitions = partitions
+        self._left = {layout.tag(partition): each for partition in range(partitions)}
+
+    async def call(self, tag: bytes, *command: Word) -> Reply:
+        assert command[0] == b"ZCOUNT"
+        return self._left[tag]
+
+    async def run(
+        self, tag: bytes, script: Script, keys: Sequence[bytes], args: Sequence[Word], **how: bool
+    ) -> Reply:
+        if script is not UNROUTED:
+            return []
+        count = min(int(args[1]), self._left[tag])
+        self._left[tag] -= count
         row: list[Reply] = [b"1", b"2", b"phone", b"3 4 0 room", b"entry", None]
-        return [row * self._each if script is UNROUTED else [] for _ in range(self.count)]
+        return [count, row * count]
 
 
 async def test_the_loop_serves_others_while_very_many_lost_messages_are_read(
@@ -39,9 +52,9 @@ async def test_the_loop_serves_others_while_very_many_lost_messages_are_read(
     """Hundreds from each partition, and each may be as large as messages get."""
     message = create_autospec(Message, instance=True)
     found = Unicast(1, message, (Target("phone", 2, 3, cast(Binding, None), 2, 2),))
-    monkeypatch.setattr(KvRouting, "_unicast", lambda self, partition, lost: found)
+    monkeypatch.setattr(KvRouting, "_unicast", lambda self, partition, lost, whole: found)
     routing = KvRouting(
-        cast(Partitions, Lost(4, 100)),
+        Partitions(cast(Store, Lost(4, 100))),
         *(cast(Bodies, None), cast(Journal, None), cast(Carrying, None)),
         *(cast(ReceivedMessages, None), Faults()),
     )

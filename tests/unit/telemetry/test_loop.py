@@ -117,4 +117,4 @@ def test_no_pass_of_the_quiet_collector_looks_at_very_many_objects(monkeypatch: 
         gc.callbacks.remove(look)
         gc.set_threshold(*before)
     looked.append(len(kept))
-    assert max(later - earlier for earlier, later in pairwise(looked)) <= 200_100
+    assert max(later - earlier for earlier, later in pairwise(looked)) <= 20_100

@@ -5,7 +5,8 @@ wildcards are a trie by level; a topic walks at most two branches a level (`+` a
 look at twice as many with each level, where somebody has entered all of those filters: `visited` tells what a
 search has cost to who shares the time out, and one that looks at more than it may is given up. What a topic
 matched is remembered until a subscription that could change it comes or goes, so a busy topic is matched
-once. The memory is bounded: it is emptied when it takes `CACHE` words.
+once; and so is that a search was given up, since who is refused comes again. The memory is bounded: it is
+emptied when it takes `CACHE` words.
 
 Who has several filters that match a topic is found once, as an `Overlap` of them all: it is to get one copy,
 which has to do justice to each. A few are what clients have; those of one client from its fifth on are looks
@@ -119,6 +120,7 @@ class Subscriptions(Generic[Who]):
 
     __slots__ = (
         "_cache",
+        "_costly",
         "_exact",
         "_overlaps",
         "_root",
@@ -133,6 +135,7 @@ class Subscriptions(Generic[Who]):
         self._exact: dict[str, dict[Who, Subscriber[Who]]] = {}
         self._root: Level[Who] = Level()
         self._cache: dict[str, list[Subscriber[Who]]] = {}
+        self._costly: dict[str, int] = {}  # topics whose search was given up, and for how many looks it was
         self._overlaps = 0  # filters that were joined to others by the latest search
         self._surplus = 0  # of these, those of a client from its fifth on
         self.levels = 0  # of the trie, and topics without wildcards: each takes about half a kilobyte
@@ -152,7 +155,7 @@ class Subscriptions(Generic[Who]):
     def remove(self, filter: str, who: Who) -> bool:
         """Takes somebody's subscription away; False when there was none."""
         if not wild(filter):
-            self._cache.pop(filter, None)
+            self._forget_topic(filter)
             entries = self._exact.get(filter)
             if entries is None or entries.pop(who, None) is None:
                 return False
@@ -208,21 +211,35 @@ class Subscriptions(Generic[Who]):
         self.visited = 0
         found = self._cache.get(topic)
         if found is None:
+            if self._costly.get(topic, -1) >= looks:
+                return None
             self._overlaps = self._surplus = 0
             found = self._search(topic, looks)
+            words = ENTRY + len(topic) // 4
             if found is None:
+                self._remember(words)
+                self._costly[topic] = looks
                 return None
-            words = ENTRY + len(topic) // 4 + len(found) + OVERLAP * self._overlaps
-            if self.remembered + words > CACHE:
-                self._forget()
+            words += len(found) + OVERLAP * self._overlaps
             if words <= CACHE:
-                self.remembered += words
+                self._remember(words)
                 self._cache[topic] = found
         return found
 
+    def _remember(self, words: int) -> None:
+        """Something that takes so many is about to be."""
+        if self.remembered + words > CACHE:
+            self._forget()
+        self.remembered += words
+
     def _forget(self) -> None:
         self._cache.clear()
+        self._costly.clear()
         self.remembered = 0
+
+    def _forget_topic(self, topic: str) -> None:
+        self._cache.pop(topic, None)
+        self._costly.pop(topic, None)
 
     def _search(self, topic: str, looks: int) -> list[Subscriber[Who]] | None:
         exact = self._exact.get(topic)
@@ -305,7 +322,7 @@ class Subscriptions(Generic[Who]):
 
     def _entries(self, filter: str) -> dict[Who, Subscriber[Who]]:
         if not wild(filter):
-            self._cache.pop(filter, None)
+            self._forget_topic(filter)
             entries = self._exact.get(filter)
             if entries is None:
                 entries = self._exact[filter] = {}

@@ -1,12 +1,14 @@
 """Whose task a broadcast is, and what nobody has routed."""
 
 import asyncio
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 
 import msgspec
 
 from longline.model.commands import Broadcast, Target, Unicast
+from longline.model.messages import Message
 from longline.saver.kv import layout
 from longline.saver.kv.audiences import part_of
 from longline.saver.kv.bodies import Bodies
@@ -14,7 +16,7 @@ from longline.saver.kv.carrying import Carrying, Route
 from longline.saver.kv.journal import Journal
 from longline.saver.kv.partitions import Partitions, script
 from longline.saver.kv.received import ReceivedMessages
-from longline.store.redis import Word
+from longline.store.redis import Reply, Word
 from longline.store.scatter import ask_all, is_of_an_item
 from longline.telemetry.faults import Faults
 
@@ -27,9 +29,11 @@ PENDING = script("pending.lua")
 
 OFFLINE = "offline"
 SHOWN_AGAIN = 30_000  # ms after which something unrouted is shown again
+LOOK_BYTES = 65_536  # of messages after which one look at a partition ends, the last one beside that
 YIELD_EVERY = 32  # messages read, of up to 256 KiB each, before the loop may serve others
 
-# App, place, name, binding, inbox entry, and the message when it is not in the entry.
+# App, place, name, binding, inbox entry, and the message when it is not in the entry: empty where it was told
+# before.
 _Lost = tuple[bytes, bytes, bytes, bytes, bytes, bytes | None]
 
 
@@ -93,36 +97,55 @@ class KvRouting:
         return routes
 
     async def unrouted(self, before: int, limit: int) -> list[Route]:
-        """What was returned is not returned again for `SHOWN_AGAIN` ms."""
-        asked: list[Word] = [before, limit, before + SHOWN_AGAIN, a_token()]
-        lost, unassigned = await asyncio.gather(
-            self._partitions.run_all(UNROUTED, asked), self._partitions.run_all(UNASSIGNED, asked)
-        )
+        """What was returned is not returned again for `SHOWN_AGAIN` ms.
+
+        It is looked for a little at a time, since whoever waits for the store waits for each look.
+        """
+        again = itertools.count(before + SHOWN_AGAIN)  # by which a look that is repeated finds its own
         routes: list[Route] = []
-        for partition, reply in enumerate(lost):
-            values = msgspec.convert(reply, list[bytes | None])
-            for start in range(0, len(values), 6):
-                try:
-                    routes.append(self._unicast(partition, msgspec.convert(values[start : start + 6], _Lost)))
-                except Exception as error:
-                    self._faults.note("saver.routing", error)
-                if len(routes) % YIELD_EVERY == 0:
-                    await asyncio.sleep(0)
-        for reply in unassigned:
+
+        async def look(partition: int, most: int) -> int:
+            asked: list[Word] = [before, most, next(again), a_token(), LOOK_BYTES]
+            reply = await self._partitions.run(partition, UNROUTED, asked)
+            looked, values = msgspec.convert(reply, tuple[int, list[bytes | None]])
+            routes.extend([unicast async for unicast in self._unicasts(partition, values)])
+            return looked
+
+        while len(routes) < limit and await self._partitions.share(
+            limit, lambda partition: self._due(partition, before), look
+        ):
+            pass
+        for reply in await self._partitions.run_all(UNASSIGNED, [before, limit, next(again), a_token()]):
             for member in msgspec.convert(reply, list[bytes]):
                 broadcast = await self._broadcast(*_member(member))
                 if broadcast is not None:
                     routes.append(broadcast)
         return routes
 
+    def _due(self, partition: int, before: int) -> Awaitable[Reply]:
+        """How many unicasts of a partition are to be looked at."""
+        return self._partitions.call(partition, b"ZCOUNT", layout.prefix(partition) + b"unr", b"-inf", before)
+
+    async def _unicasts(self, partition: int, values: Sequence[bytes | None]) -> AsyncIterator[Unicast]:
+        """Those of one look at a partition."""
+        whole: dict[bytes, Message] = {}  # those that are not in the entries, by id
+        for start in range(0, len(values), 6):
+            try:
+                yield self._unicast(partition, msgspec.convert(values[start : start + 6], _Lost), whole)
+            except Exception as error:
+                self._faults.note("saver.routing", error)
+            if start // 6 % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+
     def _home(self, packed: bytes) -> int:
         return layout.home_of(packed, self._partitions.count)
 
-    def _unicast(self, partition: int, lost: _Lost) -> Unicast:
+    def _unicast(self, partition: int, lost: _Lost, whole: dict[bytes, Message]) -> Unicast:
         app, place, name, binding, packed, apart = lost
         entry, _ = layout.unpack_entry(packed, 0)
         if apart is not None:
-            message = layout.unpack_message(apart, entry.message_id)
+            message = whole.get(entry.message_id) or layout.unpack_message(apart, entry.message_id)
+            whole[entry.message_id] = message
         else:
             message = layout.unpack_body(
                 entry.body or b"", entry.message_id, entry.expires_at, entry.collapse_key, entry.online_only

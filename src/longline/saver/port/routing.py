@@ -36,7 +36,9 @@ class RoutingStore(Protocol):
         """Messages stored before `before` (ms) that are pending for connected devices, though nobody said
         they were written: whoever was to route them may have died.
 
-        Each is returned once in a while only. An engine whose centers and rooms die together has none.
+        Of what waits for a device it is the newest, by which its room finds the others; of what is only for
+        who is connected, each. It is returned once in a while only. An engine whose centers and rooms die
+        together has none.
         """
         ...
 
