@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +35,7 @@ PATIENCE: Final = 5.0
 takes all samples that it was asked for, however late they are on a host without a processor to spare.
 """
 END_WITHIN: Final = 5.0  # s, when it is asked to come to its end
+LOOK_EVERY: Final = 0.25  # s, at whether it shall end
 
 REFUSED_CALL: Final = "a filter of system calls has ended it, and has to allow ptrace"
 
@@ -128,16 +130,9 @@ def _run(program: str, output: int, seconds: float, ended: threading.Event) -> s
         return str(error)
     with child:
         _allow(child.pid)
-        stopped = threading.Event()
-        watching = threading.Thread(
-            target=_end_in_time, args=(child, duration + PATIENCE, ended, stopped), name="profile-watch"
-        )
-        watching.start()
         try:
-            _, said = child.communicate(b"\n")
+            said = _wait(child, duration + PATIENCE, ended)
         finally:
-            stopped.set()
-            watching.join()
             _allow(0)
     if child.returncode == 0:
         return None
@@ -146,18 +141,26 @@ def _run(program: str, output: int, seconds: float, ended: threading.Event) -> s
     return said.decode(errors="replace")[-2000:] or f"it ended with {child.returncode}"
 
 
-def _end_in_time(
-    child: "subprocess.Popen[bytes]", within: float, ended: threading.Event, stopped: threading.Event
-) -> None:
-    """SIGINT, for which it writes what it has, and SIGKILL, for which the kernel lets go of this process."""
-    waited = 0.0
-    while waited < within and not ended.is_set():
-        if stopped.wait(0.25):
-            return
-        waited += 0.25
-    child.send_signal(signal.SIGINT)
-    if not stopped.wait(END_WITHIN):
-        child.kill()
+def _wait(child: "subprocess.Popen[bytes]", within: float, ended: threading.Event) -> bytes:
+    """Lets it begin, and waits for its end; what it said.
+
+    When it is late, or `ended` is set: SIGINT, for which it writes what it has, and SIGKILL, for which the
+    kernel lets go of this process. All in one thread, since it stops each of ours at each sample.
+    """
+    line: bytes | None = b"\n"
+    until, asked = time.monotonic() + within, False
+    while True:
+        try:
+            return child.communicate(line, LOOK_EVERY)[1]
+        except subprocess.TimeoutExpired:
+            line = None  # it has it
+        now = time.monotonic()
+        if asked:
+            if now >= until:
+                child.kill()
+        elif now >= until or ended.is_set():
+            child.send_signal(signal.SIGINT)
+            until, asked = now + END_WITHIN, True
 
 
 def _allow(pid: int) -> None:

@@ -17,7 +17,7 @@ from longline.profiling.captures import Captures
 from longline.profiling.content import CpuContent, HeapContent, QueuesContent
 from longline.telemetry.loop import GcPauses
 from longline.telemetry.tasks import TaskWatch
-from tests.waiting import until
+from tests.waiting import until, wait_until
 
 
 @pytest.fixture
@@ -118,20 +118,24 @@ def test_what_grows_is_found_by_its_place() -> None:
             kept.append(bytes(1000))
             bytes(100_000)  # comes and goes
 
+    def found() -> HeapContent | None:
+        """A profile, unless the machine left the thread too little of a processor."""
+        content = heap.take(1.0, threading.Event())
+        assert not content.ended_early
+        enough = any(place.blocks >= 10 and place.grown > 10_000 for place in content.places)
+        return content if enough else None
+
     thread = threading.Thread(target=grow)
     thread.start()
     try:
-        content = heap.take(1.0, threading.Event())
+        content = wait_until(found, "ten blocks in half a second")
     finally:
         ended.set()
         thread.join()
     assert not tracemalloc.is_tracing()
-    grown = content.places[0]
-    assert grown.place.startswith("test_captures.py:")
-    assert grown.grown > 10_000
-    assert grown.blocks >= 10
+    assert content.places[0].place.startswith("test_captures.py:")
+    assert content.places[0].grown > 10_000
     assert content.process_bytes > content.bytes
-    assert not content.ended_early
 
 
 def test_a_heap_with_too_much_in_it_is_looked_at_before_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
