@@ -100,7 +100,7 @@ async def test_a_status_that_few_have_does_not_make_a_page_look_for_ever(
 async def test_messages_for_many_devices_do_not_make_a_page_count_for_ever(
     api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A look that had to count a lot is the last one of its page; a cheap one is followed by one for the rest."""
+    """A look that had to count a lot is the last of its page; a cheap one is followed by one for the rest."""
     monkeypatch.setattr(records, "MAX_MESSAGES", 2)
     names = [f"d{n}" for n in range(30)]
     for name in names:
