@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from functools import partial
+from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
@@ -76,11 +77,10 @@ class TickStream(ServerSentEvents):
 
     async def _comes(self, coming: asyncio.Future[bytes], ticket: Ticket, gone: asyncio.Task[None]) -> bool:
         """Whether it is there, after a while; `ClientDisconnect` when the reader goes away meanwhile."""
+        either: list[asyncio.Future[Any]] = [gone, coming]
         with ticket.waiting(partial(_end, gone)):
             await asyncio.wait(
-                [gone, coming],
-                timeout=min(LOOK_AGAIN, HEARTBEAT),
-                return_when=asyncio.FIRST_COMPLETED,
+                either, timeout=min(LOOK_AGAIN, HEARTBEAT), return_when=asyncio.FIRST_COMPLETED
             )
         if gone.done() and not ticket.gave_way:
             raise ClientDisconnect

@@ -71,5 +71,5 @@ def test_a_process_that_can_open_no_file_tells_how_many_it_has() -> None:
 
 
 def test_where_there_is_no_proc_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process.os.path, "isdir", lambda path: False)
+    monkeypatch.setattr("os.path.isdir", lambda path: False)
     assert ProcessFigures().read() == {}
