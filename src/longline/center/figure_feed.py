@@ -1,6 +1,7 @@
-"""What all processes tell, for everybody who watches here: one look at the store a second serves all of them.
+"""What all processes tell, for everybody who watches here: one look at the store a second serves all of them,
+and all are given the same bytes.
 
-Somebody looks only while somebody watches, and what is read is handed on as it is.
+Somebody looks only while somebody watches.
 """
 
 import asyncio
@@ -22,43 +23,39 @@ class FigureFeed:
         self.woken: Callable[[], None] = lambda: None
         self._store = store
         self._ready = ready
-        self._waiting: set[asyncio.Future[FiguresNow]] = set()
+        self._waiting: list[asyncio.Future[bytes]] = []
         self._task: asyncio.Task[None] | None = None
 
-    async def now(self) -> FiguresNow:
-        """What the store has at this moment; who looks watches for a while."""
+    async def now(self) -> bytes:
+        """What the store has at this moment, as JSON; who looks watches for a while."""
         self.woken()
-        return await self._store.watch()
+        return as_json(await self._store.watch())
 
-    async def next(self, seconds: float) -> FiguresNow | None:
-        """What is read next, once a second for all; None when that is not within so many seconds."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[FiguresNow] = loop.create_future()
-        self._waiting.add(future)
+    def next(self) -> asyncio.Future[bytes]:
+        """What is read next, once a second for all; to be cancelled by who has no use for it any more."""
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
         if self._task is None:
             self._task = asyncio.create_task(self._look(), name="center.figures")
-        try:
-            await asyncio.wait([future], timeout=seconds)
-            return future.result() if future.done() else None
-        finally:
-            self._waiting.discard(future)
+        return future
 
     async def _look(self) -> None:
         clock = asyncio.get_running_loop().time
         idle = 0
         try:
-            while self._ready() and idle < 2:  # who takes a frame comes back before the next one
+            # Who takes a frame comes back before the next one.
+            while self._ready() and (self._waiting or idle < 2):
                 due = clock() + EVERY
                 idle = 0 if self._waiting else idle + 1
                 try:
-                    found = await self._store.watch()
+                    said = as_json(await self._store.watch())
                 except LonglineError:
                     pass  # streams wait until the store is back
                 else:
-                    waiting, self._waiting = self._waiting, set()
+                    waiting, self._waiting = self._waiting, []
                     for future in waiting:
                         if not future.done():
-                            future.set_result(found)
+                            future.set_result(said)
                 await asyncio.sleep(max(0.0, due - clock()))
         finally:
             self._task = None

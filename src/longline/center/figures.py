@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from longline.center.answers import answer
-from longline.center.figure_feed import EVERY, as_json
+from longline.center.figure_feed import EVERY
 from longline.center.figure_history import BOUNDS, OVERVIEW, series, step_of
 from longline.center.figure_types import (
     AppFiguresView,
@@ -83,17 +83,10 @@ class _Handlers:
         """
         if wants_stream(request):
             return self._stream(request)
-        return Response(as_json(await self._feed.now()), media_type="application/json")
+        return Response(await self._feed.now(), media_type="application/json")
 
     def _stream(self, request: Request) -> Response:
         center = self._center
-
-        async def first() -> bytes:
-            return as_json(await self._feed.now())
-
-        async def next(seconds: float) -> bytes | None:
-            found = await self._feed.next(seconds)
-            return None if found is None else as_json(found)
 
         async def allowed() -> None:
             await center.keys.still_admin(request.headers.get("authorization"), request.scope[TICKET])
@@ -101,8 +94,8 @@ class _Handlers:
         return TickStream(
             "figures",
             center.streams.one(NO_APP),
-            first=first,
-            next=next,
+            first=self._feed.now,
+            next=self._feed.next,
             allowed=allowed,
             ready=center.ready,
         )
@@ -213,9 +206,9 @@ class _AppHandlers:
         async def first() -> bytes:
             return _encode(await self._view(app))
 
-        async def next(seconds: float) -> bytes | None:
-            await asyncio.sleep(min(EVERY, seconds))
-            return _encode(await self._view(app))
+        async def next() -> bytes:
+            await asyncio.sleep(EVERY)
+            return await first()
 
         async def allowed() -> None:
             await center.keys.still(request.headers.get("authorization"), app, request.scope[TICKET])

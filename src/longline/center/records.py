@@ -34,7 +34,7 @@ from longline.saver.port.devices import DeviceStore
 from longline.saver.port.ledgers import DeviceRecord, LedgerStore, Listed, MessagesAsked
 
 ROUNDS = 5  # looks at the store that one page takes, when few of the messages are wanted
-WORK = 10_000  # after so much, as the store counts it, there is no other
+WORK = 10_000  # after so much, as the store counts it, there is no other look
 
 
 def operations(center: CenterService) -> list[Operation]:
@@ -68,7 +68,8 @@ class _Row(Protocol):
 
 T = TypeVar("T", bound=_Row)
 
-_Look = Callable[[str | None], Awaitable[tuple[Sequence[T], str | None, int]]]  # rows, rest, work
+# What is before an id, at most so many of it: rows, rest, work.
+_Look = Callable[[str | None, int], Awaitable[tuple[Sequence[T], str | None, int]]]
 
 
 class _Handlers:
@@ -92,14 +93,14 @@ class _Handlers:
         if query.to is not UNSET:
             until = least_id(moment(query.to, "to"))
             before = until if before is None else min(before, until)
-        asked = MessagesAsked(
-            least=least,
-            label=None if query.label is UNSET else query.label,
-            limit=query.limit if query.status is UNSET and query.missed is UNSET else MAX_MESSAGES,
-        )
+        asked = MessagesAsked(least=least, label=None if query.label is UNSET else query.label)
+        all_are_wanted = query.status is UNSET and query.missed is UNSET
 
-        async def look(before: str | None) -> tuple[Sequence[Listed], str | None, int]:
-            page = await self._ledgers.latest(app.number, msgspec.structs.replace(asked, before=before))
+        async def look(before: str | None, most: int) -> tuple[Sequence[Listed], str | None, int]:
+            limit = query.limit if all_are_wanted else most
+            page = await self._ledgers.latest(
+                app.number, msgspec.structs.replace(asked, before=before, limit=limit)
+            )
             return page.messages, page.rest, page.work
 
         def is_wanted(each: Listed) -> bool:
@@ -125,8 +126,8 @@ class _Handlers:
             raise DeviceNotFound
         ordinal, waiting = device.ordinal, query.state == "pending"
 
-        async def look(before: str | None) -> tuple[Sequence[DeviceRecord], str | None, int]:
-            page = await self._ledgers.of_device(app.number, ordinal, before, MAX_MESSAGES, waiting=waiting)
+        async def look(before: str | None, most: int) -> tuple[Sequence[DeviceRecord], str | None, int]:
+            page = await self._ledgers.of_device(app.number, ordinal, before, most, waiting=waiting)
             return page.messages, page.rest, page.work
 
         def is_wanted(each: DeviceRecord) -> bool:
@@ -140,11 +141,15 @@ class _Handlers:
 async def _wanted(
     look: _Look[T], is_wanted: Callable[[T], bool], before: str | None, limit: int
 ) -> tuple[list[T], str | None]:
-    """A page of those that are asked for, and what the next one is before."""
+    """A page of those that are asked for, and what the next one is before.
+
+    Each look asks every partition of a cluster. So where few are wanted, and the first look was cheap, the
+    second takes all that is left for the page.
+    """
     found: list[T] = []
-    left = WORK
+    most, seen, left = MAX_MESSAGES, 0, WORK
     for _ in range(ROUNDS):
-        messages, rest, work = await look(before)
+        messages, rest, work = await look(before, most)
         for each in messages:
             if is_wanted(each):
                 found.append(each)
@@ -152,9 +157,12 @@ async def _wanted(
                     is_last = rest is None and each is messages[-1]
                     return found, None if is_last else each.message_id
         before = rest
+        seen += len(messages)
         left -= work
-        if rest is None or left <= 0:
+        unseen = ROUNDS * MAX_MESSAGES - seen
+        if rest is None or left <= 0 or unseen <= 0:
             break
+        most = max(1, min(unseen, most * left // max(work, 1)))
     return found, before
 
 

@@ -9,14 +9,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from functools import partial
+from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
 from longline.center.sharing import TICKET, Ticket
 from longline.center.streams import HEARTBEAT, LOOK_AGAIN, ServerSentEvents, write
-
-Next = Callable[[float], Awaitable[bytes | None]]  # what is to be said, within so many seconds
 
 
 class TickStream(ServerSentEvents):
@@ -32,7 +31,7 @@ class TickStream(ServerSentEvents):
         place: AbstractContextManager[None],
         *,
         first: Callable[[], Awaitable[bytes]],
-        next: Next,
+        next: Callable[[], Awaitable[bytes]],
         allowed: Callable[[], Awaitable[None]],
         ready: Callable[[], bool],
     ) -> None:
@@ -57,34 +56,39 @@ class TickStream(ServerSentEvents):
     async def _go_on(self, ticket: Ticket, said: bytes | None, send: Send, gone: asyncio.Task[None]) -> None:
         clock = asyncio.get_running_loop().time
         looked = written = clock()
-        while self._ready() and not ticket.gave_way:
-            if said is not None:
-                await write(send, b"event: %b\ndata: %b\n\n" % (self._name, said))
-                written = clock()
-            said = await self._wait(ticket, gone)
-            if clock() - looked >= LOOK_AGAIN:
-                await self._allowed()
-                looked = clock()
-            if said is None and clock() - written >= HEARTBEAT:
-                await write(send, b":\n\n")
-                written = clock()
-
-    async def _wait(self, ticket: Ticket, gone: asyncio.Task[None]) -> bytes | None:
-        """What is to be said next; `ClientDisconnect` when the reader goes away meanwhile."""
-        coming = asyncio.ensure_future(self._next(min(LOOK_AGAIN, HEARTBEAT)))
+        coming = asyncio.ensure_future(self._next())
         try:
-            with ticket.waiting(partial(_end, coming)):
-                await asyncio.wait([gone, coming], return_when=asyncio.FIRST_COMPLETED)
-            if gone.done():
-                raise ClientDisconnect
-            return None if coming.cancelled() else await coming
+            while self._ready() and not ticket.gave_way:
+                if said is not None:
+                    await write(send, b"event: %b\ndata: %b\n\n" % (self._name, said))
+                    said, written = None, clock()
+                if await self._comes(coming, ticket, gone):
+                    said = coming.result()
+                    coming = asyncio.ensure_future(self._next())
+                if clock() - looked >= LOOK_AGAIN:
+                    await self._allowed()
+                    looked = clock()
+                if said is None and clock() - written >= HEARTBEAT:
+                    await write(send, b":\n\n")
+                    written = clock()
         finally:
             coming.cancel()
             del coming  # what it raised has this frame in its traceback
 
+    async def _comes(self, coming: asyncio.Future[bytes], ticket: Ticket, gone: asyncio.Task[None]) -> bool:
+        """Whether it is there, after a while; `ClientDisconnect` when the reader goes away meanwhile."""
+        either: list[asyncio.Future[Any]] = [gone, coming]
+        with ticket.waiting(partial(_end, gone)):
+            await asyncio.wait(
+                either, timeout=min(LOOK_AGAIN, HEARTBEAT), return_when=asyncio.FIRST_COMPLETED
+            )
+        if gone.done() and not ticket.gave_way:
+            raise ClientDisconnect
+        return coming.done()
 
-def _end(coming: asyncio.Future[bytes | None]) -> None:
-    coming.cancel()
+
+def _end(gone: asyncio.Task[None]) -> None:
+    gone.cancel()
 
 
 async def _gone(request: Request) -> None:

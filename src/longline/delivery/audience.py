@@ -13,7 +13,7 @@ from longline.register.port import Register
 from longline.saver.port.audiences import AudienceStore
 from longline.saver.port.devices import DeviceStore
 
-SAMPLE = 2_000  # devices of an expression of which it is looked at whether they are connected
+SAMPLE = 1_000  # devices of an expression of which it is looked at whether they are connected
 
 # Begins what stands for a device that there is none of. No device is called so, see `DEVICE_NAME`.
 _NOBODY = "@"

@@ -11,7 +11,7 @@ from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Final
 
 from msgspec import Struct
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -22,6 +22,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from longline.telemetry.counters import LABELS, OTHER, Histogram
+from longline.telemetry.process import ProcessFigures
 from longline.version import VERSION
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -68,7 +69,7 @@ class NodeCollector(Collector):
         # Not the library's global registry: tests and tools hold several nodes in one process.
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
-        self._process = ProcessCollector(registry=self._registry)
+        self._process = ProcessFigures()
 
     def add(
         self,
@@ -120,9 +121,7 @@ class NodeCollector(Collector):
                     yield from _by_label(name, found)
                 elif isinstance(found, (int, float, Histogram)):
                     yield name, found
-        for family in self._process.collect():
-            for sample in family.samples:
-                yield sample.name.removesuffix("_total"), sample.value
+        yield from self._process.read().items()
 
     def gauges_ending(self, end: str) -> dict[str, float]:
         """What gauges say now whose names end so, such as `_waiting`; without `longline_`."""
@@ -152,6 +151,7 @@ class NodeCollector(Collector):
             for slot, _ in part.slots:
                 doc = self._doc(part.name, slot)
                 yield _family(part, slot, doc, getattr(part.counters, slot))
+        yield from self._process.families()
 
     def _doc(self, part: str, name: str) -> str:
         return self._about.get(f"longline_{part}_{name}") or in_words(part, name)

@@ -17,6 +17,7 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Final, final
 from weakref import WeakKeyDictionary, ref
 
@@ -33,6 +34,7 @@ LABELS: Final = {"growing": "name", "stuck": "name"}
 """Of what it exports: `growing`, and `stuck`, by the names of tasks."""
 
 MAX_NAME: Final = 200  # characters
+REMEMBERED: Final = 1000  # names whose kinds are known
 
 _UNNAMED: Final = re.compile(r"Task-\d+")
 _NUMBERS: Final = re.compile(r"\d+|(?<=-)[0-9a-f]{8,}\b")
@@ -166,6 +168,7 @@ def kind_of(task: asyncio.Task[object]) -> str:
     return in_kind(name)
 
 
+@lru_cache(maxsize=REMEMBERED)  # each second, while somebody watches, of all tasks: mostly the same names
 def in_kind(name: str) -> str:
     """The kind of tasks with this name."""
     return without_secrets(_NUMBERS.sub("*", name))[:MAX_NAME]

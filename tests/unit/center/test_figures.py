@@ -2,15 +2,18 @@
 is.
 """
 
+import asyncio
+
 import msgspec
 import pytest
 
 from longline.center import app_health, figure_feed, streams, ticking
 from longline.center.app_health import FEW
+from longline.center.figure_feed import as_json
 from longline.center.figure_history import MOST_NUMBERS
 from longline.center.figure_types import FiguresView
 from longline.keeper.port import Node
-from longline.model.figures import AboutPoints, FiguresTold, Sample, TaskKind, packed
+from longline.model.figures import AboutPoints, FiguresNow, FiguresTold, Sample, TaskKind, packed
 from longline.model.ledger import State
 from longline.model.times import rfc3339, wall_clock
 from longline.saver.port.inboxes import Fetch, Receipt
@@ -96,6 +99,42 @@ async def test_one_look_at_the_store_serves_all_streams(api: Api) -> None:
         await each.leave()
     feed = api.center.figures
     await until(lambda: feed._task is None)
+
+
+async def test_what_is_read_is_made_json_once_for_all_streams(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def counted(now: FiguresNow) -> bytes:
+        made.append(as_json(now))
+        return made[-1]
+
+    monkeypatch.setattr(figure_feed, "as_json", counted)
+    some = [Stream(api, path="/v1/figures") for _ in range(2)]
+    await until(lambda: all(each.text.count("event: ") > 10 for each in some))
+    assert len(made) < sum(each.text.count("event: ") for each in some)
+    for each in some:
+        await each.leave()
+
+
+async def test_who_comes_when_looking_is_about_to_end_is_told(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed, watch = api.center.figures, api.saver.figures.watch
+    looks, late = 0, []
+
+    async def watched() -> FiguresNow:
+        nonlocal looks
+        looks += 1
+        if looks == 3:  # the last one: nobody has waited for it, nor for the one before
+            asyncio.get_running_loop().call_soon(lambda: late.append(feed.next()))
+        return await watch()
+
+    monkeypatch.setattr(api.saver.figures, "watch", watched)
+    await feed.next()
+    await until(lambda: late)
+    assert (await late[0]).startswith(b'{"at":')
 
 
 async def test_there_are_only_so_many_streams(api: Api) -> None:

@@ -106,6 +106,18 @@ async def test_counting_writes_nothing_that_replicas_would_have_to_hear(
         await store.call(b"p0", "CONFIG", "SET", "appendonly", "no")
 
 
+async def test_few_partitions_name_some_of_many_and_all_of_them_name_all(
+    store: Store, saver: RedisSaver
+) -> None:
+    app = await an_app(saver)
+    await register(saver, app, 200)
+    for limit, partitions in ((5, 1), (100, 2), (1000, 2)):
+        found = await saver.audiences.describe(app, Tagged(("red",)), limit)
+        assert found.devices == 200
+        assert len(set(found.some)) == len(found.some) == min(limit, 200)
+        assert len({store.partition_of(app, name) for name in found.some}) == partitions
+
+
 async def persistence(store: Store) -> dict[bytes, bytes]:
     reply = await store.call(b"p0", "INFO", "persistence")
     assert isinstance(reply, bytes)

@@ -4,6 +4,7 @@
 What it says is for one partition, and is passed on in routes as a roaring bitmap of places.
 """
 
+import random
 import struct
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -36,6 +37,8 @@ from longline.store.scatter import gathered
 FIND_TARGETS = script("find_targets.lua")
 SOME_OF = script("some_of.lua")
 FIND_HOLDERS = script("find_holders.lua")
+
+ENOUGH = 4  # times as many as are to be named, in the partitions that name them
 
 NOBODY = Part(0, BitMap().serialize())
 
@@ -101,7 +104,8 @@ class KvAudiences:
         self._sayings = sayings
 
     async def describe(self, app: int, expression: Expression, limit: int) -> Described:
-        """Partitions count first, then each names its share."""
+        """Partitions count first. Then they name their shares: some of them, where those have enough, since
+        devices are spread over partitions by their names."""
         if isinstance(expression, InGroup):
             group = await self._sayings.find(app, expression.group)
             if group is None:
@@ -113,12 +117,18 @@ class KvAudiences:
         counts = [
             count for (count,) in msgspec.convert([reply or [0] for reply in replies], list[tuple[int]])
         ]
-        total = sum(counts)
-        wanted = min(limit, total)
+        total, there = sum(counts), 0
+        asked: list[int] = []
+        for partition in random.sample(range(len(counts)), len(counts)):
+            if there >= limit * ENOUGH:
+                break
+            if counts[partition]:
+                asked.append(partition)
+                there += counts[partition]
+        wanted = min(limit, there)
         calls = [
-            self._partitions.run(partition, SOME_OF, [app, packed, -(-wanted * count // total)])
-            for partition, count in enumerate(counts)
-            if count and wanted
+            self._partitions.run(partition, SOME_OF, [app, packed, -(-wanted * counts[partition] // there)])
+            for partition in asked
         ]
         names = msgspec.convert(await gathered(calls) if calls else [], list[list[bytes | None]])
         return Described(total, tuple([name.decode() for some in names for name in some if name is not None]))
