@@ -319,7 +319,7 @@ class Connection(Outlet):
         wire.counters.bytes_in += len(data)
         turn = wire.turn
         link = self.link
-        packets = link.feed(data, wire.wheel.now, AHEAD if turn.spent <= turn.budget else FEW)
+        packets = link.receive(data, wire.wheel.now, AHEAD if turn.spent <= turn.budget else FEW)
         if link.phase is _FRESH and link.held > wire.limits.connect_packet_size:
             if not wire.large.hold(self, link.held, False):
                 self.turn_away(ReasonCode.SERVER_BUSY, "large_connects", TOO_LARGE_NOW)
