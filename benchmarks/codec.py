@@ -49,9 +49,9 @@ def linked(packet: packets.Packet, version: int) -> Callable[[], object]:
     """Work that reads one chunk through a server's open link."""
     chunk = codec.encode(packet, version) * COUNT
     server = link.Link(link.Role.SERVER, 1 << 20)
-    server.feed(codec.encode(packets.Connect(version, "bench"), version), 0.0)
+    server.receive(codec.encode(packets.Connect(version, "bench"), version), 0.0)
     server.send(packets.Connack())
-    return lambda: server.feed(chunk, 1.0)
+    return lambda: server.receive(chunk, 1.0)
 
 
 def splicing(version: int) -> Callable[[], object]:

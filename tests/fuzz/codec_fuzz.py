@@ -172,14 +172,14 @@ def try_link(dice: random.Random, raw: bytes) -> str:
     if role is Role.CLIENT:
         link.send(Connect(version, "device"))
         if stage:
-            link.feed(encode(Connack(), version), 0.0)
+            link.receive(encode(Connack(), version), 0.0)
     elif stage:
-        link.feed(encode(Connect(version, "device"), version), 0.0)
+        link.receive(encode(Connect(version, "device"), version), 0.0)
         if stage == 2:
             link.send(Connack())
     link.take_output()
     for piece in pieces(dice, raw) if dice.random() < 0.5 else [raw]:
-        link.feed(piece, 1.0)
+        link.receive(piece, 1.0)
     if role is Role.SERVER and link.phase is Phase.CONNECTING and not link.authenticating:
         link.send(Connack())
         link.resume()

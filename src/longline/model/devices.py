@@ -46,8 +46,8 @@ def check_device_names(names: Sequence[str], field: str) -> None:
             check_device_name(name, f"{field}.{index}")
 
 
-class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """What an app server says about a device."""
+class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an app server says about a device; of most devices nothing, and then a store has nothing of it."""
 
     aliases: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
@@ -138,7 +138,7 @@ class Visit(msgspec.Struct, frozen=True):
         return max(self.came_at, self.left_at)
 
 
-class Binding(msgspec.Struct, frozen=True):
+class Binding(msgspec.Struct, frozen=True, gc=False):
     """Where a device is connected. `epoch` rises with every bind of the device; `since` in ms."""
 
     node: str

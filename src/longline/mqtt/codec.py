@@ -69,13 +69,13 @@ def fault_of(reason: int, message: str) -> Fault:
     return Fault(ReasonCode(reason), reason_name(reason), message)
 
 
-@final
 class Decoder:
     """Packets from the bytes of one connection.
 
     `max_packet_size` is in bytes and counts the whole packet, header included, as the property of that name
     does; it may be changed between calls, for a CONNECT has no reason to be as large as a message.
     `version` is 0 until a CONNECT is read; a client, which reads none, is given the version it asked for.
+    `fault` is what the peer did wrong: nothing after it is read.
     `from_client` tells whose bytes these are: servers and clients may say different things.
 
     Memory: nothing is held between packets. Of a packet that is not there yet, its own bytes are held and

@@ -185,8 +185,11 @@ _CLIENT: Final = Role.CLIENT
 
 
 @final
-class Link:
+class Link(Decoder):
     """One end of one connection: bytes and the time go in, packets and bytes come out.
+
+    It is the decoder of what its peer sends, and does not have one: there are millions, and another object
+    for each would be mostly its headers. `receive` and `resume` read in order what `feed` just decodes.
 
     `max_packet_size` is what we read at most, in bytes, once the link is open; until a client is let in, a
     server reads no more than `connect_max_size`. `last_heard` is the `now` at which the peer was last known
@@ -196,9 +199,7 @@ class Link:
 
     __slots__ = (
         "_arrivals",
-        "_at_most",
-        "_decoder",
-        "_max_packet_size",
+        "_open_size",
         "_output",
         "_sendable",
         "authenticating",
@@ -206,7 +207,6 @@ class Link:
         "left",
         "more",
         "phase",
-        "role",
     )
 
     def __init__(
@@ -214,12 +214,11 @@ class Link:
     ) -> None:
         server = role is _SERVER
         first_size = connect_max_size if server and connect_max_size is not None else max_packet_size
-        self._decoder = Decoder(first_size, 0, server)
-        self._max_packet_size = max_packet_size
+        super().__init__(first_size, 0, server)
+        self._open_size = max_packet_size
         self._output: list[bytes] | None = None
-        self.role = role
-        self.authenticating = False  # whether CONNECT named an authentication method
         self.last_heard = now
+        self.authenticating = False  # whether CONNECT named an authentication method
         self.left = False  # the peer has said its last word
         self.more = False  # further packets may have arrived: `resume` reads on
         self.phase = _FRESH
@@ -231,19 +230,9 @@ class Link:
         return self.phase is _CLOSING or self.phase is _CLOSED
 
     @property
-    def version(self) -> int:
-        """The protocol level, 4 or 5; 0 before CONNECT."""
-        return self._decoder.version
-
-    @property
-    def fault(self) -> Fault | None:
-        """What the peer did wrong; then it has left."""
-        return self._decoder.fault
-
-    @property
-    def held(self) -> int:
-        """How many bytes that arrived are not yet packets: a part of one, or what waits for `resume`."""
-        return self._decoder.held
+    def role(self) -> Role:
+        """Which end it is."""
+        return _SERVER if self.from_client else _CLIENT
 
     @property
     def output(self) -> list[bytes] | None:
@@ -260,7 +249,7 @@ class Link:
 
     # --- arriving ---------------------------------------------------------------------------------------
 
-    def feed(self, data: bytes, now: float, ahead: int = -1) -> list[Packet]:
+    def receive(self, data: bytes, now: float, ahead: int = -1) -> list[Packet]:
         """Take bytes from the peer; returns the packets they complete, `ahead` at most if that is not -1.
 
         What is decoded takes a hundred times as much as the smallest packets do: who deals with them one by
@@ -268,8 +257,8 @@ class Link:
 
         When these are dealt with, look at `fault`: `close` answers it.
         """
-        packets = self._receive(data, ahead)
-        if packets or self.role is _CLIENT:
+        packets = self._read_on(data, ahead)
+        if packets or not self.from_client:
             self.last_heard = now
         return packets
 
@@ -278,21 +267,20 @@ class Link:
 
         And those for which there was `more` to be read.
         """
-        return self._receive(b"", ahead)
+        return self._read_on(b"", ahead)
 
-    def _receive(self, data: bytes, ahead: int) -> list[Packet]:
+    def _read_on(self, data: bytes, ahead: int) -> list[Packet]:
         self.more = False
         if self.left or self.over:
             return []
-        decoder = self._decoder
-        at_most = self._at_most
-        packets = decoder.feed(data, at_most if at_most >= 0 else ahead)
-        more = at_most < 0 and len(packets) == ahead and decoder.held > 0
+        at_most = self._at_most()
+        packets = self.feed(data, at_most if at_most >= 0 else ahead)
+        more = at_most < 0 and len(packets) == ahead and self.held > 0
         passed = 0
         for packet in packets:
             kind = packet.kind
             if not self._arrivals >> kind & 1:
-                decoder.fault = fault_of(PROTOCOL_ERROR, "a packet came that may not come now")
+                self.fault = fault_of(PROTOCOL_ERROR, "a packet came that may not come now")
                 break
             passed += 1
             if _MOVES_ON >> kind & 1:
@@ -300,21 +288,21 @@ class Link:
                     self._move_on(packet)
                 if kind == DISCONNECT or self.over:
                     self._leave()
-                    decoder.fault = None  # what follows the last packet is not read, not even to complain
+                    self.fault = None  # what follows the last packet is not read, not even to complain
                     break
         if passed < len(packets):
             del packets[passed:]
-        if decoder.fault is not None:
+        if self.fault is not None:
             self._leave()
-        elif at_most == 1 and self._at_most < 0:  # read CONNECT alone, and now know that we may read on
-            packets.extend(self._receive(b"", ahead))
+        elif at_most == 1 and self._at_most() < 0:  # read CONNECT alone, and now know that we may read on
+            packets.extend(self._read_on(b"", ahead))
         else:
             self.more = more and not self.left
         return packets
 
     def _leave(self) -> None:
         self.left = True
-        self._decoder.forget()
+        self.forget()
 
     # --- sending ----------------------------------------------------------------------------------------
 
@@ -328,13 +316,13 @@ class Link:
         self._check_sendable(kind)
         if isinstance(packet, Connect):
             data = encode(packet, packet.version)
-            self._decoder.version = packet.version
+            self.version = packet.version
         elif at_most < NO_LIMIT:
-            data = encode_within(packet, self._decoder.version, at_most)
+            data = encode_within(packet, self.version, at_most)
             if not data:
                 return False
         else:
-            data = encode(packet, self._decoder.version)
+            data = encode(packet, self.version)
         self._write(data)
         if _MOVES_ON >> kind & 1:
             self._move_on(packet)
@@ -368,12 +356,12 @@ class Link:
 
     def no_good_bye(self, reason: int, message: str) -> None:
         """A DISCONNECT has arrived that is not to be taken for one: it is a fault of the peer's."""
-        self._decoder.fault = fault_of(reason, message)
+        self.fault = fault_of(reason, message)
 
     def accuse(self, fault: Fault) -> None:
         """A packet that may arrive has turned out to be a fault of the peer's: it is its last."""
         self.more = False
-        self._decoder.fault = fault
+        self.fault = fault
         self._leave()
 
     def hung_up(self) -> None:
@@ -398,9 +386,9 @@ class Link:
             output.append(data)
 
     def _say_last(self, reason: int, properties: Properties | None, at_most: int) -> None:
-        version = self._decoder.version
+        version = self.version
         packet: Packet | None = None
-        if self.role is _SERVER and self.phase is not _OPEN:
+        if self.from_client and self.phase is not _OPEN:
             reason = _REFUSALS.get(reason, reason)
             known = reason in CONNACK_REASONS if version == MQTT_5_0 else return_code(reason) is not None
             if known and reason:  # a CONNACK of success would let the client in
@@ -408,7 +396,7 @@ class Link:
         elif version == MQTT_5_0:
             if reason in DISCONNECT_REASONS:
                 packet = Disconnect(reason, properties)
-        elif self.role is _CLIENT and reason == 0:
+        elif not self.from_client and reason == 0:
             packet = Disconnect()
         if packet is not None and version:
             data = encode_within(packet, version, at_most)
@@ -425,7 +413,7 @@ class Link:
             self.authenticating = properties is not None and AUTHENTICATION_METHOD in properties
             self._enter(_CONNECTING)
         elif isinstance(packet, Connack) and packet.reason == 0:
-            self._decoder.max_packet_size = self._max_packet_size
+            self.max_packet_size = self._open_size
             self._enter(_OPEN)
         else:
             self._enter(_CLOSING)  # DISCONNECT, or a CONNACK that says no [MQTT-3.2.2-7]
@@ -434,16 +422,20 @@ class Link:
         self.phase = phase
         role = self.role
         # In FRESH no version is agreed yet, and neither row has anything to take away.
-        which = 2 if self._decoder.version == MQTT_5_0 else 0
+        which = 2 if self.version == MQTT_5_0 else 0
         if self.authenticating:
             which += 1
         self._arrivals = _ARRIVALS[role][phase][which]
         self._sendable = _SENDABLE[role][phase][which]
-        self._at_most = -1
         if phase is _CLOSING or phase is _CLOSED:
-            self._decoder.forget()
-        elif role is _SERVER:
-            if phase is _FRESH:
-                self._at_most = 1
-            elif phase is _CONNECTING and not self.authenticating:
-                self._at_most = 0
+            self.forget()
+
+    def _at_most(self) -> int:
+        """How many packets are read before somebody decides how to go on: CONNECT alone, and nothing until
+        it is answered; -1 for as many as come."""
+        if self.from_client:
+            if self.phase is _FRESH:
+                return 1
+            if self.phase is _CONNECTING and not self.authenticating:
+                return 0
+        return -1

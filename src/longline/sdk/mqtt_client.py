@@ -260,7 +260,7 @@ class MqttClient:
             self.heartbeat.survived(self._keep_alive)
         self._pinged_at = None  # whatever it says, the peer is alive
         events: list[Event] = []
-        for packet in link.feed(data, now):
+        for packet in link.receive(data, now):
             self._on_packet(packet, now, events)
         if link.fault is not None:
             link.close(link.fault.reason)

@@ -33,5 +33,5 @@ def carry(output: list[bytes], end: Link, *, step: int = 0, now: float = 0.0) ->
     size = step or max(len(data), 1)
     packets: list[Packet] = []
     for start in range(0, len(data), size):
-        packets += end.feed(data[start : start + size], now)
+        packets += end.receive(data[start : start + size], now)
     return packets

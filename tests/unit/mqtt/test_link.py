@@ -71,14 +71,14 @@ def link_in(role: Role, phase: Phase, version: int = 5, authenticating: bool = F
     if phase is not Phase.FRESH:
         hello = connect(version, authenticating)
         if role is Role.SERVER:
-            assert link.feed(encode(hello, version), 1.0) == [hello]
+            assert link.receive(encode(hello, version), 1.0) == [hello]
         else:
             link.send(hello)
     if phase in (Phase.OPEN, Phase.CLOSING, Phase.CLOSED):
         if role is Role.SERVER:
             link.send(Connack())
         else:
-            assert link.feed(encode(Connack(), version), 1.0) == [Connack()]
+            assert link.receive(encode(Connack(), version), 1.0) == [Connack()]
     if phase is Phase.CLOSING:
         link.close()
     if phase is Phase.CLOSED:
@@ -139,7 +139,7 @@ def test_a_packet_may_arrive_exactly_when_the_table_says_so(
         raw = encode(packet, version)
     except LocalProtocolError:  # AUTH has no form in 3.1.1, and yet its bytes can arrive
         raw = b"\xf0\0"
-    packets = link.feed(raw, 2.0)
+    packets = link.receive(raw, 2.0)
     waits = role is Role.SERVER and phase is Phase.CONNECTING and not authenticating
     if kind in expected(set(MAY_ARRIVE[role][phase]), peer, phase, version, authenticating) and not waits:
         assert packets == [packet]
@@ -181,20 +181,20 @@ def test_two_links_talk(version: int) -> None:
     client, server = Link(Role.CLIENT, 64 * KIB), Link(Role.SERVER, 64 * KIB, KIB)
     hello = Connect(version, "d", keep_alive=60)
     client.send(hello)
-    assert server.feed(b"".join(client.take_output()), 1.0) == [hello]
+    assert server.receive(b"".join(client.take_output()), 1.0) == [hello]
     assert (client.phase, server.phase) == (Phase.CONNECTING, Phase.CONNECTING)
     assert (client.version, server.version) == (version, version)
     server.send(Connack())
     assert server.resume() == []
-    assert client.feed(b"".join(server.take_output()), 2.0) == [Connack()]
+    assert client.receive(b"".join(server.take_output()), 2.0) == [Connack()]
     assert (client.phase, server.phase) == (Phase.OPEN, Phase.OPEN)
     message = Publish("t", b"x", 1, packet_id=3)
     server.send_encoded(PUBLISH, PublishFrame("t", b"x", 1, False, None, version).with_id(3))
-    assert client.feed(b"".join(server.take_output()), 3.0) == [message]
+    assert client.receive(b"".join(server.take_output()), 3.0) == [message]
     client.send(Puback(3))
     client.send(Disconnect())
     assert client.phase is Phase.CLOSING
-    assert server.feed(b"".join(client.take_output()), 4.0) == [Puback(3), Disconnect()]
+    assert server.receive(b"".join(client.take_output()), 4.0) == [Puback(3), Disconnect()]
     assert server.left
     assert server.fault is None
     server.close()
@@ -213,19 +213,19 @@ def test_what_a_client_says_behind_its_connect_waits_for_connack(version: int, c
     hello, message, ping = Connect(version, "d"), Publish("t", b"x"), Pingreq()
     raw = b"".join(encode(packet, version) for packet in (hello, message, ping))
     server = Link(Role.SERVER, 64 * KIB, KIB)
-    before = server.feed(raw[:cut], 1.0) + server.feed(raw[cut:-1], 1.0)
+    before = server.receive(raw[:cut], 1.0) + server.receive(raw[cut:-1], 1.0)
     assert before == [hello]
     assert server.phase is Phase.CONNECTING
     server.send(Connack())
     assert server.resume() == [message]
-    assert server.feed(raw[-1:], 1.0) == [ping]
+    assert server.receive(raw[-1:], 1.0) == [ping]
     assert server.held == 0
 
 
 def test_what_a_refused_client_said_is_never_read() -> None:
     """[MQTT-3.1.4-6]"""
     server = Link(Role.SERVER, 64 * KIB, KIB)
-    server.feed(encode(Connect(5, "d"), 5) + encode(Publish("t", b"x"), 5), 1.0)
+    server.receive(encode(Connect(5, "d"), 5) + encode(Publish("t", b"x"), 5), 1.0)
     assert server.held
     server.send(Connack(False, R.NOT_AUTHORIZED))
     assert server.phase is Phase.CLOSING
@@ -235,7 +235,7 @@ def test_what_a_refused_client_said_is_never_read() -> None:
 
 def test_bad_bytes_behind_a_connect_are_judged_only_after_connack() -> None:
     server = Link(Role.SERVER, 64 * KIB, KIB)
-    assert server.feed(encode(Connect(5, "d"), 5) + b"\x00\x00", 1.0) == [Connect(5, "d")]
+    assert server.receive(encode(Connect(5, "d"), 5) + b"\x00\x00", 1.0) == [Connect(5, "d")]
     assert server.fault is None
     server.send(Connack())
     server.take_output()
@@ -247,38 +247,38 @@ def test_bad_bytes_behind_a_connect_are_judged_only_after_connack() -> None:
 
 def test_a_packet_may_grow_large_only_once_the_client_is_let_in() -> None:
     server = Link(Role.SERVER, 64 * KIB, 64)
-    server.feed(encode(Connect(5, "d" * 100), 5), 1.0)
+    server.receive(encode(Connect(5, "d" * 100), 5), 1.0)
     assert server.fault is not None
     assert server.fault.reason == R.PACKET_TOO_LARGE
     server = Link(Role.SERVER, 64 * KIB, 64)
-    server.feed(encode(Connect(5, "d"), 5), 1.0)
+    server.receive(encode(Connect(5, "d"), 5), 1.0)
     server.send(Connack())
     message = Publish("t", bytes(1000))
-    assert server.feed(encode(message, 5), 1.0) == [message]
+    assert server.receive(encode(message, 5), 1.0) == [message]
 
 
 def test_authentication_goes_back_and_forth_before_connack() -> None:
     client, server = Link(Role.CLIENT, KIB), Link(Role.SERVER, KIB)
     hello, step = connect(5, True), Auth(R.CONTINUE_AUTHENTICATION, {**METHOD})
     client.send(hello)
-    assert server.feed(b"".join(client.take_output()), 1.0) == [hello]
+    assert server.receive(b"".join(client.take_output()), 1.0) == [hello]
     server.send(step)
-    assert client.feed(b"".join(server.take_output()), 1.0) == [step]
+    assert client.receive(b"".join(server.take_output()), 1.0) == [step]
     client.send(step)
     with pytest.raises(LocalProtocolError):
         client.send(Pingreq())  # [MQTT-3.1.2-30]
-    assert server.feed(b"".join(client.take_output()), 1.0) == [step]
+    assert server.receive(b"".join(client.take_output()), 1.0) == [step]
     server.send(Connack(properties={**METHOD}))
-    client.feed(b"".join(server.take_output()), 1.0)
+    client.receive(b"".join(server.take_output()), 1.0)
     again = Auth(R.REAUTHENTICATE, {**METHOD})
     client.send(again)  # [MQTT-4.12.1-1]
-    assert server.feed(b"".join(client.take_output()), 1.0) == [again]
+    assert server.receive(b"".join(client.take_output()), 1.0) == [again]
 
 
 def test_an_authenticating_client_may_give_up_behind_its_connect() -> None:
     server = Link(Role.SERVER, KIB)
     raw = encode(connect(5, True), 5) + encode(Disconnect(), 5)
-    assert server.feed(raw, 1.0) == [connect(5, True), Disconnect()]
+    assert server.receive(raw, 1.0) == [connect(5, True), Disconnect()]
     server.close()
     assert server.phase is Phase.CLOSING
     assert server.output is None
@@ -302,12 +302,12 @@ def test_an_authenticating_client_may_give_up_behind_its_connect() -> None:
 )
 def test_a_bad_beginning_is_answered_as_far_as_the_version_can(raw: bytes, answer: list[bytes]) -> None:
     server = Link(Role.SERVER, KIB)
-    assert server.feed(raw, 1.0) == []
+    assert server.receive(raw, 1.0) == []
     assert server.fault is not None
     server.close(server.fault.reason)
     assert server.phase is Phase.CLOSING
     assert server.take_output() == answer
-    assert server.feed(encode(Connect(5, "d"), 5), 2.0) == []
+    assert server.receive(encode(Connect(5, "d"), 5), 2.0) == []
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_a_bad_beginning_is_answered_as_far_as_the_version_can(raw: bytes, answe
 def test_a_fault_on_an_open_link_is_answered_in_version_5(role: Role, version: int) -> None:
     link = link_in(role, Phase.OPEN, version)
     good = encode(Publish("t", b"x"), version)
-    assert link.feed(good + b"\x36\x00" + good, 2.0) == [Publish("t", b"x")]
+    assert link.receive(good + b"\x36\x00" + good, 2.0) == [Publish("t", b"x")]
     assert link.fault is not None
     assert link.fault.code == "malformed_packet"
     link.close(link.fault.reason)
@@ -330,9 +330,9 @@ def test_what_came_before_the_peers_last_word_may_still_be_answered(version: int
     """[MQTT-4.3.2-4], [MQTT-3.12.4-1]: packets are read ahead of being dealt with."""
     server = link_in(Role.SERVER, Phase.OPEN, version)
     raw = encode(Publish("t", b"x", 1, packet_id=7), version) + encode(Pingreq(), version) + last
-    assert server.feed(raw, 2.0)[:2] == [Publish("t", b"x", 1, packet_id=7), Pingreq()]
+    assert server.receive(raw, 2.0)[:2] == [Publish("t", b"x", 1, packet_id=7), Pingreq()]
     assert server.left
-    assert server.feed(raw, 3.0) == []  # nothing more is read
+    assert server.receive(raw, 3.0) == []  # nothing more is read
     assert server.last_heard == 2.0
     server.send(Puback(7))
     server.send(Pingresp())
@@ -343,7 +343,7 @@ def test_what_came_before_the_peers_last_word_may_still_be_answered(version: int
 
 def test_who_was_told_to_go_while_its_last_word_waited_is_told_why() -> None:
     server = link_in(Role.SERVER, Phase.OPEN)
-    assert server.feed(b"\x00\x00", 2.0) == []
+    assert server.receive(b"\x00\x00", 2.0) == []
     server.close(R.SESSION_TAKEN_OVER)
     assert server.take_output() == [b"\xe0\x01\x8e"]
 
@@ -353,7 +353,7 @@ def test_a_link_whose_peer_has_hung_up_says_nothing_more() -> None:
     server.hung_up()
     assert server.over
     assert server.output is None
-    assert server.feed(encode(Pingreq(), 5), 3.0) == []
+    assert server.receive(encode(Pingreq(), 5), 3.0) == []
 
 
 @pytest.mark.parametrize("cut", range(1, 12))
@@ -362,15 +362,15 @@ def test_only_a_whole_packet_tells_a_server_that_its_peer_is_alive(cut: int) -> 
     server = link_in(Role.SERVER, Phase.OPEN)
     raw = encode(Publish("topic", b"abc"), 5)
     assert len(raw) == 13
-    server.feed(raw[:cut], 5.0)
+    server.receive(raw[:cut], 5.0)
     assert server.last_heard == 1.0
-    server.feed(raw[cut:], 6.0)
+    server.receive(raw[cut:], 6.0)
     assert server.last_heard == 6.0
 
 
 def test_any_byte_tells_a_client_that_its_server_is_alive() -> None:
     client = link_in(Role.CLIENT, Phase.OPEN)
-    client.feed(encode(Publish("topic", b"abc"), 5)[:4], 5.0)
+    client.receive(encode(Publish("topic", b"abc"), 5)[:4], 5.0)
     assert client.last_heard == 5.0
 
 
@@ -432,7 +432,7 @@ def test_a_last_word_that_is_too_large_is_not_said(phase: Phase) -> None:
 def test_packets_behind_one_that_may_not_come_are_dropped() -> None:
     server = link_in(Role.SERVER, Phase.OPEN)
     raw = b"".join(encode(packet, 5) for packet in (Pingreq(), connect(5), Pingreq()))
-    assert server.feed(raw, 2.0) == [Pingreq()]
+    assert server.receive(raw, 2.0) == [Pingreq()]
     assert server.fault is not None
     assert server.fault.reason == R.PROTOCOL_ERROR  # [MQTT-3.1.0-2]
     server.close(server.fault.reason)
@@ -442,17 +442,17 @@ def test_packets_behind_one_that_may_not_come_are_dropped() -> None:
 def test_what_follows_a_good_bye_is_not_read_not_even_to_complain() -> None:
     server = link_in(Role.SERVER, Phase.OPEN)
     raw = encode(Disconnect(), 5)
-    assert server.feed(raw + b"\x00nonsense", 2.0) == [Disconnect()]
+    assert server.receive(raw + b"\x00nonsense", 2.0) == [Disconnect()]
     assert server.fault is None
     assert server.take_output() == []
     server = link_in(Role.SERVER, Phase.OPEN)
-    assert server.feed(raw + raw, 2.0) == [Disconnect()]
+    assert server.receive(raw + raw, 2.0) == [Disconnect()]
 
 
 def test_a_refused_client_knows_that_the_link_is_over() -> None:
     client = link_in(Role.CLIENT, Phase.CONNECTING)
     refusal = Connack(False, R.NOT_AUTHORIZED)
-    assert client.feed(encode(refusal, 5), 1.0) == [refusal]
+    assert client.receive(encode(refusal, 5), 1.0) == [refusal]
     assert client.over
     assert client.fault is None
 
@@ -536,7 +536,7 @@ def test_output_is_taken_once_and_in_order() -> None:
 
 def test_a_closed_link_holds_nothing() -> None:
     server = link_in(Role.SERVER, Phase.OPEN)
-    server.feed(b"\x30\x7f\0", 2.0)
+    server.receive(b"\x30\x7f\0", 2.0)
     server.send(Pingresp())
     server.closed()
     assert (server.held, server.output, server.phase) == (0, None, Phase.CLOSED)
@@ -545,10 +545,10 @@ def test_a_closed_link_holds_nothing() -> None:
 
 
 def test_an_idle_link_is_small() -> None:
-    """Two objects without dictionaries; the node has a million of them."""
+    """One object without a dictionary; the node has a million of them."""
     link = link_in(Role.SERVER, Phase.OPEN)
     assert not hasattr(link, "__dict__")
-    assert sys.getsizeof(link) + sys.getsizeof(Decoder(1)) < 250
+    assert sys.getsizeof(link) <= 160
 
 
 @pytest.mark.parametrize("ahead", [1, 2, 7, 100])
@@ -557,10 +557,10 @@ def test_reading_a_few_packets_at_a_time_changes_nothing_of_what_arrives(ahead: 
     """Whatever ends it: nothing, a good-bye, what is malformed, or a part of a packet."""
     data = b"".join(encode(Publish("a", b"%d" % number), 5) for number in range(20)) + last + b"\xc0\x00"
     whole = link_in(Role.SERVER, Phase.OPEN)
-    wanted = whole.feed(data, 0.0)
+    wanted = whole.receive(data, 0.0)
     assert not whole.more
     link = link_in(Role.SERVER, Phase.OPEN)
-    found = link.feed(data, 0.0, ahead)
+    found = link.receive(data, 0.0, ahead)
     while link.more:
         assert link.fault is None
         further = link.resume(ahead)

@@ -98,10 +98,10 @@ def test_a_link_survives_spoilt_bytes(case: tuple[int, bool, bytes], opened: boo
     version, _, raw = case
     server = Link(Role.SERVER, LIMIT)
     if opened:
-        server.feed(encode(Connect(version, "d"), version), 0.0)
+        server.receive(encode(Connect(version, "d"), version), 0.0)
         server.send(Connack())
         server.take_output()
-    server.feed(raw, 1.0)
+    server.receive(raw, 1.0)
     assert (server.fault is None) or server.left
     if server.fault is not None:
         server.close(server.fault.reason)

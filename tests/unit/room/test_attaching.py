@@ -137,7 +137,7 @@ async def test_what_is_no_request_is_refused(payload: bytes) -> None:
         room.parts.rules.max_topic_levels = 8
         peer = await room.client("d1")
         if len(payload) > 4000:
-            peer.connection.link._decoder.max_packet_size = 20_000
+            peer.connection.link.max_packet_size = 20_000
         peer.send(Publish("$link/attach", payload, 1, packet_id=9))
         await room.settle()
         packets = peer.unread()

@@ -24,6 +24,7 @@ from longline.room.pubsub.rooms import Publisher
 from longline.room.pubsub.rules import Refusal
 from longline.room.session.session import Session
 from longline.room.wire.answers import SUCCESS, Answer
+from longline.saver.port.inboxes import GUEST
 from tests.unit.room.fixture import RoomFixture
 
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
@@ -190,7 +191,7 @@ def test_who_is_not_registered_sends_nothing_to_the_platform() -> None:
     peer = room.client("phone")
     session = room.sessions.find(7, "phone")
     assert session is not None
-    session.guest = True
+    session.ordinal = GUEST
     peer.send(Publish("up/x", b"x", 1, packet_id=1))
     assert peer.receive() == [Puback(1, ReasonCode.NOT_AUTHORIZED)]
     assert (taker.taken, room.noted.refusals) == ([], ["not_registered"])

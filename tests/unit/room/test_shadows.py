@@ -12,6 +12,7 @@ from longline.mqtt.properties import PropertyId
 from longline.mqtt.reasons import ReasonCode
 from longline.room.platform.shadows import DesiredStates
 from longline.room.session.session import UNKNOWN
+from longline.saver.port.inboxes import GUEST
 from longline.saver.port.shadows import Changed, Shadow, ShadowChange, ShadowSeen
 from tests.unit.room.fixture import Peer, RoomFixture
 from tests.waiting import until
@@ -124,7 +125,7 @@ async def test_who_has_not_seen_it_is_sent_the_whole_of_it(telling: Telling, ver
 async def test_who_has_seen_it_is_not_read_for(telling: Telling) -> None:
     """Nor is a guest; and who is asked for all the same, and has seen it, is sent nothing."""
     peer, guest = telling.room.client("lamp"), telling.room.client("guest")
-    guest.session.guest = True
+    guest.session.ordinal = GUEST
     telling.states.arrived(peer.session, False)
     telling.states.arrived(guest.session, True)
     assert telling.states.waiting() == 0

@@ -492,6 +492,23 @@ def test_records_read_back_as_they_were_packed() -> None:
     connection.close()
 
 
+def test_a_database_that_has_let_go_holds_no_pages_and_goes_on(tmp_path: Path) -> None:
+    found = Database(tmp_path / "a.db", 1 << 20)
+    found.run("CREATE TABLE t (value BLOB)")
+    found.run(
+        "INSERT INTO t SELECT randomblob(4000) FROM json_each(?1)", msgspec.json.encode([0] * 100).decode()
+    )
+
+    def held() -> int:
+        return found._apsw.status(apsw.SQLITE_DBSTATUS_CACHE_USED)[0]
+
+    assert held() > 400_000
+    found.let_go()
+    assert held() < 40_000
+    assert found.number("SELECT count(*) FROM t") == 100
+    found.close()
+
+
 def test_bound_arrays_are_seen_whole() -> None:
     connection = apsw.Connection(":memory:")
     arrays: Sequence[Value] = [(1, 2**62), (b"\x00", b"", b"x")]

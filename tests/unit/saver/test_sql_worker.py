@@ -9,6 +9,7 @@ import pytest
 
 from longline.errors import AppNotFound, Overloaded, Unavailable
 from longline.saver.sql.worker import Job, Later, Worker, by_operation, perform
+from tests.waiting import until
 
 
 def double(calls: list[int]) -> list[int]:
@@ -167,6 +168,19 @@ async def test_what_is_to_be_done_between_groups_is_done_after_each() -> None:
         await worker.call(double, n)
     await worker.close()
     assert rests == ["test"] * 3
+
+
+async def test_who_has_nothing_to_do_for_a_while_is_idle_once() -> None:
+    idle: list[str] = []
+    worker = Worker(
+        "test", 100, 1000, 100, perform, idle=lambda: idle.append(threading.current_thread().name)
+    )
+    await worker.call(double, 1)
+    await until(lambda: idle)
+    await worker.call(double, 1)
+    await until(lambda: len(idle) > 1)
+    await worker.close()
+    assert idle == ["test"] * 2
 
 
 def test_calls_of_one_operation_are_served_together_in_their_order() -> None:

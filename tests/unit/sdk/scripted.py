@@ -29,7 +29,7 @@ class Peer:
             data = await self._reader.read(65_536)
             if not data:
                 raise AssertionError(f"the device closed where {kind.__name__} was expected")
-            self._heard += self._link.feed(data, 0.0)
+            self._heard += self._link.receive(data, 0.0)
         packet = self._heard.pop(0)
         assert isinstance(packet, kind), f"{packet} where {kind.__name__} was expected"
         return packet

@@ -52,7 +52,7 @@ class Talk:
         while not self._heard:
             data = await self._connection.recv()
             assert isinstance(data, bytes), "a text frame"
-            self._heard += self._link.feed(data, 0.0)
+            self._heard += self._link.receive(data, 0.0)
         return self._heard.pop(0)
 
     def written(self, *packets: Packet) -> bytes:

@@ -51,7 +51,7 @@ from longline.room.turn import Turn
 from longline.room.wire.backlog import Crowd
 from longline.saver.app_cache import AppCache
 from longline.saver.port.devices import DeviceStore
-from longline.saver.port.inboxes import GUEST, Arrival, Arrive, InboxStore
+from longline.saver.port.inboxes import Arrival, Arrive, InboxStore
 from longline.saver.port.sessions import KeptSession
 from longline.settings import RoomSettings
 from longline.telemetry.faults import Faults
@@ -483,7 +483,6 @@ class Admission:
             refuse(client, Banned())
         else:
             session.ordinal = arrival.ordinal
-            session.guest = arrival.ordinal == GUEST
             if self._opening.prepare(session, caller.packet, arrival.session):
                 return True
             self._accept(caller, session, arrival, None)

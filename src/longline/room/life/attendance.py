@@ -9,9 +9,7 @@ import structlog
 from longline.errors import LonglineError
 from longline.model.statistics import HOUR
 from longline.model.times import wall_clock
-from longline.room.session.session import UNKNOWN
 from longline.room.session.sessions import Sessions
-from longline.saver.port.inboxes import GUEST
 from longline.saver.port.statistics import Seen, StatisticsStore
 
 SLICE: Final = 1000  # sessions told of at once
@@ -52,7 +50,7 @@ class Attendance:
                 there = [
                     session.ordinal
                     for session in sessions[first : first + SLICE]
-                    if session.attachment is not None and session.ordinal not in (UNKNOWN, GUEST)
+                    if session.attachment is not None and session.ordinal >= 0
                 ]
                 if there:
                     await self._note(Seen(app, there))

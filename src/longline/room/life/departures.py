@@ -11,7 +11,7 @@ from longline.register.port import Register, Unbind
 from longline.room.counters import RoomCounters
 from longline.room.kept.closings import Closings
 from longline.room.push.receipts import Receipts
-from longline.room.session.session import UNKNOWN, Gone, Session
+from longline.room.session.session import Gone, Session
 from longline.saver.port.inboxes import Cursor, InboxStore
 from longline.telemetry.faults import Faults
 
@@ -105,7 +105,7 @@ class Departures:
 
     def _cursor(self, session: Session) -> Cursor | None:
         """None unless the session got further in the log than the store knows, and lost no receipt."""
-        if session.ordinal == UNKNOWN or session.lost_before != self._counters.receipts_lost:
+        if session.ordinal < 0 or session.lost_before != self._counters.receipts_lost:
             return None
         position = session.window.log_settled()
         if position <= session.window.log_stored:

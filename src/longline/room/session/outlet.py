@@ -15,13 +15,14 @@ class Outlet:
     An abstract class and no Protocol: compiled code calls it by a table, as fast as itself.
     """
 
-    __slots__ = ("blocked", "ended", "mqtt5", "particular", "slot", "touched")
+    __slots__ = ("blocked", "ended", "explains", "mqtt5", "particular", "slot", "touched")
 
     def __init__(self) -> None:
         self.blocked = False  # it holds more than it should: what can wait is not written
         self.ended = False  # we close: nothing more is taken or written
         self.particular = False  # about what it is sent: `takes` and `abbreviated` are to be asked
         self.mqtt5 = False  # or 3.1.1; once the client has said it
+        self.explains = False  # the client may be told why, in words
         self.touched = False  # in the turn's list of connections to flush
         self.slot = UNSET  # where the wheel has it
 

@@ -19,6 +19,7 @@ from longline.room.pubsub.subscriptions import Subscriber, Subscriptions
 from longline.room.session.inflight import PacketIds, Reserved
 from longline.room.session.outlet import Outlet
 from longline.room.session.window import Window
+from longline.saver.port.inboxes import GUEST
 from longline.telemetry.traffic import AppTraffic
 
 UNKNOWN: Final = -1
@@ -85,8 +86,8 @@ class Session:
 
     The store is the queue of pushes: how far the device has got with it, and what is in flight, is in
     `window`. `expiry` is the Session Expiry Interval that its client has asked for, in seconds; `kept` what
-    the store has of the session, where it outlives the connection or has a will. A `guest` is not registered:
-    no push is for it. `why` is the code of what we ended its connection for, "" where its client did.
+    the store has of the session, where it outlives the connection or has a will. `why` is the code of what we
+    ended its connection for, "" where its client did.
     """
 
     __slots__ = (
@@ -95,7 +96,6 @@ class Session:
         "epoch",
         "expiry",
         "gone",
-        "guest",
         "kept",
         "lost_before",
         "ordinal",
@@ -118,9 +118,13 @@ class Session:
         self.expiry = 0
         self.gone = Gone.BROKEN
         self.why = ""
-        self.guest = False
         self.kept: Persistence | None = None
         self.plain: Plain | None = None  # while it has any of it
+
+    @property
+    def guest(self) -> bool:
+        """Whether its device is not registered: no push is for it."""
+        return self.ordinal == GUEST
 
     @property
     def resumed(self) -> bool:

@@ -221,7 +221,6 @@ class Connection(Outlet):
 
     __slots__ = (
         "_extras",
-        "explains",
         "keep_alive",
         "link",
         "parting",
@@ -237,7 +236,6 @@ class Connection(Outlet):
         self.share = share  # that of the listener which it came by
         self.link = Link(Role.SERVER, wire.limits.max_packet_size, wire.limits.will_packet_size)
         self.transport: asyncio.Transport | None = None  # None as well when it is gone
-        self.explains = False  # the client may be told why, in words
         self.waiting = 0  # bytes in link.output
         self.keep_alive = 0  # ticks of silence that are allowed; 0: any
         self.parting = 0  # the reason for which we end it, for a transport that has a word for it, too
@@ -321,7 +319,7 @@ class Connection(Outlet):
         wire.counters.bytes_in += len(data)
         turn = wire.turn
         link = self.link
-        packets = link.feed(data, wire.wheel.now, AHEAD if turn.spent <= turn.budget else FEW)
+        packets = link.receive(data, wire.wheel.now, AHEAD if turn.spent <= turn.budget else FEW)
         if link.phase is _FRESH and link.held > wire.limits.connect_packet_size:
             if not wire.large.hold(self, link.held, False):
                 self.turn_away(ReasonCode.SERVER_BUSY, "large_connects", TOO_LARGE_NOW)

@@ -10,7 +10,7 @@ from longline.model.ledger import State
 from longline.model.messages import Message
 from longline.saver.port.parking import Standing
 
-GUEST: Final = -1  # instead of an ordinal
+GUEST: Final = -2  # instead of an ordinal; -1 is that of a device which nobody has asked for yet
 INBOX_FULL: Final = "inbox_full"  # why the oldest message of a device was dropped for a newer one
 TOO_LARGE: Final = "too_large_for_client"  # why a message was dropped that its client does not take
 

@@ -127,8 +127,10 @@ class SqliteSaver:
         self._checkpoints = 0
         # All that is read now was read before the threads begin: from here on nothing can fail.
         deleted = deleted_apps(reading)
-        writer = Worker("saver-writer", queue_limit, queue_bytes, GROUP, self._write, self._checkpoint)
-        reader = Worker("saver-reader", queue_limit, queue_bytes, GROUP, self._read)
+        writer = Worker(
+            "saver-writer", queue_limit, queue_bytes, GROUP, self._write, self._checkpoint, writing.let_go
+        )
+        reader = Worker("saver-reader", queue_limit, queue_bytes, GROUP, self._read, idle=reading.let_go)
         self._writer = writer
         self._reader = reader
         self.answers = DatabaseTimes(reader.seconds, writer.seconds)

@@ -8,7 +8,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 import structlog
@@ -17,6 +17,8 @@ from longline.errors import LonglineError, Overloaded, Unavailable
 from longline.telemetry.counters import ANSWERS, Histogram
 
 Clock = Callable[[], float]
+
+IDLE = 0.5  # s without a call, from where on a worker is idle
 
 log = structlog.get_logger("longline.saver")
 
@@ -84,8 +86,8 @@ class Worker:
     of their sizes; a call over it raises `Overloaded`, except when nothing waits, so that a single large
     call can pass. A group is closed when it weighs `group_limit`. `process` is called in the thread and sets
     each job's `result`; those that have none when it raises are `Unavailable`. `rest` is called after each
-    group. `seconds` has how long it takes from a call to its answer, of the one of each group that has
-    waited longest.
+    group, `idle` once when none follows for a while. `seconds` has how long it takes from a call to its
+    answer, of the one of each group that has waited longest.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Worker:
         group_limit: int,
         process: Callable[[list[Job]], None],
         rest: Callable[[], None] | None = None,
+        idle: Callable[[], None] | None = None,
         *,
         clock: Clock = time.monotonic,
     ) -> None:
@@ -105,6 +108,8 @@ class Worker:
         self._group_limit = group_limit
         self._process = process
         self._rest = rest
+        self._idle = idle
+        self._worked = False  # since it was idle
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._closed = False
@@ -152,13 +157,23 @@ class Worker:
         while jobs or not ended:
             weight = sum([job.weight for job in jobs])
             while not ended and weight < self._group_limit and not (jobs and queue.empty()):
-                job = queue.get()
+                job = self._next()
                 if job is None:
                     ended = True
                 else:
                     jobs.append(job)
                     weight += job.weight
             jobs = self._work(jobs)
+
+    def _next(self) -> Job | None:
+        """The next call; None for the end."""
+        if self._idle is not None and self._worked:
+            try:
+                return self._queue.get(timeout=IDLE)
+            except Empty:
+                self._worked = False
+                self._upkeep(self._idle)
+        return self._queue.get()
 
     def _work(self, jobs: list[Job]) -> list[Job]:
         """Serves jobs; those that go on later. Whatever is raised here, the thread lives: without it every
@@ -179,12 +194,16 @@ class Worker:
         for job in jobs:
             (later if job.goes_on() else done).append(job)
         self._loop.call_soon_threadsafe(self._resolve, done)
+        self._worked = True
         if self._rest is not None:
-            try:
-                self._rest()
-            except Exception as error:
-                log.error("store_upkeep_failed", exc_info=error)
+            self._upkeep(self._rest)
         return later
+
+    def _upkeep(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:
+            log.error("store_upkeep_failed", exc_info=error)
 
     def _resolve(self, jobs: list[Job]) -> None:
         self.groups += 1
