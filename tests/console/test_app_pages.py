@@ -7,10 +7,12 @@ import pytest
 
 from longline import Center, Device, Push
 from longline.mqtt.packets import Puback, Publish
+from longline.mqtt.reasons import ReasonCode
 from tests.console.conftest import Console
 from tests.console.fates import APP, client
 from tests.console.forms import BOTH, closed, fill, press
 from tests.console.screen import NARROW, WIDE, Screen
+from tests.integration.live_node import RawClient
 from tests.waiting import until
 
 pytestmark = pytest.mark.shape("embedded", "cluster")
@@ -412,6 +414,50 @@ async def test_a_webhook_is_set_fails_and_is_removed(console: Console, key: str)
         await press(desk, "Remove")
         await press(desk, "Remove it")
         await desk.main.get_by_text("The app's events are sent nowhere.").wait_for()
+
+
+async def test_a_webhook_gets_another_target_and_keeps_its_secret(console: Console) -> None:
+    async with console() as (_, center, desk):
+        await center.put_webhook(APP, HOOK, secret="whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
+        await desk.open(f"#/apps/{APP}/events", "Events")
+        webhook = desk.main.get_by_role("region", name="Webhook").first
+        await webhook.get_by_role("button", name="Change").click()
+        await fill(desk, "URL", f"{HOOK}/other")
+        assert await desk.page.get_by_role("dialog").get_by_label("Secret", exact=True).input_value() == ""
+        await press(desk, "Save")
+        await closed(desk)
+        await desk.main.get_by_text(f"{HOOK}/other").wait_for()
+        known = await center.webhook(APP)
+        assert (known.url, known.former_secret_until) == (f"{HOOK}/other", None)
+
+
+async def test_a_device_secret_is_replaced_and_those_whom_it_let_in_go(console: Console) -> None:
+    async with console() as (node, center, desk):
+        former = (await center.token(APP, "d1")).password
+        async with await client(node, center, "d1") as raw:
+            await desk.open(f"#/apps/{APP}", APP)
+            await press(desk, "Replace keys")
+            dialog = desk.page.get_by_role("dialog")
+            await dialog.get_by_label("The server key").uncheck()
+            await press(desk, "Replace")
+            await dialog.get_by_text("Tick what is to be replaced.").wait_for()
+            await dialog.get_by_label("The device secret").check()
+            await dialog.get_by_label("End the connections").check()
+            await press(desk, "Replace")
+            await desk.page.get_by_role("dialog", name=f"The keys of {APP}").wait_for()
+            await raw.rest()
+        async with await RawClient.open(node.mqtt_port) as again:
+            assert (await again.enter("d1", APP, former)).reason == ReasonCode.BAD_USER_NAME_OR_PASSWORD
+        async with await client(node, center, "d1"):
+            pass
+
+
+async def test_a_message_is_begun_from_the_page_of_the_app_and_of_its_messages(console: Console) -> None:
+    async with console() as (_, _, desk):
+        for where, title in (("", APP), ("/messages", "Messages")):
+            await desk.open(f"#/apps/{APP}{where}", title)
+            await press(desk, "Send a message")
+            await desk.page.get_by_role("heading", name="Send", level=1, exact=True).wait_for()
 
 
 async def test_a_key_that_may_only_read_sees_what_it_may_not_do_and_why(console: Console) -> None:

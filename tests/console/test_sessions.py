@@ -112,3 +112,15 @@ async def test_a_server_that_is_away_is_said_and_found_again(open_screen: Openin
     await screen.page.unroute("**/v1/nodes")
     await expect(screen.page.get_by_text("The server cannot be reached.")).not_to_be_visible()
     screen.faults = [fault for fault in screen.faults if "net::ERR_FAILED" not in fault]
+
+
+async def test_a_console_that_cannot_begin_is_tried_again(open_screen: Opening, node: LiveNode) -> None:
+    screen = await open_screen()
+    screen.refusals_expected = True
+    await screen.page.route("**/v1/session", lambda route: route.fulfill(status=503, body="away"))
+    await screen.page.goto(f"{node.url}/console/")
+    again = screen.page.get_by_role("button", name="Try again")
+    await again.wait_for()
+    await screen.page.unroute("**/v1/session")
+    await again.click()
+    await screen.page.get_by_label("Key").wait_for()

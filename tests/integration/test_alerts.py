@@ -1,7 +1,6 @@
 """Alerts on real nodes: each condition is made true, and a Prometheus with the delivered rules says so.
 
-In its files a minute is a second. Alerts that no test here makes true, because it would take hours, a second
-version or a machine of another size, are shown by promtool alone (`BY_PROMTOOL_ALONE`).
+In its files a minute is a second. Those of clusters and those that take hours are in files of their own.
 """
 
 import asyncio
@@ -10,10 +9,11 @@ import re
 import resource
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+import sys
+from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import httpx
 import pytest
@@ -23,14 +23,13 @@ from longline.errors import LonglineError
 from longline.mqtt.packets import Publish, Subscribe, Subscription
 from longline.saver.sql.trail import SqlTrail
 from tests.certificates import Authority
-from tests.cluster.role_process import RoleProcess
+from tests.integration.alerts import fired, repeated, side_by_side
 from tests.integration.live_member import live_member
 from tests.integration.live_node import LiveNode
 from tests.integration.server_process import ServerProcess
 from tests.integration.web_target import SECRET, Target
 from tests.servers.ports import free_ports
 from tests.servers.prometheus import Prometheus, rules
-from tests.servers.redis_server import RedisServer
 from tests.servers.shared import shared
 from tests.unit.test_dashboards import expressions
 from tests.waiting import stand_still, until
@@ -40,52 +39,11 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("prometheus") is None, reason="needs Debian's package prometheus"),
 ]
 
-BY_PROMTOOL_ALONE: Final = frozenset(
-    {
-        "BroadcastsSlow",
-        "BusDrops",
-        "BusWaits",
-        "ChangesUnended",
-        "ConnectsWait",
-        "CoordinatorFails",
-        "DeathsWithheld",
-        "DiskSlow",
-        "EventsMissed",
-        "LogLost",
-        "Pressed",
-        "Rebound",
-        "ReceiptsLost",
-        "ReceiptsWait",
-        "Resyncs",
-        "RoomsSeenDiffer",
-        "RoutesDrop",
-        "RoutesFail",
-        "SchedulesLate",
-        "StoreLate",
-        "StoreUnsteady",
-        "StoreWaits",
-        "TasksGrow",
-        "TurnsWait",
-        "VersionsDiffer",
-        "WebhooksLag",
-    }
-)
 # What a machine that is busy with other things may make true, whatever the node does.
 OF_THE_MACHINE: Final = frozenset({"LoopLag", "GcPauses", "ConnectsWait", "StoreLate", "BroadcastsSlow"})
 TEN_MINUTES: Final = 40  # evaluations
 SOME: Final = 120  # connections: over a hundred
 CHANGES: Final = 700  # steps from one change of a certificate to the next
-
-Step = Callable[[], Awaitable[object]]
-
-
-class Condition(Protocol):
-    """Makes alerts true, with what it needs in a folder of its own."""
-
-    __name__: str
-
-    def __call__(self, tmp_path: Path) -> Coroutine[object, object, None]: ...
-
 
 HURRIED: Final = {
     "webhooks.private_addresses": True,
@@ -94,34 +52,15 @@ HURRIED: Final = {
     "webhooks.give_up_after": 0.1,
     "webhooks.timeout": 2,
 }
+SMALLER: Final = 100  # times, than the bounds of queues are by default
+HOLD: Final = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+database.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
 SMALL: Final = {"saver.inbox_messages": 1, "saver.audit_entries": 100, "coordinator.retire_after": 1}
-
-
-@asynccontextmanager
-async def repeated(step: Step) -> AsyncIterator[None]:
-    """Takes a step again and again meanwhile."""
-
-    async def run() -> None:
-        while True:
-            await step()
-            await asyncio.sleep(0.02)
-
-    task = asyncio.create_task(run())
-    try:
-        yield
-        if task.done():
-            task.result()
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-async def fired(prometheus: Prometheus, names: Iterable[str], step: Step) -> None:
-    """Takes a step again and again until all of these alerts fire."""
-    async with repeated(step):
-        for name in names:
-            await prometheus.fires(name)
 
 
 def target(node: LiveNode) -> str:
@@ -272,6 +211,60 @@ async def targets_of_webhooks_that_fail(tmp_path: Path) -> None:
     await to.down()
 
 
+async def events_that_are_forgotten(tmp_path: Path) -> None:
+    """The target was away for more of them than are kept."""
+    settings = {**HURRIED, "webhooks.give_up_after": 600, "saver.event_limit": 1000}
+    async with (
+        Target() as to,
+        LiveNode(tmp_path / "data", settings) as node,
+        Prometheus(tmp_path / "p", [target(node)]) as prometheus,
+        node.center() as center,
+        await node.connect() as client,
+    ):
+        made = await center.create_app("news")
+        await center.put_webhook("news", to.url, secret=SECRET)
+        await client.enter("d1", made.app, (await center.token("news", "d1")).password)
+        await until(
+            lambda: prometheus.query("longline_webhooks_events_taken_total > 0"), tell=prometheus.tail
+        )
+        to.mode = "error"
+
+        async def speak() -> None:
+            client.send(*(Publish("up/news", b"x") for _ in range(100)))
+            await client.drain()
+
+        async with repeated(speak):
+            await until(
+                lambda: prometheus.query("longline_room_upstream_stored_total > 3000"), tell=prometheus.tail
+            )
+        to.mode = "ok"
+        await prometheus.fires("EventsMissed")
+
+
+async def a_database_that_another_process_holds(tmp_path: Path) -> None:
+    """Nothing can be written meanwhile, and what is to be written waits."""
+    data = tmp_path / "data"
+    async with (
+        LiveNode(data, {"saver.queue": 100_000 // SMALLER}) as node,
+        Prometheus(tmp_path / "p", [target(node)], smaller=SMALLER) as prometheus,
+        node.center() as center,
+    ):
+        await center.create_app("news")
+        holder = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", HOLD, str(data / "longline.db")),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert holder.stdout is not None
+        assert await holder.stdout.readline()
+        registering = asyncio.create_task(
+            center.register_batch("news", [{"device": f"d{number}"} for number in range(600)])
+        )
+        await prometheus.fires("DiskSlow")
+        await holder.communicate()
+        await registering
+
+
 async def clients_for_which_there_is_no_room(tmp_path: Path) -> None:
     async with (
         LiveNode(tmp_path / "data") as node,
@@ -377,7 +370,9 @@ async def certificates_that_run_out_and_that_cannot_be_used(tmp_path: Path) -> N
         await fired(prometheus, ("CertificateNotLoaded", "CertificateExpires"), spoil)
 
 
-async def test_files_that_are_used_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_files_and_then_a_disk_that_are_used_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     start = asyncio.create_subprocess_exec
 
     async def limited(*command: str, **options: Any) -> asyncio.subprocess.Process:
@@ -401,79 +396,49 @@ async def test_files_that_are_used_up(tmp_path: Path, monkeypatch: pytest.Monkey
         await prometheus.fires("FilesExhausted")
         for _, writer in clients:
             writer.close()
+        await a_disk_that_is_full_again_and_again(server, prometheus)
 
 
-async def a_store_that_is_gone(tmp_path: Path) -> None:
-    with RedisServer(tmp_path / "redis") as server:
-        async with (
-            live_member(tmp_path / "data", server.url, store__timeout=1) as process,
-            Prometheus(tmp_path / "p", [process.status]) as prometheus,
-        ):
-            await until(lambda: prometheus.query("longline_store_connected == longline_store_servers"))
-            server.kill()
+async def a_disk_that_is_full_again_and_again(server: ServerProcess, prometheus: Prometheus) -> None:
+    """So that once at least it becomes so between a change and the entry of its outcome. The log is
+    there, too.
+    """
+    numbers = iter(range(1_000_000))
+    statuses: set[int] = set()
+    async with (
+        server.center() as center,
+        httpx.AsyncClient(headers={"Authorization": f"Bearer {server.admin_key}"}) as http,
+    ):
+        await center.create_app("news")
 
-            async def wait() -> None:
-                await asyncio.sleep(0)
+        async def change() -> None:
+            name = {"name": f"News {next(numbers)}"}
+            changes = (http.patch(f"{server.url}/v1/apps/news", json=name) for _ in range(8))
+            statuses.update(answer.status_code for answer in await asyncio.gather(*changes))
 
-            await fired(prometheus, ("StoreDisconnected", "Isolated"), wait)
-            server.start()
+        async def fill_and_free() -> None:
+            for limit, status in ((1, 503), (resource.RLIM_INFINITY, 200)):
+                resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+                statuses.clear()
+                await until(partial(statuses.__contains__, status), tell=server.tail)
 
-
-async def a_room_that_dies(tmp_path: Path) -> None:
-    with shared("redis") as server:
-        async with (
-            live_member(tmp_path / "data", server.url, keeper__session_timeout=1) as process,
-            Prometheus(tmp_path / "p", [process.status]) as prometheus,
-        ):
-            mqtt, status = free_ports(2)
-            other = RoleProcess(
-                ("room",),
-                "other",
-                tmp_path,
-                {
-                    "LONGLINE_STORE__URL": server.url,
-                    "LONGLINE_STORE__PARTITIONS": "4",
-                    "LONGLINE_KEEPER__ENGINE": "redis",
-                    "LONGLINE_KEEPER__SESSION_TIMEOUT": "1",
-                    "LONGLINE_ROOM__PORT": str(mqtt),
-                    "LONGLINE_ROOM__WS_PORT": "0",
-                    "LONGLINE_NODE__STATUS_PORT": str(status),
-                },
-                status=f"http://127.0.0.1:{status}",
-            )
-            other.start()
-            try:
-                await other.ready()
-                await until(lambda: prometheus.query("longline_coordinator_dead_rooms_total"))
-            finally:
-                await other.kill()
-
-            async def wait() -> None:
-                await asyncio.sleep(0)
-
-            await fired(prometheus, ("RoomDied",), wait)
+        async with repeated(change):
+            await fired(prometheus, ("ChangesUnended", "LogLost"), fill_and_free)
 
 
-AT_ONCE: Final = (
-    (
-        clients_that_nobody_can_judge,
-        targets_of_webhooks_that_fail,
-        clients_for_which_there_is_no_room,
-        bounds_of_what_is_kept,
-        certificates_that_run_out_and_that_cannot_be_used,
-    ),
-    (a_store_that_is_gone, a_room_that_dies),
-)
-
-
-@pytest.mark.parametrize("conditions", AT_ONCE, ids=["nodes", "members"])
-async def test_conditions_that_last(conditions: Sequence[Condition], tmp_path: Path) -> None:
-    """Each with a node and a Prometheus of its own, and side by side: nearly all that they do is wait."""
-    async with asyncio.TaskGroup() as group:
-        for condition in conditions:
-            directory = tmp_path / condition.__name__
-            directory.mkdir()
-            group.create_task(condition(directory), name=condition.__name__)
+async def test_conditions_that_last(tmp_path: Path) -> None:
+    await side_by_side(
+        (
+            clients_that_nobody_can_judge,
+            targets_of_webhooks_that_fail,
+            clients_for_which_there_is_no_room,
+            bounds_of_what_is_kept,
+            certificates_that_run_out_and_that_cannot_be_used,
+            events_that_are_forgotten,
+            a_database_that_another_process_holds,
+        ),
+        tmp_path,
+    )
 
 
 async def test_every_figure_of_the_rules_and_dashboards_is_exported(tmp_path: Path) -> None:
@@ -508,18 +473,3 @@ async def test_every_figure_of_the_rules_and_dashboards_is_exported(tmp_path: Pa
     }
     assert named - exported == set()
     assert len(named) > 100
-
-
-def test_every_alert_is_made_true_here_or_said_to_be_shown_by_promtool_alone() -> None:
-    """Which of them, stands in the calls above."""
-    source = Path(__file__).read_text("utf-8")
-    here = {
-        name
-        for names in re.findall(r'\.fires\("(\w+)"\)|fired\(prometheus, \(([^)]*)\)', source)
-        for part in names
-        for name in re.findall(r"\w+", part)
-    }
-    groups = rules()["groups"]
-    alerts = {rule["alert"].removeprefix("Longline") for group in groups for rule in group["rules"]}
-    assert here | BY_PROMTOOL_ALONE == alerts
-    assert not here & BY_PROMTOOL_ALONE

@@ -5,7 +5,6 @@ The other version is a copy of this one in which every script is another text to
 """
 
 import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -13,37 +12,20 @@ from pathlib import Path
 import jwt
 import pytest_asyncio
 
-import longline
 from longline import Center, Device
 from longline.saver.auditing import StoreAudit
 from longline.saver.kv.audits.engine import KvAudits
 from longline.settings import StoreSettings
 from longline.store.redis import LAYOUT, Store
 from tests.cluster.role_process import RoleProcess
+from tests.integration.versions import THIS, another_version
 from tests.servers.ports import free_ports
 from tests.servers.shared import shared
 from tests.waiting import until
 
 PARTITIONS = 8
 ADMIN_KEY = "an-admin-key-of-a-test"
-THIS = Path(longline.__file__).parents[1]
 ROLES = ("room", "center", "coordinator", "dispatcher")
-
-
-def another_version(directory: Path) -> Path:
-    """Where another version's `longline` is."""
-    given = os.environ.get("LONGLINE_OTHER_VERSION")
-    if given:
-        return Path(given) / "src"
-    copy = directory / "other"
-    shutil.copytree(
-        THIS / "longline", copy / "longline", ignore=shutil.ignore_patterns("*.so", "__pycache__")
-    )
-    for script in copy.rglob("*.lua"):
-        script.write_text(script.read_text() + "\n-- of another version\n")
-    version = copy / "longline" / "version.py"
-    version.write_text(version.read_text().replace('"0.', '"9.'))
-    return copy
 
 
 class Upgrade:

@@ -103,6 +103,11 @@ def room_metrics(collector: NodeCollector, room: Room) -> None:
         ),
         ("room_takeovers_waiting", "Rooms not told yet that a device is here now.", room.takeovers.waiting),
         (
+            "room_under_pressure",
+            "1 while a store does not keep up and clients that publish are not read from, else 0.",
+            lambda: int(room.turn.pressed),
+        ),
+        (
             "room_bulk_slice",
             "Deliveries of bulk work between two turns of the loop.",
             lambda: room.pace.slice,
