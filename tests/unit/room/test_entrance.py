@@ -8,7 +8,7 @@ from typing import cast
 
 from longline.mqtt.packets import MQTT_5_0, Connect
 from longline.room.counters import RoomCounters
-from longline.room.life.entrance import Asking, Entrance
+from longline.room.life.entrance import TOGETHER, Asking, Entrance
 from longline.room.life.entrant import Entrant
 from longline.testing.clock import settle
 
@@ -31,6 +31,45 @@ class Client:
 
     def give_up(self) -> None:
         self.gave_up = True
+
+
+async def portions_of(comers: int, tick: float) -> list[int]:
+    """How many are served together of so many who come one in each turn of the loop, which takes `tick` s."""
+    now = 0.0
+    sizes: list[int] = []
+    whole, other = socket.socketpair()
+
+    async def serve(batch: Sequence[Asking]) -> None:
+        sizes.append(len(batch))
+
+    async def come() -> None:
+        nonlocal now
+        for number in range(comers):
+            entrance.add(cast(Entrant, Client(whole)), Connect(MQTT_5_0, str(number)))
+            await asyncio.sleep(0)
+            now += tick
+        await entrance.idle()
+
+    entrance = Entrance(serve, RoomCounters(), patience=5.0, clock=lambda: now)
+    with closing(whole), closing(other):
+        task = asyncio.create_task(entrance.run())
+        await come()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    return sizes
+
+
+async def test_who_comes_together_is_served_together() -> None:
+    """The loop accepts one connection in each of its turns; the stores are asked once for all of them."""
+    assert await portions_of(16, tick=0.0) == [16]
+
+
+async def test_a_portion_waits_only_for_a_moment_for_others() -> None:
+    """Where turns are long, and each brings somebody, the first would else wait for the last."""
+    sizes = await portions_of(16, tick=TOGETHER / 2)
+    assert sum(sizes) == 16
+    assert max(sizes) <= 4
 
 
 async def test_when_most_have_gone_those_who_came_last_are_next() -> None:

@@ -20,6 +20,7 @@ from longline.room.life.outside import Heard
 MOST: Final = 256  # CONNECTs worked on together
 LEAST: Final = 16  # the same, in a process that gets hardly any work done
 TARGET: Final = 0.1  # s that the tokens of a portion may take to verify, and within which nobody gives up
+TOGETHER: Final = 0.002  # s for which a portion waits for those who come with it
 NO_HANDLE: Final = -1  # of a socket that is closed, too
 GONE: Final = -2
 EACH_TIME: Final = 2  # who waited too long is told by whoever comes: so many, and no turn is long for it
@@ -81,6 +82,7 @@ class Entrance:
         """Serves for as long as its owner lets it."""
         while True:
             await self._news.wait()
+            await self._gather()
             now = self._clock()
             portion = []
             for asking, came in self._line.take(now, self.portion.size):
@@ -105,6 +107,19 @@ class Entrance:
             if not self._line:
                 self._news.clear()
                 self._idle.set()
+
+    async def _gather(self) -> None:
+        """Waits while each turn of the loop brings somebody, for `TOGETHER` at most.
+
+        The loop accepts one connection in each of its turns, and what a portion costs by itself (threads that
+        wake each other, statements, a commit) it costs for one as for a dozen. Who comes alone waits for one
+        turn.
+        """
+        began = self._clock()
+        before = 0
+        while before < len(self._line) < self.portion.size and self._clock() - began < TOGETHER:
+            before = len(self._line)
+            await asyncio.sleep(0)
 
     def _give_up(self, overdue: Sequence[tuple[Asking, float]], now: float) -> None:
         for _, came in overdue:

@@ -196,6 +196,7 @@ class SqliteSaver:
             writing,
             reading,
             members=members,
+            positions=self._positions,
             broadcasts=broadcasts,
             overflow=self._overflow,
             bodies=Bodies(reading, cache_bytes // 8),

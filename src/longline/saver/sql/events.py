@@ -161,8 +161,8 @@ class SqlEvents:
         if not self._began:  # the sources of a life before this one
             database.run(FORGET_FLEETING)
             self._began = True
-        sources = {event.source for event in events}
-        told = dict(_sequences.decode(database.text(SEQUENCES, tuple([name.encode() for name in sources]))))
+        sources = {event.source for event in events if event.source}
+        told = self._told(sources) if sources else {}
         queues = _queues.decode(database.text(QUEUES, tuple({event.app for event in events})))
         last = {app: n for app, n, _, _ in queues}
         sizes = {app: size for app, _, _, size in queues}
@@ -187,6 +187,11 @@ class SqlEvents:
             database.run(REMEMBER, tuple(SOURCE % (n, source.encode()) for source, n in highest.items()))
         if len(highest) > len(told):
             database.run("DELETE FROM sources WHERE id <= (SELECT max(id) FROM sources) - ?1", SOURCES)
+
+    def _told(self, sources: AbstractSet[str]) -> dict[str, int]:
+        """The highest sequence that was recorded of each of these sources, of which there are some."""
+        names = tuple([name.encode() for name in sources])
+        return dict(_sequences.decode(self._writing.text(SEQUENCES, names)))
 
     def _insert(self, new: list[tuple[int, Event, bytes]]) -> None:
         records: list[bytes] = []

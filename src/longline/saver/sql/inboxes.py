@@ -45,6 +45,7 @@ from longline.saver.sql.fencing import Fence
 from longline.saver.sql.gaps import LISTED, Logs, Noted, add_dropped, close_gaps, note_gaps
 from longline.saver.sql.members import Members
 from longline.saver.sql.overflow import Crowded, Overflow
+from longline.saver.sql.positions import Positions
 from longline.saver.sql.states import divided
 from longline.saver.sql.visits import SqlVisits
 from longline.saver.sql.worker import Worker
@@ -216,6 +217,13 @@ class _Waiting(NamedTuple):
     ends: dict[int, int]
 
 
+class _Admitted(NamedTuple):
+    """Which apps there are, and what is known of devices that were registered just now, by app and name."""
+
+    apps: set[int]
+    arrivals: dict[tuple[int, str], Arrival]
+
+
 class SqlInboxes:
     """Fulfils `InboxStore`. `deleted`: apps that are not there any more."""
 
@@ -227,6 +235,7 @@ class SqlInboxes:
         reading: Database,
         *,
         members: Members,
+        positions: Positions,
         broadcasts: BroadcastLedgers,
         overflow: Overflow,
         bodies: Bodies,
@@ -240,6 +249,7 @@ class SqlInboxes:
         self._writing = writing
         self._reading = reading
         self._members = members
+        self._positions = positions
         self._broadcasts = broadcasts
         self._overflow = overflow
         self._bodies = bodies
@@ -280,11 +290,15 @@ class SqlInboxes:
                 if arrival is not None:
                     arrivals[item.app, item.device] = arrival
             new: Sequence[Arrive] = [item for item in missing if (item.app, item.device) not in arrivals]
-            apps = await self._writer.call(self._admit, new, len(new)) if new else set()
-            missing = [item for item in new if item.register and item.app in apps]
+            if not new:
+                break
+            apps, registered = await self._writer.call(self._admit, new, len(new))
+            arrivals.update(registered)
             for item in new:
                 if not item.register and item.app in apps:
                     arrivals[item.app, item.device] = Arrival(GUEST, False, 0, 0)
+            # Whom somebody else has registered meanwhile something may wait for.
+            missing = [item for item in new if item.app in apps and (item.app, item.device) not in arrivals]
         return [arrivals.get((item.app, item.device)) for item in batch]
 
     def _arrive(self, calls: list[Sequence[Arrive]]) -> list[tuple[list[Arrival | None], list[Crowded]]]:
@@ -334,22 +348,22 @@ class SqlInboxes:
             return None
         return Crowded(item.app, row.ordinal, row.log_after, item.now, most)
 
-    def _admit(self, calls: list[Sequence[Arrive]]) -> list[set[int]]:
-        """Registers those that are new and are to be; which of their apps exist."""
+    def _admit(self, calls: list[Sequence[Arrive]]) -> list[_Admitted]:
+        """Registers those that are new and are to be."""
         return [self._admit_one(call) for call in calls]
 
-    def _admit_one(self, batch: Sequence[Arrive]) -> set[int]:
+    def _admit_one(self, batch: Sequence[Arrive]) -> _Admitted:
         devices: dict[int, dict[str, int]] = {}
         for item in batch:
             names = devices.setdefault(item.app, {})
             if item.register:
                 names.setdefault(item.device, item.now)
-        existing = set()
+        admitted = _Admitted(set(), {})
         for app, names in devices.items():
             membership = self._members.of(app)
             if membership is None:
                 continue
-            existing.add(app)
+            admitted.apps.add(app)
             found = self._members.find([f"{app}/{name}" for name in names])
             new = [
                 (name, Profile(), now)
@@ -357,8 +371,13 @@ class SqlInboxes:
                 if key is None
             ]
             if new:
-                self._members.add(app, membership, new)
-        return existing
+                keys = self._members.add(app, membership, new)
+                # What `_arrive` would find as this is committed: nothing in the log is after its cursor.
+                log_end = self._positions.last
+                for (name, _, _), key in zip(new, keys, strict=True):
+                    arrival = Arrival(key & 0xFFFF_FFFF, False, log_end, 0, told=log_end)
+                    admitted.arrivals[app, name] = arrival
+        return admitted
 
     # --- what waits ---
 
