@@ -12,8 +12,8 @@ PYTHON := $(shell command -v python3.11 || command -v python3.12 || command -v p
 endif
 SECONDS ?= 300
 LONGLINE_NO_COMPILE ?=
-# Tests side by side. Those that kill, pause and starve processes run one by one, after the others.
-JOBS ?= 2
+# Tests side by side: they wait more than they work. Those that kill, pause and starve processes run one by one, after the others.
+JOBS ?= 3
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
