@@ -12,7 +12,8 @@ PYTHON := $(shell command -v python3.11 || command -v python3.12 || command -v p
 endif
 SECONDS ?= 300
 LONGLINE_NO_COMPILE ?=
-# Tests side by side: they wait more than they work. Those that kill, pause and starve processes run one by one, after the others.
+# Tests side by side, as they wait more than they work. Those that kill, pause and starve processes run one by
+# one, after the others.
 JOBS ?= 3
 
 BIN := .venv/bin
