@@ -35,15 +35,20 @@ class Shadow:
         return max(self.wanted, default=0)
 
     def comes(self, document: Document, version: int | None) -> int:
-        """The device is told what is desired; the version that is: the latest one that it may be."""
+        """The device is told what is desired, with a version of the shadow where it is told one. Returns the
+        version in which that was desired: the latest one that it may be."""
         found = [
             at
             for at, wanted in self.wanted.items()
-            if wanted == document and at >= self.told and version in (None, at)
+            if wanted == document and at >= self.told and (version is None or at == self._desired_in(version))
         ]
         assert found, f"{document} was not desired after version {self.told}: {self.wanted}, {version}"
         self.told = min(found)
         return max(found)
+
+    def _desired_in(self, version: int) -> int:
+        """The version that has brought what is desired in this one, which a report may have made."""
+        return max((at for at in self.wanted if at <= version <= self.version), default=0)
 
 
 def merge(document: Document, change: Document) -> Document:
