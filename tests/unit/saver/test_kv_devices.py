@@ -5,16 +5,19 @@ from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from longline.model.apps import App
 from longline.model.audience import Everyone
 from longline.model.devices import Profile
+from longline.model.events import DELETED, DEVICE, REGISTERED, DeviceData
 from longline.model.messages import MAX_TTL, Envelope, Message
 from longline.register.port import Bind
 from longline.register.redis import RedisRegister
 from longline.saver.kv import devices
 from longline.saver.kv.apps import APPS, DELETE, DIRECTORY, NAMES, NUMBERS, PURGES, RETENTIONS
+from longline.saver.kv.changes import Changes, ChangeStreams
 from longline.saver.kv.engine import RedisSaver
 from longline.saver.kv.partitions import Partitions
 from longline.saver.port.devices import Registration
@@ -229,3 +232,38 @@ def a_message() -> Message:
         created_at=NOW,
         expires_at=NOW + 60_000,
     )
+
+
+async def test_a_device_that_is_deleted_while_its_beginning_is_carried_has_no_beginning(
+    saver: RedisSaver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was read from its partition, and comes into the queue after all that was told of it was hidden."""
+    app = await an_app(saver)
+    waiting = ChangeStreams.waiting
+
+    async def and_then_deleted(self: ChangeStreams, limit: int) -> list[Changes]:
+        found = await waiting(self, limit)
+        assert await saver.devices.delete(app, "d1", NOW)
+        return found
+
+    for _ in range(2):  # the first of its app, and one behind others
+        await saver.devices.put(app, [Registration("d1", Profile())], NOW)
+        with monkeypatch.context() as patched:
+            patched.setattr(ChangeStreams, "waiting", and_then_deleted)
+            await saver.events.carry(1000)
+        while await saver.events.carry(1000):
+            pass
+        assert await told_of(saver, app, "d1") == [DELETED]
+    await saver.devices.put(app, [Registration("d1", Profile())], NOW)
+    while await saver.events.carry(1000):
+        pass
+    assert await told_of(saver, app, "d1") == [DELETED, REGISTERED]
+
+
+async def told_of(saver: RedisSaver, app: int, device: str) -> list[str]:
+    events = (await saver.events.read(app, "", 100)).events
+    return [
+        msgspec.json.decode(event.data, type=DeviceData).state
+        for _, event in events
+        if (event.kind, event.device) == (DEVICE, device)
+    ]

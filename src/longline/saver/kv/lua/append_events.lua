@@ -51,8 +51,15 @@ end
 
 local counted = {} -- by kind and time
 
+-- Whether a device that this tells of is gone since it was read from where it waited.
+local function is_past(device, sequence)
+  local ended = redis.call('HGET', tag .. 'uz:' .. app, '\0' .. device)
+  return ended and tonumber(sequence) < tonumber(ended)
+end
+
 local function append(source, sequence, of_state, device, event)
   if not is_new(source, sequence) then return end
+  if of_state == '2' and is_past(device, sequence) then return end
   if #of_state > 1 then
     counted[of_state] = (counted[of_state] or 0) + 1
     of_state = '0'

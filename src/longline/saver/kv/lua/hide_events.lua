@@ -1,14 +1,20 @@
 -- Devices are gone: what was told of them is not read any more, and goes in slices (`remove_events.lua`).
 -- KEYS: tag. ARGV: app; for each: device, number of the event of that. What came after it is a later device's.
+-- `uz` has two numbers for a device: by its name that up to which events of it are hidden, by "\0" and its name that of
+-- the event that tells of its end, for who brings its beginning only now (`append_events.lua`).
 local tag, app = KEYS[1], ARGV[1]
 local about, hidden = tag .. 'ua:' .. app, tag .. 'uz:' .. app
 local standings, latest = tag .. 'ul:' .. app, tag .. 'uf:' .. app
 if redis.call('SISMEMBER', tag .. 'gone', app) == 1 then return 0 end
 local last = tonumber(redis.call('HGET', about, 'last') or 0)
-if last == 0 then return 0 end
 local DIGITS = 16 -- of a number
 for i = 2, #ARGV, 2 do
   local device, number = ARGV[i], math.min(last, tonumber(ARGV[i + 1]))
+  local ended = '\0' .. device
+  if tonumber(ARGV[i + 1]) > tonumber(redis.call('HGET', hidden, ended) or 0) then
+    redis.call('HSET', hidden, ended, ARGV[i + 1])
+    redis.call('SADD', tag .. 'uy', app)
+  end
   if number > tonumber(redis.call('HGET', hidden, device) or 0) then
     redis.call('HSET', hidden, device, string.format('%.0f', number))
     local stands = redis.call('HGET', standings, device)
@@ -19,7 +25,6 @@ for i = 2, #ARGV, 2 do
     if at > #kept then redis.call('HDEL', latest, device)
     elseif at > 1 then redis.call('HSET', latest, device, string.sub(kept, at)) end
     redis.call('HSET', about, 'looked', 0)
-    redis.call('SADD', tag .. 'uy', app)
   end
 end
 return 1
