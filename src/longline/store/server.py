@@ -49,7 +49,6 @@ from longline.errors import Overloaded, StoreError, Unavailable
 from longline.settings import StoreSettings
 from longline.store.addresses import Address
 from longline.store.calls import Call, Remedy, Reply, judge, refusal
-from longline.store.congestion import MOST, CongestionWindow
 from longline.store.connection import ServerConnection
 from longline.store.dial import Dial, Facts
 from longline.store.figures import Figures
@@ -58,6 +57,7 @@ from longline.store.script import Script
 from longline.store.securing import Securer
 from longline.store.slots import read_target, slot_of
 from longline.store.upkeep import Upkeep
+from longline.store.window import MOST, Window
 
 logger = structlog.get_logger(__name__)
 
@@ -113,7 +113,7 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Call] = deque()
         self._prompt: deque[Call] = deque()  # they go first
-        self._window = CongestionWindow()
+        self._window = Window()
         self._lanes: dict[bytes, Lane] = {}
         self._leaving: dict[int, Server] = {}
         self._waiting = 0  # calls in the queues and in lanes
@@ -391,7 +391,7 @@ class Server:
         connection.on_answered = self._answered
         connection.answers, connection.patience = self._figures.answers.call_seconds, self._timeout
         self.connection = connection
-        self._window = CongestionWindow()
+        self._window = Window()
         run = self.facts.run if self.facts is not None else b""
         before, self._run = self._run, run
         if before and before != run:

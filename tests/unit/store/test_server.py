@@ -6,10 +6,10 @@ from collections.abc import Awaitable
 import pytest
 
 from longline.errors import Unavailable
-from longline.store.congestion import LEAST
 from longline.store.connection import ServerConnection
 from longline.store.redis import Reply, Script
 from longline.store.server import Server
+from longline.store.window import LEAST
 from longline.testing.clock import settle
 from tests.unit.store.conftest import Open
 from tests.unit.store.scripted import ScriptedServer, Words

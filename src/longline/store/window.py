@@ -14,7 +14,7 @@ MOST: Final = 2048  # in one write, too: more go out in several, so that the loo
 
 
 @final
-class CongestionWindow:
+class Window:
     """Of one connection; `size` is how many."""
 
     __slots__ = ("size",)
