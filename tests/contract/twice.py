@@ -17,10 +17,9 @@ class TwiceStore(Store):
         args: Sequence[Word],
         *,
         durable: bool = False,
-        prompt: bool = False,
     ) -> Awaitable[Reply]:
-        _forget(super().run(tag, script, keys, args, durable=durable, prompt=prompt))
-        return super().run(tag, script, keys, args, durable=durable, prompt=prompt)
+        _forget(super().run(tag, script, keys, args, durable=durable))
+        return super().run(tag, script, keys, args, durable=durable)
 
     def call(self, tag: bytes, *command: Word, durable: bool = False) -> Awaitable[Reply]:
         _forget(super().call(tag, *command, durable=durable))

@@ -94,7 +94,7 @@ class Incoming:
         A store that lost its data has no queue, and one that lost its latest writes has one whose end this
         reader is ahead of. Raises `Fenced` when others have shut the queue.
         """
-        match await self._store.run(self._tag, _OPEN, self._keys, [int(reopen)], prompt=True):
+        match await self._store.run(self._tag, _OPEN, self._keys, [int(reopen)]):
             case [int() as opened, int() as read, int() as last]:
                 pass
             case reply:
@@ -133,7 +133,7 @@ class Incoming:
     async def _take_out(self) -> None:
         last = self._last
         try:
-            await self._store.run(self._tag, _DONE, self._keys[:2], [last, *self._header], prompt=True)
+            await self._store.run(self._tag, _DONE, self._keys[:2], [last, *self._header])
         except LonglineError:
             return  # with the next
         self._done = last

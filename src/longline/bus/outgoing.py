@@ -175,7 +175,6 @@ class Outgoing:
                 _SEND,
                 self._keys,
                 [number, commands, producer.limit, producer.limit_bytes, REMEMBERED, without_room, batch],
-                prompt=True,
             )
             match reply:
                 case [int() as answer, int() as read]:

@@ -22,22 +22,9 @@ class Call:
 
     `sequence` rises in the order given and is 0 for a connection's own business (a greeting, a script being
     loaded), which is never repeated. `plain`: whoever reads the reply can hand it to the future and forget.
-    `prompt`: it goes before those that are not. `sent_at`: when it went out last, in the loop's time.
     """
 
-    __slots__ = (
-        "deadline",
-        "durable",
-        "future",
-        "payload",
-        "plain",
-        "prompt",
-        "refusals",
-        "script",
-        "sent_at",
-        "sequence",
-        "tag",
-    )
+    __slots__ = ("deadline", "durable", "future", "payload", "plain", "refusals", "script", "sequence", "tag")
 
     def __init__(
         self,
@@ -48,7 +35,6 @@ class Call:
         deadline: float = 0.0,
         script: Script | None = None,
         durable: bool = False,
-        prompt: bool = False,
     ) -> None:
         self.future = future
         self.payload = payload
@@ -58,9 +44,7 @@ class Call:
         self.script = script
         self.durable = durable
         self.plain = not durable
-        self.prompt = prompt
         self.refusals = 0
-        self.sent_at = 0.0
 
     def answer(self, reply: Reply) -> None:
         if not self.future.done():

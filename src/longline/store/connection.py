@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 import structlog
 
@@ -16,6 +16,7 @@ from longline.telemetry.counters import ANSWERS, Histogram
 logger = structlog.get_logger(__name__)
 
 Pack = Callable[[tuple[Word, ...]], bytes]
+BATCH: Final = 2048  # calls in one write: a longer queue goes out in several, so that others get their turn
 
 
 class ReplyReader(Protocol):
@@ -37,7 +38,6 @@ class ServerConnection(asyncio.Protocol):
     def __init__(self, pack: Pack, reader: ReplyReader) -> None:
         self.sent: deque[Call] = deque()
         self.sent_bytes = 0  # of the calls in `sent`
-        self.bulk = 0  # of these, how many are not prompt
         self.bytes_in = 0
         self.bytes_out = 0
         self.writable = True
@@ -48,7 +48,6 @@ class ServerConnection(asyncio.Protocol):
         self.on_special: Callable[[ServerConnection, Call, Reply | StoreError], None] = _answer
         self.on_lost: Callable[[ServerConnection], None] = _ignore
         self.on_writable: Callable[[], None] = _nothing
-        self.on_answered: Callable[[int, float], None] = _unmeasured
         self.answers = Histogram(ANSWERS)  # seconds, of calls that have `patience` seconds
         self.patience = 0.0
         self._pack = pack
@@ -70,15 +69,11 @@ class ServerConnection(asyncio.Protocol):
         if sent and sent[0].sequence and not sent[0].durable:
             self.answers.observe(self.heard - sent[0].deadline + self.patience)
         gets = self._reader.gets
-        before, since = self.bulk, 0.0
         try:
             self._reader.feed(data)
             while self.open and (reply := gets()) is not False:
                 call = sent.popleft()
                 self.sent_bytes -= len(call.payload)
-                if not call.prompt:
-                    self.bulk -= 1
-                    since = since or call.sent_at
                 if call.plain and reply.__class__ is not StoreError:
                     future = call.future
                     if not future.done():
@@ -90,8 +85,6 @@ class ServerConnection(asyncio.Protocol):
             # be trusted any more. What is in `sent` goes over the next connection.
             logger.exception("store_answer_unreadable")
             self.abort()
-        if since:
-            self.on_answered(before - self.bulk, self.heard - since)
 
     def pause_writing(self) -> None:
         self.writable = False
@@ -105,8 +98,8 @@ class ServerConnection(asyncio.Protocol):
 
     # --- the owner's side
 
-    def send(self, queue: deque[Call], most: int = 1) -> int:
-        """Takes calls off the queue's left, at most so many, and writes them; returns their bytes.
+    def send(self, queue: deque[Call]) -> int:
+        """Takes calls off the queue's left, at most `BATCH`, and writes them; returns their bytes.
 
         Calls that nobody waits for any more are taken and not written.
         """
@@ -114,21 +107,17 @@ class ServerConnection(asyncio.Protocol):
         loaded = self.loaded
         parts: list[bytes] = []
         taken = before = self.sent_bytes
-        now = self._loop.time()
         if not sent:
-            self.heard = now
+            self.heard = self._loop.time()
         dropped = 0
-        while queue and most > 0:
+        for _ in range(min(len(queue), BATCH)):
             call = queue.popleft()
             if call.future.done():
                 dropped += len(call.payload)
                 continue
-            most -= 1
             script = call.script
             if script is not None and script not in loaded:
                 parts.append(self._load(script))
-            call.sent_at = now
-            self.bulk += not call.prompt
             sent.append(call)
             parts.append(call.payload)
             taken += len(call.payload)
@@ -138,7 +127,7 @@ class ServerConnection(asyncio.Protocol):
 
     def ask(self, *command: Word) -> "asyncio.Future[Reply]":
         """The connection's own business: is answered, or fails with the connection (`Unavailable`)."""
-        call = Call(self._loop.create_future(), self._pack(command), prompt=True)
+        call = Call(self._loop.create_future(), self._pack(command))
         if not self.open:
             call.fail(Unavailable("the connection to the store is closed"))
             return call.future
@@ -165,7 +154,7 @@ class ServerConnection(asyncio.Protocol):
 
     def _load(self, script: Script) -> bytes:
         self.loaded.add(script)
-        call = Call(self._loop.create_future(), self._pack((b"SCRIPT", b"LOAD", script.text)), prompt=True)
+        call = Call(self._loop.create_future(), self._pack((b"SCRIPT", b"LOAD", script.text)))
         call.future.add_done_callback(partial(self._loaded, script))
         self.sent.append(call)
         self.sent_bytes += len(call.payload)
@@ -225,8 +214,4 @@ def _ignore(connection: ServerConnection) -> None:
 
 
 def _nothing() -> None:
-    pass
-
-
-def _unmeasured(count: int, took: float) -> None:
     pass

@@ -62,13 +62,11 @@ class Assurance:
 class Store:
     """Calls to the servers of the store. Opened by `await Store.open(settings)`.
 
-    Keys are `b"{" + tag + b"}" + rest`; a call touches the keys of one tag. Calls of one tag, prompt ones and
-    others each among themselves, are carried out in the order given, with one exception: a call that a server
-    refuses for the moment (a slot on the move, a failover, too few replicas) can be overtaken by calls of its
-    tag that were sent before that was known, and by none that is given later (`server.py` has it in full).
-    Calls are sent without waiting for each other's answers, so this cannot be otherwise. Who needs one
-    carried out before another awaits its answer.
-
+    Keys are `b"{" + tag + b"}" + rest`; a call touches the keys of one tag. Calls of one tag are carried out
+    in the order given, with one exception: a call that a server refuses for the moment (a slot on the move, a
+    failover, too few replicas) can be overtaken by calls of its tag that were sent before that was known,
+    and by none that is given later (`server.py` has it in full). Calls are sent without waiting for each
+    other's answers, so this cannot be otherwise. Who needs one carried out before another awaits its answer.
     Awaitables raise
 
     - `StoreError` for an error reply that would come again, a script's own included;
@@ -223,13 +221,8 @@ class Store:
         args: Sequence[Word],
         *,
         durable: bool = False,
-        prompt: bool = False,
     ) -> Awaitable[Reply]:
         """Carries a script out; errors as above.
-
-        `prompt`: somebody waits for this one, and it is little work. It goes before what is not, so that it
-        does not wait for all that is asked of many partitions at once; calls of its tag that are not may be
-        overtaken by it.
 
         `durable`: the answer comes only when what was written is copied and synced as the settings
         `store.wait_replicas` and `store.wait_fsync` ask (`Unavailable` when it is not within
@@ -238,7 +231,7 @@ class Store:
         if script not in self.scripts:
             self.scripts[script] = None
         payload = pack_command((b"EVALSHA", script.sha, len(keys), *keys, *args))
-        return self._put(tag, payload, script, durable, prompt)
+        return self._put(tag, payload, script, durable)
 
     def call(self, tag: bytes, *command: Word, durable: bool = False) -> Awaitable[Reply]:
         """Carries one command out, at the server of the tag; errors and `durable` as above."""
@@ -258,13 +251,11 @@ class Store:
             calls.close()
         return calls
 
-    def _put(
-        self, tag: bytes, payload: bytes, script: Script | None, durable: bool, prompt: bool = False
-    ) -> "Future[Reply]":
+    def _put(self, tag: bytes, payload: bytes, script: Script | None, durable: bool) -> "Future[Reply]":
         future: Future[Reply] = self._loop.create_future()
         self._sequence = sequence = self._sequence + 1
         deadline = self._loop.time() + (self._longest if durable else self._timeout)
-        call = Call(future, payload, tag, sequence, deadline, script, durable, prompt)
+        call = Call(future, payload, tag, sequence, deadline, script, durable)
         if self._closed:
             call.fail(Unavailable("the store is closed"))
         else:

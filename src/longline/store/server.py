@@ -1,19 +1,15 @@
 """One server of the store: the queue of calls for it, its connection, and what must be repeated.
 
-A call is in exactly one place: in one of two queues; in the connection's `sent`, which is to be out; in the
-lane of its tag, when the server refused one of the tag's calls for the moment; or with the securer, when it
-was carried out and is to be copied or synced before it is answered. All calls of a slot are with one server,
-the one that the `Owner` gives new calls of the slot to.
+A call is in exactly one place: in the queue; in the connection's `sent`, which is to be out; in the lane of
+its tag, when the server refused one of the tag's calls for the moment; or with the securer, when it was
+carried out and is to be copied or synced before it is answered. All calls of a slot are with one server, the
+one that the `Owner` gives new calls of the slot to.
 
-Only so many calls are out at a time (`window.py`), beside those that are prompt: these have a queue of their
-own, and wait for none of the many that are asked of all partitions at once.
-
-What order is promised, of prompt calls and of others, each among themselves: the calls of one tag that are
-not out go out in the order given (by `sequence`), whatever they have been through, and what goes out over one
-connection is carried out in that order. So a call that comes back is overtaken by those of its tag that were
-out behind it when it came back, if those do not come back too, and by none else; nothing given after it came
-back is carried out before it. Which calls come back, and what can have been carried out between the first
-time and the next:
+What order is promised: the calls of one tag that are not out go out in the order given (by `sequence`),
+whatever they have been through, and what goes out over one connection is carried out in that order. So a call
+that comes back is overtaken by those of its tag that were out behind it when it came back, if those do not
+come back too, and by none else; nothing given after it came back is carried out before it. Which calls come
+back, and what can have been carried out between the first time and the next:
 
 - Refused for the moment: whatever was out behind it. Each of those may be refused or not.
 - Left unanswered by a broken connection: nothing that was given later, since all that was out behind it comes
@@ -27,7 +23,7 @@ time and the next:
 
 How that is done:
 
-- What comes back when nothing of its tag is out is sorted into its queue (`_put_back`).
+- What comes back when nothing of its tag is out is sorted into the queue (`_put_back`).
 - While a tag has a lane, all its calls go there. One is sent as a probe, and when it is answered the others
   follow. A connection answers in order, so that by then all earlier calls of the tag have come back too.
 - A slot goes to another server only when no call of it is out: `leave` holds its calls back, sends a PING
@@ -57,7 +53,6 @@ from longline.store.script import Script
 from longline.store.securing import Securer
 from longline.store.slots import read_target, slot_of
 from longline.store.upkeep import Upkeep
-from longline.store.window import MOST, Window
 
 logger = structlog.get_logger(__name__)
 
@@ -112,11 +107,9 @@ class Server:
         self._period = min(max(settings.timeout / 20, 0.01), 0.25)
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Call] = deque()
-        self._prompt: deque[Call] = deque()  # they go first
-        self._window = Window()
         self._lanes: dict[bytes, Lane] = {}
         self._leaving: dict[int, Server] = {}
-        self._waiting = 0  # calls in the queues and in lanes
+        self._waiting = 0  # calls in the queue and in lanes
         self._bytes = 0  # and what they add up to
         self._closed = False
         self._flushing = False
@@ -149,7 +142,7 @@ class Server:
         if waiting >= self._limit or waiting_bytes + size > self._limit_bytes:
             call.fail(Overloaded("too much is waiting for the store"))
             return
-        (self._prompt if call.prompt else self._queue).append(call)
+        self._queue.append(call)
         self._waiting += 1
         self._bytes += size
         self._flush_soon()
@@ -190,8 +183,7 @@ class Server:
             else:
                 lane.add(call)
         if rest:
-            self._prompt = _in_order(self._prompt, [call for call in rest if call.prompt])
-            self._queue = _in_order(self._queue, [call for call in rest if not call.prompt])
+            self._queue = deque(sorted(chain(rest, self._queue), key=_sequence))
         self._count(calls)
 
     def _count(self, calls: Iterable[Call], sign: int = 1) -> None:
@@ -219,34 +211,22 @@ class Server:
             return
         if self._lanes or self._leaving:
             self._sift()
-        self._send(connection, self._prompt, MOST)
-        self._send(connection, self._queue, self._window.size - connection.bulk)
-        if self._prompt:
-            self._flush_soon()
-
-    def _send(self, connection: ServerConnection, queue: deque[Call], most: int) -> None:
-        before = len(queue)
-        self._bytes -= connection.send(queue, most)
-        self._waiting -= before - len(queue)
-
-    def _answered(self, count: int, took: float) -> None:
-        self._window.answered(count, took, bool(self._queue))
+        before = len(self._queue)
+        self._bytes -= connection.send(self._queue)
+        self._waiting -= before - len(self._queue)
         if self._queue:
             self._flush()  # at once: in a turn of the loop, the server has done all that may be out
 
     def _sift(self) -> None:
-        """Moves what must be held back from the queues to its lanes."""
-        self._prompt, self._queue = self._sifted(self._prompt), self._sifted(self._queue)
-
-    def _sifted(self, queue: deque[Call]) -> deque[Call]:
+        """Moves what must be held back from the queue to its lanes."""
         lanes, leaving = self._lanes, self._leaving
         rest: deque[Call] = deque()
-        for call in queue:
+        for call in self._queue:
             if call.tag in lanes or (leaving and slot_of(call.tag) in leaving):
                 self._lane(call.tag).add(call)
             else:
                 rest.append(call)
-        return rest
+        self._queue = rest
 
     # --- calls held back
 
@@ -294,8 +274,7 @@ class Server:
     def _release(self, tag: bytes) -> None:
         lane = self._lanes.pop(tag)
         lane.stop()
-        for call in reversed(lane.calls):
-            (self._prompt if call.prompt else self._queue).appendleft(call)
+        self._queue.extendleft(reversed(lane.calls))
         self._flush_soon()
 
     # --- answers that need thought
@@ -388,10 +367,8 @@ class Server:
         connection.on_special = self._special
         connection.on_lost = self._connection_lost
         connection.on_writable = self._flush_soon
-        connection.on_answered = self._answered
         connection.answers, connection.patience = self._figures.answers.call_seconds, self._timeout
         self.connection = connection
-        self._window = Window()
         run = self.facts.run if self.facts is not None else b""
         before, self._run = self._run, run
         if before and before != run:
@@ -450,7 +427,7 @@ class Server:
 
     def _expire(self, now: float) -> None:
         """Ends calls whose deadline has passed. One that is out stays in `sent` until its answer comes."""
-        places = [self._queue, self._prompt, *(lane.calls for lane in self._lanes.values())]
+        places = [self._queue, *(lane.calls for lane in self._lanes.values())]
         if self.connection is not None:
             places.append(self.connection.sent)
         if self.securer is not None:
@@ -459,7 +436,7 @@ class Server:
             for call in place:
                 if call.deadline <= now and call.sequence:
                     call.fail(Unavailable("the store did not answer in time"))
-        for place in places[: 2 + len(self._lanes)]:
+        for place in places[: 1 + len(self._lanes)]:
             over = [call for call in place if call.future.done()]
             if over:
                 kept = [call for call in place if not call.future.done()]
@@ -479,10 +456,9 @@ class Server:
             self.securer.close()
         for lane in self._lanes.values():
             lane.stop()
-        for call in chain(self._queue, self._prompt, *(lane.calls for lane in self._lanes.values())):
+        for call in chain(self._queue, *(lane.calls for lane in self._lanes.values())):
             call.fail(Unavailable("the store is closed"))
         self._queue.clear()
-        self._prompt.clear()
         self._lanes.clear()
         self._waiting = self._bytes = 0
 
@@ -491,7 +467,3 @@ class Server:
         await self._upkeep.closed()
         if self.securer is not None:
             await self.securer.closed()
-
-
-def _in_order(queue: deque[Call], more: Sequence[Call]) -> deque[Call]:
-    return deque(sorted(chain(more, queue), key=_sequence)) if more else queue

@@ -35,9 +35,8 @@ class DeafStore(Store):
         args: Sequence[Word],
         *,
         durable: bool = False,
-        prompt: bool = False,
     ) -> Awaitable[Reply]:
-        answer = super().run(tag, script, keys, args, durable=durable, prompt=prompt)
+        answer = super().run(tag, script, keys, args, durable=durable)
         if script.name not in self.deaf_to:
             return answer
         lost: Future[Reply] = asyncio.get_running_loop().create_future()

@@ -51,9 +51,8 @@ class DyingStore(Store):
         args: Sequence[Word],
         *,
         durable: bool = False,
-        prompt: bool = False,
     ) -> Awaitable[Reply]:
-        return self._dead() or super().run(tag, script, keys, args, durable=durable, prompt=prompt)
+        return self._dead() or super().run(tag, script, keys, args, durable=durable)
 
     def call(self, tag: bytes, *command: Word, durable: bool = False) -> Awaitable[Reply]:
         return self._dead() or super().call(tag, *command, durable=durable)

@@ -9,7 +9,6 @@ from longline.errors import Unavailable
 from longline.store.connection import ServerConnection
 from longline.store.redis import Reply, Script
 from longline.store.server import Server
-from longline.store.window import LEAST
 from longline.testing.clock import settle
 from tests.unit.store.conftest import Open
 from tests.unit.store.scripted import ScriptedServer, Words
@@ -23,77 +22,15 @@ async def settled(calls: list[Awaitable[Reply]]) -> list[object]:
     return list(await asyncio.gather(*calls, return_exceptions=True))
 
 
-@pytest.mark.parametrize(("prompt", "count"), [(True, 100), (False, LEAST)])
-async def test_what_one_tick_gives_goes_out_in_one_write(prompt: bool, count: int, open_store: Open) -> None:
+async def test_what_one_tick_gives_goes_out_in_one_write(open_store: Open) -> None:
     async with ScriptedServer(lambda words: b"+OK\r\n") as server:
         store = await open_store(server.url)
         server.chunks.clear()
 
         for _ in range(3):
-            await asyncio.gather(
-                *(store.run(b"p%d" % n, APPEND, [b"k"], [n], prompt=prompt) for n in range(count))
-            )
+            await asyncio.gather(*(store.run(b"p%d" % n, APPEND, [b"k"], [n]) for n in range(100)))
 
-        # The script goes ahead, once.
-        assert [len(chunk) for chunk in server.chunks] == [1 + count, count, count]
-
-
-async def test_only_so_many_calls_are_out_and_a_prompt_one_does_not_wait_for_the_others(
-    open_store: Open,
-) -> None:
-    async with ScriptedServer(lambda words: b":" + words[-1] + b"\r\n") as server:
-        store = await open_store(server.url)
-        await store.run(b"p1", APPEND, [b"k"], [0])
-        server.said.clear()
-        server.pause()
-
-        many = [store.call(b"p%d" % n, "X", n) for n in range(1, 100)]
-        await settle()
-        prompt = store.run(b"p1", APPEND, [b"k"], [1000], prompt=True)
-        server.resume()
-
-        assert await asyncio.gather(*many, prompt) == [*range(1, 100), 1000]
-        said = [int(words[-1]) for words in server.said]
-        assert said == [*range(1, LEAST + 1), 1000, *range(LEAST + 1, 100)]
-
-
-async def test_prompt_calls_that_come_back_keep_their_order_too(open_store: Open) -> None:
-    refusals = 2
-    done: list[int] = []
-
-    def answer(words: Words) -> bytes:
-        nonlocal refusals
-        refusals -= 1
-        if refusals >= 0:
-            return b"-CLUSTERDOWN\r\n"
-        done.append(int(words[-1]))
-        return b":" + words[-1] + b"\r\n"
-
-    async with ScriptedServer(answer) as server:
-        store = await open_store(server.url)
-
-        first = [asyncio.ensure_future(store.run(b"p1", APPEND, [b"k"], [n], prompt=True)) for n in range(2)]
-        await until(lambda: store.statistics()["repeated"])
-        later = [
-            asyncio.ensure_future(store.run(b"p1", APPEND, [b"k"], [n], prompt=True)) for n in range(2, 6)
-        ]
-
-        assert await asyncio.gather(*first, *later) == list(range(6))
-    assert done == list(range(6))
-
-
-async def test_prompt_calls_go_over_the_next_connection_in_their_order(open_store: Open) -> None:
-    async with ScriptedServer(lambda words: b":" + words[-1] + b"\r\n") as server:
-        store = await open_store(server.url)
-        await store.run(b"p1", APPEND, [b"k"], [0])
-        server.said.clear()
-        server.pause()
-        calls = [store.run(b"p1", APPEND, [b"k"], [n], prompt=True) for n in range(10)]
-        await settle()
-        server.cut()
-        server.resume()
-
-        assert await asyncio.gather(*calls) == list(range(10))
+        assert [len(chunk) for chunk in server.chunks] == [101, 100, 100]  # the script goes ahead, once
 
 
 @pytest.mark.parametrize(
@@ -154,12 +91,12 @@ async def test_a_call_that_is_refused_is_overtaken_by_what_was_sent_with_it_and_
     async with ScriptedServer(answer) as server:
         store = await open_store(server.url)
 
-        together = [asyncio.ensure_future(store.call(b"p1", "X", n)) for n in range(LEAST)]
+        together = [asyncio.ensure_future(store.call(b"p1", "X", n)) for n in range(10)]
         await until(lambda: store.statistics()["repeated"])
-        later = [asyncio.ensure_future(store.call(b"p1", "X", n)) for n in range(LEAST, 20)]
+        later = [asyncio.ensure_future(store.call(b"p1", "X", n)) for n in range(10, 20)]
 
         assert await asyncio.gather(*together, *later) == list(range(20))
-    assert done == [0, 1, 2, *range(4, LEAST), 3, *range(LEAST, 20)]
+    assert done == [0, 1, 2, 4, 5, 6, 7, 8, 9, 3, *range(10, 20)]
 
 
 async def test_a_tag_that_is_held_back_holds_back_no_other(open_store: Open) -> None:

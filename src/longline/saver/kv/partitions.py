@@ -35,17 +35,10 @@ class Partitions:
         return self.store.partition_of(app, device)
 
     def run(
-        self,
-        partition: int,
-        script: Script,
-        args: Sequence[Word],
-        *,
-        durable: bool = False,
-        prompt: bool = False,
+        self, partition: int, script: Script, args: Sequence[Word], *, durable: bool = False
     ) -> Awaitable[Reply]:
         """Carries a script out in one partition."""
-        tag, keys = self._tags[partition], self._keys[partition]
-        return self.store.run(tag, script, keys, args, durable=durable, prompt=prompt)
+        return self.store.run(self._tags[partition], script, self._keys[partition], args, durable=durable)
 
     async def run_all(self, script: Script, args: Sequence[Word], *, durable: bool = False) -> list[Reply]:
         """Carries a script out in every partition, each one step; to be repeated when it is interrupted."""
