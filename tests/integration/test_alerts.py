@@ -9,7 +9,6 @@ import re
 import resource
 import secrets
 import shutil
-import sys
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -52,14 +51,6 @@ HURRIED: Final = {
     "webhooks.give_up_after": 0.1,
     "webhooks.timeout": 2,
 }
-SMALLER: Final = 100  # times, than the bounds of queues are by default
-HOLD: Final = """
-import sqlite3, sys
-database = sqlite3.connect(sys.argv[1])
-database.execute("BEGIN IMMEDIATE")
-print("held", flush=True)
-sys.stdin.read()
-"""
 SMALL: Final = {"saver.inbox_messages": 1, "saver.audit_entries": 100, "coordinator.retire_after": 1}
 
 
@@ -241,30 +232,6 @@ async def events_that_are_forgotten(tmp_path: Path) -> None:
         await prometheus.fires("EventsMissed")
 
 
-async def a_database_that_another_process_holds(tmp_path: Path) -> None:
-    """Nothing can be written meanwhile, and what is to be written waits."""
-    data = tmp_path / "data"
-    async with (
-        LiveNode(data, {"saver.queue": 100_000 // SMALLER}) as node,
-        Prometheus(tmp_path / "p", [target(node)], smaller=SMALLER) as prometheus,
-        node.center() as center,
-    ):
-        await center.create_app("news")
-        holder = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", HOLD, str(data / "longline.db")),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        assert holder.stdout is not None
-        assert await holder.stdout.readline()
-        registering = asyncio.create_task(
-            center.register_batch("news", [{"device": f"d{number}"} for number in range(600)])
-        )
-        await prometheus.fires("DiskSlow")
-        await holder.communicate()
-        await registering
-
-
 async def clients_for_which_there_is_no_room(tmp_path: Path) -> None:
     async with (
         LiveNode(tmp_path / "data") as node,
@@ -435,7 +402,6 @@ async def test_conditions_that_last(tmp_path: Path) -> None:
             bounds_of_what_is_kept,
             certificates_that_run_out_and_that_cannot_be_used,
             events_that_are_forgotten,
-            a_database_that_another_process_holds,
         ),
         tmp_path,
     )

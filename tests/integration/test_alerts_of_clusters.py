@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -12,11 +12,9 @@ from longline import Center
 from longline.errors import LonglineError
 from longline.mqtt.packets import MQTT_5_0, Puback, Publish, Subscribe, Subscription
 from longline.testing.proxy import FaultProxy
-from tests.cluster.role_process import RoleProcess
 from tests.integration.alerts import fired, repeated, side_by_side, stay
 from tests.integration.live_member import LiveMember, live_member
 from tests.integration.live_node import RawClient
-from tests.servers.ports import free_ports
 from tests.servers.prometheus import Prometheus
 from tests.servers.redis_server import RedisServer
 from tests.waiting import until
@@ -93,32 +91,6 @@ async def test_a_store_that_stands_still(tmp_path: Path, monkeypatch: pytest.Mon
         await fired(prometheus, ("Pressed", "ReceiptsLost", "ReceiptsWait", "StoreLate"), stay)
 
 
-async def a_store_that_answers_late(tmp_path: Path) -> None:
-    """So broadcasts go on, and slower."""
-    async with AsyncExitStack() as opened:
-        server = opened.enter_context(RedisServer(tmp_path / "redis"))
-        network = await opened.enter_async_context(FaultProxy("127.0.0.1", server.port))
-        url = f"redis://127.0.0.1:{network.port}"
-        member = await opened.enter_async_context(
-            live_member(tmp_path / "data", url, room__fanout_slice=1, **NOT_ISOLATED)
-        )
-        prometheus = await opened.enter_async_context(Prometheus(tmp_path / "p", [member.status]))
-        center = await opened.enter_async_context(member.center())
-        await center.create_app("news")
-        for name in ("d1", "d2", "d3"):
-            await opened.enter_async_context(entered(member, center, name))
-        network.delay = 0.3
-
-        async def broadcast() -> None:
-            with suppress(LonglineError):
-                await center.send("news", "hello", everyone=True)
-
-        async with AsyncExitStack() as broadcasting:
-            for _ in range(SOME):
-                await broadcasting.enter_async_context(repeated(broadcast))
-            await prometheus.fires("BroadcastsSlow")
-
-
 async def a_store_that_breaks_its_connections_and_is_gone(tmp_path: Path) -> None:
     """Then it is back, empty."""
     async with AsyncExitStack() as opened:
@@ -172,66 +144,6 @@ async def test_a_store_that_goes_between_a_message_and_its_route(tmp_path: Path)
         await fired(prometheus, ("RoutesFail",), lose)
 
 
-@asynccontextmanager
-async def room(directory: Path, name: str, store: str, mqtt_port: int) -> AsyncIterator[RoleProcess]:
-    """A process with a room, which is taken for dead after a second of silence."""
-    (status,) = free_ports(1)
-    process = RoleProcess(
-        ("room",),
-        name,
-        directory,
-        {
-            "LONGLINE_STORE__URL": store,
-            "LONGLINE_STORE__PARTITIONS": "4",
-            "LONGLINE_KEEPER__ENGINE": "redis",
-            "LONGLINE_KEEPER__SESSION_TIMEOUT": "1",
-            "LONGLINE_ROOM__PORT": str(mqtt_port),
-            "LONGLINE_ROOM__WS_PORT": "0",
-            "LONGLINE_NODE__STATUS_PORT": str(status),
-        },
-        status=f"http://127.0.0.1:{status}",
-    )
-    process.start()
-    try:
-        await process.ready()
-        yield process
-    finally:
-        await process.kill()
-
-
-async def rooms_that_are_paused(tmp_path: Path) -> None:
-    """Two of three at once, until they are taken for dead; then they go on."""
-    with RedisServer(tmp_path / "redis") as server:
-        async with AsyncExitStack() as opened:
-            judge = await opened.enter_async_context(
-                live_member(tmp_path / "data", server.url, keeper__session_timeout=1, bus__queue=10)
-            )
-            ports = free_ports(2)
-            rooms = [
-                await opened.enter_async_context(room(tmp_path, f"room-{port}", server.url, port))
-                for port in ports
-            ]
-            paused = rooms[0].status.removeprefix("http://")
-            prometheus = await opened.enter_async_context(Prometheus(tmp_path / "p", [judge.status, paused]))
-            center = await opened.enter_async_context(judge.center())
-            await center.create_app("news")
-            client = await opened.enter_async_context(await RawClient.open(ports[0], MQTT_5_0))
-            await client.enter("d1", "news", (await center.token("news", "d1")).password)
-            await until(lambda: prometheus.query("longline_coordinator_dead_rooms_total"))
-            await until(lambda: prometheus.query("longline_room_rebound_total"))
-            for process in rooms:
-                process.pause()
-
-            async def send() -> None:
-                with suppress(LonglineError):
-                    await center.send("news", "hello", devices=["d1"])
-
-            await fired(prometheus, ("BusDrops", "DeathsWithheld", "RoomDied"), send)
-            for process in rooms:
-                process.resume()
-            await prometheus.fires("Rebound")
-
-
 async def a_member_that_is_cut_off(tmp_path: Path) -> None:
     """It goes on seeing the rooms that it saw last, of which others see less."""
     async with AsyncExitStack() as opened:
@@ -254,9 +166,7 @@ async def test_conditions_of_members(tmp_path: Path) -> None:
     """Those that need little of the processor: side by side."""
     await side_by_side(
         (
-            a_store_that_answers_late,
             a_store_that_breaks_its_connections_and_is_gone,
-            rooms_that_are_paused,
             a_member_that_is_cut_off,
         ),
         tmp_path,

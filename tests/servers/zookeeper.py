@@ -17,6 +17,7 @@ from tests.waiting import wait_until
 JAR = Path("/usr/share/java/zookeeper.jar")
 MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 TICK = 500  # ms; the shortest session is two of them
+LONGEST_SESSION = 60_000  # ms
 READY_WITHIN = 60.0  # s
 LOOK_EVERY = 0.02  # s
 
@@ -57,6 +58,7 @@ class ZooKeeperServer:
         (data / "myid").write_text(str(number))
         lines = [
             f"tickTime={TICK}",
+            f"maxSessionTimeout={LONGEST_SESSION}",
             "initLimit=20",
             "syncLimit=4",
             f"dataDir={data}",
