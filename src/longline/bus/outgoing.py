@@ -28,7 +28,6 @@ LAST_DELAY: Final = 0.1  # s
 _SEND: Final = Script("longline.bus.lua", "send.lua")
 _FULL: Final = 0
 
-
 log = structlog.get_logger("longline.bus")
 
 
@@ -64,9 +63,8 @@ class Outgoing:
     """Commands on their way to one node.
 
     One batch is under way at a time, so those of an app arrive in order; what is sent meanwhile goes with the
-    next.
-    What waits is bounded by the callers, each of which waits for its own. It takes itself out of `all_nodes`
-    when nothing is left that must be remembered of the node.
+    next. What waits is bounded by the callers, each of which waits for its own. It takes itself out of
+    `all_nodes` when nothing is left that must be remembered of the node.
     """
 
     def __init__(self, producer: Producer, node: str, all_nodes: MutableMapping[str, Self]) -> None:

@@ -215,7 +215,7 @@ class Server:
         self._bytes -= connection.send(self._queue)
         self._waiting -= before - len(self._queue)
         if self._queue:
-            self._flush()  # at once: in a turn of the loop, the server has done all that may be out
+            self._flush_soon()
 
     def _sift(self) -> None:
         """Moves what must be held back from the queue to its lanes."""
