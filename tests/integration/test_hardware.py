@@ -343,7 +343,7 @@ async def test_what_is_not_answered_is_said_so(server: Server, center: Center) -
 async def test_paho_answers_a_call(server: Server, center: Center, protocol: MQTTProtocolVersion) -> None:
     token = (await center.token("news", "lamp")).password
     with paho(server.mqtt_port, token, protocol) as (client, arrived):
-        await until(client.is_connected)  # a device is online a moment before it is registered
+        await until(client.is_connected)
 
         def answers() -> None:
             message = arrived.get(True, WITHIN)

@@ -251,12 +251,18 @@ class _Handlers:
     async def presence(self, request: Request, app: App) -> Response:
         """Say for each device whether it is connected, and since when.
 
-        A device that does not exist is not connected.
+        A device that does not exist is not connected: one that comes for the first time is bound a moment
+        before it exists, and a push to it or to all would miss it until then.
         """
         names = (await self._status.read(request)).devices
         check_device_names(names, "devices")
         bindings = await self._register.locate(app.number, names)
-        found = list(zip(names, bindings, strict=True))
+        bound = [name for name, binding in zip(names, bindings, strict=True) if binding is not None]
+        known = {device.device for device in await self._devices.find(app.number, bound) if device is not None}
+        found = [
+            (name, binding if name in known else None)
+            for name, binding in zip(names, bindings, strict=True)
+        ]
         return answer(DeviceStatusList(await self._rows.each(app.number, found, _status)))
 
     async def put(self, request: Request, app: App) -> Response:

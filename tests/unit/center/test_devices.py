@@ -215,11 +215,23 @@ async def test_a_filter_that_cannot_be_is_refused(api: Api, news: str, query: st
 
 
 async def test_presence_of_many_is_answered_in_order(api: Api, news: str) -> None:
+    await api.device(news, "d2")
     await api.connect("news", "d2")
     answer = await api.http.post(f"{news}/devices:status", json={"devices": ["d1", "d2", "d1"]})
     offline = {"device": "d1", "online": False, "since": None}
     online = {"device": "d2", "online": True, "since": "2027-01-15T08:00:00.000Z"}
     assert answer.json() == {"devices": [offline, online, offline]}
+
+
+async def test_a_device_is_online_only_when_a_push_would_reach_it(api: Api, news: str) -> None:
+    async def online() -> bool:
+        answer = await api.http.post(f"{news}/devices:status", json={"devices": ["d1"]})
+        return bool(answer.json()["devices"][0]["online"])
+
+    await api.connect("news", "d1")  # its first connection, before the room registers it
+    assert not await online()
+    await api.saver.inboxes.arrive([Arrive(1, "d1", api.now)])
+    assert await online()
 
 
 async def test_deleting_a_device_ends_its_connection_and_drops_what_waits(api: Api, news: str) -> None:
