@@ -509,6 +509,24 @@ def test_a_database_that_has_let_go_holds_no_pages_and_goes_on(tmp_path: Path) -
     found.close()
 
 
+def test_the_system_has_back_what_many_pages_took_though_something_newer_is_in_use(tmp_path: Path) -> None:
+    found = Database(tmp_path / "a.db", 64 << 20)
+    found.run("CREATE TABLE t (value BLOB)")
+    rows = msgspec.json.encode([0] * 8_000).decode()
+    found.run("INSERT INTO t SELECT randomblob(4000) FROM json_each(?1)", rows)
+    newer = [apsw.Connection(":memory:") for _ in range(20)]
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    before = resident()
+    found.let_go()
+    assert before - resident() > 20_000_000
+    for connection in newer:
+        connection.close()
+    found.close()
+
+
 def test_bound_arrays_are_seen_whole() -> None:
     connection = apsw.Connection(":memory:")
     arrays: Sequence[Value] = [(1, 2**62), (b"\x00", b"", b"x")]
