@@ -32,7 +32,7 @@ BROKEN = (
     apsw.NoMemError,
 )
 
-# From so many bytes of freed pages on it is worth it to have the allocator look for what the system can have back.
+# From so many freed bytes on it is worth it to have the allocator look for what the system can have back.
 WORTH_A_TRIM: Final = 4 * 1024 * 1024
 # GNU's C library has it, other ones return freed memory by themselves.
 _malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
