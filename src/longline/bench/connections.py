@@ -21,8 +21,8 @@ from longline.bench.work import Work, part_of, until_ordered
 PING_SHARE = 0.75
 """Of the keep alive: how long a client waits between two pings. The rest is for a ping to be late."""
 
-SETTLE_SECONDS = 1.0
-"""Between the last handshake and the second weighing, for buffers of the handshakes to be given back."""
+SETTLE_SECONDS = 5.0
+"""Between the last handshake and the second weighing: a server hands back what only the arrivals took."""
 
 
 @dataclass(frozen=True, kw_only=True)
