@@ -11,7 +11,7 @@ import msgspec
 import pytest_asyncio
 from playwright.async_api import expect
 
-from longline.center.agent_orders import STATUSES, status_in
+from longline.center.operators.agent_orders import STATUSES, status_in
 from longline.keeper.port import Keeper
 from longline.model.agents import AgentStatus, ProcessExit, ProcessStatus, RestartStatus
 from longline.model.times import wall_clock

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
-from longline.center.agent_orders import status_in
+from longline.center.operators.agent_orders import status_in
 from longline.keeper.port import Keeper
 from longline.keeper.redis import RedisKeeper
 from longline.model.agents import ProcessStatus

@@ -23,10 +23,10 @@ from schemathesis.specs.openapi.checks import negative_data_rejection
 
 from longline.bus.local import LocalBus
 from longline.center.api import application
-from longline.center.auth import digest
-from longline.center.connection import HttpConnections
-from longline.center.paging import cursor_after
-from longline.center.server import HttpServer
+from longline.center.gate.auth import digest
+from longline.center.http.connection import HttpConnections
+from longline.center.http.server import HttpServer
+from longline.center.requests.paging import cursor_after
 from longline.center.service import CenterService, Metrics
 from longline.delivery.ids import least_id
 from longline.keeper.local import LocalKeeper

@@ -115,7 +115,7 @@ async def test_who_looks_at_a_message_hears_that_the_device_has_it(
     node: LiveNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though it has not acknowledged it, and the room would say so only a second later."""
-    monkeypatch.setattr("longline.center.messages.LOOK_FOR", 60.0)
+    monkeypatch.setattr("longline.center.messages.messages.LOOK_FOR", 60.0)
     monkeypatch.setattr("longline.room.push.receipts.NOTE_AFTER", 3_600_000)
     front = Front(node)
     await front.app("news")

@@ -12,7 +12,7 @@ import msgspec
 import pytest_asyncio
 
 from longline import Center
-from longline.center.figure_types import FiguresView
+from longline.center.figures.shapes import FiguresView
 from longline.sdk.figures import ClusterFigures
 from tests.integration.shapes import Server
 from tests.waiting import WITHIN, until

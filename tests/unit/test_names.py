@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "longline"
 ONE_THING = (
     {"saver/kv", "saver/sql"},
     {"center/answers.py", "sdk/answers.py"},
-    {"center/webhook_types.py", "sdk/webhooks.py"},
+    {"center/events/webhook_shapes.py", "sdk/webhooks.py"},
     {"dispatcher/dispatcher.py", "sdk/dispatch.py", "sdk/backoff.py"},
     {"model/devices.py", "sdk/device.py"},
     {"model/messages.py", "sdk/message.py"},

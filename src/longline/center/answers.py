@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.responses import Response
 
-from longline.center.errors import ErrorInfo
+from longline.center.errors.responses import ErrorInfo
 from longline.center.schemas import AnyJson
 from longline.delivery.event_views import DATE_TIME, EventView, Time
 from longline.model.access import Allow

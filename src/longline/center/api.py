@@ -1,7 +1,9 @@
 """The ASGI application: every operation behind the gate, their description, and the page of it."""
 
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from importlib.resources import files
+from typing import Final
 
 import msgspec
 from starlette.requests import Request
@@ -10,77 +12,62 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from longline.center import (
-    access,
-    agents,
-    apps,
-    audiences,
-    calls,
-    config,
-    connections,
-    devices,
-    figures,
-    groups,
-    keys,
-    limits,
-    logins,
-    messages,
-    operators,
-    profiles,
-    records,
-    schedules,
-    shadows,
-    statistics,
-    subscriptions,
-    traces,
-    trail,
-    upstream,
-    webhooks,
-)
-from longline.center.errors import WrongMethod
-from longline.center.gate import Gate
-from longline.center.openapi import document
-from longline.center.operations import Endpoint, Operation
-from longline.center.recording import RECORD, Recorder
-from longline.center.routing import RoutesByShape
-from longline.center.scopes import rule_of
+from longline.center.apps import access, apps, limits, statistics
+from longline.center.devices import calls, connections, devices, groups, shadows, subscriptions
+from longline.center.errors.responses import WrongMethod
+from longline.center.events import upstream, webhooks
+from longline.center.figures import figures
+from longline.center.gate.gate import Gate
+from longline.center.gate.scopes import rule_of
+from longline.center.gate.sharing import TICKET
+from longline.center.keys import audit_log, keys, logins
+from longline.center.messages import audiences, latest, messages, schedules, traces
+from longline.center.openapi.document import document
+from longline.center.operators import agents, config, nodes, profiles
+from longline.center.requests.audit_entries import RECORD, Recorder
+from longline.center.requests.operations import Endpoint, Operation
+from longline.center.requests.routing import RoutesByShape
 from longline.center.service import CenterService
-from longline.center.sharing import TICKET
 from longline.errors import NotFound
 
 # The page shows our own document with our own script, and nothing from anywhere else.
 _PAGE_POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:"
 
 
+# Every operation, by the names that clients know its subject by: `devices_register` is the `operationId` of
+# `register` in the rows of `devices`. Where several operations fit an address, the first has it.
+_SUBJECTS: Final[Sequence[tuple[str, Callable[[CenterService], list[Operation]]]]] = (
+    ("messages", messages.operations),
+    ("audiences", audiences.operations),
+    ("devices", devices.operations),
+    ("calls", calls.operations),
+    ("shadows", shadows.operations),
+    ("subscriptions", subscriptions.operations),
+    ("connections", connections.operations),
+    ("traces", traces.operations),
+    ("apps", apps.operations),
+    ("access", access.operations),
+    ("keys", keys.operations),
+    ("limits", limits.operations),
+    ("upstream", upstream.operations),
+    ("webhooks", webhooks.operations),
+    ("records", latest.operations),
+    ("statistics", statistics.operations),
+    ("schedules", schedules.operations),
+    ("groups", groups.operations),
+    ("operators", nodes.operations),
+    ("agents", agents.operations),
+    ("figures", figures.operations),
+    ("config", config.operations),
+    ("trail", audit_log.operations),
+    ("logins", logins.operations),
+    ("profiles", profiles.operations),
+)
+
+
 def operations(center: CenterService) -> list[Operation]:
-    """Every operation. Where several fit an address, the first has it."""
-    return [
-        *messages.operations(center),
-        *audiences.operations(center),
-        *devices.operations(center),
-        *calls.operations(center),
-        *shadows.operations(center),
-        *subscriptions.operations(center),
-        *connections.operations(center),
-        *traces.operations(center),
-        *apps.operations(center),
-        *access.operations(center),
-        *keys.operations(center),
-        *limits.operations(center),
-        *upstream.operations(center),
-        *webhooks.operations(center),
-        *records.operations(center),
-        *statistics.operations(center),
-        *schedules.operations(center),
-        *groups.operations(center),
-        *operators.operations(center),
-        *agents.operations(center),
-        *figures.operations(center),
-        *config.operations(center),
-        *trail.operations(center),
-        *logins.operations(center),
-        *profiles.operations(center),
-    ]
+    """Every operation, in the order in which an address looks for its own."""
+    return [row._replace(subject=subject) for subject, rows in _SUBJECTS for row in rows(center)]
 
 
 def application(center: CenterService) -> ASGIApp:
@@ -188,7 +175,7 @@ def _elsewhere(path: str) -> Endpoint:
 
 def _file(name: str, media_type: str) -> Endpoint:
     async def serve(request: Request) -> Response:
-        content = files("longline.center.page").joinpath(name).read_bytes()
+        content = files("longline.center.openapi.page").joinpath(name).read_bytes()
         return Response(content, media_type=media_type, headers={"Content-Security-Policy": _PAGE_POLICY})
 
     return serve

@@ -5,22 +5,22 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from longline.bus.port import Bus
-from longline.center.app_changes import AppChanges
-from longline.center.app_health import AppHealths
-from longline.center.auth import Keys
-from longline.center.callers import Callers
+from longline.center.apps.changes import AppChanges
 from longline.center.counters import CenterCounters
-from longline.center.ended_sessions import EndedSessions
-from longline.center.figure_feed import FigureFeed
-from longline.center.locks import Locks
-from longline.center.named_keys import NamedKeys
-from longline.center.recording import Recorder
+from longline.center.devices.waiting_calls import Callers
+from longline.center.events.waiting import Waiting
+from longline.center.figures.app_health import AppHealths
+from longline.center.figures.feed import FigureFeed
+from longline.center.gate.auth import Keys
+from longline.center.gate.console_sessions import ConsoleSessions
+from longline.center.gate.ended_sessions import EndedSessions
+from longline.center.gate.named_keys import NamedKeys
+from longline.center.gate.sharing import Pools
+from longline.center.requests.audit_entries import Recorder
+from longline.center.requests.locks import Locks
+from longline.center.requests.long_lists import Rows
+from longline.center.requests.streams import EventStreams
 from longline.center.rooms import Rooms
-from longline.center.rows import Rows
-from longline.center.session import ConsoleSessions
-from longline.center.sharing import Pools
-from longline.center.streams import EventStreams
-from longline.center.waiting import Waiting
 from longline.delivery.checking import AudienceBounds
 from longline.delivery.dry_run import DryRun
 from longline.delivery.headcounts import Headcounts, registered

@@ -16,7 +16,7 @@ import structlog
 
 from longline.agent.agent import Agent
 from longline.agent.restart import AgentRestart
-from longline.center.agent_orders import ORDERS, STATUSES, order_in, status_in
+from longline.center.operators.agent_orders import ORDERS, STATUSES, order_in, status_in
 from longline.errors import AgentSilent, Conflict, Fenced, LonglineError
 from longline.keeper.port import AGENT, Keeper, Node
 from longline.model.agents import (

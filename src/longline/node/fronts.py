@@ -5,9 +5,9 @@ from contextlib import AsyncExitStack
 
 from starlette.types import ASGIApp
 
-from longline.center.connection import HttpConnections
 from longline.center.counters import CONNECTION_GAUGES, CONNECTION_LABELS
-from longline.center.server import HttpServer
+from longline.center.http.connection import HttpConnections
+from longline.center.http.server import HttpServer
 from longline.flow.listening import listening
 from longline.telemetry.collector import NodeCollector
 from longline.telemetry.faults import Faults

@@ -11,9 +11,9 @@ import structlog
 from starlette.types import ASGIApp
 
 from longline.center.api import application
-from longline.center.auth import digest, new_device_secret, new_server_key
-from longline.center.connection import HEAD_WITHIN
 from longline.center.counters import GAUGES, LABELS
+from longline.center.gate.auth import digest, new_device_secret, new_server_key
+from longline.center.http.connection import HEAD_WITHIN
 from longline.center.service import CenterService, Metrics
 from longline.console.site import Site
 from longline.coordinator.coordinator import Coordinator

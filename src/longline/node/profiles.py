@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from longline.center.profile_orders import ORDERS, OUTCOMES, ProfileOrder, ProfileOutcome, order_in
+from longline.center.operators.profile_orders import ORDERS, OUTCOMES, ProfileOrder, ProfileOutcome, order_in
 from longline.delivery.ids import MessageIds
 from longline.errors import Conflict, LonglineError, ProfileFailed, ProfileUnderWay
 from longline.keeper.port import Keeper

@@ -9,7 +9,7 @@ import pytest
 
 from longline.bus.local import LocalBus
 from longline.center.api import application
-from longline.center.auth import digest
+from longline.center.gate.auth import digest
 from longline.center.service import CenterService, Metrics
 from longline.keeper.local import LocalKeeper
 from longline.model.commands import Command

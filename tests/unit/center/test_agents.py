@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from longline.center import agents
-from longline.center.agent_orders import ORDERS, STATUSES, order_in
+from longline.center.operators import agents
+from longline.center.operators.agent_orders import ORDERS, STATUSES, order_in
 from longline.errors import NothingToCancel, RestartUnderWay
 from longline.keeper.port import AGENT, Node
 from longline.model.agents import (

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from longline.center.auth import digest
+from longline.center.gate.auth import digest
 from longline.errors import Unavailable
 from longline.model.access import FormerSecret
 from longline.model.apps import App

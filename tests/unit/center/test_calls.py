@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from longline.center import callers
+from longline.center.devices import waiting_calls
 from longline.errors import Unavailable
 from longline.model.commands import Unicast
 from longline.saver.port.calls import CallResult, DeviceCall
@@ -18,8 +18,8 @@ QUICK = 0.001  # s
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(callers, "LOOK_EVERY", QUICK)
-    monkeypatch.setattr(callers, "LOOK_LATER", QUICK)
+    monkeypatch.setattr(waiting_calls, "LOOK_EVERY", QUICK)
+    monkeypatch.setattr(waiting_calls, "LOOK_LATER", QUICK)
 
 
 class Lock:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from longline.center.capacity import DAY, LEAST_SPAN, Capacity, fullness, slope
+from longline.center.figures.capacity import DAY, LEAST_SPAN, Capacity, fullness, slope
 from longline.model.figures import FiguresTold, Sample
 from tests.unit.center.conftest import Api
 

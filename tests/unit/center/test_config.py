@@ -166,7 +166,7 @@ async def test_a_keeper_that_always_knows_better_ends_in_a_conflict(
         raise Conflict
 
     monkeypatch.setattr(api.keeper, "write", write)
-    monkeypatch.setattr("longline.center.config.NEWS", 0.0)
+    monkeypatch.setattr("longline.center.operators.config.NEWS", 0.0)
     answer = await api.http.put("/v1/config/room.linger", json={"value": 1})
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "conflict")
 

@@ -1,4 +1,4 @@
-from longline.center.connections import UNKNOWN, ended
+from longline.center.devices.connections import UNKNOWN, ended
 from longline.model.devices import Binding, Came, ConnectionRecord, Visit
 from longline.register.port import Bind, Unbind
 from longline.saver.port.inboxes import Arrive

@@ -7,11 +7,12 @@ import asyncio
 import msgspec
 import pytest
 
-from longline.center import app_health, figure_feed, streams, ticking
-from longline.center.app_health import FEW
-from longline.center.figure_feed import as_json
-from longline.center.figure_history import MOST_NUMBERS
-from longline.center.figure_types import FiguresView
+from longline.center.figures import app_health, feed
+from longline.center.requests import streams, tick_streams
+from longline.center.figures.app_health import FEW
+from longline.center.figures.feed import as_json
+from longline.center.figures.history import MOST_NUMBERS
+from longline.center.figures.shapes import FiguresView
 from longline.keeper.port import Node
 from longline.model.figures import AboutPoints, FiguresNow, FiguresTold, Sample, TaskKind, packed
 from longline.model.ledger import State
@@ -25,10 +26,10 @@ from tests.waiting import until
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figure_feed, "EVERY", 0.001)
-    monkeypatch.setattr("longline.center.figures.EVERY", 0.001)
+    monkeypatch.setattr(feed, "EVERY", 0.001)
+    monkeypatch.setattr("longline.center.figures.figures.EVERY", 0.001)
     for name in ("HEARTBEAT", "LOOK_AGAIN"):
-        monkeypatch.setattr(ticking, name, 0.01)
+        monkeypatch.setattr(tick_streams, name, 0.01)
     monkeypatch.setattr(streams, "LOOK_AGAIN", 0.01)
 
 
@@ -110,7 +111,7 @@ async def test_what_is_read_is_made_json_once_for_all_streams(
         made.append(as_json(now))
         return made[-1]
 
-    monkeypatch.setattr(figure_feed, "as_json", counted)
+    monkeypatch.setattr(feed, "as_json", counted)
     some = [Stream(api, path="/v1/figures") for _ in range(2)]
     await until(lambda: all(each.text.count("event: ") > 10 for each in some))
     assert len(made) < sum(each.text.count("event: ") for each in some)
@@ -217,7 +218,7 @@ async def test_what_cannot_be_is_refused(api: Api, query: dict[str, str], field:
 
 
 async def test_an_answer_is_bounded(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("longline.center.figure_history.MOST_NUMBERS", 3)
+    monkeypatch.setattr("longline.center.figures.history.MOST_NUMBERS", 3)
     api.now = wall_clock() + 1000
     await tell(api, "n1", 1, 2)
     answer = await api.http.get("/v1/figures/history", params={"names": "x,y_p99"})

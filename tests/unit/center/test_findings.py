@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import pytest
 
-from longline.center.capacity import Fullness
-from longline.center.finding_tables import HIGH, RISING
-from longline.center.findings import (
+from longline.center.figures.capacity import Fullness
+from longline.center.figures.finding_tables import HIGH, RISING
+from longline.center.figures.findings import (
     FAR_APART,
     SETTLED,
     SILENT,

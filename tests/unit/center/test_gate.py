@@ -103,7 +103,7 @@ async def test_a_body_of_exactly_the_limit_is_read(api: Api, news: str) -> None:
 async def test_a_body_that_never_ends_is_given_up(
     api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("longline.center.reading.BODY_DEADLINE", 0.0)
+    monkeypatch.setattr("longline.center.requests.reading.BODY_DEADLINE", 0.0)
 
     async def body() -> AsyncIterator[bytes]:
         yield b"{"

@@ -8,9 +8,10 @@ import httpx
 import msgspec
 import pytest
 
-from longline.center import named_keys, service
-from longline.center.auth import digest
-from longline.center.named_keys import id_in, new_key_text
+from longline.center import service
+from longline.center.gate import named_keys
+from longline.center.gate.auth import digest
+from longline.center.gate.named_keys import id_in, new_key_text
 from longline.delivery.ids import MessageIds
 from longline.settings import CenterSettings
 from tests.unit.center.conftest import START, Api

@@ -110,7 +110,7 @@ async def test_who_looks_hears_what_rooms_have_written_but_not_told_yet(
     api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A room tells the store a second later, unless somebody looks."""
-    monkeypatch.setattr("longline.center.messages.LOOK_FOR", 60.0)
+    monkeypatch.setattr("longline.center.messages.messages.LOOK_FOR", 60.0)
     await api.device(news, "d1")
     await api.connect("news", "d1")
     message_id = await sent(api, news, "d1")
@@ -126,7 +126,7 @@ async def test_who_looks_just_after_another_look_hears_it_too(
     api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rooms were told of that one before they wrote this message."""
-    monkeypatch.setattr("longline.center.messages.LOOK_FOR", 60.0)
+    monkeypatch.setattr("longline.center.messages.messages.LOOK_FOR", 60.0)
     app = await api.saver.apps.find("news")
     assert app is not None
     await api.device(news, "d1")

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from longline.center.scopes import RULES
+from longline.center.gate.scopes import RULES
 from tests.unit.center.conftest import ADMIN, Api
 from tests.unit.center.test_scopes import called, named_key
 

@@ -6,7 +6,7 @@ import jsonschema_rs
 import pytest
 
 from longline.center.api import operations
-from longline.center.openapi import document
+from longline.center.openapi.document import document
 from longline.model.apps import APP_NAME, valid_app_name
 from longline.model.devices import DEVICE_NAME, JsonObject, valid_device_name
 from tests.unit.center.conftest import Api

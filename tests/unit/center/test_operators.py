@@ -1,4 +1,4 @@
-from longline.center.operators import FORGET_AFTER
+from longline.center.operators.nodes import FORGET_AFTER
 from longline.keeper.port import Load, Node
 from longline.model.devices import JsonObject
 from tests.unit.center.conftest import START, Api

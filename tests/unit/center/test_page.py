@@ -34,7 +34,7 @@ def run_page(folder: Path, document: str) -> tuple[str, list[str]]:
     """What it says went wrong, and the commands that it shows."""
     spec, script = folder / "openapi.json", folder / "docs.mjs"
     spec.write_text(document)
-    with as_file(files("longline.center.page") / "docs.js") as source:
+    with as_file(files("longline.center.openapi.page") / "docs.js") as source:
         script.write_text(source.read_text())
     dom = Path(__file__).with_name("dom.mjs")
     ran = subprocess.run(

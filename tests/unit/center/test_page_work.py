@@ -12,7 +12,7 @@ from benchmarks.pages import Call, Filled, pages
 from pyroaring import BitMap
 
 from longline.bench.push import device_name
-from longline.center import messages, records
+from longline.center.messages import latest, messages
 from longline.delivery import audience
 from longline.model.devices import JsonObject
 from longline.model.times import wall_clock
@@ -122,7 +122,7 @@ async def test_no_page_costs_more_where_there_is_more(
 ) -> None:
     """Whatever a page asks, the work is bounded by what it shows and looks at."""
     monkeypatch.setattr(device_messages, "ROWS", 20)
-    monkeypatch.setattr(records, "MAX_MESSAGES", 20)
+    monkeypatch.setattr(latest, "MAX_MESSAGES", 20)
     monkeypatch.setattr(audience, "SAMPLE", 10)
     monkeypatch.setattr(messages, "LOOK_FOR", 0)  # nothing is on its way
     folders = tmp_path / "few", tmp_path / "many"

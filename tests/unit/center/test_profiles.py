@@ -8,8 +8,8 @@ import httpx
 import msgspec
 import pytest
 
-from longline.center import profiles
-from longline.center.profile_orders import ORDERS, OUTCOMES, ProfileOrder, ProfileOutcome, order_in
+from longline.center.operators import profiles
+from longline.center.operators.profile_orders import ORDERS, OUTCOMES, ProfileOrder, ProfileOutcome, order_in
 from longline.delivery.ids import MessageIds
 from longline.keeper.port import Node
 from longline.model.profiles import ProcessProfile, ProfileHead, ProfileKind

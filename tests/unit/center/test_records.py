@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import pytest
 
-from longline.center import records
+from longline.center.messages import latest
 from longline.model.devices import JsonObject
 from longline.saver.port.ledgers import MessagePage, MessagesAsked
 from longline.saver.sql import device_messages
@@ -84,8 +84,8 @@ async def test_a_status_that_few_have_does_not_make_a_page_look_for_ever(
     api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes to its end without a message, and leads on."""
-    monkeypatch.setattr(records, "ROUNDS", 2)
-    monkeypatch.setattr(records, "MAX_MESSAGES", 3)
+    monkeypatch.setattr(latest, "ROUNDS", 2)
+    monkeypatch.setattr(latest, "MAX_MESSAGES", 3)
     await api.device(news, "d1")
     first = await sent(api, news)
     await api.http.delete(f"{news}/messages/{first}")
@@ -101,7 +101,7 @@ async def test_messages_for_many_devices_do_not_make_a_page_count_for_ever(
     api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A look that had to count a lot is the last of its page; a cheap one is followed by one for the rest."""
-    monkeypatch.setattr(records, "MAX_MESSAGES", 2)
+    monkeypatch.setattr(latest, "MAX_MESSAGES", 2)
     names = [f"d{n}" for n in range(30)]
     for name in names:
         await api.device(news, name)
@@ -111,15 +111,15 @@ async def test_messages_for_many_devices_do_not_make_a_page_count_for_ever(
     for _ in range(8):
         await api.http.post(f"{news}/messages", json=body)
     looks = []
-    latest = api.saver.ledgers.latest
+    read = api.saver.ledgers.latest
 
     async def counted(app: int, asked: MessagesAsked) -> MessagePage:
         looks.append(asked.limit)
-        return await latest(app, asked)
+        return await read(app, asked)
 
     monkeypatch.setattr(api.saver.ledgers, "latest", counted)
     for most, expected in ((10_000, [2, 8]), (100, [2, 1]), (50, [2])):
-        monkeypatch.setattr(records, "WORK", most)
+        monkeypatch.setattr(latest, "WORK", most)
         looks.clear()
         page = (await api.http.get(f"{news}/messages?status=done")).json()
         assert looks == expected

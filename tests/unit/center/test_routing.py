@@ -9,8 +9,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Match, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from longline.center.routing import RoutesByShape
-from longline.center.scopes import RULES
+from longline.center.gate.scopes import RULES
+from longline.center.requests.routing import RoutesByShape
 
 OPERATIONS = [tuple(rule.split(" ")) for rule in RULES]
 NAMES = ("a", "a:b", "a:rollback", "devices", "messages", "", "a b", "ü")

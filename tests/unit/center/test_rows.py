@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 from itertools import groupby, pairwise
 
-from longline.center.rows import SLICE, Rows
+from longline.center.requests.long_lists import SLICE, Rows
 
 ROWS = list(range(1000))
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from longline.center.api import operations
-from longline.center.scopes import ANYTHING, RULES, rule_of
+from longline.center.gate.scopes import ANYTHING, RULES, rule_of
 from longline.model.keys import OF_AN_APP, SCOPES
 from tests.unit.center.conftest import Api
 

@@ -11,8 +11,8 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from longline.center.api import application
-from longline.center.connection import HttpConnections
-from longline.center.server import HttpServer
+from longline.center.http.connection import HttpConnections
+from longline.center.http.server import HttpServer
 from longline.settings import CenterSettings
 from longline.telemetry.faults import Faults
 from tests.unit.center.conftest import Api
@@ -220,7 +220,7 @@ async def test_trailers_are_bounded_like_a_head(api: Api, url: str, connections:
 async def test_a_head_that_takes_too_long_is_not_waited_for(
     url: str, connections: HttpConnections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("longline.center.connection.HEAD_WITHIN", 0.05)
+    monkeypatch.setattr("longline.center.http.connection.HEAD_WITHIN", 0.05)
     silent, slow = await dial(url), await dial(url)
 
     async def trickle() -> None:
@@ -270,7 +270,7 @@ async def test_a_body_that_nobody_wants_does_not_keep_its_connection(
 async def test_who_does_not_read_its_answers_is_closed(
     api: Api, url: str, connections: HttpConnections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("longline.center.connection.READ_WITHIN", 0.05)
+    monkeypatch.setattr("longline.center.http.connection.READ_WITHIN", 0.05)
     raw = await dial(url)
     raw.writer.transport.pause_reading()  # type: ignore[attr-defined]
     with suppress(ConnectionError):

@@ -5,8 +5,8 @@ import base64
 import httpx
 import pytest
 
-from longline.center.ended_sessions import KEY, MOST, EndedSessions
-from longline.center.session import COOKIE, HOST_COOKIE, LASTS, ConsoleSessions
+from longline.center.gate.console_sessions import COOKIE, HOST_COOKIE, LASTS, ConsoleSessions
+from longline.center.gate.ended_sessions import KEY, MOST, EndedSessions
 from longline.errors import Conflict, Unavailable
 from longline.keeper.local import LocalKeeper
 from longline.model.keys import SCOPES

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from longline.center.api import operations
-from longline.center.scopes import rule_of
+from longline.center.gate.scopes import rule_of
 from longline.errors import Unavailable
 from longline.model.devices import JsonObject
 from longline.model.trail import TrailEntry

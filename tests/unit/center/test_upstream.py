@@ -8,7 +8,7 @@ import httpx
 import msgspec
 import pytest
 
-from longline.center import waiting
+from longline.center.events import waiting
 from longline.errors import Unavailable
 from longline.model.devices import JsonObject
 from longline.model.events import Event

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from longline.center.finding_tables import HIGH, RISING
+from longline.center.figures.finding_tables import HIGH, RISING
 from longline.cli.doctor_cluster import CHECKS, of_cluster
 from longline.cli.finding import Finding
 from longline.sdk.figures import BoundInfo, ClusterFigures, NodeSample, ProblemInfo, Severity

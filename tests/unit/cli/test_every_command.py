@@ -19,7 +19,7 @@ from rich.console import Console
 from tools.commands import leaves
 
 from longline.center.api import operations
-from longline.center.openapi import document
+from longline.center.openapi.document import document
 from longline.cli import main, tree
 from longline.cli.logins import Login, Logins, write_logins
 from longline.sdk.center import Center

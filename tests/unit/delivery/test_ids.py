@@ -3,7 +3,7 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longline.center.times import rfc3339
+from longline.center.requests.times import rfc3339
 from longline.delivery.ids import MessageIds, least_id
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from longline.center.agent_orders import ORDERS, STATUSES, status_in
+from longline.center.operators.agent_orders import ORDERS, STATUSES, status_in
 from longline.errors import Unavailable
 from longline.keeper.local import LocalKeeper
 from longline.keeper.port import AGENT, Node

@@ -7,7 +7,7 @@ from typing import cast
 import msgspec
 import pytest
 
-from longline.center.profile_orders import (
+from longline.center.operators.profile_orders import (
     ORDERS,
     OUTCOMES,
     ProfileOrder,

@@ -49,7 +49,7 @@ CONTENTS: dict[str, Content] = {
         queues=[QueueDepth("saver_write_queue", [0.0, 5.0])],
         locks=[
             LockUse(
-                name="center.overview.Overview._lock",
+                name="center.figures.overview.Overview._lock",
                 waiting=[0, 3],
                 held=[1, 1],
                 longest_wait=0.0,

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from longline.center.locks import Locks
+from longline.center.requests.locks import Locks
 from longline.profiling import locks, queues
 from longline.profiling.content import AtLock, LockUse, QueuesContent
 from tests.waiting import until
@@ -76,7 +76,13 @@ async def test_a_lock_is_named_by_the_attribute_that_it_is_in() -> None:
         asyncio.create_task(owner.work(owner.locks.of("news"), gate)),
         asyncio.create_task(slotted.work(gate)),
     ]
-    names = ["Owner.turn", "Owner.places", "Owner.each", "center.locks.Locks._stripes", "Slotted._turn"]
+    names = [
+        "Owner.turn",
+        "Owner.places",
+        "Owner.each",
+        "center.requests.locks.Locks._stripes",
+        "Slotted._turn",
+    ]
     await until(lambda: looked() == Counter({(name, True): 1 for name in names}), tell=looked)
     await ended(*tasks)
     assert looked() == {}

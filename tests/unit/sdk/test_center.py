@@ -370,7 +370,7 @@ async def test_every_code_of_the_api_is_raised_as_its_class(kind: type[errors.Lo
 def test_errors_that_a_server_in_this_process_has_made_of_the_trees_are_not_the_sdks() -> None:
     """A node and a `Center` may share a process, and then also its classes."""
     script = (
-        "import longline.center.errors\n"
+        "import longline.center.errors.responses\n"
         "from longline.sdk.http import ErrorBody, error_of\n"
         "print(type(error_of(ErrorBody(code='method_not_allowed'))).__name__)\n"
     )

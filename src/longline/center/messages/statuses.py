@@ -1,0 +1,85 @@
+"""Where a message stands, in the words of the API."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from msgspec import UNSET
+
+from longline.center.answers import FiringView, LedgerView, MessageStatus
+from longline.center.requests.times import rfc3339
+from longline.delivery.plans import CANCELLED, Firing, LaterMessage
+from longline.model.ledger import Ledger
+from longline.saver.port.ledgers import Listed, Status
+
+
+def moved(ledger: Ledger) -> bool:
+    """Whether anything of it has come to anybody, or to its end."""
+    return bool(ledger.sent or ledger.acked or ledger.expired or ledger.collapsed)
+
+
+def status_view(status: Status) -> MessageStatus:
+    """A message that is stored as such."""
+    message = status.message
+    return listed_view(Listed(message.id, message.created_at, status.label, status.ledger))
+
+
+def listed_view(listed: Listed) -> MessageStatus:
+    """The same of one in a list."""
+    return MessageStatus(
+        message_id=listed.message_id,
+        status=status_of(listed.ledger),
+        created_at=rfc3339(listed.created_at),
+        ledger=_ledger_view([listed.ledger]),
+        label=listed.label or UNSET,
+    )
+
+
+def status_of(ledger: Ledger) -> Literal["accepted", "delivering", "done"]:
+    """How far a message is that is stored as such."""
+    return "done" if ledger.pending == 0 else "delivering" if moved(ledger) else "accepted"
+
+
+def later_view(message_id: str, plan: LaterMessage, ledgers: Sequence[Ledger]) -> MessageStatus:
+    """A message whose time has not come, or came in each time zone; `ledgers` of those that it became."""
+    status: Literal["scheduled", "delivering", "done", "cancelled"]
+    if plan.draft is not None:
+        status = "delivering" if plan.firings else "scheduled"
+    elif plan.error == CANCELLED:
+        status = "cancelled"
+    else:
+        status = "delivering" if any(ledger.pending for ledger in ledgers) else "done"
+    return MessageStatus(
+        message_id=message_id,
+        status=status,
+        created_at=rfc3339(plan.created_at),
+        ledger=_ledger_view(ledgers),
+        send_at=plan.send_at,
+        firings=firing_views(plan.firings) if plan.local is not None else UNSET,
+        error=plan.error if plan.error is not None and plan.error != CANCELLED else UNSET,
+        label=(plan.draft and plan.draft.label) or UNSET,
+    )
+
+
+def firing_views(firings: Iterable[Firing]) -> list[FiringView]:
+    """Firings as the API shows them."""
+    return [
+        FiringView(rfc3339(firing.at), firing.message_id or UNSET, firing.error or UNSET)
+        for firing in firings
+    ]
+
+
+def _ledger_view(ledgers: Sequence[Ledger]) -> LedgerView:
+    dropped: Counter[str] = Counter()
+    for ledger in ledgers:
+        dropped.update(ledger.dropped)
+    return LedgerView(
+        targeted=sum(ledger.targeted for ledger in ledgers),
+        pending=sum(ledger.pending for ledger in ledgers),
+        acked=sum(ledger.acked for ledger in ledgers),
+        expired=sum(ledger.expired for ledger in ledgers),
+        collapsed=sum(ledger.collapsed for ledger in ledgers),
+        dropped=dict(dropped),
+        routed=sum(ledger.routed for ledger in ledgers),
+        sent=sum(ledger.sent for ledger in ledgers),
+    )
