@@ -1,18 +1,16 @@
-"""The ASGI application: every operation behind the gate, their description, and the page of it."""
+"""The ASGI application: every operation behind the gate, and their description."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from importlib.resources import files
 from typing import Final
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from longline.center.apps import access, apps, limits, statistics
+from longline.center.apps import acl, apps, limits, statistics, token_issuers
 from longline.center.devices import calls, connections, devices, groups, shadows, subscriptions
 from longline.center.errors.responses import WrongMethod
 from longline.center.events import upstream, webhooks
@@ -22,17 +20,13 @@ from longline.center.gate.scopes import rule_of
 from longline.center.gate.sharing import TICKET
 from longline.center.keys import audit_log, keys, logins
 from longline.center.messages import audiences, latest, messages, schedules, traces
-from longline.center.openapi.document import document
-from longline.center.operators import agents, config, nodes, profiles
+from longline.center.openapi.routes import documentation
+from longline.center.operators import agents, config, nodes, probes, profiles
 from longline.center.requests.audit_entries import RECORD, Recorder
 from longline.center.requests.operations import Endpoint, Operation
 from longline.center.requests.routing import RoutesByShape
 from longline.center.service import CenterService
 from longline.errors import NotFound
-
-# The page shows our own document with our own script, and nothing from anywhere else.
-_PAGE_POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:"
-
 
 # Every operation, by the names that clients know its subject by: `devices_register` is the `operationId` of
 # `register` in the rows of `devices`. Where several operations fit an address, the first has it.
@@ -46,7 +40,8 @@ _SUBJECTS: Final[Sequence[tuple[str, Callable[[CenterService], list[Operation]]]
     ("connections", connections.operations),
     ("traces", traces.operations),
     ("apps", apps.operations),
-    ("access", access.operations),
+    ("access", token_issuers.operations),
+    ("access", acl.operations),
     ("keys", keys.operations),
     ("limits", limits.operations),
     ("upstream", upstream.operations),
@@ -56,6 +51,7 @@ _SUBJECTS: Final[Sequence[tuple[str, Callable[[CenterService], list[Operation]]]
     ("schedules", schedules.operations),
     ("groups", groups.operations),
     ("operators", nodes.operations),
+    ("operators", probes.operations),
     ("agents", agents.operations),
     ("figures", figures.operations),
     ("config", config.operations),
@@ -76,7 +72,7 @@ def application(center: CenterService) -> ASGIApp:
     routes = [Route(row.path, _ruled(row, center.recorder), methods=[row.method]) for row in rows]
     return Gate(
         RoutesByShape(
-            _in_order([*routes, *logins.routes(center), *_documentation(rows)]), default=_unknown_address
+            _in_order([*routes, *logins.routes(center), *documentation(rows)]), default=_unknown_address
         ),
         settings=lambda: center.settings,
         sharing=center.sharing,
@@ -143,39 +139,3 @@ async def _unknown_address(scope: Scope, receive: Receive, send: Send) -> None:
         await WebSocketClose()(scope, receive, send)
         return
     raise NotFound
-
-
-def _documentation(rows: list[Operation]) -> list[Route]:
-    made: list[bytes] = []
-
-    async def openapi(request: Request) -> Response:
-        # Made when first asked for: a node that nobody asks starts faster and keeps the memory.
-        if not made:
-            made.append(msgspec.json.encode(document(rows)))
-        return Response(made[0], media_type="application/json")
-
-    return [
-        Route("/openapi.json", openapi),
-        Route("/docs", _file("docs.html", "text/html")),
-        Route("/docs.css", _file("docs.css", "text/css")),
-        Route("/docs.js", _file("docs.js", "text/javascript")),
-        Route("/", _elsewhere("docs")),
-        Route("/docs/", _elsewhere("../docs")),
-    ]
-
-
-def _elsewhere(path: str) -> Endpoint:
-    """Sends people on, also behind a proxy that has the API below a path of its own."""
-
-    async def redirect(request: Request) -> Response:
-        return Response(status_code=307, headers={"Location": path})
-
-    return redirect
-
-
-def _file(name: str, media_type: str) -> Endpoint:
-    async def serve(request: Request) -> Response:
-        content = files("longline.center.openapi.page").joinpath(name).read_bytes()
-        return Response(content, media_type=media_type, headers={"Content-Security-Policy": _PAGE_POLICY})
-
-    return serve

@@ -5,8 +5,6 @@ from longline.telemetry.counters import ANSWERS, Histogram, Tally
 
 GAUGES = ("calls_waiting", "event_streams", "events_waiting", "requests_running", "sends_running")
 LABELS = {"answers": "status", "errors": "code"}
-CONNECTION_GAUGES = ("connections",)
-CONNECTION_LABELS = {"refused": "code"}
 
 
 class CenterCounters(DeliveryCounters):
@@ -41,19 +39,3 @@ class CenterCounters(DeliveryCounters):
         self.events_waiting = 0
         self.request_seconds = Histogram(ANSWERS)
         self.requests_running = 0
-
-
-class ConnectionCounters:
-    """Plain numbers of HTTP connections since the start; `connections` goes up and down.
-
-    `displaced`: idle ones that were closed to make room for others. `refused`, by code: what ended
-    connections before a request of theirs was looked at, and those that were idle for too long or did not
-    read their answers.
-    """
-
-    __slots__ = ("connections", "displaced", "refused")
-
-    def __init__(self) -> None:
-        self.connections = 0
-        self.displaced = 0
-        self.refused = Tally()

@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack
 
 from starlette.types import ASGIApp
 
-from longline.center.counters import CONNECTION_GAUGES, CONNECTION_LABELS
 from longline.center.http.connection import HttpConnections
+from longline.center.http.counters import CONNECTION_GAUGES, CONNECTION_LABELS
 from longline.center.http.server import HttpServer
 from longline.flow.listening import listening
 from longline.telemetry.collector import NodeCollector

@@ -13,7 +13,7 @@ from contextlib import suppress
 import msgspec
 import structlog
 
-from longline.center.operators.nodes import DRAINS, PROGRESS, DrainOrder
+from longline.center.operators.drain_orders import DRAINS, PROGRESS, DrainOrder
 from longline.errors import LonglineError
 from longline.keeper.port import Keeper, Kept
 from longline.node.move_targets import MoveTargets

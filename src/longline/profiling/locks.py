@@ -5,8 +5,8 @@ A task that waits stands in the lock's own `acquire`, whose `self` is the lock. 
 collector sees it. So a lock is found while it is held or waited for. Of one that is taken by `acquire` alone
 only those are seen that wait.
 
-A lock goes by the attribute that it is in, such as `center.overview.Overview._lock`; those of one name, such
-as one an app, count together.
+A lock goes by the attribute that it is in, such as `center.figures.overview.Overview._lock`; those of one
+name, such as one an app, count together.
 """
 
 import asyncio

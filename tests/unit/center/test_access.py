@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from longline.center.apps.access import reads_of
+from longline.center.apps.token_issuers import reads_of
 from longline.model.access import AclRule
 from longline.model.commands import AppChanged
 from longline.settings import AuthoritySettings, CenterSettings

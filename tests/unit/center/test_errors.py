@@ -7,9 +7,10 @@ import pytest
 
 from longline import errors
 from longline.center.api import operations
-from longline.center.errors.responses import error_response, from_validation
+from longline.center.errors.responses import error_response
+from longline.center.errors.validation import from_validation
+from longline.center.messages.message_shapes import MessageBatch
 from longline.center.openapi.document import document
-from longline.center.schemas import MessageBatch
 from longline.errors import LonglineError, Overloaded, RateLimited, Unavailable
 from tests.unit.center.conftest import Api
 

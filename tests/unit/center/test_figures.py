@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from longline.center.figures import app_health, feed
-from longline.center.requests import streams, tick_streams
 from longline.center.figures.app_health import FEW
 from longline.center.figures.feed import as_json
 from longline.center.figures.history import MOST_NUMBERS
 from longline.center.figures.shapes import FiguresView
+from longline.center.requests import streams, tick_streams
 from longline.keeper.port import Node
 from longline.model.figures import AboutPoints, FiguresNow, FiguresTold, Sample, TaskKind, packed
 from longline.model.ledger import State

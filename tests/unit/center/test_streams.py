@@ -7,9 +7,9 @@ import pytest
 import pytest_asyncio
 from starlette.types import ASGIApp, Message, Scope
 
+from longline.center.api import application
 from longline.center.events import waiting
 from longline.center.requests import streams
-from longline.center.api import application
 from longline.errors import Unavailable
 from longline.settings import CenterSettings
 from tests.unit.center.conftest import ADMIN, Api

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from longline.center.operators.nodes import DRAINS, PROGRESS, DrainOrder
+from longline.center.operators.drain_orders import DRAINS, PROGRESS, DrainOrder
 from longline.node import reconciler
 from longline.node.move_targets import MoveTargets
 from longline.node.reconciler import Reconciler

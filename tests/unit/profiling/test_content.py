@@ -54,7 +54,9 @@ CONTENTS: dict[str, Content] = {
                 held=[1, 1],
                 longest_wait=0.0,
                 longest_hold=0.1,
-                waiters=[AtLock("center.request", "Overview.problems (longline/center/overview.py:60)", 3)],
+                waiters=[
+                    AtLock("center.request", "Overview.problems (longline/center/figures/overview.py:60)", 3)
+                ],
                 holders=[],
             )
         ],

@@ -1,29 +1,99 @@
 """Operations on apps: who they are, and their keys."""
 
 from collections.abc import Callable
+from typing import Annotated
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import AppInfo, AppKeys, AppList, answer
 from longline.center.apps.changes import AppChanges
 from longline.center.gate.auth import digest, new_device_secret, new_server_key
 from longline.center.gate.sharing import TICKET
+from longline.center.requests.answers import answer
 from longline.center.requests.audit_entries import note
 from longline.center.requests.operations import Operation, for_admin, for_app
 from longline.center.requests.paging import after_name, cursor_after
 from longline.center.requests.reading import Body, Query
 from longline.center.requests.times import rfc3339
 from longline.center.rooms import Rooms
-from longline.center.schemas import AppChange, NewApp, PageQuery, Rotation
 from longline.center.service import CenterService
+from longline.center.shapes import MAX_GRACE, AppName, Cursor, DisplayName, PageQuery, Strict
+from longline.delivery.event_views import Time
 from longline.errors import AppExists, AppNotFound, Conflict, Forbidden, ValidationFailed
 from longline.model.access import FormerKey, FormerSecret
 from longline.model.apps import App
 from longline.model.commands import CloseReason
 from longline.saver.port.apps import AppStore
+
+
+class AppInfo(Struct, frozen=True):
+    """An app, without its secrets."""
+
+    app: str
+    name: str
+    pubsub: bool
+    client_certificates: bool
+    end_at_expiry: bool
+    created_at: Time
+
+
+class AppList(Struct, frozen=True):
+    """A page of apps, by name."""
+
+    apps: list[AppInfo]
+    next_cursor: Cursor
+
+
+class AppKeys(Struct, frozen=True):
+    """An app's secrets. The server key is shown here and never again: only its hash is kept."""
+
+    app: str
+    server_key: Annotated[str | None, Meta(description="null when it was not made now.")]
+    device_secret: Annotated[str, Meta(description="Signs device tokens (HS256).")]
+
+
+class NewApp(Strict, frozen=True):
+    """An app to create."""
+
+    app: AppName
+    name: Annotated[DisplayName | UnsetType, Meta(description="For people; the app's name unless given.")] = (
+        UNSET
+    )
+    pubsub: Annotated[bool, Meta(description="Whether devices may use plain MQTT topics.")] = False
+    client_certificates: Annotated[
+        bool, Meta(description="Whether a TLS client certificate stands in for a device's token.")
+    ] = False
+
+
+class AppChange(Strict, frozen=True):
+    """What to change of an app; the rest stays."""
+
+    name: DisplayName | UnsetType = UNSET
+    pubsub: bool | UnsetType = UNSET
+    client_certificates: bool | UnsetType = UNSET
+    end_at_expiry: (
+        Annotated[
+            bool,
+            Meta(
+                description="Whether a connection ends when the token or certificate does that it was let in "
+                "with; of those made from now on."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class Rotation(Strict, frozen=True):
+    """Which of the app's secrets to replace, at least one, and whether its devices' connections end."""
+
+    server_key: bool = True
+    device_secret: bool = False
+    disconnect: bool = False
+    grace_seconds: Annotated[
+        int, Meta(ge=0, le=MAX_GRACE, description="For so long the former ones are good, too.")
+    ] = 0
 
 
 def operations(center: CenterService) -> list[Operation]:

@@ -1,18 +1,19 @@
 """The operation on what was counted: messages, what became of them, and devices, by hour and by day."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Annotated, Final, Literal
 
-from msgspec import UNSET
+from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import DevicesCounted, StatisticsList, StatisticsView, answer
+from longline.center.requests.answers import answer
 from longline.center.requests.operations import Operation, for_app
 from longline.center.requests.reading import Query
 from longline.center.requests.times import moment, rfc3339
-from longline.center.schemas import StatisticsQuery
 from longline.center.service import CenterService
+from longline.center.shapes import MomentText, Strict
+from longline.delivery.event_views import Time
 from longline.errors import ValidationFailed
 from longline.model.apps import App
 from longline.model.statistics import DAY, HOUR, Counts
@@ -20,6 +21,44 @@ from longline.saver.port.statistics import StatisticsStore
 
 MOST: Final = 1000  # rows of an answer
 LATEST: Final = {HOUR: 24, DAY: 30}  # how many, unless it is said
+
+
+class DevicesCounted(Struct, frozen=True):
+    """Devices of an hour, or of a day."""
+
+    new: Annotated[int, Meta(description="Registered.")]
+    active: Annotated[int, Meta(description="Distinct ones that were connected.")]
+    gone: Annotated[int, Meta(description="Deleted or retired.")]
+
+
+class StatisticsView(Struct, frozen=True):
+    """What was counted in an hour, or a day, of UTC."""
+
+    at: Annotated[Time, Meta(description="When it began.")]
+    messages: Annotated[int, Meta(description="Accepted.")]
+    deliveries: Annotated[int, Meta(description="Acknowledged by devices.")]
+    shown: Annotated[int, Meta(description="As devices told on `event/{message_id}/shown`.")]
+    opened: Annotated[int, Meta(description="As devices told on `event/{message_id}/opened`.")]
+    devices: DevicesCounted
+
+
+class StatisticsList(Struct, frozen=True):
+    """One row for each hour, or each day, the first first."""
+
+    by: Literal["hour", "day"]
+    statistics: list[StatisticsView]
+
+
+class StatisticsQuery(Strict, frozen=True, rename={"from_": "from"}):
+    """Of which hours, or days."""
+
+    from_: Annotated[MomentText | UnsetType, Meta(description="The first is the one that this is in.")] = (
+        UNSET
+    )
+    to: Annotated[
+        MomentText | UnsetType, Meta(description="The last is the one before this, or that this is in.")
+    ] = UNSET
+    by: Literal["hour", "day"] = "hour"
 
 
 def operations(center: CenterService) -> list[Operation]:

@@ -1,26 +1,28 @@
 """Commands to devices with their answers."""
 
-import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Annotated
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import CallView, answer
 from longline.center.devices.waiting_calls import Callers
 from longline.center.gate.auth import Keys
 from longline.center.gate.sharing import TICKET, Ticket
-from longline.center.messages.drafts import payload_of
+from longline.center.messages.payloads import PayloadBytes, payload_of
+from longline.center.requests.answers import answer
+from longline.center.requests.gone import unless_gone
 from longline.center.requests.operations import Operation, for_app
 from longline.center.requests.reading import Body
 from longline.center.requests.streams import LOOK_AGAIN
 from longline.center.requests.times import rfc3339
-from longline.center.schemas import CallBody
 from longline.center.service import CenterService
+from longline.center.shapes import Strict
 from longline.delivery.draft import Draft
-from longline.delivery.event_views import text_or_base64
+from longline.delivery.event_views import Time, text_or_base64
 from longline.delivery.pipeline import Pipeline
 from longline.errors import (
     DeviceNotFound,
@@ -37,6 +39,31 @@ from longline.model.audience import Devices
 from longline.register.port import Register
 from longline.saver.port.calls import CallResult, CallStore, DeviceCall
 from longline.saver.port.devices import DeviceStore
+
+
+class CallView(Struct, frozen=True, omit_defaults=True):
+    """What a device has answered to a call, and when."""
+
+    at: Time
+    payload: Annotated[str | UnsetType, Meta(description="What the device sent, where it is UTF-8.")] = UNSET
+    payload_base64: Annotated[str | UnsetType, Meta(description="What it sent, else.")] = UNSET
+
+
+class CallBody(Strict, frozen=True):
+    """A command to a device: exactly one of `payload` and `payload_base64`."""
+
+    payload: Annotated[
+        Raw | UnsetType,
+        Meta(
+            description='Any JSON value but "", up to 256 KiB. A string is delivered as its text.',
+            extra_json_schema={"not": {"const": ""}},
+            examples=[{"open": "valve"}],
+        ),
+    ] = UNSET
+    payload_base64: PayloadBytes = UNSET
+    timeout: Annotated[
+        int, Meta(ge=1, le=60, description="Seconds to wait for the answer.", examples=[10])
+    ] = 10
 
 
 def operations(center: CenterService) -> list[Operation]:
@@ -95,7 +122,7 @@ class _Handlers:
         """
         self._pipeline.circuit.check()
         asked = await self._body.read(request)
-        payload, content_type = payload_of(asked)
+        payload, content_type = payload_of(asked.payload, asked.payload_base64)
         name = request.path_params["device"]
         (device,) = await self._devices.find(app.number, [name])
         if device is None:
@@ -120,7 +147,8 @@ class _Handlers:
             sent = await self._pipeline.send(app, [msgspec.structs.replace(draft, id=id)], now)
             if isinstance(sent.results[0], LonglineError):
                 raise sent.results[0]
-            found = await self._wait(request, call)
+            waiting = self._callers.wait(call, request.scope[TICKET])
+            found = await unless_gone(request, waiting, "center.call")
         finally:
             await self._close(call)
         if self._clock() - now >= LOOK_AGAIN * 1000:
@@ -135,28 +163,9 @@ class _Handlers:
             return Overloaded("others need its place", retry_after=ticket.retry_after)
         return NoAnswer() if self._ready() else Unavailable("this process is about to end")
 
-    async def _wait(self, request: Request, call: DeviceCall) -> CallResult | None:
-        """Waits for the answer; `ClientDisconnect` when the caller goes away meanwhile."""
-        gone = asyncio.create_task(_gone(request), name="center.caller-gone")
-        answered = asyncio.create_task(self._callers.wait(call, request.scope[TICKET]), name="center.call")
-        try:
-            await asyncio.wait([gone, answered], return_when=asyncio.FIRST_COMPLETED)
-            if not answered.done():
-                raise ClientDisconnect
-            return await answered
-        finally:
-            gone.cancel()
-            answered.cancel()
-            del gone, answered  # what one of them raised has this frame in its traceback
-
     async def _close(self, call: DeviceCall) -> None:
         with suppress(LonglineError):  # it ends by itself
             await self._store.close(call)
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _view(found: CallResult) -> CallView:

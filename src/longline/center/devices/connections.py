@@ -1,19 +1,22 @@
 """The operation on the connections that a device had."""
 
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
-from msgspec import UNSET
+from msgspec import UNSET, Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import ClientView, ConnectionList, ConnectionView, answer
+from longline.center.devices.device_views import ClientView
+from longline.center.requests.answers import answer
 from longline.center.requests.long_lists import Rows
 from longline.center.requests.operations import Operation, for_app
 from longline.center.requests.paging import after_event, cursor_after
 from longline.center.requests.reading import Query
 from longline.center.requests.times import rfc3339, rfc3339_or_none
-from longline.center.schemas import PageQuery
 from longline.center.service import CenterService
+from longline.center.shapes import Cursor, PageQuery
+from longline.delivery.event_views import Time
 from longline.errors import DeviceNotFound
 from longline.model.apps import App
 from longline.model.commands import CloseReason
@@ -23,6 +26,34 @@ from longline.saver.port.devices import DeviceStore
 from longline.saver.port.visits import VisitStore
 
 UNKNOWN = "unknown"  # why a connection ended of which nobody could tell
+
+
+class ConnectionView(Struct, frozen=True):
+    """A connection that a device had, or has."""
+
+    connected_at: Time
+    ended_at: Annotated[Time | None, Meta(description="null: it goes on, or the reason is `unknown`.")]
+    reason: Annotated[
+        str | None,
+        Meta(
+            description="Why it ended: `disconnected` by the device, `connection_lost`, `taken_over` by its "
+            "next one, `kicked`, `node_died`, `unknown`, and others, as `longline_room_closed_total` counts "
+            "them. null: it goes on.",
+            examples=["connection_lost"],
+        ),
+    ]
+    room: Annotated[str, Meta(description="The node that held it.")]
+    epoch: Annotated[int, Meta(description="Rises with every connection of the device.")]
+    address: Annotated[str | None, Meta(description="From which it came.", examples=["192.0.2.7"])]
+    protocol: Annotated[str | None, Meta(examples=["MQTT 5.0"])]
+    client: ClientView | None
+
+
+class ConnectionList(Struct, frozen=True):
+    """A page of a device's connections, the latest first."""
+
+    connections: list[ConnectionView]
+    next_cursor: Cursor
 
 
 def operations(center: CenterService) -> list[Operation]:

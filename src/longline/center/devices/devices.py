@@ -1,74 +1,118 @@
 """Operations on devices: registration, profiles, presence, tokens, kicking."""
 
 from collections.abc import Callable, Collection, Sequence
+from typing import Annotated
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import (
-    ClientView,
+from longline.center.devices.device_profiles import (
+    BatchDevice,
+    DeviceBatch,
+    NewProfile,
+    ProfileChange,
+    RawDeviceBatch,
+    changed_profile,
+    new_profile,
+)
+from longline.center.devices.device_views import (
     DeviceDetail,
     DeviceList,
-    DeviceResult,
-    DeviceResults,
-    DeviceState,
-    DeviceStatus,
     DeviceStatusList,
-    DeviceToken,
     DeviceView,
-    KeptSessionView,
-    answer,
+    device_view,
+    is_parked,
+    state_view,
+    status_view,
 )
-from longline.center.devices.tokens import device_token
-from longline.center.errors.responses import error_answer
+from longline.center.devices.tokens import DeviceToken, TokenRequest, device_token
+from longline.center.errors.responses import ErrorInfo, error_answer
+from longline.center.requests.answers import answer
 from longline.center.requests.audit_entries import note
 from longline.center.requests.locks import Locks
 from longline.center.requests.long_lists import ROW, Rows
 from longline.center.requests.operations import AppOperations, Operation
 from longline.center.requests.paging import after_name, after_ordinal, cursor_after
 from longline.center.requests.reading import Body, Query, read_bytes
-from longline.center.requests.times import rfc3339
 from longline.center.rooms import Rooms
-from longline.center.schemas import (
-    BatchDevice,
-    DeviceBatch,
-    DeviceQuery,
-    KickQuery,
-    NewProfile,
-    ProfileChange,
-    RawDeviceBatch,
-    StatusRequest,
-    TokenRequest,
-)
 from longline.center.service import CenterService
+from longline.center.shapes import DeviceNames, Label, PageQuery, Strict
 from longline.delivery.headcounts import Headcounts
 from longline.delivery.limits import LimitsOfApps
-from longline.errors import Conflict, DeviceNotFound, LonglineError, TooManyDevices, ValidationFailed
+from longline.errors import Conflict, DeviceNotFound, LonglineError, TooManyDevices
 from longline.flow.turns import Lanes
 from longline.model.apps import App
 from longline.model.commands import CloseReason, Vouched
 from longline.model.devices import (
-    Binding,
-    Came,
     Device,
-    JsonObject,
     Profile,
-    Visit,
     check_device_name,
     check_device_names,
 )
 from longline.register.port import Register
 from longline.saver.port.devices import DeviceStore, Registration
 from longline.saver.port.inboxes import InboxStore
-from longline.saver.port.parking import ParkingStore, Release, Standing
+from longline.saver.port.parking import ParkingStore, Release
 from longline.saver.port.visits import VisitStore
 from longline.settings import CenterSettings
 
 _ATTEMPTS = 5  # to change a device that others change too
 
-_encode = msgspec.json.Encoder().encode
+
+MAX_BAN = 315_360_000  # seconds
+
+BanSeconds = Annotated[
+    int,
+    Meta(ge=0, le=MAX_BAN, description="Refuse the device for so long. 0 lifts a ban. Absent: no change."),
+]
+
+
+class DeviceResult(Struct, frozen=True):
+    """One device of a batch: its name when it is registered, or why it is not."""
+
+    device: str | UnsetType = UNSET
+    error: ErrorInfo | UnsetType = UNSET
+
+
+class DeviceResults(Struct, frozen=True):
+    """One result a device, in the order of the request."""
+
+    results: list[DeviceResult]
+
+
+class DeviceQuery(PageQuery, frozen=True):
+    """Which devices, and which page of them."""
+
+    tag: Label | UnsetType = UNSET
+    alias: Label | UnsetType = UNSET
+    online: bool | UnsetType = UNSET
+    parked: bool | UnsetType = UNSET
+    prefix: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=128,
+                description="How its name begins. Devices are in the order of their names then.",
+                examples=["phone-"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class StatusRequest(Strict, frozen=True):
+    """Devices to look up."""
+
+    devices: DeviceNames
+
+
+class KickQuery(Strict, frozen=True):
+    """Whether to keep the device out."""
+
+    ban_seconds: BanSeconds | UnsetType = UNSET
 
 
 def operations(center: CenterService) -> list[Operation]:
@@ -165,7 +209,7 @@ class _Handlers:
         self._change = Body(ProfileChange)
         self._batch = Body(RawDeviceBatch)
         self._batch_item = Body(BatchDevice)
-        self._status = Body(StatusRequest)
+        self.status_view = Body(StatusRequest)
         self._token = Body(TokenRequest, default=TokenRequest())
 
     async def page(self, request: Request, app: App) -> Response:
@@ -186,12 +230,12 @@ class _Handlers:
             for device, binding, standing in zip(page, bindings, standings, strict=True)
             if _has_labels(device.profile, query)
             and (query.online is UNSET or query.online == (binding is not None))
-            and (query.parked is UNSET or query.parked == _is_parked(standing))
+            and (query.parked is UNSET or query.parked == is_parked(standing))
         ]
         visits = await self._visits.find(app.number, [device.ordinal for device, _, _ in wanted])
         now = self._clock()
         found = [(*one, visit, now) for one, visit in zip(wanted, visits, strict=True)]
-        shown = await self._rows.each(app.number, found, _state)
+        shown = await self._rows.each(app.number, found, state_view)
         if not more:
             return answer(DeviceList(shown, None))
         last = page[-1].ordinal if query.prefix is UNSET else page[-1].device
@@ -244,7 +288,7 @@ class _Handlers:
         try:
             asked = self._batch_item.decode(raw)
             check_device_name(asked.device)
-            return Registration(asked.device, self._new_profile(asked))
+            return Registration(asked.device, new_profile(asked, self._bounds))
         except LonglineError as error:
             return error
 
@@ -254,7 +298,7 @@ class _Handlers:
         A device that does not exist is not connected: one that comes for the first time is bound a moment
         before it exists, and a push to it or to all would miss it until then.
         """
-        names = (await self._status.read(request)).devices
+        names = (await self.status_view.read(request)).devices
         check_device_names(names, "devices")
         bindings = await self._register.locate(app.number, names)
         bound = [name for name, binding in zip(names, bindings, strict=True) if binding is not None]
@@ -264,7 +308,7 @@ class _Handlers:
         found = [
             (name, binding if name in known else None) for name, binding in zip(names, bindings, strict=True)
         ]
-        return answer(DeviceStatusList(await self._rows.each(app.number, found, _status)))
+        return answer(DeviceStatusList(await self._rows.each(app.number, found, status_view)))
 
     async def put(self, request: Request, app: App) -> Response:
         """Register a device, or replace what is known of it.
@@ -273,7 +317,7 @@ class _Handlers:
         """
         name = request.path_params["device"]
         check_device_name(name)
-        profile = self._new_profile(await self._profile.read(request))
+        profile = new_profile(await self._profile.read(request), self._bounds)
         async with self._locks.of(app.app, name):
             (known,) = await self._devices.find(app.number, [name])
             most = 0 if known is not None else self._limits.of(app).devices
@@ -281,7 +325,7 @@ class _Handlers:
                 if refused:
                     raise TooManyDevices
                 (device,) = await self._devices.put(app.number, [Registration(name, profile)], self._clock())
-        return answer(DeviceView(*_known(device)), 201 if known is None else 200)
+        return answer(device_view(device), 201 if known is None else 200)
 
     async def patch(self, request: Request, app: App) -> Response:
         """Change what is known of a device.
@@ -293,12 +337,12 @@ class _Handlers:
         async with self._locks.of(app.app, request.path_params["device"]):
             for _ in range(_ATTEMPTS):
                 device = await self._find(request, app)
-                profile = self._merged(device.profile, change)
+                profile = changed_profile(device.profile, change, self._bounds)
                 if await self._devices.update(app.number, device, profile):
                     break
             else:
                 raise Conflict(retry_after=1.0)
-        return answer(DeviceView(*_known(msgspec.structs.replace(device, profile=profile))))
+        return answer(device_view(msgspec.structs.replace(device, profile=profile)))
 
     async def get(self, request: Request, app: App) -> Response:
         """Show a device, where it is or was connected, and how many messages wait for it."""
@@ -308,7 +352,7 @@ class _Handlers:
         (visit,) = await self._visits.find(app.number, [device.ordinal])
         (pending,) = await self._inboxes.count(app.number, [device.ordinal], now)
         (standing,) = await self._parking.standings(app.number, [device.ordinal])
-        state = _state((device, binding, standing, visit, now))
+        state = state_view((device, binding, standing, visit, now))
         return answer(DeviceDetail(**msgspec.structs.asdict(state), pending=pending))
 
     async def delete(self, request: Request, app: App) -> Response:
@@ -371,47 +415,6 @@ class _Handlers:
             raise DeviceNotFound
         return device
 
-    def _new_profile(self, asked: NewProfile) -> Profile:
-        return self._bounded(
-            Profile(
-                aliases=_once(asked.aliases),
-                tags=_once(asked.tags),
-                attributes=_merged_attributes({}, asked.attributes),
-                timezone=asked.timezone,
-                platform=asked.platform,
-            )
-        )
-
-    def _merged(self, profile: Profile, change: ProfileChange) -> Profile:
-        return self._bounded(
-            Profile(
-                aliases=profile.aliases if change.aliases is UNSET else _once(change.aliases),
-                tags=profile.tags if change.tags is UNSET else _once(change.tags),
-                attributes=(
-                    profile.attributes
-                    if change.attributes is UNSET
-                    else _merged_attributes(profile.attributes, change.attributes)
-                ),
-                timezone=profile.timezone if change.timezone is UNSET else change.timezone,
-                platform=profile.platform if change.platform is UNSET else change.platform,
-            )
-        )
-
-    def _bounded(self, profile: Profile) -> Profile:
-        """The profile; `ValidationFailed` when there is more of something than the settings allow."""
-        bounds = self._bounds
-        if len(profile.tags) > bounds.max_tags:
-            raise _too_many("tags", f"at most {bounds.max_tags}")
-        if len(profile.aliases) > bounds.max_aliases:
-            raise _too_many("aliases", f"at most {bounds.max_aliases}")
-        attributes = profile.attributes
-        if len(attributes) > bounds.max_attributes or (
-            attributes and len(_encode(attributes)) > bounds.max_attributes_bytes
-        ):
-            rule = f"at most {bounds.max_attributes} keys and {bounds.max_attributes_bytes} bytes of JSON"
-            raise _too_many("attributes", rule)
-        return profile
-
 
 def _size(raw: msgspec.Raw) -> int:
     """How many rows a device of a batch is worth."""
@@ -424,76 +427,7 @@ def _result(read: Registration | LonglineError) -> DeviceResult:
     return DeviceResult(device=read.device)
 
 
-def _status(found: tuple[str, Binding | None]) -> DeviceStatus:
-    name, binding = found
-    return DeviceStatus(name, binding is not None, None if binding is None else rfc3339(binding.since))
-
-
-def _state(found: tuple[Device, Binding | None, Standing | None, Visit, int]) -> DeviceState:
-    """A device, where it is, what it acknowledges, when and how it was there last; and what the time is."""
-    device, binding, standing, visit, now = found
-    seen = visit.last if binding is None else now
-    came = visit.came or Came("", "")
-    session = None
-    if visit.session and (binding is not None or not 0 < visit.ends_at <= now):
-        session = KeptSessionView(rfc3339(visit.ends_at) if visit.ends_at else None)
-    return DeviceState(
-        *_known(device),
-        binding is not None,
-        None if binding is None else binding.node,
-        None if binding is None else rfc3339(binding.since),
-        None if binding is None else binding.epoch,
-        rfc3339(seen) if seen else None,
-        came.address or None,
-        came.protocol or None,
-        ClientView(came.client, came.version) if came.client else None,
-        session,
-        *_parked(standing),
-        rfc3339(visit.banned_until) if visit.banned_until > now else None,
-    )
-
-
 def _has_labels(profile: Profile, query: DeviceQuery) -> bool:
     return (query.tag is UNSET or query.tag in profile.tags) and (
         query.alias is UNSET or query.alias in profile.aliases
     )
-
-
-def _is_parked(standing: Standing | None) -> bool:
-    return standing is not None and standing.parked_since > 0
-
-
-def _parked(standing: Standing | None) -> tuple[bool, str | None]:
-    """The fields that say whether it acknowledges nothing."""
-    since = 0 if standing is None else standing.parked_since
-    return since > 0, rfc3339(since) if since else None
-
-
-_Known = tuple[str, tuple[str, ...], tuple[str, ...], JsonObject, str | None, str | None, str]
-
-
-def _known(device: Device) -> _Known:
-    """The fields of `DeviceView`."""
-    profile = device.profile
-    return (
-        device.device,
-        profile.aliases,
-        profile.tags,
-        profile.attributes,
-        profile.timezone,
-        profile.platform,
-        rfc3339(device.created_at),
-    )
-
-
-def _merged_attributes(known: JsonObject, change: JsonObject) -> JsonObject:
-    """RFC 7396 at the first level: null deletes."""
-    return {key: value for key, value in {**known, **change}.items() if value is not None}
-
-
-def _too_many(field: str, rule: str) -> ValidationFailed:
-    return ValidationFailed(f"the device has too many {field}", details=[(field, rule)])
-
-
-def _once(labels: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(labels))

@@ -1,29 +1,21 @@
 """Operations on groups for chat: who is a member, and what was said."""
 
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
-from msgspec import UNSET
+from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import (
-    GroupHistory,
-    GroupList,
-    GroupSummary,
-    GroupView,
-    MembersAdded,
-    MembersRemoved,
-    SayingView,
-    answer,
-)
+from longline.center.requests.answers import answer
 from longline.center.requests.long_lists import ROW, Rows
 from longline.center.requests.operations import AppOperations, Operation
 from longline.center.requests.paging import after_name, cursor_after
 from longline.center.requests.reading import Body, Query
 from longline.center.requests.times import rfc3339
-from longline.center.schemas import GroupBody, HistoryQuery, MembersBody, PageQuery
 from longline.center.service import CenterService
-from longline.delivery.event_views import text_or_base64
+from longline.center.shapes import MAX_PAGE, Cursor, DeviceName, DeviceNames, MessageId, PageQuery, Strict
+from longline.delivery.event_views import Time, text_or_base64
 from longline.delivery.limits import LimitsOfApps
 from longline.errors import DeviceNotFound, GroupNotFound, GroupTooLarge, QuotaExceeded, TooManyGroups
 from longline.model.apps import App
@@ -35,6 +27,100 @@ from longline.saver.port.groups import GroupStore
 
 AT_ONCE = 1000  # devices that a store is asked about together
 TOLD = 20  # names in an error
+MAX_MEMBERS = 1_000_000  # of a group in one request, whatever the settings are
+MAX_SEQUENCE = (1 << 53) - 1  # the largest integer that every JSON reader has exactly
+
+
+class GroupSummary(Struct, frozen=True):
+    """A group for chat, without its members."""
+
+    group: str
+    created_at: Time
+    sequence: Annotated[int, Meta(description="Of the latest message; 0 when there was none.")]
+    size: Annotated[int, Meta(description="How many members it has.")]
+
+
+class GroupView(GroupSummary, frozen=True):
+    """A group for chat, who is a member, and which of them are connected; by name."""
+
+    members: list[str]
+    online: list[str]
+
+
+class GroupList(Struct, frozen=True):
+    """A page of groups, by name."""
+
+    groups: list[GroupSummary]
+    next_cursor: Cursor
+
+
+class MembersAdded(Struct, frozen=True):
+    """How many members are new, and how many there are."""
+
+    added: int
+    size: int
+
+
+class MembersRemoved(Struct, frozen=True):
+    """How many were members, and how many are left."""
+
+    removed: int
+    size: int
+
+
+class SayingView(Struct, frozen=True, omit_defaults=True):
+    """What was said in a group."""
+
+    sequence: int
+    message_id: MessageId
+    sender: Annotated[str | None, Meta(description="The member who said it; null: the app server.")]
+    at: Time
+    content_type: str
+    payload: Annotated[str | UnsetType, Meta(description="What was said, where it is UTF-8.")] = UNSET
+    payload_base64: Annotated[str | UnsetType, Meta(description="What was said, else.")] = UNSET
+
+
+class GroupHistory(Struct, frozen=True):
+    """What was said in a group, in its order. `sequence`: that of its latest message.
+
+    `next_after` goes on behind this page; null: there is no more. Where the first message is not the one
+    after `after`, those between are not kept any more.
+    """
+
+    messages: list[SayingView]
+    sequence: int
+    next_after: int | None
+
+
+class GroupBody(Strict, frozen=True):
+    """Who is to be in a group."""
+
+    members: (
+        Annotated[
+            list[DeviceName],
+            Meta(
+                max_length=MAX_MEMBERS,
+                description="Exactly these from now on. Absent: who is there stays.",
+                examples=[["d1", "d2"]],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class MembersBody(Strict, frozen=True):
+    """Who comes into a group, or leaves it."""
+
+    members: DeviceNames
+
+
+class HistoryQuery(Strict, frozen=True):
+    """Which part of what was said in a group."""
+
+    after: Annotated[
+        int, Meta(ge=0, le=MAX_SEQUENCE, description="The sequence behind which to begin.", examples=[0])
+    ] = 0
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE, description="Messages, at most.")] = 100
 
 
 def operations(center: CenterService) -> list[Operation]:

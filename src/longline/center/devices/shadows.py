@@ -1,16 +1,17 @@
 """Operations on shadows: what is desired of a device, and what it reports."""
 
 import re
+from typing import Annotated
 
 import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import ShadowView
 from longline.center.requests.operations import Operation, for_app
 from longline.center.requests.reading import Body
-from longline.center.schemas import ShadowBody
 from longline.center.service import CenterService
+from longline.center.shapes import AnyJson, Strict
 from longline.delivery.shadows import ShadowPatch, Shadows
 from longline.errors import BadRequest, Conflict, DeviceNotFound, LonglineError, ShadowTooLarge
 from longline.model.apps import App
@@ -21,6 +22,25 @@ from longline.saver.port.shadows import Shadow, ShadowStore
 _VERSION = re.compile(r'"?(\d{1,18})"?')  # as in `ETag`, or without the quotes
 
 _encode = msgspec.json.Encoder().encode
+
+
+class ShadowView(Struct, frozen=True):
+    """What is desired of a device, and what it reports: JSON objects. `version` rises with each change."""
+
+    desired: Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "object"}, examples=[{"on": True}])]
+    reported: Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "object"}, examples=[{"on": False}])]
+    version: int
+
+
+class ShadowBody(Strict, frozen=True):
+    """What to change of a shadow: each document is merged with what is given (RFC 7396); null empties it."""
+
+    desired: Annotated[
+        dict[str, AnyJson] | UnsetType | None, Meta(description="What the device should be like.")
+    ] = UNSET
+    reported: Annotated[
+        dict[str, AnyJson] | UnsetType | None, Meta(description="What it says that it is like.")
+    ] = UNSET
 
 
 def operations(center: CenterService) -> list[Operation]:

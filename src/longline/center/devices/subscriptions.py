@@ -1,11 +1,13 @@
 """The operation on a device's subscriptions, as far as they are kept in the store."""
 
 from collections.abc import Callable
+from typing import Annotated
 
+from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import SubscriptionList, SubscriptionView, answer
+from longline.center.requests.answers import answer
 from longline.center.requests.operations import Operation, for_app
 from longline.center.service import CenterService
 from longline.errors import DeviceNotFound
@@ -13,6 +15,30 @@ from longline.model.apps import App
 from longline.model.pubsub import Filter
 from longline.saver.port.devices import DeviceStore
 from longline.saver.port.sessions import SessionStore
+
+
+class SubscriptionView(Struct, frozen=True):
+    """A topic filter of a session, with its options in MQTT."""
+
+    filter: Annotated[str, Meta(examples=["home/+/door"])]
+    qos: int
+    no_local: bool
+    retain_as_published: bool
+    identifier: Annotated[int | None, Meta(description="That the client gave it; null: none.")]
+    shared: Annotated[bool, Meta(description="Whether it is that of a group, `$share/{name}/…`.")]
+
+
+class SubscriptionList(Struct, frozen=True):
+    """What a device is subscribed to, by the bytes of its filters: all of it."""
+
+    kept: Annotated[
+        bool,
+        Meta(
+            description="Whether its session is kept in the store. Of one that ends with its connection only "
+            "its node knows the subscriptions, and the list is empty."
+        ),
+    ]
+    subscriptions: list[SubscriptionView]
 
 
 def operations(center: CenterService) -> list[Operation]:

@@ -1,28 +1,41 @@
 """What an app server reads of its devices: events, in order, from a cursor on."""
 
-import asyncio
 import time
 from collections.abc import Callable
+from typing import Annotated
 
-from msgspec import UNSET
-from starlette.requests import ClientDisconnect, Request
+from msgspec import UNSET, Meta
+from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import EventList, answer
+from longline.center.events.stream import EventList, EventStream
 from longline.center.events.waiting import Waiting
 from longline.center.gate.auth import Keys
 from longline.center.gate.sharing import TICKET
+from longline.center.requests.answers import answer
+from longline.center.requests.gone import unless_gone
 from longline.center.requests.long_lists import ROW, Rows
 from longline.center.requests.operations import Operation, for_app
 from longline.center.requests.paging import after_event, cursor_after
 from longline.center.requests.reading import Query
-from longline.center.requests.streams import LOOK_AGAIN, EventStream, EventStreams, wants_stream
-from longline.center.schemas import UpstreamQuery
+from longline.center.requests.streams import LOOK_AGAIN, EventStreams, wants_stream
 from longline.center.service import CenterService
+from longline.center.shapes import PageQuery
 from longline.delivery.event_views import EventView, event_view
 from longline.model.apps import App
 from longline.model.events import Event
 from longline.saver.port.events import EventStore
+
+
+class UpstreamQuery(PageQuery, frozen=True):
+    """From where to read events, and how long to wait for some."""
+
+    wait: Annotated[
+        int, Meta(ge=0, le=60, description="Seconds to hold the answer back while there are none.")
+    ] = 0
+    tail: Annotated[
+        bool, Meta(description="Without a cursor: begin behind the newest event, not with the oldest.")
+    ] = False
 
 
 def operations(center: CenterService) -> list[Operation]:
@@ -121,23 +134,8 @@ class _Handlers:
 
     async def _wait(self, request: Request, app: App, after: str, seconds: float) -> None:
         """Waits for events; `ClientDisconnect` when the caller goes away meanwhile."""
-        gone = asyncio.create_task(_gone(request), name="center.caller-gone")
         waiting = self._waiting.wait(app.number, after, seconds, request.scope[TICKET])
-        events = asyncio.create_task(waiting, name="center.wait")
-        try:
-            await asyncio.wait([gone, events], return_when=asyncio.FIRST_COMPLETED)
-            if not events.done():
-                raise ClientDisconnect
-            await events
-        finally:
-            gone.cancel()
-            events.cancel()
-            del gone, events  # what one of them raised has this frame in its traceback
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+        await unless_gone(request, waiting, "center.wait")
 
 
 def _worth(told_at: tuple[str, Event]) -> int:

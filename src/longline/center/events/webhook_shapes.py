@@ -4,8 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from longline.center.answers import Cursor
-from longline.center.schemas import MAX_GRACE, Strict
+from longline.center.shapes import MAX_GRACE, Cursor, Strict
 from longline.delivery.event_views import EventView, Time
 
 EventKind = Literal["upstream", "presence", "receipt", "device"]

@@ -8,7 +8,6 @@ from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import answer
 from longline.center.events.webhook_shapes import (
     KINDS,
     DeadCounts,
@@ -21,13 +20,14 @@ from longline.center.events.webhook_shapes import (
     WebhookInfo,
     WebhookStatus,
 )
+from longline.center.requests.answers import answer
 from longline.center.requests.long_lists import ROW, Rows
 from longline.center.requests.operations import AppOperations, Operation
 from longline.center.requests.paging import after_event
 from longline.center.requests.reading import Body, Query
 from longline.center.requests.times import rfc3339, rfc3339_or_none
-from longline.center.schemas import PageQuery
 from longline.center.service import CenterService
+from longline.center.shapes import PageQuery
 from longline.delivery.event_views import event_view
 from longline.delivery.signing import signing_key
 from longline.errors import AppNotFound, Conflict, ValidationFailed, WebhookNotFound

@@ -9,7 +9,6 @@ from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import answer
 from longline.center.figures.feed import EVERY
 from longline.center.figures.history import BOUNDS, OVERVIEW, series, step_of
 from longline.center.figures.overview import Overview
@@ -25,6 +24,7 @@ from longline.center.figures.shapes import (
     WaitingView,
 )
 from longline.center.gate.sharing import TICKET
+from longline.center.requests.answers import answer
 from longline.center.requests.operations import Operation, for_admin, for_app
 from longline.center.requests.reading import Query
 from longline.center.requests.streams import wants_stream

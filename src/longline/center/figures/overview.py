@@ -12,7 +12,7 @@ from longline.center.figures.capacity import Capacity, Fullness
 from longline.center.figures.finding_tables import HIGH, RISING
 from longline.center.figures.findings import LATELY, Cluster, DrainDue, NodeTold, Problem, problems_of
 from longline.center.figures.history import columns_of, read
-from longline.center.operators.nodes import DRAINS, PROGRESS, DrainOrder
+from longline.center.operators.drain_orders import DRAINS, PROGRESS, order_in, progress_in
 from longline.keeper.port import Keeper, Kept, nodes_among
 from longline.model.figures import FiguresNow, LifePoints, Sample, unpacked
 from longline.saver.bundle import Saver
@@ -22,8 +22,6 @@ KNOWN_FOR: Final = 1.0  # s: whoever asks more often is told the same
 DRAINED: Final = 3600.0  # s that a drain without a deadline may take before somebody is told
 
 _sample = msgspec.json.Decoder(Sample)
-_order = msgspec.json.Decoder(DrainOrder)
-_progress = msgspec.json.Decoder(dict[str, object])
 _WANTED: Final = frozenset({*HIGH, *RISING, "webhooks_failing"})
 _FOREVER: Final = float("-inf")
 
@@ -125,12 +123,8 @@ def _orders(drains: Mapping[str, Kept], progress: Mapping[str, Kept]) -> list[Dr
     orders = []
     for key, kept in drains.items():
         node = key.removeprefix(DRAINS)
-        try:
-            order = _order.decode(kept.value)
-            told = progress.get(PROGRESS + node)
-            phase = "" if told is None else str(_progress.decode(told.value).get("phase", ""))
-        except msgspec.DecodeError:
-            continue
-        if not order.dry_run:
+        order, told = order_in(kept), progress_in(progress.get(PROGRESS + node)) or {}
+        if order is not None and not order.dry_run:
+            phase = str(told.get("phase", ""))
             orders.append(DrainDue(node, order.requested_at + int((order.deadline or DRAINED) * 1000), phase))
     return orders

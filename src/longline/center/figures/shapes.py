@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from longline.center.schemas import AppName, MomentText, Strict
+from longline.center.shapes import AppName, MomentText, Strict
 from longline.delivery.event_views import Time
 
 Host = Annotated[str, Meta(description="Its machine, which stays the same when it starts again.")]

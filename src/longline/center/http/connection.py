@@ -21,8 +21,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from longline.center.counters import ConnectionCounters
 from longline.center.errors.responses import error_answer
+from longline.center.http.counters import ConnectionCounters
 from longline.errors import BadRequest, HeadTooLarge, LonglineError
 from longline.flow.shares import Shares
 from longline.model.networks import network_of

@@ -1,19 +1,67 @@
 """The operation on the audit log: who changed what."""
 
-from msgspec import UNSET
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import answer
-from longline.center.keys.shapes import AuditQuery, ChangeList, ChangeView
+from longline.center.keys.shapes import MadeBy
+from longline.center.requests.answers import answer
 from longline.center.requests.operations import Operation, for_admin
 from longline.center.requests.paging import after_message, cursor_after
 from longline.center.requests.reading import Query
 from longline.center.requests.times import moment, rfc3339
 from longline.center.service import CenterService
+from longline.center.shapes import AppName, Cursor, MomentText, PageQuery
+from longline.delivery.event_views import Time
 from longline.delivery.ids import least_id
 from longline.model.trail import TrailEntry
 from longline.saver.port.trail import TrailStore
+
+
+class AuditQuery(PageQuery, frozen=True, rename={"from_": "from"}):
+    """Which changes, and which page of them."""
+
+    from_: Annotated[MomentText | UnsetType, Meta(description="Those that were asked for then or later.")] = (
+        UNSET
+    )
+    to: Annotated[MomentText | UnsetType, Meta(description="Those that were asked for before then.")] = UNSET
+    app: Annotated[AppName | UnsetType, Meta(description="Those of this app.")] = UNSET
+
+
+class ChangeView(Struct, frozen=True, omit_defaults=True):
+    """A change: who asked for it, and what became of that."""
+
+    at: Time
+    key_id: MadeBy
+    key_name: str
+    address: Annotated[str, Meta(description="Whose connection it was.", examples=["192.0.2.7"])]
+    request_id: Annotated[
+        str, Meta(description="`X-Request-ID` of the request, or of the answer where the request had none.")
+    ]
+    method: Annotated[str, Meta(examples=["DELETE"])]
+    path: Annotated[
+        str,
+        Meta(description="With the names of its parameters.", examples=["/v1/apps/{app}/devices/{device}"]),
+    ]
+    status: Annotated[
+        int | None,
+        Meta(description="Of the answer; null: it is under way, or nobody knows whether it was made."),
+    ]
+    app: str | UnsetType = UNSET
+    subject: Annotated[
+        str | UnsetType, Meta(description="What was changed, such as a device.", examples=["d1"])
+    ] = UNSET
+    detail: Annotated[str | UnsetType, Meta(description="To what.")] = UNSET
+    error: Annotated[str | UnsetType, Meta(description="The code, where it was refused.")] = UNSET
+
+
+class ChangeList(Struct, frozen=True):
+    """A page of changes, the latest first."""
+
+    changes: list[ChangeView]
+    next_cursor: Cursor
 
 
 def operations(center: CenterService) -> list[Operation]:

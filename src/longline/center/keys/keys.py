@@ -5,30 +5,103 @@ or the data folder has, is none of them: it cannot be deleted here, and so alway
 """
 
 from collections.abc import Callable
+from typing import Annotated
 
-from msgspec import UNSET
+from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import answer
 from longline.center.gate.auth import digest
 from longline.center.gate.named_keys import NamedKeys, new_key_text
 from longline.center.gate.scopes import MISSING
 from longline.center.gate.sharing import TICKET, GoodKey, Ticket
-from longline.center.keys.shapes import KeyInfo, KeyList, MadeKey, NewAppKey, NewKey
+from longline.center.keys.shapes import End, MadeBy
+from longline.center.requests.answers import answer
 from longline.center.requests.audit_entries import note
 from longline.center.requests.operations import AppOperations, Operation, for_admin
 from longline.center.requests.paging import after_message, cursor_after
 from longline.center.requests.reading import Body, Query
 from longline.center.requests.times import moment, rfc3339
-from longline.center.schemas import PageQuery
 from longline.center.service import CenterService
+from longline.center.shapes import Cursor, DisplayName, MomentText, PageQuery, Strict
+from longline.delivery.event_views import Time
 from longline.delivery.ids import MessageIds
 from longline.errors import Forbidden, KeyNotFound, QuotaExceeded, ValidationFailed
 from longline.model.apps import App
-from longline.model.keys import SCOPES, ApiKey
+from longline.model.keys import OF_AN_APP, SCOPES, ApiKey, AppScope, Scope
 from longline.saver.port.keys import KeyStore
 from longline.settings import CenterSettings
+
+KeyId = Annotated[
+    str,
+    Meta(
+        description="A UUIDv7. It may be shown, and stands in logs.",
+        examples=["019c2b3e-8f00-7c11-9d3e-5a1f0c6b7e23"],
+    ),
+]
+
+
+EndAsked = Annotated[
+    MomentText | UnsetType,
+    Meta(description="When it ends. Absent: when the key does that makes it, which may be never."),
+]
+
+
+_NO_MORE = "no more than the key may that makes it."
+
+
+class NewKey(Strict, frozen=True):
+    """A key that is to reach all apps: what for, what it may do, and until when."""
+
+    name: DisplayName
+    scopes: Annotated[
+        list[Scope], Meta(min_length=1, max_length=len(SCOPES), description="What it may do, " + _NO_MORE)
+    ]
+    expires_at: EndAsked = UNSET
+
+
+class NewAppKey(Strict, frozen=True):
+    """A key of an app that is to be made: what for, what it may do, and until when."""
+
+    name: DisplayName
+    scopes: Annotated[
+        list[AppScope],
+        Meta(min_length=1, max_length=len(OF_AN_APP), description="What it may do, " + _NO_MORE),
+    ]
+    expires_at: EndAsked = UNSET
+
+
+class KeyInfo(Struct, frozen=True):
+    """A named key, without its text."""
+
+    key_id: KeyId
+    name: str
+    scopes: list[str]
+    created_at: Time
+    created_by: MadeBy
+    expires_at: End
+    last_used_at: Annotated[
+        Time | None, Meta(description="When it was used last, to the minute; null: never.")
+    ]
+
+
+class MadeKey(Struct, frozen=True):
+    """A new key. Its text, `key`, is shown here and never again: only its hash is kept."""
+
+    key_id: KeyId
+    key: Annotated[str, Meta(description="`lln_`, its id, and 256 random bits.")]
+    name: str
+    scopes: list[str]
+    created_at: Time
+    created_by: MadeBy
+    expires_at: End
+
+
+class KeyList(Struct, frozen=True):
+    """A page of keys, in the order in which they were made."""
+
+    keys: list[KeyInfo]
+    next_cursor: Cursor
 
 
 def operations(center: CenterService) -> list[Operation]:

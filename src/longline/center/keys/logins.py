@@ -3,11 +3,13 @@
 Beginning and ending a session is for the console's page alone, so these two are not in the API's document.
 """
 
+from typing import Annotated
+
+from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from longline.center.answers import answer
 from longline.center.errors.responses import error_response
 from longline.center.gate.auth import Keys
 from longline.center.gate.console_sessions import (
@@ -19,16 +21,37 @@ from longline.center.gate.console_sessions import (
     set_cookie,
 )
 from longline.center.gate.sharing import TICKET, KeyHolder, Ticket, of_network
-from longline.center.keys.shapes import NewSession, OwnKeyInfo
+from longline.center.keys.shapes import End, MadeBy
+from longline.center.requests.answers import answer
 from longline.center.requests.operations import Operation, for_any
 from longline.center.requests.reading import Body
 from longline.center.requests.times import rfc3339
 from longline.center.service import CenterService
+from longline.center.shapes import Strict
 from longline.errors import LonglineError
 from longline.model.keys import SCOPES
 from longline.model.networks import network_of
 
 PATH = "/v1/session"
+
+
+class NewSession(Strict, frozen=True):
+    """The key that a session of the console is to stand for."""
+
+    key: Annotated[str, Meta(pattern=r"^[!-~]{1,512}$", description="As in `Authorization: Bearer`.")]
+
+    def __repr__(self) -> str:
+        return "NewSession()"
+
+
+class OwnKeyInfo(Struct, frozen=True):
+    """What the key of a request may do; `app` is the only one that it reaches, null: all of them."""
+
+    key_id: MadeBy
+    name: str
+    app: Annotated[str | None, Meta(examples=["news"])]
+    scopes: list[str]
+    expires_at: End
 
 
 def operations(center: CenterService) -> list[Operation]:

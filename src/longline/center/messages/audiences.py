@@ -1,14 +1,16 @@
 """Operations on audiences: counting one beforehand."""
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import Estimate, answer
+from longline.center.messages.audience_shapes import AudienceBody
 from longline.center.messages.drafts import addressed
+from longline.center.requests.answers import answer
 from longline.center.requests.operations import Operation, for_app
 from longline.center.requests.reading import Body
-from longline.center.schemas import EstimateRequest
 from longline.center.service import CenterService
+from longline.center.shapes import Strict
 from longline.delivery.audience import size
 from longline.delivery.checking import AudienceBounds
 from longline.errors import AudienceTooComplex, AudienceTooLarge, NotSupported, ReplyInvalid
@@ -16,6 +18,19 @@ from longline.model.apps import App
 from longline.register.port import Register
 from longline.saver.port.audiences import AudienceStore
 from longline.saver.port.devices import DeviceStore
+
+
+class Estimate(Struct, frozen=True):
+    """How many devices an audience has, and how many of them are connected."""
+
+    devices: int
+    online: int
+
+
+class EstimateRequest(Strict, frozen=True):
+    """An audience to count."""
+
+    audience: AudienceBody
 
 
 def operations(center: CenterService) -> list[Operation]:

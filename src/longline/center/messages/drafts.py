@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import UNSET
 
-from longline.center.errors.responses import from_malformed
-from longline.center.schemas import AudienceObject, CallBody, Comparison, DeviceMatch, MessageBody
+from longline.center.messages.audience_shapes import AudienceObject, Comparison, DeviceMatch
+from longline.center.messages.message_shapes import MessageBody
+from longline.center.messages.payloads import payload_of
 from longline.delivery.draft import Draft
 from longline.delivery.replies import ReplyAddress, reply_address
 from longline.errors import AudienceTooComplex, LonglineError, ValidationFailed
@@ -27,15 +28,9 @@ from longline.model.audience import (
     Wanted,
 )
 
-TEXT = "text/plain;charset=utf-8"
-JSON = "application/json"
-BYTES = "application/octet-stream"
-
 _DEEPEST = 64  # objects in one another, whatever the settings allow
 
 _EVERYONE = Everyone()
-_QUOTE = ord('"')
-_text = msgspec.json.Decoder(str)
 
 
 def any_later(drafts: Sequence[Draft | LonglineError]) -> bool:
@@ -47,7 +42,7 @@ def draft_of(asked: MessageBody) -> Draft:
     """What was asked for; raises what its fields, each right by itself, say wrongly together."""
     options = asked.options
     audience, reply = addressed(asked.audience)
-    payload, content_type = payload_of(asked)
+    payload, content_type = payload_of(asked.payload, asked.payload_base64)
     return Draft(
         audience=audience,
         payload=payload,
@@ -177,26 +172,3 @@ def _compared(name: str, asked: Comparison, path: str) -> list[Expression]:
             "an attribute is compared with nothing", details=[(path, "at least one field")]
         )
     return of
-
-
-def payload_of(asked: MessageBody | CallBody) -> tuple[bytes, str]:
-    """The bytes that devices get, and their content type."""
-    raw, data = asked.payload, asked.payload_base64
-    if isinstance(raw, msgspec.Raw):
-        if data is not msgspec.UNSET:
-            raise ValidationFailed(
-                "a message has either a payload or a payload_base64",
-                details=[("payload_base64", "not together with payload")],
-            )
-        # The sender's own bytes: not encoded again, so numbers and key order stay as they were. Copied out of
-        # the request's body, which is then free.
-        payload = bytes(raw)
-        if payload[0] != _QUOTE:
-            return payload, JSON
-        try:
-            return _text.decode(payload).encode(), TEXT
-        except msgspec.DecodeError as error:  # half a surrogate pair
-            raise from_malformed(error) from None
-    if data is msgspec.UNSET:
-        raise ValidationFailed("the message has no payload", details=[("payload", "required")])
-    return data, BYTES

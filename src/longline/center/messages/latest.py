@@ -4,22 +4,23 @@ A page of such a list looks at a bounded number of messages, however few of them
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Annotated, Literal, Protocol, TypeVar
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import STATES, DeviceMessageList, DeviceMessageView, MessageList, answer
-from longline.center.messages.statuses import listed_view, status_of
+from longline.center.messages.statuses import STATES, DeliveryState, MessageStatus, listed_view, status_of
+from longline.center.requests.answers import answer
 from longline.center.requests.long_lists import Rows
 from longline.center.requests.operations import Operation, for_app
 from longline.center.requests.paging import after_message, cursor_after
 from longline.center.requests.reading import Query
 from longline.center.requests.times import moment, rfc3339, rfc3339_or_none
-from longline.center.schemas import MAX_MESSAGES, DeviceMessageQuery, MessageQuery
 from longline.center.service import CenterService
+from longline.center.shapes import Cursor, MessageId, MomentText, PageQuery, ShortText
+from longline.delivery.event_views import Time
 from longline.delivery.ids import least_id
 from longline.errors import DeviceNotFound
 from longline.model.apps import App
@@ -29,6 +30,63 @@ from longline.saver.port.ledgers import DeviceRecord, LedgerStore, Listed, Messa
 
 ROUNDS = 5  # looks at the store that one page takes, when few of the messages are wanted
 WORK = 10_000  # after so much, as the store counts it, there is no other look
+MAX_MESSAGES = 100  # in a page of a list
+Word = Annotated[str, Meta(description="Its sender's word for it.", examples=["goals"])]
+
+
+class MessageList(Struct, frozen=True):
+    """A page of messages, the latest first. It may be short, or empty, though there is a next one."""
+
+    messages: list[MessageStatus]
+    next_cursor: Cursor
+
+
+class DeviceMessageView(Struct, frozen=True, omit_defaults=True):
+    """A message and where it stands for one device; null for what has not happened.
+
+    Of a message to everyone or to an expression, `sent_at` and `settled_at` are not known.
+    """
+
+    message_id: MessageId
+    state: DeliveryState
+    reason: Annotated[str | None, Meta(description="Why it was dropped.")]
+    why: Annotated[str, Meta(description="What that means, for people.")]
+    accepted_at: Time
+    sent_at: Time | None
+    settled_at: Time | None
+    label: Word | UnsetType = UNSET
+
+
+class DeviceMessageList(Struct, frozen=True):
+    """A page of a device's messages, the latest first. It may be short though there is a next one."""
+
+    messages: list[DeviceMessageView]
+    next_cursor: Cursor
+
+
+class MessageQuery(PageQuery, frozen=True, rename={"from_": "from"}):
+    """Which messages, and which page of them."""
+
+    from_: Annotated[MomentText | UnsetType, Meta(description="Those that were handed in then or later.")] = (
+        UNSET
+    )
+    to: Annotated[MomentText | UnsetType, Meta(description="Those that were handed in before then.")] = UNSET
+    status: Literal["accepted", "delivering", "done"] | UnsetType = UNSET
+    label: Annotated[
+        ShortText | UnsetType, Meta(description="Those whose `options.label` is this.", examples=["goals"])
+    ] = UNSET
+    missed: Annotated[
+        bool | UnsetType,
+        Meta(description="Those of which something expired, was collapsed or dropped; or nothing was."),
+    ] = UNSET
+    limit: Annotated[int, Meta(ge=1, le=MAX_MESSAGES, description="Items in a page, at most.")] = MAX_MESSAGES
+
+
+class DeviceMessageQuery(PageQuery, frozen=True):
+    """Which messages of a device, and which page of them."""
+
+    state: Literal["pending", "acked", "expired", "collapsed", "dropped"] | UnsetType = UNSET
+    limit: Annotated[int, Meta(ge=1, le=MAX_MESSAGES, description="Items in a page, at most.")] = MAX_MESSAGES
 
 
 def operations(center: CenterService) -> list[Operation]:

@@ -10,21 +10,22 @@ from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import (
-    STATES,
-    Delivery,
-    DeliveryList,
-    MessageAccepted,
-    MessageReach,
-    MessageResult,
-    MessageResults,
-    MessageStatus,
-    answer,
-)
 from longline.center.errors.quota_headers import tell_quota
 from longline.center.errors.responses import error_answer
 from longline.center.messages.drafts import any_later, draft_of
-from longline.center.messages.statuses import later_view, moved, status_view
+from longline.center.messages.message_shapes import (
+    DeliveryList,
+    MessageAccepted,
+    MessageBatch,
+    MessageBody,
+    MessageReach,
+    MessageResult,
+    MessageResults,
+    RawMessageBatch,
+    SendQuery,
+)
+from longline.center.messages.statuses import STATES, Delivery, MessageStatus, later_view, moved, status_view
+from longline.center.requests.answers import answer
 from longline.center.requests.idempotency import digest_of, idempotency_key, marked
 from longline.center.requests.long_lists import ROW, Rows
 from longline.center.requests.operations import AppOperations, Operation
@@ -32,8 +33,8 @@ from longline.center.requests.paging import after_ordinal, cursor_after
 from longline.center.requests.reading import Body, Query, read_bytes
 from longline.center.requests.times import rfc3339, rfc3339_or_none
 from longline.center.rooms import Rooms
-from longline.center.schemas import MessageBatch, MessageBody, PageQuery, RawMessageBatch, SendQuery
 from longline.center.service import CenterService
+from longline.center.shapes import PageQuery
 from longline.delivery.draft import Draft
 from longline.delivery.dry_run import DryRun
 from longline.delivery.pipeline import Pipeline

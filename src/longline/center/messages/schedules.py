@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Meta, Raw, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import ScheduleList, ScheduleView, answer
 from longline.center.messages.drafts import draft_of
-from longline.center.messages.statuses import firing_views
+from longline.center.messages.message_shapes import MessageBody
+from longline.center.messages.statuses import FiringView, firing_views
+from longline.center.requests.answers import answer
 from longline.center.requests.audit_entries import note
 from longline.center.requests.idempotency import digest_of, idempotency_key, marked
 from longline.center.requests.long_lists import ROW, Rows
@@ -18,9 +20,11 @@ from longline.center.requests.operations import AppOperations, Operation
 from longline.center.requests.paging import after_name, cursor_after
 from longline.center.requests.reading import Body, Query, read_bytes
 from longline.center.requests.times import rfc3339
-from longline.center.schemas import MessageBody, NewSchedule, PageQuery, RawSchedule
 from longline.center.service import CenterService
+from longline.center.shapes import AnyJson, Cursor, PageQuery, Strict
+from longline.delivery.calendar import MAX_CRON
 from longline.delivery.draft import Draft
+from longline.delivery.event_views import Time
 from longline.delivery.plans import Schedule
 from longline.delivery.timetable import Timetable, coming
 from longline.errors import (
@@ -43,6 +47,71 @@ from longline.saver.bundle import Durability
 
 NEXT = 5  # times that are told of a schedule
 ROWS = 20  # that looking for them is worth
+
+CronText = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_CRON,
+        description="Minute, hour, day of month, month, day of week, as cron has them.",
+        examples=["0 9 * * 1-5"],
+    ),
+]
+
+ZoneName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        description="IANA name of the time zone that the expression means, or `device`: each device's own.",
+        examples=["Europe/Berlin"],
+    ),
+]
+
+
+class ScheduleView(Struct, frozen=True):
+    """A message that is sent again and again."""
+
+    schedule_id: Annotated[
+        str, Meta(description="A UUIDv7.", examples=["019c2b3e-8f00-7c11-9d3e-5a1f0c6b7e22"])
+    ]
+    message: AnyJson
+    cron: str
+    timezone: str
+    paused: bool
+    created_at: Time
+    next: Annotated[
+        list[str],
+        Meta(
+            description="The next times: RFC 3339, UTC; for the devices' own time zones local, without an "
+            "offset. None while it is paused.",
+            examples=[["2026-02-02T08:00:00.000Z"]],
+        ),
+    ]
+    firings: Annotated[list[FiringView], Meta(description="The latest, the last one last.")]
+
+
+class ScheduleList(Struct, frozen=True):
+    """A page of schedules, in the order in which they were made."""
+
+    schedules: list[ScheduleView]
+    next_cursor: Cursor
+
+
+class NewSchedule(Strict, frozen=True):
+    """A message, and when to send it again and again."""
+
+    message: MessageBody
+    cron: CronText
+    timezone: ZoneName = "UTC"
+
+
+class RawSchedule(Strict, frozen=True):
+    """A `NewSchedule` whose message is kept as it was written."""
+
+    message: Raw
+    cron: CronText
+    timezone: ZoneName = "UTC"
 
 
 def operations(center: CenterService) -> list[Operation]:

@@ -2,15 +2,88 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import UNSET
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from longline.center.answers import FiringView, LedgerView, MessageStatus
 from longline.center.requests.times import rfc3339
+from longline.center.shapes import MessageId
+from longline.delivery.event_views import DATE_TIME, Time
 from longline.delivery.plans import CANCELLED, Firing, LaterMessage
-from longline.model.ledger import Ledger
+from longline.model.ledger import Ledger, State
 from longline.saver.port.ledgers import Listed, Status
+
+DeliveryState = Literal["pending", "acked", "expired", "collapsed", "dropped"]
+
+STATES: dict[State, DeliveryState] = {
+    State.PENDING: "pending",
+    State.ACKED: "acked",
+    State.EXPIRED: "expired",
+    State.COLLAPSED: "collapsed",
+    State.DROPPED: "dropped",
+}
+
+
+class LedgerView(Struct, frozen=True):
+    """`targeted = pending + acked + expired + collapsed + all of dropped`, at any moment."""
+
+    targeted: int
+    pending: int
+    acked: int
+    expired: int
+    collapsed: int
+    dropped: Annotated[dict[str, int], Meta(description="By reason.", examples=[{"device_not_found": 1}])]
+    routed: Annotated[int, Meta(description="Handed to the node of a connected device.")]
+    sent: Annotated[int, Meta(description="Written to a connection.")]
+
+
+class FiringView(Struct, frozen=True, omit_defaults=True):
+    """One time that a message was sent: as which message, or why it was not."""
+
+    at: Annotated[
+        str,
+        Meta(
+            description="When it was due; RFC 3339.",
+            examples=["2026-02-02T08:00:00.000Z"],
+            extra_json_schema=DATE_TIME,
+        ),
+    ]
+    message_id: MessageId | UnsetType = UNSET
+    error: Annotated[str | UnsetType, Meta(description="A code.", examples=["no_target"])] = UNSET
+
+
+class MessageStatus(Struct, frozen=True, omit_defaults=True):
+    """Where a message stands.
+
+    `scheduled`: its time has not come. `accepted`: stored, nothing sent yet. `delivering`: some of it is sent
+    or settled. `done`: nothing is pending. `cancelled`: it was taken back before its time. One that is sent
+    in each time zone at its own moment has a message for each, which `firings` tells, and here their sum.
+    """
+
+    message_id: MessageId
+    status: Literal["scheduled", "accepted", "delivering", "done", "cancelled"]
+    created_at: Time
+    ledger: LedgerView
+    send_at: Annotated[str | UnsetType, Meta(description="As it was asked for, until it is sent.")] = UNSET
+    firings: list[FiringView] | UnsetType = UNSET
+    error: Annotated[
+        str | UnsetType, Meta(description="Why nothing was sent at its time.", examples=["no_target"])
+    ] = UNSET
+    label: Annotated[str | UnsetType, Meta(description="Its sender's word for it.", examples=["goals"])] = (
+        UNSET
+    )
+
+
+class Delivery(Struct, frozen=True):
+    """A message and one of its devices; null for what has not happened."""
+
+    device: str
+    state: DeliveryState
+    reason: Annotated[str | None, Meta(description="Why it was dropped.")]
+    why: Annotated[str, Meta(description="What that means, for people.")]
+    accepted_at: Time
+    sent_at: Time | None
+    settled_at: Time | None
 
 
 def moved(ledger: Ledger) -> bool:

@@ -1,15 +1,19 @@
 """The operation that says why one device has a message, or has it not."""
 
 from collections.abc import Callable
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import STATES, DeliveryTrace, answer
+from longline.center.messages.statuses import STATES, Delivery
+from longline.center.requests.answers import answer
 from longline.center.requests.operations import Operation, for_app
 from longline.center.requests.times import rfc3339, rfc3339_or_none
 from longline.center.service import CenterService
+from longline.delivery.event_views import Time
 from longline.errors import DeliveryNotFound, DeviceNotFound, MessageNotFound
 from longline.model.apps import App
 from longline.model.devices import Binding, Visit
@@ -19,6 +23,18 @@ from longline.saver.port.devices import DeviceStore
 from longline.saver.port.ledgers import DeviceRecord, LedgerStore, Status
 from longline.saver.port.parking import ParkingStore
 from longline.saver.port.visits import VisitStore
+
+
+class DeliveryTrace(Delivery, frozen=True):
+    """A message and one of its devices, and how the device stands now: what it waits for, or why it was not
+    there. Of a message to everyone or to an expression, `sent_at` and `settled_at` are not known."""
+
+    online: bool
+    room: Annotated[str | None, Meta(description="The node that holds the device's connection now.")]
+    since: Annotated[Time | None, Meta(description="Since when it does.")]
+    last_seen: Annotated[Time | None, Meta(description="When its connection ended; now, while it has one.")]
+    banned_until: Annotated[Time | None, Meta(description="Until when the device is kept out.")]
+    parked_since: Annotated[Time | None, Meta(description="Since when it is sent no pushes.")]
 
 
 def operations(center: CenterService) -> list[Operation]:

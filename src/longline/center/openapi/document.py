@@ -1,8 +1,8 @@
 """The OpenAPI 3.1 document, made from the table of operations and from msgspec's JSON Schema of their types.
 
 Types say what a body, a query and an answer look like, docstrings what an operation does, and errors what may
-go wrong. What none of them has a word for is put beside them here: what path parameters look like, headers,
-rules between the fields of a type, and examples.
+go wrong. What none of them has a word for is put beside them: rules between the fields of a type here, path
+parameters and headers from `parameters.py`, and examples from `written_examples.py`.
 """
 
 import inspect
@@ -13,12 +13,20 @@ from http import HTTPStatus
 
 import msgspec
 
-from longline.center.answers import EventList
 from longline.center.errors.responses import ErrorAnswer
-from longline.center.figures.shapes import AppFiguresView, FiguresView
+from longline.center.events.stream import EventList
 from longline.center.gate.gate import ALWAYS_ADMITTED
 from longline.center.gate.scopes import MISSING, rule_of
 from longline.center.openapi.examples import Examples
+from longline.center.openapi.parameters import (
+    DURABILITY,
+    IDEMPOTENCY_KEY,
+    IF_MATCH,
+    LAST_EVENT,
+    PATH_PARAMETERS,
+    QUOTA,
+)
+from longline.center.openapi.written_examples import BODY_EXAMPLES, METRICS_EXAMPLE, STREAM_EXAMPLES
 from longline.center.operators.profile_shapes import FormatQuery
 from longline.center.requests.operations import Operation
 from longline.center.requests.streams import MEDIA_TYPE as STREAM
@@ -36,11 +44,9 @@ from longline.errors import (
     Unavailable,
     ValidationFailed,
 )
-from longline.model.devices import DEVICE_NAME, JsonObject
-from longline.model.groups import GROUP_NAME
+from longline.model.devices import JsonObject
 from longline.profiling.pprof import MEDIA_TYPE as PPROF
 from longline.profiling.speedscope import MEDIA_TYPE as SPEEDSCOPE
-from longline.settings.dynamic import DYNAMIC
 from longline.version import VERSION
 
 _ABOUT = """Pushes messages to devices, and says of each what became of it.
@@ -49,89 +55,6 @@ Errors have one form; `error.code` is stable. Lists take `limit` and `cursor`. T
 """
 _KEY = "key"
 _SCHEMAS = "#/components/schemas/"
-
-_PARAMETERS: dict[str, JsonObject] = {
-    "app": {"description": "The app's name.", "schema": {"type": "string"}, "example": "news"},
-    "device": {
-        "description": "The device's name.",
-        "schema": {"type": "string", "pattern": f"^{DEVICE_NAME}$"},
-        "example": "d1",
-    },
-    "group": {
-        "description": "The group's name.",
-        "schema": {"type": "string", "pattern": f"^{GROUP_NAME}$"},
-        "example": "team",
-    },
-    "node": {"description": "A member's name.", "schema": {"type": "string"}, "example": "room-1-6f2a90c1"},
-    "agent": {"description": "An agent's name.", "schema": {"type": "string"}, "example": "host-1"},
-    "key": {
-        "description": "The key's id.",
-        "schema": {"type": "string"},
-        "example": "019c2b3e-8f00-7c11-9d3e-5a1f0c6b7e23",
-    },
-    "name": {
-        "description": "A setting that can be changed at run time.",
-        "schema": {"type": "string", "enum": sorted(DYNAMIC)},
-        "example": "room.linger",
-    },
-    "profile": {
-        "description": "The profile's id.",
-        "schema": {"type": "string"},
-        "example": "019c2b3e-8f00-7c11-9d3e-5a1f0c6b7e25",
-    },
-    "id": {
-        "description": "Its id.",
-        "schema": {"type": "string"},
-        "example": "019c2b3e-8f00-7c11-9d3e-5a1f0c6b7e21",
-    },
-}
-
-_IDEMPOTENCY_KEY: JsonObject = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "description": "Makes the request safe to repeat for 24 h: the first answer is given again, marked with "
-    "`Idempotent-Replayed: true`.",
-    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
-}
-
-_IF_MATCH: JsonObject = {
-    "name": "If-Match",
-    "in": "header",
-    "required": False,
-    "description": "The version that is to be changed; 409 when there is another by now. `*`, or none: any.",
-    "schema": {"type": "string", "pattern": '^("[0-9]{1,18}"|[0-9]{1,18}|[*])$'},
-}
-
-_LAST_EVENT: JsonObject = {
-    "name": "Last-Event-ID",
-    "in": "header",
-    "required": False,
-    "description": "Where a stream goes on, in the place of `cursor`, by the last id of the one before it.",
-    "schema": {"type": "string"},
-    "example": "NDI5NDk2NzI5Nw",
-}
-
-# draft-ietf-httpapi-ratelimit-headers, from version 8 on.
-_QUOTA: JsonObject = {
-    "RateLimit-Policy": {
-        "description": "How many messages (`q`) the app may send in so many seconds (`w`). Absent: no limit.",
-        "schema": {"type": "string", "pattern": '^"messages";q=[0-9]+;w=1$'},
-        "example": '"messages";q=500;w=1',
-    },
-    "RateLimit": {
-        "description": "How many it may send now (`r`), and in how many seconds all of them (`t`).",
-        "schema": {"type": "string", "pattern": '^"messages";r=[0-9]+;t=[0-9]+$'},
-        "example": '"messages";r=497;t=1',
-    },
-}
-
-_DURABILITY: JsonObject = {
-    "description": "What the messages survive from now on: `memory` (the store's process must live), `fsync` "
-    "(on its disk), `replicated;copies=N` (also in the memory of N replicas). Absent: nothing was stored.",
-    "schema": {"type": "string", "pattern": "^(memory|fsync|replicated;copies=[0-9]+)$"},
-    "example": "fsync",
-}
 
 # What holds between the fields of a type, which types cannot say.
 _RULES: dict[str, JsonObject] = {
@@ -149,93 +72,6 @@ _RULES: dict[str, JsonObject] = {
         }
     },
 }
-
-_EXAMPLES: dict[str, JsonObject] = {
-    "NewApp": {"app": "news"},
-    "AppChange": {"name": "The News"},
-    "Rotation": {"server_key": True, "device_secret": False},
-    "TokenIssuerBody": {
-        "jwks_url": "https://id.example.org/.well-known/jwks.json",
-        "issuer": "https://id.example.org/",
-        "audience": "longline",
-        "algorithms": ["RS256", "ES256"],
-    },
-    "AclBody": {
-        "rules": [
-            {"allow": "both", "filter": "home/{device}/#"},
-            {"allow": "subscribe", "filter": "news/+"},
-        ]
-    },
-    "LimitsBody": {"messages_per_second": 500, "devices": 100000, "inbox_messages": None},
-    "NewProfile": {"tags": ["beta"], "attributes": {"plan": "pro"}, "timezone": "Europe/Berlin"},
-    "ProfileChange": {"attributes": {"plan": None}},
-    "DeviceBatch": {"devices": [{"device": "d1", "tags": ["beta"]}, {"device": "d2"}]},
-    "CallBody": {"payload": {"open": "valve"}, "timeout": 10},
-    "ShadowBody": {"desired": {"light": {"on": True, "colour": None}}},
-    "GroupBody": {"members": ["d1", "d2"]},
-    "MembersBody": {"members": ["d1", "d2"]},
-    "StatusRequest": {"devices": ["d1", "d2"]},
-    "TokenRequest": {"expires_in": 86400},
-    "MessageBody": {
-        "audience": {"devices": ["d1", "d2"]},
-        "payload": {"title": "Goal!"},
-        "options": {"ttl": 86400},
-    },
-    "MessageBatch": {
-        "messages": [
-            {"audience": {"devices": ["d1"]}, "payload": "Your parcel is here"},
-            {"audience": {"aliases": ["ann"]}, "payload": {"title": "Hello, Ann"}},
-            {"audience": {"tag": ["beta"], "tag_not": ["berlin"]}, "payload": {"title": "Try this"}},
-            {"audience": "all", "payload_base64": "AAEC"},
-        ]
-    },
-    "NewSchedule": {
-        "message": {"audience": "all", "payload": "Good morning"},
-        "cron": "0 9 * * 1-5",
-        "timezone": "Europe/Berlin",
-    },
-    "WebhookBody": {
-        "url": "https://app.example.org/longline",
-        "secret": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
-        "events": ["upstream", "presence", "receipt"],
-    },
-    "ReplayRequest": {"cursors": ["NDI5NDk2NzI5Nw"]},
-    "EstimateRequest": {
-        "audience": {
-            "tag": ["beta"],
-            "attributes": {"age": {"gte": 18}, "plan": {"in": ["pro", "team"]}},
-            "not": {"any": [{"platform": ["web"]}, {"attributes": {"muted": {"eq": True}}}]},
-        }
-    },
-    "NewKey": {"name": "monitoring", "scopes": ["read", "operate"]},
-    "NewAppKey": {"name": "billing", "scopes": ["send", "read"], "expires_at": "2099-12-24T18:00:00Z"},
-    "DrainRequest": {"rate": 200, "deadline": 600},
-    "RestartRequest": {"processes": ["host-1-6f2a90c1"]},
-    "ConfigValue": {"value": 20},
-}
-
-_STREAMED = (
-    "id: NDI5NDk2NzI5Nw\nevent: presence\n"
-    'data: {"cursor": "NDI5NDk2NzI5Nw", "type": "presence", "device": "d1", '
-    '"at": "2026-01-31T12:00:00.250Z"}\n\n'
-)
-_FIGURES_STREAMED = (
-    'event: figures\ndata: {"at": "2026-01-31T12:00:00.250Z", "nodes": [{"node": "room-1-6f2a90c1", '
-    '"host": "room-1", "roles": ["room"], "version": "1", "since": "2026-01-31T11:00:00.000Z", '
-    '"at": "2026-01-31T12:00:00.210Z", "figures": {"room_connections": 5000}, "tasks": []}]}\n\n'
-)
-_APP_STREAMED = (
-    'event: figures\ndata: {"at": "2026-01-31T12:00:00.250Z", "connected": 5000, '
-    '"messages_per_second": 10.5, "deliveries_per_second": 980.2, "messages": 3600, "deliveries": 352872, '
-    '"waiting": {"deliveries": 120, "messages": 100}}\n\n'
-)
-# Answers that also come as server-sent events, with an example of one.
-_STREAMS: Mapping[type[msgspec.Struct], str] = {
-    EventList: _STREAMED,
-    FiguresView: _FIGURES_STREAMED,
-    AppFiguresView: _APP_STREAMED,
-}
-_MEASURED = "longline_room_connections 5000\n"
 
 
 def document(operations: Sequence[Operation]) -> JsonObject:
@@ -328,7 +164,7 @@ def _described(operation: Operation, examples: Examples) -> JsonObject:
     }
     if operation.body is not None:
         content = _json(operation.body)
-        example = _EXAMPLES.get(operation.body.__name__)
+        example = BODY_EXAMPLES.get(operation.body.__name__)
         if example is not None:
             content["application/json"]["example"] = example
         entry["requestBody"] = {"content": content, "required": operation.body_required}
@@ -344,7 +180,7 @@ def _needed(scopes: Sequence[str]) -> str:
 
 def _parameters(operation: Operation) -> list[JsonObject]:
     parameters: list[JsonObject] = [
-        {"name": name, "in": "path", "required": True, **_PARAMETERS[name]}
+        {"name": name, "in": "path", "required": True, **PATH_PARAMETERS[name]}
         for name in re.findall(r"{(\w+)}", operation.path)
     ]
     if operation.query is not None:
@@ -360,11 +196,11 @@ def _parameters(operation: Operation) -> list[JsonObject]:
             for name, field in schema["properties"].items()
         ]
     if operation.idempotent:
-        parameters.append(_IDEMPOTENCY_KEY)
+        parameters.append(IDEMPOTENCY_KEY)
     if operation.conditional:
-        parameters.append(_IF_MATCH)
+        parameters.append(IF_MATCH)
     if EventList in operation.answers.values():
-        parameters.append(_LAST_EVENT)
+        parameters.append(LAST_EVENT)
     return parameters
 
 
@@ -375,17 +211,17 @@ def _responses(operation: Operation, examples: Examples) -> dict[str, JsonObject
         if model is not None:
             content = _json(model)
             content["application/json"]["example"] = examples.of(model.__name__)
-            if model in _STREAMS:
-                content[STREAM] = {"schema": {"type": "string"}, "example": _STREAMS[model]}
+            if model in STREAM_EXAMPLES:
+                content[STREAM] = {"schema": {"type": "string"}, "example": STREAM_EXAMPLES[model]}
             if operation.query is FormatQuery:
                 content[SPEEDSCOPE] = {"schema": {"type": "object"}, "example": {"profiles": []}}
                 content[PPROF] = {"schema": {"type": "string", "format": "binary"}, "example": ""}
             response["content"] = content
         elif operation.path == "/metrics":
-            response["content"] = {"text/plain": {"schema": {"type": "string"}, "example": _MEASURED}}
+            response["content"] = {"text/plain": {"schema": {"type": "string"}, "example": METRICS_EXAMPLE}}
         if operation.idempotent:
-            quota = _QUOTA if MessageRateExceeded in operation.errors else {}
-            response["headers"] = {"Longline-Durability": _DURABILITY, **quota}
+            quota = QUOTA if MessageRateExceeded in operation.errors else {}
+            response["headers"] = {"Longline-Durability": DURABILITY, **quota}
         responses[str(status)] = response
     by_status: defaultdict[int, list[type[LonglineError]]] = defaultdict(list)
     for error in _errors(operation):
@@ -396,7 +232,7 @@ def _responses(operation: Operation, examples: Examples) -> dict[str, JsonObject
         texts = [f"`{error.code}`: {_said(error)}" for error in errors]
         refusal: JsonObject = {"description": "\n\n".join(texts), "content": content}
         if MessageRateExceeded in errors:
-            refusal["headers"] = _QUOTA
+            refusal["headers"] = QUOTA
         responses[str(status)] = refusal
     return responses
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from longline.center.schemas import Strict
+from longline.center.shapes import Strict
 from longline.delivery.event_views import Time
 from longline.model.agents import ProcessState, RestartState
 

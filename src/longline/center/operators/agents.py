@@ -10,7 +10,6 @@ from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import answer
 from longline.center.gate.sharing import TICKET, Ticket
 from longline.center.operators.agent_orders import ORDERS, STATUSES, order_in, status_in
 from longline.center.operators.agent_shapes import (
@@ -22,6 +21,7 @@ from longline.center.operators.agent_shapes import (
     RestartView,
 )
 from longline.center.operators.orders import watched
+from longline.center.requests.answers import answer
 from longline.center.requests.audit_entries import note
 from longline.center.requests.operations import Operation, for_admin
 from longline.center.requests.reading import Body

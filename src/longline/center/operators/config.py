@@ -2,29 +2,24 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Annotated
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import (
-    ConfigView,
-    DynamicSetting,
-    FormerConfig,
-    GrayView,
-    NodeVersion,
-    SettingView,
-    answer,
-)
+from longline.center.requests.answers import answer
 from longline.center.requests.audit_entries import note
 from longline.center.requests.operations import Operation, for_admin
 from longline.center.requests.reading import Body
 from longline.center.requests.times import rfc3339
-from longline.center.schemas import ConfigValue
 from longline.center.service import CenterService
+from longline.center.shapes import AnyJson, Strict
+from longline.delivery.event_views import Time
 from longline.errors import Conflict, SettingNotFound, Unavailable, ValidationFailed
 from longline.keeper.port import Keeper, nodes_among
+from longline.model.audience import MAX_NAMES
 from longline.settings import dynamic
 from longline.settings.dynamic import Document, Gray
 from longline.settings.reference import plain
@@ -33,6 +28,86 @@ ATTEMPTS = 5  # to change what others change too
 NEWS = 0.1  # s, and twice as long each time: until the keeper has heard of what they wrote
 
 Change = Callable[[Document], Document]
+
+
+class GrayView(Struct, frozen=True):
+    """Settings on trial, and the members they are for."""
+
+    nodes: tuple[str, ...]
+    settings: dict[str, AnyJson]
+
+
+class FormerConfig(Struct, frozen=True):
+    """What a former version of the dynamic settings said."""
+
+    version: int
+    at: Time | None
+    settings: dict[str, AnyJson]
+    gray: GrayView | None
+
+
+class NodeVersion(Struct, frozen=True):
+    """Which version of the dynamic settings is in force on a member."""
+
+    node: str
+    settings_version: int
+
+
+class DynamicSetting(Struct, frozen=True):
+    """What a setting that can be changed at run time is for, and what it may be."""
+
+    name: str
+    default: AnyJson
+    type: Annotated[str, Meta(description="Type, bounds and unit in words.")]
+    meaning: str
+
+
+class ConfigView(Struct, frozen=True):
+    """The dynamic settings of the cluster; what is not among them, each node has from its own sources."""
+
+    version: Annotated[int, Meta(description="Rises with every change; 0 when there was none.")]
+    at: Time | None
+    settings: dict[str, AnyJson]
+    gray: GrayView | None
+    history: Annotated[list[FormerConfig], Meta(description="The latest former versions, latest first.")]
+    nodes: list[NodeVersion]
+    available: Annotated[list[DynamicSetting], Meta(description="All that can be changed at run time.")]
+
+
+class SettingView(Struct, frozen=True):
+    """A setting that can be changed at run time."""
+
+    name: str
+    value: Annotated[AnyJson, Meta(description="For all nodes; null: each has its own.")]
+    gray: Annotated[AnyJson, Meta(description="For the nodes on trial; null: none.")]
+    default: AnyJson
+    type: Annotated[str, Meta(description="Type, bounds and unit in words.")]
+    meaning: str
+    version: Annotated[int, Meta(description="Of all dynamic settings.")]
+
+
+class ConfigValue(Strict, frozen=True):
+    """A value for a setting."""
+
+    value: AnyJson
+    nodes: (
+        Annotated[
+            list[Annotated[str, Meta(min_length=1, max_length=255)]],
+            Meta(
+                min_length=1,
+                max_length=MAX_NAMES,
+                description="Only for these members, by name or host, until it is promoted or rolled back.",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    version: (
+        Annotated[
+            int, Meta(ge=0, description="Change it only if the settings have this version; otherwise 409.")
+        ]
+        | UnsetType
+    ) = UNSET
+
 
 _AVAILABLE = [
     DynamicSetting(name, plain(entry.default), entry.shape, entry.doc)

@@ -1,46 +1,104 @@
-"""Operations for operators, and the probes and figures that machines read."""
+"""Operations on the nodes: who is a member, and moving the clients of one elsewhere."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import Annotated
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import DrainView, Health, LoadView, NodeList, NodeView, answer
+from longline.center.operators.drain_orders import DRAINS, PROGRESS, DrainOrder, order_in, progress_in
+from longline.center.requests.answers import answer
 from longline.center.requests.operations import Operation, for_admin
 from longline.center.requests.reading import Body
 from longline.center.requests.times import rfc3339
-from longline.center.schemas import DrainRequest
-from longline.center.service import CenterService, Metrics
-from longline.errors import NodeNotFound, Unavailable
+from longline.center.service import CenterService
+from longline.center.shapes import AnyJson, Strict
+from longline.delivery.event_views import Time
+from longline.errors import NodeNotFound
 from longline.keeper.port import Keeper, Kept, Node, nodes_among
-from longline.model.devices import JsonObject
 
-DRAINS = "drains/"  # + node: the order, which the node reads
-PROGRESS = "drain-progress/"  # + node: how far it has come, which the node writes
 FORGET_AFTER = 86_400_000  # ms: orders to nodes that are no more
 
 
-class DrainOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is kept of an order to drain.
+class LoadView(Struct, frozen=True):
+    """What a node has measured of itself lately."""
 
-    `rate`: clients moved in the first second. `deadline`: seconds for all of it. `requested_at` in ms.
-    """
-
-    requested_at: int
-    rate: float | None = None
-    deadline: float | None = None
-    dry_run: bool = False
+    connections: int
+    capacity: Annotated[int, Meta(description="Connections that it takes.")]
+    cpu: Annotated[float, Meta(description="Share of one core in use.")]
+    lag: Annotated[float, Meta(description="How late its event loop is, in seconds.")]
 
 
-_order = msgspec.json.Decoder(DrainOrder)
-_progress = msgspec.json.Decoder(dict[str, object])
+class DrainView(Struct, frozen=True):
+    """An order to move a node's clients elsewhere, and how far that has come."""
+
+    requested_at: Time
+    rate: float | None
+    deadline: float | None
+    dry_run: bool
+    progress: Annotated[
+        dict[str, AnyJson] | None, Meta(description="As the node tells it; null until it has begun.")
+    ]
+
+
+class NodeView(Struct, frozen=True):
+    """A member of the cluster."""
+
+    node: str
+    host: Annotated[str, Meta(description="Its machine, which stays the same when it starts again.")]
+    roles: tuple[str, ...]
+    addresses: dict[str, str]
+    since: Time
+    version: str
+    region: str
+    networks: tuple[str, ...]
+    pool: str
+    weight: float
+    load: LoadView
+    draining: Annotated[bool, Meta(description="It takes no new clients.")]
+    drain: DrainView | None
+    settings_version: Annotated[int, Meta(description="Of the dynamic settings in force there.")]
+
+
+class NodeList(Struct, frozen=True):
+    """Who is a member now, by name."""
+
+    nodes: list[NodeView]
+
+
+class DrainRequest(Strict, frozen=True):
+    """How to move a node's clients elsewhere."""
+
+    rate: (
+        Annotated[
+            float,
+            Meta(
+                gt=0,
+                le=1_000_000,
+                description="Clients moved in the first second; then the pace follows how they get along.",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    deadline: (
+        Annotated[
+            float,
+            Meta(
+                gt=0,
+                le=86_400,
+                description="Seconds for all of it; who is left then is told that the server shuts down.",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    dry_run: Annotated[bool, Meta(description="Only say what would be done; nobody is moved.")] = False
 
 
 def operations(center: CenterService) -> list[Operation]:
-    """The rows of operators and machines."""
-    handlers = _Handlers(center.keeper, center.obstacle, center.metrics, center.clock)
+    """The rows of nodes."""
+    handlers = _Handlers(center.keeper, center.clock)
     one = "/v1/nodes/{node}"
     return [
         Operation("GET", "/v1/nodes", for_admin(center.keys, handlers.nodes), "operators", {200: NodeList}),
@@ -62,25 +120,12 @@ def operations(center: CenterService) -> list[Operation]:
             {200: NodeView},
             errors=(NodeNotFound,),
         ),
-        Operation("GET", "/healthz", handlers.healthz, "operators", {200: Health}, public=True),
-        Operation(
-            "GET", "/readyz", handlers.readyz, "operators", {200: Health}, errors=(Unavailable,), public=True
-        ),
-        Operation("GET", "/metrics", handlers.metrics, "operators", {200: None}, public=True),
     ]
 
 
 class _Handlers:
-    def __init__(
-        self,
-        keeper: Keeper,
-        obstacle: Callable[[], Awaitable[str]],
-        metrics: Callable[[], Metrics],
-        clock: Callable[[], int],
-    ) -> None:
+    def __init__(self, keeper: Keeper, clock: Callable[[], int]) -> None:
         self._keeper = keeper
-        self._obstacle = obstacle
-        self._metrics = metrics
         self._clock = clock
         self._drain = Body(DrainRequest, default=DrainRequest())
 
@@ -137,36 +182,14 @@ class _Handlers:
         members = {member.node for member in await keeper.members()}
         for key, kept in (await keeper.read_all(DRAINS)).items():
             node = key.removeprefix(DRAINS)
-            order = _decoded(kept)
+            order = order_in(kept)
             if node not in members and (order is None or order.requested_at < now - FORGET_AFTER):
                 await keeper.write(key, None)
                 await keeper.write(PROGRESS + node, None)
 
-    async def healthz(self, request: Request) -> Response:
-        """Say that the process answers.
-
-        Also under overload and while shutting down.
-        """
-        return answer(Health("ok"))
-
-    async def readyz(self, request: Request) -> Response:
-        """Say whether the node could do its work.
-
-        503 while it starts or drains, is out of touch with the others, or its store takes nothing.
-        """
-        obstacle = await self._obstacle()
-        if obstacle:
-            raise Unavailable(obstacle)
-        return answer(Health("ready"))
-
-    async def metrics(self, request: Request) -> Response:
-        """Show the node's figures as Prometheus reads them."""
-        metrics = self._metrics()
-        return Response(metrics.body, media_type=metrics.content_type)
-
 
 def _view(node: Node, drain: Kept | None, progress: Kept | None) -> NodeView:
-    order = _decoded(drain)
+    order = order_in(drain)
     return NodeView(
         node=node.node,
         host=node.host,
@@ -187,22 +210,7 @@ def _view(node: Node, drain: Kept | None, progress: Kept | None) -> NodeView:
             rate=order.rate,
             deadline=order.deadline,
             dry_run=order.dry_run,
-            progress=_told(progress),
+            progress=progress_in(progress),
         ),
         settings_version=node.settings_version,
     )
-
-
-def _decoded(kept: Kept | None) -> DrainOrder | None:
-    """The order; None for none, and for one that this version cannot read."""
-    try:
-        return None if kept is None else _order.decode(kept.value)
-    except msgspec.DecodeError:
-        return None
-
-
-def _told(kept: Kept | None) -> JsonObject | None:
-    try:
-        return None if kept is None else _progress.decode(kept.value)
-    except msgspec.DecodeError:
-        return None

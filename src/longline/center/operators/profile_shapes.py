@@ -4,8 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from longline.center.answers import Cursor
-from longline.center.schemas import MomentText, PageQuery, Strict
+from longline.center.shapes import Cursor, MomentText, PageQuery, Strict
 from longline.delivery.event_views import Time
 from longline.model.profiles import LONGEST, ProfileKind
 from longline.profiling.content import Content

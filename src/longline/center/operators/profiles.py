@@ -11,7 +11,6 @@ from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import answer
 from longline.center.gate.sharing import TICKET, Ticket
 from longline.center.operators.orders import watched
 from longline.center.operators.profile_orders import ORDERS, OUTCOMES, ProfileOrder, order_in, outcome_in
@@ -26,6 +25,7 @@ from longline.center.operators.profile_shapes import (
     ProfileWithContent,
     TakeQuery,
 )
+from longline.center.requests.answers import answer
 from longline.center.requests.operations import Operation, for_admin
 from longline.center.requests.paging import after_name, cursor_after
 from longline.center.requests.reading import Query

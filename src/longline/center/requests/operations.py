@@ -15,7 +15,7 @@ from longline.center.gate.auth import Keys
 from longline.center.gate.sharing import TICKET, Ticket
 from longline.center.requests.audit_entries import recorded
 from longline.center.requests.reading import Query
-from longline.center.schemas import Strict
+from longline.center.shapes import Strict
 from longline.errors import AppNotFound, LonglineError
 from longline.model.apps import App
 

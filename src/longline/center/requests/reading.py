@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import msgspec
 from starlette.requests import Request
 
-from longline.center.errors.responses import from_malformed, from_validation
+from longline.center.errors.validation import from_malformed, from_validation
 from longline.center.gate.sharing import TICKET, Ticket
 from longline.errors import BadRequest, Overloaded
 

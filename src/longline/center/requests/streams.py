@@ -1,28 +1,22 @@
-"""Events as they come, over one answer that does not end: server-sent events, as the HTML standard has them.
+"""Answers that do not end: server-sent events, as the HTML standard has them.
 
-Each event has its cursor as its id, so a browser, or whoever speaks for one, goes on by `Last-Event-ID`
-where it was. A comment goes out when nothing has happened for a while, so that everybody on the way knows
-that the stream lives. The key is looked at again every few seconds. A stream ends when others need its place,
-and when its reader does not take what was written (`connection.READ_WITHIN`).
+A comment goes out when nothing has happened for a while, so that everybody on the way knows that the stream
+lives. The key is looked at again every few seconds. A stream ends when others need its place, and when its
+reader does not take what was written (`READ_WITHIN` of `http/connection.py`).
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Final
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Send
 
-from longline.center.answers import EventList
 from longline.center.counters import CenterCounters
 from longline.center.errors.responses import error_answer
-from longline.center.gate.sharing import TICKET, Ticket
-from longline.delivery.event_views import EventView
 from longline.errors import LonglineError, RateLimited, Unavailable
 
 MEDIA_TYPE: Final = "text/event-stream"
@@ -31,9 +25,6 @@ LOOK_AGAIN: Final = 4.0  # s after which the key of whoever waits is looked at a
 COME_BACK: Final = 1000  # ms after which a reader whose stream has ended connects again
 
 _encode = msgspec.json.Encoder().encode
-
-Read = Callable[[str], Awaitable[EventList]]  # those behind a cursor
-Wait = Callable[[str, float], Awaitable[None]]  # for some behind a cursor, so many seconds at most
 
 
 class EventStreams:
@@ -87,60 +78,6 @@ class ServerSentEvents(Response):
             if not known:
                 raise
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-class EventStream(ServerSentEvents):
-    """One stream of the app with this number. `after`: the cursor behind which it begins; `allowed` raises
-    what ends it, when the caller's key is no good any more, or the app is gone.
-    """
-
-    def __init__(
-        self,
-        streams: EventStreams,
-        app: int,
-        after: str,
-        *,
-        read: Read,
-        wait: Wait,
-        allowed: Callable[[], Awaitable[None]],
-    ) -> None:
-        super().__init__()
-        self._streams = streams
-        self._app = app
-        self._after = after
-        self._read = read
-        self._wait = wait
-        self._allowed = allowed
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises what keeps it from beginning; what ends it later is told in the stream."""
-        with self._streams.one(self._app):
-            events = await self._read(self._after)
-            await self._answer(send, partial(self._go_on, scope[TICKET], events, send))
-
-    async def _go_on(self, ticket: Ticket, events: EventList, send: Send) -> None:
-        clock = asyncio.get_running_loop().time
-        looked = written = clock()
-        while self._streams.ready() and not ticket.gave_way:
-            if events.gap:
-                await write(send, b"event: gap\ndata: {}\n\n")
-            if events.events:
-                await write(send, b"".join([_frame(event) for event in events.events]))
-                self._after = events.next_cursor or self._after
-                written = clock()
-            else:
-                await self._wait(self._after, min(LOOK_AGAIN, HEARTBEAT))
-            if clock() - looked >= LOOK_AGAIN:
-                await self._allowed()
-                looked = clock()
-            if clock() - written >= HEARTBEAT:
-                await write(send, b":\n\n")
-                written = clock()
-            events = await self._read(self._after)
-
-
-def _frame(event: EventView) -> bytes:
-    return b"id: %b\nevent: %b\ndata: %b\n\n" % (event.cursor.encode(), event.type.encode(), _encode(event))
 
 
 async def write(send: Send, data: bytes) -> None:

@@ -1,7 +1,7 @@
 """Streams of server-sent events that say the same thing again and again, as it is by then.
 
 There is nothing to go on from, so events have no id: a reader that comes back sees what is now. The rest is
-as with streams of events (`streams.py`): a comment when there was nothing to say for a while, a look at the
+as with all streams (`streams.py`): a comment when there was nothing to say for a while, a look at the
 key every few seconds, an end when others need the place.
 """
 
@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
 from longline.center.gate.sharing import TICKET, Ticket
+from longline.center.requests.gone import until_gone
 from longline.center.requests.streams import HEARTBEAT, LOOK_AGAIN, ServerSentEvents, write
 
 
@@ -47,7 +48,7 @@ class TickStream(ServerSentEvents):
         """Raises what keeps it from beginning; what ends it later is told in the stream."""
         with self._place:
             said = await self._first()
-            gone = asyncio.create_task(_gone(Request(scope, receive)), name="center.caller-gone")
+            gone = asyncio.create_task(until_gone(Request(scope, receive)), name="center.caller-gone")
             try:
                 await self._answer(send, partial(self._go_on, scope[TICKET], said, send, gone))
             finally:
@@ -89,8 +90,3 @@ class TickStream(ServerSentEvents):
 
 def _end(gone: asyncio.Task[None]) -> None:
     gone.cancel()
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

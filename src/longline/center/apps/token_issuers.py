@@ -1,67 +1,107 @@
-"""Operations on who may be a device of an app, and on what its devices may do."""
+"""Operations on whose tokens an app takes beside its own: its identity provider."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from longline.center.answers import AclInfo, AclRuleInfo, TokenIssuerInfo, answer
 from longline.center.apps.changes import AppChanges
-from longline.center.requests.operations import Operation, for_app
+from longline.center.requests.answers import answer
+from longline.center.requests.operations import AppOperations, Operation
 from longline.center.requests.reading import Body, Query
-from longline.center.schemas import AclBody, AclRuleBody, DisconnectQuery, TokenIssuerBody
 from longline.center.service import CenterService
+from longline.center.shapes import AnyJson, Strict
 from longline.errors import Conflict, TokensNotFound, ValidationFailed
 from longline.flow.outbound import AddressRefused, Outbound
 from longline.jose.keys import BadKey, read_key
-from longline.model.access import AclRule, TokenIssuer, wrong_with_filter
+from longline.model.access import Algorithm, TokenIssuer
 from longline.model.apps import App
 from longline.settings import AuthoritySettings
 
+MAX_TOKEN_KEYS = 64
 KEYS_BYTES: Final = 65_536  # of JSON, that an app's own keys may have together
 
 
-def operations(center: CenterService) -> list[Operation]:
-    """The rows of tokens and rules."""
-    keys = center.keys
-    handlers = _Handlers(center)
-    tokens, acl = "/v1/apps/{app}/tokens", "/v1/apps/{app}/acl"
-    missing = (TokensNotFound,)
-    return [
-        Operation(
-            "GET", tokens, for_app(keys, handlers.issuer), "apps", {200: TokenIssuerInfo}, errors=missing
+class TokenIssuerInfo(Struct, frozen=True, omit_defaults=True):
+    """The identity provider whose tokens an app takes; of `jwks_url` and `keys` one is there."""
+
+    issuer: str
+    audience: list[str]
+    algorithms: list[str]
+    device_claim: str
+    device_secret: bool
+    jwks_url: str | UnsetType = UNSET
+    keys: list[AnyJson] | UnsetType = UNSET
+
+
+class TokenIssuerBody(Strict, frozen=True):
+    """An identity provider whose tokens the app takes: exactly one of `jwks_url` and `keys`."""
+
+    jwks_url: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=2048)] | UnsetType,
+        Meta(
+            description="Where its JSON Web Key Set is: `https`, on the public internet, unless the server's "
+            "settings allow others.",
+            examples=["https://id.example.org/.well-known/jwks.json"],
         ),
-        Operation(
+    ] = UNSET
+    keys: Annotated[
+        Annotated[list[AnyJson], Meta(min_length=1, max_length=MAX_TOKEN_KEYS)] | UnsetType,
+        Meta(description="Its public keys: JSON Web Keys (RFC 7517), or PEM as text."),
+    ] = UNSET
+    issuer: Annotated[
+        str, Meta(max_length=1024, description="What `iss` has to be. Wanted with `jwks_url`.")
+    ] = ""
+    audience: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=1024)]
+        | Annotated[list[Annotated[str, Meta(min_length=1, max_length=1024)]], Meta(max_length=16)],
+        Meta(description="`aud` has to name one of these. Wanted with `jwks_url`."),
+    ] = field(default_factory=list)
+    algorithms: Annotated[
+        tuple[Algorithm, ...],
+        Meta(min_length=1, max_length=10, description="Which of these the tokens may be signed with."),
+    ] = ("RS256", "ES256", "EdDSA")
+    device_claim: Annotated[
+        str, Meta(min_length=1, max_length=256, description="The claim that names the device.")
+    ] = "sub"
+    device_secret: Annotated[
+        bool, Meta(description="Whether tokens by the app's own secret (HS256) are taken as well.")
+    ] = True
+
+
+class DisconnectQuery(Strict, frozen=True):
+    """Whether the connections that the app's devices have end, so that they come in by what holds now."""
+
+    disconnect: bool = False
+
+
+def operations(center: CenterService) -> list[Operation]:
+    """The rows of identity providers."""
+    handlers = _Handlers(center.app_changes, center.authority)
+    tokens = "/v1/apps/{app}/tokens"
+    missing = (TokensNotFound,)
+    operation = AppOperations(center.keys, "apps")
+    return [
+        operation("GET", tokens, handlers.issuer, {200: TokenIssuerInfo}, errors=missing),
+        operation(
             "PUT",
             tokens,
-            for_app(keys, handlers.put_issuer, query=True),
-            "apps",
+            handlers.put_issuer,
             {200: TokenIssuerInfo},
             body=TokenIssuerBody,
             query=DisconnectQuery,
             errors=(Conflict,),
         ),
-        Operation(
+        operation(
             "DELETE",
             tokens,
-            for_app(keys, handlers.delete_issuer, query=True),
-            "apps",
+            handlers.delete_issuer,
             {204: None},
             query=DisconnectQuery,
             errors=(Conflict, *missing),
-        ),
-        Operation("GET", acl, for_app(keys, handlers.rules), "apps", {200: AclInfo}),
-        Operation(
-            "PUT",
-            acl,
-            for_app(keys, handlers.put_rules),
-            "apps",
-            {200: AclInfo},
-            body=AclBody,
-            errors=(Conflict,),
         ),
     ]
 
@@ -77,12 +117,10 @@ def reads_of(authority: AuthoritySettings) -> Outbound:
 
 
 class _Handlers:
-    def __init__(self, center: CenterService) -> None:
-        self._changes: AppChanges = center.app_changes
-        self._settings = center.settings
-        self._outbound = reads_of(center.authority)
+    def __init__(self, changes: AppChanges, authority: AuthoritySettings) -> None:
+        self._changes = changes
+        self._outbound = reads_of(authority)
         self._issuer = Body(TokenIssuerBody)
-        self._rules = Body(AclBody)
         self._disconnect = Query(DisconnectQuery)
 
     async def issuer(self, request: Request, app: App) -> Response:
@@ -125,26 +163,6 @@ class _Handlers:
         await self._changes.make(app, change, disconnect=query.disconnect)
         return Response(status_code=204)
 
-    async def rules(self, request: Request, app: App) -> Response:
-        """Show an app's rules for plain topics."""
-        return answer(_rules_view(app.access.rules))
-
-    async def put_rules(self, request: Request, app: App) -> Response:
-        """Replace an app's rules for plain topics.
-
-        With rules, what none of them allows is denied. They take effect on connections that exist, too:
-        subscriptions that are not allowed any more are taken away.
-        """
-        asked = await self._rules.read(request)
-        rules = self._read_rules(asked.rules)
-
-        def change(current: App) -> App:
-            access = msgspec.structs.replace(current.access, rules=rules)
-            return msgspec.structs.replace(current, access=access)
-
-        await self._changes.make(app, change)
-        return answer(_rules_view(rules))
-
     def _read_issuer(self, asked: TokenIssuerBody) -> TokenIssuer:
         url = "" if asked.jwks_url is UNSET else asked.jwks_url
         given = [] if asked.keys is UNSET else asked.keys
@@ -168,20 +186,6 @@ class _Handlers:
             device_claim=asked.device_claim,
             device_secret=asked.device_secret,
         )
-
-    def _read_rules(self, asked: Sequence[AclRuleBody]) -> tuple[AclRule, ...]:
-        if len(asked) > self._settings.acl_rules:
-            raise _wrong("rules", f"an app may have {self._settings.acl_rules} rules")
-        if sum(len(rule.filter.encode(errors="replace")) for rule in asked) > self._settings.acl_bytes:
-            raise _wrong("rules", f"their filters may have {self._settings.acl_bytes} bytes together")
-        wrong = [
-            (f"rules.{number}.filter", said)
-            for number, rule in enumerate(asked)
-            if (said := wrong_with_filter(rule.filter))
-        ]
-        if wrong:
-            raise ValidationFailed("a rule's filter is not one", details=wrong)
-        return tuple(dict.fromkeys(AclRule(rule.allow, rule.filter) for rule in asked))
 
 
 def _read_keys(given: Sequence[object]) -> str:
@@ -211,7 +215,3 @@ def _issuer_view(issuer: TokenIssuer) -> TokenIssuerInfo:
         device_claim=issuer.device_claim,
         device_secret=issuer.device_secret,
     )
-
-
-def _rules_view(rules: Sequence[AclRule]) -> AclInfo:
-    return AclInfo([AclRuleInfo(rule.allow, rule.filter) for rule in rules])
