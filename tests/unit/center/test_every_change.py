@@ -6,7 +6,7 @@ from typing import Final
 import httpx
 
 from tests.unit.center.conftest import ADMIN, Api
-from tests.unit.center.test_scopes import called
+from tests.unit.center.gate.test_scopes import called
 
 # What only asks, although its question is too long for an address.
 ASKS: Final = {

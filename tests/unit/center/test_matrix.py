@@ -11,7 +11,7 @@ import pytest
 
 from longline.center.gate.scopes import RULES
 from tests.unit.center.conftest import ADMIN, Api
-from tests.unit.center.test_scopes import called, named_key
+from tests.unit.center.gate.test_scopes import called, named_key
 
 # s send, r read, m manage, o operate; behind the colon: A of an app, C of all apps alone.
 EXPECTED: Final = """

@@ -15,7 +15,7 @@ from longline.center.gate.named_keys import id_in, new_key_text
 from longline.delivery.ids import MessageIds
 from longline.settings import CenterSettings
 from tests.unit.center.conftest import START, Api
-from tests.unit.center.test_scopes import named_key
+from tests.unit.center.gate.test_scopes import named_key
 from tests.waiting import until
 
 HOUR = 3_600_000

@@ -14,7 +14,7 @@ from longline.center.openapi.document import document
 from longline.errors import LonglineError, Overloaded, RateLimited, Unavailable
 from tests.unit.center.conftest import Api
 
-GUIDE = Path(__file__).parents[3] / "docs" / "api.md"
+GUIDE = Path(__file__).parents[4] / "docs" / "api.md"
 
 
 async def test_the_guide_lists_every_error_that_the_api_answers(api: Api) -> None:

@@ -12,7 +12,7 @@ from longline.center.figures.app_health import FEW
 from longline.center.figures.feed import as_json
 from longline.center.figures.history import MOST_NUMBERS
 from longline.center.figures.shapes import FiguresView
-from longline.center.requests import streams, tick_streams
+from longline.center.requests import tick_streams
 from longline.keeper.port import Node
 from longline.model.figures import AboutPoints, FiguresNow, FiguresTold, Sample, TaskKind, packed
 from longline.model.ledger import State
@@ -20,7 +20,7 @@ from longline.model.times import rfc3339, wall_clock
 from longline.saver.port.inboxes import Fetch, Receipt
 from longline.settings import CenterSettings
 from tests.unit.center.conftest import Api
-from tests.unit.center.test_streams import Stream
+from tests.unit.center.events.test_streams import Stream
 from tests.waiting import until
 
 
@@ -30,7 +30,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("longline.center.figures.figures.EVERY", 0.001)
     for name in ("HEARTBEAT", "LOOK_AGAIN"):
         monkeypatch.setattr(tick_streams, name, 0.01)
-    monkeypatch.setattr(streams, "LOOK_AGAIN", 0.01)
 
 
 @pytest.fixture

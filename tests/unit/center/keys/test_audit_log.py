@@ -12,7 +12,7 @@ from longline.errors import Unavailable
 from longline.model.devices import JsonObject
 from longline.model.trail import TrailEntry
 from tests.unit.center.conftest import ADMIN, START, Api
-from tests.unit.center.test_scopes import PARAMETERS, named_key
+from tests.unit.center.gate.test_scopes import PARAMETERS, named_key
 
 
 async def changes(api: Api, query: str = "") -> list[JsonObject]:

@@ -8,20 +8,19 @@ import pytest_asyncio
 from starlette.types import ASGIApp, Message, Scope
 
 from longline.center.api import application
-from longline.center.events import waiting
-from longline.center.requests import streams
+from longline.center.events import stream, waiting
 from longline.errors import Unavailable
 from longline.settings import CenterSettings
 from tests.unit.center.conftest import ADMIN, Api
-from tests.unit.center.test_upstream import happen
+from tests.unit.center.events.test_upstream import happen
 from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "LOOK_EVERY", 0.001)
-    monkeypatch.setattr(streams, "HEARTBEAT", 0.01)
-    monkeypatch.setattr(streams, "LOOK_AGAIN", 0.01)
+    monkeypatch.setattr(stream, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(stream, "LOOK_AGAIN", 0.01)
 
 
 @pytest.fixture
