@@ -15,9 +15,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from longline.center.counters import CenterCounters
 from longline.center.errors.responses import error_response
 from longline.center.gate.auth import Keys
+from longline.center.gate.bodies import bounded, has_body, header
 from longline.center.gate.console_sessions import ConsoleSessions
 from longline.center.gate.sharing import TICKET, KeyHolder, Pools, Ticket, of_network
-from longline.errors import BadRequest, BodyTooLarge, LonglineError
+from longline.errors import LonglineError
 from longline.model.apps import App
 from longline.model.networks import network_of
 from longline.settings import CenterSettings
@@ -95,7 +96,7 @@ class Gate:
         try:
             if scope["path"] not in ALWAYS_ADMITTED:
                 ticket = scope[TICKET] = await self._ticket(scope)
-            await self._app(scope, self._body(scope, receive, ticket), answer)
+            await self._app(scope, bounded(scope, receive, self._settings().max_body, ticket), answer)
         except ClientDisconnect:
             return  # nobody is left to answer
         except Exception as error:
@@ -120,7 +121,7 @@ class Gate:
             traffic.refused += 1
 
     async def _ticket(self, scope: Scope) -> Ticket:
-        authorization = _header(scope, b"authorization")
+        authorization = header(scope, b"authorization")
         if authorization is None:
             authorization = await self._sessions.recognise(scope)
         caller = self._keys.recognised(authorization)
@@ -129,40 +130,9 @@ class Gate:
         # Not all at the same moment again.
         return Ticket(self._sharing, caller, SPREAD * random.random())
 
-    def _body(self, scope: Scope, receive: Receive, ticket: Ticket | None) -> Receive:
-        """The body's source.
-
-        It raises `BodyTooLarge` once more than `max_body` bytes came, and what `Ticket.expect` raises before
-        the first of them is read.
-        """
-        length = _content_length(scope)
-        limit = self._settings().max_body
-        if length is not None and length > limit:
-            raise BodyTooLarge(f"the body has {length} bytes, over the limit of {limit}")
-        seen = 0
-        expected = False
-
-        async def counted() -> Message:
-            nonlocal seen, expected
-            if length is not None:  # the HTTP parser sees to it that no more comes
-                if ticket is not None and not expected:
-                    expected = True
-                    ticket.expect(length)
-                return await receive()
-            message = await receive()
-            size = len(message.get("body", b""))
-            seen += size
-            if seen > limit:
-                raise BodyTooLarge(f"the body is over the limit of {limit} bytes")
-            if ticket is not None:
-                ticket.expect(size)
-            return message
-
-        return counted
-
     def _refusal(self, error: LonglineError, scope: Scope) -> Response:
         response = error_response(error)
-        if error.status in (413, 429, 503) and _has_body(scope):
+        if error.status in (413, 429, 503) and has_body(scope):
             # The rest of the body may be on its way: closing is the only way not to receive it.
             response.headers["Connection"] = "close"
         return response
@@ -186,23 +156,3 @@ class Gate:
 
 def _peer(scope: Scope) -> str:
     return scope["client"][0] if scope.get("client") else ""
-
-
-def _header(scope: Scope, wanted: bytes) -> str | None:
-    for name, value in scope["headers"]:
-        if name == wanted:
-            return bytes(value).decode("latin-1")
-    return None
-
-
-def _content_length(scope: Scope) -> int | None:
-    value = _header(scope, b"content-length")
-    if value is None:
-        return None
-    if not (value.isascii() and value.isdigit()):
-        raise BadRequest("the Content-Length header is not a number")
-    return int(value)
-
-
-def _has_body(scope: Scope) -> bool:
-    return any(name == b"transfer-encoding" for name, _ in scope["headers"]) or bool(_content_length(scope))
