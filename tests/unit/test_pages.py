@@ -25,9 +25,7 @@ def exported(name: str) -> bool:
         return True
     if name.removesuffix("_total") in HELP:
         return True
-    sources = "".join(
-        (SOURCE / "node" / file).read_text("utf-8") for file in ("process.py", "room_metrics.py")
-    )
+    sources = "".join(path.read_text("utf-8") for path in (SOURCE / "node").glob("*.py"))
     tallies = {f"longline_{tally}_total" for tally in re.findall(r'\.tally\(\s*"(\w+)"', sources)}
     gauges = {f"longline_{gauge}" for gauge in re.findall(r'\.gauge\(\s*"(\w+)"', sources)}
     return name in {"longline_build_info", *tallies, *gauges}

@@ -1,6 +1,7 @@
 """Puts roles, engines and each other together into a running process; nothing else knows them all.
 
-`process.py` is one process with some roles; `embedded.py` and `cluster.py` open the engines that it stands
+`process.py` is one process with some roles; `instruments.py` looks at it and tells how it fares, `tasks.py`
+has its tasks, and `certificates.py` its TLS. `embedded.py` and `cluster.py` open the engines that it stands
 on, `host.py` runs the agent with `worker.py` processes for `serve --workers`, and `agent_link.py` tells the
 others of it and brings it orders. `membership.py` tells others of the process and learns that it was taken
 for dead; `reconciler.py` brings about what operators want, settings and drains, and `move_targets.py` says

@@ -6,9 +6,10 @@ import os
 import secrets
 from pathlib import Path
 
+from longline.center.gate.auth import digest
 from longline.errors import Conflict, SettingsError
 from longline.keeper.port import Keeper
-from longline.settings import Secret
+from longline.settings import Secret, Settings
 
 KEY_FILE = "admin.key"
 SHARED = "admin/key-hash"
@@ -89,3 +90,16 @@ async def shared_key_hash(keeper: Keeper, data_dir: Path) -> bytes:
     if made is not None and made != shared.value:
         (data_dir / KEY_FILE).unlink(missing_ok=True)  # it opens nothing
     return shared.value
+
+
+async def admin_key_hash(settings: Settings, keeper: Keeper, *, alone: bool) -> bytes:
+    """SHA-256 of the admin key: the settings', the data directory's where the process is `alone`, or the one
+    that all centers share.
+    """
+    given = settings.admin_key
+    if given is not None:
+        return digest(given.reveal())
+    make_data_dir(settings.data_dir)
+    if alone:
+        return digest(admin_key(settings.data_dir))
+    return await shared_key_hash(keeper, settings.data_dir)

@@ -2,9 +2,8 @@
 
 import asyncio
 import resource
-import time
-from collections.abc import Awaitable, Callable, Container, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Container, Sequence
+from contextlib import AsyncExitStack
 from typing import Final
 
 import structlog
@@ -12,9 +11,7 @@ from starlette.types import ASGIApp
 
 from longline.center.api import application
 from longline.center.counters import GAUGES, LABELS
-from longline.center.gate.auth import digest, new_device_secret, new_server_key
-from longline.center.http.connection import HEAD_WITHIN
-from longline.center.service import CenterService, Metrics
+from longline.center.service import CenterService
 from longline.console.site import Site
 from longline.coordinator.coordinator import Coordinator
 from longline.coordinator.webhook_counters import GAUGES as WEBHOOK_GAUGES
@@ -29,51 +26,40 @@ from longline.delivery.rates import MessageRates
 from longline.delivery.zones import in_zones
 from longline.dispatcher.api import DispatcherApi
 from longline.dispatcher.dispatcher import Dispatcher
-from longline.errors import AppExists
-from longline.flow.kept import again, kept
+from longline.flow.kept import again
 from longline.keeper.port import Load, Node
-from longline.model.apps import App
 from longline.model.times import wall_clock
 from longline.node.addresses import advertised, bound, guessed
-from longline.node.admin_key import admin_key, make_data_dir, shared_key_hash
+from longline.node.admin_key import admin_key_hash
+from longline.node.anonymous_app import make_anonymous_app
 from longline.node.bounds import Bounds
+from longline.node.certificates import front_tls, look_after, room_tls
 from longline.node.default_limits import default_limits
-from longline.node.depths import depths
 from longline.node.engines import Engines, OpenEngines
-from longline.node.figures import HELP, RISING
 from longline.node.files import LOOK_EVERY, Files
 from longline.node.fronts import Fronts
 from longline.node.haste import HASTE, Haste
+from longline.node.instruments import Instruments
 from longline.node.isolation import Isolation, silent
 from longline.node.membership import Cpu, Membership, describe_load
 from longline.node.move_targets import MoveTargets
 from longline.node.probes import Probes
-from longline.node.profiles import Profiles
 from longline.node.readiness import Readiness
 from longline.node.reconciler import Reconciler
+from longline.node.refused_by_limits import refused_by_limits
 from longline.node.room_metrics import room_metrics
 from longline.node.session_secret import session_secret
-from longline.node.telling import Teller, WhoTells
-from longline.profiling.captures import Captures
+from longline.node.tasks import Tasks
+from longline.node.telling import WhoTells
 from longline.room.room import Room
-from longline.saver.bundle import Saver
 from longline.settings import Settings
 from longline.telemetry import logs
 from longline.telemetry.build import hot_path_compiled
-from longline.telemetry.collector import CONTENT_TYPE, NodeCollector
 from longline.telemetry.faults import Faults
-from longline.telemetry.logs import OncePerPeer
-from longline.telemetry.loop import GcPauses, LoopProbe, quiet_gc, task_count
-from longline.telemetry.tasks import LABELS as TASK_LABELS
-from longline.telemetry.tasks import TaskWatch
-from longline.telemetry.traces import Tracer, headers_of
-from longline.telemetry.traffic import Traffic
-from longline.tls.counters import GAUGES as TLS_GAUGES
 from longline.tls.service import TlsService
 from longline.version import VERSION
 
 ROLES: Final = ("room", "center", "dispatcher", "coordinator")
-FRONT_HANDSHAKES: Final = 500  # of HTTPS at once
 STATUS_CONNECTIONS: Final = 64  # at once, of those who look at probes and figures
 ISOLATED: Final = "1 while this process cannot reach its store, or was taken for dead and has no new name."
 STORE_GONE: Final = 3.0  # s of silence of the store after which a process that is to end does without it
@@ -99,17 +85,12 @@ class Process:
         self.faults = Faults()
         self._open_engines = open_engines
         self._alone = alone
-        self._once = OncePerPeer(settings.telemetry.log_peers, settings.telemetry.log_repeat)
+        self._instruments = Instruments(settings, self.faults)
+        self._tasks = Tasks(self._instruments.watch, self.faults)
         self._limits = LimitsOfApps(default_limits(settings))
         self._files = Files(settings.room.max_connections)
-        self._pauses = GcPauses()
-        self._probe = LoopProbe(settings.telemetry.loop_lag_interval)
-        self._collector = NodeCollector(compiled=hot_path_compiled(), about=HELP, rising=RISING)
-        self._tracer = _tracer(settings)
+        self._collector = self._instruments.collector
         self._cpu = Cpu()
-        self._watch = TaskWatch(time.monotonic)
-        self._traffic = Traffic()
-        self._tasks: list[asyncio.Task[None]] = []
         self._ready = False
         self._room: Room | None = None
         self._room_tls: TlsService | None = None
@@ -118,7 +99,9 @@ class Process:
         self._coordinator: Coordinator | None = None
         self._isolation: Isolation | None = None
         self._retired = False
-        self._fronts = Fronts(self._collector, self.faults, self._report, settings.node.shutdown_grace)
+        self._fronts = Fronts(
+            self._collector, self.faults, self._instruments.report, settings.node.shutdown_grace
+        )
         self._haste = Haste()
         self._forlorn = False  # it is to end, and its store is given up
         self._since = wall_clock()
@@ -198,9 +181,7 @@ class Process:
 
     async def failed(self) -> None:
         """Returns when a part has ended that should run for as long as the process does."""
-        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            log.critical("part_failed", part=task.get_name(), exc_info=task.exception())
+        await self._tasks.failed()
 
     @property
     def addresses(self) -> dict[str, str]:
@@ -244,7 +225,7 @@ class Process:
         room = self._make_room(engines) if "room" in self.roles else None
         self._room = room
         if room is not None:
-            room.receipts.tracer = self._tracer
+            room.receipts.tracer = self._instruments.tracer
         self._reconciler = Reconciler(
             settings,
             engines.keeper,
@@ -264,55 +245,42 @@ class Process:
             )
         await self.membership.join()
         opened.push_async_callback(self._haste.end, "membership", self.membership.leave)
-        opened.push_async_callback(self._end_tasks)  # before: nobody joins again, or misses us, meanwhile
-        self._own("telemetry.loop-lag", self._probe.run, within=settings.telemetry.loop_lag_interval)
-        self._own("node.files", self._files.run, within=LOOK_EVERY)
+        opened.push_async_callback(self._tasks.end)  # before: nobody joins again, or misses us, meanwhile
+        self._instruments.watch_loop(self._tasks)
+        self._tasks.own("node.files", self._files.run, within=LOOK_EVERY)
         asyncio.get_running_loop().set_exception_handler(self._files.heard)
         self._collector.figures("files", self._files.statistics)
-        self._own("node.membership", self.membership.run, within=settings.keeper.report_interval)
+        self._tasks.own("node.membership", self.membership.run, within=settings.keeper.report_interval)
         for part, read in engines.figures.items():
             self._collector.figures(part, read)
         if "coordinator" in self.roles:
             self._open_coordinator(engines)
         if room is not None:
             await self._open_room(room, engines, opened)
-        self._own("node.reconciler", self._reconciler.run)
+        self._tasks.own("node.reconciler", self._reconciler.run)
         if self._isolation is not None:
-            self._own("node.isolation", self._isolation.run)
+            self._tasks.own("node.isolation", self._isolation.run)
             self._collector.gauge("isolated", ISOLATED, self._isolation.state)
-        self._open_profiles(engines, opened)
-        await self._open_front(engines, opened)
-        self._collector.figures("limits", self._limits_figures)
-        if settings.node.gc_freeze:
-            quiet_gc()
-        self._pauses.install()
-        opened.callback(self._pauses.remove)
-        self._collector.add("gc", self._pauses)
-        self._collector.add("loop", self._probe, gauges=("recent",))
-        self._collector.add("log", self._once)
-        if self._tracer is not None:
-            self._collector.add("traces", self._tracer.counters, gauges=("waiting",))
-            self._own("telemetry.traces", self._tracer.run)
-        self._collector.tally("log_lost", "Log lines that could not be written, by why.", "reason", logs.lost)
-        self._collector.gauge("tasks", "Tasks alive on the event loop.", task_count)
-        self._collector.tally(
-            "faults",
-            "What one item of many raised and nobody foresaw, by where; the others went on.",
-            "place",
-            self.faults.counts,
+        self._instruments.open_profiles(
+            engines,
+            lambda: self.name,
+            self._since,
+            lambda: self.settings.telemetry.profile_every,
+            self._tasks,
+            opened,
         )
-        self._collector.add("tasks", self._watch, gauges=("growing", "stuck"), labels=TASK_LABELS)
+        await self._open_front(engines, opened)
+        self._collector.figures(
+            "limits", lambda: refused_by_limits(self._rates, self._devices, self._room, self._center)
+        )
+        self._instruments.open(self._tasks, opened)
         for part, counters in engines.counters.items():
             self._collector.add(part, counters)
         self._collector.figures("bound", self._bounds(engines).figures)
         if "coordinator" in self.roles and engines.measure is not None:
             measure = engines.measure
-            self._own("node.measure", lambda: again(measure, MEASURE_EVERY), within=MEASURE_EVERY)
-        teller = Teller(
-            engines.saver.figures, self._tells, self._collector.numbers, self._watch, self._traffic
-        )
-        opened.push_async_callback(self._haste.end, "figures", teller.leave)
-        self._own("node.figures", teller.run)
+            self._tasks.own("node.measure", lambda: again(measure, MEASURE_EVERY), within=MEASURE_EVERY)
+        teller = self._instruments.open_telling(engines, self._tells, self._tasks, self._haste, opened)
         if self._center is not None:
             self._center.figures.woken = teller.wake
 
@@ -338,28 +306,6 @@ class Process:
     def _tells(self) -> WhoTells:
         return WhoTells(self.name, self.settings.node.name, self.roles, VERSION, self._since)
 
-    def _open_profiles(self, engines: Engines, opened: AsyncExitStack) -> None:
-        captures = Captures(
-            self._pauses,
-            lambda: {**depths(engines.figures), **self._collector.gauges_ending("_waiting")},
-            self._watch,
-        )
-        captures.start()
-        opened.callback(captures.close)
-        profiles = Profiles(
-            captures,
-            engines.saver.profiles,
-            engines.keeper,
-            lambda: self.name,
-            host=self.settings.node.name,
-            since=self._since,
-            every=lambda: self.settings.telemetry.profile_every,
-            faults=self.faults,
-        )
-        self._collector.figures("profiling", captures.statistics)
-        self._own("node.profiles", profiles.run)
-        self._own("node.profiles-by-itself", profiles.run_by_itself)
-
     def _open_coordinator(self, engines: Engines) -> None:
         center = self.settings.center
         bounds = AudienceBounds(
@@ -382,8 +328,8 @@ class Process:
         )
         self._coordinator = coordinator
         for duty in coordinator.duties:
-            self._own(f"coordinator.{duty.name}", duty.run, within=duty.every)
-        self._own("coordinator.webhook-calls", coordinator.webhooks.run)
+            self._tasks.own(f"coordinator.{duty.name}", duty.run, within=duty.every)
+        self._tasks.own("coordinator.webhook-calls", coordinator.webhooks.run)
         self._collector.figures("coordinator", coordinator.statistics)
         self._collector.add(
             "webhooks", coordinator.webhooks.counters, gauges=WEBHOOK_GAUGES, labels=WEBHOOK_LABELS
@@ -411,30 +357,19 @@ class Process:
             bounds=bounds or AudienceBounds(),
             limits=self._limits,
             rates=self._rates,
-            tracer=self._tracer,
+            tracer=self._instruments.tracer,
         )
 
     def _make_room(self, engines: Engines) -> Room:
         settings = self.settings.room
-        if settings.tls_cert is not None and settings.tls_key is not None:
-            self._room_tls = TlsService(
-                "room.tls",
-                settings.tls_cert,
-                settings.tls_key,
-                settings.tls_client_ca,
-                folder=self.settings.data_dir,
-                report=self._report,
-                faults=self.faults,
-                limit=settings.tls_handshakes,
-                timeout=settings.tls_handshake_timeout,
-            )
+        tls = self._room_tls = room_tls(self.settings, self._instruments.report, self.faults)
         return Room(
             self._files.within(settings),
             self.name,
             saver=engines.saver,
             register=engines.register,
             bus=engines.bus,
-            report=self._report,
+            report=self._instruments.report,
             faults=self.faults,
             fenced=self.membership.fenced,
             kept=self.settings.sessions,
@@ -444,23 +379,23 @@ class Process:
             authority=self.settings.authority,
             limits=self._limits,
             devices=self._devices,
-            traffic=self._traffic,
-            secure={}
-            if self._room_tls is None
-            else {"tls": self._room_tls.secure, "wss": self._room_tls.secure_web},
+            traffic=self._instruments.traffic,
+            secure={} if tls is None else {"tls": tls.secure, "wss": tls.secure_web},
         )
 
     async def _open_room(self, room: Room, engines: Engines, opened: AsyncExitStack) -> None:
-        await self._open_anonymous_app(engines.saver)
+        anonymous = self.settings.room.anonymous_app
+        if anonymous is not None:
+            await make_anonymous_app(anonymous, engines.saver.apps)
         # A second for what it is to commit, and one to tell the store who is gone.
         opened.push_async_callback(self._haste.end, "room", lambda: self._stop_room(room), 2 * HASTE)
         if self._room_tls is not None:
             self._room_tls.paid_to(room.turn)
         await room.start()
-        self._tasks += room.tasks
+        self._tasks.adopt(room.tasks)
         room_metrics(self._collector, room)
         if self._room_tls is not None:
-            self._own_tls("room", self._room_tls)
+            look_after("room", self._room_tls, self._tasks, self._collector)
 
     async def _stop_room(self, room: Room) -> None:
         grace = self.settings.node.shutdown_grace
@@ -471,7 +406,7 @@ class Process:
         settings = self.settings
         readiness = Readiness(self._away, engines.keeper.in_touch, engines.saver.check)
         opened.push_async_callback(readiness.close)
-        app: ASGIApp = Probes(readiness.obstacle, self._metrics)
+        app: ASGIApp = Probes(readiness.obstacle, self._instruments.metrics)
         node = settings.node
         await self._fronts.open(
             "status",
@@ -489,20 +424,20 @@ class Process:
                 keeper=engines.keeper,
                 settings=settings.center,
                 authority=settings.authority,
-                admin_key_hash=await self._admin_key_hash(engines),
+                admin_key_hash=await admin_key_hash(settings, engines.keeper, alone=self._alone),
                 session_secret=await session_secret(engines.keeper),
                 ready=self._stays,
                 obstacle=readiness.obstacle,
-                metrics=self._metrics,
-                refusals=self._once,
+                metrics=self._instruments.metrics,
+                refusals=self._instruments.refusals,
                 faults=self.faults,
                 shadows=settings.shadows,
                 webhooks=settings.webhooks,
                 limits=self._limits,
                 rates=self._rates,
                 devices=self._devices,
-                tracer=self._tracer,
-                traffic=self._traffic,
+                tracer=self._instruments.tracer,
+                traffic=self._instruments.traffic,
             )
             opened.push_async_callback(self._haste.end, "center", center.close)
             self._center = center
@@ -520,14 +455,17 @@ class Process:
             app = application(center)
         if "dispatcher" in self.roles:
             dispatcher = self._dispatcher = Dispatcher(settings.dispatcher, engines.keeper)
-            self._own("dispatcher.view", dispatcher.run)
-            self._own("dispatcher.apps", lambda: dispatcher.watch(engines.saver.apps))
+            self._tasks.own("dispatcher.view", dispatcher.run)
+            self._tasks.own("dispatcher.apps", lambda: dispatcher.watch(engines.saver.apps))
             self._collector.figures("dispatcher", dispatcher.statistics)
             app = DispatcherApi(dispatcher, app)
         if "center" in self.roles:
             app = Site(app)
         if "center" in self.roles or "dispatcher" in self.roles:
             front = settings.center
+            tls = front_tls(settings, self._instruments.report, self.faults)
+            if tls is not None:
+                look_after("http", tls, self._tasks, self._collector)
             await self._fronts.open(
                 "http",
                 app,
@@ -536,51 +474,8 @@ class Process:
                 opened,
                 limit=self._http_limit(),
                 shared=front.reuse_port,
-                secure=self._front_secure(),
+                secure=None if tls is None else tls.secure,
             )
-
-    def _front_secure(self) -> Callable[[object], object] | None:
-        """What deciphers for the API, where it has a certificate."""
-        front = self.settings.center
-        if front.tls_cert is None or front.tls_key is None:
-            return None
-        tls = TlsService(
-            "center.tls",
-            front.tls_cert,
-            front.tls_key,
-            folder=self.settings.data_dir,
-            report=self._report,
-            faults=self.faults,
-            limit=FRONT_HANDSHAKES,
-            timeout=HEAD_WITHIN,
-            protocols=["http/1.1"],
-        )
-        self._own_tls("http", tls)
-        return tls.secure
-
-    def _own_tls(self, part: str, tls: TlsService) -> None:
-        certificates = tls.certificates
-        self._own(f"{part}.certificate", certificates.run)
-        self._collector.add(f"{part}_tls", tls.counters, gauges=TLS_GAUGES)
-        self._collector.gauge(
-            f"{part}_tls_certificate_seconds",
-            "Seconds until the certificate in use is not good any more.",
-            lambda: certificates.seconds_left,
-        )
-
-    def _limits_figures(self) -> dict[str, int]:
-        """What was refused, or held, because of apps' limits."""
-        room, center = self._room, self._center
-        figures = dict.fromkeys(("devices", "connections", "sessions", "requests", "deliveries"), 0)
-        figures["messages"] = self._rates.refused
-        figures["devices"] = self._devices.refused
-        if room is not None:
-            figures["connections"] += room.allowances.connections.refused
-            figures["sessions"] += room.allowances.sessions.refused
-            figures["deliveries"] += room.delivery_rates.held
-        if center is not None:
-            figures["requests"] += center.sharing.refused
-        return figures
 
     def _takes_traffic(self) -> bool:
         return not self._away()
@@ -598,33 +493,6 @@ class Process:
         if not self._stays() or self._reconciler.draining:
             return "the node starts, drains or stops"
         return ""
-
-    async def _admin_key_hash(self, engines: Engines) -> bytes:
-        """SHA-256 of the admin key: the settings', the data directory's, or the one all centers share."""
-        given = self.settings.admin_key
-        if given is not None:
-            return digest(given.reveal())
-        make_data_dir(self.settings.data_dir)
-        if self._alone:
-            return digest(admin_key(self.settings.data_dir))
-        return await shared_key_hash(engines.keeper, self.settings.data_dir)
-
-    async def _open_anonymous_app(self, saver: Saver) -> None:
-        name = self.settings.room.anonymous_app
-        if name is None or await saver.apps.find(name) is not None:
-            return
-        # Its server key is nobody's until an operator rotates it.
-        app = App(
-            app=name,
-            number=0,
-            name=name,
-            server_key_hash=digest(new_server_key(name)),
-            device_secret=new_device_secret(),
-            pubsub=True,
-            created_at=wall_clock(),
-        )
-        with suppress(AppExists):  # another room was faster
-            await saver.apps.create(app)
 
     # --- what it is to the others -------------------------------------------------------------------
 
@@ -646,7 +514,7 @@ class Process:
             settings_version=self._reconciler.version,
             load=Load()
             if room is None
-            else describe_load(room.connections, room.capacity, self._cpu(), self._probe.recent),
+            else describe_load(room.connections, room.capacity, self._cpu(), self._instruments.lag),
         )
 
     def _apply(self, settings: Settings) -> None:
@@ -679,34 +547,3 @@ class Process:
         if self._room is not None:
             await self._room.rename(name)
         self.renamed(self)
-
-    # --- tasks, log, figures ------------------------------------------------------------------------
-
-    def _own(self, name: str, work: Callable[[], Awaitable[None]], *, within: float | None = None) -> None:
-        """Does work for as long as the process lives; `within`: how many seconds it may wait for one
-        thing.
-        """
-        if within is not None:
-            self._watch.expect(name, within)
-        self._tasks.append(asyncio.create_task(kept(name, work, self.faults), name=name))
-
-    async def _end_tasks(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _report(self, code: str, peer: str, message: str) -> None:
-        if self._once.first(code, peer, time.monotonic()):
-            log.warning("refused", code=code, peer=peer, reason=message)
-
-    def _metrics(self) -> Metrics:
-        return Metrics(self._collector.exposition(), CONTENT_TYPE)
-
-
-def _tracer(settings: Settings) -> Tracer | None:
-    """What traces messages, where there is a collector to tell."""
-    telemetry = settings.telemetry
-    if telemetry.otlp_endpoint is None:
-        return None
-    headers = {} if telemetry.otlp_headers is None else headers_of(telemetry.otlp_headers.reveal())
-    return Tracer(telemetry.otlp_endpoint, headers, telemetry.trace_one_in, settings.node.name)
