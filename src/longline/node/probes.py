@@ -11,7 +11,7 @@ JSON = "application/json"
 
 
 class Probes:
-    """Answers `/healthz`, `/readyz` and `/metrics`, in the words of the API (longline.center.operators)."""
+    """Answers `/healthz`, `/readyz` and `/metrics`, in the words of the API."""
 
     def __init__(self, obstacle: Callable[[], Awaitable[str]], metrics: Callable[[], Metrics]) -> None:
         self._obstacle = obstacle

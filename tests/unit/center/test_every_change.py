@@ -13,7 +13,7 @@ ASKS: Final = {
     ("POST", "/v1/apps/{app}/audiences:estimate"),
     ("POST", "/v1/apps/{app}/devices:status"),
 }
-# What app servers do all day: it has ledgers and events of its own (center/scopes.py, ADR 35).
+# What app servers do all day: it has ledgers and events of its own (center/gate/scopes.py, ADR 35).
 ALL_DAY: Final = {
     ("POST", "/v1/apps/{app}/messages"),
     ("POST", "/v1/apps/{app}/messages:batch"),

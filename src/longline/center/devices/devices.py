@@ -59,8 +59,6 @@ from longline.saver.port.visits import VisitStore
 from longline.settings import CenterSettings
 
 _ATTEMPTS = 5  # to change a device that others change too
-
-
 MAX_BAN = 315_360_000  # seconds
 
 BanSeconds = Annotated[

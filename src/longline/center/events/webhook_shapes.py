@@ -1,4 +1,4 @@
-"""What callers say of webhooks, and what they are told, as types: as `schemas.py` and `answers.py`."""
+"""What callers say of webhooks, and what they are told, as types."""
 
 from typing import Annotated, Literal
 

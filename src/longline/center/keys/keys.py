@@ -40,12 +40,10 @@ KeyId = Annotated[
     ),
 ]
 
-
 EndAsked = Annotated[
     MomentText | UnsetType,
     Meta(description="When it ends. Absent: when the key does that makes it, which may be never."),
 ]
-
 
 _NO_MORE = "no more than the key may that makes it."
 

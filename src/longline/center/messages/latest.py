@@ -31,6 +31,7 @@ from longline.saver.port.ledgers import DeviceRecord, LedgerStore, Listed, Messa
 ROUNDS = 5  # looks at the store that one page takes, when few of the messages are wanted
 WORK = 10_000  # after so much, as the store counts it, there is no other look
 MAX_MESSAGES = 100  # in a page of a list
+
 Word = Annotated[str, Meta(description="Its sender's word for it.", examples=["goals"])]
 
 

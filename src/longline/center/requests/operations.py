@@ -1,6 +1,6 @@
 """One row of the API: an address, whose key reaches it, what it takes and what it answers.
 
-What a key may do there stands in `scopes.py`.
+What a key may do there stands in `gate/scopes.py`.
 """
 
 import functools
@@ -31,7 +31,7 @@ _NO_QUERY: Final = Query(_NoQuery)
 
 
 class Operation(NamedTuple):
-    """An endpoint with what `openapi.py` tells of it; the handler's docstring is the description.
+    """An endpoint with what `openapi/document.py` tells of it; the handler's docstring is the description.
 
     `subject` is what it is one of; `api.py` says it, so that clients' `devices_register` depends on no file's
     name. `answers`: the type of the body by status, None for an answer without a JSON body. `errors`: what it

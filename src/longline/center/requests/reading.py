@@ -1,4 +1,4 @@
-"""Reading a request: its JSON body and its query, into the types of `schemas.py`.
+"""Reading a request: its JSON body and its query, into the types of its subject.
 
 Both are strict: unknown names and wrong types are refused, nothing is guessed. Bodies are decoded by one
 prepared msgspec decoder a type, straight from the bytes, whatever their Content-Type says.
