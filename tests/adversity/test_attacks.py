@@ -6,8 +6,9 @@ on the shape that `--shape` names, `embedded` or `workers`. The load: devices th
 pushes and 200 plain messages a second among them. Asserted is that the processes live, that nobody of the
 load is cut off and nothing of it is lost, and that the memory stays below what the settings add up to.
 Printed are memory, the times of the load before, meanwhile and after, how late the node's own loop was (where
-it is one process), and how often each attack came to its end. Attackers and load have the node's processors:
-what the load saw late, and the loop was not, is theirs.
+it is one process) and how long it waited for a processor, and how often each attack came to its end.
+Attackers and load have the node's processors: what the load saw late, and the loop was not, is theirs, and so
+is what the loop waited for. How far the load is behind its own schedule says how late its process is itself.
 
 Attacks over IPv6 come from as many networks, which takes a route to them: it is made for the time of the test
 where root runs it.
@@ -30,7 +31,7 @@ import pytest_asyncio
 from tests.adversity import attackers, steady
 from tests.adversity.child import Child
 from tests.adversity.limited import workers_of
-from tests.adversity.resident import highest, memory, stopped
+from tests.adversity.resident import Scheduled, highest, memory, stopped
 from tests.integration.live_node import metrics
 from tests.integration.processes import alive
 from tests.integration.server_process import ServerProcess
@@ -116,9 +117,10 @@ async def test_attackers_neither_stop_a_node_nor_have_it_take_memory_without_bou
         ]
         for child in children:
             await child.ready()
-        looks = await lateness(server)
+        looks, begun = await lateness(server), Scheduled.of(processes)
         await asyncio.sleep(SECONDS)
         seen["meanwhile"] = await load.ask(steady.Taken)
+        scheduled = Scheduled.of(processes).since(begun)
         looks = {late: count - looks[late] for late, count in (await lateness(server)).items()}
         looked = await look_up(server)
         done = [await child.end(dict[str, int]) for child in children]
@@ -135,6 +137,7 @@ async def test_attackers_neither_stop_a_node_nor_have_it_take_memory_without_bou
         f"{(usual + MOST) / MIB:.0f}), afterwards {after / MIB:.0f} MiB; a client that asks the dispatcher "
         f"is told to wait {looked} ms; IPv6 networks: {'very many' if prefix else 'none, which takes root'}"
     )
+    tell(f"meanwhile, the loops {scheduled} for one")
     if not workers:
         late = ", ".join(f"{1000 * late:.0f} ms in {looks[inf] - looks[late]:.0f}" for late in LATE)
         tell(f"the node's loop, of {looks[inf]:.0f} looks meanwhile, was later than {late}")

@@ -25,8 +25,9 @@ log = structlog.get_logger("longline.bus")
 class Incoming:
     """The queue of a node of this process. One reader at a time.
 
-    What was handed over is taken out of the queue when more is asked for: a reader that is repeated by the
-    store, or looks elsewhere for a while, loses nothing.
+    What was handed over is taken out of the queue once more is asked for: a reader that is repeated by the
+    store, or looks elsewhere for a while, loses nothing. Nobody waits for that but who has no place in a full
+    queue: a store that is busy with an app's thousands would hold up what is read meanwhile.
     """
 
     def __init__(self, store: Store, node: str) -> None:
@@ -40,7 +41,9 @@ class Incoming:
         self._opened = 0  # when the queue was opened that this reader knows; 0 before it has looked
         self._last = 0  # sequence of the batch handed over last
         self._header = (b"0", b"0")  # commands and bytes in its header
+        self._over = (0, self._header)  # of the last batch that the reader is done with
         self._done = 0  # sequence of the last batch taken out of the queue
+        self._taking_out: asyncio.Task[None] | None = None
         self._look_at = 0.0  # loop time
         self._lost = False  # commands, which the reader is still to be told
         self._end: LonglineError | None = None
@@ -62,10 +65,8 @@ class Incoming:
                 if self._lost:
                     self._lost = False
                     return [Resync()]
-                if self._done < self._last:
-                    reply, _ = await asyncio.gather(self._read(), self._take_out())
-                else:
-                    reply = await self._read()
+                self._go_past(self._last, self._header)
+                reply = await self._read()
             except Fenced:
                 raise
             except LonglineError as error:
@@ -85,6 +86,8 @@ class Incoming:
     def close(self, reason: LonglineError) -> None:
         """Ends a `receive` that waits with `reason`."""
         self._end = reason
+        if self._taking_out is not None:
+            self._taking_out.cancel()
         if self._blocking is not None:
             self._blocking.close()
 
@@ -130,13 +133,20 @@ class Incoming:
             wait=BLOCK,
         )
 
+    def _go_past(self, last: int, header: tuple[bytes, bytes]) -> None:
+        """The reader is done with this batch: it is taken out of the queue meanwhile."""
+        self._over = (last, header)
+        if self._done < last and (self._taking_out is None or self._taking_out.done()):
+            self._taking_out = asyncio.create_task(self._take_out(), name=f"bus.take-out {self._node}")
+
     async def _take_out(self) -> None:
-        last = self._last
-        try:
-            await self._store.run(self._tag, _DONE, self._keys[:2], [last, *self._header])
-        except LonglineError:
-            return  # with the next
-        self._done = last
+        while self._done < self._over[0]:
+            last, header = self._over
+            try:
+                await self._store.run(self._tag, _DONE, self._keys[:2], [last, *header])
+            except LonglineError:
+                return  # with the next
+            self._done = last
 
     def _commands(self, reply: Reply) -> list[Command]:
         commands: list[Command] = []

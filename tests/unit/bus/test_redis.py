@@ -1,7 +1,7 @@
 """What only the bus in Redis promises."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from longline.bus.redis import RedisBus
 from longline.errors import Unavailable
 from longline.model.commands import Close, CloseReason, Command, Resync
 from longline.settings import StoreSettings
-from longline.store.redis import Reply, Store
+from longline.store.redis import Reply, Script, Store, Word
 from tests.servers.redis_server import RedisServer
 from tests.servers.shared import shared
 from tests.waiting import WITHIN, eventually
@@ -113,7 +113,7 @@ async def test_many_processes_send_to_one_node(url: str, bus: RedisBus) -> None:
 
 
 async def test_what_a_process_had_not_done_with_is_there_for_the_next_of_its_name(
-    url: str, bus: RedisBus
+    url: str, bus: RedisBus, store: Store
 ) -> None:
     async with a_bus(url) as before:
         await before.open("n")
@@ -121,6 +121,7 @@ async def test_what_a_process_had_not_done_with_is_there_for_the_next_of_its_nam
         assert await before.receive("n") == numbered(2)
         await bus.send("n", numbered(2, 2))
         assert await before.receive("n") == numbered(2, 2)  # which says that it is done with the first two
+        await eventually(lambda: store.call(b"n:n", "XLEN", "{n:n}q"), 1)
     await bus.open("n")
     assert await bus.receive("n") == numbered(2, 2)
 
@@ -131,6 +132,35 @@ async def test_a_queue_takes_no_room_for_what_was_read(bus: RedisBus, store: Sto
         await bus.send("n", numbered(1, n))
         await bus.receive("n")
     receiving = asyncio.create_task(bus.receive("n"), name="receiver")
+    await eventually(lambda: store.call(b"n:n", "XLEN", "{n:n}q"), 0)
+    receiving.cancel()
+
+
+async def test_what_comes_does_not_wait_until_what_was_read_is_taken_out(
+    bus: RedisBus, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store may be busy with the thousands of some app."""
+    busy, taken_out = asyncio.Event(), asyncio.Event()
+    run = Store.run
+
+    async def held(
+        self: Store, tag: bytes, script: Script, keys: Sequence[bytes], args: Sequence[Word]
+    ) -> Reply:
+        if script.name == "done.lua" and not taken_out.is_set():
+            busy.set()
+            await taken_out.wait()
+        return await run(self, tag, script, keys, args)
+
+    monkeypatch.setattr(Store, "run", held)
+    await bus.open("n")
+    for n in range(5):
+        await bus.send("n", numbered(1, n))
+        assert await bus.receive("n") == numbered(1, n)
+    await busy.wait()
+    assert await store.call(b"n:n", "XLEN", "{n:n}q") == 5
+    receiving = asyncio.create_task(bus.receive("n"), name="receiver")
+    await asyncio.sleep(0)
+    taken_out.set()  # then all of them are, though nothing more comes
     await eventually(lambda: store.call(b"n:n", "XLEN", "{n:n}q"), 0)
     receiving.cancel()
 

@@ -4,11 +4,12 @@ import asyncio
 import errno
 import os
 import resource
+import sys
 
 import pytest
 
 from longline.node import files
-from longline.node.files import LEAST_RESERVE, Files, claim
+from longline.node.files import LEAST_RESERVE, Files, claim, make_room
 from longline.settings import RoomSettings
 
 
@@ -110,3 +111,30 @@ async def test_what_asyncio_tells_of_connections_that_it_could_not_accept_is_tol
     other: dict[str, object] = {"message": "something else"}
     files_.heard(Other(), other)  # type: ignore[arg-type]
     assert passed == [other]
+
+
+TABLE = """
+from longline.node.files import AHEAD, Files
+
+def table():
+    with open("/proc/self/status") as status:
+        return int(dict(line.split(":", 1) for line in status)["FDSize"])
+
+files = Files(4000)
+print(table() >= min(files.limit, AHEAD))
+"""
+
+
+async def test_there_is_room_for_all_files_before_anybody_connects() -> None:
+    """Where there was not, the loop stood still for up to 0.2 s when the 256th, 512th, 1024th … came."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", TABLE, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    assert out == b"True\n"
+
+
+def test_a_table_that_cannot_be_that_large_is_left_as_it_is() -> None:
+    make_room(1 << 31)
+    with open(os.devnull) as file:
+        assert file.fileno() > 0

@@ -222,6 +222,30 @@ def test_what_a_client_said_before_it_hung_up_is_done_and_answered(version: int)
     assert room.counters.closed == {}
 
 
+def test_who_pings_does_not_wait_for_all_who_are_gone_together() -> None:
+    """A session with many filters takes long to end, and thousands may end at once."""
+    room = RoomFixture(turn_budget=100)
+    witness = room.client("witness")
+    peers = [room.client(f"d{number}") for number in range(50)]
+    for peer in peers:
+        peer.send(Subscribe(1, [Subscription(f"a/{level}") for level in range(5)]))
+    for peer in peers:
+        peer.receive()
+    sessions = [peer.session for peer in peers]
+    for peer in peers:
+        peer.connection.connection_lost(None)
+    witness.send(Pingreq())
+    room.turns.turn()
+    assert witness.unread() == [Pingresp()]
+    assert 0 < len(room.noted.gone) < 10
+    peers[-1].connection.close(ReasonCode.SERVER_SHUTTING_DOWN, "server_shutting_down")  # it is late
+    room.turns.settle()
+    assert room.noted.gone == sessions
+    assert room.counters.connections == room.counters.sessions == 1
+    assert all(session.gone is Gone.BROKEN for session in sessions)
+    assert not room.fanout.turn.crowded
+
+
 def test_who_hangs_up_behind_its_connect_is_let_in_and_answered_first() -> None:
     room = RoomFixture()
     peer = room.peer()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import cast
 
 import pytest
@@ -30,7 +31,7 @@ from longline.room.pubsub.relay import Owed, Relay, RouteCounters
 from longline.room.push import commands
 from longline.room.push.pushes import Pushes
 from longline.room.session.session import Session
-from longline.room.wire.ticker import Ticker
+from longline.room.wire.ticker import SLICE, Ticker
 from longline.saver.port.inboxes import Arrival, Arrive
 from longline.telemetry.faults import Faults
 from longline.testing.clock import settle
@@ -174,6 +175,25 @@ async def test_a_deadline_that_we_fail_at_keeps_no_other_from_coming() -> None:
     assert not bad.over
     assert len(seconds) == 3
     assert room.faults.counts == {"room.clock": 1}
+
+
+async def test_of_very_many_whose_time_is_up_together_others_do_not_wait_for_all() -> None:
+    room = RoomFixture(connect_timeout=1)
+    peers = [room.peer() for _ in range(3 * SLICE)]
+    ended: list[int] = []
+
+    async def look() -> None:
+        while True:
+            ended.append(sum(peer.connection.ended for peer in peers))
+            await asyncio.sleep(0)
+
+    looking = asyncio.create_task(look(), name="look")
+    clock = Ticker(room.wheel, room.faults, lambda: None)
+    for _ in range(2):
+        await clock.tick()
+    looking.cancel()
+    assert max(after - before for before, after in pairwise(ended)) <= SLICE < ended[-1]
+    assert all(peer.over for peer in peers)
 
 
 # --- commands ------------------------------------------------------------------------------------------

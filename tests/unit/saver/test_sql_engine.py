@@ -28,7 +28,7 @@ from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Cursor
 from longline.saver.port.queues import Step
 from longline.saver.sql import broadcasts, database, engine, events, inboxes, messages, routing
-from longline.saver.sql.broadcasts import BroadcastLedger
+from longline.saver.sql.broadcasts import BroadcastLedger, BroadcastLedgers
 from longline.saver.sql.database import Database, Value
 from longline.saver.sql.engine import SqliteSaver
 from longline.saver.sql.sessions import SqlSessions
@@ -552,6 +552,74 @@ async def test_a_broadcast_collapses_what_is_older_only_for_those_that_it_is_for
     assert await store.waiting("out") == ["to all", "one"]
     await store.push("newest", "out", collapse="k")
     assert await store.waiting("out") == ["one", "newest"]
+
+
+async def test_a_message_to_many_asks_once_for_the_broadcasts_that_it_replaces(
+    store: StoreFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the writer has of them is a row for each broadcast, and none for each device of each."""
+    names = [f"d{number}" for number in range(50)]
+    await store.register(*names, "other")
+    older = [await store.push(f"{number}", collapse="k") for number in range(3)]
+    texts: list[str] = []
+    text = Database.text
+
+    def listened(self: Database, sql: str, /, *values: Value) -> str:
+        texts.append(text(self, sql, *values))
+        return texts[-1]
+
+    monkeypatch.setattr(Database, "text", listened)
+    await store.push("newer", *names, collapse="k")
+    monkeypatch.undo()
+    rows = [decoded for each in texts if isinstance(decoded := msgspec.json.decode(each), list)]
+    assert max(map(len, rows)) <= len(names)
+    assert [(await store.ledger(each)).collapsed for each in older] == [51, 51, 50]
+    assert await store.waiting("d7") == ["newer"]
+    assert await store.waiting("other") == ["2"]
+
+
+async def test_a_broadcast_that_nobody_waits_for_is_not_looked_at_again(
+    store: StoreFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is sent again and again under one key costs the same each time."""
+    await store.register("a", "b")
+    for number in range(20):
+        await store.push(f"{number}", collapse="k")
+        await store.push(f"{number}", "a", "b", collapse="k")
+    settled: list[int] = []
+    settle = BroadcastLedgers.settle
+
+    def listened(
+        self: BroadcastLedgers, position: int, label: str, ordinals: BitMap, database: Database
+    ) -> int:
+        settled.append(position)
+        return settle(self, position, label, ordinals, database)
+
+    monkeypatch.setattr(BroadcastLedgers, "settle", listened)
+    await store.push("newest", collapse="k")
+    await store.push("newest", "a", collapse="k")
+    assert len(settled) == 1
+    assert await store.waiting("a") == ["newest"]
+    assert await store.waiting("b") == ["newest"]
+
+
+async def test_many_who_look_for_the_same_events_are_served_by_one_statement(
+    store: StoreFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.saver.events.append([Event(store.app, "presence", "a", store.now, b"{}", "s", 1, "online")])
+    asked: list[str] = []
+    text = Database.text
+
+    def listened(self: Database, sql: str, /, *values: Value) -> str:
+        asked.append(sql)
+        return text(self, sql, *values)
+
+    monkeypatch.setattr(Database, "text", listened)
+    looks = [store.saver.events.read(store.app, "", 10) for _ in range(100)]
+    pages = await asyncio.gather(*looks, store.saver.events.read(store.app, "", 0))
+    assert [len(page.events) for page in pages] == [1] * 100 + [0]
+    # They come while the first is served, if not with it.
+    assert len(asked) <= 4
 
 
 async def test_a_database_that_lacks_something_is_refused_and_let_go(store: StoreFixture) -> None:

@@ -4,11 +4,12 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
 from longline.errors import AppNotFound, Overloaded, Unavailable
-from longline.saver.sql.worker import Job, Later, Worker, by_operation, perform
+from longline.saver.sql.worker import SLICE, Job, Later, Worker, by_operation, perform
 from tests.waiting import until
 
 
@@ -52,6 +53,27 @@ async def test_what_gathers_while_a_group_is_served_becomes_the_next_group() -> 
     gate.opened.set()
     assert await asyncio.gather(first, *rest) == [2 * n for n in range(11)]
     assert gate.groups == [1, 10]
+    await worker.close()
+
+
+async def test_of_a_large_group_so_many_are_told_in_one_turn_of_the_loop() -> None:
+    """Each of them goes on at once, with an answer to write."""
+    gate = Gate()
+    worker, first = await held(gate, limit=1000, group_limit=1000)
+    rest = [worker.call(double, n) for n in range(3 * SLICE)]
+    told: list[int] = []
+    for future in rest:
+        future.add_done_callback(lambda future: told.append(future.result()))
+    gate.opened.set()
+    await first
+    seen = [0]
+    while seen[-1] < len(rest):
+        await asyncio.sleep(0)
+        seen.append(len(told))
+    assert max(after - before for before, after in pairwise(seen)) <= SLICE
+    assert told == [2 * n for n in range(3 * SLICE)]
+    assert gate.groups == [1, 3 * SLICE]
+    assert worker.waiting == 0
     await worker.close()
 
 

@@ -7,16 +7,20 @@ for anything. Here, before any key is looked at:
   431 or the end; the same bytes bound the trailers of a body, and whatever else brings a request no further;
 - at most `MAX_PIPELINED` requests wait for the one before them;
 - a connection without a request is closed after a while, and one that does not read what it asked for;
-- there are only so many connections, and whoever has most of them gives up an idle one for who has less.
+- there are only so many connections, and whoever has most of them gives up an idle one for who has less;
+- of requests that come together, only so many begin in one turn of the loop.
 """
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httptools
 import msgspec
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -33,6 +37,7 @@ MAX_FIELDS = 100
 HEAD_WITHIN = 10.0  # s, from its first byte, or from the connection's beginning
 READ_WITHIN = 30.0  # s, until a peer reads on what it asked for
 MAX_PIPELINED = 16
+BEGUN_AT_ONCE = 32  # requests that begin in one turn of the loop: a few milliseconds
 
 Report = Callable[[str, str, str], None]
 """Told of what a peer did wrong: a code, its address, and the reason."""
@@ -70,6 +75,8 @@ class HttpConnections:
         self.counters = ConnectionCounters()
         self._shares: Shares[str] = Shares(limit)
         self._idle: dict[str, dict[HttpConnection, None]] = {}  # by network, who is idle longest first
+        self._begun = 0  # requests, in this turn of the loop
+        self._to_begin: deque[Callable[[], None]] = deque()  # at most one a connection
 
     def admit(self, connection: "HttpConnection") -> bool:
         """Lets a connection in, perhaps in the place of an idle one; False when there is no room for it."""
@@ -86,6 +93,24 @@ class HttpConnections:
         self.counters.connections += 1
         self.is_idle(connection)
         return True
+
+    def begin(self, request: Callable[[], None]) -> None:
+        """Begins a request in this turn of the loop, or in its order in one of the next."""
+        if self._begun == BEGUN_AT_ONCE or self._to_begin:
+            self._to_begin.append(request)
+            return
+        if not self._begun:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        self._begun += 1
+        request()
+
+    def _next_turn(self) -> None:
+        waiting = self._to_begin
+        self._begun = min(len(waiting), BEGUN_AT_ONCE)
+        if self._begun:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        for _ in range(self._begun):
+            waiting.popleft()()
 
     def is_idle(self, connection: "HttpConnection") -> None:
         """It has no request under way."""
@@ -255,6 +280,9 @@ class HttpConnection(HttpToolsProtocol):
         super().on_headers_complete()
         if not self._busy:  # else it waits in the pipeline
             self._running = self.cycle
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._all.begin(partial(super()._start_asgi_task, cycle, app))
 
     def on_body(self, body: bytes) -> None:
         self._moved = True

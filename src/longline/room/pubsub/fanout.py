@@ -24,7 +24,7 @@ from longline.room.pubsub.subscriptions import Subscriber
 from longline.room.session.inflight import ExactlyOnce, InFlight
 from longline.room.session.outlet import Outlet
 from longline.room.session.session import Attachment, Plain, Session, Tenant
-from longline.room.turn import Turn
+from longline.room.turn import ENDING, FILTER, Turn
 from longline.telemetry.faults import Faults
 
 SUCCESS: Final = 0x00  # as numbers: in compiled code a member of an enum costs a look-up
@@ -191,11 +191,13 @@ class Fanout:
         """The session is over: takes all its subscriptions away, and what waits for it."""
         plain = session.plain
         session.plain = None
+        self.turn.spent += ENDING
         shares = self.shares
         sharing = shares is not None and shares.present
         if plain is not None and plain.replays is not None:
             self._replaying -= 1
         if plain is not None and plain.subscriptions is not None:
+            self.turn.spent += FILTER * len(plain.subscriptions)
             for filter in plain.subscriptions:
                 self._withdraw(session, filter)
         if shares is not None and sharing:

@@ -78,7 +78,7 @@ from longline.room.session.attached import ENDED, answer_frame, inner_publish, i
 from longline.room.session.inflight import NOTHING, QUEUED, PacketIds
 from longline.room.session.session import Attachment, Gone, Plain, Session, Sharing
 from longline.room.session.sessions import Sessions
-from longline.room.turn import Turn
+from longline.room.turn import FILTER, Turn
 from longline.room.wire.answers import OWED, Answer, Answers
 from longline.room.wire.connection import (
     AGAIN,
@@ -95,7 +95,6 @@ from longline.room.wire.wheel import Wheel
 from longline.telemetry.faults import Faults
 
 STRAY: Final = "unknown_packet_id"
-FILTER: Final = 8  # as many deliveries is the work that a filter makes which comes or goes
 
 
 @final

@@ -38,7 +38,7 @@ from longline.mqtt.properties import (
 from longline.mqtt.reasons import ReasonCode
 from longline.room.counters import RoomCounters
 from longline.room.session.outlet import Outlet
-from longline.room.turn import Turn
+from longline.room.turn import ENDING, Turn
 from longline.room.wire.answers import Answers
 from longline.room.wire.large_connects import LargeConnects
 from longline.room.wire.wheel import Wheel
@@ -360,13 +360,19 @@ class Connection(Outlet):
         self.transport = None
         self.share.connections -= 1
         self.wire.wheel.clear(self)
-        if self.backlog is None or self.ended:
+        turn = self.wire.turn
+        if self.backlog is not None and not self.ended:
+            return  # what it sent before is dealt with first: to its peer, it may have ended in order
+        if turn.spent > turn.budget:  # many have ended at once, and others wait
+            self.ended = True
+            turn.later(self._end)
+        else:
             self._end()
-        # Else what it sent before is dealt with first: to its peer, the connection may have ended in order.
 
     def _end(self) -> None:
         """Nothing more comes of this connection, which is gone."""
         wire = self.wire
+        wire.turn.spent += ENDING
         wire.counters.connections -= 1
         wire.large.let_go(self)
         self.ended = True

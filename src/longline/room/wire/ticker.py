@@ -7,7 +7,9 @@ from typing import Final
 from longline.room.wire.wheel import TICK, Wheel
 from longline.telemetry.faults import Faults
 
-SLICE: Final = 1000  # connections told before the loop may serve others
+SLICE: Final = (
+    100  # connections told before the loop may serve others: each may end, and be told of in the log
+)
 
 
 class Ticker:

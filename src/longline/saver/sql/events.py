@@ -336,7 +336,9 @@ class SqlEvents:
         return await self._reader.call(self._read, (app, after, limit))
 
     def _read(self, calls: list[tuple[int, str, int]]) -> list[EventPage]:
-        return [self._read_one(*call) for call in calls]
+        # Many wait at the end of an app's events, and look at once: what is asked alike is read once.
+        pages = {call: self._read_one(*call) for call in dict.fromkeys(calls)}
+        return [pages[call] for call in calls]
 
     def _read_one(self, app: int, after: str, limit: int) -> EventPage:
         known = after.isascii() and after.isdigit() and len(after) < 19

@@ -14,24 +14,21 @@ from longline.model.messages import Envelope, Message, Said
 from longline.model.statistics import Counted
 from longline.saver.port.messages import Accepted, IdempotencyConflict, Outcome, Refused, Submission
 from longline.saver.sql.audiences import resolve
-from longline.saver.sql.broadcasts import COLLAPSED, DROPPED, BroadcastLedgers
+from longline.saver.sql.broadcasts import DROPPED, BroadcastLedgers
+from longline.saver.sql.collapsing import Collapsing
 from longline.saver.sql.counts import SqlCounts
-from longline.saver.sql.database import Database, device_key, device_range, id_bytes
+from longline.saver.sql.database import Database, id_bytes
 from longline.saver.sql.expiry import END
 from longline.saver.sql.fencing import Locate
-from longline.saver.sql.gaps import note_gaps
 from longline.saver.sql.groups import GroupRow, Sayings
 from longline.saver.sql.labels import Labels
 from longline.saver.sql.members import AppMembers, Members
 from longline.saver.sql.overflow import Overflow
 from longline.saver.sql.positions import Positions
 from longline.saver.sql.rows import (
-    COLLAPSE,
-    DEVICE,
     INSERT_DELIVERIES,
     INSERT_INBOX,
     INSERT_MESSAGES,
-    POSITION,
     SubmissionRows,
     found,
     routed,
@@ -45,30 +42,6 @@ Results = tuple[Accepted | Refused, ...]
 _remembered = msgspec.json.Decoder(list[tuple[int, str, str]])
 _results = msgspec.json.Decoder(Results)
 _pairs = msgspec.json.Decoder(list[tuple[int, int]])
-_integers = msgspec.json.Decoder(list[int])
-
-# Older entries of the same device and collapse key. CROSS JOIN: the array is the outer loop.
-OLDER = f"""
-  FROM carray(?1) AS newer
- CROSS JOIN inbox AS old ON old.collapse = {COLLAPSE} AND old.device = {DEVICE}
-                        AND old.position < {POSITION}"""
-OLDER_PENDING = f"(position, device) IN (SELECT old.position, old.device {OLDER}) AND state = 0"
-COLLAPSE_DELIVERIES = f"""
-UPDATE deliveries SET state = {State.COLLAPSED:d}, settled_at = ?2 WHERE {OLDER_PENDING}"""
-COLLAPSE_INBOX = f"DELETE FROM inbox WHERE (device, position) IN (SELECT old.device, old.position {OLDER})"
-# Older entries of one collapse key, of devices that a broadcast is for.
-WAITING = """
-  FROM carray(?1) AS newer CROSS JOIN inbox ON collapse = ?2 AND device = newer.value AND position < ?3"""
-WAITING_PENDING = f"(position, device) IN (SELECT inbox.position, inbox.device {WAITING}) AND state = 0"
-COLLAPSE_WAITING_DELIVERIES = f"""
-UPDATE deliveries SET state = {State.COLLAPSED:d}, settled_at = ?4 WHERE {WAITING_PENDING}"""
-COLLAPSE_WAITING_INBOX = f"""
-DELETE FROM inbox WHERE (device, position) IN (SELECT inbox.device, inbox.position {WAITING})"""
-OLDER_BROADCASTS = f"""
-SELECT json_group_array(json_array(log.position, {DEVICE} & 0xFFFFFFFF))
-  FROM carray(?1) AS newer
- CROSS JOIN log ON log.app = {DEVICE} >> 32 AND log.collapse = {COLLAPSE} AND log.position < {POSITION}
- WHERE log.kept"""
 
 NEWEST = """
 SELECT json_group_array(json_array(app, position))
@@ -149,6 +122,7 @@ class SqlMessages:
         self._labels = labels
         self._positions = positions
         self._broadcasts = broadcasts
+        self._collapsing = Collapsing(database, broadcasts)
         self._overflow = overflow
         self._locate = locate
         self._counts = counts
@@ -360,46 +334,9 @@ class SqlMessages:
             run(INSERT_DELIVERIES, tuple(group.deliveries))
         if group.kept:
             run(INSERT_INBOX, tuple(group.kept))
-        # Collapsing looks at what is older by position, so all of the group is in place before it.
-        if group.collapsing:
-            newer = tuple(group.collapsing)
-            note_gaps(self._database, "collapsed", OLDER_PENDING, newer, group.now)
-            run(COLLAPSE_DELIVERIES, newer, group.now)
-            run(COLLAPSE_INBOX, newer)
-            older: dict[int, list[int]] = {}
-            for position, ordinal in _pairs.decode(self._database.text(OLDER_BROADCASTS, newer)):
-                older.setdefault(position, []).append(ordinal)
-            for position, ordinals in older.items():
-                self._broadcasts.settle(position, COLLAPSED, BitMap(ordinals), self._database)
-        for position, app, message in group.broadcasts:
-            self._collapse_before(position, app, message)
+        # It looks at what is older by position, so all of the group is in place before it.
+        self._collapsing.collapse(group)
         self._overflow.add(group.added, group.now)  # what was collapsed takes up no room any more
-
-    def _collapse_before(self, position: int, app: int, message: Message) -> None:
-        """Collapses what is older than a broadcast, for the devices of both."""
-        targets = self._broadcasts.get(position, self._database).targets
-        older = self._database.text(
-            "SELECT json_group_array(position) FROM log"
-            " WHERE app = ?1 AND collapse = ?2 AND position < ?3 AND kept",
-            app,
-            message.collapse_key,
-            position,
-        )
-        for old in _integers.decode(older):
-            self._broadcasts.settle(old, COLLAPSED, targets, self._database)
-        waiting = self._database.text(
-            "SELECT json_group_array(DISTINCT device & 0xFFFFFFFF) FROM inbox"
-            " WHERE collapse = ?1 AND device BETWEEN ?2 AND ?3 AND position < ?4",
-            message.collapse_key,
-            *device_range(app),
-            position,
-        )
-        devices = tuple([device_key(app, n) for n in targets & BitMap(_integers.decode(waiting))])
-        if devices:
-            found = (devices, message.collapse_key, position)
-            note_gaps(self._database, "collapsed", WAITING_PENDING, *found, message.created_at)
-            self._database.run(COLLAPSE_WAITING_DELIVERIES, *found, message.created_at)
-            self._database.run(COLLAPSE_WAITING_INBOX, *found)
 
     # --- taking back ---
 

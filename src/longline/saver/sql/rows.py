@@ -49,6 +49,7 @@ class SubmissionRows:
         "collapsing",
         "deliveries",
         "kept",
+        "keyed",
         "messages",
         "newest",
         "now",
@@ -62,6 +63,8 @@ class SubmissionRows:
         self.deliveries: list[bytes] = []
         self.kept: list[bytes] = []
         self.collapsing: list[bytes] = []
+        # Of the same: by app and collapse key, position and devices of each message, in their order.
+        self.keyed: dict[tuple[int, str], list[tuple[int, list[int]]]] = {}
         self.added: list[tuple[list[int], int]] = []  # devices, and bytes of what each has in its inbox more
         self.broadcasts: list[tuple[int, int, Message]] = []  # position, app, message; of those that collapse
         self.runs: list[tuple[int, int, int]] = []  # at, first, last
@@ -103,6 +106,8 @@ class SubmissionRows:
             self.added.append((devices, size))
             if collapse:
                 self.collapsing += rows
+                name = (devices[0] >> 32, message.collapse_key or "")
+                self.keyed.setdefault(name, []).append((position, devices))
 
     def _ends(self, at: int, position: int) -> None:
         """Notes when a message ends, in the run before it when they are neighbours and end together."""

@@ -4,6 +4,8 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import partial
+from itertools import pairwise
 
 import httpx
 import pytest
@@ -11,7 +13,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from longline.center.api import application
-from longline.center.http.connection import HttpConnections
+from longline.center.http.connection import BEGUN_AT_ONCE, HttpConnections
 from longline.center.http.server import HttpServer
 from longline.settings import CenterSettings
 from longline.telemetry.faults import Faults
@@ -301,6 +303,40 @@ async def test_many_requests_on_one_connection_are_answered_in_order(url: str) -
         for _ in range(10):
             assert b'{"status":"ok"}' in await raw.answer()
     raw.writer.close()
+
+
+async def test_of_requests_that_come_together_a_few_begin_in_each_turn_of_the_loop(
+    connections: HttpConnections,
+) -> None:
+    begun: list[int] = []
+    for number in range(3 * BEGUN_AT_ONCE):
+        connections.begin(partial(begun.append, number))
+    seen = [0, len(begun)]
+    while seen[-1] < 4 * BEGUN_AT_ONCE:
+        if len(seen) == 3:  # who comes later is behind them
+            for number in range(3 * BEGUN_AT_ONCE, 4 * BEGUN_AT_ONCE):
+                connections.begin(partial(begun.append, number))
+        await asyncio.sleep(0)
+        seen.append(len(begun))
+    assert max(after - before for before, after in pairwise(seen)) == BEGUN_AT_ONCE
+    assert begun == list(range(4 * BEGUN_AT_ONCE))
+
+
+async def test_very_many_requests_that_come_together_are_all_answered(
+    api: Api, reports: Reports, faults: Faults
+) -> None:
+    connections = HttpConnections(500, reports, faults)
+    server = HttpServer(
+        application(api.center), "127.0.0.1", 0, connections=connections, faults=faults, grace=1.0
+    )
+    host, port = await server.start()
+    streams = [await asyncio.open_connection(host, port) for _ in range(5 * BEGUN_AT_ONCE)]
+    for _, writer in streams:
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    for reader, writer in streams:
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        writer.close()
+    await server.stop()
 
 
 async def test_idle_connections_make_room_for_others(url: str, connections: HttpConnections) -> None:
