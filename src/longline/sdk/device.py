@@ -53,6 +53,7 @@ from longline.sdk.state import DeviceMemory, PostedMessage
 from longline.sdk.times import Duration, seconds, whole_seconds
 from longline.sdk.tokens import Token, Tokens
 from longline.sdk.trust import PORTS, File, Transport, parsed, trust
+from longline.sdk.unforeseen import told
 from longline.sdk.way_back import WayBack
 from longline.websocket.upgrade import PATH
 
@@ -111,6 +112,7 @@ class Device(Speaker):
         "_attached",
         "_calls",
         "_client",
+        "_closing",
         "_connection",
         "_failure",
         "_identity",
@@ -164,6 +166,8 @@ class Device(Speaker):
             raise ValueError("protocol is 4 (MQTT 3.1.1) or 5 (MQTT 5.0)")
         if not 0 < receive_maximum <= 65_535:
             raise ValueError("receive_maximum is from 1 to 65535")
+        if not valid_app_name(app) or not valid_device_name(device):
+            raise ValueError("app or device is no valid name")
         if token is None and certificate is None:
             raise ValueError("a device needs a token or a certificate")
         by_url, host, of_url, path = parsed(host) if host else (None, None, None, None)
@@ -210,8 +214,9 @@ class Device(Speaker):
         self._on_gap = on_gap
         self._connection: DeviceConnection | None = None
         self._owner: asyncio.Task[None] | None = None
+        self._closing = False
         self._over = False
-        self._failure: Exception | None = None
+        self._failure: errors.LonglineError | None = None
         self._attached: dict[str, AttachedApp] = {}
         self._calls: dict[int, asyncio.Future[None]] = {}
         self._publishing: asyncio.Semaphore | None = None  # when there was something to publish
@@ -240,8 +245,10 @@ class Device(Speaker):
         """Says good-bye and stops. Whoever iterates is at the end; what was not acknowledged comes again."""
         if self._owner is None:
             return
-        self._client.disconnect()  # which the owner writes before it hangs up
-        self._owner.cancel()
+        if not self._closing:  # whoever closes it as well waits with the first
+            self._closing = True
+            self._client.disconnect()  # which the owner writes before it hangs up
+            self._owner.cancel()
         own = asyncio.current_task()  # a handler may be what closes the device
         running = [task for speaker in (self, *self._attached.values()) for task in speaker._running()]
         await asyncio.wait([self._owner, *(task for task in running if task is not own)])
@@ -309,9 +316,7 @@ class Device(Speaker):
         tasks = [attached.task for attached in self._attached.values() if attached.task is not None]
         for attached in self._attached.values():
             attached.lost()
-        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(outcome, Exception):
-                raise outcome
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # --- sending ----------------------------------------------------------------------------------
 
@@ -323,7 +328,7 @@ class Device(Speaker):
         """
         if qos not in (0, 1):
             raise ValueError("qos is 0 or 1")
-        data = payload.encode("utf-8") if isinstance(payload, str) else payload
+        data = payload.encode("utf-8") if isinstance(payload, str) else _bytes(payload)
         if qos == 0:
             await self.wait_connected()
             self._client.publish(topic, data, 0, self._clock.now())
@@ -431,13 +436,11 @@ class Device(Speaker):
     async def _run(self) -> None:
         """Connects again and again. The only task that lives as long as the device."""
         try:
-            while True:
-                await self._way.find()
-                await self._way.connect_once(self._converse)
-        except Exception as error:
-            # It ends here and is raised to whoever uses the device; nobody awaits this task.
-            self._failure = error
+            while self._failure is None:  # raised to whoever uses the device; nobody awaits this task
+                self._failure = await self._way.go(self._converse)
         finally:
+            if self._failure is None and not self._closing:
+                self._failure = errors.Unavailable("the task of this device was ended from outside")
             await self._end()
 
     async def _end(self) -> None:
@@ -554,10 +557,7 @@ class Device(Speaker):
         if on_gap is None:
             _log.warning("%s has missed messages: %s", self._identity.device, missed)
             return
-        try:
-            on_gap(missed)
-        except Exception:  # the caller's: the connection goes on
-            _log.exception("on_gap of %s has failed", self._identity.device)
+        told(on_gap, "on_gap", missed)
 
     def _answer(self, event: Answered) -> None:
         if self._posts.answered(event.call, event.error):
@@ -569,6 +569,15 @@ class Device(Speaker):
             answer.set_result(None)
         else:
             answer.set_exception(event.error)
+
+
+def _bytes(payload: object) -> bytes:
+    """TypeError for what is none: it would be found out on each connection, and there nobody waits for it."""
+    if isinstance(payload, bytes):
+        return payload
+    if isinstance(payload, bytearray | memoryview):
+        return bytes(payload)
+    raise TypeError(f"a payload is text or bytes, not {type(payload).__name__}")
 
 
 def _dispatchers(
@@ -602,8 +611,9 @@ class _Carrier:
         return self._device.closed
 
     async def ask(self, app: str, device: str, token: str) -> None:
-        self._device._client.attach(app, device, token, self._device._clock.now())
-        await self._device._flush()
+        if self._device.connected:  # else it is about to be told that the connection is gone
+            self._device._client.attach(app, device, token, self._device._clock.now())
+            await self._device._flush()
 
     async def let_go(self, app: str, reason: errors.LonglineError) -> None:
         if self._device._attached.pop(app, None) is not None:
