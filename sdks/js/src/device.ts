@@ -84,7 +84,7 @@ export interface DeviceOptions {
  * A message is acknowledged when the next one is asked for, or by `await message.ack()`. Delivery is at least once, and
  * copies of what was handled are dropped.
  *
- * Whatever breaks the connection, the device comes back: after a wait drawn from [0, `backoffBase`), then from twice
+ * Whatever breaks the connection, also what nobody has foreseen, the device comes back: after a wait drawn from [0, `backoffBase`), then from twice
  * that, up to `backoffCap`. A server that wants the device elsewhere says where and when. With `dispatchers` it asks
  * them before it connects, again when what they said has expired or none of it works, and goes by their word on the
  * waits too; while none answers it goes on with what it has. It stops for good, and everything rejects, when coming

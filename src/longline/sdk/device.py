@@ -70,13 +70,13 @@ class Device(Speaker):
     """One device of an app, connected as long as the context lasts.
 
     `token` is a token, or a coroutine function that gives one: it is asked again when the server refuses the
-    one at hand. What it raises is taken for a failure that passes, and it is asked again after a wait, unless
-    it is an error of Longline that is not `retryable`, such as `Unauthorized`. `protocol` is 5 (MQTT 5.0) or
-    4 (3.1.1). `keep_alive` bounds how long a dead connection goes unnoticed; None: what a dispatcher
-    recommends, or 60 seconds. At most `receive_maximum` messages wait for the consumer; then nothing more is
-    read from the network. Durations are timedeltas, or numbers of seconds. `session_expiry`: how long the
-    server keeps a session for the device when it is away, that is its subscriptions, and what is published to
-    them with QoS 1 and 2; pushes are kept whatever it is.
+    one at hand. What it raises is taken for a failure that passes, and it is asked again after a wait; so it
+    is when it gives no text, or nothing within a minute. `protocol` is 5 (MQTT 5.0) or 4 (3.1.1).
+    `keep_alive` bounds how long a dead connection goes unnoticed; None: what a dispatcher recommends, or 60
+    seconds. At most `receive_maximum` messages wait for the consumer; then nothing more is read from the
+    network. Durations are timedeltas, or numbers of seconds. `session_expiry`: how long the server keeps a
+    session for the device when it is away, that is its subscriptions, and what is published to them with QoS
+    1 and 2; pushes are kept whatever it is.
 
     `host` may be a URL, `mqtt://HOST:PORT`, `mqtts://HOST:PORT`, `ws://HOST:PORT/PATH` or
     `wss://HOST:PORT/PATH`; else `transport` says which of them (`tcp`, `tls`, `ws`, `wss`), for dispatchers
@@ -84,21 +84,23 @@ class Device(Speaker):
     there is none. `certificate` and `key` are PEM files of what the device shows of itself; where the app
     takes that for a token, `token` can be left out.
 
-    Whatever breaks the connection, the device comes back: after a wait drawn from [0, `backoff_base`), then
-    from twice that, up to `backoff_cap`; the logger `longline.sdk` is told. A server that wants the device
-    elsewhere says where and when; if nobody lets it in there, it comes back to its `endpoints`: `host` and
-    `port`, those given, and from then on whatever is fed to it. With `dispatchers` (URLs, see docs/api.md) it
-    asks them before it connects, again when what they said has expired or none of it works, and goes by their
-    word on the waits too; while none answers it goes on with what it has. It stops for good, and iteration,
-    `publish`, `subscribe` and `wait_connected` raise, when coming back cannot help: `BadToken` (when one more
-    token is refused, too), `Banned`, `NotSupported`, and `TakenOver` when the same device connects elsewhere.
-    A device that is kicked comes back, unless it is banned.
+    Whatever breaks the connection, also what nobody has foreseen, the device comes back: after a wait drawn
+    from [0, `backoff_base`), then from twice that, up to `backoff_cap`; the logger `longline.sdk` is told. A
+    server that wants the device elsewhere says where and when; if nobody lets it in there, it comes back to
+    its `endpoints`: `host` and `port`, those given, and from then on whatever is fed to it. With
+    `dispatchers` (URLs, see docs/api.md) it asks them before it connects, again when what they said has
+    expired or none of it works, and goes by their word on the waits too; while none answers it goes on with
+    what it has. It stops for good, and iteration, `publish`, `subscribe` and `wait_connected` raise, when
+    coming back cannot help: `BadToken` (when one more token is refused, too), `Banned`, `NotSupported`, and
+    `TakenOver` when the same device connects elsewhere. A device that is kicked comes back, unless it is
+    banned.
 
     `state` is a file, best one for each device, in which it keeps what is to survive its process: the ids of
     pushes that were handled, what was posted and not sent, and what it has learnt of its networks. A disk
-    that is full, or refuses, costs only that. `outbox` is how many messages `post` keeps at most. `network`
-    names the network that the device is on, or is a function that does, such as the SSID: what dispatchers
-    said, and how long a connection may be idle, is remembered for each of the latest 16.
+    that is full, or refuses, costs only that, and has `post` raise `Unavailable`. `outbox` is how many
+    messages `post` keeps at most. `network` names the network that the device is on, or is a function that
+    does, such as the SSID: what dispatchers said, and how long a connection may be idle, is remembered for
+    each of the latest 16.
 
     How often an idle connection is tried is learnt, unless `keep_alive` is given: seldom as long as
     connections survive that, more often where they do not, within what the server allows.
