@@ -13,12 +13,14 @@ import pytest
 import pytest_asyncio
 
 from longline import Center, UpstreamEvent
+from longline.errors import LonglineError
 from longline.mqtt.packets import Connect, Disconnect, Pingreq, Pingresp, Puback, Publish
 from longline.mqtt.properties import Properties, PropertyId, user_properties
 from longline.mqtt.reasons import ReasonCode
 from longline.testing.proxy import FaultProxy
 from tests.integration.live_node import LiveNode
 from tests.integration.sdk_js.programs import (
+    WRONG,
     Driven,
     InChromium,
     InNode,
@@ -26,6 +28,7 @@ from tests.integration.sdk_js.programs import (
     Refusal,
     Sdk,
 )
+from tests.unit.sdk.dispatching import ScriptedDispatcher
 from tests.unit.sdk.scripted import ScriptedRoom
 from tests.waiting import WITHIN, eventually, until
 
@@ -524,6 +527,114 @@ async def test_a_source_of_tokens_that_fails_is_asked_again(site: Site) -> None:
     assert await device.ask("asked") == 3
 
 
+async def test_a_source_of_tokens_that_gives_no_text_is_asked_again(site: Site) -> None:
+    device = await site.sdk.device(site.url(), site.app, "d1", ["?", "?", await site.token()])
+    await device.ask("connected")
+    assert await device.ask("asked") == 3
+
+
+async def test_a_device_whose_app_is_deleted_stops(site: Site) -> None:
+    other = f"{site.app}-x"
+    await site.center.create_app(other)
+    token = (await site.center.token(other, "d1")).password
+    device = await site.sdk.device(site.url(), other, "d1", [token])
+    await device.ask("connected")
+    await site.center.delete_app(other)
+    with pytest.raises(Refusal) as refusal:
+        await device.receive()
+    assert refusal.value.code == "bad_token"
+    with pytest.raises(Refusal) as refusal:
+        await device.ask("send", name="more", payload="?")
+    assert refusal.value.code == "bad_token"
+
+
+@pytest.mark.parametrize("functions", ["fails", "rejects"])
+async def test_functions_of_the_application_that_fail_cost_what_they_were_for_and_nothing_else(
+    site: Site, functions: str
+) -> None:
+    await site.center.put_device(site.app, "d1")
+    device = await site.device(functions=functions)
+    call = asyncio.create_task(site.center.call(site.app, "d1", "blink", within=1))
+    await site.center.patch_shadow(site.app, "d1", desired={"light": True})
+    id = await site.send("still here")
+    assert (await device.receive()).push == id
+    with pytest.raises(LonglineError):
+        await call
+    assert (await device.statistics())["failures"] == 0
+
+
+async def test_functions_that_never_return_hold_up_neither_messages_nor_close(site: Site) -> None:
+    await site.center.put_device(site.app, "d1")
+    device = await site.device(functions="hangs")
+    await site.center.patch_shadow(site.app, "d1", desired={"light": True})
+    id = await site.send("still here")
+    assert (await device.receive()).push == id
+    await asyncio.gather(device.ask("close"), device.ask("close"))
+
+
+async def test_what_cannot_be_said_is_refused_at_once_and_costs_no_connection(site: Site) -> None:
+    device = await site.device()
+    for topic in ("", "a/+", "#", "a\0b", "a" * 70_000):
+        for asks in (
+            device.publish(topic, b"x"),
+            device.ask("post", name=topic or "\0", payload="x"),
+            device.ask("subscribe", filter=topic if topic in ("", "a\0b") else f"{topic}+/#/{topic}"),
+        ):
+            with pytest.raises(Refusal) as refusal:
+                await asks
+            assert refusal.value.code == WRONG
+    await device.ask("send", name="fine", payload="still")
+    counted = await device.statistics()
+    assert (counted["connects"], counted["failures"]) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b"<!doctype html><title>Log in to this network</title>"),
+        (500, b"no"),
+        (302, b""),
+        (200, b"[]"),
+        (200, b'{"endpoints":[]}'),
+        (200, b'{"endpoints":[{"host":"x","port":0}]}'),
+        (200, b'{"x":' + b"[" * 60_000),
+        (200, b" " * 200_000),
+    ],
+    ids=["html", "500", "redirect", "list", "none", "no port", "nested", "long"],
+)
+async def test_what_is_no_answer_of_a_dispatcher_holds_up_nobody_who_knows_where_to_go(
+    site: Site, status: int, body: bytes
+) -> None:
+    async with ScriptedDispatcher() as strange:
+        strange.status, strange.body = status, body
+        strange.headers = (
+            "Location: /elsewhere\r\nRetry-After: 999999999\r\nAccess-Control-Allow-Origin: *\r\n"
+        )
+        given = [strange.url]
+        device = await site.sdk.device(site.url(), site.app, "d1", [await site.token()], dispatchers=given)
+        await device.ask("connected")
+        counted = await device.statistics()
+        assert (counted["failures"], counted["last_error"]) == (0, "unavailable")
+        assert strange.asked
+
+
+async def test_a_store_that_cannot_be_used_costs_only_what_was_to_be_kept_in_it(
+    site: Site, tmp_path: Path
+) -> None:
+    """A folder is where its file should be."""
+    if site.sdk.kind == "chromium":
+        pytest.skip("a page's storage is no file")
+    device = await site.device(store=tmp_path)
+    with pytest.raises(Refusal) as refusal:
+        await device.ask("post", name="n", payload="x")
+    assert refusal.value.code == "unavailable"
+    id = await site.send("still here")
+    message = await device.receive()
+    assert message.push == id
+    await device.ack(message)
+    await eventually(lambda: site.pending(id), 0)
+
+
 async def test_a_closed_device_is_at_the_end_of_its_loop_and_refuses_the_rest(site: Site) -> None:
     device = await site.device()
     waits = asyncio.create_task(device.next())
@@ -707,6 +818,97 @@ async def test_what_comes_behind_the_end_of_a_connection_harms_nobody(of_tcp: Sd
         await room.lie(end + 20 * behind)
         await (await first.accept()).let_in()
         await device.ask("connected")
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        b"\x20\x03\x00\x00\x00",  # a second CONNACK
+        b"\x40\x02\x00\x07",  # PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK for what nobody has sent
+        b"\x50\x02\x00\x07",
+        b"\x62\x02\x00\x07",
+        b"\x70\x02\x00\x07",
+        b"\x90\x04\x00\x07\x00\x00",
+        b"\xf0\x00",  # AUTH
+        b"\x30\x05\x00\x02up\x00",  # PUBLISH to what is the device's own to say, and to nobody
+        b"\x30\x04\x00\x01@\x00",
+        b"\x30\x0a\x00\x07@nobody\x00",
+        b"\x30\x05\x00\x02a#\x00",  # a topic with a wildcard, and none at all
+        b"\x30\x03\x00\x00\x00",
+        b"\x30\x08\x00\x02ab\x03\x23\x00\x07",  # by an alias that was not agreed on
+    ],
+    ids=lambda strange: strange.hex(),
+)
+async def test_packets_that_should_not_come_end_a_connection_at_most(of_tcp: Sdk, strange: bytes) -> None:
+    async with ScriptedRoom() as first:
+        url = f"mqtt://127.0.0.1:{first.port}"
+        device = await of_tcp.device(url, "news", "d1", ["t"], backoff_base=0.01)
+        room = await first.accept()
+        await room.let_in()
+        await device.ask("connected")
+        await room.lie(strange)
+        await room.lie(b"\x30\x09\x00\x06push/m\x00")
+        waits = asyncio.create_task(device.receive())
+        again = asyncio.create_task(first.accept())
+        while waits not in (await asyncio.wait([waits, again], return_when=asyncio.FIRST_COMPLETED))[0]:
+            room = again.result()
+            await room.let_in()
+            await room.push("m", 0)
+            again = asyncio.create_task(first.accept())
+        while (got := waits.result()).push != "m":
+            waits = asyncio.create_task(device.receive())
+            await waits
+        assert got.topic == "push/m"
+        again.cancel()
+
+
+async def test_what_comes_before_connack_ends_the_connection(of_tcp: Sdk) -> None:
+    """[MQTT-3.2.0-1]"""
+    async with ScriptedRoom() as first:
+        url = f"mqtt://127.0.0.1:{first.port}"
+        device = await of_tcp.device(url, "news", "d1", ["t"], backoff_base=0.01)
+        room = await first.accept()
+        await room.expect(Connect)
+        await room.lie(b"\x30\x09\x00\x06push/m\x00\x20\x03\x00\x00\x00")
+        room = await first.accept()
+        await room.let_in()
+        await room.push("later", 0)
+        assert (await device.receive()).push == "later"
+
+
+async def test_huge_properties_harm_nobody(of_tcp: Sdk) -> None:
+    async with ScriptedRoom() as first:
+        url = f"mqtt://127.0.0.1:{first.port}"
+        device = await of_tcp.device(url, "news", "d1", ["t"], functions="fails")
+        room = await first.accept()
+        long = "9" * 60_000
+        named = [("sequence", long), ("sent-at", long), ("__proto__", long), ("after-ms", long)] * 3
+        await room.let_in(properties={PropertyId.USER_PROPERTY: named, PropertyId.REASON_STRING: long})
+        await room.say(Publish("group/team", b"x", properties={PropertyId.USER_PROPERTY: named}))
+        await room.say(Publish("$link/gap", b'{"x":' + b"[" * 60_000))
+        gap = b'{"dropped":1,"expired":0,"collapsed":0,"since":"2027-01-15T08:00:00Z"}'
+        await room.say(Publish("$link/gap", gap))  # which a function is told of that fails
+        await room.say(Publish("$link/reply", b"[" * 60_000))
+        await room.push("m", 0)
+        message = await device.receive()
+        assert (message.group, message.sequence, message.sent_at) == ("team", 0, None)
+        assert (await device.receive()).push == "m"
+        reference: Properties = {PropertyId.USER_PROPERTY: named, PropertyId.SERVER_REFERENCE: long}
+        await room.say(Disconnect(ReasonCode.SERVER_MOVED, reference))
+        room = await first.accept()
+        await room.let_in()
+        await device.ask("connected")
+
+
+async def test_a_device_is_closed_while_it_connects_and_by_several(of_tcp: Sdk) -> None:
+    async with ScriptedRoom() as first:
+        device = await of_tcp.device(f"mqtt://127.0.0.1:{first.port}", "news", "d1", ["t"])
+        await (await first.accept()).expect(Connect)
+        waits = asyncio.create_task(device.ask("connected"))
+        await asyncio.gather(*(device.ask("close") for _ in range(3)))
+        with pytest.raises(Refusal) as refusal:
+            await waits
+        assert refusal.value.code == "unavailable"
 
 
 @pytest.mark.parametrize("kept", [True, False])

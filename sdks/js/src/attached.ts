@@ -1,11 +1,11 @@
 // Another app on a device's connection: `$link/attach` and what follows, see docs/mqtt.md.
 
 import { Backoff } from "./backoff.js";
-import { LonglineError } from "./errors.js";
+import { LonglineError, said } from "./errors.js";
 import type { Message, Missed } from "./message.js";
 import { judge, MAXIMUM_CONNECT_TIME } from "./refusals.js";
 import { Speaker, type PublishOptions } from "./speaker.js";
-import { NoToken, Tokens, type Token } from "./tokens.js";
+import { Tokens, type Token } from "./tokens.js";
 import { prefixOf } from "./topics.js";
 
 const BASE = 0.5; // s within which a request that was refused for now is made again, and twice that, up to
@@ -143,9 +143,7 @@ export class AttachedApp extends Speaker {
         if (this.answered === null) continue;
         wait = this.judge(this.answered);
       } catch (error) {
-        if (error instanceof NoToken) this.failure = new LonglineError("bad_token", error.message);
-        else if (!(error instanceof LonglineError)) throw error;
-        else if (!error.retryable) this.failure = error;
+        this.note(`is not attached: ${said(error)}`); // by its source of tokens, or by a mistake of ours: it may pass
       }
       if (this.failure !== null) {
         this.stop(this.failure);

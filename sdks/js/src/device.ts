@@ -19,11 +19,14 @@ import { Posts, type OnRefused } from "./posts.js";
 import { encoded, Speaker, type CallHandler, type DesiredHandler, type Payload, type PublishOptions } from "./speaker.js";
 import { nothingCounted, type Counted, type Statistics } from "./statistics.js";
 import { MemoryStore, Recent, REMEMBERED, type DeviceStore } from "./stores.js";
-import { NoToken, Tokens, type Token } from "./tokens.js";
-import { ANSWER, ATTACH, DETACH, GAP, LINK, MOVED, prefixOf } from "./topics.js";
-import { unreachable, WayBack } from "./wayback.js";
+import { quiet, told } from "./told.js";
+import { Tokens, type Token } from "./tokens.js";
+import { ANSWER, ATTACH, checkedFilter, checkedTopic, DETACH, GAP, LINK, MOVED, prefixOf } from "./topics.js";
+import { unless, unreachable, WayBack } from "./wayback.js";
 
 const KEEP_ALIVE = 60; // s, unless the caller or a dispatcher says otherwise
+const APP = /^[a-z0-9][a-z0-9_-]{0,63}$/;
+const DEVICE = /^(?!\.{1,2}$)[^$@/+#\x00-\x1f\x7f-\x9f][^/+#\x00-\x1f\x7f-\x9f]{0,127}$/u;
 const AT_ONCE = { qos: 0, dup: false, sendId: null } as const;
 const TEXT = new TextDecoder();
 
@@ -81,7 +84,7 @@ export interface DeviceOptions {
  * A message is acknowledged when the next one is asked for, or by `await message.ack()`. Delivery is at least once, and
  * copies of what was handled are dropped.
  *
- * Whatever breaks the connection, the device comes back: after a wait drawn from [0, `backoffBase`), then from twice
+ * Whatever breaks the connection, also what nobody has foreseen, the device comes back: after a wait drawn from [0, `backoffBase`), then from twice
  * that, up to `backoffCap`. A server that wants the device elsewhere says where and when. With `dispatchers` it asks
  * them before it connects, again when what they said has expired or none of it works, and goes by their word on the
  * waits too; while none answers it goes on with what it has. It stops for good, and everything rejects, when coming
@@ -141,6 +144,8 @@ export class Device extends Speaker {
       : null;
     const recommended = options.keepAlive === undefined;
     this.keepAlive = Math.ceil(options.keepAlive ?? KEEP_ALIVE);
+    if (!(this.keepAlive >= 0 && this.keepAlive <= 65_535)) throw new RangeError("keepAlive is from 0 to 65535");
+    if (!APP.test(options.app) || !DEVICE.test(options.device)) throw new RangeError("app or device is no valid name");
     this.identity = {
       app: options.app,
       device: options.device,
@@ -251,7 +256,7 @@ export class Device extends Speaker {
     options: { onGap?: (missed: Missed) => void } = {},
   ): Promise<AttachedApp> {
     this.checkAlive();
-    if (!/^[a-z0-9][a-z0-9_-]{0,63}$/.test(app)) throw new RangeError(`${JSON.stringify(app)} is no name of an app`);
+    if (!APP.test(app)) throw new RangeError(`${JSON.stringify(app)} is no name of an app`);
     if (this.apps.has(app)) throw new RangeError(`${app} is attached already`);
     const attached = new AttachedApp(this.carrier, app, device, token, options.onGap);
     this.apps.set(app, attached);
@@ -274,8 +279,10 @@ export class Device extends Speaker {
    */
   override async publish(topic: string, payload: Uint8Array | string, options: PublishOptions = {}): Promise<void> {
     this.checkAlive();
-    // The room would end the connection for it, and each further one on which it is sent.
-    if (!topic || /[+#\0]/.test(topic)) throw new RangeError(`${JSON.stringify(topic)} is no topic to publish to`);
+    checkedTopic(topic);
+    if (typeof payload !== "string" && !(payload instanceof Uint8Array)) {
+      throw new TypeError(`a payload is text or bytes, not ${typeof payload}`);
+    }
     const sent = this.outbox.add(topic, payload, { qos: options.qos ?? 1, signal: options.signal });
     this.pump();
     await sent;
@@ -298,27 +305,20 @@ export class Device extends Speaker {
 
   override async subscribe(filter: string, options: { qos?: 0 | 1 } = {}): Promise<void> {
     this.checkAlive();
-    await this.filters.add(filter, options.qos ?? 1, this.mayUse(filter) ? this.link : null);
+    await this.filters.add(checkedFilter(filter), options.qos ?? 1, this.mayUse(filter) ? this.link : null);
   }
 
   // --- the owner ---------------------------------------------------------------------------------
 
   private async run(): Promise<void> {
     try {
-      await this.recalled;
-      this.closing.signal.throwIfAborted();
-      while (true) {
-        await this.way.find();
-        await this.way.connectOnce((token, endpoint) => this.converse(token, endpoint));
+      await unless(this.closing.signal, this.recalled);
+      while (this.failure === null) {
+        this.failure = await this.way.go((token, endpoint) => this.converse(token, endpoint));
       }
-    } catch (error) {
-      if (!this.closing.signal.aborted) {
-        this.failure =
-          error instanceof LonglineError
-            ? error
-            : new LonglineError(error instanceof NoToken ? "bad_token" : "internal", said(error), { cause: error });
-        this.note(`stopped: ${this.failure.message}`);
-      }
+      this.note(`stopped: ${this.failure.message}`);
+    } catch {
+      // It is closed: nothing else is thrown.
     }
     const link = this.link;
     this.link = null;
@@ -412,7 +412,7 @@ export class Device extends Speaker {
     const message = this.read(incoming, link, app, topic, prefix);
     if (message.memory !== null && this.handled.has(message.memory)) {
       this.counted.duplicates += 1;
-      void this.acknowledge(message);
+      quiet(this.acknowledge(message));
     } else if (message.qos === 0 && this.waiting() >= this.identity.receiveMaximum) {
       // A browser cannot stop reading; what has a receipt is bounded by the server's window, and this is not.
       this.counted.overflowed += 1;
@@ -455,11 +455,10 @@ export class Device extends Speaker {
       this.note(`has missed messages: ${text}`);
       return;
     }
-    try {
-      onGap(missed);
-    } catch (error) {
-      this.note(`onGap has failed: ${said(error)}`); // the caller's: the connection goes on
-    }
+    told(
+      () => onGap(missed),
+      (error) => this.note(`onGap has failed: ${said(error)}`),
+    );
   }
 
   private read(incoming: Incoming, link: Link, app: string, topic: string, prefix: string): Message {
@@ -493,7 +492,7 @@ export class Device extends Speaker {
       this.handled.add(memory);
       stored = this.stored(() => this.store.add(memory));
     }
-    this.acks = this.acks.then(async () => {
+    const acknowledged = this.acks.then(async () => {
       await stored;
       if (message.packetId && message.qos > 0 && message.link?.acknowledge(message.packetId, message.qos as 1 | 2)) {
         this.counted.acked += 1;
@@ -501,7 +500,9 @@ export class Device extends Speaker {
       message.packetId = 0;
       message.link = null;
     });
-    return this.acks;
+    // One that fails is told to whoever waits for it, and holds up none of the others.
+    this.acks = acknowledged.catch((error: unknown) => this.note(`a message cannot be acknowledged: ${said(error)}`));
+    return acknowledged;
   }
 
   // --- what the parts share ----------------------------------------------------------------------
@@ -523,7 +524,10 @@ export class Device extends Speaker {
 
   /** @internal */
   override note(line: string): void {
-    this.log(`${this.name}: ${line}`);
+    told(
+      () => this.log(`${this.name}: ${line}`),
+      () => {}, // whom to tell?
+    );
   }
 
   private begin(attached: AttachedApp): void {

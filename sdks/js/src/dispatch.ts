@@ -3,9 +3,10 @@
 import { LonglineError, said } from "./errors.js";
 import { isPort, type Endpoint, type Transport } from "./endpoints.js";
 import { errorIn } from "./http.js";
+import { quiet } from "./told.js";
 
 const PATIENCE = 3000; // ms for one dispatcher to answer
-const LONGEST = 64 * 1024; // characters of an answer
+const LONGEST = 64 * 1024; // bytes of an answer
 
 /** Where to connect, best first; what is 0 was not said. Times in seconds. */
 export interface Dispatch {
@@ -60,9 +61,8 @@ async function ask(url: URL, closing: AbortSignal): Promise<Dispatch> {
   closing.addEventListener("abort", giveUp);
   try {
     const response = await fetch(url, { headers: { Accept: "application/json" }, signal: patience.signal });
-    const body = await response.text();
+    const body = await bounded(response, url);
     if (!response.ok) throw errorIn(response, body);
-    if (body.length > LONGEST) throw new LonglineError("unavailable", `${url.origin} answers without end`);
     return read(JSON.parse(body), url);
   } catch (error) {
     if (error instanceof LonglineError) throw error;
@@ -71,6 +71,25 @@ async function ask(url: URL, closing: AbortSignal): Promise<Dispatch> {
     clearTimeout(timer);
     closing.removeEventListener("abort", giveUp);
   }
+}
+
+/** What is answered, but not more than an answer can have, however fast the rest of it may come. */
+async function bounded(response: Response, url: URL): Promise<string> {
+  const reader = response.body?.getReader();
+  const decoder = new TextDecoder();
+  let size = 0;
+  let text = "";
+  while (reader !== undefined) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    size += value.length;
+    if (size > LONGEST) {
+      quiet(reader.cancel());
+      throw new LonglineError("unavailable", `${url.origin} answers without end`);
+    }
+    text += decoder.decode(value, { stream: true });
+  }
+  return text + decoder.decode();
 }
 
 function read(value: unknown, url: URL): Dispatch {
@@ -95,5 +114,5 @@ function read(value: unknown, url: URL): Dispatch {
 }
 
 function count(value: unknown): number {
-  return typeof value === "number" && value > 0 ? value : 0;
+  return Number.isSafeInteger(value) && (value as number) > 0 ? (value as number) : 0;
 }

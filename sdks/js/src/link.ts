@@ -13,6 +13,7 @@ import { LonglineError } from "./errors.js";
 import type { LearntHeartbeat } from "./heartbeat.js";
 import { judge, reasonOf, type Verdict } from "./refusals.js";
 import { SEND_ID } from "./sendids.js";
+import { unforeseen } from "./told.js";
 import { VERSION } from "./version.js";
 
 const MAX_PACKET_SIZE = 1024 * 1024; // bytes we take: a push of 256 KiB and then some
@@ -158,7 +159,8 @@ export class Link {
   private readonly client: MqttClient;
   private readonly gone: Promise<void>;
   private lastError: unknown = null;
-  private lastHeard = 0; // ms since 1970
+  private lastHeard = 0; // ms, by a clock that nobody sets
+  private answered = false; // CONNACK has come
   private idlePing = false; // a connection that was idle was asked for a sign of life
   // What MQTT.js is told to have QoS 0, and what it had.
   private readonly real = new WeakMap<object, { qos: 0 | 1 | 2; packetId: number }>();
@@ -173,11 +175,13 @@ export class Link {
     private readonly listener: Listener,
   ) {
     const client = (this.client = mqtt.connect(this.options(transport, token, ids)));
-    client.on("packetreceive", (packet) => this.received(packet as unknown as Packet));
-    client.on("connect", (packet) => this.letIn(packet as unknown as Packet));
-    client.on("message", (topic, payload, packet) => this.arrived(topic, payload, packet as unknown as Packet));
+    client.on("packetreceive", (packet) => this.guarded(() => this.received(packet as unknown as Packet)));
+    client.on("connect", (packet) => this.guarded(() => this.letIn(packet as unknown as Packet)));
+    client.on("message", (topic, payload, packet) =>
+      this.guarded(() => this.arrived(topic, payload, packet as unknown as Packet)),
+    );
     client.on("packetsend", (packet) => {
-      if (packet.cmd === "pingreq") this.idlePing = Date.now() - this.lastHeard >= this.interval * 1000;
+      if (packet.cmd === "pingreq") this.idlePing = performance.now() - this.lastHeard >= this.interval * 1000;
     });
     client.on("error", (error) => {
       this.lastError = error;
@@ -207,7 +211,7 @@ export class Link {
       const answer = packet as unknown as Packet | undefined;
       if (this.over || (error && answer === undefined && qos > 0)) return; // the end of it says the rest
       const reason = qos > 0 ? (answer?.reasonCode ?? 0) : 0;
-      answered(reason, answer?.properties?.reasonString);
+      this.guarded(() => answered(reason, answer?.properties?.reasonString));
     });
   }
 
@@ -221,9 +225,9 @@ export class Link {
     const wanted = Object.fromEntries(filters.map(({ filter, qos }) => [filter, { qos }]));
     this.client.subscribe(wanted, (error, _granted, packet) => {
       const granted = (packet as unknown as Packet | undefined)?.granted;
-      if (granted !== undefined) answered([...granted]);
+      if (granted !== undefined) this.guarded(() => answered([...granted]));
       // What MQTT.js takes for no filter at all, it does not send: none of them was.
-      else if (error && !this.over && this.open) answered(filters.map(() => 0x8f));
+      else if (error && !this.over && this.open) this.guarded(() => answered(filters.map(() => 0x8f)));
     });
   }
 
@@ -248,7 +252,11 @@ export class Link {
     this.open = false;
     let timer: ReturnType<typeof setTimeout> | undefined;
     if (said) {
-      this.client["_sendPacket"]({ cmd: "disconnect" }, () => this.client.stream.end());
+      try {
+        this.client["_sendPacket"]({ cmd: "disconnect" }, () => this.client.stream.end());
+      } catch {
+        this.client.stream.destroy(); // it was at its end, and had not said so yet
+      }
       await Promise.race([this.gone, new Promise((resolve) => (timer = setTimeout(resolve, LAST_WORD)))]);
       clearTimeout(timer);
     }
@@ -298,7 +306,7 @@ export class Link {
   }
 
   private heard(): void {
-    this.lastHeard = Date.now();
+    this.lastHeard = performance.now();
     if (!this.idlePing) return;
     this.idlePing = false;
     this.heartbeat.survived(this.client.keepalive);
@@ -314,10 +322,25 @@ export class Link {
     if (this.over) return;
     this.heard();
     if (packet.cmd === "connack") {
+      this.answered = true;
       const reason = this.identity.protocol === 5 ? (packet.reasonCode ?? 0) : reasonOf(packet.returnCode ?? 0);
       if (reason !== 0) this.refuse(reason, packet);
     } else if (packet.cmd === "disconnect") {
       this.refuse(packet.reasonCode ?? 0, packet);
+    } else if (!this.answered && packet.cmd !== "auth") {
+      // [MQTT-3.2.0-1]
+      this.end(new LonglineError("unavailable", `the server broke the protocol: ${packet.cmd} before CONNACK`), "retry");
+    }
+  }
+
+  // MQTT.js has us called where nobody catches what is thrown: a process of Node would end, and a page go on with a
+  // connection of which nobody hears any more.
+  private guarded(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.lastError = error;
+      this.end(unforeseen(error), "retry");
     }
   }
 

@@ -146,7 +146,7 @@ export function partsOf(incoming: Incoming, app: string, prefix: string, topic: 
     sentAt: /^\d{1,15}$/.test(sentAt) ? new Date(Number(sentAt)) : null,
     wantsAnswer: isPush && incoming.responseTopic !== null,
     group: inGroup ? topic.slice(GROUP.length) : null,
-    sequence: /^\d+$/.test(sequence) ? Number(sequence) : 0,
+    sequence: /^\d{1,15}$/.test(sequence) ? Number(sequence) : 0,
     sender: inGroup ? (told["sender"] ?? null) : null,
   };
 }

@@ -3,7 +3,8 @@
 import { LonglineError, said } from "./errors.js";
 import { newSendId } from "./sendids.js";
 import type { DeviceStore, PostedMessage } from "./stores.js";
-import { UP } from "./topics.js";
+import { told } from "./told.js";
+import { checkedTopic, UP } from "./topics.js";
 import { sleep } from "./waiting.js";
 
 const POST_AGAIN = 5000; // ms, after the server has refused for now what was posted
@@ -56,7 +57,7 @@ export class Posts {
    */
   async post(name: string, payload: Uint8Array | string): Promise<void> {
     const bytes = typeof payload === "string" ? UTF8.encode(payload) : payload.slice();
-    const message = { number: this.latest + 1, topic: UP + name, payload: bytes, sendId: newSendId() };
+    const message = { number: this.latest + 1, topic: checkedTopic(UP + name), payload: bytes, sendId: newSendId() };
     const waiting = this.kept.size + this.storing;
     if (waiting >= MOST || this.bytes + size(message) > MOST_BYTES) {
       throw new LonglineError("overloaded", `${waiting} messages of ${this.bytes} bytes wait to be sent`);
@@ -125,11 +126,10 @@ export class Posts {
   private refused(message: PostedMessage, problem: LonglineError): void {
     const name = message.topic.slice(UP.length);
     this.sender.log(`the server does not take ${JSON.stringify(name)}, which was posted: ${problem.message}`);
-    try {
-      this.onRefused?.(name, message.payload, problem);
-    } catch (error) {
-      this.sender.log(`onRefused has failed: ${said(error)}`); // the caller's: the connection goes on
-    }
+    told(
+      () => this.onRefused?.(name, message.payload, problem),
+      (error) => this.sender.log(`onRefused has failed: ${said(error)}`),
+    );
   }
 }
 

@@ -150,13 +150,17 @@ export abstract class Speaker implements AsyncIterable<Message> {
   }
 
   private async take(message: Message, work: () => Promise<void>): Promise<void> {
-    if (!(await this.handOut(message))) return;
     try {
-      await work();
-    } catch (error) {
-      this.note(`a function has failed for a message on ${message.topic}: ${said(error)}`); // the application's
+      if (!(await this.handOut(message))) return;
+      try {
+        await work();
+      } catch (error) {
+        this.note(`a function has failed for a message on ${message.topic}: ${said(error)}`); // the application's
+      }
+      await message.ack();
+    } catch {
+      // It could not be acknowledged, which the log has, and comes again.
     }
-    await message.ack();
   }
 }
 

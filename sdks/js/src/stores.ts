@@ -3,6 +3,7 @@
 
 import { Networks, readNetwork, type KnownNetwork } from "./networks.js";
 import { base64, unbase64 } from "./shapes.js";
+import { isTopic } from "./topics.js";
 
 /** A message that is to reach the server, by its number; `sendId` is what app servers know it by. */
 export interface PostedMessage {
@@ -180,10 +181,10 @@ export function writtenPosted({ number, topic, payload, sendId }: PostedMessage)
 /** What was read as JSON, where it is that; anybody may have written it. */
 export function readPosted(value: unknown): PostedMessage | null {
   const [number, topic, payload, sendId] = Array.isArray(value) ? (value as unknown[]) : [];
-  if (!Number.isInteger(number) || [topic, payload, sendId].some((text) => typeof text !== "string")) return null;
+  if (!Number.isSafeInteger(number) || (number as number) < 0 || !isTopic(topic)) return null;
+  if (typeof payload !== "string" || typeof sendId !== "string") return null;
   try {
-    const bytes = unbase64(payload as string);
-    return { number: number as number, topic: topic as string, payload: bytes, sendId: sendId as string };
+    return { number: number as number, topic, payload: unbase64(payload), sendId };
   } catch {
     return null;
   }

@@ -1,12 +1,14 @@
 // The token that a device shows: one for good, or one that is asked for again when it is refused.
 
 import { LonglineError, said } from "./errors.js";
+import { within } from "./waiting.js";
 
 /** A token, or what gives one: asked at first, and again when the server refuses the one at hand. */
 export type Token = string | (() => string | Promise<string>);
 
-/** A source gave what is no text: nothing helps against that. */
-export class NoToken extends TypeError {}
+const PATIENCE = 60_000; // ms for a source to give one: whoever waits for ever is not told of it
+const LONGEST = 65_535; // bytes of a password, section 1.5.6 of MQTT
+const UTF8 = new TextEncoder();
 
 export class Tokens {
   private readonly source: (() => string | Promise<string>) | null;
@@ -15,12 +17,12 @@ export class Tokens {
 
   constructor(token: Token) {
     this.source = typeof token === "string" ? null : token;
-    this.atHand = typeof token === "string" ? token.trim() : null;
+    this.atHand = typeof token === "string" ? checked(token) : null;
   }
 
   /**
-   * The token at hand, or another one. Whatever the source throws passes, and is `unavailable`, but for an error of
-   * Longline that is not `retryable`.
+   * The token at hand, or another one. Throws the source's own `LonglineError`, and `unavailable` for whatever else it
+   * throws, when it gives no text, and when it gives nothing in time: it is worth asking again.
    */
   async current(): Promise<string> {
     if (this.atHand === null) this.atHand = await this.ask();
@@ -41,14 +43,21 @@ export class Tokens {
   }
 
   private async ask(): Promise<string> {
-    let token: unknown;
     try {
-      token = await this.source!();
+      const token: unknown = await within(PATIENCE, (async () => this.source!())());
+      if (typeof token !== "string") throw new TypeError(`its source gave ${typeof token}, not a text`);
+      return checked(token);
     } catch (error) {
       if (error instanceof LonglineError) throw error;
       throw new LonglineError("unavailable", `there is no token: ${said(error)}`, { cause: error });
     }
-    if (typeof token !== "string") throw new NoToken(`the source of tokens gave ${typeof token}, not a text`);
-    return token.trim();
   }
+}
+
+/** As it is shown. What no CONNECT can carry is in no message: it is a secret. */
+function checked(token: string): string {
+  const bare = token.trim();
+  const size = UTF8.encode(bare).length;
+  if (size > LONGEST) throw new RangeError(`a token has at most ${LONGEST} bytes, not ${size}`);
+  return bare;
 }

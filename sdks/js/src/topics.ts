@@ -18,3 +18,33 @@ export const ANSWER = "$link/reply";
 export function prefixOf(app: string): string {
   return `@${app}/`;
 }
+
+const LONGEST = 65_535; // bytes, [MQTT-4.7.3-3]
+const UTF8 = new TextEncoder();
+
+/** Whether a message may be published to this, section 4.7 of MQTT: of anything else, a room ends the connection. */
+export function isTopic(topic: unknown): topic is string {
+  return typeof topic === "string" && wellFormed(topic) && !/[+#]/.test(topic);
+}
+
+/** A topic that a message may be published to; RangeError for what is none: it would be said on each connection. */
+export function checkedTopic(topic: string): string {
+  if (!isTopic(topic)) throw new RangeError(`${JSON.stringify(String(topic).slice(0, 100))} is no topic to publish to`);
+  return topic;
+}
+
+/** A filter that may be subscribed to; RangeError for what is none. */
+export function checkedFilter(filter: string): string {
+  const own = filter.startsWith("$share/") ? /^\$share\/[^/+#]+\/(.+)$/s.exec(filter)?.[1] : filter;
+  const levels = own?.split("/") ?? [];
+  const last = levels.length - 1;
+  const fits = levels.every((level, place) => level === "+" || (level === "#" && place === last) || !/[+#]/.test(level));
+  if (!wellFormed(filter) || last < 0 || !fits) {
+    throw new RangeError(`${JSON.stringify(String(filter).slice(0, 100))} is no filter of topics`);
+  }
+  return filter;
+}
+
+function wellFormed(text: string): boolean {
+  return text !== "" && !text.includes("\0") && UTF8.encode(text).length <= LONGEST;
+}

@@ -53,3 +53,17 @@ export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
     signal?.addEventListener("abort", aborted, { once: true });
   });
 }
+
+/** What a promise gives; rejects when that takes more than so many milliseconds. */
+export async function within<Value>(milliseconds: number, promise: Promise<Value>): Promise<Value> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`nothing came in ${milliseconds / 1000} s`)), milliseconds);
+    (timer as { unref?: () => void }).unref?.(); // a process of Node that has nothing else to do may end
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -11,13 +11,17 @@ import { Networks, type KnownNetwork } from "./networks.js";
 import { inBrowser } from "./platform.js";
 import type { Counted } from "./statistics.js";
 import type { Tokens } from "./tokens.js";
+import { quiet, unforeseen } from "./told.js";
 import { sleep } from "./waiting.js";
 
 const STABLE_AFTER = 10; // s a connection must live before the next failure counts as the first
 const HAUNTED = 60; // s in which a room that was paused may still carry out a CONNECT that we gave up
-const LONGEST_AFTER = 3600; // s that a server may keep a device waiting
+const LONGEST_AFTER = 3600; // s that anybody may keep a device waiting
 const LONGEST_KNOWN = 3600; // s that what was remembered is gone by, whatever the clock on the wall says
 const CACHED = 8; // endpoints of a network that are remembered
+
+/** Speaks with the server until the connection ends; says why it did. */
+export type Converse = (token: string, endpoint: Endpoint) => Promise<Ended>;
 
 /** The parts of a device that decide it, and what they have to tell. */
 export interface Surroundings {
@@ -52,8 +56,27 @@ export class WayBack {
     for (const [name, known] of networks) this.networks.set(name, known);
   }
 
+  /**
+   * One connection, from where to connect to the wait after it; gives why it was the last, where it was, and throws only
+   * when the device is closed. What nobody has foreseen is a failure that passes: what has gone wrong once may go well the
+   * next time, and a device that ends by itself is away for good.
+   */
+  async go(converse: Converse): Promise<LonglineError | null> {
+    try {
+      await this.find();
+      return await this.connectOnce(converse);
+    } catch (error) {
+      this.of.closing.throwIfAborted();
+      const problem = unforeseen(error);
+      this.failed(problem);
+      this.of.note(`a failure that nobody has foreseen: ${traced(error)}`);
+    }
+    await this.pause(this.of.backoff.next());
+    return null;
+  }
+
   /** Asks the dispatchers where to connect, if there are any and it is time to. */
-  async find(): Promise<void> {
+  private async find(): Promise<void> {
     const { dispatchers, endpoints, backoff, counted, closing } = this.of;
     this.lookWhereWeAre();
     if (dispatchers === null || endpoints.sent) return;
@@ -68,21 +91,23 @@ export class WayBack {
         this.of.note(problem.message);
         counted.lastError = problem;
         if (endpoints.current !== undefined) return;
-        counted.failures += 1;
+        this.failed(problem);
         await this.pause(Math.max(backoff.next(), Math.min(problem.retryAfter ?? 0, LONGEST_AFTER)));
       }
     }
     this.knownUntil = seconds() + answer.expiresIn;
     endpoints.feed(answer.endpoints);
-    if (answer.initial > 0 && answer.initial <= answer.longest) backoff.bound(answer.initial, answer.longest);
+    if (answer.initial > 0 && answer.initial <= answer.longest) {
+      backoff.bound(Math.min(answer.initial, LONGEST_AFTER), Math.min(answer.longest, LONGEST_AFTER));
+    }
     if (answer.keepAlive) this.of.recommended(answer.keepAlive);
     const until = Date.now() + answer.expiresIn * 1000;
     await this.learn({ endpoints: answer.endpoints.slice(0, CACHED), until });
     await sleep(Math.min(answer.after, LONGEST_AFTER) * 1000, closing);
   }
 
-  /** One connection from its token to its end, and the wait after it; throws when it was the last. */
-  async connectOnce(converse: (token: string, endpoint: Endpoint) => Promise<Ended>): Promise<void> {
+  /** One connection from its token to its end, and the wait after it; gives why it was the last, if it was. */
+  private async connectOnce(converse: Converse): Promise<LonglineError | null> {
     const { counted, endpoints, tokens, backoff, closing, heartbeat } = this.of;
     const began = seconds();
     const connects = counted.connects;
@@ -96,8 +121,10 @@ export class WayBack {
       ended = await unless(closing, converse(token, endpoints.current!));
     } catch (error) {
       closing.throwIfAborted();
-      if (!(error instanceof LonglineError)) throw error;
-      ended = { error, verdict: error.retryable ? "retry" : "stop", endpoints: [], after: 0 };
+      // From the source of tokens, and whatever it is, it may pass.
+      const problem = error instanceof LonglineError ? error : unforeseen(error);
+      if (problem !== error) this.of.note(`a failure that nobody has foreseen: ${traced(error)}`);
+      ended = { error: problem, verdict: "retry", endpoints: [], after: 0 };
     }
     if (heartbeat.interval !== interval) await this.learn({ idle: heartbeat.interval });
     counted.lastError = ended.error;
@@ -116,23 +143,44 @@ export class WayBack {
     }
     if (ended.verdict === "move") {
       await this.move(ended);
-      return;
+      return null;
     }
-    counted.failures += 1;
-    if (ended.verdict === "stop" && !this.wasUs(ended.error)) throw ended.error;
+    this.failed(ended.error);
+    if (ended.verdict === "stop" && !this.wasUs(ended.error)) return ended.error;
     if (ended.verdict === "refresh") {
-      if (!tokens.refused()) throw ended.error;
-      if (!letIn) return; // else it is thrown out together with others, such as all devices of its app
+      if (!tokens.refused()) return ended.error;
+      if (!letIn) return null; // else it is thrown out together with others, such as all devices of its app
     }
     if (token !== null && !letIn) endpoints.failed();
     const asked = Math.min(ended.error.retryAfter ?? 0, LONGEST_AFTER); // by whoever was to give a token
     await this.pause(Math.max(backoff.next(), asked));
+    return null;
+  }
+
+  private failed(error: LonglineError): void {
+    this.of.counted.failures += 1;
+    this.of.counted.lastError = error;
+  }
+
+  /** The network's name. Where the application's function has none, it is the one that it was. */
+  private named(): string {
+    let problem: unknown;
+    try {
+      const name: unknown = this.of.network();
+      if (typeof name === "string") return name;
+      quiet(name);
+      problem = new TypeError(`it gave ${typeof name}, not a text`);
+    } catch (error) {
+      problem = error;
+    }
+    this.of.note(`the name of the network is not to be had: ${said(problem)}`);
+    return this.onNetwork ?? "";
   }
 
   /** On another network, goes by what was learnt there. */
   private lookWhereWeAre(): void {
     const { dispatchers, endpoints, heartbeat } = this.of;
-    const network = this.of.network();
+    const network = this.named();
     if (network === this.onNetwork) return;
     const former = this.onNetwork;
     this.onNetwork = network;
@@ -202,7 +250,12 @@ export function unreachable(endpoint: Endpoint, error: unknown): Ended {
   return { error: problem, verdict: "retry", endpoints: [], after: 0 };
 }
 
-function unless<Value>(closing: AbortSignal, promise: Promise<Value>): Promise<Value> {
+function traced(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? said(error)) : said(error);
+}
+
+/** What a promise gives, or the reason of a device that is closed first. */
+export function unless<Value>(closing: AbortSignal, promise: Promise<Value>): Promise<Value> {
   return new Promise((resolve, reject) => {
     const stop = () => reject(closing.reason as Error);
     if (closing.aborted) {

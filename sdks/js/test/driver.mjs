@@ -37,23 +37,34 @@ export function driver(longline, tell, storeOf) {
     return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
   }
 
-  // Each time the next of the tokens, and the last again and again; `!word` is a source that fails.
+  // Each time the next of the tokens, and the last again and again; `!word` is a source that fails, `?` one that gives
+  // no text.
   function tokenOf(name, tokens) {
     asked.set(name, 0);
     told.set(name, tokens);
-    if (tokens.length === 1 && !tokens[0].startsWith("!")) return tokens[0];
+    if (tokens.length === 1 && !/^[!?]/.test(tokens[0])) return tokens[0];
     return async () => {
       const turn = asked.get(name);
       asked.set(name, turn + 1);
       const given = told.get(name);
       const token = given[Math.min(turn, given.length - 1)];
       if (token.startsWith("!")) throw new Error(token.slice(1));
-      return token;
+      return token === "?" ? undefined : token;
     };
   }
 
+  const fails = () => {
+    throw new Error("planted");
+  };
+  // Functions of an application that is not well.
+  const ill = {
+    fails: { onGap: fails, onCall: fails, onDesired: fails, network: fails, log: fails },
+    rejects: { onGap: async () => fails(), onCall: async () => fails(), onDesired: async () => fails(), log: async () => fails() },
+    hangs: { onCall: () => new Promise(() => {}), onDesired: () => new Promise(() => {}) },
+  };
+
   const commands = {
-    open({ device, url, options, tokens, store, calls }) {
+    open({ device, url, options, tokens, store, calls, functions }) {
       gaps.set(device, []);
       const opened = new longline.Device(url, {
         ...options,
@@ -61,6 +72,7 @@ export function driver(longline, tell, storeOf) {
         onGap: (missed) => gaps.get(device).push(missed),
         ...(store ? { store: storeOf(store) } : {}),
         ...(calls ? { onCall: (call) => ({ echo: call.text }) } : {}),
+        ...(ill[functions] ?? {}),
       });
       devices.set(device, opened);
       handles.set(device, []);

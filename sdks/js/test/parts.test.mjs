@@ -590,8 +590,17 @@ test("a device that nobody answers ends when it is told to, and leaves nothing b
 
 test("what is no topic, and what is no payload, is refused before it is sent", async () => {
   const device = new Device("mqtt://127.0.0.1:9", { app: "news", device: "d1", token: "t" });
-  for (const topic of ["", "a/+", "#", "a\0b"]) await assert.rejects(device.publish(topic, "x"), RangeError);
+  for (const topic of ["", "a/+", "#", "a\0b", "a".repeat(70_000)]) {
+    await assert.rejects(device.publish(topic, "x"), RangeError);
+    await assert.rejects(device.post(topic || "\0", "x"), RangeError);
+  }
+  for (const filter of ["", "a/b#", "#/a", "a+", "a\0b", "$share/g", "$share/g/", "$share/+/a"]) {
+    await assert.rejects(device.subscribe(filter), RangeError, filter);
+  }
+  for (const payload of [undefined, null, 7, ["x"]]) await assert.rejects(device.publish("a", payload), TypeError);
   await assert.rejects(device.send("n", undefined), TypeError);
+  assert.equal(await device.unsent(), 0);
+  await assert.rejects(device.publish("a", "x", { signal: AbortSignal.abort(new Error("enough")) }), { message: "enough" });
   await device.close();
 });
 
@@ -601,8 +610,164 @@ test("a source of tokens that never answers holds up no close", async () => {
   await device.close();
 });
 
-test("a source of tokens that gives none stops its device", async () => {
-  const device = new Device("mqtt://127.0.0.1:9", { app: "news", device: "d1", token: async () => undefined });
-  await assert.rejects(device.whenConnected(), { code: "bad_token" });
+// A device of which nothing can be reached, and which comes back at once; and until when something is so.
+function restless(options) {
+  return new Device("mqtt://127.0.0.1:9", { app: "news", device: "d1", token: "t", backoffBase: 0.001, backoffCap: 0.002, ...options });
+}
+
+async function until(look) {
+  for (const end = performance.now() + 30_000; performance.now() < end; await new Promise((resolve) => setTimeout(resolve, 2))) {
+    if (await look()) return;
+  }
+  assert.fail("not within 30 s");
+}
+
+const sources = {
+  "gives nothing": async () => undefined,
+  "gives no text": () => ({ password: "t" }),
+  "gives what no CONNECT can carry": () => "t".repeat(70_000),
+  throws: () => { throw new Error("no network"); },
+  "rejects without a reason": () => Promise.reject(),
+  "is not let in": () => { throw new LonglineError("unauthorized", "a key that is being replaced"); },
+};
+for (const [what, source] of Object.entries(sources)) {
+  test(`a source of tokens that ${what} is asked again`, async () => {
+    let asked = 0;
+    const device = restless({ token: () => (++asked < 3 ? source() : "t") });
+    await until(() => device.statistics.lastError?.message.includes("127.0.0.1:9"));
+    assert.ok(device.statistics.failures >= 3);
+    assert.equal(asked, 3);
+    await device.close();
+    assert.equal(device.closed, true);
+  });
+}
+
+test("a source of tokens that never answers is asked again after a minute", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  let asked = 0;
+  const device = restless({ token: () => (++asked < 2 ? new Promise(() => {}) : "t") });
+  for (let turn = 0; turn < 20; turn += 1) await settled();
+  context.mock.timers.tick(60_000);
+  for (let turn = 0; turn < 20; turn += 1) await settled();
+  assert.match(device.statistics.lastError.message, /nothing came in 60 s/);
+  context.mock.timers.tick(100);
+  for (let turn = 0; turn < 20; turn += 1) await settled();
+  assert.equal(asked, 2);
+  context.mock.timers.reset();
   await device.close();
+});
+
+test("a source of tokens may close its device", async () => {
+  const device = restless({ token: () => device.close() });
+  for await (const _ of device) assert.fail("a closed device has no messages");
+  assert.equal(device.closed, true);
+});
+
+test("functions of the application that throw, or give promises that reject, end neither their device nor the process", async () => {
+  const fails = () => { throw new Error("planted"); };
+  const rejects = async () => fails();
+  for (const failing of [fails, rejects]) {
+    const device = restless({ network: failing, log: failing, onGap: failing, onRefused: failing });
+    await until(() => device.statistics.failures > 2);
+    await Promise.all([device.close(), device.close()]);
+    assert.equal(device.closed, true);
+  }
+});
+
+test("what nobody has foreseen is told and counted, and the device comes back", async () => {
+  const lines = [];
+  const device = restless({ log: (line) => lines.push(line) });
+  const { find } = device.way;
+  let broken = 3;
+  device.way.find = function () {
+    if (broken-- > 0) throw new TypeError("planted");
+    return find.call(this);
+  };
+  await until(() => device.statistics.failures > 3);
+  const told = lines.filter((line) => line.includes("TypeError: planted"));
+  assert.equal(told.length, 3);
+  assert.match(told[0], /parts\.test\.mjs/); // where it came from
+  await until(() => device.statistics.lastError.code === "unavailable");
+  await device.close();
+});
+
+test("a store that fails in every way costs only what was to be kept in it", async () => {
+  const fails = () => { throw new Error("planted"); };
+  for (const load of [fails, async () => fails(), () => undefined, () => ({ handled: 7, networks: null, posted: "x" })]) {
+    const device = restless({ store: { load, add: fails, learn: fails, post: fails, settled: fails, close: fails } });
+    await until(() => device.statistics.failures > 0);
+    await assert.rejects(device.post("n", "x"), { code: "unavailable" });
+    await device.close();
+  }
+});
+
+test("a store that never loads holds up no close", async () => {
+  const device = restless({ store: { ...new MemoryStore(), load: () => new Promise(() => {}) } });
+  await settled();
+  await device.close();
+});
+
+test("posts that somebody has written into a store, and that cannot be said, are passed over", async () => {
+  const path = join(await folder(), "state");
+  await writeFile(path, ['[1,"up/#","eA==","s"]', '[1e300,"up/x","eA==","s"]', '[-1,"up/x","eA==","s"]', '[2,"","eA==","s"]', '[3,"up/good","eA==","s"]']
+    .map((posted) => `{"posted":${posted}}\n`).join(""));
+  const store = new FileStore(path);
+  assert.deepEqual((await store.load()).posted.map(({ topic }) => topic), ["up/good"]);
+  await store.close();
+});
+
+test("acknowledgements go on when one of them has failed", async () => {
+  const device = restless({});
+  const message = (packetId) => ({ memory: null, packetId, qos: 1, link: { acknowledge: () => { if (packetId === 1) throw new Error("planted"); return true; } } });
+  await device.acknowledge(message(1)).catch(() => {});
+  await device.acknowledge(message(2));
+  assert.equal(device.statistics.acked, 1);
+  await device.close();
+});
+
+test("a dispatcher keeps no device away for good, and is not read without end", async () => {
+  const { createServer } = await import("node:http");
+  const answers = [];
+  let endless = 0;
+  const server = createServer((request, response) => {
+    const answer = answers[0];
+    response.setHeader("Retry-After", "999999999");
+    if (answer !== "endless") {
+      response.statusCode = answer[0];
+      response.setHeader("Location", "/elsewhere");
+      response.end(answer[1]);
+      return;
+    }
+    const more = () => {
+      endless += 1;
+      while (!response.destroyed && response.write("x".repeat(16_384)));
+    };
+    response.on("drain", more);
+    more();
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const url = `http://127.0.0.1:${server.address().port}`;
+  const place = '"endpoints":[{"host":"127.0.0.1","port":9}]';
+  const strange = [[200, "<!doctype html>"], [500, "no"], [302, ""], [200, "[]"], [200, '{"endpoints":[]}'], [200, "\u0000"], "endless"];
+  for (const answer of strange) {
+    answers[0] = answer;
+    const device = new Device("mqtt://127.0.0.1:9", { app: "news", device: "d1", token: "t", dispatchers: [url], backoffBase: 0.001, backoffCap: 0.002 });
+    await until(() => device.statistics.failures > 1);
+    await device.close();
+  }
+  assert.ok(endless > 0);
+  const way = (given) => {
+    answers[0] = [200, `{${place},${given}}`];
+    return new Device(null, { app: "news", device: "d1", token: "t", dispatchers: [url], transport: "tcp" });
+  };
+  const slow = way('"backoff":{"initial_ms":1e15,"max_ms":1e15}');
+  await until(() => slow.statistics.failures > 0);
+  assert.ok(slow.way.of.backoff.next() <= 3600);
+  await slow.close();
+  const odd = way('"heartbeat":{"keep_alive":0.5},"expires_in":1e999');
+  await until(() => odd.statistics.failures > 0);
+  assert.equal(odd.keepAlive, 60); // what MQTT cannot say is not gone by
+  await odd.close();
+  server.closeAllConnections();
+  server.close();
 });

@@ -9,6 +9,7 @@ from longline.sdk.clock import Clock, ClockTimer
 from longline.sdk.dialling import Stream
 from longline.sdk.mqtt_client import Ended, MqttClient
 from longline.sdk.refusals import Verdict
+from longline.sdk.unforeseen import unforeseen
 
 CHUNK: Final = 64 * 1024  # bytes read at once
 HANG_UP: Final = 1.0  # seconds for the last word and the end of the stream
@@ -59,7 +60,10 @@ class DeviceConnection:
             if now < deadline:
                 self._alarm = self._clock.call_later(deadline - now, self.keep_time)
                 return
-            self.dead = self._client.tick(now)
+            try:
+                self.dead = self._client.tick(now)
+            except Exception as error:  # nothing would ever find the connection dead any more
+                self.dead = Ended(unforeseen(error, "keep alive"), Verdict.RETRY)
             if self.dead is not None:
                 self.abort()  # nothing that waits to be written will ever be
                 return

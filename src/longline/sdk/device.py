@@ -53,6 +53,7 @@ from longline.sdk.state import DeviceMemory, PostedMessage
 from longline.sdk.times import Duration, seconds, whole_seconds
 from longline.sdk.tokens import Token, Tokens
 from longline.sdk.trust import PORTS, File, Transport, parsed, trust
+from longline.sdk.unforeseen import told
 from longline.sdk.way_back import WayBack
 from longline.websocket.upgrade import PATH
 
@@ -69,13 +70,13 @@ class Device(Speaker):
     """One device of an app, connected as long as the context lasts.
 
     `token` is a token, or a coroutine function that gives one: it is asked again when the server refuses the
-    one at hand. What it raises is taken for a failure that passes, and it is asked again after a wait, unless
-    it is an error of Longline that is not `retryable`, such as `Unauthorized`. `protocol` is 5 (MQTT 5.0) or
-    4 (3.1.1). `keep_alive` bounds how long a dead connection goes unnoticed; None: what a dispatcher
-    recommends, or 60 seconds. At most `receive_maximum` messages wait for the consumer; then nothing more is
-    read from the network. Durations are timedeltas, or numbers of seconds. `session_expiry`: how long the
-    server keeps a session for the device when it is away, that is its subscriptions, and what is published to
-    them with QoS 1 and 2; pushes are kept whatever it is.
+    one at hand. What it raises is taken for a failure that passes, and it is asked again after a wait; so it
+    is when it gives no text, or nothing within a minute. `protocol` is 5 (MQTT 5.0) or 4 (3.1.1).
+    `keep_alive` bounds how long a dead connection goes unnoticed; None: what a dispatcher recommends, or 60
+    seconds. At most `receive_maximum` messages wait for the consumer; then nothing more is read from the
+    network. Durations are timedeltas, or numbers of seconds. `session_expiry`: how long the server keeps a
+    session for the device when it is away, that is its subscriptions, and what is published to them with QoS
+    1 and 2; pushes are kept whatever it is.
 
     `host` may be a URL, `mqtt://HOST:PORT`, `mqtts://HOST:PORT`, `ws://HOST:PORT/PATH` or
     `wss://HOST:PORT/PATH`; else `transport` says which of them (`tcp`, `tls`, `ws`, `wss`), for dispatchers
@@ -83,21 +84,23 @@ class Device(Speaker):
     there is none. `certificate` and `key` are PEM files of what the device shows of itself; where the app
     takes that for a token, `token` can be left out.
 
-    Whatever breaks the connection, the device comes back: after a wait drawn from [0, `backoff_base`), then
-    from twice that, up to `backoff_cap`; the logger `longline.sdk` is told. A server that wants the device
-    elsewhere says where and when; if nobody lets it in there, it comes back to its `endpoints`: `host` and
-    `port`, those given, and from then on whatever is fed to it. With `dispatchers` (URLs, see docs/api.md) it
-    asks them before it connects, again when what they said has expired or none of it works, and goes by their
-    word on the waits too; while none answers it goes on with what it has. It stops for good, and iteration,
-    `publish`, `subscribe` and `wait_connected` raise, when coming back cannot help: `BadToken` (when one more
-    token is refused, too), `Banned`, `NotSupported`, and `TakenOver` when the same device connects elsewhere.
-    A device that is kicked comes back, unless it is banned.
+    Whatever breaks the connection, also what nobody has foreseen, the device comes back: after a wait drawn
+    from [0, `backoff_base`), then from twice that, up to `backoff_cap`; the logger `longline.sdk` is told. A
+    server that wants the device elsewhere says where and when; if nobody lets it in there, it comes back to
+    its `endpoints`: `host` and `port`, those given, and from then on whatever is fed to it. With
+    `dispatchers` (URLs, see docs/api.md) it asks them before it connects, again when what they said has
+    expired or none of it works, and goes by their word on the waits too; while none answers it goes on with
+    what it has. It stops for good, and iteration, `publish`, `subscribe` and `wait_connected` raise, when
+    coming back cannot help: `BadToken` (when one more token is refused, too), `Banned`, `NotSupported`, and
+    `TakenOver` when the same device connects elsewhere. A device that is kicked comes back, unless it is
+    banned.
 
     `state` is a file, best one for each device, in which it keeps what is to survive its process: the ids of
     pushes that were handled, what was posted and not sent, and what it has learnt of its networks. A disk
-    that is full, or refuses, costs only that. `outbox` is how many messages `post` keeps at most. `network`
-    names the network that the device is on, or is a function that does, such as the SSID: what dispatchers
-    said, and how long a connection may be idle, is remembered for each of the latest 16.
+    that is full, or refuses, costs only that, and has `post` raise `Unavailable`. `outbox` is how many
+    messages `post` keeps at most. `network` names the network that the device is on, or is a function that
+    does, such as the SSID: what dispatchers said, and how long a connection may be idle, is remembered for
+    each of the latest 16.
 
     How often an idle connection is tried is learnt, unless `keep_alive` is given: seldom as long as
     connections survive that, more often where they do not, within what the server allows.
@@ -111,6 +114,7 @@ class Device(Speaker):
         "_attached",
         "_calls",
         "_client",
+        "_closing",
         "_connection",
         "_failure",
         "_identity",
@@ -164,6 +168,8 @@ class Device(Speaker):
             raise ValueError("protocol is 4 (MQTT 3.1.1) or 5 (MQTT 5.0)")
         if not 0 < receive_maximum <= 65_535:
             raise ValueError("receive_maximum is from 1 to 65535")
+        if not valid_app_name(app) or not valid_device_name(device):
+            raise ValueError("app or device is no valid name")
         if token is None and certificate is None:
             raise ValueError("a device needs a token or a certificate")
         by_url, host, of_url, path = parsed(host) if host else (None, None, None, None)
@@ -210,8 +216,9 @@ class Device(Speaker):
         self._on_gap = on_gap
         self._connection: DeviceConnection | None = None
         self._owner: asyncio.Task[None] | None = None
+        self._closing = False
         self._over = False
-        self._failure: Exception | None = None
+        self._failure: errors.LonglineError | None = None
         self._attached: dict[str, AttachedApp] = {}
         self._calls: dict[int, asyncio.Future[None]] = {}
         self._publishing: asyncio.Semaphore | None = None  # when there was something to publish
@@ -240,8 +247,10 @@ class Device(Speaker):
         """Says good-bye and stops. Whoever iterates is at the end; what was not acknowledged comes again."""
         if self._owner is None:
             return
-        self._client.disconnect()  # which the owner writes before it hangs up
-        self._owner.cancel()
+        if not self._closing:  # whoever closes it as well waits with the first
+            self._closing = True
+            self._client.disconnect()  # which the owner writes before it hangs up
+            self._owner.cancel()
         own = asyncio.current_task()  # a handler may be what closes the device
         running = [task for speaker in (self, *self._attached.values()) for task in speaker._running()]
         await asyncio.wait([self._owner, *(task for task in running if task is not own)])
@@ -309,9 +318,7 @@ class Device(Speaker):
         tasks = [attached.task for attached in self._attached.values() if attached.task is not None]
         for attached in self._attached.values():
             attached.lost()
-        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(outcome, Exception):
-                raise outcome
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # --- sending ----------------------------------------------------------------------------------
 
@@ -323,7 +330,7 @@ class Device(Speaker):
         """
         if qos not in (0, 1):
             raise ValueError("qos is 0 or 1")
-        data = payload.encode("utf-8") if isinstance(payload, str) else payload
+        data = payload.encode("utf-8") if isinstance(payload, str) else _bytes(payload)
         if qos == 0:
             await self.wait_connected()
             self._client.publish(topic, data, 0, self._clock.now())
@@ -431,13 +438,11 @@ class Device(Speaker):
     async def _run(self) -> None:
         """Connects again and again. The only task that lives as long as the device."""
         try:
-            while True:
-                await self._way.find()
-                await self._way.connect_once(self._converse)
-        except Exception as error:
-            # It ends here and is raised to whoever uses the device; nobody awaits this task.
-            self._failure = error
+            while self._failure is None:  # raised to whoever uses the device; nobody awaits this task
+                self._failure = await self._way.go(self._converse)
         finally:
+            if self._failure is None and not self._closing:
+                self._failure = errors.Unavailable("the task of this device was ended from outside")
             await self._end()
 
     async def _end(self) -> None:
@@ -554,10 +559,7 @@ class Device(Speaker):
         if on_gap is None:
             _log.warning("%s has missed messages: %s", self._identity.device, missed)
             return
-        try:
-            on_gap(missed)
-        except Exception:  # the caller's: the connection goes on
-            _log.exception("on_gap of %s has failed", self._identity.device)
+        told(on_gap, "on_gap", missed)
 
     def _answer(self, event: Answered) -> None:
         if self._posts.answered(event.call, event.error):
@@ -569,6 +571,15 @@ class Device(Speaker):
             answer.set_result(None)
         else:
             answer.set_exception(event.error)
+
+
+def _bytes(payload: object) -> bytes:
+    """TypeError for what is none: it would be found out on each connection, and there nobody waits for it."""
+    if isinstance(payload, bytes):
+        return payload
+    if isinstance(payload, bytearray | memoryview):
+        return bytes(payload)
+    raise TypeError(f"a payload is text or bytes, not {type(payload).__name__}")
 
 
 def _dispatchers(
@@ -602,8 +613,9 @@ class _Carrier:
         return self._device.closed
 
     async def ask(self, app: str, device: str, token: str) -> None:
-        self._device._client.attach(app, device, token, self._device._clock.now())
-        await self._device._flush()
+        if self._device.connected:  # else it is about to be told that the connection is gone
+            self._device._client.attach(app, device, token, self._device._clock.now())
+            await self._device._flush()
 
     async def let_go(self, app: str, reason: errors.LonglineError) -> None:
         if self._device._attached.pop(app, None) is not None:

@@ -14,6 +14,7 @@ import msgspec
 from longline import errors
 from longline.sdk.backoff import Random
 from longline.sdk.http import checked_url, error_in, is_loopback, trusted_by
+from longline.sdk.unforeseen import unforeseen
 
 PATH: Final = "/v1/dispatch"
 PATIENCE: Final = 3.0  # seconds for one dispatcher to answer
@@ -88,6 +89,8 @@ class Dispatchers:
                 return await _ask(self._urls[0], self._trusted)
             except errors.LonglineError as error:
                 problem = error
+            except Exception as error:  # what came as an answer has found a mistake in whatever reads it
+                problem = unforeseen(error, str(self._urls[0]))
             self._urls.append(self._urls.pop(0))
         assert problem is not None
         raise errors.Unavailable(f"no dispatcher answers: {problem.message}", retry_after=problem.retry_after)

@@ -20,5 +20,5 @@ def read_link_answer(payload: bytes) -> LinkAnswer | None:
     """What a message on the topic says; None where that is nothing this version understands."""
     try:
         return msgspec.json.decode(payload, type=LinkAnswer)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):  # the latter: brackets by the thousand
         return None

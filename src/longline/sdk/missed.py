@@ -28,5 +28,5 @@ def read_missed(payload: bytes) -> Missed | None:
     """What a message on the topic says; None where that is nothing this version understands."""
     try:
         return msgspec.json.decode(payload, type=Missed)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):  # the latter: brackets by the thousand
         return None

@@ -57,6 +57,7 @@ from longline.sdk.refusals import Verdict, judge, refused
 from longline.sdk.send_ids import new_send_id, tells_app_server
 from longline.sdk.state import DeviceMemory
 from longline.sdk.times import moment
+from longline.sdk.topics import checked_filter, checked_topic
 from longline.version import VERSION
 
 MAX_PACKET_SIZE: Final = 1024 * 1024  # bytes we take: a push of 256 KiB and then some
@@ -320,7 +321,7 @@ class MqttClient:
         an app server knows what is sent again, also after a restart; unless given it is one of its own.
         """
         call = next(self._calls)
-        publish = Publish(topic, payload, qos)
+        publish = Publish(checked_topic(topic), payload, qos)
         if qos and self.identity.protocol == 5 and tells_app_server(topic):
             publish.properties = {PropertyId.USER_PROPERTY: [(SEND_ID, send_id or new_send_id())]}
         if qos == 0:
@@ -376,7 +377,7 @@ class MqttClient:
     def subscribe(self, filter: str, qos: int, now: float) -> int:
         """Wants a filter, now and on every later connection; `Answered` names the call."""
         call = next(self._calls)
-        self._wanted[filter] = _Wanted(qos, call)
+        self._wanted[checked_filter(filter)] = _Wanted(qos, call)
         if self.open and self._may_say(filter):
             self._send_subscribe([filter], now)
         return call
@@ -527,7 +528,7 @@ class MqttClient:
         return Message(
             id=topic.removeprefix(PUSH_PREFIX) if is_push else id,
             group=topic.removeprefix(GROUP_PREFIX) if in_group else None,
-            sequence=int(sequence) if sequence.isascii() and sequence.isdigit() else 0,
+            sequence=int(sequence) if sequence.isascii() and sequence.isdigit() and len(sequence) < 20 else 0,
             sender=told.get("sender") if in_group else None,
             topic=topic,
             payload=packet.payload,

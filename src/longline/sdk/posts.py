@@ -8,6 +8,8 @@ from longline import errors
 from longline.model.topics import UP_PREFIX
 from longline.sdk.clock import Clock, ClockTimer
 from longline.sdk.state import DeviceMemory, PostedMessage
+from longline.sdk.topics import checked_topic
+from longline.sdk.unforeseen import told
 
 OUTBOX_BYTES: Final = 1024 * 1024  # of all that was posted and not sent, names and payloads
 POST_AGAIN: Final = 5.0  # seconds, after the server has refused for now what was posted
@@ -40,7 +42,7 @@ class Posts:
 
     async def keep(self, name: str, payload: bytes) -> PostedMessage:
         """Keeps one, on the disk where there is one; raises `OutboxFull`, `Unavailable` when that refuses."""
-        memory, topic = self._memory, UP_PREFIX + name
+        memory, topic = self._memory, checked_topic(UP_PREFIX + name)
         waiting = len(memory.outbox)
         if waiting >= self._most or memory.waiting + len(topic) + len(payload) > OUTBOX_BYTES:
             raise errors.OutboxFull(f"{waiting} messages of {memory.waiting} bytes wait to be sent")
@@ -76,10 +78,7 @@ class Posts:
         name = posted.topic.removeprefix(UP_PREFIX)
         _log.warning("the server does not take %r, which was posted: %s", name, error)
         if self._on_refused is not None:
-            try:
-                self._on_refused(name, posted.payload, error)
-            except Exception:  # the application's: the connection goes on
-                _log.exception("on_refused has failed for %r", name)
+            told(self._on_refused, "on_refused", name, posted.payload, error)
 
     def _later(self, posted: PostedMessage) -> None:
         def due() -> None:

@@ -24,9 +24,11 @@ from longline.sdk.endpoints import Endpoint
 from longline.sdk.handled import Handled
 from longline.sdk.send_ids import new_send_id
 from longline.sdk.state_file import Said, StateFile
+from longline.sdk.topics import checked_topic
 from longline.sdk.trust import File
 
 NETWORKS: Final = 16  # of which the latest are remembered
+LARGEST: Final = 2**53  # number of a message
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class DeviceMemory:
         return self._file is not None
 
     async def open(self) -> None:
-        """Reads what is there. OSError when it cannot be read or written at all."""
+        """Reads what is there; where it cannot be used the log says why, and `post` raises that."""
         if self._file is not None:
             await asyncio.to_thread(self._file.open, self._take)
             self._numbers = itertools.count(max(self.outbox, default=0) + 1)
@@ -94,7 +96,7 @@ class DeviceMemory:
                 number, topic, payload, *named = said["p"]  # without a name: of a release that gave none
                 data = base64.b64decode(payload, validate=True)
                 send_id = str(named[0]) if named else new_send_id()
-                self._put(PostedMessage(int(number), str(topic), data, send_id))
+                self._put(PostedMessage(_number(number), checked_topic(topic), data, send_id))
             elif "d" in said:
                 self._drop(int(said["d"]))
             elif "n" in said:
@@ -104,7 +106,7 @@ class DeviceMemory:
             elif "b" in said:
                 network, interval = said["b"]
                 self._learn(self.idle, str(network), float(interval))
-        except (msgspec.MsgspecError, ValueError, TypeError):
+        except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError):
             return
 
     def _known(self) -> Callable[[], Iterable[Said]]:
@@ -176,6 +178,13 @@ class DeviceMemory:
         known[network] = what
         if len(known) > NETWORKS:
             del known[next(iter(known))]
+
+
+def _number(said: int) -> int:
+    """Of a message, as a line says it."""
+    if not 0 < said <= LARGEST:
+        raise ValueError(f"{said} is no number of a message")
+    return int(said)
 
 
 def _post_line(posted: PostedMessage) -> Said:

@@ -30,7 +30,18 @@ class _Line(NamedTuple):
 class StateFile:
     """See above. `known` sees at once what is worth keeping, and gives a function that says it in lines."""
 
-    __slots__ = ("_broken", "_file", "_known", "_path", "_refused", "_size", "_waiting", "_worth", "_writing")
+    __slots__ = (
+        "_broken",
+        "_file",
+        "_known",
+        "_path",
+        "_problem",
+        "_refused",
+        "_size",
+        "_waiting",
+        "_worth",
+        "_writing",
+    )
 
     def __init__(self, path: Path, known: Callable[[], Callable[[], Iterable[Said]]]) -> None:
         self._path = path
@@ -40,24 +51,47 @@ class StateFile:
         self._worth = 0  # bytes of it that were worth keeping, when it was looked at last
         self._broken = False  # the last line may have been cut short
         self._refused = False  # the disk has, and somebody was told
+        self._problem: OSError | None = None  # why there is no file
         self._waiting: list[_Line] = []
         self._writing: asyncio.Future[None] | None = None
 
     # --- in a thread ------------------------------------------------------------------------------
 
     def open(self, take: Callable[[bytes], None]) -> None:
-        """Has each line taken. OSError when the file cannot be read or written at all."""
+        """Has each line taken.
+
+        Of a file that cannot be written, such as one on a disk that its host has made read-only, what can be
+        read is taken all the same; from then on `keep` refuses, and `note` does nothing.
+        """
         if self._file is not None:
             return
-        self._file = os.open(self._path, _flags(os.O_RDWR), 0o600)
-        self._sync_folder()
-        text = self._path.read_bytes()
+        try:
+            self._file = os.open(self._path, _flags(os.O_RDWR), 0o600)
+            self._sync_folder()
+        except OSError as error:
+            self._unusable(error)
+        try:
+            text = self._path.read_bytes()
+        except OSError as error:
+            self._unusable(error)
+            return
         for line in text.splitlines():
             take(line)
+        if self._file is None:
+            return
         self._size = len(text)
         self._broken = not text.endswith(b"\n") and bool(text)
         if self._size > LEAST:
             self._write_anew(self._known(), b"")
+
+    def _unusable(self, problem: OSError) -> None:
+        """It is as if there was no file, but for what was to be kept in it."""
+        if self._problem is None:
+            _log.error("%s cannot be used, and the device goes on without: %s", self._path, problem)
+        self._problem = problem
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
 
     def _write(self, text: bytes, durable: bool, known: Callable[[], Iterable[Said]] | None) -> None:
         """Appends lines, or writes all that is known and them; OSError when the disk refuses."""
@@ -137,7 +171,10 @@ class StateFile:
     def _add(self, said: Said, *, durable: bool) -> asyncio.Future[None]:
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._file is None:
-            written.set_result(None)
+            if durable and self._problem is not None:
+                written.set_exception(self._problem)
+            else:
+                written.set_result(None)
             return written
         self._waiting.append(_Line(msgspec.json.encode(said) + b"\n", durable, written))
         self._begin()
@@ -176,7 +213,10 @@ class StateFile:
             await asyncio.wait([self._writing])
         file, self._file = self._file, None
         if file is not None:
-            os.close(file)
+            try:
+                os.close(file)
+            except OSError as error:  # of a disk that is far away
+                _log.warning("%s: %s", self._path, error)
 
 
 def _flags(how: int) -> int:

@@ -1,9 +1,15 @@
 """The token that a device shows: one for good, or one that is asked for again when it is refused."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from longline import errors
+from longline.sdk.unforeseen import to_end
+
+PATIENCE: Final = 60.0  # seconds for a source to give one: whoever waits for ever is not told of it
+LONGEST: Final = 65_535  # bytes of a password, section 1.5.6
 
 Token = str | Callable[[], Awaitable[str]]
 
@@ -18,14 +24,14 @@ class Tokens:
 
     def __init__(self, token: Token) -> None:
         self._source = None if isinstance(token, str) else token
-        self._at_hand = token.strip() if isinstance(token, str) else None
+        self._at_hand = _checked(token) if isinstance(token, str) else None
         self._another = False  # asked for since one was taken
 
     async def current(self) -> str:
         """The token at hand, or another one.
 
-        Raises the source's own `LonglineError`, and `Unavailable` for whatever else it raises, and when it
-        gives no text: it is worth asking again.
+        Raises the source's own `LonglineError`, and `Unavailable` for whatever else it raises, when it gives
+        no text, and when it gives nothing in time: it is worth asking again.
         """
         if self._at_hand is None:
             self._at_hand = await self._ask()
@@ -46,13 +52,28 @@ class Tokens:
     async def _ask(self) -> str:
         assert self._source is not None
         try:
-            token = await self._source()
+            async with asyncio.timeout(PATIENCE):
+                token = await self._source()
+            if not isinstance(token, str):
+                raise TypeError(f"its source gave {type(token).__name__}, not a text")
+            return _checked(token)
         except errors.LonglineError:
             raise
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and to_end():
+                raise
             # Whatever means of transport the application has for it fails in its own words.
             _log.warning("there is no token: %s: %s", type(error).__name__, error)
             raise errors.Unavailable(f"there is no token: {type(error).__name__}: {error}") from error
-        if not isinstance(token, str):
-            raise errors.Unavailable(f"the source of tokens gave {type(token).__name__}, not a text")
-        return token.strip()
+
+
+def _checked(token: str) -> str:
+    """As it is shown; ValueError for what no CONNECT can carry. It is in no message: it is a secret."""
+    token = token.strip()
+    try:
+        size = len(token.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise ValueError("a token is a text that UTF-8 can write") from None
+    if size > LONGEST:
+        raise ValueError(f"a token has at most {LONGEST} bytes, not {size}")
+    return token

@@ -2,6 +2,7 @@
 and what became of its connections.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,6 +18,7 @@ from longline.sdk.mqtt_client import Ended, MqttClient
 from longline.sdk.refusals import Verdict
 from longline.sdk.state import DeviceMemory, FoundEndpoints
 from longline.sdk.tokens import Tokens
+from longline.sdk.unforeseen import to_end, unforeseen
 
 if TYPE_CHECKING:
     from longline.sdk.dispatch import Dispatch, Dispatchers
@@ -25,7 +27,7 @@ PROBED: Final = 3  # endpoints that are tried at the same time
 STABLE_AFTER: Final = 10.0  # seconds a connection must live before the next failure counts as the first
 # Seconds in which a room that was paused or cut off may still carry out a CONNECT that we gave up.
 HAUNTED: Final = 60.0
-LONGEST_AFTER: Final = 3600.0  # seconds that a dispatcher may keep a device waiting
+LONGEST_AFTER: Final = 3600.0  # seconds that anybody may keep a device waiting
 LONGEST_KNOWN: Final = (
     3600.0  # seconds that what was remembered is gone by, whatever the clock on the wall says
 )
@@ -82,7 +84,23 @@ class WayBack:
         self._moved = False  # sent elsewhere by the server, and no connection has lasted since
         self._unanswered = float("-inf")  # when the last CONNECT was sent of which nothing was heard
 
-    async def find(self) -> None:
+    async def go(self, converse: Converse) -> errors.LonglineError | None:
+        """One connection, from where to connect to the wait after it; why it was the last, where it was.
+
+        What nobody has foreseen is a failure that passes: what has gone wrong once may go well the next time,
+        and a device that ends by itself is away for good.
+        """
+        try:
+            await self._find()
+            return await self._connect_once(converse)
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and to_end():
+                raise
+            self._failed(unforeseen(error, self._client.identity.device))
+        await self._clock.sleep(self._backoff.next())
+        return None
+
+    async def _find(self) -> None:
         """Asks the dispatchers where to connect, if there are any and it is time to."""
         dispatchers, now = self._dispatchers, self._clock.now()
         self._look_where_we_are(now)
@@ -99,8 +117,9 @@ class WayBack:
                 self._client.statistics.last_error = error
                 if self._endpoints.known:
                     return
-                self._client.statistics.failures += 1
-                await self._clock.sleep(max(self._backoff.next(), error.retry_after or 0.0))
+                self._failed(error)
+                asked = min(error.retry_after or 0.0, LONGEST_AFTER)
+                await self._clock.sleep(max(self._backoff.next(), asked))
         self._known_until = now + answer.expires_in
         listed = [(place.host, place.port) for place in answer.endpoints]
         self._endpoints.feed(listed)
@@ -108,14 +127,15 @@ class WayBack:
         self._memory.learn_endpoints(self._on_network or "", found)
         hints = answer.backoff
         if 0 < hints.initial_ms <= hints.max_ms:
-            self._backoff.bound(hints.initial_ms / 1000, hints.max_ms / 1000)
+            least, most = (min(hint / 1000, LONGEST_AFTER) for hint in (hints.initial_ms, hints.max_ms))
+            self._backoff.bound(least, most)
         if self._recommended and answer.heartbeat.keep_alive:
             self._client.identity = replace(self._client.identity, keep_alive=answer.heartbeat.keep_alive)
         await self._clock.sleep(min(hints.after_ms / 1000, LONGEST_AFTER))
 
     def _look_where_we_are(self, now: float) -> None:
         """On another network, goes by what was learnt there."""
-        network = self._network() if callable(self._network) else self._network
+        network = self._named()
         if network == self._on_network:
             return
         former, self._on_network = self._on_network, network
@@ -130,26 +150,32 @@ class WayBack:
         elif former is not None:
             self._known_until = float("-inf")
 
-    async def connect_once(self, converse: Converse) -> None:
-        """One connection from its token to its end, and the wait after it; raises when it was the last."""
+    def _named(self) -> str:
+        """The network's name. Where the application's function has none, it is the one that it was."""
+        name: object = self._network
+        if callable(self._network):
+            try:
+                name = self._network()
+                if not isinstance(name, str):
+                    raise TypeError(f"`network` gave {type(name).__name__}, not a text")
+            except Exception as error:
+                unforeseen(error, "the name of the network")
+                return self._on_network or ""
+        # What a radio calls a network need not be text, and is to be written into a file.
+        return str(name).encode("utf-8", "replace").decode("utf-8")
+
+    async def _connect_once(self, converse: Converse) -> errors.LonglineError | None:
+        """One connection from its token to its end, and the wait after it; why it was the last, if it was."""
         began = self._clock.now()
         connects = self._client.statistics.connects
-        places = self._endpoints.first(PROBED)
         interval = self._client.heartbeat.interval
-        token = None
         unanswered = self._unanswered
+        token: str | None = None
         try:
             token = await self._tokens.current()
-            ended = await converse(token, places)
+            ended = await self._connection(converse, token)
         except errors.LonglineError as error:  # from the token's source: whatever it is, it may pass
             ended = Ended(error, Verdict.RETRY)
-        except TimeoutError:
-            ended = Ended(errors.Unavailable("the server did not let us in in time"), Verdict.RETRY)
-        except OSError as error:
-            tried = ", ".join(joined(host, port) for host, port in places)
-            ended = Ended(errors.Unavailable(f"{tried}: {error}"), Verdict.RETRY)
-            for _ in places[1:]:  # none of them can be reached
-                self._endpoints.failed()
         heartbeat = self._client.heartbeat
         if heartbeat.interval not in (None, interval):
             self._memory.learn_idle(self._on_network or "", heartbeat.interval or 0.0)
@@ -167,19 +193,41 @@ class WayBack:
             self._moved = False
         if ended.verdict is Verdict.MOVE:
             await self._move(ended)
-            return
-        self._client.statistics.failures += 1
+            return None
+        self._failed(ended.error)
         if ended.verdict is Verdict.STOP and not self._was_us(ended.error):
-            raise ended.error
+            return ended.error
         if ended.verdict is Verdict.REFRESH:
             if not self._tokens.refused():
-                raise ended.error
+                return ended.error
             if not let_in:  # else it is thrown out together with others, such as all devices of its app
-                return
+                return None
         if token is not None and not let_in:
             self._endpoints.failed()
         asked = min(ended.error.retry_after or 0.0, LONGEST_AFTER)  # by whoever was to give a token
         await self._clock.sleep(max(self._backoff.next(), asked))
+        return None
+
+    async def _connection(self, converse: Converse, token: str) -> Ended:
+        """One connection, to whichever of the next endpoints answers first; why it ended, or never began."""
+        places = self._endpoints.first(PROBED)
+        try:
+            return await converse(token, places)
+        except TimeoutError:
+            return Ended(errors.Unavailable("the server did not let us in in time"), Verdict.RETRY)
+        except OSError as error:
+            for _ in places[1:]:  # none of them can be reached
+                self._endpoints.failed()
+            tried = ", ".join(joined(host, port) for host, port in places)
+            return Ended(errors.Unavailable(f"{tried}: {error}"), Verdict.RETRY)
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and to_end():
+                raise
+            return Ended(unforeseen(error, self._client.identity.device), Verdict.RETRY)
+
+    def _failed(self, error: errors.LonglineError) -> None:
+        self._client.statistics.failures += 1
+        self._client.statistics.last_error = error
 
     def asked(self) -> None:
         """A CONNECT is sent, of which nothing is heard yet."""

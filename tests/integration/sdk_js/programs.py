@@ -45,6 +45,9 @@ CAMEL: Final = {
 }
 
 
+WRONG: Final = "wrong"  # the code of what is refused before anything is asked, each language by its own error
+
+
 class Refusal(Exception):
     """What a device was refused, or stopped with: `code` is that of the error."""
 
@@ -103,18 +106,21 @@ class Sdk(ABC):
         *,
         store: Path | None = None,
         calls: bool = False,
+        functions: str = "",
         dispatchers: Sequence[str] = (),
         **options: Any,
     ) -> "Driven":
         """A device that connects by itself.
 
-        `tokens`: one for good; or several, that a source gives in turn, and of which `!word` is a failure.
+        `tokens`: one for good; or several, that a source gives in turn, and of which `!word` is a failure,
+        and `?` no text. `functions`: what those of the application do that are given to it: `fails`,
+        `rejects` (when they are awaited), `hangs`.
         """
         name = f"{self.kind}-{next(self._names)}"
         settings = {"app": app, "device": device, **options}
         if dispatchers:
             settings |= {"dispatchers": list(dispatchers), "transport": self.transport}
-        given = {"options": settings, "tokens": list(tokens), "calls": calls}
+        given = {"options": settings, "tokens": list(tokens), "calls": calls, "functions": functions}
         await self.ask("open", device=name, url=url, store=None if store is None else str(store), **given)
         self._opened_here.append(name)
         return Driven(self, name)
@@ -205,7 +211,8 @@ class Program(Sdk):
         if answer is None or answer.done():
             return
         if "code" in told:
-            answer.set_exception(Refusal(told["code"], told["message"]))
+            code = WRONG if told["code"] in ("RangeError", "TypeError") else told["code"]
+            answer.set_exception(Refusal(code, told["message"]))
         else:
             answer.set_result(told["ok"])
 
@@ -401,6 +408,8 @@ class InPython(Sdk):
                 return await getattr(self, f"_{what}")(**given)
         except errors.LonglineError as error:
             raise Refusal(error.code, str(error)) from error
+        except (ValueError, TypeError) as error:
+            raise Refusal(WRONG, str(error)) from error
 
     async def end(self) -> None:
         """It ends with its devices."""
@@ -411,7 +420,7 @@ class InPython(Sdk):
     def _token(self, name: str, tokens: Sequence[str]) -> Token:
         self._sources[name] = 0
         self._tokens[name] = tokens
-        if len(tokens) == 1 and not tokens[0].startswith("!"):
+        if len(tokens) == 1 and not tokens[0].startswith(("!", "?")):
             return tokens[0]
 
         async def source() -> str:
@@ -421,7 +430,8 @@ class InPython(Sdk):
             token = told[min(turn, len(told) - 1)]
             if token.startswith("!"):
                 raise RuntimeError(token[1:])
-            return token
+            nothing: Any = None
+            return nothing if token == "?" else token
 
         return source
 
@@ -446,13 +456,26 @@ class InPython(Sdk):
         }
 
     async def _open(
-        self, device: str, url: str | None, options: Any, tokens: Any, store: Any, calls: bool
+        self,
+        device: str,
+        url: str | None,
+        options: Any,
+        tokens: Any,
+        store: Any,
+        calls: bool,
+        functions: str,
     ) -> None:
         self._missed[device] = []
-        told = self._missed[device].append
-        made = Device(url, token=self._token(device, tokens), on_gap=told, state=store, **options)
+        told: dict[str, Any] = {"on_gap": self._missed[device].append}
+        if functions == "fails":
+            told = {"on_gap": _fails, "network": _fails}
+        made = Device(url, token=self._token(device, tokens), state=store, **told, **options)
         if calls:
             made.on_call(lambda call: {"echo": call.text})
+        if functions:
+            own = {"fails": _fails, "rejects": _rejects, "hangs": _hangs}[functions]
+            made.on_call(own)
+            made.on_desired(own)
         self._devices[device] = await made.__aenter__()
 
     async def _attach(self, device: str, app: str, of: str, tokens: Any, calls: bool, **rest: Any) -> None:
@@ -532,3 +555,15 @@ class InPython(Sdk):
         last = counted.last_error
         figures = {field.name: getattr(counted, field.name) for field in fields(counted)}
         return figures | {"last_error": None if last is None else last.code}
+
+
+def _fails(*_: object) -> Any:
+    raise RuntimeError("planted")
+
+
+async def _rejects(*_: object) -> Any:
+    raise RuntimeError("planted")
+
+
+async def _hangs(*_: object) -> Any:
+    await asyncio.Event().wait()

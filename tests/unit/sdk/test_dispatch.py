@@ -139,6 +139,10 @@ async def test_the_waits_after_failures_are_bounded_as_the_dispatcher_says() -> 
             for wait in (3.0, 5.0, 5.0):
                 await clock.until_sleeping(wait)
                 await clock.advance(wait)
+            await clock.until_sleeping(5.0)
+            dispatcher.say([gone.port], initial_ms=10**15, max_ms=10**16)
+            await clock.advance(5.0)
+            await clock.until_sleeping(3600.0)  # nobody keeps a device away for good
 
 
 async def test_a_dispatcher_that_does_not_answer_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +171,17 @@ async def test_the_dispatcher_that_answered_is_asked_first_the_next_time() -> No
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b'{"endpoints":[]}', b'{"endpoints":[{"host":"x","port":0}]}', b" " * 70_000]
+    "body",
+    [
+        b"",
+        b"[]",
+        b'{"endpoints":[]}',
+        b'{"endpoints":[{"host":"x","port":0}]}',
+        b" " * 70_000,
+        b'{"x":' + b"[" * 60_000,
+        b"<!doctype html><title>Log in to this network</title>",
+        b"\xff\xfe",
+    ],
 )
 async def test_what_is_no_answer_is_not_taken_for_one(body: bytes) -> None:
     async with ScriptedDispatcher() as strange, ScriptedRoom() as room:
@@ -206,8 +220,11 @@ async def test_with_nothing_to_go_on_with_it_asks_ever_more_rarely_and_when_it_i
             await clock.until_sleeping(30.0)
             assert device.statistics.failures == 4
             assert "said the test" in str(device.statistics.last_error)
-            dispatcher.say([room.port])
+            dispatcher.refuse(503, "unavailable", retry_after=10**12)
             await clock.advance(30.0)
+            await clock.until_sleeping(3600.0)  # nobody keeps a device away for good
+            dispatcher.say([room.port])
+            await clock.advance(3600.0)
             await (await room.accept()).let_in()
 
 
