@@ -29,7 +29,6 @@ HOT_MODULES = (
     "delivery/checking.py",
     "delivery/compose.py",
     "delivery/slices.py",
-    "flow/bucket.py",
     "flow/line.py",
     "flow/lru.py",
     "flow/pacing.py",
