@@ -10,8 +10,7 @@ to the others within `LOOK_AGAIN`.
 """
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final
 
 from longline.flow.lru import LruCache
@@ -39,6 +38,29 @@ class _Known:
         self.coming = 0
 
 
+class Adding:
+    """`new` are being added, or fewer: they are `sure` to be new, or some may have been there before."""
+
+    __slots__ = ("_known", "_new", "_refused", "_sure")
+
+    def __init__(self, known: _Known, new: int, sure: bool, refused: Collection[str]) -> None:
+        self._known = known
+        self._new = new
+        self._sure = sure
+        self._refused = refused
+
+    def __enter__(self) -> Collection[str]:
+        self._known.coming += self._new
+        return self._refused
+
+    def __exit__(self, *exc: object) -> None:
+        known = self._known
+        known.coming -= self._new
+        known.count += self._new
+        if not self._sure:
+            known.unsure += self._new
+
+
 class Headcounts:
     """One for what is counted. `count`: how many an app has; `present`: which of these it has already.
 
@@ -54,31 +76,23 @@ class Headcounts:
         self._monotonic = monotonic
         self._apps: LruCache[int, _Known] = LruCache(REMEMBERED)
 
-    @asynccontextmanager
-    async def adding(self, app: int, most: int, names: Sequence[str]) -> AsyncIterator[Collection[str]]:
-        """Those of these that an app with `most` may not have, while the others are added in the block.
+    async def adding(self, app: int, most: int, names: Sequence[str]) -> "Adding":
+        """To be entered at once. Gives those of these that an app with `most` may not have, while the others
+        are added in the block.
 
         Raises what the store raises. 0 is without limit.
         """
         if not most or not names:
-            yield NOBODY
-            return
+            return Adding(_Known(0, 0.0), 0, True, NOBODY)
         known, fits = await self._look(app, most, len(names))
-        new, sure, refused = len(names), False, NOBODY
-        if not fits:
-            there = await self._present(app, names)
-            some = [name for name in dict.fromkeys(names) if name not in there]
-            room = max(0, most - known.count - known.coming)
-            new, sure, refused = min(len(some), room), True, frozenset(some[room:])
-            self.refused += len(refused)
-        known.coming += new
-        try:
-            yield refused
-        finally:
-            known.coming -= new
-            known.count += new
-            if not sure:
-                known.unsure += new
+        if fits:
+            return Adding(known, len(names), False, NOBODY)
+        there = await self._present(app, names)
+        some = [name for name in dict.fromkeys(names) if name not in there]
+        room = max(0, most - known.count - known.coming)
+        refused = frozenset(some[room:])
+        self.refused += len(refused)
+        return Adding(known, min(len(some), room), True, refused)
 
     def forget(self, app: int) -> None:
         """The app has lost some: it is counted anew."""

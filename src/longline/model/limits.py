@@ -47,6 +47,9 @@ class AppLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     retire_after: int | None = None
 
 
+NONE_OWN: Final = AppLimits()
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The limits that are in force for an app, or those of an app that has none of its own.
 
@@ -76,5 +79,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     def with_own(self, own: AppLimits) -> "Limits":
         """Those in force for an app that has limits of its own, where these are the defaults."""
+        if own == NONE_OWN:
+            return self  # most apps, and it is asked for with each of their requests
         given = {name: value for name, value in msgspec.structs.asdict(own).items() if value is not None}
-        return msgspec.structs.replace(self, **given) if given else self
+        return msgspec.structs.replace(self, **given)

@@ -25,7 +25,7 @@ class World:
 
     async def add(self, most: int, *names: str) -> Collection[str]:
         """Adds those that may be added; the others."""
-        async with self.headcounts.adding(1, most, names) as refused:
+        with await self.headcounts.adding(1, most, names) as refused:
             self.there |= set(names) - set(refused)
         return refused
 
@@ -95,9 +95,9 @@ async def test_what_has_gone_makes_room() -> None:
 
 async def test_two_that_add_at_the_same_moment_know_of_each_other() -> None:
     world = World()
-    async with (
-        world.headcounts.adding(1, 3, ["a", "b"]) as first,
-        world.headcounts.adding(1, 3, ["c", "d"]) as second,
+    with (
+        await world.headcounts.adding(1, 3, ["a", "b"]) as first,
+        await world.headcounts.adding(1, 3, ["c", "d"]) as second,
     ):
         assert (first, second) == (frozenset(), {"d"})
         world.there |= {"a", "b", "c"}

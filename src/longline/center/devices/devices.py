@@ -275,7 +275,7 @@ class _Handlers:
     async def _put(self, app: App, batch: Sequence[Registration]) -> Collection[str]:
         """Stores devices; the names of those that are too many for the app, and were not stored."""
         most = self._limits.of(app).devices
-        async with self._headcounts.adding(app.number, most, [each.device for each in batch]) as refused:
+        with await self._headcounts.adding(app.number, most, [each.device for each in batch]) as refused:
             some = [each for each in batch if each.device not in refused] if refused else batch
             if some:
                 await self._devices.put(app.number, some, self._clock())
@@ -319,7 +319,7 @@ class _Handlers:
         async with self._locks.of(app.app, name):
             (known,) = await self._devices.find(app.number, [name])
             most = 0 if known is not None else self._limits.of(app).devices
-            async with self._headcounts.adding(app.number, most, [name]) as refused:
+            with await self._headcounts.adding(app.number, most, [name]) as refused:
                 if refused:
                     raise TooManyDevices
                 (device,) = await self._devices.put(app.number, [Registration(name, profile)], self._clock())

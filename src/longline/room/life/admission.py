@@ -13,70 +13,48 @@ from contextlib import suppress
 from typing import Final, NamedTuple, TypeVar
 
 from longline.errors import (
-    AppNotFound,
-    BadToken,
-    Banned,
     Fenced,
     LonglineError,
     Overloaded,
     Unavailable,
 )
-from longline.model.apps import App
 from longline.model.devices import valid_device_name
 from longline.model.times import wall_clock
-from longline.mqtt.packets import MQTT_3_1_1, MQTT_5_0, Connack, Connect
-from longline.mqtt.properties import Properties, PropertyId, get_int
+from longline.mqtt.packets import Connect
 from longline.mqtt.reasons import ReasonCode
-from longline.register.port import Bind, Bound, Register
+from longline.register.port import Bind, Register
 from longline.room.counters import RoomCounters
 from longline.room.kept.opening import Opening
 from longline.room.life.allowances import Allowances, Comer
-from longline.room.life.authority import Authority, DeviceRegistered, KnownClient
+from longline.room.life.authority import Authority, DeviceRegistered
 from longline.room.life.authority_counters import AuthorityCounters
 from longline.room.life.coming import came
 from longline.room.life.entrance import Asking, Entrance
 from longline.room.life.entrant import Entrant
 from longline.room.life.outside import Heard, Outside, Question
 from longline.room.life.quotas import Quotas
+from longline.room.life.reception import Caller, Reception, here
 from longline.room.life.takeovers import Takeovers
 from longline.room.push.gaps import Gaps
 from longline.room.push.inbox import Inbox
 from longline.room.push.pace import BulkPace
 from longline.room.push.parking import Parking
-from longline.room.session.client import ClientConnection
 from longline.room.session.session import Gone, Session
 from longline.room.session.sessions import Sessions
-from longline.room.session.window import ASK
 from longline.room.turn import Turn
 from longline.room.wire.backlog import Crowd
 from longline.saver.app_cache import AppCache
 from longline.saver.port.devices import DeviceStore
 from longline.saver.port.inboxes import Arrival, Arrive, InboxStore
-from longline.saver.port.sessions import KeptSession
 from longline.settings import RoomSettings
 from longline.telemetry.faults import Faults
 
 YIELD_EVERY: Final = 32  # tokens verified before the loop may serve others: under a millisecond
 LONG: Final = 0.002  # s of this, after which it may in any case: public keys take longer
 PLACE: Final = "room.admission"
-SUCCESS: Final = ReasonCode.SUCCESS  # looked up once: a member of an enum costs more than it seems
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
-
-
-class Caller(NamedTuple):
-    """A CONNECT of somebody who may come in."""
-
-    client: Entrant
-    packet: Connect
-    app: App
-    identity: KnownClient
-
-    @property
-    def device(self) -> str:
-        """Its name."""
-        return self.identity.device
 
 
 class Arrived(NamedTuple):
@@ -128,23 +106,30 @@ class Admission:
         self._counters = counters
         self._turn = turn
         self._faults = faults
-        self._sessions = sessions
         self._inboxes = inboxes
         self._devices = devices
         self._register = register
         self._authority = authority
         self._apps = apps
-        self._inbox = inbox
-        self._gaps = gaps
-        self._parking = parking
         self._opening = opening
-        self._takeovers = takeovers
-        self._arrived = arrived
         self._pace = pace
         self._fenced = fenced
         self._suspended = False
         self._allowances = allowances
         self._quotas = Quotas(settings, sessions.tenants, clock)
+        self._reception = Reception(
+            settings,
+            counters=counters,
+            sessions=sessions,
+            apps=apps,
+            inbox=inbox,
+            gaps=gaps,
+            parking=parking,
+            opening=opening,
+            takeovers=takeovers,
+            arrived=arrived,
+            refuse=self._refuse,
+        )
         self.turned_away: Callable[[str, str], None] | None = None
         self._clock = clock
         self._entrance = Entrance(self._serve, counters, patience=settings.connect_patience, clock=clock)
@@ -181,7 +166,7 @@ class Admission:
 
     def configure(self, settings: RoomSettings) -> None:
         """Goes by other settings from now on."""
-        self._settings = self._quotas.settings = settings
+        self._settings = self._quotas.settings = self._reception.settings = settings
         self._authority.settings = settings
 
     async def suspend(self) -> None:
@@ -238,7 +223,7 @@ class Admission:
                     self._opening.check_will(packet, app.pubsub)
                     if isinstance(found, Question):
                         self._outside.wait(client, packet, found)
-                    elif self._came_later(app.number, found.device, client):
+                    elif self._reception.came_later(app.number, found.device, client):
                         self._entrance.refused += 1
                         client.close(ReasonCode.SESSION_TAKEN_OVER, "taken_over")
                     elif not client.renew(found.until if app.access.end_at_expiry else 0):
@@ -276,19 +261,9 @@ class Admission:
                     refused.add(caller.client)
         return [caller for caller in callers if caller.client not in refused] if refused else callers
 
-    def _came_later(self, app: int, device: str, client: Entrant) -> bool:
-        """Whether the device has come again and was let in before this CONNECT, its earlier one."""
-        session = self._sessions.find(app, device)
-        if session is None or session.attachment is None:
-            return False
-        sharing, outlet = session.attachment.sharing, session.attachment.outlet
-        if sharing is not None and sharing.first is not None:
-            return sharing.asked_at > client.asked_at
-        return isinstance(outlet, ClientConnection) and outlet.asked_at > client.asked_at
-
     async def _let_in(self, callers: Sequence[Caller]) -> None:
         """Welcomes those for whom their apps have room."""
-        comers = [Comer(caller.app, caller.device, self._registers(caller)) for caller in callers]
+        comers = [Comer(caller.app, caller.device, self._reception.registers(caller)) for caller in callers]
         async with self._allowances.entering(comers) as errors:
             allowed = []
             for caller, error in zip(callers, errors, strict=True):
@@ -314,7 +289,7 @@ class Admission:
         apps = {name: self._apps.latest(name) for name in names}
         opened = []
         for caller, bound in zip(callers, bounds, strict=True):
-            session = self._open(caller, bound, apps[caller.app.app])
+            session = self._reception.open(caller, bound, apps[caller.app.app], node)
             if session is not None:
                 opened.append((caller, session))
         if not opened:
@@ -327,7 +302,7 @@ class Admission:
                     session.tenant.app,
                     session.device,
                     now,
-                    self._registers(caller),
+                    self._reception.registers(caller),
                     session.tenant.limits.inbox_messages or 0,
                     came(caller.packet, caller.client.peer),
                     session.epoch,
@@ -340,7 +315,7 @@ class Admission:
         for (caller, session), answer in zip(opened, arrivals, strict=True):
             arrival = unknown.get(session.tenant.app, answer)
             try:
-                if self._answer(caller, session, arrival, now) and isinstance(arrival, Arrival):
+                if self._reception.answer(caller, session, arrival, now) and isinstance(arrival, Arrival):
                     waiting.append(Arrived(caller, session, arrival))
             except Exception as error:
                 session.gone = Gone.CLOSED
@@ -367,7 +342,7 @@ class Admission:
     async def _open_kept(self, waiting: Sequence[Arrived], now: int) -> None:
         opening = self._opening
         await opening.settled()
-        waiting = [item for item in waiting if _here(item.caller.client, item.session)]
+        waiting = [item for item in waiting if here(item.caller.client, item.session)]
         new = [item for item in waiting if _is_new(item)]
         comers = [Comer(item.caller.app, item.session.device) for item in new]
         async with self._allowances.keeping(comers) as errors:
@@ -388,7 +363,7 @@ class Admission:
         )
         for (caller, session, arrival), answer in zip(waiting, found, strict=True):
             try:
-                if not _here(caller.client, session):
+                if not here(caller.client, session):
                     opening.withdrawn(session)
                 elif isinstance(answer, Exception):
                     self._refuse(caller.client, answer)
@@ -396,18 +371,10 @@ class Admission:
                     self._refuse(caller.client, Unavailable("the device has another session by now"))
                 else:
                     opening.resume(caller.client, session, answer)
-                    self._accept(caller, session, arrival, answer)
+                    self._reception.accept(caller, session, arrival, answer)
             except Exception as error:
                 session.gone = Gone.CLOSED
                 self._refuse(caller.client, error)
-
-    def _registers(self, caller: Caller) -> bool:
-        """Whether it becomes a device: what is kept of a client is a device's."""
-        return (
-            not caller.identity.anonymous
-            or self._settings.anonymous_devices
-            or self._opening.keeps(caller.packet)
-        )
 
     async def _ask(
         self, call: Callable[[Sequence[Asked]], Awaitable[Sequence[Answer]]], batch: Sequence[Asked]
@@ -423,91 +390,6 @@ class Admission:
                 return [error]
         return [answer for item in batch for answer in await self._ask(call, [item])]
 
-    def _open(self, caller: Caller, bound: Bound | Exception, known: App | None) -> Session | None:
-        """Puts the session into the index, in place of an older one of the same device."""
-        client = caller.client
-        if isinstance(bound, Exception):
-            self._refuse(client, bound)
-            return None
-        try:
-            session = self._session(caller, bound.binding.epoch, known)
-            self._sessions.open(session)
-            if client.transport is None:  # it went while we bound it
-                self._sessions.end(session)
-            else:
-                client.enter(session)
-            if bound.previous is not None and bound.previous.node != self._node:
-                self._takeovers.add(caller.app.number, caller.device, bound.previous)
-        except Exception as error:
-            self._refuse(client, error)
-            return None
-        return session
-
-    def _session(self, caller: Caller, epoch: int, known: App | None) -> Session:
-        packet, app = caller.packet, caller.app
-        window = self._settings.inflight_window
-        if packet.properties is not None:
-            receive_maximum = get_int(packet.properties, PropertyId.RECEIVE_MAXIMUM)
-            if receive_maximum is not None:
-                window = min(window, receive_maximum)
-        if known is None:
-            raise Unavailable("the app is being changed")
-        if known.number != app.number:
-            raise AppNotFound
-        tenant = self._sessions.enter(app.number, app.app, app.pubsub, known.generation)
-        # It may have been changed without our hearing of it.
-        tenant.pubsub = known.pubsub
-        self._sessions.rule(tenant, known)
-        self._sessions.renew(tenant, known.generation)
-        if app.generation < tenant.generation and not _still_good(app, known):
-            raise BadToken("the token is by a secret or an issuer that the app has replaced")
-        session = Session(tenant, caller.device, epoch, window)
-        session.expiry = get_int(packet.properties, PropertyId.SESSION_EXPIRY_INTERVAL) or 0
-        return session
-
-    def _answer(
-        self, caller: Caller, session: Session, arrival: Arrival | Exception | None, now: int
-    ) -> bool:
-        """Answers a CONNECT, unless the store has to open its session first: then True."""
-        client = caller.client
-        if not _here(client, session):
-            return False
-        if isinstance(arrival, Exception):
-            self._refuse(client, arrival)
-        elif arrival is None:
-            self._apps.forget(caller.app.app)
-            session.gone = Gone.CLOSED
-            refuse(client, AppNotFound())
-        elif arrival.banned_until > now:
-            session.gone = Gone.CLOSED
-            refuse(client, Banned())
-        else:
-            session.ordinal = arrival.ordinal
-            if self._opening.prepare(session, caller.packet, arrival.session):
-                return True
-            self._accept(caller, session, arrival, None)
-        return False
-
-    def _accept(self, caller: Caller, session: Session, arrival: Arrival, found: KeptSession | None) -> None:
-        session.lost_before = self._counters.receipts_lost
-        do = 0
-        if arrival.standing is None or not self._parking.holds(session, arrival):
-            # A room that had the device until now may have sent it something that came after our look.
-            sent = found is not None and not all(flight.released for flight in found.flights)
-            do = session.window.open(arrival.log_after, arrival.pending or sent)
-        granted, connack = self._connack(caller, found is not None and found.present)
-        caller.client.accept(connack, granted)
-        session.tenant.traffic.connects += 1
-        if found is not None:
-            self._opening.begin(caller.client, session, found)
-        if caller.identity.until and caller.app.access.end_at_expiry:
-            caller.client.end_at(caller.identity.until)
-        if not session.guest:
-            self._gaps.open(session, arrival)
-        if do & ASK:
-            self._inbox.ask(session)
-        self._arrived(session, arrival.shadow)
-
     def _refuse(self, client: Entrant, error: Exception) -> None:
         if isinstance(error, Fenced):
             self._fenced(self._node)
@@ -519,29 +401,6 @@ class Admission:
             self._entrance.refused += 1
         refuse(client, error)
 
-    def _connack(self, caller: Caller, present: bool) -> tuple[int, Connack]:
-        """The keep alive granted, in seconds, and the answer that says what we offer, section 3.2.2.3."""
-        packet, settings = caller.packet, self._settings
-        granted = min(packet.keep_alive or settings.default_keep_alive, settings.max_keep_alive)
-        if packet.version != MQTT_5_0:
-            return granted, Connack(present and packet.version == MQTT_3_1_1, SUCCESS)
-        properties: Properties = {
-            PropertyId.RECEIVE_MAXIMUM: settings.receive_maximum,
-            PropertyId.RETAIN_AVAILABLE: 1,
-            PropertyId.MAXIMUM_PACKET_SIZE: settings.max_packet_size,
-            PropertyId.SHARED_SUBSCRIPTION_AVAILABLE: 1,
-        }
-        terms = self._opening.terms(packet)
-        if terms.granted != terms.asked:  # section 3.2.2.3.2
-            properties[PropertyId.SESSION_EXPIRY_INTERVAL] = terms.granted
-        if settings.topic_alias_maximum:
-            properties[PropertyId.TOPIC_ALIAS_MAXIMUM] = settings.topic_alias_maximum
-        if granted != packet.keep_alive:
-            properties[PropertyId.SERVER_KEEP_ALIVE] = granted
-        if not packet.client_id:
-            properties[PropertyId.ASSIGNED_CLIENT_IDENTIFIER] = caller.device
-        return granted, Connack(present, SUCCESS, properties)
-
 
 def _is_new(item: Arrived) -> bool:
     """Whether a session begins that is to outlive its connection."""
@@ -549,20 +408,8 @@ def _is_new(item: Arrived) -> bool:
     return kept is not None and kept.durable and not item.arrival.session
 
 
-def _here(client: Entrant, session: Session) -> bool:
-    """Whether it has neither gone meanwhile, nor been taken over by a later CONNECT, nor kicked."""
-    return session.attachment is not None and not client.ended
-
-
 def _came(client: Entrant) -> Callable[[], tuple[str | None, str]]:
     return lambda: (client.peer, client.came_by)
-
-
-def _still_good(app: App, known: App) -> bool:
-    """Whether what an app was, when it let somebody in, is what it is now."""
-    return (
-        app.device_secret in known.device_secrets(wall_clock()) and app.access.tokens == known.access.tokens
-    )
 
 
 def refuse(client: Entrant, error: LonglineError) -> None:

@@ -5,7 +5,7 @@ that is at its limits keeps what it has.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import NamedTuple
 
 from longline.delivery.headcounts import Headcounts, bound, nobody
@@ -54,7 +54,7 @@ class Allowances:
     async def entering(self, comers: Sequence[Comer]) -> AsyncIterator[list[LonglineError | None]]:
         """What is in the way of each of these, who are bound and registered in the block."""
         errors: list[LonglineError | None] = [None] * len(comers)
-        async with AsyncExitStack() as stack:
+        with ExitStack() as stack:
             for places in _by_app(comers):
                 app = comers[places[0]].app
                 limits = self._limits.of(app)
@@ -78,7 +78,7 @@ class Allowances:
     async def keeping(self, comers: Sequence[Comer]) -> AsyncIterator[list[LonglineError | None]]:
         """What is in the way of each of these, who get a session that is kept in the block, and have none."""
         errors: list[LonglineError | None] = [None] * len(comers)
-        async with AsyncExitStack() as stack:
+        with ExitStack() as stack:
             for places in _by_app(comers):
                 most = self._limits.of(comers[places[0]].app).sessions
                 await self._ask(stack, self.sessions, most, comers, places, errors, TooManySessions)
@@ -86,7 +86,7 @@ class Allowances:
 
     async def _ask(
         self,
-        stack: AsyncExitStack,
+        stack: ExitStack,
         headcounts: Headcounts,
         most: int,
         comers: Sequence[Comer],
@@ -99,9 +99,7 @@ class Allowances:
             return
         names = [comers[place].device for place in places]
         try:
-            refused = await stack.enter_async_context(
-                headcounts.adding(comers[places[0]].app.number, most, names)
-            )
+            refused = stack.enter_context(await headcounts.adding(comers[places[0]].app.number, most, names))
         except LonglineError as error:  # nobody knows how many there are
             for place in places:
                 errors[place] = error

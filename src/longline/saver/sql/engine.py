@@ -128,7 +128,7 @@ class SqliteSaver:
         # All that is read now was read before the threads begin: from here on nothing can fail.
         deleted = deleted_apps(reading)
         writer = Worker(
-            "saver-writer", queue_limit, queue_bytes, GROUP, self._write, self._checkpoint, writing.let_go
+            "saver-writer", queue_limit, queue_bytes, GROUP, self._write, self._checkpoint, self._rest
         )
         reader = Worker("saver-reader", queue_limit, queue_bytes, GROUP, self._read, idle=reading.let_go)
         self._writer = writer
@@ -392,7 +392,8 @@ class SqliteSaver:
             self._labels.flush()
             self._changes.flush()
             self._broadcasts.flush(self._writing)
-            self.visits.flush()
+            if self.visits.due():
+                self.visits.flush()
             self.counts.flush()
             self._writing.run("COMMIT")
         except BaseException:
@@ -423,6 +424,12 @@ class SqliteSaver:
                     self._grows = True
                     log.error("checkpoint_failed", error=str(error), wal_pages=self._writing.wal_pages)
             self._checkpoints += 1
+
+    def _rest(self) -> None:
+        """No call has come for a while, and none may come for long."""
+        if self.visits.waiting:
+            self._write([])
+        self._writing.let_go()
 
     # --- the reader's thread ---
 

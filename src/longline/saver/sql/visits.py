@@ -1,16 +1,19 @@
 """When devices were last there, how they came, and the connections that they had before.
 
 What the threads of the loop tell is gathered, and written by the next transaction, whatever that is for: of
-who comes or goes something else is written soon, an event of presence. A process that is killed before loses
-it.
+who comes or goes something else is written soon, an event of presence. While transactions follow each other,
+as they do when many come who are to be registered, only one every `APART` seconds writes it, or one for each
+`TOGETHER` that wait: for each of them by itself the statements and the pages would cost more than what is
+told. A process that is killed before loses it.
 
 Of a device's connections a row each is kept, in slots that are used in turn: the latest takes the place of
 the oldest, and which slot it has stands in the visit, which is written anyway. What is kept of devices that
 stay away is looked at as others come, `WALK` rows for each of these, in rounds through the table.
 """
 
+import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -23,6 +26,8 @@ from longline.saver.sql.database import Database, device_key, integer
 from longline.saver.sql.worker import Worker
 
 MOST: Final = 1_000_000  # that wait, while the disk takes nothing
+APART: Final = 0.25  # s between transactions that write what waits, but for
+TOGETHER: Final = 500  # of them
 WALK: Final = 2  # rows looked at for each device that comes: at least as many as there can be new ones
 LATEST: Final = (1 << 63) - 1  # no epoch is above it
 
@@ -91,7 +96,7 @@ _Ended = tuple[str, int, int, str]  # address, epoch, at (ms), why
 
 class SqlVisits:
     """Fulfils `VisitStore`. `came`, `left` and `parted` may be called by any thread; the rest is the
-    writer's.
+    writer's. `clock` gives seconds, rising.
     """
 
     def __init__(
@@ -103,6 +108,7 @@ class SqlVisits:
         counts: SqlCounts,
         deleted: AbstractSet[int],
         bounds: ConnectionBounds,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._writer = writer
         self._reader = reader
@@ -111,6 +117,8 @@ class SqlVisits:
         self._counts = counts
         self._deleted = deleted
         self._bounds = bounds
+        self._clock = clock
+        self._flushed = float("-inf")  # when what waited was written last
         self._walked = -1  # the device behind which the walk goes on
         self.going: set[str] = set()  # addresses that the transaction at work may remove
         self._arrived: deque[_Arrived] = deque(maxlen=MOST)
@@ -136,8 +144,14 @@ class SqlVisits:
         """How many are not written yet."""
         return len(self._arrived) + len(self._gone) + len(self._ended)
 
+    def due(self) -> bool:
+        """Whether the transaction at work is to write what waits."""
+        waiting = self.waiting
+        return waiting >= TOGETHER or (waiting > 0 and self._clock() - self._flushed >= APART)
+
     def flush(self) -> None:
         """Writes what was told until now, in the transaction of whoever calls."""
+        self._flushed = self._clock()
         arrived = [self._arrived.popleft() for _ in range(len(self._arrived))]
         gone = [self._gone.popleft() for _ in range(len(self._gone))]
         ended = [self._ended.popleft() for _ in range(len(self._ended))]
@@ -210,8 +224,12 @@ class SqlVisits:
         if app in self._deleted:
             return [Visit()] * len(ordinals)
         if self.waiting:
-            await self._writer.call(_nothing, None)
+            await self._writer.call(self._flush, None)
         return await self._reader.call(self._find, (app, ordinals), len(ordinals))
+
+    def _flush(self, calls: list[None]) -> list[None]:
+        self.flush()
+        return calls
 
     def _find(self, calls: list[tuple[int, Sequence[int]]]) -> list[list[Visit]]:
         keys = tuple([device_key(app, ordinal) for app, ordinals in calls for ordinal in ordinals])
@@ -225,7 +243,7 @@ class SqlVisits:
         if app in self._deleted:
             return []
         if self.waiting:
-            await self._writer.call(_nothing, None)
+            await self._writer.call(self._flush, None)
         return await self._reader.call(self._history, (device_key(app, ordinal), now - self._bounds.age))
 
     def _history(self, calls: list[tuple[int, int]]) -> list[list[ConnectionRecord]]:
