@@ -168,7 +168,8 @@ class LockUse(Struct, frozen=True, kw_only=True):
     """
 
     name: Annotated[
-        str, Meta(description="The attribute that it is in.", examples=["center.figures.overview.Overview._lock"])
+        str,
+        Meta(description="The attribute that it is in.", examples=["center.figures.overview.Overview._lock"]),
     ]
     waiting: list[int]
     held: list[int]
