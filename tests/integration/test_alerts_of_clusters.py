@@ -162,6 +162,29 @@ async def a_member_that_is_cut_off(tmp_path: Path) -> None:
         await prometheus.fires("RoomsSeenDiffer")
 
 
+async def test_rooms_that_are_cut_off(tmp_path: Path) -> None:
+    """They send their clients elsewhere; and as they are most of the rooms, the judge takes its time."""
+    async with AsyncExitStack() as opened:
+        server = opened.enter_context(RedisServer(tmp_path / "redis"))
+        network = await opened.enter_async_context(FaultProxy("127.0.0.1", server.port))
+        urls = {"near": server.url} | dict.fromkeys(("far", "further"), f"redis://127.0.0.1:{network.port}")
+        near, far, further = [
+            await opened.enter_async_context(
+                live_member(tmp_path / name, url, node__name=name, keeper__session_timeout=1)
+            )
+            for name, url in urls.items()
+        ]
+        prometheus = await opened.enter_async_context(
+            Prometheus(tmp_path / "p", [near.status, far.status, further.status])
+        )
+        center = await opened.enter_async_context(near.center())
+        await center.create_app("news")
+        await opened.enter_async_context(entered(far, center, "d1"))
+        network.stall()
+        opened.callback(network.resume)
+        await fired(prometheus, ("Rebound", "DeathsWithheld", "RoomDied"), stay)
+
+
 async def test_conditions_of_members(tmp_path: Path) -> None:
     """Those that need little of the processor: side by side."""
     await side_by_side(
