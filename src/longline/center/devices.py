@@ -258,10 +258,11 @@ class _Handlers:
         check_device_names(names, "devices")
         bindings = await self._register.locate(app.number, names)
         bound = [name for name, binding in zip(names, bindings, strict=True) if binding is not None]
-        known = {device.device for device in await self._devices.find(app.number, bound) if device is not None}
+        known = {
+            device.device for device in await self._devices.find(app.number, bound) if device is not None
+        }
         found = [
-            (name, binding if name in known else None)
-            for name, binding in zip(names, bindings, strict=True)
+            (name, binding if name in known else None) for name, binding in zip(names, bindings, strict=True)
         ]
         return answer(DeviceStatusList(await self._rows.each(app.number, found, _status)))
 
