@@ -203,9 +203,9 @@ class Bench:
         times.sort()
         print(
             f"{count:,} devices returned, twice: {2 * count / took:,.0f} a second "
-            f"(CPU {cpu / 2 / count * 1e6:.0f} + {of_store / 2 / count * 1e6:.0f} µs each), {pushes:,} pushes, "
-            f"half within {times[len(times) // 2] * 1e3:.1f} ms (at most {times[-1] * 1e3:.1f} ms), "
-            f"{wrong:,} got something else"
+            f"(CPU {cpu / 2 / count * 1e6:.0f} + {of_store / 2 / count * 1e6:.0f} µs each), "
+            f"{pushes:,} pushes, half within {times[len(times) // 2] * 1e3:.1f} ms "
+            f"(at most {times[-1] * 1e3:.1f} ms), {wrong:,} got something else"
         )
         return not wrong
 

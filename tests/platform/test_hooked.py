@@ -11,7 +11,7 @@ from tests.waiting import WITHIN
 def test_a_webhook_may_have_taken_what_is_told_to_nobody_else_of_a_device_that_is_deleted_then(
     tmp_path: Path,
 ) -> None:
-    """It is sent events within a quarter of a second, and a reader who comes after the deletion finds none."""
+    """It is told within a quarter of a second; a reader who comes after the deletion finds nothing of it."""
     with standing("sqlite", tmp_path) as stand:
         Platform.stand = stand
         machine = Platform()

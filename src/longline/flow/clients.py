@@ -1,9 +1,9 @@
 """HTTP clients that stay good when calls are cut off.
 
-A call that is cancelled, as `asyncio.timeout` does, may leave its connection in the pool of httpcore as one that was
-opened and never used: neither idle nor closed, for ever. With as many of those as there are places no call gets
-through any more. So after a call that was cut off the next ones go by another client, and the one before is closed
-with the last of its calls.
+A call that is cancelled, as `asyncio.timeout` does, may leave its connection in the pool of httpcore as one
+that was opened and never used: neither idle nor closed, for ever. With as many of those as there are places
+no call gets through any more. So after a call that was cut off the next ones go by another client, and the
+one before is closed with the last of its calls.
 """
 
 import asyncio

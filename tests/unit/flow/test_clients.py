@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 import httpx
 
 from longline.flow.clients import Clients
+from tests.waiting import WITHIN
 
 MOMENTS = 120  # turns of the loop after which a call is cut off: more than one takes
 
@@ -43,7 +44,8 @@ async def test_calls_that_are_cut_off_take_no_places_from_others() -> None:
                 await asyncio.sleep(0)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        assert await call(url) == httpx.codes.OK
+        async with asyncio.timeout(WITHIN):
+            assert await call(url) == httpx.codes.OK
         await clients.close()
 
 
