@@ -5,8 +5,8 @@ return of devices to what waits for them.
                                    [--redis URL] [--data DIR]
 
 In SQLite, or in a Redis that is empty. Every figure is of durable work, seen from the port; `CPU` is what
-this process used of its core, which other work on the machine disturbs less. Exit status 1 when a device that
-returned did not get what was for it, each once.
+this process used of its core, and the store where it is another process, which other work on the machine
+disturbs less. Exit status 1 when a device that returned did not get what was for it, each once.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 from longline.model.apps import App
@@ -34,6 +35,7 @@ from longline.model.audience import (
 from longline.model.devices import Came, Profile
 from longline.model.ledger import State
 from longline.model.messages import Envelope, Message
+from longline.model.times import wall_clock
 from longline.register.memory import MemoryRegister
 from longline.register.port import Bind
 from longline.register.redis import RedisRegister
@@ -52,6 +54,7 @@ WINDOW = 16  # pushes that a device fetches at once
 AT_ONCE = 20  # devices that return side by side, each by itself
 CAME = Came("192.0.2.1", "MQTT 5.0", "bench", "1")
 PAGE = 4096  # bytes
+TTL = 86_400_000  # ms
 
 AUDIENCES: dict[str, Expression] = {
     "everyone": Everyone(),
@@ -91,28 +94,38 @@ def profile(n: int) -> Profile:
     )
 
 
-class Bench:
-    """One engine and an app."""
+class Used(NamedTuple):
+    """Bytes that a store takes, and seconds of CPU that it has used by itself."""
 
-    def __init__(self, saver: Saver, app: int, size: Callable[[], Awaitable[int]]) -> None:
+    size: int
+    cpu: float
+
+
+class Bench:
+    """One engine and an app. What happens, happens at one moment: a store that goes by its own clock forgets
+    nothing of it meanwhile."""
+
+    def __init__(self, saver: Saver, app: int, used: Callable[[], Awaitable[Used]]) -> None:
         self.saver = saver
         self.app = app
-        self.size = size
+        self.used = used
+        self.now = wall_clock()
         self.sent = 0
         self.to_everyone: set[str] = set()  # ids of messages
 
     async def register(self, count: int) -> None:
         """In batches, as app servers do it."""
-        before, started, cpu = await self.size(), time.perf_counter(), time.process_time()
+        before, started, cpu = await self.used(), time.perf_counter(), time.process_time()
         for first in range(0, count, PART):
             batch = [Registration(f"d{n}", profile(n)) for n in range(first, min(first + PART, count))]
-            await self.saver.devices.put(self.app, batch, 0)
+            await self.saver.devices.put(self.app, batch, self.now)
         took = time.perf_counter() - started
-        used = time.process_time() - cpu
-        each = (await self.size() - before) / count
+        cpu = time.process_time() - cpu
+        after = await self.used()
         print(
-            f"registered {count:,}: {took / count * 1e6:.0f} µs (CPU {used / count * 1e6:.0f} µs) "
-            f"and {each:.0f} bytes each"
+            f"registered {count:,}: {took / count * 1e6:.0f} µs (CPU {cpu / count * 1e6:.0f} + "
+            f"{(after.cpu - before.cpu) / count * 1e6:.0f} µs) "
+            f"and {(after.size - before.size) / count:.0f} bytes each"
         )
 
     async def change(self, rounds: int, count: int) -> None:
@@ -120,27 +133,27 @@ class Bench:
         started = time.perf_counter()
         for n in range(rounds):
             name = f"d{n * 7919 % count}"
-            await self.saver.devices.put(self.app, [Registration(name, profile(n + 1))], 0)
+            await self.saver.devices.put(self.app, [Registration(name, profile(n + 1))], self.now)
         print(f"changed one by one: {(time.perf_counter() - started) / rounds * 1e3:.2f} ms each")
 
     async def send(self, expression: Expression, what: str, rounds: int) -> None:
         """Messages to an expression, one after the other."""
         times = []
         targeted = 0
-        before, cpu = await self.size(), time.process_time()
+        before, cpu = await self.used(), time.process_time()
         for _ in range(rounds):
             self.sent += 1
             message = Message(
-                id=str(UUID(int=(1 << 120) | (7 << 76) | (2 << 62) | self.sent)),
+                id=str(UUID(int=(self.now << 80) | (7 << 76) | (2 << 62) | self.sent)),
                 app="bench",
                 payload=b"x" * 128,
                 content_type="text/plain",
-                created_at=0,
-                expires_at=86_400_000,
+                created_at=self.now,
+                expires_at=self.now + TTL,
             )
             if isinstance(expression, Everyone):
                 self.to_everyone.add(message.id)
-            submission = Submission(self.app, (Envelope(message, expression),), 0)
+            submission = Submission(self.app, (Envelope(message, expression),), self.now)
             started = time.perf_counter()
             (outcome,) = await self.saver.messages.enqueue([submission])
             times.append(time.perf_counter() - started)
@@ -148,12 +161,15 @@ class Bench:
             (result,) = outcome.results
             assert isinstance(result, Accepted)
             targeted = result.targeted
-        used = (time.process_time() - cpu) / rounds
-        grown = (await self.size() - before) / rounds
+        cpu = (time.process_time() - cpu) / rounds
+        after = await self.used()
+        of_store = (after.cpu - before.cpu) / rounds
+        grown = (after.size - before.size) / rounds
         times.sort()
         print(
             f"{what}: {targeted:,} devices, accepted in {times[len(times) // 2] * 1e3:.1f} ms "
-            f"(at most {times[-1] * 1e3:.1f} ms; CPU {used * 1e3:.1f} ms), {grown / 1024:.0f} KiB each"
+            f"(at most {times[-1] * 1e3:.1f} ms; CPU {cpu * 1e3:.1f} + {of_store * 1e3:.1f} ms), "
+            f"{grown / 1024:.0f} KiB each"
         )
 
     async def count(self, expression: Expression, what: str) -> None:
@@ -180,31 +196,32 @@ class Bench:
                 wrong += len(set(found)) != len(found) or not self.to_everyone <= set(found)
                 wrong += bool(await self._come_back(f"d{n}"))  # nothing waits for it any more
 
-        started, cpu = time.perf_counter(), time.process_time()
+        before, started, cpu = await self.used(), time.perf_counter(), time.process_time()
         await asyncio.gather(*(some() for _ in range(AT_ONCE)))
-        took, used = time.perf_counter() - started, time.process_time() - cpu
+        took, cpu = time.perf_counter() - started, time.process_time() - cpu
+        of_store = (await self.used()).cpu - before.cpu
         times.sort()
         print(
             f"{count:,} devices returned, twice: {2 * count / took:,.0f} a second "
-            f"({used / 2 / count * 1e6:.0f} µs CPU each), {pushes:,} pushes, "
-            f"half within {times[len(times) // 2] * 1e3:.1f} ms (at most {times[-1] * 1e3:.1f} ms), "
-            f"{wrong:,} got something else"
+            f"(CPU {cpu / 2 / count * 1e6:.0f} + {of_store / 2 / count * 1e6:.0f} µs each), "
+            f"{pushes:,} pushes, half within {times[len(times) // 2] * 1e3:.1f} ms "
+            f"(at most {times[-1] * 1e3:.1f} ms), {wrong:,} got something else"
         )
         return not wrong
 
     async def _come_back(self, device: str) -> list[str]:
         """What a room asks for a device that connects, and says of what it took; ids of the messages."""
-        inboxes = self.saver.inboxes
-        (arrival,) = await inboxes.arrive([Arrive(self.app, device, 1, came=CAME)])
+        inboxes, now = self.saver.inboxes, self.now
+        (arrival,) = await inboxes.arrive([Arrive(self.app, device, now, came=CAME)])
         assert arrival is not None
         taken: list[str] = []
         cursor, complete = arrival.log_after, not arrival.pending
         while not complete:
-            fetch = Fetch(self.app, arrival.ordinal, 0, cursor, WINDOW, 1)
+            fetch = Fetch(self.app, arrival.ordinal, 0, cursor, WINDOW, now)
             (page,) = await inboxes.fetch([fetch])
             await inboxes.settle(
                 [
-                    Receipt(self.app, arrival.ordinal, push.position, push.broadcast, State.ACKED, 1, 1)
+                    Receipt(self.app, arrival.ordinal, push.position, push.broadcast, State.ACKED, now, now)
                     for push in page.pushes
                 ]
             )
@@ -222,12 +239,12 @@ class Bench:
         print(f"a thousand aliases: {(time.perf_counter() - started) / rounds * 1e3:.1f} ms")
 
 
-async def measure(saver: Saver, size: Callable[[], Awaitable[int]], options: argparse.Namespace) -> bool:
+async def measure(saver: Saver, used: Callable[[], Awaitable[Used]], options: argparse.Namespace) -> bool:
     """Fills an engine and measures it; whether devices that returned had what was for them."""
     app = await saver.apps.create(
         App(app="bench", number=0, name="", server_key_hash=b"", device_secret="", pubsub=False, created_at=0)
     )
-    bench = Bench(saver, app.number, size)
+    bench = Bench(saver, app.number, used)
     await bench.register(options.devices)
     await bench.change(options.rounds, options.devices)
     for what, expression in AUDIENCES.items():
@@ -249,10 +266,10 @@ async def in_sqlite(options: argparse.Namespace, data: Path) -> bool:
 
     looking = Database(data / "bench.db", 1 << 20)
 
-    async def size() -> int:
-        return PAGE * (looking.number("PRAGMA page_count") or 0)
+    async def used() -> Used:
+        return Used(PAGE * (looking.number("PRAGMA page_count") or 0), 0.0)
 
-    right = await measure(saver, size, options)
+    right = await measure(saver, used, options)
     looking.close()
     await saver.close()
     return right
@@ -263,20 +280,23 @@ async def in_redis(options: argparse.Namespace) -> bool:
     store = await Store.open(StoreSettings(url=options.redis))
     saver = await RedisSaver.open(store)
 
-    async def size() -> int:
+    async def used() -> Used:
         reply = await store.call(b"p0", "MEMORY", "STATS")
         assert isinstance(reply, list)
         figures = dict(zip(reply[::2], reply[1::2], strict=True))
         total, clients = figures[b"total.allocated"], figures[b"clients.normal"]
         assert isinstance(total, int)
         assert isinstance(clients, int)
-        return total - clients
+        info = await store.call(b"p0", "INFO", "cpu")
+        assert isinstance(info, bytes)
+        told = dict(line.split(b":") for line in info.splitlines() if b":" in line)
+        return Used(total - clients, float(told[b"used_cpu_user"]) + float(told[b"used_cpu_sys"]))
 
     register = RedisRegister(store)
     for first in range(0, min(options.online, options.devices), PART):
         last = min(first + PART, options.online, options.devices)
         await register.bind([Bind(1, f"d{n}", "node", 0) for n in range(first, last)])
-    right = await measure(saver, size, options)
+    right = await measure(saver, used, options)
     await store.close()
     return right
 

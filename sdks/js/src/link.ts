@@ -223,9 +223,11 @@ export class Link {
   /** Asks for filters; `answered` hears a reason for each. */
   subscribe(filters: readonly { filter: string; qos: 0 | 1 }[], answered: (reasons: number[]) => void): void {
     const wanted = Object.fromEntries(filters.map(({ filter, qos }) => [filter, { qos }]));
+    const sent = Object.keys(wanted); // names that are whole numbers come first, and each name once
     this.client.subscribe(wanted, (error, _granted, packet) => {
       const granted = (packet as unknown as Packet | undefined)?.granted;
-      if (granted !== undefined) this.guarded(() => answered([...granted]));
+      if (granted !== undefined)
+        this.guarded(() => answered(filters.map(({ filter }) => granted[sent.indexOf(filter)] ?? 0x80)));
       // What MQTT.js takes for no filter at all, it does not send: none of them was.
       else if (error && !this.over && this.open) this.guarded(() => answered(filters.map(() => 0x8f)));
     });

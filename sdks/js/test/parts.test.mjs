@@ -13,7 +13,7 @@ import { AttachedApp } from "../dist/attached.js";
 import { Backoff } from "../dist/backoff.js";
 import { Endpoints, parsed, readMoved, readReference } from "../dist/endpoints.js";
 import { LearntHeartbeat } from "../dist/heartbeat.js";
-import { PacketIds } from "../dist/link.js";
+import { Link, PacketIds } from "../dist/link.js";
 import { readMissed } from "../dist/message.js";
 import { currentNetwork } from "../dist/networks.js";
 import { Outbox } from "../dist/outbox.js";
@@ -602,6 +602,16 @@ test("what is no topic, and what is no payload, is refused before it is sent", a
   assert.equal(await device.unsent(), 0);
   await assert.rejects(device.publish("a", "x", { signal: AbortSignal.abort(new Error("enough")) }), { message: "enough" });
   await device.close();
+});
+
+test("each filter hears its own reason, also one that is a number and one that is asked for twice", () => {
+  const client = {
+    subscribe: (wanted, done) => done(null, [], { granted: Object.keys(wanted).map((filter) => (filter === "up/#" ? 0x87 : 1)) }),
+  };
+  const heard = [];
+  const filters = ["up/#", "a", "7", "a"].map((filter) => ({ filter, qos: 1 }));
+  Link.prototype.subscribe.call({ client, open: true, guarded: (run) => run() }, filters, (reasons) => heard.push(reasons));
+  assert.deepEqual(heard, [[0x87, 1, 1, 1]]);
 });
 
 test("a source of tokens that never answers holds up no close", async () => {

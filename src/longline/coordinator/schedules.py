@@ -202,8 +202,9 @@ class Schedules:
                 log.info("not_sent_later", timer=timer.id, code=result.code)
                 firings.append(Firing(at, error=result.code))
             else:
-                self.late = max(0, self._clock() - at)
-                self.fired += not sent.replayed
+                if not sent.replayed:
+                    self.fired += 1
+                    self.late = max(0, self._clock() - at)
                 firings.append(Firing(at, result.message_id))
         return firings
 

@@ -155,12 +155,12 @@ class Timetable:
         if isinstance(at, datetime):
             _for_one_moment(draft, "options.send_at")
             local = at.isoformat()
-            # Where it is over it is now, in all those zones together.
-            at = max(await next_due(Once(at), DEVICE, 0) or 0, now)
+            at = await next_due(Once(at), DEVICE, 0) or 0
         else:
             draft = msgspec.structs.replace(draft, id=id)
+        # A time that is over is now; in all the zones where it is over together.
         plan = LaterMessage(
-            app=app.app, draft=draft, send_at=send_at, created_at=now, at=max(at, 1), local=local
+            app=app.app, draft=draft, send_at=send_at, created_at=now, at=max(at, now), local=local
         )
         return new_timer(id, app.number, plan)
 

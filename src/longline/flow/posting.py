@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 
 import httpx
 
+from longline.flow.clients import Clients
 from longline.flow.outbound import CallFailed, Outbound, Resolve
 from longline.model.times import wall_clock
 
@@ -91,11 +92,14 @@ class Posting:
         """Those that were checked. Raises `AddressRefused`, `CallFailed` or OSError."""
         return await self._checks.addresses(url)
 
-    async def client(self) -> httpx.AsyncClient:
-        """What holds the connections to one target."""
+    async def prepare(self) -> None:
+        """Reads all authorities that are trusted, beside the loop."""
         if self._context is None:
-            # Beside the loop: it reads all authorities that are trusted.
             self._context = await asyncio.to_thread(httpx.create_ssl_context)
+
+    def client(self) -> httpx.AsyncClient:
+        """What holds the connections to one target. It was prepared."""
+        assert self._context is not None
         return httpx.AsyncClient(
             verify=self._context,
             trust_env=False,
@@ -112,25 +116,25 @@ class Posting:
 class PostTarget:
     """One address that is called; the next call comes when the one before is over."""
 
-    __slots__ = ("_client", "_posting", "_url")
+    __slots__ = ("_clients", "_posting", "_url")
 
     def __init__(self, posting: Posting, url: str) -> None:
         self._posting = posting
         self._url = url
-        self._client: httpx.AsyncClient | None = None
+        self._clients = Clients(posting.client)
 
     async def post(self, body: bytes, headers: dict[str, str]) -> Posted:
         """Calls it. Raises `AddressRefused` or `CallFailed`, neither of which repeats the address."""
         url = self._posting.checked(self._url)
-        if self._client is None:
-            self._client = await self._posting.client()
+        await self._posting.prepare()
         try:
             async with asyncio.timeout(self._posting.timeout):
                 *others, last = (await self._posting.addresses(url))[:TRIED]
-                for address in others:
-                    with suppress(httpx.ConnectError):
-                        return await self._call(self._client, url, address, body, headers)
-                return await self._call(self._client, url, last, body, headers)
+                async with self._clients.client() as client:
+                    for address in others:
+                        with suppress(httpx.ConnectError):
+                            return await self._call(client, url, address, body, headers)
+                    return await self._call(client, url, last, body, headers)
         except TimeoutError:
             raise CallFailed(f"no answer within {self._posting.timeout:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
@@ -138,8 +142,7 @@ class PostTarget:
 
     async def close(self) -> None:
         """Ends its connections."""
-        if self._client is not None:
-            await self._client.aclose()
+        await self._clients.close()
 
     async def _call(
         self, client: httpx.AsyncClient, url: httpx.URL, address: str, body: bytes, headers: dict[str, str]

@@ -260,6 +260,21 @@ async def test_a_broadcast_that_nobody_was_given_is_found(store: StoreFixture) -
     assert await unrouted(store) == ([lost.message.id] if store.engine.shared else [])
 
 
+async def test_of_very_many_broadcasts_that_nobody_was_given_no_more_are_found_at_once_than_were_asked_for(
+    store: StoreFixture,
+) -> None:
+    """Each has its payload with it."""
+    await store.register("a")
+    lost = [(await broadcast(store)).message.id for _ in range(30)]
+    store.now += LATE
+    found: list[str] = []
+    while some := await store.saver.routing.unrouted(store.now, 10):
+        assert len(some) <= 10
+        store.now += 1000
+        found += [route.message.id for route in some]
+    assert sorted(found) == (sorted(lost) if store.engine.shared else [])
+
+
 async def test_what_is_over_needs_no_routing(store: StoreFixture) -> None:
     await store.register("a")
     await store.bind("a")

@@ -225,6 +225,7 @@ async def test_a_time_that_is_over_is_now(world: World) -> None:
     await world.promise("2026-05-01T00:00:00Z")
     await world.work()
     assert await world.got("d1") == ["01 12:00"]
+    assert (world.duty.fired, world.duty.late) == (1, 0), "nobody was late"
 
 
 async def test_what_nobody_could_send_in_time_is_sent_later(world: World) -> None:

@@ -1,7 +1,7 @@
 """What a registered device costs the store, and calls that are cut off in the middle."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from longline.register.port import Bind
 from longline.register.redis import RedisRegister
 from longline.saver.kv import devices
 from longline.saver.kv.apps import APPS, DELETE, DIRECTORY, NAMES, NUMBERS, PURGES, RETENTIONS
-from longline.saver.kv.changes import Changes, ChangeStreams
+from longline.saver.kv.changes import Changes, ChangeStreams, GoneDevice
 from longline.saver.kv.engine import RedisSaver
+from longline.saver.kv.events import KvEvents
 from longline.saver.kv.partitions import Partitions
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Arrive
@@ -251,6 +252,33 @@ async def test_a_device_that_is_deleted_while_its_beginning_is_carried_has_no_be
         with monkeypatch.context() as patched:
             patched.setattr(ChangeStreams, "waiting", and_then_deleted)
             await saver.events.carry(1000)
+        while await saver.events.carry(1000):
+            pass
+        assert await told_of(saver, app, "d1") == [DELETED]
+    await saver.devices.put(app, [Registration("d1", Profile())], NOW)
+    while await saver.events.carry(1000):
+        pass
+    assert await told_of(saver, app, "d1") == [DELETED, REGISTERED]
+
+
+async def test_a_device_whose_beginning_is_carried_while_it_is_deleted_has_none(
+    saver: RedisSaver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes into the queue when the device is gone, and before what was told of that is hidden."""
+    app = await an_app(saver)
+    hide = KvEvents.hide
+
+    async def carried_before(self: KvEvents, gone: Sequence[GoneDevice]) -> None:
+        monkeypatch.undo()
+        await self.append(beginning[0].events)
+        await hide(self, gone)
+
+    for _ in range(2):  # the first of its app, and one behind others
+        await saver.devices.put(app, [Registration("d1", Profile())], NOW)
+        beginning = await saver.events._changes.waiting(1000)
+        monkeypatch.setattr(KvEvents, "hide", carried_before)
+        assert await saver.devices.delete(app, "d1", NOW)
+        assert await told_of(saver, app, "d1") == []
         while await saver.events.carry(1000):
             pass
         assert await told_of(saver, app, "d1") == [DELETED]

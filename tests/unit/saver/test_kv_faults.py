@@ -12,6 +12,7 @@ from longline.model.devices import Profile
 from longline.model.events import Event
 from longline.model.ledger import State
 from longline.model.messages import Envelope, Message
+from longline.saver.kv import layout
 from longline.saver.kv.engine import RedisSaver
 from longline.saver.kv.event_lanes import EventLanes
 from longline.saver.kv.journal import Plan
@@ -248,6 +249,16 @@ async def test_interrupted_submissions_beside_one_that_the_store_refuses_are_com
     await planted.saver.routing.complete(START + MINUTE, 10)
     (page,) = await planted.saver.inboxes.fetch(planted.fetch(GOOD[0]))
     assert len(page.pushes) == 1
+    assert planted.faults.counts == {"saver.routing": 1}
+
+
+async def test_broadcasts_beside_one_whose_message_is_not_one_are_routed(planted: Planted) -> None:
+    bad, good = await planted.send(), await planted.send()
+    packed = layout.id_bytes(bad)
+    home = layout.home_of(packed, PARTITIONS)
+    await planted.store.call(b"p%d" % home, "SET", layout.body_key(home, packed), "x")
+    found = await planted.saver.routing.unrouted(START + MINUTE - 1, 10)
+    assert [route.message.id for route in found] == [good]
     assert planted.faults.counts == {"saver.routing": 1}
 
 

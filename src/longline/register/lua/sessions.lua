@@ -54,16 +54,17 @@ local function reach(node)
   end
 end
 
--- The hash in which the saver notes when a device was last there, and the list of its connections; nil unless it
--- noted that this one came. So they are written in the step in which the session ends: at no moment is a device neither
--- bound nor known to have been there.
-local function find_traces(app, device)
+-- The hash in which the saver notes when a device was last there, and the list of its connections, where it has one
+-- to end; nil unless it noted that this one came. So they are written in the step in which the session ends: at no moment
+-- is a device neither bound nor known to have been there.
+local function find_traces(app, device, is_connected)
   local place = redis.call('HGET', prefix .. 'n:' .. app, device)
   if not place then
     return nil, nil
   end
   local visit, list = prefix .. 'd:' .. app .. ':' .. place, prefix .. 'hc:' .. app .. ':' .. place
-  return redis.call('HEXISTS', visit, 'v') == 1 and visit or nil, redis.call('EXISTS', list) == 1 and list or nil
+  return redis.call('HEXISTS', visit, 'v') == 1 and visit or nil,
+    is_connected and redis.call('EXISTS', list) == 1 and list or nil
 end
 
 -- A session in the table, or nil. `epoch`, `since` and `due` are strings. `leaves`: it may end.
@@ -80,7 +81,7 @@ local function look(app, device, leaves)
     app = app, device = device, epoch = epoch, since = since, due = due, node = node, text = binding,
   }
   if leaves then
-    session.visit, session.connections = find_traces(app, device)
+    session.visit, session.connections = find_traces(app, device, due == '0')
   end
   return session
 end

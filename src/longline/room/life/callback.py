@@ -22,6 +22,7 @@ import structlog
 
 from longline.errors import LonglineError, Overloaded, Unavailable
 from longline.flow.breaker import Breaker
+from longline.flow.clients import Clients
 from longline.flow.lru import LruCache
 from longline.flow.outbound import CallFailed, bounded
 from longline.mqtt.reasons import ReasonCode
@@ -107,8 +108,8 @@ class ConnectCallback:
         self._places = asyncio.Semaphore(settings.concurrency)
         # By the digest of its question. Bounded by who waits: `authority.waiting`.
         self._under_way: dict[bytes, asyncio.Task[Decision]] = {}
-        self._client: httpx.AsyncClient | None = None
-        self._opening = asyncio.Lock()
+        self._context: ssl.SSLContext | None = None
+        self._clients = Clients(self._made)
 
     def remembered(self, question: ConnectQuestion) -> Decision | None:
         """What was answered to the same question a short while ago."""
@@ -134,8 +135,7 @@ class ConnectCallback:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._client is not None:
-            await self._client.aclose()
+        await self._clients.close()
 
     def _over(self, key: bytes, task: asyncio.Task[Decision]) -> None:
         del self._under_way[key]
@@ -143,7 +143,9 @@ class ConnectCallback:
             task.exception()  # seen, also when nobody is left who would raise it
 
     async def _ask(self, key: bytes, body: bytes) -> Decision:
-        client = await self._opened()
+        if self._context is None:
+            # Beside the loop: it reads all authorities that are trusted.
+            self._context = await asyncio.to_thread(httpx.create_ssl_context)
         begun = self._clock()
         asked = False
         try:
@@ -151,7 +153,7 @@ class ConnectCallback:
                 if not self._breaker.ask():
                     return self._away("left_alone")
                 asked = True
-                decision = await self._call(client, body)
+                decision = await self._call(body)
         except (TimeoutError, CallFailed, httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             if not asked:  # every place was taken, by others who wait no less
                 self._counters.calls.add("no_place")
@@ -178,8 +180,11 @@ class ConnectCallback:
             return Decision(True, by_token=True)
         raise AuthorityAway
 
-    async def _call(self, client: httpx.AsyncClient, body: bytes) -> Decision:
-        async with client.stream("POST", self._url, content=body) as response:
+    async def _call(self, body: bytes) -> Decision:
+        async with (
+            self._clients.client() as client,
+            client.stream("POST", self._url, content=body) as response,
+        ):
             status = response.status_code
             if status == httpx.codes.NO_CONTENT:
                 return Decision(True)
@@ -196,16 +201,9 @@ class ConnectCallback:
             raise CallFailed("it answered something else than docs/mqtt.md says") from None
         return Decision(answer.result != "deny", answer.result == "token", answer.device)
 
-    async def _opened(self) -> httpx.AsyncClient:
-        async with self._opening:
-            if self._client is None:
-                # Beside the loop: it reads all authorities that are trusted.
-                context = await asyncio.to_thread(httpx.create_ssl_context)
-                self._client = self._made(context)
-        return self._client
-
-    def _made(self, context: ssl.SSLContext) -> httpx.AsyncClient:
-        settings = self._settings
+    def _made(self) -> httpx.AsyncClient:
+        settings, context = self._settings, self._context
+        assert context is not None
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         headers["Accept-Encoding"] = "identity"
         if settings.key is not None:

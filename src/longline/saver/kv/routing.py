@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 
 import msgspec
 
@@ -102,7 +102,11 @@ class KvRouting:
         It is looked for a little at a time, since whoever waits for the store waits for each look.
         """
         again = itertools.count(before + SHOWN_AGAIN)  # by which a look that is repeated finds its own
-        routes: list[Route] = []
+        broadcasts = await self._unassigned(before, max(1, limit // 2), again)
+        return [*await self._unwritten(before, limit - len(broadcasts), again), *broadcasts]
+
+    async def _unwritten(self, before: int, limit: int, again: Iterator[int]) -> list[Unicast]:
+        routes: list[Unicast] = []
 
         async def look(partition: int, most: int) -> int:
             asked: list[Word] = [before, most, next(again), a_token(), LOOK_BYTES]
@@ -112,19 +116,34 @@ class KvRouting:
             return looked
 
         while len(routes) < limit and await self._partitions.share(
-            limit, lambda partition: self._due(partition, before), look
+            limit - len(routes), lambda partition: self._due(partition, b"unr", before), look
         ):
             pass
-        for reply in await self._partitions.run_all(UNASSIGNED, [before, limit, next(again), a_token()]):
-            for member in msgspec.convert(reply, list[bytes]):
-                broadcast = await self._broadcast(*_member(member))
-                if broadcast is not None:
-                    routes.append(broadcast)
         return routes
 
-    def _due(self, partition: int, before: int) -> Awaitable[Reply]:
-        """How many unicasts of a partition are to be looked at."""
-        return self._partitions.call(partition, b"ZCOUNT", layout.prefix(partition) + b"unr", b"-inf", before)
+    async def _unassigned(self, before: int, limit: int, again: Iterator[int]) -> list[Broadcast]:
+        found: list[bytes] = []
+
+        async def look(partition: int, most: int) -> int:
+            asked: list[Word] = [before, most, next(again), a_token()]
+            members = msgspec.convert(await self._partitions.run(partition, UNASSIGNED, asked), list[bytes])
+            found.extend(members)
+            return len(members)
+
+        await self._partitions.share(limit, lambda partition: self._due(partition, b"br", before), look)
+        broadcasts: list[Broadcast] = []
+        for member in found:
+            try:
+                broadcasts += await self._broadcast(*_member(member))
+            except Exception as error:
+                if not is_of_an_item(error):
+                    raise
+                self._faults.note("saver.routing", error)
+        return broadcasts
+
+    def _due(self, partition: int, which: bytes, before: int) -> Awaitable[Reply]:
+        """How many of a partition are to be looked at."""
+        return self._partitions.call(partition, b"ZCOUNT", layout.prefix(partition) + which, b"-inf", before)
 
     async def _unicasts(self, partition: int, values: Sequence[bytes | None]) -> AsyncIterator[Unicast]:
         """Those of one look at a partition."""
@@ -160,13 +179,13 @@ class KvRouting:
         )
         return Unicast(int(app), message, (target,))
 
-    async def _broadcast(self, app: int, message_id: bytes) -> Broadcast | None:
-        """A broadcast for those for whom it is pending; None when it is over."""
+    async def _broadcast(self, app: int, message_id: bytes) -> Sequence[Broadcast]:
+        """A broadcast for those for whom it is pending; none when it is over."""
         found = await self._bodies.read([message_id])
         replies = await self._partitions.run_all(PENDING, [app, message_id])
         if message_id not in found:
-            return None
-        return Broadcast(app, found[message_id], tuple(part_of(reply)[0] for reply in replies))
+            return ()
+        return (Broadcast(app, found[message_id], tuple(part_of(reply)[0] for reply in replies)),)
 
 
 def a_token() -> bytes:

@@ -37,8 +37,8 @@ class RoutingStore(Protocol):
         they were written: whoever was to route them may have died.
 
         Of what waits for a device it is the newest, by which its room finds the others; of what is only for
-        who is connected, each. It is returned once in a while only. An engine whose centers and rooms die
-        together has none.
+        who is connected, each. It is returned once in a while only, and `limit` at most at once: broadcasts
+        are half of that or less. An engine whose centers and rooms die together has none.
         """
         ...
 

@@ -4,6 +4,7 @@ A set is kept in rows of `BLOCK` ordinals, so that a change rewrites a small pie
 writer gathers the changes of a transaction, and writes a row once for all of them.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 
 import msgspec
@@ -77,7 +78,7 @@ class Labels:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._changes: dict[_Row, tuple[BitMap, BitMap]] = {}  # who comes and who goes
+        self._changes: defaultdict[_Row, dict[int, bool]] = defaultdict(dict)  # ordinal: it comes, or goes
 
     def rolled_back(self) -> None:
         """A transaction failed: nothing of it is to be written."""
@@ -85,38 +86,38 @@ class Labels:
 
     def change(self, app: int, ordinal: int, before: Profile | None, after: Profile | None) -> None:
         """A device has another profile; None for one that is not there."""
+        if before == after:
+            return
         had = labels_of(before) if before is not None else set()
         has = labels_of(after) if after is not None else set()
-        for label in has - had:
-            self.put(app, ordinal, label, comes=True)
-        for label in had - has:
-            self.put(app, ordinal, label, comes=False)
+        block = ordinal // BLOCK
+        changes = self._changes
+        for kind, text in has - had:
+            changes[app, kind, block, text][ordinal] = True
+        for kind, text in had - has:
+            changes[app, kind, block, text][ordinal] = False
         if len(self._changes) >= GATHERED:
             self.flush()
 
     def put(self, app: int, ordinal: int, label: Label, *, comes: bool) -> None:
         """A device has a label from now on, or has it no more."""
         kind, text = label
-        row = (app, kind, ordinal // BLOCK, text)
-        change = self._changes.get(row)
-        if change is None:
-            change = self._changes[row] = (BitMap(), BitMap())
-        coming, going = change
-        (coming if comes else going).add(ordinal)
-        (going if comes else coming).discard(ordinal)
+        self._changes[app, kind, ordinal // BLOCK, text][ordinal] = comes
 
     def flush(self) -> None:
         """Writes what has changed."""
         if not self._changes:
             return
-        changes, self._changes = self._changes, {}
+        changes, self._changes = self._changes, defaultdict(dict)
         found = _read(self._database, READ_ROWS, changes)
         written: list[bytes] = []
         deleted: list[bytes] = []
-        for n, ((app, kind, block, label), (coming, going)) in enumerate(changes.items()):
+        for n, ((app, kind, block, label), change) in enumerate(changes.items()):
             text = label.encode()
             (ordinals,) = found.get(n, (BitMap(),))
-            ordinals = (ordinals | coming) - going
+            ordinals.update([ordinal for ordinal, comes in change.items() if comes])
+            if not all(change.values()):
+                ordinals -= BitMap([ordinal for ordinal, comes in change.items() if not comes])
             ordinals.run_optimize()
             if ordinals:
                 written.append(ROW % (app, kind, block, len(text), text, ordinals.serialize()))

@@ -11,6 +11,22 @@ local function all_places(places)
   return string.rep('\255', (places - rest) / 8) .. (rest > 0 and string.char(256 - 2 ^ (8 - rest)) or '')
 end
 
+local AT_ONCE = 16 -- bitmaps: of no more the server takes many bytes in one step, and only where all of them are there
+
+-- Leaves at `target` what an operation makes of bitmaps that are there; `goes_in`: of what is at `target`, too.
+local function combine(operation, target, keys, goes_in)
+  local first = 1
+  if not goes_in then
+    redis.call('BITOP', operation, target, unpack(keys, 1, math.min(AT_ONCE, #keys)))
+    first = AT_ONCE + 1
+  end
+  while first <= #keys do
+    local last = math.min(first + AT_ONCE - 2, #keys)
+    redis.call('BITOP', operation, target, target, unpack(keys, first, last))
+    first = last + 1
+  end
+end
+
 local function solver(tag, app, places)
   local made = {} -- keys to be removed
   local function scratch(name)
@@ -21,7 +37,8 @@ local function solver(tag, app, places)
 
   local function everyone(target)
     redis.call('SET', target, all_places(places))
-    redis.call('BITOP', 'XOR', target, target, tag .. 'x:' .. app)
+    local deleted = tag .. 'x:' .. app
+    if redis.call('EXISTS', deleted) == 1 then redis.call('BITOP', 'XOR', target, target, deleted) end
   end
 
   local function with_any(target, step)
@@ -35,8 +52,9 @@ local function solver(tag, app, places)
         keys[#keys + 1] = key
       end
     end
-    redis.call('SET', target, bitmap_of(members))
-    if #keys > 0 then redis.call('BITOP', 'OR', target, target, unpack(keys)) end
+    local some = #members > 0 or #keys == 0
+    if some then redis.call('SET', target, bitmap_of(members)) end
+    combine('OR', target, keys, some)
   end
 
   -- Numbers that are few are compared one by one.
@@ -65,34 +83,61 @@ local function solver(tag, app, places)
     local bits, same, part = bits_of(digits), scratch('same'), scratch('part')
     local last = 64
     while last > 0 and bits[last] == 0 do last = last - 1 end
-    redis.call('DEL', target) -- who is above
+    local above = false -- whether there is something at `target`: who is above
+    local function rise(key)
+      combine('OR', target, { key }, above)
+      above = true
+    end
+    -- Those of some bits that are there: nobody has the others.
+    local function some_of(from, to)
+      local found = {}
+      for n = from, to do
+        if redis.call('EXISTS', keys[n + 1]) == 1 then found[#found + 1] = keys[n + 1] end
+      end
+      return found
+    end
+    -- Whether some who are the same have one of these bits; they are at `part`.
+    local function have_any(from, to)
+      local found = some_of(from, to)
+      if #found == 0 then return false end
+      combine('OR', part, found)
+      redis.call('BITOP', 'AND', part, part, same)
+      return true
+    end
     redis.call('COPY', keys[1], same, 'REPLACE')
     local n = 1
     while n <= last do
       local first = n
       while n <= last and bits[n] == bits[first] do n = n + 1 end
-      if bits[first] == 1 then
-        redis.call('BITOP', 'AND', same, same, unpack(keys, first + 1, n))
+      if bits[first] == 0 then
+        if have_any(first, n - 1) then
+          rise(part)
+          redis.call('BITOP', 'XOR', same, same, part)
+        end
       else
-        redis.call('BITOP', 'OR', part, unpack(keys, first + 1, n))
-        redis.call('BITOP', 'AND', part, part, same)
-        redis.call('BITOP', 'OR', target, target, part)
-        redis.call('BITOP', 'XOR', same, same, part)
+        local found = some_of(first, n - 1)
+        if #found == n - first then
+          combine('AND', same, found, true)
+        else
+          redis.call('SET', same, '') -- nobody has all of them
+          break
+        end
       end
     end
-    redis.call('DEL', part)
-    if last < 64 then
-      redis.call('BITOP', 'OR', part, unpack(keys, last + 2, 65))
-      redis.call('BITOP', 'AND', part, part, same)
-    end
+    local more = have_any(last + 1, 64)
     if order == 'eq' then
-      redis.call('BITOP', 'XOR', target, same, part)
-    elseif order == 'gt' or order == 'lte' then
-      redis.call('BITOP', 'OR', target, target, part)
-    else
-      redis.call('BITOP', 'OR', target, target, same)
+      redis.call('COPY', same, target, 'REPLACE')
+      if more then redis.call('BITOP', 'XOR', target, target, part) end
+    elseif order == 'gte' or order == 'lt' then
+      rise(same)
+    elseif more then
+      rise(part)
     end
-    if order == 'lt' or order == 'lte' then redis.call('BITOP', 'XOR', target, target, keys[1]) end
+    if order == 'lt' or order == 'lte' then
+      combine('XOR', target, { keys[1] }, above)
+    elseif order ~= 'eq' and not above then
+      redis.call('DEL', target)
+    end
   end
 
   local function compare(target, step)

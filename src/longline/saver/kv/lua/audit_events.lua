@@ -3,6 +3,7 @@
 -- Returns {number behind which to go on or "", {last number, bytes, removed} or false, {bytes, length} as added up or
 -- false, for each event: {number, 1 when it tells of a state, device, standing of that, its latest ones, 1 when it is
 -- past}}; with the first ones also {"standing" or "latest", device, what is noted, 1 when the event is there, …}.
+-- include: hidden.lua
 local tag, app, after, most = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 if redis.call('SISMEMBER', tag .. 'gone', app) == 1 then return { '', false, false } end
 local queue, standings, latest = tag .. 'u:' .. app, tag .. 'ul:' .. app, tag .. 'uf:' .. app
@@ -22,16 +23,11 @@ if after == '-1' and tonumber(about[2] or 0) <= tonumber(ARGV[4]) then
   found[3] = { string.format('%.0f', size), length }
 end
 
--- Whether it is of a device that is gone: nobody reads it, and it goes in slices.
-local function is_hidden(member, number)
-  return tonumber(redis.call('HGET', tag .. 'uz:' .. app, device_of(member)) or 0) >= tonumber(number)
-end
-
 local page = redis.call('ZRANGEBYSCORE', queue, '(' .. after, '+inf', 'WITHSCORES', 'LIMIT', 0, most)
 for n = 1, #page, 2 do
   local member, number = page[n], page[n + 1]
   local device = device_of(member)
-  if not is_hidden(member, number) then
+  if not is_hidden(tag, app, member, number) then
     found[#found + 1] = {
       number, string.sub(member, 1, 1) == '1' and 1 or 0, device, redis.call('HGET', standings, device),
       redis.call('HGET', latest, device) or '', redis.call('ZSCORE', tag .. 'ux:' .. app, number) and 1 or 0,

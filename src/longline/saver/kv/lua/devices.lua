@@ -41,9 +41,13 @@ end
 local SKIPPED = 4096 -- places, more than a store that forgets can have given in the seconds that it forgets
 local server -- that carries this out
 
+local places = {} -- of the next device of each app that this script has registered one of
+local log_end -- that devices begin at, once it is known
+
 -- The place of the next device. A server that took over, or started again, may not know of the latest that were given,
 -- while rooms and ledgers do; so it goes on well above those that it knows of.
 local function next_place(tag, app)
+  if places[app] then return places[app] end
   local place = tonumber(redis.call('GET', tag .. 'next:' .. app) or 0)
   server = server or string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
   local given_by = redis.call('HGET', tag .. 'given', app)
@@ -68,9 +72,10 @@ local function add_device(tag, app, name, now)
   local key = device_key(tag, app, place)
   redis.call('HSET', key, 'n', name, 'c', now)
   -- A device is in no audience of the past, so its cursor starts at the end of the log.
-  local position = redis.call('GET', tag .. 'pos')
-  if position then redis.call('HSET', key, 'l', position) end
+  log_end = log_end or redis.call('GET', tag .. 'pos') or '0'
+  if log_end ~= '0' then redis.call('HSET', key, 'l', log_end) end
   redis.call('SET', counter, place + 1)
+  places[app] = place + 1
   redis.call('ZADD', tag .. 'ns:' .. app, 0, name)
   redis.call('HSET', tag .. 'n:' .. app, name, place)
   tell_change(tag, app, name, 'r', now)

@@ -45,15 +45,25 @@ local function members_of(key)
   return members
 end
 
+local sizes = {} -- of sets that this script has put somebody in: how many members, false for a bitmap
+
 local function put_in(key, place)
-  if redis.call('TYPE', key).ok == 'string' then
+  local size = sizes[key]
+  if size == nil then size = redis.call('TYPE', key).ok ~= 'string' and redis.call('SCARD', key) end
+  if not size then
     redis.call('SETBIT', key, place, 1)
-  elseif redis.call('SADD', key, place) == 1 and redis.call('SCARD', key) > FEW then
-    redis.call('SET', key, bitmap_of(members_of(key))) -- in one command: whoever is cut short has lost nobody
+  elseif redis.call('SADD', key, place) == 1 then
+    size = size + 1
+    if size > FEW then
+      redis.call('SET', key, bitmap_of(members_of(key))) -- in one command: whoever is cut short has lost nobody
+      size = false
+    end
   end
+  sizes[key] = size
 end
 
 local function take_out(key, place)
+  sizes[key] = nil
   if redis.call('TYPE', key).ok == 'string' then
     redis.call('SETBIT', key, place, 0)
     if redis.call('BITPOS', key, 1) == -1 then redis.call('DEL', key) end
@@ -62,19 +72,44 @@ local function take_out(key, place)
   end
 end
 
+local keys_of = {} -- what `number_keys` has told this script, by the first
+
 -- The keys of an attribute's numbers: who has one, then the bits from the highest.
 local function number_keys(tag, app, name)
-  local keys = { label_key(tag, app, NUMBER, name) }
-  for n = 63, 0, -1 do keys[#keys + 1] = label_key(tag, app, BIT + n, name) end
+  local first = label_key(tag, app, NUMBER, name)
+  local keys = keys_of[first]
+  if not keys then
+    keys = { first }
+    for n = 63, 0, -1 do keys[65 - n] = label_key(tag, app, BIT + n, name) end
+    keys_of[first] = keys
+  end
   return keys
+end
+
+local reached = {} -- numbers whose bitmaps this script may write, by the first of their keys
+
+-- Whether an attribute's numbers are bitmaps; all of them are reached then.
+local function are_bitmaps(keys)
+  if reached[keys[1]] then return true end
+  if redis.call('TYPE', keys[1]).ok ~= 'string' then return false end
+  redis.call('EXISTS', unpack(keys)) -- who is cut short by one of them has changed none
+  reached[keys[1]] = true
+  return true
 end
 
 -- The bits of a number, from the highest.
 local function bits_of(digits)
   local bits = {}
   for n = 1, 16 do
-    local digit = tonumber(string.sub(digits, n, n), 16)
-    for low = 3, 0, -1 do bits[#bits + 1] = math.floor(digit / 2 ^ low) % 2 end
+    local digit, worth = tonumber(string.sub(digits, n, n), 16), 8
+    for at = 4 * n - 3, 4 * n do
+      if digit >= worth then
+        bits[at], digit = 1, digit - worth
+      else
+        bits[at] = 0
+      end
+      worth = worth / 2
+    end
   end
   return bits
 end
@@ -103,12 +138,11 @@ end
 -- Gives a device a number for an attribute, in place of an old one unless that is nil.
 local function put_number(tag, app, name, place, old, digits)
   local keys = number_keys(tag, app, name)
-  if redis.call('TYPE', keys[1]).ok ~= 'string' then
-    redis.call('HSET', keys[1], place, digits)
-    if redis.call('HLEN', keys[1]) > FEW_NUMBERS then spread(keys) end
+  if not are_bitmaps(keys) then
+    local more = redis.call('HSET', keys[1], place, digits) == 1
+    if more and redis.call('HLEN', keys[1]) > FEW_NUMBERS then spread(keys) end
     return
   end
-  redis.call('EXISTS', unpack(keys)) -- who is cut short by one of them has changed none
   local before = old and bits_of(old) or {}
   for n, is_set in ipairs(bits_of(digits)) do
     if is_set ~= (before[n] or 0) then redis.call('SETBIT', keys[n + 1], place, is_set) end
@@ -118,16 +152,18 @@ end
 
 local function take_number(tag, app, name, place, old)
   local keys = number_keys(tag, app, name)
-  if redis.call('TYPE', keys[1]).ok ~= 'string' then
+  if not are_bitmaps(keys) then
     redis.call('HDEL', keys[1], place)
     return
   end
-  redis.call('EXISTS', unpack(keys))
   redis.call('SETBIT', keys[1], place, 0)
   for n, is_set in ipairs(bits_of(old)) do
     if is_set == 1 then redis.call('SETBIT', keys[n + 1], place, 0) end
   end
-  if redis.call('BITPOS', keys[1], 1) == -1 then redis.call('DEL', unpack(keys)) end
+  if redis.call('BITPOS', keys[1], 1) == -1 then
+    redis.call('DEL', unpack(keys))
+    reached[keys[1]] = nil
+  end
 end
 
 -- What a device is found by, from its labels and its index as kv/devices.py packs them: keys of sets, and digits of

@@ -4,17 +4,11 @@
 -- the clock (`append_events.lua`), so it does not wait for copies.
 -- Returns {last number, that behind which it begins, the highest that went when it was full, 1 when there may be more,
 -- the number up to which all is told, {event, number, …}}.
+-- include: hidden.lua
 local tag, app, limit, most, floor = KEYS[1], ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 if redis.call('SISMEMBER', tag .. 'gone', app) == 1 then return { 0, 0, 0, 0, tonumber(ARGV[2]), {} } end
-local about, hidden = tag .. 'ua:' .. app, tag .. 'uz:' .. app
-local some_hidden = redis.call('EXISTS', hidden) == 1
-
--- Whether it is of a device that is gone.
-local function is_hidden(member, number)
-  if not some_hidden then return false end
-  local up_to = redis.call('HGET', hidden, string.sub(member, 4, 3 + struct.unpack('>I2', member, 2)))
-  return up_to and tonumber(up_to) >= tonumber(number)
-end
+local about = tag .. 'ua:' .. app
+local some_hidden = redis.call('EXISTS', tag .. 'uz:' .. app) == 1
 
 local after, count, size, ended, answer = ARGV[2], 0, 0, false, {}
 while not ended and count < limit and size < most do
@@ -28,7 +22,7 @@ while not ended and count < limit and size < most do
       break
     end
     after = found[i + 1]
-    if not is_hidden(found[i], after) then
+    if not (some_hidden and is_hidden(tag, app, found[i], after)) then
       answer[#answer + 1] = found[i]
       answer[#answer + 1] = after
       count, size = count + 1, size + #found[i]

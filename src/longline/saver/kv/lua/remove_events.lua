@@ -1,5 +1,6 @@
 -- Looks at some events, from where the last look has ended, and removes those of devices that are gone.
 -- KEYS: tag. ARGV: limit. Returns how many it looked at, 0 when there is nothing to look for.
+-- include: hidden.lua
 local tag, limit = KEYS[1], ARGV[1]
 local app = redis.call('SRANDMEMBER', tag .. 'uy')
 if not app then return 0 end
@@ -15,8 +16,7 @@ end
 local size = 0
 for i = 1, #found, 2 do
   local member = found[i]
-  local number = redis.call('HGET', hidden, string.sub(member, 4, 3 + struct.unpack('>I2', member, 2)))
-  if number and tonumber(number) >= tonumber(found[i + 1]) then
+  if is_hidden(tag, app, member, found[i + 1]) then
     redis.call('ZREM', queue, member)
     size = size + #member
   end
