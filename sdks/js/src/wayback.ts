@@ -258,11 +258,9 @@ function traced(error: unknown): string {
 export function unless<Value>(closing: AbortSignal, promise: Promise<Value>): Promise<Value> {
   return new Promise((resolve, reject) => {
     const stop = () => reject(closing.reason as Error);
-    if (closing.aborted) {
-      stop();
-      return;
-    }
+    if (closing.aborted) stop();
     closing.addEventListener("abort", stop);
+    // Also when nobody waits for it any more: a promise that rejects and that nobody hears ends a process of Node.
     promise.then(resolve, reject).finally(() => closing.removeEventListener("abort", stop));
   });
 }

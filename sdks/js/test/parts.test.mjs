@@ -19,7 +19,7 @@ import { currentNetwork } from "../dist/networks.js";
 import { Outbox } from "../dist/outbox.js";
 import { Posts } from "../dist/posts.js";
 import { judge } from "../dist/refusals.js";
-import { WayBack } from "../dist/wayback.js";
+import { unless, WayBack } from "../dist/wayback.js";
 
 const known = { endpoints: [{ host: "room", port: 1, path: "/mqtt" }], until: 5, idle: 40 };
 const NOTHING = { handled: [], networks: [], posted: [] };
@@ -665,6 +665,15 @@ test("a source of tokens that never answers is asked again after a minute", asyn
   assert.equal(asked, 2);
   context.mock.timers.reset();
   await device.close();
+});
+
+test("what fails when its device has been closed already is heard", async (context) => {
+  const unheard = context.mock.fn();
+  process.on("unhandledRejection", unheard);
+  await assert.rejects(unless(AbortSignal.abort(new Error("closed")), Promise.reject(new Error("late"))), { message: "closed" });
+  await new Promise((resolve) => setTimeout(resolve));
+  process.off("unhandledRejection", unheard);
+  assert.equal(unheard.mock.callCount(), 0);
 });
 
 test("a source of tokens may close its device", async () => {
