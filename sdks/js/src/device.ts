@@ -84,12 +84,12 @@ export interface DeviceOptions {
  * A message is acknowledged when the next one is asked for, or by `await message.ack()`. Delivery is at least once, and
  * copies of what was handled are dropped.
  *
- * Whatever breaks the connection, also what nobody has foreseen, the device comes back: after a wait drawn from [0, `backoffBase`), then from twice
- * that, up to `backoffCap`. A server that wants the device elsewhere says where and when. With `dispatchers` it asks
- * them before it connects, again when what they said has expired or none of it works, and goes by their word on the
- * waits too; while none answers it goes on with what it has. It stops for good, and everything rejects, when coming
- * back cannot help: `bad_token` (when one more token is refused, too), `banned`, `not_supported`, and `taken_over` when
- * the same device connects elsewhere.
+ * Whatever breaks the connection, also what nobody has foreseen, the device comes back: after a wait drawn from
+ * [0, `backoffBase`), then from twice that, up to `backoffCap`. A server that wants the device elsewhere says where and
+ * when. With `dispatchers` it asks them before it connects, again when what they said has expired or none of it works,
+ * and goes by their word on the waits too; while none answers it goes on with what it has. It stops for good, and
+ * everything rejects, when coming back cannot help: `bad_token` (when one more token is refused, too), `banned`,
+ * `not_supported`, and `taken_over` when the same device connects elsewhere.
  */
 export class Device extends Speaker {
   private readonly identity: Identity;

@@ -76,7 +76,7 @@ class Headcounts:
         self._monotonic = monotonic
         self._apps: LruCache[int, _Known] = LruCache(REMEMBERED)
 
-    async def adding(self, app: int, most: int, names: Sequence[str]) -> "Adding":
+    async def adding(self, app: int, most: int, names: Sequence[str]) -> Adding:
         """To be entered at once. Gives those of these that an app with `most` may not have, while the others
         are added in the block.
 

@@ -28,7 +28,7 @@ from longline.sdk.refusals import Verdict, judge
 from longline.sdk.signal import Signal
 from longline.sdk.speaking import Speaker
 from longline.sdk.tokens import Token, Tokens
-from longline.sdk.unforeseen import to_end, unforeseen
+from longline.sdk.unforeseen import let_end, unforeseen
 
 BASE: Final = 0.5  # s within which a request that was refused for now is made again, and twice that, up to
 CAP: Final = 60.0
@@ -162,8 +162,7 @@ class AttachedApp(Speaker):
             except errors.LonglineError:  # from the token's source, which logs it
                 wait = True
             except (Exception, asyncio.CancelledError) as error:
-                if isinstance(error, asyncio.CancelledError) and to_end():
-                    raise
+                let_end(error)
                 unforeseen(error, self.app)
                 wait = True
             if self._failure is not None:

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from longline import errors
 from longline.model.topics import SHADOW_DESIRED
 from longline.sdk.message import Message
-from longline.sdk.unforeseen import to_end
+from longline.sdk.unforeseen import let_end
 
 MAX_CALLS: Final = 16  # that are answered at once; further calls wait
 MAX_TAKEN: Final = 100  # messages in functions or before them; further ones are handed out as others are
@@ -84,8 +84,7 @@ class Handlers:
             except errors.LonglineError as error:
                 _log.warning("%r could not be answered: %s", call, error)
             except (Exception, asyncio.CancelledError) as error:  # the application's: the connection goes on
-                if isinstance(error, asyncio.CancelledError) and to_end():
-                    raise
+                let_end(error)
                 _log.exception("on_call has failed for %r", call)
             await call.ack()
 
@@ -101,8 +100,7 @@ class Handlers:
             except errors.LonglineError as error:
                 _log.warning("the state of %s could not be reported: %s", desired.app, error)
             except (Exception, asyncio.CancelledError) as error:
-                if isinstance(error, asyncio.CancelledError) and to_end():
-                    raise
+                let_end(error)
                 _log.exception("on_desired has failed for %r", desired)
             await desired.ack()
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from longline import errors
-from longline.sdk.unforeseen import to_end
+from longline.sdk.unforeseen import let_end
 
 PATIENCE: Final = 60.0  # seconds for a source to give one: whoever waits for ever is not told of it
 LONGEST: Final = 65_535  # bytes of a password, section 1.5.6
@@ -60,8 +60,7 @@ class Tokens:
         except errors.LonglineError:
             raise
         except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and to_end():
-                raise
+            let_end(error)
             # Whatever means of transport the application has for it fails in its own words.
             _log.warning("there is no token: %s: %s", type(error).__name__, error)
             raise errors.Unavailable(f"there is no token: {type(error).__name__}: {error}") from error

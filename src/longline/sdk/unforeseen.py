@@ -29,7 +29,8 @@ def unforeseen(error: BaseException, where: str) -> errors.LonglineError:
     return ours
 
 
-def to_end() -> bool:
-    """Whether the task that runs is to end; else a CancelledError was raised by somebody, as any error is."""
+def let_end(error: BaseException) -> None:
+    """Raises a CancelledError that is to end the task that runs; any other is an error as any."""
     task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
+    if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling() > 0):
+        raise error

@@ -18,7 +18,7 @@ from longline.sdk.mqtt_client import Ended, MqttClient
 from longline.sdk.refusals import Verdict
 from longline.sdk.state import DeviceMemory, FoundEndpoints
 from longline.sdk.tokens import Tokens
-from longline.sdk.unforeseen import to_end, unforeseen
+from longline.sdk.unforeseen import let_end, unforeseen
 
 if TYPE_CHECKING:
     from longline.sdk.dispatch import Dispatch, Dispatchers
@@ -94,8 +94,7 @@ class WayBack:
             await self._find()
             return await self._connect_once(converse)
         except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and to_end():
-                raise
+            let_end(error)
             self._failed(unforeseen(error, self._client.identity.device))
         await self._clock.sleep(self._backoff.next())
         return None
@@ -221,8 +220,7 @@ class WayBack:
             tried = ", ".join(joined(host, port) for host, port in places)
             return Ended(errors.Unavailable(f"{tried}: {error}"), Verdict.RETRY)
         except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and to_end():
-                raise
+            let_end(error)
             return Ended(unforeseen(error, self._client.identity.device), Verdict.RETRY)
 
     def _failed(self, error: errors.LonglineError) -> None:

@@ -7,9 +7,8 @@ from typing import Final
 from longline.room.wire.wheel import TICK, Wheel
 from longline.telemetry.faults import Faults
 
-SLICE: Final = (
-    100  # connections told before the loop may serve others: each may end, and be told of in the log
-)
+# Connections told before the loop may serve others: each may end, and be told of in the log.
+SLICE: Final = 100
 
 
 class Ticker:
