@@ -45,6 +45,8 @@ class Caller:
             raise Unavailable(str(error)) from error
 
     async def _call(self, request: bytes) -> Answer:
+        if self._streams is not None and self._streams[0].at_eof():
+            self.close()  # idle for so long that the server ended it
         if self._streams is None:
             self._streams = await asyncio.open_connection(*self._address)
         reader, writer = self._streams

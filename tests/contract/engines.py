@@ -59,6 +59,7 @@ RETAINED_BYTES = 100_000
 TIMERS_OF_A_KIND = 60  # open ones of each app
 TIMER_BYTES = 100_000
 PARTITIONS = 4  # few, so that the devices of a test share some
+PATIENCE = 60.0  # s for a call of the store: a busy machine is no failure
 BUS_LIMIT = 4  # commands in a node's queue
 QUEUE_MESSAGES = 20  # in the queue of a session
 QUEUE_BYTES = 20_000
@@ -148,7 +149,7 @@ def _store_place(kind: str, directory: Path) -> Iterator[str]:
 
 
 async def _redis(store_class: type[Store], place: str) -> Opened:
-    settings = StoreSettings(url=place, partitions=PARTITIONS, event_lanes=PARTITIONS)
+    settings = StoreSettings(url=place, partitions=PARTITIONS, event_lanes=PARTITIONS, timeout=PATIENCE)
     store = await Store.open(settings)
     saver_store = await store_class.open(settings)
     for partition in range(PARTITIONS):  # so that nobody gets away with a position of another partition
@@ -190,7 +191,7 @@ async def _sqlite_audits(place: str) -> AsyncIterator[AuditStore]:
 
 @asynccontextmanager
 async def _redis_audits(place: str) -> AsyncIterator[AuditStore]:
-    store = await Store.open(StoreSettings(url=place, partitions=PARTITIONS))
+    store = await Store.open(StoreSettings(url=place, partitions=PARTITIONS, timeout=PATIENCE))
     yield KvAudits(store)
     await store.close()
 
@@ -212,7 +213,7 @@ class BusEngine:
 @asynccontextmanager
 async def _store(kind: str, store_class: type[Store] = Store) -> AsyncIterator[Store]:
     with shared(kind) as server:
-        store = await store_class.open(StoreSettings(url=server.url))
+        store = await store_class.open(StoreSettings(url=server.url, timeout=PATIENCE))
         try:
             yield store
         finally:
@@ -277,7 +278,7 @@ async def _local_keeper(place: str, session_timeout: float) -> AsyncIterator[Kee
 
 @asynccontextmanager
 async def _redis_keeper(place: str, session_timeout: float) -> AsyncIterator[Keeper]:
-    store = await Store.open(StoreSettings(url=place))
+    store = await Store.open(StoreSettings(url=place, timeout=PATIENCE))
     keeper = await RedisKeeper.open(store, session_timeout=session_timeout, faults=Faults())
     yield keeper
     await keeper.close()
