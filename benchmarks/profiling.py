@@ -3,8 +3,8 @@
     python -m benchmarks.profiling                       # every kind, seven pairs, a quarter of an hour
     python -m benchmarks.profiling cpu heap --pairs 3 --seconds 5 --rate 2000
 
-A node is pushed `--rate` messages a second, without a profile and with one that is taken all that time. The
-processor's time is that of the node with that of what it starts, such as py-spy.
+A node is pushed `--rate` messages a second, without a profile and with one of just the seconds that are
+measured. The processor's time is that of the node, and with all of what it starts, such as py-spy.
 """
 
 import contextlib
@@ -19,7 +19,6 @@ from benchmarks.cluster import Deployment, one_host
 from benchmarks.contenders import ADMIN_KEY
 
 KINDS: Final = ("cpu", "heap", "tasks", "loop", "queues")
-STARTING: Final = 2.0  # s of the load before which nothing is profiled: devices connect
 
 
 def profiled(deployment: Deployment, kind: str, seconds: float, ended: threading.Event) -> None:
@@ -40,15 +39,15 @@ def profiled(deployment: Deployment, kind: str, seconds: float, ended: threading
 
 
 def profiles(kind: str, seconds: float) -> overhead.Beside:
-    """A profile of that kind, about as long as the load lasts."""
+    """A profile of that kind, from when the load has begun."""
 
     @contextlib.contextmanager
     def beside(deployment: Deployment) -> Iterator[None]:
         ended = threading.Event()
 
         def take() -> None:
-            if not ended.wait(STARTING):
-                profiled(deployment, kind, seconds - STARTING, ended)
+            overhead.under_load(deployment)
+            profiled(deployment, kind, seconds, ended)
 
         taking = threading.Thread(target=take)
         taking.start()
@@ -74,7 +73,7 @@ def main() -> None:
         overhead.run(deployment, options, overhead.nothing)  # what comes first is slower
         for kind in kinds:
             found = overhead.pairs(deployment, options, profiles(kind, options.seconds), kind)
-            rows.append(f"| {kind} | {overhead.row(found)}")
+            rows.append(f"| {kind} | {overhead.row(found, options.rate)}")
     print(overhead.title(options))
     print(f"| kind | {overhead.HEAD}")
     print("\n".join(rows))

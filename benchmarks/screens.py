@@ -172,7 +172,7 @@ def main() -> None:
         overhead.run(deployment, options, overhead.nothing)  # what comes first is slower
         found = overhead.pairs(deployment, options, beside, f"{options.screens} screens")
     print(overhead.title(options))
-    print(f"| | {overhead.HEAD}\n| {options.screens} screens | {overhead.row(found)}")
+    print(f"| | {overhead.HEAD}\n| {options.screens} screens | {overhead.row(found, options.rate)}")
     used = 1e3 * statistics.median(before.own for before, _ in found)
     print(f"\nWithout them, 1,000 pushes took {used:.1f} ms of the node's processor.\n")
     print("| an idle node | of a core |\n|---|---:|")

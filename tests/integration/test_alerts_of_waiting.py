@@ -16,11 +16,11 @@ import pytest
 
 from longline.mqtt.packets import MQTT_5_0, Connect
 from longline.testing.proxy import FaultProxy
-from tests.integration.alerts import fired, repeated, side_by_side
+from tests.integration.alerts import fired, repeated, side_by_side, stay
 from tests.integration.live_member import live_member
 from tests.integration.live_node import LiveNode, RawClient
 from tests.integration.test_alerts_of_clusters import NOT_ISOLATED, SMALLER, entered
-from tests.servers.prometheus import Prometheus
+from tests.servers.prometheus import FIRES_WITHIN, Prometheus
 from tests.servers.redis_server import RedisServer
 from tests.waiting import stand_still, until
 
@@ -29,6 +29,10 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("prometheus") is None, reason="needs Debian's package prometheus"),
 ]
 
+CALLS: Final = 50_000 // SMALLER  # that may wait for the store
+PARTITIONS: Final = 4  # of the store of a live member, each of which a list asks
+PIECE: Final = 300  # messages, of which the store has one piece at a time
+SENDERS: Final = 4  # of pieces
 ITEMS: Final = 100_000 // SMALLER  # that may wait for the database
 BATCHES: Final = 5  # of devices
 HOLD: Final = """
@@ -79,6 +83,38 @@ async def clients_that_wait_for_a_store(tmp_path: Path) -> None:
         await fired(prometheus, ("ConnectsWait",), come, every=0.05)
         for client in clients:
             client.abort()
+
+
+async def many_that_wait_for_a_store(tmp_path: Path) -> None:
+    """Large requests for their turn; and calls of lists, since other requests share calls with each other."""
+    async with AsyncExitStack() as opened:
+        server = opened.enter_context(RedisServer(tmp_path / "redis"))
+        member = await opened.enter_async_context(
+            live_member(tmp_path / "data", server.url, store__queue=CALLS, **NOT_ISOLATED)
+        )
+        prometheus = await opened.enter_async_context(
+            Prometheus(tmp_path / "p", [member.status], smaller=SMALLER)
+        )
+        async with member.center() as center:
+            await center.create_app("news")
+        http = await opened.enter_async_context(caller(member.url, member.admin_key))
+        messages = [{"audience": {"devices": ["d1"]}, "payload": "x"}] * PIECE
+
+        async def send() -> None:
+            await asked(http, "POST", "/v1/apps/news/messages:batch", {"messages": messages})
+
+        async def look() -> None:
+            await asked(http, "GET", "/v1/apps/news/messages")
+
+        for _ in range(SENDERS):
+            await opened.enter_async_context(repeated(send))
+        waiting = "longline_center_turns_waiting > 0"
+        await until(lambda: prometheus.query(waiting), FIRES_WITHIN, tell=prometheus.tail)
+        server.pause()
+        opened.callback(server.resume)
+        for _ in range(CALLS // PARTITIONS):  # together they have less than may wait: none is refused
+            await opened.enter_async_context(repeated(look))
+        await fired(prometheus, ("StoreWaits", "TurnsWait"), stay)
 
 
 async def a_room_that_does_not_read(tmp_path: Path) -> None:
@@ -148,6 +184,7 @@ async def test_what_waits(tmp_path: Path) -> None:
     await side_by_side(
         (
             clients_that_wait_for_a_store,
+            many_that_wait_for_a_store,
             a_room_that_does_not_read,
             a_database_that_another_holds,
         ),

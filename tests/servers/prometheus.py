@@ -20,7 +20,7 @@ FILES: Final = Path(__file__).parents[2] / "deploy" / "prometheus"
 UNITS: Final = {"s": 1, "m": 60, "h": 3600}  # in seconds
 DURATION: Final = re.compile(r"(?<=\[)(\d+)([smh])(?=\])|(?<=offset )(\d+)([smh])\b|^(\d+)([smh])$")
 FASTER: Final = 60
-HALVES: Final = re.compile(r"((?:receipts_waiting|_queue) > )(\d+)")  # of bounds
+HALVES: Final = re.compile(r"((?:receipts_waiting|store_waiting|_queue) > )(\d+)")  # of bounds
 FIRES_WITHIN: Final = 240.0  # s: the longest `for` is a quarter of a minute here
 
 Json = dict[str, Any]

@@ -100,7 +100,8 @@ async def size(
 ) -> Size:
     """Counts the devices that are registered now; raises as `checked` does.
 
-    Of an expression that describes more than `SAMPLE`, who is connected is estimated from so many of them.
+    Of an expression that describes more than `SAMPLE`, who is connected is estimated from so many of them at
+    most.
     """
     audience = checked(wanted, bounds)
     match audience:

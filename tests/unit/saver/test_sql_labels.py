@@ -1,5 +1,6 @@
 """Sets of labels in SQLite: what a change rewrites, and transactions that fail half-way."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from longline.model.audience import AllOf, Ordered, Tagged
 from longline.model.devices import Profile
 from longline.register.memory import MemoryRegister
 from longline.saver.port.devices import Registration
-from longline.saver.sql import labels
+from longline.saver.sql import audiences, labels
 from longline.saver.sql.engine import SqliteSaver
 
 NOW = 1_800_000_000_000
@@ -37,6 +38,22 @@ async def app(saver: SqliteSaver) -> int:
         created_at=NOW,
     )
     return (await saver.apps.create(made)).number
+
+
+@pytest.mark.parametrize("patience", [0.0, 60.0])
+async def test_a_sample_has_fewer_where_reading_takes_too_long(
+    saver: SqliteSaver, app: int, patience: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is spread over all of them as evenly, and who is to be told of all is told of all."""
+    monkeypatch.setattr(audiences, "PATIENCE", patience)
+    red = Tagged(("red",))
+    await put(saver, app, {f"d{n}": Profile(tags=("red",)) for n in range(10_000)})
+    found = await saver.audiences.describe(app, red, 1000)
+    assert found.devices == 10_000
+    assert len(found.some) == (1000 if patience else audiences.PART)
+    tenths = Counter(int(name[1:]) // 1000 for name in found.some)
+    assert set(tenths.values()) == {len(found.some) // 10}
+    assert len((await saver.audiences.describe(app, red, 10_000)).some) == 10_000
 
 
 async def put(saver: SqliteSaver, app: int, profiles: Mapping[str, Profile]) -> None:

@@ -64,7 +64,8 @@ class _Handlers:
     async def estimate(self, request: Request, app: App) -> Response:
         """Count the devices of an audience, and how many of them are connected now.
 
-        Of more than 1,000 that have certain tags or attributes, who is connected is estimated from so many.
+        Of more than 1,000 that have certain tags or attributes, who is connected is estimated from so many,
+        or from some hundreds while the store reads them from the disk.
         """
         audience, reply = addressed((await self._estimate.read(request)).audience)
         if reply is not None and reply.app != app.number:

@@ -12,7 +12,8 @@ class Described(msgspec.Struct, frozen=True):
     """How many devices an expression describes, and the names of some of them.
 
     These are all that there are, or as many as were asked for, spread evenly over the order in which the
-    devices were registered.
+    devices were registered. Where there are at least twice as many, and to read them takes too long, they may
+    be fewer.
     """
 
     devices: int

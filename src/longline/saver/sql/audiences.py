@@ -1,8 +1,10 @@
 """Whom an expression describes, and who goes by an alias."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from random import Random
+from typing import Final
 
 import msgspec
 from pyroaring import BitMap
@@ -41,6 +43,12 @@ from longline.saver.port.audiences import Described
 from longline.saver.sql.database import Database, device_key, device_range
 from longline.saver.sql.labels import read_sets
 from longline.saver.sql.worker import Worker
+
+PART: Final = 250  # names of a sample that are read at once
+PATIENCE: Final = 0.04
+"""Seconds after which no more of a sample is read. Each of its devices is on another page of the file: what
+the system does not have in memory takes a read of the disk each, and everybody who reads waits meanwhile.
+"""
 
 _departed = msgspec.json.Decoder(list[int])
 _names = msgspec.json.Decoder(list[tuple[int, str]])
@@ -156,8 +164,19 @@ class SqlAudiences:
         # when it is asked for again, whose rows are in memory then.
         anywhere = Random(step)
         first = range(0, min(step * limit, len(found) - step + 1), step or 1)
-        names = self._names(app, BitMap([found[at + anywhere.randrange(step)] for at in first]))
+        some = [found[at + anywhere.randrange(step)] for at in first]
+        names = self._names(app, BitMap(some)) if step == 1 else self._sampled(app, some)
         return Described(len(found), tuple(names.values()))
+
+    def _sampled(self, app: int, some: Sequence[int]) -> dict[int, str]:
+        """The names of some, or, where that takes too long, of fewer that are spread as evenly."""
+        names: dict[int, str] = {}
+        parts, until = max(1, len(some) // PART), time.monotonic() + PATIENCE
+        for part in range(parts):
+            names |= self._names(app, BitMap(some[part::parts]))
+            if time.monotonic() >= until:
+                break
+        return names
 
     def _everyone(self, app: int) -> BitMap:
         given = self._database.number("SELECT next_ordinal FROM apps WHERE number = ?1", app)
