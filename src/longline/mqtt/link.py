@@ -60,6 +60,7 @@ from longline.mqtt.packets import (
 )
 from longline.mqtt.properties import AUTHENTICATION_METHOD, Properties
 from longline.mqtt.reasons import CONNACK_REASONS, DISCONNECT_REASONS, ReasonCode, return_code
+from longline.mqtt.shared_output import SharedOutput
 from longline.mqtt.wire import MAX_REMAINING_LENGTH, PROTOCOL_ERROR
 from longline.mqtt.writing import encode_within
 
@@ -167,6 +168,8 @@ _SENDABLE: Final = _passes(MAY_SEND, False)
 
 NO_LIMIT: Final = MAX_REMAINING_LENGTH + 5  # bytes: what the wire can express at most, section 2.1.4
 
+_SENT: Final = 16  # in `_passing`, which kinds may be sent stands behind which may arrive
+
 _MOVES_ON: Final = 1 << CONNECT | 1 << CONNACK | 1 << DISCONNECT
 
 # What CONNACK says instead of a reason that only DISCONNECT has.
@@ -198,10 +201,10 @@ class Link(Decoder):
     """
 
     __slots__ = (
-        "_arrivals",
+        "_count",
         "_open_size",
         "_output",
-        "_sendable",
+        "_passing",
         "authenticating",
         "last_heard",
         "left",
@@ -217,6 +220,7 @@ class Link(Decoder):
         super().__init__(first_size, 0, server)
         self._open_size = max_packet_size
         self._output: list[bytes] | None = None
+        self._count = 0  # pieces of `_output` that are this link's: others may share it and have more
         self.last_heard = now
         self.authenticating = False  # whether CONNECT named an authentication method
         self.left = False  # the peer has said its last word
@@ -237,7 +241,8 @@ class Link(Decoder):
     @property
     def output(self) -> list[bytes] | None:
         """What is to be written, None when that is nothing."""
-        return self._output
+        output = self._output
+        return None if output is None else output[: self._count]
 
     def take_output(self) -> list[bytes]:
         """What is to be written, in order; it is the caller's from now on."""
@@ -245,7 +250,15 @@ class Link(Decoder):
         if output is None:
             return []
         self._output = None
-        return output
+        return output[: self._count]
+
+    def take_joined(self, shared: SharedOutput) -> bytes:
+        """The same in one piece, by what it shares with other links; empty when it is nothing."""
+        output = self._output
+        if output is None:
+            return b""
+        self._output = None
+        return shared.joined(output, self._count)
 
     # --- arriving ---------------------------------------------------------------------------------------
 
@@ -279,7 +292,7 @@ class Link(Decoder):
         passed = 0
         for packet in packets:
             kind = packet.kind
-            if not self._arrivals >> kind & 1:
+            if not self._passing >> kind & 1:
                 self.fault = fault_of(PROTOCOL_ERROR, "a packet came that may not come now")
                 break
             passed += 1
@@ -328,16 +341,21 @@ class Link(Decoder):
             self._move_on(packet)
         return True
 
-    def send_encoded(self, kind: int, data: bytes) -> None:
-        """Put bytes into `output` that are one packet of this kind and of this link's version.
+    def send_publish(self, data: bytes, shared: SharedOutput) -> None:
+        """Put bytes into `output` that are one PUBLISH of this link's version.
 
-        For messages encoded once for many links. CONNECT, CONNACK and DISCONNECT move the link on and go by
-        `send`.
+        For messages encoded once for many links, whose `output` is `shared` as far as it is the same.
         """
-        self._check_sendable(kind)
-        if _MOVES_ON >> kind & 1:
-            raise LocalProtocolError("a packet that moves the link on was sent as bytes")
-        self._write(data)
+        if self.phase is not _OPEN:  # where both may always send it
+            self._check_sendable(PUBLISH)
+        output = self._output
+        if output is None:
+            self._output = shared.begun(data)
+            self._count = 1
+        elif self._count < len(output) and output[self._count] is data:
+            self._count += 1
+        else:
+            self._write(data)
 
     def close(self, reason: int = 0, properties: Properties | None = None, at_most: int = NO_LIMIT) -> None:
         """Say the last word for `reason`, as far as role, phase and version have one, and be CLOSING.
@@ -375,15 +393,19 @@ class Link(Decoder):
         self._enter(_CLOSED)
 
     def _check_sendable(self, kind: int) -> None:
-        if not self._sendable >> kind & 1:
+        if not self._passing >> (_SENT + kind) & 1:
             raise LocalProtocolError(f"packet type {kind} may not be sent while {self.phase.name}")
 
     def _write(self, data: bytes) -> None:
         output = self._output
         if output is None:
             self._output = [data]
-        else:
-            output.append(data)
+            self._count = 1
+            return
+        if self._count < len(output):  # who shares it has more behind, and this is something else
+            output = self._output = output[: self._count]
+        output.append(data)
+        self._count += 1
 
     def _say_last(self, reason: int, properties: Properties | None, at_most: int) -> None:
         version = self.version
@@ -425,8 +447,7 @@ class Link(Decoder):
         which = 2 if self.version == MQTT_5_0 else 0
         if self.authenticating:
             which += 1
-        self._arrivals = _ARRIVALS[role][phase][which]
-        self._sendable = _SENDABLE[role][phase][which]
+        self._passing = _ARRIVALS[role][phase][which] | _SENDABLE[role][phase][which] << _SENT
         if phase is _CLOSING or phase is _CLOSED:
             self.forget()
 

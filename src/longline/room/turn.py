@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final, final
 
 from longline.flow.pacing import Pacing
+from longline.mqtt.shared_output import SharedOutput
 from longline.room.session.outlet import Outlet
 from longline.telemetry.faults import Faults
 
@@ -38,6 +39,7 @@ class Turn(Pacing):
         "_touched",
         "budget",
         "pressed",
+        "shared",
         "spent",
         "writes",
     )
@@ -57,7 +59,8 @@ class Turn(Pacing):
         self._schedule = schedule
         self._scheduled = False
         self._faults = faults
-        self._touched: deque[Outlet] = deque()  # each at most once
+        self.shared = SharedOutput()  # what connections have to write alike in this turn
+        self._touched: list[Outlet] = []  # each at most once
         self._slices: deque[Callable[[], bool]] = deque()  # one a publisher, or as many as it may have begun
         self._later: deque[Callable[[], None]] = deque()  # at most one a connection
         self._held: list[Callable[[], None]] = []  # the same
@@ -120,11 +123,9 @@ class Turn(Pacing):
     def run(self) -> None:
         """Does this turn's work."""
         self.spent = 0
-        touched = self._touched
         try:
-            for _ in range(min(len(touched), self.writes)):
-                self._flush(touched.popleft())
-            if not touched:
+            self._write()
+            if not self._touched:
                 if self._slices:
                     self._serve(self._slices.popleft())
                     self.spent = 0  # it does not take the time of those who were put off
@@ -138,9 +139,23 @@ class Turn(Pacing):
                     except Exception as error:
                         self._faults.note("room.turn", error)
         finally:
-            self._scheduled = bool(touched or self._slices or self._later)
+            self._scheduled = bool(self._touched or self._slices or self._later)
             if self._scheduled:
                 self._schedule(self.run)
+
+    def _write(self) -> None:
+        """Flushes those that were touched first, as many as a turn may."""
+        touched = self._touched
+        if not touched:
+            return
+        count = min(len(touched), self.writes)
+        for at in range(count):
+            self._flush(touched[at])
+        if count == len(touched):
+            self._touched = []
+            self.shared.let_go()
+        else:
+            del touched[:count]  # what was touched meanwhile is behind them
 
     def _flush(self, outlet: Outlet) -> None:
         try:

@@ -69,3 +69,28 @@ async def test_nobody_arrives_in_an_app_that_is_gone_registered_or_not(store: St
     await store.saver.apps.delete(store.app)
     batch = [Arrive(store.app, "guest", store.now, False), Arrive(99, "guest", store.now, False)]
     assert await store.saver.inboxes.arrive(batch) == [None, None]
+
+
+async def test_who_comes_back_after_many_new_ones_is_told_what_waits(store: StoreFixture) -> None:
+    """Also beside a new one, who does not have it; and a guest among them is no device."""
+    await store.register("old", "banned")
+    await store.push("hello", "old")
+    assert await store.saver.devices.ban(store.app, "banned", store.now + 1000)
+    arrive = store.saver.inboxes.arrive
+    for number in range(10):
+        new = [Arrive(store.app, f"new-{number}-{which}", store.now) for which in range(3)]
+        assert None not in await arrive(new)
+    names = ("old", "another", "banned", "another")
+    old, another, banned, again = await arrive([Arrive(store.app, name, store.now) for name in names])
+    assert old is not None
+    assert banned is not None
+    assert another is not None
+    assert (old.pending, another.pending, banned.pending) == (True, False, False)
+    assert (old.banned_until, banned.banned_until) == (0, store.now + 1000)
+    assert again == another
+    for number in range(10):
+        assert await arrive([Arrive(store.app, f"newer-{number}", store.now)]) != [None]
+    (guest,) = await arrive([Arrive(store.app, "old", store.now, False)])
+    assert guest is not None
+    assert guest.ordinal == old.ordinal
+    assert await store.saver.devices.count(store.app) == 2 + 30 + 1 + 10

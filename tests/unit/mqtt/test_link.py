@@ -9,9 +9,7 @@ from longline.mqtt.link import MAY_ARRIVE, MAY_SEND, Link, Phase, Role
 from longline.mqtt.packets import (
     AUTH,
     CONNACK,
-    CONNECT,
     DISCONNECT,
-    PUBLISH,
     Auth,
     Connack,
     Connect,
@@ -33,6 +31,7 @@ from longline.mqtt.packets import (
 from longline.mqtt.properties import Properties
 from longline.mqtt.properties import PropertyId as P
 from longline.mqtt.reasons import ReasonCode as R
+from longline.mqtt.shared_output import SharedOutput
 
 KIB = 1024
 METHOD: Properties = {P.AUTHENTICATION_METHOD: "m"}
@@ -189,7 +188,7 @@ def test_two_links_talk(version: int) -> None:
     assert client.receive(b"".join(server.take_output()), 2.0) == [Connack()]
     assert (client.phase, server.phase) == (Phase.OPEN, Phase.OPEN)
     message = Publish("t", b"x", 1, packet_id=3)
-    server.send_encoded(PUBLISH, PublishFrame("t", b"x", 1, False, None, version).with_id(3))
+    server.send_publish(PublishFrame("t", b"x", 1, False, None, version).with_id(3), SharedOutput())
     assert client.receive(b"".join(server.take_output()), 3.0) == [message]
     client.send(Puback(3))
     client.send(Disconnect())
@@ -508,20 +507,11 @@ def test_a_packet_that_cannot_be_written_changes_nothing() -> None:
     assert (client.phase, client.version, client.output) == (Phase.FRESH, 0, None)
 
 
-@pytest.mark.parametrize("kind", [CONNECT, CONNACK, DISCONNECT])
-def test_what_moves_a_link_on_is_not_sent_as_bytes(kind: int) -> None:
-    for role in Role:
-        for phase in (Phase.FRESH, Phase.CONNECTING, Phase.OPEN):
-            link = link_in(role, phase)
-            with pytest.raises(LocalProtocolError):
-                link.send_encoded(kind, b"")
-            assert link.output is None
-
-
-def test_bytes_are_sent_only_when_their_kind_may() -> None:
+def test_an_encoded_publish_is_sent_only_when_it_may_be() -> None:
     server = link_in(Role.SERVER, Phase.CONNECTING)
     with pytest.raises(LocalProtocolError, match="CONNECTING"):
-        server.send_encoded(PUBLISH, encode(Publish("t", b""), 5))
+        server.send_publish(encode(Publish("t", b""), 5), SharedOutput())
+    assert server.output is None
 
 
 def test_output_is_taken_once_and_in_order() -> None:

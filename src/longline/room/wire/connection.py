@@ -521,11 +521,12 @@ class Connection(Outlet):
         link = self.link
         if link.phase is not _OPEN:
             return
-        link.send_encoded(PUBLISH, data)
+        turn = self.wire.turn
+        link.send_publish(data, turn.shared)
         self.waiting += len(data)
         if not self.touched:
             self.touched = True
-            self.wire.turn.touch(self)
+            turn.touch(self)
         elif self.waiting > self.wire.limits.outbox_bytes:
             self.flush()
 
@@ -550,12 +551,12 @@ class Connection(Outlet):
     def flush(self) -> None:
         self.touched = False
         self.waiting = 0
-        output = self.link.take_output()
+        wire = self.wire
+        data = self.link.take_joined(wire.turn.shared)
         transport = self.transport
-        if not output or transport is None:
+        if not data or transport is None:
             return
-        data = output[0] if len(output) == 1 else b"".join(output)
-        counters = self.wire.counters
+        counters = wire.counters
         counters.bytes_out += len(data)
         try:
             transport.write(data)

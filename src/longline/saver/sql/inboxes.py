@@ -50,6 +50,9 @@ from longline.saver.sql.states import divided
 from longline.saver.sql.visits import SqlVisits
 from longline.saver.sql.worker import Worker
 
+# Portions of CONNECTs in a row in which everybody was new: the next one is taken for such.
+AT_ONCE: Final = 4
+
 # By themselves, since a member of an enum costs a look-up for each receipt.
 WRITTEN: Final = State.PENDING
 TAKEN: Final = State.ACKED
@@ -257,11 +260,16 @@ class SqlInboxes:
         self._visits = visits
         self._counts = counts
         self._deleted = deleted
+        self._only_new = 0  # portions of CONNECTs in a row that had nobody who was registered
 
     # --- who comes ---
 
     async def arrive(self, batch: Sequence[Arrive]) -> list[Arrival | None]:
-        """Those who come back, nearly all of them, cost a read; only who is new waits for a commit."""
+        """Those who come back, nearly all of them, cost a read; only who is new waits for a commit.
+
+        While only new ones come, as when an app is rolled out, the writer is asked at once: it looks them up
+        anyway, as it registers them. Who comes back among them waits for its commit that time.
+        """
         if self._visits.going:
             await self._visits.settled([f"{item.app}/{item.device}" for item in batch])
         arrivals = await self._arrivals(batch)
@@ -279,17 +287,22 @@ class SqlInboxes:
         if self._deleted:
             missing = [item for item in batch if item.app not in self._deleted]
         arrivals: dict[tuple[int, str], Arrival | None] = {}
+        looks = self._only_new < AT_ONCE or not all(item.register for item in missing)
         while missing:
-            found, crowded = await self._reader.call(self._arrive, missing, len(missing))
-            if crowded:  # what is too much goes before anybody is told what waits
-                await self._writer.call(self._overflow.trim, crowded, len(crowded))
-                found, _ = await self._reader.call(self._arrive, missing, len(missing))
-            if len(found) == len(batch) and None not in found:
-                return found
-            for item, arrival in zip(missing, found, strict=True):
-                if arrival is not None:
-                    arrivals[item.app, item.device] = arrival
-            new: Sequence[Arrive] = [item for item in missing if (item.app, item.device) not in arrivals]
+            new: Sequence[Arrive] = missing
+            if looks:
+                found, crowded = await self._reader.call(self._arrive, missing, len(missing))
+                if crowded:  # what is too much goes before anybody is told what waits
+                    await self._writer.call(self._overflow.trim, crowded, len(crowded))
+                    found, _ = await self._reader.call(self._arrive, missing, len(missing))
+                if len(found) == len(batch) and None not in found:
+                    self._only_new = 0
+                    return found
+                for item, arrival in zip(missing, found, strict=True):
+                    if arrival is not None:
+                        arrivals[item.app, item.device] = arrival
+                new = [item for item in missing if (item.app, item.device) not in arrivals]
+            looks = True
             if not new:
                 break
             apps, registered = await self._writer.call(self._admit, new, len(new))
@@ -299,6 +312,7 @@ class SqlInboxes:
                     arrivals[item.app, item.device] = Arrival(GUEST, False, 0, 0)
             # Whom somebody else has registered meanwhile something may wait for.
             missing = [item for item in new if item.app in apps and (item.app, item.device) not in arrivals]
+            self._only_new = self._only_new + 1 if len(new) == len(batch) and not missing else 0
         return [arrivals.get((item.app, item.device)) for item in batch]
 
     def _arrive(self, calls: list[Sequence[Arrive]]) -> list[tuple[list[Arrival | None], list[Crowded]]]:
