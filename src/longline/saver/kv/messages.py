@@ -109,15 +109,17 @@ class KvMessages:
     def _ask(self, partition: int, part: Sequence[_Whole]) -> Awaitable[Reply]:
         bounds = self._carrying.bounds
         args: list[Word] = [*bounds]
+        deliveries = 0
         for _, submission in part:
             if submission.inbox is not None or bounds is not self._carrying.bounds:
                 bounds = self._carrying.bounds_of(submission)
                 args += b"q", *bounds
             for envelope in submission.envelopes:
                 names, _ = way_of(envelope.audience)
+                deliveries += len(names)
                 args += unicast_words(submission, envelope.message, names, False)
                 args += sender_words(submission, envelope)
-        return self._partitions.run(partition, ENQUEUE, args, durable=True)
+        return self._partitions.run(partition, ENQUEUE, args, durable=True, work=deliveries)
 
     def _read(self, partition: int, part: Sequence[_Whole], reply: Reply) -> list[Outcome]:
         rest = iter(replies(reply))
