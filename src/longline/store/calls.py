@@ -12,7 +12,7 @@ Reply: TypeAlias = bytes | int | list["Reply"] | None
 
 # Of a server's work, a unit is what a delivery, a receipt or a command takes: 20 to 50 µs. So much is taken
 # for a script of which nobody says how much it goes through.
-SOME: Final = 8
+SOME: Final = 4
 
 
 def read_error(text: str) -> StoreError:
