@@ -3,6 +3,7 @@
 from asyncio import Future
 from collections.abc import Awaitable, Sequence
 
+from longline.store.calls import SOME
 from longline.store.redis import Reply, Script, Store, Word
 
 
@@ -17,9 +18,10 @@ class TwiceStore(Store):
         args: Sequence[Word],
         *,
         durable: bool = False,
+        work: int = SOME,
     ) -> Awaitable[Reply]:
-        _forget(super().run(tag, script, keys, args, durable=durable))
-        return super().run(tag, script, keys, args, durable=durable)
+        _forget(super().run(tag, script, keys, args, durable=durable, work=work))
+        return super().run(tag, script, keys, args, durable=durable, work=work)
 
     def call(self, tag: bytes, *command: Word, durable: bool = False) -> Awaitable[Reply]:
         _forget(super().call(tag, *command, durable=durable))

@@ -23,9 +23,9 @@ class RedisBus:
     empty one. When it stays full for `patience` seconds, its oldest commands are dropped, and its reader
     sees the gap.
 
-    `urgent` is the same store by connections of its own, for the upkeep of queues: a reader that waits too
-    long for that takes its commands for lost, and has all inboxes read again, when there is too much to do
-    already.
+    `urgent` is the same store by connections of its own, which have no bulk work. Senders wait until their
+    commands are in the queue. And a reader that waits too long for the upkeep of its own takes its commands
+    for lost, and has all inboxes read again, when there is too much to do already.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class RedisBus:
         patience: float,
     ) -> None:
         self._store = urgent or store
-        self._producer = Producer(store, limit, limit_bytes, patience)
+        self._producer = Producer(self._store, limit, limit_bytes, patience)
         self._outgoing: dict[str, Outgoing] = {}  # nodes to which something is under way, or that are stuck
         self._incoming: dict[str, Incoming] = {}  # nodes of this process
         self._packed: tuple[Command | None, bytes] = (None, b"")  # the broadcast packed last

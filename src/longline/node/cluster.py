@@ -41,9 +41,9 @@ def member(settings: Settings, roles: Sequence[str]) -> Process:
 async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStack) -> Engines:
     """Redis or Valkey, and ZooKeeper unless the settings have the store do its work.
 
-    The store is opened twice. What says that a member is alive, lets a device in, or keeps a queue going goes
-    over connections of its own: a server serves its connections in turn, so that it waits for none of the
-    work that has piled up on the others, nor for the bound on that.
+    The store is opened twice. What says that a member is alive, lets a device in, keeps a queue going, or is
+    a message to a few devices goes over connections of its own: a server serves its connections in turn, so
+    that it waits for none of the work that has piled up on the others, nor for the bound on that.
     """
     store = await open_store(settings, opened)
     urgent = await open_store(settings, opened)

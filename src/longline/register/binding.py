@@ -130,7 +130,8 @@ class Binder:
         ahead = self._ahead[call.partition]
         call.args[0] = call.give_up + ahead if ahead is not None else 0
         call.sent = _monotonic()
-        return self._store.run(self._partitions[call.partition].tag, _BIND, call.keys, call.args)
+        tag = self._partitions[call.partition].tag
+        return self._store.run(tag, _BIND, call.keys, call.args, work=len(call.batch))
 
     async def _read(self, call: "_Call", reply: Reply | BaseException) -> list[Bound | None]:
         """What was bound, None where a newer session is; raises what the store raises, and `Fenced`."""

@@ -82,14 +82,14 @@ class RedisRegister:
             due = item.now + item.linger if item.linger > 0 else 0
             args += item.app, item.device, item.epoch, item.now, due, item.reason
         keys = [*partition.keys, *map(partition.sessions, {item.app for item in batch})]
-        return self._store.run(partition.tag, _UNBIND, keys, args)
+        return self._store.run(partition.tag, _UNBIND, keys, args, work=len(batch))
 
     async def end_lingering(self, now: int, limit: int) -> int:
         return await self._in_turns(
             limit,
             lambda partition: (b"ZCOUNT", partition.linger, b"-inf", now),
             lambda partition, share: self._store.run(
-                partition.tag, _END_LINGERING, partition.keys, [now, share]
+                partition.tag, _END_LINGERING, partition.keys, [now, share], work=share
             ),
         )
 
@@ -102,7 +102,11 @@ class RedisRegister:
             limit,
             lambda partition: (b"SCARD", partition.at(node)),
             lambda partition, share: self._store.run(
-                partition.tag, _RELEASE, [*partition.keys, partition.at(node)], [now, due, share, self._kept]
+                partition.tag,
+                _RELEASE,
+                [*partition.keys, partition.at(node)],
+                [now, due, share, self._kept],
+                work=share,
             ),
         )
 

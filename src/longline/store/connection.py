@@ -1,4 +1,9 @@
-"""One connection: calls go out together, replies come back in the order of the calls."""
+"""One connection: calls go out together, replies come back in the order of the calls.
+
+A server carries out all that it has read from one connection before it looks at another one, and answers
+nobody until then. So no more is written than `AT_ONCE` units of its work: who has much for it at once has it
+done in turns with the others, whose pushes and heartbeats come over connections of theirs.
+"""
 
 import asyncio
 from collections import deque
@@ -17,6 +22,7 @@ logger = structlog.get_logger(__name__)
 
 Pack = Callable[[tuple[Word, ...]], bytes]
 BATCH: Final = 2048  # calls in one write: a longer queue goes out in several, so that others get their turn
+AT_ONCE: Final = 128  # units of the server's work that are out, or one call that is more: some milliseconds
 
 
 class ReplyReader(Protocol):
@@ -38,6 +44,7 @@ class ServerConnection(asyncio.Protocol):
     def __init__(self, pack: Pack, reader: ReplyReader) -> None:
         self.sent: deque[Call] = deque()
         self.sent_bytes = 0  # of the calls in `sent`
+        self.sent_work = 0  # and units of the server's work
         self.bytes_in = 0
         self.bytes_out = 0
         self.writable = True
@@ -50,6 +57,7 @@ class ServerConnection(asyncio.Protocol):
         self.on_writable: Callable[[], None] = _nothing
         self.answers = Histogram(ANSWERS)  # seconds, of calls that have `patience` seconds
         self.patience = 0.0
+        self._full = False  # as much work is out as may be
         self._pack = pack
         self._reader = reader
         self._loop = asyncio.get_running_loop()
@@ -74,12 +82,16 @@ class ServerConnection(asyncio.Protocol):
             while self.open and (reply := gets()) is not False:
                 call = sent.popleft()
                 self.sent_bytes -= len(call.payload)
+                self.sent_work -= call.work
                 if call.plain and reply.__class__ is not StoreError:
                     future = call.future
                     if not future.done():
                         future.set_result(cast(Reply, reply))
                 else:
                     self._hand_on(call, cast(Reply | StoreError, reply))
+            if self._full and self.sent_work <= AT_ONCE // 2:
+                self._full = False
+                self.on_writable()
         except Exception:
             # Not what a server says, or a mistake of ours: either way the order of calls and replies cannot
             # be trusted any more. What is in `sent` goes over the next connection.
@@ -98,8 +110,13 @@ class ServerConnection(asyncio.Protocol):
 
     # --- the owner's side
 
+    @property
+    def takes_more(self) -> bool:
+        """Whether calls may be sent. When they may again, `on_writable` is called."""
+        return self.writable and not self._full
+
     def send(self, queue: deque[Call]) -> int:
-        """Takes calls off the queue's left, at most `BATCH`, and writes them; returns their bytes.
+        """Takes calls off the queue's left, as many as may go, and writes them; returns their bytes.
 
         Calls that nobody waits for any more are taken and not written.
         """
@@ -110,11 +127,16 @@ class ServerConnection(asyncio.Protocol):
         if not sent:
             self.heard = self._loop.time()
         dropped = 0
+        work = self.sent_work
         for _ in range(min(len(queue), BATCH)):
+            if work and work + queue[0].work > AT_ONCE:
+                self._full = True
+                break
             call = queue.popleft()
             if call.future.done():
                 dropped += len(call.payload)
                 continue
+            work += call.work
             script = call.script
             if script is not None and script not in loaded:
                 parts.append(self._load(script))
@@ -122,8 +144,15 @@ class ServerConnection(asyncio.Protocol):
             parts.append(call.payload)
             taken += len(call.payload)
         self.sent_bytes += taken - before
+        self.sent_work = work
         self._write(b"".join(parts))
         return taken - before + dropped
+
+    def send_at_once(self, call: Call) -> None:
+        """Writes a call, however much is out."""
+        work, self.sent_work = self.sent_work, 0
+        self.send(deque((call,)))
+        self.sent_work += work
 
     def ask(self, *command: Word) -> "asyncio.Future[Reply]":
         """The connection's own business: is answered, or fails with the connection (`Unavailable`)."""

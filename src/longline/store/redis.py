@@ -19,7 +19,7 @@ from longline.errors import LayoutRefused, LonglineError, SettingsError, StoreEr
 from longline.settings import StoreSettings
 from longline.store.addresses import Address, parse
 from longline.store.blocking import BlockingCalls
-from longline.store.calls import Call, Reply, Word, read_error
+from longline.store.calls import SOME, Call, Reply, Word, read_error
 from longline.store.condition import condition
 from longline.store.connection import ServerConnection
 from longline.store.dial import Dial, Facts
@@ -221,8 +221,9 @@ class Store:
         args: Sequence[Word],
         *,
         durable: bool = False,
+        work: int = SOME,
     ) -> Awaitable[Reply]:
-        """Carries a script out; errors as above.
+        """Carries a script out; errors as above. `work`: about how many items it goes through.
 
         `durable`: the answer comes only when what was written is copied and synced as the settings
         `store.wait_replicas` and `store.wait_fsync` ask (`Unavailable` when it is not within
@@ -231,11 +232,11 @@ class Store:
         if script not in self.scripts:
             self.scripts[script] = None
         payload = pack_command((b"EVALSHA", script.sha, len(keys), *keys, *args))
-        return self._put(tag, payload, script, durable)
+        return self._put(tag, payload, script, durable, work)
 
     def call(self, tag: bytes, *command: Word, durable: bool = False) -> Awaitable[Reply]:
         """Carries one command out, at the server of the tag; errors and `durable` as above."""
-        return self._put(tag, pack_command(command), None, durable)
+        return self._put(tag, pack_command(command), None, durable, 1)
 
     def blocking(self, tag: bytes) -> BlockingCalls:
         """A connection of its own for commands on keys of this tag that block; close it after use."""
@@ -251,11 +252,13 @@ class Store:
             calls.close()
         return calls
 
-    def _put(self, tag: bytes, payload: bytes, script: Script | None, durable: bool) -> "Future[Reply]":
+    def _put(
+        self, tag: bytes, payload: bytes, script: Script | None, durable: bool, work: int
+    ) -> "Future[Reply]":
         future: Future[Reply] = self._loop.create_future()
         self._sequence = sequence = self._sequence + 1
         deadline = self._loop.time() + (self._longest if durable else self._timeout)
-        call = Call(future, payload, tag, sequence, deadline, script, durable)
+        call = Call(future, payload, tag, sequence, deadline, script, durable, work)
         if self._closed:
             call.fail(Unavailable("the store is closed"))
         else:

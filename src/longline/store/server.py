@@ -207,14 +207,14 @@ class Server:
             self._ticked = self._loop.time()
             self._ticker = self._loop.call_later(self._period, self._tick)
         connection = self.connection
-        if connection is None or not connection.writable:
+        if connection is None or not connection.takes_more:
             return
         if self._lanes or self._leaving:
             self._sift()
         before = len(self._queue)
         self._bytes -= connection.send(self._queue)
         self._waiting -= before - len(self._queue)
-        if self._queue:
+        if self._queue and connection.takes_more:
             self._flush_soon()
 
     def _sift(self) -> None:
@@ -262,14 +262,14 @@ class Server:
             self._count((lane.calls.popleft(),), -1)
         if not lane.calls:
             del self._lanes[tag]
-        elif self.connection is None or not self.connection.writable or slot_of(tag) in self._leaving:
+        elif self.connection is None or not self.connection.takes_more or slot_of(tag) in self._leaving:
             lane.wait(self._period, partial(self._probe, tag))
         else:
             call = lane.calls.popleft()
             call.plain = False
             lane.probe = call
             self._count((call,), -1)
-            self.connection.send(deque((call,)))
+            self.connection.send_at_once(call)
 
     def _release(self, tag: bytes) -> None:
         lane = self._lanes.pop(tag)

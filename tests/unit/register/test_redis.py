@@ -13,6 +13,7 @@ from longline.register.binding import Binder
 from longline.register.port import Bind, Rebind, Transition, Unbind
 from longline.register.redis import RedisRegister
 from longline.settings import StoreSettings
+from longline.store.calls import SOME
 from longline.store.redis import Reply, Script, Store, Word
 from longline.telemetry.faults import Faults
 from tests.contract.twice import TwiceStore
@@ -35,8 +36,9 @@ class DeafStore(Store):
         args: Sequence[Word],
         *,
         durable: bool = False,
+        work: int = SOME,
     ) -> Awaitable[Reply]:
-        answer = super().run(tag, script, keys, args, durable=durable)
+        answer = super().run(tag, script, keys, args, durable=durable, work=work)
         if script.name not in self.deaf_to:
             return answer
         lost: Future[Reply] = asyncio.get_running_loop().create_future()

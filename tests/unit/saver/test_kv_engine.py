@@ -27,6 +27,7 @@ from longline.saver.port.inboxes import Cursor, Fetch, Page, Receipt
 from longline.saver.port.messages import Accepted, IdempotencyConflict, Outcome, Refused, Submission
 from longline.saver.port.retained import Retain
 from longline.settings import StoreSettings
+from longline.store.calls import SOME
 from longline.store.redis import Reply, Script, Store, Word
 from tests.contract.store_fixture import START, an_app
 from tests.servers.shared import shared
@@ -51,8 +52,9 @@ class DyingStore(Store):
         args: Sequence[Word],
         *,
         durable: bool = False,
+        work: int = SOME,
     ) -> Awaitable[Reply]:
-        return self._dead() or super().run(tag, script, keys, args, durable=durable)
+        return self._dead() or super().run(tag, script, keys, args, durable=durable, work=work)
 
     def call(self, tag: bytes, *command: Word, durable: bool = False) -> Awaitable[Reply]:
         return self._dead() or super().call(tag, *command, durable=durable)

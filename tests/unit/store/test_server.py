@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 import pytest
 
 from longline.errors import Unavailable
-from longline.store.connection import ServerConnection
+from longline.store.connection import AT_ONCE, ServerConnection
 from longline.store.redis import Reply, Script
 from longline.store.server import Server
 from longline.testing.clock import settle
@@ -28,9 +28,23 @@ async def test_what_one_tick_gives_goes_out_in_one_write(open_store: Open) -> No
         server.chunks.clear()
 
         for _ in range(3):
-            await asyncio.gather(*(store.run(b"p%d" % n, APPEND, [b"k"], [n]) for n in range(100)))
+            await asyncio.gather(*(store.run(b"p%d" % n, APPEND, [b"k"], [n], work=1) for n in range(100)))
 
         assert [len(chunk) for chunk in server.chunks] == [101, 100, 100]  # the script goes ahead, once
+
+
+async def test_a_server_is_given_no_more_work_at_once_than_others_may_wait_for(open_store: Open) -> None:
+    """It does all that one connection brings before it looks at another one."""
+    work = [AT_ONCE // 4] * 10 + [10 * AT_ONCE] + [1] * 10
+    async with ScriptedServer(lambda words: b"+OK\r\n") as server:
+        store = await open_store(server.url)
+        server.chunks.clear()
+
+        await asyncio.gather(*(store.run(b"p1", APPEND, [b"k"], [n], work=work[n]) for n in range(len(work))))
+
+        chunks = [[int(words[-1]) for words in chunk if words[0] == b"EVALSHA"] for chunk in server.chunks]
+        assert [n for chunk in chunks for n in chunk] == list(range(len(work)))
+        assert all(sum(work[n] for n in chunk) <= AT_ONCE or len(chunk) == 1 for chunk in chunks)
 
 
 @pytest.mark.parametrize(

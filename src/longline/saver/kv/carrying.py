@@ -20,6 +20,7 @@ from longline.saver.kv.partitions import Partitions, script
 from longline.saver.kv.sayings import GroupPlace, Sayings, in_place
 from longline.saver.port.inboxes import InboxBounds
 from longline.saver.port.messages import Accepted, Refused, Submission
+from longline.store.calls import SOME
 from longline.store.redis import Reply, Word
 from longline.store.scatter import divide, gathered, scatter
 
@@ -79,7 +80,8 @@ class Carrying:
             words = [*self.bounds_of(submission)]
             for entry in part:
                 words += self._words(submission, entry, places.get(entry.number))
-            return self._partitions.run(partition, ENQUEUE, words, durable=True)
+            work = sum(len(entry.names) or SOME for entry in part)
+            return self._partitions.run(partition, ENQUEUE, words, durable=True, work=work)
 
         answers = await scatter(
             entries, lambda entry: entry.partition, ask, lambda partition, part, reply: replies(reply)

@@ -91,7 +91,7 @@ class KvDevices:
             args: list[Word] = [app, now]
             for device in part:
                 args += device, *_packed(profiles[device])
-            return self._partitions.run(partition, PUT, args, durable=True)
+            return self._partitions.run(partition, PUT, args, durable=True, work=len(part))
 
         def read(partition: int, part: Sequence[str], reply: Reply) -> list[Device]:
             if reply is None:
@@ -128,7 +128,7 @@ class KvDevices:
         count = self._partitions.count
 
         def ask(partition: int, part: Sequence[str]) -> Awaitable[Reply]:
-            return self._partitions.run(partition, FIND, [app, *part])
+            return self._partitions.run(partition, FIND, [app, *part], work=len(part))
 
         def read(partition: int, part: Sequence[str], reply: Reply) -> list[Device | None]:
             return [
@@ -221,10 +221,11 @@ class KvDevices:
         asked = list(places)
         share = limit // count + 2
         while asked:
+            most = min(share, limit)
             replies = await asyncio.gather(
                 *(
                     self._partitions.run(
-                        partition, LIST, [app, places[partition], min(share, limit), STEPS, *labels]
+                        partition, LIST, [app, places[partition], most, STEPS, *labels], work=most
                     )
                     for partition in asked
                 )

@@ -120,7 +120,7 @@ class RedisSaver:
         self.counts = KvCounts(partitions, counts)
         self.audiences = KvAudiences(partitions, sayings)
         self.groups = KvGroups(partitions, self.apps, sayings, groups)
-        self.messages = KvMessages(partitions, journal, carrying, sayings, faults)
+        self.messages = KvMessages(partitions, in_haste, journal, carrying, sayings, faults)
         self.inboxes = KvInboxes(partitions, in_haste, self.apps, self._bodies, inbox, connections, faults)
         self.ledgers = KvLedgers(partitions, self.apps)
         matching = Matching(partitions, queue.match_limit)
@@ -179,13 +179,13 @@ class RedisSaver:
     ) -> "RedisSaver":
         """An engine on an open store, which stays its owner's to close.
 
-        `urgent`: the same store by connections of its own, for what is not to wait behind bulk work; `store`
-        unless given. `ledger_retention_ms`: how long a ledger is kept after its message's end. `events`,
-        `retained_messages` and `retained_bytes`: what is kept of each app. `timers`: what an app may have
-        that is to be sent later. `cache_bytes`: memory for the messages of broadcasts. `queue`: what the
-        queue of a session may hold, and a topic may cost. `inbox`: what may wait for a device. `dead`: what
-        is kept of events that no webhook's target took. `trail`: what the audit log keeps. `counts`: for how
-        long statistics are kept. `groups`: what there may be of these. `figures`: what is kept of what
+        `urgent`: the same store by connections of its own, for what is little and is not to wait behind bulk
+        work; `store` unless given. `ledger_retention_ms`: how long a ledger is kept after its message's end.
+        `events`, `retained_messages` and `retained_bytes`: what is kept of each app. `timers`: what an app
+        may have that is to be sent later. `cache_bytes`: memory for the messages of broadcasts. `queue`: what
+        the queue of a session may hold, and a topic may cost. `inbox`: what may wait for a device. `dead`:
+        what is kept of events that no webhook's target took. `trail`: what the audit log keeps. `counts`: for
+        how long statistics are kept. `groups`: what there may be of these. `figures`: what is kept of what
         processes tell. `profiles`: what is kept of these. `connections`: what is kept of those that devices
         had. `seals`: how secrets are kept. `faults`: where it is noted when the store refuses one item of a
         batch.

@@ -17,6 +17,7 @@ READ = script("read_events.lua")
 
 PAGE: Final = 1024 * 1024  # bytes of events after which a page ends
 PART: Final = 64 * 1024  # bytes that a lane is asked for at least
+READING: Final = 32  # units of the store's work that a page of a lane is, if there is something
 SPARE: Final = 16  # events of a lane beyond its part, as lanes are never quite alike
 
 Row = tuple[int, bytes]  # an event by its number, as it is stored
@@ -91,7 +92,9 @@ class EventReading:
         size = max(PART, PAGE // len(lanes))
         replies = await gathered(
             [
-                self._partitions.run(lane.home, READ, [self._app, lane.behind, limit, size, floor])
+                self._partitions.run(
+                    lane.home, READ, [self._app, lane.behind, limit, size, floor], work=READING
+                )
                 for lane in lanes
             ]
         )

@@ -41,6 +41,7 @@ ADVANCE = script("advance.lua")
 CLOSE_GAPS = script("close_gaps.lua")
 
 PLACES = 1024  # devices of a broadcast in one receipt
+PAGE = 4  # units of work that what waits for a device is, however much that is
 SLICE = 256  # receipts or cursors in one script, so that it holds up nobody for long
 
 # Dropped, expired, collapsed, since; and of that, what was counted one by one.
@@ -126,7 +127,7 @@ class KvInboxes:
         for item in part:
             args += item.app, item.device, item.now, int(item.register), item.inbox_messages
             args += pack_came(item.came), pack_connection(item) if self._connections.kept else b""
-        return self._urgent.run(partition, ARRIVE, args)
+        return self._urgent.run(partition, ARRIVE, args, work=2 * len(part))
 
     def _read_arrivals(self, partition: int, part: Sequence[Arrive], reply: Reply) -> list[Arrival | None]:
         rows = msgspec.convert(reply, list[_ArrivalRow | None])
@@ -150,7 +151,7 @@ class KvInboxes:
 
         def ask(partition: int, part: Sequence[int]) -> Awaitable[Reply]:
             places = [ordinal // partitions for ordinal in part]
-            return self._partitions.run(partition, COUNT, [app, now, *places])
+            return self._partitions.run(partition, COUNT, [app, now, *places], work=len(part))
 
         def read(partition: int, part: Sequence[int], reply: Reply) -> list[int]:
             return msgspec.convert(reply, list[int])
@@ -176,7 +177,7 @@ class KvInboxes:
 
     def _ask_pages(self, partition: int, part: Sequence[Fetch]) -> Awaitable[Reply]:
         words = [word for fetch in part for word in _words(fetch, self._partitions.count)]
-        return self._partitions.run(partition, FETCH, words)
+        return self._partitions.run(partition, FETCH, words, work=PAGE * len(part))
 
     def _read_pages(self, partition: int, part: Sequence[Fetch], reply: Reply) -> "list[_Chosen]":
         assert isinstance(reply, list)
@@ -233,7 +234,10 @@ class KvInboxes:
             for partition, all_of_it in words.items()
             for start in range(0, len(all_of_it), SLICE * width)
         ]
-        calls = [self._partitions.run(partition, script, some, durable=durable) for partition, some in slices]
+        calls = [
+            self._partitions.run(partition, script, some, durable=durable, work=len(some) // width)
+            for partition, some in slices
+        ]
         try:
             replies = await gathered(calls)
         except Exception as error:

@@ -41,6 +41,8 @@ IS_MEMBER = script("is_member.lua")
 
 CANCELLED = "cancelled"
 
+LITTLE = 16  # deliveries of which nobody notices that they go before other work
+
 _NO_TARGET = Refused(NoTarget.code)
 
 _Whole = tuple[int, Submission]  # one that goes into one partition, and that
@@ -49,17 +51,19 @@ _partition_of: Callable[[_Whole], int] = itemgetter(0)
 
 
 class KvMessages:
-    """Fulfils `MessageStore`."""
+    """Fulfils `MessageStore`. `urgent`: the same partitions, for messages to a few devices."""
 
     def __init__(
         self,
         partitions: Partitions,
+        urgent: Partitions,
         journal: Journal,
         carrying: Carrying,
         sayings: Sayings,
         faults: Faults,
     ) -> None:
         self._partitions = partitions
+        self._urgent = urgent
         self._sayings = sayings
         self._journal = journal
         self._carrying = carrying
@@ -109,15 +113,18 @@ class KvMessages:
     def _ask(self, partition: int, part: Sequence[_Whole]) -> Awaitable[Reply]:
         bounds = self._carrying.bounds
         args: list[Word] = [*bounds]
+        deliveries = 0
         for _, submission in part:
             if submission.inbox is not None or bounds is not self._carrying.bounds:
                 bounds = self._carrying.bounds_of(submission)
                 args += b"q", *bounds
             for envelope in submission.envelopes:
                 names, _ = way_of(envelope.audience)
+                deliveries += len(names)
                 args += unicast_words(submission, envelope.message, names, False)
                 args += sender_words(submission, envelope)
-        return self._partitions.run(partition, ENQUEUE, args, durable=True)
+        partitions = self._urgent if deliveries <= LITTLE else self._partitions
+        return partitions.run(partition, ENQUEUE, args, durable=True, work=deliveries)
 
     def _read(self, partition: int, part: Sequence[_Whole], reply: Reply) -> list[Outcome]:
         rest = iter(replies(reply))

@@ -60,7 +60,8 @@ class KvParking:
         """Those of one partition in one step."""
 
         def ask(partition: int, part: Sequence[int]) -> Awaitable[Reply]:
-            return self._partitions.run(partition, STANDINGS, [app, *map(self._place, part)])
+            places = map(self._place, part)
+            return self._partitions.run(partition, STANDINGS, [app, *places], work=len(part))
 
         def read(partition: int, part: Sequence[int], reply: Reply) -> list[Standing | None]:
             return [standing_of(packed) for packed in msgspec.convert(reply, list[bytes | None])]

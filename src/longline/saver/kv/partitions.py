@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from longline.saver.kv import layout
+from longline.store.calls import SOME
 from longline.store.redis import Reply, Script, Store, Word
 from longline.store.scatter import Spare, ask_all, gathered, scatter
 
@@ -35,10 +36,17 @@ class Partitions:
         return self.store.partition_of(app, device)
 
     def run(
-        self, partition: int, script: Script, args: Sequence[Word], *, durable: bool = False
+        self,
+        partition: int,
+        script: Script,
+        args: Sequence[Word],
+        *,
+        durable: bool = False,
+        work: int = SOME,
     ) -> Awaitable[Reply]:
-        """Carries a script out in one partition."""
-        return self.store.run(self._tags[partition], script, self._keys[partition], args, durable=durable)
+        """Carries a script out in one partition. `work`: about how many items it goes through there."""
+        tag, keys = self._tags[partition], self._keys[partition]
+        return self.store.run(tag, script, keys, args, durable=durable, work=work)
 
     async def run_all(self, script: Script, args: Sequence[Word], *, durable: bool = False) -> list[Reply]:
         """Carries a script out in every partition, each one step; to be repeated when it is interrupted."""
@@ -78,7 +86,7 @@ class Partitions:
 
         def ask(slot: int, part: Sequence[tuple[int, T]]) -> Awaitable[Reply]:
             args = [*head(), *(word for _, item in part for word in words(item))]
-            return self.run(slot % count, script, args, durable=durable)
+            return self.run(slot % count, script, args, durable=durable, work=len(part))
 
         def take(slot: int, part: Sequence[tuple[int, T]], reply: Reply) -> list[R]:
             assert isinstance(reply, list)

@@ -43,7 +43,8 @@ class KvShadows:
         count = self._partitions.count
 
         def ask(partition: int, part: Sequence[int]) -> Awaitable[Reply]:
-            return self._partitions.run(partition, FIND, [app, *(ordinal // count for ordinal in part)])
+            places = [ordinal // count for ordinal in part]
+            return self._partitions.run(partition, FIND, [app, *places], work=len(part))
 
         def read(partition: int, part: Sequence[int], reply: Reply) -> list[Shadow | None]:
             return [

@@ -49,7 +49,8 @@ class KvVisits:
         count = self._partitions.count
 
         def ask(partition: int, part: Sequence[int]) -> Awaitable[Reply]:
-            return self._partitions.run(partition, FIND, [app, *(ordinal // count for ordinal in part)])
+            places = [ordinal // count for ordinal in part]
+            return self._partitions.run(partition, FIND, [app, *places], work=len(part))
 
         def read(partition: int, part: Sequence[int], reply: Reply) -> list[Visit]:
             return [_visit(row) for row in msgspec.convert(reply, list[_Row])]
