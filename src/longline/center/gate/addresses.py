@@ -7,7 +7,7 @@ from starlette.types import Scope
 
 from longline.errors import BadRequest
 
-_REPLACED: Final = "\ufffd"  # what decoders put in the place of bytes that are no text; and a character like any
+_REPLACED: Final = "\ufffd"  # decoders put it in the place of what is no text; and it is a character itself
 
 
 def check_address(scope: Scope) -> None:
@@ -15,7 +15,7 @@ def check_address(scope: Scope) -> None:
 
     Decoded leniently, all that are not would be names of one and the same device.
     """
-    # Paths come decoded, and queries as they were written: most have nothing that would have to be looked into.
+    # Paths come decoded, and queries as they were written: most have nothing that has to be looked into.
     if _REPLACED in scope["path"] and not _is_text(scope["raw_path"]):
         raise BadRequest("the path is not UTF-8")
     query = scope["query_string"]
