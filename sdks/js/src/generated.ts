@@ -270,7 +270,7 @@ export interface FiringView {
   error?: string | undefined;
 }
 
-/** A page of deliveries. A message to everyone has none: its ledger is made of sets. */
+/** A page of deliveries. A message that is sent later has none before its time. */
 export interface DeliveryList {
   deliveries: Delivery[];
   /** For the next page; null: this was the last. */

@@ -105,16 +105,19 @@ class Outbound:
         """The address, when its form is one that may be read from; `AddressRefused`."""
         try:
             parsed = httpx.URL(url)
-        except httpx.InvalidURL:
+            host, port = parsed.host, parsed.port
+        except (httpx.InvalidURL, UnicodeError):  # the latter: `xn--` and what is no name's encoding
             raise AddressRefused("not a URL") from None
+        if port is not None and not 0 < port < 65536:
+            raise AddressRefused("there is no such port")
         if parsed.scheme != "https" and not (self.plain and parsed.scheme == "http"):
             raise AddressRefused("its scheme is not https")
-        if not parsed.host or parsed.userinfo:
+        if not host or parsed.userinfo:
             raise AddressRefused("it has no host, or a user's name and password before it")
         try:
-            known = public(parsed.host)
+            known = public(host)
         except ValueError:  # a name: what it means is found out when it is used, but for this one (RFC 6761)
-            known = parsed.host.rstrip(".").rpartition(".")[2].lower() != "localhost"
+            known = host.rstrip(".").rpartition(".")[2].lower() != "localhost"
         if not known and not self.private:
             raise AddressRefused(PRIVATE)
         return parsed

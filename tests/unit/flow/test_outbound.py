@@ -102,6 +102,9 @@ async def test_the_connection_goes_to_the_address_that_was_checked_under_the_nam
         "https://[::ffff:10.0.0.1]/",
         "https://169.254.169.254/latest/meta-data",
         "https://\x00/",
+        "https://xn--zz--/",
+        "https://id.example.org:0/",
+        "https://id.example.org:65536/",
     ],
 )
 async def test_an_address_of_the_wrong_form_is_refused_without_a_look(url: str) -> None:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from longline.center.counters import CenterCounters
 from longline.center.errors.responses import error_response
+from longline.center.gate.addresses import check_address
 from longline.center.gate.auth import Keys
 from longline.center.gate.bodies import bounded, has_body, header
 from longline.center.gate.console_sessions import ConsoleSessions
@@ -95,6 +96,7 @@ class Gate:
         counters.requests_running += 1
         try:
             if scope["path"] not in ALWAYS_ADMITTED:
+                check_address(scope)
                 ticket = scope[TICKET] = await self._ticket(scope)
             await self._app(scope, bounded(scope, receive, self._settings().max_body, ticket), answer)
         except ClientDisconnect:

@@ -53,7 +53,7 @@ class MessageResults(Struct, frozen=True):
 
 
 class DeliveryList(Struct, frozen=True):
-    """A page of deliveries. A message to everyone has none: its ledger is made of sets."""
+    """A page of deliveries. A message that is sent later has none before its time."""
 
     deliveries: list[Delivery]
     next_cursor: Cursor

@@ -274,12 +274,14 @@ class _Handlers:
         message_id = request.path_params["id"]
         if not await self._messages.cancel(app.number, message_id, self._clock()):
             return await self._cancel_later(request, app, message_id)
-        if await self._ledgers.deliveries(app.number, message_id, -1, 1) == []:
-            # A broadcast: nodes may be on their way through their devices with it.
-            await self._rooms.tell_all(Cancelled(app.number, message_id))
         status = await self._status(app, message_id)
         if status is None:
             raise MessageNotFound
+        return await self._taken_back(app, status)
+
+    async def _taken_back(self, app: App, status: Status) -> Response:
+        if status.broadcast:  # nodes may be on their way through their devices with it
+            await self._rooms.tell_all(Cancelled(app.number, status.message.id))
         return answer(status_view(status))
 
     async def _cancel_later(self, request: Request, app: App, message_id: str) -> Response:
@@ -290,7 +292,7 @@ class _Handlers:
             raise MessageNotFound
         status = await self._find(request, app)
         if isinstance(status, Status):
-            return answer(status_view(status))
+            return await self._taken_back(app, status)
         for firing in status.firings:
             if firing.message_id is not None:
                 await self._rooms.tell_all(Cancelled(app.number, firing.message_id))
@@ -320,7 +322,10 @@ class _Handlers:
         raise MessageNotFound
 
     async def deliveries(self, request: Request, app: App) -> Response:
-        """Show the ledger device by device, in the order of their registration."""
+        """Show the ledger device by device, in the order of their registration.
+
+        Of a message to everyone, to an expression or to a group it is not known when it was sent and settled.
+        """
         query = self._page.read(request)
         after = after_ordinal(None if query.cursor is UNSET else query.cursor)
         rows = await self._ledgers.deliveries(app.number, request.path_params["id"], after, query.limit + 1)

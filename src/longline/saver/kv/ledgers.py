@@ -17,7 +17,7 @@ from longline.saver.kv.device_messages import read_device_message, read_device_m
 from longline.saver.kv.layout import DeliveryRow, Row
 from longline.saver.kv.partitions import Partitions, script
 from longline.saver.port.ledgers import DevicePage, DeviceRecord, Listed, MessagePage, MessagesAsked, Status
-from longline.store.redis import Reply, Script
+from longline.store.redis import Reply, Word
 from longline.store.scatter import ask_all, gathered
 
 STATUS = script("status.lua")
@@ -45,7 +45,7 @@ class KvLedgers:
         message: Message | None = None
         row: Row | None = None
         label: str | None = None
-        for _, reply in await self._ask(STATUS, app, packed):
+        for reply in await self._statuses(app, packed):
             first, word, body, whole, *rest = reply
             assert isinstance(first, bytes)
             label = word.decode() if isinstance(word, bytes) else label
@@ -69,7 +69,15 @@ class KvLedgers:
                 expires_at=row.expires_at,
                 online_only=bool(row.flags & layout.ONLINE_ONLY),
             )
-        return Status(message, count.ledger(), count.open, label)
+        return Status(message, count.ledger(), count.open, label, count.broadcast)
+
+    async def _statuses(self, app: int, packed: bytes) -> list[list[Reply]]:
+        """What the partitions that know the message answer."""
+        known = await self._knowing(app, packed)
+        replies = await gathered(
+            [self._partitions.run(partition, STATUS, [app, packed]) for partition in known]
+        )
+        return [reply for reply in replies if isinstance(reply, list)]
 
     async def latest(self, app: int, asked: MessagesAsked) -> MessagePage:
         """Partitions tell their latest ids and how far back they have looked; then where each stands.
@@ -148,28 +156,48 @@ class KvLedgers:
     async def deliveries(
         self, app: int, message_id: str, after: int, limit: int
     ) -> list[tuple[int, DeliveryRecord]] | None:
-        """A message has a thousand devices at most, so a page is cut from all of them."""
+        """Each partition tells its first ones, and of these the page has the first."""
         packed = layout.id_bytes(message_id)
-        found = await self._ask(DELIVERIES, app, packed)
+        parts = await gathered(
+            [
+                self._deliveries(partition, app, packed, after, limit)
+                for partition in await self._knowing(app, packed)
+            ]
+        )
+        found = [part for part in parts if part is not None]
         if not found:
             return None
-        records: list[tuple[int, DeliveryRecord]] = []
-        for partition, reply in found:
-            first, *rest = msgspec.convert(reply, list[bytes | None])
-            assert first is not None
-            row = layout.unpack_row(first)
-            for place, packed_delivery, name in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
-                assert place is not None
-                assert packed_delivery is not None
-                ordinal = int(place) * self._partitions.count + partition
-                if ordinal > after:
-                    delivery = layout.unpack_delivery(packed_delivery, row.created_at)
-                    records.append((ordinal, _record(name or b"", row.created_at, delivery)))
+        records = [record for part in found for record in part]
         records.sort(key=lambda record: record[0])
         return records[:limit]
 
-    async def _ask(self, script: Script, app: int, message_id: bytes) -> list[tuple[int, list[Reply]]]:
-        """What the partitions that know the message answer."""
+    async def _deliveries(
+        self, partition: int, app: int, packed: bytes, after: int, limit: int
+    ) -> list[tuple[int, DeliveryRecord]] | None:
+        """Those of a partition: the first `limit` of a broadcast, of another message all that are left."""
+        count = self._partitions.count
+        records: list[tuple[int, DeliveryRecord]] = []
+        goes_on: bytes | int | None = (after - partition) // count + 1
+        while goes_on is not None and len(records) < limit:
+            args: list[Word] = [app, packed, int(goes_on), limit - len(records)]
+            reply = await self._partitions.run(partition, DELIVERIES, args)
+            if reply is None:
+                return None
+            first, goes_on, *rest = msgspec.convert(reply, list[bytes | int | None])
+            assert isinstance(first, bytes)
+            row = layout.unpack_row(first)
+            for place, packed_delivery, name in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
+                assert isinstance(place, bytes)
+                assert isinstance(packed_delivery, bytes)
+                assert not isinstance(name, int)
+                ordinal = int(place) * count + partition
+                if ordinal > after:
+                    delivery = layout.unpack_delivery(packed_delivery, row.created_at)
+                    records.append((ordinal, _record(name or b"", row.created_at, delivery)))
+        return records
+
+    async def _knowing(self, app: int, message_id: bytes) -> list[int]:
+        """The partitions that know a message."""
         if not message_id:
             return []
         rows = await ask_all(
@@ -178,15 +206,7 @@ class KvLedgers:
                 partition, b"HGET", layout.ledger_key(partition, app, message_id), message_id
             ),
         )
-        known = [partition for partition, row in enumerate(rows) if row is not None]
-        replies = await gathered(
-            [self._partitions.run(partition, script, [app, message_id]) for partition in known]
-        )
-        return [
-            (partition, reply)
-            for partition, reply in zip(known, replies, strict=True)
-            if isinstance(reply, list)
-        ]
+        return [partition for partition, row in enumerate(rows) if row is not None]
 
 
 def _record(name: bytes, accepted_at: int, delivery: DeliveryRow) -> DeliveryRecord:
@@ -235,6 +255,7 @@ class _Count:
 
     def __init__(self) -> None:
         self.open = True
+        self.broadcast = False
         self.work = 0
         self._states: Counter[State] = Counter()
         self._dropped: Counter[str] = Counter()
@@ -256,6 +277,7 @@ class _Count:
                 self._add_delivery(layout.unpack_delivery(delivery, row.created_at), count)
                 self.work += count
         elif row.kind == b"b":
+            self.broadcast = True
             self.work += SET_WORK
             self._add_sets(row, msgspec.convert(rest, list[bytes | int]))
         # A row that is for nobody says nothing of when the others are ended.

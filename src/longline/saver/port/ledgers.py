@@ -11,13 +11,14 @@ from longline.model.messages import Message
 class Status(msgspec.Struct, frozen=True):
     """A message and where it stands. `open` is False once its TTL has run out or it was cancelled.
 
-    `label`: its sender's word for it.
+    `label`: its sender's word for it. `broadcast`: whether its ledger is made of sets.
     """
 
     message: Message
     ledger: Ledger
     open: bool
     label: str | None = None
+    broadcast: bool = False
 
 
 class MessagesAsked(msgspec.Struct, frozen=True):
@@ -109,8 +110,10 @@ class LedgerStore(Protocol):
     async def deliveries(
         self, app: int, message_id: str, after: int, limit: int
     ) -> list[tuple[int, DeliveryRecord]] | None:
-        """Rows of a unicast's ledger with their ordinals, by ordinal, those after `after` (-1: first).
+        """Where a message stands for its devices, with their ordinals, by ordinal: the first `limit` of those
+        after `after` (-1: of all).
 
-        None: no such message. A broadcast has none: its ledger is made of sets.
+        None: no such message. Of a broadcast it is not known when it was sent and settled. A device that was
+        deleted has its name for as long as ledgers are kept.
         """
         ...

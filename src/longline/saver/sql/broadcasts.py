@@ -22,6 +22,7 @@ import msgspec
 from pyroaring import BitMap
 
 from longline.flow.lru import LruCache
+from longline.model.ledger import State
 from longline.saver.sql.database import Database
 
 TARGETS = "targets"
@@ -73,6 +74,17 @@ class BroadcastLedger:
     def written(self) -> BitMap:
         """Targets to whose connection the message was written, the transaction at work included."""
         return self.sets.get(SENT, BitMap()) | self.fresh.get(SENT, BitMap())
+
+    def standing(self, ordinal: int) -> tuple[State, str | None]:
+        """What became of it for a device of its audience, and why it was dropped, by what is committed."""
+        sets = self.sets  # once: the writer puts others in their place
+        for label, state in ((ACKED, State.ACKED), (EXPIRED, State.EXPIRED), (COLLAPSED, State.COLLAPSED)):
+            if label in sets and ordinal in sets[label]:
+                return state, None
+        for label, ordinals in sets.items():
+            if label.startswith(DROPPED) and ordinal in ordinals:
+                return State.DROPPED, label[len(DROPPED) :]
+        return State.PENDING, None
 
     def missed_by(self, ordinal: int) -> str | None:
         """`expired` or `collapsed`, where that became of it for a device that had not seen it."""

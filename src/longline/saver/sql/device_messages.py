@@ -11,16 +11,7 @@ import msgspec
 
 from longline.model.ledger import State
 from longline.saver.port.ledgers import DevicePage, DeviceRecord
-from longline.saver.sql.broadcasts import (
-    ACKED,
-    COLLAPSED,
-    DROPPED,
-    EXPIRED,
-    HAS_SETS,
-    SET_WORK,
-    BroadcastLedger,
-    BroadcastLedgers,
-)
+from longline.saver.sql.broadcasts import HAS_SETS, SET_WORK, BroadcastLedgers
 from longline.saver.sql.database import Database, device_key, id_bytes
 
 ROWS = 2000  # messages that one page looks at
@@ -88,7 +79,7 @@ def read_device_message(
     if is_broadcast:
         ledger = broadcasts.get(row[0], database)
         if ordinal in ledger.targets:
-            return _message(row, *_standing(ledger, ordinal), None, None)
+            return _message(row, *ledger.standing(ordinal), None, None)
     return None
 
 
@@ -121,7 +112,7 @@ def read_device_messages(
     for row in sets:
         ledger = broadcasts.get(row[0], database)
         if ordinal in ledger.targets:
-            found.append(_message(row, *_standing(ledger, ordinal), None, None))
+            found.append(_message(row, *ledger.standing(ordinal), None, None))
     found = [each for each in found if each.message_id >= floor]
     if waiting:
         found = [each for each in found if each.state == State.PENDING]
@@ -133,17 +124,6 @@ def read_device_messages(
 
 def _id(digits: str) -> str:
     return str(UUID(digits))
-
-
-def _standing(ledger: BroadcastLedger, ordinal: int) -> tuple[State, str | None]:
-    sets = ledger.sets  # once: the writer puts others in their place
-    for label, state in ((ACKED, State.ACKED), (EXPIRED, State.EXPIRED), (COLLAPSED, State.COLLAPSED)):
-        if label in sets and ordinal in sets[label]:
-            return state, None
-    for label, ordinals in sets.items():
-        if label.startswith(DROPPED) and ordinal in ordinals:
-            return State.DROPPED, label[len(DROPPED) :]
-    return State.PENDING, None
 
 
 def _message(

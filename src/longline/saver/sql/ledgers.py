@@ -1,7 +1,9 @@
 """What became of messages: rows summed up when they are asked for, and the sizes of sets."""
 
 from collections import Counter
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from itertools import islice
 from uuid import UUID
 
 import msgspec
@@ -29,9 +31,9 @@ from longline.saver.sql.worker import Worker
 _Counts = list[tuple[State, str | None, int, int, int]]
 _status = msgspec.json.Decoder(tuple[int, str, int, int, int, _Counts, str | None] | None)
 _listed = msgspec.json.Decoder(list[tuple[int, str, int, str | None, int, int, _Counts]])
-_records = msgspec.json.Decoder(
-    tuple[str, list[tuple[int, str, State, str | None, int | None, int | None]]] | None
-)
+_Record = tuple[int, str, State, str | None, int | None, int | None]
+_records = msgspec.json.Decoder(tuple[str, int, int, list[_Record]] | None)
+_addresses = msgspec.json.Decoder(dict[int, str])
 _unpack = msgspec.msgpack.Decoder(Message).decode
 
 # Where a message m stands: whether it is a broadcast, and what its deliveries add up to.
@@ -58,8 +60,9 @@ LATEST_OF_ALL, LATEST_OF_LABEL = LATEST % "", LATEST % "AND label = ?5"
 
 FIRST_ID, BEYOND = b"", b"\xff" * 17  # no id is below the one or above the other
 
-DELIVERIES = """
-SELECT json_array(hex(m.body),
+DELIVERIES = f"""
+SELECT json_array(hex(m.body), m.position,
+         {HAS_SETS.format("m")},
          json((SELECT json_group_array(json_array(ordinal, address, state, reason, sent_at, settled_at))
            FROM (
             SELECT d.device & 0xFFFFFFFF AS ordinal, state, reason, sent_at, settled_at,
@@ -70,6 +73,12 @@ SELECT json_array(hex(m.body),
              WHERE d.position = m.position AND d.device > ?3
              ORDER BY d.device LIMIT ?4))))
   FROM messages AS m WHERE m.app = ?1 AND m.id = ?2"""
+
+ADDRESSES = """
+SELECT json_group_object(key.value, coalesce(devices.address, departed.address, ''))
+  FROM json_each(?1) AS key
+  LEFT JOIN devices ON devices.device = key.value
+  LEFT JOIN departed ON departed.device = key.value"""
 
 
 class SqlLedgers:
@@ -98,7 +107,7 @@ class SqlLedgers:
             return None
         position, body, missing, is_open, is_broadcast, counts, label = row
         ledger = self._ledger(position, missing, is_broadcast, counts)
-        return Status(_unpack(bytes.fromhex(body)), ledger, bool(is_open), label)
+        return Status(_unpack(bytes.fromhex(body)), ledger, bool(is_open), label, bool(is_broadcast))
 
     def _ledger(self, position: int, missing: int, is_broadcast: int, counts: _Counts) -> Ledger:
         if is_broadcast:
@@ -155,7 +164,7 @@ class SqlLedgers:
     async def deliveries(
         self, app: int, message_id: str, after: int, limit: int
     ) -> list[tuple[int, DeliveryRecord]] | None:
-        """A page of the rows, in their order."""
+        """A page of the rows in their order, or of the audience of a broadcast."""
         if app in self._deleted:
             return None
         return await self._reader.call(self._deliveries, (app, message_id, after, limit))
@@ -174,7 +183,7 @@ class SqlLedgers:
         )
         if row is None:
             return None
-        body, records = row
+        body, position, is_broadcast, records = row
         accepted_at = _unpack(bytes.fromhex(body)).created_at
         return [
             (
@@ -188,7 +197,20 @@ class SqlLedgers:
                     settled_at=settled_at,
                 ),
             )
-            for ordinal, address, state, reason, sent_at, settled_at in records
+            for ordinal, address, state, reason, sent_at, settled_at in (
+                self._of_sets(app, position, after, limit) if is_broadcast else records
+            )
+        ]
+
+    def _of_sets(self, app: int, position: int, after: int, limit: int) -> Sequence[_Record]:
+        ledger = self._broadcasts.get(position, self._database)
+        ordinals = list(islice(ledger.targets.iter_equal_or_larger(after + 1), limit))
+        first = device_key(app, 0)
+        keys = msgspec.json.encode([first + ordinal for ordinal in ordinals]).decode()
+        addresses = _addresses.decode(self._database.text(ADDRESSES, keys))
+        return [
+            (ordinal, addresses[first + ordinal], *ledger.standing(ordinal), None, None)
+            for ordinal in ordinals
         ]
 
 

@@ -75,6 +75,22 @@ async def test_the_limit_of_requests_changes_at_run_time(
     await first
 
 
+@pytest.mark.parametrize("sequence", ["%FF", "%C0%AF", "%ED%A0%80"])
+async def test_an_address_that_is_not_utf_8_names_nothing(api: Api, news: str, sequence: str) -> None:
+    """Nor is it any of those that are not, nor the character that decoders have for what is no text."""
+    await api.device(news, "\N{REPLACEMENT CHARACTER}")
+    for method, address in (
+        ("PUT", f"{news}/devices/{sequence}"),
+        ("DELETE", f"{news}/devices/{sequence}"),
+        ("GET", f"{news}/devices?tag={sequence}"),
+        ("GET", f"{news}/devices?{sequence}=1"),
+    ):
+        answer = await api.http.request(method, address, content=b"{}")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request"), address
+    listed = (await api.http.get(f"{news}/devices?prefix=%EF%BF%BD")).json()["devices"]
+    assert [each["device"] for each in listed] == ["\N{REPLACEMENT CHARACTER}"]
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_a_body_over_the_limit_is_cut_off(api: Api, news: str, streamed: bool) -> None:
     chunks = 0

@@ -76,11 +76,20 @@ async def test_deliveries_come_a_page_at_a_time(api: Api, news: str) -> None:
     assert rest["next_cursor"] is None
 
 
-async def test_a_message_to_everyone_has_no_deliveries_by_device(api: Api, news: str) -> None:
-    await api.device(news, "d1")
+async def test_a_message_to_everyone_has_its_deliveries_page_by_page(api: Api, news: str) -> None:
+    for name in ("d1", "d2", "d3"):
+        await api.device(news, name)
     answer = await api.http.post(f"{news}/messages", json={"audience": "all", "payload": 1})
-    rows = await api.http.get(f"{news}/messages/{answer.json()['message_id']}/deliveries")
-    assert (rows.status_code, rows.json()) == (200, {"deliveries": [], "next_cursor": None})
+    address = f"{news}/messages/{answer.json()['message_id']}/deliveries?limit=2"
+    first = (await api.http.get(address)).json()
+    second = (await api.http.get(f"{address}&cursor={first['next_cursor']}")).json()
+    rows = first["deliveries"] + second["deliveries"]
+    assert [(row["device"], row["state"], row["sent_at"]) for row in rows] == [
+        ("d1", "pending", None),
+        ("d2", "pending", None),
+        ("d3", "pending", None),
+    ]
+    assert second["next_cursor"] is None
 
 
 @pytest.mark.parametrize(("method", "tail"), [("GET", ""), ("DELETE", ""), ("GET", "/deliveries")])

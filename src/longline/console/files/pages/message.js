@@ -107,7 +107,7 @@ async function devices(app, id, at, query, signal) {
     {
       caption: "Devices of this message",
       hideCaption: true,
-      empty: state ? "None of its devices is in this state." : "It has no row for each device: its ledger is made of sets. Ask for a device by its name.",
+      empty: state ? "None of its devices is in this state." : "It is for no device, or its time has not come.",
       columns: [
         { title: "Device", header: true, cell: (row) => h("a", { href: link(app, ["messages", id], { device: row.device, state }) }, row.device) },
         { title: "State", cell: (row) => stateBadge(row.state, row.reason) },
