@@ -28,6 +28,7 @@ HOT_MODULES = (
     "delivery/acl.py",
     "delivery/checking.py",
     "delivery/compose.py",
+    "delivery/ids.py",
     "delivery/slices.py",
     "flow/line.py",
     "flow/lru.py",
