@@ -68,6 +68,8 @@ HOT_MODULES = (
     "room/wire/websocket.py",
     "room/wire/wheel.py",
     "saver/sql/rows.py",
+    "saver/sql/settling.py",
+    "saver/sql/storing.py",
     "telemetry/traffic.py",
     "tls/connection.py",
     "tls/counters.py",
