@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent
 # What runs per packet or per delivery and has no coroutine in it (mypyc makes those no faster).
 # Globs below src/longline; one that matches nothing is no mistake.
 HOT_MODULES = (
+    "bus/held.py",
     "delivery/acl.py",
     "delivery/checking.py",
     "delivery/compose.py",
