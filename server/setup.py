@@ -25,9 +25,11 @@ ROOT = Path(__file__).resolve().parent
 # What runs per packet or per delivery and has no coroutine in it (mypyc makes those no faster).
 # Globs below src/longline; one that matches nothing is no mistake.
 HOT_MODULES = (
+    "bus/held.py",
     "delivery/acl.py",
     "delivery/checking.py",
     "delivery/compose.py",
+    "delivery/ids.py",
     "delivery/slices.py",
     "flow/line.py",
     "flow/lru.py",
@@ -67,6 +69,8 @@ HOT_MODULES = (
     "room/wire/websocket.py",
     "room/wire/wheel.py",
     "saver/sql/rows.py",
+    "saver/sql/settling.py",
+    "saver/sql/storing.py",
     "telemetry/traffic.py",
     "tls/connection.py",
     "tls/counters.py",

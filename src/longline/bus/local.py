@@ -1,40 +1,22 @@
 """Command queues inside one process."""
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping, Sequence
 
+from longline.bus.held import HeldCommands
 from longline.errors import Fenced
-from longline.model.commands import Broadcast, Command, Filled, Forward, Routes, Unicast
+from longline.model.commands import Command
 
 
 class _Queue:
-    __slots__ = ("arrived", "commands", "senders", "size", "taken", "turn")
+    __slots__ = ("arrived", "held", "senders", "taken", "turn")
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int, limit_bytes: int) -> None:
         self.senders = 0  # that wait for room, or behind one who does: they keep their order
         self.turn = asyncio.Lock()
-        self.commands: deque[Command] = deque()
-        self.size = 0  # bytes, as `size_of` counts them
+        self.held = HeldCommands(limit, limit_bytes)
         self.arrived = asyncio.Event()
         self.taken = asyncio.Event()
-
-
-def size_of(command: Command) -> int:
-    """What a command holds in memory beside itself, in bytes; topic filters have as many as characters."""
-    if isinstance(command, Unicast):
-        return len(command.message.payload)
-    if isinstance(command, Broadcast):
-        return len(command.message.payload) + sum(len(part.audience) for part in command.parts)
-    if isinstance(command, Forward):
-        return len(command.payload) + len(command.properties)
-    if isinstance(command, Routes):
-        return sum(len(filter) for _, filter in (*command.added, *command.removed)) + sum(
-            len(filter) for _, filter, _ in command.shared
-        )
-    if isinstance(command, Filled):
-        return sum(len(device) for device in command.devices)
-    return 0
 
 
 class LocalBus:
@@ -50,7 +32,7 @@ class LocalBus:
         self._queues: dict[str, _Queue] = {}
 
     async def open(self, node: str) -> None:
-        self._queues.setdefault(node, _Queue())
+        self._queues.setdefault(node, _Queue(self._limit, self._limit_bytes))
 
     async def shut(self, node: str) -> None:
         queue = self._queues.pop(node, None)
@@ -67,46 +49,41 @@ class LocalBus:
             return
         sent = 0
         if not queue.senders:
-            while sent < len(commands) and self._put(queue, commands[sent]):
-                sent += 1
+            sent = self._put(queue, commands, 0)
         if sent < len(commands):
             queue.senders += 1
             try:
                 async with queue.turn:
-                    for command in commands[sent:]:
-                        while self._queues.get(node) is queue and not self._put(queue, command):
-                            queue.taken.clear()
-                            await queue.taken.wait()
+                    while self._queues.get(node) is queue:
+                        sent = self._put(queue, commands, sent)
+                        if sent == len(commands):
+                            break
+                        queue.taken.clear()
+                        await queue.taken.wait()
             finally:
                 queue.senders -= 1
 
-    def _put(self, queue: _Queue, command: Command) -> bool:
-        """False when there is no room."""
-        size = size_of(command)
-        commands = queue.commands
-        if commands and (len(commands) >= self._limit or queue.size + size > self._limit_bytes):
-            return False
-        commands.append(command)
-        queue.size += size
-        queue.arrived.set()
-        return True
+    def _put(self, queue: _Queue, commands: Sequence[Command], first: int) -> int:
+        """Puts commands from the `first` on into a queue; which is the first that there is no room for."""
+        rest = queue.held.put(commands, first)
+        if rest > first:
+            queue.arrived.set()
+        return rest
 
     async def receive(self, node: str) -> list[Command]:
-        while (queue := self._queues.get(node)) is not None and not queue.commands:
+        while (queue := self._queues.get(node)) is not None and not queue.held.commands:
             queue.arrived.clear()
             await queue.arrived.wait()
         if queue is None:
             raise Fenced
-        commands = list(queue.commands)
-        queue.commands.clear()
-        queue.size = 0
+        commands = queue.held.take()
         queue.taken.set()
         return commands
 
     def waiting(self, node: str) -> int:
         """How many commands the node has not taken yet."""
         queue = self._queues.get(node)
-        return len(queue.commands) if queue is not None else 0
+        return len(queue.held.commands) if queue is not None else 0
 
     def statistics(self) -> Mapping[str, int]:
         """Commands that wait for all nodes; none is ever dropped."""

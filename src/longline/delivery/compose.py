@@ -1,11 +1,12 @@
 """From a draft to a message: its id, its times, and everything that may be wrong with it."""
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from longline.delivery.checking import AudienceBounds, checked, settled
 from longline.delivery.draft import Draft
 from longline.delivery.ids import MessageIds
-from longline.errors import PayloadEmpty, PayloadTooLarge, ReplyInvalid, ValidationFailed
+from longline.errors import LonglineError, PayloadEmpty, PayloadTooLarge, ReplyInvalid, ValidationFailed
 from longline.model.apps import App
 from longline.model.audience import Devices, InGroup
 from longline.model.groups import check_group_name
@@ -36,6 +37,30 @@ class Composer:
         self._online_grace = int(online_grace * 1000)
         self._bounds = bounds
         self._ids = MessageIds()
+
+    def compose_all(
+        self,
+        app: App,
+        drafts: Sequence[Draft | LonglineError],
+        now: int,
+        found: Mapping[int, Devices | LonglineError],
+    ) -> tuple[list[Envelope], dict[int, LonglineError]]:
+        """What is in order, and what is wrong, by place; `found`: who the aliases of drafts are."""
+        envelopes: list[Envelope] = []
+        wrong: dict[int, LonglineError] = {}
+        for place, draft in enumerate(drafts):
+            if isinstance(draft, LonglineError):
+                wrong[place] = draft
+                continue
+            devices = found.get(place) if found else None
+            if isinstance(devices, LonglineError):
+                wrong[place] = devices
+                continue
+            try:
+                envelopes.append(self.compose(app, draft, now, devices))
+            except LonglineError as error:
+                wrong[place] = error
+        return envelopes, wrong
 
     def compose(self, app: App, draft: Draft, now: int, called: Devices | None = None) -> Envelope:
         """The message, accepted at `now` (ms); `called`: who the aliases are that it is for.

@@ -36,7 +36,6 @@ from longline.errors import (
 )
 from longline.model.apps import App
 from longline.model.audience import Devices
-from longline.model.messages import Envelope
 from longline.saver.port.audiences import AudienceStore
 from longline.saver.port.devices import DeviceStore
 from longline.saver.port.inboxes import InboxStore
@@ -239,7 +238,7 @@ class Pipeline:
     ) -> Sent:
         async with self.turns.turn(request.app.number, units):
             found = await called(drafts, request.app, self._audiences, self._devices, self._bounds)
-            envelopes, wrong = self._composed(request, drafts, found)
+            envelopes, wrong = self._composer.compose_all(request.app, drafts, request.now, found)
             if not envelopes:
                 return Sent(list(wrong.values()), False)
             submission = Submission(
@@ -265,29 +264,6 @@ class Pipeline:
         if self.tracer is not None and not outcome.replayed:
             _trace(self.tracer, request.app.app, outcome, begin, stored)
         return Sent(_results(outcome, wrong), outcome.replayed)
-
-    def _composed(
-        self,
-        request: _Request,
-        drafts: Sequence[Draft | LonglineError],
-        found: Mapping[int, Devices | LonglineError],
-    ) -> tuple[list[Envelope], dict[int, LonglineError]]:
-        """What is in order, and what is wrong, by place; `found`: who the aliases of drafts are."""
-        envelopes: list[Envelope] = []
-        wrong: dict[int, LonglineError] = {}
-        for place, draft in enumerate(drafts):
-            if isinstance(draft, LonglineError):
-                wrong[place] = draft
-                continue
-            devices = found.get(place)
-            if isinstance(devices, LonglineError):
-                wrong[place] = devices
-                continue
-            try:
-                envelopes.append(self._composer.compose(request.app, draft, request.now, devices))
-            except LonglineError as error:
-                wrong[place] = error
-        return envelopes, wrong
 
     async def _store(self, submission: Submission) -> Outcome:
         counters = self._counters

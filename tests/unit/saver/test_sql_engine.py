@@ -16,7 +16,7 @@ import structlog
 from pyroaring import BitMap
 
 from longline.errors import DataDirInUse, LayoutRefused, Unavailable
-from longline.model.audience import Devices, Everyone
+from longline.model.audience import Devices, Everyone, Tagged
 from longline.model.devices import Profile
 from longline.model.events import Event
 from longline.model.ledger import State
@@ -25,9 +25,9 @@ from longline.model.messages import Envelope
 from longline.register.memory import MemoryRegister
 from longline.saver.bundle import Durability
 from longline.saver.port.devices import Registration
-from longline.saver.port.inboxes import Cursor
+from longline.saver.port.inboxes import Cursor, Receipt
 from longline.saver.port.queues import Step
-from longline.saver.sql import broadcasts, database, engine, events, inboxes, messages, routing
+from longline.saver.sql import broadcasts, database, engine, events, routing, settling
 from longline.saver.sql.broadcasts import BroadcastLedger, BroadcastLedgers
 from longline.saver.sql.database import Database, Value
 from longline.saver.sql.engine import SqliteSaver
@@ -474,9 +474,10 @@ async def test_an_old_position_is_never_given_again_after_a_crash(store: StoreFi
 def test_records_read_back_as_they_were_packed() -> None:
     """The widths of a record and of the SQL that takes it apart are the same."""
     connection = apsw.Connection(":memory:")
-    record = inboxes.RECEIPT % (2**62, 2**61, State.DROPPED, 10**13, 10**14, "grün".encode())
-    (row,) = connection.execute(inboxes.GIVEN, (apsw.carray((record,)),))
-    assert row == (2**62, 2**61, int(State.DROPPED), 10**13, 10**14, "grün")
+    receipt = Receipt(2**28, 7, 2**62, False, State.DROPPED, 10**13, 10**14, "grün")
+    (record,) = settling.ReceiptRows([receipt], {}).rows
+    (row,) = connection.execute(settling.GIVEN, (apsw.carray((record,)),))
+    assert row == (2**62, 2**60 + 7, int(State.DROPPED), 10**13, 10**14, "grün")
     name = "grün".encode()
     key = events.KEY % (2**32, 2**62)
     sql = events.INSERT.replace("INSERT INTO events (app, n, device, body)", "")
@@ -537,17 +538,16 @@ def test_bound_arrays_are_seen_whole() -> None:
 
 
 async def test_a_broadcast_collapses_what_is_older_only_for_those_that_it_is_for(
-    store: StoreFixture, monkeypatch: pytest.MonkeyPatch
+    store: StoreFixture,
 ) -> None:
     """An expression that leaves a device out takes nothing away from it."""
-    await store.register("in", "out")
+    await store.register("in", profile=Profile(tags=("red",)))
+    await store.register("out")
     await store.push("to all", collapse="k")
     for name in ("in", "out"):
         await store.push("one", name, collapse="other")
-    with monkeypatch.context() as patch:
-        patch.setattr(messages, "resolve", lambda *asked: BitMap([0]))
-        await store.push("newer", collapse="k")
-        await store.push("newer", collapse="other")
+    for collapse in ("k", "other"):
+        await store.send(store.message("newer", collapse=collapse), Tagged(("red",)))
     assert await store.waiting("in") == ["newer", "newer"]
     assert await store.waiting("out") == ["to all", "one"]
     await store.push("newest", "out", collapse="k")

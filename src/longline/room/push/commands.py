@@ -186,11 +186,8 @@ class Commands:
 
     async def _sort(self, commands: Sequence[Command], turns: AppTurns) -> None:
         """Puts commands where they wait for the turn of their app; those that are of none have it now."""
-        for command in commands:
-            if isinstance(command, Unicast) or not isinstance(command, Resync | Routes):
-                turns.add(command)
-            else:
-                await self._tried(command)
+        for command in turns.sort(commands):
+            await self._tried(command)
 
     async def _serve(self, turns: AppTurns) -> bool:
         """Carries out a slice of what waits; whether there is more."""

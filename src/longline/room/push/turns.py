@@ -6,6 +6,7 @@ other app, however much these have.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from longline.model.commands import (
@@ -13,10 +14,13 @@ from longline.model.commands import (
     Broadcast,
     Cancelled,
     Close,
+    Command,
     Desired,
     Filled,
     Forward,
     Looked,
+    Resync,
+    Routes,
     SessionsKept,
     Unicast,
     Vouched,
@@ -69,6 +73,18 @@ class AppTurns:
     def full(self) -> bool:
         """Whether nothing more should be taken in."""
         return self._weight >= AHEAD
+
+    def sort(self, commands: Sequence[Command]) -> list[Command]:
+        """Puts commands behind those of their apps; which of them are of no app."""
+        others: list[Command] = []
+        for command in commands:
+            if isinstance(command, Unicast):  # as nearly all are
+                self.add(command)
+            elif isinstance(command, Resync) or isinstance(command, Routes):  # noqa: SIM101 - compiled
+                others.append(command)
+            else:
+                self.add(command)
+        return others
 
     def add(self, command: OfApp) -> None:
         """A command more, behind those of its app."""

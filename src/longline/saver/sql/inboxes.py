@@ -3,8 +3,7 @@
 Each question is one statement, so it sees one snapshot: a page has no message of a commit without the others.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import chain
 from typing import Final, NamedTuple
@@ -46,16 +45,21 @@ from longline.saver.sql.gaps import LISTED, Logs, Noted, add_dropped, close_gaps
 from longline.saver.sql.members import Members
 from longline.saver.sql.overflow import Crowded, Overflow
 from longline.saver.sql.positions import Positions
+from longline.saver.sql.settling import (
+    COUNT_TAKEN,
+    LEAVE_INBOX,
+    SETTLE,
+    TAKEN,
+    WRITTEN,
+    ReceiptRows,
+    claims_of,
+)
 from longline.saver.sql.states import divided
 from longline.saver.sql.visits import SqlVisits
 from longline.saver.sql.worker import Worker
 
 # Portions of CONNECTs in a row in which everybody was new: the next one is taken for such.
 AT_ONCE: Final = 4
-
-# By themselves, since a member of an enum costs a look-up for each receipt.
-WRITTEN: Final = State.PENDING
-TAKEN: Final = State.ACKED
 
 
 class _ArrivalRow(msgspec.Struct, array_like=True):
@@ -166,33 +170,6 @@ SELECT json_array(
      (SELECT DISTINCT log.position FROM carray(?1) AS asked
        CROSS JOIN group_members AS m ON m.device = asked.value
        CROSS JOIN log ON log.grp = m.grp AND log.grp > 0 AND log.kept AND log.expires_at > ?2))))"""
-
-# A receipt's record: position, device, state, at, sent_at, reason (may be empty).
-RECEIPT = b"%019d%019d%d%015d%015d%b"
-GIVEN = f"""
-SELECT {integer(1, 19)} AS position, {integer(20, 19)} AS device, {integer(39, 1)} AS state,
-       {integer(40, 15)} AS at, {integer(55, 15)} AS sent_at, CAST(substr(value, 70) AS TEXT) AS reason
-  FROM carray(?1)"""
-# What is pending moves to any state, and whatever is not acked yet to acked.
-MOVES = f"(deliveries.state = 0 OR given.state = {State.ACKED:d} AND deliveries.state <> {State.ACKED:d})"
-SETTLE = f"""
-UPDATE deliveries
-   SET state = iif({MOVES}, given.state, deliveries.state),
-       settled_at = iif({MOVES} AND given.state, given.at, settled_at),
-       reason = iif({MOVES}, nullif(given.reason, ''), deliveries.reason),
-       sent_at = coalesce(deliveries.sent_at, nullif(given.sent_at, 0))
-  FROM ({GIVEN}) AS given
- WHERE deliveries.position = given.position AND deliveries.device = given.device"""
-# Of receipts for what was taken, those that say so first, by app.
-COUNT_TAKEN = f"""
-SELECT json_group_array(json_array(app, count)) FROM
- (SELECT deliveries.device >> 32 AS app, count(*) AS count
-    FROM ({GIVEN}) AS given
-   CROSS JOIN deliveries ON deliveries.position = given.position AND deliveries.device = given.device
-   WHERE given.state = {State.ACKED:d} AND deliveries.state <> {State.ACKED:d} GROUP BY 1)"""
-LEAVE_INBOX = f"""
-DELETE FROM inbox WHERE (device, position) IN
- (SELECT {integer(20, 19)}, {integer(1, 19)} FROM carray(?1) WHERE {integer(39, 1)})"""
 
 CURSOR = b"%019d%019d%019d"
 ADVANCE = f"""
@@ -549,82 +526,34 @@ class SqlInboxes:
         await self._writer.call(self._settle, batch, len(batch))
 
     def _settle(self, calls: list[Sequence[Receipt]]) -> list[None]:
-        # "Written" and "acked" of one push often meet in one group: one row each, the outcome that counts and
-        # the first time.
-        unicasts: dict[tuple[int, int], Receipt] = {}
-        broadcasts: dict[int, list[Receipt]] = {}
-        for receipt in self._heard(calls):
-            if receipt.broadcast:
-                broadcasts.setdefault(receipt.position, []).append(receipt)
-                continue
-            key = (receipt.position, device_key(receipt.app, receipt.ordinal))
-            before = unicasts.setdefault(key, receipt)
-            if before is not receipt:
-                unicasts[key] = _merged(before, receipt)
-        if unicasts:
-            self._settle_unicasts(unicasts)
-        for position, receipts in broadcasts.items():
-            self._settle_broadcast(position, receipts)
+        receipts = calls[0] if len(calls) == 1 else list(chain.from_iterable(calls))
+        claims = claims_of(receipts)
+        told = ReceiptRows(receipts, self._fence.owners(claims) if claims else {})
+        if told.rows:
+            self._settle_unicasts(told)
+        for position, of_broadcast in told.broadcasts.items():
+            self._settle_broadcast(position, of_broadcast)
         return [None] * len(calls)
 
-    def _heard(self, calls: list[Sequence[Receipt]]) -> Iterable[Receipt]:
-        """All receipts, without those of sessions that do not own their device any more."""
-        receipts = calls[0] if len(calls) == 1 else list(chain.from_iterable(calls))
-        claims = {
-            device_key(receipt.app, receipt.ordinal)
-            for receipt in receipts
-            if receipt.state != TAKEN and receipt.epoch
-        }
-        if not claims:
-            return receipts
-        owners = self._fence.owners(claims)
-        return [
-            receipt
-            for receipt in receipts
-            if receipt.state == TAKEN
-            or receipt.epoch == 0
-            or owners.get(device_key(receipt.app, receipt.ordinal), receipt.epoch) == receipt.epoch
-        ]
-
-    def _settle_unicasts(self, receipts: dict[tuple[int, int], Receipt]) -> None:
-        rows = tuple(
-            [
-                RECEIPT
-                % (
-                    position,
-                    device,
-                    receipt.state,
-                    receipt.at,
-                    receipt.sent_at or (receipt.at if receipt.state == WRITTEN else 0),
-                    receipt.reason.encode() if receipt.reason else b"",
-                )
-                for (position, device), receipt in receipts.items()
-            ]
-        )
-        refused = tuple([key for key, receipt in receipts.items() if receipt.reason == TOO_LARGE])
-        if refused:
-            at = max(receipts[key].at for key in refused)
-            note_gaps(self._writing, "dropped", LISTED, msgspec.json.encode(refused).decode(), at)
+    def _settle_unicasts(self, told: ReceiptRows) -> None:
+        if told.refused:
+            listed = msgspec.json.encode(told.refused).decode()
+            note_gaps(self._writing, "dropped", LISTED, listed, told.refused_at)
+        rows = tuple(told.rows)
         left = self._writing.run(LEAVE_INBOX, rows)
-        self._count_taken(receipts, rows, left)
+        self._count_taken(told, rows, left)
         self._writing.run(SETTLE, rows)
 
-    def _count_taken(
-        self, receipts: dict[tuple[int, int], Receipt], rows: tuple[bytes, ...], left: int
-    ) -> None:
+    def _count_taken(self, told: ReceiptRows, rows: tuple[bytes, ...], left: int) -> None:
         """Counts what devices have taken by these receipts, which `left` of them had in their inboxes.
 
         Mostly all did, and then nothing needs to be looked up; others may have been taken before.
         """
-        taken = [receipt for receipt in receipts.values() if receipt.state == TAKEN]
-        settling = sum([receipt.state != WRITTEN for receipt in receipts.values()])
-        if not taken:
-            return
-        apps = Counter([receipt.app for receipt in taken])
-        if left < settling or settling > len(taken):
-            apps = Counter(dict(_taken.decode(self._writing.text(COUNT_TAKEN, rows))))
+        apps = told.taken
+        if apps and (left < told.settling or told.settling > sum(apps.values())):
+            apps = dict(_taken.decode(self._writing.text(COUNT_TAKEN, rows)))
         for app, count in apps.items():
-            self._counts.add(app, taken[-1].at, Counted.DELIVERIES, count)
+            self._counts.add(app, told.taken_at, Counted.DELIVERIES, count)
 
     def _settle_broadcast(self, position: int, receipts: list[Receipt]) -> None:
         taken = [receipt.ordinal for receipt in receipts if receipt.state == TAKEN]
@@ -757,23 +686,3 @@ def _label(state: State, reason: str | None) -> str:
             return COLLAPSED
         case _:
             return DROPPED + (reason or "unknown")
-
-
-def _merged(first: Receipt, second: Receipt) -> Receipt:
-    """Two receipts of one push as one: that the device took it, else the first outcome; the first time of
-    writing."""
-    outcome = second
-    if first.state == State.ACKED or (first.state != State.PENDING and second.state != State.ACKED):
-        outcome = first
-    return Receipt(
-        outcome.app,
-        outcome.ordinal,
-        outcome.position,
-        False,
-        outcome.state,
-        outcome.at,
-        first.sent_at
-        or (first.at if first.state == State.PENDING else second.sent_at)
-        or (second.at if second.state == State.PENDING else 0),
-        outcome.reason,
-    )

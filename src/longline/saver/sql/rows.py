@@ -3,12 +3,11 @@
 Compiled: this is done for each message.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final, final
 
 import msgspec
 
-from longline.model.commands import Target, Unicast
 from longline.model.devices import Binding
 from longline.model.messages import Envelope, Message
 from longline.saver.sql.database import id_bytes, integer
@@ -17,7 +16,9 @@ _pack: Final = msgspec.msgpack.Encoder().encode
 
 # A message's record: position, app, expires_at, online_only, missing, created_at, bytes of the label, id,
 # label (may be empty), body.
-MESSAGE: Final = b"%019d%010d%015d%d%05d%015d%03d%b%b%b"
+_KIND: Final = b"%010d%015d%d%05d%015d"  # what messages that were sent together mostly have in common
+_LABEL: Final = b"%03d"
+_NO_LABEL: Final = b"000"
 LABEL_SIZE: Final = integer(66, 3)
 INSERT_MESSAGES: Final = f"""
 INSERT INTO messages (position, app, expires_at, online_only, missing, created_at, id, label, body)
@@ -27,7 +28,8 @@ SELECT {integer(1, 19)}, {integer(20, 10)}, {integer(30, 15)}, {integer(45, 1)},
   FROM carray(?1)"""
 
 # A delivery's record: position, device, routed, load, collapse key (may be empty).
-DELIVERY: Final = b"%019d%019d%d%07d%b"
+_NUMBER: Final = b"%019d"  # a position, and a device
+_WAY: Final = b"%d%07d%b"
 POSITION: Final = integer(1, 19)
 DEVICE: Final = integer(20, 19)
 COLLAPSE: Final = "CAST(substr(value, 47) AS TEXT)"
@@ -44,6 +46,10 @@ class SubmissionRows:
     """The rows of a group of submissions, its latest time, and the last open broadcast of each app."""
 
     __slots__ = (
+        "_kind",
+        "_kinds",
+        "_way",
+        "_ways",
         "added",
         "broadcasts",
         "collapsing",
@@ -68,38 +74,46 @@ class SubmissionRows:
         self.added: list[tuple[list[int], int]] = []  # devices, and bytes of what each has in its inbox more
         self.broadcasts: list[tuple[int, int, Message]] = []  # position, app, message; of those that collapse
         self.runs: list[tuple[int, int, int]] = []  # at, first, last
+        # The latest parts of records, and of what: most are asked for again by the next message.
+        self._kinds = (-1, 0, False, 0, 0)
+        self._kind = b""
+        self._ways = (False, -1, b"")
+        self._way = b""
 
     def add_message(self, position: int, app: int, envelope: Envelope, missing: int) -> None:
         """`missing`: how many names of its audience no device has."""
         message = envelope.message
+        ends_at = message.expires_at
+        kind = (app, ends_at, message.online_only, missing, message.created_at)
+        if kind != self._kinds:
+            self._kinds = kind
+            self._kind = _KIND % kind
         label = b"" if envelope.label is None else envelope.label.encode()
-        self.messages.append(
-            MESSAGE
-            % (
-                position,
-                app,
-                message.expires_at,
-                message.online_only,
-                missing,
-                message.created_at,
-                len(label),
-                id_bytes(message.id),
-                label,
-                _pack(message),
-            )
-        )
-        self._ends(message.expires_at, position)
+        size = _LABEL % len(label) if label else _NO_LABEL
+        parts = (_NUMBER % position, self._kind, size, id_bytes(message.id), label, _pack(message))
+        self.messages.append(b"".join(parts))
+        self._ends(ends_at, position)
 
     def add_deliveries(
-        self, position: int, message: Message, devices: list[int], bindings: Sequence[Binding | None]
+        self,
+        position: int,
+        message: Message,
+        devices: list[int],
+        bindings: Sequence[Binding | None],
+        first: int,
     ) -> None:
-        """One for each device; `bindings`: where each is."""
+        """One for each device; `bindings`: where each is, from the `first` on."""
         collapse = b"" if message.collapse_key is None else message.collapse_key.encode()
         size = len(message.payload)
         load = 2 * size + (1 if message.priority == "high" else 0)
+        at = _NUMBER % position
         rows: list[bytes] = []
         for place, device in enumerate(devices):
-            rows.append(DELIVERY % (position, device, bindings[place] is not None, load, collapse))
+            way = (bindings[first + place] is not None, load, collapse)
+            if way != self._ways:
+                self._ways = way
+                self._way = _WAY % way
+            rows.append(b"".join((at, _NUMBER % device, self._way)))
         self.deliveries += rows
         if not message.online_only:
             self.kept += rows
@@ -117,35 +131,3 @@ class SubmissionRows:
                 self.runs[-1] = (at, first, position)
                 return
         self.runs.append((at, position, position))
-
-
-def found(
-    audience: Sequence[str], prefix: str, keys: Mapping[str, int | None]
-) -> tuple[list[str], list[int]]:
-    """The names of which there is a device, and the keys of these; `keys` has them by prefix and name."""
-    names: list[str] = []
-    devices: list[int] = []
-    for name in audience:
-        key = keys[prefix + name]
-        if key is not None:
-            names.append(name)
-            devices.append(key)
-    return names, devices
-
-
-def routed(
-    app: int,
-    message: Message,
-    position: int,
-    log_before: int,
-    names: list[str],
-    ordinals: list[int],
-    bindings: Sequence[Binding | None],
-    first: int,
-) -> Unicast:
-    """A message to named devices, on its way to them; their bindings begin with the `first`."""
-    targets: list[Target] = []
-    for place, name in enumerate(names):
-        # Unicasts come to the room of this process in their order: nothing of them is lost or late.
-        targets.append(Target(name, ordinals[place], position, bindings[first + place], 0, log_before))
-    return Unicast(app, message, tuple(targets))

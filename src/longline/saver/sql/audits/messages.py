@@ -13,8 +13,8 @@ from longline.saver.port.messages import Accepted
 from longline.saver.sql.audits.step import MESSAGES, ROWS, device, id_text
 from longline.saver.sql.database import device_range, id_bytes
 from longline.saver.sql.expiry import END, PURGE
-from longline.saver.sql.messages import Results
 from longline.saver.sql.snapshot import Snapshot
+from longline.saver.sql.storing import Results
 
 _message = msgspec.msgpack.Decoder(Message).decode
 _results = msgspec.json.Decoder(Results).decode
