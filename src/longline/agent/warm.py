@@ -84,13 +84,14 @@ class WarmParent:
             return ForkedWorker(pid, process, mine.detach())
 
     async def close(self) -> None:
-        """Lets the parent end, which it does after its workers; one that has not soon is left alone."""
+        """Lets the parent end, which it does after its workers; one that has not soon is ended first."""
         self._let_go()
         for process in self._processes:
             try:
                 await asyncio.to_thread(process.wait, CLOSE_WITHIN)
-            except subprocess.TimeoutExpired:
-                continue
+            except subprocess.TimeoutExpired:  # it is loading still, or a worker takes long
+                process.kill()
+                await asyncio.to_thread(process.wait)
 
     def _let_go(self) -> None:
         if self._socket is not None:

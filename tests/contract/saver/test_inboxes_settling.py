@@ -101,9 +101,7 @@ async def test_what_a_device_took_is_acked_whatever_it_had_been_taken_for(
     assert (await store.ledger(message_id)).acked == 1
     rows = await store.saver.ledgers.deliveries(store.app, message_id, -1, 10)
     assert rows is not None
-    assert [(row.state, row.reason) for _, row in rows if row.device == "a"] == [(State.ACKED, None)] * len(
-        audience[:1]
-    )
+    assert [(row.state, row.reason) for _, row in rows if row.device == "a"] == [(State.ACKED, None)]
     assert "x" not in await store.waiting("a")
 
 

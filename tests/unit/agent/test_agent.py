@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from longline.agent import agent
+from longline.agent import agent, warm
 from longline.agent.pauses import Pauses
 from longline.agent.warm import ForkedWorker, WarmParent
 from longline.errors import Unavailable
 from longline.model.agents import ProcessStatus
-from tests.integration.processes import alive
+from tests.integration.processes import alive, children
 from tests.unit.agent.fake_host import FakeHost, parent_of
 from tests.waiting import WITHIN, until
 
@@ -218,6 +218,21 @@ async def test_how_a_worker_ended_is_unknown_where_its_parent_died_before_it(tmp
     assert child.last_exit is not None
     assert child.last_exit.reason == "unknown"
     await host.stop()
+
+
+async def test_a_parent_that_is_loading_still_when_it_is_closed_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warm, "CLOSE_WITHIN", 0.0)
+    others = set(children(os.getpid()))
+    parent = WarmParent("tests.unit.agent.targets:work", None, [])
+    fork = asyncio.create_task(parent.fork(["room"], {"diary": str(tmp_path)}))
+    await until(lambda: set(children(os.getpid())) - others)
+    (started,) = set(children(os.getpid())) - others
+    fork.cancel()
+    await asyncio.gather(fork, return_exceptions=True)
+    await parent.close()
+    assert not alive(started)
 
 
 # --- rolling restart ----------------------------------------------------------------------------------

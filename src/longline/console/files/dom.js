@@ -341,6 +341,7 @@ function compared(one, other, way) {
 
 /**
  * A list that is read page by page: `load(cursor)` gives {rows, next}. The table has a button for more.
+ * `reload` begins anew, `refresh` only where the first page is another than the one that is shown.
  */
 export async function pagedTable(options, load) {
   let rows = [];
@@ -358,6 +359,13 @@ export async function pagedTable(options, load) {
   element.reload = async () => {
     rows = [];
     show(await load(null));
+  };
+  element.refresh = async () => {
+    const first = await load(null);
+    const shown = rows.slice(0, Math.max(1, first.rows.length));
+    if (JSON.stringify(first.rows) === JSON.stringify(shown)) return;
+    rows = [];
+    show(first);
   };
   show(await load(null));
   return element;

@@ -50,11 +50,9 @@ export async function page({ app, device }, { session, signal, query, show }) {
   );
 
   const now = h("div", {}, standing(known));
-  let seen = `${known.online} ${known.epoch}`;
   every(LOOK, signal, async () => {
-    const told = await get(at, { signal });
-    fill(now, standing(told));
-    if (seen !== (seen = `${told.online} ${told.epoch}`)) await connections.reload();
+    fill(now, standing(await get(at, { signal })));
+    await connections.refresh(); // of a device that has gone it is stored a moment later
   });
 
   const state = query.get("state") ?? "";
