@@ -17,7 +17,7 @@ from longline.saver.kv.device_messages import read_device_message, read_device_m
 from longline.saver.kv.layout import DeliveryRow, Row
 from longline.saver.kv.partitions import Partitions, script
 from longline.saver.port.ledgers import DevicePage, DeviceRecord, Listed, MessagePage, MessagesAsked, Status
-from longline.store.redis import Reply, Word
+from longline.store.redis import Reply
 from longline.store.scatter import ask_all, gathered
 
 STATUS = script("status.lua")
@@ -156,45 +156,45 @@ class KvLedgers:
     async def deliveries(
         self, app: int, message_id: str, after: int, limit: int
     ) -> list[tuple[int, DeliveryRecord]] | None:
-        """Each partition tells its first ones, and of these the page has the first."""
+        """Partitions are asked side by side for a share of the page, and again where they lag behind it."""
         packed = layout.id_bytes(message_id)
-        parts = await gathered(
-            [
-                self._deliveries(partition, app, packed, after, limit)
-                for partition in await self._knowing(app, packed)
-            ]
-        )
-        found = [part for part in parts if part is not None]
-        if not found:
-            return None
-        records = [record for part in found for record in part]
-        records.sort(key=lambda record: record[0])
-        return records[:limit]
-
-    async def _deliveries(
-        self, partition: int, app: int, packed: bytes, after: int, limit: int
-    ) -> list[tuple[int, DeliveryRecord]] | None:
-        """Those of a partition: the first `limit` of a broadcast, of another message all that are left."""
         count = self._partitions.count
+        asked = await self._knowing(app, packed)
+        # The first place in each partition whose ordinal is above `after`.
+        places = {partition: (after - partition) // count + 1 for partition in asked}
         records: list[tuple[int, DeliveryRecord]] = []
-        goes_on: bytes | int | None = (after - partition) // count + 1
-        while goes_on is not None and len(records) < limit:
-            args: list[Word] = [app, packed, int(goes_on), limit - len(records)]
-            reply = await self._partitions.run(partition, DELIVERIES, args)
-            if reply is None:
-                return None
-            first, goes_on, *rest = msgspec.convert(reply, list[bytes | int | None])
-            assert isinstance(first, bytes)
-            row = layout.unpack_row(first)
-            for place, packed_delivery, name in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
-                assert isinstance(place, bytes)
-                assert isinstance(packed_delivery, bytes)
-                assert not isinstance(name, int)
-                ordinal = int(place) * count + partition
-                if ordinal > after:
-                    delivery = layout.unpack_delivery(packed_delivery, row.created_at)
-                    records.append((ordinal, _record(name or b"", row.created_at, delivery)))
-        return records
+        known = False
+        share = limit // count + 2
+        while asked:
+            most = min(share, limit)
+            replies = await gathered(
+                [
+                    self._partitions.run(
+                        partition, DELIVERIES, [app, packed, places[partition], most], work=most
+                    )
+                    for partition in asked
+                ]
+            )
+            for partition, reply in zip(asked, replies, strict=True):
+                following = None
+                if reply is not None:
+                    known = True
+                    following, found = _read_deliveries(reply, partition, count)
+                    records += [record for record in found if record[0] > after]
+                if following is None:
+                    del places[partition]
+                else:
+                    places[partition] = following
+            records.sort(key=lambda record: record[0])
+            records = records[:limit]
+            last = records[-1][0] if len(records) == limit else None
+            asked = [
+                partition
+                for partition, place in places.items()
+                if last is None or place * count + partition < last
+            ]
+            share *= 2
+        return records if known else None
 
     async def _knowing(self, app: int, message_id: bytes) -> list[int]:
         """The partitions that know a message."""
@@ -207,6 +207,24 @@ class KvLedgers:
             ),
         )
         return [partition for partition, row in enumerate(rows) if row is not None]
+
+
+def _read_deliveries(
+    reply: Reply, partition: int, count: int
+) -> tuple[int | None, list[tuple[int, DeliveryRecord]]]:
+    """The place at which a partition goes on, None for nowhere, and what it has told, by ordinal."""
+    first, following, *rest = msgspec.convert(reply, list[bytes | int | None])
+    assert isinstance(first, bytes)
+    assert not isinstance(following, bytes)
+    row = layout.unpack_row(first)
+    records: list[tuple[int, DeliveryRecord]] = []
+    for place, packed, name in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
+        assert isinstance(place, bytes)
+        assert isinstance(packed, bytes)
+        assert not isinstance(name, int)
+        delivery = layout.unpack_delivery(packed, row.created_at)
+        records.append((int(place) * count + partition, _record(name or b"", row.created_at, delivery)))
+    return following, records
 
 
 def _record(name: bytes, accepted_at: int, delivery: DeliveryRow) -> DeliveryRecord:
