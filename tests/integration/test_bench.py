@@ -46,9 +46,10 @@ class Bench:
 
 
 @pytest_asyncio.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+async def bench(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    """Parametrize it indirectly with settings, as variables of the environment."""
     authority = Authority(tmp_path / "authority")
-    async with ServerProcess(tmp_path / "data", (), authority) as server:
+    async with ServerProcess(tmp_path / "data", (), authority, **getattr(request, "param", {})) as server:
         async with Center(server.url, server.admin_key) as center:
             app = await center.create_app("bench", pubsub=True)
         assert app.server_key is not None
@@ -78,6 +79,15 @@ async def test_every_mode_measures_a_node_and_finds_nothing_missing(bench: Bench
     assert told["found"] == told["acknowledged"] > 0
     waited = await bench.run("drain", way, *bench.account, *bench.api, "--devices", 3, "--pending", 20)
     assert waited["drained"] == 60
+
+
+@pytest.mark.parametrize("bench", [{"LONGLINE_SAVER__EVENT_LIMIT": "1000"}], indirect=True)
+async def test_more_messages_than_the_app_keeps_events_are_not_taken_for_lost(bench: Bench) -> None:
+    sent = 0
+    while sent < 2000:  # on a busy machine it takes a while
+        told = await bench.run("upstream", "tcp", *bench.account, *bench.api, "--devices", 3, "--seconds", 1)
+        sent = told["acknowledged"]
+    assert (told["found"], told["lost"]) == (None, 0)
 
 
 async def test_handshakes_are_whole_unless_they_are_to_be_resumed(bench: Bench) -> None:

@@ -111,6 +111,7 @@ def run(plan: UpstreamPlan, target: LoadTarget, crew: Crew) -> UpstreamFigures:
     work = UpstreamWork(plan, target)
     with Fleet(crew, work.run) as fleet:
         fleet.gather(lambda counters: f"connected {counters[2]:,} of {plan.devices:,}")
+        behind = newest(api)
         fleet.begin(WARM_UP, plan.seconds)
         before = cpu_seconds_by_pid(crew.server_pid)
         shares = fleet.reports(UpstreamShare, lambda counters: f"acknowledged {counters[0]:,}")
@@ -118,7 +119,7 @@ def run(plan: UpstreamPlan, target: LoadTarget, crew: Crew) -> UpstreamFigures:
         fleet.tell()
         endings = fleet.reports(UpstreamEnding, lambda counters: f"acknowledged {counters[0]:,}")
         fleet.tell()
-    return figures_of(shares, endings, stored(api, work.mark), cores)
+    return figures_of(shares, endings, stored(api, work.mark, behind), cores)
 
 
 def figures_of(
@@ -154,11 +155,25 @@ def figures_of(
     )
 
 
-def stored(api: Api, mark: bytes) -> list[bytes] | None:
-    """The stamps of this run's messages among the events of the app; None where some were removed unread."""
+def newest(api: Api) -> str:
+    """A cursor behind all events that there are; empty before the first."""
+    connection = api.connect()
+    try:
+        return (
+            msgspec.json.decode(api.get(connection, "/upstream?tail=true"), type=UpstreamPage).next_cursor
+            or ""
+        )
+    finally:
+        connection.close()
+
+
+def stored(api: Api, mark: bytes, cursor: str) -> list[bytes] | None:
+    """The stamps of this run's messages among the events behind a cursor.
+
+    None where some of these were removed unread.
+    """
     found: list[bytes] = []
     connection = api.connect()
-    cursor = ""
     try:
         while True:
             path = f"/upstream?limit={PAGE}" + (f"&cursor={cursor}" if cursor else "")
