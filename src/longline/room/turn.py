@@ -18,7 +18,7 @@ from longline.mqtt.shared_output import SharedOutput
 from longline.room.session.outlet import Outlet
 from longline.telemetry.faults import Faults
 
-BUDGET: Final = 5000  # packets and deliveries in one turn of the loop: a few milliseconds
+BUDGET: Final = 5000  # packets, and deliveries with an identifier, in a turn of the loop: a few milliseconds
 WRITES: Final = 500  # connections flushed in one turn: as long
 FILTER: Final = 8  # as many deliveries is the work that a filter makes which comes or goes
 ENDING: Final = 16  # and a connection that ends, and each session with it, besides its filters
