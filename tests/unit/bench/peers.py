@@ -229,7 +229,10 @@ class Broker:
                 for number, payload in enumerate(self.told, 1)
                 if number != self.forget
             ]
-            return 200, {"events": [] if "cursor" in parts[4] else events, "next_cursor": "1", "gap": False}
+            if "tail=true" in parts[4]:
+                return 200, {"events": [], "next_cursor": "0", "gap": False}
+            read = "cursor=0" not in parts[4]
+            return 200, {"events": [] if read else events, "next_cursor": "1", "gap": False}
         if parts[4] == "devices":
             return 200, {
                 "device": parts[5],
