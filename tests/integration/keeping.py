@@ -38,7 +38,8 @@ APP = "news"
 class Keeping:
     """Makes clients of one app; `port` is the last one's."""
 
-    def __init__(self, server: Server, center: Center) -> None:
+    def __init__(self, server: Server, center: Center, app: str = APP) -> None:
+        self.app = app
         self.server = server
         self.center = center
         self.port = 0
@@ -65,7 +66,7 @@ class Keeping:
         port: int | None = None,
     ) -> tuple[RawClient, Connack]:
         """A client and the answer to its CONNECT; `expiry` is MQTT 5's."""
-        token = (await self.center.token(APP, device)).password
+        token = (await self.center.token(self.app, device)).password
         self.port = port or self.server.mqtt_port
         told = dict(properties or {})
         if version == MQTT_5_0 and expiry is not None:
@@ -82,7 +83,7 @@ class Keeping:
                     device,
                     clean,
                     600,
-                    APP,
+                    self.app,
                     token.encode(),
                     will,
                     told if version == MQTT_5_0 else None,

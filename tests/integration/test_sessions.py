@@ -352,6 +352,21 @@ async def test_paho_finds_what_was_published_while_it_was_away(version: int, kee
             assert sorted(got) == list(range(40))
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "not kept"])
+async def test_who_is_subscribed_gets_what_anybody_publishes_next(kept: bool, server: Server) -> None:
+    """At another room, too, which has heard of nobody in this app until then."""
+    async with server.center() as center:
+        for number in range(10):
+            app = f"{APP}{number}"
+            await center.create_app(app, pubsub=True)
+            async with Keeping(server, center, app) as keeping:
+                publisher = await keeping.client("p", clean=True, expiry=0)
+                subscriber = await keeping.client("d", clean=not kept, expiry=1000 if kept else 0)
+                await subscribe(subscriber, "a")
+                assert await publish(publisher, "a", b"%d" % number) == 0
+                assert (await message(subscriber)).payload == b"%d" % number
+
+
 # --- what is killed ---
 
 

@@ -167,9 +167,14 @@ class Vouched(msgspec.Struct, frozen=True):
 
 
 class SessionsKept(msgspec.Struct, frozen=True):
-    """A session of the app that outlives its connection has a filter: publications go to the queues."""
+    """A session of the app that outlives its connection has a filter: publications go to the queues.
+
+    `node` and `asks` as in `Routes`.
+    """
 
     app: int
+    node: str = ""
+    asks: int = 0
 
 
 class Routes(msgspec.Struct, frozen=True):
@@ -180,6 +185,9 @@ class Routes(msgspec.Struct, frozen=True):
     that it sends this to. `shared`: groups of shared subscriptions, as (app, `$share/{name}/{filter}`, about
     how many members there; 0 for none any more). In a whole table they follow all filters: who does not know
     of them takes such a command for the end.
+
+    `asks`: a number that `node` is to be told as one of the `heard`, once the commands up to this one are
+    carried out; 0 for none.
     """
 
     node: str
@@ -188,6 +196,8 @@ class Routes(msgspec.Struct, frozen=True):
     whole: bool = False
     wanted: bool = False
     shared: tuple[tuple[int, str, int], ...] = ()
+    asks: int = 0
+    heard: tuple[int, ...] = ()
 
 
 class Cancelled(msgspec.Struct, frozen=True):

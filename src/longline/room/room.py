@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Final
@@ -53,6 +54,7 @@ from longline.room.platform.talk import GroupTalk
 from longline.room.platform.upstream import UpstreamMessages
 from longline.room.platform.writer import EventWriter
 from longline.room.pubsub.fanout import Fanout
+from longline.room.pubsub.hearing import Hearing
 from longline.room.pubsub.replayer import Replayer
 from longline.room.pubsub.retainer import MESSAGES, Retainer
 from longline.room.pubsub.routes import RouteTable
@@ -224,9 +226,10 @@ class Room:
         sessions = self._sessions = Sessions(
             counters, faults, fanout, pushes, self.departures.add, traffic or Traffic()
         )
-        self.routes = RouteTable(node, bus, sessions, fanout, shares, faults)
+        hearing = Hearing(faults, now=time.monotonic)
+        self.routes = RouteTable(node, bus, sessions, fanout, shares, hearing, self.retainer, faults)
         self.attendance = Attendance(sessions, saver.counts)
-        kept_apps = KeptApps(lambda: self._node, saver.sessions, bus, sessions.tenants)
+        kept_apps = KeptApps(lambda: self._node, saver.sessions, bus, hearing, sessions.tenants)
         self.filings = Filings(saver.sessions, kept_apps, turn, faults)
         fanout.unfile = lambda session, gone: self.filings.unsubscribe(None, session, gone, None)
         self.news = News(node, bus, self._filled, faults)

@@ -9,6 +9,7 @@ from longline.bus.local import LocalBus
 from longline.errors import LonglineError
 from longline.model.commands import Command, Forward, Routes
 from longline.mqtt.packets import MQTT_5_0, Packet, Publish, Suback, Subscribe, Subscription
+from longline.room.pubsub.hearing import Hearing
 from longline.room.pubsub.routes import GATHER, RouteTable
 from longline.testing.clock import VirtualClock, settle
 from tests.unit.room.fixture import Peer, RoomFixture
@@ -69,6 +70,8 @@ class ClusterRoom:
             self.parts.sessions,
             self.parts.fanout,
             self.parts.shares,
+            Hearing(self.parts.faults, now=clock.now, sleep=clock.sleep),
+            self.parts.retainer,
             self.parts.faults,
             limit=limit,
             queue_bytes=queue_bytes,
@@ -77,6 +80,8 @@ class ClusterRoom:
         )
         self.cluster = cluster
         self.clients = 0
+        self.listens = asyncio.Event()  # while it carries out what the bus brings
+        self.listens.set()
         self.tasks: list[asyncio.Task[None]] = []
 
     async def live(self) -> None:
@@ -86,7 +91,9 @@ class ClusterRoom:
 
     async def _receive(self) -> None:
         while True:
-            for command in await self.cluster.bus.receive(self.name):
+            commands = await self.cluster.bus.receive(self.name)
+            await self.listens.wait()
+            for command in commands:
                 if isinstance(command, Routes):
                     self.table.changed(command)
                 elif isinstance(command, Forward):

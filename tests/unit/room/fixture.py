@@ -27,6 +27,7 @@ from longline.room.kept.steps import Steps
 from longline.room.life.departures import Departures
 from longline.room.platform.handlers import Handler, Platform
 from longline.room.pubsub.fanout import Fanout
+from longline.room.pubsub.hearing import Hearing
 from longline.room.pubsub.retainer import Retainer
 from longline.room.pubsub.rules import Rules
 from longline.room.pubsub.shared import Groups
@@ -372,7 +373,8 @@ class RoomFixture:
             store, self.steps, self.fanout, self.counters, self.faults, self.pace, page_bytes=1 << 20
         )
         self.fanout.reader = self.reader.ask
-        self.kept_apps = KeptApps(lambda: "n1", store, self.bus, self.sessions.tenants)
+        self.hearing = Hearing(self.faults, now=lambda: 0.0)
+        self.kept_apps = KeptApps(lambda: "n1", store, self.bus, self.hearing, self.sessions.tenants)
         self.filings = Filings(store, self.kept_apps, self.turn, self.faults)
         self.news = News("n1", self.bus, self._filled, self.faults)
         self.deposits = Deposits(

@@ -84,6 +84,7 @@ class FakeRoutes:
     def __init__(self) -> None:
         self.changes: list[Routes] = []
         self.forwards: list[Forward] = []
+        self.owed: list[tuple[str, int]] = []
         self.doubted = 0
 
     def changed(self, command: Routes) -> None:
@@ -91,6 +92,9 @@ class FakeRoutes:
 
     def forward(self, command: Forward) -> None:
         self.forwards.append(command)
+
+    def owe(self, node: str, number: int) -> None:
+        self.owed.append((node, number))
 
     def doubt(self) -> None:
         self.doubted += 1

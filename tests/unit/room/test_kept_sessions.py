@@ -171,7 +171,7 @@ async def test_an_app_is_asked_about_once_for_as_long_as_nobody_says_otherwise()
             peer.send(Disconnect())
             await room.room.settle()
         assert room.called() == ["wanted"]
-        await room.room.bus.send(NODE, [SessionsKept(APP)])
+        await room.room.bus.send(NODE, [SessionsKept(APP, "other", 7)])
         peer = await room.client("d", clean=True, expiry=0)
         assert (await room.publish(peer, "a")).reason == NOBODY
         assert room.called() == ["publish"]
@@ -213,9 +213,13 @@ async def test_a_subscription_is_answered_once_it_is_committed_and_all_rooms_kno
         assert packets[0] == Pingresp(), "nobody is kept waiting by what is tried again"
         await room.room.until(lambda: room.kept.there[APP, 0].filters)
         await room.room.settle()
-        assert packets[1:] + peer.unread() == [Suback(1, [1, 1])]
         assert room.kept.there[APP, 0].filters == {"a": Filter("a", 1)}
-        assert await room.room.bus.receive("other") == [SessionsKept(APP)]
+        [told] = await room.room.bus.receive("other")
+        assert told == SessionsKept(APP, NODE, 1)
+        assert packets[1:] + peer.unread() == [], "the other room was told, and has not heard yet"
+        room.room.parts.hearing.heard("other", (1,))
+        await room.room.settle()
+        assert peer.unread() == [Suback(1, [1, 1])]
         peer.send(Unsubscribe(2, ["a", "b"]))
         nothing = ReasonCode.NO_SUBSCRIPTION_EXISTED if version == MQTT_5_0 else 0
         expected = Unsuback(2, [0, nothing] if version == MQTT_5_0 else [])

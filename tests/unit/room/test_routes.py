@@ -27,7 +27,8 @@ from longline.mqtt.packets import (
 from longline.mqtt.properties import Properties, PropertyId, get_int, pack_message_properties
 from longline.mqtt.reasons import ReasonCode
 from longline.mqtt.topics import matches
-from longline.room.pubsub.routes import GATHER, HOLD_BACK, PATIENCE, PIECE, REFRESH, pieces
+from longline.room.pubsub.hearing import PATIENCE
+from longline.room.pubsub.routes import GATHER, HOLD_BACK, PIECE, REFRESH, pieces
 from tests.unit.room.cluster import Cluster, payloads
 from tests.unit.room.fixture import APP
 
@@ -536,6 +537,66 @@ async def test_a_client_is_subscribed_once_the_others_know() -> None:
         b.client("p").send(Publish("t", b"x"))
         await cluster.settle()
         assert payloads(peer.receive()) == [b"x"]
+
+
+async def test_a_client_hears_that_it_is_subscribed_once_the_other_rooms_act_on_it() -> None:
+    """Who publishes there from then on reaches it: that the bus has the news is not enough."""
+    async with Cluster() as cluster:
+        a, b, c = [await cluster.room(name) for name in "abc"]
+        publisher = b.client("p")
+        b.listens.clear()
+        peers = [a.client(f"d{n}") for n in range(2)]
+        for peer in peers:  # the filter of the second is no news, but is not heard of yet either
+            peer.send(Subscribe(1, [Subscription("t", 1)]))
+            await cluster.pass_time(PATIENCE / 3)
+            assert peer.receive() == []
+        publisher.send(Publish("t", b"before", 1, packet_id=1))
+        await cluster.settle()
+        assert publisher.receive() == [Puback(1, ReasonCode.NO_MATCHING_SUBSCRIBERS)]
+        b.listens.set()
+        await cluster.pass_time(2 * GATHER)
+        publisher.send(Publish("t", b"after", 1, packet_id=2))
+        await cluster.settle()
+        assert publisher.receive() == [Puback(2)]
+        for peer in peers:
+            assert peer.receive() == [Suback(1, [1]), Publish("t", b"after", 1, packet_id=1)]
+        assert c.table.counters.filters == 1
+
+
+async def test_a_room_that_does_not_answer_holds_up_others_once() -> None:
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
+
+        async def subscribed(filter: str, within: float) -> bool:
+            peer = a.client(filter)
+            peer.send(Subscribe(1, [Subscription(filter, 1)]))
+            await cluster.pass_time(within)
+            return peer.receive() == [Suback(1, [1])]
+
+        b.listens.clear()
+        assert not await subscribed("t", PATIENCE / 2)
+        await cluster.pass_time(PATIENCE)
+        assert await subscribed("u", 2 * GATHER)
+        b.listens.set()
+        await cluster.pass_time(2 * GATHER)
+        b.listens.clear()
+        assert not await subscribed("v", PATIENCE / 2)
+        await cluster.pass_time(PATIENCE)
+        assert b.table.counters.filters == 2
+
+
+async def test_a_room_that_is_gone_is_not_waited_for() -> None:
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
+        await b.die()
+        await cluster.bus.shut("b")
+        peer = a.client("d")
+        peer.send(Subscribe(1, [Subscription("t", 1)]))
+        await cluster.pass_time(PATIENCE / 2)
+        assert peer.receive() == []
+        await a.table.rebuild()  # looks which rooms there are
+        await cluster.settle()
+        assert peer.receive() == [Suback(1, [1])]
 
 
 async def test_a_bus_that_hangs_holds_up_no_client_for_long() -> None:

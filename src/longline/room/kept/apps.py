@@ -1,12 +1,12 @@
 """In which apps anybody has a session that is kept and has filters.
 
 Only there do publications go to the queues. The store knows it, and is asked once for each app that comes
-here. A room that commits the first such filter of an app that it has seen tells all rooms before its client
-hears of it; so what was answered before stays true, until it is said that it changes. Whatever is not certain
-counts as a yes, which costs time and is right.
+here. A room that commits the first such filter of an app that it has seen has all rooms hear of it before its
+client does (`pubsub/hearing.py`); so what was answered before stays true, until it is said that it changes.
+Whatever is not certain counts as a yes, which costs time and is right.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -15,6 +15,7 @@ from longline.bus.port import Bus
 from longline.errors import LonglineError
 from longline.flow.lru import LruCache
 from longline.model.commands import SessionsKept
+from longline.room.pubsub.hearing import Hearing
 from longline.room.session.session import Tenant
 from longline.saver.port.sessions import SessionStore
 
@@ -27,11 +28,17 @@ class KeptApps:
     """One for a room. `tenants` are the apps of which somebody is here."""
 
     def __init__(
-        self, node: Callable[[], str], store: SessionStore, bus: Bus, tenants: Mapping[int, Tenant]
+        self,
+        node: Callable[[], str],
+        store: SessionStore,
+        bus: Bus,
+        hearing: Hearing,
+        tenants: Mapping[int, Tenant],
     ) -> None:
         self._node = node
         self._store = store
         self._bus = bus
+        self._hearing = hearing
         self._tenants = tenants
         self._known: LruCache[int, bool] = LruCache(REMEMBERED)
         self._told: LruCache[int, None] = LruCache(REMEMBERED)  # that all rooms know of
@@ -85,9 +92,18 @@ class KeptApps:
             return
         for app in news:
             self.there(app)
-        commands = [SessionsKept(app) for app in news]
-        for node in await self._bus.nodes():
-            if node != self._node():
-                await self._bus.send(node, commands)
+        rooms = [node for node in await self._bus.nodes() if node != self._node()]
         for app in news:
+            await self._announce(app, rooms)
             self._told.put(app, None)
+
+    async def _announce(self, app: int, rooms: Sequence[str]) -> None:
+        number, heard = self._hearing.ask_for(rooms)
+        try:
+            for room in rooms:
+                await self._bus.send(room, [SessionsKept(app, self._node(), number)])
+        except BaseException:
+            self._hearing.withdraw(number)
+            raise
+        self._hearing.sent(number)
+        await heard

@@ -6,14 +6,16 @@ for their whole tables and tells its own; one that may have missed something ask
 with a command that says `whole` and ends with an empty one. Until a room has told its table, it is sent
 everything (`neighbours`).
 
-A client hears that it is subscribed once the other rooms have been told, or cannot be told at the moment.
+A client hears that it is subscribed once the other rooms have heard of it (`hearing.py`), or cannot be told
+at the moment.
 
 With no other room there is nothing here to be done: the fan-out does not know that there could be one.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -29,9 +31,11 @@ from longline.mqtt.properties import MESSAGE_EXPIRY, get_int, pack_message_prope
 from longline.room.pubsub.arrivals import Arrivals
 from longline.room.pubsub.fanout import SUCCESS, Fanout
 from longline.room.pubsub.groups import Allotment
+from longline.room.pubsub.hearing import PATIENCE, Hearing
 from longline.room.pubsub.message import FanoutMessage
 from longline.room.pubsub.neighbours import Neighbour, Neighbours
 from longline.room.pubsub.relay import Owed, Relay, RouteCounters
+from longline.room.pubsub.retainer import Retainer
 from longline.room.pubsub.rooms import LATER, NOT_YET, AwaitingSuback, Publisher
 from longline.room.pubsub.share_routes import GroupsOfOthers, Share, ShareNews
 from longline.room.pubsub.shared import Groups
@@ -45,7 +49,7 @@ PARTING: Final = 100_000  # filters that may wait for that; beyond it they are g
 REFRESH: Final = 2.0  # s between two looks at which rooms there are
 ASK_AGAIN: Final = 2.0  # s to wait for another room's table, doubled each time
 ASK_AGAIN_AT_MOST: Final = 60.0  # s
-PATIENCE: Final = 1.0  # s that a client waits at most for other rooms to hear of its subscription
+TOGETHER: Final = 16  # commands that are sent at once
 PATIENT: Final = 10_000  # clients that may wait for that; the next is answered at once
 PIECE: Final = 1000  # filters in one command
 PIECE_SIZE: Final = 64 * 1024  # characters in one command, but for the last filter's
@@ -71,6 +75,8 @@ class RouteTable:
         sessions: Sessions,
         fanout: Fanout,
         shares: Groups,
+        hearing: Hearing,
+        retainer: Retainer,
         faults: Faults,
         *,
         limit: int = 1_000_000,
@@ -84,6 +90,8 @@ class RouteTable:
         self._bus = bus
         self._sessions = sessions
         self._fanout = fanout
+        self._hearing = hearing
+        self._retainer = retainer
         self._faults = faults
         self._now = now
         self._sleep = sleep
@@ -107,7 +115,6 @@ class RouteTable:
         self._tell: dict[str, None] = {}  # who is to be told the whole table
         self._ask: dict[str, None] = {}  # who is to be asked for theirs
         self._untold: set[str] = set()  # who could not be told
-        self._patient: list[tuple[AwaitingSuback, Suback]] = []
         self._telling = False
         self._news = asyncio.Event()
         self._loss = asyncio.Event()
@@ -131,7 +138,11 @@ class RouteTable:
         table.learn(neighbour, command.added)
         table.unlearn(neighbour, command.removed)
         self._their_shares.learn(neighbour, command.shared)
-        if not (command.wanted or command.whole or command.added or command.removed or command.shared):
+        if command.asks:
+            self.owe(command.node, command.asks)
+        elif command.heard:
+            self._hearing.heard(command.node, command.heard)
+        elif not (command.wanted or command.whole or command.added or command.removed or command.shared):
             if neighbour.reading:
                 self._their_shares.complete(neighbour)
             table.complete(neighbour)
@@ -140,6 +151,11 @@ class RouteTable:
     def forward(self, command: Forward) -> None:
         """Another room's message for the subscribers here."""
         self._arrivals.add(command)
+
+    def owe(self, node: str, number: int) -> None:
+        """Another room asks to be told that what it sent up to here is carried out."""
+        self._hearing.owe(node, number)
+        self._news.set()
 
     def doubt(self) -> None:
         """Doubts what is known of the other rooms, and has them asked: what they told may be lost."""
@@ -186,9 +202,11 @@ class RouteTable:
             self._loss.set()
 
     def told_first(self, subscriber: AwaitingSuback, answer: Suback) -> bool:
-        if not (self._changes or self._share_news or self._telling) or len(self._patient) >= PATIENT:
+        hearing = self._hearing
+        news = self._changes or self._share_news or self._telling or hearing.unheard()
+        if not news or len(hearing) >= PATIENT:
             return False
-        self._patient.append((subscriber, answer))
+        hearing.wait(partial(subscriber.subscribed, answer))
         self._news.set()
         return True
 
@@ -261,6 +279,7 @@ class RouteTable:
             for name, work in (
                 ("relay", self.relayed.run),
                 ("announce", self._announce),
+                ("hearing", self._hearing.run),
                 ("give-up", self._give_up),
                 ("look", self._look_often),
                 ("sweep", self._sweep),
@@ -336,19 +355,10 @@ class RouteTable:
         while True:
             await self._news.wait()
             self._news.clear()
-            patient, self._patient = self._patient, []
             self._telling = True
-            telling = asyncio.create_task(self._tell_all(), name="room.routes.tell")
             try:
-                while not telling.done():
-                    await self._until(telling, PATIENCE)
-                    for subscriber, answer in patient:
-                        subscriber.subscribed(answer)
-                    if not telling.done():
-                        patient, self._patient = self._patient, []
-                await telling
+                await asyncio.gather(self._tell_all(), self._answer())
             finally:
-                telling.cancel()
                 self._telling = False
             await self._sleep(GATHER)
 
@@ -368,22 +378,57 @@ class RouteTable:
         asked = [name for name in self._ask if name in rooms]
         others = [name for name in rooms if name not in self._tell]
         self._tell, self._ask = {}, {}
+        number = self._hearing.ask(rooms) if self._hearing.wanted() else 0
+        question = [Routes(self._node, asks=number)] if number else []
+        try:
+            news = [*self._news_of(changes, shares), *question]
+            for at in range(0, len(news), TOGETHER):
+                await self._send_each(others, news[at : at + TOGETHER])
+            await self._send_each(asked, [Routes(self._node, wanted=True)])
+            if newcomers:
+                await self._tell_newcomers(newcomers)
+                await self._send_each(newcomers, question)
+        finally:
+            if number:
+                self._hearing.sent(number)
+
+    def _news_of(self, changes: Mapping[Change, bool], shares: Iterable[Share]) -> Iterator[Routes]:
         for added in (True, False):
             for piece in pieces(change for change, kind in changes.items() if kind is added):
-                news = Routes(self._node, added=piece) if added else Routes(self._node, removed=piece)
-                await self._send_each(others, [news])
+                yield Routes(self._node, added=piece) if added else Routes(self._node, removed=piece)
         for shared in pieces(shares):
-            await self._send_each(others, [Routes(self._node, shared=shared)])
-        await self._send_each(asked, [Routes(self._node, wanted=True)])
-        if newcomers:
-            table = pieces(self._everything())
-            groups = pieces(self._share_news.everything())
-            await self._send_each(newcomers, [Routes(self._node, added=next(table, ()), whole=True)])
-            for piece in table:
-                await self._send_each(newcomers, [Routes(self._node, added=piece)])
-            for shared in groups:
-                await self._send_each(newcomers, [Routes(self._node, shared=shared)])
-            await self._send_each(newcomers, [Routes(self._node)])
+            yield Routes(self._node, shared=shared)
+
+    async def _tell_newcomers(self, newcomers: Sequence[str]) -> None:
+        table = pieces(self._everything())
+        groups = pieces(self._share_news.everything())
+        await self._send_each(newcomers, [Routes(self._node, added=next(table, ()), whole=True)])
+        for piece in table:
+            await self._send_each(newcomers, [Routes(self._node, added=piece)])
+        for shared in groups:
+            await self._send_each(newcomers, [Routes(self._node, shared=shared)])
+        await self._send_each(newcomers, [Routes(self._node)])
+
+    async def _answer(self) -> None:
+        answers = self._hearing.answers()
+        if answers:
+            # Who subscribes there reads next what is retained: what was published here before this is in it.
+            await self._retainer.settled()
+        await asyncio.gather(*(self._answer_to(name, numbers) for name, numbers in answers.items()))
+
+    async def _answer_to(self, name: str, numbers: Sequence[int]) -> None:
+        """Who does not hear it does not wait for it for long."""
+        sending = asyncio.ensure_future(self._bus.send(name, [Routes(self._node, heard=tuple(numbers))]))
+        try:
+            await self._until(sending, PATIENCE)
+            if sending.done():
+                await sending
+        except LonglineError:
+            pass
+        except Exception as error:
+            self._faults.note("room.routes", error)
+        finally:
+            sending.cancel()
 
     async def _send_each(self, names: Iterable[str], commands: Sequence[Routes]) -> None:
         """Not to those that have missed something already."""
@@ -404,6 +449,7 @@ class RouteTable:
         except Exception as error:
             self._faults.note("room.routes", error)
             self._tell[name] = None
+            self._hearing.excuse(name)
         finally:
             sending.cancel()
 
@@ -413,6 +459,7 @@ class RouteTable:
         The log has the first: of many rooms, each may have such trouble with each other.
         """
         self._tell[name] = None
+        self._hearing.excuse(name)
         if not self._untold:
             log.warning("routes_not_told", to=name, code=code, error=reason)
         self._untold.add(name)
@@ -438,6 +485,7 @@ class RouteTable:
     def _part(self, name: str) -> None:
         self._their_shares.part(self._table.by_name[name])
         self._table.part(name)
+        self._hearing.excuse(name)
         self._untold.discard(name)
         if not self._table.by_name:  # from now on nobody keeps track of what changes here
             self._fanout.rooms = None

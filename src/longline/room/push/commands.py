@@ -224,6 +224,8 @@ class Commands:
             self._news(command)
         elif isinstance(command, SessionsKept):
             self._kept_apps.there(command.app)
+            if command.asks:
+                self._routes.owe(command.node, command.asks)
         elif isinstance(command, Close):
             session = self._sessions.find(command.app, command.device)
             if session is not None and session.epoch == command.epoch:
