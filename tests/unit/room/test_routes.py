@@ -563,6 +563,21 @@ async def test_a_client_hears_that_it_is_subscribed_once_the_other_rooms_act_on_
         assert c.table.counters.filters == 1
 
 
+async def test_what_is_on_its_way_to_be_retained_elsewhere_is_there_when_a_client_is_subscribed() -> None:
+    """Who subscribes reads it next: it was published before the filter was known there."""
+    async with Cluster() as cluster:
+        a, b = await cluster.room("a"), await cluster.room("b")
+        b.client("p").send(Publish("t", b"x", 1, packet_id=1, retain=True))
+        peer = a.client("d")
+        peer.send(Subscribe(1, [Subscription("t", 1)]))
+        await cluster.pass_time(2 * GATHER)
+        assert peer.receive() == []
+        b.tasks.append(asyncio.create_task(b.parts.retainer.run()))
+        await cluster.settle()
+        assert list(b.parts.saver.retained_messages) == [(APP, "t")]
+        assert peer.receive() == [Suback(1, [1])]
+
+
 async def test_a_room_that_does_not_answer_holds_up_others_once() -> None:
     async with Cluster() as cluster:
         a, b = await cluster.room("a"), await cluster.room("b")
