@@ -4,7 +4,6 @@ A device is in the partition of its name; what a partition knows of it is descri
 `lua/devices.lua`. Every script first asks whether the app was deleted.
 """
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -22,7 +21,7 @@ from longline.saver.kv.webhooks import KvWebhooks
 from longline.saver.labels import ALIAS, TAG, bits_of, is_number, name_label, word_label
 from longline.saver.port.devices import Registration
 from longline.store.redis import Reply, Word
-from longline.store.scatter import Spare, gathered, scatter
+from longline.store.scatter import Spare, scatter
 from longline.telemetry.faults import Faults
 
 PUT = script("put_devices.lua")
@@ -139,37 +138,16 @@ class KvDevices:
         return await scatter(names, self._of(app), ask, read, self._spare)
 
     async def named(self, app: int, prefix: str, after: str, limit: int) -> list[Device]:
-        """Partitions are asked side by side for a share of the names, and again where they lag behind."""
+        """A page of all partitions' names; then the devices, in the partitions that have them."""
         devices: list[Device] = []
         while len(devices) < limit:  # again, where some were deleted between their names and them
-            names = await self._names(app, prefix, after, limit - len(devices))
+            names = await self._partitions.names(NAMES, [app, prefix], after, limit - len(devices))
             if not names:
                 break
             found = await self.find(app, names)
             devices += [device for device in found if device is not None]
             after = names[-1]
         return devices
-
-    async def _names(self, app: int, prefix: str, after: str, limit: int) -> list[str]:
-        last = dict.fromkeys(range(self._partitions.count), after.encode())
-        share = limit // self._partitions.count + 2
-        names: list[bytes] = []
-        asked = list(last)
-        while asked:
-            most = min(share, limit)
-            replies = await gathered(
-                [self._partitions.run(at, NAMES, [app, prefix, last[at], most]) for at in asked]
-            )
-            for partition, some in zip(asked, msgspec.convert(replies, list[list[bytes]]), strict=True):
-                names += some
-                if len(some) < most:
-                    del last[partition]
-                else:
-                    last[partition] = some[-1]
-            names = sorted(names)[:limit]
-            asked = [at for at, name in last.items() if len(names) < limit or name < names[-1]]
-            share *= 2
-        return [name.decode() for name in names]
 
     async def count(self, app: int) -> int:
         """The sum over all partitions."""
@@ -203,10 +181,7 @@ class KvDevices:
     async def list(
         self, app: int, *, tag: str | None, alias: str | None, after: int, limit: int
     ) -> list[Device]:
-        """Partitions are asked side by side for a share of the page, and again where they lag behind it.
-
-        A device that nobody can read is left out.
-        """
+        """A page of all partitions. A device that nobody can read is left out."""
         name = await self._apps.name_of(app)
         if name is None or limit <= 0:
             return []
@@ -215,44 +190,23 @@ class KvDevices:
             if value is not None:
                 labels += kind, value
         count = self._partitions.count
-        devices: list[Device] = []
-        # The first place in each partition whose ordinal is above `after`.
-        places = {partition: (after - partition) // count + 1 for partition in range(count)}
-        asked = list(places)
-        share = limit // count + 2
-        while asked:
-            most = min(share, limit)
-            replies = await asyncio.gather(
-                *(
-                    self._partitions.run(
-                        partition, LIST, [app, places[partition], most, STEPS, *labels], work=most
-                    )
-                    for partition in asked
-                )
-            )
-            for partition, reply in zip(asked, replies, strict=True):
-                following, rows = msgspec.convert(reply, tuple[int, list[_Listed]])
-                for row in rows:
-                    try:
-                        device = _device(name, row[1].decode(), row[0] * count + partition, *row[2:])
-                    except Exception as error:
-                        self._spare.faults.note(self._spare.place, error)
-                    else:
-                        devices.append(device)
-                if following < 0:
-                    del places[partition]
-                else:
-                    places[partition] = following
-            devices.sort(key=lambda device: device.ordinal)
-            devices = devices[:limit]
-            last = devices[-1].ordinal if len(devices) == limit else None
-            asked = [
-                partition
-                for partition, place in places.items()
-                if last is None or place * count + partition < last
-            ]
-            share *= 2
-        return devices
+
+        def words(partition: int, ordinal: int, most: int) -> list[Word]:
+            return [app, self._partitions.place_from(partition, ordinal), most, STEPS, *labels]
+
+        def read(partition: int, reply: Reply) -> tuple[list[Device], int | None]:
+            following, rows = msgspec.convert(reply, tuple[int, list[_Listed]])
+            devices: list[Device] = []
+            for row in rows:
+                try:
+                    devices.append(_device(name, row[1].decode(), row[0] * count + partition, *row[2:]))
+                except Exception as error:
+                    self._spare.faults.note(self._spare.place, error)
+            return devices, None if following < 0 else following * count + partition
+
+        return await self._partitions.page(
+            LIST, range(count), after + 1, limit, words, read, lambda device: device.ordinal
+        )
 
 
 def _packed(profile: Profile) -> tuple[bytes, bytes, bytes]:

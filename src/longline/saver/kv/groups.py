@@ -91,12 +91,10 @@ class KvGroups:
         return ChatGroup(group, record.created_at, record.sequence, await self._count(app, record.number))
 
     async def page(self, app: int, after: str, limit: int) -> list[ChatGroup]:
-        """All homes are asked for as many, of which the first count. Members as of the latest change."""
+        """A page of all homes. Members as of the latest change."""
         if limit <= 0 or await self._apps.name_of(app) is None:
             return []
-        found = msgspec.convert(await self._partitions.run_all(LIST, [app, after, limit]), list[list[bytes]])
-        names = sorted(name for some in found for name in some)[:limit]
-        groups = [name.decode() for name in names]
+        groups = await self._partitions.names(LIST, [app], after, limit)
         records = await gathered([self._sayings.find(app, group) for group in groups])
         return [
             ChatGroup(group, record.created_at, record.sequence, record.members)

@@ -17,7 +17,7 @@ from longline.saver.kv.device_messages import read_device_message, read_device_m
 from longline.saver.kv.layout import DeliveryRow, Row
 from longline.saver.kv.partitions import Partitions, script
 from longline.saver.port.ledgers import DevicePage, DeviceRecord, Listed, MessagePage, MessagesAsked, Status
-from longline.store.redis import Reply
+from longline.store.redis import Reply, Word
 from longline.store.scatter import ask_all, gathered
 
 STATUS = script("status.lua")
@@ -156,44 +156,25 @@ class KvLedgers:
     async def deliveries(
         self, app: int, message_id: str, after: int, limit: int
     ) -> list[tuple[int, DeliveryRecord]] | None:
-        """Partitions are asked side by side for a share of the page, and again where they lag behind it."""
+        """A page of the partitions that know the message."""
         packed = layout.id_bytes(message_id)
-        count = self._partitions.count
-        asked = await self._knowing(app, packed)
-        # The first place in each partition whose ordinal is above `after`.
-        places = {partition: (after - partition) // count + 1 for partition in asked}
-        records: list[tuple[int, DeliveryRecord]] = []
         known = False
-        share = limit // count + 2
-        while asked:
-            most = min(share, limit)
-            replies = await gathered(
-                [
-                    self._partitions.run(
-                        partition, DELIVERIES, [app, packed, places[partition], most], work=most
-                    )
-                    for partition in asked
-                ]
-            )
-            for partition, reply in zip(asked, replies, strict=True):
-                following = None
-                if reply is not None:
-                    known = True
-                    following, found = _read_deliveries(reply, partition, count)
-                    records += [record for record in found if record[0] > after]
-                if following is None:
-                    del places[partition]
-                else:
-                    places[partition] = following
-            records.sort(key=lambda record: record[0])
-            records = records[:limit]
-            last = records[-1][0] if len(records) == limit else None
-            asked = [
-                partition
-                for partition, place in places.items()
-                if last is None or place * count + partition < last
-            ]
-            share *= 2
+
+        def words(partition: int, ordinal: int, most: int) -> list[Word]:
+            return [app, packed, self._partitions.place_from(partition, ordinal), most]
+
+        def read(partition: int, reply: Reply) -> tuple[list[tuple[int, DeliveryRecord]], int | None]:
+            nonlocal known
+            if reply is None:
+                return [], None
+            known = True
+            records, following = _read_deliveries(reply, partition, self._partitions.count)
+            return [record for record in records if record[0] > after], following
+
+        knowing = await self._knowing(app, packed)
+        records = await self._partitions.page(
+            DELIVERIES, knowing, after + 1, limit, words, read, lambda record: record[0]
+        )
         return records if known else None
 
     async def _knowing(self, app: int, message_id: bytes) -> list[int]:
@@ -211,8 +192,8 @@ class KvLedgers:
 
 def _read_deliveries(
     reply: Reply, partition: int, count: int
-) -> tuple[int | None, list[tuple[int, DeliveryRecord]]]:
-    """The place at which a partition goes on, None for nowhere, and what it has told, by ordinal."""
+) -> tuple[list[tuple[int, DeliveryRecord]], int | None]:
+    """What a partition has told, by ordinal, and the ordinal at which it goes on, None for nowhere."""
     first, following, *rest = msgspec.convert(reply, list[bytes | int | None])
     assert isinstance(first, bytes)
     assert not isinstance(following, bytes)
@@ -224,7 +205,7 @@ def _read_deliveries(
         assert not isinstance(name, int)
         delivery = layout.unpack_delivery(packed, row.created_at)
         records.append((int(place) * count + partition, _record(name or b"", row.created_at, delivery)))
-    return following, records
+    return records, None if following is None else following * count + partition
 
 
 def _record(name: bytes, accepted_at: int, delivery: DeliveryRow) -> DeliveryRecord:

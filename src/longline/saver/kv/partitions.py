@@ -17,6 +17,7 @@ TOKEN: Final = 8  # bytes that tell a call that is carried out again from anothe
 SPARE: Final = 1_000  # ms for which an answer is kept beyond that
 SLICE: Final = 256  # items that one call of a script gets, so that it holds up nobody for long
 
+K = TypeVar("K", int, bytes)
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -34,6 +35,10 @@ class Partitions:
     def of(self, app: int, device: str) -> int:
         """The partition of a device, by its name."""
         return self.store.partition_of(app, device)
+
+    def place_from(self, partition: int, ordinal: int) -> int:
+        """The first place in a partition whose ordinal is not below this one."""
+        return -((partition - ordinal) // self.count)
 
     def run(
         self,
@@ -97,6 +102,67 @@ class Partitions:
             instead = spare.instead
             of_slot = Spare(spare.faults, spare.place, lambda slot: instead(slot[1]))
         return await scatter(slots, lambda slot: slot[0], ask, take, of_slot)
+
+    async def page(
+        self,
+        script: Script,
+        partitions: Iterable[int],
+        start: K,
+        limit: int,
+        words: Callable[[int, K, int], Sequence[Word]],
+        read: Callable[[int, Reply], tuple[Iterable[T], K | None]],
+        key: Callable[[T], K],
+    ) -> list[T]:
+        """The first items that a script finds in partitions, by `key`: `limit` of them, which is 1 at least.
+
+        Nobody knows beforehand how much of a page is in which partition. So all are asked side by side for a
+        share of it, and those that lag behind the page that came of this again, for twice as much, until
+        nothing that they have not told can be on it.
+
+        `words`: what the script gets to tell at most so many items of a partition, from a key on, which is
+        `start` at first. `read` takes a reply apart: the items, and the key to go on from, below which all is
+        told; None where the partition has no more. A script that looks at a part of what there is may tell
+        fewer items than it was asked for, or none, and go on.
+        """
+        places = dict.fromkeys(partitions, start)
+        asked = list(places)
+        share = limit // max(1, len(asked)) + 2
+        items: list[T] = []
+        while asked:
+            most = min(share, limit)
+            replies = await gathered(
+                [self.run(at, script, words(at, places[at], most), work=most) for at in asked]
+            )
+            for partition, reply in zip(asked, replies, strict=True):
+                told, following = read(partition, reply)
+                items += told
+                if following is None:
+                    del places[partition]
+                else:
+                    places[partition] = following
+            items.sort(key=key)
+            del items[limit:]
+            end = key(items[-1]) if len(items) == limit else None
+            asked = [partition for partition, place in places.items() if end is None or place < end]
+            share *= 2
+        return items
+
+    async def names(self, script: Script, head: Sequence[Word], after: str, limit: int) -> list[str]:
+        """A page of names, by their bytes, those after the name `after` ("" for the first).
+
+        The script takes `head`, the name after which to begin, and how many; its reply has the last name when
+        there may be more, and the names.
+        """
+
+        def words(partition: int, behind: bytes, most: int) -> list[Word]:
+            return [*head, behind, most]
+
+        def read(partition: int, reply: Reply) -> tuple[list[bytes], bytes | None]:
+            last, names = msgspec.convert(reply, tuple[bytes | None, list[bytes]])
+            return names, last
+
+        found = await self.page(script, range(self.count), after.encode(), limit, words, read, bytes)
+        return [name.decode() for name in found]
 
     async def share(
         self,
