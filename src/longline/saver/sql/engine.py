@@ -61,6 +61,7 @@ from longline.saver.sql.routing import SqlRouting
 from longline.saver.sql.schedules import SqlSchedules
 from longline.saver.sql.sessions import SqlSessions
 from longline.saver.sql.shadows import SqlShadows
+from longline.saver.sql.storing import Storing
 from longline.saver.sql.trail import SqlTrail
 from longline.saver.sql.visits import SqlVisits
 from longline.saver.sql.webhooks import SqlWebhooks
@@ -165,18 +166,25 @@ class SqliteSaver:
             deleted=deleted,
         )
         self.audiences = SqlAudiences(reader, reading, deleted)
+        storing = Storing(
+            writing,
+            members,
+            labels,
+            self._positions,
+            broadcasts,
+            self._overflow,
+            locate,
+            self.counts,
+            Sayings(writing, groups),
+        )
         self.messages = SqlMessages(
             writer,
             writing,
-            members=members,
-            labels=labels,
-            positions=self._positions,
+            storing,
             broadcasts=broadcasts,
             overflow=self._overflow,
             locate=locate,
-            counts=self.counts,
             deleted=deleted,
-            sayings=Sayings(writing, groups),
         )
         self.groups = SqlGroups(
             writer,

@@ -9,15 +9,10 @@ from longline.model.ledger import State
 from longline.saver.port.messages import IdempotencyConflict, Outcome, Submission
 from longline.saver.sql.broadcasts import DROPPED, BroadcastLedgers
 from longline.saver.sql.collapsing import Collapsing
-from longline.saver.sql.counts import SqlCounts
 from longline.saver.sql.database import Database, id_bytes
 from longline.saver.sql.expiry import END
 from longline.saver.sql.fencing import Locate
-from longline.saver.sql.groups import Sayings
-from longline.saver.sql.labels import Labels
-from longline.saver.sql.members import Members
 from longline.saver.sql.overflow import Overflow
-from longline.saver.sql.positions import Positions
 from longline.saver.sql.rows import (
     INSERT_DELIVERIES,
     INSERT_INBOX,
@@ -49,27 +44,21 @@ class SqlMessages:
         self,
         writer: Worker,
         database: Database,
+        storing: Storing,
         *,
-        members: Members,
-        labels: Labels,
-        positions: Positions,
         broadcasts: BroadcastLedgers,
         overflow: Overflow,
         locate: Locate,
-        counts: SqlCounts,
         deleted: AbstractSet[int],
-        sayings: Sayings,
     ) -> None:
         self._writer = writer
         self._database = database
+        self._storing = storing
         self._broadcasts = broadcasts
         self._collapsing = Collapsing(database, broadcasts)
         self._overflow = overflow
         self._locate = locate
         self._deleted = deleted
-        self._storing = Storing(
-            database, members, labels, positions, broadcasts, overflow, locate, counts, sayings
-        )
 
     async def enqueue(self, batch: Sequence[Submission]) -> list[Outcome | IdempotencyConflict]:
         """One job of the writer, whatever the batch; bindings are read after its commit."""
