@@ -7,6 +7,7 @@ one before is closed with the last of its calls.
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -20,17 +21,17 @@ class _Client:
 
 
 class Clients:
-    """Clients for one purpose, one after the other. `make` makes one."""
+    """Clients for one purpose, one after the other. `make` makes one, which trusts whom the context does."""
 
-    def __init__(self, make: Callable[[], httpx.AsyncClient]) -> None:
+    def __init__(self, make: Callable[[ssl.SSLContext], httpx.AsyncClient]) -> None:
         self._make = make
         self._present: _Client | None = None
 
     @asynccontextmanager
-    async def client(self) -> AsyncIterator[httpx.AsyncClient]:
+    async def client(self, context: ssl.SSLContext) -> AsyncIterator[httpx.AsyncClient]:
         """For one call, which is cut off when this ends by `CancelledError` or `TimeoutError`."""
         if self._present is None:
-            self._present = _Client(self._make())
+            self._present = _Client(self._make(context))
         client = self._present
         client.calls += 1
         try:

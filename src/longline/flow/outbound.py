@@ -16,6 +16,7 @@ from typing import Final
 import httpx
 
 from longline.errors import LonglineError
+from longline.flow.trust import Trust
 
 # Where an IPv4 address is part of an IPv6 one, it is what is reached: RFC 6052, RFC 3056.
 NAT64: Final = ip_network("64:ff9b::/96")
@@ -85,17 +86,16 @@ class Outbound:
         self._timeout = timeout
         self._resolve = resolve
         self._transport = transport
-        self._context: ssl.SSLContext | None = None  # made once: it reads all authorities that are trusted
+        self._trust = Trust()
 
     async def get(self, url: str) -> bytes:
         """What is at an address. Raises `AddressRefused` or `CallFailed`; neither repeats the address."""
         parsed = self.checked(url)
-        if self._context is None:
-            self._context = await asyncio.to_thread(httpx.create_ssl_context)
+        context = await self._trust.context()
         try:
             async with asyncio.timeout(self._timeout):
                 addresses = await self.addresses(parsed)
-                return await self._read(parsed, addresses[0])
+                return await self._read(parsed, addresses[0], context)
         except TimeoutError:
             raise CallFailed(f"no answer within {self._timeout:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
@@ -131,7 +131,7 @@ class Outbound:
             raise AddressRefused(PRIVATE)
         return found
 
-    async def _read(self, url: httpx.URL, address: str) -> bytes:
+    async def _read(self, url: httpx.URL, address: str, context: ssl.SSLContext) -> bytes:
         # To the checked address, under the name that it was asked for: for TLS, and for the other side.
         headers = {
             "Host": url.netloc.decode("ascii"),
@@ -140,7 +140,7 @@ class Outbound:
         }
         async with (
             httpx.AsyncClient(
-                verify=self._context or True,
+                verify=context,
                 trust_env=False,
                 timeout=self._timeout,
                 transport=self._transport,

@@ -22,6 +22,7 @@ import httpx
 
 from longline.flow.clients import Clients
 from longline.flow.outbound import CallFailed, Outbound, Resolve
+from longline.flow.trust import Trust
 from longline.model.times import wall_clock
 
 LOOKED_UP_AT_ONCE: Final = 16  # names
@@ -82,7 +83,7 @@ class Posting:
             resolve=resolve or self._lookups.resolve,
         )
         self._transport = transport
-        self._context: ssl.SSLContext | None = None
+        self.trust = Trust()
 
     def checked(self, url: str) -> httpx.URL:
         """The address, when its form is one that may be called; `AddressRefused`."""
@@ -92,16 +93,10 @@ class Posting:
         """Those that were checked. Raises `AddressRefused`, `CallFailed` or OSError."""
         return await self._checks.addresses(url)
 
-    async def prepare(self) -> None:
-        """Reads all authorities that are trusted, beside the loop."""
-        if self._context is None:
-            self._context = await asyncio.to_thread(httpx.create_ssl_context)
-
-    def client(self) -> httpx.AsyncClient:
-        """What holds the connections to one target. It was prepared."""
-        assert self._context is not None
+    def client(self, context: ssl.SSLContext) -> httpx.AsyncClient:
+        """What holds the connections to one target."""
         return httpx.AsyncClient(
-            verify=self._context,
+            verify=context,
             trust_env=False,
             timeout=self.timeout,
             transport=self._transport,
@@ -126,11 +121,11 @@ class PostTarget:
     async def post(self, body: bytes, headers: dict[str, str]) -> Posted:
         """Calls it. Raises `AddressRefused` or `CallFailed`, neither of which repeats the address."""
         url = self._posting.checked(self._url)
-        await self._posting.prepare()
+        context = await self._posting.trust.context()
         try:
             async with asyncio.timeout(self._posting.timeout):
                 *others, last = (await self._posting.addresses(url))[:TRIED]
-                async with self._clients.client() as client:
+                async with self._clients.client(context) as client:
                     for address in others:
                         with suppress(httpx.ConnectError):
                             return await self._call(client, url, address, body, headers)

@@ -1,6 +1,7 @@
 """Calls that are cut off at any moment leave a client with which others get through."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -9,6 +10,7 @@ import httpx
 from longline.flow.clients import Clients
 from tests.waiting import WITHIN
 
+CONTEXT = ssl.create_default_context()
 MOMENTS = 120  # turns of the loop after which a call is cut off: more than one takes
 
 
@@ -26,15 +28,15 @@ async def answering() -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
 
 
-def one_of_two_places() -> httpx.AsyncClient:
-    return httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_connections=2))
+def one_of_two_places(context: ssl.SSLContext) -> httpx.AsyncClient:
+    return httpx.AsyncClient(verify=context, trust_env=False, limits=httpx.Limits(max_connections=2))
 
 
 async def test_calls_that_are_cut_off_take_no_places_from_others() -> None:
     clients = Clients(one_of_two_places)
 
     async def call(url: str) -> int:
-        async with clients.client() as client:
+        async with clients.client(CONTEXT) as client:
             return (await client.get(url)).status_code
 
     async with answering() as url:
@@ -52,19 +54,19 @@ async def test_calls_that_are_cut_off_take_no_places_from_others() -> None:
 async def test_a_client_is_closed_with_the_last_of_its_calls() -> None:
     made: list[httpx.AsyncClient] = []
 
-    def make() -> httpx.AsyncClient:
-        made.append(httpx.AsyncClient())
+    def make(context: ssl.SSLContext) -> httpx.AsyncClient:
+        made.append(httpx.AsyncClient(verify=context))
         return made[-1]
 
     clients = Clients(make)
     with suppress(TimeoutError):
-        async with clients.client() as first:
+        async with clients.client(CONTEXT) as first:
             with suppress(TimeoutError):
-                async with clients.client() as second:
+                async with clients.client(CONTEXT) as second:
                     assert second is first
                     raise TimeoutError
             assert not first.is_closed, "it has a call under way"
-            async with clients.client() as third:
+            async with clients.client(CONTEXT) as third:
                 assert third is not first
             raise TimeoutError
     assert first.is_closed

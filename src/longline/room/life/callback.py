@@ -25,6 +25,7 @@ from longline.flow.breaker import Breaker
 from longline.flow.clients import Clients
 from longline.flow.lru import LruCache
 from longline.flow.outbound import CallFailed, bounded
+from longline.flow.trust import Trust
 from longline.mqtt.reasons import ReasonCode
 from longline.room.life.authority_counters import AuthorityCounters
 from longline.settings import AuthoritySettings
@@ -108,7 +109,7 @@ class ConnectCallback:
         self._places = asyncio.Semaphore(settings.concurrency)
         # By the digest of its question. Bounded by who waits: `authority.waiting`.
         self._under_way: dict[bytes, asyncio.Task[Decision]] = {}
-        self._context: ssl.SSLContext | None = None
+        self._trust = Trust()
         self._clients = Clients(self._made)
 
     def remembered(self, question: ConnectQuestion) -> Decision | None:
@@ -143,9 +144,7 @@ class ConnectCallback:
             task.exception()  # seen, also when nobody is left who would raise it
 
     async def _ask(self, key: bytes, body: bytes) -> Decision:
-        if self._context is None:
-            # Beside the loop: it reads all authorities that are trusted.
-            self._context = await asyncio.to_thread(httpx.create_ssl_context)
+        context = await self._trust.context()
         begun = self._clock()
         asked = False
         try:
@@ -153,7 +152,7 @@ class ConnectCallback:
                 if not self._breaker.ask():
                     return self._away("left_alone")
                 asked = True
-                decision = await self._call(body)
+                decision = await self._call(body, context)
         except (TimeoutError, CallFailed, httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             if not asked:  # every place was taken, by others who wait no less
                 self._counters.calls.add("no_place")
@@ -180,9 +179,9 @@ class ConnectCallback:
             return Decision(True, by_token=True)
         raise AuthorityAway
 
-    async def _call(self, body: bytes) -> Decision:
+    async def _call(self, body: bytes, context: ssl.SSLContext) -> Decision:
         async with (
-            self._clients.client() as client,
+            self._clients.client(context) as client,
             client.stream("POST", self._url, content=body) as response,
         ):
             status = response.status_code
@@ -201,9 +200,8 @@ class ConnectCallback:
             raise CallFailed("it answered something else than docs/mqtt.md says") from None
         return Decision(answer.result != "deny", answer.result == "token", answer.device)
 
-    def _made(self) -> httpx.AsyncClient:
-        settings, context = self._settings, self._context
-        assert context is not None
+    def _made(self, context: ssl.SSLContext) -> httpx.AsyncClient:
+        settings = self._settings
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         headers["Accept-Encoding"] = "identity"
         if settings.key is not None:
