@@ -443,6 +443,25 @@ def test_a_message_with_very_many_subscribers_is_served_in_slices_and_then_ackno
     assert sender.wire.reading
 
 
+@pytest.mark.parametrize("qos", [0, 1])
+def test_others_wait_for_one_slice_and_not_for_all_of_a_message(qos: int) -> None:
+    """It is as many connections to flush at QoS 0 as it is at QoS 1."""
+    budget, writes = 12, 2
+    room = RoomFixture(turn_budget=budget, turn_writes=writes)
+    peers = [subscriber(room, f"d{n}") for n in range(10 * budget)]
+    room.client("sender").send(Publish("a", b"m", qos, packet_id=qos))
+    room.turns.turn()
+    went_on: list[bool] = []
+    room.turn.later(lambda: went_on.append(True))
+    turns = 0
+    while not went_on:
+        room.turns.turn()
+        turns += 1
+    assert turns <= budget // writes + 1
+    room.turns.settle()
+    assert [payloads(peer.receive()) for peer in peers] == [[b"m"]] * len(peers)
+
+
 def test_a_message_with_very_many_subscribers_outlives_its_publisher() -> None:
     room = RoomFixture(turn_budget=3)
     peers = [subscriber(room, f"d{n}") for n in range(8)]

@@ -39,7 +39,11 @@ AT_MOST_ONCE: Final = 4  # deliveries at QoS 0 are the work of one that has a pa
 
 @final
 class Slices:
-    """A message with more subscribers than one turn may serve."""
+    """A message with more subscribers than one turn may serve.
+
+    A slice is as many of them as a turn's budget, also at QoS 0, where these deliveries are a quarter of its
+    work: each is to another connection, and all of these are flushed before anybody who was put off goes on.
+    """
 
     __slots__ = ("_done", "_fanout", "_lost", "_message", "_reached", "_served", "_subscribers")
 
