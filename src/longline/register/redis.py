@@ -13,6 +13,7 @@ from longline.register.layout import Partition, binding, items, number, script, 
 from longline.register.port import Bind, Bound, Rebind, Transition, Unbind
 from longline.store.redis import Reply, Store, Word
 from longline.store.scatter import Spare, ask_all, gathered, scatter
+from longline.store.sharing import shares, work_off
 from longline.telemetry.faults import Faults
 
 SLICE: Final = 500  # sessions that one call of a script ends: the store serves nobody else meanwhile
@@ -52,7 +53,7 @@ class RedisRegister:
         )
         self._partitions = [Partition(number) for number in range(store.partitions)]
         self._binder = Binder(store, self._partitions, int(give_up * 1000), kept, self.unbind, self._faults)
-        self._turn = 0
+        self._turn = 0  # the partition whose transitions were read first
         self._waiting = 0  # transitions, when they were last read
         self._late = 0  # of them those that a stream had no place for, when some were last forgotten
 
@@ -85,7 +86,7 @@ class RedisRegister:
         return self._store.run(partition.tag, _UNBIND, keys, args, work=len(batch))
 
     async def end_lingering(self, now: int, limit: int) -> int:
-        return await self._in_turns(
+        return await self._work_off(
             limit,
             lambda partition: (b"ZCOUNT", partition.linger, b"-inf", now),
             lambda partition, share: self._store.run(
@@ -98,7 +99,7 @@ class RedisRegister:
 
     async def release(self, node: str, now: int, linger: int, limit: int) -> int:
         due = now + linger if linger > 0 else 0
-        return await self._in_turns(
+        return await self._work_off(
             limit,
             lambda partition: (b"SCARD", partition.at(node)),
             lambda partition, share: self._store.run(
@@ -145,16 +146,17 @@ class RedisRegister:
     async def transitions(self, limit: int) -> list[Transition]:
         lengths = await self._everywhere(lambda partition: (b"XLEN", partition.moves))
         self._waiting = sum(lengths)
-        shares = self._shares(lengths, limit)
+        self._turn = (self._turn + 1) % len(lengths)
+        parts = [(self._partitions[n], share) for n, share in shares(lengths, limit, self._turn).items()]
         replies = await gathered(
             [
                 self._store.call(partition.tag, b"XRANGE", partition.moves, b"-", b"+", b"COUNT", share)
-                for partition, share in shares
+                for partition, share in parts
             ]
         )
         found: list[Transition] = []
         unreadable: list[Awaitable[Reply]] = []
-        for (partition, _), reply in zip(shares, replies, strict=True):
+        for (partition, _), reply in zip(parts, replies, strict=True):
             for entry in items(reply):
                 try:
                     found.append(transition(partition.source, entry))
@@ -191,29 +193,18 @@ class RedisRegister:
         )
         return [reply if isinstance(reply, int) else 0 for reply in replies]
 
-    async def _in_turns(
+    async def _work_off(
         self,
         limit: int,
         count: Callable[[Partition], tuple[Word, ...]],
         work: Callable[[Partition, int], Awaitable[Reply]],
     ) -> int:
         """Shares `limit` among the partitions by how much each has to do; how much of it was done."""
-        done = 0
-        while done < limit:
-            shares = self._shares(await self._everywhere(count), limit - done)
-            replies = await gathered([work(partition, min(share, SLICE)) for partition, share in shares])
-            done += sum(map(number, replies))
-            if all(share <= SLICE for _, share in shares) or not any(replies):
-                break
-        return done
-
-    def _shares(self, counts: Sequence[int], limit: int) -> list[tuple[Partition, int]]:
-        """What each partition that has something to do gets of `limit`: as much as others, or all it has."""
-        first = self._turn = (self._turn + 1) % len(counts)  # where there is not enough for all
-        waiting = [n for n in (*range(first, len(counts)), *range(first)) if counts[n]][:limit]
-        shares = []
-        for left, n in zip(range(len(waiting), 0, -1), sorted(waiting, key=counts.__getitem__), strict=True):
-            share = min(counts[n], -(-limit // left))
-            shares.append((self._partitions[n], share))
-            limit -= share
-        return shares
+        partitions = self._partitions
+        return await work_off(
+            len(partitions),
+            limit,
+            SLICE,
+            lambda n: self._store.call(partitions[n].tag, *count(partitions[n])),
+            lambda n, share: work(partitions[n], share),
+        )

@@ -1,7 +1,6 @@
 """The partitions of the store, as this engine's scripts are run in them."""
 
 import os
-import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
@@ -11,6 +10,7 @@ from longline.saver.kv import layout
 from longline.store.calls import SOME
 from longline.store.redis import Reply, Script, Store, Word
 from longline.store.scatter import Spare, ask_all, gathered, scatter
+from longline.store.sharing import work_off
 
 LUA = "longline.saver.kv.lua"
 TOKEN: Final = 8  # bytes that tell a call that is carried out again from another call
@@ -171,26 +171,8 @@ class Partitions:
         work: Callable[[int, int], Awaitable[int]],
         size: int = SLICE,
     ) -> int:
-        """Has partitions do at most `limit` of what waits in them, as much as others or all of it; how much
-        was done. `waiting` asks one how much that is, `work` has it do some of that, at most `size`."""
-        done = 0
-        while done < limit:
-            counts = msgspec.convert(await ask_all(self.count, waiting), list[int])
-            most = limit - done
-            some = [partition for partition, count in enumerate(counts) if count]
-            random.shuffle(some)  # so that none always has to stand back
-            some = sorted(some[:most], key=counts.__getitem__)
-            calls, clipped = [], False
-            for left, partition in zip(range(len(some), 0, -1), some, strict=True):
-                part = min(counts[partition], -(-most // left))
-                most -= part
-                clipped = clipped or part > size
-                calls.append(work(partition, min(part, size)))
-            took = sum(await gathered(calls)) if calls else 0
-            done += took
-            if not took or not clipped:
-                break
-        return done
+        """Has partitions do at most `limit` of what waits in them, as `work_off` says."""
+        return await work_off(self.count, limit, size, waiting, work)
 
     def call(self, partition: int, *command: Word) -> Awaitable[Reply]:
         """Carries one command out in a partition."""
