@@ -37,12 +37,15 @@ Figures = dict[str, float]
 async def work(url: str, task: str, app: int, writer: int, count: int) -> None:
     """What a process of one of the checkouts does; prints what it measured."""
     from longline.model.events import UPSTREAM, Event, EventBounds
+    from longline.saver.bounds import SaverBounds
     from longline.saver.kv.engine import RedisSaver
     from longline.settings import StoreSettings
     from longline.store.redis import Store
 
     store = await Store.open(StoreSettings(url=url))
-    events = (await RedisSaver.open(store, events=EventBounds(10_000_000, 1 << 34))).events
+    events = (
+        await RedisSaver.open(store, bounds=SaverBounds(events=EventBounds(10_000_000, 1 << 34)))
+    ).events
 
     def some(first: int, size: int) -> list[Event]:
         return [

@@ -18,6 +18,7 @@ from pathlib import Path
 from longline.model.apps import App
 from longline.model.devices import Binding, Profile
 from longline.model.pubsub import Filter, Publication
+from longline.saver.bounds import SaverBounds
 from longline.saver.bundle import Saver
 from longline.saver.kv.engine import RedisSaver
 from longline.saver.port.devices import Registration
@@ -27,6 +28,7 @@ from longline.saver.sql.engine import SqliteSaver
 from longline.settings import StoreSettings
 from longline.store.redis import Store
 
+BOUNDS = SaverBounds(queue=QueueBounds(match_limit=100_000))
 PART = 1000
 ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 
@@ -211,15 +213,15 @@ async def in_sqlite(options: argparse.Namespace, data: Path) -> None:
     def locate(app: int, devices: Sequence[str]) -> list[Binding | None]:
         return [None] * len(devices)
 
-    bounds = QueueBounds(match_limit=100_000)
     path = data / "bench.db"
-    await run(await SqliteSaver.open(path, locate=locate, queue=bounds, queue_limit=1_000_000), options, told)
+    saver = await SqliteSaver.open(path, locate=locate, bounds=BOUNDS, queue_limit=1_000_000)
+    await run(saver, options, told)
 
 
 async def in_store(options: argparse.Namespace) -> None:
     """Measures a store."""
     store = await Store.open(StoreSettings(url=options.store, partitions=options.partitions))
-    saver = await RedisSaver.open(store, queue=QueueBounds(match_limit=100_000))
+    saver = await RedisSaver.open(store, bounds=BOUNDS)
     await run(saver, options, OfStore(store).told)
     await store.close()
 

@@ -34,6 +34,7 @@ from longline.model.webhooks import DeadBounds
 from longline.register.memory import MemoryRegister
 from longline.register.port import Register
 from longline.register.redis import RedisRegister
+from longline.saver.bounds import SaverBounds
 from longline.saver.bundle import Saver
 from longline.saver.kv.audits.engine import KvAudits
 from longline.saver.kv.engine import RedisSaver
@@ -79,6 +80,21 @@ FIGURES = FigureBounds(
     fine_age=1_500, fine_points=6, coarse_age=86_400_000, coarse_points=8, lives=4, silence=1_000, watched=300
 )
 MATCH_LIMIT = 100  # filters' beginnings, and filters, that a publication may look at (in each part)
+BOUNDS = SaverBounds(
+    ledger_retention_ms=RETENTION,
+    events=EventBounds(EVENTS, EVENT_BYTES, OF_DEVICE),
+    queue=QueueBounds(QUEUE_MESSAGES, QUEUE_BYTES, MATCH_LIMIT),
+    retained_messages=RETAINED,
+    retained_bytes=RETAINED_BYTES,
+    timers=TimerBounds(TIMERS_OF_A_KIND, TIMERS_OF_A_KIND, TIMER_BYTES),
+    inbox=InboxBounds(INBOX_MESSAGES, INBOX_BYTES),
+    dead=DeadBounds(DEAD_EVENTS, DEAD_BYTES),
+    trail=TrailBounds(AUDIT_ENTRIES, AUDIT_AGE),
+    groups=GROUPS,
+    figures=FIGURES,
+    profiles=ProfileBounds(PROFILES, PROFILE_BYTES),
+    connections=CONNECTIONS,
+)
 
 
 @dataclass(frozen=True)
@@ -124,19 +140,7 @@ async def _sqlite(place: str) -> Opened:
         locate=register.locate_now,
         queue_limit=100_000,
         cache_bytes=1 << 24,
-        ledger_retention_ms=RETENTION,
-        events=EventBounds(EVENTS, EVENT_BYTES, OF_DEVICE),
-        queue=QueueBounds(QUEUE_MESSAGES, QUEUE_BYTES, MATCH_LIMIT),
-        retained_messages=RETAINED,
-        retained_bytes=RETAINED_BYTES,
-        inbox=InboxBounds(INBOX_MESSAGES, INBOX_BYTES),
-        dead=DeadBounds(DEAD_EVENTS, DEAD_BYTES),
-        trail=TrailBounds(AUDIT_ENTRIES, AUDIT_AGE),
-        profiles=ProfileBounds(PROFILES, PROFILE_BYTES),
-        groups=GROUPS,
-        figures=FIGURES,
-        connections=CONNECTIONS,
-        timers=TimerBounds(TIMERS_OF_A_KIND, TIMERS_OF_A_KIND, TIMER_BYTES),
+        bounds=BOUNDS,
     )
     register.left, register.parted = saver.visits.left, saver.visits.parted
     return Opened(saver, register, saver.close)
@@ -157,20 +161,8 @@ async def _redis(store_class: type[Store], place: str) -> Opened:
     register = RedisRegister(store, kept=CONNECTIONS.age)
     saver = await RedisSaver.open(
         saver_store,
-        ledger_retention_ms=RETENTION,
-        events=EventBounds(EVENTS, EVENT_BYTES, OF_DEVICE),
         cache_bytes=1 << 24,
-        queue=QueueBounds(QUEUE_MESSAGES, QUEUE_BYTES, MATCH_LIMIT),
-        retained_messages=RETAINED,
-        retained_bytes=RETAINED_BYTES,
-        inbox=InboxBounds(INBOX_MESSAGES, INBOX_BYTES),
-        dead=DeadBounds(DEAD_EVENTS, DEAD_BYTES),
-        trail=TrailBounds(AUDIT_ENTRIES, AUDIT_AGE),
-        profiles=ProfileBounds(PROFILES, PROFILE_BYTES),
-        groups=GROUPS,
-        figures=FIGURES,
-        connections=CONNECTIONS,
-        timers=TimerBounds(TIMERS_OF_A_KIND, TIMERS_OF_A_KIND, TIMER_BYTES),
+        bounds=BOUNDS,
     )
 
     async def close() -> None:

@@ -9,20 +9,12 @@ from longline.bus.redis import RedisBus
 from longline.keeper.port import Keeper
 from longline.keeper.redis import RedisKeeper
 from longline.keeper.zookeeper import ZooKeeper
-from longline.model.devices import ConnectionBounds
-from longline.model.events import EventBounds
-from longline.model.profiles import ProfileBounds
-from longline.model.statistics import KeepCounts
-from longline.model.trail import TrailBounds
-from longline.model.webhooks import DeadBounds
-from longline.node.engines import Engines, group_bounds
+from longline.node.engines import Engines
 from longline.node.process import Process
+from longline.node.saver_bounds import saver_bounds
 from longline.node.secrets import seals_of, try_secrets
 from longline.register.redis import RedisRegister
 from longline.saver.kv.engine import RedisSaver
-from longline.saver.port.inboxes import InboxBounds
-from longline.saver.port.queues import QueueBounds
-from longline.saver.port.schedules import TimerBounds
 from longline.settings import Settings
 from longline.store.redis import Store
 from longline.telemetry.faults import Faults
@@ -50,27 +42,7 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
     saver = await RedisSaver.open(
         store,
         urgent=urgent,
-        ledger_retention_ms=settings.saver.ledger_retention * 1000,
-        events=EventBounds(
-            settings.saver.event_limit, settings.saver.event_bytes, settings.saver.device_events
-        ),
-        queue=QueueBounds(
-            settings.sessions.queue_messages, settings.sessions.queue_bytes, settings.sessions.match_limit
-        ),
-        retained_messages=settings.saver.retained_messages,
-        retained_bytes=settings.saver.retained_bytes,
-        counts=KeepCounts(settings.saver.statistics_hours, settings.saver.statistics_days),
-        inbox=InboxBounds(settings.saver.inbox_messages, settings.saver.inbox_bytes),
-        dead=DeadBounds(settings.webhooks.dead_events, settings.webhooks.dead_bytes),
-        trail=TrailBounds(settings.saver.audit_entries, settings.saver.audit_retention * 1000),
-        groups=group_bounds(settings.groups),
-        connections=ConnectionBounds(
-            settings.saver.connections_kept, settings.saver.connections_retention * 1000
-        ),
-        profiles=ProfileBounds(settings.telemetry.profiles_kept, settings.telemetry.profiles_bytes),
-        timers=TimerBounds(
-            settings.saver.waiting_messages, settings.saver.schedules, settings.saver.schedule_bytes
-        ),
+        bounds=saver_bounds(settings),
         cache_bytes=settings.saver.cache_bytes,
         seals=seals_of(settings),
         faults=faults,

@@ -8,22 +8,14 @@ import msgspec
 from longline.bus.local import LocalBus
 from longline.coordinator.presence import Presence
 from longline.keeper.local import LocalKeeper
-from longline.model.devices import ConnectionBounds
-from longline.model.events import EventBounds
-from longline.model.profiles import ProfileBounds
-from longline.model.statistics import KeepCounts
 from longline.model.times import wall_clock
-from longline.model.trail import TrailBounds
-from longline.model.webhooks import DeadBounds
 from longline.node.admin_key import make_data_dir
 from longline.node.data_folder import KEEPER_FILE, Shape, held, refuse_unread
-from longline.node.engines import Engines, group_bounds
+from longline.node.engines import Engines
 from longline.node.process import ROLES, Process
+from longline.node.saver_bounds import saver_bounds
 from longline.node.secrets import seals_of, try_secrets
 from longline.register.memory import SOURCE, Left, MemoryRegister
-from longline.saver.port.inboxes import InboxBounds
-from longline.saver.port.queues import QueueBounds
-from longline.saver.port.schedules import TimerBounds
 from longline.saver.sql.engine import SqliteSaver
 from longline.settings import Settings
 from longline.telemetry.faults import Faults
@@ -59,27 +51,7 @@ async def open_engines(settings: Settings, faults: Faults, opened: AsyncExitStac
         queue_limit=settings.saver.queue,
         queue_bytes=settings.saver.queue_bytes,
         cache_bytes=settings.saver.cache_bytes,
-        ledger_retention_ms=settings.saver.ledger_retention * 1000,
-        events=EventBounds(
-            settings.saver.event_limit, settings.saver.event_bytes, settings.saver.device_events
-        ),
-        queue=QueueBounds(
-            settings.sessions.queue_messages, settings.sessions.queue_bytes, settings.sessions.match_limit
-        ),
-        retained_messages=settings.saver.retained_messages,
-        retained_bytes=settings.saver.retained_bytes,
-        counts=KeepCounts(settings.saver.statistics_hours, settings.saver.statistics_days),
-        inbox=InboxBounds(settings.saver.inbox_messages, settings.saver.inbox_bytes),
-        dead=DeadBounds(settings.webhooks.dead_events, settings.webhooks.dead_bytes),
-        trail=TrailBounds(settings.saver.audit_entries, settings.saver.audit_retention * 1000),
-        groups=group_bounds(settings.groups),
-        connections=ConnectionBounds(
-            settings.saver.connections_kept, settings.saver.connections_retention * 1000
-        ),
-        profiles=ProfileBounds(settings.telemetry.profiles_kept, settings.telemetry.profiles_bytes),
-        timers=TimerBounds(
-            settings.saver.waiting_messages, settings.saver.schedules, settings.saver.schedule_bytes
-        ),
+        bounds=saver_bounds(settings),
         seals=seals_of(settings),
     )
     opened.push_async_callback(saver.close)

@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 from longline.bus.port import Bus
 from longline.keeper.port import Keeper
-from longline.model.groups import GroupBounds
 from longline.node.isolation import Signs
 from longline.register.port import Register
 from longline.saver.bundle import Saver
-from longline.settings import GroupSettings, Settings
+from longline.settings import Settings
 from longline.telemetry.faults import Faults
 
 
@@ -32,17 +31,6 @@ class Engines(NamedTuple):
     measure: Callable[[], Awaitable[None]] | None = None
     signs: Signs | None = None
     give_up: Callable[[], Awaitable[None]] | None = None
-
-
-def group_bounds(settings: GroupSettings) -> GroupBounds:
-    """What there may be of groups, as the stores take it."""
-    return GroupBounds(
-        settings.max_members,
-        settings.max_device_groups,
-        settings.history_messages,
-        settings.history_bytes,
-        settings.history_age * 1000,
-    )
 
 
 OpenEngines = Callable[[Settings, Faults, AsyncExitStack], Awaitable[Engines]]

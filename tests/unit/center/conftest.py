@@ -17,6 +17,7 @@ from longline.model.devices import JsonObject
 from longline.model.events import EventBounds
 from longline.register.memory import MemoryRegister
 from longline.register.port import Bind
+from longline.saver.bounds import SaverBounds
 from longline.saver.sql.engine import SqliteSaver
 from longline.settings import CenterSettings
 from longline.telemetry.faults import Faults
@@ -75,7 +76,9 @@ class Api:
 async def open_api(folder: Path, settings: CenterSettings, event_limit: int) -> Api:
     register = MemoryRegister()
     saver = await SqliteSaver.open(
-        folder / "longline.db", locate=register.locate_now, events=EventBounds(event_limit)
+        folder / "longline.db",
+        locate=register.locate_now,
+        bounds=SaverBounds(events=EventBounds(event_limit)),
     )
     register.left, register.parted = saver.visits.left, saver.visits.parted
     bus = LocalBus(1000)

@@ -36,6 +36,7 @@ from longline.model.audience import Aliases, Devices, Everyone, NoneOf, Tagged, 
 from longline.model.devices import Profile
 from longline.model.limits import Limits
 from longline.register.memory import MemoryRegister
+from longline.saver.bounds import SaverBounds
 from longline.saver.port.devices import Registration
 from longline.saver.port.inboxes import Fetch
 from longline.saver.port.messages import Accepted
@@ -160,7 +161,9 @@ def a_draft(send_at: str | None, audience: Wanted = Everyone(), ttl: int = 2_419
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     register, bus = MemoryRegister(), LocalBus(1000)
     saver = await SqliteSaver.open(
-        tmp_path / "longline.db", locate=register.locate_now, timers=TimerBounds(MOST, MOST)
+        tmp_path / "longline.db",
+        locate=register.locate_now,
+        bounds=SaverBounds(timers=TimerBounds(MOST, MOST)),
     )
     app = await saver.apps.create(
         App(

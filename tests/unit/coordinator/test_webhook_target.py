@@ -14,6 +14,7 @@ from longline.model.access import FormerSecret
 from longline.model.events import PRESENCE, EventBounds
 from longline.model.webhooks import REFUSED, UNANSWERED
 from longline.register.memory import MemoryRegister
+from longline.saver.bounds import SaverBounds
 from longline.saver.port.webhooks import WebhookChange
 from longline.saver.sql.engine import SqliteSaver
 from longline.settings import WebhookSettings
@@ -28,7 +29,9 @@ LONGEST = 60.0
 async def saver(tmp_path: Path) -> AsyncIterator[SqliteSaver]:
     register = MemoryRegister()
     saver = await SqliteSaver.open(
-        tmp_path / "db", locate=register.locate_now, events=EventBounds(events=50, of_device=2)
+        tmp_path / "db",
+        locate=register.locate_now,
+        bounds=SaverBounds(events=EventBounds(events=50, of_device=2)),
     )
     yield saver
     await saver.close()

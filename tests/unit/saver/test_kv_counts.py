@@ -5,6 +5,7 @@ import time
 import pytest
 
 from longline.model.statistics import DAY, HOUR, KeepCounts
+from longline.saver.bounds import SaverBounds
 from longline.saver.kv.counts import KEEP
 from longline.saver.kv.engine import RedisSaver
 from longline.settings import StoreSettings
@@ -20,7 +21,7 @@ async def test_names_of_what_is_over_go_with_it(age: int) -> None:
     """`age` in days: of the latest that is counted."""
     with shared("redis") as server:
         store = await Store.open(StoreSettings(url=server.url, partitions=1))
-        saver = await RedisSaver.open(store, counts=KEPT)
+        saver = await RedisSaver.open(store, bounds=SaverBounds(counts=KEPT))
         app = (await saver.apps.create(an_app("news"))).number
         now = int(time.time() * 1000) - age * DAY
         for number, day in enumerate(range(200, -1, -1), 1):

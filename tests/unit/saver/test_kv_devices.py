@@ -15,6 +15,7 @@ from longline.model.events import DELETED, DEVICE, REGISTERED, DeviceData
 from longline.model.messages import MAX_TTL, Envelope, Message
 from longline.register.port import Bind
 from longline.register.redis import RedisRegister
+from longline.saver.bounds import SaverBounds
 from longline.saver.kv import devices
 from longline.saver.kv.apps import APPS, DELETE, DIRECTORY, NAMES, NUMBERS, PURGES, RETENTIONS
 from longline.saver.kv.changes import Changes, ChangeStreams, GoneDevice
@@ -45,7 +46,7 @@ async def store() -> AsyncIterator[Store]:
 
 @pytest.fixture
 async def saver(store: Store) -> RedisSaver:
-    return await RedisSaver.open(store, ledger_retention_ms=60_000)
+    return await RedisSaver.open(store, bounds=SaverBounds(ledger_retention_ms=60_000))
 
 
 async def an_app(saver: RedisSaver, name: str = "news") -> int:

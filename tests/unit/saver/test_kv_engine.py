@@ -20,6 +20,7 @@ from longline.model.messages import Envelope, Message
 from longline.model.pubsub import Publication
 from longline.register.port import Bind
 from longline.register.redis import RedisRegister
+from longline.saver.bounds import SaverBounds
 from longline.saver.kv import groups as kv_groups
 from longline.saver.kv.engine import RedisSaver
 from longline.saver.port.devices import Registration
@@ -82,7 +83,7 @@ class World:
 
     async def another(self) -> RedisSaver:
         """Another process on the same store."""
-        return await RedisSaver.open(self.store, ledger_retention_ms=RETENTION)
+        return await RedisSaver.open(self.store, bounds=SaverBounds(ledger_retention_ms=RETENTION))
 
     def message(self, text: str = "hello", *, collapse: str | None = None, ttl: int = MINUTE) -> Message:
         self.count += 1
@@ -130,7 +131,7 @@ class World:
 async def world() -> AsyncIterator[World]:
     with shared("redis") as server:
         store = await DyingStore.open(StoreSettings(url=server.url, partitions=PARTITIONS))
-        saver = await RedisSaver.open(store, ledger_retention_ms=RETENTION)
+        saver = await RedisSaver.open(store, bounds=SaverBounds(ledger_retention_ms=RETENTION))
         app = (await saver.apps.create(an_app("news"))).number
         devices = await saver.devices.put(app, [Registration(name, Profile()) for name in NAMES], START)
         yield World(server.url, store, saver, app, {device.device: device.ordinal for device in devices})
@@ -146,7 +147,7 @@ async def test_a_change_of_members_that_dies_leaves_its_places_to_others(
     """Not at once, but when it has had them for as long as no change takes."""
     monkeypatch.setattr(kv_groups, "KEPT", 30)
     first, others = list(world.ordinals.values())[:6], list(world.ordinals.values())[6:]
-    groups = (await RedisSaver.open(world.store, groups=GroupBounds(members=6))).groups
+    groups = (await RedisSaver.open(world.store, bounds=SaverBounds(groups=GroupBounds(members=6)))).groups
     died = 0
     for left in range(1, 8 * PARTITIONS, 3):
         name = f"g{left}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from longline.model.events import UPSTREAM, Event, EventBounds
+from longline.saver.bounds import SaverBounds
 from longline.saver.kv.engine import RedisSaver
 from longline.saver.kv.event_lanes import EventLanes
 from longline.saver.kv.event_reading import PAGE
@@ -71,7 +72,7 @@ class Lanes:
 async def lanes() -> AsyncIterator[Lanes]:
     with shared("redis") as server:
         store = await Store.open(StoreSettings(url=server.url, partitions=PARTITIONS, event_lanes=LANES))
-        saver = await RedisSaver.open(store, events=EventBounds(8000, 64 * 1024 * 1024))
+        saver = await RedisSaver.open(store, bounds=SaverBounds(events=EventBounds(8000, 64 * 1024 * 1024)))
         app = (await saver.apps.create(an_app("news"))).number
         yield Lanes(store, saver, app, EventLanes(Partitions(store)))
         await store.close()

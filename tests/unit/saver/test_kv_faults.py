@@ -12,6 +12,7 @@ from longline.model.devices import Profile
 from longline.model.events import Event
 from longline.model.ledger import State
 from longline.model.messages import Envelope, Message
+from longline.saver.bounds import SaverBounds
 from longline.saver.kv import layout
 from longline.saver.kv.engine import RedisSaver
 from longline.saver.kv.event_lanes import EventLanes
@@ -90,7 +91,7 @@ async def planted() -> AsyncIterator[Planted]:
     with shared("redis") as server:
         store = await Store.open(StoreSettings(url=server.url, partitions=PARTITIONS))
         faults = Faults()
-        saver = await RedisSaver.open(store, ledger_retention_ms=RETENTION, faults=faults)
+        saver = await RedisSaver.open(store, bounds=SaverBounds(ledger_retention_ms=RETENTION), faults=faults)
         app = (await saver.apps.create(an_app("news"))).number
         devices = await saver.devices.put(app, [Registration(name, Profile()) for name in NAMES], START)
         yield Planted(store, saver, faults, app, {device.device: device.ordinal for device in devices})

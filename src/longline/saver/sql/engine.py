@@ -15,18 +15,8 @@ from pathlib import Path
 import structlog
 
 from longline.errors import DataDirInUse, LayoutRefused, LonglineError, Unavailable
-from longline.model.devices import ConnectionBounds
-from longline.model.events import EventBounds
-from longline.model.figures import FigureBounds
-from longline.model.groups import GroupBounds
-from longline.model.profiles import ProfileBounds
-from longline.model.statistics import KeepCounts
-from longline.model.trail import TrailBounds
-from longline.model.webhooks import DeadBounds
+from longline.saver.bounds import BOUNDS, SaverBounds
 from longline.saver.bundle import Durability
-from longline.saver.port.inboxes import InboxBounds
-from longline.saver.port.queues import QueueBounds
-from longline.saver.port.schedules import TimerBounds
 from longline.saver.sealing import IN_CLEAR, Seals
 from longline.saver.sql.apps import SqlApps, deleted_apps
 from longline.saver.sql.audiences import SqlAudiences
@@ -71,17 +61,6 @@ log = structlog.get_logger("longline.saver")
 
 SCHEMA_VERSION = 9
 GROUP = 8192  # items after which a group is closed, so that the first in it does not wait without end
-QUEUES = QueueBounds()
-TIMERS = TimerBounds()
-EVENTS = EventBounds()
-INBOX = InboxBounds()
-DEAD = DeadBounds()
-TRAIL = TrailBounds()
-PROFILES = ProfileBounds()
-COUNTS = KeepCounts()
-GROUPS = GroupBounds()
-FIGURES = FigureBounds()
-CONNECTIONS = ConnectionBounds()
 CHECKPOINT_PAGES = 4096  # of 4 KiB in the write-ahead log, before they are moved into the database
 
 
@@ -98,20 +77,7 @@ class SqliteSaver:
         queue_limit: int,
         queue_bytes: int,
         cache_bytes: int,
-        ledger_retention_ms: int,
-        events: EventBounds,
-        queue: QueueBounds,
-        retained_messages: int,
-        retained_bytes: int,
-        timers: TimerBounds,
-        inbox: InboxBounds,
-        dead: DeadBounds,
-        trail: TrailBounds,
-        counts: KeepCounts,
-        groups: GroupBounds,
-        figures: FigureBounds,
-        profiles: ProfileBounds,
-        connections: ConnectionBounds,
+        bounds: SaverBounds,
         seals: Seals,
     ) -> None:
         self._path = path
@@ -121,7 +87,7 @@ class SqliteSaver:
         self._broadcasts = BroadcastLedgers(cache_bytes // 4)
         self._positions = Positions(writing)
         self._labels = Labels(writing)
-        self._overflow = Overflow(writing, self._broadcasts, inbox)
+        self._overflow = Overflow(writing, self._broadcasts, bounds.inbox)
         self._failures = 0
         self._refuses = False  # the disk is full, or broken
         self._grows = False  # the write-ahead log, since it cannot be checkpointed
@@ -135,9 +101,9 @@ class SqliteSaver:
         self._writer = writer
         self._reader = reader
         self.answers = DatabaseTimes(reader.seconds, writer.seconds)
-        self.counts = SqlCounts(writer, writing, counts)
+        self.counts = SqlCounts(writer, writing, bounds.counts)
         self.events = SqlEvents(
-            writer, reader, writing, reading, bounds=events, counts=self.counts, deleted=deleted
+            writer, reader, writing, reading, bounds=bounds.events, counts=self.counts, deleted=deleted
         )
         self._changes = SqlChanges(self.events, self.counts)
         self._members = Members(writing, self._positions, self._changes)
@@ -154,7 +120,7 @@ class SqliteSaver:
             changes=self._changes,
             deleted=deleted,
         )
-        self.visits = SqlVisits(writer, reader, writing, reading, self.counts, deleted, connections)
+        self.visits = SqlVisits(writer, reader, writing, reading, self.counts, deleted, bounds.connections)
         self.retirement = SqlRetirement(
             writer,
             reader,
@@ -175,7 +141,7 @@ class SqliteSaver:
             self._overflow,
             locate,
             self.counts,
-            Sayings(writing, groups),
+            Sayings(writing, bounds.groups),
         )
         self.messages = SqlMessages(
             writer,
@@ -196,7 +162,7 @@ class SqliteSaver:
             positions=self._positions,
             broadcasts=broadcasts,
             deleted=deleted,
-            bounds=groups,
+            bounds=bounds.groups,
         )
         self.inboxes = SqlInboxes(
             writer,
@@ -225,7 +191,7 @@ class SqliteSaver:
             positions=self._positions,
             locate=locate,
             deleted=deleted,
-            bounds=queue,
+            bounds=bounds.queue,
             events=self.events,
         )
         self.flights = SqlFlights(writer, writing)
@@ -236,22 +202,29 @@ class SqliteSaver:
             reading,
             members=members,
             deleted=deleted,
-            max_messages=retained_messages,
-            max_bytes=retained_bytes,
+            max_messages=bounds.retained_messages,
+            max_bytes=bounds.retained_bytes,
         )
         self.schedules = SqlSchedules(
-            writer, reader, writing, reading, members=members, deleted=deleted, bounds=timers
+            writer, reader, writing, reading, members=members, deleted=deleted, bounds=bounds.timers
         )
         self.shadows = SqlShadows(writer, reader, writing, reading, members=members, deleted=deleted)
         self.webhooks = SqlWebhooks(
-            writer, reader, writing, reading, members=members, deleted=deleted, bounds=dead, seals=seals
+            writer,
+            reader,
+            writing,
+            reading,
+            members=members,
+            deleted=deleted,
+            bounds=bounds.dead,
+            seals=seals,
         )
         self.parking = SqlParking(writer, reader, writing, reading, deleted=deleted)
         self.replies = LocalCalls()
         self.keys = SqlKeys(writer, reader, writing, reading, members=members)
-        self.trail = SqlTrail(writer, reader, writing, reading, bounds=trail)
-        self.figures = SqlFigures(writer, reader, writing, reading, bounds=figures)
-        self.profiles = SqlProfiles(writer, reader, writing, reading, bounds=profiles)
+        self.trail = SqlTrail(writer, reader, writing, reading, bounds=bounds.trail)
+        self.figures = SqlFigures(writer, reader, writing, reading, bounds=bounds.figures)
+        self.profiles = SqlProfiles(writer, reader, writing, reading, bounds=bounds.profiles)
         self.rates = LocalRates()
         self.expiry = SqlExpiry(
             writer,
@@ -263,7 +236,7 @@ class SqliteSaver:
             retained=self.retained,
             schedules=self.schedules,
             trail=self.trail,
-            retention=ledger_retention_ms,
+            retention=bounds.ledger_retention_ms,
         )
 
     @classmethod
@@ -275,20 +248,7 @@ class SqliteSaver:
         queue_limit: int = 100_000,
         queue_bytes: int = 256 * 1024 * 1024,
         cache_bytes: int = 256 * 1024 * 1024,
-        ledger_retention_ms: int = 7 * 86_400_000,
-        events: EventBounds = EVENTS,
-        queue: QueueBounds = QUEUES,
-        retained_messages: int = 1_000_000,
-        retained_bytes: int = 256 * 1024 * 1024,
-        timers: TimerBounds = TIMERS,
-        inbox: InboxBounds = INBOX,
-        dead: DeadBounds = DEAD,
-        trail: TrailBounds = TRAIL,
-        counts: KeepCounts = COUNTS,
-        groups: GroupBounds = GROUPS,
-        figures: FigureBounds = FIGURES,
-        profiles: ProfileBounds = PROFILES,
-        connections: ConnectionBounds = CONNECTIONS,
+        bounds: SaverBounds = BOUNDS,
         seals: Seals = IN_CLEAR,
     ) -> "SqliteSaver":
         """Opens the database at `path`, or makes it; files are readable by their owner only.
@@ -296,41 +256,25 @@ class SqliteSaver:
         `locate` says where devices are bound now; it is called by the writer's thread too and must not wait.
         `queue_limit`: items (messages, receipts, devices) that may wait for each of the two threads;
         `queue_bytes`: what the payloads among them may add up to. `cache_bytes`: memory for pages and for the
-        sets of open broadcasts. `ledger_retention_ms`: how long a ledger is kept after its message's end.
-        `events`, `retained_messages` and `retained_bytes`: what is kept of each app. `queue`: what the queue
-        of a session may hold, and a topic may cost. `timers`: what an app may have that is to be sent later.
-        `inbox`: what may wait for a device. `dead`: what is kept of events that no webhook's target took.
-        `trail`: what the audit log keeps. `counts`: for how long statistics are kept. `groups`: what there
-        may be of these. `figures`: what is kept of what processes tell. `profiles`: how many are kept.
-        `connections`: what is kept of those that devices had. `seals`: how secrets are kept. Raises
-        `DataDirInUse`, `LayoutRefused` when another version wrote the file, and `Unavailable` when it cannot
-        be used.
+        sets of open broadcasts. `seals`: how secrets are kept. Raises `DataDirInUse`, `LayoutRefused` when
+        another version wrote the file, and `Unavailable` when it cannot be used.
         """
         path = Path(path)
-        waiting = (queue_limit, queue_bytes)
-        kept = (ledger_retention_ms, events)
-        retained = (retained_messages, retained_bytes)
         try:
             lock = _lock(path)
             databases: tuple[Database, ...] = ()
             try:
                 writing, reading = databases = await asyncio.to_thread(_connect, path, cache_bytes)
                 return cls(
-                    *(path, lock, writing, reading, locate),
-                    *waiting,
+                    path,
+                    lock,
+                    writing,
+                    reading,
+                    locate,
+                    queue_limit,
+                    queue_bytes,
                     cache_bytes,
-                    *kept,
-                    queue,
-                    *retained,
-                    timers,
-                    inbox,
-                    dead,
-                    trail,
-                    counts,
-                    groups,
-                    figures,
-                    profiles,
-                    connections,
+                    bounds,
                     seals,
                 )
             except BaseException:
