@@ -1,5 +1,6 @@
 """What is kept of the connections that devices had: when each began and ended, why, where and how."""
 
+import msgspec
 import pytest
 
 from longline.model.devices import NODE_DIED, Came, ConnectionBounds, ConnectionRecord
@@ -156,12 +157,13 @@ async def test_none_are_kept_any_more_where_none_are_to_be(
     """Nor what was kept before: of who comes, it goes at once."""
     epoch = await connect(store, "phone")
     await disconnect(store, "phone", epoch, "disconnected")
-    bounds = engines.CONNECTIONS
-    monkeypatch.setattr(engines, "CONNECTIONS", ConnectionBounds(0, AGE))
+    bounds = engines.BOUNDS
+    none = msgspec.structs.replace(bounds, connections=ConnectionBounds(0, AGE))
+    monkeypatch.setattr(engines, "BOUNDS", none)
     await store.reopen()
     await connect(store, "phone")
     assert await history(store, "phone") == []
-    monkeypatch.setattr(engines, "CONNECTIONS", bounds)
+    monkeypatch.setattr(engines, "BOUNDS", bounds)
     await store.reopen()
     assert await history(store, "phone") == []
 
