@@ -1,5 +1,6 @@
 """What is to be sent later is sent at its time, once, whoever dies meanwhile."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,6 +59,11 @@ def at(text: str) -> int:
     return milliseconds(datetime.fromisoformat(text).replace(tzinfo=UTC))
 
 
+async def for_ever(seconds: float) -> None:
+    """The store is not told again: that would go by another clock than the one that is moved."""
+    await asyncio.Event().wait()
+
+
 class World:
     """A store, those who fill it and who empties it, and a clock that stands still until it is moved."""
 
@@ -85,7 +91,10 @@ class World:
             idempotency_ttl=86_400,
             bounds=in_zones(AudienceBounds()),
             rates=MessageRates(
-                LocalRates(lambda: self.now / 1000), self.limits, monotonic=lambda: self.now / 1000
+                LocalRates(lambda: self.now / 1000),
+                self.limits,
+                monotonic=lambda: self.now / 1000,
+                sleep=for_ever,
             ),
         )
         self.timetable = Timetable(
