@@ -97,7 +97,7 @@ from longline.websocket.upgrade import UpgradeRules
 SLICE: Final = 1000  # connections looked at before the loop may serve others
 RECEIPTS: Final = 200_000  # receipts that may wait for the store
 APPS_KNOWN_FOR: Final = 60.0  # s: how long a change may go unnoticed of which this room was not told
-APPS_UNKNOWN_FOR: Final = 5.0  # s that a name without an app is remembered as such
+APPS_UNKNOWN_FOR: Final = 0.25  # s that a name without an app is remembered as such
 
 log = structlog.get_logger("longline.room")
 

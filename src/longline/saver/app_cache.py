@@ -61,6 +61,18 @@ class AppCache:
         entry = self._entries.get(name)
         return entry[0] if entry is not None else None
 
+    def is_older(self, name: str, age: float) -> bool:
+        """Whether what is remembered of a name is so many seconds old, or nothing is."""
+        entry = self._entries.get(name)
+        return entry is None or self._clock() - entry[1] >= age
+
+    async def look_again(self, name: str) -> App | None:
+        """The app as it is stored, whatever is remembered; one look serves all that come meanwhile.
+
+        Raises what the store raises.
+        """
+        return await asyncio.shield(self._ask_for(name))
+
     async def find(self, name: str, *, max_age: float | None = None) -> App | None:
         """The app, or None where there is none, as it was at most `max_age` seconds ago, if given.
 

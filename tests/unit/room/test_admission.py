@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 
 import pytest
+from msgspec.structs import replace
 from pyroaring import BitMap
 
 from longline.errors import LonglineError, Overloaded, Unavailable
@@ -30,12 +31,14 @@ from longline.mqtt.packets import (
 from longline.mqtt.properties import Properties, PropertyId
 from longline.mqtt.reasons import ReasonCode
 from longline.register.port import Bind
+from longline.room.life.authority import NEWS
 from longline.room.life.entrance import MOST
 from longline.saver.port.inboxes import Arrival, Page, PendingPush
 from longline.settings import RoomSettings
 from tests.unit.room.fixture import MAX_EXPIRY, NOW_MS, PEER, Peer, a_message
 from tests.unit.room.running import NODE, RunningRoom, a_token, an_app
 
+NEW_SECRET = "what has replaced the device secret of that app"
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
 FOREVER = 9_999_999_999_999
 
@@ -122,6 +125,54 @@ async def test_an_unknown_app_is_asked_for_once_while_it_is_remembered() -> None
             room.connect("phone", username="nobody")
             await room.settle()
         assert room.store.looked_up == ["nobody"]
+
+
+async def test_a_token_that_is_good_by_what_the_room_has_not_heard_of_yet_is_let_in() -> None:
+    """Whoever has replaced a secret makes tokens by the new one, and the command may come after these."""
+    async with RunningRoom() as room:
+        old = await room.client("tablet")
+        room.store.known["news"] = replace(an_app(), device_secret=NEW_SECRET)
+        room.parts.time += NEWS
+        good = [room.connect(f"d{n}", password=a_token(f"d{n}", NEW_SECRET)) for n in range(3)]
+        await room.settle()
+        assert [answer(peer).reason for peer in good] == [0, 0, 0]
+        bad = room.connect("phone")  # with a token by the secret before
+        await room.settle()
+        assert answer(bad).reason == 0x86
+        assert room.store.looked_up == ["news"] * 2  # one look serves all of them
+        assert not old.over
+
+
+async def test_a_token_of_an_app_that_was_made_anew_is_let_in_before_the_room_has_heard_of_it() -> None:
+    async with RunningRoom() as room:
+        room.store.known["news"] = an_app()
+        await room.client("tablet")
+        room.store.known["news"] = replace(an_app(number=8), device_secret=NEW_SECRET)
+        room.parts.time += NEWS
+        peer = room.connect("phone", password=a_token("phone", NEW_SECRET))
+        await room.settle()
+        assert answer(peer).reason == 0
+        assert await room.register.count(8) == 1
+
+
+async def test_bad_tokens_have_the_store_asked_only_so_often() -> None:
+    async with RunningRoom() as room:
+        for _ in range(10):
+            peer = room.connect("phone", password=a_token("phone", NEW_SECRET))
+            await room.settle()
+            assert answer(peer).reason == 0x86
+            room.parts.time += NEWS / 4
+        assert room.store.looked_up == ["news"] * 3
+
+
+async def test_a_device_is_not_said_to_have_a_bad_token_while_the_store_does_not_say_so() -> None:
+    async with RunningRoom() as room:
+        await room.client("tablet")
+        room.parts.time += NEWS
+        room.store.faults["find_app"] = [Unavailable("no store")]
+        peer = room.connect("phone", password=a_token("phone", NEW_SECRET))
+        await room.settle()
+        assert answer(peer).reason == 0x88
 
 
 @VERSIONS

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from longline.errors import Unavailable
@@ -104,6 +105,20 @@ async def test_that_there_is_no_app_is_remembered_for_a_shorter_while() -> None:
     memory.store.apps["ghost"] = an_app("ghost")
     memory.now += 5.0
     assert await memory.cache.find("ghost") == an_app("ghost")
+
+
+async def test_a_look_at_what_is_remembered_is_shared_and_what_it_finds_is_remembered_anew() -> None:
+    memory = Memory()
+    assert memory.cache.is_older("news", 0.25)  # nothing is known of it
+    old = await memory.cache.find("news")
+    assert not memory.cache.is_older("news", 0.25)
+    memory.now += 0.25
+    assert memory.cache.is_older("news", 0.25)
+    memory.store.apps["news"] = msgspec.structs.replace(an_app("news"), device_secret="new")
+    found = await asyncio.gather(*(memory.cache.look_again("news") for _ in range(3)))
+    assert found == [memory.store.apps["news"]] * 3 != [old] * 3
+    assert memory.store.asked == ["news"] * 2
+    assert memory.cache.remembered("news") == memory.store.apps["news"]
 
 
 async def test_without_an_age_nothing_is_remembered_of_what_is_not_there() -> None:

@@ -33,6 +33,7 @@ from longline.settings import RoomSettings
 # How the names of devices without credentials begin, and of no others in their app: anybody can be such a
 # device, and none of them can be one that was registered.
 ANONYMOUS: Final = "anonymous-"
+NEWS: Final = 0.25  # s: how old is what is known of an app whose device is refused, at most
 GIVEN: Final = 1000  # apps whose own keys are remembered as they are used
 PROTOCOLS: Final = {MQTT_3_1: "MQTT 3.1", MQTT_3_1_1: "MQTT 3.1.1", MQTT_5_0: "MQTT 5.0"}
 _UNNAMEABLE: Final = re.compile(r"[%/+#\x00-\x1f\x7f-\x9f]")  # `DEVICE_NAME` is without these, but for %
@@ -52,7 +53,8 @@ class KnownClient(NamedTuple):
 class Authority:
     """One for a room. `clock` gives ms since the Unix epoch.
 
-    `identify` waits for nobody: where somebody outside has to be asked first, its answer is the question.
+    `identify` waits for nobody: where somebody outside has to be asked first, or the store whether the app is
+    another by now, its answer is the question.
     """
 
     def __init__(
@@ -134,7 +136,13 @@ class Authority:
                 return Question(lambda: callback.ask(question))
         if decision is not None and not decision.allowed:
             raise ConnectDenied
-        found = self._identity(packet, app, certificate, decision)
+        try:
+            found = self._identity(packet, app, certificate, decision)
+        except BadToken:
+            if not self._apps.is_older(app.app, NEWS):
+                raise
+            # It may be good by what was just changed, of which this room has not heard yet.
+            return Question(lambda: self._look_again(app.app, decision))
         if isinstance(found, Question):
             return found
         if not valid_device_name(found.device):
@@ -198,6 +206,10 @@ class Authority:
                 raise KeysUnavailable
             raise BadToken("no key of the app's identity provider goes with the token")
         return holder_of(claims_of(token, header, keys, issuer), issuer.device_claim, now)
+
+    async def _look_again(self, app: str, decision: Decision | None) -> Decision | None:
+        await self._apps.look_again(app)
+        return decision
 
     async def _read(self, url: str, decision: Decision | None) -> Decision | None:
         await self._key_sets.read(url)

@@ -1,4 +1,5 @@
-"""CONNECTs that wait for somebody outside: an identity provider's keys, or the service that decides on them.
+"""CONNECTs that wait for somebody outside: an identity provider's keys, the service that decides on them, or
+the store, which may have the app as nobody has told this room yet.
 
 Nobody else waits with them. Each waits in a task of its own, of which there are `limit` at most, and then
 comes back to the entrance as if it had just come, with what was answered.
