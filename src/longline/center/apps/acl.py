@@ -61,7 +61,7 @@ def operations(center: CenterService) -> list[Operation]:
     acl = "/v1/apps/{app}/acl"
     operation = AppOperations(center.keys, "apps")
     return [
-        operation("GET", acl, handlers.rules, {200: AclInfo}),
+        operation("GET", acl, handlers.rules, {200: AclInfo}, current=True),
         operation("PUT", acl, handlers.put_rules, {200: AclInfo}, body=AclBody, errors=(Conflict,)),
     ]
 

@@ -119,7 +119,7 @@ def operations(center: CenterService) -> list[Operation]:
             {200: AppList},
             query=PageQuery,
         ),
-        Operation("GET", one, for_app(keys, handlers.get), "apps", {200: AppInfo}),
+        Operation("GET", one, for_app(keys, handlers.get, current=True), "apps", {200: AppInfo}),
         Operation(
             "PATCH",
             one,

@@ -134,7 +134,7 @@ def operations(center: CenterService) -> list[Operation]:
     path = "/v1/apps/{app}/limits"
     operation = AppOperations(center.keys, "apps")
     return [
-        operation("GET", path, handlers.limits, {200: LimitsInfo}),
+        operation("GET", path, handlers.limits, {200: LimitsInfo}, current=True),
         operation("PUT", path, handlers.put_limits, {200: LimitsInfo}, body=LimitsBody, errors=(Conflict,)),
     ]
 

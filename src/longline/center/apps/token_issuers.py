@@ -85,7 +85,7 @@ def operations(center: CenterService) -> list[Operation]:
     missing = (TokensNotFound,)
     operation = AppOperations(center.keys, "apps")
     return [
-        operation("GET", tokens, handlers.issuer, {200: TokenIssuerInfo}, errors=missing),
+        operation("GET", tokens, handlers.issuer, {200: TokenIssuerInfo}, errors=missing, current=True),
         operation(
             "PUT",
             tokens,
@@ -102,6 +102,7 @@ def operations(center: CenterService) -> list[Operation]:
             {204: None},
             query=DisconnectQuery,
             errors=(Conflict, *missing),
+            current=True,
         ),
     ]
 

@@ -164,7 +164,13 @@ def operations(center: CenterService) -> list[Operation]:
         operation("GET", one, handlers.get, {200: DeviceDetail}, errors=missing),
         operation("DELETE", one, handlers.delete, {204: None}, errors=missing),
         operation(
-            "POST", f"{one}/token", handlers.token, {200: DeviceToken}, body=TokenRequest, body_required=False
+            "POST",
+            f"{one}/token",
+            handlers.token,
+            {200: DeviceToken},
+            body=TokenRequest,
+            body_required=False,
+            current=True,
         ),
         operation("POST", f"{one}:release", handlers.release, {204: None}, errors=missing),
         operation("DELETE", f"{one}/connection", handlers.kick, {204: None}, query=KickQuery, errors=missing),

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from longline.center.gate.named_keys import KNOWN_FOR, NamedKeys, id_in
+from longline.center.gate.named_keys import NamedKeys, id_in
 from longline.center.gate.scopes import MISSING
 from longline.center.gate.sharing import (
     ADMIN,
@@ -37,8 +37,9 @@ from longline.model.times import wall_clock
 from longline.saver.app_cache import AppCache
 
 KEY_PREFIX = "llk_"
+_NOW = 0.0  # s: how old is what is not taken from memory
 _NEWS = 0.25  # s: how often a wrong key may have the store asked, for each app
-_STILL = 1.0  # s: how old may be what is known of the key of a request that goes on
+_STILL = 1.0  # s: how old may be what is known of the app of a request that goes on
 _STRANGERS = 1000  # names that no app has, remembered for so long
 _STRANGERS_RATE = 20.0  # keys a second of never seen apps and ids, for which one network has the store asked
 _NETWORKS = 4096  # networks whose rate is remembered
@@ -134,17 +135,18 @@ class Keys:
         self._spend(who)
         return await self._caller(authorization, KeyHolder(who))
 
-    async def app(self, authorization: str | None, name: str, ticket: Ticket, *, fresh: bool = False) -> App:
+    async def app(
+        self, authorization: str | None, name: str, ticket: Ticket, *, current: bool = False
+    ) -> App:
         """The app, for a caller that may reach it; `Unauthorized`, `Forbidden` or `AppNotFound`.
 
-        Only keys that reach all apps learn whether an app exists. `fresh`: as it is stored now. From now on
-        the request is on the share of the app, or of such a key.
+        Only keys that reach all apps learn whether an app exists. `current`: as it is stored now, and not as
+        it is remembered. From now on the request is on the share of the app, or of such a key.
         """
-        if fresh:
-            self._apps.forget(name)
-        before = KeyHolder(ticket.caller.who) if fresh else ticket.caller
-        caller = await self._caller(authorization, before)
-        app = await self._reached(caller, name, ticket)
+        max_age = _NOW if current else None
+        before = KeyHolder(ticket.caller.who) if current else ticket.caller
+        caller = await self._caller(authorization, before, max_age)
+        app = await self._reached(caller, name, ticket, max_age)
         ticket.belongs_to(caller)
         self._note_use(caller)
         return app
@@ -219,18 +221,15 @@ class Keys:
     async def _named_holder(
         self, id: str, hashed: bytes, who: str, max_age: float | None
     ) -> KeyHolder | None:
-        """Who has the named key with this id, which may be made up."""
+        """Who has the named key with this id, which may be made up. `max_age` is that of its app."""
         named = self._named
         if id not in named:
             if named.is_unknown(id):
                 return None
             if not named.is_asked(id):  # one look serves all that come meanwhile
                 self._spend(who)
-        key = named.remembered(id) or await named.find(id)
+        key = await named.find(id)
         if key is None or not self._is_good(hashed, key):
-            return None  # whoever does not have its text does not have the store asked, either
-        key = await named.find(id, KNOWN_FOR if max_age is None else max_age)
-        if key is None:
             return None
         app: App | None = None
         if key.number:

@@ -71,10 +71,10 @@ class NamedKeys:
         """Whether somebody is asking for it now."""
         return id in self._asking
 
-    def remembered(self, id: str, max_age: float = KNOWN_FOR) -> ApiKey | None:
-        """The key if that is known without asking, as it was at most `max_age` seconds ago."""
+    def remembered(self, id: str) -> ApiKey | None:
+        """The key if that is known without asking, as it was at most `KNOWN_FOR` ago."""
         entry = self._known.get(id)
-        return entry[0] if entry is not None and self._clock() - entry[1] < max_age else None
+        return entry[0] if entry is not None and self._clock() - entry[1] < KNOWN_FOR else None
 
     def latest(self, id: str) -> ApiKey | None:
         """The key as it was read last, however long ago."""
@@ -101,9 +101,9 @@ class NamedKeys:
         """Waits for what is being told."""
         await asyncio.gather(*self._telling)
 
-    async def find(self, id: str, max_age: float = KNOWN_FOR) -> ApiKey | None:
+    async def find(self, id: str) -> ApiKey | None:
         """The key, or None where there is none, likewise; raises what the store raises."""
-        known = self.remembered(id, max_age)
+        known = self.remembered(id)
         if known is not None:
             return known
         asking = self._asking.get(id)

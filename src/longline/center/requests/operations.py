@@ -59,17 +59,19 @@ class Operation(NamedTuple):
         return f"{self.subject}_{self.endpoint.__name__}"
 
 
-def for_app(keys: Keys, handler: AppHandler, *, query: bool = False) -> Endpoint:
+def for_app(keys: Keys, handler: AppHandler, *, query: bool = False, current: bool = False) -> Endpoint:
     """An endpoint below `/v1/apps/{app}`: the handler gets the app, once the caller may reach it.
 
-    Unless it reads a `query` by itself, the caller may not give any.
+    Unless it reads a `query` by itself, the caller may not give any. `current`: the handler goes by what the
+    app itself is and has, so it gets it as it is stored now. Others get what is remembered of it: it is for
+    their stores, which refuse an app that is gone.
     """
 
     @functools.wraps(handler)
     async def endpoint(request: Request) -> Response:
         authorization, name = request.headers.get("authorization"), request.path_params["app"]
         ticket: Ticket = request.scope[TICKET]
-        app = ticket.app = await keys.app(authorization, name, ticket)
+        app = ticket.app = await keys.app(authorization, name, ticket, current=current)
         if not query:
             _NO_QUERY.read(request)
 
@@ -78,7 +80,7 @@ def for_app(keys: Keys, handler: AppHandler, *, query: bool = False) -> Endpoint
                 return await handler(request, app)
             except AppNotFound:
                 # Remembered from before it was deleted, through another center, and made again?
-                present = await keys.app(authorization, name, ticket, fresh=True)
+                present = await keys.app(authorization, name, ticket, current=True)
                 if present.number == app.number:
                     raise
                 return await handler(request, present)
@@ -132,8 +134,9 @@ class AppOperations:
         query: type[msgspec.Struct] | None = None,
         errors: tuple[type[LonglineError], ...] = (),
         idempotent: bool = False,
+        current: bool = False,
     ) -> Operation:
-        endpoint = for_app(self._keys, handler, query=query is not None)
+        endpoint = for_app(self._keys, handler, query=query is not None, current=current)
         return Operation(
             method,
             path,

@@ -1,12 +1,20 @@
+from collections.abc import Callable
+
+import jwt
 import msgspec
 import pytest
 
-from longline.center.gate.auth import digest
+from longline.center.gate.auth import digest, new_device_secret
 from longline.errors import Unavailable
-from longline.model.access import FormerSecret
+from longline.model.access import AclRule, FormerSecret, TokenIssuer
 from longline.model.apps import App
 from longline.model.commands import AppChanged, CloseReason
 from tests.unit.center.conftest import ADMIN, Api
+
+SECRET = new_device_secret()
+ISSUER = TokenIssuer(
+    jwks_url="https://id.example.org/keys", issuer="https://id.example.org/", audience=("news",)
+)
 
 
 def key(value: str) -> dict[str, str]:
@@ -356,3 +364,62 @@ async def test_an_answer_with_keys_is_not_lost_because_a_node_cannot_be_told(
         assert (made.status_code, rotated.status_code, deleted.status_code) == (201, 200, 204)
         new = key(rotated.json()["server_key"])
         assert (await api.http.get(news, headers=new)).status_code == 200
+
+
+def signed(token: str) -> object:
+    """Whom a token is for; raises unless it is by `SECRET`."""
+    return jwt.decode(token, SECRET, ["HS256"], options={"verify_iat": False})["sub"]
+
+
+async def changed_elsewhere(api: Api, change: Callable[[App], App]) -> None:
+    """Changes the app news through another center, when this one has just looked at it."""
+    (await api.http.get("/v1/apps/news/devices")).raise_for_status()
+    stored = await api.saver.apps.find("news")
+    assert stored is not None
+    assert await api.saver.apps.update(change(stored), stored)
+
+
+async def test_what_another_center_has_changed_of_an_app_is_shown_at_once(api: Api, news: str) -> None:
+    """Whoever has had its answer and reads, wherever it may be, sees what he has written."""
+
+    def change(app: App) -> App:
+        access = msgspec.structs.replace(app.access, rules=(AclRule("both", "a/#"),), tokens=ISSUER)
+        limits = msgspec.structs.replace(app.limits, devices=7)
+        return msgspec.structs.replace(app, name="The News", access=access, limits=limits)
+
+    await changed_elsewhere(api, change)
+    answers = [await api.http.get(f"{news}{part}") for part in ("", "/acl", "/limits", "/tokens")]
+    shown, rules, limits, issuer = (answer.json() for answer in answers)
+    assert shown["name"] == "The News"
+    assert rules == {"rules": [{"allow": "both", "filter": "a/#"}]}
+    assert limits["devices"] == 7
+    assert issuer["issuer"] == ISSUER.issuer
+
+
+async def test_an_identity_provider_that_another_center_took_in_can_be_taken_away(
+    api: Api, news: str
+) -> None:
+    def change(app: App) -> App:
+        return msgspec.structs.replace(app, access=msgspec.structs.replace(app.access, tokens=ISSUER))
+
+    await changed_elsewhere(api, change)
+    assert (await api.http.delete(f"{news}/tokens")).status_code == 204
+
+
+async def test_a_token_is_by_the_secret_in_force_though_another_center_has_just_replaced_it(
+    api: Api, news: str
+) -> None:
+    """Else its device would be refused, and most clients do not try again then."""
+    await changed_elsewhere(api, lambda app: msgspec.structs.replace(app, device_secret=SECRET))
+    made = (await api.http.post(f"{news}/devices/d1/token")).json()
+    assert signed(made["password"]) == "d1"
+
+
+async def test_a_token_is_for_the_app_of_this_name_that_is_there_now(api: Api, news: str) -> None:
+    (await api.http.get(f"{news}/devices")).raise_for_status()
+    before = await api.saver.apps.find("news")
+    assert before is not None
+    await api.saver.apps.delete(before.number)
+    await api.saver.apps.create(msgspec.structs.replace(before, device_secret=SECRET))
+    made = (await api.http.post(f"{news}/devices/d1/token")).json()
+    assert signed(made["password"]) == "d1"

@@ -88,7 +88,7 @@ async def test_a_server_key_replaced_through_another_process_opens_nothing_after
     api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = api.keys["news"]
-    (await get(api, news, key)).raise_for_status()
+    (await get(api, f"{news}/devices", key)).raise_for_status()
     stored = await api.saver.apps.find("news")
     assert stored is not None
     changed = msgspec.structs.replace(stored, server_key_hash=digest("another"))
@@ -96,7 +96,7 @@ async def test_a_server_key_replaced_through_another_process_opens_nothing_after
     assert service.APPS_KNOWN_FOR < 1.0  # what is promised
     now = time.monotonic()
     monkeypatch.setattr(api.center.apps, "_clock", lambda: now + service.APPS_KNOWN_FOR)
-    assert (await get(api, news, key)).status_code == 401
+    assert (await get(api, f"{news}/devices", key)).status_code == 401
 
 
 async def test_what_was_good_a_while_ago_has_its_share_and_opens_nothing_before_it_was_looked_up(
@@ -147,13 +147,16 @@ async def test_a_key_that_is_known_costs_no_look_at_the_store(
     api: Api, news: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = (await make(api, "read")).json()["key"]
-    (await get(api, news, key)).raise_for_status()
+    devices = f"{news}/devices"
+    (await get(api, devices, key)).raise_for_status()
     monkeypatch.setattr(api.saver.keys, "find", None)
-    monkeypatch.setattr(api.saver.apps, "find", None)
-    for _ in range(3):
-        (await get(api, news, key)).raise_for_status()
-    wrong = key[:-4] + ("AAAA" if key[-4:] != "AAAA" else "BBBB")
-    assert (await get(api, news, wrong)).status_code == 401
+    with monkeypatch.context() as patch:
+        patch.setattr(api.saver.apps, "find", None)
+        for _ in range(3):
+            (await get(api, devices, key)).raise_for_status()
+        wrong = key[:-4] + ("AAAA" if key[-4:] != "AAAA" else "BBBB")
+        assert (await get(api, devices, wrong)).status_code == 401
+    (await get(api, news, key)).raise_for_status()  # what is shown of the app is read, and nothing of the key
 
 
 async def test_keys_that_are_made_up_cost_few_looks_at_the_store(

@@ -41,7 +41,7 @@ export async function page({ app }, { session, signal }) {
 
   async function revoke(key) {
     const mine = key.key_id === session.key_id ? [h("p", {}, h("b", {}, "It is the key of this session, which ends with it."))] : [];
-    const go = await confirm(`Revoke ${key.name}`, [h("p", {}, "It stops working at once here, and within 5 seconds on all other centers. Sessions, streams and requests that wait end with it."), ...mine], { action: "Revoke", danger: true });
+    const go = await confirm(`Revoke ${key.name}`, [h("p", {}, "It stops working at once here, and within a second on all other centers. Sessions, streams and requests that wait end with it."), ...mine], { action: "Revoke", danger: true });
     if (!go) return;
     await del(`${base}/${encodeURIComponent(key.key_id)}`);
     toast(`${key.name} is revoked.`);
