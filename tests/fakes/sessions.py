@@ -270,6 +270,8 @@ class FakeSessions:
         return HandedOver()
 
     async def read(self, batch: Sequence[Read]) -> list[QueuePage]:
+        if "read" in self.holds:
+            await self.holds["read"].wait()
         self._enter("read")
         pages = []
         for item in batch:

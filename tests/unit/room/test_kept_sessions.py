@@ -351,6 +351,26 @@ async def test_no_more_is_read_than_the_client_takes_and_more_when_it_has_room()
         assert room.kept.there[APP, 0].queue == {}
 
 
+@pytest.mark.parametrize("takeovers", [1, 3])
+async def test_who_is_back_while_the_queue_is_read_for_the_connection_before_gets_all_of_it(
+    takeovers: int,
+) -> None:
+    """Each connection is a session of its own here, and asks for itself, whatever was read for another."""
+    async with KeepingRoom() as room:
+        await room.lose(await room.subscriber("d", "a"))
+        publisher = await room.client("p", clean=True, expiry=0)
+        await room.publish(publisher, "a", b"1")
+        hold = room.kept.holds["read"] = asyncio.Event()
+        before = await room.client("d")
+        for _ in range(takeovers):
+            latest = await room.client("d")  # while the first one's read is under way
+        await room.publish(publisher, "a", b"2", id=2)
+        hold.set()
+        got = messages(await room.received(latest))
+        assert [message.payload for message in got] == [b"1", b"2"]
+        assert messages(await room.received(before)) == []
+
+
 async def test_an_identifier_that_is_in_use_is_waited_for() -> None:
     async with KeepingRoom() as room:
         await room.lose(await room.subscriber("d", "a"))

@@ -152,9 +152,9 @@ class _Handlers:
     async def put_limits(self, request: Request, app: App) -> Response:
         """Replace an app's limits.
 
-        What is null or absent is the default. They hold for what comes from now on, in rooms at once and at
-        other centers within five seconds; what is there already stays, though it be more. Whom they bound
-        must not lift them, so an app's own keys do not do.
+        What is null or absent is the default. They hold for what comes from now on, in rooms when these have
+        heard of them and at other centers within five seconds; what is there already stays, though it be
+        more. Whom they bound must not lift them, so an app's own keys do not do.
         """
         asked = await self._body.read(request)
         limits = AppLimits(**{name: getattr(asked, name) for name in AppLimits.__struct_fields__})
