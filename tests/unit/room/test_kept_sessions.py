@@ -362,11 +362,10 @@ async def test_who_is_back_while_the_queue_is_read_for_the_connection_before_get
         await room.publish(publisher, "a", b"1")
         hold = room.kept.holds["read"] = asyncio.Event()
         before = await room.client("d")
-        for _ in range(takeovers):
-            latest = await room.client("d")  # while the first one's read is under way
+        clients = [await room.client("d") for _ in range(takeovers)]  # while the first reads
         await room.publish(publisher, "a", b"2", id=2)
         hold.set()
-        got = messages(await room.received(latest))
+        got = messages(await room.received(clients[-1]))
         assert [message.payload for message in got] == [b"1", b"2"]
         assert messages(await room.received(before)) == []
 
