@@ -2,7 +2,7 @@
 
 That the bus has a command for a room does not mean that the room has acted on it: a client that was answered
 by then, and has another publish there, would find that nobody is subscribed. So what a room tells the others
-has a question with it, a number, which each of them tells back once it has carried out what came with it.
+has an inquiry with it, a number, which each of them tells back once it has carried out what came with it.
 
 A room that does not answer within `PATIENCE` holds up nobody any longer, and is not waited for again until it
 answers. So one that is stuck costs every other room that time once.
@@ -22,7 +22,7 @@ SENT: Final = ""  # stands among the rooms that have not answered for as long as
 Told = Callable[[], None]
 
 
-class Question:
+class Inquiry:
     """Asked of `rooms`, of which these have not answered yet. `until` in seconds, rising."""
 
     __slots__ = ("rooms", "until", "waiting")
@@ -47,8 +47,8 @@ class Hearing:
         self._now = now
         self._sleep = sleep
         self._numbers = itertools.count(1)
-        self._asked: dict[int, Question] = {}  # the oldest first
-        self._next: Question | None = None  # not asked yet
+        self._asked: dict[int, Inquiry] = {}  # the oldest first
+        self._next: Inquiry | None = None  # not asked yet
         self._silent: set[str] = set()
         self._waiting = 0
         self._answers: dict[str, list[int]] = {}  # that this room owes others
@@ -57,18 +57,18 @@ class Hearing:
     # --- who waits --------------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        """How many wait, those included of whose question no room was asked yet."""
+        """How many wait, those included of whose inquiry no room was asked yet."""
         return self._waiting
 
     def wait(self, told: Told) -> None:
-        """Has somebody told when the next question is answered, or `PATIENCE` is over."""
+        """Has somebody told when the next inquiry is answered, or `PATIENCE` is over."""
         if self._next is None:
-            self._next = self._question([])
+            self._next = self._inquiry([])
         self._next.waiting.append(told)
         self._waiting += 1
 
     def wanted(self) -> bool:
-        """Whether anybody waits for the next question."""
+        """Whether anybody waits for the next inquiry."""
         return self._next is not None
 
     def unheard(self) -> bool:
@@ -82,8 +82,8 @@ class Hearing:
 
         `sent` is to follow, or `withdraw`.
         """
-        question, self._next = self._next, None
-        return self._begin(question or self._question([]), rooms)
+        inquiry, self._next = self._next, None
+        return self._begin(inquiry or self._inquiry([]), rooms)
 
     def ask_for(self, rooms: Iterable[str]) -> tuple[int, asyncio.Future[None]]:
         """The same for one that waits by itself."""
@@ -94,7 +94,7 @@ class Hearing:
             if not told.done():
                 told.set_result(None)
 
-        return self._begin(self._question([heard]), rooms), told
+        return self._begin(self._inquiry([heard]), rooms), told
 
     def sent(self, number: int) -> None:
         """All rooms were sent it, those that can be."""
@@ -109,10 +109,10 @@ class Hearing:
         """A room has answered."""
         self._silent.discard(room)
         for number in numbers:
-            question = self._asked.get(number)
-            if question is not None:
-                question.rooms.discard(room)
-                if not question.rooms:
+            inquiry = self._asked.get(number)
+            if inquiry is not None:
+                inquiry.rooms.discard(room)
+                if not inquiry.rooms:
                     self._over(number)
 
     def excuse(self, room: str) -> None:
@@ -145,35 +145,35 @@ class Hearing:
 
     def _expire(self) -> None:
         now = self._now()
-        for number, question in list(self._asked.items()):
-            if question.until <= now:
-                if SENT not in question.rooms:
-                    self._silent |= question.rooms
+        for number, inquiry in list(self._asked.items()):
+            if inquiry.until <= now:
+                if SENT not in inquiry.rooms:
+                    self._silent |= inquiry.rooms
                 self._over(number)
         if self._next is not None and self._next.until <= now:
-            question, self._next = self._next, None
-            self._tell(question)
+            inquiry, self._next = self._next, None
+            self._tell(inquiry)
 
-    # --- questions --------------------------------------------------------------------------------
+    # --- inquiries --------------------------------------------------------------------------------
 
-    def _question(self, waiting: list[Told]) -> Question:
+    def _inquiry(self, waiting: list[Told]) -> Inquiry:
         self._work.set()
-        return Question(self._now() + PATIENCE, waiting)
+        return Inquiry(self._now() + PATIENCE, waiting)
 
-    def _begin(self, question: Question, rooms: Iterable[str]) -> int:
+    def _begin(self, inquiry: Inquiry, rooms: Iterable[str]) -> int:
         number = next(self._numbers)
-        question.rooms.update(rooms)
-        question.rooms -= self._silent
-        question.rooms.add(SENT)
-        self._asked[number] = question
+        inquiry.rooms.update(rooms)
+        inquiry.rooms -= self._silent
+        inquiry.rooms.add(SENT)
+        self._asked[number] = inquiry
         return number
 
     def _over(self, number: int) -> None:
         self._tell(self._asked.pop(number))
 
-    def _tell(self, question: Question) -> None:
-        self._waiting -= len(question.waiting)
-        for told in question.waiting:
+    def _tell(self, inquiry: Inquiry) -> None:
+        self._waiting -= len(inquiry.waiting)
+        for told in inquiry.waiting:
             try:
                 told()
             except Exception as error:

@@ -379,15 +379,15 @@ class RouteTable:
         others = [name for name in rooms if name not in self._tell]
         self._tell, self._ask = {}, {}
         number = self._hearing.ask(rooms) if self._hearing.wanted() else 0
-        question = [Routes(self._node, asks=number)] if number else []
+        inquiry = [Routes(self._node, asks=number)] if number else []
         try:
-            news = [*self._news_of(changes, shares), *question]
+            news = [*self._news_of(changes, shares), *inquiry]
             for at in range(0, len(news), TOGETHER):
                 await self._send_each(others, news[at : at + TOGETHER])
             await self._send_each(asked, [Routes(self._node, wanted=True)])
             if newcomers:
                 await self._tell_newcomers(newcomers)
-                await self._send_each(newcomers, question)
+                await self._send_each(newcomers, inquiry)
         finally:
             if number:
                 self._hearing.sent(number)
