@@ -6,7 +6,9 @@ thread become visible.
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -14,6 +16,11 @@ from hypothesis import HealthCheck, settings
 
 from tests.cluster.cluster import Cluster
 from tests.integration.shapes import IN_A_HURRY, standing
+
+# pytest rewrites every assertion, which takes longer than all else of collecting the tests. What it has rewritten is
+# kept for the next process, and not beside the sources.
+sys.dont_write_bytecode = False
+sys.pycache_prefix = str(Path(__file__).parents[1] / ".cache" / "bytecode")
 
 # Generated tests have no deadline: a busy machine is no failure. They draw the same examples in every run, so
 # that a change is judged by what it changed; `--hypothesis-profile=explore` draws new ones.
