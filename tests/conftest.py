@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, settings
 from tests.cluster.cluster import Cluster
 from tests.integration.shapes import IN_A_HURRY, standing
 
-# pytest rewrites every assertion, which takes longer than all else of collecting the tests. What it has rewritten is
-# kept for the next process, and not beside the sources.
+# pytest rewrites every assertion, which takes longer than all else of collecting the tests. What it has
+# rewritten is kept for the next process, and not beside the sources.
 sys.dont_write_bytecode = False
 sys.pycache_prefix = str(Path(__file__).parents[1] / ".cache" / "bytecode")
 

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 import httpx
 from playwright.sync_api import Page, sync_playwright
 
-CHROMIUM: Final = "/usr/bin/chromium"
+CHROMIUM: Final = "/usr/lib/chromium/chromium-headless-shell"
 FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
 PATIENCE: Final = 60.0  # s
 WATCHED: Final = 45  # s of figures in the charts

@@ -21,11 +21,10 @@ from tests.cluster.cluster import Cluster
 from tests.console.fates import APP
 from tests.console.node import Node, put_back
 from tests.console.screen import PATIENCE, WIDE, Screen
-from tests.integration.browser.chromium import FLAGS
+from tests.integration.browser.chromium import CHROMIUM, FLAGS
 from tests.integration.clients.real import node_modules
 from tests.integration.live_node import LiveNode
 
-CHROMIUM: Final = "/usr/bin/chromium"
 ON_THE_SESSIONS_LOOP: Final = pytest.mark.asyncio(loop_scope="session")
 
 Opening = Callable[..., Awaitable[Screen]]
@@ -55,7 +54,7 @@ def pytest_pycollect_makemodule() -> Generator[None, pytest.Module, pytest.Modul
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """Debian's Chromium."""
+    """Debian's Chromium, without windows."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         try:

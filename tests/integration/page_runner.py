@@ -23,6 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tests.integration.browser.chromium import CHROMIUM
 from tests.waiting import WITHIN, wait_until
 
 ROOT: Final = Path(__file__).parents[2]
@@ -157,7 +158,7 @@ def _commands() -> dict[str, str]:
         "longline": f"{python} -m longline",
         "python": python,
         "python3": python,
-        "xdg-open": "chromium --headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage "
+        "xdg-open": f"{CHROMIUM} --no-sandbox --disable-gpu --disable-dev-shm-usage "
         "--disable-background-networking --no-first-run --no-proxy-server --user-data-dir=chromium",
     }
 

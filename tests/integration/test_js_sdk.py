@@ -18,6 +18,7 @@ from tools.typescript import source
 
 from longline.version import VERSION
 from tests.certificates import Authority
+from tests.integration.browser.chromium import CHROMIUM
 from tests.integration.browser.devtools import Visitor
 from tests.integration.live_node import LiveNode
 from tests.integration.sdk_js.package import SOURCE, built, run
@@ -285,7 +286,7 @@ def test_what_a_page_loads_has_nothing_of_node_in_it(package: Path) -> None:
     assert not [path.name for path in modules if '"node:' in path.read_text("utf-8")]
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+@pytest.mark.skipif(shutil.which(CHROMIUM) is None, reason="chromium is not installed")
 async def test_the_page_that_the_guide_shows_is_a_device(
     package: Path, node: LiveNode, tmp_path: Path
 ) -> None:
@@ -330,7 +331,7 @@ async def answers(address: str) -> bool:
         return False
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+@pytest.mark.skipif(shutil.which(CHROMIUM) is None, reason="chromium is not installed")
 @pytest.mark.parametrize("node", [{"room.linger": 1}], indirect=True)
 async def test_people_chat_in_pages_see_each_other_and_read_what_was_said_meanwhile(
     package: Path, node: LiveNode

@@ -18,6 +18,7 @@ from longline.mqtt.packets import Connect, Disconnect, Pingreq, Pingresp, Puback
 from longline.mqtt.properties import Properties, PropertyId, user_properties
 from longline.mqtt.reasons import ReasonCode
 from longline.testing.proxy import FaultProxy
+from tests.integration.browser.chromium import CHROMIUM
 from tests.integration.live_node import LiveNode
 from tests.integration.sdk_js.programs import (
     WRONG,
@@ -36,7 +37,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module")]
 
 KINDS: dict[str, Callable[[], Sdk]] = {"python": InPython, "node": InNode, "chromium": InChromium}
 needs_node = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
-needs_chromium = pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+needs_chromium = pytest.mark.skipif(shutil.which(CHROMIUM) is None, reason="chromium is not installed")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.integration.browser.chromium import FLAGS
+from tests.integration.browser.chromium import CHROMIUM, FLAGS
 from tests.waiting import until
 
 PATIENCE: Final = 120.0  # s: a browser takes a while to begin on a busy machine
@@ -30,7 +30,7 @@ class Visitor:
 
     async def __aenter__(self) -> Self:
         self._browser = await asyncio.create_subprocess_exec(
-            *("chromium", *FLAGS, f"--user-data-dir={self._profile}", "--remote-debugging-port=0"),
+            *(CHROMIUM, *FLAGS, f"--user-data-dir={self._profile}", "--remote-debugging-port=0"),
             "about:blank",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

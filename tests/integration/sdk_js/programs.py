@@ -29,7 +29,7 @@ from longline.sdk.attached import AttachedApp
 from longline.sdk.missed import Missed
 from longline.sdk.speaking import Speaker
 from longline.sdk.tokens import Token
-from tests.integration.browser.chromium import FLAGS
+from tests.integration.browser.chromium import CHROMIUM, FLAGS
 from tests.integration.sdk_js.package import built
 from tests.waiting import WITHIN
 
@@ -306,7 +306,7 @@ class InChromium(Program):
         Thread(target=self._server.serve_forever, name="page-server", daemon=True).start()
         loaded = self._answers[0] = loop.create_future()
         self._browser = await asyncio.create_subprocess_exec(
-            *("chromium", *FLAGS, f"--user-data-dir={self._profile.name}"),
+            *(CHROMIUM, *FLAGS, f"--user-data-dir={self._profile.name}"),
             f"http://127.0.0.1:{self._server.server_port}/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
