@@ -12,9 +12,10 @@ PYTHON := $(shell command -v python3.11 || command -v python3.12 || command -v p
 endif
 SECONDS ?= 300
 LONGLINE_NO_COMPILE ?=
-# Tests side by side, as they wait more than they work. Those that kill, pause and starve processes run one by
-# one, after the others.
-JOBS ?= 3
+# Tests side by side, twice as many as two processors could run, as they wait more than they work; fewer where each
+# of them has a cluster of its own. Those that kill, pause and starve processes run one by one, after the others.
+JOBS ?= 4
+CLUSTERS ?= 3
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -26,8 +27,8 @@ INTERPRETED := PYTHONPATH=src $(BIN)/python -m pytest
 UVLOOP := LONGLINE_TEST_LOOP=uvloop
 ASYNCIO_DEBUG := LONGLINE_TEST_LOOP=asyncio PYTHONASYNCIODEBUG=1
 
-side_by_side := -n $(JOBS) --dist=worksteal
-suite = $(1) $(side_by_side) -m "not adversity" && $(1) -m adversity
+side_by_side = -n $(1) --dist=worksteal
+suite = $(1) $(call side_by_side,$(JOBS)) -m "not adversity" && $(1) -m adversity
 
 export PYTHON LONGLINE_NO_COMPILE
 # Where the tests install MQTT.js, axe and pyright, pinned in tests/integration/clients/package.json, when they first
@@ -58,10 +59,10 @@ test: $(STAMPS)/test ## the suite, on the package as installed and on uvloop; mi
 	$(call suite,$(UVLOOP) $(COMPILED))
 
 test-cluster: $(STAMPS)/test ## the end-to-end tests on Redis Cluster, ZooKeeper and ten processes of ours
-	$(UVLOOP) $(COMPILED) $(side_by_side) --shape=cluster tests/integration tests/conformance tests/console
+	$(UVLOOP) $(COMPILED) $(call side_by_side,$(CLUSTERS)) --shape=cluster tests/integration tests/conformance tests/console
 
 test-workers: $(STAMPS)/test ## the end-to-end tests on `longline serve --workers 2`
-	$(UVLOOP) $(COMPILED) $(side_by_side) --shape=workers tests/integration
+	$(UVLOOP) $(COMPILED) $(call side_by_side,$(JOBS)) --shape=workers tests/integration
 
 test-all: $(STAMPS)/test ## the suite four times (compiled, interpreted; uvloop, asyncio in debug mode), and every shape
 	$(BIN)/longline doctor --require-compiled
