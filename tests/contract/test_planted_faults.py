@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[2]
 SUITES = Path("tests/contract")
 # What an engine is asked does not depend on how many servers there are.
 ENGINES = ("sqlite", "memory", "local", "redis")
+# Loading plugins that no suite needs takes longer than the suite.
+PLUGINS = ("asyncio", "timeout", "hypothesispytest", "tests.contract.planted")
 PORTS: dict[str, Iterable[str]] = {"saver": SAVERS, "register": REGISTERS, "bus": BUSES, "keeper": KEEPERS}
 
 
@@ -27,7 +29,7 @@ def failures(fault: str | None, suites: Iterable[str], directory: Path, tests: I
     environment = {key: value for key, value in os.environ.items() if key != VARIABLE}
     if fault is not None:
         environment[VARIABLE] = fault
-    options = ["-p", "tests.contract.planted", "-o", f"cache_dir={directory}", "-q"]
+    options = [*(f"-p{plugin}" for plugin in PLUGINS), "-o", f"cache_dir={directory}", "-q"]
     options += [
         "-k",
         f"({' or '.join(tests)}) and ({' or '.join(ENGINES)})",
@@ -37,7 +39,8 @@ def failures(fault: str | None, suites: Iterable[str], directory: Path, tests: I
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *(str(SUITES / suite) for suite in suites)],
         cwd=ROOT,
-        env=environment | {"PYTHONPATH": os.pathsep.join(["src", *sys.path])},
+        env=environment
+        | {"PYTHONPATH": os.pathsep.join(["src", *sys.path]), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         check=False,
