@@ -74,7 +74,7 @@ async def promise(center: Center, chance: random.Random) -> set[str]:
 
 
 async def check(taken: Received, wanted: set[str], tell: Callable[[str], None]) -> None:
-    await until(lambda: taken.ids.keys() >= wanted, 120, tell=lambda: len(taken.ids))
+    await until(lambda: taken.ids.keys() >= wanted, 300, tell=lambda: len(taken.ids))
     twice = {text for text, ids in taken.ids.items() if len(ids) > 1}
     tell(f"{len(wanted)} messages sent later, lost 0, sent twice {len(twice)}")
     assert not twice
