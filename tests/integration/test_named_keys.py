@@ -19,7 +19,6 @@ from tests.integration.shapes import Server
 from tests.waiting import WITHIN, until
 
 PROCESSES = 8  # looks at the API that reach every process of a shape, about
-SOON = 15.0  # s: when to give up; what is promised is a second, and shown with a clock in the unit tests
 
 
 @pytest_asyncio.fixture
@@ -57,7 +56,7 @@ async def test_a_key_is_good_at_once_in_every_process_and_bad_soon_after_it_was_
     async def nobody() -> bool:
         return await statuses(server, of_app.key) == await statuses(server, of_all.key) == {401}
 
-    await until(nobody, SOON)
+    await until(nobody, WITHIN)
     print(f"refused everywhere {time.monotonic() - deleted:.1f} s after the deletion")
     assert [key.key_id async for key in center.named_keys("news")] == []
 
@@ -72,7 +71,7 @@ async def test_a_server_key_that_was_replaced_is_bad_soon_in_every_process(
     async def opens() -> bool:
         return await statuses(server, former) == {200}
 
-    await until(opens, SOON)
+    await until(opens, WITHIN)
     second = await center.rotate_keys("news")
     assert second.server_key is not None
     latest = second.server_key
@@ -81,12 +80,12 @@ async def test_a_server_key_that_was_replaced_is_bad_soon_in_every_process(
     async def only_the_latest() -> bool:
         return await statuses(server, former) == {401} and await statuses(server, latest) == {200}
 
-    await until(only_the_latest, SOON)
+    await until(only_the_latest, WITHIN)
     print(f"refused everywhere {time.monotonic() - replaced:.1f} s after it was replaced")
 
 
 async def test_a_key_ends_at_its_time_in_every_process(server: Server, center: Center) -> None:
-    ends_at = datetime.now(UTC) + timedelta(seconds=3)
+    ends_at = datetime.now(UTC) + timedelta(seconds=5)
     key = await center.create_key("short", ["read"], app="news", expires_at=ends_at)
     assert key.expires_at is not None
     assert await status(server, key.key) == 200
@@ -115,7 +114,7 @@ async def test_a_deleted_key_ends_requests_that_wait_and_streams(server: Server,
             told = json.loads(next(line for line in rest if line.startswith("data: ")).removeprefix("data: "))
             assert told["error"]["code"] == "unauthorized"
         assert (await poll).status_code == 401
-        assert time.monotonic() - deleted < SOON
+        assert time.monotonic() - deleted < WITHIN
         print(f"stream and poll ended {time.monotonic() - deleted:.1f} s after the deletion")
 
 
@@ -199,7 +198,7 @@ async def test_a_deleted_app_takes_its_keys_along_and_leaves_its_log(server: Ser
     async def over() -> bool:
         return {await status(server, key.key, "/v1/apps/maps") for _ in range(PROCESSES)} == {401}
 
-    await until(over, SOON)
+    await until(over, WITHIN)
     assert [each.key_id async for each in center.named_keys("maps")] == []
     paths = [change.path async for change in center.changes("maps")]
     assert paths[:3] == ["/v1/apps", "/v1/apps/{app}", "/v1/apps/{app}/keys"]
