@@ -1,6 +1,7 @@
 """Rooms are killed while clients publish through them: what was taken comes elsewhere, with QoS 2 once."""
 
 import asyncio
+import os
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -16,7 +17,7 @@ from tests.waiting import until
 
 pytestmark = [pytest.mark.shape("cluster"), pytest.mark.timeout(900)]
 
-ROUNDS = 5
+ROUNDS = int(os.environ.get("LONGLINE_ROUNDS", "5"))
 AT_ONCE = 6  # messages that a publisher has not completed
 PUBLISHING, READING = 0, 1  # rooms
 

@@ -1,6 +1,7 @@
 """Retained messages, end to end: kept by whichever room takes them, and given by every other."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Collection
 from types import TracebackType
@@ -35,7 +36,7 @@ from tests.integration.server_process import ServerProcess
 from tests.integration.shapes import Server
 from tests.waiting import WITHIN, until
 
-ROUNDS = 5  # of killing
+ROUNDS = int(os.environ.get("LONGLINE_ROUNDS", "5"))  # of killing
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
 
 

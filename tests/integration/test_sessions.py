@@ -1,6 +1,7 @@
 """Sessions that outlive their connections, end to end: whatever room a client comes back to."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -42,7 +43,7 @@ from tests.waiting import WITHIN, until
 
 VERSIONS = pytest.mark.parametrize("version", [MQTT_3_1_1, MQTT_5_0])
 QOS = pytest.mark.parametrize("qos", [1, 2])
-ROUNDS = 5  # of killing
+ROUNDS = int(os.environ.get("LONGLINE_ROUNDS", "5"))  # of killing
 
 
 @pytest_asyncio.fixture
