@@ -396,8 +396,8 @@ async def test_nothing_that_was_acknowledged_is_lost_by_a_kill(qos: int, keeping
     number = 0
     publisher = await keeping.client("p")
     for turn in range(ROUNDS):
-        more = turn % 5  # what is left in the queue in all stays below what that may hold
-        for _ in range(20 + 7 * more):
+        more = turn % 5  # whose answers a kill may lose: all of it has to fit into the queue
+        for _ in range(12 + 5 * more):
             number += 1
             await publish(publisher, "a", b"%d" % number, qos, number)
         client = await keeping.client("d", port=keeping.port)
