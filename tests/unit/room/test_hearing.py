@@ -84,6 +84,24 @@ async def test_patience_ends_and_blames_only_who_was_sent_it(ear: Ear) -> None:
     assert ear.told[4:] == []
 
 
+async def test_nobody_waits_longer_for_one_who_was_asked_first_and_came_last(ear: Ear) -> None:
+    quarter = PATIENCE / 4
+    _, first = ear.hearing.ask_for(["a"])
+    await ear.clock.advance(quarter)
+    ear.wait("early")
+    await ear.clock.advance(quarter)
+    _, late = ear.hearing.ask_for(["b"])
+    ear.ask("b")
+    await ear.clock.advance(2 * quarter)
+    await settle()
+    assert first.done()
+    assert ear.told == []
+    await ear.clock.advance(quarter)
+    await settle()
+    assert ear.told == ["early"]
+    assert not late.done()
+
+
 async def test_what_could_not_be_sent_is_withdrawn(ear: Ear) -> None:
     number, told = ear.hearing.ask_for(["b"])
     ear.hearing.withdraw(number)

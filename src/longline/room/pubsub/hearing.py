@@ -47,7 +47,7 @@ class Hearing:
         self._now = now
         self._sleep = sleep
         self._numbers = itertools.count(1)
-        self._asked: dict[int, Inquiry] = {}  # the oldest first
+        self._asked: dict[int, Inquiry] = {}
         self._next: Inquiry | None = None  # not asked yet
         self._silent: set[str] = set()
         self._waiting = 0
@@ -136,12 +136,14 @@ class Hearing:
         """Ends the patience of who waits, for as long as the room lives."""
         while True:
             self._work.clear()
-            first = next(iter(self._asked.values()), self._next)
-            if first is None:
-                await self._work.wait()
-            else:
-                await self._sleep(max(0.0, first.until - self._now()))
+            ends = [inquiry.until for inquiry in self._asked.values()]
+            if self._next is not None:
+                ends.append(self._next.until)
+            if ends:
+                await self._sleep(max(0.0, min(ends) - self._now()))
                 self._expire()
+            else:
+                await self._work.wait()
 
     def _expire(self) -> None:
         now = self._now()
