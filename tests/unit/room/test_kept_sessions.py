@@ -177,6 +177,19 @@ async def test_an_app_is_asked_about_once_for_as_long_as_nobody_says_otherwise()
         assert room.called() == ["publish"]
 
 
+async def test_rooms_are_told_of_many_apps_side_by_side() -> None:
+    """What one app's news takes to another room and back is not paid for each app again."""
+    async with KeepingRoom() as room:
+        bus, hearing = room.room.bus, room.room.parts.hearing
+        await bus.open("other")
+        announcing = asyncio.create_task(room.room.parts.kept_apps.announce([3, 4, 5]))
+        await room.room.settle()
+        told = [command for command in await bus.receive("other") if isinstance(command, SessionsKept)]
+        assert {command.app for command in told} == {3, 4, 5}
+        hearing.heard("other", [command.asks for command in told])
+        await announcing
+
+
 async def test_a_client_is_not_let_in_while_nobody_knows_what_its_app_has() -> None:
     async with KeepingRoom() as room:
         room.kept.faults["wanted"] = [Unavailable()]

@@ -6,6 +6,7 @@ client does (`pubsub/hearing.py`); so what was answered before stays true, until
 Whatever is not certain counts as a yes, which costs time and is right.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -93,9 +94,7 @@ class KeptApps:
         for app in news:
             self.there(app)
         rooms = [node for node in await self._bus.nodes() if node != self._node()]
-        for app in news:
-            await self._announce(app, rooms)
-            self._told.put(app, None)
+        await asyncio.gather(*(self._announce(app, rooms) for app in news))
 
     async def _announce(self, app: int, rooms: Sequence[str]) -> None:
         number, heard = self._hearing.ask_for(rooms)
@@ -107,3 +106,4 @@ class KeptApps:
             raise
         self._hearing.sent(number)
         await heard
+        self._told.put(app, None)
