@@ -15,6 +15,7 @@ With no other room there is nothing here to be done: the fan-out does not know t
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -418,17 +419,11 @@ class RouteTable:
 
     async def _answer_to(self, name: str, numbers: Sequence[int]) -> None:
         """Who does not hear it does not wait for it for long."""
-        sending = asyncio.ensure_future(self._bus.send(name, [Routes(self._node, heard=tuple(numbers))]))
         try:
-            await self._until(sending, PATIENCE)
-            if sending.done():
-                await sending
-        except LonglineError:
-            pass
+            with suppress(LonglineError):
+                await self._taken(name, [Routes(self._node, heard=tuple(numbers))])
         except Exception as error:
             self._faults.note("room.routes", error)
-        finally:
-            sending.cancel()
 
     async def _send_each(self, names: Iterable[str], commands: Sequence[Routes]) -> None:
         """Not to those that have missed something already."""
@@ -436,11 +431,8 @@ class RouteTable:
 
     async def _send(self, name: str, commands: Sequence[Routes]) -> None:
         """A room that cannot be told within `PATIENCE` holds up the news for the others no longer."""
-        sending = asyncio.ensure_future(self._bus.send(name, commands))
         try:
-            await self._until(sending, PATIENCE)
-            if sending.done():
-                await sending
+            if await self._taken(name, commands):
                 self._untold.discard(name)
             else:
                 self._not_told(name, "not_in_time", "its queue does not take it in time")
@@ -450,6 +442,16 @@ class RouteTable:
             self._faults.note("room.routes", error)
             self._tell[name] = None
             self._hearing.excuse(name)
+
+    async def _taken(self, name: str, commands: Sequence[Routes]) -> bool:
+        """Whether the bus has taken commands within `PATIENCE`. Raises what it raises."""
+        sending = asyncio.ensure_future(self._bus.send(name, commands))
+        try:
+            await self._until(sending, PATIENCE)
+            if not sending.done():
+                return False
+            await sending
+            return True
         finally:
             sending.cancel()
 
