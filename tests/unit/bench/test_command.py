@@ -28,14 +28,22 @@ LONGEST = 10.0  # s that a measurement takes at most
 Outcome = TypeVar("Outcome")
 
 
+def lengthened(
+    measure: Callable[[float], Outcome], enough: Callable[[Outcome], bool], seconds: float, longest: float
+) -> Outcome:
+    """Measures with so many seconds; with three times as many, and again up to the longest, where that is not
+    enough on a busy machine.
+    """
+    while not enough(outcome := measure(seconds)) and seconds < longest:
+        seconds *= 3
+    return outcome
+
+
 def patiently(measure: Callable[[float], Outcome], one_is_lost: Callable[[Outcome], bool]) -> Outcome:
     """Measures with a short stall time; and with a longer one, where more seems to be lost than one, for what
     is late on a busy machine is not lost.
     """
-    stall = SHORT_STALL
-    while not one_is_lost(outcome := measure(stall)) and stall < STALL:
-        stall *= 5
-    return outcome
+    return lengthened(measure, one_is_lost, SHORT_STALL, STALL)
 
 
 def bench(*arguments: str | float) -> "subprocess.CompletedProcess[str]":
@@ -49,17 +57,18 @@ def fanned_out(
     """Of a short while; of a longer one, where nobody got to publish anything in it, or too little for the
     broker to make the mistake that it is to make.
     """
-    seconds = 0.1
-    while True:
+
+    def measured(seconds: float) -> tuple[int, fanout.FanoutFigures]:
         done = bench(
             "fanout", "--port", broker.mqtt, "--seconds", seconds, "--stall", stall, "--json", *arguments
         )
         assert done.returncode in (0, 1), done.stderr
-        figures = msgspec.json.decode(done.stdout, type=fanout.FanoutFigures)
-        enough = done.returncode == 1 if faulty else figures.delivered_per_second > 0
-        if enough or seconds > LONGEST:
-            return done.returncode, figures
-        seconds *= 3
+        return done.returncode, msgspec.json.decode(done.stdout, type=fanout.FanoutFigures)
+
+    def enough(outcome: tuple[int, fanout.FanoutFigures]) -> bool:
+        return outcome[0] == 1 if faulty else outcome[1].delivered_per_second > 0
+
+    return lengthened(measured, enough, 0.1, LONGEST)
 
 
 def sent_unicasts(
@@ -131,18 +140,16 @@ def test_an_exchange_of_qos_2_that_is_not_gone_on_with_is_found() -> None:
 
 
 def test_connections_are_opened_held_and_kept_alive() -> None:
-    hold = 1
-    while True:
+    def held(seconds: float) -> tuple[Broker, connections.ConnectionsFigures]:
         with serving(Broker()) as broker:
             done = bench(
-                "connections", "--port", broker.mqtt, "--connections", 50, "--hold", hold, "--keep-alive", 1,
-                "--processes", 2, "--server-pid", os.getpid(), "--json",
+                "connections", "--port", broker.mqtt, "--connections", 50, "--hold", seconds,
+                "--keep-alive", 1, "--processes", 2, "--server-pid", os.getpid(), "--json",
             )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        figures = msgspec.json.decode(done.stdout, type=connections.ConnectionsFigures)
-        if figures.pings >= 50 or hold > LONGEST:
-            break
-        hold *= 3
+        return broker, msgspec.json.decode(done.stdout, type=connections.ConnectionsFigures)
+
+    broker, figures = lengthened(held, lambda outcome: outcome[1].pings >= 50, 1, LONGEST)
     assert (figures.opened, figures.refused, figures.lost) == (50, {}, 0)
     assert figures.handshake.samples == 50
     assert figures.memory_before is not None
@@ -204,15 +211,13 @@ def test_unicasts_keep_to_a_rate() -> None:
 
 
 def test_unicasts_by_time_measure_a_rate() -> None:
-    seconds = 0.2
-    while True:
+    def measured(seconds: float) -> tuple[int, unicast.UnicastFigures]:
         with serving(Broker()) as broker:
-            status, figures = sent_unicasts(
-                broker, "--devices", 5, "--seconds", seconds, "--batch", 10, "--window", 20
-            )
-        if figures.acknowledged_per_second > 0 or seconds > LONGEST:
-            break
-        seconds *= 3
+            return sent_unicasts(broker, "--devices", 5, "--seconds", seconds, "--batch", 10, "--window", 20)
+
+    status, figures = lengthened(
+        measured, lambda outcome: outcome[1].acknowledged_per_second > 0, 0.2, LONGEST
+    )
     assert status == 0
     assert figures.acknowledged_per_second > 0
     assert figures.accepted == figures.acknowledged
@@ -272,18 +277,17 @@ def sent_upstream(
 ) -> tuple[int, upstream.UpstreamFigures]:
     """Of a short while; of a longer one, where less than is wanted was published in it."""
     url = f"http://127.0.0.1:{broker.http}"
-    seconds = 0.1
-    while True:
+
+    def measured(seconds: float) -> tuple[int, upstream.UpstreamFigures]:
         broker.told.clear()
         done = bench(
             "upstream", *ACCOUNT, "--url", url, "--port", broker.mqtt, "--stall", STALL, "--seconds", seconds,
             "--json", *arguments,
         )  # fmt: skip
         assert done.returncode in (0, 1), done.stderr
-        figures = msgspec.json.decode(done.stdout, type=upstream.UpstreamFigures)
-        if len(broker.told) >= wanted or seconds > LONGEST:
-            return done.returncode, figures
-        seconds *= 3
+        return done.returncode, msgspec.json.decode(done.stdout, type=upstream.UpstreamFigures)
+
+    return lengthened(measured, lambda _: len(broker.told) >= wanted, 0.1, LONGEST)
 
 
 @pytest.mark.parametrize("protocol", [4, 5])
